@@ -1,0 +1,1 @@
+"""Which secure set of envelopes is the fair one."""

@@ -1,0 +1,1 @@
+"""Commands in, events out: sessions and gates, holdings, clearing, settlement."""

@@ -1,0 +1,127 @@
+"""Everything that can be asked of the exchange.
+
+A command is a request; what comes of it is a list of events (:mod:`exchange.events`).
+Quantities are integer watts, prices integer ticks (EUR per kW of limit for the interval,
+in units of ``MarketRules.tick``), times UTC-aware datetimes.  An interval is named by its start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from orderbook.order import Side, TimeInForce
+from security_check.envelope import Direction
+from security_check.limits import InterfaceLimits
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Allocate the interval ``[start, end)`` and open it for trading until ``gate_closes_at``."""
+
+    start: datetime
+    end: datetime
+    gate_closes_at: datetime
+    interface_limits: InterfaceLimits
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOrder:
+    """Place a limit order for ``quantity_w`` of one limit of one connection point.
+
+    ``client_order_id`` is the participant's own; sending it twice has the effect of once.
+    ``expires_at`` belongs to good-till-date orders only.
+    """
+
+    participant: str
+    client_order_id: str
+    connection_point: str
+    direction: Direction
+    interval: datetime
+    side: Side
+    quantity_w: int
+    limit_price_ticks: int
+    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """Take the rest of one's own order out of the book."""
+
+    participant: str
+    client_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AmendOrder:
+    """Change price, total quantity, or both (``None`` leaves it) of one's own resting order.
+
+    ``quantity_w`` is the order's new *total*, executed part included.  Lowering only the
+    quantity keeps time priority; every other change loses it.
+    """
+
+    participant: str
+    client_order_id: str
+    quantity_w: int | None = None
+    limit_price_ticks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MassCancel:
+    """Cancel all of one's own orders, or those of one interval."""
+
+    participant: str
+    interval: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateInterfaceLimits:
+    """The TSO's new contract for one open interval.
+
+    ``update_id`` is the TSO's own and works like a client order id: sending it twice has the
+    effect of once.
+    """
+
+    update_id: str
+    interval: datetime
+    interface_limits: InterfaceLimits
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceTime:
+    """Let the clock act: expire good-till-date orders, close the gates that are due."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGate:
+    """Close one interval now: freeze it, publish final envelopes, settle."""
+
+    interval: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RejectMessage:
+    """Put on record that a message could not become a command.
+
+    The gateway sends it for messages that are malformed, oversized or unauthorised, so that
+    their sender's report has its place in the gap-free sequence like any other.
+    """
+
+    participant: str
+    client_order_id: str | None
+    reason: str
+    detail: str
+
+
+Command = (
+    OpenSession
+    | SubmitOrder
+    | CancelOrder
+    | AmendOrder
+    | MassCancel
+    | UpdateInterfaceLimits
+    | AdvanceTime
+    | CloseGate
+    | RejectMessage
+)

@@ -1,0 +1,275 @@
+"""Everything that can happen, refusals and their reasons included.
+
+Events are the only truth: state is what follows from applying them in order
+(:mod:`exchange.state`), the journal stores them, reports and statements are made of them.
+Each carries its number in the exchange's gap-free sequence and the time it happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from orderbook.order import Side, TimeInForce
+from security_check.envelope import Direction, Envelope
+from security_check.limits import InterfaceLimits
+
+
+class RefusalReason(StrEnum):
+    """Why something asked for was not done; the list is closed."""
+
+    # What the gateway finds before there is a command.
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    TOO_FREQUENT = "too_frequent"
+    UNAUTHORISED = "unauthorised"
+    # Who and where.
+    UNKNOWN_CONNECTION_POINT = "unknown_connection_point"
+    NOT_OWNER = "not_owner"
+    UNKNOWN_INTERVAL = "unknown_interval"
+    GATE_CLOSED = "gate_closed"
+    # What.
+    QUANTITY_INVALID = "quantity_invalid"
+    OFF_LOT = "off_lot"
+    PRICE_INVALID = "price_invalid"
+    EXPIRY_INVALID = "expiry_invalid"
+    EXCEEDS_CAPACITY = "exceeds_capacity"
+    EXCEEDS_HOLDING = "exceeds_holding"
+    # Which order.
+    CLIENT_ORDER_ID_REUSED = "client_order_id_reused"
+    UNKNOWN_ORDER = "unknown_order"
+    ORDER_NOT_OPEN = "order_not_open"
+    NOTHING_TO_AMEND = "nothing_to_amend"
+    # The network and the operators.
+    SESSION_EXISTS = "session_exists"
+    INSECURE = "insecure"
+    POWER_FLOW_FAILED = "power_flow_failed"
+
+
+class CancelReason(StrEnum):
+    """Why the rest of an order left the book without a trade."""
+
+    REQUESTED = "requested"
+    MASS_CANCEL = "mass_cancel"
+    IMMEDIATE_OR_CANCEL = "immediate_or_cancel"
+    FILL_OR_KILL = "fill_or_kill"
+    SELF_TRADE = "self_trade"
+    EXPIRED = "expired"
+    GATE_CLOSED = "gate_closed"
+    CURTAILED = "curtailed"
+
+
+class AlarmKind(StrEnum):
+    """What a person must look at."""
+
+    POWER_FLOW_FAILED = "power_flow_failed"
+    INSECURE = "insecure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened: ``sequence`` counts from 1 without gaps, ``time`` is UTC."""
+
+    sequence: int
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened(Event):
+    """An interval opened for trading with these fair and robust envelopes."""
+
+    start: datetime
+    end: datetime
+    gate_closes_at: datetime
+    interface_limits: InterfaceLimits
+    envelopes: tuple[Envelope, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAccepted(Event):
+    """An order is in: it has a number, and its priority is its number."""
+
+    order_id: int
+    participant: str
+    client_order_id: str
+    connection_point: str
+    direction: Direction
+    interval: datetime
+    side: Side
+    quantity_w: int
+    limit_price_ticks: int
+    time_in_force: TimeInForce
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused(Event):
+    """What was asked was not done; ``detail`` is a sentence with the numbers.
+
+    ``request`` says what kind of command it was: ``"submit"``, ``"cancel"``, ``"amend"``,
+    ``"mass_cancel"``, ``"limits"``, ``"session"``, ``"gate"`` or ``"message"``;
+    ``participant`` is ``"tso"`` for ``limits`` and ``"operator"`` for ``session`` and ``gate``.
+    ``client_order_id`` is the client's key for the request (``update_id`` for limits), if any.
+    """
+
+    participant: str
+    client_order_id: str | None
+    request: str
+    reason: RefusalReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAmended(Event):
+    """A resting order was changed; ``order_id`` is new where time priority was lost."""
+
+    participant: str
+    client_order_id: str
+    previous_order_id: int
+    order_id: int
+    quantity_w: int
+    remaining_w: int
+    limit_price_ticks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCancelled(Event):
+    """The rest of an order left the book."""
+
+    order_id: int
+    participant: str
+    client_order_id: str
+    remaining_w: int
+    reason: CancelReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReduced(Event):
+    """A resting sell order shrank because the limit behind it was curtailed."""
+
+    order_id: int
+    participant: str
+    client_order_id: str
+    reduced_by_w: int
+    remaining_w: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traded(Event):
+    """``quantity_w`` of limit moved from seller to buyer, confirmed by the AC power flow.
+
+    ``amount`` is ``price_ticks * quantity_w``, in tick-watts; the buyer pays it to the seller.
+    ``binding_element`` and ``loading`` tell which element is nearest its limit afterwards, and
+    how full it is (1.0 is full).
+    """
+
+    trade_id: int
+    interval: datetime
+    direction: Direction
+    quantity_w: int
+    price_ticks: int
+    amount: int
+    taker_side: Side
+    buy_order_id: int
+    sell_order_id: int
+    buyer: str
+    seller: str
+    buyer_client_order_id: str
+    seller_client_order_id: str
+    buy_connection_point: str
+    sell_connection_point: str
+    buy_limit_price_ticks: int
+    sell_limit_price_ticks: int
+    binding_element: str
+    loading: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchBlocked(Event):
+    """An incoming order crosses the book, but the network cannot carry (all of) the match."""
+
+    order_id: int
+    participant: str
+    client_order_id: str
+    blocked_w: int
+    element: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceLimitsUpdated(Event):
+    """The TSO's new contract is in force for an interval."""
+
+    update_id: str
+    interval: datetime
+    interface_limits: InterfaceLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingCurtailed(Event):
+    """A limit was lowered because the network's or the TSO's limits fell."""
+
+    interval: datetime
+    participant: str
+    connection_point: str
+    direction: Direction
+    from_w: int
+    to_w: int
+    element: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingRaised(Event):
+    """A limit was raised: new headroom was shared by the fair filling."""
+
+    interval: datetime
+    participant: str
+    connection_point: str
+    direction: Direction
+    from_w: int
+    to_w: int
+    element: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateClosed(Event):
+    """Trading of an interval ended; these envelopes are final."""
+
+    interval: datetime
+    envelopes: tuple[Envelope, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementIssued(Event):
+    """A participant's account for one interval.
+
+    ``paid`` and ``received`` are in tick-watts, ``balance = received - paid``; over all
+    participants of an interval the balances add up to zero.
+    """
+
+    interval: datetime
+    participant: str
+    bought_w: int
+    sold_w: int
+    paid: int
+    received: int
+    balance: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRepeated(Event):
+    """A request came again under the same client id; this is the answer it got before."""
+
+    participant: str
+    client_order_id: str
+    answer_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRaised(Event):
+    """Something failed closed: no envelope was published, or no trade confirmed."""
+
+    kind: AlarmKind
+    interval: datetime
+    detail: str

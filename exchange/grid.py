@@ -1,0 +1,52 @@
+"""The port to the network: what the exchange asks of allocation and security check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from security_check.envelope import Direction, EnvelopeSet
+from security_check.limits import InterfaceLimits
+from security_check.verdict import LimitChange, Verdict
+
+
+class SecurityState(Protocol):
+    """The envelopes in force in one interval, and what may change about them."""
+
+    def largest_secure_w(
+        self, direction: Direction, seller: str, buyer: str, wanted_w: int
+    ) -> tuple[int, str]:
+        """Return how much of a transfer the linear rows allow, and the element that binds."""
+
+    def confirm(self, changes: Sequence[LimitChange]) -> Verdict:
+        """Ask the AC power flow about a joint change; corrects the rows, changes no limit."""
+
+    def commit(self, changes: Sequence[LimitChange]) -> None:
+        """Put into force a change that was just confirmed."""
+
+    def envelopes(self) -> EnvelopeSet:
+        """Return the envelopes in force."""
+
+    def copy(self) -> SecurityState:
+        """Return an independent copy, to try a sequence of changes on."""
+
+
+class Grid(Protocol):
+    """The network of one area."""
+
+    @property
+    def connection_points(self) -> tuple[str, ...]:
+        """Ids of the connection points, in the network's order."""
+
+    def allocate(self, limits: InterfaceLimits) -> SecurityState:
+        """Return the fair, robust envelopes; raises :class:`security_check.errors.GridError`."""
+
+    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityState:
+        """Return what becomes of the envelopes held when the interface limits change.
+
+        Curtails pro rata where they are no longer secure, then shares new headroom by the
+        fair filling on top.  Raises :class:`security_check.errors.GridError`.
+        """
+
+    def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityState:
+        """Return the state for envelopes already in force (after a restart)."""

@@ -1,0 +1,69 @@
+"""What can go wrong in the network model, as one tree.
+
+::
+
+    GridError
+    ├── NetworkFaults       the description of a network is wrong; carries every fault at once
+    ├── PowerFlowError      an AC power flow found no solution; names where and how far it got
+    └── InsecureError       the limits asked for cannot be made secure; names the binding element
+
+Every error fails closed: whoever catches it publishes no envelope and confirms no trade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault in an input: which element, and a sentence with the numbers.
+
+    Parameters
+    ----------
+    element
+        Id of the element at fault, for example ``"line:12"`` or ``"capacity.injection_w"``.
+    detail
+        A sentence that names the value found and what would be right.
+    """
+
+    element: str
+    detail: str
+
+    def __str__(self) -> str:
+        """Return ``element: detail``."""
+        return f"{self.element}: {self.detail}"
+
+
+class GridError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class NetworkFaults(GridError):  # noqa: N818  # it reports faults, plural; "Error" would hide that
+    """A network description has faults; ``faults`` holds all of them."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(str(fault) for fault in self.faults))
+
+
+class PowerFlowError(GridError):
+    """An AC power flow did not converge."""
+
+
+class InsecureError(GridError):
+    """No secure set of envelopes exists under the limits given.
+
+    Parameters
+    ----------
+    element
+        The element that is over its limit.
+    detail
+        A sentence with value and limit.
+    """
+
+    def __init__(self, element: str, detail: str) -> None:
+        self.element = element
+        self.detail = detail
+        super().__init__(f"{element}: {detail}")

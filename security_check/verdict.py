@@ -1,0 +1,49 @@
+"""The words in which the security check is asked and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from security_check.envelope import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """A change of one limit of one connection point, in watts; negative lowers it."""
+
+    connection_point: str
+    direction: Direction
+    change_w: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to "would the network carry this?", for a whole set of envelopes.
+
+    Parameters
+    ----------
+    secure
+        Whether the AC power flow confirms every monitored element at its worst vertex.
+    element
+        The element nearest its limit, for example ``"line:12"``.
+    value, limit, unit
+        Its worst value, its limit, and their unit (``"p.u."``, ``"A"``, ``"W"``).
+    loading
+        How full it is: 1.0 is exactly at the limit.  For a voltage, the part of the way from
+        nominal (1 p.u.) to the limit.
+    """
+
+    secure: bool
+    element: str
+    value: float
+    limit: float
+    unit: str
+    loading: float
+
+    def __str__(self) -> str:
+        """Return one sentence that names the element and the numbers."""
+        word = "secure" if self.secure else "not secure"
+        return (
+            f"{word}: {self.element} reaches {self.value:.6g} {self.unit} "
+            f"of {self.limit:.6g} {self.unit} ({100 * self.loading:.2f} %)"
+        )
