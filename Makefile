@@ -1,0 +1,81 @@
+# One command each; every target sets up what it needs in .venv first.
+#
+#   make demo         a whole market day on a real feeder, in the terminal (at most a minute)
+#   make test         every test
+#   make test-fast    the tests that take no more than a few seconds each
+#   make check        format, lint, strict types, import contracts
+#   make bench        the benchmarks, each as a table
+#   make format       put the code into the form that `make check` asks for
+#   make constraints  pin today's versions of all dependencies in constraints.txt
+#   make clean        remove .venv and everything that was built
+#
+# Needs Python 3.11 or newer (`make PYTHON=/path/to/python demo` picks one), make and a C library.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The embedded Redis has wheels for CPython 3.11 and 3.12, so these come before a newer python3.
+PYTHON ?= $(shell for candidate in python3.12 python3.11 python3; do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$candidate; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test test-fast check bench format constraints clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# To run it: without the development tools, and so without the large simbench package.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) (about a minute, only the first time) ..."
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+# To work on it.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) (one to two minutes, only the first time) ..."
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/doe-exchange demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev
+	@set -e; for benchmark in benchmarks/*.py; do \
+		echo; echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# In an environment of its own, so that nothing installed by hand slips into the pins.
+constraints:
+	rm -rf build/constraints
+	$(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[dev]'
+	{ sed -n '/^#/p' constraints.txt; build/constraints/bin/python -m pip freeze --exclude-editable; } \
+		> build/constraints.txt
+	mv build/constraints.txt constraints.txt
+	rm -rf build/constraints
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
