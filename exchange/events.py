@@ -28,6 +28,7 @@ class RefusalReason(StrEnum):
     UNKNOWN_CONNECTION_POINT = "unknown_connection_point"
     NOT_OWNER = "not_owner"
     UNKNOWN_INTERVAL = "unknown_interval"
+    INTERVAL_INVALID = "interval_invalid"
     GATE_CLOSED = "gate_closed"
     # What.
     QUANTITY_INVALID = "quantity_invalid"
@@ -111,6 +112,8 @@ class Refused(Event):
     ``"mass_cancel"``, ``"limits"``, ``"session"``, ``"gate"`` or ``"message"``;
     ``participant`` is ``"tso"`` for ``limits`` and ``"operator"`` for ``session`` and ``gate``.
     ``client_order_id`` is the client's key for the request (``update_id`` for limits), if any.
+    ``content`` is a digest of what was asked where the same key, sent again, must get the same
+    answer (``"submit"`` and ``"limits"``), else empty.
     """
 
     participant: str
@@ -118,6 +121,7 @@ class Refused(Event):
     request: str
     reason: RefusalReason
     detail: str
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +150,11 @@ class OrderCancelled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReduced(Event):
-    """A resting sell order shrank because the limit behind it was curtailed."""
+    """A resting order shrank because the limit behind it was changed.
+
+    A sell order shrinks when its holding was curtailed, a buy order when its holding was raised
+    and the purchase would now go beyond the connection's capacity.
+    """
 
     order_id: int
     participant: str
@@ -187,7 +195,11 @@ class Traded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchBlocked(Event):
-    """An incoming order crosses the book, but the network cannot carry (all of) the match."""
+    """An incoming order crosses the book, but the network cannot carry (all of) the match.
+
+    ``blocked_w`` is how much the network refused of what the order crossed, at most the order's
+    own quantity; it may have traded with others since.
+    """
 
     order_id: int
     participant: str
@@ -268,8 +280,12 @@ class AnswerRepeated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRaised(Event):
-    """Something failed closed: no envelope was published, or no trade confirmed."""
+    """Something failed closed: no envelope was published, or no trade confirmed.
+
+    With ``halts_trading`` nothing trades in the interval until new interface limits are in force.
+    """
 
     kind: AlarmKind
     interval: datetime
     detail: str
+    halts_trading: bool = False

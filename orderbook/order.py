@@ -1,0 +1,50 @@
+"""The words of an order book: sides, times in force, and the order that rests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """Whether an order buys or sells."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def opposite(self) -> Side:
+        """The side this one trades with."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class TimeInForce(StrEnum):
+    """How long an order may wait."""
+
+    GOOD_TILL_CANCEL = "GTC"
+    GOOD_TILL_DATE = "GTD"
+    IMMEDIATE_OR_CANCEL = "IOC"
+    FILL_OR_KILL = "FOK"
+
+
+@dataclass(slots=True)
+class LimitOrder:
+    """A limit order as far as a book is concerned.
+
+    Parameters
+    ----------
+    order_id
+        Its number; a lower number came earlier and goes first at the same price.
+    side
+        Whether it buys or sells.
+    limit_price_ticks
+        The worst price it trades at, in integer ticks.
+    remaining_w
+        What is left to trade, in integer watts, > 0 while it rests.  Only the book that
+        holds the order changes it.
+    """
+
+    order_id: int
+    side: Side
+    limit_price_ticks: int
+    remaining_w: int
