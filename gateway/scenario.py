@@ -1,0 +1,266 @@
+"""From a scenario file to what the exchange works on, or all of its faults at once.
+
+A scenario (TOML) is the input of every command; ``docs/formats.md`` describes it.  The sections
+are validated one by one (:mod:`gateway.scenario_schema`), then the network is built
+(:mod:`gateway.scenario_network`), and what is right is used to check the rest, so that one run
+shows every fault.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from doe_allocation.capacity import Capacity
+from doe_allocation.network_grid import NetworkGrid
+from exchange.rules import ConnectionTerms, MarketRules
+from gateway.files import InputFaults
+from gateway.scenario_customers import build_capacity, build_owners
+from gateway.scenario_intervals import Interval, build_intervals
+from gateway.scenario_network import (
+    Net,
+    build_network,
+    bundled,
+    bundled_names,
+    connection_points_of,
+    open_net,
+)
+from gateway.scenario_schema import (
+    CapacitySection,
+    InterfaceSection,
+    IntervalsSection,
+    LimitsSection,
+    MarketSection,
+    NetworkSection,
+    Section,
+    parse_section,
+)
+from gateway.topics import is_identifier
+from security_check.errors import Fault
+from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.network import Network
+
+_SECTIONS: dict[str, type[Section]] = {
+    "network": NetworkSection,
+    "limits": LimitsSection,
+    "interface": InterfaceSection,
+    "capacity": CapacitySection,
+    "market": MarketSection,
+    "intervals": IntervalsSection,
+}
+_REQUIRED = ("network", "interface", "capacity")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A network, its limits, who is connected, and what is traded when.
+
+    Parameters
+    ----------
+    area
+        Name of the area; topics and the journal are named after it.
+    network, voltage_limits, capacity
+        What the envelopes are computed from.
+    interface_limits
+        The contract with the TSO where an interval has no other.
+    intervals
+        The delivery intervals in order; at least one.
+    anonymous
+        Whether the scenario names no interval: then there is exactly one, whose start an
+        orders file may give.
+    owners
+        Participant of each connection point; named by ``[participants]`` or, where that says
+        nothing, the connection point itself.
+    has_participants
+        Whether the file has a section ``[participants]``.
+    rules
+        Price step, quantity step.
+    gate_closure
+        How long before its start an interval's gate closes.
+    """
+
+    area: str
+    network: Network
+    voltage_limits: VoltageLimits
+    interface_limits: InterfaceLimits
+    capacity: Capacity
+    intervals: tuple[Interval, ...]
+    anonymous: bool
+    owners: Mapping[str, str]
+    has_participants: bool
+    rules: MarketRules
+    gate_closure: timedelta
+
+    def grid(self) -> NetworkGrid:
+        """Return the grid that allocates and checks envelopes for this scenario."""
+        return NetworkGrid(self.network, self.voltage_limits, self.capacity)
+
+    def terms(self, owners: Mapping[str, str] | None = None) -> tuple[ConnectionTerms, ...]:
+        """Return the terms of every connection point; ``owners`` replaces the scenario's own."""
+        owner_of = self.owners if owners is None else owners
+        return tuple(
+            ConnectionTerms(
+                connection_point=point,
+                participant=owner_of[point],
+                injection_capacity_w=int(self.capacity.injection_w[i]),
+                withdrawal_capacity_w=int(self.capacity.withdrawal_w[i]),
+                fallback_injection_w=int(self.capacity.fallback_injection_w[i]),
+                fallback_withdrawal_w=int(self.capacity.fallback_withdrawal_w[i]),
+            )
+            for i, point in enumerate(self.network.connection_points)
+        )
+
+    def interval_at(self, start: datetime) -> Interval | None:
+        """Return the interval that starts then, if there is one."""
+        return next((interval for interval in self.intervals if interval.start == start), None)
+
+
+def scenario_path(name: str) -> Path:
+    """Return the file of a scenario: a path, or ``bundled:NAME`` for one that ships with us.
+
+    Raises
+    ------
+    InputFaults
+        When no such scenario ships with the project.
+    """
+    if not name.startswith("bundled:"):
+        return Path(name)
+    if name.removeprefix("bundled:") not in bundled_names(".toml"):
+        known = ", ".join(bundled_names(".toml"))
+        raise InputFaults(
+            name, [Fault("file", f"no such scenario ships with us; there is {known}")]
+        )
+    return bundled(f"{name.removeprefix('bundled:')}.toml")
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Return the scenario in a file.
+
+    Raises
+    ------
+    InputFaults
+        With every fault of the file, of the network it names, and of how they fit together.
+    """
+    faults: list[Fault] = []
+    content = _read(path)
+    sections = _sections(content, faults)
+    area = _area(content.get("area", path.stem), named="area" in content, faults=faults)
+    network_section, capacity_section = sections["network"], sections["capacity"]
+    network = capacity = owners = None
+    if isinstance(network_section, NetworkSection):
+        network, points = _network(network_section, capacity_section, area, path.parent, faults)
+        if points is not None:
+            owners = build_owners(content.get("participants", {}), points, faults)
+            if isinstance(capacity_section, CapacitySection):
+                capacity = build_capacity(capacity_section, points, faults)
+    voltage_limits = _voltage_limits(sections["limits"], faults)
+    interface_limits = _interface_limits(sections["interface"], faults)
+    intervals_section = sections["intervals"]
+    intervals: tuple[Interval, ...] = ()
+    if isinstance(intervals_section, IntervalsSection):
+        intervals = build_intervals(intervals_section, interface_limits, path.parent, faults)
+    if faults:
+        raise InputFaults(str(path), faults)
+    market = sections["market"]
+    assert isinstance(market, MarketSection)
+    assert isinstance(intervals_section, IntervalsSection)
+    # No fault means that each of these was built.
+    assert network is not None
+    assert capacity is not None
+    assert owners is not None
+    assert voltage_limits is not None
+    assert interface_limits is not None
+    return Scenario(
+        area=area,
+        network=network,
+        voltage_limits=voltage_limits,
+        interface_limits=interface_limits,
+        capacity=capacity,
+        intervals=intervals,
+        anonymous=intervals_section.start is None,
+        owners=owners,
+        has_participants="participants" in content,
+        rules=MarketRules(tick=Decimal(market.tick), lot_w=market.lot_w),
+        gate_closure=timedelta(minutes=market.gate_closure_minutes),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputFaults(str(path), [Fault("file", f"it cannot be read: {reason}")]) from None
+    except UnicodeDecodeError:
+        raise InputFaults(str(path), [Fault("file", "it is not UTF-8 text")]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputFaults(str(path), [Fault("file", f"it is not TOML: {error}")]) from None
+
+
+def _sections(content: Mapping[str, Any], faults: list[Fault]) -> dict[str, Section | None]:
+    """Return every section, ``None`` where it is missing or wrong."""
+    known = {*_SECTIONS, "participants", "area"}
+    faults += [Fault(name, "there is no such section") for name in content if name not in known]
+    found: dict[str, Section | None] = {}
+    for name, kind in _SECTIONS.items():
+        if name not in content and name in _REQUIRED:
+            faults.append(Fault(name, "this section is missing"))
+            found[name] = None
+        else:
+            found[name] = parse_section(kind, name, content.get(name, {}), faults)
+    return found
+
+
+def _area(given: Any, *, named: bool, faults: list[Fault]) -> str:
+    if isinstance(given, str) and is_identifier(given):
+        return given
+    if not named:  # the file's name is no part of its content, so it cannot be at fault
+        return "area"
+    faults.append(
+        Fault("area", f"{given!r} cannot be a level of a topic: no blanks, slashes, + or #")
+    )
+    return "area"
+
+
+def _network(
+    section: NetworkSection, capacity: Section | None, name: str, folder: Path, faults: list[Fault]
+) -> tuple[Network | None, tuple[str, ...] | None]:
+    """Return the network and its connection points; these also where the network has faults."""
+    net: Net | None = open_net(section.source, folder, faults)
+    if net is None:
+        return None, None
+    points = connection_points_of(net, section.connection_points)
+    power_factor = {}
+    if isinstance(capacity, CapacitySection):
+        # Faults in the table are found with those of the other capacities.
+        table = capacity.power_factor
+        power_factor = {p: table.get(p, table.get("default", 1.0)) for p in points}
+    network = build_network(
+        net, section.connection_points, section.passive, power_factor, name, faults
+    )
+    return network, points
+
+
+def _voltage_limits(section: Section | None, faults: list[Fault]) -> VoltageLimits | None:
+    if not isinstance(section, LimitsSection):
+        return None
+    try:
+        return VoltageLimits(section.voltage_min_pu, section.voltage_max_pu)
+    except ValueError as error:
+        faults.append(Fault("limits", str(error)))
+        return None
+
+
+def _interface_limits(section: Section | None, faults: list[Fault]) -> InterfaceLimits | None:
+    if not isinstance(section, InterfaceSection):
+        return None
+    try:
+        return InterfaceLimits(**section.model_dump())
+    except ValueError as error:
+        faults.append(Fault("interface", str(error)))
+        return None

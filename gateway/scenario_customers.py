@@ -1,0 +1,104 @@
+"""The customers of a scenario: who owns each connection point, and what it can carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from doe_allocation.capacity import Capacity
+from exchange.rules import RESERVED_PARTICIPANTS
+from gateway.scenario_schema import CapacitySection
+from gateway.topics import is_identifier
+from security_check.envelope import IntArray
+from security_check.errors import Fault
+
+
+def build_capacity(
+    section: CapacitySection, points: tuple[str, ...], faults: list[Fault]
+) -> Capacity | None:
+    """Return capacities and fallbacks of ``points``, or ``None`` after adding every fault."""
+    tables: dict[str, Mapping[str, float]] = {
+        "injection_w": section.injection_w,
+        "withdrawal_w": section.withdrawal_w,
+        "fallback_injection_w": section.fallback_injection_w,
+        "fallback_withdrawal_w": section.fallback_withdrawal_w,
+        "power_factor": section.power_factor,
+    }
+    found = _table_faults(tables, points)
+    if found:
+        faults += found
+        return None
+
+    def each(key: str) -> IntArray:
+        table = tables[key]
+        return np.array([table.get(point, table.get("default", 0)) for point in points], np.int64)
+
+    for direction in ("injection", "withdrawal"):
+        fallback_w, capacity_w = each(f"fallback_{direction}_w"), each(f"{direction}_w")
+        found += [
+            Fault(
+                points[i],
+                f"its {direction} fallback of {fallback_w[i]} W exceeds its capacity "
+                f"of {capacity_w[i]} W",
+            )
+            for i in np.flatnonzero(fallback_w > capacity_w)
+        ]
+    if found:
+        faults += found
+        return None
+    return Capacity(
+        connection_points=points,
+        injection_w=each("injection_w"),
+        withdrawal_w=each("withdrawal_w"),
+        fallback_injection_w=each("fallback_injection_w"),
+        fallback_withdrawal_w=each("fallback_withdrawal_w"),
+    )
+
+
+def _table_faults(
+    tables: Mapping[str, Mapping[str, float]], points: tuple[str, ...]
+) -> list[Fault]:
+    """Return who is named and unknown, or known and has no value."""
+    faults = []
+    for key, table in tables.items():
+        faults += [
+            Fault(point, f"capacity.{key} names it, but it is no connection point of the network")
+            for point in table
+            if point not in (*points, "default")
+        ]
+        if "default" not in table and key in ("injection_w", "withdrawal_w"):
+            faults += [
+                Fault(point, f"capacity.{key} has neither a value for it nor a default")
+                for point in points
+                if point not in table
+            ]
+    return faults
+
+
+def build_owners(given: Any, points: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:
+    """Return the participant of each connection point; the point itself where none is named."""
+    owners: dict[str, str] = {}
+    if not isinstance(given, Mapping):
+        faults.append(Fault("participants", "it must be a table of participants"))
+        return owners
+    for participant, owned in given.items():
+        where = f"participants.{participant}"
+        if not is_identifier(participant) or participant in RESERVED_PARTICIPANTS:
+            faults.append(
+                Fault(
+                    where,
+                    "this cannot be a participant's name: "
+                    "it is reserved, or has blanks, slashes, + or #",
+                )
+            )
+        if not isinstance(owned, list) or not all(isinstance(point, str) for point in owned):
+            faults.append(Fault(where, "it must be a list of connection points"))
+            continue
+        for point in owned:
+            if point not in points:
+                faults.append(Fault(where, f"{point} is no connection point of the network"))
+            elif owners.setdefault(point, participant) != participant:
+                faults.append(Fault(where, f"{point} is already that of {owners[point]}"))
+    return owners | {point: point for point in points if point not in owners}

@@ -1,0 +1,109 @@
+"""The delivery intervals of a scenario, and the TSO's limits in each."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gateway.files import format_time, sentences
+from gateway.scenario_schema import IntervalsSection, LimitsRow, default_start
+from security_check.errors import Fault
+from security_check.limits import InterfaceLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One delivery interval ``[start, end)`` and the contract with the TSO in it."""
+
+    start: datetime
+    end: datetime
+    interface_limits: InterfaceLimits
+
+
+def build_intervals(
+    section: IntervalsSection, usual: InterfaceLimits | None, folder: Path, faults: list[Fault]
+) -> tuple[Interval, ...]:
+    """Return the intervals in order; ``usual`` holds where a limits file says nothing else.
+
+    Without ``usual`` (it has faults of its own) the section is only checked.
+    """
+    if section.start is None and (section.count > 1 or section.limits_file is not None):
+        faults.append(
+            Fault(
+                "intervals.start",
+                "it is missing, so there can be one interval without a name "
+                "only: no count, no limits_file",
+            )
+        )
+        return ()
+    first = section.start or default_start()
+    length = timedelta(minutes=section.minutes)
+    starts = [first + i * length for i in range(section.count)]
+    rows: dict[datetime, LimitsRow] = {}
+    if section.limits_file is not None:
+        rows = _limits_rows(folder / section.limits_file, set(starts), faults)
+    if usual is None:
+        return ()
+    intervals = []
+    for start in starts:
+        try:
+            limits = _merged(usual, rows[start]) if start in rows else usual
+        except ValueError as error:
+            faults.append(Fault(f"interval {format_time(start)}", str(error)))
+            continue
+        intervals.append(Interval(start, start + length, limits))
+    return tuple(intervals)
+
+
+def _merged(usual: InterfaceLimits, row: LimitsRow) -> InterfaceLimits:
+    """Return the limits of one interval: what the row leaves open is as usual."""
+
+    def either(name: str) -> float:
+        special = getattr(row, name)
+        chosen: float = getattr(usual, name) if special is None else special
+        return chosen
+
+    return InterfaceLimits(
+        voltage_min_pu=either("voltage_min_pu"),
+        voltage_max_pu=either("voltage_max_pu"),
+        injection_limit_w=(
+            usual.injection_limit_w if row.injection_limit_w is None else row.injection_limit_w
+        ),
+        withdrawal_limit_w=(
+            usual.withdrawal_limit_w if row.withdrawal_limit_w is None else row.withdrawal_limit_w
+        ),
+    )
+
+
+def _limits_rows(
+    path: Path, starts: set[datetime], faults: list[Fault]
+) -> dict[datetime, LimitsRow]:
+    """Return the rows of a limits file by interval, after adding every fault in it."""
+    rows: dict[datetime, LimitsRow] = {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        faults.append(Fault("intervals.limits_file", f"{path} cannot be read: {reason}"))
+        return rows
+    for number, cells in enumerate(csv.DictReader(text.splitlines()), start=2):
+        where = f"{path.name} line {number}"
+        if None in cells or None in cells.values():
+            faults.append(Fault(where, "it has more or fewer cells than the first line"))
+            continue
+        try:
+            row = LimitsRow.model_validate({key: cell for key, cell in cells.items() if cell})
+        except ValidationError as error:
+            faults.extend(sentences(error, where))
+            continue
+        start = row.start.astimezone(UTC)
+        if start not in starts:
+            faults.append(Fault(where, f"no interval starts at {format_time(start)}"))
+        elif start in rows:
+            faults.append(Fault(where, f"{format_time(start)} has a line already"))
+        rows[start] = row
+    return rows

@@ -1,0 +1,141 @@
+"""From the ``source`` of a scenario to a network, with every fault on the way."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import pandapower as pp
+import pandapower.networks
+
+from security_check.errors import Fault, NetworkFaults
+from security_check.from_pandapower import network_from_pandapower
+from security_check.network import Network
+
+Net = Any  # pandapower publishes no types
+
+
+def bundled(name: str) -> Path:
+    """Return the path of a file that ships with the project."""
+    return Path(str(resources.files("gateway") / "data" / name))
+
+
+def bundled_names(suffix: str) -> list[str]:
+    """Return the names, without suffix, of what ships with the project."""
+    return sorted(path.stem for path in bundled("").glob(f"*{suffix}"))
+
+
+def open_net(source: str, folder: Path, faults: list[Fault]) -> Net | None:
+    """Return the pandapower net that ``source`` names, or ``None`` after adding the fault.
+
+    Parameters
+    ----------
+    source
+        ``"bundled:NAME"``, ``"simbench:CODE"``, ``"pandapower:BUILDER"``, or the path of a
+        pandapower JSON file, relative to ``folder``.
+    """
+    kind, colon, name = source.partition(":")
+    openers = {"bundled": _bundled, "simbench": _simbench, "pandapower": _built}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if colon and kind in openers:
+                return openers[kind](name)
+            return _json(folder / source)
+    except _UnusableSourceError as error:
+        faults.append(Fault("network.source", str(error)))
+        return None
+
+
+class _UnusableSourceError(Exception):
+    """A source does not lead to a network; the message is a sentence."""
+
+
+def _bundled(name: str) -> Net:
+    if name not in bundled_names(".json"):
+        known = ", ".join(bundled_names(".json"))
+        raise _UnusableSourceError(f'no network "{name}" ships with the project; there is {known}')
+    return _json(bundled(f"{name}.json"))
+
+
+def _simbench(code: str) -> Net:
+    if find_spec("simbench") is None:
+        raise _UnusableSourceError(
+            f'"simbench:{code}" needs the package simbench, which is not installed; '
+            "install it (it is among the development tools, `make test` brings it) "
+            "or give the path of a pandapower JSON file"
+        )
+    import simbench  # large; nobody else needs it
+
+    if code not in simbench.collect_all_simbench_codes():
+        raise _UnusableSourceError(f'"{code}" is not a simbench code such as 1-LV-semiurb4--0-sw')
+    return simbench.get_simbench_net(code)
+
+
+def _built(name: str) -> Net:
+    builder = getattr(pandapower.networks, name, None)
+    # The module's namespace also holds what its builders are made with.
+    home = str(getattr(builder, "__module__", ""))
+    if not callable(builder) or not home.startswith("pandapower.networks."):
+        raise _UnusableSourceError(
+            f'"{name}" is not a network that pandapower builds, such as case33bw'
+        )
+    try:
+        net = builder()
+    except TypeError as error:
+        raise _UnusableSourceError(f'"{name}" cannot be built without arguments: {error}') from None
+    if not isinstance(net, pp.pandapowerNet):
+        raise _UnusableSourceError(f'"{name}" does not build one pandapower network')
+    return net
+
+
+def _json(path: Path) -> Net:
+    if not path.is_file():
+        raise _UnusableSourceError(f"there is no file {path}")
+    try:
+        net = pp.from_json(str(path))
+    # pandapower lets whatever went wrong in its many readers through.
+    except Exception as error:
+        raise _UnusableSourceError(
+            f"{path} cannot be read as pandapower JSON: {_brief(error)}"
+        ) from None
+    if not isinstance(net, pp.pandapowerNet):
+        raise _UnusableSourceError(f"{path} holds no pandapower network")
+    return net
+
+
+def build_network(
+    net: Net,
+    table: Literal["load", "sgen", "storage"],
+    passive: Literal["none", "as-given"],
+    power_factor: Mapping[str, float],
+    name: str,
+    faults: list[Fault],
+) -> Network | None:
+    """Return the network of ``net``, or ``None`` after adding all its faults."""
+    try:
+        return network_from_pandapower(
+            net, connection_points=table, passive=passive, power_factor=power_factor, name=name
+        )
+    except NetworkFaults as found:
+        faults.extend(found.faults)
+    # What pandapower raises on tables that contradict each other; it raises warnings, too.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning) as error:
+        faults.append(Fault("network", f"pandapower cannot model it: {_brief(error)}"))
+    return None
+
+
+def connection_points_of(net: Net, table: str) -> tuple[str, ...]:
+    """Return the ids that a network of ``net`` has, or would have without its faults."""
+    rows = net[table]
+    return tuple(f"{table}:{index}" for index in rows.index[rows.in_service.astype(bool)])
+
+
+def _brief(error: BaseException) -> str:
+    """Return the first line of an error: the rest is for those who program it."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

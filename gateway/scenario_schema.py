@@ -1,0 +1,147 @@
+"""What a scenario file may say, section by section; the meaning is in :mod:`gateway.scenario`.
+
+Each section is validated on its own, so that a fault in one does not hide those in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from gateway.files import sentences
+from security_check.errors import Fault
+
+Number = TypeVar("Number")
+
+# A terawatt is more than any area has; it keeps sums inside 64 bits.
+Watts = Annotated[int, Field(ge=0, le=10**12)]
+PerUnit = Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
+PowerFactor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+# A number for all, or a table with one for each connection point and a default for the rest.
+PerPoint = Annotated[
+    dict[str, Number],
+    BeforeValidator(lambda given: given if isinstance(given, dict) else {"default": given}),
+]
+# Topics are made of it, so no separators and no wildcards.
+AreaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Participant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+
+
+def _tick(text: str) -> str:
+    # The pattern has been checked already; what is left is that a tick must be something.
+    if Decimal(text) <= 0:
+        raise ValueError("a tick must be above 0")
+    return text
+
+
+class Section(BaseModel):
+    """A table of the file: exact types, no entries but these."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class NetworkSection(Section):
+    """Where the network comes from, and which of its elements take part."""
+
+    source: Annotated[str, Field(min_length=1)]
+    connection_points: Literal["load", "sgen", "storage"] = "load"
+    passive: Literal["none", "as-given"] = "none"
+
+
+class LimitsSection(Section):
+    """Voltage limits at every bus but the interface."""
+
+    voltage_min_pu: PerUnit = 0.90
+    voltage_max_pu: PerUnit = 1.10
+
+
+class InterfaceSection(Section):
+    """The contract with the upstream operator, where no interval says otherwise."""
+
+    voltage_min_pu: PerUnit
+    voltage_max_pu: PerUnit
+    injection_limit_w: Watts | None = None
+    withdrawal_limit_w: Watts | None = None
+
+
+class CapacitySection(Section):
+    """What each connection can carry, and what it falls back to without contact."""
+
+    injection_w: PerPoint[Watts]
+    withdrawal_w: PerPoint[Watts]
+    power_factor: PerPoint[PowerFactor] = {"default": 1.0}
+    fallback_injection_w: PerPoint[Watts] = {"default": 0}
+    fallback_withdrawal_w: PerPoint[Watts] = {"default": 0}
+
+
+class MarketSection(Section):
+    """Price step in EUR per kW for an interval, quantity step, and when gates close."""
+
+    tick: Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$"), AfterValidator(_tick)] = (
+        "0.0001"
+    )
+    lot_w: Annotated[int, Field(ge=1, le=10**9)] = 1
+    gate_closure_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
+
+
+class IntervalsSection(Section):
+    """Consecutive delivery intervals from ``start`` on."""
+
+    start: Annotated[AwareDatetime, AfterValidator(lambda t: t.astimezone(UTC))] | None = None
+    minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 15
+    count: Annotated[int, Field(ge=1, le=10_000)] = 1
+    limits_file: Annotated[str, Field(min_length=1)] | None = None
+
+
+class LimitsRow(Section):
+    """One row of a limits file; what a cell leaves open is as ``[interface]`` says."""
+
+    model_config = ConfigDict(strict=False)  # CSV has only text
+
+    start: AwareDatetime
+    injection_limit_w: Watts | None = None
+    withdrawal_limit_w: Watts | None = None
+    voltage_min_pu: PerUnit | None = None
+    voltage_max_pu: PerUnit | None = None
+
+
+ParsedSection = TypeVar("ParsedSection", bound=Section)
+
+
+def parse_section(
+    kind: type[ParsedSection], name: str, content: Any, faults: list[Fault]
+) -> ParsedSection | None:
+    """Return a section, or ``None`` after adding all its faults to ``faults``."""
+    if not isinstance(content, Mapping):
+        faults.append(Fault(name, f"it must be a table, [{name}]"))
+        return None
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        faults.extend(_as_written(sentences(error, name), content))
+        return None
+
+
+def _as_written(found: Iterator[Fault], content: Mapping[str, Any]) -> Iterator[Fault]:
+    """Name a plain number by its own key: only the model made a table with a default of it."""
+    for fault in found:
+        parts = fault.element.split(".")
+        plain = len(parts) == 3 and not isinstance(content.get(parts[1]), Mapping)
+        yield Fault(".".join(parts[:2]), fault.detail) if plain else fault
+
+
+def default_start() -> datetime:
+    """Return the start of the one interval of a scenario that names none."""
+    return datetime(2000, 1, 1, tzinfo=UTC)

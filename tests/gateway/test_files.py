@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.files import (
+    MAX_LINE_BYTES,
+    AmendLine,
+    CancelLine,
+    EnvelopeFile,
+    InputFaults,
+    SubmitLine,
+    envelope_record,
+    envelope_set,
+    parse_order_line,
+    read_envelopes,
+    read_orders,
+    write_json,
+)
+from orderbook.order import Side, TimeInForce
+from security_check.envelope import Direction, EnvelopeSet
+
+START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+END = START + timedelta(minutes=15)
+ORDER = (
+    '{"time": "2026-07-01T10:00:00Z", "type": "submit", "participant": "p1", '
+    '"client_order_id": "a1", "connection_point": "load:0", "direction": "injection", '
+    '"interval": "2026-07-01T12:00:00Z", "side": "buy", "quantity_w": 1000, '
+    '"price": "0.0450", "time_in_force": "GTC"}'
+)
+
+
+def envelopes() -> EnvelopeSet:
+    return EnvelopeSet(
+        ("load:0", "load:1"), [6907, 15329], [6621, 6621], ["line:12", "bus:4"], ["trafo:0"] * 2
+    )
+
+
+def test_envelopes_survive_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "envelopes.json"
+    write_json(path, EnvelopeFile(intervals=[envelope_record(START, END, envelopes())]))
+    record = read_envelopes(path).intervals[0]
+    again, faults = envelope_set(record, ("load:0", "load:1"))
+    assert faults == []
+    assert again == envelopes()
+    assert again is not None
+    assert again.injection_bottlenecks == ("line:12", "bus:4")
+    assert (record.start, record.end) == (START, END)
+    text = path.read_text()
+    assert '"start": "2026-07-01T12:00:00Z"' in text
+    assert [p.name for p in tmp_path.iterdir()] == ["envelopes.json"]
+
+
+def test_envelopes_come_back_in_the_order_of_the_network() -> None:
+    record = envelope_record(START, END, envelopes())
+    again, _ = envelope_set(record, ("load:1", "load:0"))
+    assert again is not None
+    assert again.injection_w.tolist() == [15329, 6907]
+
+
+def test_envelopes_that_do_not_fit_the_network_show_every_fault() -> None:
+    record = envelope_record(START, END, envelopes())
+    doubled = record.model_copy(update={"envelopes": [*record.envelopes, record.envelopes[0]]})
+    nothing, faults = envelope_set(doubled, ("load:0", "load:7", "load:8"))
+    assert nothing is None
+    assert [fault.element for fault in faults] == ["load:1", "load:0", "load:7", "load:8"]
+    assert all("2026-07-01T12:00:00Z" in fault.detail for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("content", "element", "words"),
+    [
+        ("{", "content", "not JSON"),
+        ('{"intervals": 3}', "intervals", "it should be a valid array, found 3"),
+        ("{}", "intervals", "missing"),
+        ('{"intervals": [], "unit": "kW"}', "unit", "no such entry"),
+    ],
+)
+def test_a_file_of_another_form_is_a_fault(
+    tmp_path: Path, content: str, element: str, words: str
+) -> None:
+    path = tmp_path / "envelopes.json"
+    path.write_text(content)
+    with pytest.raises(InputFaults) as caught:
+        read_envelopes(path)
+    assert [fault.element for fault in caught.value.faults] == [element]
+    assert words in caught.value.faults[0].detail
+
+
+def test_limits_must_be_whole_watts_and_all_faults_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "envelopes.json"
+    path.write_text(
+        '{"intervals": [{"start": "2026-07-01T12:00:00", "end": "2026-07-01T12:15:00Z", '
+        '"envelopes": [{"connection_point": "load:0", "injection_limit_w": 1.5, '
+        '"withdrawal_limit_w": -1}]}]}'
+    )
+    with pytest.raises(InputFaults) as caught:
+        read_envelopes(path)
+    assert [fault.element for fault in caught.value.faults] == [
+        "intervals.0.start",
+        "intervals.0.envelopes.0.injection_limit_w",
+        "intervals.0.envelopes.0.withdrawal_limit_w",
+    ]
+
+
+def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
+    for read in (read_envelopes, read_orders):
+        with pytest.raises(InputFaults, match="cannot be read"):
+            read(tmp_path / "nothing")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    content = EnvelopeFile(intervals=[])
+    with pytest.raises(InputFaults, match="cannot be written"):
+        write_json(tmp_path / "no-such-folder" / "out.json", content)
+    kept = tmp_path / "kept.json"
+    kept.write_text("old")
+    write_json(kept, content)
+    assert read_envelopes(kept) == content
+
+
+def test_the_three_kinds_of_order_lines() -> None:
+    submit = parse_order_line(1, ORDER.encode()).order
+    assert isinstance(submit, SubmitLine)
+    assert (submit.side, submit.direction) == (Side.BUY, Direction.INJECTION)
+    assert submit.interval == START
+    assert submit.time_in_force is TimeInForce.GOOD_TILL_CANCEL
+    head = '"time": "2026-07-01T10:00:00+02:00", "participant": "p1", "client_order_id": "a1"'
+    cancel = parse_order_line(2, f'{{"type": "cancel", {head}}}'.encode()).order
+    assert isinstance(cancel, CancelLine)
+    assert cancel.time == datetime(2026, 7, 1, 8, tzinfo=UTC)
+    amend = parse_order_line(3, f'{{"type": "amend", {head}, "price": "0.1"}}'.encode()).order
+    assert isinstance(amend, AmendLine)
+    assert (amend.quantity_w, amend.price) == (None, "0.1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"price": "0.0450"', '"price": 0.045', "price"),
+        ('"price": "0.0450"', '"price": "NaN"', "price"),
+        ('"price": "0.0450"', '"price": "1e3"', "price"),
+        ('"quantity_w": 1000', '"quantity_w": 1000.0', "quantity_w"),
+        ('"quantity_w": 1000', '"quantity_w": true', "quantity_w"),
+        ('"quantity_w": 1000', '"quantity_w": "1000"', "quantity_w"),
+        ('"side": "buy"', '"side": "both"', "side"),
+        ('"type": "submit"', '"type": "pray"', "content"),
+        ('"participant": "p1"', '"participant": ""', "participant"),
+        ('"2026-07-01T10:00:00Z"', '"2026-07-01T10:00:00"', "time"),
+        ('"side": "buy"', '"side": "buy", "note": "x"', "note"),
+    ],
+)
+def test_a_faulty_line_says_what_is_wrong_and_who_sent_it(old: str, new: str, words: str) -> None:
+    assert old in ORDER
+    text = parse_order_line(4, ORDER.replace(old, new).encode())
+    assert text.order is None
+    assert words in text.fault
+    assert text.client_order_id == "a1"
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b"[1, 2]", b"null", b"{", b"[" * 5000, b'{"a": ' + b"9" * 5000 + b"}"]
+)
+def test_nothing_in_a_line_can_do_harm(line: bytes) -> None:
+    text = parse_order_line(1, line)
+    assert text.order is None
+    assert text.fault
+    assert (text.participant, text.client_order_id) == (None, None)
+
+
+def test_an_oversized_line_is_not_even_looked_at() -> None:
+    padded = ORDER.replace('"p1"', f'"{"x" * MAX_LINE_BYTES}"')
+    text = parse_order_line(1, padded.encode())
+    assert text.order is None
+    assert "at most 10,000" in text.fault
+
+
+def test_lines_keep_their_numbers_and_blank_ones_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "orders.jsonl"
+    path.write_bytes(ORDER.encode() + b"\r\n\n  \nnonsense\n" + ORDER.encode())
+    assert [(text.number, text.order is None) for text in read_orders(path)] == [
+        (1, False),
+        (4, True),
+        (5, False),
+    ]

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandapower as pp
+import pytest
+
+from gateway.files import InputFaults
+from gateway.scenario import Scenario, load_scenario, scenario_path
+
+GOOD = """
+[network]
+source = "net.json"
+
+[interface]
+voltage_min_pu = 0.98
+voltage_max_pu = 1.04
+
+[capacity]
+injection_w = 30000
+withdrawal_w = 20000
+"""
+
+
+def small_net() -> Any:
+    """Three customers behind one transformer; the first ones on one feeder."""
+    net = pp.create_empty_network()
+    high = pp.create_bus(net, 20.0)
+    low = [pp.create_bus(net, 0.4) for _ in range(4)]
+    pp.create_ext_grid(net, high)
+    pp.create_transformer(net, high, low[0], "0.25 MVA 20/0.4 kV")
+    for start, end in ((0, 1), (1, 2), (0, 3)):
+        pp.create_line(net, low[start], low[end], 0.15, "NAYY 4x50 SE")
+    for bus in low[1:]:
+        pp.create_load(net, bus, 0.002)
+    return net
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pp.to_json(small_net(), str(tmp_path / "net.json"))
+    return tmp_path
+
+
+def load(folder: Path, text: str) -> Scenario:
+    path = folder / "village.toml"
+    path.write_text(text)
+    return load_scenario(path)
+
+
+def faults_of(folder: Path, text: str) -> dict[str, list[str]]:
+    with pytest.raises(InputFaults) as caught:
+        load(folder, text)
+    found: dict[str, list[str]] = {}
+    for fault in caught.value.faults:
+        found.setdefault(fault.element, []).append(fault.detail)
+    return found
+
+
+def test_a_short_scenario_has_sensible_defaults(folder: Path) -> None:
+    scenario = load(folder, GOOD)
+    assert scenario.area == "village"
+    assert scenario.network.connection_points == ("load:0", "load:1", "load:2")
+    assert (scenario.voltage_limits.minimum_pu, scenario.voltage_limits.maximum_pu) == (0.9, 1.1)
+    assert scenario.interface_limits.injection_limit_w is None
+    assert scenario.capacity.injection_w.tolist() == [30000] * 3
+    assert scenario.capacity.fallback_withdrawal_w.tolist() == [0] * 3
+    assert scenario.anonymous
+    (interval,) = scenario.intervals
+    assert interval.end - interval.start == timedelta(minutes=15)
+    assert scenario.rules.tick == Decimal("0.0001")
+    assert scenario.rules.lot_w == 1
+    assert not scenario.has_participants
+    assert {terms.connection_point: terms.participant for terms in scenario.terms()} == {
+        point: point for point in scenario.network.connection_points
+    }
+
+
+def test_capacities_may_be_given_for_each_connection_point(folder: Path) -> None:
+    text = (
+        GOOD.replace("injection_w = 30000", 'injection_w = {default = 30000, "load:1" = 5000}')
+        + 'fallback_injection_w = {"load:1" = 500}\npower_factor = {"load:2" = 0.95}\n'
+    )
+    scenario = load(folder, text)
+    assert scenario.capacity.injection_w.tolist() == [30000, 5000, 30000]
+    assert scenario.capacity.fallback_injection_w.tolist() == [0, 500, 0]
+    assert scenario.network.reactive_ratio[:2].tolist() == [0.0, 0.0]
+    assert scenario.network.reactive_ratio[2] == pytest.approx(0.3287, abs=1e-4)
+    assert scenario.terms()[1].injection_capacity_w == 5000
+
+
+def test_participants_own_connection_points(folder: Path) -> None:
+    scenario = load(folder, GOOD + '[participants]\nbakery = ["load:0", "load:2"]\n')
+    assert scenario.has_participants
+    assert scenario.owners == {"load:0": "bakery", "load:2": "bakery", "load:1": "load:1"}
+
+
+def test_intervals_follow_one_another_with_their_own_limits(folder: Path) -> None:
+    (folder / "limits.csv").write_text(
+        "start,injection_limit_w,withdrawal_limit_w,voltage_max_pu\n"
+        "2016-05-02T12:15:00Z,50000,,1.03\n"
+    )
+    scenario = load(
+        folder,
+        GOOD + "[market]\ntick = '0.01'\nlot_w = 10\ngate_closure_minutes = 5\n"
+        "[intervals]\nstart = 2016-05-02T12:00:00Z\nminutes = 15\ncount = 3\n"
+        "limits_file = 'limits.csv'\n",
+    )
+    assert not scenario.anonymous
+    noon = datetime(2016, 5, 2, 12, tzinfo=UTC)
+    assert [i.start for i in scenario.intervals] == [
+        noon + k * timedelta(minutes=15) for k in range(3)
+    ]
+    special = scenario.intervals[1].interface_limits
+    assert (special.injection_limit_w, special.withdrawal_limit_w) == (50000, None)
+    assert (special.voltage_min_pu, special.voltage_max_pu) == (0.98, 1.03)
+    assert scenario.intervals[2].interface_limits == scenario.interface_limits
+    assert scenario.interval_at(noon) == scenario.intervals[0]
+    assert scenario.interval_at(noon - timedelta(hours=1)) is None
+    assert (scenario.rules.tick, scenario.rules.lot_w) == (Decimal("0.01"), 10)
+    assert scenario.gate_closure == timedelta(minutes=5)
+
+
+def test_all_faults_of_all_sections_are_reported_at_once(folder: Path) -> None:
+    net = small_net()
+    net.line.loc[1, "max_i_ka"] = 99999.0
+    net.line.loc[2, "max_i_ka"] = float("nan")
+    net.trafo.loc[0, "sn_mva"] = 0.0
+    pp.to_json(net, str(folder / "net.json"))
+    (folder / "limits.csv").write_text(
+        "start,injection_limit_w\n2016-05-02T12:00:00Z,-4\n2016-05-02T17:00:00Z,4\nnoon,4\n"
+    )
+    found = faults_of(
+        folder,
+        """
+        area = "a/b"
+        colour = 3
+        [network]
+        source = "net.json"
+        [limits]
+        voltage_min_pu = 1.2
+        voltage_max_pu = 1.1
+        [interface]
+        voltage_min_pu = nan
+        voltage_max_pu = "high"
+        [capacity]
+        injection_w = {default = 30000, "load:77" = 1, "load:78" = 1}
+        withdrawal_w = {"load:0" = 4}
+        fallback_injection_w = 2.5
+        [market]
+        tick = "0"
+        lot_w = 0
+        [participants]
+        tso = ["load:0"]
+        bakery = ["load:1", "load:99"]
+        butcher = ["load:1"]
+        [intervals]
+        start = 2016-05-02T12:00:00Z
+        limits_file = "limits.csv"
+        """,
+    )
+    assert {
+        "area",
+        "colour",
+        "limits",
+        "interface.voltage_min_pu",
+        "interface.voltage_max_pu",
+        "capacity.fallback_injection_w",
+        "market.tick",
+        "market.lot_w",
+        "participants.tso",
+        "participants.bakery",
+        "participants.butcher",
+        "line:1",
+        "line:2",
+        "trafo:0",
+        "limits.csv line 2.injection_limit_w",
+        "limits.csv line 3",
+        "limits.csv line 4.start",
+    } == set(found)
+
+
+def test_capacity_tables_name_every_stranger_and_everyone_forgotten(folder: Path) -> None:
+    text = GOOD.replace("injection_w = 30000", 'injection_w = {default = 1, "load:77" = 1}')
+    text = text.replace("withdrawal_w = 20000", 'withdrawal_w = {"load:0" = 4}')
+    found = faults_of(folder, text)
+    assert set(found) == {"load:77", "load:1", "load:2"}
+    assert "capacity.injection_w" in found["load:77"][0]
+    assert "capacity.withdrawal_w" in found["load:1"][0]
+
+
+def test_a_fallback_above_its_capacity_is_a_fault(folder: Path) -> None:
+    found = faults_of(folder, GOOD + 'fallback_withdrawal_w = {"load:2" = 20001}\n')
+    assert found == {
+        "load:2": ["its withdrawal fallback of 20001 W exceeds its capacity of 20000 W"]
+    }
+
+
+def test_a_network_with_missing_buses_names_the_elements(folder: Path) -> None:
+    net = small_net()
+    net.load.loc[1, "bus"] = 55
+    net.line.loc[0, "to_bus"] = 56
+    pp.to_json(net, str(folder / "net.json"))
+    found = faults_of(folder, GOOD)
+    assert {"load:1", "line:0"} <= set(found)
+    assert "55" in found["load:1"][0]
+
+
+@pytest.mark.parametrize(
+    ("line", "element", "words"),
+    [
+        ("start = 2016-05-02T12:00:00", "intervals.start", "timezone"),
+        ("count = 3", "intervals.start", "missing"),
+        ("start = 2016-05-02T12:00:00Z\ncount = 0", "intervals.count", "greater"),
+        ("start = 2016-05-02T12:00:00Z\nlimits_file = 'no.csv'", "intervals.limits_file", "no.csv"),
+    ],
+)
+def test_faults_of_intervals(folder: Path, line: str, element: str, words: str) -> None:
+    found = faults_of(folder, f"{GOOD}[intervals]\n{line}\n")
+    assert set(found) == {element}
+    assert words in found[element][0]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("nothing.json", "there is no file"),
+        ("village.toml", "cannot be read as pandapower JSON"),
+        ("bundled:nothing", "there is semiurb4"),
+        ("simbench:nothing", "not a simbench code"),
+        ("pandapower:nothing", "not a network that pandapower builds"),
+        ("pandapower:__doc__", "not a network that pandapower builds"),
+        ("pandapower:create_line", "not a network that pandapower builds"),
+        ("pandapower:create_dickert_lv_feeders", "without arguments"),
+    ],
+)
+def test_a_source_that_leads_nowhere(folder: Path, source: str, words: str) -> None:
+    found = faults_of(folder, GOOD.replace("net.json", source))
+    assert list(found) == ["network.source"]
+    assert words in found["network.source"][0]
+
+
+def test_simbench_may_be_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.scenario_network.find_spec", lambda name: None)
+    found = faults_of(folder, GOOD.replace("net.json", "simbench:1-LV-semiurb4--0-sw"))
+    assert "not installed" in found["network.source"][0]
+
+
+def test_pandapower_builds_networks(folder: Path) -> None:
+    scenario = load(folder, GOOD.replace("net.json", "pandapower:simple_four_bus_system"))
+    assert scenario.network.connection_points == ("load:0", "load:1")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"a = = 1", "not TOML"), (b"\xff\xfe", "not UTF-8"), (None, "no such")]
+)
+def test_a_file_that_is_no_scenario(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "scenario.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputFaults) as caught:
+        load_scenario(path)
+    assert len(caught.value.faults) == 1
+    assert words in caught.value.faults[0].detail
+
+
+def test_scenarios_ship_with_the_project(tmp_path: Path) -> None:
+    assert scenario_path("somewhere.toml") == Path("somewhere.toml")
+    with pytest.raises(InputFaults, match="there is demo, reference"):
+        scenario_path("bundled:nothing")
+    scenario = load_scenario(scenario_path("bundled:reference"))
+    assert len(scenario.network.connection_points) == 41
+
+
+def test_the_shipped_network_is_the_one_of_simbench(folder: Path) -> None:
+    shipped = load(folder, GOOD.replace("net.json", "bundled:semiurb4")).network
+    original = load(folder, GOOD.replace("net.json", "simbench:1-LV-semiurb4--0-sw")).network
+    assert shipped.nodes == original.nodes
+    assert shipped.connection_points == original.connection_points
+    assert (shipped.connection_nodes == original.connection_nodes).all()
+    assert abs(shipped.admittance - original.admittance).max() == 0.0
+    assert (shipped.terminals.rating_pu == original.terminals.rating_pu).all()
+    assert shipped.terminals.elements == original.terminals.elements
+
+
+def test_nothing_but_a_simbench_source_needs_simbench() -> None:
+    # The test above may have imported it; the modules themselves never do on import.
+    assert "simbench" not in {
+        name
+        for module in ("gateway.scenario", "gateway.scenario_network")
+        for name in vars(sys.modules[module])
+    }
