@@ -1,1 +1,5 @@
-"""Orders, price levels and time priority; knows nothing of networks, money accounts or I/O."""
+"""Orders, price levels and time priority; knows nothing of networks or money.
+
+:mod:`orderbook.order` has the words, :mod:`orderbook.book` the book the exchange runs on, and
+:mod:`orderbook.naive` the same book written so plainly that it cannot be wrong, to test it by.
+"""

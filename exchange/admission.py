@@ -1,0 +1,202 @@
+"""May this order stand?  Every reason to refuse one, each with a sentence and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from exchange.commands import AmendOrder, SubmitOrder
+from exchange.events import RefusalReason
+from exchange.holdings import Position
+from exchange.orders import Order
+from exchange.rules import MarketRules
+from exchange.state import State
+from orderbook.order import Side, TimeInForce
+
+_NAMED_ORDERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why not."""
+
+    reason: RefusalReason
+    detail: str
+
+
+def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:
+    """Return why an order may not be placed, ``None`` when it may.  O(1) when it may."""
+    return (
+        _check_place(command, state)
+        or check_quantity(command.quantity_w, state.rules)
+        or check_price(command.limit_price_ticks)
+        or _check_expiry(command, state, now)
+        or check_claim(
+            command.side,
+            command.quantity_w,
+            state.sessions[command.interval].holdings.position(
+                command.direction, command.connection_point
+            ),
+        )
+    )
+
+
+def check_amendment(command: AmendOrder, order: Order, state: State) -> Refusal | None:
+    """Return why an open order may not be changed so, ``None`` when it may.  O(1) when it may."""
+    quantity_w, limit_price_ticks = amended_terms(command, order)
+    if (quantity_w, limit_price_ticks) == (order.quantity_w, order.limit_price_ticks):
+        return Refusal(
+            RefusalReason.NOTHING_TO_AMEND,
+            f"order {order.order_id} already has {quantity_w:,} W "
+            f"at a limit price of {limit_price_ticks:,} ticks",
+        )
+    position = state.sessions[order.interval].holdings.position(
+        order.direction, order.connection_point
+    )
+    return (
+        check_quantity(quantity_w, state.rules)
+        or check_price(limit_price_ticks)
+        or check_claim(order.side, quantity_w - order.executed_w, position, amended=order)
+    )
+
+
+def amended_terms(command: AmendOrder, order: Order) -> tuple[int, int]:
+    """Return the total in watts and the price in ticks that an amended order would have."""
+    return (
+        order.quantity_w if command.quantity_w is None else command.quantity_w,
+        order.limit_price_ticks if command.limit_price_ticks is None else command.limit_price_ticks,
+    )
+
+
+def check_interval(interval: datetime, state: State) -> Refusal | None:
+    """Refuse intervals that were never opened, or have closed."""
+    session = state.sessions.get(interval)
+    if session is None:
+        return Refusal(
+            RefusalReason.UNKNOWN_INTERVAL, f"no session is open for {interval.isoformat()}"
+        )
+    if session.closed_at is not None:
+        return Refusal(
+            RefusalReason.GATE_CLOSED,
+            f"the gate of {interval.isoformat()} closed at {session.closed_at.isoformat()}",
+        )
+    return None
+
+
+def _check_place(command: SubmitOrder, state: State) -> Refusal | None:
+    terms = state.terms.get(command.connection_point)
+    if terms is None:
+        return Refusal(
+            RefusalReason.UNKNOWN_CONNECTION_POINT,
+            f"there is no connection point {command.connection_point}",
+        )
+    if terms.participant != command.participant:
+        return Refusal(
+            RefusalReason.NOT_OWNER,
+            f"connection point {command.connection_point} does not belong to {command.participant}",
+        )
+    return check_interval(command.interval, state)
+
+
+def check_quantity(quantity_w: int, rules: MarketRules) -> Refusal | None:
+    """Refuse quantities that are not positive, too large, or not whole lots."""
+    if quantity_w <= 0:
+        return Refusal(
+            RefusalReason.QUANTITY_INVALID, f"quantity of {quantity_w:,} W is not positive"
+        )
+    if rules.max_quantity_w is not None and quantity_w > rules.max_quantity_w:
+        return Refusal(
+            RefusalReason.QUANTITY_INVALID,
+            f"quantity of {quantity_w:,} W exceeds the {rules.max_quantity_w:,} W "
+            f"that one order may have",
+        )
+    if quantity_w % rules.lot_w:
+        return Refusal(
+            RefusalReason.OFF_LOT,
+            f"quantity of {quantity_w:,} W is not a multiple of the lot of {rules.lot_w:,} W",
+        )
+    return None
+
+
+def check_price(limit_price_ticks: int) -> Refusal | None:
+    """Refuse negative prices; zero gives limit away, or takes it for nothing."""
+    if limit_price_ticks < 0:
+        return Refusal(
+            RefusalReason.PRICE_INVALID, f"limit price of {limit_price_ticks:,} ticks is negative"
+        )
+    return None
+
+
+def _check_expiry(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:
+    expires_at = command.expires_at
+    if command.time_in_force is not TimeInForce.GOOD_TILL_DATE:
+        if expires_at is None:
+            return None
+        return Refusal(
+            RefusalReason.EXPIRY_INVALID,
+            f"a {command.time_in_force} order has no expiry, but {expires_at.isoformat()} is given",
+        )
+    if expires_at is None:
+        return Refusal(RefusalReason.EXPIRY_INVALID, "a GTD order needs an expiry")
+    gate_closes_at = state.sessions[command.interval].gate_closes_at
+    if not now < expires_at <= gate_closes_at:
+        return Refusal(
+            RefusalReason.EXPIRY_INVALID,
+            f"expiry at {expires_at.isoformat()} is not after {now.isoformat()} "
+            f"and up to gate closure at {gate_closes_at.isoformat()}",
+        )
+    return None
+
+
+def check_claim(
+    side: Side, quantity_w: int, position: Position, amended: Order | None = None
+) -> Refusal | None:
+    """Refuse selling what is not held above the fallback, and buying beyond capacity.
+
+    Parameters
+    ----------
+    side, quantity_w
+        What is asked for, in watts.
+    position
+        Of the connection point, in the direction asked for.
+    amended
+        The open order that the quantity would replace; its own claim does not count.
+    """
+    own_w = 0 if amended is None else amended.remaining_w
+    others = [] if amended is None else [amended.order_id]
+    if side is Side.SELL:
+        if quantity_w <= position.sellable_w + own_w:
+            return None
+        claimed_w = position.reserved_w - own_w
+        bounds = []
+        if claimed_w:
+            bounds.append(f"{claimed_w:,} W are reserved by {_names(position, side, others)}")
+        if position.fallback_w:
+            bounds.append(f"{position.fallback_w:,} W are the fallback limit and not for sale")
+        of_which = f", of which {' and '.join(bounds)}" if bounds else ""
+        return Refusal(
+            RefusalReason.EXCEEDS_HOLDING,
+            f"sell of {quantity_w:,} W exceeds the {position.held_w:,} W held{of_which}",
+        )
+    if quantity_w <= position.buyable_w + own_w:
+        return None
+    claimed_w = position.sought_w - own_w
+    sought = f" and {claimed_w:,} W are sought by {_names(position, side, others)}"
+    return Refusal(
+        RefusalReason.EXCEEDS_CAPACITY,
+        f"buy of {quantity_w:,} W exceeds the capacity of {position.capacity_w:,} W, "
+        f"of which {position.held_w:,} W are held{sought if claimed_w else ''}",
+    )
+
+
+def _names(position: Position, side: Side, without: Sequence[int]) -> str:
+    """Return "order 17", "orders 17 and 18", or the first few "and 12 more"."""
+    numbers = [
+        str(order.order_id) for order in position.orders_of(side) if order.order_id not in without
+    ]
+    if len(numbers) == 1:
+        return f"order {numbers[0]}"
+    if len(numbers) > _NAMED_ORDERS:
+        numbers[_NAMED_ORDERS:] = [f"{len(numbers) - _NAMED_ORDERS} more"]
+    return f"orders {', '.join(numbers[:-1])} and {numbers[-1]}"

@@ -1,0 +1,156 @@
+"""Which orders trade how much, at what price: pairs, by price and time, as the network allows.
+
+This module decides, and the engine makes events of what it decides; another way of clearing
+replaces the two functions below and nothing else.  Both read books and holdings without
+changing them.  What they return is already in force in the network they were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exchange.networks import Blocked, IntervalNetwork
+from exchange.orders import Order
+from orderbook.book import OrderBook
+from orderbook.order import Side
+from security_check.envelope import Direction
+from security_check.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A trade that is secure: the older order's price, and the verdict that confirmed it."""
+
+    buy: Order
+    sell: Order
+    quantity_w: int
+    price_ticks: int
+    taker_side: Side
+    verdict: Verdict
+
+
+@dataclass(slots=True)
+class Clearing:
+    """What a clearing decided.
+
+    Attributes
+    ----------
+    matches
+        Trades, in the order they happen.
+    self_trades
+        Orders that met one of their own participant's and are to be cancelled.
+    blocked_w, block
+        How many watts of crossing orders the network refused, and its first refusal.
+    """
+
+    matches: list[Match] = field(default_factory=list)
+    self_trades: list[Order] = field(default_factory=list)
+    blocked_w: int = 0
+    block: Blocked | None = None
+    _gone_w: dict[int, int] = field(default_factory=dict)
+
+    def remaining_w(self, order: Order) -> int:
+        """Return what is left of an order after what was decided so far."""
+        return order.remaining_w - self._gone_w.get(order.order_id, 0)
+
+    def _take(self, order: Order, quantity_w: int) -> None:
+        self._gone_w[order.order_id] = self._gone_w.get(order.order_id, 0) + quantity_w
+
+    def add_match(self, match: Match) -> None:
+        """Add a trade."""
+        self.matches.append(match)
+        self._take(match.buy, match.quantity_w)
+        self._take(match.sell, match.quantity_w)
+
+    def add_block(self, refused_w: int, block: Blocked) -> None:
+        """Note that the network refused a transfer, or a part of it."""
+        self.blocked_w += refused_w
+        self.block = self.block or block
+
+    def add_self_trade(self, order: Order) -> None:
+        """Note that the rest of an order is to be cancelled."""
+        self.self_trades.append(order)
+        self._take(order, self.remaining_w(order))
+
+
+def clear_order(order: Order, book: OrderBook[Order], network: IntervalNetwork) -> Clearing:
+    """Match an incoming order that is in the book already.
+
+    It takes makers by price, then time.  A maker that the network blocks is passed over; since
+    every trade may free headroom, the makers passed over are tried again until none trades.
+    Costs O(makers crossed) for each round in which something traded.
+    """
+    clearing = Clearing()
+    traded = True
+    while traded and clearing.remaining_w(order):
+        network.refresh()
+        clearing.blocked_w, clearing.block = 0, None
+        traded = _match(order, book, network, clearing) and clearing.block is not None
+    return clearing
+
+
+def clear_resting(
+    books: Mapping[Direction, OrderBook[Order]], network: IntervalNetwork
+) -> Clearing:
+    """Match what rests crossed, once through; repeat while ``network.rescan_due``.
+
+    Bids are taken by price and time, and each walks the asks it crosses by price and time.
+    Orders that cross nothing are not looked at: O(crossed bids * crossed asks), O(1) where
+    nothing is crossed.
+    """
+    clearing = Clearing()
+    network.refresh()
+    network.rescan_due = False
+    for book in books.values():
+        best_ask = book.best_price_ticks(Side.SELL)
+        if best_ask is None or not book.is_crossed():
+            continue
+        for bid in book.orders(Side.BUY, best_ask):
+            _match(bid, book, network, clearing)
+    return clearing
+
+
+def _match(
+    order: Order, book: OrderBook[Order], network: IntervalNetwork, clearing: Clearing
+) -> bool:
+    """Walk an order once along the makers it crosses; return whether it traded."""
+    traded = False
+    for other in book.orders(order.side.opposite, order.limit_price_ticks):
+        available_w = clearing.remaining_w(other)
+        if not available_w:
+            continue
+        newer = max(order, other, key=_number)
+        if other.participant == order.participant:
+            clearing.add_self_trade(newer)
+        else:
+            buy, sell = (order, other) if order.side is Side.BUY else (other, order)
+            wanted_w = min(clearing.remaining_w(order), available_w)
+            outcome = network.transfer(
+                order.direction, sell.connection_point, buy.connection_point, wanted_w
+            )
+            if isinstance(outcome, Blocked):
+                clearing.add_block(wanted_w, outcome)
+                continue
+            traded = True
+            older = other if newer is order else order
+            clearing.add_match(
+                Match(
+                    buy=buy,
+                    sell=sell,
+                    quantity_w=outcome.quantity_w,
+                    price_ticks=older.limit_price_ticks,
+                    taker_side=newer.side,
+                    verdict=outcome.verdict,
+                )
+            )
+            if outcome.quantity_w < wanted_w:
+                binding = Blocked(outcome.verdict.element, str(outcome.verdict))
+                clearing.add_block(wanted_w - outcome.quantity_w, binding)
+        if not clearing.remaining_w(order):
+            break
+    return traded
+
+
+def _number(order: Order) -> int:
+    return order.order_id

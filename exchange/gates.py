@@ -1,0 +1,100 @@
+"""The two ends of an interval's trading: opening with envelopes, gate closure with statements."""
+
+from __future__ import annotations
+
+from exchange.commands import OpenSession
+from exchange.events import (
+    CancelReason,
+    GateClosed,
+    RefusalReason,
+    SessionOpened,
+    StatementIssued,
+)
+from exchange.grid import Grid, SecurityState
+from exchange.interface import check_terms, refuse_unsafe
+from exchange.record import Record
+from exchange.session import Session
+from security_check.errors import GridError
+
+OPERATOR = "operator"
+"""The participant in whose name sessions are refused."""
+
+
+def open_session(command: OpenSession, record: Record, grid: Grid) -> SecurityState | None:
+    """Allocate an interval and open it, or refuse.
+
+    Returns
+    -------
+    The network's state for the envelopes now in force; ``None`` when nothing was opened.
+    """
+    refusal = _check(command, record)
+    if refusal is not None:
+        record.refuse(OPERATOR, None, "session", *refusal)
+        return None
+    try:
+        security = grid.allocate(command.interface_limits)
+        envelopes = security.envelopes()
+        check_terms(envelopes, record.state.terms)
+    except GridError as error:
+        refuse_unsafe(error, command.start, record, OPERATOR, None, "session")
+        return None
+    record.add(
+        SessionOpened(
+            sequence=record.next_sequence,
+            time=record.now,
+            start=command.start,
+            end=command.end,
+            gate_closes_at=command.gate_closes_at,
+            interface_limits=command.interface_limits,
+            envelopes=tuple(envelopes),
+        )
+    )
+    return security
+
+
+def _check(command: OpenSession, record: Record) -> tuple[RefusalReason, str] | None:
+    interval = f"[{command.start.isoformat()}, {command.end.isoformat()})"
+    if command.start >= command.end:
+        return RefusalReason.INTERVAL_INVALID, f"interval {interval} is empty"
+    for session in record.state.sessions.values():
+        if command.start < session.end and session.start < command.end:
+            return (
+                RefusalReason.SESSION_EXISTS,
+                f"interval {interval} overlaps the session of "
+                f"[{session.start.isoformat()}, {session.end.isoformat()})",
+            )
+    if command.gate_closes_at <= record.now:
+        return (
+            RefusalReason.GATE_CLOSED,
+            f"the gate of {interval} would close at {command.gate_closes_at.isoformat()}, "
+            f"which is not after {record.now.isoformat()}",
+        )
+    return None
+
+
+def close_gate(session: Session, record: Record) -> None:
+    """Freeze an interval: cancel what rests, publish final envelopes, settle."""
+    for order in session.orders():
+        record.cancel(order, CancelReason.GATE_CLOSED)
+    record.add(
+        GateClosed(
+            sequence=record.next_sequence,
+            time=record.now,
+            interval=session.start,
+            envelopes=session.holdings.envelopes(),
+        )
+    )
+    for participant, account in record.state.ledger.accounts(session.start).items():
+        record.add(
+            StatementIssued(
+                sequence=record.next_sequence,
+                time=record.now,
+                interval=session.start,
+                participant=participant,
+                bought_w=account.bought_w,
+                sold_w=account.sold_w,
+                paid=account.paid,
+                received=account.received,
+                balance=account.balance,
+            )
+        )

@@ -1,0 +1,197 @@
+"""Who holds how much of which limit in one interval, and what open orders claim of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from exchange.orders import Order
+from exchange.rules import ConnectionTerms
+from orderbook.order import Side
+from security_check.envelope import Direction, Envelope, EnvelopeSet
+
+
+@dataclass(slots=True)
+class Position:
+    """One limit of one connection point, in integer watts.
+
+    Parameters
+    ----------
+    held_w
+        The limit in force.
+    bottleneck
+        The element that kept the limit from being larger when it was last allocated.
+    capacity_w, fallback_w
+        What it can never exceed, and what its owner can never sell.
+    reserved_w, sought_w
+        What open sell orders would take away, and open buy orders add.
+    orders
+        The open orders behind these, by number, oldest first.
+    """
+
+    held_w: int
+    bottleneck: str
+    capacity_w: int
+    fallback_w: int
+    reserved_w: int = 0
+    sought_w: int = 0
+    orders: dict[int, Order] = field(default_factory=dict)
+
+    @property
+    def sellable_w(self) -> int:
+        """What another sell order may ask for."""
+        return self.held_w - self.fallback_w - self.reserved_w
+
+    @property
+    def buyable_w(self) -> int:
+        """What another buy order may ask for."""
+        return self.capacity_w - self.held_w - self.sought_w
+
+    def orders_of(self, side: Side) -> list[Order]:
+        """Return the open orders of one side, oldest first."""
+        return [order for order in self.orders.values() if order.side is side]
+
+    def claim(self, side: Side, change_w: int) -> None:
+        """Raise (or lower) what open orders of a side claim."""
+        if side is Side.SELL:
+            self.reserved_w += change_w
+        else:
+            self.sought_w += change_w
+
+
+class Holdings:
+    """The holdings of all connection points in one interval.
+
+    A trade moves watts between holdings and leaves each direction's total as it was; only the
+    opening of the interval and a change of the interface limits change a total.
+
+    Parameters
+    ----------
+    terms
+        Of every connection point, by its id.
+    envelopes
+        The envelopes allocated, one per connection point.
+    """
+
+    __slots__ = ("_positions", "_total_w")
+
+    def __init__(self, terms: Mapping[str, ConnectionTerms], envelopes: Iterable[Envelope]) -> None:
+        self._positions: dict[Direction, dict[str, Position]] = {d: {} for d in Direction}
+        for envelope in envelopes:
+            point = envelope.connection_point
+            for direction, held_w, bottleneck in (
+                (Direction.INJECTION, envelope.injection_limit_w, envelope.injection_bottleneck),
+                (Direction.WITHDRAWAL, envelope.withdrawal_limit_w, envelope.withdrawal_bottleneck),
+            ):
+                self._positions[direction][point] = Position(
+                    held_w=held_w,
+                    bottleneck=bottleneck,
+                    capacity_w=terms[point].capacity_w(direction),
+                    fallback_w=terms[point].fallback_w(direction),
+                )
+        self._total_w = {direction: self._sum_w(direction) for direction in Direction}
+
+    def _sum_w(self, direction: Direction) -> int:
+        return sum(position.held_w for position in self._positions[direction].values())
+
+    def position(self, direction: Direction, connection_point: str) -> Position:
+        """Return one position; only this module and its session change it.  O(1)."""
+        return self._positions[direction][connection_point]
+
+    def positions(self) -> Iterator[tuple[Direction, str, Position]]:
+        """Iterate over all positions, injection first, in the network's order."""
+        for direction, positions in self._positions.items():
+            for connection_point, position in positions.items():
+                yield direction, connection_point, position
+
+    def add_order(self, order: Order) -> None:
+        """Let an open order claim what remains of it.  O(1)."""
+        position = self._positions[order.direction][order.connection_point]
+        position.orders[order.order_id] = order
+        position.claim(order.side, order.remaining_w)
+
+    def release(self, order: Order, by_w: int, *, closed: bool) -> None:
+        """Lower an open order's claim; forget the order when it is closed.  O(1)."""
+        position = self._positions[order.direction][order.connection_point]
+        position.claim(order.side, -by_w)
+        if closed:
+            del position.orders[order.order_id]
+
+    def transfer(self, direction: Direction, seller: str, buyer: str, quantity_w: int) -> None:
+        """Move watts of limit from one connection point to another.  O(1)."""
+        positions = self._positions[direction]
+        positions[seller].held_w -= quantity_w
+        positions[buyer].held_w += quantity_w
+
+    def set_limit(
+        self, direction: Direction, connection_point: str, to_w: int, bottleneck: str
+    ) -> None:
+        """Put a newly allocated limit into force.  O(1)."""
+        position = self._positions[direction][connection_point]
+        self._total_w[direction] += to_w - position.held_w
+        position.held_w = to_w
+        position.bottleneck = bottleneck
+
+    def envelopes(self) -> tuple[Envelope, ...]:
+        """Return the envelopes in force, in the network's order.  O(n)."""
+        withdrawals = self._positions[Direction.WITHDRAWAL]
+        return tuple(
+            Envelope(
+                connection_point=point,
+                injection_limit_w=injection.held_w,
+                withdrawal_limit_w=withdrawals[point].held_w,
+                injection_bottleneck=injection.bottleneck,
+                withdrawal_bottleneck=withdrawals[point].bottleneck,
+            )
+            for point, injection in self._positions[Direction.INJECTION].items()
+        )
+
+    def envelope_set(self) -> EnvelopeSet:
+        """Return the envelopes in force as the network's modules take them.  O(n)."""
+        envelopes = self.envelopes()
+        return EnvelopeSet(
+            [envelope.connection_point for envelope in envelopes],
+            [envelope.injection_limit_w for envelope in envelopes],
+            [envelope.withdrawal_limit_w for envelope in envelopes],
+            [envelope.injection_bottleneck for envelope in envelopes],
+            [envelope.withdrawal_bottleneck for envelope in envelopes],
+        )
+
+    def snapshot(self) -> list[list[Any]]:
+        """Return ``[id, injection W, withdrawal W, bottlenecks]`` per connection point."""
+        return [
+            [
+                envelope.connection_point,
+                envelope.injection_limit_w,
+                envelope.withdrawal_limit_w,
+                envelope.injection_bottleneck,
+                envelope.withdrawal_bottleneck,
+            ]
+            for envelope in self.envelopes()
+        ]
+
+    def check_invariants(self) -> None:
+        """Check conservation, bounds and claims.  O(n + orders).
+
+        Raises
+        ------
+        AssertionError
+            With the connection point, direction and watts that break a rule.
+        """
+        for direction in Direction:
+            total_w = self._sum_w(direction)
+            assert total_w == self._total_w[direction], (
+                f"{direction}: {total_w} W are held of {self._total_w[direction]} W allocated"
+            )
+        for direction, point, position in self.positions():
+            at = f"{point} {direction}: {position}"
+            for side, claimed_w in (
+                (Side.SELL, position.reserved_w),
+                (Side.BUY, position.sought_w),
+            ):
+                open_w = sum(order.remaining_w for order in position.orders_of(side))
+                assert claimed_w == open_w, f"{side} orders of {open_w} W claim otherwise, {at}"
+            assert position.fallback_w <= position.held_w <= position.capacity_w, at
+            assert position.sellable_w >= 0, f"sell orders reserve too much, {at}"
+            assert position.buyable_w >= 0, f"buy orders seek too much, {at}"

@@ -1,0 +1,161 @@
+"""New limits at the interface while an interval trades: what becomes of holdings and orders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from exchange.commands import UpdateInterfaceLimits
+from exchange.events import (
+    CancelReason,
+    HoldingCurtailed,
+    HoldingRaised,
+    InterfaceLimitsUpdated,
+    OrderReduced,
+    RefusalReason,
+)
+from exchange.grid import Grid, SecurityState
+from exchange.holdings import Position
+from exchange.record import Record, alarm_kind
+from exchange.rules import ConnectionTerms
+from exchange.session import Session
+from exchange.state import TSO
+from orderbook.order import Side
+from security_check.envelope import Direction, Envelope, EnvelopeSet
+from security_check.errors import GridError, InsecureError
+
+
+def update_limits(
+    command: UpdateInterfaceLimits, session: Session, record: Record, grid: Grid
+) -> SecurityState | None:
+    """Put the TSO's new contract into force, or refuse it and halt the interval.
+
+    Limits that cannot be made secure are in force at the interface all the same: the envelopes
+    held may now be too large, so nothing trades until an update succeeds.
+
+    Returns
+    -------
+    The network's state for the envelopes now in force; ``None`` when the update was refused.
+    """
+    try:
+        security = grid.reallocate(command.interface_limits, session.holdings.envelope_set())
+        envelopes = security.envelopes()
+        check_terms(envelopes, record.state.terms)
+    except GridError as error:
+        refuse_unsafe(error, session.start, record, TSO, command, "limits")
+        return None
+    record.add(
+        InterfaceLimitsUpdated(
+            sequence=record.next_sequence,
+            time=record.now,
+            update_id=command.update_id,
+            interval=session.start,
+            interface_limits=command.interface_limits,
+        )
+    )
+    for envelope in envelopes:
+        _set_limits(envelope, session, record)
+    for _, _, position in session.holdings.positions():
+        _cut_orders(position, Side.SELL, -position.sellable_w, record)
+        _cut_orders(position, Side.BUY, -position.buyable_w, record)
+    return security
+
+
+def check_terms(envelopes: EnvelopeSet, terms: Mapping[str, ConnectionTerms]) -> None:
+    """Check that every envelope contains the fallback and stays within capacity.
+
+    Raises
+    ------
+    InsecureError
+        With the connection point and the watts.  An envelope that does not contain the fallback
+        would let a device that loses contact break the network.
+    """
+    for envelope in envelopes:
+        point = envelope.connection_point
+        for direction, limit_w in (
+            (Direction.INJECTION, envelope.injection_limit_w),
+            (Direction.WITHDRAWAL, envelope.withdrawal_limit_w),
+        ):
+            fallback_w = terms[point].fallback_w(direction)
+            capacity_w = terms[point].capacity_w(direction)
+            if not fallback_w <= limit_w <= capacity_w:
+                raise InsecureError(
+                    point,
+                    f"{direction} limit of {limit_w:,} W is not within the fallback limit of "
+                    f"{fallback_w:,} W and the capacity of {capacity_w:,} W",
+                )
+
+
+def refuse_unsafe(
+    error: GridError,
+    interval: datetime,
+    record: Record,
+    participant: str,
+    update: UpdateInterfaceLimits | None,
+    request: str,
+) -> None:
+    """Fail closed: refuse what asked for it, raise the alarm, halt the interval if it trades."""
+    kind = alarm_kind(error)
+    record.refuse(
+        participant,
+        None if update is None else update.update_id,
+        request,
+        RefusalReason(kind.value),
+        str(error),
+        remember=update,
+    )
+    record.alarm(
+        kind,
+        interval,
+        str(error),
+        halts_trading=update is not None,
+    )
+
+
+def _set_limits(envelope: Envelope, session: Session, record: Record) -> None:
+    point = envelope.connection_point
+    for direction, to_w, element in (
+        (Direction.INJECTION, envelope.injection_limit_w, envelope.injection_bottleneck),
+        (Direction.WITHDRAWAL, envelope.withdrawal_limit_w, envelope.withdrawal_bottleneck),
+    ):
+        from_w = session.holdings.position(direction, point).held_w
+        if to_w == from_w:
+            continue
+        changed = HoldingCurtailed if to_w < from_w else HoldingRaised
+        record.add(
+            changed(
+                sequence=record.next_sequence,
+                time=record.now,
+                interval=session.start,
+                participant=record.state.terms[point].participant,
+                connection_point=point,
+                direction=direction,
+                from_w=from_w,
+                to_w=to_w,
+                element=element,
+            )
+        )
+
+
+def _cut_orders(position: Position, side: Side, excess_w: int, record: Record) -> None:
+    """Reduce open orders of a side, newest first, by at least ``excess_w``, in whole lots."""
+    lot_w = record.state.rules.lot_w
+    for order in reversed(position.orders_of(side)):
+        if excess_w <= 0:
+            return
+        cut_w = -(-excess_w // lot_w) * lot_w
+        excess_w -= order.remaining_w
+        if cut_w >= order.remaining_w:
+            record.cancel(order, CancelReason.CURTAILED)
+            continue
+        record.add(
+            OrderReduced(
+                sequence=record.next_sequence,
+                time=record.now,
+                order_id=order.order_id,
+                participant=order.participant,
+                client_order_id=order.client_order_id,
+                reduced_by_w=cut_w,
+                remaining_w=order.remaining_w - cut_w,
+            )
+        )

@@ -1,0 +1,192 @@
+"""Matches become trades here: the books of each interval, held against its network.
+
+The networks are no part of the state.  They follow from the envelopes in force, and after a
+restart they are rebuilt from these when they are first needed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from exchange.clearing import Clearing, clear_order, clear_resting
+from exchange.events import AlarmKind, CancelReason, MatchBlocked, Traded
+from exchange.grid import Grid, SecurityState
+from exchange.networks import Blocked, IntervalNetwork
+from exchange.orders import Order
+from exchange.record import Record, alarm_kind
+from exchange.session import Session
+from exchange.state import State
+from orderbook.order import TimeInForce
+from security_check.errors import GridError
+
+_HALTED = Blocked(
+    "interface", "trading in the interval is halted until new interface limits are in force"
+)
+
+
+class Matching:
+    """The networks of all open intervals, and the trades they allow.
+
+    Parameters
+    ----------
+    state
+        The exchange's state; read here, changed by the events alone.
+    grid
+        The network of the area.
+    """
+
+    __slots__ = ("_grid", "_networks", "_state")
+
+    def __init__(self, state: State, grid: Grid) -> None:
+        self._state = state
+        self._grid = grid
+        self._networks: dict[datetime, IntervalNetwork] = {}
+
+    def enter(self, interval: datetime, security: SecurityState) -> None:
+        """Take up an interval whose envelopes in force ``security`` knows."""
+        self._networks[interval] = IntervalNetwork(security, self._state.rules.lot_w)
+
+    def leave(self, interval: datetime) -> None:
+        """Forget an interval's network; it is rebuilt when it is needed again."""
+        self._networks.pop(interval, None)
+
+    def leave_all(self) -> None:
+        """Forget every network."""
+        self._networks.clear()
+
+    def trade(self, order: Order, record: Record) -> None:
+        """Let an incoming order, in the book already, meet the makers it crosses."""
+        session = self._state.sessions[order.interval]
+        book = session.books[order.direction]
+        clearing = Clearing()
+        wanted_w = order.remaining_w
+        crossing_w = book.crossing_w(order.side, order.limit_price_ticks, wanted_w)
+        fill_or_kill = order.time_in_force is TimeInForce.FILL_OR_KILL
+        if crossing_w and not (fill_or_kill and crossing_w < wanted_w):
+            network = None if session.halted else self._network(session, record)
+            if network is None:
+                clearing.add_block(crossing_w, _HALTED)
+            elif fill_or_kill:
+                clearing = self._try_to_fill(order, session, network)
+            else:
+                clearing = clear_order(order, book, network)
+        self._execute(clearing, session, record)
+        if clearing.block is not None:
+            record.add(
+                MatchBlocked(
+                    sequence=record.next_sequence,
+                    time=record.now,
+                    order_id=order.order_id,
+                    participant=order.participant,
+                    client_order_id=order.client_order_id,
+                    blocked_w=min(clearing.blocked_w, wanted_w),
+                    element=clearing.block.element,
+                    detail=clearing.block.detail,
+                )
+            )
+        for own in clearing.self_trades:
+            record.cancel(own, CancelReason.SELF_TRADE)
+        if order.order_id in self._state.orders:
+            if fill_or_kill:
+                record.cancel(order, CancelReason.FILL_OR_KILL)
+            elif order.time_in_force is TimeInForce.IMMEDIATE_OR_CANCEL:
+                record.cancel(order, CancelReason.IMMEDIATE_OR_CANCEL)
+        self.rescan(session, record)
+
+    def _try_to_fill(self, order: Order, session: Session, network: IntervalNetwork) -> Clearing:
+        """Match a fill-or-kill order on a copy, which becomes the network if all is filled."""
+        trial = network.copy()
+        clearing = clear_order(order, session.books[order.direction], trial)
+        if sum(match.quantity_w for match in clearing.matches) == order.remaining_w:
+            self._networks[session.start] = trial
+        else:
+            clearing.matches.clear()
+            network.failures = trial.failures
+        return clearing
+
+    def rescan(self, session: Session, record: Record) -> None:
+        """Match what rests crossed until nothing moves, if headroom has changed.
+
+        Each round but the last trades at least a lot, so there is a last.
+        """
+        network = self._networks.get(session.start)
+        while network is not None and network.rescan_due and not session.halted:
+            clearing = clear_resting(session.books, network)
+            self._execute(clearing, session, record)
+            for own in clearing.self_trades:
+                record.cancel(own, CancelReason.SELF_TRADE)
+
+    def _execute(self, clearing: Clearing, session: Session, record: Record) -> None:
+        """Make trades of matches, and alarms of checks that failed."""
+        for match in clearing.matches:
+            buy, sell = match.buy, match.sell
+            record.add(
+                Traded(
+                    sequence=record.next_sequence,
+                    time=record.now,
+                    trade_id=self._state.next_trade_id,
+                    interval=session.start,
+                    direction=buy.direction,
+                    quantity_w=match.quantity_w,
+                    price_ticks=match.price_ticks,
+                    amount=match.price_ticks * match.quantity_w,
+                    taker_side=match.taker_side,
+                    buy_order_id=buy.order_id,
+                    sell_order_id=sell.order_id,
+                    buyer=buy.participant,
+                    seller=sell.participant,
+                    buyer_client_order_id=buy.client_order_id,
+                    seller_client_order_id=sell.client_order_id,
+                    buy_connection_point=buy.connection_point,
+                    sell_connection_point=sell.connection_point,
+                    buy_limit_price_ticks=buy.limit_price_ticks,
+                    sell_limit_price_ticks=sell.limit_price_ticks,
+                    binding_element=match.verdict.element,
+                    loading=match.verdict.loading,
+                )
+            )
+        network = self._networks.get(session.start)
+        if network is not None:
+            for detail in network.failures:
+                record.alarm(AlarmKind.POWER_FLOW_FAILED, session.start, detail)
+            network.failures.clear()
+
+    def _network(self, session: Session, record: Record) -> IntervalNetwork | None:
+        """Return an open interval's network, rebuilt if need be; ``None`` if that fails."""
+        if session.start not in self._networks:
+            held = session.holdings.envelope_set()
+            try:
+                security = self._grid.resume(session.interface_limits, held)
+            except GridError as error:
+                record.alarm(
+                    alarm_kind(error),
+                    session.start,
+                    f"the envelopes in force could not be taken up again: {error}",
+                    halts_trading=True,
+                )
+                return None
+            self.enter(session.start, security)
+        return self._networks[session.start]
+
+    def check_invariants(self) -> None:
+        """Check that networks and state agree.
+
+        In every open interval the envelopes in force are those that the network holds, and
+        books are uncrossed or every crossing pair is blocked.
+
+        Raises
+        ------
+        AssertionError
+            With what breaks a rule.
+        """
+        for start, network in self._networks.items():
+            session = self._state.sessions[start]
+            in_force = session.holdings.envelope_set()
+            assert network.security.envelopes() == in_force, f"{start}: the network differs"
+            if session.halted or network.rescan_due:
+                continue
+            trial = network.copy()
+            trial.forget_linear()
+            clearing = clear_resting(session.books, trial)
+            assert not clearing.matches, f"{start}: {clearing.matches[0]} could trade"
+            assert not clearing.self_trades, f"{start}: {clearing.self_trades[0]} meets its own"

@@ -1,0 +1,134 @@
+"""The events of one command, each in force the moment it is decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from exchange.answers import FirstAnswer, content_of
+from exchange.commands import SubmitOrder, UpdateInterfaceLimits
+from exchange.events import (
+    AlarmKind,
+    AlarmRaised,
+    AnswerRepeated,
+    CancelReason,
+    Event,
+    OrderCancelled,
+    RefusalReason,
+    Refused,
+)
+from exchange.orders import Order
+from exchange.state import State
+from security_check.errors import GridError, PowerFlowError
+
+
+class Record:
+    """Collects what one command leads to and applies it to the state.
+
+    Parameters
+    ----------
+    state
+        The state to apply events to.
+    now
+        The time of the command.  Should the caller's clock have stepped back, the time of the
+        last event stands: events never run backwards.
+    """
+
+    __slots__ = ("events", "now", "state")
+
+    def __init__(self, state: State, now: datetime) -> None:
+        if now.tzinfo is None:
+            raise ValueError(f"time {now} has no time zone")
+        self.state = state
+        self.now = now if state.time is None else max(now, state.time)
+        self.events: list[Event] = []
+
+    @property
+    def next_sequence(self) -> int:
+        """The number of the next event."""
+        return self.state.sequence + 1
+
+    def add(self, event: Event) -> None:
+        """Apply an event and keep it."""
+        self.state.apply(event)
+        self.events.append(event)
+
+    def refuse(
+        self,
+        participant: str,
+        client_order_id: str | None,
+        request: str,
+        reason: RefusalReason,
+        detail: str,
+        *,
+        remember: SubmitOrder | UpdateInterfaceLimits | None = None,
+    ) -> None:
+        """Refuse a request; ``remember`` it where the same must be answered the same again.
+
+        Only those who have a connection point are remembered, and the TSO, so that strangers
+        take up no memory.
+        """
+        known = isinstance(remember, UpdateInterfaceLimits) or (
+            remember is not None and participant in self.state.participants
+        )
+        self.add(
+            Refused(
+                sequence=self.next_sequence,
+                time=self.now,
+                participant=participant,
+                client_order_id=client_order_id,
+                request=request,
+                reason=reason,
+                detail=detail,
+                content=content_of(remember) if remember is not None and known else "",
+            )
+        )
+
+    def repeat_answer(
+        self, participant: str, client_order_id: str, answer: FirstAnswer | OrderCancelled
+    ) -> None:
+        """Point to the answer a request got before."""
+        self.add(
+            AnswerRepeated(
+                sequence=self.next_sequence,
+                time=self.now,
+                participant=participant,
+                client_order_id=client_order_id,
+                answer_sequence=answer.sequence,
+            )
+        )
+
+    def cancel(self, order: Order, reason: CancelReason) -> None:
+        """Take the rest of an open order out of the book."""
+        self.add(
+            OrderCancelled(
+                sequence=self.next_sequence,
+                time=self.now,
+                order_id=order.order_id,
+                participant=order.participant,
+                client_order_id=order.client_order_id,
+                remaining_w=order.remaining_w,
+                reason=reason,
+            )
+        )
+
+    def alarm(
+        self, kind: AlarmKind, interval: datetime, detail: str, *, halts_trading: bool = False
+    ) -> None:
+        """Call a person."""
+        self.add(
+            AlarmRaised(
+                sequence=self.next_sequence,
+                time=self.now,
+                kind=kind,
+                interval=interval,
+                detail=detail,
+                halts_trading=halts_trading,
+            )
+        )
+
+
+def alarm_kind(error: GridError) -> AlarmKind:
+    """Return what kind of alarm an error of the network model is."""
+    if isinstance(error, PowerFlowError):
+        return AlarmKind.POWER_FLOW_FAILED
+    return AlarmKind.INSECURE

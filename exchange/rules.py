@@ -1,0 +1,121 @@
+"""What an area's market agrees on before it opens: units, bounds, and who holds which terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from security_check.envelope import Direction
+
+RESERVED_PARTICIPANTS = frozenset({"tso", "operator"})
+"""Names that stand for roles in refusals and answers, so no customer may have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRules:
+    """The rules of one area's market.
+
+    Parameters
+    ----------
+    tick
+        The price step, in EUR per kW of limit for the interval.
+    lot_w
+        The quantity step, in watts: every order and every trade is a multiple of it.
+    max_quantity_w
+        Largest quantity of one order, in watts; ``None`` for no bound of its own.
+    answers_kept
+        How many answers about finished requests are kept for each participant; the oldest
+        goes first, so nobody can fill the memory by asking.  Open orders are always kept.
+    answers_kept_for
+        How long a closed interval and the answers about it are kept.
+
+    Raises
+    ------
+    ValueError
+        When a value is not positive.
+    """
+
+    tick: Decimal = Decimal("0.0001")
+    lot_w: int = 1
+    max_quantity_w: int | None = None
+    answers_kept: int = 5_000
+    answers_kept_for: timedelta = timedelta(hours=1)
+
+    def __post_init__(self) -> None:
+        for name in ("tick", "lot_w", "answers_kept"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, it is {getattr(self, name)}")
+        if self.max_quantity_w is not None and self.max_quantity_w < self.lot_w:
+            raise ValueError(
+                f"max_quantity_w is {self.max_quantity_w} W, less than a lot of {self.lot_w} W"
+            )
+        if self.answers_kept_for < timedelta(0):
+            raise ValueError(f"answers_kept_for is {self.answers_kept_for}, it must be >= 0")
+
+    def price_in_eur_per_kw(self, price_ticks: int) -> Decimal:
+        """Return a price in EUR per kW of limit for the interval, exact."""
+        return self.tick * price_ticks
+
+    def amount_in_eur(self, amount: int) -> Decimal:
+        """Return an amount of money in EUR, exact.
+
+        ``amount`` is in tick-watts, ``price_ticks * quantity_w``, and a tick is EUR per kW:
+        hence the thousand.
+        """
+        return (self.tick * amount).scaleb(-3)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTerms:
+    """Who owns a connection point, what it can carry, and what it falls back to.
+
+    Parameters
+    ----------
+    connection_point
+        Its id in the network.
+    participant
+        Its owner, the only one who may trade its limits.
+    injection_capacity_w, withdrawal_capacity_w
+        No limit ever exceeds these, in watts.
+    fallback_injection_w, fallback_withdrawal_w
+        The limits a device returns to when it loses contact, in watts.  They lie inside every
+        envelope in force: nobody sells below them.
+
+    Raises
+    ------
+    ValueError
+        When a fallback is negative or above its capacity, or the owner's name is reserved.
+    """
+
+    connection_point: str
+    participant: str
+    injection_capacity_w: int
+    withdrawal_capacity_w: int
+    fallback_injection_w: int = 0
+    fallback_withdrawal_w: int = 0
+
+    def __post_init__(self) -> None:
+        for direction in Direction:
+            fallback_w, capacity_w = self.fallback_w(direction), self.capacity_w(direction)
+            if not 0 <= fallback_w <= capacity_w:
+                raise ValueError(
+                    f"{self.connection_point}: {direction} fallback is {fallback_w} W, "
+                    f"it must lie in 0 to the capacity of {capacity_w} W"
+                )
+        if not self.participant or self.participant in RESERVED_PARTICIPANTS:
+            raise ValueError(
+                f"{self.connection_point}: {self.participant!r} cannot be a participant's name"
+            )
+
+    def capacity_w(self, direction: Direction) -> int:
+        """Return the capacity of the connection in one direction, in watts."""
+        if direction is Direction.INJECTION:
+            return self.injection_capacity_w
+        return self.withdrawal_capacity_w
+
+    def fallback_w(self, direction: Direction) -> int:
+        """Return the fallback limit in one direction, in watts."""
+        if direction is Direction.INJECTION:
+            return self.fallback_injection_w
+        return self.fallback_withdrawal_w

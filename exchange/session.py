@@ -1,0 +1,147 @@
+"""The trading of one delivery interval: its clock, its books, and who holds what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from exchange.holdings import Holdings
+from exchange.orders import Order
+from exchange.plain import from_plain, to_plain
+from exchange.rules import ConnectionTerms
+from orderbook.book import OrderBook
+from orderbook.order import Side
+from security_check.envelope import Direction, Envelope
+from security_check.limits import InterfaceLimits
+
+
+class Session:
+    """One delivery interval, from its opening to some time after its gate.
+
+    Every order in a book has its claim in the holdings; the methods here keep the two together.
+
+    Parameters
+    ----------
+    start, end, gate_closes_at
+        The interval is ``[start, end)``; it trades until ``gate_closes_at``.
+    interface_limits
+        The TSO's contract in force.
+    holdings
+        What each connection point holds.
+
+    Attributes
+    ----------
+    halted
+        Whether nothing may trade until new interface limits are in force.
+    closed_at
+        When the gate closed, ``None`` while it is open.
+    books
+        One per direction.
+    """
+
+    __slots__ = (
+        "books",
+        "closed_at",
+        "end",
+        "gate_closes_at",
+        "halted",
+        "holdings",
+        "interface_limits",
+        "start",
+    )
+
+    def __init__(
+        self,
+        start: datetime,
+        end: datetime,
+        gate_closes_at: datetime,
+        interface_limits: InterfaceLimits,
+        holdings: Holdings,
+    ) -> None:
+        self.start = start
+        self.end = end
+        self.gate_closes_at = gate_closes_at
+        self.interface_limits = interface_limits
+        self.holdings = holdings
+        self.halted = False
+        self.closed_at: datetime | None = None
+        self.books: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the gate is still open."""
+        return self.closed_at is None
+
+    def add(self, order: Order) -> None:
+        """Let an order rest in its book and claim what it asks for.  O(log n)."""
+        self.books[order.direction].add(order)
+        self.holdings.add_order(order)
+
+    def reduce(self, order: Order, by_w: int) -> None:
+        """Take watts off what remains of an order; at zero it is gone.  O(log n)."""
+        self.books[order.direction].reduce(order.order_id, by_w)
+        self.holdings.release(order, by_w, closed=not order.remaining_w)
+
+    def remove(self, order: Order) -> None:
+        """Take an order out of its book.  O(log n)."""
+        self.books[order.direction].cancel(order.order_id)
+        self.holdings.release(order, order.remaining_w, closed=True)
+
+    def orders(self) -> list[Order]:
+        """Return the open orders of both directions, oldest first.  O(n log n)."""
+        found = [
+            order for book in self.books.values() for side in Side for order in book.orders(side)
+        ]
+        return sorted(found, key=lambda order: order.order_id)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything as JSON-able data, orders by number."""
+        return {
+            "start": to_plain(self.start),
+            "end": to_plain(self.end),
+            "gate_closes_at": to_plain(self.gate_closes_at),
+            "closed_at": to_plain(self.closed_at),
+            "halted": self.halted,
+            "interface_limits": to_plain(self.interface_limits),
+            "holdings": self.holdings.snapshot(),
+            "orders": [to_plain(order) for order in self.orders()],
+        }
+
+    @classmethod
+    def restore(cls, data: dict[str, Any], terms: Mapping[str, ConnectionTerms]) -> Session:
+        """Return the session a snapshot was taken of."""
+        session = cls(
+            start=datetime.fromisoformat(data["start"]),
+            end=datetime.fromisoformat(data["end"]),
+            gate_closes_at=datetime.fromisoformat(data["gate_closes_at"]),
+            interface_limits=from_plain(InterfaceLimits, data["interface_limits"]),
+            holdings=Holdings(terms, (Envelope(*row) for row in data["holdings"])),
+        )
+        session.halted = data["halted"]
+        if data["closed_at"] is not None:
+            session.closed_at = datetime.fromisoformat(data["closed_at"])
+        # By number, because a book takes orders in the order of their priority only.
+        for order in data["orders"]:
+            session.add(from_plain(Order, order))
+        return session
+
+    def check_invariants(self) -> None:
+        """Check books and holdings, each and together.
+
+        Raises
+        ------
+        AssertionError
+            With what breaks a rule.
+        """
+        for book in self.books.values():
+            book.check_invariants()
+        self.holdings.check_invariants()
+        resting = {order.order_id for order in self.orders()}
+        claiming = _numbers(position.orders for _, _, position in self.holdings.positions())
+        assert resting == claiming, f"{self.start}: {resting ^ claiming} rest or claim alone"
+        assert self.is_open or not resting, f"{self.start} is closed with orders {resting}"
+
+
+def _numbers(groups: Iterable[Mapping[int, Order]]) -> set[int]:
+    return {order_id for orders in groups for order_id in orders}

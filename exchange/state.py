@@ -1,0 +1,363 @@
+"""The state of the exchange: what follows from its events, applied in order by one function.
+
+Deciding (:mod:`exchange.engine`) and replaying both go through :meth:`State.apply`, so a replay
+asks neither the network nor a solver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sortedcontainers import SortedSet
+
+from exchange.answers import Answer, Answers, FirstAnswer
+from exchange.events import (
+    AlarmRaised,
+    AnswerRepeated,
+    Event,
+    GateClosed,
+    HoldingCurtailed,
+    HoldingRaised,
+    InterfaceLimitsUpdated,
+    MatchBlocked,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderReduced,
+    Refused,
+    SessionOpened,
+    StatementIssued,
+    Traded,
+)
+from exchange.holdings import Holdings
+from exchange.ledger import Ledger
+from exchange.orders import Order
+from exchange.rules import ConnectionTerms, MarketRules
+from exchange.session import Session
+from security_check.envelope import Direction
+
+TSO = "tso"
+"""The participant whose requests are interface limits."""
+
+
+class State:
+    """Everything the exchange knows.
+
+    Parameters
+    ----------
+    rules
+        The market's rules.
+    terms
+        Connection terms by connection point.
+
+    Attributes
+    ----------
+    participants
+        The connection points of each participant.
+    sequence, time
+        Of the last event; 0 and ``None`` before the first.
+    next_order_id, next_trade_id
+        The numbers given out next.
+    sessions
+        By start of the interval, closed ones for ``rules.answers_kept_for`` longer.
+    orders
+        All open orders by number.
+    answers
+        First answers by participant and client id.
+    ledger
+        Who paid whom.
+    gates, expiries
+        What the clock must do next: ``(time, start)`` of open gates and ``(time, order id)`` of
+        good-till-date orders, both sorted; they follow from sessions and orders.
+    """
+
+    __slots__ = (
+        "answers",
+        "expiries",
+        "gates",
+        "ledger",
+        "next_order_id",
+        "next_trade_id",
+        "orders",
+        "participants",
+        "rules",
+        "sequence",
+        "sessions",
+        "terms",
+        "time",
+    )
+
+    def __init__(self, rules: MarketRules, terms: Mapping[str, ConnectionTerms]) -> None:
+        self.rules = rules
+        self.terms = terms
+        self.participants: dict[str, list[str]] = {}
+        for point in terms.values():
+            self.participants.setdefault(point.participant, []).append(point.connection_point)
+        self.sequence = 0
+        self.time: datetime | None = None
+        self.next_order_id = 1
+        self.next_trade_id = 1
+        self.sessions: dict[datetime, Session] = {}
+        self.orders: dict[int, Order] = {}
+        self.answers = Answers(rules.answers_kept)
+        self.ledger = Ledger()
+        self.gates: SortedSet = SortedSet()
+        self.expiries: SortedSet = SortedSet()
+
+    def answer(self, participant: str, client_order_id: str) -> FirstAnswer | None:
+        """Return the first answer to a request; ``"tso"`` asks for interface limits.  O(1)."""
+        answer = self.answers.find(participant, client_order_id)
+        return None if answer is None else answer.event
+
+    def repeated_answer(self, repeat: AnswerRepeated) -> FirstAnswer | OrderCancelled | None:
+        """Return the event an :class:`AnswerRepeated` points to, unless forgotten since.  O(1)."""
+        answer = self.answers.find(repeat.participant, repeat.client_order_id)
+        if answer is None:
+            return None
+        for event in (answer.event, answer.cancelled):
+            if event is not None and event.sequence == repeat.answer_sequence:
+                return event
+        return None
+
+    def orders_of(self, participant: str, interval: datetime | None = None) -> list[Order]:
+        """Return a participant's open orders, of one interval or of all, oldest first."""
+        sessions: Iterable[Session] = self.sessions.values()
+        if interval is not None:
+            sessions = [self.sessions[interval]] if interval in self.sessions else []
+        found = [
+            order
+            for session in sessions
+            for point in self.participants.get(participant, ())
+            for direction in Direction
+            for order in session.holdings.position(direction, point).orders.values()
+        ]
+        return sorted(found, key=lambda order: order.order_id)
+
+    def apply(self, event: Event) -> None:
+        """Let an event take effect.  The only function that changes state.
+
+        Raises
+        ------
+        ValueError
+            When the event is not the next in sequence.
+        """
+        if event.sequence != self.sequence + 1:
+            raise ValueError(f"event {event.sequence} cannot follow event {self.sequence}")
+        self.sequence = event.sequence
+        self.time = event.time
+        match event:
+            case OrderAccepted():
+                self._accept(event)
+            case Traded():
+                self._trade(event)
+            case OrderCancelled():
+                self._cancel(event)
+            case OrderAmended():
+                self._amend(event)
+            case OrderReduced():
+                order = self.orders[event.order_id]
+                order.quantity_w -= event.reduced_by_w
+                self._reduce(order, event.reduced_by_w)
+            case Refused():
+                self._refuse(event)
+            case SessionOpened():
+                self._open(event)
+            case HoldingCurtailed() | HoldingRaised():
+                self.sessions[event.interval].holdings.set_limit(
+                    event.direction, event.connection_point, event.to_w, event.element
+                )
+            case InterfaceLimitsUpdated():
+                session = self.sessions[event.interval]
+                session.interface_limits = event.interface_limits
+                session.halted = False
+                self.answers.remember(TSO, event.update_id, Answer(event))
+            case AlarmRaised():
+                if event.halts_trading:
+                    self.sessions[event.interval].halted = True
+            case GateClosed():
+                self._close(event)
+            case StatementIssued():
+                self.ledger.settle(event.interval, event.participant)
+            case MatchBlocked() | AnswerRepeated():
+                pass  # They tell, and change nothing.
+            case _:
+                raise TypeError(f"{type(event).__name__} is no event of this exchange")
+
+    def _accept(self, event: OrderAccepted) -> None:
+        order = Order(
+            order_id=event.order_id,
+            side=event.side,
+            limit_price_ticks=event.limit_price_ticks,
+            remaining_w=event.quantity_w,
+            participant=event.participant,
+            client_order_id=event.client_order_id,
+            connection_point=event.connection_point,
+            direction=event.direction,
+            interval=event.interval,
+            quantity_w=event.quantity_w,
+            time_in_force=event.time_in_force,
+            expires_at=event.expires_at,
+        )
+        self._add(order)
+        self.answers.remember(
+            order.participant, order.client_order_id, Answer(event, order.order_id)
+        )
+
+    def _add(self, order: Order) -> None:
+        self.sessions[order.interval].add(order)
+        self.orders[order.order_id] = order
+        self.next_order_id = order.order_id + 1
+        if order.expires_at is not None:
+            self.expiries.add((order.expires_at, order.order_id))
+
+    def _remove(self, order: Order) -> None:
+        self.sessions[order.interval].remove(order)
+        self._drop(order)
+
+    def _drop(self, order: Order) -> None:
+        del self.orders[order.order_id]
+        if order.expires_at is not None:
+            self.expiries.remove((order.expires_at, order.order_id))
+
+    def _reduce(self, order: Order, by_w: int) -> None:
+        self.sessions[order.interval].reduce(order, by_w)
+        if not order.remaining_w:
+            self._drop(order)
+            self.answers.finish(order.participant, order.client_order_id)
+
+    def _trade(self, event: Traded) -> None:
+        self._reduce(self.orders[event.buy_order_id], event.quantity_w)
+        self._reduce(self.orders[event.sell_order_id], event.quantity_w)
+        self.sessions[event.interval].holdings.transfer(
+            event.direction,
+            event.sell_connection_point,
+            event.buy_connection_point,
+            event.quantity_w,
+        )
+        self.ledger.post(event.interval, event.buyer, event.seller, event.quantity_w, event.amount)
+        self.next_trade_id = event.trade_id + 1
+
+    def _cancel(self, event: OrderCancelled) -> None:
+        order = self.orders[event.order_id]
+        self._remove(order)
+        self.answers.finish(order.participant, order.client_order_id, event)
+
+    def _amend(self, event: OrderAmended) -> None:
+        order = self.orders[event.previous_order_id]
+        if event.order_id == event.previous_order_id:
+            order.quantity_w = event.quantity_w
+            self._reduce(order, order.remaining_w - event.remaining_w)
+            return
+        self._remove(order)
+        order.order_id = event.order_id
+        order.quantity_w = event.quantity_w
+        order.remaining_w = event.remaining_w
+        order.limit_price_ticks = event.limit_price_ticks
+        self._add(order)
+        answer = self.answers.find(order.participant, order.client_order_id)
+        assert answer is not None, "an open order's answer is never forgotten"
+        answer.order_id = order.order_id
+
+    def _refuse(self, event: Refused) -> None:
+        # Only a request whose content is on record can be recognised when it comes again, and
+        # a reused id must not displace the answer that the id already has.
+        if event.content and event.client_order_id is not None:
+            self.answers.remember(event.participant, event.client_order_id, Answer(event))
+
+    def _open(self, event: SessionOpened) -> None:
+        self.sessions[event.start] = Session(
+            start=event.start,
+            end=event.end,
+            gate_closes_at=event.gate_closes_at,
+            interface_limits=event.interface_limits,
+            holdings=Holdings(self.terms, event.envelopes),
+        )
+        self.gates.add((event.gate_closes_at, event.start))
+
+    def _close(self, event: GateClosed) -> None:
+        session = self.sessions[event.interval]
+        session.closed_at = event.time
+        self.gates.remove((session.gate_closes_at, session.start))
+        # A gate closed early stays known until its hour, or the interval could open again.
+        before = event.time - self.rules.answers_kept_for
+        for start, old in list(self.sessions.items()):
+            if old.closed_at is not None and max(old.closed_at, old.gate_closes_at) <= before:
+                del self.sessions[start]
+        self.answers.prune(before, self.sessions)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything as JSON-able data, in one canonical form.  O(everything)."""
+        return {
+            "version": 1,
+            "sequence": self.sequence,
+            "time": None if self.time is None else self.time.isoformat(),
+            "next_order_id": self.next_order_id,
+            "next_trade_id": self.next_trade_id,
+            "sessions": [self.sessions[start].snapshot() for start in sorted(self.sessions)],
+            "answers": self.answers.snapshot(),
+            "ledger": self.ledger.snapshot(),
+        }
+
+    @classmethod
+    def restore(
+        cls, data: dict[str, Any], rules: MarketRules, terms: Mapping[str, ConnectionTerms]
+    ) -> State:
+        """Return the state a snapshot was taken of.
+
+        Raises
+        ------
+        ValueError
+            When the snapshot has a version this code does not know.
+        """
+        if data["version"] != 1:
+            raise ValueError(f"snapshot has version {data['version']}, this code reads version 1")
+        state = cls(rules, terms)
+        for plain in data["sessions"]:
+            session = Session.restore(plain, terms)
+            state.sessions[session.start] = session
+            if session.is_open:
+                state.gates.add((session.gate_closes_at, session.start))
+            for order in session.orders():
+                state.orders[order.order_id] = order
+                if order.expires_at is not None:
+                    state.expiries.add((order.expires_at, order.order_id))
+        state.sequence = data["sequence"]
+        state.time = None if data["time"] is None else datetime.fromisoformat(data["time"])
+        state.next_order_id = data["next_order_id"]
+        state.next_trade_id = data["next_trade_id"]
+        state.answers = Answers.restore(data["answers"], rules.answers_kept)
+        state.ledger = Ledger.restore(data["ledger"])
+        return state
+
+    def digest(self) -> str:
+        """Return SHA-256 over the snapshot, in hexadecimal: equal states, equal digests."""
+        canonical = json.dumps(self.snapshot(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def check_invariants(self) -> None:
+        """Check every session, the ledger, the answers, and the indexes that join them.
+
+        Raises
+        ------
+        AssertionError
+            With what breaks a rule.
+        """
+        resting: dict[int, Order] = {}
+        for session in self.sessions.values():
+            session.check_invariants()
+            resting.update((order.order_id, order) for order in session.orders())
+        assert resting == self.orders, "orders and sessions disagree about what is open"
+        dated = {(o.expires_at, o.order_id) for o in resting.values() if o.expires_at is not None}
+        assert dated == set(self.expiries), "expiries and orders disagree"
+        gates = {(s.gate_closes_at, s.start) for s in self.sessions.values() if s.is_open}
+        assert gates == set(self.gates), "gates and sessions disagree"
+        for order in resting.values():
+            answer = self.answers.find(order.participant, order.client_order_id)
+            assert answer is not None, f"order {order.order_id} has no answer on record"
+            assert answer.order_id == order.order_id, f"order {order.order_id} was {answer}"
+        self.answers.check_invariants()
+        self.ledger.check_invariants()

@@ -1,0 +1,231 @@
+"""A limit order book: price levels in order of price, in each the orders by time.
+
+Costs are given for n price levels on a side and m orders in a level.  Sorted containers keep
+levels in lists of a thousand, so ``O(log n)`` is a bisection, not a tree walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from sortedcontainers import SortedDict
+
+from orderbook.order import LimitOrder, Side
+
+OrderT = TypeVar("OrderT", bound=LimitOrder)
+
+
+class DepthLevel(NamedTuple):
+    """What rests at one price, in integer watts, and how many orders it belongs to."""
+
+    limit_price_ticks: int
+    quantity_w: int
+    orders: int
+
+
+@dataclass(slots=True)
+class _Level(Generic[OrderT]):
+    """Orders at one price, oldest first, and the sum of what remains of them."""
+
+    orders: dict[int, OrderT] = field(default_factory=dict)
+    quantity_w: int = 0
+
+
+class OrderBook(Generic[OrderT]):
+    """The resting orders of one market.
+
+    Priority is price, then order number.  Orders must therefore be added with rising numbers,
+    and a change that costs an order its priority is a cancel and an add under a new number.
+    The book lets orders cross: whether two that could trade may do so is not for it to say.
+
+    >>> book = OrderBook[LimitOrder]()
+    >>> book.add(LimitOrder(order_id=1, side=Side.SELL, limit_price_ticks=500, remaining_w=30))
+    >>> book.add(LimitOrder(order_id=2, side=Side.SELL, limit_price_ticks=400, remaining_w=10))
+    >>> [order.order_id for order in book.orders(Side.SELL)]
+    [2, 1]
+    >>> book.reduce(2, 10).remaining_w
+    0
+    >>> book.best(Side.SELL).order_id
+    1
+    """
+
+    __slots__ = ("_last_order_id", "_levels", "_orders")
+
+    def __init__(self) -> None:
+        # Keys of bids are negated prices, so that index 0 is the best level on both sides.
+        self._levels: dict[Side, SortedDict] = {Side.BUY: SortedDict(), Side.SELL: SortedDict()}
+        self._orders: dict[int, OrderT] = {}
+        self._last_order_id = 0
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def __contains__(self, order_id: int) -> bool:
+        return order_id in self._orders
+
+    def __getitem__(self, order_id: int) -> OrderT:
+        return self._orders[order_id]
+
+    def add(self, order: OrderT) -> None:
+        """Let an order rest, behind all others at its price.  O(log n).
+
+        Raises
+        ------
+        ValueError
+            When its number is not above every earlier one, or nothing remains of it.
+        """
+        if order.order_id <= self._last_order_id:
+            raise ValueError(
+                f"order {order.order_id} cannot be added after order {self._last_order_id}: "
+                f"its number is its time priority"
+            )
+        if order.remaining_w <= 0:
+            raise ValueError(f"order {order.order_id} has {order.remaining_w} W left to rest")
+        levels = self._levels[order.side]
+        key = _key(order)
+        level = levels.get(key)
+        if level is None:
+            level = levels[key] = _Level()
+        level.orders[order.order_id] = order
+        level.quantity_w += order.remaining_w
+        self._orders[order.order_id] = order
+        self._last_order_id = order.order_id
+
+    def cancel(self, order_id: int) -> OrderT:
+        """Take an order out and return it, its remainder untouched.
+
+        O(1), or O(log n) for the last order of its level.
+
+        Raises
+        ------
+        KeyError
+            When no such order rests.
+        """
+        order = self._orders.pop(order_id)
+        levels = self._levels[order.side]
+        key = _key(order)
+        level = levels[key]
+        del level.orders[order_id]
+        level.quantity_w -= order.remaining_w
+        if not level.orders:
+            del levels[key]
+        return order
+
+    def reduce(self, order_id: int, by_w: int) -> OrderT:
+        """Lower what remains of an order and return it; at zero it leaves the book.
+
+        Time priority is kept.  O(1), or O(log n) for the last order of its level.
+
+        Raises
+        ------
+        KeyError
+            When no such order rests.
+        ValueError
+            When ``by_w`` is not in 1 .. ``remaining_w``.
+        """
+        order = self._orders[order_id]
+        if not 0 < by_w <= order.remaining_w:
+            raise ValueError(
+                f"order {order_id} cannot fall by {by_w} W, {order.remaining_w} W remain"
+            )
+        if by_w == order.remaining_w:
+            self.cancel(order_id)
+        else:
+            self._levels[order.side][_key(order)].quantity_w -= by_w
+        order.remaining_w -= by_w
+        return order
+
+    def best(self, side: Side) -> OrderT | None:
+        """Return the order that trades first on a side, if any.  O(1)."""
+        return next(self.orders(side), None)
+
+    def best_price_ticks(self, side: Side) -> int | None:
+        """Return the best limit price on a side, if any.  O(1)."""
+        levels = self._levels[side]
+        if not levels:
+            return None
+        key: int = levels.peekitem(0)[0]
+        return _signed(side, key)
+
+    def is_crossed(self) -> bool:
+        """Return whether the best bid is at or above the best ask.  O(1)."""
+        bid = self.best_price_ticks(Side.BUY)
+        ask = self.best_price_ticks(Side.SELL)
+        return bid is not None and ask is not None and bid >= ask
+
+    def crossing_w(self, side: Side, limit_price_ticks: int, up_to_w: int) -> int:
+        """Return how much an order of ``side`` would cross, counted up to ``up_to_w``.
+
+        O(price levels counted).
+        """
+        other = side.opposite
+        last_key = _signed(other, limit_price_ticks)
+        crossing_w = 0
+        for key, level in self._levels[other].items():
+            if key > last_key or crossing_w >= up_to_w:
+                break
+            crossing_w += level.quantity_w
+        return min(crossing_w, up_to_w)
+
+    def orders(self, side: Side, limit_price_ticks: int | None = None) -> Iterator[OrderT]:
+        """Iterate over a side by priority; the book must not change meanwhile.
+
+        Parameters
+        ----------
+        side
+            The side to walk.
+        limit_price_ticks
+            Stop at the first price worse than this for the other side: for asks above it, for
+            bids below it.  ``None`` walks all.  O(1) per order, so a walk costs what it yields.
+        """
+        last_key = None if limit_price_ticks is None else _signed(side, limit_price_ticks)
+        for key, level in self._levels[side].items():
+            if last_key is not None and key > last_key:
+                return
+            yield from level.orders.values()
+
+    def depth(self, side: Side, levels: int | None = None) -> list[DepthLevel]:
+        """Return the best price levels of a side, best first.  O(levels)."""
+        return [
+            DepthLevel(_signed(side, key), level.quantity_w, len(level.orders))
+            for key, level in self._levels[side].items()[:levels]
+        ]
+
+    def check_invariants(self) -> None:
+        """Check everything that must always hold.  O(orders).
+
+        Raises
+        ------
+        AssertionError
+            With the level or order that breaks a rule.
+        """
+        seen = 0
+        level: _Level[OrderT]
+        for side, levels in self._levels.items():
+            for key, level in levels.items():
+                assert level.orders, f"{side} level {key} is empty"
+                numbers = list(level.orders)
+                assert numbers == sorted(numbers), f"{side} level {key} is out of time order"
+                total = sum(order.remaining_w for order in level.orders.values())
+                assert level.quantity_w == total, f"{side} level {key} adds up to {total} W"
+                for number, order in level.orders.items():
+                    assert number in self._orders, f"order {number} is not indexed"
+                    assert self._orders[number] is order, f"order {number} rests twice"
+                    assert order.order_id == number, f"order {number} is filed wrongly"
+                    assert order.side is side, f"order {number} is on the wrong side"
+                    assert _key(order) == key, f"order {number} is at the wrong price"
+                    assert order.remaining_w > 0, f"order {number} is empty"
+                seen += len(level.orders)
+        assert seen == len(self._orders), f"{len(self._orders)} orders indexed, {seen} in levels"
+        assert max(self._orders, default=0) <= self._last_order_id, "a number is from the future"
+
+
+def _signed(side: Side, limit_price_ticks: int) -> int:
+    """Turn a price into its key, and a key into its price: the smallest key is the best."""
+    return -limit_price_ticks if side is Side.BUY else limit_price_ticks
+
+
+def _key(order: LimitOrder) -> int:
+    return _signed(order.side, order.limit_price_ticks)
