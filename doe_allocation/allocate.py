@@ -14,7 +14,7 @@ import numpy as np
 from doe_allocation.fairness import CAPACITY, Filled, Filling, progressive_filling
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.network import FloatArray, IndexArray
-from security_check.robust_rows import PackingRows, RobustRows
+from security_check.robust_rows import PackingRows, RobustRows, differ
 
 _ROUNDS = 40
 _CLOSE = 0.5  # a row filled to more than this is worked on from the start
@@ -61,24 +61,22 @@ def fill_securely(robust: RobustRows, filling: Filling) -> Fill:
     PowerFlowError
         When a power flow does not converge, or the rounds do not settle.
     """
-    packing = _rows_at_lower_bounds(robust, filling.lower)
+    lower = filling.lower
+    packing = _rows_at_lower_bounds(robust, lower)
     filled = progressive_filling(packing.A, packing.b, filling)
-    packing = packing.take(_near(packing, filled.u, filling.lower))
-    filled = progressive_filling(packing.A, packing.b, filling)
-    u = filled.u
     for rounds in range(1, _ROUNDS + 1):
-        packing, u = _retake(robust, packing, u, filling.lower)
-        filled = progressive_filling(packing.A, packing.b, filling)
-        moved = float(np.abs(filled.u - u).max(initial=0.0))
         u = filled.u
-        if moved > _STILL * max(float(u.max(initial=0.0)), 1e-12):
+        packing, reached = _retake(robust, packing, u, lower)
+        filled = progressive_filling(packing.A, packing.b, filling)
+        moved = float(np.abs(filled.u - reached).max(initial=0.0))
+        if moved > _STILL * max(float(reached.max(initial=0.0)), 1e-12):
             continue
-        missed = _missed(robust, packing, u)
-        if missed is None:
-            return Fill(u, _bottleneck_rows(filled, packing), packing, rounds)
-        packing = packing.joined(missed)
-        filled = progressive_filling(packing.A, packing.b, filling)
         u = filled.u
+        fresh = robust.challenge(packing.take(_near(packing, u, lower)), u)
+        packing = PackingRows.joined([packing, fresh])
+        if not (robust.violation(fresh.rows, robust.values(fresh, u)) > _SECURE).any():
+            return Fill(u, _bottleneck_rows(filled, packing), packing, rounds)
+        filled = progressive_filling(packing.A, packing.b, filling)
     raise PowerFlowError(f"the envelopes did not settle in {_ROUNDS} rounds of AC correction")
 
 
@@ -99,7 +97,7 @@ def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
 
 
 def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
-    """Return the rows of which a first filling uses a good part."""
+    """Return the rows of whose room between the lower bounds and the limit u uses a good part."""
     room = packing.b - packing.A @ lower
     used = packing.A @ (u - lower)
     return np.flatnonzero(used >= _CLOSE * room)
@@ -108,32 +106,27 @@ def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
 def _retake(
     robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
 ) -> tuple[PackingRows, FloatArray]:
-    """Take the rows again at u; where the power flow finds no solution, nearer to the start.
+    """Take the rows near their limits again at u, and return where that was.
 
-    A first, linear filling may overshoot into voltage collapse; the rows taken half-way know
-    better.
+    A first, linear filling may overshoot into voltage collapse; then the rows are taken half-way
+    to the lower bounds, and know better.  A row whose worst vertex moves keeps the old vertex
+    beside the new one: where f has two local maxima, a filling under either alone would swing
+    between them for ever.
     """
-    for _ in range(10):
+    near = _near(packing, u, lower)
+    chosen = packing.take(near)
+    for halving in range(11):
         try:
-            return robust.worst(packing.rows, packing.vertices, u)[0], u
+            worst, _ = robust.worst(chosen.rows, chosen.vertices, u)
+            left = chosen.take(differ(chosen.vertices, worst.vertices, u))
+            left, _ = robust.exact(left.rows, left.vertices, u)
         except PowerFlowError:
+            if halving == 10:
+                raise
             u = 0.5 * (u + lower)
-    return robust.worst(packing.rows, packing.vertices, u)[0], u
-
-
-def _missed(robust: RobustRows, packing: PackingRows, u: FloatArray) -> PackingRows | None:
-    """Return the rows not worked on that u violates, or None: then u is secure for all rows.
-
-    Rows that the rigorous bound does not rule out are put to the AC power flow at their own
-    worst vertex.
-    """
-    rest = np.setdiff1d(robust.limited, packing.rows)
-    rest = rest[~robust.cannot_bind(u)[rest]]
-    if not len(rest):
-        return None
-    found, values = robust.worst(rest, robust.start_vertices(rest), u)
-    violated = np.flatnonzero(robust.violation(rest, values) > _SECURE)
-    return found.take(violated) if len(violated) else None
+            continue
+        break
+    return PackingRows.joined([packing.placed(near, worst), left]), u
 
 
 def _bottleneck_rows(filled: Filled, packing: PackingRows) -> IndexArray:

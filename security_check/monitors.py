@@ -8,14 +8,15 @@ kind                        f                        limit
 ==========================  =======================  =========================
 ``VOLTAGE_MAX``             ``|v|``                  highest voltage, per unit
 ``VOLTAGE_MIN``             ``-|v|``                 minus the lowest voltage
-``CURRENT_EXPORT``          ``|i|``                  rating, per unit
-``CURRENT_IMPORT``          ``|i|``                  rating, per unit
+``CURRENT_EXPORT``          ``|i|`` outwards         rating, per unit
+``CURRENT_IMPORT``          ``|i|`` inwards          rating, per unit
 ``INTERFACE_INJECTION``     power to the upstream    the TSO's injection limit
 ``INTERFACE_WITHDRAWAL``    power from the upstream  the TSO's withdrawal limit
 ==========================  =======================  =========================
 
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
-where the customers behind it inject, one where they withdraw.
+where the customers behind it inject, one where they withdraw.  A row counts a current that flows
+the other way as negative; one of the two always sees ``+|i|``.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Kind(IntEnum):
 _SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
 
 INTERFACE = "interface"
+
+_IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,9 @@ class Monitors:
         self.sides: tuple[str, ...] = (
             ("",) * (2 * buses) + terminals.sides + terminals.sides + ("", "")
         )
+        self._is_current = (self.kind == Kind.CURRENT_EXPORT) | (self.kind == Kind.CURRENT_IMPORT)
+        idle = np.concatenate([np.zeros(buses), _IDLE * terminals.rating_pu, np.zeros(1)])
+        self._idle: FloatArray = np.where(self._is_current, idle[self.phasor], 0.0)
         at_interface = (power_flow.point_node < 0).astype(np.float64)
         self._direct = at_interface
         self._passive_at_interface = float(
@@ -157,15 +163,50 @@ class Monitors:
             Shape (c, r), the active powers of the connection points there.
         """
         phasor = self._phasors(rows, points)
+        return self._values(rows, phasor, points.interface_voltage_pu, power_pu)
+
+    def all_values(self, points: OperatingPoints, power_pu: FloatArray) -> FloatArray:
+        """Return f of every row at every one of B operating points, shape (R, B)."""
+        phasors = self.response @ points.current
+        phasors += self.fixed[:, None] * points.interface_voltage_pu
+        values = np.empty((len(self), phasors.shape[1]))
+        rows = np.arange(len(self))
+        for column in range(phasors.shape[1]):
+            values[:, column] = self._values(
+                rows,
+                phasors[self.phasor, column],
+                points.interface_voltage_pu[column],
+                power_pu[:, column, None],
+            )
+        return values
+
+    def _values(
+        self,
+        rows: IndexArray,
+        phasor: ComplexArray,
+        interface_voltage: FloatArray,
+        power_pu: FloatArray,
+    ) -> FloatArray:
         kind = self.kind[rows]
-        size = np.abs(phasor)
+        size = np.abs(phasor) * self._way(rows, phasor)
         of_power = kind >= Kind.INTERFACE_INJECTION
         if of_power.any():
-            drawn = points.interface_voltage_pu * phasor.real
+            drawn = interface_voltage * phasor.real
             local = self._direct @ power_pu + self._passive_at_interface
             size = np.where(of_power, drawn - local, size)
         values: FloatArray = _SIGN[kind] * size
         return values
+
+    def _orientation(self, rows: IndexArray) -> ComplexArray:
+        """Return the direction in which each current row counts, of length 1."""
+        reverse = np.where(self.kind[rows] == Kind.CURRENT_IMPORT, -1.0, 1.0)
+        directions: ComplexArray = reverse * self.export_direction[self.phasor[rows]]
+        return directions
+
+    def _way(self, rows: IndexArray, phasor: ComplexArray) -> FloatArray:
+        """Return -1 for current rows whose current flows the other way, else 1."""
+        against = (phasor * self._orientation(rows).conj()).real < 0.0
+        return np.where(against & self._is_current[rows], -1.0, 1.0)
 
     def _phasors(self, rows: IndexArray, points: OperatingPoints) -> ComplexArray:
         which = self.phasor[rows]
@@ -177,6 +218,13 @@ class Monitors:
         self, rows: IndexArray, points: OperatingPoints
     ) -> tuple[FloatArray, FloatArray]:
         """Return the exact gradient of f of each row at its own operating point.
+
+        Parameters
+        ----------
+        rows
+            Shape (r,).
+        points
+            r operating points, one per row.
 
         Returns
         -------
@@ -201,19 +249,16 @@ class Monitors:
     ) -> ComplexArray:
         """Return the factor with which a change of the phasor enters f, ``df = Re(phase dx)``.
 
-        Where a branch carries (almost) no current its direction is the row's own: the one that
-        its customers' injection, or withdrawal, would give it.
+        What flows in an idle branch is charging and magnetising current; its direction says
+        nothing, and the row's own is taken.
         """
         kind = self.kind[rows]
         size = np.abs(phasor)
-        is_current = (kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)
-        orientation = np.where(kind == Kind.CURRENT_IMPORT, -1.0, 1.0)
-        export = self.export_direction[self.phasor[rows]] * orientation
-        against = (phasor * export.conj()).real <= 0.0
+        own = size < self._idle[rows]
         phase = np.where(
-            is_current & ((size < 1e-9) | against),
-            export.conj(),
-            phasor.conj() / np.maximum(size, 1e-300),
+            own,
+            self._orientation(rows).conj(),
+            self._way(rows, phasor) * phasor.conj() / np.maximum(size, 1e-300),
         )
         of_power = kind >= Kind.INTERFACE_INJECTION
         phases: ComplexArray = _SIGN[kind] * np.where(of_power, interface_voltage, phase)

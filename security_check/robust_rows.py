@@ -14,6 +14,7 @@ power flow.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -60,12 +61,20 @@ class Vertices:
 
         A customer whose two limits are both zero is the same point either way.
         """
+        return _first_of_equal(self.bits(u))
+
+    def bits(self, u: FloatArray) -> npt.NDArray[np.uint8]:
+        """Return a key of each vertex, shape (r, k): equal keys are equal points of the box u."""
         injection, withdrawal = np.split(u, 2)
         matters = (injection + withdrawal) > 0
-        bits = np.column_stack([np.packbits(self.injects & matters, axis=1), self.high])
-        key = np.ascontiguousarray(bits).view(np.dtype((np.void, bits.shape[1]))).ravel()
-        _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-        return first, inverse
+        return np.column_stack([np.packbits(self.injects & matters, axis=1), self.high])
+
+
+def _first_of_equal(keys: npt.NDArray[np.uint8]) -> tuple[IndexArray, IndexArray]:
+    """Return the index of the first of each group of equal rows, and each row's group."""
+    whole = np.ascontiguousarray(keys).view(np.dtype((np.void, keys.shape[1]))).ravel()
+    _, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
+    return first, inverse
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +117,31 @@ class PackingRows:
             b=self.b[chosen],
         )
 
-    def joined(self, other: PackingRows) -> PackingRows:
-        """Return these rows and others."""
-        return PackingRows(
-            np.concatenate([self.rows, other.rows]),
+    def placed(self, where: IndexArray, found: PackingRows) -> PackingRows:
+        """Return these rows with those at ``where`` replaced by the ones found."""
+        injects, high = self.vertices.injects.copy(), self.vertices.high.copy()
+        rows, A, b = self.rows.copy(), self.A.copy(), self.b.copy()
+        rows[where], A[where], b[where] = found.rows, found.A, found.b
+        injects[where], high[where] = found.vertices.injects, found.vertices.high
+        return PackingRows(rows, Vertices(injects, high), A, b)
+
+    @classmethod
+    def joined(cls, parts: Sequence[PackingRows]) -> PackingRows:
+        """Return the rows of all parts, in order."""
+        return cls(
+            np.concatenate([part.rows for part in parts]),
             Vertices(
-                np.concatenate([self.vertices.injects, other.vertices.injects]),
-                np.concatenate([self.vertices.high, other.vertices.high]),
+                np.concatenate([part.vertices.injects for part in parts]),
+                np.concatenate([part.vertices.high for part in parts]),
             ),
-            np.concatenate([self.A, other.A]),
-            np.concatenate([self.b, other.b]),
+            np.concatenate([part.A for part in parts]),
+            np.concatenate([part.b for part in parts]),
         )
+
+    def distinct(self, u: FloatArray) -> IndexArray:
+        """Return the first of each group of rows that are the same row at the same point of u."""
+        key = np.column_stack([self.rows.view(np.uint8).reshape(-1, 8), self.vertices.bits(u)])
+        return np.sort(_first_of_equal(key)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +166,7 @@ class _Climb:
         self.by_voltage[rows] = found.by_voltage
 
 
-def _differ(one: Vertices, other: Vertices, u: FloatArray) -> BoolArray:
+def differ(one: Vertices, other: Vertices, u: FloatArray) -> BoolArray:
     """Return which rows' vertices are different points of the box u."""
     injection, withdrawal = np.split(u, 2)
     matters = (injection + withdrawal) > 0
@@ -220,7 +243,7 @@ class RobustRows:
         climbing = np.arange(len(rows))
         for _ in range(_ASCENTS):
             turned = self._turn(at.take(climbing))
-            climbing_on = _differ(turned, at.vertices.take(climbing), u)
+            climbing_on = differ(turned, at.vertices.take(climbing), u)
             climbing, turned = climbing[climbing_on], turned.take(climbing_on)
             if not len(climbing):
                 break
@@ -228,9 +251,30 @@ class RobustRows:
             better = trial.values > at.values[climbing] + _RISE
             climbing = climbing[better]
             at.put(climbing, trial.take(np.flatnonzero(better)))
-        A = np.hstack([np.maximum(at.by_power, 0.0), np.maximum(-at.by_power, 0.0)])
+        return self._packing(rows, at, u), at.values
+
+    def exact(
+        self, rows: IndexArray, vertices: Vertices, u: FloatArray
+    ) -> tuple[PackingRows, FloatArray]:
+        """Linearise rows at the vertices given, without looking for worse ones."""
+        at = self._gradients_at(rows, vertices, u)
+        return self._packing(rows, at, u), at.values
+
+    def _packing(self, rows: IndexArray, at: _Climb, u: FloatArray) -> PackingRows:
+        """Return the packing rows: a limit counts on the side its vertex takes, where f rises.
+
+        Where f would fall as the limit grows, the coefficient is zero: the row stays on the safe
+        side, and the other end of that customer's range belongs to another vertex.
+        """
+        injects = at.vertices.injects
+        A = np.hstack(
+            [
+                np.where(injects, np.maximum(at.by_power, 0.0), 0.0),
+                np.where(injects, 0.0, np.maximum(-at.by_power, 0.0)),
+            ]
+        )
         b = self.limits.limit[rows] - at.values + A @ u
-        return PackingRows(rows, at.vertices, A, b), at.values
+        return PackingRows(rows, at.vertices, A, b)
 
     def _gradients_at(self, rows: IndexArray, vertices: Vertices, u: FloatArray) -> _Climb:
         evaluation = self.evaluate(rows, vertices, u)
@@ -253,6 +297,68 @@ class RobustRows:
         bounds = self.monitors.bounds(np.maximum(injection, withdrawal), self.limits)
         ruled_out: BoolArray = bounds <= self.limits.limit
         return ruled_out
+
+    def challenge(self, known: PackingRows, u: FloatArray, near: float = 2e-2) -> PackingRows:
+        """Return the (row, vertex) pairs nearest their limits that are not among those known.
+
+        A function with several local maxima over the box (currents; voltages where reactances
+        and losses count) needs several vertices.  So every row that the rigorous bound does not
+        rule out is tried from the no-load sensitivities' vertex, from all-inject, from
+        all-withdraw and, near its limit, from the best single change of a customer whose
+        influence turns sign within the box.
+
+        Parameters
+        ----------
+        known
+            Pairs already worked on: worst to first order, and exact at u.
+        u
+            Shape (2 c,), per unit.
+        near
+            Pairs whose distance to the limit is under this part of the row's scale are returned.
+        """
+        rows = self.limited[~self.cannot_bind(u)[self.limited]]
+        found = []
+        for injects in self._starts(rows):
+            ends = [Vertices(injects, np.full(len(rows), high)) for high in (False, True)]
+            low, high = (self.evaluate(rows, end, u).values for end in ends)
+            close = self.violation(rows, np.maximum(low, high)) > -near
+            start = Vertices(injects[close], (high > low)[close])
+            found.append(self.worst(rows[close], start, u)[0])
+        pairs = PackingRows.joined([known, *found])
+        pairs = pairs.take(pairs.distinct(u))
+        pairs = PackingRows.joined([known, pairs, self._try_changes(pairs, u)])
+        chosen = pairs.distinct(u)
+        fresh = pairs.take(chosen[chosen >= len(known.rows)])
+        return fresh.take(self.violation(fresh.rows, self.values(fresh, u)) > -near)
+
+    def values(self, packing: PackingRows, u: FloatArray) -> FloatArray:
+        """Return f as the linear rows have it, shape (r,); exact where they were taken."""
+        linear: FloatArray = self.limits.limit[packing.rows] - packing.b + packing.A @ u
+        return linear
+
+    def _starts(self, rows: IndexArray) -> list[BoolArray]:
+        one = np.ones((len(rows), self.points), dtype=bool)
+        return [self.start_vertices(rows).injects, one, ~one]
+
+    def _try_changes(self, pairs: PackingRows, u: FloatArray, near: float = 1e-3) -> PackingRows:
+        """Change one customer's side in the pairs nearest their limits, and climb from there."""
+        close = pairs.take(self.violation(pairs.rows, self.values(pairs, u)) > -near)
+        opposite = Vertices(~close.vertices.injects, close.vertices.high)
+        if not len(close.rows):
+            return close
+        there = self._gradients_at(close.rows, opposite, u)
+        width = u[: self.points] + u[self.points :]
+        turns = ((there.by_power > 0) == opposite.injects) & (
+            np.abs(there.by_power) * width > _RISE
+        )
+        pair, point = np.nonzero(turns)
+        if not len(pair):
+            return close
+        trial = close.vertices.take(pair)
+        trial.injects[np.arange(len(pair)), point] ^= True
+        values = self.evaluate(close.rows[pair], trial, u).values
+        rises = values > self.values(close, u)[pair] + _RISE
+        return self.worst(close.rows[pair[rises]], trial.take(rises), u)[0]
 
     def loading(self, rows: IndexArray, values: FloatArray) -> FloatArray:
         """Return how full rows are at the values given; 1.0 is at the limit."""
