@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from exchange.commands import AmendOrder, SubmitOrder
 from exchange.events import RefusalReason
@@ -135,10 +135,10 @@ def _check_expiry(command: SubmitOrder, state: State, now: datetime) -> Refusal 
             return None
         return Refusal(
             RefusalReason.EXPIRY_INVALID,
-            f"a {command.time_in_force} order has no expiry, but {expires_at.isoformat()} is given",
+            f"{command.time_in_force} orders have no expiry, but {expires_at.isoformat()} is given",
         )
     if expires_at is None:
-        return Refusal(RefusalReason.EXPIRY_INVALID, "a GTD order needs an expiry")
+        return Refusal(RefusalReason.EXPIRY_INVALID, "GTD orders need an expiry")
     gate_closes_at = state.sessions[command.interval].gate_closes_at
     if not now < expires_at <= gate_closes_at:
         return Refusal(
@@ -164,39 +164,36 @@ def check_claim(
         The open order that the quantity would replace; its own claim does not count.
     """
     own_w = 0 if amended is None else amended.remaining_w
-    others = [] if amended is None else [amended.order_id]
-    if side is Side.SELL:
-        if quantity_w <= position.sellable_w + own_w:
-            return None
-        claimed_w = position.reserved_w - own_w
-        bounds = []
-        if claimed_w:
-            bounds.append(f"{claimed_w:,} W are reserved by {_names(position, side, others)}")
-        if position.fallback_w:
-            bounds.append(f"{position.fallback_w:,} W are the fallback limit and not for sale")
-        of_which = f", of which {' and '.join(bounds)}" if bounds else ""
-        return Refusal(
-            RefusalReason.EXCEEDS_HOLDING,
-            f"sell of {quantity_w:,} W exceeds the {position.held_w:,} W held{of_which}",
-        )
-    if quantity_w <= position.buyable_w + own_w:
-        return None
-    claimed_w = position.sought_w - own_w
-    sought = f" and {claimed_w:,} W are sought by {_names(position, side, others)}"
-    return Refusal(
-        RefusalReason.EXCEEDS_CAPACITY,
-        f"buy of {quantity_w:,} W exceeds the capacity of {position.capacity_w:,} W, "
-        f"of which {position.held_w:,} W are held{sought if claimed_w else ''}",
+    free_w, claimed_w, reason, word = (
+        (position.sellable_w, position.reserved_w, RefusalReason.EXCEEDS_HOLDING, "reserved")
+        if side is Side.SELL
+        else (position.buyable_w, position.sought_w, RefusalReason.EXCEEDS_CAPACITY, "sought")
     )
+    if quantity_w <= free_w + own_w:
+        return None
+    bounds = []
+    if side is Side.BUY:
+        bounds.append(f"{position.held_w:,} W are held")
+    if claimed_w > own_w:
+        bounds.append(f"{claimed_w - own_w:,} W are {word} by {_names(position, side, amended)}")
+    if side is Side.SELL and position.fallback_w:
+        bounds.append(f"{position.fallback_w:,} W are the fallback limit and not for sale")
+    of_which = f", of which {' and '.join(bounds)}" if bounds else ""
+    ceiling = (
+        f"{position.held_w:,} W held"
+        if side is Side.SELL
+        else f"capacity of {position.capacity_w:,} W"
+    )
+    return Refusal(reason, f"{side} of {quantity_w:,} W exceeds the {ceiling}{of_which}")
 
 
-def _names(position: Position, side: Side, without: Sequence[int]) -> str:
-    """Return "order 17", "orders 17 and 18", or the first few "and 12 more"."""
-    numbers = [
-        str(order.order_id) for order in position.orders_of(side) if order.order_id not in without
-    ]
+def _names(position: Position, side: Side, without: Order | None) -> str:
+    """Return "order 17", "orders 17 and 18", or the first few "and others"."""
+    others = (order for order in position.orders.values() if order.side is side)
+    found = islice((order for order in others if order is not without), _NAMED_ORDERS + 1)
+    numbers = [str(order.order_id) for order in found]
     if len(numbers) == 1:
         return f"order {numbers[0]}"
     if len(numbers) > _NAMED_ORDERS:
-        numbers[_NAMED_ORDERS:] = [f"{len(numbers) - _NAMED_ORDERS} more"]
+        numbers[_NAMED_ORDERS] = "others"
     return f"orders {', '.join(numbers[:-1])} and {numbers[-1]}"

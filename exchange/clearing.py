@@ -96,8 +96,8 @@ def clear_resting(
     """Match what rests crossed, once through; repeat while ``network.rescan_due``.
 
     Bids are taken by price and time, and each walks the asks it crosses by price and time.
-    Orders that cross nothing are not looked at: O(crossed bids * crossed asks), O(1) where
-    nothing is crossed.
+    Orders that cross nothing are not looked at: O(1) where nothing is crossed, otherwise
+    O(crossed bids + connection points with crossed bids * crossed asks).
     """
     clearing = Clearing()
     network.refresh()
@@ -106,8 +106,15 @@ def clear_resting(
         best_ask = book.best_price_ticks(Side.SELL)
         if best_ask is None or not book.is_crossed():
             continue
+        # A bid that found no more to trade speaks for all later ones of its connection point:
+        # they cross no other asks, and the network asks only who buys, not at what price.
+        in_vain: set[str] = set()
         for bid in book.orders(Side.BUY, best_ask):
+            if bid.connection_point in in_vain or not clearing.remaining_w(bid):
+                continue
             _match(bid, book, network, clearing)
+            if clearing.remaining_w(bid):
+                in_vain.add(bid.connection_point)
     return clearing
 
 
@@ -145,8 +152,13 @@ def _match(
                 )
             )
             if outcome.quantity_w < wanted_w:
-                binding = Blocked(outcome.verdict.element, str(outcome.verdict))
-                clearing.add_block(wanted_w - outcome.quantity_w, binding)
+                element = outcome.verdict.element
+                detail = (
+                    f"{element} lets {outcome.quantity_w:,} W of {wanted_w:,} W of "
+                    f"{order.direction} limit move from {sell.connection_point} "
+                    f"to {buy.connection_point}"
+                )
+                clearing.add_block(wanted_w - outcome.quantity_w, Blocked(element, detail))
         if not clearing.remaining_w(order):
             break
     return traded

@@ -49,7 +49,8 @@ from exchange.record import Record
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.session import Session
 from exchange.state import TSO, State
-from security_check.envelope import Envelope
+from orderbook.book import OrderBook
+from security_check.envelope import Direction, Envelope
 
 
 class Exchange:
@@ -361,6 +362,16 @@ class Exchange:
             When no such session is known.
         """
         return self.state.sessions[interval].holdings.envelopes()
+
+    def book(self, interval: datetime, direction: Direction) -> OrderBook[Order]:
+        """Return a book to read: its depth, its orders by priority.
+
+        Raises
+        ------
+        KeyError
+            When no such session is known.
+        """
+        return self.state.sessions[interval].books[direction]
 
     def check_invariants(self) -> None:
         """Check the state, and that the network agrees with it.

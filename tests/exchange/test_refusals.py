@@ -1,0 +1,297 @@
+"""Every reason to refuse, each with its sentence."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from market import GATE, OPENING, QUARTER, START, Market, all_of, interface, only, refusal
+
+from exchange.commands import (
+    CloseGate,
+    MassCancel,
+    OpenSession,
+    RejectMessage,
+    SubmitOrder,
+    UpdateInterfaceLimits,
+)
+from exchange.events import AlarmKind, AlarmRaised, RefusalReason, Refused
+from exchange.rules import MarketRules
+from orderbook.order import Side
+from security_check.envelope import Direction
+from security_check.errors import InsecureError, PowerFlowError
+
+
+@pytest.fixture
+def market() -> Market:
+    """Four connection points of 10 kW; everyone holds 5 kW in each direction."""
+    return Market(points=4, capacity_w=10_000)
+
+
+def test_a_connection_point_that_does_not_exist(market):
+    assert refusal(market.sell(0, "1@1", point=9)) == (
+        "unknown_connection_point",
+        "there is no connection point load:9",
+    )
+
+
+def test_a_connection_point_of_somebody_else(market):
+    assert refusal(market.sell(0, "1@1", point=1)) == (
+        "not_owner",
+        "connection point load:1 does not belong to p0",
+    )
+
+
+def test_an_interval_that_was_never_opened(market):
+    command = SubmitOrder(
+        "p0", "a", "load:0", Direction.INJECTION, START + QUARTER, Side.SELL, 1, 1
+    )
+    assert refusal(market.do(command)) == (
+        "unknown_interval",
+        "no session is open for 2030-06-01T12:15:00+00:00",
+    )
+
+
+def test_an_interval_whose_gate_has_closed(market):
+    market.close()
+    assert refusal(market.sell(0, "1@1")) == (
+        "gate_closed",
+        "the gate of 2030-06-01T12:00:00+00:00 closed at 2030-06-01T08:00:02+00:00",
+    )
+
+
+@pytest.mark.parametrize("quantity", [0, -5])
+def test_a_quantity_that_is_not_positive(market, quantity):
+    assert refusal(market.sell(0, f"{quantity}@1")) == (
+        "quantity_invalid",
+        f"quantity of {quantity} W is not positive",
+    )
+
+
+def test_a_quantity_above_the_largest_allowed():
+    market = Market(points=2, capacity_w=10_000, rules=MarketRules(max_quantity_w=2_000))
+    assert refusal(market.sell(0, "2001@1")) == (
+        "quantity_invalid",
+        "quantity of 2,001 W exceeds the 2,000 W that one order may have",
+    )
+
+
+def test_a_quantity_that_is_not_whole_lots():
+    market = Market(points=2, capacity_w=10_000, rules=MarketRules(lot_w=100))
+    assert refusal(market.sell(0, "1050@1")) == (
+        "off_lot",
+        "quantity of 1,050 W is not a multiple of the lot of 100 W",
+    )
+
+
+def test_a_negative_price(market):
+    assert refusal(market.sell(0, "1@-1")) == (
+        "price_invalid",
+        "limit price of -1 ticks is negative",
+    )
+
+
+def test_a_price_of_zero_gives_limit_away(market):
+    assert not all_of(market.sell(0, "1@0"), Refused)
+
+
+def test_expiries(market):
+    assert refusal(market.sell(0, "1@1", "GTD")) == (
+        "expiry_invalid",
+        "GTD orders need an expiry",
+    )
+    assert refusal(market.sell(0, "1@1", "IOC", expires_at=GATE)) == (
+        "expiry_invalid",
+        "IOC orders have no expiry, but 2030-06-01T11:00:00+00:00 is given",
+    )
+    for expires_at in (OPENING, GATE + QUARTER):
+        reason, detail = refusal(market.sell(0, "1@1", "GTD", expires_at=expires_at))
+        assert reason == "expiry_invalid"
+        assert detail.startswith(f"expiry at {expires_at.isoformat()} is not after")
+        assert detail.endswith("and up to gate closure at 2030-06-01T11:00:00+00:00")
+
+
+def test_selling_more_than_is_held(market):
+    assert refusal(market.sell(0, "5001@1")) == (
+        "exceeds_holding",
+        "sell of 5,001 W exceeds the 5,000 W held",
+    )
+
+
+def test_selling_what_other_orders_reserve(market):
+    market.sell(0, "1000@9")
+    expected = "sell of 4,001 W exceeds the 5,000 W held, of which 1,000 W are reserved by order 1"
+    assert refusal(market.sell(0, "4001@1")) == ("exceeds_holding", expected)
+    market.sell(0, "1000@9")
+    assert refusal(market.sell(0, "4000@1"))[1].endswith(
+        "of which 2,000 W are reserved by orders 1 and 2"
+    )
+    for _ in range(10):
+        market.sell(0, "10@9")
+    assert refusal(market.sell(0, "4000@1"))[1].endswith(
+        "of which 2,100 W are reserved by orders 1, 2, 3 and others"
+    )
+
+
+def test_selling_below_the_fallback():
+    market = Market(points=2, capacity_w=10_000, fallback_w=500)
+    market.sell(0, "4000@9")
+    assert refusal(market.sell(0, "501@1")) == (
+        "exceeds_holding",
+        "sell of 501 W exceeds the 5,000 W held, of which 4,000 W are reserved by order 1 "
+        "and 500 W are the fallback limit and not for sale",
+    )
+    assert refusal(market.sell(1, "4501@1"))[1] == (
+        "sell of 4,501 W exceeds the 5,000 W held, "
+        "of which 500 W are the fallback limit and not for sale"
+    )
+    assert not all_of(market.sell(1, "4500@9"), Refused)
+
+
+def test_buying_beyond_capacity(market):
+    assert refusal(market.buy(0, "5001@1")) == (
+        "exceeds_capacity",
+        "buy of 5,001 W exceeds the capacity of 10,000 W, of which 5,000 W are held",
+    )
+    market.buy(0, "2000@1")
+    assert refusal(market.buy(0, "3001@1")) == (
+        "exceeds_capacity",
+        "buy of 3,001 W exceeds the capacity of 10,000 W, of which 5,000 W are held "
+        "and 2,000 W are sought by order 1",
+    )
+
+
+def test_the_two_directions_have_separate_holdings(market):
+    market.sell(0, "5000@9")
+    assert not all_of(market.sell(0, "5000@9", direction=Direction.WITHDRAWAL), Refused)
+
+
+def test_cancelling_what_was_never_accepted(market):
+    assert refusal(market.cancel(0, "x")) == ("unknown_order", "there is no order x")
+    market.sell(0, "9999@1", client_order_id="x")
+    assert refusal(market.cancel(0, "x")) == ("unknown_order", "there is no order x")
+    market.sell(0, "9@1", client_order_id="y")
+    assert refusal(market.cancel(1, "y")) == ("unknown_order", "there is no order y")
+
+
+def test_changing_an_order_that_is_not_open(market):
+    market.sell(0, "10@5", client_order_id="a")
+    market.buy(1, "10@5")
+    assert refusal(market.cancel(0, "a")) == ("order_not_open", "order a has traded in full")
+    market.sell(0, "10@5", client_order_id="b")
+    market.cancel(0, "b")
+    assert refusal(market.amend(0, "b", quantity_w=5)) == (
+        "order_not_open",
+        "order b was cancelled (requested)",
+    )
+
+
+def test_amending_nothing(market):
+    market.sell(0, "10@5", client_order_id="a")
+    expected = ("nothing_to_amend", "order 1 already has 10 W at a limit price of 5 ticks")
+    assert refusal(market.amend(0, "a")) == expected
+    assert refusal(market.amend(0, "a", 10, 5)) == expected
+
+
+def test_an_amendment_is_checked_like_an_order_whose_own_claim_does_not_count(market):
+    market.sell(0, "1000@9")
+    market.sell(0, "2000@9", client_order_id="a")
+    assert refusal(market.amend(0, "a", 4_001)) == (
+        "exceeds_holding",
+        "sell of 4,001 W exceeds the 5,000 W held, of which 1,000 W are reserved by order 1",
+    )
+    assert refusal(market.amend(0, "a", 0))[0] == "quantity_invalid"
+    assert refusal(market.amend(0, "a", limit_price_ticks=-1))[0] == "price_invalid"
+    assert not all_of(market.amend(0, "a", 4_000), Refused)
+
+
+def test_a_mass_cancel_with_nothing_to_cancel(market):
+    assert refusal(market.do(MassCancel("p0"))) == ("order_not_open", "p0 has no open order")
+    assert refusal(market.do(MassCancel("p0", START))) == (
+        "order_not_open",
+        "p0 has no open order for 2030-06-01T12:00:00+00:00",
+    )
+
+
+def test_a_client_order_id_with_other_content(market):
+    market.sell(0, "10@5", client_order_id="a")
+    assert refusal(market.sell(0, "11@5", client_order_id="a")) == (
+        "client_order_id_reused",
+        "id a was used for another request, answered by event 2",
+    )
+
+
+def test_sessions_that_cannot_be_opened(market):
+    def open_session(start, end, gate=GATE):
+        refused = only(market.do(OpenSession(start, end, gate, interface())), Refused)
+        assert (refused.participant, refused.request) == ("operator", "session")
+        return refused.reason.value, refused.detail
+
+    assert open_session(START, START) == (
+        "interval_invalid",
+        "interval [2030-06-01T12:00:00+00:00, 2030-06-01T12:00:00+00:00) is empty",
+    )
+    half = timedelta(minutes=7)
+    assert open_session(START + half, START + half + QUARTER) == (
+        "session_exists",
+        "interval [2030-06-01T12:07:00+00:00, 2030-06-01T12:22:00+00:00) overlaps the session "
+        "of [2030-06-01T12:00:00+00:00, 2030-06-01T12:15:00+00:00)",
+    )
+    reason, detail = open_session(START + QUARTER, START + 2 * QUARTER, OPENING)
+    assert reason == "gate_closed"
+    assert "would close at 2030-06-01T08:00:00+00:00, which is not after" in detail
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PowerFlowError("no solution at bus:4"), "power_flow_failed"),
+        (InsecureError("line:3", "120 A of 100 A"), "insecure"),
+    ],
+)
+def test_an_allocation_that_fails_opens_nothing_and_raises_the_alarm(market, error, reason):
+    market.grid.errors.append(error)
+    start = START + QUARTER
+    events = market.do(OpenSession(start, start + QUARTER, GATE, interface()))
+    assert refusal(events) == (reason, str(error))
+    alarm = only(events, AlarmRaised)
+    assert (alarm.kind, alarm.interval) == (AlarmKind(reason), start)
+    assert not alarm.halts_trading
+    assert len(events) == 2
+    assert list(market.exchange.state.sessions) == [START]
+
+
+def test_an_allocation_below_the_fallback_opens_nothing():
+    market = Market(points=2, capacity_w=10_000, fallback_w=500)
+    start = START + QUARTER
+    events = market.do(OpenSession(start, start + QUARTER, GATE, interface(998)))
+    assert refusal(events) == (
+        "insecure",
+        "load:0: injection limit of 499 W is not within the fallback limit of 500 W "
+        "and the capacity of 10,000 W",
+    )
+
+
+def test_limits_of_an_interval_that_is_not_open(market):
+    command = UpdateInterfaceLimits("u1", START + QUARTER, interface())
+    refused = only(market.do(command), Refused)
+    assert (refused.participant, refused.client_order_id) == ("tso", "u1")
+    assert (refused.request, refused.reason) == ("limits", RefusalReason.UNKNOWN_INTERVAL)
+    market.close()
+    assert refusal(market.update("u2", interface()))[0] == "gate_closed"
+
+
+def test_a_gate_that_is_closed_already(market):
+    assert refusal(market.do(CloseGate(GATE)))[0] == "unknown_interval"
+    market.close()
+    assert refusal(market.close())[0] == "gate_closed"
+
+
+@pytest.mark.parametrize("reason", ["malformed", "too_large", "too_frequent", "unauthorised"])
+def test_what_the_gateway_found_is_put_on_record(market, reason):
+    events = market.do(RejectMessage("p0", "a", reason, "5 bytes are no JSON"))
+    refused = only(events, Refused)
+    assert (refused.request, refused.client_order_id) == ("message", "a")
+    assert refusal(events) == (reason, "5 bytes are no JSON")
+    # The id is still free for the message as it should have been.
+    assert not all_of(market.sell(0, "1@1", client_order_id="a"), Refused)
