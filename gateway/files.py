@@ -28,7 +28,7 @@ from pydantic import (
 
 from exchange.events import RefusalReason
 from orderbook.order import Side, TimeInForce
-from security_check.envelope import Direction, EnvelopeSet
+from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import Fault
 
 MAX_LINE_BYTES = 10_000
@@ -72,6 +72,17 @@ class EnvelopeRecord(_Record):
     withdrawal_limit_w: Watts
     injection_bottleneck: str = ""
     withdrawal_bottleneck: str = ""
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> EnvelopeRecord:
+        """Return an envelope in the form of the file."""
+        return cls(
+            connection_point=envelope.connection_point,
+            injection_limit_w=envelope.injection_limit_w,
+            withdrawal_limit_w=envelope.withdrawal_limit_w,
+            injection_bottleneck=envelope.injection_bottleneck,
+            withdrawal_bottleneck=envelope.withdrawal_bottleneck,
+        )
 
 
 class IntervalRecord(_Record):
@@ -231,9 +242,10 @@ class OrderText:
 
     number: int
     order: SubmitLine | CancelLine | AmendLine | None
-    participant: str | None
-    client_order_id: str | None
-    fault: str
+    participant: str | None = None
+    client_order_id: str | None = None
+    reason: RefusalReason = RefusalReason.MALFORMED
+    fault: str = ""
 
 
 def read_envelopes(path: Path) -> EnvelopeFile:
@@ -255,18 +267,7 @@ def read_envelopes(path: Path) -> EnvelopeFile:
 def envelope_record(start: datetime, end: datetime, envelopes: EnvelopeSet) -> IntervalRecord:
     """Return the envelopes of one interval in the form of the file."""
     return IntervalRecord(
-        start=start,
-        end=end,
-        envelopes=[
-            EnvelopeRecord(
-                connection_point=envelope.connection_point,
-                injection_limit_w=envelope.injection_limit_w,
-                withdrawal_limit_w=envelope.withdrawal_limit_w,
-                injection_bottleneck=envelope.injection_bottleneck,
-                withdrawal_bottleneck=envelope.withdrawal_bottleneck,
-            )
-            for envelope in envelopes
-        ],
+        start=start, end=end, envelopes=[EnvelopeRecord.of(envelope) for envelope in envelopes]
     )
 
 
@@ -331,14 +332,14 @@ def parse_order_line(number: int, line: bytes) -> OrderText:
     """Return what one line of an orders file says, or a sentence on why it says nothing."""
     if len(line) > MAX_LINE_BYTES:
         detail = f"the line has {len(line):,} bytes; an order has at most {MAX_LINE_BYTES:,}"
-        return OrderText(number, None, None, None, detail)
+        return OrderText(number, None, reason=RefusalReason.TOO_LARGE, fault=detail)
     try:
         order = _ORDER_LINE.validate_json(line)
     except ValidationError as error:
         participant, client_order_id = _identity(line)
         detail = "; ".join(str(fault) for fault in sentences(error))
-        return OrderText(number, None, participant, client_order_id, detail)
-    return OrderText(number, order, order.participant, order.client_order_id, "")
+        return OrderText(number, None, participant, client_order_id, fault=detail)
+    return OrderText(number, order, order.participant, order.client_order_id)
 
 
 def _identity(line: bytes) -> tuple[str | None, str | None]:

@@ -1,0 +1,163 @@
+"""The customers of the demo: what each has at home, and what it wants to exchange when.
+
+Needs come from the day of profiles that ships with the project; which customer has what, how
+large it is and when it is used is drawn with a seed, so the same seed gives the same day.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from security_check.envelope import Direction, IntArray
+from security_check.network import FloatArray
+
+QUARTERS = 96
+_HOURS = 0.25
+_PHOTOVOLTAICS = ("PV1", "PV3", "PV5", "PV8")
+_HOUSEHOLDS = ("H0-A", "H0-B", "H0-C", "H0-G", "H0-L")
+_BUSINESSES = ("G1-A", "G1-C", "G4-A", "G4-B", "G6-A")
+_HEAT_PUMPS = ("Air_Parallel_1", "Soil_Alternative_1")
+_CHARGERS = ("HLS_A_11.0", "HLS_B_3.7", "HLS_A_3.7")
+
+
+class Kind(StrEnum):
+    """What makes a customer trade."""
+
+    SOLAR = "solar"
+    CAR = "car"
+    HEAT = "heat"
+    SHOP = "shop"
+    HOME = "home"
+
+    @property
+    def description(self) -> str:
+        """What a reader of the report should know about it."""
+        return _DESCRIPTIONS[self]
+
+
+_DESCRIPTIONS = {
+    Kind.SOLAR: "large photovoltaics: wants injection limit at noon",
+    Kind.CAR: "charges a car: wants withdrawal limit in the evening",
+    Kind.HEAT: "heat pump: wants withdrawal limit when it runs",
+    Kind.SHOP: "business: wants withdrawal limit in working hours",
+    Kind.HOME: "household: sells what it does not need",
+}
+# How many of ten customers are of which kind; the rest are households.
+_OF_TEN = ((Kind.SOLAR, 3), (Kind.CAR, 2), (Kind.HEAT, 2), (Kind.SHOP, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One customer: its connection, its needs, and what they are worth to it.
+
+    Parameters
+    ----------
+    participant, connection_point
+        Who it is and where.
+    kind
+        What makes it trade.
+    injection_need_w, withdrawal_need_w
+        Shape (96,), the power it would exchange in each quarter-hour if nothing limited it,
+        in watts >= 0.
+    value_eur_per_kwh
+        What a kilowatt-hour it may not exchange costs it.
+    reserve_eur_per_kwh
+        What it wants at least for a kilowatt-hour of limit it does not need.
+    """
+
+    participant: str
+    connection_point: str
+    kind: Kind
+    injection_need_w: IntArray
+    withdrawal_need_w: IntArray
+    value_eur_per_kwh: float
+    reserve_eur_per_kwh: float
+
+    def need_w(self, direction: Direction, quarter: int) -> int:
+        """Return the power it would exchange in one direction in a quarter-hour."""
+        needs = (
+            self.injection_need_w if direction is Direction.INJECTION else self.withdrawal_need_w
+        )
+        return int(needs[quarter])
+
+
+def read_profiles(path: Path) -> dict[str, FloatArray]:
+    """Return the profiles of a day by name, each of shape (96,) and relative to its rating."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        name: np.array([float(row[name]) for row in rows]) for name in rows[0] if name != "time"
+    }
+
+
+def draw_customers(
+    connection_points: Sequence[str], profiles: dict[str, FloatArray], seed: int
+) -> tuple[Customer, ...]:
+    """Return one customer for each connection point, in the order given.
+
+    The kinds are spread over the network at random; names count within a kind: ``solar-03``.
+    """
+    draw = random.Random(seed)
+    kinds = [kind for kind, of_ten in _OF_TEN for _ in range(len(connection_points) * of_ten // 10)]
+    kinds += [Kind.HOME] * (len(connection_points) - len(kinds))
+    draw.shuffle(kinds)
+    count = dict.fromkeys(Kind, 0)
+    customers = []
+    for point, kind in zip(connection_points, kinds, strict=True):
+        count[kind] += 1
+        customers.append(_draw(f"{kind}-{count[kind]:02}", point, kind, profiles, draw))
+    return tuple(customers)
+
+
+def _draw(
+    name: str, point: str, kind: Kind, profiles: dict[str, FloatArray], draw: random.Random
+) -> Customer:
+    """Return a customer with what its kind has at home; powers in kW until the last step."""
+    household = draw.uniform(4.0, 8.0) * profiles[draw.choice(_HOUSEHOLDS)]
+    load_kw = household
+    solar_kw = np.zeros(QUARTERS)
+    value = draw.uniform(0.12, 0.30)
+    match kind:
+        case Kind.SOLAR:
+            solar_kw = draw.uniform(17.0, 29.0) * profiles[draw.choice(_PHOTOVOLTAICS)]
+            value = draw.uniform(0.07, 0.14)
+        case Kind.CAR:
+            # The profiles are of three cars; others come home up to two hours earlier or later.
+            shape = np.roll(profiles[draw.choice(_CHARGERS)], draw.randrange(-8, 9))
+            load_kw = household + draw.choice((11.0, 11.0, 22.0)) * shape
+            value = draw.uniform(0.15, 0.55)
+        case Kind.HEAT:
+            shape = np.roll(profiles[draw.choice(_HEAT_PUMPS)], draw.randrange(-4, 5))
+            load_kw = household + draw.uniform(8.0, 14.0) * shape
+            value = draw.uniform(0.20, 0.40)
+        case Kind.SHOP:
+            load_kw = draw.uniform(14.0, 24.0) * profiles[draw.choice(_BUSINESSES)]
+            value = draw.uniform(0.25, 0.45)
+        case Kind.HOME:
+            pass
+    net_kw = solar_kw - load_kw
+    return Customer(
+        participant=name,
+        connection_point=point,
+        kind=kind,
+        injection_need_w=_watts(net_kw),
+        withdrawal_need_w=_watts(-net_kw),
+        value_eur_per_kwh=value,
+        reserve_eur_per_kwh=draw.uniform(0.005, 0.04),
+    )
+
+
+def _watts(power_kw: FloatArray) -> IntArray:
+    return np.ceil(np.maximum(power_kw, 0.0) * 1e3).astype(np.int64)
+
+
+def energy_kwh(power_w: IntArray | FloatArray) -> float:
+    """Return the energy of quarter-hours of power, in kWh."""
+    return float(power_w.sum()) * _HOURS / 1e3

@@ -1,0 +1,65 @@
+"""How the commands speak: results on stdout, everything else on stderr, faults as sentences."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gateway.files import InputFaults
+
+BAD_INPUT = 2
+"""Exit code for input with faults; 1 says that envelopes are not secure."""
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(content: BaseModel) -> None:
+    """Write a result for a program: JSON on stdout, nothing else."""
+    sys.stdout.write(content.model_dump_json(indent=2) + "\n")
+
+
+def fail(sentence: str, code: int = BAD_INPUT) -> NoReturn:
+    """Say in a sentence what stands in the way, and end."""
+    err.print(f"[bold red]error:[/] {escape(sentence)}", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def fail_with_faults(found: InputFaults) -> NoReturn:
+    """Show every fault of an input, and end."""
+    count = len(found.faults)
+    err.print(
+        f"[bold red]error:[/] {escape(found.source)} has {count} fault{'s' if count != 1 else ''}:",
+        soft_wrap=True,
+    )
+    for fault in found.faults:
+        err.print(f"  [bold]{escape(fault.element)}[/]: {escape(fault.detail)}", soft_wrap=True)
+    raise typer.Exit(BAD_INPUT)
+
+
+def escape(text: str) -> str:
+    """Return text as it is: what comes from an input must not be read as markup."""
+    return text.replace("[", r"\[")
+
+
+@contextmanager
+def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on stderr, when that is a terminal; yields how to move it."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,85 @@
+"""What ``replay`` does: rebuild the state of an exchange from its journal, and nothing else.
+
+Events are the only truth, so neither a scenario nor a network is needed: a replay asks nobody
+for permission.  Connection points get terms that forbid nothing, for everything in a journal
+has been allowed before it was written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from exchange.events import SessionOpened
+from exchange.rules import ConnectionTerms, MarketRules
+from exchange.state import State
+from gateway.journal_files import read_entries
+
+_ANY_CAPACITY_W = 10**15
+
+
+class Replayed(BaseModel):
+    """The state after a journal's last entry; ``digest`` is SHA-256 over ``state``."""
+
+    entries: int
+    events: int
+    digest: str
+    state: dict[str, Any]
+
+
+async def replay_journal(source: str, area: str | None) -> Replayed:
+    """Return what a journal adds up to.
+
+    Parameters
+    ----------
+    source
+        A file of JSON lines, or the URL of a Redis server.
+    area
+        Whose journal, where the source does not say.
+
+    Raises
+    ------
+    OSError, ValueError, gateway.ports.GatewayError
+        When the journal cannot be read, or is no gap-free sequence of entries.
+    """
+    terms: dict[str, ConnectionTerms] = {}
+    state = State(MarketRules(), terms)
+    entries = 0
+    async for entry in read_entries(source, area):
+        entries += 1
+        for event in entry.events:
+            if isinstance(event, SessionOpened):
+                for envelope in event.envelopes:
+                    point = envelope.connection_point
+                    terms.setdefault(
+                        point, ConnectionTerms(point, point, _ANY_CAPACITY_W, _ANY_CAPACITY_W)
+                    )
+            state.apply(event)
+    state.check_invariants()
+    return Replayed(
+        entries=entries, events=state.sequence, digest=state.digest(), state=state.snapshot()
+    )
+
+
+def show_replayed(replayed: Replayed, console: Console) -> None:
+    """Print the intervals that the journal knows, and the digest."""
+    table = Table(title=f"{replayed.entries:,} entries, {replayed.events:,} events")
+    for column in ("interval", "phase"):
+        table.add_column(column)
+    for column in ("open orders", "injection limits\nkW", "withdrawal limits\nkW"):
+        table.add_column(column, justify="right")
+    for session in replayed.state["sessions"]:
+        injection_w, withdrawal_w = (sum(row[i] for row in session["holdings"]) for i in (1, 2))
+        phase = "closed" if session["closed_at"] else "halted" if session["halted"] else "open"
+        table.add_row(
+            session["start"],
+            phase,
+            f"{len(session['orders']):,}",
+            f"{injection_w / 1e3:,.3f}",
+            f"{withdrawal_w / 1e3:,.3f}",
+        )
+    console.print(table)
+    console.print(f"digest {replayed.digest}", soft_wrap=True)

@@ -1,0 +1,383 @@
+"""Run a file of orders through the exchange, with no network traffic and no journal.
+
+The clock is that of the orders: lines are taken in order of their times, those of the same time
+in the order they stand in, so dates expire and gates close as they would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from exchange.commands import AdvanceTime, AmendOrder, CancelOrder, OpenSession, SubmitOrder
+from exchange.engine import Exchange
+from exchange.events import (
+    AlarmRaised,
+    Event,
+    GateClosed,
+    MatchBlocked,
+    RefusalReason,
+    Refused,
+    StatementIssued,
+    Traded,
+)
+from exchange.rules import RESERVED_PARTICIPANTS, MarketRules
+from gateway.files import (
+    AmendLine,
+    CancelLine,
+    EnvelopeFile,
+    EnvelopeRecord,
+    FillRecord,
+    InputFaults,
+    IntervalRecord,
+    OrderText,
+    RefusalRecord,
+    RestingRecord,
+    ResultFile,
+    StatementRecord,
+    SubmitLine,
+    TradeRecord,
+    format_time,
+)
+from gateway.scenario import Scenario
+from orderbook.order import Side
+from security_check.errors import Fault
+
+_MOMENT = timedelta(seconds=1)
+Step = Callable[[int], None]
+"""Told how many intervals are open and how many orders are placed, together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What came of a file of orders.
+
+    Parameters
+    ----------
+    result
+        As it is written to a file.
+    blocked
+        Matches that the network could not carry, wholly or in part.
+    alarms
+        What a person must look at.
+    """
+
+    result: ResultFile
+    blocked: tuple[MatchBlocked, ...]
+    alarms: tuple[AlarmRaised, ...]
+
+
+def simulate(
+    scenario: Scenario, lines: Sequence[OrderText], step: Step | None = None
+) -> Simulation:
+    """Return what comes of the orders.
+
+    Parameters
+    ----------
+    scenario
+        Network, limits, intervals and market rules.
+    lines
+        The orders, as :func:`gateway.files.read_orders` returns them.
+    step
+        Called as things go on.
+
+    Raises
+    ------
+    InputFaults
+        When the orders do not fit the scenario as a whole, or an interval cannot be opened.
+    """
+    run = _Run(scenario, lines)
+    for done, _ in enumerate(run.steps(), start=1):
+        if step is not None:
+            step(done)
+    return run.outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A line with an order in it."""
+
+    line: int
+    order: SubmitLine | CancelLine | AmendLine
+
+
+class _Run:
+    """One simulation on its way from lines to result."""
+
+    def __init__(self, scenario: Scenario, lines: Sequence[OrderText]) -> None:
+        self.rules = scenario.rules
+        self.orders = sorted(
+            (_Placed(line.number, line.order) for line in lines if line.order is not None),
+            key=lambda placed: placed.order.time,  # stable: equal times keep their order
+        )
+        self.sessions = _sessions(scenario, self.orders)
+        owners = _owners(scenario, self.orders)
+        self.exchange = Exchange(scenario.grid(), scenario.rules, scenario.terms(owners))
+        self.refusals = [
+            RefusalRecord(
+                line=line.number,
+                participant=line.participant,
+                client_order_id=line.client_order_id,
+                reason=line.reason,
+                detail=line.fault,
+            )
+            for line in lines
+            if line.order is None
+        ]
+        self.events: list[Event] = []
+        self.resting: list[RestingRecord] = []
+
+    def steps(self) -> Iterator[None]:
+        """Open every interval, place every order, close every gate; yields after each."""
+        first_gate = min(session.gate_closes_at for session in self.sessions)
+        opened_at = min([first_gate, *(placed.order.time for placed in self.orders[:1])]) - _MOMENT
+        for session in self.sessions:
+            self._open(session, opened_at)
+            yield
+        for placed in self.orders:
+            self._place(placed)
+            yield
+        self.resting = [
+            RestingRecord(
+                participant=order.participant,
+                client_order_id=order.client_order_id,
+                remaining_w=order.remaining_w,
+            )
+            for _, order in sorted(self.exchange.state.orders.items())
+        ]
+        last_gate = max(session.gate_closes_at for session in self.sessions)
+        self.events += self.exchange.handle(AdvanceTime(), last_gate)
+
+    def _open(self, session: OpenSession, now: datetime) -> None:
+        events = self.exchange.handle(session, now)
+        refused = [event for event in events if isinstance(event, Refused)]
+        if refused:
+            raise InputFaults(
+                "the scenario",
+                [Fault(f"interval {format_time(session.start)}", e.detail) for e in refused],
+            )
+        self.events += events
+
+    def _place(self, placed: _Placed) -> None:
+        command = self._command(placed)
+        if command is None:
+            return
+        events = self.exchange.handle(command, placed.order.time)
+        self.events += events
+        for event in events:
+            if isinstance(event, Refused):
+                self._refuse(placed, event.reason, event.detail)
+
+    def _command(self, placed: _Placed) -> SubmitOrder | CancelOrder | AmendOrder | None:
+        """Return what a line asks for, ``None`` after refusing what cannot be asked."""
+        order = placed.order
+        if isinstance(order, CancelLine):
+            return CancelOrder(order.participant, order.client_order_id)
+        ticks = None
+        if order.price is not None:
+            ticks = price_ticks(order.price, self.rules)
+            if ticks is None:
+                self._refuse(
+                    placed,
+                    RefusalReason.PRICE_INVALID,
+                    f"price {order.price} is not a multiple of the tick of {self.rules.tick}",
+                )
+                return None
+        if isinstance(order, AmendLine):
+            return AmendOrder(order.participant, order.client_order_id, order.quantity_w, ticks)
+        interval = order.interval
+        if interval is None:
+            if len(self.sessions) > 1:
+                self._refuse(
+                    placed,
+                    RefusalReason.MALFORMED,
+                    f"interval: it is missing, and the scenario has {len(self.sessions)}",
+                )
+                return None
+            interval = self.sessions[0].start
+        assert ticks is not None
+        return SubmitOrder(
+            participant=order.participant,
+            client_order_id=order.client_order_id,
+            connection_point=order.connection_point,
+            direction=order.direction,
+            interval=interval,
+            side=order.side,
+            quantity_w=order.quantity_w,
+            limit_price_ticks=ticks,
+            time_in_force=order.time_in_force,
+            expires_at=order.expires_at,
+        )
+
+    def _refuse(self, placed: _Placed, reason: RefusalReason, detail: str) -> None:
+        self.refusals.append(
+            RefusalRecord(
+                line=placed.line,
+                participant=placed.order.participant,
+                client_order_id=placed.order.client_order_id,
+                reason=reason,
+                detail=detail,
+            )
+        )
+
+    def outcome(self) -> Simulation:
+        """Return everything in the form of the result."""
+        trades = [event for event in self.events if isinstance(event, Traded)]
+        result = ResultFile(
+            trades=[_trade_record(trade, self.rules) for trade in trades],
+            fills=_fills(trades, self.rules),
+            resting=self.resting,
+            refusals=sorted(self.refusals, key=lambda refusal: refusal.line),
+            envelopes=self._envelopes(),
+            welfare=format_amount(self.rules.amount_in_eur(welfare(trades))),
+            statements=[
+                StatementRecord(
+                    participant=event.participant,
+                    interval=event.interval,
+                    bought_w=event.bought_w,
+                    sold_w=event.sold_w,
+                    paid=format_amount(self.rules.amount_in_eur(event.paid)),
+                    received=format_amount(self.rules.amount_in_eur(event.received)),
+                    balance=format_amount(self.rules.amount_in_eur(event.balance)),
+                )
+                for event in self.events
+                if isinstance(event, StatementIssued)
+            ],
+        )
+        return Simulation(
+            result,
+            tuple(event for event in self.events if isinstance(event, MatchBlocked)),
+            tuple(event for event in self.events if isinstance(event, AlarmRaised)),
+        )
+
+    def _envelopes(self) -> EnvelopeFile:
+        ends = {session.start: session.end for session in self.sessions}
+        closed = [event for event in self.events if isinstance(event, GateClosed)]
+        return EnvelopeFile(
+            intervals=[
+                IntervalRecord(
+                    start=event.interval,
+                    end=ends[event.interval],
+                    envelopes=[EnvelopeRecord.of(envelope) for envelope in event.envelopes],
+                )
+                for event in sorted(closed, key=lambda event: event.interval)
+            ]
+        )
+
+
+def _sessions(scenario: Scenario, orders: Sequence[_Placed]) -> list[OpenSession]:
+    """Return the sessions to open.
+
+    An interval that the scenario names closes its gate as long before its start as the scenario
+    says.  The one interval of a scenario that names none gets its start from the orders, and its
+    gate closes when nothing can happen any more.
+    """
+    if not scenario.anonymous:
+        return [
+            OpenSession(i.start, i.end, i.start - scenario.gate_closure, i.interface_limits)
+            for i in scenario.intervals
+        ]
+    (usual,) = scenario.intervals
+    submitted = [placed.order for placed in orders if isinstance(placed.order, SubmitLine)]
+    starts = sorted({order.interval for order in submitted if order.interval is not None})
+    if len(starts) > 1:
+        named = " and ".join(format_time(start) for start in starts[:2])
+        more = f" and {len(starts) - 2} more" if len(starts) > 2 else ""
+        raise InputFaults(
+            "the orders",
+            [
+                Fault(
+                    "interval",
+                    f"they name {named}{more}, but the scenario has one interval only; "
+                    "give the scenario a section [intervals]",
+                )
+            ],
+        )
+    start = starts[0] if starts else usual.start
+    times = [placed.order.time for placed in orders]
+    times += [order.expires_at for order in submitted if order.expires_at is not None]
+    gate_closes_at = max([start, *times]) + _MOMENT
+    return [
+        OpenSession(
+            start, start + (usual.end - usual.start), gate_closes_at, usual.interface_limits
+        )
+    ]
+
+
+def _owners(scenario: Scenario, orders: Sequence[_Placed]) -> Mapping[str, str]:
+    """Return who owns what: as the scenario says, or as the first order for each point says."""
+    if scenario.has_participants:
+        return scenario.owners
+    owners = dict(scenario.owners)
+    bound: set[str] = set()
+    for placed in orders:
+        order = placed.order
+        if (
+            isinstance(order, SubmitLine)
+            and order.connection_point in owners
+            and order.connection_point not in bound
+            and order.participant not in RESERVED_PARTICIPANTS
+        ):
+            owners[order.connection_point] = order.participant
+            bound.add(order.connection_point)
+    return owners
+
+
+def price_ticks(price: str, rules: MarketRules) -> int | None:
+    """Return a price in ticks, ``None`` when it is not a whole number of them."""
+    ticks, rest = divmod(Decimal(price), rules.tick)
+    return None if rest else int(ticks)
+
+
+def format_amount(amount: Decimal) -> str:
+    """Return an amount as an exact decimal string, without an exponent or trailing zeros."""
+    text = f"{amount:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("", "-0") else text
+
+
+def welfare(trades: Sequence[Traded]) -> int:
+    """Return what the trades gained: the buyers' limit prices less the sellers', in tick-watts."""
+    return sum(
+        (trade.buy_limit_price_ticks - trade.sell_limit_price_ticks) * trade.quantity_w
+        for trade in trades
+    )
+
+
+def _trade_record(trade: Traded, rules: MarketRules) -> TradeRecord:
+    return TradeRecord(
+        buyer=trade.buyer,
+        seller=trade.seller,
+        buy_connection_point=trade.buy_connection_point,
+        sell_connection_point=trade.sell_connection_point,
+        direction=trade.direction,
+        quantity_w=trade.quantity_w,
+        price=f"{rules.price_in_eur_per_kw(trade.price_ticks):f}",
+    )
+
+
+def _fills(trades: Sequence[Traded], rules: MarketRules) -> list[FillRecord]:
+    """Return what each order traded in all, in order of its first trade."""
+    quantity_w: dict[tuple[str, str], int] = {}
+    paid: dict[tuple[str, str], int] = {}
+    for trade in trades:
+        for side in Side:
+            buys = side is Side.BUY
+            key = (
+                (trade.buyer, trade.buyer_client_order_id)
+                if buys
+                else (trade.seller, trade.seller_client_order_id)
+            )
+            quantity_w[key] = quantity_w.get(key, 0) + trade.quantity_w
+            paid[key] = paid.get(key, 0) + (trade.amount if buys else -trade.amount)
+    return [
+        FillRecord(
+            participant=participant,
+            client_order_id=client_order_id,
+            quantity_w=quantity_w[participant, client_order_id],
+            amount=format_amount(rules.amount_in_eur(amount)),
+        )
+        for (participant, client_order_id), amount in paid.items()
+    ]
