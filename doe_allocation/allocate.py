@@ -14,11 +14,10 @@ import numpy as np
 from doe_allocation.fairness import CAPACITY, Filled, Filling, progressive_filling
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.network import FloatArray, IndexArray
-from security_check.robust_rows import PackingRows, RobustRows, differ
+from security_check.robust_rows import SECURE, PackingRows, RobustRows, differ
 
 _ROUNDS = 40
 _CLOSE = 0.5  # a row filled to more than this is worked on from the start
-_SECURE = 1e-9  # largest violation, relative to the row's scale
 _STILL = 1e-9  # largest change of a limit between rounds, relative to the largest limit
 
 
@@ -74,7 +73,7 @@ def fill_securely(robust: RobustRows, filling: Filling) -> Fill:
         u = filled.u
         fresh = robust.challenge(packing.take(_near(packing, u, lower)), u)
         packing = PackingRows.joined([packing, fresh])
-        if not (robust.violation(fresh.rows, robust.values(fresh, u)) > _SECURE).any():
+        if not (robust.violation(fresh.rows, robust.values(fresh, u)) > SECURE).any():
             return Fill(u, _bottleneck_rows(filled, packing), packing, rounds)
         filled = progressive_filling(packing.A, packing.b, filling)
     raise PowerFlowError(f"the envelopes did not settle in {_ROUNDS} rounds of AC correction")
@@ -85,7 +84,7 @@ def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
     packing, values = robust.worst(robust.limited, robust.start_vertices(robust.limited), lower)
     violation = robust.violation(packing.rows, values)
     worst = int(violation.argmax())
-    if violation[worst] > _SECURE:
+    if violation[worst] > SECURE:
         row = int(packing.rows[worst])
         value, limit, unit = robust.monitors.describe(row, float(values[worst]), robust.limits)
         raise InsecureError(

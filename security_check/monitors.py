@@ -49,6 +49,7 @@ _SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
 
 INTERFACE = "interface"
 
+_SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
 _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
 
 
@@ -61,7 +62,8 @@ class RowLimits:
     limit
         Shape (R,), per unit; ``inf`` where the contract sets none.
     scale
-        Shape (R,), what a violation is measured against: the limit, or 1 p.u. for voltages.
+        Shape (R,), what violations and headroom are measured against: the limit, or for
+        voltages the way from nominal (1 p.u.) to the limit.
     band
         The contracted voltage band at the interface, per unit.
     voltage_min_pu
@@ -144,7 +146,8 @@ class Monitors:
                 contract,
             ]
         )
-        scale = np.where(self.kind <= Kind.VOLTAGE_MIN, 1.0, np.abs(limit))
+        voltage_way = np.maximum(np.abs(limit - _SIGN[self.kind]), _SMALLEST_VOLTAGE_WAY)
+        scale = np.where(self.kind <= Kind.VOLTAGE_MIN, voltage_way, np.abs(limit))
         smallest_power_w = 1e3  # an interface limit of zero is measured against one kilowatt
         scale = np.maximum(scale, np.where(self.kind >= 4, smallest_power_w / base, 0.0))
         band = (interface.voltage_min_pu, interface.voltage_max_pu)
@@ -320,14 +323,3 @@ class Monitors:
             base = float(network.terminals.base_current_a[self.phasor[row] - buses])
             return value * base, limit * base, "A"
         return value * network.base_power_w, limit * network.base_power_w, "W"
-
-    def loading(self, rows: IndexArray, values: FloatArray, limits: RowLimits) -> FloatArray:
-        """Return how full each row is; 1.0 is exactly at the limit.
-
-        For voltages, the part of the way from nominal (1 p.u.) to the limit.
-        """
-        limit, kind = limits.limit[rows], self.kind[rows]
-        voltage = kind <= Kind.VOLTAGE_MIN
-        nominal = np.where(voltage, _SIGN[kind], 0.0)
-        way = np.where(voltage, np.abs(limit - nominal), limits.scale[rows])
-        return 1.0 - (limit - values) / np.maximum(way, 1e-12)

@@ -28,6 +28,9 @@ from security_check.power_flow import TOLERANCE_PU, OperatingPoints
 
 BoolArray = npt.NDArray[np.bool_]
 
+SECURE = 1e-9
+"""Largest violation, in parts of a row's scale, that counts as rounding."""
+
 _ASCENTS = 8
 _RISE = 1e-12  # per unit of f: a smaller rise is rounding
 
@@ -50,6 +53,14 @@ class Vertices:
     def take(self, rows: IndexArray | BoolArray) -> Self:
         """Return the vertices of the rows named."""
         return type(self)(self.injects[rows], self.high[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Vertices]) -> Vertices:
+        """Return the vertices of all parts, in order."""
+        return cls(
+            np.concatenate([part.injects for part in parts]),
+            np.concatenate([part.high for part in parts]),
+        )
 
     def power(self, u: FloatArray) -> FloatArray:
         """Return the active powers at the vertices of the box u, shape (c, r)."""
@@ -126,14 +137,18 @@ class PackingRows:
         return PackingRows(rows, Vertices(injects, high), A, b)
 
     @classmethod
+    def none(cls, points: int) -> PackingRows:
+        """Return no rows, for a network of that many connection points."""
+        empty = np.zeros(0, dtype=np.int64)
+        vertices = Vertices(np.zeros((0, points), dtype=bool), np.zeros(0, dtype=bool))
+        return cls(empty, vertices, np.zeros((0, 2 * points)), np.zeros(0))
+
+    @classmethod
     def joined(cls, parts: Sequence[PackingRows]) -> PackingRows:
         """Return the rows of all parts, in order."""
         return cls(
             np.concatenate([part.rows for part in parts]),
-            Vertices(
-                np.concatenate([part.vertices.injects for part in parts]),
-                np.concatenate([part.vertices.high for part in parts]),
-            ),
+            Vertices.joined([part.vertices for part in parts]),
             np.concatenate([part.A for part in parts]),
             np.concatenate([part.b for part in parts]),
         )
@@ -204,6 +219,20 @@ class RobustRows:
         """Return the vertices that the no-load sensitivities point to."""
         by_power, by_voltage = self._no_load_gradients
         return Vertices(by_power[rows] > 0, by_voltage[rows] > 0)
+
+    @cached_property
+    def lookouts(self) -> tuple[IndexArray, Vertices]:
+        """Return where rows far from their limits are watched: rows and vertices.
+
+        Every limited row is watched at the vertex that the no-load sensitivities point to; a
+        current or the interface's power, whose worst interface voltage shows only under load,
+        at both ends of the band.
+        """
+        once = self.start_vertices(self.limited)
+        again = self.monitors.kind[self.limited] > Kind.VOLTAGE_MIN
+        other = Vertices(once.injects[again], ~once.high[again])
+        rows = np.concatenate([self.limited, self.limited[again]])
+        return rows, Vertices.joined([once, other])
 
     @cached_property
     def _no_load_gradients(self) -> tuple[FloatArray, FloatArray]:
@@ -326,7 +355,7 @@ class RobustRows:
             found.append(self.worst(rows[close], start, u)[0])
         pairs = PackingRows.joined([known, *found])
         pairs = pairs.take(pairs.distinct(u))
-        pairs = PackingRows.joined([known, pairs, self._try_changes(pairs, u)])
+        pairs = PackingRows.joined([known, pairs, self.try_changes(pairs, u)])
         chosen = pairs.distinct(u)
         fresh = pairs.take(chosen[chosen >= len(known.rows)])
         return fresh.take(self.violation(fresh.rows, self.values(fresh, u)) > -near)
@@ -340,8 +369,17 @@ class RobustRows:
         one = np.ones((len(rows), self.points), dtype=bool)
         return [self.start_vertices(rows).injects, one, ~one]
 
-    def _try_changes(self, pairs: PackingRows, u: FloatArray, near: float = 1e-3) -> PackingRows:
-        """Change one customer's side in the pairs nearest their limits, and climb from there."""
+    def try_changes(self, pairs: PackingRows, u: FloatArray, near: float = 1e-3) -> PackingRows:
+        """Change one customer's side in the pairs nearest their limits, and climb from there.
+
+        Only customers whose influence turns sign between a vertex and its opposite are tried:
+        for all others the gradient at the vertex already says that changing does not pay.
+
+        Returns
+        -------
+        PackingRows
+            The pairs found that are worse than where they started; often none.
+        """
         close = pairs.take(self.violation(pairs.rows, self.values(pairs, u)) > -near)
         opposite = Vertices(~close.vertices.injects, close.vertices.high)
         if not len(close.rows):
@@ -360,23 +398,17 @@ class RobustRows:
         rises = values > self.values(close, u)[pair] + _RISE
         return self.worst(close.rows[pair[rises]], trial.take(rises), u)[0]
 
-    def loading(self, rows: IndexArray, values: FloatArray) -> FloatArray:
-        """Return how full rows are at the values given; 1.0 is at the limit."""
-        return self.monitors.loading(rows, values, self.limits)
-
     def violation(self, rows: IndexArray, values: FloatArray) -> FloatArray:
-        """Return by how much rows exceed their limits, relative to their scale; <= 0 is secure."""
+        """Return by how much values exceed their limits, in parts of the row's scale.
+
+        At most 0 is secure; ``1 + violation`` is how full the row is.
+        """
         excess: FloatArray = (values - self.limits.limit[rows]) / self.limits.scale[rows]
         return excess
 
     def element(self, row: int) -> str:
         """Return the name of a row's element."""
         return self.monitors.elements[row]
-
-    def is_voltage(self, rows: IndexArray) -> BoolArray:
-        """Return which rows are voltages."""
-        voltage: BoolArray = self.monitors.kind[rows] <= Kind.VOLTAGE_MIN
-        return voltage
 
 
 def no_load_gradients(monitors: Monitors) -> tuple[FloatArray, FloatArray]:

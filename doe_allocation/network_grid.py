@@ -1,0 +1,140 @@
+"""The grid of one area: the exchange's questions, put to a real network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from doe_allocation.allocate import Fill, fill_securely
+from doe_allocation.capacity import Capacity
+from doe_allocation.fairness import CAPACITY, Filling
+from security_check.check import SecurityCheck
+from security_check.envelope import EnvelopeSet, IntArray
+from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.monitors import Monitors
+from security_check.network import FloatArray, Network
+from security_check.power_flow import PowerFlow
+from security_check.robust_rows import RobustRows
+
+_WHOLE_W = 1e-6  # a limit this close below a whole watt is that watt
+
+
+class NetworkGrid:
+    """Allocates, reallocates and resumes envelopes on one network.
+
+    Factorised once; each interval brings its own interface limits.
+
+    Parameters
+    ----------
+    network
+        The area's network; c connection points.
+    voltage_limits
+        Limits at every bus but the interface.
+    capacity
+        Capacities and fallbacks of the connection points, in the network's order.
+    weights
+        Shape (2 c,), injection first: a limit of weight 2 rises twice as fast.  One for all where
+        not given.
+
+    Raises
+    ------
+    ValueError
+        When capacities or weights do not fit the network.
+    PowerFlowError
+        When the network has no solution without customers.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        voltage_limits: VoltageLimits,
+        capacity: Capacity,
+        weights: FloatArray | None = None,
+    ) -> None:
+        if capacity.connection_points != network.connection_points:
+            raise ValueError("the capacities are not those of the network's connection points")
+        count = 2 * len(network.connection_points)
+        self._weights = np.ones(count) if weights is None else np.asarray(weights, dtype=float)
+        if self._weights.shape != (count,) or not (self._weights > 0).all():
+            raise ValueError(f"weights must be {count} numbers above 0")
+        self.network = network
+        self.voltage_limits = voltage_limits
+        self.capacity = capacity
+        self.monitors = Monitors(PowerFlow(network))
+
+    @property
+    def connection_points(self) -> tuple[str, ...]:
+        """Ids, in the network's order."""
+        return self.network.connection_points
+
+    def robust_rows(self, limits: InterfaceLimits) -> RobustRows:
+        """Return what envelopes must hold under a contract at the interface."""
+        return RobustRows(self.monitors, self.monitors.row_limits(self.voltage_limits, limits))
+
+    def allocate(self, limits: InterfaceLimits) -> SecurityCheck:
+        """Return the fair envelopes: lexicographic max-min under every robust row.
+
+        Raises
+        ------
+        InsecureError
+            When the fallback envelopes are not secure; names the element.
+        PowerFlowError
+            When a power flow does not converge.
+        """
+        lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
+        filling = self._filling(lower, upper, self._weights, np.zeros(len(lower)))
+        return self._secured(self.robust_rows(limits), filling)
+
+    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
+        """Return what becomes of the envelopes held when the interface limits change.
+
+        First curtailment: whatever lies above the fallback shrinks pro rata, for those who take
+        part in a row that is over its limit.  Then new headroom is shared by the fair filling,
+        on top of what each has left.  Raises as :meth:`allocate`.
+        """
+        robust = self.robust_rows(limits)
+        lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
+        have = np.concatenate([held.injection_w, held.withdrawal_w])
+        above = np.maximum(have - lower, 1).astype(float)
+        curtailed = self._secured(robust, self._filling(lower, have, above, lower))
+        left = curtailed.limits_w
+        shared = self._secured(robust, self._filling(left, upper, self._weights, left))
+        return self._with_reasons(shared, curtailed, have)
+
+    def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
+        """Return the state for envelopes already in force; raises as :meth:`allocate`."""
+        have = np.concatenate([held.injection_w, held.withdrawal_w])
+        return SecurityCheck(self.robust_rows(limits), have)
+
+    def _filling(
+        self,
+        lower_w: IntArray,
+        upper_w: IntArray,
+        weight: FloatArray,
+        offset_w: IntArray | FloatArray,
+    ) -> Filling:
+        base = self.network.base_power_w
+        return Filling(lower_w / base, upper_w / base, weight, offset_w / base)
+
+    def _secured(self, robust: RobustRows, filling: Filling) -> SecurityCheck:
+        """Fill, round every limit down to whole watts, and check the result."""
+        fill = fill_securely(robust, filling)
+        limits_w = np.floor(fill.u * self.network.base_power_w + _WHOLE_W).astype(np.int64)
+        return SecurityCheck(robust, limits_w, fill.rows, _names(robust, fill))
+
+    def _with_reasons(
+        self, shared: SecurityCheck, curtailed: SecurityCheck, had: IntArray
+    ) -> SecurityCheck:
+        """Give each limit that was curtailed the element that curtailed it as bottleneck."""
+        before = curtailed.envelopes()
+        cut = before.injection_bottlenecks + before.withdrawal_bottlenecks
+        now = shared.envelopes()
+        stop = now.injection_bottlenecks + now.withdrawal_bottlenecks
+        lowered = curtailed.limits_w < had
+        names = tuple(c if low else s for c, s, low in zip(cut, stop, lowered, strict=True))
+        return shared.with_bottlenecks(names)
+
+
+def _names(robust: RobustRows, fill: Fill) -> tuple[str, ...]:
+    return tuple(
+        "capacity" if row == CAPACITY else robust.element(int(row)) for row in fill.bottleneck
+    )

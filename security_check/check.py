@@ -1,0 +1,304 @@
+"""The security check of trades: headroom, largest secure quantity, verdict, commit.
+
+The envelopes in force are a box of limits.  A trade moves part of one limit to another; linear
+rows say in microseconds how much would be secure, and the AC power flow at every row's worst
+vertex confirms the new box before anything exists (security.md section 5).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from security_check.envelope import Direction, EnvelopeSet, IntArray
+from security_check.errors import InsecureError
+from security_check.network import FloatArray
+from security_check.robust_rows import SECURE, PackingRows, RobustRows, Vertices
+from security_check.verdict import LimitChange, Verdict
+
+_NEAR = 0.05  # rows closer to their limits than this part of their scale have linear rows
+_FAR = 0.10  # rows farther than this lose them again
+_CRITICAL = 2e-3  # rows closer than this have their vertices proved anew at every check
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """A box of limits after the AC power flow of all rows that can bind there."""
+
+    u: FloatArray
+    near: PackingRows
+    verdict: Verdict
+
+
+class SecurityCheck:
+    """The envelopes in force in one interval, and what may change about them.
+
+    Parameters
+    ----------
+    robust
+        The network's rows under the interval's limits; c connection points.
+    limits_w
+        Shape (2 c,), integer watts, injection first: the envelopes in force.
+    known
+        Pairs of row and vertex found by whoever made the envelopes; more are looked for.
+    bottlenecks
+        Names of the 2 c limits' bottlenecks; worked out from the rows where not given.
+
+    Raises
+    ------
+    InsecureError
+        When the AC power flow does not confirm the envelopes; names the element.
+    PowerFlowError
+        When a power flow does not converge.
+    """
+
+    def __init__(
+        self,
+        robust: RobustRows,
+        limits_w: IntArray,
+        known: PackingRows | None = None,
+        bottlenecks: Sequence[str] = (),
+    ) -> None:
+        network = robust.monitors.power_flow.network
+        self._robust = robust
+        self._base_w = network.base_power_w
+        self._points = network.connection_points
+        self._index = {point: i for i, point in enumerate(self._points)}
+        self._bottlenecks = tuple(bottlenecks)
+        self._limits_w = np.array(limits_w, dtype=np.int64)
+        u = self._limits_w / self._base_w
+        known = PackingRows.none(len(self._points)) if known is None else known
+        known = known.take(robust.violation(known.rows, robust.values(known, u)) > -_NEAR)
+        self._near = PackingRows.joined([known, robust.challenge(known, u, _NEAR)])
+        examined = self._examine(u)
+        if not examined.verdict.secure:
+            raise InsecureError(examined.verdict.element, str(examined.verdict))
+        self._confirmed: tuple[tuple[LimitChange, ...], _Examined] | None = None
+        self._enter(examined)
+
+    def _enter(self, examined: _Examined) -> None:
+        self._u = examined.u
+        self._near = examined.near
+        self.verdict = examined.verdict
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self._columns = np.asfortranarray(self._near.A)
+        self._headroom: FloatArray = self._near.b - self._near.A @ self._u
+
+    @property
+    def connection_points(self) -> tuple[str, ...]:
+        """Ids, in the network's order."""
+        return self._points
+
+    @property
+    def rows(self) -> PackingRows:
+        """The linear rows near their limits."""
+        return self._near
+
+    @property
+    def headroom(self) -> FloatArray:
+        """Unused part of each linear row, per unit of its quantity, shape (r,)."""
+        return self._headroom
+
+    @property
+    def limits_w(self) -> IntArray:
+        """The envelopes in force, shape (2 c,), watts, injection first; a copy."""
+        return self._limits_w.copy()
+
+    @property
+    def robust_rows(self) -> RobustRows:
+        """What the envelopes are secure against."""
+        return self._robust
+
+    def _column(self, direction: Direction, point: str) -> int:
+        offset = 0 if direction is Direction.INJECTION else len(self._points)
+        return self._index[point] + offset
+
+    def largest_secure_w(
+        self, direction: Direction, seller: str, buyer: str, wanted_w: int
+    ) -> tuple[int, str]:
+        """Return how much of a transfer the linear rows allow, and the element that binds.
+
+        Row k changes by ``(A_kb - A_ka) q``, so the largest q is ``min_k headroom_k /
+        (A_kb - A_ka)^+``; exact for linear rows, microseconds.
+
+        Parameters
+        ----------
+        direction
+            Which limit is traded.
+        seller, buyer
+            Connection points; the seller's limit falls, the buyer's rises.
+        wanted_w
+            The quantity asked for, watts.
+
+        Returns
+        -------
+        quantity_w
+            At most ``wanted_w``; 0 when nothing is secure.
+        element
+            The element that binds, or ``""`` where the whole quantity is secure.
+        """
+        change = (
+            self._columns[:, self._column(direction, buyer)]
+            - self._columns[:, self._column(direction, seller)]
+        )
+        loads = np.flatnonzero(change > 0.0)
+        if not loads.size:
+            return wanted_w, ""
+        room = self._headroom[loads] / change[loads]
+        tightest = int(room.argmin())
+        largest = max(int(np.floor(room[tightest] * self._base_w)), 0)
+        if largest >= wanted_w:
+            return wanted_w, ""
+        return largest, self._robust.element(int(self._near.rows[loads[tightest]]))
+
+    def confirm(self, changes: Sequence[LimitChange]) -> Verdict:
+        """Ask the AC power flow whether the envelopes stay secure under a joint change.
+
+        The envelopes in force do not change; where the answer is no, the linear rows have been
+        corrected, so that :meth:`largest_secure_w` then says less.
+
+        Raises
+        ------
+        PowerFlowError
+            When a power flow does not converge.
+        ValueError
+            When a limit would become negative; names it.
+        """
+        examined = self._examine(self._changed(changes) / self._base_w)
+        if examined.verdict.secure:
+            self._confirmed = (tuple(changes), examined)
+        else:
+            self._near = examined.near
+            self._refresh()
+        return examined.verdict
+
+    def commit(self, changes: Sequence[LimitChange]) -> None:
+        """Put into force a change that was just confirmed.
+
+        Raises
+        ------
+        InsecureError
+            When the change was not confirmed before and is not secure now.
+        """
+        if self._confirmed is None or self._confirmed[0] != tuple(changes):
+            verdict = self.confirm(changes)
+            if not verdict.secure:
+                raise InsecureError(verdict.element, str(verdict))
+        assert self._confirmed is not None
+        self._limits_w = self._changed(changes)
+        self._bottlenecks = ()
+        self._enter(self._confirmed[1])
+        self._confirmed = None
+
+    def _changed(self, changes: Sequence[LimitChange]) -> IntArray:
+        limits = self._limits_w.copy()
+        for change in changes:
+            column = self._column(change.direction, change.connection_point)
+            limits[column] += change.change_w
+            if limits[column] < 0:
+                raise ValueError(
+                    f"{change.connection_point}: a change of {change.change_w} W would make its "
+                    f"{change.direction} limit {limits[column]} W"
+                )
+        return limits
+
+    def _examine(self, u: FloatArray) -> _Examined:
+        """Run the AC power flow of every row that can bind at u, and bring the rows up to date.
+
+        Rows ruled out by the rigorous bound need none.  Rows that come near their limits get
+        linear rows, critical ones are climbed anew to their worst vertices.
+        """
+        robust = self._robust
+        near, (far_rows, far_vertices) = self._near, robust.lookouts
+        open_ = ~robust.cannot_bind(u)[far_rows]
+        tested, vertices = far_rows[open_], far_vertices.take(open_)
+        every = np.concatenate([near.rows, tested])
+        everywhere = Vertices.joined([near.vertices, vertices])
+        values = robust.evaluate(every, everywhere, u).values
+        near_values, values = np.split(values, [len(near.rows)])
+        near = PackingRows(
+            near.rows,
+            near.vertices,
+            near.A,
+            robust.limits.limit[near.rows] - near_values + near.A @ u,
+        )
+        arrived = robust.violation(tested, values) > -_NEAR
+        arrived &= ~np.isin(tested, near.rows)
+        if arrived.any():
+            found, _ = robust.worst(tested[arrived], vertices.take(arrived), u)
+            near = PackingRows.joined([near, found])
+        near = self._prove(near, u)
+        values = robust.values(near, u)
+        stays = robust.violation(near.rows, values) > -_FAR
+        near, values = near.take(stays), values[stays]
+        return _Examined(u, near, self._verdict(near, values))
+
+    def _prove(self, near: PackingRows, u: FloatArray) -> PackingRows:
+        """Climb the critical pairs to vertices that are worst to first order, and linearise."""
+        robust = self._robust
+        excess = robust.violation(near.rows, robust.values(near, u))
+        critical = np.flatnonzero(excess > -_CRITICAL)
+        if not critical.size:
+            return near
+        chosen = near.take(critical)
+        worst, _ = robust.worst(chosen.rows, chosen.vertices, u)
+        near = near.placed(critical, worst)
+        turned = robust.try_changes(worst, u)
+        if len(turned.rows):
+            near = PackingRows.joined([near, turned])
+            near = near.take(near.distinct(u))
+        return near
+
+    def _verdict(self, near: PackingRows, values: FloatArray) -> Verdict:
+        if not len(values):
+            return Verdict(True, "", 0.0, 0.0, "", 0.0)
+        excess = self._robust.violation(near.rows, values)
+        worst = int(excess.argmax())
+        row = int(near.rows[worst])
+        value, limit, unit = self._robust.monitors.describe(
+            row, float(values[worst]), self._robust.limits
+        )
+        return Verdict(
+            secure=bool(excess[worst] <= SECURE),
+            element=self._robust.element(row),
+            value=value,
+            limit=limit,
+            unit=unit,
+            loading=1.0 + float(excess[worst]),
+        )
+
+    def envelopes(self) -> EnvelopeSet:
+        """Return the envelopes in force, each limit with its bottleneck."""
+        names = self._bottlenecks or self._nearest_elements()
+        injection, withdrawal = np.split(self._limits_w, 2)
+        count = len(self._points)
+        return EnvelopeSet(self._points, injection, withdrawal, names[:count], names[count:])
+
+    def _nearest_elements(self) -> tuple[str, ...]:
+        """Return, for each limit, the element that would stop it first if it rose alone."""
+        if not len(self._near.rows):
+            return ("",) * len(self._limits_w)
+        room = np.maximum(self._headroom, 0.0)[:, None] / np.maximum(self._near.A, 1e-300)
+        first = room.argmin(axis=0)
+        reached = self._near.A[first, np.arange(len(first))] > 0
+        return tuple(
+            self._robust.element(int(self._near.rows[k])) if ok else ""
+            for k, ok in zip(first, reached, strict=True)
+        )
+
+    def with_bottlenecks(self, names: Sequence[str]) -> Self:
+        """Return a copy whose 2 c limits have these bottlenecks, until something is traded."""
+        other = self.copy()
+        other._bottlenecks = tuple(names)
+        return other
+
+    def copy(self) -> Self:
+        """Return an independent copy, to try a sequence of changes on."""
+        # No method changes an array in place, so sharing them is safe.
+        return copy.copy(self)
