@@ -12,7 +12,8 @@ from gateway.files import (
     envelope_set,
     format_time,
 )
-from gateway.scenario import Interval, Scenario
+from gateway.scenario import Scenario
+from gateway.scenario_intervals import Interval
 from security_check.envelope import EnvelopeSet
 from security_check.errors import Fault, GridError
 
