@@ -33,6 +33,7 @@ class LinearGrid:
     rows: Sequence[tuple[Sequence[int], int, int]] = ()
     errors: list[GridError] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    latest: LinearSecurity = field(init=False)
 
     @property
     def connection_points(self) -> tuple[str, ...]:
@@ -62,7 +63,8 @@ class LinearGrid:
         self._called("resume")
         A, b, b_ac, names = self._matrix(limits)
         u = np.concatenate([held.injection_w, held.withdrawal_w])
-        return LinearSecurity(self.connection_points, A, b, b_ac, names, u, [""] * len(u))
+        self.latest = LinearSecurity(self.connection_points, A, b, b_ac, names, u, [""] * len(u))
+        return self.latest
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -113,7 +115,8 @@ class LinearGrid:
                     found[i] = names[k]
                 free &= A[k] == 0
             free &= u < cap
-        return LinearSecurity(self.connection_points, A, b, b_ac, names, u, found)
+        self.latest = LinearSecurity(self.connection_points, A, b, b_ac, names, u, found)
+        return self.latest
 
 
 class LinearSecurity:

@@ -80,7 +80,7 @@ class Market:
         self.exchange.check_invariants()
         return events
 
-    def submit(
+    def order(
         self,
         participant: int,
         side: str,
@@ -92,22 +92,23 @@ class Market:
         client_order_id: str | None = None,
         direction: Direction = Direction.INJECTION,
         expires_at: datetime | None = None,
-    ) -> list[Event]:
+    ) -> SubmitOrder:
         self._ids += 1
-        return self.do(
-            SubmitOrder(
-                participant=f"p{participant}",
-                client_order_id=client_order_id or f"a{self._ids}",
-                connection_point=f"load:{participant if point is None else point}",
-                direction=direction,
-                interval=START,
-                side=Side(side),
-                quantity_w=quantity_w,
-                limit_price_ticks=limit_price_ticks,
-                time_in_force=TimeInForce(time_in_force),
-                expires_at=expires_at,
-            )
+        return SubmitOrder(
+            participant=f"p{participant}",
+            client_order_id=client_order_id or f"a{self._ids}",
+            connection_point=f"load:{participant if point is None else point}",
+            direction=direction,
+            interval=START,
+            side=Side(side),
+            quantity_w=quantity_w,
+            limit_price_ticks=limit_price_ticks,
+            time_in_force=TimeInForce(time_in_force),
+            expires_at=expires_at,
         )
+
+    def submit(self, *order, **more) -> list[Event]:
+        return self.do(self.order(*order, **more))
 
     def buy(self, participant: int, at: str, time_in_force: str = "GTC", **more) -> list[Event]:
         """Buy ``"quantity@price"``."""

@@ -1,0 +1,183 @@
+"""New limits at the interface while an interval trades."""
+
+from __future__ import annotations
+
+import pytest
+from market import START, Market, all_of, interface, only, refusal, trades
+
+from exchange.events import (
+    AlarmKind,
+    AlarmRaised,
+    CancelReason,
+    HoldingCurtailed,
+    HoldingRaised,
+    InterfaceLimitsUpdated,
+    MatchBlocked,
+    OrderCancelled,
+    OrderReduced,
+    Refused,
+)
+from exchange.rules import MarketRules
+from security_check.envelope import Direction
+from security_check.errors import InsecureError, PowerFlowError
+
+INSECURE = InsecureError("line:3", "reaches 120 A of 100 A")
+
+
+@pytest.fixture
+def market() -> Market:
+    """Four connection points of 10 kW that hold 5 kW each."""
+    return Market(points=4, capacity_w=10_000)
+
+
+def test_lower_limits_curtail_holdings_with_the_element(market):
+    events = market.update("u1", interface(16_000, 20_000))
+    assert events[0] == only(events, InterfaceLimitsUpdated)
+    curtailed = all_of(events, HoldingCurtailed)
+    assert [event.connection_point for event in curtailed] == [f"load:{i}" for i in range(4)]
+    assert {(e.from_w, e.to_w, e.element) for e in curtailed} == {(5_000, 4_000, "interface")}
+    assert {event.direction for event in curtailed} == {Direction.INJECTION}
+    assert market.held_w(0) == 4_000
+    assert market.exchange.state.sessions[START].interface_limits == interface(16_000, 20_000)
+
+
+def test_higher_limits_raise_holdings(market):
+    events = market.update("u1", interface(24_000, 20_000))
+    raised = all_of(events, HoldingRaised)
+    assert {(e.from_w, e.to_w, e.element) for e in raised} == {(5_000, 6_000, "interface")}
+    assert len(raised) == 4
+
+
+def test_limits_that_change_nothing_are_put_on_record(market):
+    assert [type(e) for e in market.update("u1", interface(20_000, 20_000))] == [
+        InterfaceLimitsUpdated
+    ]
+
+
+def test_sell_orders_that_are_not_covered_any_more_shrink_newest_first(market):
+    for quantity in (2_500, 1_500, 800):
+        market.sell(0, f"{quantity}@9")
+    events = market.update("u1", interface(12_000, 20_000))
+    cancelled = only(events, OrderCancelled)
+    assert (cancelled.order_id, cancelled.remaining_w) == (3, 800)
+    assert cancelled.reason is CancelReason.CURTAILED
+    reduced = only(events, OrderReduced)
+    assert (reduced.order_id, reduced.reduced_by_w, reduced.remaining_w) == (2, 1_000, 500)
+    assert market.resting() == ["#1 sell 2500@9", "#2 sell 500@9"]
+
+
+def test_buy_orders_that_would_go_beyond_capacity_shrink_newest_first(market):
+    market.buy(0, "4000@1", client_order_id="a")
+    market.buy(0, "1000@1")
+    events = market.update("u1", interface(26_000, 20_000))
+    assert only(events, OrderCancelled).order_id == 2
+    assert only(events, OrderReduced).remaining_w == 3_500
+    # What was taken off is taken off the order's total.
+    assert refusal(market.amend(0, "a", 3_500))[0] == "nothing_to_amend"
+
+
+def test_orders_shrink_by_whole_lots():
+    market = Market(points=4, capacity_w=10_000, rules=MarketRules(lot_w=1_000))
+    market.sell(0, "5000@9")
+    only(market.update("u1", interface(18_000, 20_000)), OrderReduced)
+    assert market.resting() == ["#1 sell 4000@9"]
+
+
+def test_new_headroom_sets_off_orders_that_were_blocked():
+    row = ([1, 2, 2, 1, 0, 0, 0, 0], 30_000, 30_000)
+    market = Market(points=4, capacity_w=10_000, rows=[row])
+    market.sell(0, "100@5")
+    market.buy(1, "100@6")
+    assert len(market.resting()) == 2
+    # The interface curtails everyone to 4 kW, which leaves the row 6,000 W.
+    events = market.update("u1", interface(16_000, 20_000))
+    assert trades(events) == ["100@5 #1"]
+    assert market.resting() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (INSECURE, AlarmKind.INSECURE),
+        (PowerFlowError("no solution at bus:4"), AlarmKind.POWER_FLOW_FAILED),
+    ],
+)
+def test_limits_that_cannot_be_made_secure_halt_the_interval(market, error, kind):
+    market.grid.errors.append(error)
+    events = market.update("u1", interface(1, 1))
+    refused, alarm = events
+    assert isinstance(refused, Refused)
+    assert (refused.participant, refused.client_order_id) == ("tso", "u1")
+    assert (refused.reason.value, refused.detail) == (kind.value, str(error))
+    assert isinstance(alarm, AlarmRaised)
+    assert (alarm.kind, alarm.interval, alarm.halts_trading) == (kind, START, True)
+    assert market.held_w(0) == 5_000
+
+
+def test_while_an_interval_is_halted_orders_rest_and_nothing_trades(market):
+    market.grid.errors.append(INSECURE)
+    market.update("u1", interface(1, 1))
+    market.sell(0, "100@5", client_order_id="s")
+    blocked = only(market.buy(1, "60@5"), MatchBlocked)
+    assert (blocked.blocked_w, blocked.element) == (60, "interface")
+    assert blocked.detail == (
+        "trading in the interval is halted until new interface limits are in force"
+    )
+    for time_in_force in ("IOC", "FOK"):
+        events = market.buy(2, "10@5", time_in_force)
+        assert trades(events) == []
+        assert only(events, OrderCancelled).remaining_w == 10
+    market.amend(0, "s", limit_price_ticks=4)
+    assert market.resting() == ["#2 buy 60@5", "#5 sell 100@4"]
+    # Once limits are secure again, what rests crossed trades; the older order's price counts.
+    assert trades(market.update("u2", interface(20_000, 20_000))) == ["60@5 #2"]
+    assert market.resting() == ["#5 sell 40@4"]
+
+
+def test_orders_of_one_participant_that_crossed_in_a_halt_do_not_trade():
+    market = Market(points=4, capacity_w=10_000, owners=[0, 0, 2, 2])
+    market.grid.errors.append(INSECURE)
+    market.update("u1", interface(1, 1))
+    market.sell(0, "100@5")
+    market.buy(0, "100@5", point=1)
+    market.buy(2, "100@3", point=2)
+    market.sell(2, "100@3", point=3)
+    events = market.update("u2", interface(20_000, 20_000))
+    assert trades(events) == ["100@5 #2"]
+    assert market.resting() == ["#3 buy 100@3", "#1 sell 100@5"]
+
+
+def test_the_newer_of_ones_own_crossing_orders_is_cancelled_after_a_halt():
+    market = Market(points=3, capacity_w=10_000, owners=[0, 0, 2])
+    market.grid.errors.append(INSECURE)
+    market.update("u1", interface(1, 1))
+    market.buy(0, "100@5", point=1)
+    market.sell(0, "100@5")
+    events = market.update("u2", interface(15_000, 15_000))
+    cancelled = only(events, OrderCancelled)
+    assert (cancelled.order_id, cancelled.reason) == (2, CancelReason.SELF_TRADE)
+
+
+def test_limits_below_the_fallback_are_not_taken():
+    market = Market(points=4, capacity_w=10_000, fallback_w=500)
+    events = market.update("u1", interface(1_999, 20_000))
+    reason, detail = refusal(events)
+    assert reason == "insecure"
+    assert detail.endswith(
+        "injection limit of 499 W is not within the fallback limit of 500 W "
+        "and the capacity of 10,000 W"
+    )
+    assert only(events, AlarmRaised).halts_trading
+    assert market.held_w(0) == 5_000
+
+
+def test_a_halt_outlives_a_restart(market):
+    market.grid.errors.append(INSECURE)
+    market.update("u1", interface(1, 1))
+    market.sell(0, "100@5")
+    snapshot = market.exchange.snapshot()
+    market.exchange = type(market.exchange).restore(
+        snapshot, market.grid, market.rules, market.terms
+    )
+    assert trades(market.buy(1, "100@5")) == []
+    assert trades(market.update("u2", interface(20_000, 20_000))) == ["100@5 #1"]

@@ -1,0 +1,251 @@
+"""Random markets: all invariants after every step, the same digest after a replay.
+
+One machine drives a network that binds, with updates that curtail, raise, and fail; the other
+compares trades on a network that never binds with a reference so plain that it is right at sight.
+"""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from linear_grid import LinearGrid
+from market import GATE, START, Market, all_of, interface
+
+from exchange.commands import AdvanceTime, MassCancel
+from exchange.engine import Exchange
+from exchange.events import GateClosed, StatementIssued, Traded
+from exchange.rules import MarketRules
+from orderbook.order import Side, TimeInForce
+from security_check.envelope import Direction
+from security_check.errors import InsecureError, PowerFlowError
+
+POINTS = 4
+OWNERS = [0, 1, 2, 0]
+POINT = st.integers(0, POINTS - 1)
+SIDE = st.sampled_from(["buy", "sell"])
+PRICE = st.integers(1, 6)
+QUANTITY = st.integers(1, 12).map(lambda lots: 5 * lots)
+TIME_IN_FORCE = st.sampled_from([kind.value for kind in TimeInForce])
+DIRECTION = st.sampled_from(Direction)
+NUMBER = st.integers(0, 30)
+
+
+class NetworkMarket(RuleBasedStateMachine):
+    """Orders of every kind on a network that binds."""
+
+    @initialize(
+        rows=st.lists(
+            st.tuples(
+                st.lists(st.integers(0, 3), min_size=2 * POINTS, max_size=2 * POINTS),
+                st.integers(150, 900),
+                st.integers(0, 25),
+            ),
+            max_size=3,
+        )
+    )
+    def open(self, rows):
+        self.market = Market(
+            points=POINTS,
+            capacity_w=200,
+            rows=[(row, bound, bound - tighter) for row, bound, tighter in rows],
+            limits=interface(400, 400),
+            rules=MarketRules(lot_w=5, answers_kept=20),
+            owners=OWNERS,
+        )
+
+    def _client_order_id(self, number):
+        return f"a{number}"
+
+    @rule(
+        point=POINT,
+        side=SIDE,
+        price=PRICE,
+        quantity=QUANTITY,
+        time_in_force=TIME_IN_FORCE,
+        direction=DIRECTION,
+        number=NUMBER,
+        minutes=st.integers(1, 30),
+    )
+    def submit(self, point, side, price, quantity, time_in_force, direction, number, minutes):
+        dated = time_in_force == "GTD"
+        self.market.submit(
+            OWNERS[point],
+            side,
+            quantity,
+            price,
+            time_in_force,
+            point=point,
+            direction=direction,
+            client_order_id=self._client_order_id(number),
+            expires_at=self.market.now.replace(minute=minutes) if dated else None,
+        )
+
+    @rule(owner=st.sampled_from(OWNERS), number=NUMBER)
+    def cancel(self, owner, number):
+        self.market.cancel(owner, self._client_order_id(number))
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        number=NUMBER,
+        price=st.none() | PRICE,
+        quantity=st.none() | QUANTITY,
+    )
+    def amend(self, owner, number, price, quantity):
+        self.market.amend(owner, self._client_order_id(number), quantity, price)
+
+    @rule(owner=st.sampled_from(OWNERS))
+    def mass_cancel(self, owner):
+        self.market.do(MassCancel(f"p{owner}"))
+
+    @rule(
+        number=NUMBER,
+        injection_w=st.none() | st.integers(0, 900),
+        withdrawal_w=st.none() | st.integers(0, 900),
+        error=st.sampled_from(
+            [None, None, None, InsecureError("line:0", "no"), PowerFlowError("no solution")]
+        ),
+    )
+    def update(self, number, injection_w, withdrawal_w, error):
+        if error is not None:
+            self.market.grid.errors.append(error)
+        self.market.update(f"u{number}", interface(injection_w, withdrawal_w))
+        self.market.grid.errors.clear()
+
+    @rule()
+    def fail_the_next_check(self):
+        self.market.grid.latest.errors.append(PowerFlowError("no solution"))
+
+    @rule()
+    def restart(self):
+        snapshot = json.loads(json.dumps(self.market.exchange.snapshot()))
+        restored = Exchange.restore(
+            snapshot, self.market.grid, self.market.rules, self.market.terms
+        )
+        assert restored.digest() == self.market.exchange.digest()
+        self.market.exchange = restored
+
+    @invariant()
+    def invariants_hold(self):
+        # After every command the market has checked already; this is for the other steps.
+        if hasattr(self, "market"):
+            self.market.grid.latest.errors.clear()
+            self.market.exchange.check_invariants()
+
+    def teardown(self):
+        if not hasattr(self, "market"):
+            return
+        market = self.market
+        market.do(AdvanceTime(), after=GATE - market.now)
+        assert all_of(market.events, GateClosed)
+        statements = all_of(market.events, StatementIssued)
+        assert sum(statement.balance for statement in statements) == 0
+        assert [event.sequence for event in market.events] == [*range(1, len(market.events) + 1)]
+        for trade in all_of(market.events, Traded):
+            assert trade.buyer != trade.seller
+            assert trade.sell_limit_price_ticks <= trade.price_ticks
+            assert trade.price_ticks <= trade.buy_limit_price_ticks
+            assert trade.quantity_w % market.rules.lot_w == 0
+        replayed = Exchange(LinearGrid(market.grid.capacity_w), market.rules, market.terms)
+        replayed.replay(market.events)
+        assert replayed.digest() == market.exchange.digest()
+
+
+class PlainMatcher:
+    """Pairwise matching by price and time on lists: ``[number, owner, side, price, quantity]``."""
+
+    def __init__(self) -> None:
+        self.resting: list[list] = []
+        self.number = 0
+
+    def submit(self, owner, side, quantity, price, time_in_force) -> list[tuple[int, int, int]]:
+        """Return trades as (maker's number, quantity, price)."""
+        self.number += 1
+        sign = 1 if side == "buy" else -1
+        makers = sorted(
+            (
+                order
+                for order in self.resting
+                if order[2] != side and sign * (price - order[3]) >= 0
+            ),
+            key=lambda order: (sign * order[3], order[0]),
+        )
+        fills, rest, met_own = [], quantity, False
+        for maker in makers:
+            if rest == 0:
+                break
+            if maker[1] == owner:
+                met_own = True
+                break
+            traded = min(rest, maker[4])
+            fills.append((maker, traded))
+            rest -= traded
+        if time_in_force == "FOK" and rest:
+            return []
+        trades = []
+        for maker, traded in fills:
+            maker[4] -= traded
+            trades.append((maker[0], traded, maker[3]))
+        self.resting = [order for order in self.resting if order[4]]
+        if rest and not met_own and time_in_force == "GTC":
+            self.resting.append([self.number, owner, side, price, rest])
+        return trades
+
+    def cancel(self, number) -> None:
+        self.resting = [order for order in self.resting if order[0] != number]
+
+
+class AgreesWithPlainMatcher(RuleBasedStateMachine):
+    """The exchange on a network that never binds against the plain matcher."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.market = Market(points=POINTS, capacity_w=10**9, owners=OWNERS)
+        self.plain = PlainMatcher()
+
+    @rule(
+        point=POINT,
+        side=SIDE,
+        price=PRICE,
+        quantity=QUANTITY,
+        time_in_force=st.sampled_from(["GTC", "GTC", "IOC", "FOK"]),
+    )
+    def submit(self, point, side, price, quantity, time_in_force):
+        number = self.plain.number + 1
+        events = self.market.submit(
+            OWNERS[point],
+            side,
+            quantity,
+            price,
+            time_in_force,
+            point=point,
+            client_order_id=f"n{number}",
+        )
+        expected = self.plain.submit(OWNERS[point], side, quantity, price, time_in_force)
+        assert [
+            (min(e.buy_order_id, e.sell_order_id), e.quantity_w, e.price_ticks)
+            for e in all_of(events, Traded)
+        ] == expected
+
+    @rule(data=st.data())
+    def cancel(self, data):
+        if self.plain.resting:
+            number, owner, *_ = data.draw(st.sampled_from(self.plain.resting))
+            self.market.cancel(owner, f"n{number}")
+            self.plain.cancel(number)
+
+    @invariant()
+    def the_same_orders_rest(self):
+        book = self.market.exchange.book(START, Direction.INJECTION)
+        resting = {o.order_id: o.remaining_w for side in Side for o in book.orders(side)}
+        assert resting == {order[0]: order[4] for order in self.plain.resting}
+
+
+NetworkMarket.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestNetworkMarket = NetworkMarket.TestCase
+AgreesWithPlainMatcher.TestCase.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None
+)
+TestAgreesWithPlainMatcher = AgreesWithPlainMatcher.TestCase
