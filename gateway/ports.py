@@ -1,0 +1,197 @@
+"""The two ports of the gateway: how messages travel, and where outcomes are kept.
+
+Each has one real adapter (:mod:`gateway.mqtt`, :mod:`gateway.journal`) and one suite of
+contract tests that every adapter passes.  The errors, as a tree::
+
+    GatewayError
+    ├── TransportError                the broker cannot be reached
+    │   ├── BrokerRefusedError        it answered, and will not have us
+    │   └── PublishRefusedError       it refused a message (MQTT 5 only)
+    └── JournalError                  the journal cannot take or give what was asked
+        ├── JournalUnavailableError   its server did not answer for too long
+        ├── NotDurableError           its settings would lose acknowledged entries
+        ├── LeaseHeldError            another writer holds the area
+        ├── StaleWriterError          another writer has taken the area over
+        ├── SequenceGapError          the entry does not follow the last one
+        └── CorruptJournalError       what was read is no gap-free sequence of entries
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from exchange.commands import Command
+from exchange.events import Event
+
+
+class GatewayError(Exception):
+    """Base of everything that goes wrong between the exchange and the world."""
+
+
+class TransportError(GatewayError):
+    """The broker cannot be reached."""
+
+
+class BrokerRefusedError(TransportError):
+    """The broker answered, and refused the connection."""
+
+
+class PublishRefusedError(TransportError):
+    """The broker refused a message; the sentence names topic and reason."""
+
+
+class JournalError(GatewayError):
+    """The journal cannot take or give what was asked."""
+
+
+class JournalUnavailableError(JournalError):
+    """The journal's server did not answer for longer than we are ready to wait."""
+
+
+class NotDurableError(JournalError):
+    """The journal's server is set up so that acknowledged entries could be lost."""
+
+
+class LeaseHeldError(JournalError):
+    """Another writer holds the lease of this area."""
+
+
+class StaleWriterError(JournalError):
+    """Another writer has taken over the area; this one must stop."""
+
+
+class SequenceGapError(JournalError):
+    """An entry does not follow the last one in the journal."""
+
+
+class CorruptJournalError(JournalError):
+    """What was read from a journal is not a gap-free sequence of entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish, at quality of service 1.
+
+    Parameters
+    ----------
+    topic, payload
+        Where it goes and its bytes.
+    retain
+        Whether the broker keeps it for those who subscribe later.
+    expires_after_s
+        After how many seconds the broker may drop it undelivered (MQTT 5 only).
+    """
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    expires_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message received and not acknowledged yet.
+
+    ``message_id`` and ``connection`` are the transport's own: which message of which
+    connection to acknowledge.
+    """
+
+    topic: str
+    payload: bytes
+    message_id: int = 0
+    connection: int = 0
+
+
+class Transport(Protocol):
+    """A connection to a message broker that outlives its interruptions.
+
+    An asynchronous context manager: entering connects and subscribes, leaving disconnects.
+    """
+
+    async def __aenter__(self) -> Self:
+        """Connect and subscribe; raises :class:`TransportError` when that is not possible."""
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Disconnect."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection right now."""
+
+    async def receive(self, at_most: int) -> list[Incoming]:
+        """Wait for messages; return at least one and at most ``at_most``, oldest first."""
+
+    def acknowledge(self, messages: Sequence[Incoming]) -> None:
+        """Tell the broker that it may forget these messages.
+
+        What is not acknowledged is delivered again after the connection, or the process, was
+        lost.  A message of an earlier connection is passed over: it comes again by itself.
+        """
+
+    def publish(self, messages: Sequence[Outgoing]) -> Awaitable[None]:
+        """Hand over messages in order; the awaitable ends when the broker confirmed them all.
+
+        Handing over happens at once, awaited or not.  Without a connection they wait, and go
+        out in the same order when it is back.  Raises :class:`PublishRefusedError` when awaited.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One command and its outcome; ``sequence`` counts entries from 1 without gaps."""
+
+    sequence: int
+    command: Command
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state after entry ``sequence``, as bytes whose meaning is their writer's."""
+
+    sequence: int
+    state: bytes
+
+
+class Journal(Protocol):
+    """The durable record of one area: entries, snapshots, and how far reports went out.
+
+    An asynchronous context manager: entering takes the lease and, with it, a fencing token
+    that every write checks; leaving gives the lease back.
+    """
+
+    async def __aenter__(self) -> Self:
+        """Take the lease; raises :class:`LeaseHeldError` or :class:`NotDurableError`."""
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Give the lease back."""
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence of the newest entry, 0 for an empty journal."""
+
+    @property
+    def published_sequence(self) -> int:
+        """Up to which entry the messages are known to be with the broker."""
+
+    async def append(self, entries: Sequence[JournalEntry], published: int) -> None:
+        """Write entries, all or none, and return when they are durable.
+
+        ``published`` moves the mark of :attr:`published_sequence` forward in the same write.
+        Raises :class:`StaleWriterError`, :class:`SequenceGapError` or
+        :class:`JournalUnavailableError`.
+        """
+
+    async def renew(self, published: int) -> None:
+        """Prolong the lease and move the mark; raises :class:`StaleWriterError`."""
+
+    def read(self, after: int = 0) -> AsyncIterator[JournalEntry]:
+        """Yield the entries after sequence ``after``, in order."""
+
+    async def write_snapshot(self, snapshot: Snapshot) -> None:
+        """Replace the snapshot; raises :class:`StaleWriterError`."""
+
+    async def read_snapshot(self) -> Snapshot | None:
+        """Return the newest snapshot, if there is one."""

@@ -1,0 +1,64 @@
+"""Servers and ports for the gateway's tests.
+
+Everything runs against the embedded servers and against real mosquitto and redis-server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+from gateway_servers import MakeSettings, Mosquitto, RedisServer
+
+from gateway.embedded_broker import EmbeddedBroker
+from gateway.embedded_redis import EmbeddedRedis
+
+_AREAS = count(1)
+
+
+@pytest.fixture(scope="session")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path_factory.mktemp("mosquitto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def area() -> str:
+    """A name nobody else uses on the servers that the tests share."""
+    return f"area{next(_AREAS)}"
+
+
+@pytest.fixture
+async def embedded_broker() -> AsyncIterator[EmbeddedBroker]:
+    async with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture(params=["amqtt", "mosquitto-5", "mosquitto-3.1.1"])
+async def broker(request: pytest.FixtureRequest, area: str) -> AsyncIterator[MakeSettings]:
+    """How to reach a running broker under a client id; one test after the other."""
+    if request.param == "amqtt":
+        async with EmbeddedBroker() as embedded:
+            yield lambda client_id: replace(embedded.settings(client_id), longest_backoff_s=0.2)
+        return
+    server: Mosquitto = request.getfixturevalue("mosquitto")
+    version = 5 if request.param == "mosquitto-5" else 4
+    yield lambda client_id: server.settings(f"{area}-{client_id}", version)
+
+
+@pytest.fixture(params=["embedded", "redis-server"])
+async def redis_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    if request.param == "redis-server":
+        yield request.getfixturevalue("redis_server").url
+        return
+    async with EmbeddedRedis(tmp_path / "journal") as embedded:
+        yield embedded.url

@@ -1,0 +1,121 @@
+"""Real servers for tests: started on free loopback ports, stopped by process id."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from gateway.mqtt import MqttSettings
+
+MakeSettings = Callable[[str], MqttSettings]
+"""How to reach a running broker under a client id."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def binary(name: str) -> str:
+    """Find a server's program; a machine without it must fail the test, not skip it."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    assert found, f"{name} is not installed; the tests need it"
+    return found
+
+
+class _Server:
+    """A child process that listens on a port."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                assert self._process.poll() is None, f"{self.command()[0]} ended at once"
+                assert time.monotonic() < deadline, f"{self.command()[0]} does not listen"
+                time.sleep(0.01)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Let it stand still, as an overloaded or unreachable server does."""
+        assert self._process is not None
+        self._process.send_signal(19)  # SIGSTOP
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(18)  # SIGCONT
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+
+class Mosquitto(_Server):
+    """mosquitto with what an exchange needs set, and one user with a password."""
+
+    def __init__(self, directory: Path, extra: str = "") -> None:
+        super().__init__()
+        self._config = directory / f"mosquitto-{self.port}.conf"
+        self._config.write_text(
+            f"listener {self.port} 127.0.0.1\n"
+            "allow_anonymous true\n"
+            "set_tcp_nodelay true\n"
+            "max_inflight_messages 1000\n"
+            "max_queued_messages 100000\n"
+            "persistence false\n" + extra
+        )
+
+    def command(self) -> list[str]:
+        return [binary("mosquitto"), "-c", str(self._config)]
+
+    def settings(self, client_id: str, version: int | None = None) -> MqttSettings:
+        plain = MqttSettings.from_url(f"mqtt://127.0.0.1:{self.port}", client_id)
+        return replace(plain, version=version, longest_backoff_s=0.2)
+
+
+class RedisServer(_Server):
+    """redis-server that syncs each write, or as told."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        super().__init__()
+        self._directory = directory / f"redis-{self.port}"
+        self._directory.mkdir()
+        self._options = options or ("--appendonly", "yes", "--appendfsync", "always")
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [
+            *(binary("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--dir", str(self._directory), "--save", "", *self._options),
+        ]

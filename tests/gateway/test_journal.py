@@ -1,0 +1,287 @@
+"""The contract of the Journal port, and what is special to Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from gateway_servers import RedisServer, free_port
+
+from exchange.commands import CancelOrder
+from exchange.events import CancelReason, OrderCancelled
+from gateway.embedded_redis import EmbeddedRedis
+from gateway.journal import Durability, RedisJournal
+from gateway.journal_files import dump_journal, read_entries
+from gateway.ports import (
+    CorruptJournalError,
+    JournalEntry,
+    JournalError,
+    JournalUnavailableError,
+    LeaseHeldError,
+    NotDurableError,
+    SequenceGapError,
+    Snapshot,
+    StaleWriterError,
+)
+
+TIME = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+def entry(sequence: int) -> JournalEntry:
+    event = OrderCancelled(
+        sequence=sequence,
+        time=TIME,
+        order_id=sequence,
+        participant="p1",
+        client_order_id=f"a{sequence}",
+        remaining_w=7,
+        reason=CancelReason.REQUESTED,
+    )
+    return JournalEntry(sequence, CancelOrder("p1", f"a{sequence}"), (event,))
+
+
+def entries(first: int, last: int) -> list[JournalEntry]:
+    return [entry(sequence) for sequence in range(first, last + 1)]
+
+
+async def stored(journal: RedisJournal, after: int = 0) -> list[JournalEntry]:
+    return [each async for each in journal.read(after)]
+
+
+async def test_entries_are_read_as_they_were_written(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as journal:
+        assert (journal.last_sequence, journal.published_sequence) == (0, 0)
+        await journal.append(entries(1, 1), 0)
+        await journal.append([], 0)
+        await journal.append(entries(2, 1200), 1)
+        assert await stored(journal) == entries(1, 1200)
+        assert await stored(journal, after=1198) == entries(1199, 1200)
+        assert await stored(journal, after=1200) == []
+        assert (journal.last_sequence, journal.published_sequence) == (1200, 1)
+
+
+async def test_next_writer_finds_everything(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as first:
+        await first.append(entries(1, 3), 2)
+        await first.write_snapshot(Snapshot(2, b"\x00state"))
+        await first.renew(3)
+        epoch = first.epoch
+    async with RedisJournal(redis_url, area) as second:
+        assert (second.last_sequence, second.published_sequence) == (3, 3)
+        assert await second.read_snapshot() == Snapshot(2, b"\x00state")
+        assert second.epoch > epoch
+        await second.append(entries(4, 4), 3)
+        assert await stored(second) == entries(1, 4)
+
+
+async def test_no_snapshot_yet(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as journal:
+        assert await journal.read_snapshot() is None
+
+
+async def test_published_mark_only_moves_forward(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as journal:
+        await journal.append(entries(1, 5), 4)
+        await journal.renew(2)
+        assert journal.published_sequence == 4
+    async with RedisJournal(redis_url, area) as again:
+        assert again.published_sequence == 4
+
+
+@pytest.mark.parametrize("first", [1, 3, 5])
+async def test_gap_and_repetition_are_refused(redis_url: str, area: str, first: int) -> None:
+    async with RedisJournal(redis_url, area) as journal:
+        await journal.append(entries(1, 3), 0)
+        with pytest.raises(SequenceGapError, match=f"entry {first} does not follow"):
+            await journal.append(entries(first, first), 0)
+        assert await stored(journal) == entries(1, 3)
+
+
+async def test_server_refuses_gap_too(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as journal:
+        await journal.append(entries(1, 3), 0)
+        journal._last = 6
+        with pytest.raises(SequenceGapError, match="last one, 3"):
+            await journal.append(entries(7, 7), 0)
+
+
+async def test_answer_lost_on_its_way_is_no_error(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as journal:
+        await journal.append(entries(1, 3), 0)
+        journal._last = 1  # as if the answer to entries 2 and 3 had not come back
+        await journal.append(entries(2, 3), 0)
+        assert journal.last_sequence == 3
+        assert await stored(journal) == entries(1, 3)
+
+
+async def test_stalled_former_writer_cannot_write(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area, owner="one", lease_s=0.2) as stalled:
+        await stalled.append(entries(1, 1), 0)
+        async with RedisJournal(redis_url, area, owner="two", lease_s=0.2) as heir:
+            with pytest.raises(StaleWriterError, match="taken over"):
+                await stalled.append(entries(2, 2), 0)
+            with pytest.raises(StaleWriterError):
+                await stalled.renew(1)
+            with pytest.raises(StaleWriterError):
+                await stalled.write_snapshot(Snapshot(1, b"old"))
+            await heir.append(entries(2, 2), 1)
+            assert await stored(heir) == entries(1, 2)
+            assert await heir.read_snapshot() is None
+
+
+async def test_living_writer_keeps_its_lease(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area, lease_s=0.3) as living:
+
+        async def stay_alive() -> None:
+            while True:
+                await living.renew(0)
+                await asyncio.sleep(0.1)
+
+        renewing = asyncio.create_task(stay_alive())
+        with pytest.raises(LeaseHeldError, match="another writer"):
+            async with RedisJournal(redis_url, area, lease_s=0.3):
+                pass
+        renewing.cancel()
+        await asyncio.wait({renewing})
+
+
+async def test_same_owner_comes_back_at_once(redis_url: str, area: str) -> None:
+    async with (
+        asyncio.timeout(2),
+        RedisJournal(redis_url, area, owner="one", lease_s=60) as killed,
+        RedisJournal(redis_url, area, owner="one", lease_s=60),
+    ):
+        with pytest.raises(StaleWriterError):
+            await killed.append(entries(1, 1), 0)
+
+
+async def test_areas_do_not_see_each_other(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as one, RedisJournal(redis_url, f"{area}b") as two:
+        await one.append(entries(1, 2), 0)
+        assert await stored(two) == []
+
+
+async def test_reader_takes_no_lease_and_writes_nothing(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as writer:
+        await writer.append(entries(1, 2), 0)
+        async with RedisJournal(redis_url, area, read_only=True) as reader:
+            assert reader.last_sequence == 2
+            assert await stored(reader) == entries(1, 2)
+            with pytest.raises(JournalError, match="reading only"):
+                await reader.append(entries(3, 3), 0)
+        await writer.append(entries(3, 3), 0)
+
+
+async def test_missing_entry_is_noticed(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as journal:
+        await journal.append(entries(1, 3), 0)
+        await journal._redis.xdel(journal._stream, "2-0")
+        with pytest.raises(CorruptJournalError, match="entry 2 is missing, the next is 3"):
+            await stored(journal)
+
+
+async def test_file_and_back(redis_url: str, area: str, tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    async with RedisJournal(redis_url, area) as journal:
+        await journal.append(entries(1, 5), 0)
+        assert await dump_journal(journal, file) == 5
+    assert [each async for each in read_entries(str(file))] == entries(1, 5)
+    assert [each async for each in read_entries(f"{redis_url}#{area}")] == entries(1, 5)
+    assert [each async for each in read_entries(redis_url, area)] == entries(1, 5)
+
+
+async def test_file_with_a_missing_line_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    lines = [b'{"sequence":1,"command":{"type":"AdvanceTime","data":{}},"events":[]}']
+    file.write_bytes(b"\n".join([*lines, lines[0].replace(b":1", b":3")]))
+    with pytest.raises(CorruptJournalError, match=r"journal\.jsonl, line 2: entry 2 is missing"):
+        [each async for each in read_entries(str(file))]
+    with pytest.raises(ValueError, match="needs its area"):
+        [each async for each in read_entries("redis://127.0.0.1")]
+
+
+async def test_embedded_server_keeps_its_files(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server, RedisJournal(server.url, "a") as journal:
+        assert journal._durability is Durability.ON_WRITE
+        await journal.append(entries(1, 3), 0)
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    async with EmbeddedRedis(tmp_path) as server, RedisJournal(server.url, "a") as journal:
+        assert await stored(journal) == entries(1, 3)
+
+
+async def test_embedded_directory_has_one_user(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path):
+        with pytest.raises(JournalError, match="another process keeps its journal"):
+            async with EmbeddedRedis(tmp_path):
+                pass
+
+
+async def test_orphan_of_a_killed_program_is_replaced(tmp_path: Path) -> None:
+    orphan = EmbeddedRedis(tmp_path)
+    await orphan.__aenter__()
+    async with RedisJournal(orphan.url, "a") as journal:
+        await journal.append(entries(1, 3), 0)
+    assert orphan._lock is not None
+    orphan._lock.close()  # what the kernel does for a killed process
+    async with EmbeddedRedis(tmp_path) as server, RedisJournal(server.url, "a") as journal:
+        assert await stored(journal) == entries(1, 3)
+    orphan._lock = None
+    await orphan.__aexit__()
+
+
+async def test_server_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path, "--appendonly", "no") as server,
+        pytest.raises(NotDurableError, match="appendonly yes"),
+    ):
+        async with RedisJournal(server.url, "a"):
+            pass
+
+
+async def test_server_that_syncs_each_second_needs_a_word(tmp_path: Path) -> None:
+    options = ("--appendonly", "yes", "--appendfsync", "everysec")
+    with RedisServer(tmp_path, *options) as server:
+        with pytest.raises(NotDurableError, match="appendfsync always"):
+            async with RedisJournal(server.url, "a"):
+                pass
+        async with RedisJournal(server.url, "a", allow_everysec=True) as journal:
+            await journal.append(entries(1, 1), 0)
+
+
+async def test_nobody_there() -> None:
+    with pytest.raises(JournalUnavailableError, match="does not answer"):
+        async with RedisJournal(f"redis://127.0.0.1:{free_port()}", "a"):
+            pass
+
+
+async def test_server_that_comes_back_is_waited_for(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        async with RedisJournal(server.url, "a") as journal:
+            await journal.append(entries(1, 2), 0)
+            server.kill()
+            appending = asyncio.create_task(journal.append(entries(3, 4), 0))
+            await asyncio.sleep(0.3)
+            assert not appending.done()
+            server.start()
+            await appending
+            assert await stored(journal) == entries(1, 4)
+
+
+async def test_server_that_stays_away_is_an_error(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        async with RedisJournal(server.url, "a", retry_for_s=0.3) as journal:
+            server.kill()
+            with pytest.raises(JournalUnavailableError, match="has not answered for"):
+                await journal.append(entries(1, 1), 0)
+
+
+@pytest.mark.parametrize("name", ["", "a{b", "}"])
+def test_area_that_breaks_the_hash_slot_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="may not name a journal"):
+        RedisJournal("redis://127.0.0.1", name)
