@@ -14,7 +14,8 @@ import numpy as np
 from doe_allocation.fairness import CAPACITY, Filled, Filling, progressive_filling
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.network import FloatArray, IndexArray
-from security_check.robust_rows import SECURE, PackingRows, RobustRows, differ
+from security_check.packing import PackingRows
+from security_check.robust_rows import SECURE, RobustRows
 
 _ROUNDS = 40
 _CLOSE = 0.5  # a row filled to more than this is worked on from the start
@@ -73,7 +74,7 @@ def fill_securely(robust: RobustRows, filling: Filling) -> Fill:
         u = filled.u
         fresh = robust.challenge(packing.take(_near(packing, u, lower)), u)
         packing = PackingRows.joined([packing, fresh])
-        if not (robust.violation(fresh.rows, robust.values(fresh, u)) > SECURE).any():
+        if not (robust.excess(fresh, u) > SECURE).any():
             return Fill(u, _bottleneck_rows(filled, packing), packing, rounds)
         filled = progressive_filling(packing.A, packing.b, filling)
     raise PowerFlowError(f"the envelopes did not settle in {_ROUNDS} rounds of AC correction")
@@ -81,7 +82,7 @@ def fill_securely(robust: RobustRows, filling: Filling) -> Fill:
 
 def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
     """Return all rows, exact at the lower bounds, which must themselves be secure."""
-    packing, values = robust.worst(robust.limited, robust.start_vertices(robust.limited), lower)
+    packing, values = robust.worst(robust.limited, robust.start_points(robust.limited), lower)
     violation = robust.violation(packing.rows, values)
     worst = int(violation.argmax())
     if violation[worst] > SECURE:
@@ -108,7 +109,7 @@ def _retake(
     """Take the rows near their limits again at u, and return where that was.
 
     A first, linear filling may overshoot into voltage collapse; then the rows are taken half-way
-    to the lower bounds, and know better.  A row whose worst vertex moves keeps the old vertex
+    to the lower bounds, and know better.  A row whose worst point moves keeps the old one
     beside the new one: where f has two local maxima, a filling under either alone would swing
     between them for ever.
     """
@@ -116,9 +117,9 @@ def _retake(
     chosen = packing.take(near)
     for halving in range(11):
         try:
-            worst, _ = robust.worst(chosen.rows, chosen.vertices, u)
-            left = chosen.take(differ(chosen.vertices, worst.vertices, u))
-            left, _ = robust.exact(left.rows, left.vertices, u)
+            worst, _ = robust.worst(chosen.rows, chosen.points, u)
+            left = chosen.take(chosen.points.differ(worst.points, u))
+            left = robust.exact(left.rows, left.points, u)
         except PowerFlowError:
             if halving == 10:
                 raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -17,12 +17,14 @@ import numpy as np
 from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.errors import InsecureError
 from security_check.network import FloatArray
-from security_check.robust_rows import SECURE, PackingRows, RobustRows, Vertices
+from security_check.packing import PackingRows
+from security_check.robust_rows import SECURE, RobustRows
 from security_check.verdict import LimitChange, Verdict
+from security_check.worst_points import WorstPoints
 
 _NEAR = 0.05  # rows closer to their limits than this part of their scale have linear rows
 _FAR = 0.10  # rows farther than this lose them again
-_CRITICAL = 2e-3  # rows closer than this have their vertices proved anew at every check
+_CRITICAL = 2e-3  # rows closer than this have their worst points proved anew at every check
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class SecurityCheck:
         self._limits_w = np.array(limits_w, dtype=np.int64)
         u = self._limits_w / self._base_w
         known = PackingRows.none(len(self._points)) if known is None else known
-        known = known.take(robust.violation(known.rows, robust.values(known, u)) > -_NEAR)
+        known = known.take(robust.excess(known, u) > -_NEAR)
         self._near = PackingRows.joined([known, robust.challenge(known, u, _NEAR)])
         examined = self._examine(u)
         if not examined.verdict.secure:
@@ -215,39 +217,30 @@ class SecurityCheck:
         linear rows, critical ones are climbed anew to their worst vertices.
         """
         robust = self._robust
-        near, (far_rows, far_vertices) = self._near, robust.lookouts
+        near, (far_rows, far_points) = self._near, robust.lookouts
         open_ = ~robust.cannot_bind(u)[far_rows]
-        tested, vertices = far_rows[open_], far_vertices.take(open_)
+        tested, watched = far_rows[open_], far_points.take(open_)
         every = np.concatenate([near.rows, tested])
-        everywhere = Vertices.joined([near.vertices, vertices])
-        values = robust.evaluate(every, everywhere, u).values
-        near_values, values = np.split(values, [len(near.rows)])
-        near = PackingRows(
-            near.rows,
-            near.vertices,
-            near.A,
-            robust.limits.limit[near.rows] - near_values + near.A @ u,
-        )
+        everywhere = WorstPoints.joined([near.points, watched])
+        near_values, values = np.split(robust.evaluate(every, everywhere, u)[0], [len(near.rows)])
+        near = replace(near, b=robust.limits.limit[near.rows] - near_values + near.A @ u)
         arrived = robust.violation(tested, values) > -_NEAR
         arrived &= ~np.isin(tested, near.rows)
         if arrived.any():
-            found, _ = robust.worst(tested[arrived], vertices.take(arrived), u)
+            found, _ = robust.worst(tested[arrived], watched.take(arrived), u)
             near = PackingRows.joined([near, found])
         near = self._prove(near, u)
-        values = robust.values(near, u)
-        stays = robust.violation(near.rows, values) > -_FAR
-        near, values = near.take(stays), values[stays]
-        return _Examined(u, near, self._verdict(near, values))
+        near = near.take(robust.excess(near, u) > -_FAR)
+        return _Examined(u, near, self._verdict(near, robust.values(near, u)))
 
     def _prove(self, near: PackingRows, u: FloatArray) -> PackingRows:
-        """Climb the critical pairs to vertices that are worst to first order, and linearise."""
+        """Climb the critical pairs to points that are worst to first order, and linearise."""
         robust = self._robust
-        excess = robust.violation(near.rows, robust.values(near, u))
-        critical = np.flatnonzero(excess > -_CRITICAL)
+        critical = np.flatnonzero(robust.excess(near, u) > -_CRITICAL)
         if not critical.size:
             return near
         chosen = near.take(critical)
-        worst, _ = robust.worst(chosen.rows, chosen.vertices, u)
+        worst, _ = robust.worst(chosen.rows, chosen.points, u)
         near = near.placed(critical, worst)
         turned = robust.try_changes(worst, u)
         if len(turned.rows):

@@ -323,3 +323,13 @@ class Monitors:
             base = float(network.terminals.base_current_a[self.phasor[row] - buses])
             return value * base, limit * base, "A"
         return value * network.base_power_w, limit * network.base_power_w, "W"
+
+    @cached_property
+    def no_load_gradients(self) -> tuple[FloatArray, FloatArray]:
+        """Return all rows' gradients with every customer idle, at nominal interface voltage.
+
+        By power of each connection point, shape (R, c), and by interface voltage, shape (R,).
+        """
+        flow = self.power_flow
+        idle = flow.solve(np.zeros((len(flow.network.connection_points), 1)), np.ones(1))
+        return self.gradients(np.arange(len(self)), idle.take(np.zeros(len(self), dtype=np.int64)))

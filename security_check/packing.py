@@ -1,0 +1,66 @@
+"""Packing rows ``A u <= b`` with ``A >= 0``, and the points at which they were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from security_check.network import FloatArray, IndexArray
+from security_check.worst_points import BoolArray, WorstPoints, first_of_equal
+
+
+@dataclass(frozen=True, slots=True)
+class PackingRows:
+    """Linear rows ``A u <= b`` of monitored quantities, u = (injection, withdrawal) stacked.
+
+    Parameters
+    ----------
+    rows
+        Shape (r,), indices into the monitors' rows; a row may appear at several points.
+    points
+        Where each was taken.
+    A
+        Shape (r, 2 c), >= 0, per unit of f over per unit of power.
+    b
+        Shape (r,), per unit of f.
+    """
+
+    rows: IndexArray
+    points: WorstPoints
+    A: FloatArray
+    b: FloatArray
+
+    @classmethod
+    def none(cls, connection_points: int) -> PackingRows:
+        """Return no rows, for a network of that many connection points."""
+        points = WorstPoints(np.zeros((0, connection_points)), np.zeros(0))
+        empty = np.zeros(0, dtype=np.int64)
+        return cls(empty, points, np.zeros((0, 2 * connection_points)), np.zeros(0))
+
+    @classmethod
+    def joined(cls, parts: Sequence[PackingRows]) -> PackingRows:
+        """Return the rows of all parts, in order."""
+        return cls(
+            np.concatenate([part.rows for part in parts]),
+            WorstPoints.joined([part.points for part in parts]),
+            np.concatenate([part.A for part in parts]),
+            np.concatenate([part.b for part in parts]),
+        )
+
+    def take(self, chosen: IndexArray | BoolArray) -> PackingRows:
+        """Return the rows chosen."""
+        return PackingRows(
+            self.rows[chosen], self.points.take(chosen), self.A[chosen], self.b[chosen]
+        )
+
+    def placed(self, where: IndexArray, found: PackingRows) -> PackingRows:
+        """Return these rows with those at ``where`` replaced by the ones found."""
+        rows, A, b = self.rows.copy(), self.A.copy(), self.b.copy()
+        rows[where], A[where], b[where] = found.rows, found.A, found.b
+        return PackingRows(rows, self.points.placed(where, found.points), A, b)
+
+    def distinct(self, u: FloatArray) -> IndexArray:
+        """Return the first of each group of rows that are the same row at the same point of u."""
+        return np.sort(first_of_equal(np.column_stack([self.rows, self.points.keys(u)]))[0])

@@ -1,0 +1,97 @@
+"""Points of a box of envelopes and of the contracted voltage band, many at once.
+
+The worst point of a row is usually a vertex: each customer at its injection or its withdrawal
+limit.  Where losses in reactances bend a voltage, it can lie inside for some: the voltage of one
+feeder is highest when the others neither draw from nor feed the common transformer.  So a point
+is kept as shares of the way between the limits, and moves along when the box changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from security_check.network import FloatArray, IndexArray
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class WorstPoints:
+    """One point per row; r of them.
+
+    Parameters
+    ----------
+    share
+        Shape (r, c): 0 is a customer's withdrawal limit, 1 its injection limit.
+    voltage_share
+        Shape (r,): 0 is the lower end of the contracted voltage band, 1 the upper.
+    """
+
+    share: FloatArray
+    voltage_share: FloatArray
+
+    @classmethod
+    def joined(cls, parts: Sequence[WorstPoints]) -> WorstPoints:
+        """Return the points of all parts, in order."""
+        return cls(
+            np.concatenate([part.share for part in parts]),
+            np.concatenate([part.voltage_share for part in parts]),
+        )
+
+    def take(self, rows: IndexArray | BoolArray) -> Self:
+        """Return the points of the rows named."""
+        return type(self)(self.share[rows], self.voltage_share[rows])
+
+    def placed(self, where: IndexArray, found: WorstPoints) -> WorstPoints:
+        """Return these points with those at ``where`` replaced by the ones found."""
+        share, voltage_share = self.share.copy(), self.voltage_share.copy()
+        share[where], voltage_share[where] = found.share, found.voltage_share
+        return WorstPoints(share, voltage_share)
+
+    def power(self, u: FloatArray) -> FloatArray:
+        """Return the active powers in the box u = (injection, withdrawal), shape (r, c)."""
+        injection, withdrawal = halves(u)
+        power: FloatArray = self.share * (injection + withdrawal) - withdrawal
+        return power
+
+    def voltage(self, band: tuple[float, float]) -> FloatArray:
+        """Return the interface voltages, shape (r,)."""
+        voltage: FloatArray = band[0] + self.voltage_share * (band[1] - band[0])
+        return voltage
+
+    def keys(self, u: FloatArray) -> FloatArray:
+        """Return one line per row; equal lines are equal points of the box u.
+
+        A customer whose two limits are both zero is at the same point anywhere.
+        """
+        injection, withdrawal = halves(u)
+        return np.column_stack([self.share * ((injection + withdrawal) > 0), self.voltage_share])
+
+    def distinct(self, u: FloatArray) -> tuple[IndexArray, IndexArray]:
+        """Return one row for each different point of u, and each row's place among them."""
+        return first_of_equal(self.keys(u))
+
+    def differ(self, other: WorstPoints, u: FloatArray) -> BoolArray:
+        """Return which rows are at different points of the box u."""
+        different: BoolArray = (self.keys(u) != other.keys(u)).any(axis=1)
+        return different
+
+
+def halves(u: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the injection and the withdrawal limits of ``u``, each of shape (c,)."""
+    count = len(u) // 2
+    return u[:count], u[count:]
+
+
+def first_of_equal(lines: FloatArray) -> tuple[IndexArray, IndexArray]:
+    """Return the index of the first of each group of equal lines, and each line's group."""
+    # Adding zero turns -0.0 into 0.0, which are equal but have different bytes.
+    plain = np.ascontiguousarray(lines + 0.0)
+    whole = plain.view(np.dtype((np.void, plain.shape[1] * plain.itemsize))).ravel()
+    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    return first, group
