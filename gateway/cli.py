@@ -17,8 +17,9 @@ import typer
 from pydantic import BaseModel
 from typer.core import TyperGroup
 
-from gateway.cli_output import bar, err, fail, fail_with_faults, out, print_json
-from gateway.files import InputFaults, read_orders, write_json
+import gateway.cli_blas  # noqa: F401  # before anything brings numpy
+from gateway.cli_output import NOT_SECURE, bar, err, fail, fail_with_faults, out, print_json
+from gateway.files import InputFaults, read_envelopes, read_orders, write_json
 from gateway.ports import GatewayError
 from security_check.errors import GridError
 
@@ -88,6 +89,29 @@ def allocate(
         result = allocate_intervals(loaded, step)
     if not _deliver(result, output, json):
         show_envelopes(result, out)
+
+
+@app.command()
+def verify(
+    scenario: ScenarioArgument,
+    envelopes: Annotated[Path, typer.Argument(help="Envelopes, as allocate writes them.")],
+    output: OutputOption = None,
+    json: JsonOption = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random vertices.")] = 0,
+) -> None:
+    """Look for a point inside the envelopes that breaks a limit; exit code 1 if there is one."""
+    given = read_envelopes(envelopes)
+    loaded = _load(scenario)
+    from gateway.cli_grid import match_envelopes, verify_intervals
+    from gateway.report_envelopes import show_verdict
+
+    matched = match_envelopes(loaded, given, str(envelopes))
+    with bar("Verifying", len(matched)) as step:
+        verdict = verify_intervals(loaded, matched, seed, step)
+    if not _deliver(verdict, output, json):
+        show_verdict(verdict, out)
+    if not verdict.secure:
+        raise typer.Exit(NOT_SECURE)
 
 
 @app.command()

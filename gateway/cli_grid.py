@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
+import numpy as np
+
+from doe_allocation.network_grid import NetworkGrid
 from gateway.files import (
     EnvelopeFile,
     InputFaults,
     IntervalRecord,
+    IntervalVerdict,
+    VerdictFile,
+    VertexPower,
     envelope_record,
     envelope_set,
     format_time,
 )
 from gateway.scenario import Scenario
 from gateway.scenario_intervals import Interval
+from security_check.adversary import Finding, attack
 from security_check.envelope import EnvelopeSet
-from security_check.errors import Fault, GridError
+from security_check.errors import Fault, GridError, PowerFlowError
+from security_check.verdict import Verdict
 
 Step = Callable[[int], None]
+
+_TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
+_SAMPLES = 2048  # random vertices for each interval, beside those that sensitivities point to
 
 
 def allocate_intervals(scenario: Scenario, step: Step) -> EnvelopeFile:
@@ -80,3 +92,88 @@ def match_envelopes(
     if faults:
         raise InputFaults(source, faults)
     return matched
+
+
+def verify_intervals(
+    scenario: Scenario,
+    matched: list[tuple[IntervalRecord, Interval, EnvelopeSet]],
+    seed: int,
+    step: Step,
+) -> VerdictFile:
+    """Return the verdict of the adversary on envelopes: the worst vertex it finds in each.
+
+    Raises
+    ------
+    GridError
+        When the network has no power flow solution even without customers.
+    """
+    grid = scenario.grid()
+    verdicts = []
+    for done, (record, interval, envelopes) in enumerate(matched, start=1):
+        verdicts.append(_verdict(grid, record, interval, envelopes, seed))
+        step(done)
+    worst = max(verdicts, key=lambda verdict: inf if verdict.loading is None else verdict.loading)
+    insecure = [verdict for verdict in verdicts if not verdict.secure]
+    if insecure and worst.secure:  # voltages and currents load differently; insecure comes first
+        worst = insecure[0]
+    return VerdictFile(
+        **worst.model_dump(exclude={"start", "end", "vertex"}),
+        vertex=worst.vertex,
+        intervals=verdicts,
+    )
+
+
+def _verdict(
+    grid: NetworkGrid,
+    record: IntervalRecord,
+    interval: Interval,
+    envelopes: EnvelopeSet,
+    seed: int,
+) -> IntervalVerdict:
+    robust = grid.robust_rows(interval.interface_limits)
+    limits_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
+    try:
+        found = attack(robust, limits_w, np.random.default_rng(seed), samples=_SAMPLES)
+    except PowerFlowError as error:
+        # A vertex that no power flow can reach breaks the grid like one beyond a limit.
+        return IntervalVerdict(
+            start=record.start,
+            end=record.end,
+            secure=False,
+            element="power_flow",
+            value=None,
+            limit=None,
+            unit="",
+            loading=None,
+            interface_voltage_pu=None,
+            vertex=[],
+            points_tried=0,
+            detail=f"not secure: {error}",
+        )
+    secure = found.violation <= _TOLERANCE
+    loading = _loading(found)
+    sentence = Verdict(secure, found.element, found.value, found.limit, found.unit, loading)
+    return IntervalVerdict(
+        start=record.start,
+        end=record.end,
+        secure=secure,
+        element=found.element,
+        value=found.value,
+        limit=found.limit,
+        unit=found.unit,
+        loading=loading,
+        interface_voltage_pu=found.interface_voltage_pu,
+        vertex=[
+            VertexPower(connection_point=point, power_w=round(power_w))
+            for point, power_w in zip(grid.connection_points, found.power_w.tolist(), strict=True)
+        ],
+        points_tried=found.points_tried,
+        detail=str(sentence),
+    )
+
+
+def _loading(found: Finding) -> float:
+    """Return how full the element is; for a voltage, the part of the way from nominal."""
+    if found.unit == "p.u.":
+        return (found.value - 1.0) / (found.limit - 1.0)
+    return found.value / found.limit if found.limit else inf

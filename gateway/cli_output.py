@@ -14,8 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.files import InputFaults
 
+NOT_SECURE = 1
+"""Exit code of ``verify`` for envelopes that are not secure."""
 BAD_INPUT = 2
-"""Exit code for input with faults; 1 says that envelopes are not secure."""
+"""Exit code for input with faults."""
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -211,16 +211,22 @@ class VertexPower(_Record):
 
 
 class VerdictRecord(_Record):
-    """The element nearest to, or farthest beyond, its limit, and the vertex that shows it."""
+    """The element nearest to, or farthest beyond, its limit, and the vertex that shows it.
+
+    Where the power flow finds no solution at some vertex there is no value: ``element`` is
+    ``"power_flow"`` and the numbers are ``null``.
+    """
 
     secure: bool
     element: str
-    value: float
-    limit: float
+    value: float | None
+    limit: float | None
     unit: str
-    loading: float
-    interface_voltage_pu: float
+    loading: float | None
+    interface_voltage_pu: float | None
     vertex: list[VertexPower]
+    points_tried: int
+    detail: str
 
 
 class IntervalVerdict(VerdictRecord):

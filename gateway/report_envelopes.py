@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gateway.files import EnvelopeFile, EnvelopeRecord, IntervalRecord
+from gateway.cli_output import escape
+from gateway.files import EnvelopeFile, EnvelopeRecord, IntervalRecord, VerdictFile, format_time
 from security_check.envelope import Direction
 
 _ROWS = 100  # longer tables are for programs: they get the file
@@ -28,7 +30,7 @@ def show_envelopes(content: EnvelopeFile, console: Console) -> None:
 
 
 def _show_interval(interval: IntervalRecord, console: Console) -> None:
-    table = Table(title="Envelopes")
+    table = Table(title="Envelopes", box=SIMPLE_HEAD)
     table.add_column("connection point")
     for direction in Direction:
         table.add_column(f"{direction} limit\nkW", justify="right")
@@ -76,14 +78,17 @@ def bottlenecks(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> Co
 
 
 def _show_intervals(intervals: Sequence[IntervalRecord], console: Console) -> None:
-    table = Table(title=f"Envelopes of {len(intervals)} intervals, in kW")
-    table.add_column("interval")
+    years = sorted({interval.start.year for interval in intervals})
+    named = f"{years[0]}" if len(years) == 1 else f"{years[0]} to {years[-1]}"
+    title = f"Envelopes of {len(intervals)} intervals in {named}, in kW"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("\ninterval", no_wrap=True)
     for direction in Direction:
-        for column in ("min", "mean", "max"):
-            table.add_column(f"{direction}\n{column}", justify="right")
-        table.add_column("\nmost kept by")
+        for column in (f"{direction}\nmin", "\nmean", "\nmax"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("\nkept by", no_wrap=True)
     for interval in intervals[:_ROWS]:
-        cells = [f"{interval.start:%Y-%m-%d %H:%M}"]
+        cells = [f"{interval.start:%m-%d %H:%M}"]
         for direction in Direction:
             limits = limits_w(interval.envelopes, direction)
             cells += [kilowatts(x) for x in (min(limits), sum(limits) / len(limits), max(limits))]
@@ -92,3 +97,31 @@ def _show_intervals(intervals: Sequence[IntervalRecord], console: Console) -> No
     console.print(table)
     if len(intervals) > _ROWS:
         console.print(f"... and {len(intervals) - _ROWS} more; -o FILE writes them all")
+
+
+def show_verdict(verdict: VerdictFile, console: Console) -> None:
+    """Print what the adversary found: the element, the numbers, and the vertex behind them."""
+    colour = "green" if verdict.secure else "red"
+    console.print(f"[bold {colour}]{escape(verdict.detail)}[/]", soft_wrap=True)
+    if len(verdict.intervals) > 1:
+        broken = [interval for interval in verdict.intervals if not interval.secure]
+        console.print(f"{len(verdict.intervals) - len(broken)} of {len(verdict.intervals)} secure")
+        for interval in broken[:_ROWS]:
+            console.print(f"  {format_time(interval.start)}: {escape(interval.detail)}")
+    if verdict.vertex:
+        injects = [point.connection_point for point in verdict.vertex if point.power_w > 0]
+        console.print(
+            f"found among {verdict.points_tried:,} AC power flows, "
+            f"with {verdict.interface_voltage_pu:g} p.u. at the interface, "
+            f"{len(injects)} of {len(verdict.vertex)} customers injecting and the rest withdrawing"
+        )
+        if not verdict.secure:
+            _show_vertex(verdict, console)
+
+
+def _show_vertex(verdict: VerdictFile, console: Console) -> None:
+    table = Table("connection point", title="The vertex that shows it", box=SIMPLE_HEAD)
+    table.add_column("power, kW\n(injection positive)", justify="right")
+    for point in verdict.vertex[:_ROWS]:
+        table.add_row(escape(point.connection_point), kilowatts(point.power_w))
+    console.print(table)

@@ -1,0 +1,169 @@
+"""What happened on the demo's day: a mirror of the envelopes, and counts of everything.
+
+It learns from events only, the way the journal would tell it, and knows nothing of how they
+came about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from exchange.events import (
+    AlarmRaised,
+    Event,
+    GateClosed,
+    HoldingCurtailed,
+    HoldingRaised,
+    InterfaceLimitsUpdated,
+    MatchBlocked,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    Refused,
+    SessionOpened,
+    StatementIssued,
+    Traded,
+)
+from gateway.demo_adversary import Box
+from security_check.envelope import Direction, Envelope, IntArray
+from security_check.limits import InterfaceLimits
+
+
+@dataclass(slots=True)
+class Watched:
+    """One interval: its contract, its envelopes when it opened, now, and when it closed.
+
+    ``opened_w`` and ``now_w`` have shape (2, c), injection first, in watts.
+    """
+
+    start: datetime
+    interface_limits: InterfaceLimits
+    opened: tuple[Envelope, ...]
+    opened_w: IntArray
+    now_w: IntArray
+    closed: tuple[Envelope, ...] = ()
+    trades: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Curtailment:
+    """One reduction of the contract: by whom holdings were cut, and how much in all."""
+
+    update: InterfaceLimitsUpdated
+    before: InterfaceLimits
+    cuts: list[HoldingCurtailed] = field(default_factory=list)
+    raises: list[HoldingRaised] = field(default_factory=list)
+
+
+class Watch:
+    """Counts and mirrors what happens.
+
+    Parameters
+    ----------
+    check
+        Called with the envelopes after every trade.
+    """
+
+    def __init__(self, check: Callable[[Box], None]) -> None:
+        self._check = check
+        self._row: dict[str, int] = {}
+        self.sessions: dict[datetime, Watched] = {}
+        self.trades: list[Traded] = []
+        self.orders = 0
+        self.amendments = 0
+        self.cancelled: Counter[str] = Counter()
+        self.refusals: list[Refused] = []
+        self.blocked: list[MatchBlocked] = []
+        self.updates: list[Curtailment] = []
+        self.statements: list[StatementIssued] = []
+        self.alarms: list[AlarmRaised] = []
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Learn what happened, in order."""
+        for event in events:
+            match event:
+                case SessionOpened():
+                    self._open(event)
+                case Traded():
+                    self._trade(event)
+                case OrderAccepted():
+                    self.orders += 1
+                case OrderAmended():
+                    self.amendments += 1
+                case OrderCancelled():
+                    self.cancelled[event.reason] += 1
+                case Refused():
+                    self.refusals.append(event)
+                case MatchBlocked():
+                    self.blocked.append(event)
+                case InterfaceLimitsUpdated():
+                    session = self.sessions[event.interval]
+                    self.updates.append(Curtailment(event, session.interface_limits))
+                    session.interface_limits = event.interface_limits
+                case HoldingCurtailed() | HoldingRaised():
+                    self._set(event)
+                case GateClosed():
+                    self._close(event)
+                case StatementIssued():
+                    self.statements.append(event)
+                case AlarmRaised():
+                    self.alarms.append(event)
+
+    def _open(self, event: SessionOpened) -> None:
+        self._row = {e.connection_point: i for i, e in enumerate(event.envelopes)}
+        opened_w = np.array(
+            [
+                [envelope.injection_limit_w for envelope in event.envelopes],
+                [envelope.withdrawal_limit_w for envelope in event.envelopes],
+            ],
+            dtype=np.int64,
+        )
+        self.sessions[event.start] = Watched(
+            event.start, event.interface_limits, event.envelopes, opened_w, opened_w.copy()
+        )
+
+    def _trade(self, event: Traded) -> None:
+        session = self.sessions[event.interval]
+        column = 0 if event.direction is Direction.INJECTION else 1
+        session.now_w[column, self._row[event.buy_connection_point]] += event.quantity_w
+        session.now_w[column, self._row[event.sell_connection_point]] -= event.quantity_w
+        session.trades += 1
+        self.trades.append(event)
+        self._check(Box(event.trade_id, session.interface_limits, session.now_w.reshape(-1).copy()))
+
+    def _set(self, event: HoldingCurtailed | HoldingRaised) -> None:
+        column = 0 if event.direction is Direction.INJECTION else 1
+        row = self._row[event.connection_point]
+        self.sessions[event.interval].now_w[column, row] = event.to_w
+        update = self.updates[-1]
+        if isinstance(event, HoldingCurtailed):
+            update.cuts.append(event)
+        else:
+            update.raises.append(event)
+
+    def _close(self, event: GateClosed) -> None:
+        session = self.sessions[event.interval]
+        session.closed = event.envelopes
+        final = [[e.injection_limit_w for e in event.envelopes]]
+        final += [[e.withdrawal_limit_w for e in event.envelopes]]
+        assert (session.now_w == np.array(final)).all(), "the mirror missed something"
+
+    @property
+    def welfare(self) -> int:
+        """What the trades gained, in tick-watts."""
+        return sum(
+            (trade.buy_limit_price_ticks - trade.sell_limit_price_ticks) * trade.quantity_w
+            for trade in self.trades
+        )
+
+    def paid(self, kind_of: Mapping[str, str]) -> Counter[tuple[str, str]]:
+        """Return who paid whom how much, in tick-watts, by kind of customer."""
+        flows: Counter[tuple[str, str]] = Counter()
+        for trade in self.trades:
+            flows[kind_of[trade.buyer], kind_of[trade.seller]] += trade.amount
+        return flows

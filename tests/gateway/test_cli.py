@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from gateway.files import EnvelopeFile, ResultFile, VerdictFile
+
+ORDER = {
+    "time": "2026-07-01T10:00:00Z",
+    "type": "submit",
+    "participant": "p0",
+    "client_order_id": "s1",
+    "connection_point": "load:0",
+    "direction": "injection",
+    "interval": "2026-07-01T12:00:00Z",
+    "side": "sell",
+    "quantity_w": 500,
+    "price": "0.0100",
+}
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def allocated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("allocated") / "envelopes.json"
+    assert run("allocate", "bundled:reference", "-o", path).exit_code == 0
+    return path
+
+
+def test_the_reference_allocation(allocated: Path) -> None:
+    content = EnvelopeFile.model_validate_json(allocated.read_bytes())
+    (interval,) = content.intervals
+    injection_w = np.array([envelope.injection_limit_w for envelope in interval.envelopes])
+    withdrawal_w = np.array([envelope.withdrawal_limit_w for envelope in interval.envelopes])
+    assert injection_w.min() == pytest.approx(6907, rel=1e-3)
+    assert injection_w.mean() == pytest.approx(9783, rel=1e-3)
+    assert injection_w.max() == pytest.approx(15329, rel=1e-3)
+    assert withdrawal_w.min() == pytest.approx(6621, rel=1e-3)
+    assert withdrawal_w.max() == pytest.approx(6621, rel=1e-3)
+    assert all(envelope.injection_bottleneck for envelope in interval.envelopes)
+
+
+def test_allocate_shows_a_table_that_names_the_bottlenecks() -> None:
+    shown = run("allocate", "bundled:reference").stdout
+    assert "6.907" in shown
+    assert "line:24 keeps 27 of 41" in shown
+
+
+def test_what_allocate_writes_is_secure(allocated: Path, tmp_path: Path) -> None:
+    result = run("verify", "bundled:reference", allocated, "-o", tmp_path / "verdict.json")
+    assert result.exit_code == 0
+    assert "secure: line:24" in result.stdout
+    verdict = VerdictFile.model_validate_json((tmp_path / "verdict.json").read_bytes())
+    assert verdict.secure
+    assert verdict.points_tried > 2000
+    assert verdict.loading == pytest.approx(1.0, abs=1e-4)
+
+
+def test_verify_finds_the_vertex_that_breaks_a_limit(allocated: Path, tmp_path: Path) -> None:
+    # Both all-inject and all-withdraw still hold with these; a mixed vertex does not.
+    content = json.loads(allocated.read_text())
+    for envelope in content["intervals"][0]["envelopes"]:
+        if envelope["injection_limit_w"] < 7000:
+            envelope["injection_limit_w"] = 6959
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps(content))
+    result = run("verify", "bundled:reference", wrong, "--json")
+    assert result.exit_code == 1
+    verdict = VerdictFile.model_validate_json(result.stdout)
+    assert not verdict.secure
+    assert (verdict.element, verdict.unit) == ("line:24", "A")
+    assert verdict.value is not None
+    assert verdict.limit is not None
+    assert verdict.value > verdict.limit
+    power_w = {point.connection_point: point.power_w for point in verdict.vertex}
+    assert len(power_w) == 41
+    assert {power_w["load:0"], power_w["load:2"]} == {6959, -6621}
+    assert verdict.interface_voltage_pu == 0.98
+
+
+def test_verify_refuses_envelopes_of_another_network(allocated: Path, tmp_path: Path) -> None:
+    content = json.loads(allocated.read_text())
+    content["intervals"][0]["envelopes"][3]["connection_point"] = "load:77"
+    content["intervals"].append(content["intervals"][0])
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps(content))
+    result = run("verify", "bundled:reference", wrong)
+    assert result.exit_code == 2
+    for words in ("load:77", "load:3", "the scenario has one, the file has 2", "more than once"):
+        assert words in result.stderr
+
+
+def test_simulate_writes_what_came_of_the_orders(tmp_path: Path) -> None:
+    orders = tmp_path / "orders.jsonl"
+    buy = ORDER | {
+        "client_order_id": "b1",
+        "participant": "p1",
+        "connection_point": "load:1",
+        "side": "buy",
+        "price": "0.0200",
+    }
+    orders.write_text(f"{json.dumps(ORDER)}\nnonsense\n{json.dumps(buy)}\n")
+    result = run("simulate", "bundled:reference", orders, "-o", tmp_path / "result.json")
+    assert result.exit_code == 0
+    assert "1 trades, 1 refusals" in result.stdout
+    content = ResultFile.model_validate_json((tmp_path / "result.json").read_bytes())
+    assert [(t.buyer, t.seller, t.quantity_w, t.price) for t in content.trades] == [
+        ("p1", "p0", 500, "0.0100")
+    ]
+    assert content.refusals[0].line == 2
+    assert content.welfare == "0.005"
+    printed = run("simulate", "bundled:reference", orders, "--json")
+    assert ResultFile.model_validate_json(printed.stdout) == content
+
+
+def test_every_fault_of_a_scenario_is_a_sentence_on_stderr(tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text(
+        '[network]\nsource = "bundled:semiurb4"\ncolour = "red"\n'
+        "[interface]\nvoltage_min_pu = 1.1\nvoltage_max_pu = 1.0\n"
+        '[capacity]\ninjection_w = {default = 1, "load:99" = 1}\nwithdrawal_w = "much"\n'
+    )
+    for command in (["allocate"], ["verify"], ["simulate"]):
+        files = [] if command == ["allocate"] else [tmp_path / "missing.json"]
+        result = run(*command, scenario, *files)
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert isinstance(result.exception, SystemExit)
+    result = run("allocate", scenario)
+    assert "has 3 faults" in result.stderr
+    for words in ("network.colour", "interface:", "capacity.withdrawal_w"):
+        assert words in result.stderr
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    for arguments in (
+        ["allocate", missing],
+        ["allocate", "bundled:missing"],
+        ["verify", "bundled:reference", missing],
+        ["simulate", "bundled:reference", missing],
+        ["replay", missing],
+        ["allocate", "bundled:reference", "-o", missing / "out.json"],
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 2, arguments
+        assert "missing" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_a_journal_with_a_gap_is_refused(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text("nonsense\n")
+    result = run("replay", journal)
+    assert result.exit_code == 2
+    assert "line 1" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_program_itself() -> None:
+    program = [str(Path(sys.executable).with_name("doe-exchange"))]
+    version = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout.startswith("doe-exchange 0.")
+    wrong = subprocess.run(
+        [*program, "allocate", "no.toml"], capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 2
+    assert "no.toml has 1 fault" in wrong.stderr
+    allocated = subprocess.run(
+        [*program, "allocate", "bundled:reference", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert allocated.stderr == ""
+    assert len(json.loads(allocated.stdout)["intervals"][0]["envelopes"]) == 41
