@@ -68,7 +68,7 @@ class Market:
         self.exchange = Exchange(self.grid, self.rules, self.terms)
         self.now = OPENING
         self.events: list[Event] = []
-        self._ids = 0
+        self.ids = 0
         # Half of everyone's capacity is allocated, so that all can both buy and sell.
         half = interface(points * capacity_w // 2, points * capacity_w // 2)
         self.do(OpenSession(START, START + QUARTER, GATE, limits or half))
@@ -93,10 +93,12 @@ class Market:
         direction: Direction = Direction.INJECTION,
         expires_at: datetime | None = None,
     ) -> SubmitOrder:
-        self._ids += 1
+        if client_order_id is None:
+            self.ids += 1
+            client_order_id = f"a{self.ids}"
         return SubmitOrder(
             participant=f"p{participant}",
-            client_order_id=client_order_id or f"a{self._ids}",
+            client_order_id=client_order_id,
             connection_point=f"load:{participant if point is None else point}",
             direction=direction,
             interval=START,

@@ -14,11 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from linear_grid import LinearGrid
 from market import GATE, START, Market, all_of, interface
 
-from exchange.commands import AdvanceTime, MassCancel
+from exchange.commands import AdvanceTime, AmendOrder, CancelOrder, MassCancel
 from exchange.engine import Exchange
-from exchange.events import GateClosed, StatementIssued, Traded
+from exchange.events import AlarmRaised, GateClosed, OrderAccepted, StatementIssued, Traded
 from exchange.rules import MarketRules
-from orderbook.order import Side, TimeInForce
+from orderbook.order import Side
 from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError
 
@@ -27,10 +27,10 @@ OWNERS = [0, 1, 2, 0]
 POINT = st.integers(0, POINTS - 1)
 SIDE = st.sampled_from(["buy", "sell"])
 PRICE = st.integers(1, 6)
-QUANTITY = st.integers(1, 12).map(lambda lots: 5 * lots)
-TIME_IN_FORCE = st.sampled_from([kind.value for kind in TimeInForce])
+QUANTITY = st.integers(1, 6).map(lambda lots: 5 * lots)
+TIME_IN_FORCE = st.sampled_from(["GTC", "GTC", "GTC", "GTD", "IOC", "FOK"])
 DIRECTION = st.sampled_from(Direction)
-NUMBER = st.integers(0, 30)
+ORDER = st.tuples(POINT, SIDE, PRICE, QUANTITY, TIME_IN_FORCE, DIRECTION, st.integers(1, 30))
 
 
 class NetworkMarket(RuleBasedStateMachine):
@@ -40,7 +40,7 @@ class NetworkMarket(RuleBasedStateMachine):
         rows=st.lists(
             st.tuples(
                 st.lists(st.integers(0, 3), min_size=2 * POINTS, max_size=2 * POINTS),
-                st.integers(150, 900),
+                st.integers(600, 2400),
                 st.integers(0, 25),
             ),
             max_size=3,
@@ -55,64 +55,66 @@ class NetworkMarket(RuleBasedStateMachine):
             rules=MarketRules(lot_w=5, answers_kept=20),
             owners=OWNERS,
         )
+        self.last = self.terms = None
+        self.updates = 0
 
-    def _client_order_id(self, number):
-        return f"a{number}"
+    @rule(orders=st.lists(ORDER, min_size=1, max_size=6))
+    def submit(self, orders):
+        for point, side, price, quantity, time_in_force, direction, minutes in orders:
+            dated = time_in_force == "GTD"
+            self.last = {
+                "point": point,
+                "direction": direction,
+                "expires_at": self.market.now.replace(minute=minutes) if dated else None,
+            }
+            self.terms = OWNERS[point], side, quantity, price, time_in_force
+            self.market.submit(*self.terms, **self.last)
 
-    @rule(
-        point=POINT,
-        side=SIDE,
-        price=PRICE,
-        quantity=QUANTITY,
-        time_in_force=TIME_IN_FORCE,
-        direction=DIRECTION,
-        number=NUMBER,
-        minutes=st.integers(1, 30),
-    )
-    def submit(self, point, side, price, quantity, time_in_force, direction, number, minutes):
-        dated = time_in_force == "GTD"
-        self.market.submit(
-            OWNERS[point],
-            side,
-            quantity,
-            price,
-            time_in_force,
-            point=point,
-            direction=direction,
-            client_order_id=self._client_order_id(number),
-            expires_at=self.market.now.replace(minute=minutes) if dated else None,
-        )
+    @rule()
+    def submit_again(self):
+        if self.last:
+            number = f"a{self.market.ids}"
+            events = self.market.submit(*self.terms, **self.last, client_order_id=number)
+            assert not all_of(events, OrderAccepted)
 
-    @rule(owner=st.sampled_from(OWNERS), number=NUMBER)
-    def cancel(self, owner, number):
-        self.market.cancel(owner, self._client_order_id(number))
+    @rule(data=st.data())
+    def cancel(self, data):
+        order = self._an_open_order(data)
+        if order is not None:
+            self.market.do(CancelOrder(order.participant, order.client_order_id))
+            assert order.order_id not in self.market.exchange.state.orders
 
-    @rule(
-        owner=st.sampled_from(OWNERS),
-        number=NUMBER,
-        price=st.none() | PRICE,
-        quantity=st.none() | QUANTITY,
-    )
-    def amend(self, owner, number, price, quantity):
-        self.market.amend(owner, self._client_order_id(number), quantity, price)
+    @rule(data=st.data(), price=st.none() | PRICE, quantity=st.none() | QUANTITY)
+    def amend(self, data, price, quantity):
+        order = self._an_open_order(data)
+        if order is not None:
+            self.market.do(AmendOrder(order.participant, order.client_order_id, quantity, price))
+
+    def _an_open_order(self, data):
+        orders = self.market.exchange.state.orders
+        return orders[data.draw(st.sampled_from(sorted(orders)))] if orders else None
 
     @rule(owner=st.sampled_from(OWNERS))
     def mass_cancel(self, owner):
         self.market.do(MassCancel(f"p{owner}"))
 
+    @rule(injection_w=st.integers(200, 700), withdrawal_w=st.none() | st.integers(0, 700))
+    def update(self, injection_w, withdrawal_w):
+        self.updates += 1
+        self.market.update(f"u{self.updates}", interface(injection_w, withdrawal_w))
+
     @rule(
-        number=NUMBER,
-        injection_w=st.none() | st.integers(0, 900),
-        withdrawal_w=st.none() | st.integers(0, 900),
-        error=st.sampled_from(
-            [None, None, None, InsecureError("line:0", "no"), PowerFlowError("no solution")]
-        ),
+        error=st.sampled_from([InsecureError("line:0", "no"), PowerFlowError("no solution")]),
+        orders=st.lists(ORDER, max_size=6),
     )
-    def update(self, number, injection_w, withdrawal_w, error):
-        if error is not None:
-            self.market.grid.errors.append(error)
-        self.market.update(f"u{number}", interface(injection_w, withdrawal_w))
-        self.market.grid.errors.clear()
+    def fail_an_update(self, error, orders):
+        self.market.grid.errors.append(error)
+        self.update(400, 400)
+        assert all_of(self.market.events[-2:], AlarmRaised)
+        trades = len(all_of(self.market.events, Traded))
+        self.submit(orders)
+        assert len(all_of(self.market.events, Traded)) == trades
+        self.update(400, 400)
 
     @rule()
     def fail_the_next_check(self):
@@ -243,7 +245,7 @@ class AgreesWithPlainMatcher(RuleBasedStateMachine):
         assert resting == {order[0]: order[4] for order in self.plain.resting}
 
 
-NetworkMarket.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+NetworkMarket.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestNetworkMarket = NetworkMarket.TestCase
 AgreesWithPlainMatcher.TestCase.settings = settings(
     max_examples=40, stateful_step_count=40, deadline=None
