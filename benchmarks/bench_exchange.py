@@ -1,0 +1,167 @@
+"""How fast is the book, and the exchange in memory, on a network made of numbers?
+
+Run with ``python benchmarks/bench_exchange.py [orders]``.  Nothing here is asserted; counts are
+bounded, seeds fixed.
+"""
+
+from __future__ import annotations
+
+import gc
+import platform
+import random
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "exchange"))
+
+from linear_grid import LinearGrid
+
+from exchange.commands import AmendOrder, CancelOrder, Command, OpenSession, SubmitOrder
+from exchange.engine import Exchange
+from exchange.events import MatchBlocked, Refused, Traded
+from exchange.rules import ConnectionTerms, MarketRules
+from orderbook.book import OrderBook
+from orderbook.order import LimitOrder, Side, TimeInForce
+from security_check.envelope import Direction
+from security_check.limits import InterfaceLimits
+
+NOW = datetime(2030, 6, 1, 8, tzinfo=UTC)
+START = NOW + timedelta(hours=4)
+POINTS = 40
+CAPACITY_W = 30_000
+ORDERS = 20_000
+
+
+def timed(work: Callable[[], int]) -> float:
+    """Return operations per second of work that returns how many it did."""
+    gc.collect()
+    began = time.perf_counter()
+    operations = work()
+    return operations / (time.perf_counter() - began)
+
+
+def book_add_and_cancel(count: int) -> Callable[[], int]:
+    rng = random.Random(1)
+    orders = [
+        LimitOrder(i, rng.choice(list(Side)), rng.randrange(1, 1000), 100)
+        for i in range(1, count + 1)
+    ]
+    leaving = [order.order_id for order in orders]
+    rng.shuffle(leaving)
+
+    def work() -> int:
+        book: OrderBook[LimitOrder] = OrderBook()
+        for order in orders:
+            book.add(order)
+        for number in leaving:
+            book.cancel(number)
+        return 2 * count
+
+    return work
+
+
+def book_match(count: int) -> Callable[[], int]:
+    rng = random.Random(2)
+    book: OrderBook[LimitOrder] = OrderBook()
+    for i in range(1, count + 1):
+        book.add(LimitOrder(i, Side.SELL, rng.randrange(1, 1000), 100))
+
+    def work() -> int:
+        while (best := book.best(Side.SELL)) is not None:
+            book.reduce(best.order_id, best.remaining_w)
+        return count
+
+    return work
+
+
+def a_market(rows: int) -> Exchange:
+    """An exchange with one open interval; rows are full when everyone holds half its capacity."""
+    rng = random.Random(3)
+    matrix = [[rng.randrange(4) for _ in range(2 * POINTS)] for _ in range(rows)]
+    half_w = CAPACITY_W // 2
+    matrix.append([1] * 2 * POINTS)  # Full too, but never in the way of a trade.
+    grid = LinearGrid(
+        [CAPACITY_W] * POINTS, [(row, sum(row) * half_w, sum(row) * half_w) for row in matrix]
+    )
+    terms = [ConnectionTerms(f"load:{i}", f"p{i}", CAPACITY_W, CAPACITY_W) for i in range(POINTS)]
+    exchange = Exchange(grid, MarketRules(), terms)
+    exchange.handle(
+        OpenSession(
+            START,
+            START + timedelta(minutes=15),
+            START - timedelta(hours=1),
+            InterfaceLimits(0.98, 1.04),
+        ),
+        NOW,
+    )
+    return exchange
+
+
+def some_commands(count: int) -> list[Command]:
+    """Seven in ten place an order around one price; the others cancel or amend."""
+    rng = random.Random(4)
+    commands: list[Command] = []
+    placed: list[tuple[str, str]] = []
+    for i in range(count):
+        kind = rng.random()
+        if placed and kind < 0.30:
+            participant, client_order_id = placed.pop(rng.randrange(len(placed)))
+            if kind < 0.25:
+                commands.append(CancelOrder(participant, client_order_id))
+            else:
+                commands.append(AmendOrder(participant, client_order_id, None, rng.randrange(500)))
+            continue
+        point = rng.randrange(POINTS)
+        side = rng.choice(list(Side))
+        price = 500 + rng.randrange(-60, 20) * (1 if side is Side.BUY else -1)
+        commands.append(
+            SubmitOrder(
+                f"p{point}",
+                f"c{i}",
+                f"load:{point}",
+                rng.choice(list(Direction)),
+                START,
+                side,
+                rng.randrange(1, 100),
+                price,
+                rng.choice([TimeInForce.GOOD_TILL_CANCEL, TimeInForce.IMMEDIATE_OR_CANCEL]),
+            )
+        )
+        placed.append((f"p{point}", f"c{i}"))
+    return commands
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS
+    print(f"{platform.machine()}, CPython {platform.python_version()}, {count:,} operations each\n")
+    print(f"{'what':<44}{'per second':>12}{'microseconds':>14}")
+
+    def show(what: str, per_second: float) -> None:
+        print(f"{what:<44}{per_second:>12,.0f}{1e6 / per_second:>14.1f}")
+
+    show("book: add, then cancel in random order", timed(book_add_and_cancel(count)))
+    show("book: match best first", timed(book_match(count)))
+    commands = some_commands(count)
+    for rows in (0, 3, 8):
+        exchange = a_market(rows)
+        events = []
+
+        def work(exchange: Exchange = exchange, events: list[object] = events) -> int:
+            for command in commands:
+                events.extend(exchange.handle(command, NOW))
+            return len(commands)
+
+        show(f"exchange: commands, {rows} rows bind", timed(work))
+        exchange.check_invariants()
+        kinds = {
+            kind: sum(isinstance(e, kind) for e in events)
+            for kind in (Traded, MatchBlocked, Refused)
+        }
+        print("   " + ", ".join(f"{number:,} {kind.__name__}" for kind, number in kinds.items()))
+
+
+if __name__ == "__main__":
+    main()

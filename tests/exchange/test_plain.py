@@ -1,0 +1,37 @@
+"""Events survive the way to JSON and back, every kind of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from market import Market, interface
+
+from exchange import events
+from exchange.plain import event_from_plain, event_to_plain
+from security_check.errors import InsecureError
+
+
+def test_every_kind_of_event_comes_back_as_it_was():
+    row = ([1, 2, 2, 1, 0, 0, 0, 0], 30_000, 30_000)
+    market = Market(points=4, capacity_w=10_000, rows=[row])
+    market.sell(0, "5000@5", client_order_id="a")
+    market.sell(0, "5000@5", client_order_id="a")
+    market.sell(0, "5000@5")
+    market.buy(1, "100@6")
+    market.buy(3, "100@6", "GTD", expires_at=market.now.replace(hour=9))
+    market.amend(0, "a", 4_800)
+    market.update("u1", interface(16_000, 24_000))
+    market.grid.errors.append(InsecureError("line:3", "reaches 120 A of 100 A"))
+    market.update("u2", interface(1, None))
+    market.close()
+    assert {type(event) for event in market.events} == set(events.Event.__subclasses__())
+    for event in market.events:
+        plain = json.loads(json.dumps(event_to_plain(event)))
+        assert plain["event"] == type(event).__name__
+        assert event_from_plain(plain) == event
+
+
+def test_an_unknown_kind_of_event_is_not_guessed_at():
+    with pytest.raises(KeyError):
+        event_from_plain({"event": "Earthquake", "sequence": 1})
