@@ -52,7 +52,11 @@ def event_from_plain(data: dict[str, Any]) -> events.Event:
 
 @cache
 def _event_types() -> dict[str, type[events.Event]]:
-    return {kind.__name__: kind for kind in events.Event.__subclasses__()}
+    return {
+        name: kind
+        for name, kind in vars(events).items()
+        if isinstance(kind, type) and issubclass(kind, events.Event)
+    }
 
 
 @cache

@@ -25,7 +25,11 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.grid.errors.append(InsecureError("line:3", "reaches 120 A of 100 A"))
     market.update("u2", interface(1, None))
     market.close()
-    assert {type(event) for event in market.events} == set(events.Event.__subclasses__())
+    assert {type(event) for event in market.events} == {
+        kind
+        for kind in vars(events).values()
+        if isinstance(kind, type) and issubclass(kind, events.Event) and kind is not events.Event
+    }
     for event in market.events:
         plain = json.loads(json.dumps(event_to_plain(event)))
         assert plain["event"] == type(event).__name__
