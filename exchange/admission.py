@@ -164,27 +164,38 @@ def check_claim(
         The open order that the quantity would replace; its own claim does not count.
     """
     own_w = 0 if amended is None else amended.remaining_w
-    free_w, claimed_w, reason, word = (
-        (position.sellable_w, position.reserved_w, RefusalReason.EXCEEDS_HOLDING, "reserved")
-        if side is Side.SELL
-        else (position.buyable_w, position.sought_w, RefusalReason.EXCEEDS_CAPACITY, "sought")
-    )
-    if quantity_w <= free_w + own_w:
+    if side is Side.SELL:
+        if quantity_w <= position.sellable_w + own_w:
+            return None
+        bounds = _claims(side, "reserved", position.reserved_w - own_w, position, amended)
+        if position.fallback_w:
+            bounds.append(f"{position.fallback_w:,} W are the fallback limit and not for sale")
+        return _exceeds(
+            RefusalReason.EXCEEDS_HOLDING,
+            f"sell of {quantity_w:,} W exceeds the {position.held_w:,} W held",
+            bounds,
+        )
+    if quantity_w <= position.buyable_w + own_w:
         return None
-    bounds = []
-    if side is Side.BUY:
-        bounds.append(f"{position.held_w:,} W are held")
-    if claimed_w > own_w:
-        bounds.append(f"{claimed_w - own_w:,} W are {word} by {_names(position, side, amended)}")
-    if side is Side.SELL and position.fallback_w:
-        bounds.append(f"{position.fallback_w:,} W are the fallback limit and not for sale")
-    of_which = f", of which {' and '.join(bounds)}" if bounds else ""
-    ceiling = (
-        f"{position.held_w:,} W held"
-        if side is Side.SELL
-        else f"capacity of {position.capacity_w:,} W"
+    bounds = _claims(side, "sought", position.sought_w - own_w, position, amended)
+    return _exceeds(
+        RefusalReason.EXCEEDS_CAPACITY,
+        f"buy of {quantity_w:,} W exceeds the capacity of {position.capacity_w:,} W",
+        [f"{position.held_w:,} W are held", *bounds],
     )
-    return Refusal(reason, f"{side} of {quantity_w:,} W exceeds the {ceiling}{of_which}")
+
+
+def _exceeds(reason: RefusalReason, sentence: str, bounds: list[str]) -> Refusal:
+    return Refusal(reason, sentence + (f", of which {' and '.join(bounds)}" if bounds else ""))
+
+
+def _claims(
+    side: Side, word: str, claimed_w: int, position: Position, amended: Order | None
+) -> list[str]:
+    """Say what other open orders of a side claim, if they claim anything."""
+    if not claimed_w:
+        return []
+    return [f"{claimed_w:,} W are {word} by {_names(position, side, amended)}"]
 
 
 def _names(position: Position, side: Side, without: Order | None) -> str:

@@ -40,15 +40,15 @@ from exchange.events import (
     OrderAmended,
     RefusalReason,
 )
-from exchange.gates import OPERATOR, close_gate, open_session
+from exchange.gates import close_gate, open_session
 from exchange.grid import Grid
 from exchange.interface import update_limits
 from exchange.matching import Matching
 from exchange.orders import Order
 from exchange.record import Record
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
-from exchange.state import TSO, State
+from exchange.state import State
 from orderbook.book import OrderBook
 from security_check.envelope import Direction, Envelope
 

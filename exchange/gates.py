@@ -13,11 +13,9 @@ from exchange.events import (
 from exchange.grid import Grid, SecurityState
 from exchange.interface import check_terms, refuse_unsafe
 from exchange.record import Record
+from exchange.rules import OPERATOR
 from exchange.session import Session
 from security_check.errors import GridError
-
-OPERATOR = "operator"
-"""The participant in whose name sessions are refused."""
 
 
 def open_session(command: OpenSession, record: Record, grid: Grid) -> SecurityState | None:

@@ -17,9 +17,8 @@ from exchange.events import (
 from exchange.grid import Grid, SecurityState
 from exchange.holdings import Position
 from exchange.record import Record, alarm_kind
-from exchange.rules import ConnectionTerms
+from exchange.rules import TSO, ConnectionTerms
 from exchange.session import Session
-from exchange.state import TSO
 from orderbook.order import Side
 from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import GridError, InsecureError

@@ -62,6 +62,7 @@ class Matching:
         wanted_w = order.remaining_w
         crossing_w = book.crossing_w(order.side, order.limit_price_ticks, wanted_w)
         fill_or_kill = order.time_in_force is TimeInForce.FILL_OR_KILL
+        # Nobody asks the network about nothing, nor about all or nothing where all is not there.
         if crossing_w and not (fill_or_kill and crossing_w < wanted_w):
             network = None if session.halted else self._network(session, record)
             if network is None:

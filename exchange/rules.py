@@ -8,7 +8,13 @@ from decimal import Decimal
 
 from security_check.envelope import Direction
 
-RESERVED_PARTICIPANTS = frozenset({"tso", "operator"})
+TSO = "tso"
+"""Whose requests are interface limits, in answers and refusals."""
+
+OPERATOR = "operator"
+"""In whose name sessions and gates are refused."""
+
+RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR})
 """Names that stand for roles in refusals and answers, so no customer may have them."""
 
 

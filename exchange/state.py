@@ -36,12 +36,9 @@ from exchange.events import (
 from exchange.holdings import Holdings
 from exchange.ledger import Ledger
 from exchange.orders import Order
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.rules import TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
 from security_check.envelope import Direction
-
-TSO = "tso"
-"""The participant whose requests are interface limits."""
 
 
 class State:
