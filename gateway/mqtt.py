@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import aiomqtt
@@ -49,6 +49,9 @@ class MqttTransport:
         delivered again.
     will
         What the broker publishes, retained, when the connection breaks.
+    ignore_retained
+        Do not be sent what the broker has kept (MQTT 5 only): for the exchange, an order that
+        somebody had retained would otherwise come again with every connection.
     """
 
     def __init__(
@@ -56,10 +59,17 @@ class MqttTransport:
         settings: MqttSettings,
         subscriptions: Sequence[str] = (),
         will: Outgoing | None = None,
+        *,
+        ignore_retained: bool = False,
     ) -> None:
         self._settings = settings
         self._subscriptions = tuple(subscriptions)
         self._will = will
+        self._retain_handling = (
+            SubscribeOptions.RETAIN_DO_NOT_SEND
+            if ignore_retained
+            else SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+        )
         self._handlers = Handlers(self._on_accepted, self._on_message, self._on_confirmed)
         self._version = settings.version or 5
         self._client: ManualAckClient | None = None
@@ -133,8 +143,8 @@ class MqttTransport:
             if message.connection == self._connection and self._client.is_up:
                 self._client.paho.ack(message.message_id, 1)
 
-    def publish(self, messages: Sequence[Outgoing]) -> Awaitable[None]:
-        """Hand over messages in order; the awaitable ends when all are confirmed."""
+    def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
+        """Hand over messages in order; the future ends when all are confirmed."""
         batch = _Batch(len(messages), asyncio.get_running_loop().create_future())
         self._outgoing.extend((message, batch) for message in messages)
         self._pump()
@@ -240,8 +250,7 @@ class MqttTransport:
 
     async def _subscribe(self, client: ManualAckClient) -> None:
         if self._version == 5:
-            # An order the broker kept (retained) must not be played again at each restart.
-            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            options = SubscribeOptions(qos=1, retainHandling=self._retain_handling)
             codes = await client.subscribe([(each, options) for each in self._subscriptions])
         else:
             codes = await client.subscribe([(each, 1) for each in self._subscriptions])

@@ -18,7 +18,8 @@ contract tests that every adapter passes.  The errors, as a tree::
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -130,8 +131,8 @@ class Transport(Protocol):
         lost.  A message of an earlier connection is passed over: it comes again by itself.
         """
 
-    def publish(self, messages: Sequence[Outgoing]) -> Awaitable[None]:
-        """Hand over messages in order; the awaitable ends when the broker confirmed them all.
+    def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
+        """Hand over messages in order; the future ends when the broker confirmed them all.
 
         Handing over happens at once, awaited or not.  Without a connection they wait, and go
         out in the same order when it is back.  Raises :class:`PublishRefusedError` when awaited.

@@ -92,16 +92,20 @@ async def test_receive_gives_what_is_there_up_to_the_limit(broker: MakeSettings,
         assert len(await reader.receive(3)) == 2
 
 
-async def test_late_subscriber_gets_the_retained_message_on_311(
-    broker: MakeSettings, area: str
-) -> None:
-    # The exchange asks an MQTT 5 broker not to send it retained messages, so read with 3.1.1.
-    settings = replace(broker("reader"), version=4)
+async def test_late_subscriber_gets_the_retained_message(broker: MakeSettings, area: str) -> None:
     async with MqttTransport(broker("writer")) as writer:
         await writer.publish([Outgoing(f"{area}/a", b"old", True), Outgoing(f"{area}/b", b"x")])
         await writer.publish([Outgoing(f"{area}/a", b"new", retain=True)])
-        async with MqttTransport(settings, [f"{area}/+"]) as reader:
+        async with MqttTransport(broker("reader"), [f"{area}/+"]) as reader:
             assert [message.payload for message in await received(reader, 1)] == [b"new"]
+            assert await nothing_more(reader)
+
+
+async def test_retained_messages_can_be_ignored_on_5(mosquitto: Mosquitto, area: str) -> None:
+    settings = mosquitto.settings(f"{area}-reader", 5)
+    async with MqttTransport(mosquitto.settings(f"{area}-writer")) as writer:
+        await writer.publish([Outgoing(f"{area}/a", b"old", retain=True)])
+        async with MqttTransport(settings, [f"{area}/+"], ignore_retained=True) as reader:
             assert await nothing_more(reader)
 
 

@@ -1,0 +1,34 @@
+"""How many messages a participant may send: a token bucket each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class RateLimiter:
+    """Token buckets by participant.
+
+    Parameters
+    ----------
+    per_second
+        Tokens that flow into each bucket.
+    burst
+        Tokens a bucket holds.
+    clock
+        Seconds that never run backwards.
+    """
+
+    def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def allows(self, participant: str) -> bool:
+        """Take a token, if there is one.  O(1)."""
+        now = self._clock()
+        tokens, filled_at = self._buckets.get(participant, (float(self._burst), now))
+        tokens = min(float(self._burst), tokens + (now - filled_at) * self._per_second)
+        allowed = tokens >= 1.0
+        self._buckets[participant] = (tokens - allowed, now)
+        return allowed

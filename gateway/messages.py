@@ -1,0 +1,287 @@
+"""What comes in: JSON messages of participants and of the TSO, turned into commands.
+
+Nothing a sender writes may stop the exchange or pass unanswered: whatever is not a message as
+``docs/formats.md`` has it becomes a :class:`exchange.commands.RejectMessage` with a reason and
+a sentence, to be journaled and reported like everything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from exchange.commands import (
+    AmendOrder,
+    CancelOrder,
+    Command,
+    MassCancel,
+    RejectMessage,
+    SubmitOrder,
+    UpdateInterfaceLimits,
+)
+from exchange.events import RefusalReason
+from gateway.files import Time
+from gateway.topics import TSO
+from orderbook.order import Side, TimeInForce
+from security_check.envelope import Direction
+from security_check.limits import InterfaceLimits
+
+_T = TypeVar("_T")
+
+MAX_MESSAGE_BYTES = 8_192
+"""Longest message that is looked at."""
+
+ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
+# Ids are compared, never interpreted; this only keeps what is echoed short and printable.
+PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# At most 12 digits on each side of the point: finite, no exponent, and nothing overflows.
+Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
+Watts = Annotated[int, Field(ge=-(10**12), le=10**12)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _OrderMessage(_Message):
+    """What all messages of a participant may carry.
+
+    ``participant`` is decided by the topic; a message may repeat it, but not differ.  ``time``
+    is the sender's clock, for its own records.
+    """
+
+    participant: str | None = None
+    time: Time | None = None
+
+
+class SubmitMessage(_OrderMessage):
+    """Place a limit order; ``price`` in EUR per kW of limit for the interval."""
+
+    type: Literal["submit"]
+    client_order_id: ClientId
+    connection_point: PointId
+    direction: Direction
+    interval: Time | None = None
+    side: Side
+    quantity_w: Watts
+    price: Price
+    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
+    expires_at: Time | None = None
+
+
+class CancelMessage(_OrderMessage):
+    """Take the rest of one's own order out of the book."""
+
+    type: Literal["cancel"]
+    client_order_id: ClientId
+
+
+class AmendMessage(_OrderMessage):
+    """Change price, total quantity, or both, of one's own resting order."""
+
+    type: Literal["amend"]
+    client_order_id: ClientId
+    quantity_w: Watts | None = None
+    price: Price | None = None
+
+
+class MassCancelMessage(_OrderMessage):
+    """Cancel all of one's own orders, or those of one interval."""
+
+    type: Literal["mass_cancel"]
+    interval: Time | None = None
+
+
+class LimitsMessage(_Message):
+    """The TSO's new contract for one interval; power in watts, voltage per unit."""
+
+    update_id: ClientId
+    interval: Time | None = None
+    voltage_min_pu: float
+    voltage_max_pu: float
+    injection_limit_w: Watts | None = None
+    withdrawal_limit_w: Watts | None = None
+    time: Time | None = None
+
+
+OrderMessage = SubmitMessage | CancelMessage | AmendMessage | MassCancelMessage
+_ORDER: TypeAdapter[OrderMessage] = TypeAdapter(
+    Annotated[OrderMessage, Field(discriminator="type")]
+)
+_LIMITS: TypeAdapter[LimitsMessage] = TypeAdapter(LimitsMessage)
+
+
+class _UnfitError(Exception):
+    """A message is not fit to become a command; the text is a sentence for its sender."""
+
+    def __init__(self, detail: str, reason: RefusalReason = RefusalReason.MALFORMED) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Turns messages into commands.
+
+    Parameters
+    ----------
+    tick
+        The price step, in EUR per kW.
+    participants
+        Who may send orders.
+    open_intervals
+        Tells the starts of the intervals open for trading at the moment: a message may leave
+        out its interval where there is one.
+    """
+
+    tick: Decimal
+    participants: Collection[str]
+    open_intervals: Callable[[], Collection[datetime]]
+
+    def read(self, sender: str, payload: bytes) -> Command:
+        """Return the command a message asks for, or the rejection to put on record.
+
+        Parameters
+        ----------
+        sender
+            The participant whose topic it came on, or ``"tso"``.
+        payload
+            Any bytes at all.
+        """
+        try:
+            if len(payload) > MAX_MESSAGE_BYTES:
+                raise _UnfitError(
+                    f"the message has {len(payload):,} bytes, at most {MAX_MESSAGE_BYTES:,} "
+                    "are allowed",
+                    RefusalReason.TOO_LARGE,
+                )
+            if sender == TSO:
+                return self._limits(_validated(_LIMITS, payload))
+            if sender not in self.participants:
+                raise _UnfitError(
+                    f"{sender} has no connection point in this area", RefusalReason.UNAUTHORISED
+                )
+            return self._order(sender, _validated(_ORDER, payload))
+        except _UnfitError as unfit:
+            return rejection(sender, payload, unfit.reason, str(unfit))
+
+    def _order(self, sender: str, message: OrderMessage) -> Command:
+        if message.participant not in (None, sender):
+            raise _UnfitError(
+                f"this is the topic of {sender}, and the message names another participant",
+                RefusalReason.UNAUTHORISED,
+            )
+        match message:
+            case SubmitMessage():
+                return SubmitOrder(
+                    participant=sender,
+                    client_order_id=message.client_order_id,
+                    connection_point=message.connection_point,
+                    direction=message.direction,
+                    interval=self._interval(message.interval),
+                    side=message.side,
+                    quantity_w=message.quantity_w,
+                    limit_price_ticks=price_in_ticks(message.price, self.tick),
+                    time_in_force=message.time_in_force,
+                    expires_at=message.expires_at,
+                )
+            case CancelMessage():
+                return CancelOrder(sender, message.client_order_id)
+            case AmendMessage():
+                ticks = None if message.price is None else price_in_ticks(message.price, self.tick)
+                return AmendOrder(sender, message.client_order_id, message.quantity_w, ticks)
+            case MassCancelMessage():
+                return MassCancel(sender, message.interval)
+
+    def _limits(self, message: LimitsMessage) -> Command:
+        try:
+            limits = InterfaceLimits(
+                message.voltage_min_pu,
+                message.voltage_max_pu,
+                message.injection_limit_w,
+                message.withdrawal_limit_w,
+            )
+        except ValueError as error:
+            raise _UnfitError(str(error)) from None
+        return UpdateInterfaceLimits(message.update_id, self._interval(message.interval), limits)
+
+    def _interval(self, interval: datetime | None) -> datetime:
+        if interval is not None:
+            return interval
+        open_now = self.open_intervals()
+        if len(open_now) != 1:
+            raise _UnfitError(
+                f"{len(open_now)} intervals are open for trading, so the message must name one"
+            )
+        return next(iter(open_now))
+
+
+def price_in_ticks(price: str, tick: Decimal) -> int:
+    """Return a price in EUR per kW as a whole number of ticks; refuses what lies between."""
+    ticks = Decimal(price) / tick
+    if ticks != ticks.to_integral_value():
+        raise _UnfitError(f"price {price} is not a multiple of the tick of {tick} EUR per kW")
+    return int(ticks)
+
+
+def rejection(sender: str, payload: bytes, reason: RefusalReason, detail: str) -> RejectMessage:
+    """Return what puts on record that a message could not become a command."""
+    return RejectMessage(sender, _client_id(payload), reason.value, detail)
+
+
+def _client_id(payload: bytes) -> str | None:
+    """Return the client's key of a message that is otherwise unfit, where it has a decent one."""
+    if len(payload) > MAX_MESSAGE_BYTES:
+        return None
+    try:
+        content = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    try:
+        return _CLIENT_ID.validate_python(content.get("client_order_id", content.get("update_id")))
+    except ValidationError:
+        return None
+
+
+_CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId, config=ConfigDict(strict=True))
+
+
+def _validated(adapter: TypeAdapter[_T], payload: bytes) -> _T:
+    _check_json(payload)
+    try:
+        return adapter.validate_json(payload)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(str(step) for step in fault["loc"] if step != fault.get("type"))
+        raise _UnfitError(f"{place}: {fault['msg']}"[:300] if place else fault["msg"]) from None
+
+
+def _check_json(payload: bytes) -> None:
+    """Refuse what pydantic would let pass: a key given twice, and numbers that are not JSON."""
+    try:
+        json.loads(payload, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise _UnfitError("the message is not UTF-8") from None
+    except RecursionError:
+        raise _UnfitError("the message is nested too deeply") from None
+    except ValueError as error:
+        raise _UnfitError(f"the message is not JSON: {error}"[:300]) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise _UnfitError("the message gives a key twice")
+    return content
+
+
+def _no_constant(name: str) -> float:
+    raise _UnfitError(f"{name} is not a number in JSON")

@@ -1,0 +1,259 @@
+"""What goes out: the models of every message the exchange publishes.
+
+Prices and amounts are exact decimal strings in EUR (per kW of limit for the interval), power is
+whole watts, times end in ``Z``.  A report carries ``sequence``, gap-free for each participant:
+who finds a number missing has lost a message, who finds one again may drop it.  ``event`` is the
+number of the event it tells of.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from exchange.events import AlarmKind, CancelReason, RefusalReason
+from gateway.files import Time
+from orderbook.order import Side, TimeInForce
+from security_check.envelope import Direction
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def encoded(self) -> bytes:
+        """Return the message as JSON."""
+        return self.model_dump_json().encode()
+
+
+class _Report(_Out):
+    """To one participant, about its own affairs only."""
+
+    sequence: int
+    event: int
+    time: Time
+
+
+class AcceptedReport(_Report):
+    """An order is in the book, or on its way through it."""
+
+    type: Literal["accepted"] = "accepted"
+    client_order_id: str
+    order_id: int
+    connection_point: str
+    direction: Direction
+    interval: Time
+    side: Side
+    quantity_w: int
+    price: str
+    time_in_force: TimeInForce
+    expires_at: Time | None
+    repeated: bool = False
+
+
+class RefusedReport(_Report):
+    """What was asked was not done, and why."""
+
+    type: Literal["refused"] = "refused"
+    client_order_id: str | None
+    request: str
+    reason: RefusalReason
+    detail: str
+    repeated: bool = False
+
+
+class AmendedReport(_Report):
+    """An order was changed; a new ``order_id`` means that it lost its time priority."""
+
+    type: Literal["amended"] = "amended"
+    client_order_id: str
+    order_id: int
+    quantity_w: int
+    remaining_w: int
+    price: str
+
+
+class CancelledReport(_Report):
+    """The rest of an order left the book."""
+
+    type: Literal["cancelled"] = "cancelled"
+    client_order_id: str
+    order_id: int
+    remaining_w: int
+    reason: CancelReason
+    repeated: bool = False
+
+
+class ReducedReport(_Report):
+    """An order shrank because the limit behind it changed."""
+
+    type: Literal["reduced"] = "reduced"
+    client_order_id: str
+    order_id: int
+    reduced_by_w: int
+    remaining_w: int
+
+
+class TradedReport(_Report):
+    """One side of a trade; ``amount`` is positive where the participant pays."""
+
+    type: Literal["traded"] = "traded"
+    trade_id: int
+    client_order_id: str
+    order_id: int
+    side: Side
+    connection_point: str
+    direction: Direction
+    interval: Time
+    quantity_w: int
+    price: str
+    amount: str
+    binding_element: str
+
+
+class BlockedReport(_Report):
+    """An order crosses the book, but the network cannot carry (all of) the match."""
+
+    type: Literal["blocked"] = "blocked"
+    client_order_id: str
+    order_id: int
+    blocked_w: int
+    element: str
+
+
+class LimitChangedReport(_Report):
+    """A limit was lowered (``curtailed``) or raised without a trade, and by which element."""
+
+    type: Literal["curtailed", "raised"]
+    connection_point: str
+    direction: Direction
+    interval: Time
+    from_w: int
+    to_w: int
+    element: str
+
+
+class PositionReport(_Report):
+    """The limits a participant now holds at one connection point in one interval."""
+
+    type: Literal["position"] = "position"
+    connection_point: str
+    interval: Time
+    injection_limit_w: int
+    withdrawal_limit_w: int
+
+
+class StatementReport(_Report):
+    """The account of one interval; ``balance = received - paid``, in EUR."""
+
+    type: Literal["statement"] = "statement"
+    interval: Time
+    bought_w: int
+    sold_w: int
+    paid: str
+    received: str
+    balance: str
+
+
+class LimitsReport(_Report):
+    """To the TSO: its new contract is in force."""
+
+    type: Literal["limits_updated"] = "limits_updated"
+    update_id: str
+    interval: Time
+    voltage_min_pu: float
+    voltage_max_pu: float
+    injection_limit_w: int | None
+    withdrawal_limit_w: int | None
+    repeated: bool = False
+
+
+class EnvelopeInterval(_Out):
+    """The limits of one interval; magnitudes in watts."""
+
+    start: Time
+    end: Time
+    injection_limit_w: int
+    withdrawal_limit_w: int
+    injection_bottleneck: str
+    withdrawal_bottleneck: str
+    final: bool
+
+
+class Fallback(_Out):
+    """What a device returns to when it loses contact; lies inside every envelope."""
+
+    injection_limit_w: int
+    withdrawal_limit_w: int
+
+
+class EnvelopeMessage(_Out):
+    """The envelopes in force of one connection point; a lower ``version`` is an old one."""
+
+    connection_point: str
+    version: int
+    issued_at: Time
+    fallback: Fallback
+    intervals: tuple[EnvelopeInterval, ...]
+
+
+class BookLevel(_Out):
+    """All that is open at one price; a ``quantity_w`` of 0 takes the level away."""
+
+    side: Side
+    price: str
+    quantity_w: int
+
+
+class BookMessage(_Out):
+    """A whole book (``snapshot``, retained) or what changed in it (``delta``).
+
+    Deltas count up by one; a snapshot holds everything up to its own ``sequence``.
+    """
+
+    type: Literal["snapshot", "delta"]
+    direction: Direction
+    interval: Time
+    sequence: int
+    levels: tuple[BookLevel, ...]
+
+
+class TradeMessage(_Out):
+    """A trade on the public tape, without identities."""
+
+    trade_id: int
+    time: Time
+    interval: Time
+    direction: Direction
+    quantity_w: int
+    price: str
+    taker_side: Side
+
+
+class SessionInterval(_Out):
+    """The market phase of one interval."""
+
+    start: Time
+    end: Time
+    gate_closes_at: Time
+    phase: Literal["open", "halted", "closed"]
+
+
+class Alarm(_Out):
+    """Something failed closed."""
+
+    event: int
+    time: Time
+    kind: AlarmKind
+    interval: Time
+    halts_trading: bool
+
+
+class SessionMessage(_Out):
+    """The state of the market; also its heartbeat, and its last will with ``offline``."""
+
+    status: Literal["online", "offline"]
+    event: int
+    time: Time | None
+    intervals: tuple[SessionInterval, ...] = ()
+    last_alarm: Alarm | None = None

@@ -1,0 +1,296 @@
+"""A fold over the event stream: events in, outgoing messages out.
+
+The messages follow from the events alone, sequence numbers included, so a restart makes exactly
+the same ones again.  Of one journal entry come, in this order: envelopes (shrinking first),
+reports to participants, positions, depth, the tape, the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from exchange.events import (
+    AlarmRaised,
+    AnswerRepeated,
+    Event,
+    GateClosed,
+    HoldingCurtailed,
+    HoldingRaised,
+    InterfaceLimitsUpdated,
+    MatchBlocked,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderReduced,
+    Refused,
+    SessionOpened,
+    StatementIssued,
+    Traded,
+)
+from exchange.rules import ConnectionTerms, MarketRules
+from gateway import outgoing as out
+from gateway.books import Books
+from gateway.envelopes import Envelopes
+from gateway.ports import Outgoing
+from gateway.topics import TSO, Topics, is_identifier
+from orderbook.order import Side
+
+REPORT_EXPIRY_S = 86_400
+"""How long a broker keeps a report for a participant who is away (MQTT 5)."""
+
+FindAnswer = Callable[[str, str, int], Event | None]
+"""Participant, client id, sequence of the answer -> the answer event."""
+
+
+def last_will(topics: Topics) -> Outgoing:
+    """Return what the broker says when the exchange falls silent."""
+    message = out.SessionMessage(status="offline", event=0, time=None)
+    return Outgoing(topics.session, message.encoded(), retain=True)
+
+
+class Reports:
+    """Makes the messages of an area.
+
+    Parameters
+    ----------
+    topics
+        The area's topics.
+    rules
+        For the tick: prices and amounts are published in EUR.
+    terms
+        Connection terms by connection point: owners and fallbacks.
+    """
+
+    def __init__(
+        self, topics: Topics, rules: MarketRules, terms: Mapping[str, ConnectionTerms]
+    ) -> None:
+        self._topics = topics
+        self._rules = rules
+        self._terms = terms
+        self._sequences: dict[str, int] = {}
+        self._sessions: dict[datetime, out.SessionInterval] = {}
+        self._last_alarm: out.Alarm | None = None
+        self._event = 0
+        self._time: datetime | None = None
+        self.envelopes = Envelopes(topics, terms)
+        self.books = Books(topics, self._price)
+
+    def entry(self, events: Sequence[Event], find_answer: FindAnswer) -> list[Outgoing]:
+        """Return the messages of one journal entry, in the order they must go out."""
+        if not events:
+            return []
+        now = events[-1].time
+        self._event, self._time = events[-1].sequence, now
+        messages, changed = self.envelopes.apply(events, now)
+        tape: list[Outgoing] = []
+        depth: list[Outgoing] = []
+        session_changed = False
+        for event in events:
+            messages += self._reports(event, find_answer)
+            if isinstance(event, Traded):
+                tape.append(self._tape(event))
+            session_changed |= self._follow_session(event)
+            if isinstance(event, SessionOpened):
+                depth += self.books.open(event.start)
+        last = events[-1]
+        for point, start in changed:
+            messages.append(self._position(point, start, last))
+        depth += self.books.apply(events)
+        for event in events:
+            if isinstance(event, GateClosed):
+                depth += self.books.close(event.interval)
+        messages += depth + tape
+        if session_changed:
+            messages.append(self.session())
+        return messages
+
+    def retained(self) -> list[Outgoing]:
+        """Return everything a broker keeps, for one that may have forgotten it."""
+        return [*self.envelopes.messages(), *self.books.snapshots(), self.session()]
+
+    def session(self, now: datetime | None = None) -> Outgoing:
+        """Return the state of the market; with the time ``now`` it is a heartbeat."""
+        message = out.SessionMessage.model_construct(
+            status="online",
+            event=self._event,
+            time=now or self._time,
+            intervals=tuple(self._sessions[start] for start in sorted(self._sessions)),
+            last_alarm=self._last_alarm,
+        )
+        return Outgoing(self._topics.session, message.encoded(), retain=True)
+
+    def _reports(self, event: Event, find_answer: FindAnswer) -> list[Outgoing]:
+        if isinstance(event, Traded):
+            return [self._traded(event, side) for side in (Side.SELL, Side.BUY)]
+        if isinstance(event, AnswerRepeated):
+            first = find_answer(event.participant, event.client_order_id, event.answer_sequence)
+            report = None if first is None else self._report(first, repeated=True)
+        else:
+            report = self._report(event, repeated=False)
+        if report is None:
+            return []
+        participant, kind, content = report
+        return self._to(participant, kind, event, content)
+
+    def _to(
+        self, participant: str, kind: type[out._Report], event: Event, content: dict[str, Any]
+    ) -> list[Outgoing]:
+        """Address a report: give it the participant's next number."""
+        if not is_identifier(participant):
+            return []  # for the operator, or for nobody who could read it
+        sequence = self._sequences.get(participant, 0) + 1
+        self._sequences[participant] = sequence
+        report = kind.model_construct(
+            sequence=sequence, event=event.sequence, time=event.time, **content
+        )
+        return [
+            Outgoing(
+                self._topics.report(participant),
+                report.encoded(),
+                expires_after_s=REPORT_EXPIRY_S,
+            )
+        ]
+
+    def _report(
+        self, event: Event, *, repeated: bool
+    ) -> tuple[str, type[out._Report], dict[str, Any]] | None:
+        """Return to whom, in which form and with which content an event is reported."""
+        match event:
+            case OrderAccepted():
+                names = "client_order_id order_id connection_point direction interval side"
+                more = "quantity_w time_in_force expires_at"
+                content = _fields(event, f"{names} {more}")
+                content["price"] = self._price(event.limit_price_ticks)
+                content["repeated"] = repeated
+                return event.participant, out.AcceptedReport, content
+            case Refused():
+                content = _fields(event, "client_order_id request reason detail")
+                content["repeated"] = repeated
+                return event.participant, out.RefusedReport, content
+            case OrderAmended():
+                content = _fields(event, "client_order_id order_id quantity_w remaining_w")
+                content["price"] = self._price(event.limit_price_ticks)
+                return event.participant, out.AmendedReport, content
+            case OrderCancelled():
+                content = _fields(event, "client_order_id order_id remaining_w reason")
+                content["repeated"] = repeated
+                return event.participant, out.CancelledReport, content
+            case OrderReduced():
+                content = _fields(event, "client_order_id order_id reduced_by_w remaining_w")
+                return event.participant, out.ReducedReport, content
+            case MatchBlocked():
+                # Its sentence names the other side's connection point, so it stays inside.
+                content = _fields(event, "client_order_id order_id blocked_w element")
+                return event.participant, out.BlockedReport, content
+            case HoldingCurtailed() | HoldingRaised():
+                content = _fields(event, "connection_point direction interval from_w to_w element")
+                curtailed = isinstance(event, HoldingCurtailed)
+                content["type"] = "curtailed" if curtailed else "raised"
+                return event.participant, out.LimitChangedReport, content
+            case StatementIssued():
+                content = _fields(event, "interval bought_w sold_w")
+                for name in ("paid", "received", "balance"):
+                    content[name] = self._amount(getattr(event, name))
+                return event.participant, out.StatementReport, content
+            case InterfaceLimitsUpdated():
+                limits = event.interface_limits
+                names = "voltage_min_pu voltage_max_pu injection_limit_w withdrawal_limit_w"
+                content = _fields(event, "update_id interval") | _fields(limits, names)
+                content["repeated"] = repeated
+                return TSO, out.LimitsReport, content
+        return None
+
+    def _traded(self, event: Traded, side: Side) -> Outgoing:
+        buys = side is Side.BUY
+        content = _fields(event, "trade_id direction interval quantity_w binding_element")
+        content |= {
+            "client_order_id": event.buyer_client_order_id
+            if buys
+            else event.seller_client_order_id,
+            "order_id": event.buy_order_id if buys else event.sell_order_id,
+            "side": side,
+            "connection_point": event.buy_connection_point if buys else event.sell_connection_point,
+            "price": self._price(event.price_ticks),
+            "amount": self._amount(event.amount if buys else -event.amount),
+        }
+        participant = event.buyer if buys else event.seller
+        return self._to(participant, out.TradedReport, event, content)[0]
+
+    def _position(self, point: str, start: datetime, event: Event) -> Outgoing:
+        envelope = self.envelopes.envelope(point, start)
+        content = {"connection_point": point, "interval": start}
+        content |= _fields(envelope, "injection_limit_w withdrawal_limit_w")
+        owner = self._terms[point].participant
+        return self._to(owner, out.PositionReport, event, content)[0]
+
+    def _tape(self, event: Traded) -> Outgoing:
+        names = "trade_id time interval direction quantity_w taker_side"
+        message = out.TradeMessage.model_construct(
+            **_fields(event, names), price=self._price(event.price_ticks)
+        )
+        return Outgoing(self._topics.trade, message.encoded(), expires_after_s=REPORT_EXPIRY_S)
+
+    def _follow_session(self, event: Event) -> bool:
+        """Keep the market phases; tells whether the session message changes."""
+        match event:
+            case SessionOpened():
+                for start in [s for s, each in self._sessions.items() if each.end <= event.time]:
+                    del self._sessions[start]
+                self._sessions[event.start] = out.SessionInterval.model_construct(
+                    **_fields(event, "start end gate_closes_at"), phase="open"
+                )
+            case GateClosed():
+                self._set_phase(event.interval, "closed")
+            case InterfaceLimitsUpdated():
+                self._set_phase(event.interval, "open")
+            case AlarmRaised():
+                self._last_alarm = out.Alarm.model_construct(
+                    event=event.sequence, **_fields(event, "time kind interval halts_trading")
+                )
+                if event.halts_trading:
+                    self._set_phase(event.interval, "halted")
+            case _:
+                return False
+        return True
+
+    def _set_phase(self, start: datetime, phase: Literal["open", "halted", "closed"]) -> None:
+        if start in self._sessions:
+            changed = self._sessions[start].model_copy(update={"phase": phase})
+            self._sessions[start] = changed
+
+    def _price(self, ticks: int) -> str:
+        return f"{self._rules.price_in_eur_per_kw(ticks):f}"
+
+    def _amount(self, tick_watts: int) -> str:
+        return f"{self._rules.amount_in_eur(tick_watts):f}"
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as JSON-able data."""
+        return {
+            "sequences": dict(self._sequences),
+            "sessions": [each.model_dump(mode="json") for each in self._sessions.values()],
+            "last_alarm": self._last_alarm and self._last_alarm.model_dump(mode="json"),
+            "event": self._event,
+            "time": self._time and self._time.isoformat(),
+            "envelopes": self.envelopes.state(),
+            "books": self.books.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state` returned; into a fold that has seen no event."""
+        self._sequences = dict(state["sequences"])
+        for content in state["sessions"]:
+            each = out.SessionInterval.model_validate(content)
+            self._sessions[each.start] = each
+        if state["last_alarm"]:
+            self._last_alarm = out.Alarm.model_validate(state["last_alarm"])
+        self._event = state["event"]
+        self._time = state["time"] and datetime.fromisoformat(state["time"])
+        self.envelopes.restore(state["envelopes"])
+        self.books.restore(state["books"])
+
+
+def _fields(source: object, names: str) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in names.split()}

@@ -1,0 +1,344 @@
+"""The service end to end: real clients, a real broker, a real journal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_market import GATE, START, client, market, order, serving
+from gateway_servers import MakeSettings, Mosquitto, RedisServer
+
+from exchange.commands import RejectMessage
+from gateway.core import Core, recover
+from gateway.journal import RedisJournal
+from gateway.mqtt import MqttTransport
+from gateway.ports import GatewayError, JournalError, Outgoing
+from gateway.service import ServiceSettings
+
+LONG_S = 10.0
+
+
+class Ear:
+    """Keeps every message a client hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Any]] = []
+
+    def __call__(self, topic: str, content: Any) -> None:
+        self.heard.append((topic, content))
+
+    def on(self, ending: str) -> list[Any]:
+        return [content for topic, content in self.heard if topic.endswith(ending)]
+
+    async def until(self, ending: str, count: int) -> list[Any]:
+        async with asyncio.timeout(LONG_S):
+            while len(self.on(ending)) < count:  # noqa: ASYNC110  # there is no event for it
+                await asyncio.sleep(0.01)
+        return self.on(ending)
+
+
+async def test_order_is_accepted_traded_and_everybody_hears_their_part(
+    broker: MakeSettings, redis_url: str, area: str
+) -> None:
+    ear, public = Ear(), Ear()
+    topics = market(area).topics
+    async with (
+        serving(area, broker("exchange"), redis_url),
+        client(broker("p0"), area, "p0", on_message=ear) as seller,
+        client(
+            broker("p1"),
+            area,
+            "p1",
+            subscriptions=(topics.trade, topics.session, topics.envelope("load:0")),
+            on_message=public,
+        ) as buyer,
+    ):
+        accepted = await seller.ask(order("a1", 0, "sell", 1000, "0.0450"))
+        assert accepted["type"] == "accepted"
+        assert (accepted["order_id"], accepted["price"]) == (1, "0.0450")
+        await buyer.ask(order("b1", 1, "buy", 400, "0.05", interval=START.isoformat()))
+        assert (await public.until("/trade", 1))[0] == {
+            "trade_id": 1,
+            "time": public.on("/trade")[0]["time"],
+            "interval": "2096-06-01T12:00:00Z",
+            "direction": "injection",
+            "quantity_w": 400,
+            "price": "0.0450",
+            "taker_side": "buy",
+        }
+        reports = await ear.until("report/p0", 3)
+        by_type = {report["type"]: report for report in reports}
+        assert by_type["traded"]["amount"] == "-0.0180000"
+        assert by_type["traded"]["client_order_id"] == "a1"
+        assert by_type["position"]["injection_limit_w"] == 500_000_000 - 400
+        assert "p1" not in json.dumps(reports)
+        assert "load:1" not in json.dumps(reports)
+        envelopes = await public.until("envelope/load:0", 1)
+        assert envelopes[-1]["intervals"][0]["injection_limit_w"] == 500_000_000 - 400
+        assert public.on("/session")[0]["intervals"][0]["phase"] == "open"
+
+
+async def test_same_id_twice_is_one_order_and_the_same_answer(
+    broker: MakeSettings, redis_url: str, area: str
+) -> None:
+    async with (
+        serving(area, broker("exchange"), redis_url) as service,
+        client(broker("p0"), area, "p0") as seller,
+    ):
+        message = order("a1", 0, "sell", 1000, "0.0450")
+        first = await seller.ask(message)
+        second = await seller.ask(message)
+        assert second.pop("repeated")
+        for report in (first, second):
+            for name in ("sequence", "event", "time", "repeated"):
+                report.pop(name, None)
+        assert first == second
+        assert len(service.core.exchange.state.orders) == 1
+        other = await seller.ask(order("a1", 0, "sell", 999, "0.0450"))
+        assert other["reason"] == "client_order_id_reused"
+
+
+async def test_cancel_amend_and_mass_cancel(
+    broker: MakeSettings, redis_url: str, area: str
+) -> None:
+    ear = Ear()
+    async with (
+        serving(area, broker("exchange"), redis_url) as service,
+        client(broker("p0"), area, "p0", on_message=ear) as seller,
+    ):
+        for number in range(4):
+            await seller.ask(order(f"a{number}", 0, "sell", 1000, "0.0450"))
+        amend = {"type": "amend", "client_order_id": "a0", "price": "0.0460"}
+        assert (await seller.ask(amend))["price"] == "0.0460"
+        cancelled = await seller.ask({"type": "cancel", "client_order_id": "a1"})
+        assert cancelled["reason"] == "requested"
+        seller.send({"type": "mass_cancel"})
+        async with asyncio.timeout(LONG_S):
+            while service.core.exchange.state.orders:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        sequences = [report["sequence"] for report in await ear.until("report/p0", 9)]
+        assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+        assert seller.missed == sequences[0] - 1  # what was said before it listened
+
+
+async def test_tso_update_curtails_and_is_acknowledged(
+    broker: MakeSettings, redis_url: str, area: str
+) -> None:
+    ear = Ear()
+    async with (
+        serving(area, broker("exchange"), redis_url),
+        client(broker("p0"), area, "p0", on_message=ear),
+        client(broker("tso"), area, "tso") as tso,
+    ):
+        limits = {"voltage_min_pu": 0.98, "voltage_max_pu": 1.04, "injection_limit_w": 10}
+        answer = await tso.ask({"update_id": "u1", **limits})
+        assert answer["type"] == "limits_updated"
+        reports = await ear.until("report/p0", 2)
+        curtailed = next(report for report in reports if report["type"] == "curtailed")
+        assert (curtailed["from_w"], curtailed["to_w"]) == (500_000_000, 250_000_000)
+        bad = await tso.ask({"update_id": "u2", **limits, "voltage_max_pu": 0.5})
+        assert (bad["reason"], bad["request"]) == ("malformed", "message")
+
+
+async def test_gate_closes_by_the_clock_and_statements_go_out(
+    embedded_broker: Any, redis_url: str, area: str
+) -> None:
+    ear = Ear()
+    now = [GATE.replace(hour=8)]
+    settings = embedded_broker.settings
+    async with (
+        serving(area, settings("exchange"), redis_url, clock=lambda: now[0]),
+        client(settings("p0"), area, "p0", on_message=ear) as seller,
+        client(settings("p1"), area, "p1") as buyer,
+    ):
+        await seller.ask(order("a1", 0, "sell", 1000, "0.0450"))
+        await buyer.ask(order("b1", 1, "buy", 400, "0.05"))
+        now[0] = GATE
+        async with asyncio.timeout(LONG_S):
+            while not any(r["type"] == "statement" for r in ear.on("report/p0")):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        statement = next(r for r in ear.on("report/p0") if r["type"] == "statement")
+        assert (statement["sold_w"], statement["balance"]) == (400, "0.0180000")
+        late = await seller.ask(order("a2", 0, "sell", 1000, "0.0450", interval=str(START)))
+        assert late["reason"] == "gate_closed"
+
+
+async def test_restart_rebuilds_the_same_state(
+    broker: MakeSettings, redis_url: str, area: str
+) -> None:
+    async with (
+        client(broker("p0"), area, "p0") as seller,
+        client(broker("p1"), area, "p1") as buyer,
+    ):
+        async with serving(area, broker("exchange"), redis_url) as service:
+            for number in range(10):
+                await seller.ask(order(f"a{number}", 0, "sell", 100, "0.0450"))
+                await buyer.ask(order(f"b{number}", 1, "buy", 60, "0.0450"))
+            digest = service.core.exchange.digest()
+            retained = service.core.reports.retained()
+        async with RedisJournal(redis_url, area, read_only=True) as journal:
+            from_nothing = Core(market(area))
+            async for entry in journal.read():
+                from_nothing.apply(entry)
+            from_snapshot, unpublished = await recover(market(area), journal)
+            assert await journal.read_snapshot() is not None
+        for core in (from_nothing, from_snapshot):
+            assert core.exchange.digest() == digest
+            assert core.reports.retained() == retained
+            assert core.reports.state() == from_nothing.reports.state()
+        assert unpublished == []
+        async with serving(area, broker("exchange"), redis_url) as service:
+            assert service.core.exchange.digest() == digest
+            service.core.exchange.check_invariants()
+            again = await seller.ask(order("a3", 0, "sell", 100, "0.0450"))
+            assert again["repeated"]
+
+
+async def test_replay_makes_the_same_messages(
+    embedded_broker: Any, redis_url: str, area: str
+) -> None:
+    ear = Ear()
+    settings = embedded_broker.settings
+    async with (
+        serving(area, settings("exchange"), redis_url),
+        client(settings("p0"), area, "p0", on_message=ear) as seller,
+    ):
+        for number in range(5):
+            await seller.ask(order(f"a{number}", 0, "sell", 100, "0.0450"))
+            await seller.ask(order(f"a{number}", 0, "sell", 100, "0.0450"))
+    core = Core(market(area))
+    messages: list[Outgoing] = []
+    async with RedisJournal(redis_url, area, read_only=True) as journal:
+        async for entry in journal.read():
+            messages += core.apply(entry)
+    replayed = [json.loads(m.payload) for m in messages if m.topic.endswith("report/p0")]
+    assert replayed[-len(ear.heard) :] == ear.on("report/p0")
+
+
+async def test_sender_without_connection_point_is_unauthorised(
+    broker: MakeSettings, redis_url: str, area: str
+) -> None:
+    async with (
+        serving(area, broker("exchange"), redis_url),
+        client(broker("mallory"), area, "mallory") as mallory,
+        client(broker("p1"), area, "p1") as p1,
+    ):
+        assert (await mallory.ask(order("x", 0, "sell", 1, "1")))["reason"] == "unauthorised"
+        assert (await p1.ask(order("x", 0, "sell", 1, "1")))["reason"] == "not_owner"
+        forged = await p1.ask(order("y", 1, "sell", 1, "1", participant="p0"))
+        assert forged["reason"] == "unauthorised"
+
+
+async def test_too_frequent_is_answered(embedded_broker: Any, redis_url: str, area: str) -> None:
+    slow = ServiceSettings(messages_per_second=0.001, burst=2)
+    async with (
+        serving(area, embedded_broker.settings("exchange"), redis_url, settings=slow),
+        client(embedded_broker.settings("p0"), area, "p0") as p0,
+    ):
+        answers = [await p0.ask(order(f"a{n}", 0, "sell", 10, "0.01")) for n in range(3)]
+        assert [a["type"] for a in answers] == ["accepted", "accepted", "refused"]
+        assert answers[2]["reason"] == "too_frequent"
+
+
+async def test_bug_in_the_exchange_costs_one_message(
+    embedded_broker: Any, redis_url: str, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = embedded_broker.settings
+    async with (
+        serving(area, settings("exchange"), redis_url) as service,
+        client(settings("p0"), area, "p0") as p0,
+    ):
+        await p0.ask(order("a1", 0, "sell", 10, "0.01"))
+        kind = type(service.core.exchange)
+        healthy = kind._submit
+
+        def broken(exchange: Any, command: Any, record: Any) -> None:
+            healthy(exchange, command, record)
+            if command.client_order_id == "poison":
+                raise ZeroDivisionError("a bug, half way through")
+
+        monkeypatch.setattr(kind, "_submit", broken)
+        answer = await p0.ask(order("poison", 0, "sell", 10, "0.01"))
+        assert (answer["type"], answer["request"]) == ("refused", "message")
+        assert (await p0.ask(order("a2", 0, "sell", 10, "0.01")))["type"] == "accepted"
+        assert len(service.core.exchange.state.orders) == 2
+        service.core.exchange.check_invariants()
+
+
+async def test_journal_that_is_gone_stops_all_answers(
+    mosquitto: Mosquitto, area: str, tmp_path: Path
+) -> None:
+    ear = Ear()
+
+    async def lose_the_journal(redis: RedisServer) -> None:
+        async with (
+            serving(area, mosquitto.settings(f"{area}-x"), redis.url) as service,
+            client(mosquitto.settings(f"{area}-p0"), area, "p0", on_message=ear) as p0,
+        ):
+            await p0.ask(order("a1", 0, "sell", 10, "0.01"))
+            redis.kill()
+            ear.heard.clear()
+            p0.send(order("a2", 0, "sell", 10, "0.01"))
+            with pytest.raises(GatewayError):
+                await service.request(RejectMessage("p0", None, "malformed", "x"))
+
+    with RedisServer(tmp_path) as redis:
+        with pytest.raises(JournalError):
+            await lose_the_journal(redis)
+        assert ear.heard == []
+        redis.start()
+        async with (
+            serving(area, mosquitto.settings(f"{area}-x"), redis.url) as service,
+            client(mosquitto.settings(f"{area}-p0"), area, "p0"),
+        ):
+            # The order was not acknowledged, so the broker brings it again by itself.
+            async with asyncio.timeout(LONG_S):
+                while len(service.core.exchange.state.orders) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+
+async def test_unpublished_reports_are_published_after_a_restart(
+    mosquitto: Mosquitto, redis_url: str, area: str
+) -> None:
+    made = market(area)
+    async with serving(area, mosquitto.settings(f"{area}-x"), redis_url):
+        pass
+    ear = Ear()
+    async with client(mosquitto.settings(f"{area}-p0"), area, "p0", on_message=ear):
+        async with RedisJournal(redis_url, area, owner="test") as journal:
+            core, _ = await recover(made, journal)
+            command = RejectMessage("p0", "a1", "malformed", "journaled, and then killed")
+            entry, _ = core.handle(command, START)
+            assert entry is not None
+            await journal.append([entry], journal.published_sequence)
+        async with serving(area, mosquitto.settings(f"{area}-x"), redis_url):
+            assert "then killed" in (await ear.until("report/p0", 1))[0]["detail"]
+
+
+async def test_late_subscriber_sees_the_book(
+    broker: MakeSettings, redis_url: str, area: str
+) -> None:
+    quick = ServiceSettings(depth_s=0.05)
+    book = f"doe/v1/{area}/book/injection/20960601T120000Z"
+    async with (
+        serving(area, broker("exchange"), redis_url, settings=quick),
+        client(broker("p0"), area, "p0") as p0,
+    ):
+        await p0.ask(order("a1", 0, "sell", 10, "0.02"))
+        await p0.ask(order("a2", 0, "sell", 5, "0.01"))
+        await p0.ask(order("a3", 0, "sell", 7, "0.02"))
+        await asyncio.sleep(0.3)
+        late = replace(broker("late"), version=4)
+        async with MqttTransport(late, [book]) as reader:
+            (message,) = await reader.receive(1)
+    content = json.loads(message.payload)
+    assert content["type"] == "snapshot"
+    assert content["sequence"] == 3
+    assert [(level["price"], level["quantity_w"]) for level in content["levels"]] == [
+        ("0.0100", 5),
+        ("0.0200", 17),
+    ]
