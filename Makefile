@@ -23,7 +23,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# The matrices are small: more threads would wait for each other (see gateway/cli_blas.py).
+# The matrices are small: more threads would wait for each other (see gateway/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help demo test test-fast check bench format constraints clean

@@ -18,6 +18,7 @@ from security_check.envelope import Direction
 _HOURS = 0.25
 _MARGIN = 1.10  # needs are forecasts: keep a tenth more than expected
 _SMALLEST_W = 500  # less than this is not worth an order
+_OVERSLEEPS = 0.003  # of all quarter-hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +64,28 @@ class Agent:
         self._capacity_w = capacity_w
         self._draw = random.Random(f"{seed}/{customer.participant}")
 
-    def first_look(self, quarter: int, limits_w: dict[Direction, int]) -> list[Wish]:
-        """Return the orders for a quarter-hour whose envelope has just arrived."""
-        wishes = []
-        for direction in Direction:
-            wanted_w = int(self.customer.need_w(direction, quarter) * _MARGIN)
-            held_w = limits_w[direction]
-            caution = self._draw.uniform(0.45, 0.8)
-            if wanted_w > held_w:
-                room_w = self._capacity_w[direction] - held_w
-                quantity_w = min(self._lots(wanted_w - held_w, up=True), self._lots(room_w))
-                price = caution * self.customer.value_eur_per_kwh
-                side = Side.BUY
-            else:
-                spare_w = held_w - max(wanted_w, self._fallback_w[direction])
-                # Nobody offers everything: tomorrow's forecast may be wrong today.
-                quantity_w = self._lots(int(spare_w * self._draw.uniform(0.5, 0.95)))
-                price = self.customer.reserve_eur_per_kwh / caution
-                side = Side.SELL
-            if quantity_w >= _SMALLEST_W:
-                wishes.append(Wish(direction, side, quantity_w, self._price(price)))
-        return wishes
+    def look(self, direction: Direction, quarter: int, held_w: int) -> Wish | None:
+        """Return the order for one limit of a quarter-hour, of which ``held_w`` are held."""
+        wanted_w = int(self.customer.need_w(direction, quarter) * _MARGIN)
+        caution = self._draw.uniform(0.45, 0.8)
+        if wanted_w > held_w:
+            room_w = self._capacity_w[direction] - held_w
+            quantity_w = min(self._lots(wanted_w - held_w, up=True), self._lots(room_w))
+            price = caution * self.customer.value_eur_per_kwh
+            side = Side.BUY
+        else:
+            spare_w = held_w - max(wanted_w, self._fallback_w[direction])
+            # Nobody offers everything: tomorrow's forecast may be wrong today.
+            quantity_w = self._lots(int(spare_w * self._draw.uniform(0.5, 0.95)))
+            price = self.customer.reserve_eur_per_kwh / caution
+            side = Side.SELL
+        if quantity_w < _SMALLEST_W:
+            return None
+        return Wish(direction, side, quantity_w, self._price(price))
+
+    def oversleeps(self) -> bool:
+        """Tell whether the agent misses a gate, as some do now and then."""
+        return self._draw.random() < _OVERSLEEPS
 
     def second_look(self, side: Side) -> Decimal:
         """Return the true value of what is still open, in EUR per kW for the interval."""

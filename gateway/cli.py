@@ -17,7 +17,6 @@ import typer
 from pydantic import BaseModel
 from typer.core import TyperGroup
 
-import gateway.cli_blas  # noqa: F401  # before anything brings numpy
 from gateway.cli_output import NOT_SECURE, bar, err, fail, fail_with_faults, out, print_json
 from gateway.files import InputFaults, read_envelopes, read_orders, write_json
 from gateway.ports import GatewayError

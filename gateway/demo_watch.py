@@ -51,10 +51,10 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Curtailment:
-    """One reduction of the contract: by whom holdings were cut, and how much in all."""
+class ContractChange:
+    """A new contract with the TSO for an interval that trades, and what it did to holdings."""
 
-    update: InterfaceLimitsUpdated
+    event: InterfaceLimitsUpdated
     before: InterfaceLimits
     cuts: list[HoldingCurtailed] = field(default_factory=list)
     raises: list[HoldingRaised] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Watch:
         self.cancelled: Counter[str] = Counter()
         self.refusals: list[Refused] = []
         self.blocked: list[MatchBlocked] = []
-        self.updates: list[Curtailment] = []
+        self.updates: list[ContractChange] = []
         self.statements: list[StatementIssued] = []
         self.alarms: list[AlarmRaised] = []
 
@@ -103,7 +103,7 @@ class Watch:
                     self.blocked.append(event)
                 case InterfaceLimitsUpdated():
                     session = self.sessions[event.interval]
-                    self.updates.append(Curtailment(event, session.interface_limits))
+                    self.updates.append(ContractChange(event, session.interface_limits))
                     session.interface_limits = event.interface_limits
                 case HoldingCurtailed() | HoldingRaised():
                     self._set(event)
