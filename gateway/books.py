@@ -15,7 +15,7 @@ from exchange.events import (
     OrderReduced,
     Traded,
 )
-from gateway.outgoing import BookLevel, BookMessage
+from gateway.outgoing import BookMessage
 from gateway.ports import Outgoing
 from gateway.topics import Topics
 from orderbook.order import Side
@@ -150,19 +150,21 @@ class Books:
         self, kind: Any, key: BookKey, levels: Iterable[tuple[Side, int]], *, retain: bool
     ) -> Outgoing:
         now = self._levels[key]
-        message = BookMessage.model_construct(
+        payload = BookMessage.encode(
             type=kind,
             direction=key[1],
             interval=key[0],
             sequence=self._sequences[key],
             levels=tuple(
-                BookLevel.model_construct(
-                    side=side, price=self._price(ticks), quantity_w=now.get((side, ticks), 0)
-                )
+                {
+                    "side": side,
+                    "price": self._price(ticks),
+                    "quantity_w": now.get((side, ticks), 0),
+                }
                 for side, ticks in levels
             ),
         )
-        return Outgoing(self._topics.book(key[1], key[0]), message.encoded(), retain)
+        return Outgoing(self._topics.book(key[1], key[0]), payload, retain)
 
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""

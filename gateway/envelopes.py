@@ -22,7 +22,7 @@ from exchange.events import (
     Traded,
 )
 from exchange.rules import ConnectionTerms
-from gateway.outgoing import EnvelopeInterval, EnvelopeMessage, Fallback
+from gateway.outgoing import EnvelopeMessage
 from gateway.ports import Outgoing
 from gateway.topics import Topics
 from security_check.envelope import Direction, Envelope
@@ -166,28 +166,28 @@ class Envelopes:
 
     def _message(self, point: str, held: Held) -> Outgoing:
         terms = self._terms[point]
-        message = EnvelopeMessage.model_construct(
+        payload = EnvelopeMessage.encode(
             connection_point=point,
             version=self._versions[point],
             issued_at=self._issued[point],
-            fallback=Fallback.model_construct(
-                injection_limit_w=terms.fallback_injection_w,
-                withdrawal_limit_w=terms.fallback_withdrawal_w,
-            ),
+            fallback={
+                "injection_limit_w": terms.fallback_injection_w,
+                "withdrawal_limit_w": terms.fallback_withdrawal_w,
+            },
             intervals=tuple(
-                EnvelopeInterval.model_construct(
-                    start=start,
-                    end=self._intervals[start].end,
-                    injection_limit_w=held[start].injection_limit_w,
-                    withdrawal_limit_w=held[start].withdrawal_limit_w,
-                    injection_bottleneck=held[start].injection_bottleneck,
-                    withdrawal_bottleneck=held[start].withdrawal_bottleneck,
-                    final=self._intervals[start].final,
-                )
+                {
+                    "start": start,
+                    "end": self._intervals[start].end,
+                    "injection_limit_w": held[start].injection_limit_w,
+                    "withdrawal_limit_w": held[start].withdrawal_limit_w,
+                    "injection_bottleneck": held[start].injection_bottleneck,
+                    "withdrawal_bottleneck": held[start].withdrawal_bottleneck,
+                    "final": self._intervals[start].final,
+                }
                 for start in sorted(held)
             ),
         )
-        return Outgoing(self._topics.envelope(point), message.encoded(), retain=True)
+        return Outgoing(self._topics.envelope(point), payload, retain=True)
 
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""

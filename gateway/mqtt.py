@@ -20,7 +20,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from gateway.mqtt_client import Handlers, ManualAckClient, MqttSettings, number, properties
+from gateway.mqtt_client import (
+    Handlers,
+    ManualAckClient,
+    MqttSettings,
+    PackedProperties,
+    number,
+    properties,
+)
 from gateway.ports import (
     BrokerRefusedError,
     Incoming,
@@ -174,7 +181,7 @@ class MqttTransport:
             fresh.ContentType = _CONTENT_TYPE
             if expiry is not None:
                 fresh.MessageExpiryInterval = expiry
-            self._properties[expiry] = fresh
+            self._properties[expiry] = PackedProperties(fresh)
         return self._properties[expiry]
 
     def _on_message(self, message: mqtt.MQTTMessage) -> None:

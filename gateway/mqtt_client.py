@@ -221,6 +221,20 @@ def number(code: object) -> int:
     return int(code.value) if isinstance(code, ReasonCode) else int(str(code or 0))
 
 
+class PackedProperties(Properties):
+    """MQTT 5 properties that never change, encoded once and not for each message."""
+
+    def __init__(self, source: Properties) -> None:
+        super().__init__(source.packetType)  # type: ignore[no-untyped-call]
+        packed: bytes = source.pack()  # type: ignore[no-untyped-call]
+        self.__dict__["_packed"] = packed  # past a __setattr__ that knows MQTT's names only
+
+    def pack(self) -> bytes:
+        """Return what :meth:`Properties.pack` returned for the source."""
+        packed: bytes = self.__dict__["_packed"]
+        return packed
+
+
 def properties(packet_type: int) -> Properties:
     """Return an empty set of MQTT 5 properties for a type of packet."""
     return Properties(packet_type)  # type: ignore[no-untyped-call]  # paho's has no types

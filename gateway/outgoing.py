@@ -8,9 +8,11 @@ number of the event it tells of.
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from exchange.events import AlarmKind, CancelReason, RefusalReason
 from gateway.files import Time
@@ -21,9 +23,21 @@ from security_check.envelope import Direction
 class _Out(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def encoded(self) -> bytes:
-        """Return the message as JSON."""
-        return self.model_dump_json().encode()
+    @classmethod
+    def encode(cls, **content: Any) -> bytes:
+        """Return a message of this form as JSON.
+
+        The content comes from events, which are right by construction, so it is not validated
+        here: tests hold everything that is published against the models.
+        """
+        return to_json(cls._constants() | content)
+
+    @classmethod
+    @cache
+    def _constants(cls) -> dict[str, Any]:
+        """Return the fields that have a value of their own, above all ``type``."""
+        fields = cls.model_fields.items()
+        return {name: field.default for name, field in fields if not field.is_required()}
 
 
 class _Report(_Out):

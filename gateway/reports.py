@@ -46,8 +46,8 @@ FindAnswer = Callable[[str, str, int], Event | None]
 
 def last_will(topics: Topics) -> Outgoing:
     """Return what the broker says when the exchange falls silent."""
-    message = out.SessionMessage(status="offline", event=0, time=None)
-    return Outgoing(topics.session, message.encoded(), retain=True)
+    payload = out.SessionMessage.encode(status="offline", event=0, time=None)
+    return Outgoing(topics.session, payload, retain=True)
 
 
 class Reports:
@@ -112,14 +112,14 @@ class Reports:
 
     def session(self, now: datetime | None = None) -> Outgoing:
         """Return the state of the market; with the time ``now`` it is a heartbeat."""
-        message = out.SessionMessage.model_construct(
+        payload = out.SessionMessage.encode(
             status="online",
             event=self._event,
             time=now or self._time,
             intervals=tuple(self._sessions[start] for start in sorted(self._sessions)),
             last_alarm=self._last_alarm,
         )
-        return Outgoing(self._topics.session, message.encoded(), retain=True)
+        return Outgoing(self._topics.session, payload, retain=True)
 
     def _reports(self, event: Event, find_answer: FindAnswer) -> list[Outgoing]:
         if isinstance(event, Traded):
@@ -142,13 +142,11 @@ class Reports:
             return []  # for the operator, or for nobody who could read it
         sequence = self._sequences.get(participant, 0) + 1
         self._sequences[participant] = sequence
-        report = kind.model_construct(
-            sequence=sequence, event=event.sequence, time=event.time, **content
-        )
+        payload = kind.encode(sequence=sequence, event=event.sequence, time=event.time, **content)
         return [
             Outgoing(
                 self._topics.report(participant),
-                report.encoded(),
+                payload,
                 expires_after_s=REPORT_EXPIRY_S,
             )
         ]
@@ -227,10 +225,10 @@ class Reports:
 
     def _tape(self, event: Traded) -> Outgoing:
         names = "trade_id time interval direction quantity_w taker_side"
-        message = out.TradeMessage.model_construct(
+        payload = out.TradeMessage.encode(
             **_fields(event, names), price=self._price(event.price_ticks)
         )
-        return Outgoing(self._topics.trade, message.encoded(), expires_after_s=REPORT_EXPIRY_S)
+        return Outgoing(self._topics.trade, payload, expires_after_s=REPORT_EXPIRY_S)
 
     def _follow_session(self, event: Event) -> bool:
         """Keep the market phases; tells whether the session message changes."""

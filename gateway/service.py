@@ -67,7 +67,7 @@ class ServiceSettings:
         How long a graceful stop may wait for the broker.
     """
 
-    batch_messages: int = 256
+    batch_messages: int = 64
     batch_s: float = 0.05
     unconfirmed_batches: int = 64
     snapshot_entries: int = 20_000

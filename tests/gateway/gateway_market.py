@@ -10,7 +10,6 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -155,5 +154,4 @@ async def _serve_until_killed(area: str, mqtt_url: str, redis_url: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
     asyncio.run(_serve_until_killed(*sys.argv[1:]))

@@ -79,7 +79,7 @@ async def test_order_is_accepted_traded_and_everybody_hears_their_part(
         assert "load:1" not in json.dumps(reports)
         envelopes = await public.until("envelope/load:0", 1)
         assert envelopes[-1]["intervals"][0]["injection_limit_w"] == 500_000_000 - 400
-        assert public.on("/session")[0]["intervals"][0]["phase"] == "open"
+        assert public.on("/session")[-1]["intervals"][0]["phase"] == "open"
 
 
 async def test_same_id_twice_is_one_order_and_the_same_answer(

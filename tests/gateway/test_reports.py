@@ -1,0 +1,232 @@
+"""The fold from events to messages, over random markets: what must hold of every message."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from gateway_market import OPENING, START, market
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from exchange.commands import (
+    AmendOrder,
+    CancelOrder,
+    CloseGate,
+    Command,
+    MassCancel,
+    OpenSession,
+    RejectMessage,
+    SubmitOrder,
+    UpdateInterfaceLimits,
+)
+from gateway import outgoing
+from gateway.core import Core
+from gateway.ports import JournalEntry, Outgoing, Snapshot
+from gateway.reports import last_will
+from gateway.topics import Topics
+from orderbook.order import Side, TimeInForce
+from security_check.envelope import Direction
+from security_check.limits import InterfaceLimits
+
+POINTS = 4
+LATER = START + timedelta(minutes=15)
+TOPICS = Topics("a")
+BAND = InterfaceLimits(0.98, 1.04)
+FORMS = {
+    "envelope": TypeAdapter(outgoing.EnvelopeMessage),
+    "book": TypeAdapter(outgoing.BookMessage),
+    "trade": TypeAdapter(outgoing.TradeMessage),
+    "session": TypeAdapter(outgoing.SessionMessage),
+    "report": TypeAdapter(
+        outgoing.AcceptedReport
+        | outgoing.RefusedReport
+        | outgoing.AmendedReport
+        | outgoing.CancelledReport
+        | outgoing.ReducedReport
+        | outgoing.TradedReport
+        | outgoing.BlockedReport
+        | outgoing.LimitChangedReport
+        | outgoing.PositionReport
+        | outgoing.StatementReport
+        | outgoing.LimitsReport
+    ),
+}
+
+POINT = st.integers(0, POINTS - 1)
+CLIENT_ID = st.integers(0, 15).map(lambda number: f"c{number}")
+INTERVAL = st.sampled_from([START, LATER])
+ORDER = st.builds(
+    lambda point, **more: SubmitOrder(
+        participant=f"p{point}", connection_point=f"load:{point}", **more
+    ),
+    point=POINT,
+    client_order_id=CLIENT_ID,
+    direction=st.sampled_from(Direction),
+    interval=INTERVAL,
+    side=st.sampled_from(Side),
+    quantity_w=st.integers(1, 50),
+    limit_price_ticks=st.integers(1, 4),
+    time_in_force=st.sampled_from([TimeInForce.GOOD_TILL_CANCEL, TimeInForce.IMMEDIATE_OR_CANCEL]),
+)
+WHO = POINT.map(lambda point: f"p{point}")
+COMMANDS = st.lists(
+    st.one_of(
+        ORDER,
+        ORDER,
+        ORDER,
+        st.builds(CancelOrder, WHO, CLIENT_ID),
+        st.builds(AmendOrder, WHO, CLIENT_ID, st.integers(1, 60), st.integers(1, 4)),
+        st.builds(MassCancel, WHO, st.none() | INTERVAL),
+        st.builds(
+            UpdateInterfaceLimits,
+            CLIENT_ID,
+            INTERVAL,
+            st.sampled_from([BAND, InterfaceLimits(0.98, 1.04, 10)]),
+        ),
+        st.builds(RejectMessage, WHO, CLIENT_ID, st.just("malformed"), st.just("a sentence")),
+        st.builds(CloseGate, INTERVAL),
+    ),
+    max_size=40,
+)
+OPENINGS: list[Command] = [
+    OPENING,
+    OpenSession(LATER, LATER + timedelta(minutes=15), LATER - timedelta(hours=1), BAND),
+]
+Limits = dict[tuple[str, str, str], int]
+
+
+class World:
+    """What the outside knows: everything published, and nothing else."""
+
+    def __init__(self) -> None:
+        self.sequences: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
+        self.limits: Limits = {}
+        self.books: dict[str, tuple[int, dict[tuple[str, str], int]]] = {}
+
+    def hear(self, message: Outgoing) -> dict[str, Any] | None:
+        kind, _, name = message.topic.removeprefix("doe/v1/a/").partition("/")
+        if not message.payload:
+            assert message.retain
+            del self.books[name]
+            return None
+        FORMS[kind].validate_json(message.payload, strict=True)
+        content: dict[str, Any] = json.loads(message.payload)
+        if kind == "report":
+            assert content["sequence"] == self.sequences.get(name, 0) + 1
+            self.sequences[name] = content["sequence"]
+            self._reveals_nobody_else(name, message.payload.decode())
+        if kind == "trade":
+            assert not {"buyer", "seller", "client_order_id"} & content.keys()
+        if kind == "envelope":
+            assert content["version"] == self.versions.get(name, 0) + 1
+            self.versions[name] = content["version"]
+            for interval in content["intervals"]:
+                for limit in ("injection_limit_w", "withdrawal_limit_w"):
+                    self.limits[name, interval["start"], limit] = interval[limit]
+        if kind == "book":
+            self._follow_book(name, content)
+        return content
+
+    def _reveals_nobody_else(self, name: str, text: str) -> None:
+        for other in range(POINTS):
+            if name != f"p{other}":
+                assert f'"p{other}"' not in text
+                assert f"load:{other}" not in text
+
+    def _follow_book(self, name: str, content: dict[str, Any]) -> None:
+        levels = {
+            (level["side"], level["price"]): level["quantity_w"] for level in content["levels"]
+        }
+        if content["type"] == "delta":
+            sequence, known = self.books[name]
+            assert content["sequence"] == sequence + 1
+            levels = known | levels
+        self.books[name] = (
+            content["sequence"],
+            {level: quantity_w for level, quantity_w in levels.items() if quantity_w},
+        )
+
+
+def inside(limits: Limits, outer: Limits) -> bool:
+    return all(key not in outer or value <= outer[key] for key, value in limits.items())
+
+
+def in_force(core: Core) -> Limits:
+    def text(time: datetime) -> str:
+        return time.isoformat().replace("+00:00", "Z")
+
+    return {
+        (envelope.connection_point, text(start), f"{direction}_limit_w"): limit_w
+        for start in core.exchange.state.sessions
+        for envelope in core.exchange.envelopes(start)
+        for direction, limit_w in (
+            ("injection", envelope.injection_limit_w),
+            ("withdrawal", envelope.withdrawal_limit_w),
+        )
+    }
+
+
+def depth(core: Core, direction: Direction, start: datetime) -> dict[tuple[str, str], int]:
+    levels: dict[tuple[str, str], int] = {}
+    for order in core.exchange.state.orders.values():
+        if (order.interval, order.direction) == (start, direction):
+            price = core.exchange.state.rules.price_in_eur_per_kw(order.limit_price_ticks)
+            key = (order.side.value, f"{price:f}")
+            levels[key] = levels.get(key, 0) + order.remaining_w
+    return levels
+
+
+@settings(max_examples=60, deadline=None)
+@given(COMMANDS)
+def test_what_is_published_is_right_secure_and_discreet(commands: list[Command]) -> None:
+    core, world = Core(market("a", POINTS)), World()
+    now = START - timedelta(hours=5)
+    for command in [*OPENINGS, *commands]:
+        now += timedelta(seconds=1)
+        old = in_force(core)
+        _, messages = core.handle(command, now)
+        new = in_force(core)
+        for message in messages:
+            world.hear(message)
+            assert inside(world.limits, old) or inside(world.limits, new)
+        assert world.limits == new
+    for start in (START, LATER):
+        for direction in Direction:
+            name = TOPICS.book(direction, start).removeprefix("doe/v1/a/book/")
+            if name in world.books:
+                assert world.books[name][1] == depth(core, direction, start)
+    for message in core.reports.books.stale_snapshots():
+        world.hear(message)
+    for retained in core.reports.retained():
+        kind = retained.topic.removeprefix("doe/v1/a/").partition("/")[0]
+        FORMS[kind].validate_json(retained.payload, strict=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(COMMANDS, st.integers(0, 40))
+def test_recovery_makes_the_same_messages(commands: list[Command], cut: int) -> None:
+    core = Core(market("a", POINTS))
+    outcome: list[tuple[JournalEntry, list[Outgoing]]] = []
+    snapshot: Snapshot | None = None
+    now = START - timedelta(hours=5)
+    for number, command in enumerate([*OPENINGS, *commands]):
+        if number == cut:
+            snapshot = core.snapshot()
+        now += timedelta(seconds=1)
+        entry, messages = core.handle(command, now)
+        if entry is not None:
+            outcome.append((entry, messages))
+    again = Core(market("a", POINTS), snapshot)
+    for entry, messages in outcome[again.sequence :]:
+        assert again.apply(entry) == messages
+    assert again.reports.retained() == core.reports.retained()
+    assert again.exchange.digest() == core.exchange.digest()
+
+
+def test_will_is_a_session_message() -> None:
+    content = FORMS["session"].validate_json(last_will(TOPICS).payload)
+    assert content.status == "offline"

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from gateway_market import START
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.topics import TSO, Topics, covers, is_identifier
+from security_check.envelope import Direction
+
+TOPICS = Topics("north")
+BAD_IDS = ["", "+", "#", "a/b", "a+", "#a", "a b", "a\tb", "a\x00", "a\x7f", "\u200b", "\ud800"]
+
+
+@pytest.mark.parametrize("identifier", [*BAD_IDS, "a" * 129])
+def test_what_may_not_stand_in_a_topic(identifier: str) -> None:
+    assert not is_identifier(identifier)
+    makers: list[Callable[[str], object]] = [
+        *(TOPICS.envelope, TOPICS.order, TOPICS.report, TOPICS.meter, Topics)
+    ]
+    for make in makers:
+        if (make, identifier) == (TOPICS.order, "+"):
+            continue  # the one filter
+        with pytest.raises(ValueError, match="may not stand in a topic"):
+            make(identifier)
+    assert TOPICS.sender(f"doe/v1/north/order/{identifier}") is None
+
+
+def test_names_are_those_of_the_protocol() -> None:
+    assert TOPICS.interface_limits == "doe/v1/north/interface/limits"
+    assert TOPICS.envelope("load:0") == "doe/v1/north/envelope/load:0"
+    assert TOPICS.order("p1") == "doe/v1/north/order/p1"
+    assert TOPICS.report("p1") == "doe/v1/north/report/p1"
+    assert TOPICS.book(Direction.INJECTION, START) == (
+        "doe/v1/north/book/injection/20960601T120000Z"
+    )
+    assert TOPICS.trade == "doe/v1/north/trade"
+    assert TOPICS.session == "doe/v1/north/session"
+    assert TOPICS.meter("load:0") == "doe/v1/north/meter/load:0"
+
+
+@given(st.text(max_size=20))
+def test_sender_is_who_the_topic_was_made_for(name: str) -> None:
+    if is_identifier(name) and name != TSO:
+        assert TOPICS.sender(TOPICS.order(name)) == name
+
+
+def test_senders_of_other_topics() -> None:
+    assert TOPICS.sender("doe/v1/north/interface/limits") == TSO
+    for topic in ("", "doe/v1/south/order/p1", "doe/v1/north/report/p1", TOPICS.order("tso")):
+        assert TOPICS.sender(topic) is None
+
+
+def test_participants_cannot_reach_each_other() -> None:
+    rights = TOPICS.participant_rights("p1")
+    mine = [TOPICS.report("p1"), TOPICS.session, TOPICS.envelope("load:0")]
+    others = [TOPICS.report("p2"), "doe/v1/north/report/+", "doe/v1/#", "#", TOPICS.order("p1")]
+    assert all(any(covers(right, topic) for right in rights.subscribe) for topic in mine)
+    assert not any(covers(right, topic) for right in rights.subscribe for topic in others)
+    assert not any(covers(right, TOPICS.order("p2")) for right in rights.publish)
+    assert not any(covers(right, TOPICS.interface_limits) for right in rights.publish)
