@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 from gateway_market import OPENING, START, market
@@ -56,8 +57,8 @@ FORMS = {
 }
 
 POINT = st.integers(0, POINTS - 1)
-CLIENT_ID = st.integers(0, 15).map(lambda number: f"c{number}")
-INTERVAL = st.sampled_from([START, LATER])
+CLIENT_ID = st.integers(0, 99).map(lambda number: f"c{number}")
+INTERVAL = st.sampled_from([START, START, LATER])
 ORDER = st.builds(
     lambda point, **more: SubmitOrder(
         participant=f"p{point}", connection_point=f"load:{point}", **more
@@ -72,24 +73,27 @@ ORDER = st.builds(
     time_in_force=st.sampled_from([TimeInForce.GOOD_TILL_CANCEL, TimeInForce.IMMEDIATE_OR_CANCEL]),
 )
 WHO = POINT.map(lambda point: f"p{point}")
-COMMANDS = st.lists(
-    st.one_of(
-        ORDER,
-        ORDER,
-        ORDER,
-        st.builds(CancelOrder, WHO, CLIENT_ID),
-        st.builds(AmendOrder, WHO, CLIENT_ID, st.integers(1, 60), st.integers(1, 4)),
-        st.builds(MassCancel, WHO, st.none() | INTERVAL),
-        st.builds(
-            UpdateInterfaceLimits,
-            CLIENT_ID,
-            INTERVAL,
-            st.sampled_from([BAND, InterfaceLimits(0.98, 1.04, 10)]),
-        ),
-        st.builds(RejectMessage, WHO, CLIENT_ID, st.just("malformed"), st.just("a sentence")),
-        st.builds(CloseGate, INTERVAL),
+OTHER = st.one_of(
+    st.builds(CancelOrder, WHO, CLIENT_ID),
+    st.builds(AmendOrder, WHO, CLIENT_ID, st.integers(1, 60), st.integers(1, 4)),
+    st.builds(MassCancel, WHO, st.none() | INTERVAL),
+    st.builds(
+        UpdateInterfaceLimits,
+        CLIENT_ID,
+        INTERVAL,
+        st.sampled_from([BAND, InterfaceLimits(0.98, 1.04, 10)]),
     ),
-    max_size=40,
+    st.builds(RejectMessage, WHO, CLIENT_ID, st.just("malformed"), st.just("a sentence")),
+)
+# Mostly orders, and gates late, so that there is a market to tell of.
+COMMANDS = st.builds(
+    lambda orders, others, closed: [
+        *(each for pair in zip_longest(orders, others) for each in pair if each is not None),
+        *(CloseGate(start) for start in closed),
+    ],
+    st.lists(ORDER, min_size=10, max_size=40),
+    st.lists(OTHER, max_size=12),
+    st.lists(INTERVAL, max_size=2),
 )
 OPENINGS: list[Command] = [
     OPENING,
@@ -178,6 +182,22 @@ def depth(core: Core, direction: Direction, start: datetime) -> dict[tuple[str, 
             key = (order.side.value, f"{price:f}")
             levels[key] = levels.get(key, 0) + order.remaining_w
     return levels
+
+
+def test_random_markets_trade() -> None:
+    trades = 0
+
+    @settings(max_examples=20, deadline=None, database=None, derandomize=True)
+    @given(COMMANDS)
+    def count(commands: list[Command]) -> None:
+        nonlocal trades
+        core = Core(market("a", POINTS))
+        for command in [*OPENINGS, *commands]:
+            _, messages = core.handle(command, START - timedelta(hours=5))
+            trades += sum(message.topic == TOPICS.trade for message in messages)
+
+    count()
+    assert trades > 20
 
 
 @settings(max_examples=60, deadline=None)

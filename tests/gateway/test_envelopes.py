@@ -1,0 +1,70 @@
+"""A limit that falls beside one that rises, of the same connection point at the same time."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from gateway_market import OPENING, START, market
+
+from exchange.events import HoldingCurtailed, HoldingRaised
+from gateway.core import Core
+from security_check.envelope import Direction
+
+
+def test_point_that_falls_and_rises_first_hears_the_smaller() -> None:
+    core = Core(market("a", 2))
+    now = START - timedelta(hours=5)
+    core.handle(OPENING, now)
+    common = {"sequence": 2, "time": now, "interval": START, "element": "line:1"}
+    half = 500_000_000
+    events = [
+        HoldingRaised(
+            participant="p0",
+            connection_point="load:0",
+            direction=Direction.INJECTION,
+            from_w=half,
+            to_w=half + 5,
+            **common,
+        ),
+        HoldingCurtailed(
+            participant="p0",
+            connection_point="load:0",
+            direction=Direction.WITHDRAWAL,
+            from_w=half,
+            to_w=half - 7,
+            **common,
+        ),
+        HoldingCurtailed(
+            participant="p1",
+            connection_point="load:1",
+            direction=Direction.INJECTION,
+            from_w=half,
+            to_w=half - 9,
+            **common,
+        ),
+    ]
+    messages, changed = core.reports.envelopes.apply(events, now)
+    said = [json.loads(message.payload) for message in messages]
+    limits = [
+        (
+            each["connection_point"],
+            each["version"],
+            each["intervals"][0]["injection_limit_w"] - half,
+            each["intervals"][0]["withdrawal_limit_w"] - half,
+        )
+        for each in said
+    ]
+    assert limits == [("load:0", 2, 0, -7), ("load:1", 2, -9, 0), ("load:0", 3, 5, -7)]
+    assert changed == [("load:0", START), ("load:1", START)]
+
+
+def test_interval_that_has_ended_is_no_longer_published() -> None:
+    core = Core(market("a", 1))
+    core.handle(OPENING, START - timedelta(hours=5))
+    later = START + timedelta(hours=1)
+    command = type(OPENING)(later, later + timedelta(minutes=15), later, OPENING.interface_limits)
+    _, messages = core.handle(command, START + timedelta(minutes=15))
+    said = [json.loads(m.payload) for m in messages if "/envelope/" in m.topic]
+    assert [each["final"] for each in said[-1]["intervals"]] == [False]
+    assert said[-1]["intervals"][0]["start"] == "2096-06-01T13:00:00Z"
