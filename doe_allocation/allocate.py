@@ -7,6 +7,7 @@ row's own worst vertex), and fill again.  This is Newton's method; a handful of 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,12 @@ from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
 
-_ROUNDS = 40
+_ROUNDS = 200
+_PATIENCE = 12  # rounds before old rows are kept
+_MEMORY = 8  # rounds for which they are kept
 _CLOSE = 0.5  # a row filled to more than this is worked on from the start
 _STILL = 1e-9  # largest change of a limit between rounds, relative to the largest limit
+_ROUGH = 1e-4  # the same, while rows are still being found
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +65,33 @@ def fill_securely(robust: RobustRows, filling: Filling) -> Fill:
     PowerFlowError
         When a power flow does not converge, or the rounds do not settle.
     """
+    # Rows taken anew replace the old ones, and mostly settle in a handful of rounds.  Where the
+    # worst points of several rows swing with the limits, the filling can go round in circles;
+    # then the rows of the last rounds stay beside the new ones until it comes to rest.
     lower = filling.lower
     packing = _rows_at_lower_bounds(robust, lower)
     filled = progressive_filling(packing.A, packing.b, filling)
+    settled = _STILL
+    memory: deque[PackingRows] = deque(maxlen=_MEMORY)
     for rounds in range(1, _ROUNDS + 1):
+        packing, reached = _retake(robust, packing, filled.u, lower)
+        if rounds > _PATIENCE:
+            memory.append(packing.take(_near(packing, reached, lower)))
+        held = PackingRows.joined([packing, *memory])
+        filled = progressive_filling(held.A, held.b, filling)
         u = filled.u
-        packing, reached = _retake(robust, packing, u, lower)
-        filled = progressive_filling(packing.A, packing.b, filling)
-        moved = float(np.abs(filled.u - reached).max(initial=0.0))
-        if moved > _STILL * max(float(reached.max(initial=0.0)), 1e-12):
+        moved = float(np.abs(u - reached).max(initial=0.0))
+        moved /= max(float(reached.max(initial=0.0)), 1e-12)
+        if moved > settled:
             continue
-        u = filled.u
         fresh = robust.challenge(packing.take(_near(packing, u, lower)), u)
-        packing = PackingRows.joined([packing, fresh])
-        if not (robust.excess(fresh, u) > SECURE).any():
-            return Fill(u, _bottleneck_rows(filled, packing), packing, rounds)
-        filled = progressive_filling(packing.A, packing.b, filling)
+        if (robust.excess(fresh, u) > SECURE).any():
+            packing = PackingRows.joined([packing, fresh])
+            filled = progressive_filling(packing.A, packing.b, filling)
+            settled = _ROUGH  # where one row was missed others may be: look before polishing
+        elif moved <= _STILL:
+            known = PackingRows.joined([packing, fresh])
+            return Fill(u, _bottleneck_rows(filled, held), known, rounds)
     raise PowerFlowError(f"the envelopes did not settle in {_ROUNDS} rounds of AC correction")
 
 
@@ -109,24 +124,21 @@ def _retake(
     """Take the rows near their limits again at u, and return where that was.
 
     A first, linear filling may overshoot into voltage collapse; then the rows are taken half-way
-    to the lower bounds, and know better.  A row whose worst point moves keeps the old one
-    beside the new one: where f has two local maxima, a filling under either alone would swing
-    between them for ever.
+    to the lower bounds, and know better.
     """
     near = _near(packing, u, lower)
     chosen = packing.take(near)
     for halving in range(11):
         try:
             worst, _ = robust.worst(chosen.rows, chosen.points, u)
-            left = chosen.take(chosen.points.differ(worst.points, u))
-            left = robust.exact(left.rows, left.points, u)
         except PowerFlowError:
             if halving == 10:
                 raise
             u = 0.5 * (u + lower)
             continue
         break
-    return PackingRows.joined([packing.placed(near, worst), left]), u
+    taken = packing.placed(near, worst)
+    return taken.take(taken.distinct(u)), u
 
 
 def _bottleneck_rows(filled: Filled, packing: PackingRows) -> IndexArray:

@@ -75,7 +75,7 @@ class SecurityCheck:
         u = self._limits_w / self._base_w
         known = PackingRows.none(len(self._points)) if known is None else known
         known = known.take(robust.excess(known, u) > -_NEAR)
-        self._near = PackingRows.joined([known, robust.challenge(known, u, _NEAR)])
+        self._near = PackingRows.joined([known, robust.challenge(known, u)])
         examined = self._examine(u)
         if not examined.verdict.secure:
             raise InsecureError(examined.verdict.element, str(examined.verdict))
@@ -243,10 +243,8 @@ class SecurityCheck:
         worst, _ = robust.worst(chosen.rows, chosen.points, u)
         near = near.placed(critical, worst)
         turned = robust.try_changes(worst, u)
-        if len(turned.rows):
-            near = PackingRows.joined([near, turned])
-            near = near.take(near.distinct(u))
-        return near
+        near = PackingRows.joined([near, turned])
+        return near.take(near.distinct(u))
 
     def _verdict(self, near: PackingRows, values: FloatArray) -> Verdict:
         if not len(values):

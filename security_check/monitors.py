@@ -26,6 +26,7 @@ from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from security_check.limits import InterfaceLimits, VoltageLimits
@@ -43,6 +44,8 @@ class Kind(IntEnum):
     INTERFACE_INJECTION = 4
     INTERFACE_WITHDRAWAL = 5
 
+
+BoolArray = npt.NDArray[np.bool_]
 
 # The sign with which the phasor's magnitude (or power) enters f.
 _SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
@@ -217,9 +220,7 @@ class Monitors:
         phasors += self.fixed[which] * points.interface_voltage_pu
         return phasors
 
-    def gradients(
-        self, rows: IndexArray, points: OperatingPoints
-    ) -> tuple[FloatArray, FloatArray]:
+    def gradients(self, rows: IndexArray, points: OperatingPoints) -> tuple[FloatArray, FloatArray]:
         """Return the exact gradient of f of each row at its own operating point.
 
         Parameters
@@ -278,6 +279,14 @@ class Monitors:
         response = self.response[node, strongest] / profile.conj()
         size = np.abs(response)
         return np.where(size > 0, response / np.maximum(size, 1e-300), 1.0)
+
+    def acts_strongly(self, rows: IndexArray) -> BoolArray:
+        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        size = self._magnitudes[self.phasor[rows]]
+        strong = size >= 0.5 * size.max(axis=1, keepdims=True, initial=0.0)
+        node = self.power_flow.point_node
+        acts: BoolArray = strong[:, np.maximum(node, 0)] & (node >= 0)
+        return acts
 
     @cached_property
     def _magnitudes(self) -> FloatArray:

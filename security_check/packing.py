@@ -62,5 +62,10 @@ class PackingRows:
         return PackingRows(rows, self.points.placed(where, found.points), A, b)
 
     def distinct(self, u: FloatArray) -> IndexArray:
-        """Return the first of each group of rows that are the same row at the same point of u."""
-        return np.sort(first_of_equal(np.column_stack([self.rows, self.points.keys(u)]))[0])
+        """Return the first of each group of rows that are the same row at the same point of u.
+
+        Points inside the box are found to within the tolerance of an ascent; those that agree
+        to a thousandth of the way are the same.
+        """
+        keys = np.round(self.points.keys(u), 3)
+        return np.sort(first_of_equal(np.column_stack([self.rows, keys]))[0])

@@ -29,7 +29,11 @@ SECURE = 1e-9
 """Largest violation, in parts of a row's scale, that counts as rounding."""
 
 _ASCENTS = 25
-_RISE = 1e-10  # per unit of f: a smaller rise is not worth a power flow
+_CHANGES = 6
+_GROUPS = 3
+_CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
+_RISE = 1e-10  # per unit of f: a smaller rise is rounding
+_WORTH = 1e-8  # part of a row's scale: less first-order gain is counted as if it were made
 _FLAT = 1e-12  # a gradient component below this part of the largest is rounding
 
 
@@ -180,15 +184,16 @@ class RobustRows:
 
         Notes
         -----
-        The ascent is Frank and Wolfe's: towards the vertex that the gradient points to, all the
-        way where f still rises there, else to where the slope along the way vanishes.
+        Each step goes to the vertex that the gradient points to or, where f bends down before
+        it, to the point at which customers' joint effect on the gradient is in balance with it
+        (:func:`_balanced`).
         """
         at = self._gradients_at(rows, start, u)
         climbing = np.arange(len(rows))
         for _ in range(_ASCENTS):
             here = at.take(climbing)
             turned = self._turn(here)
-            on = self._gain(here, turned, u) > _RISE
+            on = self._gain(here, turned, u) > _WORTH * self.limits.scale[rows[climbing]]
             climbing = climbing[on]
             if not len(climbing):
                 break
@@ -225,44 +230,34 @@ class RobustRows:
         return np.asarray(gain)
 
     def _step(self, rows: IndexArray, here: _Climb, turned: WorstPoints, u: FloatArray) -> _Climb:
-        """Return the better of the whole way and, where f turns on the way, its turning point."""
+        """Return the better of the turned vertex and, where f bends down before it, the bend."""
         there = self._gradients_at(rows, turned, u)
-        slope = self._gain(here, turned, u)
         slope_there = -self._gain(there, here.points, u)
-        turns = np.flatnonzero(slope_there < 0)
-        if len(turns):
-            part = (slope[turns] / (slope[turns] - slope_there[turns]))[:, None]
-            begin, end = here.points.take(turns), turned.take(turns)
-            between = WorstPoints(
-                begin.share + part * (end.share - begin.share),
-                begin.voltage_share + part[:, 0] * (end.voltage_share - begin.voltage_share),
-            )
-            middle = self._gradients_at(rows[turns], between, u)
-            better = middle.values > there.values[turns]
-            there.put(turns[better], middle.take(better))
+        bends = np.flatnonzero(slope_there < 0)
+        if len(bends):
+            between = _balanced(here.take(bends), there.take(bends), u)
+            middle = self._gradients_at(rows[bends], between, u)
+            better = middle.values > there.values[bends]
+            there.put(bends[better], middle.take(better))
         return there
 
     def _packing(self, rows: IndexArray, at: _Climb, u: FloatArray) -> PackingRows:
         """Return the packing rows of points found.
 
-        A limit counts on the side its point takes, where f rises with it.  A customer strictly
-        inside its range has (nearly) no slope there; what is left of it is counted in full on
-        both sides, and added to f, so that the row stays an upper bound where f is concave.
+        A limit counts on the side its point takes, where f rises with it.  The little that f
+        could still gain at the end of an ascent is added, so that the row stays an upper bound
+        where f is concave; customers strictly inside their ranges then count on both sides.
         """
         share = at.points.share
-        inside = (share > 0.0) & (share < 1.0)
         rising, falling = np.maximum(at.by_power, 0.0), np.maximum(-at.by_power, 0.0)
         A = np.hstack([np.where(share > 0.0, rising, 0.0), np.where(share < 1.0, falling, 0.0)])
-        values = at.values
-        if inside.any():
-            injection, withdrawal = halves(u)
-            left = rising * (1.0 - share) + falling * share
-            values = values + (np.where(inside, left, 0.0) * (injection + withdrawal)).sum(axis=1)
-        return PackingRows(rows, at.points, A, self.limits.limit[rows] - values + A @ u)
+        gain = self._gain(at, self._turn(at), u)
+        left = np.where(gain <= _WORTH * self.limits.scale[rows], gain, 0.0)
+        return PackingRows(rows, at.points, A, self.limits.limit[rows] - at.values - left + A @ u)
 
     # -- looking for what was missed ------------------------------------------------------------
 
-    def challenge(self, known: PackingRows, u: FloatArray, near: float = 2e-2) -> PackingRows:
+    def challenge(self, known: PackingRows, u: FloatArray, near: float = 0.1) -> PackingRows:
         """Return the rows nearest their limits, at points that are not among those known.
 
         A function with several local maxima over the box (currents; voltages where reactances
@@ -283,14 +278,50 @@ class RobustRows:
         found = [self._climbed_from(share, rows, u, near) for share in self._starts(rows)]
         pairs = PackingRows.joined([known, *found])
         pairs = pairs.take(pairs.distinct(u))
-        pairs = PackingRows.joined([known, pairs, self.try_changes(pairs, u)])
+        close = pairs.take(self.excess(pairs, u) > -_CLOSE)
+        if self._turning(close, u).any():
+            grouped = self._best_of_groups(np.unique(close.rows), u)
+            pairs = PackingRows.joined([pairs, grouped])
+        for _ in range(_CHANGES):
+            changed = self.try_changes(pairs, u)
+            if not len(changed.rows):
+                break
+            pairs = PackingRows.joined([pairs, changed])
+        pairs = PackingRows.joined([known, pairs])
         chosen = pairs.distinct(u)
         fresh = pairs.take(chosen[chosen >= len(known.rows)])
         return fresh.take(self.excess(fresh, u) > -near)
 
+    def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
+        """Climb each row from the best corner at which groups of customers take one side.
+
+        The groups are those who act strongly on one and the same branch or bus: feeders, parts
+        of feeders, and what is left of them.
+        """
+        every = np.arange(len(self.monitors))
+        groups = np.unique(self.monitors.acts_strongly(every), axis=0) * 1.0
+        share = np.concatenate([groups, 1.0 - groups])
+        pool = WorstPoints(
+            np.concatenate([share, share]), np.repeat([0.0, 1.0], len(share)).astype(float)
+        )
+        power = pool.power(u).T
+        solved = self.monitors.power_flow.solve(power, pool.voltage(self.limits.band))
+        values = self.monitors.all_values(solved, power)[rows]
+        best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()
+        return self.worst(np.repeat(rows, _GROUPS), pool.take(best), u)[0]
+
     def _starts(self, rows: IndexArray) -> list[FloatArray]:
+        """Return the shares to climb from; r rows each.
+
+        Those who act on a quantity strongly take the side of their no-load sensitivity.  The
+        others act through voltages and losses, which may be worst with all of them injecting or
+        with all of them withdrawing.
+        """
+        pointed = self.start_points(rows).share
+        strong = self.monitors.acts_strongly(rows)
         every = np.ones((len(rows), self.points))
-        return [self.start_points(rows).share, every, 0.0 * every]
+        mixed = [np.where(strong, pointed, rest) for rest in (1.0, 0.0)]
+        return [pointed, *mixed, every, 0.0 * every]
 
     def _climbed_from(
         self, share: FloatArray, rows: IndexArray, u: FloatArray, near: float
@@ -302,10 +333,19 @@ class RobustRows:
         start = WorstPoints(share[close], (high > low)[close] * 1.0)
         return self.worst(rows[close], start, u)[0]
 
-    def try_changes(self, pairs: PackingRows, u: FloatArray, near: float = 1e-3) -> PackingRows:
-        """Change one customer's side in the rows nearest their limits, and climb from there.
+    def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
+        """Return whose influence turns sign between each point and its opposite, (r, c)."""
+        opposite = WorstPoints(1.0 - pairs.points.share, pairs.points.voltage_share)
+        there = self._gradients_at(pairs.rows, opposite, u)
+        agrees = (there.by_power > 0) == (opposite.share > 0.5)
+        turning: BoolArray = agrees & (np.abs(there.by_power) * np.add(*halves(u)) > _RISE)
+        return turning
 
-        Only customers whose influence turns sign between a point and its opposite are tried:
+    def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
+        """Change customers' sides in the rows nearest their limits, and climb from there.
+
+        Each row is climbed anew from its best single change, and from all single changes that
+        raise it, together.  Only customers whose influence turns sign between a point and its opposite are tried:
         for all others the gradient at the point already says that changing does not pay.
 
         Returns
@@ -313,16 +353,60 @@ class RobustRows:
         PackingRows
             Those found that are worse than where they started; often none.
         """
-        close = pairs.take(self.excess(pairs, u) > -near)
-        if not len(close.rows):
-            return close
-        mirrored = WorstPoints(1.0 - close.points.share, close.points.voltage_share)
-        there = self._gradients_at(close.rows, mirrored, u)
-        width = np.add(*halves(u))
-        agrees = (there.by_power > 0) == (mirrored.share > 0.5)
-        pair, point = np.nonzero(agrees & (np.abs(there.by_power) * width > _RISE))
-        trial = close.points.take(pair)
-        trial.share[np.arange(len(pair)), point] = mirrored.share[pair, point]
-        values, _ = self.evaluate(close.rows[pair], trial, u)
-        rises = values > self.values(close, u)[pair] + _RISE
-        return self.worst(close.rows[pair[rises]], trial.take(rises), u)[0]
+        close = pairs.take(self.excess(pairs, u) > -_CLOSE)
+        turning = self._turning(close, u)
+        if not turning.any():
+            return close.take(np.zeros(0, dtype=np.int64))
+        pair, point = np.nonzero(turning)
+        opposite = 1.0 - close.points.share
+        single = close.points.take(pair)
+        single.share[np.arange(len(pair)), point] = opposite[pair, point]
+        now = self.values(close, u)
+        rise = self.evaluate(close.rows[pair], single, u)[0] - now[pair]
+        rises = np.zeros((len(close.rows), self.points))
+        rises[pair, point] = np.maximum(rise, 0.0)
+        promising = np.flatnonzero(rises.max(axis=1) > _RISE)
+        starts = close.points.take(promising)
+        best, together = starts.share.copy(), starts.share.copy()
+        customer = rises[promising].argmax(axis=1)
+        each = np.arange(len(promising))
+        best[each, customer] = opposite[promising][each, customer]
+        rising = rises[promising] > _RISE
+        together[rising] = opposite[promising][rising]
+        twice = np.concatenate([promising, promising])
+        voltage = np.concatenate([starts.voltage_share, starts.voltage_share])
+        start = WorstPoints(np.concatenate([best, together]), voltage)
+        found, values = self.worst(close.rows[twice], start, u)
+        found = found.take(values > now[twice] + _RISE)
+        return found.take(found.distinct(u))
+
+
+def _balanced(here: _Climb, there: _Climb, u: FloatArray) -> WorstPoints:
+    """Return the points between two ends at which the gradient is in balance with the sides taken.
+
+    Losses make f concave in a joint effect of many customers (the sum of their powers through a
+    common reactance): the gradient goes from S0 to S1 as all of them turn.  Those turn whose
+    component of ``S0 + t (S1 - S0)`` asks for it, and t is the part of the joint effect that
+    they then have; the customer at the margin stays in between.  Exact where the curvature has
+    rank one, and solved by bisection in t.
+    """
+    begin, change = here.by_power, there.by_power - here.by_power
+    width = np.add(*halves(u))
+    effect = change * width
+
+    def sides(t: FloatArray) -> FloatArray:
+        return (begin + t[:, None] * change > 0) * 1.0
+
+    def part(share: FloatArray) -> FloatArray:
+        return (effect * (share - here.points.share)).sum(axis=1)
+
+    whole = part(sides(np.zeros(len(begin))))
+    low, high = np.zeros(len(begin)), np.ones(len(begin))
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        more = part(sides(middle)) / whole > middle
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    before, after = part(sides(low)) / whole, part(sides(high)) / whole
+    mix = np.clip((before - low) / np.maximum(before - after, 1e-300), 0.0, 1.0)[:, None]
+    share = (1.0 - mix) * sides(low) + mix * sides(high)
+    return WorstPoints(share, there.points.voltage_share)
