@@ -18,6 +18,7 @@ from security_check.envelope import Direction
 _HOURS = 0.25
 _MARGIN = 1.10  # needs are forecasts: keep a tenth more than expected
 _SMALLEST_W = 500  # less than this is not worth an order
+_DAYLIGHT = range(5 * 4, 20 * 4)  # quarter-hours
 _OVERSLEEPS = 0.003  # of all quarter-hours
 
 
@@ -79,8 +80,9 @@ class Agent:
             quantity_w = self._lots(int(spare_w * self._draw.uniform(0.5, 0.95)))
             price = self.customer.reserve_eur_per_kwh / caution
             side = Side.SELL
-        if quantity_w < _SMALLEST_W:
-            return None
+        dark = direction is Direction.INJECTION and quarter not in _DAYLIGHT
+        if quantity_w < _SMALLEST_W or (side is Side.SELL and dark):
+            return None  # nobody buys injection limit at night
         return Wish(direction, side, quantity_w, self._price(price))
 
     def oversleeps(self) -> bool:

@@ -8,7 +8,8 @@ The commands import what they need when they run: ``--help`` must not wait for p
 
 from __future__ import annotations
 
-import asyncio
+import os
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,8 +18,9 @@ import typer
 from pydantic import BaseModel
 from typer.core import TyperGroup
 
+from gateway.cli_loop import run
 from gateway.cli_output import NOT_SECURE, bar, err, fail, fail_with_faults, out, print_json
-from gateway.files import InputFaults, read_envelopes, read_orders, write_json
+from gateway.files import InputFaults, format_time, read_envelopes, read_orders, write_json
 from gateway.ports import GatewayError
 from security_check.errors import GridError
 
@@ -124,10 +126,10 @@ def simulate(
     lines = read_orders(orders)
     loaded = _load(scenario)
     from gateway.report_simulation import show_simulation
-    from gateway.simulate import simulate as run
+    from gateway.simulate import simulate as run_orders
 
     with bar("Simulating", len(loaded.intervals) + len(lines)) as step:
-        simulation = run(loaded, lines, step)
+        simulation = run_orders(loaded, lines, step)
     for alarm in simulation.alarms:
         err.print(f"alarm {alarm.kind}: {alarm.detail}", markup=False, soft_wrap=True)
     if not _deliver(simulation.result, output, json):
@@ -135,9 +137,81 @@ def simulate(
 
 
 @app.command()
+def serve(
+    scenario: ScenarioArgument,
+    data: Annotated[
+        Path, typer.Option(help="Where the journal stays when no DOE_REDIS_URL is given.")
+    ] = Path("doe-exchange-data"),
+    accounts: Annotated[
+        Path | None,
+        typer.Option(help="Names and passwords (TOML) for the broker that comes with us."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Run the exchange for an area, until it is stopped.
+
+    Broker and journal are those of DOE_MQTT_URL and DOE_REDIS_URL, or the program's own.
+    """
+    loaded = _load(scenario)
+    from gateway.cli_serve import Places, Served, last_gate, read_accounts
+    from gateway.cli_serve import serve as run_service
+
+    last = last_gate(loaded)
+    if last is not None and last <= datetime.now(UTC):
+        fail(f"every gate of {scenario} has closed; the last one at {format_time(last)}")
+    mqtt_url, redis_url = os.environ.get("DOE_MQTT_URL"), os.environ.get("DOE_REDIS_URL")
+    if mqtt_url is not None and accounts is not None:
+        fail("--accounts is for the broker that comes with us; DOE_MQTT_URL names another one")
+    passwords = None if accounts is None else read_accounts(accounts, loaded)
+    if mqtt_url is None and passwords is None:
+        err.print("warning: without --accounts everybody on this machine may act for anybody")
+
+    def started(served: Served) -> None:
+        if json:
+            out.print_json(served.model_dump_json())
+            return
+        out.print(
+            f"Serving area {served.area} with {served.connection_points} connection points.\n"
+            f"  MQTT     {served.mqtt}\n  journal  {served.journal}\nCtrl-C stops it.",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    try:
+        run(run_service(loaded, Places(mqtt_url, redis_url, data, passwords), started))
+    except ValueError as error:
+        fail(str(error))
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(min=0, help="Draws the customers and their moods.")] = 1,
+    intervals: Annotated[
+        int | None, typer.Option(min=1, max=96, help="Only so many quarter-hours from midnight on.")
+    ] = None,
+    output: OutputOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run a whole market day on a real feeder, everything embedded, in less than a minute."""
+    from gateway.demo import run_demo
+    from gateway.report_demo import show_report
+    from gateway.report_live import day_view
+
+    with day_view(err if json else out) as show:
+        report = run(run_demo(seed, intervals, show))
+    if not _deliver(report, output, json):
+        show_report(report, out)
+    if report.adversary.violations:
+        raise typer.Exit(NOT_SECURE)
+
+
+@app.command()
 def replay(
     journal: Annotated[
-        str, typer.Argument(help="File of JSON lines, or URL of a Redis server: URL#area.")
+        str,
+        typer.Argument(
+            help="File of JSON lines, URL of a Redis server (URL#area), or folder that serve keeps."
+        ),
     ],
     area: Annotated[str | None, typer.Option(help="Whose journal, on a Redis server.")] = None,
     output: OutputOption = None,
@@ -147,7 +221,7 @@ def replay(
     from gateway.cli_replay import replay_journal, show_replayed
 
     try:
-        replayed = asyncio.run(replay_journal(journal, area))
+        replayed = run(replay_journal(journal, area))
     except OSError as error:
         fail(f"{journal} cannot be read: {error.strerror or error}")
     except ValueError as error:

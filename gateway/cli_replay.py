@@ -7,6 +7,7 @@ has been allowed before it was written.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,6 +17,7 @@ from rich.table import Table
 from exchange.events import SessionOpened
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.state import State
+from gateway.embedded_redis import EmbeddedRedis
 from gateway.journal_files import read_entries
 
 _ANY_CAPACITY_W = 10**15
@@ -36,7 +38,8 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
     Parameters
     ----------
     source
-        A file of JSON lines, or the URL of a Redis server.
+        A file of JSON lines, the URL of a Redis server, or the folder in which ``serve`` keeps
+        the journal of an area.
     area
         Whose journal, where the source does not say.
 
@@ -45,6 +48,30 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
     OSError, ValueError, gateway.ports.GatewayError
         When the journal cannot be read, or is no gap-free sequence of entries.
     """
+    folder = journal_folder(source)
+    if folder is None:
+        return await _replay(source, area)
+    async with EmbeddedRedis(folder) as redis:
+        return await _replay(redis.url, area or folder.name)
+
+
+def journal_folder(source: str) -> Path | None:
+    """Return the folder a source names, ``None`` where it is a file or a URL.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds no journal.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return None
+    if not any((folder / name).exists() for name in ("appendonly.aof", "appendonlydir")):
+        raise ValueError("this folder holds no journal")
+    return folder.resolve()
+
+
+async def _replay(source: str, area: str | None) -> Replayed:
     terms: dict[str, ConnectionTerms] = {}
     state = State(MarketRules(), terms)
     entries = 0

@@ -13,20 +13,23 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from exchange.commands import AdvanceTime, OpenSession
 from exchange.events import Refused
 from gateway.agents import Customer, draw_customers, read_profiles
 from gateway.agents_trading import Agent, Wish
+from gateway.cli_replay import replay_journal
+from gateway.client import Client
 from gateway.core import Market
 from gateway.demo_adversary import AdversaryProcess
-from gateway.demo_clients import AgentClient, TsoClient
+from gateway.demo_clients import AgentClient
 from gateway.demo_report import DemoReport, Summary, adversary_count
 from gateway.demo_watch import Watch
 from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.embedded_redis import EmbeddedRedis
+from gateway.files import format_time
 from gateway.journal import RedisJournal
 from gateway.mqtt import MqttTransport
 from gateway.ports import GatewayError, JournalEntry
@@ -149,7 +152,7 @@ class _Day:
         self.clock = MarketClock(scenario.intervals[0].start - 2 * _LEAD)
         self.topics = Topics(scenario.area)
         self.clients: list[AgentClient] = []
-        self.late: list[tuple[AgentClient, list[Wish]]] = []
+        self.late: list[tuple[AgentClient, list[Wish], datetime]] = []
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start servers, exchange and clients; ``stack`` stops them."""
@@ -173,22 +176,11 @@ class _Day:
         self._running.start(self.service.run())
         await self.service.ready.wait()
         for customer in self.customers:
-            own = await stack.enter_async_context(
-                MqttTransport(
-                    broker.settings(customer.participant, customer.participant),
-                    [
-                        self.topics.envelope(customer.connection_point),
-                        self.topics.report(customer.participant),
-                    ],
-                )
-            )
-            client = AgentClient(self._agent(customer), own, self.topics)
-            self.clients.append(client)
-            self._running.start(client.listen())
-        tso = await stack.enter_async_context(
-            MqttTransport(broker.settings(TSO, TSO), [self.topics.report(TSO)])
-        )
-        self.tso = TsoClient(tso, self.topics)
+            settings = broker.settings(customer.participant, customer.participant)
+            client = AgentClient(self._agent(customer), settings, self.topics)
+            self.clients.append(await stack.enter_async_context(client))
+        self.tso = Client(broker.settings(TSO, TSO), self.topics, TSO)
+        await stack.enter_async_context(self.tso)
 
     def _accounts(self) -> dict[str, Account]:
         """Return an account for everybody: each may use its own topics only."""
@@ -239,7 +231,7 @@ class _Day:
             wishes = [client.agent.look(d, quarter, limits_w[position][d]) for d in Direction]
             found = [wish for wish in wishes if wish is not None]
             if client.agent.oversleeps():
-                self.late.append((client, found))
+                self.late.append((client, found, interval.start))
             else:
                 self.messages += await client.place(found, interval.start)
         await self._answered()
@@ -249,14 +241,13 @@ class _Day:
         for client in self.clients:
             self.messages += await client.raise_bids(interval.start)
         await self._answered()
-        self.late_interval = interval.start
         self.clock.now = gate
         await self.service.request(AdvanceTime())
 
     async def _send_late(self) -> None:
         """Let those who overslept send their orders after the gate."""
-        for client, wishes in self.late:
-            self.messages += await client.place(wishes, self.late_interval)
+        for client, wishes, interval in self.late:
+            self.messages += await client.place(wishes, interval)
         self.late.clear()
 
     async def _answered(self) -> None:
@@ -268,9 +259,12 @@ class _Day:
         for plan in _TSO_PLANS:
             if plan.first <= hour < plan.last:
                 self.messages += 1
-                await self.tso.send(
-                    f"{interval.start:%H%M}", interval.start, _changed(interval, plan)
-                )
+                limits = asdict(_changed(interval, plan))
+                about = {
+                    "update_id": f"{interval.start:%H%M}",
+                    "interval": format_time(interval.start),
+                }
+                await self.tso.ask(about | limits)
 
     def progress(self, quarter: int, interval: Interval, total: int) -> Progress:
         """Return how far the day has come."""
@@ -278,8 +272,6 @@ class _Day:
 
     async def digests(self) -> tuple[int, str, str]:
         """Return the entries of the journal, the state's digest, and that of a replay."""
-        from gateway.cli_replay import replay_journal
-
         live = self.service.core.exchange.digest()
         replayed = await replay_journal(self.redis_url, self.scenario.area)
         return replayed.entries, live, replayed.digest

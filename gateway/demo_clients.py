@@ -1,24 +1,23 @@
-"""The MQTT clients of the demo: one connection for each customer, and one for the TSO.
+"""The customers of the demo as MQTT clients: one connection each.
 
-They know nothing but what comes over MQTT: envelopes and reports in, orders and limits out.
+They know nothing but what comes over MQTT: envelopes and reports in, orders out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from gateway.agents_trading import Agent, Wish
+from gateway.client import Client
 from gateway.files import format_time
-from gateway.ports import Outgoing, Transport
+from gateway.mqtt import MqttSettings
 from gateway.topics import Topics
 from orderbook.order import Side
 from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
 
 _PATIENCE_S = 20.0  # an answer that has not come by then never will
 
@@ -35,20 +34,28 @@ class _Order:
 class AgentClient:
     """Trades for one customer over MQTT.
 
+    An asynchronous context manager: entering connects.
+
     Parameters
     ----------
     agent
         Decides.
-    transport
-        The customer's own connection, subscribed to its envelope and its reports.
+    settings
+        How to reach the broker as this customer.
     topics
         Of the area.
     """
 
-    def __init__(self, agent: Agent, transport: Transport, topics: Topics) -> None:
+    def __init__(self, agent: Agent, settings: MqttSettings, topics: Topics) -> None:
         self.agent = agent
-        self._transport = transport
-        self._topic = topics.order(agent.customer.participant)
+        customer = agent.customer
+        self._client = Client(
+            settings,
+            topics,
+            customer.participant,
+            (topics.envelope(customer.connection_point),),
+            self._take,
+        )
         self._limits_w: dict[datetime, dict[Direction, int]] = {}
         self._orders: dict[str, _Order] = {}
         self._unanswered: set[str] = set()
@@ -56,18 +63,23 @@ class AgentClient:
         self._changed = asyncio.Event()
         self._sent = 0
 
-    async def listen(self) -> None:
-        """Take in what the exchange says, until cancelled."""
-        while True:
-            messages = await self._transport.receive(64)
-            for message in messages:
-                content = json.loads(message.payload)
-                if "intervals" in content:
-                    self._take_envelopes(content)
-                else:
-                    self._take_report(content)
-            self._transport.acknowledge(messages)
-            self._changed.set()
+    async def __aenter__(self) -> Self:
+        """Connect and listen."""
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Disconnect."""
+        await self._client.__aexit__(*exc_info)
+
+    def _take(self, topic: str, content: Any) -> None:
+        if content is None:
+            return  # an envelope that was taken away
+        if "intervals" in content:
+            self._take_envelopes(content)
+        else:
+            self._take_report(content)
+        self._changed.set()
 
     def _take_envelopes(self, content: dict[str, Any]) -> None:
         self._limits_w = {
@@ -112,26 +124,25 @@ class AgentClient:
 
     async def place(self, wishes: list[Wish], interval: datetime) -> int:
         """Send orders; returns their number once the broker has them."""
-        messages = []
+        sent = []
         for wish in wishes:
             self._sent += 1
             client_order_id = f"o{self._sent}"
             self._orders[client_order_id] = _Order(wish, interval, wish.quantity_w)
             self._unanswered.add(client_order_id)
-            messages.append(
-                self._message(
-                    type="submit",
-                    client_order_id=client_order_id,
-                    connection_point=self.agent.customer.connection_point,
-                    direction=wish.direction,
-                    interval=format_time(interval),
-                    side=wish.side,
-                    quantity_w=wish.quantity_w,
-                    price=f"{wish.price:f}",
-                )
-            )
-        await self._transport.publish(messages)
-        return len(messages)
+            order = {
+                "type": "submit",
+                "client_order_id": client_order_id,
+                "connection_point": self.agent.customer.connection_point,
+                "direction": wish.direction,
+                "interval": format_time(interval),
+                "side": wish.side,
+                "quantity_w": wish.quantity_w,
+                "price": f"{wish.price:f}",
+            }
+            sent.append(self._client.send(order))
+        await asyncio.gather(*sent)
+        return len(sent)
 
     async def raise_bids(self, interval: datetime) -> int:
         """Go to the true value with the buy orders of an interval that are still open."""
@@ -144,11 +155,11 @@ class AgentClient:
             and order.wish.price < price
         ]
         self._unanswered.update(open_bids)
-        await self._transport.publish(
-            [
-                self._message(type="amend", client_order_id=name, price=f"{price:f}")
+        await asyncio.gather(
+            *(
+                self._client.send({"type": "amend", "client_order_id": name, "price": f"{price:f}"})
                 for name in open_bids
-            ]
+            )
         )
         return len(open_bids)
 
@@ -158,38 +169,3 @@ class AgentClient:
         limits_w = self._limits_w[interval]
         wishes = [self.agent.look(d, quarter, limits_w[d]) for d in directions]
         return await self.place([wish for wish in wishes if wish is not None], interval)
-
-    def _message(self, **content: Any) -> Outgoing:
-        return Outgoing(self._topic, json.dumps(content).encode())
-
-
-class TsoClient:
-    """The TSO: sends new limits at the interface, and waits for the answer."""
-
-    def __init__(self, transport: Transport, topics: Topics) -> None:
-        self._transport = transport
-        self._topic = topics.interface_limits
-
-    async def send(self, update_id: str, interval: datetime, limits: InterfaceLimits) -> None:
-        """Send the contract for an interval; returns when the exchange has answered."""
-        content = {
-            "update_id": update_id,
-            "interval": format_time(interval),
-            "voltage_min_pu": limits.voltage_min_pu,
-            "voltage_max_pu": limits.voltage_max_pu,
-            "injection_limit_w": limits.injection_limit_w,
-            "withdrawal_limit_w": limits.withdrawal_limit_w,
-        }
-        await self._transport.publish([Outgoing(self._topic, json.dumps(content).encode())])
-        async with asyncio.timeout(_PATIENCE_S):
-            answered = False
-            while not answered:
-                messages = await self._transport.receive(16)
-                answered = any(
-                    update_id in (json.loads(m.payload).get(key) for key in _ANSWER_KEYS)
-                    for m in messages
-                )
-                self._transport.acknowledge(messages)
-
-
-_ANSWER_KEYS = ("update_id", "client_order_id")

@@ -80,8 +80,9 @@ class Scenario:
         Whether the file has a section ``[participants]``.
     rules
         Price step, quantity step.
-    gate_closure
-        How long before its start an interval's gate closes.
+    gate_closure, opening
+        How long before its start an interval's gate closes, and how long before that start it
+        opens (``serve`` only: a simulation opens everything before the first order).
     """
 
     area: str
@@ -95,6 +96,7 @@ class Scenario:
     has_participants: bool
     rules: MarketRules
     gate_closure: timedelta
+    opening: timedelta
 
     def grid(self) -> NetworkGrid:
         """Return the grid that allocates and checks envelopes for this scenario."""
@@ -187,6 +189,7 @@ def load_scenario(path: Path) -> Scenario:
         has_participants="participants" in content,
         rules=MarketRules(tick=Decimal(market.tick), lot_w=market.lot_w),
         gate_closure=timedelta(minutes=market.gate_closure_minutes),
+        opening=timedelta(minutes=market.opening_minutes),
     )
 
 

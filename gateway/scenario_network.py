@@ -14,7 +14,7 @@ import pandapower.networks
 
 from security_check.errors import Fault, NetworkFaults
 from security_check.from_pandapower import network_from_pandapower
-from security_check.network import Network
+from security_check.network import UNRATED, Network
 
 Net = Any  # pandapower publishes no types
 
@@ -117,16 +117,47 @@ def build_network(
     faults: list[Fault],
 ) -> Network | None:
     """Return the network of ``net``, or ``None`` after adding all its faults."""
+    found = _rating_faults(net)
     try:
-        return network_from_pandapower(
+        network = network_from_pandapower(
             net, connection_points=table, passive=passive, power_factor=power_factor, name=name
         )
-    except NetworkFaults as found:
-        faults.extend(found.faults)
+    except NetworkFaults as more:
+        known = {fault.element for fault in found}
+        found += [fault for fault in more.faults if fault.element not in known]
     # What pandapower raises on tables that contradict each other; it raises warnings, too.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning) as error:
-        faults.append(Fault("network", f"pandapower cannot model it: {_brief(error)}"))
+        # A rating that is missing is enough to stop pandapower, and has been named then.
+        if not found:
+            found.append(Fault("network", f"pandapower cannot model it: {_brief(error)}"))
+    else:
+        return network
+    faults.extend(found)
     return None
+
+
+def _rating_faults(net: Net) -> list[Fault]:
+    """Return the lines and transformers in service without a usable rating.
+
+    Looked for before pandapower is asked for a model: it stops at the first one that is 0, or at
+    something else, and then nobody would hear of the rest.
+    """
+    faults = []
+    for kind, columns, unit in (
+        ("line", ("max_i_ka",), "kA"),
+        ("trafo", ("sn_mva",), "MVA"),
+        ("trafo3w", ("sn_hv_mva", "sn_mv_mva", "sn_lv_mva"), "MVA"),
+    ):
+        rows = net[kind][net[kind].in_service.astype(bool)]
+        for column in columns:
+            for index, value in rows[column].items():
+                if not 0 < value < UNRATED:
+                    detail = (
+                        f"its rating {column} is {value:g} {unit}: "
+                        f"a real rating above 0 and below {UNRATED:g} is needed"
+                    )
+                    faults.append(Fault(f"{kind}:{index}", detail))
+    return faults
 
 
 def connection_points_of(net: Net, table: str) -> tuple[str, ...]:

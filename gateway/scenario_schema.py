@@ -87,13 +87,14 @@ class CapacitySection(Section):
 
 
 class MarketSection(Section):
-    """Price step in EUR per kW for an interval, quantity step, and when gates close."""
+    """Price step in EUR per kW for an interval, quantity step, and when intervals trade."""
 
     tick: Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$"), AfterValidator(_tick)] = (
         "0.0001"
     )
     lot_w: Annotated[int, Field(ge=1, le=10**9)] = 1
     gate_closure_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
+    opening_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
 
 
 class IntervalsSection(Section):
