@@ -20,6 +20,14 @@ from security_check.envelope import Direction
 
 _SHOWN_CHANGES = 8
 _SHOWN_TRADES = 6
+_SHOWN_BLOCKED = 4
+
+
+class Group(BaseModel):
+    """How many customers are of a kind."""
+
+    kind: Kind
+    customers: int
 
 
 class Spread(BaseModel):
@@ -93,6 +101,15 @@ class Turn(BaseModel):
     loading_after: float
 
 
+class Blocked(BaseModel):
+    """A match that the network could not carry, wholly or in part."""
+
+    participant: str
+    blocked_w: int
+    element: str
+    detail: str
+
+
 class Update(BaseModel):
     """A change of the TSO's limits in the middle of trading, and what became of holdings."""
 
@@ -148,6 +165,7 @@ class DemoReport(BaseModel):
     seconds: float
     customers: int
     intervals: int
+    groups: list[Group]
     messages: int
     orders: int
     amendments: int
@@ -161,6 +179,7 @@ class DemoReport(BaseModel):
     turns_in_all: int
     updates: list[Update]
     blocked: int
+    largest_blocked: list[Blocked]
     flows: list[Flow]
     accounts: list[Account]
     refusals: list[RefusalCount]
@@ -188,6 +207,26 @@ class Summary:
     def eur(self, amount: int) -> str:
         """Return tick-watts as exact EUR."""
         return format_amount(self.rules.amount_in_eur(amount))
+
+    def groups(self) -> list[Group]:
+        """Return the kinds of customers."""
+        count = Counter(customer.kind for customer in self.customers)
+        return [Group(kind=kind, customers=count[kind]) for kind in Kind if count[kind]]
+
+    def largest_blocked(self) -> list[Blocked]:
+        """Return the largest blocked match at each element, and then the next ones."""
+        ordered = sorted(self.watch.blocked, key=lambda event: -event.blocked_w)
+        first = {event.element: event for event in reversed(ordered)}
+        chosen = [*first.values(), *(e for e in ordered if e not in first.values())]
+        return [
+            Blocked(
+                participant=event.participant,
+                blocked_w=event.blocked_w,
+                element=event.element,
+                detail=event.detail,
+            )
+            for event in chosen[:_SHOWN_BLOCKED]
+        ]
 
     def spreads(self) -> list[Spread]:
         """Return the envelopes of the day when intervals opened and when they closed."""

@@ -12,7 +12,21 @@ from gateway.agents import Kind
 from gateway.cli_output import escape
 from gateway.demo_report import DemoReport, Update
 
-_LEFT = "interval", "who", "at", "limit", "kept by", "element", "trade", "", "kind"
+_LEFT = (
+    "interval",
+    "who",
+    "at",
+    "limit",
+    "kept by",
+    "element",
+    "trade",
+    "kind",
+    "what came of it",
+    "why",
+    "reason",
+    "for example",
+    "nearest its limit",
+)
 
 
 def show_report(report: DemoReport, console: Console) -> None:
@@ -23,14 +37,39 @@ def show_report(report: DemoReport, console: Console) -> None:
         f"{report.messages:,} messages over MQTT in {report.seconds:.0f} seconds; "
         f"seed {report.seed}"
     )
+    for group in report.groups:
+        console.print(f"  {group.customers:>2} {group.kind:<6} {group.kind.description}")
+    _in_short(report, console)
     _envelopes(report, console)
     _needs(report, console)
     _busiest(report, console)
     _elements(report, console)
+    _blocked(report, console)
     _updates(report, console)
     _money(report, console)
     _refusals(report, console)
     _closing(report, console)
+
+
+def _in_short(report: DemoReport, console: Console) -> None:
+    """Say in words what the tables show."""
+    before = sum(row.beyond_before_kwh for row in report.unmet)
+    after = sum(row.beyond_after_kwh for row in report.unmet)
+    words = (
+        f"Customers wanted {before:,.0f} kWh more than their fair envelopes allowed; "
+        f"after {report.trades:,} trades it was {after:,.0f} kWh."
+    )
+    if report.elements:
+        first = report.elements[0]
+        words += (
+            f" {first.element} kept most limits down and blocked {first.matches_blocked:,} matches."
+        )
+    if report.flows:
+        flow = report.flows[0]
+        words += (
+            f" Most was paid by {flow.payer} to {flow.receiver}: {float(flow.amount):,.2f} EUR."
+        )
+    console.print(f"\n[bold]In short:[/] {words}\n")
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -67,7 +106,7 @@ def _envelopes(report: DemoReport, console: Console) -> None:
 
 def _needs(report: DemoReport, console: Console) -> None:
     table = _table(
-        "Energy that customers could not exchange, in kWh",
+        "Energy beyond the envelopes, which customers could not exchange, in kWh",
         "kind",
         "limit",
         "wanted",
@@ -76,7 +115,7 @@ def _needs(report: DemoReport, console: Console) -> None:
     )
     for row in report.unmet:
         table.add_row(
-            f"{row.kind}: {row.kind.description}",
+            row.kind,
             row.direction,
             f"{row.wanted_kwh:,.1f}",
             f"{row.beyond_before_kwh:,.1f}",
@@ -133,13 +172,13 @@ def _elements(report: DemoReport, console: Console) -> None:
     if not report.turns:
         return
     table = _table(
-        f"Trades that changed which element binds: {len(report.turns)} of {report.turns_in_all}",
+        f"Trades that changed which element binds; the largest of {report.turns_in_all:,}",
         "trade",
         "interval",
         "who",
         "limit",
         "kW",
-        "element",
+        "nearest its limit",
     )
     for turn in report.turns:
         table.add_row(
@@ -148,8 +187,22 @@ def _elements(report: DemoReport, console: Console) -> None:
             f"{turn.seller} to {turn.buyer}",
             turn.direction,
             _kw(turn.quantity_w),
-            f"{turn.nearest_before} -> {turn.nearest_after} ({turn.loading_after:.2%})",
+            f"{turn.nearest_before} -> {turn.nearest_after}",
         )
+    console.print(table)
+
+
+def _blocked(report: DemoReport, console: Console) -> None:
+    if not report.largest_blocked:
+        return
+    table = _table(
+        f"Matches that the network could not carry; the largest of {report.blocked:,}",
+        "who",
+        "kW",
+        "why",
+    )
+    for blocked in report.largest_blocked:
+        table.add_row(blocked.participant, _kw(blocked.blocked_w), escape(blocked.detail))
     console.print(table)
 
 
@@ -157,29 +210,25 @@ def _updates(report: DemoReport, console: Console) -> None:
     if not report.updates:
         return
     table = _table(
-        "New limits from the TSO in the middle of trading",
+        "New limits from the TSO in the middle of trading, in kW",
         "interval",
         "limit",
-        "from\nkW",
-        "to\nkW",
-        "limits cut\n",
-        "in all\nkW",
-        "limits raised\n",
-        "in all\nkW",
-        "kept by",
+        "from",
+        "to",
+        "what came of it",
     )
     for update in report.updates:
         limit, before, after = _changed(update)
+        outcome = [
+            f"{count} limits {word} by {_kw(power_w)} in all"
+            for count, word, power_w in (
+                (update.curtailed, "cut", update.curtailed_w),
+                (update.raised, "raised", update.raised_w),
+            )
+            if count
+        ]
         table.add_row(
-            f"{update.interval:%H:%M}",
-            limit,
-            _kw(before),
-            _kw(after),
-            str(update.curtailed),
-            _kw(update.curtailed_w),
-            str(update.raised),
-            _kw(update.raised_w),
-            update.element,
+            f"{update.interval:%H:%M}", limit, _kw(before), _kw(after), ", ".join(outcome)
         )
     console.print(table)
 
@@ -208,8 +257,7 @@ def _money(report: DemoReport, console: Console) -> None:
 
 def _refusals(report: DemoReport, console: Console) -> None:
     if report.refusals:
-        table = _table("Requests refused", "limit", "count", "element")
-        table.columns[0].header, table.columns[2].header = "reason", "for example"
+        table = _table("Requests refused", "reason", "count", "for example")
         for refusal in report.refusals:
             table.add_row(refusal.reason, f"{refusal.count:,}", escape(refusal.example))
         console.print(table)
