@@ -20,7 +20,7 @@ from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.files import InputFaults
-from gateway.scenario_customers import build_capacity, build_owners
+from gateway.scenario_customers import build_capacity, build_owners, find_strangers
 from gateway.scenario_intervals import Interval, build_intervals
 from gateway.scenario_network import (
     Net,
@@ -158,6 +158,7 @@ def load_scenario(path: Path) -> Scenario:
         network, points = _network(network_section, capacity_section, area, path.parent, faults)
         if points is not None:
             owners = build_owners(content.get("participants", {}), points, faults)
+            find_strangers(content.get("capacity"), points, faults)
             if isinstance(capacity_section, CapacitySection):
                 capacity = build_capacity(capacity_section, points, faults)
     voltage_limits = _voltage_limits(sections["limits"], faults)

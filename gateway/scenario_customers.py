@@ -24,9 +24,8 @@ def build_capacity(
         "withdrawal_w": section.withdrawal_w,
         "fallback_injection_w": section.fallback_injection_w,
         "fallback_withdrawal_w": section.fallback_withdrawal_w,
-        "power_factor": section.power_factor,
     }
-    found = _table_faults(tables, points)
+    found = _forgotten(tables, points)
     if found:
         faults += found
         return None
@@ -57,24 +56,33 @@ def build_capacity(
     )
 
 
-def _table_faults(
-    tables: Mapping[str, Mapping[str, float]], points: tuple[str, ...]
-) -> list[Fault]:
-    """Return who is named and unknown, or known and has no value."""
-    faults = []
-    for key, table in tables.items():
-        faults += [
-            Fault(point, f"capacity.{key} names it, but it is no connection point of the network")
-            for point in table
-            if point not in (*points, "default")
-        ]
-        if "default" not in table and key in ("injection_w", "withdrawal_w"):
+def find_strangers(capacity: Any, points: tuple[str, ...], faults: list[Fault]) -> None:
+    """Add a fault for everybody that a table of ``[capacity]`` names and the network lacks.
+
+    ``capacity`` is the section as it is written: a wrong value in it must not hide a wrong name.
+    """
+    if not isinstance(capacity, Mapping):
+        return
+    for key, table in capacity.items():
+        if isinstance(table, Mapping):
             faults += [
-                Fault(point, f"capacity.{key} has neither a value for it nor a default")
-                for point in points
-                if point not in table
+                Fault(
+                    point, f"capacity.{key} names it, but it is no connection point of the network"
+                )
+                for point in table
+                if point not in (*points, "default")
             ]
-    return faults
+
+
+def _forgotten(tables: Mapping[str, Mapping[str, float]], points: tuple[str, ...]) -> list[Fault]:
+    """Return who has neither a capacity of its own nor a default."""
+    return [
+        Fault(point, f"capacity.{key} has neither a value for it nor a default")
+        for key in ("injection_w", "withdrawal_w")
+        if "default" not in tables[key]
+        for point in points
+        if point not in tables[key]
+    ]
 
 
 def build_owners(given: Any, points: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:

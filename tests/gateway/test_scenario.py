@@ -170,6 +170,8 @@ def test_all_faults_of_all_sections_are_reported_at_once(folder: Path) -> None:
         "interface.voltage_min_pu",
         "interface.voltage_max_pu",
         "capacity.fallback_injection_w",
+        "load:77",
+        "load:78",
         "market.tick",
         "market.lot_w",
         "participants.tso",
