@@ -55,6 +55,7 @@ def _screen(progress: Progress) -> RenderableType:
     session = watch.sessions[interval.start]
     limits = session.interface_limits
     facts = Table.grid(padding=(0, 2))
+    facts.add_row("the day", ProgressBar(total=progress.total, completed=progress.done, width=60))
     facts.add_row("delivery interval", f"[bold]{interval.start:%H:%M} to {interval.end:%H:%M}[/]")
     facts.add_row(
         "TSO limits at the interface",
@@ -77,11 +78,7 @@ def _screen(progress: Progress) -> RenderableType:
         "adversary",
         f"{progress.adversary.done:,} of {progress.adversary.submitted:,} trades checked",
     )
-    return Group(
-        ProgressBar(total=progress.total, completed=progress.done, width=60),
-        facts,
-        _tape(watch.trades[-_TRADES:]),
-    )
+    return Group(facts, _tape(watch.trades[-_TRADES:]))
 
 
 def _tape(trades: list[Traded]) -> Table:
