@@ -69,3 +69,18 @@ class PackingRows:
         """
         keys = np.round(self.points.keys(u), 3)
         return np.sort(first_of_equal(np.column_stack([self.rows, keys]))[0])
+
+    def fullest(self, excess: FloatArray, count: int) -> IndexArray:
+        """Return, for each monitored row, its ``count`` rows of the largest excess, in order.
+
+        Parameters
+        ----------
+        excess
+            Shape (r,), by how much each row exceeds its limit.
+        count
+            How many are kept of each.
+        """
+        order = np.lexsort((-excess, self.rows))
+        sorted_rows = self.rows[order]
+        place = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
+        return np.sort(order[place < count])

@@ -30,6 +30,8 @@ SECURE = 1e-9
 
 _ASCENTS = 25
 _CHANGES = 6
+_TRIED = 2  # points of each row, the worst, from which changes are tried
+_KEPT = 4  # points of each row, the worst, that a search brings back
 _GROUPS = 3
 _CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
 _RISE = 1e-10  # per unit of f: a smaller rise is rounding
@@ -282,15 +284,18 @@ class RobustRows:
         if self._turning(close, u).any():
             grouped = self._best_of_groups(np.unique(close.rows), u)
             pairs = PackingRows.joined([pairs, grouped])
+        changed = pairs
         for _ in range(_CHANGES):
-            changed = self.try_changes(pairs, u)
+            changed = self.try_changes(changed, u)
             if not len(changed.rows):
                 break
             pairs = PackingRows.joined([pairs, changed])
         pairs = PackingRows.joined([known, pairs])
         chosen = pairs.distinct(u)
         fresh = pairs.take(chosen[chosen >= len(known.rows)])
-        return fresh.take(self.excess(fresh, u) > -near)
+        excess = self.excess(fresh, u)
+        kept = fresh.fullest(excess, _KEPT)
+        return fresh.take(kept[excess[kept] > -near])
 
     def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
         """Climb each row from the best corner at which groups of customers take one side.
@@ -354,6 +359,7 @@ class RobustRows:
             Those found that are worse than where they started; often none.
         """
         close = pairs.take(self.excess(pairs, u) > -_CLOSE)
+        close = close.take(close.fullest(self.excess(close, u), _TRIED))
         turning = self._turning(close, u)
         if not turning.any():
             return close.take(np.zeros(0, dtype=np.int64))
