@@ -74,7 +74,8 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
     At most 2 m + R events; each costs O(R) plus one product over the limits that change state.
     """
     m = A.shape[1]
-    takes_part = A > _PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0)
+    smallest = _PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0)
+    takes_part = smallest < A
     headroom = b - A @ filling.lower
     u = filling.lower.copy()
     bottleneck = np.full(m, CAPACITY, dtype=np.int64)

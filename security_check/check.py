@@ -18,12 +18,13 @@ from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.errors import InsecureError
 from security_check.network import FloatArray
 from security_check.packing import PackingRows
-from security_check.robust_rows import SECURE, RobustRows
+from security_check.robust_rows import _WORTH, SECURE, RobustRows
 from security_check.verdict import LimitChange, Verdict
-from security_check.worst_points import WorstPoints
+from security_check.watch import Watch, Watched, prove
 
 _NEAR = 0.05  # rows closer to their limits than this part of their scale have linear rows
 _FAR = 0.10  # rows farther than this lose them again
+_NEW = 1e-7  # part of its scale by which a row must be worse to count as another
 _CRITICAL = 2e-3  # rows closer than this have their worst points proved anew at every check
 
 
@@ -76,6 +77,9 @@ class SecurityCheck:
         known = PackingRows.none(len(self._points)) if known is None else known
         known = known.take(robust.excess(known, u) > -_NEAR)
         self._near = PackingRows.joined([known, robust.challenge(known, u)])
+        self._watched = self._near.points
+        self._near_watch = Watch(robust, self._near.rows, self._near.points)
+        self._lookout = Watch(robust, *robust.lookouts)
         examined = self._examine(u)
         if not examined.verdict.secure:
             raise InsecureError(examined.verdict.element, str(examined.verdict))
@@ -89,6 +93,9 @@ class SecurityCheck:
         self._refresh()
 
     def _refresh(self) -> None:
+        if self._near.points is not self._watched:
+            self._near_watch = Watch(self._robust, self._near.rows, self._near.points)
+            self._watched = self._near.points
         self._columns = np.asfortranarray(self._near.A)
         self._headroom: FloatArray = self._near.b - self._near.A @ self._u
 
@@ -217,33 +224,50 @@ class SecurityCheck:
         linear rows, critical ones are climbed anew to their worst vertices.
         """
         robust = self._robust
-        near, (far_rows, far_points) = self._near, robust.lookouts
-        open_ = ~robust.cannot_bind(u)[far_rows]
-        tested, watched = far_rows[open_], far_points.take(open_)
-        every = np.concatenate([near.rows, tested])
-        everywhere = WorstPoints.joined([near.points, watched])
-        near_values, values = np.split(robust.evaluate(every, everywhere, u)[0], [len(near.rows)])
-        near = replace(near, b=robust.limits.limit[near.rows] - near_values + near.A @ u)
-        arrived = robust.violation(tested, values) > -_NEAR
-        arrived &= ~np.isin(tested, near.rows)
-        if arrived.any():
-            found, _ = robust.worst(tested[arrived], watched.take(arrived), u)
-            near = PackingRows.joined([near, found])
-        near = self._prove(near, u)
+        open_ = np.flatnonzero(~robust.cannot_bind(u)[self._lookout.rows])
+        far = self._lookout.evaluate(u, open_)
+        seen = self._near_watch.evaluate(u, np.arange(len(self._near.rows)))
+        near = replace(
+            self._near, b=robust.limits.limit[seen.rows] - seen.values + self._near.A @ u
+        )
+        near = self._prove(near, seen, u)
+        near = PackingRows.joined([near, self._arrived(near, far, u)])
         near = near.take(robust.excess(near, u) > -_FAR)
         return _Examined(u, near, self._verdict(near, robust.values(near, u)))
 
-    def _prove(self, near: PackingRows, u: FloatArray) -> PackingRows:
-        """Climb the critical pairs to points that are worst to first order, and linearise."""
+    def _arrived(self, near: PackingRows, far: Watched, u: FloatArray) -> PackingRows:
+        """Return linear rows for those that have come near their limits, where they are worst.
+
+        A row that is near already counts again where it is watched at a point that is worse.
+        """
         robust = self._robust
-        critical = np.flatnonzero(robust.excess(near, u) > -_CRITICAL)
+        known = np.full(len(robust.monitors), -np.inf)
+        np.maximum.at(known, near.rows, robust.values(near, u))
+        fresh = (robust.violation(far.rows, far.values) > -_NEAR) & (
+            far.values > known[far.rows] + _NEW * robust.limits.scale[far.rows]
+        )
+        if not fresh.any():
+            return PackingRows.none(len(self._points))
+        return robust.worst(far.rows[fresh], far.points.take(far.place[fresh]), u)[0]
+
+    def _prove(self, near: PackingRows, seen: Watched, u: FloatArray) -> PackingRows:
+        """Bring critical rows to points that are worst to first order, and linearise them there.
+
+        Mostly the gradients confirm the points they are at; otherwise the rows climb.
+        """
+        robust = self._robust
+        critical = np.flatnonzero(robust.violation(seen.rows, seen.values) > -_CRITICAL)
         if not critical.size:
             return near
         chosen = near.take(critical)
+        proof = prove(self._near_watch, seen, critical, u)
+        small = proof.gain <= _WORTH * robust.limits.scale[chosen.rows]
+        if small.all() and not proof.turning.any():
+            value = seen.values[critical] + proof.gain
+            b = robust.limits.limit[chosen.rows] - value + proof.A @ u
+            return near.placed(critical, replace(chosen, A=proof.A, b=b))
         worst, _ = robust.worst(chosen.rows, chosen.points, u)
-        near = near.placed(critical, worst)
-        turned = robust.try_changes(worst, u)
-        near = PackingRows.joined([near, turned])
+        near = PackingRows.joined([near.placed(critical, worst), robust.try_changes(worst, u)])
         return near.take(near.distinct(u))
 
     def _verdict(self, near: PackingRows, values: FloatArray) -> Verdict:

@@ -99,9 +99,8 @@ class Monitors:
         terminals = network.terminals
         source = network.admittance[[network.interface_node], :]
         currents = sp.vstack([terminals.admittance, source])
-        self.response: ComplexArray = np.vstack(
-            [power_flow.impedance[watched], currents @ power_flow.impedance]
-        )
+        of_currents = np.asarray(currents @ power_flow.impedance)
+        self.response: ComplexArray = np.vstack([power_flow.impedance[watched], of_currents])
         self.fixed: ComplexArray = np.concatenate(
             [power_flow.no_load[watched], currents @ power_flow.no_load]
         )
@@ -170,6 +169,32 @@ class Monitors:
         """
         phasor = self._phasors(rows, points)
         return self._values(rows, phasor, points.interface_voltage_pu, power_pu)
+
+    def values_at(
+        self,
+        rows: IndexArray,
+        place: IndexArray,
+        points: OperatingPoints,
+        power_pu: FloatArray,
+    ) -> FloatArray:
+        """Return f of each row at one of few operating points.
+
+        Parameters
+        ----------
+        rows
+            Shape (r,).
+        place
+            Shape (r,), the operating point of each row.
+        points
+            B operating points.
+        power_pu
+            Shape (c, B), the active powers of the connection points there.
+        """
+        which = self.phasor[rows]
+        voltage = points.interface_voltage_pu[place]
+        phasors = (self.response[which] @ points.current)[np.arange(len(rows)), place]
+        phasors += self.fixed[which] * voltage
+        return self._values(rows, phasors, voltage, power_pu[:, place])
 
     def all_values(self, points: OperatingPoints, power_pu: FloatArray) -> FloatArray:
         """Return f of every row at every one of B operating points, shape (R, B)."""

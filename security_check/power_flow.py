@@ -21,7 +21,7 @@ import scipy.sparse.linalg as spla
 from security_check.errors import PowerFlowError
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
 
-TOLERANCE_PU = 1e-11
+TOLERANCE_PU = 1e-10
 MAX_ITERATIONS = 100
 
 
@@ -53,6 +53,15 @@ class OperatingPoints:
             self.interface_voltage_pu[columns],
             self.voltage[:, columns],
             self.current[:, columns],
+        )
+
+    def joined(self, other: Self) -> Self:
+        """Return these points and others."""
+        return type(self)(
+            np.concatenate([self.power_pu, other.power_pu], axis=1),
+            np.concatenate([self.interface_voltage_pu, other.interface_voltage_pu]),
+            np.concatenate([self.voltage, other.voltage], axis=1),
+            np.concatenate([self.current, other.current], axis=1),
         )
 
 
@@ -116,6 +125,11 @@ class PowerFlow:
         powers: ComplexArray = self._incidence @ power_pu + self._passive[:, None]
         return powers
 
+    def no_load_voltage(self, interface_voltage_pu: FloatArray) -> ComplexArray:
+        """Return the (J, B) voltages without any power, for (B,) interface voltages."""
+        voltage: ComplexArray = self._wj[:, None] * interface_voltage_pu
+        return voltage
+
     def solve(
         self,
         power_pu: FloatArray,
@@ -143,8 +157,8 @@ class PowerFlow:
         """
         powers = self.node_powers(power_pu)
         conjugate = powers.conj()
-        profile = self._wj[:, None] * interface_voltage_pu[None, :]
-        voltage = profile.copy() if start is None else start
+        profile = self.no_load_voltage(interface_voltage_pu)
+        voltage = profile if start is None else start
         change = np.inf
         for _ in range(MAX_ITERATIONS):
             current = conjugate / voltage.conj()

@@ -1,0 +1,162 @@
+"""Rows watched at few points: what a check of a trade evaluates, at the least cost.
+
+Hundreds of rows share a handful of worst points (everyone injects, everyone withdraws, one
+feeder against the rest).  A watch knows which row is watched at which point, so that each point
+costs one power flow, however often the box of envelopes changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from security_check.network import FloatArray, IndexArray
+from security_check.power_flow import OperatingPoints
+from security_check.robust_rows import RobustRows
+from security_check.worst_points import (
+    BoolArray,
+    WorstPoints,
+    first_of_equal,
+    halves,
+)
+
+_RISE = 1e-10  # per unit of f: a smaller rise is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Rows at solved points of a box of envelopes.
+
+    Parameters
+    ----------
+    rows, place
+        Shape (r,), rows of the monitors and the point of each.
+    points, solved
+        k points of the box, and the power flow there.
+    values
+        Shape (r,), f of each row.
+    """
+
+    rows: IndexArray
+    place: IndexArray
+    points: WorstPoints
+    solved: OperatingPoints
+    values: FloatArray
+
+
+class Watch:
+    """Rows and the points at which they are watched.
+
+    Parameters
+    ----------
+    robust
+        The network under one interval's limits.
+    rows
+        Shape (r,), indices into the monitors' rows.
+    points
+        r points.
+    """
+
+    def __init__(self, robust: RobustRows, rows: IndexArray, points: WorstPoints) -> None:
+        self.robust = robust
+        self.rows = rows
+        first, self.place = first_of_equal(np.column_stack([points.share, points.voltage_share]))
+        self.points = points.take(first)
+        # Voltages of the last power flow at each point: where the next one starts.
+        flow = robust.monitors.power_flow
+        self._voltage = flow.no_load_voltage(self.points.voltage(robust.limits.band))
+
+    @cached_property
+    def opposite(self) -> Watch:
+        """The same rows, with everyone who does not act strongly on a row on the other side."""
+        own = self.points.take(self.place)
+        strong = self.robust.monitors.acts_strongly(self.rows)
+        share = np.where(strong, own.share, 1.0 - own.share)
+        return Watch(self.robust, self.rows, WorstPoints(share, own.voltage_share))
+
+    def evaluate(self, u: FloatArray, chosen: IndexArray) -> Watched:
+        """Run the AC power flow at the points that the rows chosen are watched at.
+
+        Parameters
+        ----------
+        u
+            Shape (2 c,), the box of envelopes, per unit.
+        chosen
+            Shape (r,), positions in :attr:`rows`.
+
+        Raises
+        ------
+        PowerFlowError
+            When one does not converge.
+        """
+        used, place = np.unique(self.place[chosen], return_inverse=True)
+        rows, points = self.rows[chosen], self.points.take(used)
+        power = points.power(u).T
+        monitors = self.robust.monitors
+        voltage = points.voltage(self.robust.limits.band)
+        solved = monitors.power_flow.solve(power, voltage, start=self._voltage[:, used])
+        self._voltage[:, used] = solved.voltage
+        values = monitors.values_at(rows, place, solved, power)
+        return Watched(rows, place, points, solved, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the gradients say of rows at their points; r rows.
+
+    Parameters
+    ----------
+    A
+        Shape (r, 2 c), the packing coefficients there.
+    gain
+        Shape (r,), what f could still gain, to first order.
+    turning
+        Shape (r,), whether some customer's influence turns sign within its range, so that a
+        change of its side might raise f although the gradient says no.
+    """
+
+    A: FloatArray
+    gain: FloatArray
+    turning: BoolArray
+
+
+def prove(watch: Watch, seen: Watched, chosen: IndexArray, u: FloatArray) -> Proof:
+    """Ask the gradients whether the rows chosen are watched at their worst points.
+
+    Each row's gradient is taken at its point and at the opposite one: a customer whose influence
+    has the same sign at both gains nothing by a change of side.  Those who act strongly stay at
+    their side, since without them f is nowhere near its limit.
+
+    Parameters
+    ----------
+    watch, seen
+        A watch, and all its rows evaluated at u.
+    chosen
+        Shape (r,), positions in the watch's rows.
+    u
+        Shape (2 c,), per unit.
+
+    Raises
+    ------
+    PowerFlowError
+        When the power flow at an opposite point does not converge.
+    """
+    opposite = watch.opposite.evaluate(u, chosen)
+    rows, monitors = seen.rows[chosen], watch.robust.monitors
+    at = seen.solved.take(seen.place[chosen]).joined(opposite.solved.take(opposite.place))
+    by_power, by_voltage = monitors.gradients(np.concatenate([rows, rows]), at)
+    by_power, mirrored = np.split(by_power, 2)
+    by_voltage = by_voltage[: len(rows)]
+    own = seen.points.take(seen.place[chosen])
+    width = np.add(*halves(u))
+    rising, falling = np.maximum(by_power, 0.0), np.maximum(-by_power, 0.0)
+    gain = ((rising * (1.0 - own.share) + falling * own.share) * width).sum(axis=1)
+    to_end = np.where(by_voltage > 0, 1.0 - own.voltage_share, own.voltage_share)
+    band = watch.robust.limits.band
+    gain += np.abs(by_voltage) * to_end * (band[1] - band[0])
+    strong = monitors.acts_strongly(rows)
+    left, right = np.where(own.share > 0.0, rising, 0.0), np.where(own.share < 1.0, falling, 0.0)
+    agrees = ~strong & ((mirrored > 0) == (own.share < 0.5)) & (np.abs(mirrored) * width > _RISE)
+    return Proof(np.hstack([left, right]), gain, agrees.any(axis=1))
