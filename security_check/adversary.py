@@ -119,10 +119,7 @@ class _Attack:
         drawn = self.rng.random((samples, self.points)) < share
         every = np.ones((1, self.points), dtype=bool)
         monitors = self.robust.monitors
-        size = np.abs(monitors.response)
-        groups = size > 0.5 * size.max(axis=1, keepdims=True)
-        node = np.maximum(monitors.power_flow.point_node, 0)
-        groups = np.unique(groups[:, node], axis=0)
+        groups = np.unique(monitors.acts_strongly(np.arange(len(monitors))), axis=0)
         pointed = np.unique(self.robust.start_points(self.rows).share > 0.5, axis=0)
         once = np.concatenate([every, ~every, groups, ~groups, pointed, ~pointed, drawn])
         return np.concatenate([once, once]), np.repeat([False, True], len(once))
@@ -132,20 +129,16 @@ class _Attack:
         parts = []
         for start in range(0, len(injects), _CHUNK):
             piece = slice(start, start + _CHUNK)
-            points, power = self._solve(injects[piece], high[piece])
-            parts.append(self.robust.monitors.all_values(points, power)[self.rows])
+            points = self._solve(injects[piece], high[piece])
+            parts.append(self.robust.monitors.all_values(points)[self.rows])
         values = np.concatenate(parts, axis=1)
         return values, self._violation(self.rows[:, None], values)
 
-    def _solve(
-        self,
-        injects: BoolArray,
-        high: BoolArray,
-    ) -> tuple[OperatingPoints, FloatArray]:
+    def _solve(self, injects: BoolArray, high: BoolArray) -> OperatingPoints:
         power = np.where(injects, self.injection, -self.withdrawal).T
         voltage = np.where(high, self.band[1], self.band[0])
         self.tried += len(injects)
-        return self.robust.monitors.power_flow.solve(power, voltage), power
+        return self.robust.monitors.power_flow.solve(power, voltage)
 
     def _violation(self, rows: IndexArray, values: FloatArray) -> FloatArray:
         limits = self.robust.limits
@@ -195,9 +188,8 @@ class _Attack:
 
     def _at(self, row: IndexArray, injects: BoolArray, high: BoolArray) -> FloatArray:
         """Return f of one row at many corners."""
-        points, power = self._solve(injects, high)
         rows = np.repeat(row, len(injects))
-        return self.robust.monitors.values(rows, points, power)
+        return self.robust.monitors.values(rows, self._solve(injects, high))
 
     def _finding(
         self,

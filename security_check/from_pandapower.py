@@ -17,7 +17,17 @@ import pandapower as pp
 import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
-from security_check.network import UNRATED, ComplexArray, FloatArray, Network, Terminals
+from security_check.network import (
+    UNRATED,
+    ComplexArray,
+    FloatArray,
+    Interface,
+    Network,
+    Ports,
+    Terminals,
+    Voltages,
+    selection,
+)
 
 Net = Any  # pandapower publishes no types
 
@@ -81,16 +91,25 @@ def network_from_pandapower(
     monitored, names = _node_names(working, lookup, nodes)
     interface = int(internal["ref"][0])
     monitored[interface] = False
+    passive_power = _passive_injection(internal, interface)
+    at_nodes = np.unique(np.concatenate([at, np.flatnonzero(passive_power)]))
     return Network(
         name=name or str(net.name or "pandapower net"),
         nodes=names,
         admittance=sp.csr_array(internal["Ybus"]),
-        interface_node=interface,
-        voltage_monitored=monitored,
+        interface=Interface(np.array([interface]), np.ones(1, dtype=np.complex128)),
+        voltages=Voltages(
+            tuple(names[i] for i in np.flatnonzero(monitored)),
+            selection(np.flatnonzero(monitored), nodes),
+        ),
         terminals=_terminals(working, internal),
-        passive_injection_pu=_passive_injection(internal, interface),
+        ports=Ports(
+            tuple(names[i] for i in at_nodes),
+            sp.csr_array(selection(at_nodes, nodes).T),
+            passive_power[at_nodes],
+        ),
         connection_points=ids,
-        connection_nodes=at,
+        port_shares=sp.csr_array(selection(np.searchsorted(at_nodes, at), len(at_nodes)).T),
         reactive_ratio=ratios,
         base_power_w=float(internal["baseMVA"]) * 1e6,
     )

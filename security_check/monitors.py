@@ -95,25 +95,23 @@ class Monitors:
     def __init__(self, power_flow: PowerFlow) -> None:
         self.power_flow = power_flow
         network = power_flow.network
-        watched = np.flatnonzero(network.voltage_monitored)
-        terminals = network.terminals
-        source = network.admittance[[network.interface_node], :]
-        currents = sp.vstack([terminals.admittance, source])
-        of_currents = np.asarray(currents @ power_flow.impedance)
-        self.response: ComplexArray = np.vstack([power_flow.impedance[watched], of_currents])
-        self.fixed: ComplexArray = np.concatenate(
-            [power_flow.no_load[watched], currents @ power_flow.no_load]
-        )
-        buses, ends = len(watched), len(terminals.elements)
+        voltages, terminals, source = network.voltages, network.terminals, network.interface
+        held = sp.csr_array(source.phasors.conj()[None, :])
+        drawn = held @ network.admittance[source.nodes]
+        entering = held @ network.ports.incidence[source.nodes]
+        observed = sp.vstack([voltages.incidence, terminals.admittance, drawn])
+        self.response: ComplexArray = np.asarray(observed @ power_flow.impedance)
+        self.response[-1] -= entering.toarray()[0]
+        self.fixed: ComplexArray = np.asarray(observed @ power_flow.no_load)
+        buses, ends = len(voltages.elements), len(terminals.elements)
         voltage, current = np.arange(buses), buses + np.arange(ends)
         interface = buses + ends
         self.phasor: IndexArray = np.concatenate(
             [voltage, voltage, current, current, [interface, interface]]
         )
         self.kind: IndexArray = np.repeat(np.arange(6), [buses, buses, ends, ends, 1, 1])
-        names = tuple(network.nodes[i] for i in watched)
         self.elements: tuple[str, ...] = (
-            names + names + terminals.elements + terminals.elements + (INTERFACE, INTERFACE)
+            voltages.elements + voltages.elements + terminals.elements + terminals.elements + (INTERFACE, INTERFACE)
         )
         self.sides: tuple[str, ...] = (
             ("",) * (2 * buses) + terminals.sides + terminals.sides + ("", "")
@@ -121,11 +119,6 @@ class Monitors:
         self._is_current = (self.kind == Kind.CURRENT_EXPORT) | (self.kind == Kind.CURRENT_IMPORT)
         idle = np.concatenate([np.zeros(buses), _IDLE * terminals.rating_pu, np.zeros(1)])
         self._idle: FloatArray = np.where(self._is_current, idle[self.phasor], 0.0)
-        at_interface = (power_flow.point_node < 0).astype(np.float64)
-        self._direct = at_interface
-        self._passive_at_interface = float(
-            network.passive_injection_pu[network.interface_node].real
-        )
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -155,7 +148,7 @@ class Monitors:
         band = (interface.voltage_min_pu, interface.voltage_max_pu)
         return RowLimits(limit, scale, band, voltage.minimum_pu)
 
-    def values(self, rows: IndexArray, points: OperatingPoints, power_pu: FloatArray) -> FloatArray:
+    def values(self, rows: IndexArray, points: OperatingPoints) -> FloatArray:
         """Return f of each row at its own operating point.
 
         Parameters
@@ -164,18 +157,15 @@ class Monitors:
             Shape (r,).
         points
             r operating points, one per row.
-        power_pu
-            Shape (c, r), the active powers of the connection points there.
         """
         phasor = self._phasors(rows, points)
-        return self._values(rows, phasor, points.interface_voltage_pu, power_pu)
+        return self._values(rows, phasor, points.interface_voltage_pu)
 
     def values_at(
         self,
         rows: IndexArray,
         place: IndexArray,
         points: OperatingPoints,
-        power_pu: FloatArray,
     ) -> FloatArray:
         """Return f of each row at one of few operating points.
 
@@ -187,16 +177,14 @@ class Monitors:
             Shape (r,), the operating point of each row.
         points
             B operating points.
-        power_pu
-            Shape (c, B), the active powers of the connection points there.
         """
         which = self.phasor[rows]
         voltage = points.interface_voltage_pu[place]
         phasors = (self.response[which] @ points.current)[np.arange(len(rows)), place]
         phasors += self.fixed[which] * voltage
-        return self._values(rows, phasors, voltage, power_pu[:, place])
+        return self._values(rows, phasors, voltage)
 
-    def all_values(self, points: OperatingPoints, power_pu: FloatArray) -> FloatArray:
+    def all_values(self, points: OperatingPoints) -> FloatArray:
         """Return f of every row at every one of B operating points, shape (R, B)."""
         phasors = self.response @ points.current
         phasors += self.fixed[:, None] * points.interface_voltage_pu
@@ -207,7 +195,6 @@ class Monitors:
                 rows,
                 phasors[self.phasor, column],
                 points.interface_voltage_pu[column],
-                power_pu[:, column, None],
             )
         return values
 
@@ -215,16 +202,11 @@ class Monitors:
         self,
         rows: IndexArray,
         phasor: ComplexArray,
-        interface_voltage: FloatArray,
-        power_pu: FloatArray,
+        interface_voltage: FloatArray | np.float64,
     ) -> FloatArray:
         kind = self.kind[rows]
         size = np.abs(phasor) * self._way(rows, phasor)
-        of_power = kind >= Kind.INTERFACE_INJECTION
-        if of_power.any():
-            drawn = interface_voltage * phasor.real
-            local = self._direct @ power_pu + self._passive_at_interface
-            size = np.where(of_power, drawn - local, size)
+        size = np.where(kind >= Kind.INTERFACE_INJECTION, interface_voltage * phasor.real, size)
         values: FloatArray = _SIGN[kind] * size
         return values
 
@@ -269,7 +251,6 @@ class Monitors:
         by_power, by_voltage = self.power_flow.sensitivities(multiplier, points)
         by_voltage += (phase * self.fixed[which]).real
         of_power = kind >= Kind.INTERFACE_INJECTION
-        by_power[of_power] -= _SIGN[kind[of_power], None] * self._direct[None, :]
         by_voltage += np.where(of_power, _SIGN[kind] * phasor.real, 0.0)
         return by_power, by_voltage
 
@@ -299,23 +280,29 @@ class Monitors:
         if not self.response.shape[1]:
             return np.ones(len(self.response), dtype=np.complex128)
         strongest = np.abs(self.response).argmax(axis=1)
-        node = np.arange(len(self.response))
-        profile = self.power_flow.no_load[self.power_flow.nodes][strongest]
-        response = self.response[node, strongest] / profile.conj()
+        profile = self.power_flow.no_load_voltage(np.ones(1))[strongest, 0]
+        response = self.response[np.arange(len(self.response)), strongest] / profile.conj()
         size = np.abs(response)
         return np.where(size > 0, response / np.maximum(size, 1e-300), 1.0)
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
         """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
-        size = self._magnitudes[self.phasor[rows]]
-        strong = size >= 0.5 * size.max(axis=1, keepdims=True, initial=0.0)
-        node = self.power_flow.point_node
-        acts: BoolArray = strong[:, np.maximum(node, 0)] & (node >= 0)
+        size = self._reach[self.phasor[rows]]
+        acts: BoolArray = size >= 0.5 * size.max(axis=1, keepdims=True, initial=0.0)
         return acts
 
     @cached_property
-    def _magnitudes(self) -> FloatArray:
-        return np.abs(self.response)
+    def _reach(self) -> FloatArray:
+        """How strongly one unit of power of each connection point acts on each phasor, (Q, c)."""
+        reach: FloatArray = np.abs(self.response) @ abs(self.power_flow.point_ports)
+        return reach
+
+    @cached_property
+    def _passive_reach(self) -> FloatArray:
+        """The same for all that does not trade, shape (Q,)."""
+        passive = np.abs(self.power_flow.network.ports.passive_power_pu)
+        reach: FloatArray = np.abs(self.response) @ passive
+        return reach
 
     def bounds(self, largest_power_pu: FloatArray, limits: RowLimits) -> FloatArray:
         """Return an upper bound of every row's f over a whole box of envelopes, shape (R,).
@@ -329,14 +316,8 @@ class Monitors:
         largest_power_pu
             Shape (c,), the larger of the two limits of each connection point.
         """
-        flow = self.power_flow
-        apparent = largest_power_pu * np.sqrt(1.0 + flow.network.reactive_ratio**2)
-        inside = flow.point_node >= 0
-        size = np.abs(flow.network.passive_injection_pu[flow.nodes])
-        size += np.bincount(
-            flow.point_node[inside], weights=apparent[inside], minlength=len(flow.nodes)
-        )
-        reach = self._magnitudes @ (size / limits.voltage_min_pu)
+        reach = self._reach @ largest_power_pu + self._passive_reach
+        reach = reach / limits.voltage_min_pu
         low, high = limits.band
         offset = np.abs(self.fixed)
         by_phasor = np.stack([offset * high + reach, reach - offset * low])

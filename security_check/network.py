@@ -1,6 +1,8 @@
-"""The network: nodes, branches, connection points and the interface, in per unit.
+"""The network: nodes, branches, ports, connection points and the interface, in per unit.
 
-A node is a bus (later: a bus and phase).  Importers such as
+A node is a bus, or one conductor of a bus (phase or neutral): balanced and multi-conductor
+networks are the same thing here.  Power enters at *ports*, each between a node and ground or
+between two nodes (phase to neutral, phase to phase).  Importers such as
 :mod:`security_check.from_pandapower` build a :class:`Network` and nothing else; it is validated
 once and then frozen.
 """
@@ -24,13 +26,46 @@ UNRATED = 9_999.0
 
 
 @dataclass(frozen=True, slots=True)
+class Interface:
+    """Where the upstream operator holds the voltage.
+
+    Parameters
+    ----------
+    nodes
+        Shape (s,), indices of the nodes held: one, or one per phase.
+    phasors
+        Shape (s,), complex: the nodes' voltages are ``phasors * v0``, v0 being the magnitude.
+    """
+
+    nodes: IndexArray
+    phasors: ComplexArray
+
+
+@dataclass(frozen=True, slots=True)
+class Voltages:
+    """Which voltages are limited.
+
+    Parameters
+    ----------
+    elements
+        Names, for example ``"bus:7"`` or ``"bus:7.a"``; m of them.
+    incidence
+        Shape (m, n), real: the voltages are ``incidence @ v``, node to ground or node to node.
+    """
+
+    elements: tuple[str, ...]
+    incidence: sp.csr_array
+
+
+@dataclass(frozen=True, slots=True)
 class Terminals:
     """Where branch currents are monitored: both ends of every rated line and transformer.
 
     Parameters
     ----------
     elements
-        Element of each terminal, for example ``"line:12"``; m of them, repeated per end.
+        Element of each terminal, for example ``"line:12"`` or ``"line:12.a"``; m of them,
+        repeated per end.
     sides
         Which end: ``"from"``, ``"to"``, ``"hv"``, ``"mv"`` or ``"lv"``.
     admittance
@@ -49,6 +84,26 @@ class Terminals:
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """Where power enters; J ports.
+
+    Parameters
+    ----------
+    names
+        Names, for example ``"bus:7"`` or ``"bus:7.a"``.
+    incidence
+        Shape (n, J), real: a port's voltage is ``incidence' @ v``, and its current enters the
+        nodes as ``incidence @ i``.
+    passive_power_pu
+        Shape (J,), complex power of everything that does not trade, injection positive.
+    """
+
+    names: tuple[str, ...]
+    incidence: sp.csr_array
+    passive_power_pu: ComplexArray
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """One area's network, seen from its interface.
 
@@ -57,26 +112,27 @@ class Network:
     name
         For people.
     nodes
-        Ids, for example ``"bus:7"``; n of them.  Buses joined by closed switches are one node,
-        named after the lowest bus index.
+        Ids, for example ``"bus:7"`` or ``"bus:7.a"``; n of them.  Buses joined by closed
+        switches are one node, named after the lowest bus index.
     admittance
         Shape (n, n), nodal admittance in per unit, loads and generators not included.
-    interface_node
-        Index of the node whose voltage the upstream operator holds.
-    voltage_monitored
-        Shape (n,), which nodes have voltage limits (not the interface, not auxiliary nodes).
+    interface
+        The nodes whose voltage the upstream operator holds.
+    voltages
+        The limited voltages (not those of the interface, not of auxiliary nodes).
     terminals
         The monitored branch ends.
-    passive_injection_pu
-        Shape (n,), complex power of everything that does not trade, injection positive.
+    ports
+        Where power enters.
     connection_points
         Ids, for example ``"load:0"``; c of them.
-    connection_nodes
-        Shape (c,), node of each connection point.
+    port_shares
+        Shape (J, c), real, >= 0: how a connection point's power is shared among ports; columns
+        add up to 1.
     reactive_ratio
         Shape (c,), ``q = reactive_ratio * p``: the tangent of the power factor angle.
     base_power_w
-        Watts per unit of power (three-phase).
+        Watts per unit of power of a port.
 
     Raises
     ------
@@ -88,12 +144,12 @@ class Network:
     name: str
     nodes: tuple[str, ...]
     admittance: sp.csr_array
-    interface_node: int
-    voltage_monitored: npt.NDArray[np.bool_]
+    interface: Interface
+    voltages: Voltages
     terminals: Terminals
-    passive_injection_pu: ComplexArray
+    ports: Ports
     connection_points: tuple[str, ...]
-    connection_nodes: IndexArray
+    port_shares: sp.csr_array
     reactive_ratio: FloatArray
     base_power_w: float
 
@@ -129,16 +185,27 @@ class Network:
             Fault(self.connection_points[i], "its power factor is not a number above 0 up to 1")
             for i in np.flatnonzero(~np.isfinite(self.reactive_ratio))
         ]
-        passive = np.flatnonzero(~np.isfinite(self.passive_injection_pu))
-        faults += [Fault(self.nodes[i], "its passive power is not finite") for i in passive]
-        return faults
+        whole = np.asarray(self.port_shares.sum(axis=0)).ravel()
+        faults += [
+            Fault(self.connection_points[i], f"its shares of ports add up to {whole[i]:g}, not 1")
+            for i in np.flatnonzero(~(np.abs(whole - 1.0) < 1e-9))
+        ]
+        passive = np.flatnonzero(~np.isfinite(self.ports.passive_power_pu))
+        return faults + [Fault(self.ports.names[j], "its passive power is not finite") for j in passive]
 
     def _island_faults(self) -> list[Fault]:
+        """Name the nodes without a path to the interface, whose phases hang together outside."""
         count, island = sp.csgraph.connected_components(abs(self.admittance), directed=False)
-        if count == 1:
+        held = np.unique(island[self.interface.nodes])
+        if count == len(held):
             return []
-        cut_off = np.flatnonzero(island != island[self.interface_node])
         return [
             Fault(self.nodes[i], "no branch in service connects it to the interface")
-            for i in cut_off
+            for i in np.flatnonzero(~np.isin(island, held))
         ]
+
+
+def selection(chosen: IndexArray, count: int) -> sp.csr_array:
+    """Return the matrix that picks ``chosen`` out of ``count``, shape (len(chosen), count)."""
+    rows = np.arange(len(chosen))
+    return sp.csr_array((np.ones(len(chosen)), (rows, chosen)), shape=(len(chosen), count))

@@ -1,10 +1,10 @@
 """Batch AC power flow by fixed point, and its exact gradients by the adjoint.
 
-With the interface voltage ``v0`` given, the nodes that carry power (index J) obey
+With the interface voltage ``v0`` given, the ports at which power enters (index J) obey
 
     v_J = w_J v0 + Z_JJ i_J,        i_J = conj(s_J) / conj(v_J)
 
-where ``Z = inv(Y_LL)`` and ``w = -Z Y_L0`` is the no-load profile.  Every other quantity is
+where ``Z = inv(Y_LL)``, seen from the ports, and ``w = -Z Y_L0`` is the no-load profile.  Every other quantity is
 linear in ``i_J``, so the iteration runs on J only, on a whole batch of operating points (columns)
 at once (security.md section 2; the "implicit Z-bus" method of the literature).
 """
@@ -32,11 +32,11 @@ class OperatingPoints:
     Parameters
     ----------
     power_pu
-        Shape (J, B), complex injections at the nodes that carry power.
+        Shape (J, B), complex powers injected at the ports.
     interface_voltage_pu
         Shape (B,), magnitude; its angle is zero.
     voltage
-        Shape (J, B), complex node voltages.
+        Shape (J, B), complex voltages across the ports.
     current
         Shape (J, B), complex injected currents.
     """
@@ -75,54 +75,42 @@ class PowerFlow:
 
     Attributes
     ----------
-    nodes
-        Shape (J,), the nodes that carry power, as indices into the network's nodes.
     impedance
         Shape (n, J): node voltages are ``no_load * v0 + impedance @ i_J``.  The interface's
-        row is zero.
+        rows are zero.
     no_load
-        Shape (n,), the voltage profile without any power, per unit of ``v0``.
-    point_node
-        Shape (c,), position of each connection point's node in ``nodes``; -1 at the interface,
-        where power has no effect on the network inside.
+        Shape (n,), the voltages without any power, per unit of ``v0``.
+    point_ports
+        Shape (J, c), complex: port powers are ``point_ports @ p``, p being the active powers of
+        the connection points.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        n, interface = len(network.nodes), network.interface_node
-        inside = np.delete(np.arange(n), interface)
-        carries = np.zeros(n, dtype=bool)
-        carries[network.connection_nodes] = True
-        carries[network.passive_injection_pu != 0] = True
-        carries[interface] = False
-        self.nodes: IndexArray = np.flatnonzero(carries)
-        position = np.full(n, -1)
-        position[self.nodes] = np.arange(len(self.nodes))
-        self.point_node: IndexArray = position[network.connection_nodes]
+        n = len(network.nodes)
+        held = network.interface.nodes
+        inside = np.delete(np.arange(n), held)
+        incidence = sp.csr_array(network.ports.incidence, dtype=np.float64)
         factor = spla.splu(sp.csc_array(network.admittance[inside][:, inside]))
-        column = network.admittance[inside][:, [interface]].toarray()
-        unit = np.zeros((n, len(self.nodes)), dtype=np.complex128)
-        unit[self.nodes, np.arange(len(self.nodes))] = 1.0
-        self.impedance: ComplexArray = np.zeros((n, len(self.nodes)), dtype=np.complex128)
-        self.impedance[inside] = factor.solve(unit[inside])
-        self.no_load: ComplexArray = np.ones(n, dtype=np.complex128)
-        self.no_load[inside] = -factor.solve(column.astype(np.complex128))[:, 0]
-        self._zjj = np.ascontiguousarray(self.impedance[self.nodes])
+        source = network.admittance[inside][:, held] @ network.interface.phasors
+        self.impedance: ComplexArray = np.zeros((n, incidence.shape[1]), dtype=np.complex128)
+        self.impedance[inside] = factor.solve(incidence[inside].toarray().astype(np.complex128))
+        self.no_load: ComplexArray = np.zeros(n, dtype=np.complex128)
+        self.no_load[held] = network.interface.phasors
+        self.no_load[inside] = -factor.solve(np.asarray(source, dtype=np.complex128))
+        across = incidence.T
+        self._zjj = np.ascontiguousarray(across @ self.impedance)
         self._zjj_transposed = np.ascontiguousarray(self._zjj.T)
-        self._wj = self.no_load[self.nodes]
-        self._passive = network.passive_injection_pu[self.nodes]
-        self._incidence = self._point_incidence()
+        self._wj: ComplexArray = across @ self.no_load
+        self.point_ports = sp.csr_array(
+            network.port_shares * (1.0 + 1j * network.reactive_ratio)[None, :]
+        )
+        self._ports_point = sp.csr_array(self.point_ports.conj().T)
 
-    def _point_incidence(self) -> sp.csr_array:
-        """Return the (J, c) map from active powers of connection points to node powers."""
-        points = np.flatnonzero(self.point_node >= 0)
-        values = 1.0 + 1j * self.network.reactive_ratio[points]
-        shape = (len(self.nodes), len(self.network.connection_points))
-        return sp.csr_array((values, (self.point_node[points], points)), shape=shape)
-
-    def node_powers(self, power_pu: FloatArray) -> ComplexArray:
-        """Return the (J, B) node powers for (c, B) active powers of connection points."""
-        powers: ComplexArray = self._incidence @ power_pu + self._passive[:, None]
+    def port_powers(self, power_pu: FloatArray) -> ComplexArray:
+        """Return the (J, B) port powers for (c, B) active powers of connection points."""
+        powers: ComplexArray = self.point_ports @ power_pu
+        powers += self.network.ports.passive_power_pu[:, None]
         return powers
 
     def no_load_voltage(self, interface_voltage_pu: FloatArray) -> ComplexArray:
@@ -155,7 +143,7 @@ class PowerFlow:
         PowerFlowError
             When a column does not converge; names how many and the worst node.
         """
-        powers = self.node_powers(power_pu)
+        powers = self.port_powers(power_pu)
         conjugate = powers.conj()
         profile = self.no_load_voltage(interface_voltage_pu)
         voltage = profile if start is None else start
@@ -178,11 +166,11 @@ class PowerFlow:
         with np.errstate(all="ignore"):
             step = np.abs(self._zjj @ (conjugate / voltage.conj()) + profile - voltage)
         step = np.where(np.isfinite(step), step, np.inf)
-        node, _ = np.unravel_index(int(step.argmax()), step.shape)
+        port, _ = np.unravel_index(int(step.argmax()), step.shape)
         failed = int((step.max(axis=0) > TOLERANCE_PU).sum())
         return PowerFlowError(
             f"{failed} of {voltage.shape[1]} power flows did not converge in {MAX_ITERATIONS} "
-            f"iterations; worst at {self.network.nodes[self.nodes[node]]}"
+            f"iterations; worst at {self.network.ports.names[port]}"
         )
 
     def adjoint(
@@ -240,12 +228,7 @@ class PowerFlow:
         by_interface_voltage
             Shape (B,): the part that acts through ``i_J``.
         """
-        ratio = self.network.reactive_ratio
-        per_node = multiplier / points.voltage.conj()
-        inside = self.point_node >= 0
-        by_power = np.zeros((multiplier.shape[1], len(ratio)))
-        chosen = per_node[self.point_node[inside]]
-        by_power[:, inside] = (chosen.real + ratio[inside, None] * chosen.imag).T
+        by_power = (self._ports_point @ (multiplier / points.voltage.conj())).real.T
         weight = points.current / points.voltage.conj()
         by_voltage = -(multiplier * weight * self._wj.conj()[:, None]).real.sum(axis=0)
         return by_power, by_voltage

@@ -129,7 +129,7 @@ class RobustRows:
         once = points.take(first)
         flow = self.monitors.power_flow
         solved = flow.solve(once.power(u).T, once.voltage(self.limits.band)).take(group)
-        return self.monitors.values(rows, solved, points.power(u).T), solved
+        return self.monitors.values(rows, solved), solved
 
     # -- where rows are watched from ------------------------------------------------------------
 
@@ -311,7 +311,7 @@ class RobustRows:
         )
         power = pool.power(u).T
         solved = self.monitors.power_flow.solve(power, pool.voltage(self.limits.band))
-        values = self.monitors.all_values(solved, power)[rows]
+        values = self.monitors.all_values(solved)[rows]
         best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()
         return self.worst(np.repeat(rows, _GROUPS), pool.take(best), u)[0]
 

@@ -98,7 +98,7 @@ class Watch:
         voltage = points.voltage(self.robust.limits.band)
         solved = monitors.power_flow.solve(power, voltage, start=self._voltage[:, used])
         self._voltage[:, used] = solved.voltage
-        values = monitors.values_at(rows, place, solved, power)
+        values = monitors.values_at(rows, place, solved)
         return Watched(rows, place, points, solved, values)
 
 
