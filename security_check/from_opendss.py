@@ -1,0 +1,317 @@
+"""Build a multi-conductor :class:`~security_check.network.Network` from an OpenDSS circuit.
+
+OpenDSS builds the matrices: the system admittance, and each branch's primitive admittance, from
+which its terminal currents follow.  The voltage source's own impedance is part of the network;
+the interface is the ideal source behind it.
+
+Needs the optional package ``opendssdirect.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from security_check.errors import Fault, NetworkFaults
+from security_check.network import (
+    ComplexArray,
+    FloatArray,
+    Interface,
+    Network,
+    Ports,
+    Terminals,
+    Voltages,
+)
+
+BASE_POWER_W = 1e5
+_NEUTRAL = 4  # the node number that four-wire circuits give their neutral
+_POWER_CLASSES = ("Load", "Generator", "PVSystem", "Storage", "VSConverter")
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """A load as OpenDSS has it: its name, bus, nodes, and whether it is in delta."""
+
+    name: str
+    bus: str
+    nodes: tuple[int, ...]
+    phases: int
+    delta: bool
+
+
+def network_from_opendss(
+    master: Path | str, *, power_factor: float = 1.0, name: str = ""
+) -> Network:
+    """Return the network of an OpenDSS master file, with a node for each conductor.
+
+    Every enabled load is a connection point ``"load:NAME"`` on its own phases; loads,
+    generators, storage and photovoltaic systems take no part otherwise.  Line ratings are
+    ``normamps``; transformer ratings are each winding's kVA at its rated voltage.
+
+    Parameters
+    ----------
+    master
+        The file to compile.
+    power_factor
+        Of every connection point, in (0, 1], lagging when withdrawing.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When ``opendssdirect.py`` is not installed.
+    NetworkFaults
+        With every fault found, each naming its element.
+    """
+    if not 0.0 < power_factor <= 1.0:
+        raise NetworkFaults(
+            [Fault("power_factor", f"it is {power_factor}, not above 0 and at most 1")]
+        )
+    dss = _compiled(Path(master))
+    loads = _loads(dss)
+    if not loads:
+        raise NetworkFaults([Fault("load", "no load is enabled, so nobody can trade")])
+    _idle(dss)
+    circuit = _Circuit(dss)
+    ports = circuit.ports(loads)
+    source = circuit.with_source()
+    return Network(
+        name=name or str(dss.Circuit.Name()),
+        nodes=source.nodes,
+        admittance=source.admittance,
+        interface=source.interface,
+        voltages=circuit.voltages(len(source.nodes)),
+        terminals=circuit.terminals(len(source.nodes)),
+        ports=ports[0],
+        connection_points=tuple(f"load:{load.name}" for load in loads),
+        port_shares=ports[1],
+        reactive_ratio=np.full(len(loads), math.tan(math.acos(power_factor))),
+        base_power_w=BASE_POWER_W,
+    )
+
+
+def _compiled(master: Path) -> Any:
+    import opendssdirect as dss  # noqa: PLC0415  # optional, and slow to load
+
+    dss.Basic.AllowForms(False)
+    dss.Basic.AllowChangeDir(False)
+    dss.Text.Command("clear")
+    try:
+        dss.Text.Command(f'compile "{master.resolve()}"')
+        dss.Text.Command("set controlmode=off")
+        dss.Text.Command("solve")
+    except dss.DSSException as error:
+        raise NetworkFaults([Fault(master.name, f"OpenDSS says: {error}")]) from None
+    return dss
+
+
+def _loads(dss: Any) -> list[_Load]:
+    found = []
+    for name in dss.Loads.AllNames():
+        dss.Loads.Name(name)
+        if name == "NONE" or not dss.CktElement.Enabled():
+            continue
+        bus, *nodes = dss.CktElement.BusNames()[0].split(".")
+        phases = int(dss.Loads.Phases())
+        numbers = tuple(int(node) for node in nodes) or (1, 2, 3, 0)
+        found.append(_Load(name, bus.lower(), numbers, phases, bool(dss.Loads.IsDelta())))
+    return found
+
+
+def _idle(dss: Any) -> None:
+    """Take everything that consumes or generates out of the matrices."""
+    for element in dss.Circuit.AllElementNames():
+        if element.split(".")[0] in _POWER_CLASSES:
+            dss.Circuit.SetActiveElement(element)
+            dss.CktElement.Enabled(False)
+    dss.Text.Command("solve")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sourced:
+    """The network with the ideal source as nodes of its own."""
+
+    nodes: tuple[str, ...]
+    admittance: sp.csr_array
+    interface: Interface
+
+
+class _Circuit:
+    """Reads an idle circuit; per unit of each node's own voltage and ``BASE_POWER_W``."""
+
+    def __init__(self, dss: Any) -> None:
+        self.dss = dss
+        self.order = [str(node).lower() for node in dss.Circuit.YNodeOrder()]
+        self.index = {node: k for k, node in enumerate(self.order)}
+        bases = []
+        for node in self.order:
+            dss.Circuit.SetActiveBus(node.split(".")[0])
+            bases.append(float(dss.Bus.kVBase()) * 1e3)
+        self.base_v: FloatArray = np.array(bases)
+        missing = sorted({n.split(".")[0] for n, v in zip(self.order, bases, strict=True) if v <= 0})
+        if missing:
+            raise NetworkFaults(
+                [Fault(f"bus:{bus}", "it has no base voltage (set voltagebases)") for bus in missing]
+            )
+        self.base_a: FloatArray = BASE_POWER_W / self.base_v
+        data, indices, pointers = dss.YMatrix.getYsparse(factor=0)
+        count = len(self.order)
+        siemens = sp.csc_array((data, indices, pointers), shape=(count, count))
+        volts = sp.diags_array(self.base_v)
+        self.admittance = sp.csr_array(volts @ siemens @ volts / BASE_POWER_W)
+
+    def _primitive(self, element: str) -> tuple[list[int], ComplexArray]:
+        """Return the nodes of an element's conductors (-1 is ground) and its admittance, S."""
+        dss = self.dss
+        dss.Circuit.SetActiveElement(element)
+        flat = np.array(dss.CktElement.YPrim())
+        matrix = flat[0::2] + 1j * flat[1::2]
+        numbers = dss.CktElement.NodeOrder()
+        conductors = int(dss.CktElement.NumConductors())
+        buses = [bus.split(".")[0].lower() for bus in dss.CktElement.BusNames()]
+        nodes = [
+            self.index.get(f"{buses[k // conductors]}.{number}", -1) if number else -1
+            for k, number in enumerate(numbers)
+        ]
+        return nodes, matrix.reshape(len(nodes), len(nodes)).T
+
+    def with_source(self) -> _Sourced:
+        """Put the ideal source behind the source's own impedance as further nodes."""
+        dss = self.dss
+        dss.Vsources.First()
+        element = str(dss.CktElement.Name())
+        nodes, primitive = self._primitive(element)
+        dss.Circuit.SetActiveElement(element)
+        phases = int(dss.CktElement.NumPhases())
+        dss.Vsources.First()
+        line_to_line = float(dss.Vsources.BasekV()) * 1e3
+        angle = np.deg2rad(float(dss.Vsources.AngleDeg()))
+        emf_v = line_to_line / (2 * math.sin(math.pi / phases)) if phases > 1 else line_to_line
+        held = np.array(nodes[:phases])
+        turn = np.exp(1j * (angle - 2 * np.pi * np.arange(phases) / max(phases, 1)))
+        phasors = emf_v / self.base_v[held] * turn
+        scale = self.base_v[held]
+        own = primitive[:phases, :phases] * scale[:, None] * scale[None, :] / BASE_POWER_W
+        count = len(self.order)
+        tie = sp.lil_array((count, phases), dtype=np.complex128)
+        tie[held, :] = -own
+        admittance = sp.bmat([[self.admittance, tie], [tie.T, sp.csr_array(own)]], format="csr")
+        names = tuple(f"bus:{node}" for node in self.order)
+        return _Sourced(
+            names + tuple(f"source.{k + 1}" for k in range(phases)),
+            sp.csr_array(admittance),
+            Interface(count + np.arange(phases), phasors),
+        )
+
+    def voltages(self, count: int) -> Voltages:
+        """Limit every phase: to the bus' neutral where it has one, else to ground."""
+        names, rows, columns, signs = [], [], [], []
+        for k, node in enumerate(self.order):
+            bus, number = node.rsplit(".", 1)
+            if int(number) >= _NEUTRAL:
+                continue
+            neutral = self.index.get(f"{bus}.{_NEUTRAL}")
+            for column, sign in ((k, 1.0), (neutral, -1.0)):
+                if column is not None:
+                    rows.append(len(names))
+                    columns.append(column)
+                    signs.append(sign)
+            names.append(f"bus:{node}")
+        incidence = sp.csr_array((signs, (rows, columns)), shape=(len(names), count))
+        return Voltages(tuple(names), incidence)
+
+    def terminals(self, count: int) -> Terminals:
+        """Monitor every phase conductor at both ends of lines and at transformer windings."""
+        elements, sides, rows, ratings, bases = [], [], [], [], []
+        faults = []
+        for element in self.dss.PDElements.AllNames():
+            kind = element.split(".")[0].lower()
+            if kind not in ("line", "transformer"):
+                continue
+            nodes, primitive = self._primitive(element)
+            short = f"{'line' if kind == 'line' else 'trafo'}:{element.split('.', 1)[1].lower()}"
+            ends = int(self.dss.CktElement.NumTerminals())
+            conductors = len(nodes) // ends
+            for end, rated in enumerate(self._ratings(element, kind, ends)):
+                if not 0.0 < rated < 9_999.0:
+                    faults.append(Fault(short, f"its rating is {rated:g} A; a real one is needed"))
+                    continue
+                for k in range(end * conductors, (end + 1) * conductors):
+                    if nodes[k] < 0:
+                        continue
+                    base = self.base_a[nodes[k]]
+                    elements.append(f"{short}.{self.order[nodes[k]].rsplit('.', 1)[1]}")
+                    sides.append(str(end + 1))
+                    rows.append(self._row(primitive[k], nodes, base, count))
+                    ratings.append(rated / base)
+                    bases.append(base)
+        if faults:
+            raise NetworkFaults(faults)
+        return Terminals(
+            tuple(elements),
+            tuple(sides),
+            sp.csr_array(sp.vstack(rows)),
+            np.array(ratings),
+            np.array(bases),
+        )
+
+    def _row(
+        self, primitive: ComplexArray, nodes: list[int], base_a: float, count: int
+    ) -> sp.csr_array:
+        live = [k for k, node in enumerate(nodes) if node >= 0]
+        at = [nodes[k] for k in live]
+        values = primitive[live] * self.base_v[at] / base_a
+        return sp.csr_array((values, ([0] * len(at), at)), shape=(1, count))
+
+    def _ratings(self, element: str, kind: str, ends: int) -> list[float]:
+        dss = self.dss
+        dss.Circuit.SetActiveElement(element)
+        if kind == "line":
+            return [float(dss.CktElement.NormalAmps())] * ends
+        dss.Transformers.Name(element.split(".", 1)[1])
+        phases = int(dss.CktElement.NumPhases())
+        ratings = []
+        for winding in range(1, ends + 1):
+            dss.Transformers.Wdg(winding)
+            per_phase = float(dss.Transformers.kVA()) / phases
+            across = float(dss.Transformers.kV()) / (math.sqrt(3.0) if phases > 1 else 1.0)
+            ratings.append(per_phase / across)
+        return ratings
+
+    def ports(self, loads: list[_Load]) -> tuple[Ports, sp.csr_array]:
+        """Return where the loads' power enters, and each load's shares."""
+        index: dict[tuple[int, int], int] = {}
+        shares = []
+        for point, load in enumerate(loads):
+            pairs = self._pairs(load)
+            shares += [(index.setdefault(pair, len(index)), point, 1 / len(pairs)) for pair in pairs]
+        count = len(self.order) + self._source_phases()
+        incidence = sp.lil_array((count, len(index)))
+        for (plus, minus), port in index.items():
+            incidence[plus, port] = 1.0
+            if minus >= 0:
+                incidence[minus, port] = -1.0
+        port, point, share = zip(*shares, strict=True)
+        names = tuple(f"bus:{self.order[plus]}" for plus, _ in index)
+        return (
+            Ports(names, sp.csr_array(incidence), np.zeros(len(index), dtype=np.complex128)),
+            sp.csr_array((share, (port, point)), shape=(len(index), len(loads))),
+        )
+
+    def _pairs(self, load: _Load) -> list[tuple[int, int]]:
+        """Return the pairs of nodes (-1 is ground) that a load lies between."""
+        at = [self.index.get(f"{load.bus}.{number}", -1) for number in load.nodes]
+        live = at[: max(load.phases, 1)]
+        if load.delta:
+            ring = at if load.phases == 1 else live
+            return [(a, b) for a, b in zip(ring, ring[1:] + ring[:1], strict=True)][: load.phases]
+        neutral = at[load.phases] if len(at) > load.phases else -1
+        return [(node, neutral) for node in live]
+
+    def _source_phases(self) -> int:
+        self.dss.Vsources.First()
+        return int(self.dss.CktElement.NumPhases())
