@@ -20,6 +20,7 @@ from security_check.worst_points import BoolArray
 
 _CHUNK = 256  # operating points solved at once
 _CLIMB_STEPS = 40
+_FEWEST = 128  # groups of customers tried at the least, where there are so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,8 @@ class _Attack:
         every = np.ones((1, self.points), dtype=bool)
         monitors = self.robust.monitors
         groups = np.unique(monitors.acts_strongly(np.arange(len(monitors))), axis=0)
+        if len(groups) > max(samples, _FEWEST):
+            groups = self.rng.permutation(groups)[: max(samples, _FEWEST)]
         pointed = np.unique(self.robust.start_points(self.rows).share > 0.5, axis=0)
         once = np.concatenate([every, ~every, groups, ~groups, pointed, ~pointed, drawn])
         return np.concatenate([once, once]), np.repeat([False, True], len(once))

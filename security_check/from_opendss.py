@@ -152,10 +152,15 @@ class _Circuit:
             dss.Circuit.SetActiveBus(node.split(".")[0])
             bases.append(float(dss.Bus.kVBase()) * 1e3)
         self.base_v: FloatArray = np.array(bases)
-        missing = sorted({n.split(".")[0] for n, v in zip(self.order, bases, strict=True) if v <= 0})
+        missing = sorted(
+            {n.split(".")[0] for n, v in zip(self.order, bases, strict=True) if v <= 0}
+        )
         if missing:
             raise NetworkFaults(
-                [Fault(f"bus:{bus}", "it has no base voltage (set voltagebases)") for bus in missing]
+                [
+                    Fault(f"bus:{bus}", "it has no base voltage (set voltagebases)")
+                    for bus in missing
+                ]
             )
         self.base_a: FloatArray = BASE_POWER_W / self.base_v
         data, indices, pointers = dss.YMatrix.getYsparse(factor=0)
@@ -288,7 +293,9 @@ class _Circuit:
         shares = []
         for point, load in enumerate(loads):
             pairs = self._pairs(load)
-            shares += [(index.setdefault(pair, len(index)), point, 1 / len(pairs)) for pair in pairs]
+            shares += [
+                (index.setdefault(pair, len(index)), point, 1 / len(pairs)) for pair in pairs
+            ]
         count = len(self.order) + self._source_phases()
         incidence = sp.lil_array((count, len(index)))
         for (plus, minus), port in index.items():

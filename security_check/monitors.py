@@ -111,7 +111,11 @@ class Monitors:
         )
         self.kind: IndexArray = np.repeat(np.arange(6), [buses, buses, ends, ends, 1, 1])
         self.elements: tuple[str, ...] = (
-            voltages.elements + voltages.elements + terminals.elements + terminals.elements + (INTERFACE, INTERFACE)
+            voltages.elements
+            + voltages.elements
+            + terminals.elements
+            + terminals.elements
+            + (INTERFACE, INTERFACE)
         )
         self.sides: tuple[str, ...] = (
             ("",) * (2 * buses) + terminals.sides + terminals.sides + ("", "")
@@ -188,15 +192,14 @@ class Monitors:
         """Return f of every row at every one of B operating points, shape (R, B)."""
         phasors = self.response @ points.current
         phasors += self.fixed[:, None] * points.interface_voltage_pu
-        values = np.empty((len(self), phasors.shape[1]))
-        rows = np.arange(len(self))
-        for column in range(phasors.shape[1]):
-            values[:, column] = self._values(
-                rows,
-                phasors[self.phasor, column],
-                points.interface_voltage_pu[column],
-            )
-        return values
+        size = np.abs(phasors)
+        outwards = (phasors * self.export_direction.conj()[:, None]).real >= 0.0
+        signed = np.where(outwards, size, -size)
+        power = phasors[-1].real * points.interface_voltage_pu
+        buses = int((self.kind == Kind.VOLTAGE_MAX).sum())
+        return np.concatenate(
+            [size[:buses], -size[:buses], signed[buses:-1], -signed[buses:-1], [-power, power]]
+        )
 
     def _values(
         self,

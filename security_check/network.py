@@ -191,7 +191,9 @@ class Network:
             for i in np.flatnonzero(~(np.abs(whole - 1.0) < 1e-9))
         ]
         passive = np.flatnonzero(~np.isfinite(self.ports.passive_power_pu))
-        return faults + [Fault(self.ports.names[j], "its passive power is not finite") for j in passive]
+        return faults + [
+            Fault(self.ports.names[j], "its passive power is not finite") for j in passive
+        ]
 
     def _island_faults(self) -> list[Fault]:
         """Name the nodes without a path to the interface, whose phases hang together outside."""

@@ -36,9 +36,9 @@ Net = Any  # pandapower publishes no types
 
 PHASES = ("a", "b", "c")
 _TURN = np.exp(2j * np.pi / 3)
-_FORTESCUE = np.array(
-    [[1, 1, 1], [1, _TURN**2, _TURN], [1, _TURN, _TURN**2]]
-) / math.sqrt(3.0)  # columns: zero, positive, negative sequence
+_FORTESCUE = np.array([[1, 1, 1], [1, _TURN**2, _TURN], [1, _TURN, _TURN**2]]) / math.sqrt(
+    3.0
+)  # columns: zero, positive, negative sequence
 
 
 def phases_from_pandapower(net: Net, *, power_factor: float = 1.0, name: str = "") -> Network:
@@ -83,9 +83,7 @@ def phases_from_pandapower(net: Net, *, power_factor: float = 1.0, name: str = "
     at = np.asarray(lookup[table.bus.to_numpy(dtype=np.int64)], dtype=np.int64)
     point, phase = np.nonzero(shares)
     used, port = np.unique(3 * at[point] + phase, return_inverse=True)
-    port_shares = sp.csr_array(
-        (shares[point, phase], (port, point)), shape=(len(used), len(at))
-    )
+    port_shares = sp.csr_array((shares[point, phase], (port, point)), shape=(len(used), len(at)))
     return Network(
         name=name or str(net.name or "pandapower net"),
         nodes=nodes,
@@ -228,9 +226,7 @@ def _terminals(net: Net, cases: dict[str, Any], basis: sp.csr_array) -> Terminal
     back = np.empty(len(rows), dtype=np.int64)
     back[order] = np.arange(len(rows))
     admittance: sp.csr_array = sp.csr_array(stacked[back] @ basis)
-    return Terminals(
-        tuple(elements), tuple(sides), admittance, np.array(ratings), np.array(bases)
-    )
+    return Terminals(tuple(elements), tuple(sides), admittance, np.array(ratings), np.array(bases))
 
 
 def _rating_ka(net: Net, kind: str, index: int, kv: float) -> float:
@@ -238,4 +234,3 @@ def _rating_ka(net: Net, kind: str, index: int, kv: float) -> float:
     if kind == "line":
         return float(row.max_i_ka * row.df * row.parallel)
     return float(row.sn_mva * row.df * row.parallel / (math.sqrt(3.0) * kv))
-
