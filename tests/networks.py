@@ -5,14 +5,21 @@ from __future__ import annotations
 import copy
 import functools
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandapower as pp
+from brute_force import Limits
 
+from doe_allocation.capacity import Capacity
+from doe_allocation.network_grid import NetworkGrid
 from gateway.scenario_network import bundled
+from security_check.check import SecurityCheck
 from security_check.from_pandapower import network_from_pandapower
+from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import Network
+from security_check.power_flow import PowerFlow
 
 Net = Any
 
@@ -219,3 +226,66 @@ def menagerie() -> Net:
     Bus numbers have gaps and come in no order, so that whoever confuses bus and node is found.
     """
     return copy.deepcopy(_menagerie())
+
+
+BAND = InterfaceLimits(0.98, 1.04)
+
+
+@dataclass(frozen=True)
+class Area:
+    """A grid to allocate on, and what the brute-force reference needs to know of it."""
+
+    grid: NetworkGrid
+    limits: Limits
+
+    def allocate(self) -> SecurityCheck:
+        return self.grid.allocate(self.limits.interface)
+
+    @property
+    def flow(self) -> PowerFlow:
+        return self.grid.monitors.power_flow
+
+
+@functools.cache
+def small_area(
+    customers: int = 6,
+    seed: int = 0,
+    *,
+    meshed: bool = False,
+    max_i_ka: float = 0.14,
+    trafo_mva: float = 0.1,
+    power_factor: float = 1.0,
+    capacity_w: int = 25_000,
+    fallback_w: int = 500,
+    interface: InterfaceLimits = BAND,
+) -> Area:
+    """Return an area so small that all its vertices can be tried."""
+    net = feeder(customers, seed, meshed=meshed, max_i_ka=max_i_ka, trafo_mva=trafo_mva)
+    network = network_from_pandapower(net, power_factor=power_factor)
+    capacity = Capacity.same(
+        network.connection_points, capacity_w, capacity_w, fallback_w, fallback_w
+    )
+    limits = Limits(VoltageLimits(0.92, 1.08), interface)
+    return Area(NetworkGrid(network, limits.voltage, capacity), limits)
+
+
+SMALL_AREAS = {
+    "voltages bind": {"customers": 5, "seed": 1},
+    "a mesh": {"customers": 6, "seed": 1, "meshed": True},
+    "thin lines": {"customers": 5, "seed": 4, "max_i_ka": 0.04},
+    "lagging": {"customers": 6, "seed": 6, "power_factor": 0.9},
+    "small transformer": {"customers": 6, "seed": 7, "trafo_mva": 0.04},
+    "interface": {
+        "customers": 4,
+        "seed": 3,
+        "interface": InterfaceLimits(0.99, 1.03, 45_000, 60_000),
+    },
+    "thin mesh, lagging": {
+        "customers": 7,
+        "seed": 2,
+        "meshed": True,
+        "max_i_ka": 0.05,
+        "power_factor": 0.95,
+    },
+}
+"""Arguments of :func:`small_area` under which different things bind."""
