@@ -21,11 +21,15 @@ RISE = 1e-10
 """Per unit of f: a smaller rise is rounding."""
 
 WORTH = 1e-8
-"""Part of a row's scale: less first-order gain is counted as if it were made."""
+"""Part of a row's scale: a step that promises less, to first order, is not taken."""
+
+REFINED = 1e-6
+"""Part of a row's scale: less first-order gain, at the end, is counted as if it were made."""
 
 _ASCENTS = 12
 _REFINEMENTS = 6
 _RENEWED = 3  # the refinement before which second derivatives are taken anew
+_FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
 _FLAT = 1e-12  # a gradient component below this part of the largest is rounding
 
 
@@ -170,17 +174,19 @@ class Ascent:
         return there
 
     def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
-        """Climb on, in place, where the first order still promises more than it is worth."""
+        """Climb on, in place, where the first order still promises much, near the limit."""
         low, high = -halves(u)[1], halves(u)[0]
+        scale = self.limits.scale[rows]
+        watched = self.limits.limit[rows] - _FAR * scale
         for attempt in range(_REFINEMENTS):
             left = self.gain(at, self.turned(at), u)
-            on = np.flatnonzero(left > WORTH * self.limits.scale[rows])
+            on = np.flatnonzero((left > REFINED * scale) & (at.values + left > watched))
             if not len(on):
                 return
             here = at.take(on)
             second = self._second_derivatives(rows[on], here, u, anew=attempt == _RENEWED)
             power = here.points.power(u)
-            enough = 0.1 * WORTH * self.limits.scale[rows[on]]
+            enough = 0.1 * REFINED * scale[on]
             step = climb_quadratic(here.by_power, second, (low - power, high - power), enough)
             width = np.maximum(high - low, 1e-300)
             share = np.clip((power + step - low) / width, 0.0, 1.0)

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from security_check.ascent import RISE, WORTH, Ascent, Climb
+from security_check.ascent import REFINED, RISE, WORTH, Ascent, Climb
 from security_check.monitors import Kind, Monitors, RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
@@ -164,7 +164,7 @@ class RobustRows:
         rising, falling = np.maximum(at.by_power, 0.0), np.maximum(-at.by_power, 0.0)
         A = np.hstack([np.where(share > 0.0, rising, 0.0), np.where(share < 1.0, falling, 0.0)])
         gain = self.ascent.gain(at, self.ascent.turned(at), u)
-        left = np.where(gain <= WORTH * self.limits.scale[rows], gain, 0.0)
+        left = np.where(gain <= REFINED * self.limits.scale[rows], gain, 0.0)
         return PackingRows(rows, at.points, A, self.limits.limit[rows] - at.values - left + A @ u)
 
     # -- looking for what was missed ------------------------------------------------------------
