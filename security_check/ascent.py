@@ -224,10 +224,11 @@ def _balanced(here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
     effect = change * width
 
     def sides(t: FloatArray) -> FloatArray:
-        return (begin + t[:, None] * change > 0) * 1.0
+        return (begin + t[:, None] * change > 0).astype(np.float64)
 
     def part(share: FloatArray) -> FloatArray:
-        return (effect * (share - here.points.share)).sum(axis=1)
+        total: FloatArray = (effect * (share - here.points.share)).sum(axis=1)
+        return total
 
     whole = part(sides(np.zeros(len(begin))))
     low, high = np.zeros(len(begin)), np.ones(len(begin))

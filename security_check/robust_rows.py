@@ -111,7 +111,8 @@ class RobustRows:
     def start_points(self, rows: IndexArray) -> WorstPoints:
         """Return the vertices that the no-load sensitivities point to."""
         by_power, by_voltage = self.monitors.no_load_gradients
-        return WorstPoints((by_power[rows] > 0) * 1.0, (by_voltage[rows] > 0) * 1.0)
+        share = (by_power[rows] > 0).astype(np.float64)
+        return WorstPoints(share, (by_voltage[rows] > 0).astype(np.float64))
 
     # -- worst points and linear rows -----------------------------------------------------------
 
@@ -245,7 +246,7 @@ class RobustRows:
         ends = [WorstPoints(share, np.full(len(rows), end)) for end in (0.0, 1.0)]
         low, high = (self.evaluate(rows, end, u)[0] for end in ends)
         close = self.violation(rows, np.maximum(low, high)) > -near
-        start = WorstPoints(share[close], (high > low)[close] * 1.0)
+        start = WorstPoints(share[close], (high > low)[close].astype(np.float64))
         return self.worst(rows[close], start, u)[0]
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
