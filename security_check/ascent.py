@@ -231,6 +231,7 @@ def _balanced(here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
         return total
 
     whole = part(sides(np.zeros(len(begin))))
+    whole[whole == 0.0] = 1.0  # nobody turns, only the interface voltage does
     low, high = np.zeros(len(begin)), np.ones(len(begin))
     for _ in range(40):
         middle = 0.5 * (low + high)
