@@ -188,8 +188,9 @@ class RobustRows:
             Rows closer to the limit than this part of their scale are returned.
         """
         rows = self.limited[~self.cannot_bind(u)[self.limited]]
-        found = [self._climbed_from(share, rows, u, near) for share in self._starts(rows)]
-        pairs = PackingRows.joined([known, *found])
+        starts = self._starts(rows)
+        found = self._climbed_from(np.tile(rows, len(starts)), np.concatenate(starts), u, near)
+        pairs = PackingRows.joined([known, found])
         pairs = pairs.take(pairs.distinct(u))
         close = pairs.take(self.excess(pairs, u) > -_CLOSE)
         if self._turning(close, u).any():
@@ -240,14 +241,21 @@ class RobustRows:
         return [pointed, *mixed, every, 0.0 * every]
 
     def _climbed_from(
-        self, share: FloatArray, rows: IndexArray, u: FloatArray, near: float
+        self, rows: IndexArray, share: FloatArray, u: FloatArray, near: float
     ) -> PackingRows:
-        """Return the rows near their limits, climbed from the worse end of the voltage band."""
-        ends = [WorstPoints(share, np.full(len(rows), end)) for end in (0.0, 1.0)]
-        low, high = (self.evaluate(rows, end, u)[0] for end in ends)
-        close = self.violation(rows, np.maximum(low, high)) > -near
-        start = WorstPoints(share[close], (high > low)[close].astype(np.float64))
-        return self.worst(rows[close], start, u)[0]
+        """Return the rows near their limits, climbed from the worse end of the voltage band.
+
+        A voltage rises with the interface's, so its worse end is known.
+        """
+        kind = self.monitors.kind[rows]
+        end = (kind != Kind.VOLTAGE_MIN).astype(np.float64)
+        values = self.evaluate(rows, WorstPoints(share, end), u)[0]
+        other = np.flatnonzero(kind > Kind.VOLTAGE_MIN)
+        low = self.evaluate(rows[other], WorstPoints(share[other], 1.0 - end[other]), u)[0]
+        end[other] = values[other] > low
+        values[other] = np.maximum(values[other], low)
+        close = self.violation(rows, values) > -near
+        return self.worst(rows[close], WorstPoints(share[close], end[close]), u)[0]
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
         """Return whose influence turns sign between each point and its opposite, (r, c)."""
