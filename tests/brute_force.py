@@ -35,9 +35,10 @@ def vertices(limits_w: np.ndarray, base_w: float) -> np.ndarray:
     return np.where(sides.astype(bool), injection, -withdrawal).T
 
 
-def measured(
-    flow: PowerFlow, power_pu: np.ndarray, interface_pu: np.ndarray
-) -> dict[str, np.ndarray]:
+Values = dict[str, np.ndarray]
+
+
+def measured(flow: PowerFlow, power_pu: np.ndarray, interface_pu: np.ndarray) -> Values:
     """Return everything that has a limit, at every operating point (last axis)."""
     network = flow.network
     points = flow.solve(power_pu, interface_pu)
@@ -85,9 +86,7 @@ def violation(flow: PowerFlow, limits: Limits, limits_w: np.ndarray) -> float:
     return float(max(found))
 
 
-def of_rows(
-    monitors: Monitors, worst: dict[str, np.ndarray]
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def of_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, float]]:
     """Return pairs of (rows, largest value): any of the rows may be the one that reaches it.
 
     A current has two rows, of which one sees its magnitude.
