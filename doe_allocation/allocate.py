@@ -7,8 +7,7 @@ row's own worst vertex), and fill again.  This is Newton's method; a handful of 
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,9 +17,12 @@ from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
 
-_ROUNDS = 200
-_PATIENCE = 12  # rounds before old rows are kept
-_MEMORY = 8  # rounds for which they are kept
+_ROUNDS = 12  # then limits that still swing are settled from below
+_PATIENCE = 6  # rounds after which worst points are looked for even if limits still move
+_ENDINGS = 6
+_DRAWS = 12
+_RAISES = 6
+_MARGIN = 1e-6  # parts of a row's scale kept free where limits swing
 _CLOSE = 0.5  # a row filled to more than this is worked on from the start
 _STILL = 1e-9  # largest change of a limit between rounds, relative to the largest limit
 _ROUGH = 1e-4  # the same, while rows are still being found
@@ -63,36 +65,94 @@ def fill_securely(robust: RobustRows, filling: Filling) -> Fill:
     InsecureError
         When the lower bounds themselves break a row; names the element and the numbers.
     PowerFlowError
-        When a power flow does not converge, or the rounds do not settle.
+        When a power flow does not converge, or no secure limits are found.
+
+    Notes
+    -----
+    Rows taken anew replace the old ones, and mostly settle in a handful of rounds.  Where many
+    customers hardly matter to a row that others fill (losses in a common reactance), their limits
+    swing from round to round; then :func:`_from_below` ends the search on the secure side.
     """
-    # Rows taken anew replace the old ones, and mostly settle in a handful of rounds.  Where the
-    # worst points of several rows swing with the limits, the filling can go round in circles;
-    # then the rows of the last rounds stay beside the new ones until it comes to rest.
     lower = filling.lower
     packing = _rows_at_lower_bounds(robust, lower)
     filled = progressive_filling(packing.A, packing.b, filling)
     settled = _STILL
-    memory: deque[PackingRows] = deque(maxlen=_MEMORY)
+    nearest, start = np.inf, lower
     for rounds in range(1, _ROUNDS + 1):
         packing, reached = _retake(robust, packing, filled.u, lower)
-        if rounds > _PATIENCE:
-            memory.append(packing.take(_near(packing, reached, lower)))
-        held = PackingRows.joined([packing, *memory])
-        filled = progressive_filling(held.A, held.b, filling)
+        filled = progressive_filling(packing.A, packing.b, filling)
         u = filled.u
+        miss = abs(float(robust.excess(packing, reached).max(initial=-1.0)))
+        if miss < nearest:
+            nearest, start = miss, reached
         moved = float(np.abs(u - reached).max(initial=0.0))
         moved /= max(float(reached.max(initial=0.0)), 1e-12)
-        if moved > settled:
+        if moved > settled and rounds % _PATIENCE:
             continue
         fresh = robust.challenge(packing.take(_near(packing, u, lower)), u)
         if (robust.excess(fresh, u) > SECURE).any():
-            packing = PackingRows.joined([packing, fresh])
+            packing, nearest = PackingRows.joined([packing, fresh]), np.inf
             filled = progressive_filling(packing.A, packing.b, filling)
             settled = _ROUGH  # where one row was missed others may be: look before polishing
         elif moved <= _STILL:
             known = PackingRows.joined([packing, fresh])
-            return Fill(u, _bottleneck_rows(filled, held), known, rounds)
-    raise PowerFlowError(f"the envelopes did not settle in {_ROUNDS} rounds of AC correction")
+            return Fill(u, _bottleneck_rows(filled, packing), known, rounds)
+    return _from_below(robust, packing, filling, start if np.isfinite(nearest) else filled.u)
+
+
+def _from_below(
+    robust: RobustRows, packing: PackingRows, filling: Filling, start: FloatArray
+) -> Fill:
+    """Return secure limits near ``start``, raised until rows stop every one of them.
+
+    The worst case over a smaller box is no worse, so drawing limits in towards the lower bounds
+    reaches secure ones.  From there the filling goes on with the secure limits as its lower
+    bounds: what it adds is kept where the AC power flow confirms it, and the rows that refute it
+    are kept where not.  So the limits only rise, and come to rest.
+    """
+    u = start
+    for rounds in range(1, _ENDINGS + 1):
+        packing, u = _drawn_in(robust, packing, u, filling.lower)
+        packing, u, filled = _raised(robust, packing, u, filling)
+        fresh = robust.challenge(packing.take(_near(packing, u, filling.lower)), u)
+        known = PackingRows.joined([packing, fresh])
+        if not (robust.excess(fresh, u) > SECURE).any():
+            return Fill(u, _bottleneck_rows(filled, packing), known, _ROUNDS + rounds)
+        packing = known
+    raise PowerFlowError(f"no secure envelopes were found in {_ENDINGS} searches for worst points")
+
+
+def _drawn_in(
+    robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
+) -> tuple[PackingRows, FloatArray]:
+    """Shrink limits towards the lower bounds until the AC power flow of known rows is secure."""
+    for _ in range(_DRAWS):
+        packing, u = _retake(robust, packing, u, lower)
+        if robust.excess(packing, u).max(initial=-1.0) <= SECURE:
+            return packing, u
+        used = packing.A @ (u - lower)
+        room = packing.b - packing.A @ lower - _MARGIN * robust.limits.scale[packing.rows]
+        part = np.divide(room, used, out=np.ones_like(room), where=used > np.maximum(room, 0.0))
+        u = lower + max(float(part.min(initial=1.0)), 0.0) * (u - lower)
+    raise PowerFlowError(f"limits drawn in {_DRAWS} times are still not secure")
+
+
+def _raised(
+    robust: RobustRows, packing: PackingRows, u: FloatArray, filling: Filling
+) -> tuple[PackingRows, FloatArray, Filled]:
+    """Raise secure limits as far as known rows let them, in the order of the filling."""
+    for _ in range(_RAISES):
+        margin = _MARGIN * robust.limits.scale[packing.rows]
+        further = replace(filling, lower=u)
+        filled = progressive_filling(packing.A, packing.b - margin, further)
+        if np.abs(filled.u - u).max(initial=0.0) <= _ROUGH * u.max(initial=0.0):
+            break
+        taken, reached = _retake(robust, packing, filled.u, u)
+        if robust.excess(taken, reached).max(initial=-1.0) <= SECURE:
+            packing, u = taken, reached
+        else:
+            packing = PackingRows.joined([packing, taken])
+    return packing, u, filled
 
 
 def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:

@@ -95,7 +95,7 @@ def network_from_opendss(
 
 
 def _compiled(master: Path) -> Any:
-    import opendssdirect as dss  # noqa: PLC0415  # optional, and slow to load
+    import opendssdirect as dss  # optional, and slow to load
 
     dss.Basic.AllowForms(False)
     dss.Basic.AllowChangeDir(False)

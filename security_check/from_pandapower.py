@@ -18,7 +18,6 @@ import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
 from security_check.network import (
-    UNRATED,
     ComplexArray,
     FloatArray,
     Interface,
@@ -28,11 +27,9 @@ from security_check.network import (
     Voltages,
     selection,
 )
+from security_check.pandapower_faults import POWER_ELEMENTS, no_path, source_faults
 
 Net = Any  # pandapower publishes no types
-
-_POWER_ELEMENTS = ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen")
-_UNSUPPORTED = ("dcline", "svc", "tcsc", "ssc", "vsc", "ward", "xward")
 
 
 def network_from_pandapower(
@@ -64,30 +61,25 @@ def network_from_pandapower(
     NetworkFaults
         With every fault found, each naming its element.
     """
-    faults = _source_faults(net, connection_points, passive)
+    ids = _connected(net, connection_points)
+    ratios, faults = _reactive_ratios(ids, power_factor)
+    faults = source_faults(net, connection_points, passive) + faults
     if faults:
         raise NetworkFaults(faults)
     working = copy.deepcopy(net)
     table = working[connection_points]
-    connected = table.index[table.in_service.astype(bool)]
-    ids = tuple(f"{connection_points}:{i}" for i in connected)
-    buses = table.bus.loc[connected].to_numpy(dtype=np.int64)
-    table["in_service"] = False
-    if passive == "none":
-        for kind in (*_POWER_ELEMENTS, "gen"):
-            working[kind]["in_service"] = False
+    buses = table.bus[table.in_service.astype(bool)].to_numpy(dtype=np.int64)
+    # Rows go, rather than out of service: pandapower would still count powers that are no numbers.
+    for kind in (*POWER_ELEMENTS, "gen"):
+        stays = working[kind].in_service.astype(bool) & (kind != connection_points)
+        working[kind] = working[kind][stays & (passive == "as-given")]
     internal = _run(working)
     lookup = working._pd2ppc_lookups["bus"]
     nodes = internal["Ybus"].shape[0]
     at = np.asarray(lookup[buses], dtype=np.int64)
-    faults = _rating_faults(working) + [
-        Fault(ids[i], f"bus {buses[i]} is out of service or has no path to the external grid")
-        for i in np.flatnonzero((at < 0) | (at >= nodes))
-    ]
-    ratios, wrong = _reactive_ratios(ids, power_factor)
-    faults += wrong
-    if faults:
-        raise NetworkFaults(faults)
+    cut_off = np.flatnonzero((at < 0) | (at >= nodes))
+    if len(cut_off):
+        raise NetworkFaults([no_path(ids[i], buses[i]) for i in cut_off])
     monitored, names = _node_names(working, lookup, nodes)
     interface = int(internal["ref"][0])
     monitored[interface] = False
@@ -115,6 +107,14 @@ def network_from_pandapower(
     )
 
 
+def _connected(net: Net, table: str) -> tuple[str, ...]:
+    """Return the ids of the connection points: the table's elements in service."""
+    if table not in net:
+        return ()
+    rows = net[table]
+    return tuple(f"{table}:{i}" for i in rows.index[rows.in_service.astype(bool)])
+
+
 def _run(net: Net) -> dict[str, Any]:
     """Run pandapower once and return its internal model; here only its matrices matter."""
     try:
@@ -125,96 +125,12 @@ def _run(net: Net) -> dict[str, Any]:
         raise NetworkFaults(
             [Fault("network", "with no customer active, its power flow does not converge")]
         ) from None
+    # What pandapower raises on tables that contradict each other; it raises warnings, too.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise NetworkFaults([Fault("network", f"pandapower cannot model it: {reason}")]) from error
     internal: dict[str, Any] = net._ppc["internal"]
     return internal
-
-
-def _source_faults(net: Net, table: str, passive: str) -> list[Fault]:
-    """Return what can be found wrong before pandapower is asked to build matrices."""
-    if table not in ("load", "sgen", "storage"):
-        return [Fault("connection_points", f'"{table}" is not "load", "sgen" or "storage"')]
-    faults = []
-    grids = net.ext_grid.index[net.ext_grid.in_service.astype(bool)].tolist()
-    if len(grids) != 1:
-        named = ", ".join(f"ext_grid:{i}" for i in grids) or "none"
-        faults.append(Fault("interface", f"one external grid must be in service, found {named}"))
-    if not net[table].in_service.astype(bool).any():
-        faults.append(Fault(table, "no element in service, so there are no connection points"))
-    if passive == "as-given":
-        for i in net.gen.index[net.gen.in_service.astype(bool)]:
-            faults.append(Fault(f"gen:{i}", "voltage-controlled generators are not supported"))
-        faults += _voltage_dependent(net, table)
-    for kind in _UNSUPPORTED:
-        if kind in net and len(net[kind]):
-            for i in net[kind].index[net[kind].in_service.astype(bool)]:
-                faults.append(Fault(f"{kind}:{i}", f"elements of type {kind} are not supported"))
-    known = set(net.bus.index)
-    for kind in ("load", "sgen", "storage", "ext_grid"):
-        lost = net[kind].index[~net[kind].bus.isin(known)]
-        faults += [
-            Fault(f"{kind}:{i}", f"its bus {net[kind].bus.at[i]} does not exist") for i in lost
-        ]
-    return faults + _branch_faults(net, known)
-
-
-def _voltage_dependent(net: Net, table: str) -> list[Fault]:
-    """Return the loads whose power depends on voltage: the model takes power as given."""
-    faults = []
-    columns = [c for c in net.load.columns if c.startswith("const_")]
-    if table != "load" and columns:
-        depends = (net.load[columns].fillna(0.0) != 0.0).any(axis=1) & net.load.in_service
-        faults = [
-            Fault(f"load:{i}", "constant-impedance and constant-current parts are not supported")
-            for i in net.load.index[depends]
-        ]
-    return faults
-
-
-def _branch_faults(net: Net, known: set[int]) -> list[Fault]:
-    """Return lines and transformers with missing buses or impossible impedances."""
-    faults = []
-    ends = {
-        "line": ("from_bus", "to_bus"),
-        "trafo": ("hv_bus", "lv_bus"),
-        "trafo3w": ("hv_bus", "mv_bus", "lv_bus"),
-    }
-    for kind, columns in ends.items():
-        rows = net[kind][net[kind].in_service.astype(bool)]
-        for column in columns:
-            for i in rows.index[~rows[column].isin(known)]:
-                faults.append(
-                    Fault(f"{kind}:{i}", f"its {column} {rows[column].at[i]} does not exist")
-                )
-    lines = net.line[net.line.in_service.astype(bool)]
-    for column in ("length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"):
-        floor_ok = lines[column] > 0 if column == "length_km" else lines[column] >= 0
-        for i in lines.index[~(np.isfinite(lines[column].astype(float)) & floor_ok)]:
-            faults.append(Fault(f"line:{i}", f"its {column} is {lines[column].at[i]}"))
-    no_impedance = (lines.r_ohm_per_km == 0) & (lines.x_ohm_per_km == 0)
-    faults += [Fault(f"line:{i}", "its impedance is zero") for i in lines.index[no_impedance]]
-    return faults
-
-
-def _rating_faults(net: Net) -> list[Fault]:
-    """Return the lines and transformers without a usable rating, in the source's own units."""
-    faults = []
-    for kind, columns, unit in (
-        ("line", ("max_i_ka",), "kA"),
-        ("trafo", ("sn_mva",), "MVA"),
-        ("trafo3w", ("sn_hv_mva", "sn_mv_mva", "sn_lv_mva"), "MVA"),
-    ):
-        rows = net[kind][net[kind].in_service.astype(bool)]
-        for column in columns:
-            values = rows[column].to_numpy(dtype=float)
-            for i in np.flatnonzero(~((values > 0) & (values < UNRATED))):
-                faults.append(
-                    Fault(
-                        f"{kind}:{rows.index[i]}",
-                        f"its rating {column} is {values[i]:g} {unit}: "
-                        f"a real rating above 0 and below {UNRATED:g} is needed",
-                    )
-                )
-    return faults
 
 
 def _reactive_ratios(
@@ -300,21 +216,26 @@ def _rated_ends(net: Net) -> list[tuple[str, str, int, float, float | None]]:
     if "line" in lookup:
         first = lookup["line"][0]
         rated = (net.line.max_i_ka * net.line.df * net.line.parallel).to_numpy(dtype=float)
-        for k, index in enumerate(net.line.index):
-            for end in ("from", "to"):
-                ends.append((f"line:{index}", end, first + k, 0.0, float(rated[k])))
+        ends += [
+            (f"line:{index}", end, first + k, 0.0, float(rated[k]))
+            for k, index in enumerate(net.line.index)
+            for end in ("from", "to")
+        ]
     if "trafo" in lookup:
         first = lookup["trafo"][0]
         rated = (net.trafo.sn_mva * net.trafo.df * net.trafo.parallel).to_numpy(dtype=float)
-        for k, index in enumerate(net.trafo.index):
-            for end in ("hv", "lv"):
-                ends.append((f"trafo:{index}", end, first + k, float(rated[k]), None))
+        ends += [
+            (f"trafo:{index}", end, first + k, float(rated[k]), None)
+            for k, index in enumerate(net.trafo.index)
+            for end in ("hv", "lv")
+        ]
     if "trafo3w" in lookup:
         first, last = lookup["trafo3w"]
         count = (last - first) // 3
         for winding, end in enumerate(("hv", "mv", "lv")):
             rated = net.trafo3w[f"sn_{end}_mva"].to_numpy(dtype=float)
-            for k, index in enumerate(net.trafo3w.index):
-                row = first + winding * count + k
-                ends.append((f"trafo3w:{index}", end, row, float(rated[k]), None))
+            ends += [
+                (f"trafo3w:{index}", end, first + winding * count + k, float(rated[k]), None)
+                for k, index in enumerate(net.trafo3w.index)
+            ]
     return ends

@@ -4,9 +4,9 @@ With the interface voltage ``v0`` given, the ports at which power enters (index 
 
     v_J = w_J v0 + Z_JJ i_J,        i_J = conj(s_J) / conj(v_J)
 
-where ``Z = inv(Y_LL)``, seen from the ports, and ``w = -Z Y_L0`` is the no-load profile.  Every other quantity is
-linear in ``i_J``, so the iteration runs on J only, on a whole batch of operating points (columns)
-at once (security.md section 2; the "implicit Z-bus" method of the literature).
+where ``Z = inv(Y_LL)``, seen from the ports, and ``w = -Z Y_L0`` is the no-load profile.  Every
+other quantity is linear in ``i_J``, so the iteration runs on J only, on a whole batch of operating
+points (columns) at once (the "implicit Z-bus" method of the literature).
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ power flow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from security_check.ascent import REFINED, RISE, WORTH, Ascent, Climb
 from security_check.monitors import Kind, Monitors, RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
@@ -28,38 +28,12 @@ from security_check.worst_points import BoolArray, WorstPoints, halves
 SECURE = 1e-9
 """Largest violation, in parts of a row's scale, that counts as rounding."""
 
-_ASCENTS = 25
+_WORTH = WORTH  # what the check of a trade still calls it
 _CHANGES = 6
 _TRIED = 2  # points of each row, the worst, from which changes are tried
 _KEPT = 4  # points of each row, the worst, that a search brings back
 _GROUPS = 3
 _CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
-_RISE = 1e-10  # per unit of f: a smaller rise is rounding
-_WORTH = 1e-8  # part of a row's scale: less first-order gain is counted as if it were made
-_FLAT = 1e-12  # a gradient component below this part of the largest is rounding
-
-
-@dataclass(frozen=True, slots=True)
-class _Climb:
-    """Rows on their way to their worst points: where they are, f there and its gradient."""
-
-    points: WorstPoints
-    values: FloatArray
-    by_power: FloatArray
-    by_voltage: FloatArray
-
-    def take(self, rows: IndexArray | BoolArray) -> _Climb:
-        return _Climb(
-            self.points.take(rows), self.values[rows], self.by_power[rows], self.by_voltage[rows]
-        )
-
-    def put(self, where: IndexArray, found: _Climb) -> None:
-        """Replace the rows at ``where``; a climb owns its arrays."""
-        self.points.share[where] = found.points.share
-        self.points.voltage_share[where] = found.points.voltage_share
-        self.values[where] = found.values
-        self.by_power[where] = found.by_power
-        self.by_voltage[where] = found.by_voltage
 
 
 class RobustRows:
@@ -76,6 +50,7 @@ class RobustRows:
     def __init__(self, monitors: Monitors, limits: RowLimits) -> None:
         self.monitors = monitors
         self.limits = limits
+        self.ascent = Ascent(monitors, limits)
         self.points = len(monitors.power_flow.network.connection_points)
         self.limited: IndexArray = np.flatnonzero(np.isfinite(limits.limit))
 
@@ -111,25 +86,11 @@ class RobustRows:
     def evaluate(
         self, rows: IndexArray, points: WorstPoints, u: FloatArray
     ) -> tuple[FloatArray, OperatingPoints]:
-        """Run the AC power flow of each row at its own point of u; equal points are run once.
+        """Run the AC power flow of each row at its own point of u.
 
-        Returns
-        -------
-        values
-            Shape (r,), f of each row.
-        solved
-            r operating points, one per row.
-
-        Raises
-        ------
-        PowerFlowError
-            When one does not converge.
+        See :meth:`security_check.ascent.Ascent.evaluate`.
         """
-        first, group = points.distinct(u)
-        once = points.take(first)
-        flow = self.monitors.power_flow
-        solved = flow.solve(once.power(u).T, once.voltage(self.limits.band)).take(group)
-        return self.monitors.values(rows, solved), solved
+        return self.ascent.evaluate(rows, points, u)
 
     # -- where rows are watched from ------------------------------------------------------------
 
@@ -150,7 +111,8 @@ class RobustRows:
     def start_points(self, rows: IndexArray) -> WorstPoints:
         """Return the vertices that the no-load sensitivities point to."""
         by_power, by_voltage = self.monitors.no_load_gradients
-        return WorstPoints((by_power[rows] > 0) * 1.0, (by_voltage[rows] > 0) * 1.0)
+        share = (by_power[rows] > 0).astype(np.float64)
+        return WorstPoints(share, (by_voltage[rows] > 0).astype(np.float64))
 
     # -- worst points and linear rows -----------------------------------------------------------
 
@@ -184,66 +146,15 @@ class RobustRows:
         PowerFlowError
             When the power flow at a point does not converge.
 
-        Notes
-        -----
-        Each step goes to the vertex that the gradient points to or, where f bends down before
-        it, to the point at which customers' joint effect on the gradient is in balance with it
-        (:func:`_balanced`).
         """
-        at = self._gradients_at(rows, start, u)
-        climbing = np.arange(len(rows))
-        for _ in range(_ASCENTS):
-            here = at.take(climbing)
-            turned = self._turn(here)
-            on = self._gain(here, turned, u) > _WORTH * self.limits.scale[rows[climbing]]
-            climbing = climbing[on]
-            if not len(climbing):
-                break
-            best = self._step(rows[climbing], here.take(on), turned.take(on), u)
-            better = best.values > at.values[climbing] + _RISE
-            climbing = climbing[better]
-            at.put(climbing, best.take(better))
+        at = self.ascent.climb(rows, start, u)
         return self._packing(rows, at, u), at.values
 
     def exact(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> PackingRows:
         """Linearise rows at the points given, without looking for worse ones."""
-        return self._packing(rows, self._gradients_at(rows, points, u), u)
+        return self._packing(rows, self.ascent.at(rows, points, u), u)
 
-    def _gradients_at(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> _Climb:
-        values, solved = self.evaluate(rows, points, u)
-        by_power, by_voltage = self.monitors.gradients(rows, solved)
-        own = WorstPoints(points.share.copy(), points.voltage_share.copy())
-        return _Climb(own, values, by_power, by_voltage)
-
-    @staticmethod
-    def _turn(at: _Climb) -> WorstPoints:
-        """Return the vertices that the gradients point to; a flat direction keeps its side."""
-        size = np.abs(at.by_power)
-        flat = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
-        share = np.where(flat, at.points.share, at.by_power > 0)
-        voltage = np.where(at.by_voltage == 0, at.points.voltage_share, at.by_voltage > 0)
-        return WorstPoints(share, voltage)
-
-    def _gain(self, at: _Climb, to: WorstPoints, u: FloatArray) -> FloatArray:
-        """Return what f gains on the way to other points, to first order, shape (r,)."""
-        width = self.limits.band[1] - self.limits.band[0]
-        gain = (at.by_power * (to.power(u) - at.points.power(u))).sum(axis=1)
-        gain += at.by_voltage * (to.voltage_share - at.points.voltage_share) * width
-        return np.asarray(gain)
-
-    def _step(self, rows: IndexArray, here: _Climb, turned: WorstPoints, u: FloatArray) -> _Climb:
-        """Return the better of the turned vertex and, where f bends down before it, the bend."""
-        there = self._gradients_at(rows, turned, u)
-        slope_there = -self._gain(there, here.points, u)
-        bends = np.flatnonzero(slope_there < 0)
-        if len(bends):
-            between = _balanced(here.take(bends), there.take(bends), u)
-            middle = self._gradients_at(rows[bends], between, u)
-            better = middle.values > there.values[bends]
-            there.put(bends[better], middle.take(better))
-        return there
-
-    def _packing(self, rows: IndexArray, at: _Climb, u: FloatArray) -> PackingRows:
+    def _packing(self, rows: IndexArray, at: Climb, u: FloatArray) -> PackingRows:
         """Return the packing rows of points found.
 
         A limit counts on the side its point takes, where f rises with it.  The little that f
@@ -253,8 +164,8 @@ class RobustRows:
         share = at.points.share
         rising, falling = np.maximum(at.by_power, 0.0), np.maximum(-at.by_power, 0.0)
         A = np.hstack([np.where(share > 0.0, rising, 0.0), np.where(share < 1.0, falling, 0.0)])
-        gain = self._gain(at, self._turn(at), u)
-        left = np.where(gain <= _WORTH * self.limits.scale[rows], gain, 0.0)
+        gain = self.ascent.gain(at, self.ascent.turned(at), u)
+        left = np.where(gain <= REFINED * self.limits.scale[rows], gain, 0.0)
         return PackingRows(rows, at.points, A, self.limits.limit[rows] - at.values - left + A @ u)
 
     # -- looking for what was missed ------------------------------------------------------------
@@ -277,8 +188,9 @@ class RobustRows:
             Rows closer to the limit than this part of their scale are returned.
         """
         rows = self.limited[~self.cannot_bind(u)[self.limited]]
-        found = [self._climbed_from(share, rows, u, near) for share in self._starts(rows)]
-        pairs = PackingRows.joined([known, *found])
+        starts = self._starts(rows)
+        found = self._climbed_from(np.tile(rows, len(starts)), np.concatenate(starts), u, near)
+        pairs = PackingRows.joined([known, found])
         pairs = pairs.take(pairs.distinct(u))
         close = pairs.take(self.excess(pairs, u) > -_CLOSE)
         if self._turning(close, u).any():
@@ -329,29 +241,37 @@ class RobustRows:
         return [pointed, *mixed, every, 0.0 * every]
 
     def _climbed_from(
-        self, share: FloatArray, rows: IndexArray, u: FloatArray, near: float
+        self, rows: IndexArray, share: FloatArray, u: FloatArray, near: float
     ) -> PackingRows:
-        """Return the rows near their limits, climbed from the worse end of the voltage band."""
-        ends = [WorstPoints(share, np.full(len(rows), end)) for end in (0.0, 1.0)]
-        low, high = (self.evaluate(rows, end, u)[0] for end in ends)
-        close = self.violation(rows, np.maximum(low, high)) > -near
-        start = WorstPoints(share[close], (high > low)[close] * 1.0)
-        return self.worst(rows[close], start, u)[0]
+        """Return the rows near their limits, climbed from the worse end of the voltage band.
+
+        A voltage rises with the interface's, so its worse end is known.
+        """
+        kind = self.monitors.kind[rows]
+        end = (kind != Kind.VOLTAGE_MIN).astype(np.float64)
+        values = self.evaluate(rows, WorstPoints(share, end), u)[0]
+        other = np.flatnonzero(kind > Kind.VOLTAGE_MIN)
+        low = self.evaluate(rows[other], WorstPoints(share[other], 1.0 - end[other]), u)[0]
+        end[other] = values[other] > low
+        values[other] = np.maximum(values[other], low)
+        close = self.violation(rows, values) > -near
+        return self.worst(rows[close], WorstPoints(share[close], end[close]), u)[0]
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
         """Return whose influence turns sign between each point and its opposite, (r, c)."""
         opposite = WorstPoints(1.0 - pairs.points.share, pairs.points.voltage_share)
-        there = self._gradients_at(pairs.rows, opposite, u)
+        there = self.ascent.at(pairs.rows, opposite, u)
         agrees = (there.by_power > 0) == (opposite.share > 0.5)
-        turning: BoolArray = agrees & (np.abs(there.by_power) * np.add(*halves(u)) > _RISE)
+        turning: BoolArray = agrees & (np.abs(there.by_power) * np.add(*halves(u)) > RISE)
         return turning
 
     def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
         """Change customers' sides in the rows nearest their limits, and climb from there.
 
         Each row is climbed anew from its best single change, and from all single changes that
-        raise it, together.  Only customers whose influence turns sign between a point and its opposite are tried:
-        for all others the gradient at the point already says that changing does not pay.
+        raise it, together.  Only customers whose influence turns sign between a point and its
+        opposite are tried: for all others the gradient at the point already says that changing
+        does not pay.
 
         Returns
         -------
@@ -371,48 +291,17 @@ class RobustRows:
         rise = self.evaluate(close.rows[pair], single, u)[0] - now[pair]
         rises = np.zeros((len(close.rows), self.points))
         rises[pair, point] = np.maximum(rise, 0.0)
-        promising = np.flatnonzero(rises.max(axis=1) > _RISE)
+        promising = np.flatnonzero(rises.max(axis=1) > RISE)
         starts = close.points.take(promising)
         best, together = starts.share.copy(), starts.share.copy()
         customer = rises[promising].argmax(axis=1)
         each = np.arange(len(promising))
         best[each, customer] = opposite[promising][each, customer]
-        rising = rises[promising] > _RISE
+        rising = rises[promising] > RISE
         together[rising] = opposite[promising][rising]
         twice = np.concatenate([promising, promising])
         voltage = np.concatenate([starts.voltage_share, starts.voltage_share])
         start = WorstPoints(np.concatenate([best, together]), voltage)
         found, values = self.worst(close.rows[twice], start, u)
-        found = found.take(values > now[twice] + _RISE)
+        found = found.take(values > now[twice] + RISE)
         return found.take(found.distinct(u))
-
-
-def _balanced(here: _Climb, there: _Climb, u: FloatArray) -> WorstPoints:
-    """Return the points between two ends at which the gradient is in balance with the sides taken.
-
-    Losses make f concave in a joint effect of many customers (the sum of their powers through a
-    common reactance): the gradient goes from S0 to S1 as all of them turn.  Those turn whose
-    component of ``S0 + t (S1 - S0)`` asks for it, and t is the part of the joint effect that
-    they then have; the customer at the margin stays in between.  Exact where the curvature has
-    rank one, and solved by bisection in t.
-    """
-    begin, change = here.by_power, there.by_power - here.by_power
-    width = np.add(*halves(u))
-    effect = change * width
-
-    def sides(t: FloatArray) -> FloatArray:
-        return (begin + t[:, None] * change > 0) * 1.0
-
-    def part(share: FloatArray) -> FloatArray:
-        return (effect * (share - here.points.share)).sum(axis=1)
-
-    whole = part(sides(np.zeros(len(begin))))
-    low, high = np.zeros(len(begin)), np.ones(len(begin))
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        more = part(sides(middle)) / whole > middle
-        low, high = np.where(more, middle, low), np.where(more, high, middle)
-    before, after = part(sides(low)) / whole, part(sides(high)) / whole
-    mix = np.clip((before - low) / np.maximum(before - after, 1e-300), 0.0, 1.0)[:, None]
-    share = (1.0 - mix) * sides(low) + mix * sides(high)
-    return WorstPoints(share, there.points.voltage_share)

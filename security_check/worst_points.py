@@ -76,11 +76,6 @@ class WorstPoints:
         """Return one row for each different point of u, and each row's place among them."""
         return first_of_equal(self.keys(u))
 
-    def switched(self, other: WorstPoints) -> BoolArray:
-        """Return which rows differ by a change of side, not by a small shift inside the box."""
-        far: BoolArray = (np.abs(self.share - other.share) > 0.5).any(axis=1)
-        return far | (np.abs(self.voltage_share - other.voltage_share) > 0.5)
-
 
 def halves(u: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the injection and the withdrawal limits of ``u``, each of shape (c,)."""

@@ -119,6 +119,7 @@ def test_both_sources_describe_the_same_feeder(network: Network, tmp_path: Path)
             assert ours == pytest.approx(theirs, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_envelopes_of_single_phase_customers_withstand_the_adversary(
     allocated: SecurityCheck,
 ) -> None:
@@ -137,6 +138,7 @@ def test_the_worst_point_is_some_phases_against_the_others(
     assert 0 < injecting < len(network.connection_points)
 
 
+@pytest.mark.slow
 def test_corners_alone_are_broken_by_the_adversary(grid: NetworkGrid) -> None:
     """Envelopes that hold when all inject, and when all withdraw, are not secure."""
     robust = grid.robust_rows(CONTRACT)

@@ -1,0 +1,243 @@
+"""The ascent of monitored quantities to their worst points in a box of envelopes.
+
+Most quantities are worst at a vertex, and a step or two to the vertex that the exact gradient
+points to finds it.  Where one bends down on the way, the worst point lies between; where the
+gradient is nearly zero for many, only second derivatives find it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from security_check.curvature import climb_quadratic, second_derivatives
+from security_check.monitors import Monitors, RowLimits
+from security_check.network import FloatArray, IndexArray
+from security_check.power_flow import OperatingPoints
+from security_check.worst_points import BoolArray, WorstPoints, halves
+
+RISE = 1e-10
+"""Per unit of f: a smaller rise is rounding."""
+
+WORTH = 1e-8
+"""Part of a row's scale: a step that promises less, to first order, is not taken."""
+
+REFINED = 1e-6
+"""Part of a row's scale: less first-order gain, at the end, is counted as if it were made."""
+
+_ASCENTS = 12
+_REFINEMENTS = 6
+_RENEWED = 3  # the refinement before which second derivatives are taken anew
+_FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
+_FLAT = 1e-12  # a gradient component below this part of the largest is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """Rows on their way to their worst points: where they are, f there and its gradient."""
+
+    points: WorstPoints
+    values: FloatArray
+    by_power: FloatArray
+    by_voltage: FloatArray
+
+    def take(self, rows: IndexArray | BoolArray) -> Climb:
+        """Return a copy of the rows named."""
+        return Climb(
+            self.points.take(rows), self.values[rows], self.by_power[rows], self.by_voltage[rows]
+        )
+
+    def put(self, where: IndexArray, found: Climb) -> None:
+        """Replace the rows at ``where``; a climb owns its arrays."""
+        self.points.share[where] = found.points.share
+        self.points.voltage_share[where] = found.points.voltage_share
+        self.values[where] = found.values
+        self.by_power[where] = found.by_power
+        self.by_voltage[where] = found.by_voltage
+
+
+class Ascent:
+    """Climbs rows of one network under one interval's limits to their worst points.
+
+    Parameters
+    ----------
+    monitors
+        What is monitored; c connection points.
+    limits
+        The limits of all rows.
+    """
+
+    def __init__(self, monitors: Monitors, limits: RowLimits) -> None:
+        self.monitors = monitors
+        self.limits = limits
+        # Second derivatives change little with the envelopes, and only direct the search: exact
+        # gradients decide where it ends.  So they are kept.
+        self._second: dict[int, FloatArray] = {}
+
+    def evaluate(
+        self, rows: IndexArray, points: WorstPoints, u: FloatArray
+    ) -> tuple[FloatArray, OperatingPoints]:
+        """Run the AC power flow of each row at its own point of u; equal points are run once.
+
+        Returns
+        -------
+        values
+            Shape (r,), f of each row.
+        solved
+            r operating points, one per row.
+
+        Raises
+        ------
+        PowerFlowError
+            When one does not converge.
+        """
+        first, group = points.distinct(u)
+        once = points.take(first)
+        flow = self.monitors.power_flow
+        solved = flow.solve(once.power(u).T, once.voltage(self.limits.band)).take(group)
+        return self.monitors.values(rows, solved), solved
+
+    def climb(self, rows: IndexArray, start: WorstPoints, u: FloatArray) -> Climb:
+        """Move each row from its start to a worst point of the box u.
+
+        Parameters
+        ----------
+        rows
+            Shape (r,), indices into the monitors' rows.
+        start
+            r points.
+        u
+            Shape (2 c,), per unit.
+
+        Raises
+        ------
+        PowerFlowError
+            When the power flow at a point does not converge.
+
+        Notes
+        -----
+        Each step goes to the vertex that the gradient points to or, where f bends down before
+        it, to the point at which customers' joint effect on the gradient is in balance with it
+        (:func:`_balanced`).  Steps are kept only where they raise f.  Rows that this leaves with
+        something to gain climb on along a quadratic model.
+        """
+        at = self.at(rows, start, u)
+        climbing = np.arange(len(rows))
+        for _ in range(_ASCENTS):
+            here = at.take(climbing)
+            turned = self.turned(here)
+            on = self.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
+            climbing = climbing[on]
+            if not len(climbing):
+                break
+            best = self._step(rows[climbing], here.take(on), turned.take(on), u)
+            better = best.values > at.values[climbing] + RISE
+            at.put(climbing[better], best.take(better))
+            climbing = climbing[better]
+        self._refine(rows, at, u)
+        return at
+
+    def at(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> Climb:
+        """Return rows at their own points, with values and exact gradients."""
+        values, solved = self.evaluate(rows, points, u)
+        by_power, by_voltage = self.monitors.gradients(rows, solved)
+        own = WorstPoints(points.share.copy(), points.voltage_share.copy())
+        return Climb(own, values, by_power, by_voltage)
+
+    @staticmethod
+    def turned(at: Climb) -> WorstPoints:
+        """Return the vertices that the gradients point to; a flat direction keeps its side."""
+        size = np.abs(at.by_power)
+        flat = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
+        share = np.where(flat, at.points.share, at.by_power > 0)
+        voltage = np.where(at.by_voltage == 0, at.points.voltage_share, at.by_voltage > 0)
+        return WorstPoints(share, voltage)
+
+    def gain(self, at: Climb, to: WorstPoints, u: FloatArray) -> FloatArray:
+        """Return what f gains on the way to other points, to first order, shape (r,)."""
+        width = self.limits.band[1] - self.limits.band[0]
+        gain = (at.by_power * (to.power(u) - at.points.power(u))).sum(axis=1)
+        gain += at.by_voltage * (to.voltage_share - at.points.voltage_share) * width
+        return np.asarray(gain)
+
+    def _step(self, rows: IndexArray, here: Climb, turned: WorstPoints, u: FloatArray) -> Climb:
+        """Return the better of the turned vertex and, where f bends down before it, the bend."""
+        there = self.at(rows, turned, u)
+        slope_there = -self.gain(there, here.points, u)
+        bends = np.flatnonzero(slope_there < 0)
+        if len(bends):
+            between = _balanced(here.take(bends), there.take(bends), u)
+            middle = self.at(rows[bends], between, u)
+            better = middle.values > there.values[bends]
+            there.put(bends[better], middle.take(better))
+        return there
+
+    def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
+        """Climb on, in place, where the first order still promises much, near the limit."""
+        low, high = -halves(u)[1], halves(u)[0]
+        scale = self.limits.scale[rows]
+        watched = self.limits.limit[rows] - _FAR * scale
+        for attempt in range(_REFINEMENTS):
+            left = self.gain(at, self.turned(at), u)
+            on = np.flatnonzero((left > REFINED * scale) & (at.values + left > watched))
+            if not len(on):
+                return
+            here = at.take(on)
+            second = self._second_derivatives(rows[on], here, u, anew=attempt == _RENEWED)
+            power = here.points.power(u)
+            enough = 0.1 * REFINED * scale[on]
+            step = climb_quadratic(here.by_power, second, (low - power, high - power), enough)
+            width = np.maximum(high - low, 1e-300)
+            share = np.clip((power + step - low) / width, 0.0, 1.0)
+            there = self.at(rows[on], WorstPoints(share, here.points.voltage_share), u)
+            better = there.values > here.values
+            at.put(on[better], there.take(better))
+
+    def _second_derivatives(
+        self, rows: IndexArray, at: Climb, u: FloatArray, anew: bool
+    ) -> FloatArray:
+        """Return second derivatives of the rows, shape (r, c, c), taken once for each row."""
+        every, first, group = np.unique(rows, return_index=True, return_inverse=True)
+        known = np.array([not anew and int(row) in self._second for row in every], dtype=bool)
+        take = first[~known]
+        if len(take):
+            points = at.points.take(take)
+            inwards = np.where(points.share > 0.5, -1.0, 1.0) * np.add(*halves(u))
+            voltage = points.voltage(self.limits.band)
+            found = second_derivatives(self.monitors, rows[take], points.power(u), inwards, voltage)
+            self._second.update(zip(rows[take].tolist(), found, strict=True))
+        return np.stack([self._second[int(row)] for row in every])[group]
+
+
+def _balanced(here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
+    """Return the points between two ends at which the gradient is in balance with the sides taken.
+
+    Losses make f concave in a joint effect of many customers (the sum of their powers through a
+    common reactance): the gradient goes from S0 to S1 as all of them turn.  Those turn whose
+    component of ``S0 + t (S1 - S0)`` asks for it, and t is the part of the joint effect that
+    they then have; the customer at the margin stays in between.  Exact where the curvature has
+    rank one, and solved by bisection in t.
+    """
+    begin, change = here.by_power, there.by_power - here.by_power
+    width = np.add(*halves(u))
+    effect = change * width
+
+    def sides(t: FloatArray) -> FloatArray:
+        return (begin + t[:, None] * change > 0).astype(np.float64)
+
+    def part(share: FloatArray) -> FloatArray:
+        total: FloatArray = (effect * (share - here.points.share)).sum(axis=1)
+        return total
+
+    whole = part(sides(np.zeros(len(begin))))
+    whole[whole == 0.0] = 1.0  # nobody turns, only the interface voltage does
+    low, high = np.zeros(len(begin)), np.ones(len(begin))
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        more = part(sides(middle)) / whole > middle
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    before, after = part(sides(low)) / whole, part(sides(high)) / whole
+    mix = np.clip((before - low) / np.maximum(before - after, 1e-300), 0.0, 1.0)[:, None]
+    share = (1.0 - mix) * sides(low) + mix * sides(high)
+    return WorstPoints(share, there.points.voltage_share)

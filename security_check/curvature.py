@@ -1,0 +1,168 @@
+"""Quadratic models of monitored quantities over a box, and their ascent.
+
+Losses in common reactances bend a voltage down in the joint power of many customers, each of
+whom hardly matters alone.  There gradients are nearly zero and point to vertices far beyond the
+worst point; the second derivatives tell where it lies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from security_check.monitors import Monitors
+from security_check.network import FloatArray, IndexArray
+
+_STEP = 0.02  # difference step, in parts of a customer's range
+_TURNS = 6
+_RIDGE = 1e-4  # parts of the largest second derivative
+_BATCH = 8192  # power flows run at once
+
+
+def second_derivatives(
+    monitors: Monitors, rows: IndexArray, power: FloatArray, width: FloatArray, voltage: FloatArray
+) -> FloatArray:
+    """Return the second derivatives of f by the customers' powers, each row at its own point.
+
+    By differences of exact gradients, towards the middle of the box.
+
+    Parameters
+    ----------
+    monitors
+        What is monitored; c connection points.
+    rows
+        Shape (r,).
+    power
+        Shape (r, c), per unit: where.
+    width
+        Shape (r, c), the customers' ranges, signed in the direction of the difference; a range
+        of zero has no second derivatives.
+    voltage
+        Shape (r,), interface voltages.
+
+    Returns
+    -------
+    FloatArray
+        Shape (r, c, c), symmetric.
+    """
+    count = power.shape[1]
+    step = _STEP * width
+    at_once = max(_BATCH // (count + 1), 1)
+    parts = [
+        _differences(
+            monitors,
+            rows[begin : begin + at_once],
+            power[begin : begin + at_once],
+            step[begin : begin + at_once],
+            voltage[begin : begin + at_once],
+        )
+        for begin in range(0, len(rows), at_once)
+    ]
+    return np.concatenate([np.zeros((0, count, count)), *parts])
+
+
+def _differences(
+    monitors: Monitors, rows: IndexArray, power: FloatArray, step: FloatArray, voltage: FloatArray
+) -> FloatArray:
+    r, count = power.shape
+    shifts = np.zeros((r, count + 1, count))
+    each = np.arange(count)
+    shifts[:, each, each] = step
+    points = (power[:, None, :] + shifts).reshape(-1, count)
+    solved = monitors.power_flow.solve(points.T, np.repeat(voltage, count + 1))
+    gradients, _ = monitors.gradients(np.repeat(rows, count + 1), solved)
+    gradients = gradients.reshape(r, count + 1, count)
+    change = gradients[:, :count] - gradients[:, count:]
+    second = np.divide(
+        change, step[:, :, None], out=np.zeros_like(change), where=step[:, :, None] != 0.0
+    )
+    return 0.5 * (second + second.transpose(0, 2, 1))
+
+
+def climb_quadratic(
+    gradient: FloatArray,
+    second: FloatArray,
+    room: tuple[FloatArray, FloatArray],
+    enough: FloatArray,
+) -> FloatArray:
+    """Return steps d that raise ``gradient d + d second d / 2`` within a box, one per row.
+
+    By turns of coordinate ascent, which finds who is held at an end of its range, and Newton
+    steps of those who are not, which coordinate ascent alone would take hundreds of sweeps for.
+
+    Parameters
+    ----------
+    gradient
+        Shape (r, c).
+    second
+        Shape (r, c, c), symmetric.
+    room
+        Smallest (at most 0) and largest (at least 0) steps, shape (r, c) each.
+    enough
+        Shape (r,): it stops when no row could gain more than this, to first order.
+    """
+    down, up = room
+    # Nothing within the box turns a gradient that outweighs all second derivatives.
+    reach = (np.abs(second) @ (up - down)[:, :, None])[:, :, 0]
+    settled = ((gradient > reach) & (up <= 0.0)) | ((gradient < -reach) & (down >= 0.0))
+    settled |= up <= down
+    step = np.zeros_like(gradient)
+    open_ = np.flatnonzero(~settled.all(axis=0))
+    for _ in range(_TURNS):
+        _sweep(gradient, second, room, step, open_)
+        slope = gradient + (second @ step[:, :, None])[:, :, 0]
+        gain = np.where(slope > 0.0, slope * (up - step), slope * (down - step)).sum(axis=1)
+        if (gain <= enough).all():
+            break
+        _newton(slope, second, room, step)
+    return step
+
+
+def _sweep(
+    gradient: FloatArray,
+    second: FloatArray,
+    room: tuple[FloatArray, FloatArray],
+    step: FloatArray,
+    customers: IndexArray,
+) -> None:
+    """Move each customer in turn, in place, to its best place given the others.
+
+    That is an end of its range where the model bends up.
+    """
+    down, up = room
+    diagonal = np.einsum("rcc->rc", second)
+    bends_down = diagonal < 0.0
+    toward_peak = -1.0 / np.where(bends_down, diagonal, -1.0)
+    by_customer = np.ascontiguousarray(second.transpose(1, 0, 2))
+    slope = gradient + (second @ step[:, :, None])[:, :, 0]
+    for i in np.concatenate([customers, customers[::-1]]):
+        g, half = slope[:, i], 0.5 * diagonal[:, i]
+        low, high = down[:, i] - step[:, i], up[:, i] - step[:, i]
+        peak = np.minimum(np.maximum(g * toward_peak[:, i], low), high)
+        end = np.where((g + half * high) * high > (g + half * low) * low, high, low)
+        move = np.where(bends_down[:, i], peak, end)
+        move = np.where((g + half * move) * move > 0.0, move, 0.0)
+        step[:, i] += move
+        slope += move[:, None] * by_customer[i]
+
+
+def _newton(
+    slope: FloatArray, second: FloatArray, room: tuple[FloatArray, FloatArray], step: FloatArray
+) -> None:
+    """Move those strictly inside their ranges, in place, to their joint peak or up to an end."""
+    down, up = room
+    edge = 1e-9 * (up - down)
+    inside = (step > down + edge) & (step < up - edge)
+    both = inside[:, :, None] & inside[:, None, :]
+    curve = np.where(both, -second, 0.0)
+    size = np.einsum("rcc->rc", curve).max(axis=1, initial=1e-300)
+    # The joint power of many bends f, their differences hardly do: a ridge keeps those small.
+    ridge = np.where(inside, _RIDGE * size[:, None], size[:, None])
+    each = np.arange(step.shape[1])
+    curve[:, each, each] += ridge
+    direction = np.linalg.solve(curve, np.where(inside, slope, 0.0)[:, :, None])[:, :, 0]
+    target = np.minimum(np.maximum(step + direction, down), up)
+    move = target - step
+    first = (slope * move).sum(axis=1)
+    bend = np.einsum("rc,rcd,rd->r", move, second, move)
+    length = np.where(bend < 0.0, np.clip(-first / np.where(bend < 0.0, bend, -1.0), 0.0, 1.0), 1.0)
+    step += np.where(first > 0.0, length, 0.0)[:, None] * move

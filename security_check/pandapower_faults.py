@@ -1,0 +1,216 @@
+"""What is wrong with a pandapower net, found in its tables before pandapower builds a model.
+
+pandapower stops at the first thing it cannot work with, and not always with a sentence; whoever
+has to mend a net wants to know all of it at once, element by element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandapower.topology import unsupplied_buses
+
+from security_check.errors import Fault
+from security_check.network import UNRATED, FloatArray
+from security_check.worst_points import BoolArray
+
+Net = Any  # pandapower publishes no types
+
+POWER_ELEMENTS = ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen")
+"""Tables of what consumes or generates at given power."""
+
+_UNSUPPORTED = (
+    "dcline", "svc", "tcsc", "ssc", "vsc", "vsc_stacked", "vsc_bipolar", "ward", "xward",
+)  # fmt: skip
+
+_BUS_COLUMNS = {
+    "line": ("from_bus", "to_bus"),
+    "impedance": ("from_bus", "to_bus"),
+    "trafo": ("hv_bus", "lv_bus"),
+    "trafo3w": ("hv_bus", "mv_bus", "lv_bus"),
+    "shunt": ("bus",),
+    "switch": ("bus",),
+    "ext_grid": ("bus",),
+    **dict.fromkeys(POWER_ELEMENTS, ("bus",)),
+}
+
+_RATINGS = {
+    "line": (("max_i_ka",), "kA"),
+    "trafo": (("sn_mva",), "MVA"),
+    "trafo3w": (("sn_hv_mva", "sn_mv_mva", "sn_lv_mva"), "MVA"),
+}
+
+
+def _is_positive(values: FloatArray) -> BoolArray:
+    return np.isfinite(values) & (values > 0)
+
+
+def _is_not_negative(values: FloatArray) -> BoolArray:
+    return np.isfinite(values) & (values >= 0)
+
+
+# What branches are made of: table, columns, and what their values must be.
+_QUANTITIES: tuple[tuple[str, tuple[str, ...], Callable[[FloatArray], BoolArray]], ...] = (
+    ("line", ("length_km", "parallel", "df"), _is_positive),
+    ("line", ("r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"), _is_not_negative),
+    ("trafo", ("vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel", "df"), _is_positive),
+    ("trafo", ("vkr_percent",), _is_not_negative),
+    ("trafo3w", ("vn_hv_kv", "vn_mv_kv", "vn_lv_kv"), _is_positive),
+    ("trafo3w", ("vk_hv_percent", "vk_mv_percent", "vk_lv_percent"), _is_positive),
+    ("trafo3w", ("vkr_hv_percent", "vkr_mv_percent", "vkr_lv_percent"), _is_not_negative),
+    ("impedance", ("rft_pu", "xft_pu", "rtf_pu", "xtf_pu"), np.isfinite),
+    ("impedance", ("sn_mva",), _is_positive),
+    ("shunt", ("p_mw", "q_mvar", "step"), np.isfinite),
+    ("bus", ("vn_kv",), _is_positive),
+)
+
+
+def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
+    """Return everything that can be found wrong in the tables of a net.
+
+    Parameters
+    ----------
+    net
+        The net.
+    table
+        The table of the connection points.
+    passive
+        ``"none"`` or ``"as-given"``, as in
+        :func:`~security_check.from_pandapower.network_from_pandapower`.
+    """
+    if table not in ("load", "sgen", "storage"):
+        return [Fault("connection_points", f'"{table}" is not "load", "sgen" or "storage"')]
+    faults = _interface_faults(net)
+    if not len(_in_service(net, table)):
+        faults.append(Fault(table, "no element in service, so there are no connection points"))
+    faults += _unsupported(net)
+    lost = list(_missing_buses(net))
+    faults += lost or _unreachable(net, table)
+    faults += _switch_faults(net)
+    if passive == "as-given":
+        faults += _passive_faults(net, table)
+    faults += _rating_faults(net)
+    return faults + _quantity_faults(net)
+
+
+def _in_service(net: Net, table: str) -> pd.DataFrame:
+    """Return the rows in service of a table, all of them where it has no such column."""
+    rows: pd.DataFrame = net[table]
+    return rows[rows.in_service.astype(bool)] if "in_service" in rows else rows
+
+
+def _interface_faults(net: Net) -> list[Fault]:
+    grids = _in_service(net, "ext_grid")
+    if len(grids) != 1:
+        named = ", ".join(f"ext_grid:{i}" for i in grids.index) or "none"
+        return [Fault("interface", f"one external grid must be in service, found {named}")]
+    bus = grids.bus.iloc[0]
+    if bus in net.bus.index and not net.bus.in_service.at[bus]:
+        return [Fault(f"ext_grid:{grids.index[0]}", f"its bus {bus} is out of service")]
+    return []
+
+
+def _unsupported(net: Net) -> list[Fault]:
+    return [
+        Fault(f"{kind}:{i}", f"elements of type {kind} are not supported")
+        for kind in _UNSUPPORTED
+        if kind in net
+        for i in _in_service(net, kind).index
+    ]
+
+
+def _missing_buses(net: Net) -> Iterator[Fault]:
+    """Yield the elements whose buses do not exist: pandapower looks up all of them."""
+    for kind, ends in _BUS_COLUMNS.items():
+        rows = net[kind]
+        for end in ends:
+            for i in rows.index[~rows[end].isin(net.bus.index)]:
+                yield Fault(f"{kind}:{i}", f"its {end} {rows[end].at[i]} does not exist")
+
+
+def _unreachable(net: Net, table: str) -> list[Fault]:
+    """Return the connection points that nothing connects with the external grid."""
+    cut_off = unsupplied_buses(net) | set(net.bus.index[~net.bus.in_service.astype(bool)])
+    rows = _in_service(net, table)
+    return [no_path(f"{table}:{i}", rows.bus.at[i]) for i in rows.index[rows.bus.isin(cut_off)]]
+
+
+def no_path(point: str, bus: object) -> Fault:
+    """Return the fault of a connection point that has no path to the interface."""
+    return Fault(point, f"bus {bus} is out of service or has no path to the external grid")
+
+
+def _switch_faults(net: Net) -> list[Fault]:
+    """Return the switches of lines, transformers and buses that do not exist."""
+    at = {"l": "line", "t": "trafo", "t3": "trafo3w", "b": "bus"}
+    faults = []
+    for letter, kind in at.items():
+        rows = net.switch[net.switch.et == letter]
+        faults += [
+            Fault(f"switch:{i}", f"its {kind} {rows.element.at[i]} does not exist")
+            for i in rows.index[~rows.element.isin(net[kind].index)]
+        ]
+    return faults
+
+
+def _passive_faults(net: Net, table: str) -> list[Fault]:
+    """Return what may not stay: controlled voltages, and powers that are no given numbers."""
+    faults = [
+        Fault(f"gen:{i}", "voltage-controlled generators are not supported")
+        for i in _in_service(net, "gen").index
+    ]
+    for kind in ("load", "sgen", "storage"):
+        if kind != table:
+            faults += _wrong_quantities(net, kind, ("p_mw", "q_mvar", "scaling"), np.isfinite)
+    loads = _in_service(net, "load")
+    dependent = [column for column in loads.columns if column.startswith("const_")]
+    if table != "load" and dependent:
+        depends = (loads[dependent].fillna(0.0) != 0.0).any(axis=1)
+        faults += [
+            Fault(f"load:{i}", "constant-impedance and constant-current parts are not supported")
+            for i in loads.index[depends]
+        ]
+    return faults
+
+
+def _rating_faults(net: Net) -> list[Fault]:
+    """Return the lines and transformers without a usable rating, in the source's own units."""
+    faults = []
+    for kind, (columns, unit) in _RATINGS.items():
+        rows = _in_service(net, kind)
+        for column in columns:
+            values = rows[column].astype(float)
+            faults += [
+                Fault(
+                    f"{kind}:{i}",
+                    f"its rating {column} is {value:g} {unit}: "
+                    f"a real rating above 0 and below {UNRATED:g} is needed",
+                )
+                for i, value in values[~((values > 0) & (values < UNRATED))].items()
+            ]
+    return faults
+
+
+def _quantity_faults(net: Net) -> list[Fault]:
+    """Return the branches, shunts and buses that cannot exist as described."""
+    faults = []
+    for kind, columns, is_right in _QUANTITIES:
+        faults += _wrong_quantities(net, kind, columns, is_right)
+    lines = _in_service(net, "line")
+    nothing = (lines.r_ohm_per_km == 0) & (lines.x_ohm_per_km == 0)
+    return faults + [Fault(f"line:{i}", "its impedance is zero") for i in lines.index[nothing]]
+
+
+def _wrong_quantities(
+    net: Net, kind: str, columns: tuple[str, ...], is_right: Callable[[FloatArray], BoolArray]
+) -> list[Fault]:
+    rows = _in_service(net, kind)
+    return [
+        Fault(f"{kind}:{i}", f"its {column} is {value}")
+        for column in columns
+        if column in rows
+        for i, value in rows[column][~is_right(rows[column].to_numpy(dtype=float))].items()
+    ]

@@ -1,0 +1,121 @@
+"""Every vertex of a box of envelopes at both ends of the voltage band, one by one.
+
+Nothing here knows of rows, worst points or bounds: only the power flow, which is compared with
+pandapower elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.monitors import Kind, Monitors
+from security_check.network import Network
+from security_check.power_flow import PowerFlow
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What must hold; currents in per unit, at both ends of every rated branch."""
+
+    voltage: VoltageLimits
+    interface: InterfaceLimits
+
+    @property
+    def band(self) -> tuple[float, float]:
+        return self.interface.voltage_min_pu, self.interface.voltage_max_pu
+
+
+def vertices(limits_w: np.ndarray, base_w: float) -> np.ndarray:
+    """Return all 2^c corners of the box, shape (c, 2^c), per unit."""
+    injection, withdrawal = np.split(np.asarray(limits_w) / base_w, 2)
+    count = len(injection)
+    sides = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+    return np.where(sides.astype(bool), injection, -withdrawal).T
+
+
+def interface_node(network: Network) -> int:
+    """Return the one node at which a balanced network's voltage is held."""
+    (node,) = network.interface.nodes
+    return int(node)
+
+
+def point_nodes(network: Network) -> np.ndarray:
+    """Return the node of each connection point of a balanced network, shape (c,)."""
+    entering = (network.ports.incidence @ network.port_shares).toarray()
+    assert (np.count_nonzero(entering, axis=0) == 1).all()
+    return entering.argmax(axis=0)
+
+
+def passive_at_nodes(network: Network) -> np.ndarray:
+    """Return the complex power of what does not trade, at each node of a balanced network."""
+    return network.ports.incidence @ network.ports.passive_power_pu
+
+
+Values = dict[str, np.ndarray]
+
+
+def measured(flow: PowerFlow, power_pu: np.ndarray, interface_pu: np.ndarray) -> Values:
+    """Return everything that has a limit, at every operating point (last axis)."""
+    network = flow.network
+    points = flow.solve(power_pu, interface_pu)
+    voltage = flow.node_voltages(points)
+    at = interface_node(network)
+    drawn = (voltage[at] * (network.admittance @ voltage)[at].conj()).real
+    drawn = drawn - power_pu[point_nodes(network) == at].sum(axis=0)
+    return {
+        "voltage": np.abs(network.voltages.incidence @ voltage),
+        "current": np.abs(network.terminals.admittance @ voltage),
+        "drawn": drawn - passive_at_nodes(network)[at].real,
+    }
+
+
+def worst_values(flow: PowerFlow, limits: Limits, limits_w: np.ndarray) -> Values:
+    """Return the extreme values over all vertices and both interface voltages."""
+    power = vertices(limits_w, flow.network.base_power_w)
+    parts = [measured(flow, power, np.full(power.shape[1], end)) for end in limits.band]
+    every = {name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]}
+    return {
+        "highest": every["voltage"].max(axis=1),
+        "lowest": every["voltage"].min(axis=1),
+        "current": every["current"].max(axis=1),
+        "injected": -every["drawn"].min(),
+        "withdrawn": every["drawn"].max(),
+    }
+
+
+def violation(flow: PowerFlow, limits: Limits, limits_w: np.ndarray) -> float:
+    """Return the largest violation anywhere, in parts of what the robust rows measure with."""
+    worst = worst_values(flow, limits, limits_w)
+    low, high = limits.voltage.minimum_pu, limits.voltage.maximum_pu
+    found = [
+        ((worst["highest"] - high) / (high - 1)).max(),
+        ((low - worst["lowest"]) / (1 - low)).max(),
+        (worst["current"] / flow.network.terminals.rating_pu - 1).max(),
+    ]
+    base = flow.network.base_power_w
+    for name, limit_w in (
+        ("injected", limits.interface.injection_limit_w),
+        ("withdrawn", limits.interface.withdrawal_limit_w),
+    ):
+        if limit_w is not None:
+            found.append((worst[name] * base - limit_w) / max(limit_w, 1_000))
+    return float(max(found))
+
+
+def of_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, float]]:
+    """Return pairs of (rows, largest value): any of the rows may be the one that reaches it.
+
+    A current has two rows, of which one sees its magnitude.
+    """
+    kind = monitors.kind
+    highest, lowest, export, imported, up, down = (np.flatnonzero(kind == k) for k in sorted(Kind))
+    pairs = [(np.array([row]), value) for row, value in zip(highest, worst["highest"], strict=True)]
+    pairs += [(np.array([row]), -value) for row, value in zip(lowest, worst["lowest"], strict=True)]
+    pairs += [
+        (np.array(rows), value)
+        for *rows, value in zip(export, imported, worst["current"], strict=True)
+    ]
+    return [*pairs, (up, worst["injected"]), (down, worst["withdrawn"])]

@@ -1,0 +1,142 @@
+"""The worst points of rows against every vertex of small networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from brute_force import measured, of_rows, worst_values
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import SMALL_AREAS, Area, small_area
+
+from security_check.packing import PackingRows
+from security_check.robust_rows import RobustRows
+
+NAMES = st.sampled_from(sorted(SMALL_AREAS))
+
+
+def random_box(area: Area, seed: int) -> np.ndarray:
+    """Return limits around those allocated, some of them zero, in watts."""
+    rng = np.random.default_rng(seed)
+    limits_w = area.allocate().limits_w
+    limits_w = limits_w * rng.uniform(0.3, 1.3, len(limits_w))
+    limits_w[rng.random(len(limits_w)) < 0.1] = 0
+    return limits_w.astype(np.int64)
+
+
+def all_at_their_limits(area: Area, limits_w: np.ndarray) -> tuple[RobustRows, list]:
+    """Return rows whose limits are the brute-force maxima themselves, so that all are near."""
+    monitors = area.grid.monitors
+    limits = area.grid.robust_rows(area.limits.interface).limits
+    pairs = of_rows(monitors, worst_values(area.flow, area.limits, limits_w))
+    limit = limits.limit.copy()
+    for rows, value in pairs:
+        limit[rows] = value
+    scale = np.maximum(np.abs(limit), 1e-3)
+    return RobustRows(monitors, replace(limits, limit=limit, scale=scale)), pairs
+
+
+def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
+    known, _ = robust.worst(robust.limited, robust.start_points(robust.limited), u)
+    return PackingRows.joined([known, robust.challenge(known, u, near=np.inf)])
+
+
+@settings(deadline=None, max_examples=60)
+@given(name=NAMES, seed=st.integers(0, 10**6))
+def test_the_worst_is_that_of_all_vertices(name, seed):
+    """At least as bad as the worst vertex, and truly reached at the point named."""
+    area = small_area(**SMALL_AREAS[name])
+    limits_w = random_box(area, seed)
+    u = limits_w / area.flow.network.base_power_w
+    robust, pairs = all_at_their_limits(area, limits_w)
+    found = found_by(robust, u)
+    values = robust.values(found, u)
+    scale = robust.limits.scale
+    for rows, brute in pairs:
+        own = np.isin(found.rows, rows)
+        worst = values[own].max()
+        short = (brute - worst) / scale[rows[0]]
+        assert short < 1e-6, (robust.element(int(rows[0])), worst, brute)
+    # Whoever says more than the vertices must have a point of the box to show for it.
+    power = found.points.power(u)
+    injection, withdrawal = np.split(u, 2)
+    assert (power <= injection + 1e-12).all()
+    assert (power >= -withdrawal - 1e-12).all()
+    at = measured(area.flow, power.T, found.points.voltage(robust.limits.band))
+    ends = {"highest": at["voltage"], "lowest": at["voltage"], "current": at["current"]}
+    ends |= {"injected": -at["drawn"], "withdrawn": at["drawn"]}
+    there = of_rows(area.grid.monitors, ends)
+    by_row = {int(row): value for rows, value in there for row in rows}
+    for k, row in enumerate(found.rows):
+        seen = by_row[int(row)][k]
+        assert seen >= values[k] - 1e-6 * scale[row], robust.element(int(row))
+
+
+@pytest.mark.parametrize("name", SMALL_AREAS)
+def test_rows_are_exact_where_taken_and_tangent(name):
+    """Moving one limit by little moves the row's maximum as its coefficient says."""
+    area = small_area(**SMALL_AREAS[name])
+    base_w = area.flow.network.base_power_w
+    check = area.allocate()
+    u = check.limits_w / base_w
+    robust = check.robust_rows
+    rows = check.rows
+    assert (rows.A >= 0).all()
+    anew = robust.exact(rows.rows, rows.points, u)
+    np.testing.assert_allclose(robust.values(rows, u), robust.values(anew, u), rtol=0, atol=1e-7)
+    values, _ = robust.evaluate(anew.rows, anew.points, u)
+    np.testing.assert_allclose(robust.values(anew, u), values, rtol=0, atol=1e-7)
+    at_corner = ((rows.points.share == 0) | (rows.points.share == 1)).all(axis=1)
+    assert at_corner.any()
+    step = 20.0 / base_w
+    for k in range(len(u)):
+        more, less = u.copy(), u.copy()
+        more[k] += step
+        less[k] -= step
+        ahead, behind = (robust.evaluate(rows.rows, rows.points, x)[0] for x in (more, less))
+        slope = (ahead - behind) / (2 * step)
+        error = np.abs(np.maximum(slope, 0) - anew.A[:, k])[at_corner]
+        assert error.max() < 1e-4 * np.abs(anew.A).max()
+
+
+@settings(deadline=None, max_examples=60)
+@given(name=NAMES, seed=st.integers(0, 10**6), size=st.floats(0.1, 1.6))
+def test_no_bound_is_below_the_truth(name, seed, size):
+    """Wherever the lowest voltages hold, as the bound demands; what is ruled out cannot bind."""
+    area = small_area(**SMALL_AREAS[name])
+    limits_w = (random_box(area, seed) * size).astype(np.int64)
+    worst = worst_values(area.flow, area.limits, limits_w)
+    robust = area.grid.robust_rows(area.limits.interface)
+    limits = robust.limits
+    if worst["lowest"].min() < limits.voltage_min_pu:
+        limits = replace(limits, voltage_min_pu=float(worst["lowest"].min()))
+    u = limits_w / area.flow.network.base_power_w
+    bounds = area.grid.monitors.bounds(np.maximum(*np.split(u, 2)), limits)
+    ruled_out = RobustRows(area.grid.monitors, limits).cannot_bind(u)
+    for rows, brute in of_rows(area.grid.monitors, worst):
+        assert (bounds[rows] >= brute - 1e-12).all()
+        if ruled_out[rows].any():
+            assert brute <= limits.limit[rows[0]] + 1e-12
+
+
+def test_bounds_rule_something_out():
+    """Else the test above would say nothing of them."""
+    area = small_area(**SMALL_AREAS["voltages bind"])
+    robust = area.grid.robust_rows(area.limits.interface)
+    u = area.allocate().limits_w / area.flow.network.base_power_w
+    assert 0 < robust.cannot_bind(u).sum() < len(robust.limited)
+
+
+@pytest.mark.parametrize("name", SMALL_AREAS)
+def test_lookouts_watch_every_limited_row(name):
+    area = small_area(**SMALL_AREAS[name])
+    robust = area.grid.robust_rows(area.limits.interface)
+    rows, points = robust.lookouts
+    assert set(rows.tolist()) == set(robust.limited.tolist())
+    assert len(points.share) == len(rows)
+    of_interface = [row for row in robust.limited if robust.element(int(row)) == "interface"]
+    contract = area.limits.interface
+    expected = sum(x is not None for x in (contract.injection_limit_w, contract.withdrawal_limit_w))
+    assert len(of_interface) == expected
