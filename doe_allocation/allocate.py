@@ -113,11 +113,11 @@ def _from_below(
     u = start
     for rounds in range(1, _ENDINGS + 1):
         packing, u = _drawn_in(robust, packing, u, filling.lower)
-        packing, u, filled = _raised(robust, packing, u, filling)
+        packing, u, stopped = _raised(robust, packing, u, filling)
         fresh = robust.challenge(packing.take(_near(packing, u, filling.lower)), u)
         known = PackingRows.joined([packing, fresh])
         if not (robust.excess(fresh, u) > SECURE).any():
-            return Fill(u, _bottleneck_rows(filled, packing), known, _ROUNDS + rounds)
+            return Fill(u, stopped, known, _ROUNDS + rounds)
         packing = known
     raise PowerFlowError(f"no secure envelopes were found in {_ENDINGS} searches for worst points")
 
@@ -139,12 +139,23 @@ def _drawn_in(
 
 def _raised(
     robust: RobustRows, packing: PackingRows, u: FloatArray, filling: Filling
-) -> tuple[PackingRows, FloatArray, Filled]:
-    """Raise secure limits as far as known rows let them, in the order of the filling."""
+) -> tuple[PackingRows, FloatArray, IndexArray]:
+    """Raise secure limits as far as known rows let them, in the order of the filling.
+
+    Returns
+    -------
+    packing
+        The rows known now, exact at the limits.
+    u
+        The limits.
+    stopped
+        Shape (2 c,), the monitored row that stops each, or ``CAPACITY``.
+    """
     for _ in range(_RAISES):
         margin = _MARGIN * robust.limits.scale[packing.rows]
         further = replace(filling, lower=u)
         filled = progressive_filling(packing.A, packing.b - margin, further)
+        stopped = _bottleneck_rows(filled, packing)
         if np.abs(filled.u - u).max(initial=0.0) <= _ROUGH * u.max(initial=0.0):
             break
         taken, reached = _retake(robust, packing, filled.u, u)
@@ -152,7 +163,7 @@ def _raised(
             packing, u = taken, reached
         else:
             packing = PackingRows.joined([packing, taken])
-    return packing, u, filled
+    return packing, u, stopped
 
 
 def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:

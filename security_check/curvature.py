@@ -105,16 +105,27 @@ def climb_quadratic(
     reach = (np.abs(second) @ (up - down)[:, :, None])[:, :, 0]
     settled = ((gradient > reach) & (up <= 0.0)) | ((gradient < -reach) & (down >= 0.0))
     settled |= up <= down
-    step = np.zeros_like(gradient)
     open_ = np.flatnonzero(~settled.all(axis=0))
+    gradient, down, up = gradient[:, open_], down[:, open_], up[:, open_]
+    second = second[:, open_][:, :, open_]
+    step = np.zeros_like(gradient)
+    on, taken = np.arange(len(step)), step.copy()
     for _ in range(_TURNS):
-        _sweep(gradient, second, room, step, open_)
-        slope = gradient + (second @ step[:, :, None])[:, :, 0]
-        gain = np.where(slope > 0.0, slope * (up - step), slope * (down - step)).sum(axis=1)
-        if (gain <= enough).all():
+        _sweep(gradient, second, (down, up), taken)
+        slope = gradient + (second @ taken[:, :, None])[:, :, 0]
+        gain = np.where(slope > 0.0, slope * (up - taken), slope * (down - taken)).sum(axis=1)
+        far = gain > enough
+        step[on] = taken
+        if not far.any():
             break
-        _newton(slope, second, room, step)
-    return step
+        if not far.all():
+            on, enough, taken, slope = on[far], enough[far], taken[far], slope[far]
+            gradient, second, down, up = gradient[far], second[far], down[far], up[far]
+        _newton(slope, second, (down, up), taken)
+        step[on] = taken
+    whole = np.zeros(settled.shape)
+    whole[:, open_] = step
+    return whole
 
 
 def _sweep(
@@ -122,7 +133,6 @@ def _sweep(
     second: FloatArray,
     room: tuple[FloatArray, FloatArray],
     step: FloatArray,
-    customers: IndexArray,
 ) -> None:
     """Move each customer in turn, in place, to its best place given the others.
 
@@ -134,7 +144,7 @@ def _sweep(
     toward_peak = -1.0 / np.where(bends_down, diagonal, -1.0)
     by_customer = np.ascontiguousarray(second.transpose(1, 0, 2))
     slope = gradient + (second @ step[:, :, None])[:, :, 0]
-    for i in np.concatenate([customers, customers[::-1]]):
+    for i in (*range(step.shape[1]), *reversed(range(step.shape[1]))):
         g, half = slope[:, i], 0.5 * diagonal[:, i]
         low, high = down[:, i] - step[:, i], up[:, i] - step[:, i]
         peak = np.minimum(np.maximum(g * toward_peak[:, i], low), high)
