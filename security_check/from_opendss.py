@@ -26,6 +26,7 @@ from security_check.network import (
     Ports,
     Terminals,
     Voltages,
+    selection,
 )
 
 BASE_POWER_W = 1e5
@@ -202,9 +203,11 @@ class _Circuit:
         scale = self.base_v[held]
         own = primitive[:phases, :phases] * scale[:, None] * scale[None, :] / BASE_POWER_W
         count = len(self.order)
-        tie = sp.lil_array((count, phases), dtype=np.complex128)
-        tie[held, :] = -own
-        admittance = sp.bmat([[self.admittance, tie], [tie.T, sp.csr_array(own)]], format="csr")
+        apart = sp.csr_array(selection(held, count).T)
+        tie = sp.csr_array(apart @ sp.csr_array(-own))
+        above = sp.hstack([self.admittance, tie], format="csr")
+        below = sp.hstack([tie.T, sp.csr_array(own)], format="csr")
+        admittance = sp.vstack([above, below], format="csr")
         names = tuple(f"bus:{node}" for node in self.order)
         return _Sourced(
             names + tuple(f"source.{k + 1}" for k in range(phases)),
@@ -214,7 +217,8 @@ class _Circuit:
 
     def voltages(self, count: int) -> Voltages:
         """Limit every phase: to the bus' neutral where it has one, else to ground."""
-        names, rows, columns, signs = [], [], [], []
+        names: list[str] = []
+        rows, columns, signs = [], [], []
         for k, node in enumerate(self.order):
             bus, number = node.rsplit(".", 1)
             if int(number) >= _NEUTRAL:
@@ -302,11 +306,11 @@ class _Circuit:
             incidence[plus, port] = 1.0
             if minus >= 0:
                 incidence[minus, port] = -1.0
-        port, point, share = zip(*shares, strict=True)
+        at_port, of_point, share = zip(*shares, strict=True)
         names = tuple(f"bus:{self.order[plus]}" for plus, _ in index)
         return (
             Ports(names, sp.csr_array(incidence), np.zeros(len(index), dtype=np.complex128)),
-            sp.csr_array((share, (port, point)), shape=(len(index), len(loads))),
+            sp.csr_array((share, (at_port, of_point)), shape=(len(index), len(loads))),
         )
 
     def _pairs(self, load: _Load) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
 from security_check.network import (
+    ComplexArray,
     FloatArray,
     IndexArray,
     Interface,
@@ -36,9 +37,9 @@ Net = Any  # pandapower publishes no types
 
 PHASES = ("a", "b", "c")
 _TURN = np.exp(2j * np.pi / 3)
-_FORTESCUE = np.array([[1, 1, 1], [1, _TURN**2, _TURN], [1, _TURN, _TURN**2]]) / math.sqrt(
-    3.0
-)  # columns: zero, positive, negative sequence
+_COMPONENTS = np.array([[1, 1, 1], [1, _TURN**2, _TURN], [1, _TURN, _TURN**2]])
+# Columns: zero, positive, negative sequence; unitary, so that powers are the same in both.
+_FORTESCUE: ComplexArray = _COMPONENTS / np.sqrt(3.0)
 
 
 def phases_from_pandapower(net: Net, *, power_factor: float = 1.0, name: str = "") -> Network:
@@ -167,17 +168,16 @@ def _run(net: Net) -> dict[str, Any]:
 
 def _to_phases(sequences: list[sp.csr_array]) -> sp.csr_array:
     """Return the phase matrix of three sequence matrices of the same shape (m, n): (3 m, 3 n)."""
-    total = None
+    parts = []
     for k, matrix in enumerate(sequences):
         direction = _FORTESCUE[:, [k]]
-        part = sp.kron(matrix, direction @ direction.conj().T, format="csr")
-        total = part if total is None else total + part
-    return sp.csr_array(total)
+        parts.append(sp.csr_array(sp.kron(matrix, direction @ direction.conj().T)))
+    return sp.csr_array(parts[0] + parts[1] + parts[2])
 
 
 def _basis(buses: int, source: int) -> sp.csr_array:
     """Return the unitary basis: phases everywhere, but components at the source."""
-    blocks = [np.eye(3, dtype=np.complex128)] * buses
+    blocks: list[ComplexArray] = [np.eye(3, dtype=np.complex128)] * buses
     blocks[source] = _FORTESCUE
     return sp.csr_array(sp.block_diag(blocks))
 

@@ -90,7 +90,7 @@ class PowerFlow:
         n = len(network.nodes)
         held = network.interface.nodes
         inside = np.delete(np.arange(n), held)
-        incidence = sp.csr_array(network.ports.incidence, dtype=np.float64)
+        incidence = network.ports.incidence
         factor = spla.splu(sp.csc_array(network.admittance[inside][:, inside]))
         source = network.admittance[inside][:, held] @ network.interface.phasors
         self.impedance: ComplexArray = np.zeros((n, incidence.shape[1]), dtype=np.complex128)
@@ -101,7 +101,7 @@ class PowerFlow:
         across = incidence.T
         self._zjj = np.ascontiguousarray(across @ self.impedance)
         self._zjj_transposed = np.ascontiguousarray(self._zjj.T)
-        self._wj: ComplexArray = across @ self.no_load
+        self._wj: ComplexArray = np.asarray(across @ self.no_load)
         self.point_ports = sp.csr_array(
             network.port_shares * (1.0 + 1j * network.reactive_ratio)[None, :]
         )
@@ -228,7 +228,8 @@ class PowerFlow:
         by_interface_voltage
             Shape (B,): the part that acts through ``i_J``.
         """
-        by_power = (self._ports_point @ (multiplier / points.voltage.conj())).real.T
+        per_port = multiplier / points.voltage.conj()
+        by_power = np.asarray(self._ports_point @ per_port).real.T
         weight = points.current / points.voltage.conj()
         by_voltage = -(multiplier * weight * self._wj.conj()[:, None]).real.sum(axis=0)
         return by_power, by_voltage

@@ -170,7 +170,7 @@ class TestOverload:
         assert 0.45 < end < 0.75
         # For one load behind an impedance the most it can draw is known in closed form.
         z = flow.impedance[point_nodes(flow.network)[0], 0]
-        open_voltage = abs(flow.no_load[flow.nodes[0]])
+        open_voltage = abs(flow.no_load[point_nodes(flow.network)[0]])
         most = open_voltage**2 / (2 * (abs(z) + z.real)) * flow.network.base_power_w
         assert 0.95 * most < low <= most * (1 + 1e-9)
 
