@@ -1,9 +1,10 @@
 """The adversary: looks for a point of the envelopes that breaks something.
 
 It shares the power flow with the check it attacks, and nothing else of it: no linear rows, no
-bounds, no first-order argument.  It tries random corners of the box, corners where one group
-injects while the rest withdraws, the corners that sensitivities point to, and climbs from the
-worst of them by changing one customer at a time, always with the AC power flow.
+bounds, no gradients.  It tries random corners of the box and random points inside, corners where
+one group injects while the rest withdraws, the corners that no-load sensitivities point to, and
+climbs from the worst of them by changing one customer at a time, from side to side or in part,
+always with the AC power flow.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from security_check.envelope import IntArray
 from security_check.network import FloatArray, IndexArray
 from security_check.power_flow import OperatingPoints
 from security_check.robust_rows import RobustRows
-from security_check.worst_points import BoolArray
+from security_check.worst_points import WorstPoints
 
 _CHUNK = 256  # operating points solved at once
 _CLIMB_STEPS = 40
+_RISE = 1e-13  # per unit of f
 _FEWEST = 128  # groups of customers tried at the least, where there are so many
 
 
@@ -70,7 +72,7 @@ def attack(
     rng
         Where the random corners come from.
     samples
-        Random corners tried.
+        Random corners tried, and an eighth as many points inside.
     climbs
         How many of the worst elements are climbed from.
 
@@ -82,6 +84,15 @@ def attack(
     return _Attack(robust, np.asarray(limits_w), rng).run(samples, climbs)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """How far a row was brought: violation, place among the rows, value of f."""
+
+    violation: float
+    k: int
+    value: float
+
+
 class _Attack:
     """One attack on one box of envelopes."""
 
@@ -89,64 +100,60 @@ class _Attack:
         self.robust = robust
         self.rng = rng
         self.base_w = robust.monitors.power_flow.network.base_power_w
-        self.injection, self.withdrawal = np.split(limits_w / self.base_w, 2)
-        self.points = len(self.injection)
-        self.band = robust.limits.band
+        self.u: FloatArray = limits_w / self.base_w
+        self.points = robust.points
         self.rows: IndexArray = robust.limited
         self.tried = 0
 
     def run(self, samples: int, climbs: int) -> Finding:
-        injects, high = self._pool(samples)
-        values, violation = self._scan(injects, high)
+        pool = self._pool(samples)
+        values, violation = self._scan(pool)
         worst = violation.argmax(axis=1)
         per_row = violation[np.arange(len(self.rows)), worst]
         top = int(per_row.argmax())
-        best = (
-            float(per_row[top]),
-            top,
-            float(values[top, worst[top]]),
-            injects[worst[top]],
-            bool(high[worst[top]]),
-        )
+        best = _Found(float(per_row[top]), top, float(values[top, worst[top]]))
+        place = pool.take(worst[[top]])
         for row in self._distinct_elements(per_row, climbs):
-            found = self._climb(row, injects[worst[row]], bool(high[worst[row]]))
-            if found[0] > best[0]:
-                best = found
-        return self._finding(*best)
+            found, reached = self._climb(row, pool.take(worst[[row]]))
+            if found.violation > best.violation:
+                best, place = found, reached
+        return self._finding(best, place)
 
-    def _pool(self, samples: int) -> tuple[BoolArray, BoolArray]:
-        """Return corners to start from: (B, c) sides and (B,) ends of the voltage band."""
-        share = self.rng.random((samples, 1))
-        drawn = self.rng.random((samples, self.points)) < share
-        every = np.ones((1, self.points), dtype=bool)
+    def _pool(self, samples: int) -> WorstPoints:
+        """Return points to start from, each at both ends of the voltage band."""
         monitors = self.robust.monitors
-        groups = np.unique(monitors.acts_strongly(np.arange(len(monitors))), axis=0)
-        if len(groups) > max(samples, _FEWEST):
-            groups = self.rng.permutation(groups)[: max(samples, _FEWEST)]
-        pointed = np.unique(self.robust.start_points(self.rows).share > 0.5, axis=0)
-        once = np.concatenate([every, ~every, groups, ~groups, pointed, ~pointed, drawn])
-        return np.concatenate([once, once]), np.repeat([False, True], len(once))
+        chance = self.rng.random((samples, 1))
+        drawn = (self.rng.random((samples, self.points)) < chance) * 1.0
+        inside = self.rng.random((samples // 8, self.points))
+        every = np.ones((1, self.points))
+        strongly = monitors.acts_strongly(np.arange(len(monitors)))
+        groups = self._some(strongly.astype(np.float64), samples)
+        pointed = self._some(self.robust.start_points(self.rows).share, samples)
+        sides = np.concatenate([every, groups, pointed])
+        once = np.concatenate([sides, 1.0 - sides, drawn, inside])
+        return WorstPoints(np.concatenate([once, once]), np.repeat([0.0, 1.0], len(once)))
 
-    def _scan(self, injects: BoolArray, high: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Return values and violations, shape (rows, B), of all rows at all corners."""
+    def _some(self, shares: FloatArray, samples: int) -> FloatArray:
+        """Return the different lines, or a random part of them where there are very many."""
+        different = np.unique(shares, axis=0)
+        enough = max(samples, _FEWEST)
+        if len(different) > enough:
+            different = self.rng.permutation(different)[:enough]
+        return np.asarray(different)
+
+    def _scan(self, pool: WorstPoints) -> tuple[FloatArray, FloatArray]:
+        """Return values and violations, shape (rows, B), of all rows at all points."""
         parts = []
-        for start in range(0, len(injects), _CHUNK):
-            piece = slice(start, start + _CHUNK)
-            points = self._solve(injects[piece], high[piece])
+        for start in range(0, len(pool.share), _CHUNK):
+            points = self._solve(pool.take(np.arange(start, min(start + _CHUNK, len(pool.share)))))
             parts.append(self.robust.monitors.all_values(points)[self.rows])
         values = np.concatenate(parts, axis=1)
-        return values, self._violation(self.rows[:, None], values)
+        return values, self.robust.violation(self.rows[:, None], values)
 
-    def _solve(self, injects: BoolArray, high: BoolArray) -> OperatingPoints:
-        power = np.where(injects, self.injection, -self.withdrawal).T
-        voltage = np.where(high, self.band[1], self.band[0])
-        self.tried += len(injects)
-        return self.robust.monitors.power_flow.solve(power, voltage)
-
-    def _violation(self, rows: IndexArray, values: FloatArray) -> FloatArray:
-        limits = self.robust.limits
-        excess: FloatArray = (values - limits.limit[rows]) / limits.scale[rows]
-        return excess
+    def _solve(self, places: WorstPoints) -> OperatingPoints:
+        self.tried += len(places.share)
+        flow = self.robust.monitors.power_flow
+        return flow.solve(places.power(self.u).T, places.voltage(self.robust.limits.band))
 
     def _distinct_elements(self, per_row: FloatArray, count: int) -> list[int]:
         """Return the worst rows, at most one per element and kind of limit."""
@@ -162,55 +169,69 @@ class _Attack:
                 break
         return chosen
 
-    def _climb(
-        self,
-        k: int,
-        injects: BoolArray,
-        high: bool,
-    ) -> tuple[float, int, float, BoolArray, bool]:
-        """Climb one row by single changes of side, of all customers that gain and of the best."""
+    def _climb(self, k: int, place: WorstPoints) -> tuple[_Found, WorstPoints]:
+        """Climb one row by changes of single customers: whole changes of side, then parts.
+
+        Each step takes all changes that gain, together, or the best of them.  Parts of a way are
+        only gone on with where they gain at once: mostly the worst point is a corner.
+        """
         row = self.rows[k : k + 1]
-        now = self._at(row, injects[None], np.array([high]))[0]
-        for _ in range(_CLIMB_STEPS):
-            trial = np.concatenate([injects[None] ^ np.eye(self.points, dtype=bool), injects[None]])
-            ends = np.full(len(trial), high)
-            ends[-1] = not high
-            gain = self._at(row, trial, ends) - now
-            if gain.max() <= 1e-13:
+        now = float(self._at(row, place)[0])
+        for part in (1.0, 0.5, 0.25, 0.125):
+            improved = False
+            for _ in range(_CLIMB_STEPS):
+                place, reached = self._step(row, place, now, part)
+                if reached <= now:
+                    break
+                now, improved = reached, True
+            if part < 1.0 and not improved:
                 break
-            rising = gain[:-1] > 1e-13
-            together = (injects ^ rising)[None]
-            both = self._at(row, together, np.array([high]))[0]
-            best = int(gain.argmax())
-            if both > now + gain[best]:
-                injects, now = together[0], both
-            else:
-                injects, high, now = trial[best], bool(ends[best]), now + float(gain[best])
-        violation = self._violation(row, np.array([now]))
-        return float(violation[0]), k, float(now), injects, high
+        violation = self.robust.violation(row, np.array([now]))
+        return _Found(float(violation[0]), k, now), place
 
-    def _at(self, row: IndexArray, injects: BoolArray, high: BoolArray) -> FloatArray:
-        """Return f of one row at many corners."""
-        rows = np.repeat(row, len(injects))
-        return self.robust.monitors.values(rows, self._solve(injects, high))
+    def _step(
+        self, row: IndexArray, place: WorstPoints, now: float, part: float
+    ) -> tuple[WorstPoints, float]:
+        """Return a better place and f there, or the same and f as it was."""
+        share, end = place.share[0], place.voltage_share[0]
+        moves = np.array([-part, part])
+        ways = np.clip(share[None, :] + moves[:, None], 0.0, 1.0)
+        trial = np.repeat(share[None, :], 2 * self.points + 1, axis=0)
+        which = np.tile(np.arange(self.points), 2)
+        trial[np.arange(2 * self.points), which] = ways.ravel()
+        ends = np.full(len(trial), end)
+        ends[-1] = 1.0 - end
+        gain = self._at(row, WorstPoints(trial, ends)) - now
+        if gain.max() <= _RISE:
+            return place, now
+        single = gain[:-1].reshape(2, self.points)
+        way = single.argmax(axis=0)
+        rising = single.max(axis=0) > _RISE
+        customers = np.arange(self.points)
+        together = np.where(rising, ways[way, customers], share)
+        whole = WorstPoints(together[None, :], np.array([end]))
+        both = float(self._at(row, whole)[0])
+        best = int(gain.argmax())
+        if both > now + gain[best]:
+            return whole, both
+        return WorstPoints(trial[[best]], ends[[best]]), now + float(gain[best])
 
-    def _finding(
-        self,
-        violation: float,
-        k: int,
-        value: float,
-        injects: BoolArray,
-        high: bool,
-    ) -> Finding:
-        row = int(self.rows[k])
-        shown, limit, unit = self.robust.monitors.describe(row, value, self.robust.limits)
+    def _at(self, row: IndexArray, places: WorstPoints) -> FloatArray:
+        """Return f of one row at many points."""
+        rows = np.repeat(row, len(places.share))
+        return self.robust.monitors.values(rows, self._solve(places))
+
+    def _finding(self, found: _Found, place: WorstPoints) -> Finding:
+        row = int(self.rows[found.k])
+        monitors, limits = self.robust.monitors, self.robust.limits
+        shown, limit, unit = monitors.describe(row, found.value, limits)
         return Finding(
             element=self.robust.element(row),
             value=shown,
             limit=limit,
             unit=unit,
-            violation=violation,
-            power_w=np.where(injects, self.injection, -self.withdrawal) * self.base_w,
-            interface_voltage_pu=self.band[1] if high else self.band[0],
+            violation=found.violation,
+            power_w=place.power(self.u)[0] * self.base_w,
+            interface_voltage_pu=float(place.voltage(limits.band)[0]),
             points_tried=self.tried,
         )

@@ -14,11 +14,12 @@ from typing import Self
 
 import numpy as np
 
+from security_check.ascent import REFINED
 from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.errors import InsecureError
 from security_check.network import FloatArray
 from security_check.packing import PackingRows
-from security_check.robust_rows import _WORTH, SECURE, RobustRows
+from security_check.robust_rows import SECURE, RobustRows
 from security_check.verdict import LimitChange, Verdict
 from security_check.watch import Watch, Watched, prove
 
@@ -261,7 +262,7 @@ class SecurityCheck:
             return near
         chosen = near.take(critical)
         proof = prove(self._near_watch, seen, critical, u)
-        small = proof.gain <= _WORTH * robust.limits.scale[chosen.rows]
+        small = proof.gain <= REFINED * robust.limits.scale[chosen.rows]
         if small.all() and not proof.turning.any():
             value = seen.values[critical] + proof.gain
             b = robust.limits.limit[chosen.rows] - value + proof.A @ u

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from security_check.ascent import REFINED, RISE, WORTH, Ascent, Climb
+from security_check.ascent import REFINED, RISE, Ascent, Climb
 from security_check.monitors import Kind, Monitors, RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
@@ -28,7 +28,6 @@ from security_check.worst_points import BoolArray, WorstPoints, halves
 SECURE = 1e-9
 """Largest violation, in parts of a row's scale, that counts as rounding."""
 
-_WORTH = WORTH  # what the check of a trade still calls it
 _CHANGES = 6
 _TRIED = 2  # points of each row, the worst, from which changes are tried
 _KEPT = 4  # points of each row, the worst, that a search brings back
