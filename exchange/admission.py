@@ -12,6 +12,7 @@ from exchange.holdings import Position
 from exchange.orders import Order
 from exchange.rules import MarketRules
 from exchange.state import State
+from exchange.wording import format_eur, format_time
 from orderbook.order import Side, TimeInForce
 
 _NAMED_ORDERS = 3
@@ -30,7 +31,7 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
     return (
         _check_place(command, state)
         or check_quantity(command.quantity_w, state.rules)
-        or check_price(command.limit_price_ticks)
+        or check_price(command.limit_price_ticks, state.rules)
         or _check_expiry(command, state, now)
         or check_claim(
             command.side,
@@ -49,14 +50,14 @@ def check_amendment(command: AmendOrder, order: Order, state: State) -> Refusal 
         return Refusal(
             RefusalReason.NOTHING_TO_AMEND,
             f"order {order.order_id} already has {quantity_w:,} W "
-            f"at a limit price of {limit_price_ticks:,} ticks",
+            f"at a limit price of {_price(limit_price_ticks, state.rules)}",
         )
     position = state.sessions[order.interval].holdings.position(
         order.direction, order.connection_point
     )
     return (
         check_quantity(quantity_w, state.rules)
-        or check_price(limit_price_ticks)
+        or check_price(limit_price_ticks, state.rules)
         or check_claim(order.side, quantity_w - order.executed_w, position, amended=order)
     )
 
@@ -74,12 +75,12 @@ def check_interval(interval: datetime, state: State) -> Refusal | None:
     session = state.sessions.get(interval)
     if session is None:
         return Refusal(
-            RefusalReason.UNKNOWN_INTERVAL, f"no session is open for {interval.isoformat()}"
+            RefusalReason.UNKNOWN_INTERVAL, f"no session is open for {format_time(interval)}"
         )
     if session.closed_at is not None:
         return Refusal(
             RefusalReason.GATE_CLOSED,
-            f"the gate of {interval.isoformat()} closed at {session.closed_at.isoformat()}",
+            f"the gate of {format_time(interval)} closed at {format_time(session.closed_at)}",
         )
     return None
 
@@ -119,13 +120,18 @@ def check_quantity(quantity_w: int, rules: MarketRules) -> Refusal | None:
     return None
 
 
-def check_price(limit_price_ticks: int) -> Refusal | None:
+def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
     """Refuse negative prices; zero gives limit away, or takes it for nothing."""
     if limit_price_ticks < 0:
         return Refusal(
-            RefusalReason.PRICE_INVALID, f"limit price of {limit_price_ticks:,} ticks is negative"
+            RefusalReason.PRICE_INVALID,
+            f"limit price of {_price(limit_price_ticks, rules)} is negative",
         )
     return None
+
+
+def _price(price_ticks: int, rules: MarketRules) -> str:
+    return f"{format_eur(rules.price_in_eur_per_kw(price_ticks))} EUR per kW"
 
 
 def _check_expiry(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:
@@ -135,7 +141,8 @@ def _check_expiry(command: SubmitOrder, state: State, now: datetime) -> Refusal 
             return None
         return Refusal(
             RefusalReason.EXPIRY_INVALID,
-            f"{command.time_in_force} orders have no expiry, but {expires_at.isoformat()} is given",
+            f"{command.time_in_force} orders have no expiry, "
+            f"but {format_time(expires_at)} is given",
         )
     if expires_at is None:
         return Refusal(RefusalReason.EXPIRY_INVALID, "GTD orders need an expiry")
@@ -143,8 +150,8 @@ def _check_expiry(command: SubmitOrder, state: State, now: datetime) -> Refusal 
     if not now < expires_at <= gate_closes_at:
         return Refusal(
             RefusalReason.EXPIRY_INVALID,
-            f"expiry at {expires_at.isoformat()} is not after {now.isoformat()} "
-            f"and up to gate closure at {gate_closes_at.isoformat()}",
+            f"expiry at {format_time(expires_at)} is not after {format_time(now)} "
+            f"and up to gate closure at {format_time(gate_closes_at)}",
         )
     return None
 

@@ -49,6 +49,7 @@ from exchange.record import Record
 from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
 from exchange.state import State
+from exchange.wording import format_time
 from orderbook.book import OrderBook
 from security_check.envelope import Direction, Envelope
 
@@ -267,7 +268,7 @@ class Exchange:
         for order in orders:
             record.cancel(order, CancelReason.MASS_CANCEL)
         if not orders:
-            where = "" if command.interval is None else f" for {command.interval.isoformat()}"
+            where = "" if command.interval is None else f" for {format_time(command.interval)}"
             record.refuse(
                 command.participant,
                 None,

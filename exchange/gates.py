@@ -15,6 +15,7 @@ from exchange.interface import check_terms, refuse_unsafe
 from exchange.record import Record
 from exchange.rules import OPERATOR
 from exchange.session import Session
+from exchange.wording import format_time
 from security_check.errors import GridError
 
 
@@ -51,7 +52,7 @@ def open_session(command: OpenSession, record: Record, grid: Grid) -> SecuritySt
 
 
 def _check(command: OpenSession, record: Record) -> tuple[RefusalReason, str] | None:
-    interval = f"[{command.start.isoformat()}, {command.end.isoformat()})"
+    interval = f"[{format_time(command.start)}, {format_time(command.end)})"
     if command.start >= command.end:
         return RefusalReason.INTERVAL_INVALID, f"interval {interval} is empty"
     for session in record.state.sessions.values():
@@ -59,13 +60,13 @@ def _check(command: OpenSession, record: Record) -> tuple[RefusalReason, str] | 
             return (
                 RefusalReason.SESSION_EXISTS,
                 f"interval {interval} overlaps the session of "
-                f"[{session.start.isoformat()}, {session.end.isoformat()})",
+                f"[{format_time(session.start)}, {format_time(session.end)})",
             )
     if command.gate_closes_at <= record.now:
         return (
             RefusalReason.GATE_CLOSED,
-            f"the gate of {interval} would close at {command.gate_closes_at.isoformat()}, "
-            f"which is not after {record.now.isoformat()}",
+            f"the gate of {interval} would close at {format_time(command.gate_closes_at)}, "
+            f"which is not after {format_time(record.now)}",
         )
     return None
 
