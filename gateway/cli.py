@@ -18,9 +18,12 @@ import typer
 from pydantic import BaseModel
 from typer.core import TyperGroup
 
+from exchange.wording import format_time
 from gateway.cli_loop import run
 from gateway.cli_output import NOT_SECURE, bar, err, fail, fail_with_faults, out, print_json
-from gateway.files import InputFaults, format_time, read_envelopes, read_orders, write_json
+from gateway.files import read_envelopes, write_json
+from gateway.input_faults import InputFaults
+from gateway.orders_file import read_orders
 from gateway.ports import GatewayError
 from security_check.errors import GridError
 

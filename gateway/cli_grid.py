@@ -8,17 +8,17 @@ from math import inf
 import numpy as np
 
 from doe_allocation.network_grid import NetworkGrid
+from exchange.wording import format_time
 from gateway.files import (
     EnvelopeFile,
-    InputFaults,
     IntervalRecord,
     IntervalVerdict,
     VerdictFile,
     VertexPower,
     envelope_record,
     envelope_set,
-    format_time,
 )
+from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario
 from gateway.scenario_intervals import Interval
 from security_check.adversary import Finding, attack

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway.files import InputFaults
+from gateway.input_faults import InputFaults
 
 NOT_SECURE = 1
 """Exit code of ``verify`` for envelopes that are not secure."""

@@ -23,10 +23,11 @@ from pydantic import BaseModel
 
 from exchange.commands import OpenSession
 from exchange.events import Refused
+from exchange.wording import format_time
 from gateway.core import Market
 from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.embedded_redis import EmbeddedRedis
-from gateway.files import InputFaults, format_time
+from gateway.input_faults import InputFaults
 from gateway.journal import RedisJournal
 from gateway.mqtt import MqttSettings, MqttTransport
 from gateway.reports import last_will

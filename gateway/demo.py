@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 from exchange.commands import AdvanceTime, OpenSession
 from exchange.events import Refused
+from exchange.wording import format_time
 from gateway.agents import Customer, draw_customers, read_profiles
 from gateway.agents_trading import Agent, Wish
 from gateway.cli_replay import replay_journal
@@ -25,11 +26,11 @@ from gateway.client import Client
 from gateway.core import Market
 from gateway.demo_adversary import AdversaryProcess
 from gateway.demo_clients import AgentClient
-from gateway.demo_report import DemoReport, Summary, adversary_count
+from gateway.demo_report import DemoReport
+from gateway.demo_summary import Summary, adversary_count
 from gateway.demo_watch import Watch
 from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.embedded_redis import EmbeddedRedis
-from gateway.files import format_time
 from gateway.journal import RedisJournal
 from gateway.mqtt import MqttTransport
 from gateway.ports import GatewayError, JournalEntry

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from exchange.wording import format_time
 from gateway.agents_trading import Agent, Wish
 from gateway.client import Client
-from gateway.files import format_time
 from gateway.mqtt import MqttSettings
 from gateway.topics import Topics
 from orderbook.order import Side

@@ -1,4 +1,4 @@
-"""The files that go in and out: envelopes, orders, results, verdicts.
+"""The files that go in and out: envelopes, results, verdicts; orders are beside it.
 
 Every format is a strict pydantic model, the same for reading and writing, so that what one
 command writes another reads back unchanged.  Times are UTC and written with a ``Z``; power is
@@ -7,13 +7,12 @@ whole watts; prices and amounts are exact decimal strings (``docs/formats.md``).
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -22,49 +21,46 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    TypeAdapter,
     ValidationError,
 )
 
 from exchange.events import RefusalReason
-from orderbook.order import Side, TimeInForce
+from exchange.wording import format_time
+from gateway.input_faults import InputFaults, repeated_entries, sentences, unreadable, why
 from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import Fault
 
-MAX_LINE_BYTES = 10_000
-"""Longest line of an orders file that is looked at; no order comes near."""
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
-class InputFaults(Exception):  # noqa: N818  # it reports faults, plural, as NetworkFaults does
-    """An input has faults; ``faults`` holds all of them, ``source`` says which input."""
+def in_utc(moment: datetime) -> datetime:
+    """Return a time of an input in UTC.
 
-    def __init__(self, source: str, faults: Iterable[Fault]) -> None:
-        self.source = source
-        self.faults = tuple(faults)
-        super().__init__("; ".join(str(fault) for fault in self.faults))
-
-
-def format_time(moment: datetime) -> str:
-    """Return ISO 8601 in UTC with a ``Z``, for example ``2016-05-02T12:15:00Z``."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    Raises
+    ------
+    ValueError
+        When it is so near the ends of the calendar that adding a gate or an interval could
+        leave it.
+    """
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"it should lie in the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return moment.astimezone(UTC)
 
 
 Time = Annotated[
-    AwareDatetime,
-    AfterValidator(lambda moment: moment.astimezone(UTC)),
-    PlainSerializer(format_time, return_type=str),
+    AwareDatetime, AfterValidator(in_utc), PlainSerializer(format_time, return_type=str)
 ]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Watts = Annotated[int, Field(ge=0)]
-# At most 12 digits on each side of the point: no price needs more, and none overflows.
-Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A part of a file: exact types, no entries but these, never changed."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class EnvelopeRecord(_Record):
+class EnvelopeRecord(Record):
     """The limits of one connection point; magnitudes in watts."""
 
     connection_point: Name
@@ -85,7 +81,7 @@ class EnvelopeRecord(_Record):
         )
 
 
-class IntervalRecord(_Record):
+class IntervalRecord(Record):
     """The envelopes of one delivery interval ``[start, end)``."""
 
     start: Time
@@ -93,54 +89,13 @@ class IntervalRecord(_Record):
     envelopes: list[EnvelopeRecord]
 
 
-class EnvelopeFile(_Record):
+class EnvelopeFile(Record):
     """Envelopes, as ``allocate`` writes and ``verify`` reads them."""
 
     intervals: list[IntervalRecord]
 
 
-class SubmitLine(_Record):
-    """A limit order; ``price`` in EUR per kW of limit for the interval."""
-
-    type: Literal["submit"]
-    time: Time
-    participant: Name
-    client_order_id: Name
-    connection_point: Name
-    direction: Direction
-    interval: Time | None = None
-    side: Side
-    quantity_w: int
-    price: Price
-    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
-    expires_at: Time | None = None
-
-
-class CancelLine(_Record):
-    """Take the rest of one's own order out of the book."""
-
-    type: Literal["cancel"]
-    time: Time
-    participant: Name
-    client_order_id: Name
-
-
-class AmendLine(_Record):
-    """Change price, total quantity, or both, of one's own resting order."""
-
-    type: Literal["amend"]
-    time: Time
-    participant: Name
-    client_order_id: Name
-    quantity_w: int | None = None
-    price: Price | None = None
-
-
-OrderLine = Annotated[SubmitLine | CancelLine | AmendLine, Field(discriminator="type")]
-_ORDER_LINE: TypeAdapter[SubmitLine | CancelLine | AmendLine] = TypeAdapter(OrderLine)
-
-
-class TradeRecord(_Record):
+class TradeRecord(Record):
     """``quantity_w`` of limit that moved from seller to buyer at ``price`` EUR per kW."""
 
     buyer: str
@@ -152,7 +107,7 @@ class TradeRecord(_Record):
     price: str
 
 
-class FillRecord(_Record):
+class FillRecord(Record):
     """What one order traded in all; ``amount`` in EUR, positive where the participant pays."""
 
     participant: str
@@ -161,7 +116,7 @@ class FillRecord(_Record):
     amount: str
 
 
-class RestingRecord(_Record):
+class RestingRecord(Record):
     """An order still in the book after the last line."""
 
     participant: str
@@ -169,7 +124,7 @@ class RestingRecord(_Record):
     remaining_w: int
 
 
-class RefusalRecord(_Record):
+class RefusalRecord(Record):
     """A line that was not carried out, why, and a sentence with the numbers."""
 
     line: int
@@ -179,7 +134,7 @@ class RefusalRecord(_Record):
     detail: str
 
 
-class StatementRecord(_Record):
+class StatementRecord(Record):
     """A participant's account for one interval, in EUR; balances add up to zero."""
 
     participant: str
@@ -191,7 +146,7 @@ class StatementRecord(_Record):
     balance: str
 
 
-class ResultFile(_Record):
+class ResultFile(Record):
     """What ``simulate`` writes."""
 
     trades: list[TradeRecord]
@@ -203,14 +158,14 @@ class ResultFile(_Record):
     statements: list[StatementRecord]
 
 
-class VertexPower(_Record):
+class VertexPower(Record):
     """What one connection point does at a vertex: watts, injection positive."""
 
     connection_point: str
     power_w: int
 
 
-class VerdictRecord(_Record):
+class VerdictRecord(Record):
     """The element nearest to, or farthest beyond, its limit, and the vertex that shows it.
 
     Where the power flow finds no solution at some vertex there is no value: ``element`` is
@@ -242,18 +197,6 @@ class VerdictFile(VerdictRecord):
     intervals: list[IntervalVerdict]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderText:
-    """One line of an orders file: what it says, or why it says nothing."""
-
-    number: int
-    order: SubmitLine | CancelLine | AmendLine | None
-    participant: str | None = None
-    client_order_id: str | None = None
-    reason: RefusalReason = RefusalReason.MALFORMED
-    fault: str = ""
-
-
 def read_envelopes(path: Path) -> EnvelopeFile:
     """Return the envelopes in a file.
 
@@ -263,11 +206,15 @@ def read_envelopes(path: Path) -> EnvelopeFile:
         When the file cannot be read or is not of the format; all faults at once.
     """
     try:
-        return EnvelopeFile.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
+        content = EnvelopeFile.model_validate_json(text)
     except OSError as error:
-        raise InputFaults(str(path), [Fault("file", _why_unreadable(error))]) from None
+        raise unreadable(str(path), error) from None
     except ValidationError as error:
         raise InputFaults(str(path), sentences(error)) from None
+    if repeated := repeated_entries(text):
+        raise InputFaults(str(path), repeated)
+    return content
 
 
 def envelope_record(start: datetime, end: datetime, envelopes: EnvelopeSet) -> IntervalRecord:
@@ -315,80 +262,6 @@ def envelope_set(
     ), []
 
 
-def read_orders(path: Path) -> list[OrderText]:
-    """Return the lines of an orders file, blank ones left out, faulty ones marked.
-
-    A line that is no order is not the file's fault: it becomes a refusal with its number.
-
-    Raises
-    ------
-    InputFaults
-        When the file itself cannot be read.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputFaults(str(path), [Fault("file", _why_unreadable(error))]) from None
-    return [
-        parse_order_line(number, line) for number, line in enumerate(lines, start=1) if line.strip()
-    ]
-
-
-def parse_order_line(number: int, line: bytes) -> OrderText:
-    """Return what one line of an orders file says, or a sentence on why it says nothing."""
-    if len(line) > MAX_LINE_BYTES:
-        detail = f"the line has {len(line):,} bytes; an order has at most {MAX_LINE_BYTES:,}"
-        return OrderText(number, None, reason=RefusalReason.TOO_LARGE, fault=detail)
-    try:
-        order = _ORDER_LINE.validate_json(line)
-    except ValidationError as error:
-        participant, client_order_id = _identity(line)
-        detail = "; ".join(str(fault) for fault in sentences(error))
-        return OrderText(number, None, participant, client_order_id, fault=detail)
-    return OrderText(number, order, order.participant, order.client_order_id)
-
-
-def _identity(line: bytes) -> tuple[str | None, str | None]:
-    """Return who sent a faulty line and under which id, as far as it says so."""
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None, None
-    if not isinstance(content, dict):
-        return None, None
-    found = (content.get("participant"), content.get("client_order_id"))
-    participant, client_order_id = (x if isinstance(x, str) else None for x in found)
-    return participant, client_order_id
-
-
-def sentences(error: ValidationError, prefix: str = "") -> Iterator[Fault]:
-    """Yield one fault for each thing that pydantic found, named by its place in the input."""
-    for problem in error.errors(include_url=False):
-        kind, message = problem["type"], problem["msg"]
-        # The names of union members are pydantic's business, not the reader's.
-        place = [str(part) for part in problem["loc"] if part not in ("submit", "cancel", "amend")]
-        where = ".".join([prefix, *place] if prefix else place) or "content"
-        if kind == "extra_forbidden":
-            detail = "there is no such entry"
-        elif kind == "missing":
-            detail = "it is missing"
-        elif kind == "json_invalid":
-            detail = f"it is not JSON: {message.removeprefix('Invalid JSON: ')}"
-        else:
-            sentence = message.replace("Input should", "it should").removeprefix("Value error, ")
-            detail = f"{sentence}, found {_shown(problem['input'])}"
-        yield Fault(where, detail)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _why_unreadable(error: OSError) -> str:
-    return f"it cannot be read: {(error.strerror or str(error)).lower()}"
-
-
 def write_json(path: Path, content: BaseModel) -> None:
     """Write a file whole or not at all: into a temporary file beside it, then renamed.
 
@@ -398,18 +271,26 @@ def write_json(path: Path, content: BaseModel) -> None:
         When the place cannot be written to.
     """
     text = content.model_dump_json(indent=2) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if path.is_dir():
+            raise InputFaults(str(path), [Fault("file", "it cannot be written: it is a folder")])
         if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be renamed onto
             path.write_text(text, encoding="utf-8")
-            return
+        else:
+            _replace(path, text)
+    except OSError as error:
+        sentence = f"it cannot be written: {why(error)}"
+        raise InputFaults(str(path), [Fault("file", sentence)]) from None
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
         with temporary.open("x", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputFaults(str(path), [Fault("file", f"it cannot be written: {reason}")]) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stopped the writing may stop this, too
+            temporary.unlink(missing_ok=True)

@@ -9,8 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from exchange.wording import format_time
 from gateway.cli_output import escape
-from gateway.files import EnvelopeFile, EnvelopeRecord, IntervalRecord, VerdictFile, format_time
+from gateway.files import EnvelopeFile, EnvelopeRecord, IntervalRecord, VerdictFile
 from security_check.envelope import Direction
 
 _ROWS = 100  # longer tables are for programs: they get the file

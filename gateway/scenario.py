@@ -19,7 +19,7 @@ from typing import Any
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
-from gateway.files import InputFaults
+from gateway.input_faults import InputFaults
 from gateway.scenario_customers import build_capacity, build_owners, find_strangers
 from gateway.scenario_intervals import Interval, build_intervals
 from gateway.scenario_network import (

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway.files import format_time, sentences
+from exchange.wording import format_time
+from gateway.input_faults import sentences
 from gateway.scenario_schema import IntervalsSection, LimitsRow, default_start
 from security_check.errors import Fault
 from security_check.limits import InterfaceLimits

@@ -20,7 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
-from gateway.files import sentences
+from gateway.input_faults import sentences
 from security_check.errors import Fault
 
 Number = TypeVar("Number")

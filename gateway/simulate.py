@@ -24,23 +24,20 @@ from exchange.events import (
     Traded,
 )
 from exchange.rules import RESERVED_PARTICIPANTS, MarketRules
+from exchange.wording import format_eur, format_time
 from gateway.files import (
-    AmendLine,
-    CancelLine,
     EnvelopeFile,
     EnvelopeRecord,
     FillRecord,
-    InputFaults,
     IntervalRecord,
-    OrderText,
     RefusalRecord,
     RestingRecord,
     ResultFile,
     StatementRecord,
-    SubmitLine,
     TradeRecord,
-    format_time,
 )
+from gateway.input_faults import InputFaults
+from gateway.orders_file import AmendLine, CancelLine, OrderText, SubmitLine
 from gateway.scenario import Scenario
 from orderbook.order import Side
 from security_check.errors import Fault
@@ -79,7 +76,7 @@ def simulate(
     scenario
         Network, limits, intervals and market rules.
     lines
-        The orders, as :func:`gateway.files.read_orders` returns them.
+        The orders, as :func:`gateway.orders_file.read_orders` returns them.
     step
         Called as things go on.
 
@@ -231,16 +228,16 @@ class _Run:
             resting=self.resting,
             refusals=sorted(self.refusals, key=lambda refusal: refusal.line),
             envelopes=self._envelopes(),
-            welfare=format_amount(self.rules.amount_in_eur(welfare(trades))),
+            welfare=format_eur(self.rules.amount_in_eur(welfare(trades))),
             statements=[
                 StatementRecord(
                     participant=event.participant,
                     interval=event.interval,
                     bought_w=event.bought_w,
                     sold_w=event.sold_w,
-                    paid=format_amount(self.rules.amount_in_eur(event.paid)),
-                    received=format_amount(self.rules.amount_in_eur(event.received)),
-                    balance=format_amount(self.rules.amount_in_eur(event.balance)),
+                    paid=format_eur(self.rules.amount_in_eur(event.paid)),
+                    received=format_eur(self.rules.amount_in_eur(event.received)),
+                    balance=format_eur(self.rules.amount_in_eur(event.balance)),
                 )
                 for event in self.events
                 if isinstance(event, StatementIssued)
@@ -331,13 +328,6 @@ def price_ticks(price: str, rules: MarketRules) -> int | None:
     return None if rest else int(ticks)
 
 
-def format_amount(amount: Decimal) -> str:
-    """Return an amount as an exact decimal string, without an exponent or trailing zeros."""
-    text = f"{amount:f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text in ("", "-0") else text
-
-
 def welfare(trades: Sequence[Traded]) -> int:
     """Return what the trades gained: the buyers' limit prices less the sellers', in tick-watts."""
     return sum(
@@ -377,7 +367,7 @@ def _fills(trades: Sequence[Traded], rules: MarketRules) -> list[FillRecord]:
             participant=participant,
             client_order_id=client_order_id,
             quantity_w=quantity_w[participant, client_order_id],
-            amount=format_amount(rules.amount_in_eur(amount)),
+            amount=format_eur(rules.amount_in_eur(amount)),
         )
         for (participant, client_order_id), amount in paid.items()
     ]

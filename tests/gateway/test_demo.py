@@ -27,7 +27,8 @@ from gateway.agents import QUARTERS, Customer, Kind, draw_customers, read_profil
 from gateway.agents_trading import Agent
 from gateway.cli import app
 from gateway.demo_adversary import AdversaryProcess, Attacked, Box
-from gateway.demo_report import DemoReport, Summary, adversary_count
+from gateway.demo_report import DemoReport
+from gateway.demo_summary import Summary, adversary_count
 from gateway.demo_watch import Watch
 from gateway.report_demo import show_report
 from gateway.scenario import load_scenario

@@ -6,18 +6,20 @@ from pathlib import Path
 import pytest
 
 from gateway.files import (
+    EnvelopeFile,
+    envelope_record,
+    envelope_set,
+    read_envelopes,
+    write_json,
+)
+from gateway.input_faults import InputFaults
+from gateway.orders_file import (
     MAX_LINE_BYTES,
     AmendLine,
     CancelLine,
-    EnvelopeFile,
-    InputFaults,
     SubmitLine,
-    envelope_record,
-    envelope_set,
     parse_order_line,
-    read_envelopes,
     read_orders,
-    write_json,
 )
 from orderbook.order import Side, TimeInForce
 from security_check.envelope import Direction, EnvelopeSet

@@ -9,7 +9,7 @@ from typing import Any
 import pandapower as pp
 import pytest
 
-from gateway.files import InputFaults
+from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario, load_scenario, scenario_path
 
 GOOD = """

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,11 @@ import pandapower as pp
 import pytest
 
 from exchange.events import RefusalReason
-from gateway.files import InputFaults, ResultFile, read_orders
+from gateway.files import ResultFile
+from gateway.input_faults import InputFaults
+from gateway.orders_file import read_orders
 from gateway.scenario import Scenario, load_scenario
-from gateway.simulate import Simulation, format_amount, simulate
+from gateway.simulate import Simulation, simulate
 
 SCENARIO = """
 [network]
@@ -301,11 +302,3 @@ def test_no_orders_at_all(load: Any, tmp_path: Path) -> None:
     result = run(load(), tmp_path).result
     assert (result.trades, result.statements, result.welfare) == ([], [], "0")
     assert len(result.envelopes.intervals) == 1
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [("0.0100", "0.01"), ("0E-7", "0"), ("-0.50", "-0.5"), ("1200", "1200"), ("1E+3", "1000")],
-)
-def test_amounts_are_plain_and_exact(amount: str, text: str) -> None:
-    assert format_amount(Decimal(amount)) == text

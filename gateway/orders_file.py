@@ -1,0 +1,124 @@
+"""Files of orders: JSON lines, each an order or the reason why it is none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from exchange.events import RefusalReason
+from gateway.files import Name, Record, Time
+from gateway.input_faults import repeated_entries, sentences, unreadable
+from orderbook.order import Side, TimeInForce
+from security_check.envelope import Direction
+
+MAX_LINE_BYTES = 10_000
+"""Longest line of an orders file that is looked at; no order comes near."""
+
+# At most 12 digits on each side of the point: no price needs more, and none overflows.
+Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
+
+
+class SubmitLine(Record):
+    """A limit order; ``price`` in EUR per kW of limit for the interval."""
+
+    type: Literal["submit"]
+    time: Time
+    participant: Name
+    client_order_id: Name
+    connection_point: Name
+    direction: Direction
+    interval: Time | None = None
+    side: Side
+    quantity_w: int
+    price: Price
+    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
+    expires_at: Time | None = None
+
+
+class CancelLine(Record):
+    """Take the rest of one's own order out of the book."""
+
+    type: Literal["cancel"]
+    time: Time
+    participant: Name
+    client_order_id: Name
+
+
+class AmendLine(Record):
+    """Change price, total quantity, or both, of one's own resting order."""
+
+    type: Literal["amend"]
+    time: Time
+    participant: Name
+    client_order_id: Name
+    quantity_w: int | None = None
+    price: Price | None = None
+
+
+OrderLine = Annotated[SubmitLine | CancelLine | AmendLine, Field(discriminator="type")]
+_ORDER_LINE: TypeAdapter[SubmitLine | CancelLine | AmendLine] = TypeAdapter(OrderLine)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderText:
+    """One line of an orders file: what it says, or why it says nothing."""
+
+    number: int
+    order: SubmitLine | CancelLine | AmendLine | None
+    participant: str | None = None
+    client_order_id: str | None = None
+    reason: RefusalReason = RefusalReason.MALFORMED
+    fault: str = ""
+
+
+def read_orders(path: Path) -> list[OrderText]:
+    """Return the lines of an orders file, blank ones left out, faulty ones marked.
+
+    A line that is no order is not the file's fault: it becomes a refusal with its number.
+
+    Raises
+    ------
+    InputFaults
+        When the file itself cannot be read.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise unreadable(str(path), error) from None
+    return [
+        parse_order_line(number, line) for number, line in enumerate(lines, start=1) if line.strip()
+    ]
+
+
+def parse_order_line(number: int, line: bytes) -> OrderText:
+    """Return what one line of an orders file says, or a sentence on why it says nothing."""
+    if len(line) > MAX_LINE_BYTES:
+        detail = f"the line has {len(line):,} bytes; an order has at most {MAX_LINE_BYTES:,}"
+        return OrderText(number, None, reason=RefusalReason.TOO_LARGE, fault=detail)
+    try:
+        order = _ORDER_LINE.validate_json(line)
+    except ValidationError as error:
+        participant, client_order_id = _identity(line)
+        detail = "; ".join(str(fault) for fault in sentences(error))
+        return OrderText(number, None, participant, client_order_id, fault=detail)
+    if repeated := repeated_entries(line):
+        detail = "; ".join(str(fault) for fault in repeated)
+        return OrderText(number, None, order.participant, order.client_order_id, fault=detail)
+    return OrderText(number, order, order.participant, order.client_order_id)
+
+
+def _identity(line: bytes) -> tuple[str | None, str | None]:
+    """Return who sent a faulty line and under which id, as far as it says so."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, None
+    if not isinstance(content, dict):
+        return None, None
+    found = (content.get("participant"), content.get("client_order_id"))
+    participant, client_order_id = (x if isinstance(x, str) else None for x in found)
+    return participant, client_order_id
