@@ -202,6 +202,14 @@ class TestInterface:
         assert_tight(check)
         assert_secure(check, seed=7, samples=200, climbs=6)
 
+    def test_a_contract_that_does_not_bind_beside_tight_voltages(self):
+        """Here only the interface voltage turns on the way to some worst points."""
+        tight = VoltageLimits(0.95, 1.05)
+        area = grid(SEMIURBAN, 30_000, power_factor=0.95, buses=tight)
+        check = area.allocate(InterfaceLimits(0.98, 1.03, injection_limit_w=200_000))
+        assert_tight(check)
+        assert_secure(check, seed=8, samples=200, climbs=6)
+
     def test_losses_count_towards_the_contract(self):
         contract = InterfaceLimits(0.98, 1.04, withdrawal_limit_w=120_000)
         envelopes = grid(SEMIURBAN, 30_000).allocate(contract).envelopes()
