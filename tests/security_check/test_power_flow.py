@@ -1,6 +1,7 @@
-"""The batch power flow: its equations, its gradients against differences, its failure.
+"""The batch power flow: its equations, its batches, its failure.
 
-That voltages and currents are pandapower's own is shown in ``test_from_pandapower.py``.
+That voltages and currents are pandapower's own is shown in ``test_from_pandapower.py``, that
+gradients are those of differences in ``test_monitors.py``.
 """
 
 from __future__ import annotations
@@ -8,34 +9,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from brute_force import interface_node, passive_at_nodes, point_nodes
-from networks import feeder, menagerie, simbench_network
+from flow_cases import CASES, random_points
+from networks import feeder
 from oracle import our_results
 
 from security_check.errors import PowerFlowError
 from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Kind, Monitors
 from security_check.power_flow import PowerFlow
 
-NETWORKS = {
-    "semiurb4": (lambda: simbench_network("1-LV-semiurb4--0-sw"), 6e3),
-    "everything, passive": (
-        lambda: network_from_pandapower(menagerie(), passive="as-given", connection_points="sgen"),
-        2e5,
-    ),
-    "everything, lagging": (lambda: network_from_pandapower(menagerie(), power_factor=0.9), 2e5),
-    "mesh": (lambda: network_from_pandapower(feeder(8, 2, meshed=True)), 8e3),
-}
 
-
-@pytest.fixture(params=NETWORKS, scope="module")
+@pytest.fixture(params=CASES, scope="module")
 def case(request):
-    """A power flow, and random powers (c, B) in watts with interface voltages (B,)."""
-    build, largest_w = NETWORKS[request.param]
-    flow = PowerFlow(build())
-    rng = np.random.default_rng(7)
-    power = rng.uniform(-largest_w, largest_w, (len(flow.network.connection_points), 5))
-    return flow, power, rng.uniform(0.95, 1.05, 5)
+    return random_points(request.param)
 
 
 def test_currents_add_up_at_every_node(case):
@@ -78,55 +63,6 @@ def test_without_power_the_profile_is_the_answer():
 def test_an_empty_batch_has_no_points():
     flow = PowerFlow(network_from_pandapower(feeder(4)))
     assert flow.solve(np.zeros((4, 0)), np.zeros(0)).voltage.shape == (4, 0)
-
-
-def test_gradients_are_those_of_differences(case):
-    """Every row by every power and by the interface voltage, central differences of f."""
-    flow, power, interface = case
-    monitors = Monitors(flow)
-    rows = np.arange(len(monitors))
-    per_unit = power / flow.network.base_power_w
-    customers = len(per_unit)
-    step = 1e-5 * np.abs(per_unit).max()
-    for k in range(2):
-        here = flow.solve(per_unit[:, [k]], interface[[k]])
-        by_power, by_voltage = monitors.gradients(rows, here.take(np.zeros(len(rows), dtype=int)))
-        moves = np.vstack([step * np.eye(customers), np.zeros((1, customers))]).T
-        changes = np.append(np.zeros(customers), 1e-5)
-
-        def f(sign, k=k, moves=moves, changes=changes):
-            at = per_unit[:, [k]] + sign * moves
-            return monitors.all_values(flow.solve(at, interface[k] + sign * changes))
-
-        ahead, behind = f(1), f(-1)
-        numeric = (ahead - behind) / (2 * np.append(np.full(customers, step), 1e-5))
-        # A current row jumps where its current turns, and counts an idle branch's own direction.
-        now = monitors.all_values(here)
-        terminals = flow.network.terminals
-        of_current = np.isin(monitors.kind, (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT))
-        rating = np.ones(len(rows))
-        rating[of_current] = np.tile(terminals.rating_pu, 2)
-        smooth = ~of_current | (np.abs(now[:, 0]) > 0.06 * rating)
-        assert smooth[of_current].any()
-        scale = np.abs(numeric).max(axis=1, keepdims=True)
-        error = np.abs(np.column_stack([by_power, by_voltage]) - numeric) / scale
-        assert error[smooth].max() < 1e-5
-
-
-def test_an_interface_row_is_the_power_of_the_external_grid(case):
-    flow, power, interface = case
-    network, monitors = flow.network, Monitors(flow)
-    per_unit = power / network.base_power_w
-    points = flow.solve(per_unit, interface)
-    voltage = flow.node_voltages(points)
-    node = interface_node(network)
-    inwards = (voltage[node] * (network.admittance @ voltage)[node].conj()).real
-    at_interface = point_nodes(network) == node
-    local = per_unit[at_interface].sum(axis=0) + passive_at_nodes(network)[node].real
-    values = monitors.all_values(points)
-    for kind, sign in ((Kind.INTERFACE_WITHDRAWAL, 1.0), (Kind.INTERFACE_INJECTION, -1.0)):
-        found = values[monitors.kind == kind][0]
-        np.testing.assert_allclose(found, sign * (inwards - local), rtol=0, atol=1e-12)
 
 
 class TestOverload:
@@ -173,25 +109,3 @@ class TestOverload:
         open_voltage = abs(flow.no_load[point_nodes(flow.network)[0]])
         most = open_voltage**2 / (2 * (abs(z) + z.real)) * flow.network.base_power_w
         assert 0.95 * most < low <= most * (1 + 1e-9)
-
-
-def test_row_limits_are_what_was_asked_for():
-    flow = PowerFlow(network_from_pandapower(feeder(3)))
-    monitors = Monitors(flow)
-    limits = monitors.row_limits(VoltageLimits(0.9, 1.1), InterfaceLimits(0.98, 1.04, 5_000, None))
-    for kind, expected in (
-        (Kind.VOLTAGE_MAX, 1.1),
-        (Kind.VOLTAGE_MIN, -0.9),
-        (Kind.INTERFACE_INJECTION, 5_000 / flow.network.base_power_w),
-        (Kind.INTERFACE_WITHDRAWAL, np.inf),
-    ):
-        np.testing.assert_array_equal(limits.limit[monitors.kind == kind], expected)
-    for kind in (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT):
-        np.testing.assert_array_equal(
-            limits.limit[monitors.kind == kind], flow.network.terminals.rating_pu
-        )
-    row = int(np.flatnonzero(monitors.kind == Kind.CURRENT_IMPORT)[0])
-    assert monitors.elements[row] == "line:0"
-    assert monitors.describe(row, limits.limit[row] / 2, limits) == pytest.approx(
-        (70.0, 140.0, "A")
-    )
