@@ -23,7 +23,8 @@ _ENDINGS = 6
 _DRAWS = 12
 _RAISES = 6
 _MARGIN = 1e-6  # parts of a row's scale kept free where limits swing
-_CLOSE = 0.5  # a row filled to more than this is worked on from the start
+_CLOSE = 0.7  # a row filled to more than this is worked on
+_AT_ONCE = 256  # rows worked on in one round
 _STILL = 1e-9  # largest change of a limit between rounds, relative to the largest limit
 _ROUGH = 1e-4  # the same, while rows are still being found
 
@@ -167,8 +168,11 @@ def _raised(
 
 
 def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
-    """Return all rows, exact at the lower bounds, which must themselves be secure."""
-    packing, values = robust.worst(robust.limited, robust.start_points(robust.limited), lower)
+    """Return all rows, exact at the lower bounds, which must themselves be secure.
+
+    Their coefficients are those without load: good enough to find which rows come near.
+    """
+    packing, values = robust.idle_rows(lower)
     violation = robust.violation(packing.rows, values)
     worst = int(violation.argmax())
     if violation[worst] > SECURE:
@@ -183,10 +187,18 @@ def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
 
 
 def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
-    """Return the rows of whose room between the lower bounds and the limit u uses a good part."""
+    """Return the rows of whose room between the lower bounds and the limit u uses a good part.
+
+    Where very many do (all buses along a feeder), the fullest: the others' turn comes when these
+    have been taken and they are still near.
+    """
     room = packing.b - packing.A @ lower
-    used = packing.A @ (u - lower)
-    return np.flatnonzero(used >= _CLOSE * room)
+    fullness = packing.A @ (u - lower) - _CLOSE * room
+    near = np.flatnonzero(fullness >= 0.0)
+    if len(near) > _AT_ONCE:
+        part = fullness[near] / np.maximum(room[near], 1e-12)
+        near = np.sort(near[np.argsort(-part)[:_AT_ONCE]])
+    return near
 
 
 def _retake(

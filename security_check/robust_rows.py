@@ -149,6 +149,22 @@ class RobustRows:
         at = self.ascent.climb(rows, start, u)
         return self._packing(rows, at, u), at.values
 
+    def idle_rows(self, lower: FloatArray) -> tuple[PackingRows, FloatArray]:
+        """Return all limited rows with their coefficients without load, and f at ``lower``.
+
+        Exact at ``lower`` in value, but not in slope: a first guess of which rows matter.
+        """
+        rows, points = self.limited, self.start_points(self.limited)
+        by_power = self.monitors.no_load_gradients[0][rows]
+        A = np.hstack([np.maximum(by_power, 0.0), np.maximum(-by_power, 0.0)])
+        values = self.evaluate(rows, points, lower)[0]
+        other = WorstPoints(points.share, 1.0 - points.voltage_share)
+        worse = self.evaluate(rows, other, lower)[0] > values
+        end = np.where(worse, other.voltage_share, points.voltage_share)
+        points = WorstPoints(points.share, end)
+        values = self.evaluate(rows, points, lower)[0]
+        return PackingRows(rows, points, A, self.limits.limit[rows] - values + A @ lower), values
+
     def exact(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> PackingRows:
         """Linearise rows at the points given, without looking for worse ones."""
         return self._packing(rows, self.ascent.at(rows, points, u), u)
@@ -257,10 +273,16 @@ class RobustRows:
         return self.worst(rows[close], WorstPoints(share[close], end[close]), u)[0]
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
-        """Return whose influence turns sign between each point and its opposite, (r, c)."""
-        opposite = WorstPoints(1.0 - pairs.points.share, pairs.points.voltage_share)
+        """Return whose influence turns sign between each point and its opposite, (r, c).
+
+        Opposite is where everyone who does not act strongly on the row has changed sides; those
+        who do stay, since without them the row is nowhere near its limit.
+        """
+        strong = self.monitors.acts_strongly(pairs.rows)
+        share = np.where(strong, pairs.points.share, 1.0 - pairs.points.share)
+        opposite = WorstPoints(share, pairs.points.voltage_share)
         there = self.ascent.at(pairs.rows, opposite, u)
-        agrees = (there.by_power > 0) == (opposite.share > 0.5)
+        agrees = ~strong & ((there.by_power > 0) == (share > 0.5))
         turning: BoolArray = agrees & (np.abs(there.by_power) * np.add(*halves(u)) > RISE)
         return turning
 
