@@ -247,7 +247,7 @@ async def test_nobody_there() -> None:
 
 async def test_wrong_password_is_refused() -> None:
     async with EmbeddedBroker({"exchange": Account("secret")}) as broker:
-        settings = replace(broker.settings("x", "exchange"), password="wrong")
+        settings = replace(broker.settings("exchange", "exchange"), password="wrong")
         with pytest.raises(BrokerRefusedError, match="refused"):
             async with MqttTransport(settings):
                 pass
@@ -261,7 +261,7 @@ async def test_account_uses_its_own_topics_only() -> None:
     }
     async with (
         EmbeddedBroker(accounts) as broker,
-        MqttTransport(broker.settings("x", "exchange"), topics.incoming) as exchange,
+        MqttTransport(broker.settings("exchange", "exchange"), topics.incoming) as exchange,
         MqttTransport(broker.settings("p1", "p1"), [topics.report("p1")]) as customer,
     ):
         await customer.publish(
@@ -273,7 +273,7 @@ async def test_account_uses_its_own_topics_only() -> None:
         )
         assert [message.payload for message in await received(customer, 1)] == [b"yours"]
         with pytest.raises(BrokerRefusedError, match="subscription"):
-            async with MqttTransport(broker.settings("p1b", "p1"), [topics.report("p2")]):
+            async with MqttTransport(broker.settings("p1/b", "p1"), [topics.report("p2")]):
                 pass
 
 
