@@ -47,7 +47,7 @@ class EmbeddedRedis:
     Raises
     ------
     JournalError
-        On entering, when another living process uses the directory.
+        On entering, when the directory cannot be used, or another living process uses it.
     JournalUnavailableError
         On entering, when the server does not start; the sentence ends with its last words.
     """
@@ -73,13 +73,11 @@ class EmbeddedRedis:
     async def __aenter__(self) -> Self:
         """Start the server and wait until it answers."""
         self._temporary = Path(tempfile.mkdtemp(prefix="doe-redis-"))
-        directory = (self._given or self._temporary).resolve()
-        directory.mkdir(parents=True, exist_ok=True)
-        self._socket = directory / "redis.sock"
-        if len(os.fsencode(self._socket)) > _LONGEST_SOCKET_PATH:
-            self._socket = self._temporary / "redis.sock"
         try:
-            self._take_lock(directory)
+            directory = self._lock_directory(self._given or self._temporary)
+            self._socket = directory / "redis.sock"
+            if len(os.fsencode(self._socket)) > _LONGEST_SOCKET_PATH:
+                self._socket = self._temporary / "redis.sock"
             await self._start(directory)
         except BaseException:
             await self.__aexit__()
@@ -100,13 +98,21 @@ class EmbeddedRedis:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
 
-    def _take_lock(self, directory: Path) -> None:
+    def _lock_directory(self, given: Path) -> Path:
         """Make sure that no other living process runs a server on these files."""
-        self._lock = (directory / "lock").open("w")
         try:
+            directory = given.resolve()
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = (directory / "lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JournalError(f"another process keeps its journal in {directory}") from None
+        except FileExistsError:
+            raise JournalError(f"the journal cannot be kept in {given}: it is a file") from None
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise JournalError(f"the journal cannot be kept in {given}: {reason}") from None
+        return directory
 
     async def _start(self, directory: Path) -> None:
         await self._stop_orphan()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -43,7 +43,13 @@ def build_intervals(
         return ()
     first = section.start or default_start()
     length = timedelta(minutes=section.minutes)
-    starts = [first + i * length for i in range(section.count)]
+    try:
+        starts = [first + i * length for i in range(section.count)]
+        _ = starts[-1] + length
+    except OverflowError:
+        detail = f"{section.count:,} intervals from {format_time(first)} on leave the calendar"
+        faults.append(Fault("intervals.count", detail))
+        return ()
     rows: dict[datetime, LimitsRow] = {}
     if section.limits_file is not None:
         rows = _limits_rows(folder / section.limits_file, set(starts), faults)
@@ -91,7 +97,14 @@ def _limits_rows(
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         faults.append(Fault("intervals.limits_file", f"{path} cannot be read: {reason}"))
         return rows
-    for number, cells in enumerate(csv.DictReader(text.splitlines()), start=2):
+    reader = csv.DictReader(text.splitlines())
+    names = reader.fieldnames or []
+    faults += [
+        Fault(f"{path.name} line 1", f"{name} is there {names.count(name)} times")
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    for number, cells in enumerate(reader, start=2):
         where = f"{path.name} line {number}"
         if None in cells or None in cells.values():
             faults.append(Fault(where, "it has more or fewer cells than the first line"))
@@ -101,7 +114,7 @@ def _limits_rows(
         except ValidationError as error:
             faults.extend(sentences(error, where))
             continue
-        start = row.start.astimezone(UTC)
+        start = row.start
         if start not in starts:
             faults.append(Fault(where, f"no interval starts at {format_time(start)}"))
         elif start in rows:

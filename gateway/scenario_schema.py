@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
+from gateway.files import Time
 from gateway.input_faults import sentences
 from security_check.errors import Fault
 
@@ -100,7 +100,7 @@ class MarketSection(Section):
 class IntervalsSection(Section):
     """Consecutive delivery intervals from ``start`` on."""
 
-    start: Annotated[AwareDatetime, AfterValidator(lambda t: t.astimezone(UTC))] | None = None
+    start: Time | None = None
     minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 15
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
     limits_file: Annotated[str, Field(min_length=1)] | None = None
@@ -111,7 +111,7 @@ class LimitsRow(Section):
 
     model_config = ConfigDict(strict=False)  # CSV has only text
 
-    start: AwareDatetime
+    start: Time
     injection_limit_w: Watts | None = None
     withdrawal_limit_w: Watts | None = None
     voltage_min_pu: PerUnit | None = None

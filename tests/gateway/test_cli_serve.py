@@ -183,6 +183,20 @@ def test_a_url_that_is_none_is_a_sentence(
     assert "Traceback" not in result.stderr
 
 
+def test_a_journal_needs_a_folder(scenario: Path, tmp_path: Path) -> None:
+    afile = tmp_path / "afile"
+    afile.touch()
+    (tmp_path / "north").touch()
+    for data, reason in (
+        ("/proc/nope", "no such file or directory"),
+        (afile, "not a directory"),
+        (tmp_path, "it is a file"),
+    ):
+        result = run("serve", scenario, "--data", data)
+        assert result.exit_code == 2
+        assert f"the journal cannot be kept in {data}/north: {reason}" in result.stderr
+
+
 def test_intervals_without_a_name_follow_one_another(scenario: Path) -> None:
     sessions = list(due_sessions(load_scenario(scenario), NOON + timedelta(minutes=7)))
     starts = [session.start for session in sessions]

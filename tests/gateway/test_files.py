@@ -78,6 +78,7 @@ def test_envelopes_that_do_not_fit_the_network_show_every_fault() -> None:
         ('{"intervals": 3}', "intervals", "it should be a valid array, found 3"),
         ("{}", "intervals", "missing"),
         ('{"intervals": [], "unit": "kW"}', "unit", "no such entry"),
+        ('{"intervals": [], "intervals": []}', "intervals", "there twice"),
     ],
 )
 def test_a_file_of_another_form_is_a_fault(
@@ -117,10 +118,18 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     content = EnvelopeFile(intervals=[])
     with pytest.raises(InputFaults, match="cannot be written"):
         write_json(tmp_path / "no-such-folder" / "out.json", content)
+    for folder in (tmp_path, Path()):
+        with pytest.raises(InputFaults, match="it is a folder"):
+            write_json(folder, content)
+    in_a_file = tmp_path / "kept.json" / "out.json"
     kept = tmp_path / "kept.json"
     kept.write_text("old")
+    with pytest.raises(InputFaults, match="not a directory"):
+        write_json(in_a_file, content)
+    assert kept.read_text() == "old"
     write_json(kept, content)
     assert read_envelopes(kept) == content
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
 
 
 def test_the_three_kinds_of_order_lines() -> None:
@@ -152,6 +161,9 @@ def test_the_three_kinds_of_order_lines() -> None:
         ('"participant": "p1"', '"participant": ""', "participant"),
         ('"2026-07-01T10:00:00Z"', '"2026-07-01T10:00:00"', "time"),
         ('"side": "buy"', '"side": "buy", "note": "x"', "note"),
+        ('"quantity_w": 1000', '"quantity_w": 1000, "quantity_w": 9000', "quantity_w: it is there"),
+        ('"2026-07-01T10:00:00Z"', '"9999-12-31T23:59:59Z"', "years 1970 to 9998"),
+        ('"2026-07-01T10:00:00Z"', '"0001-01-01T00:00:00+02:00"', "years 1970 to 9998"),
     ],
 )
 def test_a_faulty_line_says_what_is_wrong_and_who_sent_it(old: str, new: str, words: str) -> None:

@@ -125,6 +125,14 @@ def test_intervals_follow_one_another_with_their_own_limits(folder: Path) -> Non
     assert scenario.gate_closure == timedelta(minutes=5)
 
 
+def test_a_column_given_twice_is_a_fault(folder: Path) -> None:
+    (folder / "limits.csv").write_text("start,injection_limit_w,injection_limit_w\n")
+    text = "[intervals]\nstart = 2016-05-02T12:00:00Z\nlimits_file = 'limits.csv'\n"
+    assert faults_of(folder, GOOD + text) == {
+        "limits.csv line 1": ["injection_limit_w is there 2 times"]
+    }
+
+
 def test_all_faults_of_all_sections_are_reported_at_once(folder: Path) -> None:
     net = small_net()
     net.line.loc[1, "max_i_ka"] = 99999.0
@@ -219,6 +227,13 @@ def test_a_network_with_missing_buses_names_the_elements(folder: Path) -> None:
         ("start = 2016-05-02T12:00:00", "intervals.start", "timezone"),
         ("count = 3", "intervals.start", "missing"),
         ("start = 2016-05-02T12:00:00Z\ncount = 0", "intervals.count", "greater"),
+        ("start = 9999-12-31T23:50:00Z\ncount = 4", "intervals.start", "years 1970 to 9998"),
+        ("start = 0001-01-01T00:00:00+01:00", "intervals.start", "years 1970 to 9998"),
+        (
+            "start = 9998-12-31T23:50:00Z\nminutes = 1440\ncount = 10000",
+            "intervals.count",
+            "leave the calendar",
+        ),
         ("start = 2016-05-02T12:00:00Z\nlimits_file = 'no.csv'", "intervals.limits_file", "no.csv"),
     ],
 )
