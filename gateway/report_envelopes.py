@@ -79,21 +79,30 @@ def bottlenecks(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> Co
 
 
 def _show_intervals(intervals: Sequence[IntervalRecord], console: Console) -> None:
-    years = sorted({interval.start.year for interval in intervals})
-    named = f"{years[0]}" if len(years) == 1 else f"{years[0]} to {years[-1]}"
-    title = f"Envelopes of {len(intervals)} intervals in {named}, in kW"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("\ninterval", no_wrap=True)
+    """Print a line for each interval; fits into 80 columns."""
+    first, last = (f"{intervals[i].start:%Y-%m-%d}" for i in (0, -1))
+    named = first if first == last else f"{first} to {last}"
+    title = f"Envelopes of {len(intervals)} intervals, {named} (UTC), in kW"
+    # Without frame and rules: they would take the place of four digits in each column.
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("\nstart", no_wrap=True)
     for direction in Direction:
         for column in (f"{direction}\nmin", "\nmean", "\nmax"):
             table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("\nkept by", no_wrap=True)
+        table.add_column("\nkept by", overflow="fold")
+    largest_w = max(max(limits_w(i.envelopes, each)) for i in intervals for each in Direction)
+    digits = 3 if largest_w < 100_000 else 1
+    day = first
     for interval in intervals[:_ROWS]:
-        cells = [f"{interval.start:%m-%d %H:%M}"]
+        if f"{interval.start:%Y-%m-%d}" != day:
+            day = f"{interval.start:%Y-%m-%d}"
+            table.add_row(f"{interval.start:%m-%d}")
+        cells = [f"{interval.start:%H:%M}"]
         for direction in Direction:
             limits = limits_w(interval.envelopes, direction)
-            cells += [kilowatts(x) for x in (min(limits), sum(limits) / len(limits), max(limits))]
-            cells.append(bottlenecks(interval.envelopes, direction).most_common(1)[0][0])
+            figures = (min(limits), sum(limits) / len(limits), max(limits))
+            cells += [f"{figure / 1e3:,.{digits}f}" for figure in figures]
+            cells.append(escape(bottlenecks(interval.envelopes, direction).most_common(1)[0][0]))
         table.add_row(*cells)
     console.print(table)
     if len(intervals) > _ROWS:
