@@ -1,7 +1,8 @@
 """The command line: ``doe-exchange COMMAND``.
 
 Results go to stdout or to the file named with ``-o``; faults, warnings and progress go to
-stderr.  Exit codes: 0 done, 1 not secure (``verify``), 2 the input has faults.
+stderr.  Exit codes: 0 done; 1 not secure (``verify``, ``demo``), or lines that are no orders
+(``simulate``), both with a result; 2 the input has faults, or something else stands in the way.
 
 The commands import what they need when they run: ``--help`` must not wait for pandapower.
 """
@@ -9,6 +10,8 @@ The commands import what they need when they run: ``--help`` must not wait for p
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +23,20 @@ from typer.core import TyperGroup
 
 from exchange.wording import format_time
 from gateway.cli_loop import run
-from gateway.cli_output import NOT_SECURE, bar, err, fail, fail_with_faults, out, print_json
+from gateway.cli_output import (
+    FAULTY_ORDERS,
+    NOT_SECURE,
+    bar,
+    err,
+    fail,
+    fail_with_faults,
+    fail_with_os_error,
+    out,
+    print_json,
+)
 from gateway.files import read_envelopes, write_json
 from gateway.input_faults import InputFaults
-from gateway.orders_file import read_orders
+from gateway.orders_file import OrderText, read_orders
 from gateway.ports import GatewayError
 from security_check.errors import GridError
 
@@ -31,16 +44,31 @@ if TYPE_CHECKING:
     from gateway.scenario import Scenario
 
 
+@contextmanager
+def _as_sentences() -> Iterator[None]:
+    """End with a sentence where something goes wrong for reasons outside the program."""
+    try:
+        yield
+    except InputFaults as found:
+        fail_with_faults(found)
+    except (GatewayError, GridError) as error:
+        fail(str(error))
+    except BrokenPipeError:
+        raise  # the reader of our output has seen enough: typer ends quietly
+    except OSError as error:
+        fail_with_os_error(error)
+
+
 class _Commands(TyperGroup):
-    """The commands; what goes wrong for reasons outside the program ends as a sentence."""
+    """The commands, and how all of them end."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _as_sentences():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _as_sentences():
             return super().invoke(ctx)
-        except InputFaults as found:
-            fail_with_faults(found)
-        except (GatewayError, GridError) as error:
-            fail(str(error))
 
 
 app = typer.Typer(
@@ -125,18 +153,36 @@ def simulate(
     output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run a file of orders through the exchange: trades, refusals, money, final envelopes."""
+    """Run a file of orders through the exchange: trades, refusals, money, final envelopes.
+
+    Exit code 1 if a line is no order, or there is none; the result says what came of the rest.
+    """
     lines = read_orders(orders)
     loaded = _load(scenario)
     from gateway.report_simulation import show_simulation
     from gateway.simulate import simulate as run_orders
 
     with bar("Simulating", len(loaded.intervals) + len(lines)) as step:
-        simulation = run_orders(loaded, lines, step)
+        simulation = run_orders(loaded, lines, step, str(orders))
+    if simulation.note:
+        err.print(f"note: {simulation.note}", markup=False, soft_wrap=True)
     for alarm in simulation.alarms:
         err.print(f"alarm {alarm.kind}: {alarm.detail}", markup=False, soft_wrap=True)
     if not _deliver(simulation.result, output, json):
         show_simulation(simulation, out)
+    faulty = [line for line in lines if line.order is None]
+    if faulty or not lines:
+        fail(_why_no_orders(str(orders), lines, faulty), FAULTY_ORDERS)
+
+
+def _why_no_orders(source: str, lines: Sequence[OrderText], faulty: Sequence[OrderText]) -> str:
+    if not lines:
+        return f"{source} holds no orders"
+    first = f"line {faulty[0].number}: {faulty[0].fault}"
+    if len(faulty) == len(lines):
+        return f"no line of {source} is an order; {first}"
+    are = "is no order" if len(faulty) == 1 else "are no orders"
+    return f"{len(faulty)} of the {len(lines)} lines of {source} {are}; {first}"
 
 
 @app.command()

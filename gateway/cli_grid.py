@@ -52,7 +52,7 @@ def allocate_intervals(scenario: Scenario, step: Step) -> EnvelopeFile:
             records.append(envelope_record(interval.start, interval.end, envelopes))
         step(done)
     if faults:
-        raise InputFaults(scenario.area, faults)
+        raise InputFaults(scenario.source, faults)
     return EnvelopeFile(intervals=records)
 
 

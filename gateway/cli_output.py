@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +13,12 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway.input_faults import InputFaults
+from gateway.input_faults import InputFaults, why
 
 NOT_SECURE = 1
 """Exit code of ``verify`` for envelopes that are not secure."""
+FAULTY_ORDERS = 1
+"""Exit code of ``simulate`` where lines are no orders; the result is there all the same."""
 BAD_INPUT = 2
 """Exit code for input with faults."""
 
@@ -26,6 +29,7 @@ err = Console(stderr=True, highlight=False)
 def print_json(content: BaseModel) -> None:
     """Write a result for a program: JSON on stdout, nothing else."""
     sys.stdout.write(content.model_dump_json(indent=2) + "\n")
+    sys.stdout.flush()  # a full disk must show while somebody can still say so
 
 
 def fail(sentence: str, code: int = BAD_INPUT) -> NoReturn:
@@ -44,6 +48,17 @@ def fail_with_faults(found: InputFaults) -> NoReturn:
     for fault in found.faults:
         err.print(f"  [bold]{escape(fault.element)}[/]: {escape(fault.detail)}", soft_wrap=True)
     raise typer.Exit(BAD_INPUT)
+
+
+def fail_with_os_error(error: OSError) -> NoReturn:
+    """Say what the system does not let us do, and end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What stdout did not take stays in its buffer; the interpreter would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    place = f"{error.filename}: " if error.filename else "the output cannot be written: "
+    fail(place + why(error))
 
 
 def escape(text: str) -> str:

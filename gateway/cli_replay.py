@@ -19,6 +19,7 @@ from exchange.rules import ConnectionTerms, MarketRules
 from exchange.state import State
 from gateway.embedded_redis import EmbeddedRedis
 from gateway.journal_files import read_entries
+from gateway.ports import CorruptJournalError, JournalEntry
 
 _ANY_CAPACITY_W = 10**15
 
@@ -50,9 +51,9 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
     """
     folder = journal_folder(source)
     if folder is None:
-        return await _replay(source, area)
+        return await _replay(source, area, source if area is None else f"{source}, area {area}")
     async with EmbeddedRedis(folder) as redis:
-        return await _replay(redis.url, area or folder.name)
+        return await _replay(redis.url, area or folder.name, source)
 
 
 def journal_folder(source: str) -> Path | None:
@@ -71,24 +72,36 @@ def journal_folder(source: str) -> Path | None:
     return folder.resolve()
 
 
-async def _replay(source: str, area: str | None) -> Replayed:
+async def _replay(source: str, area: str | None, name: str) -> Replayed:
     terms: dict[str, ConnectionTerms] = {}
     state = State(MarketRules(), terms)
     entries = 0
     async for entry in read_entries(source, area):
         entries += 1
-        for event in entry.events:
-            if isinstance(event, SessionOpened):
-                for envelope in event.envelopes:
-                    point = envelope.connection_point
-                    terms.setdefault(
-                        point, ConnectionTerms(point, point, _ANY_CAPACITY_W, _ANY_CAPACITY_W)
-                    )
-            state.apply(event)
+        try:
+            _apply(entry, state, terms)
+        except (LookupError, ValueError, AssertionError) as error:
+            # Each entry is well-formed, but together they are not what an exchange has written.
+            raise CorruptJournalError(
+                f"{name}: entry {entries} does not follow from those before it: {error}"
+            ) from error
+    if not entries:
+        raise CorruptJournalError(f"{name}: this journal has no entries")
     state.check_invariants()
     return Replayed(
         entries=entries, events=state.sequence, digest=state.digest(), state=state.snapshot()
     )
+
+
+def _apply(entry: JournalEntry, state: State, terms: dict[str, ConnectionTerms]) -> None:
+    for event in entry.events:
+        if isinstance(event, SessionOpened):
+            for envelope in event.envelopes:
+                point = envelope.connection_point
+                terms.setdefault(
+                    point, ConnectionTerms(point, point, _ANY_CAPACITY_W, _ANY_CAPACITY_W)
+                )
+        state.apply(event)
 
 
 def show_replayed(replayed: Replayed, console: Console) -> None:

@@ -62,6 +62,8 @@ class Scenario:
 
     Parameters
     ----------
+    source
+        The file it was read from.
     area
         Name of the area; topics and the journal are named after it.
     network, voltage_limits, capacity
@@ -85,6 +87,7 @@ class Scenario:
         opens (``serve`` only: a simulation opens everything before the first order).
     """
 
+    source: str
     area: str
     network: Network
     voltage_limits: VoltageLimits
@@ -179,6 +182,7 @@ def load_scenario(path: Path) -> Scenario:
     assert voltage_limits is not None
     assert interface_limits is not None
     return Scenario(
+        source=str(path),
         area=area,
         network=network,
         voltage_limits=voltage_limits,

@@ -59,15 +59,21 @@ class Simulation:
         Matches that the network could not carry, wholly or in part.
     alarms
         What a person must look at.
+    note
+        What was assumed where the scenario says nothing; empty where it says everything.
     """
 
     result: ResultFile
     blocked: tuple[MatchBlocked, ...]
     alarms: tuple[AlarmRaised, ...]
+    note: str = ""
 
 
 def simulate(
-    scenario: Scenario, lines: Sequence[OrderText], step: Step | None = None
+    scenario: Scenario,
+    lines: Sequence[OrderText],
+    step: Step | None = None,
+    source: str = "the orders",
 ) -> Simulation:
     """Return what comes of the orders.
 
@@ -79,13 +85,15 @@ def simulate(
         The orders, as :func:`gateway.orders_file.read_orders` returns them.
     step
         Called as things go on.
+    source
+        Where the orders come from, for faults.
 
     Raises
     ------
     InputFaults
         When the orders do not fit the scenario as a whole, or an interval cannot be opened.
     """
-    run = _Run(scenario, lines)
+    run = _Run(scenario, lines, source)
     for done, _ in enumerate(run.steps(), start=1):
         if step is not None:
             step(done)
@@ -103,13 +111,14 @@ class _Placed:
 class _Run:
     """One simulation on its way from lines to result."""
 
-    def __init__(self, scenario: Scenario, lines: Sequence[OrderText]) -> None:
+    def __init__(self, scenario: Scenario, lines: Sequence[OrderText], source: str) -> None:
+        self.scenario = scenario
         self.rules = scenario.rules
         self.orders = sorted(
             (_Placed(line.number, line.order) for line in lines if line.order is not None),
             key=lambda placed: placed.order.time,  # stable: equal times keep their order
         )
-        self.sessions = _sessions(scenario, self.orders)
+        self.sessions = _sessions(scenario, self.orders, source)
         owners = _owners(scenario, self.orders)
         self.exchange = Exchange(scenario.grid(), scenario.rules, scenario.terms(owners))
         self.refusals = [
@@ -152,7 +161,7 @@ class _Run:
         refused = [event for event in events if isinstance(event, Refused)]
         if refused:
             raise InputFaults(
-                "the scenario",
+                self.scenario.source,
                 [Fault(f"interval {format_time(session.start)}", e.detail) for e in refused],
             )
         self.events += events
@@ -247,6 +256,7 @@ class _Run:
             result,
             tuple(event for event in self.events if isinstance(event, MatchBlocked)),
             tuple(event for event in self.events if isinstance(event, AlarmRaised)),
+            _note(self.sessions[0]) if self.scenario.anonymous else "",
         )
 
     def _envelopes(self) -> EnvelopeFile:
@@ -264,7 +274,15 @@ class _Run:
         )
 
 
-def _sessions(scenario: Scenario, orders: Sequence[_Placed]) -> list[OpenSession]:
+def _note(session: OpenSession) -> str:
+    return (
+        f"the scenario names no interval: the one that starts at {format_time(session.start)} "
+        "is traded until after the last order, its gate closes at "
+        f"{format_time(session.gate_closes_at)}"
+    )
+
+
+def _sessions(scenario: Scenario, orders: Sequence[_Placed], source: str) -> list[OpenSession]:
     """Return the sessions to open.
 
     An interval that the scenario names closes its gate as long before its start as the scenario
@@ -283,7 +301,7 @@ def _sessions(scenario: Scenario, orders: Sequence[_Placed]) -> list[OpenSession
         named = " and ".join(format_time(start) for start in starts[:2])
         more = f" and {len(starts) - 2} more" if len(starts) > 2 else ""
         raise InputFaults(
-            "the orders",
+            source,
             [
                 Fault(
                     "interval",

@@ -3,16 +3,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import Result
+from gateway_market import GATE, OPENING, START, WideGrid
 from typer.testing import CliRunner
 
+from exchange.commands import CancelOrder, SubmitOrder
+from exchange.engine import Exchange
+from exchange.rules import ConnectionTerms, MarketRules
 from gateway.cli import app
+from gateway.codec import encode_entry
 from gateway.files import EnvelopeFile, ResultFile, VerdictFile
+from gateway.ports import JournalEntry
+from orderbook.order import Side
+from security_check.envelope import Direction
 
 ORDER = {
     "time": "2026-07-01T10:00:00Z",
@@ -26,6 +35,23 @@ ORDER = {
     "quantity_w": 500,
     "price": "0.0100",
 }
+
+FOUR_BUSES = """
+[network]
+source = "pandapower:simple_four_bus_system"
+[interface]
+voltage_min_pu = 0.98
+voltage_max_pu = 1.04
+[capacity]
+injection_w = 9000000
+withdrawal_w = 9000000
+"""
+
+
+def four_buses(folder: Path) -> Path:
+    path = folder / "scenario.toml"
+    path.write_text(FOUR_BUSES)
+    return path
 
 
 def run(*arguments: Any) -> Result:
@@ -113,7 +139,9 @@ def test_simulate_writes_what_came_of_the_orders(tmp_path: Path) -> None:
     }
     orders.write_text(f"{json.dumps(ORDER)}\nnonsense\n{json.dumps(buy)}\n")
     result = run("simulate", "bundled:reference", orders, "-o", tmp_path / "result.json")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
+    assert "1 of the 3 lines" in result.stderr
+    assert "line 2: content: it is not JSON" in result.stderr
     assert "1 trades, 1 refusals" in result.stdout
     content = ResultFile.model_validate_json((tmp_path / "result.json").read_bytes())
     assert [(t.buyer, t.seller, t.quantity_w, t.price) for t in content.trades] == [
@@ -123,6 +151,99 @@ def test_simulate_writes_what_came_of_the_orders(tmp_path: Path) -> None:
     assert content.welfare == "0.005"
     printed = run("simulate", "bundled:reference", orders, "--json")
     assert ResultFile.model_validate_json(printed.stdout) == content
+
+
+def test_refused_orders_are_no_fault_of_the_file_but_junk_is(tmp_path: Path) -> None:
+    orders = tmp_path / "orders.jsonl"
+    for content, code, words in (
+        (json.dumps(ORDER | {"quantity_w": 10**9}), 0, "note: the scenario names no interval"),
+        ("junk\n\nmore\n", 1, f"no line of {orders} is an order; line 1"),
+        ("", 1, f"{orders} holds no orders"),
+    ):
+        orders.write_text(content)
+        output = tmp_path / f"result-{len(content)}.json"
+        result = run("simulate", "bundled:reference", orders, "-o", output)
+        assert result.exit_code == code
+        assert words in result.stderr
+        refused = ResultFile.model_validate_json(output.read_bytes()).refusals
+        assert len(refused) == len(content.split()) if code else 1
+
+
+def test_a_note_says_when_the_gate_of_an_interval_without_a_name_closes(tmp_path: Path) -> None:
+    orders = tmp_path / "orders.jsonl"
+    orders.write_text(json.dumps(ORDER | {"time": "2026-07-01T13:00:00Z"}))
+    result = run("simulate", "bundled:reference", orders)
+    assert result.exit_code == 0
+    assert "starts at 2026-07-01T12:00:00Z" in result.stderr
+    assert "its gate closes at 2026-07-01T13:00:01Z" in result.stderr
+    assert "note:" not in result.stdout
+
+
+def test_faults_of_orders_name_their_file(tmp_path: Path) -> None:
+    orders = tmp_path / "orders.jsonl"
+    other = ORDER | {"client_order_id": "s2", "interval": "2026-07-01T12:15:00Z"}
+    orders.write_text(f"{json.dumps(ORDER)}\n{json.dumps(other)}\n")
+    result = run("simulate", "bundled:reference", orders)
+    assert result.exit_code == 2
+    assert f"{orders} has 1 fault" in result.stderr
+
+
+def test_intervals_without_secure_envelopes_name_the_scenario_file(tmp_path: Path) -> None:
+    scenario = tmp_path / "fb2.toml"
+    scenario.write_text(f"{FOUR_BUSES}fallback_injection_w = 9000000\n")
+    result = run("allocate", scenario)
+    assert result.exit_code == 2
+    assert f"{scenario} has 1 fault" in result.stderr
+    assert "interval 2000-01-01T00:00:00Z" in result.stderr
+
+
+def test_the_table_of_several_intervals_fits_into_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = tmp_path / "day.toml"
+    scenario.write_text(f"{FOUR_BUSES}[intervals]\nstart = 2016-05-02T23:30:00Z\ncount = 4\n")
+    monkeypatch.setattr("gateway.cli.out._width", 80)
+    result = run("allocate", scenario)
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in result.stdout
+    starts = [words[0] for words in lines if len(words) == 9]
+    assert starts == ["23:30", "23:45", "00:00", "00:15"]
+    assert ["05-03"] in lines
+
+
+def test_a_result_cannot_be_a_folder(tmp_path: Path) -> None:
+    for folder in (tmp_path, "."):
+        result = run("allocate", four_buses(tmp_path), "-o", folder)
+        assert result.exit_code == 2
+        assert "it is a folder" in result.stderr
+
+
+def test_what_the_system_does_not_allow_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any) -> None:
+        raise PermissionError(13, "Permission denied", "somewhere")
+
+    monkeypatch.setattr("gateway.scenario.load_scenario", fails)
+    result = run("allocate", "scenario.toml")
+    assert result.exit_code == 2
+    assert "error: somewhere: permission denied" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [["--version"], ["allocate", "--json"], ["allocate"]])
+def test_a_full_disk_is_a_sentence(tmp_path: Path, arguments: list[str]) -> None:
+    program = str(Path(sys.executable).with_name("doe-exchange"))
+    if "allocate" in arguments:
+        arguments = [*arguments, str(four_buses(tmp_path))]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [program, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: the output cannot be written: no space left on device\n"
 
 
 def test_every_fault_of_a_scenario_is_a_sentence_on_stderr(tmp_path: Path) -> None:
@@ -166,6 +287,49 @@ def test_a_journal_with_a_gap_is_refused(tmp_path: Path) -> None:
     result = run("replay", journal)
     assert result.exit_code == 2
     assert "line 1" in result.stderr
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """A journal of three entries: an interval opens, an order comes and goes."""
+    exchange = Exchange(WideGrid(1), MarketRules(), [ConnectionTerms("load:0", "p0", 9, 9)])
+    now = GATE - timedelta(hours=1)
+    submitted = SubmitOrder("p0", "a", "load:0", Direction.INJECTION, START, Side.SELL, 1, 1)
+    entries = [
+        JournalEntry(number, command, tuple(exchange.handle(command, now)))
+        for number, command in enumerate((OPENING, submitted, CancelOrder("p0", "a")), start=1)
+    ]
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b"\n".join(encode_entry(entry) for entry in entries) + b"\n")
+    return path
+
+
+def test_a_journal_is_replayed_from_a_file(journal: Path) -> None:
+    result = run("replay", journal)
+    assert result.exit_code == 0
+    assert "3 entries" in result.stdout
+
+
+def test_a_journal_that_is_none_is_an_error_with_its_name(journal: Path, tmp_path: Path) -> None:
+    first, second, third = journal.read_bytes().splitlines(keepends=True)
+    other = third.replace(b'"sequence":3', b'"sequence":2', 1)
+    wrong = tmp_path / "wrong.jsonl"
+    for content, words in (
+        (b"", "this journal has no entries"),
+        (first + second[: len(second) // 2], "line 2: not a journal entry"),
+        (second + third, "line 1: entry 1 is missing"),
+        (first + third, "line 2: entry 2 is missing"),
+        (first + first, "line 2: entry 2 is missing"),
+        (first + other, "entry 2 does not follow from those before it"),
+        (b"# A text\n", "line 1: not a journal entry"),
+        (bytes(range(256)), "line 1: not a journal entry"),
+    ):
+        wrong.write_bytes(content)
+        result = run("replay", wrong)
+        assert result.exit_code == 2, content
+        assert f"error: {wrong}" in result.stderr
+        assert words in result.stderr
+        assert result.stdout == ""
 
 
 @pytest.mark.slow
