@@ -9,6 +9,7 @@ from doe_allocation.capacity import Capacity
 from doe_allocation.fairness import CAPACITY, Filling
 from security_check.check import SecurityCheck
 from security_check.envelope import EnvelopeSet, IntArray
+from security_check.errors import InsecureError
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitors import Monitors
 from security_check.network import FloatArray, Network
@@ -87,15 +88,19 @@ class NetworkGrid:
     def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
         """Return what becomes of the envelopes held when the interface limits change.
 
-        First curtailment: whatever lies above the fallback shrinks pro rata, for those who take
-        part in a row that is over its limit.  Then new headroom is shared by the fair filling,
-        on top of what each has left.  Raises as :meth:`allocate`.
+        First curtailment, where they are not secure any more: whatever lies above the fallback
+        shrinks pro rata, for those who take part in a row that is over its limit.  Then new
+        headroom is shared by the fair filling, on top of what each has left.  Raises as
+        :meth:`allocate`.
         """
         robust = self.robust_rows(limits)
         lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
         have = np.concatenate([held.injection_w, held.withdrawal_w])
-        above = np.maximum(have - lower, 1).astype(float)
-        curtailed = self._secured(robust, self._filling(lower, have, above, lower))
+        try:
+            curtailed = SecurityCheck(robust, have)
+        except InsecureError:
+            above = np.maximum(have - lower, 1).astype(float)
+            curtailed = self._secured(robust, self._filling(lower, have, above, lower))
         left = curtailed.limits_w
         shared = self._secured(robust, self._filling(left, upper, self._weights, left))
         return self._with_reasons(shared, curtailed, have)

@@ -148,14 +148,15 @@ class PowerFlow:
         profile = self.no_load_voltage(interface_voltage_pu)
         voltage = profile if start is None else start
         change = np.inf
-        for _ in range(MAX_ITERATIONS):
-            current = conjugate / voltage.conj()
-            following = self._zjj @ current
-            following += profile
-            change = float(np.abs(following - voltage).max(initial=0.0))
-            voltage = following
-            if change <= tolerance_pu or not change < 1e3:
-                break
+        with np.errstate(all="ignore"):  # what is no number is told below, once
+            for _ in range(MAX_ITERATIONS):
+                current = conjugate / voltage.conj()
+                following = self._zjj @ current
+                following += profile
+                change = float(np.abs(following - voltage).max(initial=0.0))
+                voltage = following
+                if change <= tolerance_pu or not change < 1e3:
+                    break
         if not change <= tolerance_pu:
             raise self._not_converged(voltage, conjugate, profile)
         return OperatingPoints(powers, interface_voltage_pu, voltage, conjugate / voltage.conj())
