@@ -1,4 +1,14 @@
-"""Every byte that enters or leaves: MQTT, Redis, files, the command line."""
+"""Every byte that enters or leaves: MQTT, Redis, files, the command line.
+
+Read in this order.  ``topics`` and ``messages`` say what a customer may say and where,
+``outgoing``, ``envelopes``, ``books`` and ``reports`` what it is told; ``codec`` writes commands
+and events for the journal.  ``ports`` names what the service needs from outside: a transport
+(``mqtt``, ``mqtt_client``, ``embedded_broker``) and a journal (``journal``, ``embedded_redis``,
+``journal_files``).  ``core`` joins exchange and reports, ``service`` is the loop, ``limiter`` its
+brake, ``client`` the customer's side.  Files: ``scenario`` and its parts, ``files`` and
+``orders_file``, ``simulate``.  People: ``cli`` and its parts, ``report_*``, and the demo (``demo``
+and its parts, ``agents``).
+"""
 
 import os
 
