@@ -21,6 +21,7 @@ import typer
 from pydantic import BaseModel
 from typer.core import TyperGroup
 
+from exchange.events import RefusalReason
 from exchange.wording import format_time
 from gateway.cli_loop import run
 from gateway.cli_output import (
@@ -34,9 +35,9 @@ from gateway.cli_output import (
     out,
     print_json,
 )
-from gateway.files import read_envelopes, write_json
+from gateway.files import RefusalRecord, read_envelopes, write_json
 from gateway.input_faults import InputFaults
-from gateway.orders_file import OrderText, read_orders
+from gateway.orders_file import read_orders
 from gateway.ports import GatewayError
 from security_check.errors import GridError
 
@@ -86,6 +87,7 @@ ScenarioArgument = Annotated[
         metavar="SCENARIO", help="Scenario file (TOML), or bundled:NAME for one that ships with us."
     ),
 ]
+_NO_ORDER = (RefusalReason.MALFORMED, RefusalReason.TOO_LARGE)
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the result to this file (JSON).")
 ]
@@ -129,7 +131,7 @@ def verify(
     envelopes: Annotated[Path, typer.Argument(help="Envelopes, as allocate writes them.")],
     output: OutputOption = None,
     json: JsonOption = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random vertices.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random points.")] = 0,
 ) -> None:
     """Look for a point inside the envelopes that breaks a limit; exit code 1 if there is one."""
     given = read_envelopes(envelopes)
@@ -170,19 +172,19 @@ def simulate(
         err.print(f"alarm {alarm.kind}: {alarm.detail}", markup=False, soft_wrap=True)
     if not _deliver(simulation.result, output, json):
         show_simulation(simulation, out)
-    faulty = [line for line in lines if line.order is None]
+    faulty = [refusal for refusal in simulation.result.refusals if refusal.reason in _NO_ORDER]
     if faulty or not lines:
-        fail(_why_no_orders(str(orders), lines, faulty), FAULTY_ORDERS)
+        fail(_why_no_orders(str(orders), len(lines), faulty), FAULTY_ORDERS)
 
 
-def _why_no_orders(source: str, lines: Sequence[OrderText], faulty: Sequence[OrderText]) -> str:
+def _why_no_orders(source: str, lines: int, faulty: Sequence[RefusalRecord]) -> str:
     if not lines:
         return f"{source} holds no orders"
-    first = f"line {faulty[0].number}: {faulty[0].fault}"
-    if len(faulty) == len(lines):
+    first = f"line {faulty[0].line}: {faulty[0].detail}"
+    if len(faulty) == lines:
         return f"no line of {source} is an order; {first}"
     are = "is no order" if len(faulty) == 1 else "are no orders"
-    return f"{len(faulty)} of the {len(lines)} lines of {source} {are}; {first}"
+    return f"{len(faulty)} of the {lines} lines of {source} {are}; {first}"
 
 
 @app.command()

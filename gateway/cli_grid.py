@@ -29,7 +29,7 @@ from security_check.verdict import Verdict
 Step = Callable[[int], None]
 
 _TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
-_SAMPLES = 2048  # random vertices for each interval, beside those that sensitivities point to
+_SAMPLES = 2048  # random corners for each interval, beside those that sensitivities point to
 
 
 def allocate_intervals(scenario: Scenario, step: Step) -> EnvelopeFile:
@@ -100,7 +100,7 @@ def verify_intervals(
     seed: int,
     step: Step,
 ) -> VerdictFile:
-    """Return the verdict of the adversary on envelopes: the worst vertex it finds in each.
+    """Return the verdict of the adversary on envelopes: the worst point it finds in each.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def _verdict(
     try:
         found = attack(robust, limits_w, np.random.default_rng(seed), samples=_SAMPLES)
     except PowerFlowError as error:
-        # A vertex that no power flow can reach breaks the grid like one beyond a limit.
+        # A point that no power flow can reach breaks the grid like one beyond a limit.
         return IntervalVerdict(
             start=record.start,
             end=record.end,

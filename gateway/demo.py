@@ -110,7 +110,7 @@ async def run_demo(seed: int, intervals: int | None, show: Show) -> DemoReport:
     Parameters
     ----------
     seed
-        Draws the customers, their moods and the adversary's vertices.
+        Draws the customers, their moods and the adversary's points.
     intervals
         How many quarter-hours from midnight on; ``None`` for all.
     show

@@ -1,7 +1,7 @@
 """The adversary of the demo: attacks the envelopes after every trade, in a process of its own.
 
 Trading does not wait for it.  What it is given is attacked in order, every box of envelopes by
-itself, with random vertices, those that sensitivities point to, and a climb from the worst.
+itself, with random points, those that sensitivities lead to, and a climb from the worst.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class AdversaryProcess:
     scenario
         The scenario file, which the process reads for itself.
     seed
-        Of the random vertices.
+        Of the random points.
     """
 
     def __init__(self, scenario: Path, seed: int) -> None:

@@ -159,16 +159,16 @@ class ResultFile(Record):
 
 
 class VertexPower(Record):
-    """What one connection point does at a vertex: watts, injection positive."""
+    """What one connection point does at a point of the envelopes: watts, injection positive."""
 
     connection_point: str
     power_w: int
 
 
 class VerdictRecord(Record):
-    """The element nearest to, or farthest beyond, its limit, and the vertex that shows it.
+    """The element nearest to, or farthest beyond, its limit, and the point that shows it.
 
-    Where the power flow finds no solution at some vertex there is no value: ``element`` is
+    Where the power flow finds no solution at some point there is no value: ``element`` is
     ``"power_flow"`` and the numbers are ``null``.
     """
 

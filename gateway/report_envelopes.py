@@ -110,7 +110,7 @@ def _show_intervals(intervals: Sequence[IntervalRecord], console: Console) -> No
 
 
 def show_verdict(verdict: VerdictFile, console: Console) -> None:
-    """Print what the adversary found: the element, the numbers, and the vertex behind them."""
+    """Print what the adversary found: the element, the numbers, and the point behind them."""
     colour = "green" if verdict.secure else "red"
     console.print(f"[bold {colour}]{escape(verdict.detail)}[/]", soft_wrap=True)
     if len(verdict.intervals) > 1:
@@ -119,18 +119,20 @@ def show_verdict(verdict: VerdictFile, console: Console) -> None:
         for interval in broken[:_ROWS]:
             console.print(f"  {format_time(interval.start)}: {escape(interval.detail)}")
     if verdict.vertex:
-        injects = [point.connection_point for point in verdict.vertex if point.power_w > 0]
+        injecting = sum(point.power_w > 0 for point in verdict.vertex)
+        withdrawing = sum(point.power_w < 0 for point in verdict.vertex)
         console.print(
             f"found among {verdict.points_tried:,} AC power flows, "
             f"with {verdict.interface_voltage_pu:g} p.u. at the interface, "
-            f"{len(injects)} of {len(verdict.vertex)} customers injecting and the rest withdrawing"
+            f"{injecting} of {len(verdict.vertex)} customers injecting and "
+            f"{withdrawing} withdrawing"
         )
         if not verdict.secure:
-            _show_vertex(verdict, console)
+            _show_point(verdict, console)
 
 
-def _show_vertex(verdict: VerdictFile, console: Console) -> None:
-    table = Table("connection point", title="The vertex that shows it", box=SIMPLE_HEAD)
+def _show_point(verdict: VerdictFile, console: Console) -> None:
+    table = Table("connection point", title="The point that shows it", box=SIMPLE_HEAD)
     table.add_column("power, kW\n(injection positive)", justify="right")
     for point in verdict.vertex[:_ROWS]:
         table.add_row(escape(point.connection_point), kilowatts(point.power_w))

@@ -166,7 +166,19 @@ def test_refused_orders_are_no_fault_of_the_file_but_junk_is(tmp_path: Path) -> 
         assert result.exit_code == code
         assert words in result.stderr
         refused = ResultFile.model_validate_json(output.read_bytes()).refusals
-        assert len(refused) == len(content.split()) if code else 1
+        assert len(refused) == (len(content.split()) if code else 1)
+
+
+def test_an_order_that_must_name_its_interval_and_does_not_is_none(tmp_path: Path) -> None:
+    scenario, orders = tmp_path / "day.toml", tmp_path / "orders.jsonl"
+    scenario.write_text(f"{FOUR_BUSES}[intervals]\nstart = 2026-07-01T12:00:00Z\ncount = 2\n")
+    nowhere = {key: value for key, value in ORDER.items() if key != "interval"}
+    orders.write_text(f"{json.dumps(nowhere)}\n{json.dumps(ORDER | {'client_order_id': 's2'})}\n")
+    result = run("simulate", scenario, orders)
+    assert result.exit_code == 1
+    assert "1 of the 2 lines" in result.stderr
+    assert "interval: it is missing" in result.stderr
+    assert "note:" not in result.stderr
 
 
 def test_a_note_says_when_the_gate_of_an_interval_without_a_name_closes(tmp_path: Path) -> None:
