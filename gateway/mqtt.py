@@ -157,6 +157,11 @@ class MqttTransport:
         self._pump()
         return batch.confirmed
 
+    def reconnect(self) -> None:
+        """Break the connection; it is made anew like any other that breaks, subscriptions too."""
+        if self._client is not None and self._client.is_up:
+            self._client.cut()
+
     def _pump(self) -> None:
         """Give paho as many messages as the broker wants unconfirmed at a time."""
         client = self._client
@@ -256,6 +261,7 @@ class MqttTransport:
         return True
 
     async def _subscribe(self, client: ManualAckClient) -> None:
+        """Subscribe, whatever the broker says it remembers, and look at its answer."""
         if self._version == 5:
             options = SubscribeOptions(qos=1, retainHandling=self._retain_handling)
             codes = await client.subscribe([(each, options) for each in self._subscriptions])

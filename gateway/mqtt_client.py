@@ -10,6 +10,7 @@ module that reaches into aiomqtt 2.5 and paho 2.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -166,6 +167,13 @@ class ManualAckClient(aiomqtt.Client):
         except Exception as error:
             raise aiomqtt.MqttError(f"connection lost: {error}") from error
         raise aiomqtt.MqttError("the broker closed the connection")
+
+    def cut(self) -> None:
+        """Cut the wire, without a farewell to the broker."""
+        wire = self.paho.socket()
+        if isinstance(wire, socket.socket):  # TLS too
+            with contextlib.suppress(OSError):
+                wire.shutdown(socket.SHUT_RDWR)
 
     def _on_socket_register_write(
         self, client: mqtt.Client, userdata: Any, sock: PahoSocket

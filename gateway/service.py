@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from exchange.commands import AdvanceTime, Command, RejectMessage
 from exchange.events import Event, RefusalReason
@@ -38,9 +39,11 @@ from gateway.ports import (
     PublishRefusedError,
     Transport,
 )
+from gateway.reports import last_will
 from gateway.topics import TSO
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,9 @@ class ServiceSettings:
         How often changed books are published in full, and the session message again.
     renew_s
         How often the journal's lease is prolonged.
+    probe_s, deaf_after_s
+        How often the exchange sends itself a message, and how long none may come back: then it
+        connects anew.
     messages_per_second, burst
         What each participant may send.
     stop_within_s
@@ -75,9 +81,18 @@ class ServiceSettings:
     depth_s: float = 0.5
     heartbeat_s: float = 5.0
     renew_s: float = 1.0
+    probe_s: float = 2.0
+    deaf_after_s: float = 10.0
     messages_per_second: float = 200.0
     burst: int = 1000
     stop_within_s: float = 3.0
+
+
+class ServiceTransport(Transport, Protocol):
+    """What the service needs of its transport beside the port."""
+
+    def reconnect(self) -> None:
+        """Break the connection, so that it and its subscriptions are made anew."""
 
 
 @dataclass(slots=True)
@@ -120,7 +135,7 @@ class Service:
     def __init__(
         self,
         market: Market,
-        transport: Transport,
+        transport: ServiceTransport,
         journal: Journal,
         *,
         clock: Callable[[], datetime] = _utc_now,
@@ -137,7 +152,10 @@ class Service:
         self._unconfirmed: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._published = journal.published_sequence
         self._snapshot_at = 0
-        self._next_depth = self._next_heartbeat = 0.0
+        self._next_depth = self._next_heartbeat = self._next_probe = 0.0
+        self._unheard_since: float | None = None
+        self._patience_s = self._settings.deaf_after_s
+        self._deaf = False
         self._limiter = RateLimiter(
             self._settings.messages_per_second, self._settings.burst, time.monotonic
         )
@@ -211,8 +229,40 @@ class Service:
 
     async def _listen(self) -> None:
         while True:
-            self._inbox.extend(await self._transport.receive(self._settings.batch_messages))
+            messages = await self._transport.receive(self._settings.batch_messages)
+            if any(each.topic != self._market.topics.interface_limits for each in messages):
+                self._hears()
+            self._inbox.extend(messages)
             self._wake.set()
+
+    def _hears(self) -> None:
+        """Take note that orders, or a probe among them, reach the exchange."""
+        self._unheard_since = None
+        self._patience_s = self._settings.deaf_after_s
+        if self._deaf:
+            self._deaf = False
+            self._next_heartbeat = 0.0
+            _LOG.warning("messages reach the exchange again")
+
+    def _check_hearing(self, moment: float) -> None:
+        """Connect anew where probes go out and nothing comes in.
+
+        A broker may have dropped the subscriptions, or filter what they bring, without a word.
+        """
+        if not self._transport.connected:
+            self._unheard_since = None  # the transport is at it already
+        elif self._unheard_since is not None and moment - self._unheard_since > self._patience_s:
+            _LOG.error(
+                "for %.3g s no message has reached the exchange, not even its own on %s: it may "
+                "have lost its subscriptions, or the right to that topic; connecting anew",
+                *(self._patience_s, self._market.topics.probe),
+            )
+            self._deaf = True
+            self._unheard_since = None
+            self._patience_s = min(2 * self._patience_s, _LONGEST_PATIENCE_S)
+            self._next_heartbeat = moment + self._settings.heartbeat_s
+            self._publish(self.core.sequence, [last_will(self._market.topics)])
+            self._transport.reconnect()
 
     async def _renew(self) -> None:
         while True:
@@ -280,6 +330,8 @@ class Service:
             batch.answers.append((item, events))
 
     def _command(self, message: Incoming) -> Command | None:
+        if message.topic == self._market.topics.probe:
+            return None
         sender = self._market.topics.sender(message.topic)
         if sender is None:
             _LOG.warning("a message came on %r, which is nobody's topic", message.topic[:200])
@@ -335,9 +387,16 @@ class Service:
             messages += self.core.reports.books.stale_snapshots()
         if moment >= self._next_heartbeat:
             self._next_heartbeat = moment + self._settings.heartbeat_s
-            messages.append(self.core.reports.session(now))
+            offline = last_will(self._market.topics)
+            messages.append(offline if self._deaf else self.core.reports.session(now))
+        if moment >= self._next_probe and self._transport.connected:
+            self._next_probe = moment + self._settings.probe_s
+            messages.append(Outgoing(self._market.topics.probe, b"", expires_after_s=10))
+            if self._unheard_since is None:
+                self._unheard_since = moment
         if messages:
             self._publish(self.core.sequence, messages)
+        self._check_hearing(moment)
 
     async def _drain(self, within_s: float) -> bool:
         """Wait until the broker has confirmed everything; tells whether it has."""

@@ -85,6 +85,14 @@ class Topics:
         """The filters the exchange subscribes to."""
         return (self.order("+"), self.interface_limits)
 
+    @property
+    def probe(self) -> str:
+        """Where the exchange writes to itself, to see that it still hears orders.
+
+        Among the orders, under the one name that no participant can have.
+        """
+        return f"{ROOT}/{self.area}/order/{TSO}"
+
     def envelope(self, connection_point: str) -> str:
         """Return where the envelopes of a connection point are published; retained."""
         return f"{ROOT}/{self.area}/envelope/{_checked('connection point', connection_point)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+import aiomqtt
 import pytest
 
 from gateway.mqtt import MqttSettings
@@ -45,6 +47,25 @@ def access_list(rights: Mapping[str, Rights]) -> str:
         lines += [f"topic write {topic}" for topic in each.publish]
         lines += [f"topic read {topic}" for topic in each.subscribe]
     return "\n".join(lines) + "\n"
+
+
+async def steal(settings: MqttSettings, *, clean: bool, unsubscribe: str | None = None) -> None:
+    """Use another's session for a moment, as its client id allows, and leave it changed."""
+    thief = aiomqtt.Client(
+        *(settings.host, settings.port),
+        identifier=settings.client_id,
+        protocol=aiomqtt.ProtocolVersion.V311,
+        clean_session=clean,
+    )
+    for _ in range(20):
+        try:
+            async with thief:
+                if unsubscribe is not None:
+                    await thief.unsubscribe(unsubscribe)
+                return
+        except aiomqtt.MqttError:
+            await asyncio.sleep(0.05)  # its owner was quicker
+    raise AssertionError("the session could not be taken over")
 
 
 class _Server:

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 from gateway_market import GATE, START, client, market, order, serving
-from gateway_servers import MakeSettings, Mosquitto, RedisServer
+from gateway_servers import MakeSettings, Mosquitto, RedisServer, steal
 
 from exchange.commands import RejectMessage
 from gateway.core import Core, recover
+from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.journal import RedisJournal
 from gateway.mqtt import MqttTransport
 from gateway.ports import GatewayError, JournalError, Outgoing
 from gateway.service import ServiceSettings
+from gateway.topics import Rights
 
 LONG_S = 10.0
 
@@ -317,6 +319,120 @@ async def test_unpublished_reports_are_published_after_a_restart(
             await journal.append([entry], journal.published_sequence)
         async with serving(area, mosquitto.settings(f"{area}-x"), redis_url):
             assert "then killed" in (await ear.until("report/p0", 1))[0]["detail"]
+
+
+@pytest.mark.parametrize("clean", [False, True])
+async def test_exchange_answers_after_its_session_was_taken_over(
+    broker: MakeSettings, redis_url: str, area: str, clean: bool
+) -> None:
+    """Where nothing binds client ids to users, it comes back at least."""
+    settings = broker("exchange")
+    async with (
+        serving(area, settings, redis_url),
+        client(broker("p0"), area, "p0") as p0,
+    ):
+        await p0.ask(order("a1", 0, "sell", 10, "0.01"))
+        await steal(settings, clean=clean, unsubscribe=market(area).topics.order("+"))
+        async with asyncio.timeout(LONG_S):
+            answer = await p0.ask(order("a2", 0, "sell", 10, "0.01"), again_after_s=0.2)
+        assert answer["type"] == "accepted"
+
+
+async def test_deaf_exchange_says_so_and_connects_anew(
+    embedded_broker: Any, redis_url: str, area: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    topics = market(area).topics
+    quick = ServiceSettings(probe_s=0.05, deaf_after_s=0.3, heartbeat_s=0.1)
+    ear = Ear()
+
+    def statuses() -> list[str]:
+        return [content["status"] for content in ear.on("/session")]
+
+    async with (
+        serving(area, embedded_broker.settings("exchange"), redis_url, settings=quick),
+        client(
+            embedded_broker.settings("p0"),
+            area,
+            "p0",
+            subscriptions=(topics.session,),
+            on_message=ear,
+        ) as p0,
+    ):
+        await p0.ask(order("a1", 0, "sell", 10, "0.01"))
+        await asyncio.sleep(1)
+        assert "connecting anew" not in caplog.text
+        assert "offline" not in statuses()
+        for topic in topics.incoming:  # the broker forgets, and says nothing
+            del embedded_broker._broker._subscriptions[topic]
+        async with asyncio.timeout(LONG_S):
+            answer = await p0.ask(order("a2", 0, "sell", 10, "0.01"), again_after_s=0.2)
+        assert answer["type"] == "accepted"
+        assert f"not even its own on {topics.probe}" in caplog.text
+        assert "offline" in statuses()
+        ear.heard.clear()
+        await ear.until("/session", 2)
+        assert set(statuses()) == {"online"}
+
+
+async def test_exchange_that_may_not_hear_itself_goes_on_trying(
+    redis_url: str, area: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits longer and longer, and says that it is offline."""
+    topics = market(area).topics
+    rights = topics.exchange_rights()
+    accounts = {"exchange": Account("x", rights), "p0": Account("y")}
+    quick = ServiceSettings(probe_s=0.05, deaf_after_s=0.2, heartbeat_s=0.1)
+    ear = Ear()
+    async with (
+        EmbeddedBroker(accounts) as broker,
+        serving(area, broker.settings("exchange", "exchange"), redis_url, settings=quick),
+        client(
+            broker.settings("p0", "p0"), area, "p0", subscriptions=(topics.session,), on_message=ear
+        ),
+    ):
+        accounts["exchange"] = Account("x", Rights(rights.publish, topics.incoming[1:]))
+        del broker._broker._subscriptions[topics.order("+")]
+        await asyncio.sleep(2)
+        assert caplog.text.count("connecting anew") == 1
+        assert "refused the subscription" in caplog.text
+        assert ear.on("/session")[-1]["status"] == "offline"
+        accounts["exchange"] = Account("x", rights)
+        async with asyncio.timeout(LONG_S):
+            while ear.on("/session")[-1]["status"] == "offline":  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("client_order_id", "\x00\u202e"),
+        ("client_order_id", "a\u202eb"),
+        ("client_order_id", "a\n"),
+        ("connection_point", "load:0\u202e"),
+        ("connection_point", "load:\u200b0"),
+        ("type", "sub\u202emit"),
+        ("sub\u202emit", "x"),
+        ("participant", "p0\u202e"),
+    ],
+)
+async def test_characters_that_do_not_print_are_malformed_and_not_repeated(
+    embedded_broker: Any, redis_url: str, area: str, field: str, value: str
+) -> None:
+    ear = Ear()
+    async with (
+        serving(area, embedded_broker.settings("exchange"), redis_url),
+        client(embedded_broker.settings("p0"), area, "p0", on_message=ear) as p0,
+    ):
+        await p0.send(order("a1", 0, "sell", 10, "0.01") | {field: value})
+        async with asyncio.timeout(LONG_S):
+            # Its position may come before.
+            while "refused" not in [each["type"] for each in ear.on("report/p0")]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    report = ear.on("report/p0")[-1]
+    expected = "unauthorised" if field == "participant" else "malformed"
+    assert (report["type"], report["reason"]) == ("refused", expected)
+    assert report["client_order_id"] == (None if field == "client_order_id" else "a1")
+    assert report["detail"].isprintable()
 
 
 async def test_late_subscriber_sees_the_book(

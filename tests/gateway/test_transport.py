@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gateway_servers import MakeSettings, Mosquitto, free_port
+from gateway_servers import MakeSettings, Mosquitto, free_port, steal
 
 from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.mqtt import MqttSettings, MqttTransport
 from gateway.ports import BrokerRefusedError, Incoming, Outgoing, TransportError
-from gateway.topics import Topics
+from gateway.topics import Rights, Topics
 
 LONG_S = 10.0
 
@@ -140,6 +140,44 @@ async def test_reader_hears_again_after_its_connection_broke(
         await asyncio.sleep(0.1)  # the subscription follows the connection
         await writer.publish([Outgoing(f"{area}/a", b"again")])
         assert (await received(reader, 1))[0].payload == b"again"
+
+
+@pytest.mark.parametrize("clean", [False, True])
+async def test_reader_subscribes_again_whatever_the_broker_remembers(
+    broker: MakeSettings, area: str, clean: bool
+) -> None:
+    settings = broker("reader")
+    async with (
+        MqttTransport(settings, [f"{area}/+"]) as reader,
+        MqttTransport(broker("writer")) as writer,
+    ):
+        await steal(settings, clean=clean, unsubscribe=f"{area}/+")
+        await until(lambda: reader.connected and reader._connection > 1)
+        await asyncio.sleep(0.2)  # the subscription follows the connection
+        await writer.publish([Outgoing(f"{area}/a", b"again")])
+        assert (await received(reader, 1))[0].payload == b"again"
+
+
+async def test_subscription_refused_later_is_told_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    topics = Topics("north")
+    accounts = {"exchange": Account("secret", topics.exchange_rights()), "p1": Account("one")}
+    async with EmbeddedBroker(accounts) as broker:
+        settings = replace(broker.settings("exchange", "exchange"), longest_backoff_s=0.1)
+        async with (
+            MqttTransport(settings, topics.incoming) as exchange,
+            MqttTransport(broker.settings("p1", "p1")) as p1,
+        ):
+            accounts["exchange"] = Account("secret", Rights((), ()))
+            exchange.reconnect()
+            await until(lambda: "refused the subscription" in caplog.text)
+            accounts["exchange"] = Account("secret", topics.exchange_rights())
+            connections = exchange._connection
+            await until(lambda: exchange._connection > connections and exchange.connected)
+            await asyncio.sleep(0.2)
+            await p1.publish([Outgoing(topics.order("p1"), b"x")])
+            assert (await received(exchange, 1))[0].payload == b"x"
 
 
 @pytest.mark.parametrize("version", [4, 5])
