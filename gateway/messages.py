@@ -38,8 +38,9 @@ MAX_MESSAGE_BYTES = 8_192
 """Longest message that is looked at."""
 
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
-# Ids are compared, never interpreted; this only keeps what is echoed short and printable.
-PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# Ids are compared, never interpreted; this only keeps what is echoed short and printable: no
+# control characters, nothing that turns the direction of writing, no other line ends.
+PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]+$")]
 # At most 12 digits on each side of the point: finite, no exponent, and nothing overflows.
 Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
 Watts = Annotated[int, Field(ge=-(10**12), le=10**12)]
@@ -261,7 +262,8 @@ def _validated(adapter: TypeAdapter[_T], payload: bytes) -> _T:
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(step) for step in fault["loc"] if step != fault.get("type"))
-        raise _UnfitError(f"{place}: {fault['msg']}"[:300] if place else fault["msg"]) from None
+        sentence = f"{place}: {fault['msg']}" if place else fault["msg"]
+        raise _UnfitError(_printable(sentence)) from None
 
 
 def _check_json(payload: bytes) -> None:
@@ -273,7 +275,12 @@ def _check_json(payload: bytes) -> None:
     except RecursionError:
         raise _UnfitError("the message is nested too deeply") from None
     except ValueError as error:
-        raise _UnfitError(f"the message is not JSON: {error}"[:300]) from None
+        raise _UnfitError(_printable(f"the message is not JSON: {error}")) from None
+
+
+def _printable(sentence: str) -> str:
+    """Keep a sentence short, and free of what a sender may have smuggled into it."""
+    return "".join(each if each.isprintable() else "?" for each in sentence[:300])
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
