@@ -14,7 +14,10 @@ TSO = "tso"
 OPERATOR = "operator"
 """In whose name sessions and gates are refused."""
 
-RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR})
+EXCHANGE = "exchange"
+"""The exchange itself: its account at the broker."""
+
+RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR, EXCHANGE})
 """Names that stand for roles in refusals and answers, so no customer may have them."""
 
 

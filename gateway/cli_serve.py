@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from exchange.commands import OpenSession
 from exchange.events import Refused
+from exchange.rules import EXCHANGE
 from exchange.wording import format_time
 from gateway.core import Market
 from gateway.embedded_broker import Account, EmbeddedBroker
@@ -38,7 +39,6 @@ from security_check.errors import Fault
 
 _LOG = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
-_EXCHANGE = "exchange"
 
 
 class Served(BaseModel):
@@ -115,12 +115,12 @@ async def serve(scenario: Scenario, places: Places, started: Callable[[Served], 
             redis_url = redis.url
         # Under its old name a restarted exchange gets its own lease at once; only the program's
         # own journal is known to have no other writer.
-        owner = _EXCHANGE if places.redis_url is None else None
+        owner = EXCHANGE if places.redis_url is None else None
         journal = await stack.enter_async_context(
             RedisJournal(redis_url, scenario.area, owner=owner)
         )
         transport = await stack.enter_async_context(
-            MqttTransport(settings, topics.incoming, will=last_will(topics))
+            MqttTransport(settings, topics.incoming, will=last_will(topics), ignore_retained=True)
         )
         market = Market(topics, scenario.grid(), scenario.rules, scenario.terms())
         service = Service(market, transport, journal)
@@ -160,12 +160,12 @@ async def _broker(
         return settings, f"{scheme}://{settings.host}:{settings.port}"
     accounts: dict[str, Account] | None = None
     if places.accounts is not None:
-        accounts = {_EXCHANGE: Account(secrets.token_hex(16), topics.exchange_rights())}
+        accounts = {EXCHANGE: Account(secrets.token_hex(16), topics.exchange_rights())}
         for name, password in places.accounts.items():
             rights = topics.tso_rights() if name == TSO else topics.participant_rights(name)
             accounts[name] = Account(password, rights)
     broker = await stack.enter_async_context(EmbeddedBroker(accounts))
-    return broker.settings(_EXCHANGE, _EXCHANGE), broker.url
+    return broker.settings(EXCHANGE, EXCHANGE), broker.url
 
 
 async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.Event) -> None:

@@ -168,6 +168,7 @@ class _Day:
                 broker.settings(_EXCHANGE, _EXCHANGE),
                 self.topics.incoming,
                 will=last_will(self.topics),
+                ignore_retained=True,
             )
         )
         terms = self.scenario.terms({c.connection_point: c.participant for c in self.customers})
