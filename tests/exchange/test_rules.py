@@ -42,6 +42,7 @@ def test_rules_that_make_no_sense(wrong, sentence):
         (("load:0", "p0", 5, 5, 6, 0), "load:0: injection fallback is 6 W, it must lie in 0 to"),
         (("load:0", "p0", 5, 5, 0, -1), "load:0: withdrawal fallback is -1 W"),
         (("load:0", "tso", 5, 5), "load:0: 'tso' cannot be a participant's name"),
+        (("load:0", "exchange", 5, 5), "load:0: 'exchange' cannot be a participant's name"),
         (("load:0", "", 5, 5), "load:0: '' cannot be a participant's name"),
     ],
 )
