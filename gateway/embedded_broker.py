@@ -12,6 +12,7 @@ it accepts, so the broker's side needs nothing more (a test looks at the sockets
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -30,6 +31,20 @@ from gateway.topics import Rights, covers
 
 _REFUSED_SUBSCRIPTION = 0x80
 _FAREWELL_S = 1.0
+
+
+class _Departures(logging.Filter):
+    """Drops what amqtt reports when a client leaves while something is being sent to it.
+
+    That is nobody's error, and the client loses nothing that it has not given up.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "the handler is closed" not in record.getMessage()
+
+
+for _source in ("amqtt.broker", "amqtt.mqtt.protocol.handler"):
+    logging.getLogger(_source).addFilter(_Departures())
 
 
 @dataclass(frozen=True, slots=True)
