@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +28,7 @@ from gateway.scenario_network import (
     bundled,
     bundled_names,
     connection_points_of,
+    open_circuit,
     open_net,
 )
 from gateway.scenario_schema import (
@@ -43,7 +44,7 @@ from gateway.scenario_schema import (
 from gateway.topics import is_identifier
 from security_check.errors import Fault
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
+from security_check.network import Network, reactive_ratios
 
 _SECTIONS: dict[str, type[Section]] = {
     "network": NetworkSection,
@@ -239,19 +240,31 @@ def _network(
     section: NetworkSection, capacity: Section | None, name: str, folder: Path, faults: list[Fault]
 ) -> tuple[Network | None, tuple[str, ...] | None]:
     """Return the network and its connection points; these also where the network has faults."""
+    if section.source.endswith(".dss"):
+        circuit = open_circuit(section.source, folder, name, faults)
+        if circuit is None:
+            return None, None
+        points = circuit.connection_points
+        ratios, wrong = reactive_ratios(points, _power_factors(capacity, points))
+        faults += wrong
+        return replace(circuit, reactive_ratio=ratios), points
     net: Net | None = open_net(section.source, folder, faults)
     if net is None:
         return None, None
     points = connection_points_of(net, section.connection_points)
-    power_factor = {}
-    if isinstance(capacity, CapacitySection):
-        # Faults in the table are found with those of the other capacities.
-        table = capacity.power_factor
-        power_factor = {p: table.get(p, table.get("default", 1.0)) for p in points}
+    power_factor = _power_factors(capacity, points)
     network = build_network(
         net, section.connection_points, section.passive, power_factor, name, faults
     )
     return network, points
+
+
+def _power_factors(capacity: Section | None, points: tuple[str, ...]) -> dict[str, float]:
+    """Return each connection point's; faults in the table are found with the capacities."""
+    if not isinstance(capacity, CapacitySection):
+        return {}
+    table = capacity.power_factor
+    return {p: table.get(p, table.get("default", 1.0)) for p in points}
 
 
 def _voltage_limits(section: Section | None, faults: list[Fault]) -> VoltageLimits | None:

@@ -13,10 +13,13 @@ import pandapower as pp
 import pandapower.networks
 
 from security_check.errors import Fault, NetworkFaults
+from security_check.from_opendss import network_from_opendss
 from security_check.from_pandapower import network_from_pandapower
-from security_check.network import UNRATED, Network
+from security_check.network import Network
+from security_check.phases_from_pandapower import phases_from_pandapower
 
 Net = Any  # pandapower publishes no types
+ConnectionTable = Literal["load", "sgen", "storage", "asymmetric_load"]
 
 
 def bundled(name: str) -> Path:
@@ -110,54 +113,52 @@ def _json(path: Path) -> Net:
 
 def build_network(
     net: Net,
-    table: Literal["load", "sgen", "storage"],
+    table: ConnectionTable,
     passive: Literal["none", "as-given"],
     power_factor: Mapping[str, float],
     name: str,
     faults: list[Fault],
 ) -> Network | None:
-    """Return the network of ``net``, or ``None`` after adding all its faults."""
-    found = _rating_faults(net)
+    """Return the network of ``net``, or ``None`` after adding all its faults.
+
+    Customers of an ``asymmetric_load`` table are on their own phases, and so is the network.
+    """
     try:
-        network = network_from_pandapower(
+        if table == "asymmetric_load":
+            return phases_from_pandapower(net, power_factor=power_factor, name=name)
+        return network_from_pandapower(
             net, connection_points=table, passive=passive, power_factor=power_factor, name=name
         )
-    except NetworkFaults as more:
-        known = {fault.element for fault in found}
-        found += [fault for fault in more.faults if fault.element not in known]
+    except NetworkFaults as found:
+        faults.extend(found.faults)
     # What pandapower raises on tables that contradict each other; it raises warnings, too.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning) as error:
-        # A rating that is missing is enough to stop pandapower, and has been named then.
-        if not found:
-            found.append(Fault("network", f"pandapower cannot model it: {_brief(error)}"))
-    else:
-        return network
-    faults.extend(found)
+        faults.append(Fault("network", f"pandapower cannot model it: {_brief(error)}"))
     return None
 
 
-def _rating_faults(net: Net) -> list[Fault]:
-    """Return the lines and transformers in service without a usable rating.
+def open_circuit(source: str, folder: Path, name: str, faults: list[Fault]) -> Network | None:
+    """Return the network of an OpenDSS master file, or ``None`` after adding its faults.
 
-    Looked for before pandapower is asked for a model: it stops at the first one that is 0, or at
-    something else, and then nobody would hear of the rest.
+    Power factors are left at 1; the customers are known only now.
     """
-    faults = []
-    for kind, columns, unit in (
-        ("line", ("max_i_ka",), "kA"),
-        ("trafo", ("sn_mva",), "MVA"),
-        ("trafo3w", ("sn_hv_mva", "sn_mv_mva", "sn_lv_mva"), "MVA"),
-    ):
-        rows = net[kind][net[kind].in_service.astype(bool)]
-        for column in columns:
-            for index, value in rows[column].items():
-                if not 0 < value < UNRATED:
-                    detail = (
-                        f"its rating {column} is {value:g} {unit}: "
-                        f"a real rating above 0 and below {UNRATED:g} is needed"
-                    )
-                    faults.append(Fault(f"{kind}:{index}", detail))
-    return faults
+    path = folder / source
+    if not path.is_file():
+        faults.append(Fault("network.source", f"there is no file {path}"))
+    elif find_spec("opendssdirect") is None:
+        faults.append(
+            Fault(
+                "network.source",
+                f'"{source}" needs the package opendssdirect.py, which is not installed; '
+                "install the project with its extra opendss",
+            )
+        )
+    else:
+        try:
+            return network_from_opendss(path, name=name)
+        except NetworkFaults as found:
+            faults.extend(found.faults)
+    return None
 
 
 def connection_points_of(net: Net, table: str) -> tuple[str, ...]:

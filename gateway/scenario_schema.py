@@ -56,7 +56,7 @@ class NetworkSection(Section):
     """Where the network comes from, and which of its elements take part."""
 
     source: Annotated[str, Field(min_length=1)]
-    connection_points: Literal["load", "sgen", "storage"] = "load"
+    connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
     passive: Literal["none", "as-given"] = "none"
 
 

@@ -10,6 +10,7 @@ Needs the optional package ``opendssdirect.py``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from security_check.network import (
     Ports,
     Terminals,
     Voltages,
+    reactive_ratios,
     selection,
 )
 
@@ -46,7 +48,7 @@ class _Load:
 
 
 def network_from_opendss(
-    master: Path | str, *, power_factor: float = 1.0, name: str = ""
+    master: Path | str, *, power_factor: float | Mapping[str, float] = 1.0, name: str = ""
 ) -> Network:
     """Return the network of an OpenDSS master file, with a node for each conductor.
 
@@ -59,7 +61,8 @@ def network_from_opendss(
     master
         The file to compile.
     power_factor
-        Of every connection point, in (0, 1], lagging when withdrawing.
+        Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
+        withdrawing.
 
     Raises
     ------
@@ -68,14 +71,14 @@ def network_from_opendss(
     NetworkFaults
         With every fault found, each naming its element.
     """
-    if not 0.0 < power_factor <= 1.0:
-        raise NetworkFaults(
-            [Fault("power_factor", f"it is {power_factor}, not above 0 and at most 1")]
-        )
     dss = _compiled(Path(master))
     loads = _loads(dss)
     if not loads:
         raise NetworkFaults([Fault("load", "no load is enabled, so nobody can trade")])
+    ids = tuple(f"load:{load.name}" for load in loads)
+    ratios, faults = reactive_ratios(ids, power_factor)
+    if faults:
+        raise NetworkFaults(faults)
     _idle(dss)
     circuit = _Circuit(dss)
     ports = circuit.ports(loads)
@@ -88,9 +91,9 @@ def network_from_opendss(
         voltages=circuit.voltages(len(source.nodes)),
         terminals=circuit.terminals(len(source.nodes)),
         ports=ports[0],
-        connection_points=tuple(f"load:{load.name}" for load in loads),
+        connection_points=ids,
         port_shares=ports[1],
-        reactive_ratio=np.full(len(loads), math.tan(math.acos(power_factor))),
+        reactive_ratio=ratios,
         base_power_w=BASE_POWER_W,
     )
 

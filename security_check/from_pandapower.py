@@ -19,12 +19,12 @@ import scipy.sparse as sp
 from security_check.errors import Fault, NetworkFaults
 from security_check.network import (
     ComplexArray,
-    FloatArray,
     Interface,
     Network,
     Ports,
     Terminals,
     Voltages,
+    reactive_ratios,
     selection,
 )
 from security_check.pandapower_faults import POWER_ELEMENTS, no_path, source_faults
@@ -62,7 +62,7 @@ def network_from_pandapower(
         With every fault found, each naming its element.
     """
     ids = _connected(net, connection_points)
-    ratios, faults = _reactive_ratios(ids, power_factor)
+    ratios, faults = reactive_ratios(ids, power_factor)
     faults = source_faults(net, connection_points, passive) + faults
     if faults:
         raise NetworkFaults(faults)
@@ -131,25 +131,6 @@ def _run(net: Net) -> dict[str, Any]:
         raise NetworkFaults([Fault("network", f"pandapower cannot model it: {reason}")]) from error
     internal: dict[str, Any] = net._ppc["internal"]
     return internal
-
-
-def _reactive_ratios(
-    ids: tuple[str, ...], power_factor: float | Mapping[str, float]
-) -> tuple[FloatArray, list[Fault]]:
-    given = power_factor if isinstance(power_factor, Mapping) else dict.fromkeys(ids, power_factor)
-    faults = [
-        Fault(i, f"its power factor is {given[i]}; it must be above 0 and at most 1")
-        for i in ids
-        if not 0.0 < given.get(i, 1.0) <= 1.0
-    ]
-    faults += [
-        Fault(i, "a power factor is given, but there is no such connection point")
-        for i in given
-        if i not in set(ids)
-    ]
-    if faults:
-        return np.zeros(len(ids)), faults
-    return np.array([math.tan(math.acos(given.get(i, 1.0))) for i in ids]), []
 
 
 def _node_names(

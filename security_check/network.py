@@ -9,6 +9,8 @@ once and then frozen.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -211,3 +213,31 @@ def selection(chosen: IndexArray, count: int) -> sp.csr_array:
     """Return the matrix that picks ``chosen`` out of ``count``, shape (len(chosen), count)."""
     rows = np.arange(len(chosen))
     return sp.csr_array((np.ones(len(chosen)), (rows, chosen)), shape=(len(chosen), count))
+
+
+def reactive_ratios(
+    ids: tuple[str, ...], power_factor: float | Mapping[str, float]
+) -> tuple[FloatArray, list[Fault]]:
+    """Return reactive over active power of connection points, shape (c,), and faults.
+
+    Parameters
+    ----------
+    ids
+        The connection points.
+    power_factor
+        Of all of them, or per id (1.0 where not named): in (0, 1], lagging when withdrawing.
+    """
+    given = power_factor if isinstance(power_factor, Mapping) else dict.fromkeys(ids, power_factor)
+    faults = [
+        Fault(i, f"its power factor is {given[i]}; it must be above 0 and at most 1")
+        for i in ids
+        if not 0.0 < given.get(i, 1.0) <= 1.0
+    ]
+    faults += [
+        Fault(i, "a power factor is given, but there is no such connection point")
+        for i in given
+        if i not in set(ids)
+    ]
+    if faults:
+        return np.zeros(len(ids)), faults
+    return np.array([math.tan(math.acos(given.get(i, 1.0))) for i in ids]), []

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from security_check.network import (
     Ports,
     Terminals,
     Voltages,
+    reactive_ratios,
     selection,
 )
 
@@ -42,7 +44,9 @@ _COMPONENTS = np.array([[1, 1, 1], [1, _TURN**2, _TURN], [1, _TURN, _TURN**2]])
 _FORTESCUE: ComplexArray = _COMPONENTS / np.sqrt(3.0)
 
 
-def phases_from_pandapower(net: Net, *, power_factor: float = 1.0, name: str = "") -> Network:
+def phases_from_pandapower(
+    net: Net, *, power_factor: float | Mapping[str, float] = 1.0, name: str = ""
+) -> Network:
     """Return the network of ``net`` with a node for each phase of each bus.
 
     Every ``asymmetric_load`` in service is a connection point ``"asymmetric_load:3"``, connected
@@ -54,7 +58,8 @@ def phases_from_pandapower(net: Net, *, power_factor: float = 1.0, name: str = "
     net
         A pandapower net with one external grid and zero-sequence data.  Not modified.
     power_factor
-        Of every connection point, in (0, 1], lagging when withdrawing.
+        Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
+        withdrawing.
 
     Raises
     ------
@@ -63,11 +68,12 @@ def phases_from_pandapower(net: Net, *, power_factor: float = 1.0, name: str = "
     """
     faults, shares = _shares(net)
     faults += _zero_sequence_faults(net)
-    if not 0.0 < power_factor <= 1.0:
-        faults.append(Fault("power_factor", f"it is {power_factor}, not above 0 and at most 1"))
+    table = net.asymmetric_load[net.asymmetric_load.in_service.astype(bool)]
+    ids = tuple(f"asymmetric_load:{i}" for i in table.index)
+    ratios, wrong = reactive_ratios(ids, power_factor)
+    faults += wrong
     if faults:
         raise NetworkFaults(faults)
-    table = net.asymmetric_load[net.asymmetric_load.in_service.astype(bool)]
     cases = _run(net)
     lookup = cases["lookup"]
     buses = cases["Ybus"][0].shape[0]
@@ -97,9 +103,9 @@ def phases_from_pandapower(net: Net, *, power_factor: float = 1.0, name: str = "
             sp.csr_array(selection(used, len(nodes)).T),
             np.zeros(len(used), dtype=np.complex128),
         ),
-        connection_points=tuple(f"asymmetric_load:{i}" for i in table.index),
+        connection_points=ids,
         port_shares=port_shares,
-        reactive_ratio=np.full(len(at), math.tan(math.acos(power_factor))),
+        reactive_ratio=ratios,
         base_power_w=cases["base_mva"] * 1e6,
     )
 

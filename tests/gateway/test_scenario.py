@@ -313,3 +313,46 @@ def test_nothing_but_a_simbench_source_needs_simbench() -> None:
         for module in ("gateway.scenario", "gateway.scenario_network")
         for name in vars(sys.modules[module])
     }
+
+
+CIRCUIT = """clear
+new circuit.village basekv=20 pu=1.0 phases=3 bus1=up
+new transformer.t phases=3 windings=2 buses=(up low.1.2.3.0) conns=(delta wye) kvs=(20 0.4)
+~ kvas=(250 250) xhl=4
+new line.l bus1=low bus2=end phases=3 r1=0.6 x1=0.08 r0=2.4 x0=0.3 length=0.1 units=km normamps=142
+new load.a phases=1 bus1=end.1 kv=0.23 kw=1
+new load.b phases=1 bus1=end.2 kv=0.23 kw=1
+new load.c phases=3 bus1=low kv=0.4 kw=1
+set voltagebases=[20 0.4]
+calcvoltagebases
+"""
+
+
+def test_a_circuit_of_opendss_with_customers_on_their_phases(folder: Path) -> None:
+    (folder / "village.dss").write_text(CIRCUIT)
+    text = GOOD.replace("net.json", "village.dss")
+    scenario = load(folder, text + '[capacity.power_factor]\ndefault = 1.0\n"load:b" = 0.9\n')
+    network = scenario.network
+    assert network.connection_points == ("load:a", "load:b", "load:c")
+    assert network.reactive_ratio.tolist() == pytest.approx([0.0, 0.4843, 0.0], abs=1e-4)
+    ports = (network.port_shares.T > 0).sum(axis=1)
+    assert ports.tolist() == [1, 1, 3]
+    check = scenario.grid().allocate(scenario.interface_limits)
+    assert check.verdict.secure
+
+
+def test_a_circuit_that_is_none(folder: Path) -> None:
+    (folder / "village.dss").write_text("clear\nnew circuit.village basekv=20\nnew nonsense.x\n")
+    assert "village.dss" in faults_of(folder, GOOD.replace("net.json", "village.dss"))
+    missing = faults_of(folder, GOOD.replace("net.json", "elsewhere.dss"))
+    assert "there is no file" in missing["network.source"][0]
+
+
+def test_customers_on_their_own_phases_need_zero_sequence_data(folder: Path) -> None:
+    net = small_net()
+    pp.create_asymmetric_load(net, 3, p_a_mw=0.001)
+    pp.to_json(net, str(folder / "net.json"))
+    table = 'source = "net.json"\nconnection_points = "asymmetric_load"'
+    found = faults_of(folder, GOOD.replace('source = "net.json"', table))
+    assert {"line:0", "line:1", "line:2"} <= set(found)
+    assert "r0_ohm_per_km" in found["line:0"][0]
