@@ -24,18 +24,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gateway")]
 
-import uvloop  # noqa: E402
-from gateway_market import client, order, serving  # noqa: E402
-from gateway_servers import Mosquitto, RedisServer  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.progress import Progress  # noqa: E402
-from rich.table import Table  # noqa: E402
+import uvloop
+from gateway_market import client, order, serving
+from gateway_servers import Mosquitto, RedisServer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
-from gateway.client import Client  # noqa: E402
-from gateway.embedded_broker import EmbeddedBroker  # noqa: E402
-from gateway.embedded_redis import EmbeddedRedis  # noqa: E402
-from gateway.mqtt import MqttSettings  # noqa: E402
-from gateway.service import ServiceSettings  # noqa: E402
+from gateway.client import Client
+from gateway.embedded_broker import EmbeddedBroker
+from gateway.embedded_redis import EmbeddedRedis
+from gateway.mqtt import MqttSettings
+from gateway.service import ServiceSettings
 
 PARTICIPANTS = 4
 LONGEST_S = 60.0

@@ -5,9 +5,9 @@ Read in this order.  ``topics`` and ``messages`` say what a customer may say and
 and events for the journal.  ``ports`` names what the service needs from outside: a transport
 (``mqtt``, ``mqtt_client``, ``embedded_broker``) and a journal (``journal``, ``embedded_redis``,
 ``journal_files``).  ``core`` joins exchange and reports, ``service`` is the loop, ``limiter`` its
-brake, ``client`` the customer's side.  Files: ``scenario`` and its parts, ``files`` and
-``orders_file``, ``simulate``.  People: ``cli`` and its parts, ``report_*``, and the demo (``demo``
-and its parts, ``agents``).
+brake, ``hearing`` its ear, ``client`` the customer's side.  Files: ``scenario`` and its parts,
+``files`` and ``orders_file``, ``simulate``.  People: ``cli`` and its parts, ``report_*``, and the
+demo (``demo`` and its parts, ``agents``).
 """
 
 import os

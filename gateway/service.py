@@ -28,6 +28,7 @@ from typing import Protocol
 from exchange.commands import AdvanceTime, Command, RejectMessage
 from exchange.events import Event, RefusalReason
 from gateway.core import Core, Market, recover
+from gateway.hearing import Hearing
 from gateway.limiter import RateLimiter
 from gateway.messages import Reader, rejection
 from gateway.ports import (
@@ -43,7 +44,6 @@ from gateway.reports import last_will
 from gateway.topics import TSO
 
 _LOG = logging.getLogger(__name__)
-_LONGEST_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,7 @@ class Service:
         self._published = journal.published_sequence
         self._snapshot_at = 0
         self._next_depth = self._next_heartbeat = self._next_probe = 0.0
-        self._unheard_since: float | None = None
-        self._patience_s = self._settings.deaf_after_s
-        self._deaf = False
+        self._hearing = Hearing(self._settings.deaf_after_s)
         self._limiter = RateLimiter(
             self._settings.messages_per_second, self._settings.burst, time.monotonic
         )
@@ -237,32 +235,23 @@ class Service:
 
     def _hears(self) -> None:
         """Take note that orders, or a probe among them, reach the exchange."""
-        self._unheard_since = None
-        self._patience_s = self._settings.deaf_after_s
-        if self._deaf:
-            self._deaf = False
+        if self._hearing.heard():
             self._next_heartbeat = 0.0
             _LOG.warning("messages reach the exchange again")
 
     def _check_hearing(self, moment: float) -> None:
-        """Connect anew where probes go out and nothing comes in.
-
-        A broker may have dropped the subscriptions, or filter what they bring, without a word.
-        """
-        if not self._transport.connected:
-            self._unheard_since = None  # the transport is at it already
-        elif self._unheard_since is not None and moment - self._unheard_since > self._patience_s:
-            _LOG.error(
-                "for %.3g s no message has reached the exchange, not even its own on %s: it may "
-                "have lost its subscriptions, or the right to that topic; connecting anew",
-                *(self._patience_s, self._market.topics.probe),
-            )
-            self._deaf = True
-            self._unheard_since = None
-            self._patience_s = min(2 * self._patience_s, _LONGEST_PATIENCE_S)
-            self._next_heartbeat = moment + self._settings.heartbeat_s
-            self._publish(self.core.sequence, [last_will(self._market.topics)])
-            self._transport.reconnect()
+        """Say so and connect anew where probes go out and nothing comes in."""
+        waited_s = self._hearing.lost(moment, connected=self._transport.connected)
+        if waited_s is None:
+            return
+        _LOG.error(
+            "for %.3g s no message has reached the exchange, not even its own on %s: it may "
+            "have lost its subscriptions, or the right to that topic; connecting anew",
+            *(waited_s, self._market.topics.probe),
+        )
+        self._next_heartbeat = moment + self._settings.heartbeat_s
+        self._publish(self.core.sequence, [last_will(self._market.topics)])
+        self._transport.reconnect()
 
     async def _renew(self) -> None:
         while True:
@@ -388,12 +377,11 @@ class Service:
         if moment >= self._next_heartbeat:
             self._next_heartbeat = moment + self._settings.heartbeat_s
             offline = last_will(self._market.topics)
-            messages.append(offline if self._deaf else self.core.reports.session(now))
+            messages.append(offline if self._hearing.deaf else self.core.reports.session(now))
         if moment >= self._next_probe and self._transport.connected:
             self._next_probe = moment + self._settings.probe_s
             messages.append(Outgoing(self._market.topics.probe, b"", expires_after_s=10))
-            if self._unheard_since is None:
-                self._unheard_since = moment
+            self._hearing.probed(moment)
         if messages:
             self._publish(self.core.sequence, messages)
         self._check_hearing(moment)
