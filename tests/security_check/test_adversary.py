@@ -111,3 +111,25 @@ def test_the_same_seed_finds_the_same():
     assert once.element == again.element
     assert once.violation == again.violation
     np.testing.assert_array_equal(once.power_w, again.power_w)
+
+
+def test_looks_inside_the_box_too():
+    """Where losses bend a voltage down, those in between are worse than either of their ends."""
+    network = simbench_network("1-MV-rural--0-sw")
+    capacity = Capacity.same(network.connection_points, 3_000_000, 3_000_000)
+    grid = NetworkGrid(network, VoltageLimits(0.90, 1.10), capacity)
+    robust = grid.robust_rows(InterfaceLimits(0.98, 1.04))
+    count = len(network.connection_points)
+    limits_w = np.repeat([500_000, 300_000], count)
+    found = attack(robust, limits_w, np.random.default_rng(0), samples=64, climbs=4)
+    between = (found.power_w < 499_999) & (found.power_w > -299_999)
+    assert found.element.startswith("bus:")
+    assert between.any()
+    ends = np.where(found.power_w > 100_000, 500_000, -300_000)
+    power = np.stack([found.power_w, np.where(between, ends, found.power_w)], axis=1)
+    flow = grid.monitors.power_flow
+    solved = flow.solve(power / network.base_power_w, np.full(2, found.interface_voltage_pu))
+    voltage = np.abs(network.voltages.incidence @ flow.node_voltages(solved))
+    inside, rounded = voltage[network.voltages.elements.index(found.element)]
+    assert inside == pytest.approx(found.value, abs=1e-8)
+    assert inside > rounded
