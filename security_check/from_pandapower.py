@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -80,7 +81,7 @@ def network_from_pandapower(
     cut_off = np.flatnonzero((at < 0) | (at >= nodes))
     if len(cut_off):
         raise NetworkFaults([no_path(ids[i], buses[i]) for i in cut_off])
-    monitored, names = _node_names(working, lookup, nodes)
+    monitored, names = bus_names(working, lookup, nodes)
     interface = int(internal["ref"][0])
     monitored[interface] = False
     passive_power = _passive_injection(internal, interface)
@@ -115,12 +116,19 @@ def _connected(net: Net, table: str) -> tuple[str, ...]:
     return tuple(f"{table}:{i}" for i in rows.index[rows.in_service.astype(bool)])
 
 
-def _run(net: Net) -> dict[str, Any]:
-    """Run pandapower once and return its internal model; here only its matrices matter."""
+@contextmanager
+def modelling() -> Iterator[None]:
+    """Let pandapower model a net without customers: silence its warnings, name its failures.
+
+    Raises
+    ------
+    NetworkFaults
+        Instead of whatever pandapower raises.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", numba=False)
+            yield
     except pp.LoadflowNotConverged:
         raise NetworkFaults(
             [Fault("network", "with no customer active, its power flow does not converge")]
@@ -129,19 +137,35 @@ def _run(net: Net) -> dict[str, Any]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning) as error:
         reason = " ".join(str(error).split())[:200]
         raise NetworkFaults([Fault("network", f"pandapower cannot model it: {reason}")]) from error
+
+
+def _run(net: Net) -> dict[str, Any]:
+    """Run pandapower once and return its internal model; here only its matrices matter."""
+    with modelling():
+        pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", numba=False)
     internal: dict[str, Any] = net._ppc["internal"]
     return internal
 
 
-def _node_names(
-    net: Net, lookup: np.ndarray[Any, Any], nodes: int
+def bus_names(
+    net: Net, lookup: np.ndarray[Any, Any], buses: int
 ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], tuple[str, ...]]:
-    """Return which nodes are real buses, and a name for each node."""
-    names = [f"auxiliary:{i}" for i in range(nodes)]
-    real = np.zeros(nodes, dtype=bool)
+    """Return which of pandapower's internal buses are real ones, and a name for each.
+
+    Parameters
+    ----------
+    net
+        The net that was modelled.
+    lookup
+        The internal bus of each bus index.
+    buses
+        How many internal buses there are.
+    """
+    names = [f"auxiliary:{i}" for i in range(buses)]
+    real = np.zeros(buses, dtype=bool)
     for bus in sorted(net.bus.index, reverse=True):
         at = lookup[bus]
-        if 0 <= at < nodes and net.bus.in_service.at[bus]:
+        if 0 <= at < buses and net.bus.in_service.at[bus]:
             names[at] = f"bus:{bus}"
             real[at] = True
     return real, tuple(names)

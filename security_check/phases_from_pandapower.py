@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +21,10 @@ import pandapower as pp
 import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
+from security_check.from_pandapower import bus_names, modelling
 from security_check.network import (
     ComplexArray,
     FloatArray,
-    IndexArray,
     Interface,
     Network,
     Ports,
@@ -34,6 +33,7 @@ from security_check.network import (
     reactive_ratios,
     selection,
 )
+from security_check.pandapower_faults import POWER_ELEMENTS
 
 Net = Any  # pandapower publishes no types
 
@@ -77,13 +77,13 @@ def phases_from_pandapower(
     cases = _run(net)
     lookup = cases["lookup"]
     buses = cases["Ybus"][0].shape[0]
-    real, bus_names = _bus_names(net, lookup, buses)
+    real, names = bus_names(net, lookup, buses)
     source = cases["reference"]
     basis = _basis(buses, source)
     admittance = sp.csr_array(basis.conj().T @ _to_phases(cases["Ybus"]) @ basis)
     nodes = tuple(
         f"{bus}.{conductor}"
-        for k, bus in enumerate(bus_names)
+        for k, bus in enumerate(names)
         for conductor in (("zero", "positive", "negative") if k == source else PHASES)
     )
     limited = np.flatnonzero(np.repeat(real & (np.arange(buses) != source), 3))
@@ -147,17 +147,11 @@ def _zero_sequence_faults(net: Net) -> list[Fault]:
 def _run(net: Net) -> dict[str, Any]:
     """Run pandapower once, without customers, and return its sequence matrices."""
     idle = copy.deepcopy(net)
-    for kind in ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen", "gen"):
+    for kind in (*POWER_ELEMENTS, "gen"):
         idle[kind]["in_service"] = False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            keep = {"Ybus": True, "bus_pq": False, "gen": False, "trafo": False}
-            pp.runpp_3ph(idle, numba=False, recycle=keep)
-    except pp.LoadflowNotConverged:
-        raise NetworkFaults(
-            [Fault("network", "with no customer active, its power flow does not converge")]
-        ) from None
+    keep = {"Ybus": True, "bus_pq": False, "gen": False, "trafo": False}
+    with modelling():
+        pp.runpp_3ph(idle, numba=False, recycle=keep)
     internal = [idle[f"_ppc{k}"]["internal"] for k in range(3)]
     cases: dict[str, Any] = {
         key: [sp.csr_array(each[key]) for each in internal] for key in ("Ybus", "Yf", "Yt")
@@ -186,19 +180,6 @@ def _basis(buses: int, source: int) -> sp.csr_array:
     blocks: list[ComplexArray] = [np.eye(3, dtype=np.complex128)] * buses
     blocks[source] = _FORTESCUE
     return sp.csr_array(sp.block_diag(blocks))
-
-
-def _bus_names(
-    net: Net, lookup: IndexArray, buses: int
-) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[str]]:
-    names = [f"auxiliary:{i}" for i in range(buses)]
-    real = np.zeros(buses, dtype=bool)
-    for bus in sorted(net.bus.index, reverse=True):
-        at = lookup[bus]
-        if 0 <= at < buses and net.bus.in_service.at[bus]:
-            names[at] = f"bus:{bus}"
-            real[at] = True
-    return real, names
 
 
 def _terminals(net: Net, cases: dict[str, Any], basis: sp.csr_array) -> Terminals:
