@@ -8,6 +8,7 @@ from doe_allocation.allocate import Fill, fill_securely
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness import CAPACITY, Filling
 from security_check.check import SecurityCheck
+from security_check.conditions import Conditions, Deviations
 from security_check.envelope import EnvelopeSet, IntArray
 from security_check.errors import InsecureError
 from security_check.limits import InterfaceLimits, VoltageLimits
@@ -15,6 +16,7 @@ from security_check.monitors import Monitors
 from security_check.network import FloatArray, Network
 from security_check.power_flow import PowerFlow
 from security_check.robust_rows import RobustRows
+from security_check.uncertainty import source_vertices
 
 _WHOLE_W = 1e-6  # a limit this close below a whole watt is that watt
 
@@ -69,7 +71,12 @@ class NetworkGrid:
 
     def robust_rows(self, limits: InterfaceLimits) -> RobustRows:
         """Return what envelopes must hold under a contract at the interface."""
-        return RobustRows(self.monitors, self.monitors.row_limits(self.voltage_limits, limits))
+        corners = source_vertices(limits, self.network.held)
+        passive = self.network.ports.passive_power_pu
+        none = Deviations.none(len(passive))
+        conditions = Conditions(self.network, corners, passive, none)
+        rows = self.monitors.row_limits(self.voltage_limits, limits)
+        return RobustRows(self.monitors, rows, conditions)
 
     def allocate(self, limits: InterfaceLimits) -> SecurityCheck:
         """Return the fair envelopes: lexicographic max-min under every robust row.

@@ -152,6 +152,7 @@ def _verdict(
         )
     secure = found.violation <= _TOLERANCE
     loading = _loading(found)
+    powers_w = found.situation.power_w.tolist()
     sentence = Verdict(secure, found.element, found.value, found.limit, found.unit, loading)
     return IntervalVerdict(
         start=record.start,
@@ -162,10 +163,10 @@ def _verdict(
         limit=found.limit,
         unit=found.unit,
         loading=loading,
-        interface_voltage_pu=found.interface_voltage_pu,
+        interface_voltage_pu=found.situation.interface_voltage_pu,
         vertex=[
             VertexPower(connection_point=point, power_w=round(power_w))
-            for point, power_w in zip(grid.connection_points, found.power_w.tolist(), strict=True)
+            for point, power_w in zip(grid.connection_points, powers_w, strict=True)
         ],
         points_tried=found.points_tried,
         detail=str(sentence),

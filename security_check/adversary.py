@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from security_check.conditions import Situation
 from security_check.envelope import IntArray
 from security_check.network import FloatArray, IndexArray
 from security_check.power_flow import OperatingPoints
@@ -22,6 +23,7 @@ from security_check.worst_points import WorstPoints
 _CHUNK = 256  # operating points solved at once
 _CLIMB_STEPS = 40
 _RISE = 1e-13  # per unit of f
+_STEP = 0.01  # parts of a deviation's scale
 _FEWEST = 128  # groups of customers tried at the least, where there are so many
 
 
@@ -35,10 +37,8 @@ class Finding:
         The element nearest to, or farthest beyond, its limit there.
     violation
         By how much the limit is exceeded, in parts of its scale; at most 0 is secure.
-    power_w
-        Shape (c,), active power of each connection point, injection positive.
-    interface_voltage_pu
-        Voltage at the interface.
+    situation
+        What everyone does there, and at which voltage.
     points_tried
         AC power flows evaluated.
     """
@@ -48,8 +48,7 @@ class Finding:
     limit: float
     unit: str
     violation: float
-    power_w: FloatArray
-    interface_voltage_pu: float
+    situation: Situation
     points_tried: int
 
 
@@ -99,8 +98,8 @@ class _Attack:
     def __init__(self, robust: RobustRows, limits_w: IntArray, rng: np.random.Generator) -> None:
         self.robust = robust
         self.rng = rng
-        self.base_w = robust.monitors.power_flow.network.base_power_w
-        self.u: FloatArray = limits_w / self.base_w
+        base_w = robust.monitors.power_flow.network.base_power_w
+        self.u: FloatArray = limits_w / base_w
         self.points = robust.points
         self.rows: IndexArray = robust.limited
         self.tried = 0
@@ -131,7 +130,11 @@ class _Attack:
         pointed = self._some(self.robust.start_points(self.rows).share, samples)
         sides = np.concatenate([every, groups, pointed])
         once = np.concatenate([sides, 1.0 - sides, drawn, inside])
-        return WorstPoints(np.concatenate([once, once]), np.repeat([0.0, 1.0], len(once)))
+        conditions = self.robust.conditions
+        pool = conditions.at_ends(once)
+        if conditions.free > conditions.held or len(conditions.source_corners) > 2:
+            pool = WorstPoints.joined([pool, conditions.drawn(once, self.rng)])
+        return pool
 
     def _some(self, shares: FloatArray, samples: int) -> FloatArray:
         """Return the different lines, or a random part of them where there are very many."""
@@ -153,7 +156,7 @@ class _Attack:
     def _solve(self, places: WorstPoints) -> OperatingPoints:
         self.tried += len(places.share)
         flow = self.robust.monitors.power_flow
-        return flow.solve(places.power(self.u).T, places.voltage(self.robust.limits.band))
+        return flow.solve(*self.robust.conditions.ports(places, self.u))
 
     def _distinct_elements(self, per_row: FloatArray, count: int) -> list[int]:
         """Return the worst rows, at most one per element and kind of limit."""
@@ -193,28 +196,44 @@ class _Attack:
         self, row: IndexArray, place: WorstPoints, now: float, part: float
     ) -> tuple[WorstPoints, float]:
         """Return a better place and f there, or the same and f as it was."""
-        share, end = place.share[0], place.voltage_share[0]
+        share, free = place.share[0], place.free
         moves = np.array([-part, part])
         ways = np.clip(share[None, :] + moves[:, None], 0.0, 1.0)
-        trial = np.repeat(share[None, :], 2 * self.points + 1, axis=0)
+        others = self._other_free(row, place, now)
+        sides = 2 * self.points
+        trial = np.repeat(share[None, :], sides + len(others), axis=0)
         which = np.tile(np.arange(self.points), 2)
-        trial[np.arange(2 * self.points), which] = ways.ravel()
-        ends = np.full(len(trial), end)
-        ends[-1] = 1.0 - end
-        gain = self._at(row, WorstPoints(trial, ends)) - now
+        trial[np.arange(sides), which] = ways.ravel()
+        trials = WorstPoints(trial, np.concatenate([np.repeat(free, sides, axis=0), others]))
+        gain = self._at(row, trials) - now
         if gain.max() <= _RISE:
             return place, now
-        single = gain[:-1].reshape(2, self.points)
+        single = gain[:sides].reshape(2, self.points)
         way = single.argmax(axis=0)
         rising = single.max(axis=0) > _RISE
         customers = np.arange(self.points)
         together = np.where(rising, ways[way, customers], share)
-        whole = WorstPoints(together[None, :], np.array([end]))
+        whole = WorstPoints(together[None, :], free)
         both = float(self._at(row, whole)[0])
         best = int(gain.argmax())
         if both > now + gain[best]:
             return whole, both
-        return WorstPoints(trial[[best]], ends[[best]]), now + float(gain[best])
+        return trials.take(np.array([best])), now + float(gain[best])
+
+    def _other_free(self, row: IndexArray, place: WorstPoints, now: float) -> FloatArray:
+        """Return other voltages, reactive powers and deviations to try, shape (a, k).
+
+        Deviations go where differences of f point, each taken by a small step on its own.
+        """
+        conditions, free = self.robust.conditions, place.free[0]
+        slope = np.zeros(conditions.free)
+        deviations = np.arange(conditions.free - conditions.deviations.set.count, conditions.free)
+        if len(deviations):
+            stepped = np.repeat(free[None, :], len(deviations), axis=0)
+            stepped[np.arange(len(deviations)), deviations] += _STEP
+            shares = np.repeat(place.share, len(deviations), axis=0)
+            slope[deviations] = self._at(row, WorstPoints(shares, stepped)) - now
+        return conditions.extremes(free, slope)
 
     def _at(self, row: IndexArray, places: WorstPoints) -> FloatArray:
         """Return f of one row at many points."""
@@ -231,7 +250,6 @@ class _Attack:
             limit=limit,
             unit=unit,
             violation=found.violation,
-            power_w=place.power(self.u)[0] * self.base_w,
-            interface_voltage_pu=float(place.voltage(limits.band)[0]),
+            situation=self.robust.conditions.situation(place, self.u),
             points_tried=self.tried,
         )

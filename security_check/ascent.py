@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from security_check.conditions import Conditions, Slopes
 from security_check.curvature import climb_quadratic, second_derivatives
 from security_check.monitors import Monitors, RowLimits
 from security_check.network import FloatArray, IndexArray
@@ -30,7 +31,6 @@ _ASCENTS = 12
 _REFINEMENTS = 6
 _RENEWED = 3  # the refinement before which second derivatives are taken anew
 _FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
-_FLAT = 1e-12  # a gradient component below this part of the largest is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +39,19 @@ class Climb:
 
     points: WorstPoints
     values: FloatArray
-    by_power: FloatArray
-    by_voltage: FloatArray
+    slopes: Slopes
 
     def take(self, rows: IndexArray | BoolArray) -> Climb:
         """Return a copy of the rows named."""
-        return Climb(
-            self.points.take(rows), self.values[rows], self.by_power[rows], self.by_voltage[rows]
-        )
+        return Climb(self.points.take(rows), self.values[rows], self.slopes.take(rows))
 
     def put(self, where: IndexArray, found: Climb) -> None:
         """Replace the rows at ``where``; a climb owns its arrays."""
         self.points.share[where] = found.points.share
-        self.points.voltage_share[where] = found.points.voltage_share
+        self.points.free[where] = found.points.free
         self.values[where] = found.values
-        self.by_power[where] = found.by_power
-        self.by_voltage[where] = found.by_voltage
+        self.slopes.by_power[where] = found.slopes.by_power
+        self.slopes.by_free[where] = found.slopes.by_free
 
 
 class Ascent:
@@ -66,11 +63,14 @@ class Ascent:
         What is monitored; c connection points.
     limits
         The limits of all rows.
+    conditions
+        What the interval lets happen.
     """
 
-    def __init__(self, monitors: Monitors, limits: RowLimits) -> None:
+    def __init__(self, monitors: Monitors, limits: RowLimits, conditions: Conditions) -> None:
         self.monitors = monitors
         self.limits = limits
+        self.conditions = conditions
         # Second derivatives change little with the envelopes, and only direct the search: exact
         # gradients decide where it ends.  So they are kept.
         self._second: dict[int, FloatArray] = {}
@@ -93,9 +93,8 @@ class Ascent:
             When one does not converge.
         """
         first, group = points.distinct(u)
-        once = points.take(first)
         flow = self.monitors.power_flow
-        solved = flow.solve(once.power(u).T, once.voltage(self.limits.band)).take(group)
+        solved = flow.solve(*self.conditions.ports(points.take(first), u)).take(group)
         return self.monitors.values(rows, solved), solved
 
     def climb(self, rows: IndexArray, start: WorstPoints, u: FloatArray) -> Climb:
@@ -126,7 +125,7 @@ class Ascent:
         climbing = np.arange(len(rows))
         for _ in range(_ASCENTS):
             here = at.take(climbing)
-            turned = self.turned(here)
+            turned = self.turned(here, u)
             on = self.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
             climbing = climbing[on]
             if not len(climbing):
@@ -141,25 +140,16 @@ class Ascent:
     def at(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> Climb:
         """Return rows at their own points, with values and exact gradients."""
         values, solved = self.evaluate(rows, points, u)
-        by_power, by_voltage = self.monitors.gradients(rows, solved)
-        own = WorstPoints(points.share.copy(), points.voltage_share.copy())
-        return Climb(own, values, by_power, by_voltage)
+        slopes = self.conditions.slopes(*self.monitors.gradients(rows, solved))
+        return Climb(WorstPoints(points.share.copy(), points.free.copy()), values, slopes)
 
-    @staticmethod
-    def turned(at: Climb) -> WorstPoints:
+    def turned(self, at: Climb, u: FloatArray) -> WorstPoints:
         """Return the vertices that the gradients point to; a flat direction keeps its side."""
-        size = np.abs(at.by_power)
-        flat = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
-        share = np.where(flat, at.points.share, at.by_power > 0)
-        voltage = np.where(at.by_voltage == 0, at.points.voltage_share, at.by_voltage > 0)
-        return WorstPoints(share, voltage)
+        return self.conditions.turned(at.points, at.slopes, u)
 
     def gain(self, at: Climb, to: WorstPoints, u: FloatArray) -> FloatArray:
         """Return what f gains on the way to other points, to first order, shape (r,)."""
-        width = self.limits.band[1] - self.limits.band[0]
-        gain = (at.by_power * (to.power(u) - at.points.power(u))).sum(axis=1)
-        gain += at.by_voltage * (to.voltage_share - at.points.voltage_share) * width
-        return np.asarray(gain)
+        return self.conditions.gain(at.points, at.slopes, to, u)
 
     def _step(self, rows: IndexArray, here: Climb, turned: WorstPoints, u: FloatArray) -> Climb:
         """Return the better of the turned vertex and, where f bends down before it, the bend."""
@@ -179,7 +169,7 @@ class Ascent:
         scale = self.limits.scale[rows]
         watched = self.limits.limit[rows] - _FAR * scale
         for attempt in range(_REFINEMENTS):
-            left = self.gain(at, self.turned(at), u)
+            left = self.gain(at, self.turned(at, u), u)
             on = np.flatnonzero((left > REFINED * scale) & (at.values + left > watched))
             if not len(on):
                 return
@@ -187,10 +177,12 @@ class Ascent:
             second = self._second_derivatives(rows[on], here, u, anew=attempt == _RENEWED)
             power = here.points.power(u)
             enough = 0.1 * REFINED * scale[on]
-            step = climb_quadratic(here.by_power, second, (low - power, high - power), enough)
+            step = climb_quadratic(
+                here.slopes.by_power, second, (low - power, high - power), enough
+            )
             width = np.maximum(high - low, 1e-300)
             share = np.clip((power + step - low) / width, 0.0, 1.0)
-            there = self.at(rows[on], WorstPoints(share, here.points.voltage_share), u)
+            there = self.at(rows[on], WorstPoints(share, here.points.free), u)
             better = there.values > here.values
             at.put(on[better], there.take(better))
 
@@ -204,8 +196,9 @@ class Ascent:
         if len(take):
             points = at.points.take(take)
             inwards = np.where(points.share > 0.5, -1.0, 1.0) * np.add(*halves(u))
-            voltage = points.voltage(self.limits.band)
-            found = second_derivatives(self.monitors, rows[take], points.power(u), inwards, voltage)
+            found = second_derivatives(
+                self.monitors, self.conditions, rows[take], points, inwards, u
+            )
             self._second.update(zip(rows[take].tolist(), found, strict=True))
         return np.stack([self._second[int(row)] for row in every])[group]
 
@@ -219,7 +212,8 @@ def _balanced(here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
     they then have; the customer at the margin stays in between.  Exact where the curvature has
     rank one, and solved by bisection in t.
     """
-    begin, change = here.by_power, there.by_power - here.by_power
+    begin = here.slopes.by_power
+    change = there.slopes.by_power - begin
     width = np.add(*halves(u))
     effect = change * width
 
@@ -231,7 +225,7 @@ def _balanced(here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
         return total
 
     whole = part(sides(np.zeros(len(begin))))
-    whole[whole == 0.0] = 1.0  # nobody turns, only the interface voltage does
+    whole[whole == 0.0] = 1.0  # no customer turns, only what is free does
     low, high = np.zeros(len(begin)), np.ones(len(begin))
     for _ in range(40):
         middle = 0.5 * (low + high)
@@ -240,4 +234,4 @@ def _balanced(here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
     before, after = part(sides(low)) / whole, part(sides(high)) / whole
     mix = np.clip((before - low) / np.maximum(before - after, 1e-300), 0.0, 1.0)[:, None]
     share = (1.0 - mix) * sides(low) + mix * sides(high)
-    return WorstPoints(share, there.points.voltage_share)
+    return WorstPoints(share, there.points.free)

@@ -75,7 +75,7 @@ class SecurityCheck:
         self._bottlenecks = tuple(bottlenecks)
         self._limits_w = np.array(limits_w, dtype=np.int64)
         u = self._limits_w / self._base_w
-        known = PackingRows.none(len(self._points)) if known is None else known
+        known = robust.no_rows() if known is None else known
         known = known.take(robust.excess(known, u) > -_NEAR)
         self._near = PackingRows.joined([known, robust.challenge(known, u)])
         self._watched = self._near.points
@@ -248,7 +248,7 @@ class SecurityCheck:
             far.values > known[far.rows] + _NEW * robust.limits.scale[far.rows]
         )
         if not fresh.any():
-            return PackingRows.none(len(self._points))
+            return robust.no_rows()
         return robust.worst(far.rows[fresh], far.points.take(far.place[fresh]), u)[0]
 
     def _prove(self, near: PackingRows, seen: Watched, u: FloatArray) -> PackingRows:

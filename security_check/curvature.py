@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from security_check.conditions import Conditions
 from security_check.monitors import Monitors
-from security_check.network import FloatArray, IndexArray
+from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.worst_points import WorstPoints
 
 _STEP = 0.02  # difference step, in parts of a customer's range
 _TURNS = 6
@@ -19,7 +21,12 @@ _BATCH = 8192  # power flows run at once
 
 
 def second_derivatives(
-    monitors: Monitors, rows: IndexArray, power: FloatArray, width: FloatArray, voltage: FloatArray
+    monitors: Monitors,
+    conditions: Conditions,
+    rows: IndexArray,
+    points: WorstPoints,
+    width: FloatArray,
+    u: FloatArray,
 ) -> FloatArray:
     """Return the second derivatives of f by the customers' powers, each row at its own point.
 
@@ -27,50 +34,51 @@ def second_derivatives(
 
     Parameters
     ----------
-    monitors
-        What is monitored; c connection points.
+    monitors, conditions
+        What is monitored, and what the interval lets happen; c connection points.
     rows
         Shape (r,).
-    power
-        Shape (r, c), per unit: where.
+    points
+        r points of the box u: where.
     width
         Shape (r, c), the customers' ranges, signed in the direction of the difference; a range
         of zero has no second derivatives.
-    voltage
-        Shape (r,), interface voltages.
+    u
+        Shape (2 c,), per unit.
 
     Returns
     -------
     FloatArray
         Shape (r, c, c), symmetric.
     """
-    count = power.shape[1]
+    count = points.share.shape[1]
     step = _STEP * width
     at_once = max(_BATCH // (count + 1), 1)
-    parts = [
-        _differences(
-            monitors,
-            rows[begin : begin + at_once],
-            power[begin : begin + at_once],
-            step[begin : begin + at_once],
-            voltage[begin : begin + at_once],
-        )
-        for begin in range(0, len(rows), at_once)
-    ]
+    injected, source = conditions.ports(points, u)
+    parts = []
+    for begin in range(0, len(rows), at_once):
+        these = slice(begin, begin + at_once)
+        ports = np.ascontiguousarray(injected[:, these]), source[:, these]
+        parts.append(_differences(monitors, conditions, rows[these], ports, step[these]))
     return np.concatenate([np.zeros((0, count, count)), *parts])
 
 
 def _differences(
-    monitors: Monitors, rows: IndexArray, power: FloatArray, step: FloatArray, voltage: FloatArray
+    monitors: Monitors,
+    conditions: Conditions,
+    rows: IndexArray,
+    ports: tuple[ComplexArray, FloatArray],
+    step: FloatArray,
 ) -> FloatArray:
-    r, count = power.shape
+    r, count = step.shape
     shifts = np.zeros((r, count + 1, count))
     each = np.arange(count)
     shifts[:, each, each] = step
-    points = (power[:, None, :] + shifts).reshape(-1, count)
-    solved = monitors.power_flow.solve(points.T, np.repeat(voltage, count + 1))
-    gradients, _ = monitors.gradients(np.repeat(rows, count + 1), solved)
-    gradients = gradients.reshape(r, count + 1, count)
+    shifted = np.repeat(ports[0], count + 1, axis=1)
+    shifted += conditions.port_change(shifts.reshape(-1, count).T)
+    solved = monitors.power_flow.solve(shifted, np.repeat(ports[1], count + 1, axis=1))
+    slopes = conditions.slopes(*monitors.gradients(np.repeat(rows, count + 1), solved))
+    gradients = slopes.by_power.reshape(r, count + 1, count)
     change = gradients[:, :count] - gradients[:, count:]
     second = np.divide(
         change, step[:, :, None], out=np.zeros_like(change), where=step[:, :, None] != 0.0

@@ -215,7 +215,7 @@ class _Circuit:
         return _Sourced(
             names + tuple(f"source.{k + 1}" for k in range(phases)),
             sp.csr_array(admittance),
-            Interface(count + np.arange(phases), phasors),
+            Interface(count + np.arange(phases), np.diag(phasors)),
         )
 
     def voltages(self, count: int) -> Voltages:

@@ -90,7 +90,7 @@ def network_from_pandapower(
         name=name or str(net.name or "pandapower net"),
         nodes=names,
         admittance=sp.csr_array(internal["Ybus"]),
-        interface=Interface(np.array([interface]), np.ones(1, dtype=np.complex128)),
+        interface=Interface(np.array([interface]), np.ones((1, 1), dtype=np.complex128)),
         voltages=Voltages(
             tuple(names[i] for i in np.flatnonzero(monitored)),
             selection(np.flatnonzero(monitored), nodes),

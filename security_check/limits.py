@@ -7,12 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class VoltageLimits:
-    """Limits at every bus but the interface, per unit of the bus' own nominal voltage."""
+    """Limits at every bus but the interface.
+
+    Parameters
+    ----------
+    minimum_pu, maximum_pu
+        Per unit of the bus' own nominal voltage, per phase where phases are modelled.
+    unbalance
+        Largest ratio of negative to positive sequence voltage at three-phase buses (EN 50160:
+        0.02); ``None`` where it is not limited.
+    """
 
     minimum_pu: float = 0.90
     maximum_pu: float = 1.10
+    unbalance: float | None = None
 
     def __post_init__(self) -> None:
+        if self.unbalance is not None and not 0.0 < self.unbalance < 1.0:
+            raise ValueError(f"the limit of voltage unbalance is {self.unbalance}, not in (0, 1)")
         if not 0.0 < self.minimum_pu < self.maximum_pu < 2.0:
             raise ValueError(
                 f"voltage limits need 0 < minimum < maximum < 2 p.u., "
@@ -34,6 +46,9 @@ class InterfaceLimits:
     injection_limit_w, withdrawal_limit_w
         Largest active power out of, and into, the downstream network, in watts >= 0;
         ``None`` where the contract sets no limit.
+    unbalance_pu
+        How far a phase may deviate from the mean of the phases, per unit; each phase stays in
+        the band.  ``None``: the phases are balanced.
 
     Raises
     ------
@@ -45,6 +60,7 @@ class InterfaceLimits:
     voltage_max_pu: float
     injection_limit_w: int | None = None
     withdrawal_limit_w: int | None = None
+    unbalance_pu: float | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.voltage_min_pu <= self.voltage_max_pu < 2.0:
@@ -56,3 +72,7 @@ class InterfaceLimits:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"interface {name} is {value} W, it must be >= 0")
+        if self.unbalance_pu is not None and not 0.0 <= self.unbalance_pu < 1.0:
+            raise ValueError(
+                f"the contracted unbalance is {self.unbalance_pu} p.u., it must be in [0, 1)"
+            )

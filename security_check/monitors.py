@@ -1,7 +1,8 @@
-"""What is monitored: voltages, branch currents and the interface's power, each as ``f <= limit``.
+"""What is monitored: voltages, branch currents, unbalance and the interface's power.
 
-Every monitored quantity is a function of one phasor ``x = M i_J + m0 v0`` (a node voltage or a
-branch current), so values and gradients of thousands of them are a few matrix products.
+Each is a row ``f <= limit``, a function of one phasor ``x = M i_J + m0 m`` (a node voltage, a
+branch current, a sequence voltage) or of few, so values and gradients of thousands of them are a
+few matrix products.
 
 ==========================  =======================  =========================
 kind                        f                        limit
@@ -12,11 +13,13 @@ kind                        f                        limit
 ``CURRENT_IMPORT``          ``|i|`` inwards          rating, per unit
 ``INTERFACE_INJECTION``     power to the upstream    the TSO's injection limit
 ``INTERFACE_WITHDRAWAL``    power from the upstream  the TSO's withdrawal limit
+``UNBALANCE``               ``|v_2| / |v_1|``        largest voltage unbalance
 ==========================  =======================  =========================
 
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
 where the customers behind it inject, one where they withdraw.  A row counts a current that flows
-the other way as negative; one of the two always sees ``+|i|``.
+the other way as negative; one of the two always sees ``+|i|``.  The negative sequence voltage has
+a row in each of six directions, for the same reason.
 """
 
 from __future__ import annotations
@@ -29,8 +32,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from security_check.conditions import Conditions
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.network import ComplexArray, FloatArray, IndexArray, Network
 from security_check.power_flow import OperatingPoints, PowerFlow
 
 
@@ -43,17 +47,22 @@ class Kind(IntEnum):
     CURRENT_IMPORT = 3
     INTERFACE_INJECTION = 4
     INTERFACE_WITHDRAWAL = 5
+    UNBALANCE = 6
 
 
 BoolArray = npt.NDArray[np.bool_]
 
 # The sign with which the phasor's magnitude (or power) enters f.
-_SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
+_SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
 
 INTERFACE = "interface"
 
 _SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
 _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
+_BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
+_DIRECTIONS = np.exp(1j * np.pi / 3 * np.arange(6))
+_TURN = np.exp(2j * np.pi / 3)
+_SEQUENCES = np.array([[1.0, _TURN, _TURN**2], [1.0, _TURN**2, _TURN]]) / 3.0  # positive, negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +76,21 @@ class RowLimits:
     scale
         Shape (R,), what violations and headroom are measured against: the limit, or for
         voltages the way from nominal (1 p.u.) to the limit.
-    band
-        The contracted voltage band at the interface, per unit.
     voltage_min_pu
         The lowest voltage any node may have: what currents are bounded with.
     """
 
     limit: FloatArray
     scale: FloatArray
-    band: tuple[float, float]
     voltage_min_pu: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Differential:
+    """How f of r rows changes: ``df = Re(by_current' di_J) + by_source' dm``."""
+
+    by_current: ComplexArray
+    by_source: FloatArray
 
 
 class Monitors:
@@ -85,9 +99,9 @@ class Monitors:
     Attributes
     ----------
     kind, phasor
-        Shape (R,), kind and phasor of each row.
+        Shape (R,), kind and phasor of each row; of the interface's rows, the first of h.
     response, fixed
-        Shapes (Q, J) and (Q,): phasors are ``response @ i_J + fixed * v0``.
+        Shapes (Q, J) and (Q, h): phasors are ``response @ i_J + fixed @ m``.
     elements
         Shape (R,), for example ``"bus:4"``, ``"line:12"``, ``"interface"``.
     """
@@ -95,47 +109,80 @@ class Monitors:
     def __init__(self, power_flow: PowerFlow) -> None:
         self.power_flow = power_flow
         network = power_flow.network
-        voltages, terminals, source = network.voltages, network.terminals, network.interface
-        held = sp.csr_array(source.phasors.conj()[None, :])
-        drawn = held @ network.admittance[source.nodes]
-        entering = held @ network.ports.incidence[source.nodes]
-        observed = sp.vstack([voltages.incidence, terminals.admittance, drawn])
+        voltages, terminals = network.voltages, network.terminals
+        buses, ends, held = len(voltages.elements), len(terminals.elements), network.held
+        triples = voltages.triples
+        self._interface = slice(buses + ends, buses + ends + held)
+        observed = sp.vstack([*self._observed(network)])
         self.response: ComplexArray = np.asarray(observed @ power_flow.impedance)
-        self.response[-1] -= entering.toarray()[0]
+        self.response[self._interface] -= _entering(network)
         self.fixed: ComplexArray = np.asarray(observed @ power_flow.no_load)
-        buses, ends = len(voltages.elements), len(terminals.elements)
         voltage, current = np.arange(buses), buses + np.arange(ends)
-        interface = buses + ends
-        self.phasor: IndexArray = np.concatenate(
-            [voltage, voltage, current, current, [interface, interface]]
-        )
-        self.kind: IndexArray = np.repeat(np.arange(6), [buses, buses, ends, ends, 1, 1])
+        interface = np.full(1, self._interface.start)
+        negative = self._interface.stop + 2 * np.arange(len(triples)) + 1
+        blocks = [voltage, voltage, current, current, interface, interface, np.repeat(negative, 6)]
+        self.phasor: IndexArray = np.concatenate(blocks)
+        self.kind: IndexArray = np.repeat(np.arange(7), [len(block) for block in blocks])
+        unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in triples[:, 0])
         self.elements: tuple[str, ...] = (
-            voltages.elements
-            + voltages.elements
-            + terminals.elements
-            + terminals.elements
-            + (INTERFACE, INTERFACE)
+            voltages.elements * 2
+            + terminals.elements * 2
+            + (INTERFACE,) * 2
+            + tuple(np.repeat(unbalanced, 6).tolist())
         )
         self.sides: tuple[str, ...] = (
-            ("",) * (2 * buses) + terminals.sides + terminals.sides + ("", "")
+            ("",) * (2 * buses) + terminals.sides * 2 + ("",) * (2 + 6 * len(triples))
         )
-        self._is_current = (self.kind == Kind.CURRENT_EXPORT) | (self.kind == Kind.CURRENT_IMPORT)
-        idle = np.concatenate([np.zeros(buses), _IDLE * terminals.rating_pu, np.zeros(1)])
-        self._idle: FloatArray = np.where(self._is_current, idle[self.phasor], 0.0)
+        kind = self.kind
+        self._is_current = (kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)
+        self._of_interface = (kind == Kind.INTERFACE_INJECTION) | (
+            kind == Kind.INTERFACE_WITHDRAWAL
+        )
+        self._of_sequences = kind == Kind.UNBALANCE
+        self._directed = self._is_current | self._of_sequences
+        self._orientation = self._orientations()
+        idle = np.full(len(self.response), _BALANCED)
+        idle[current] = _IDLE * terminals.rating_pu
+        self._idle: FloatArray = np.where(self._directed, idle[self.phasor], 0.0)
+
+    @staticmethod
+    def _observed(network: Network) -> list[sp.csr_array]:
+        """Return what each block of phasors is, in terms of node voltages."""
+        held = sp.csr_array(network.interface.phasors.conj().T)
+        drawn = held @ network.admittance[network.interface.nodes]
+        triples = network.voltages.triples
+        rows = np.repeat(np.arange(2 * len(triples)), 3)
+        columns = np.repeat(triples, 2, axis=0).ravel()
+        values = np.tile(_SEQUENCES.ravel(), len(triples))
+        count = len(network.voltages.elements)
+        sequences = sp.csr_array((values, (rows, columns)), shape=(2 * len(triples), count))
+        voltages = network.voltages.incidence
+        return [voltages, network.terminals.admittance, drawn, sequences @ voltages]
 
     def __len__(self) -> int:
         return len(self.kind)
 
     def row_limits(self, voltage: VoltageLimits, interface: InterfaceLimits) -> RowLimits:
-        """Return the limits of all rows under a voltage band for buses and a contract."""
-        terminals = self.power_flow.network.terminals
-        base = self.power_flow.network.base_power_w
-        buses = int((self.kind == Kind.VOLTAGE_MAX).sum())
+        """Return the limits of all rows under a voltage band for buses and a contract.
+
+        Raises
+        ------
+        ValueError
+            When voltage unbalance is limited but no bus has three phases.
+        """
+        network = self.power_flow.network
+        terminals, base = network.terminals, network.base_power_w
+        buses = len(network.voltages.elements)
+        if voltage.unbalance is not None and not len(network.voltages.triples):
+            raise ValueError(
+                f"voltage unbalance is limited to {voltage.unbalance:g}, but no bus of this "
+                f"network has its three phases modelled"
+            )
         contract = [
             np.inf if limit is None else limit / base
             for limit in (interface.injection_limit_w, interface.withdrawal_limit_w)
         ]
+        unbalance = np.inf if voltage.unbalance is None else voltage.unbalance
         limit = np.concatenate(
             [
                 np.full(buses, voltage.maximum_pu),
@@ -143,14 +190,16 @@ class Monitors:
                 terminals.rating_pu,
                 terminals.rating_pu,
                 contract,
+                np.full(int(self._of_sequences.sum()), unbalance),
             ]
         )
         voltage_way = np.maximum(np.abs(limit - _SIGN[self.kind]), _SMALLEST_VOLTAGE_WAY)
         scale = np.where(self.kind <= Kind.VOLTAGE_MIN, voltage_way, np.abs(limit))
         smallest_power_w = 1e3  # an interface limit of zero is measured against one kilowatt
-        scale = np.maximum(scale, np.where(self.kind >= 4, smallest_power_w / base, 0.0))
-        band = (interface.voltage_min_pu, interface.voltage_max_pu)
-        return RowLimits(limit, scale, band, voltage.minimum_pu)
+        scale = np.maximum(scale, np.where(self._of_interface, smallest_power_w / base, 0.0))
+        return RowLimits(limit, scale, voltage.minimum_pu)
+
+    # -- values ---------------------------------------------------------------------------------
 
     def values(self, rows: IndexArray, points: OperatingPoints) -> FloatArray:
         """Return f of each row at its own operating point.
@@ -162,75 +211,76 @@ class Monitors:
         points
             r operating points, one per row.
         """
-        phasor = self._phasors(rows, points)
-        return self._values(rows, phasor, points.interface_voltage_pu)
+        phasor = self._phasors(self.phasor[rows], points)
+        values = _SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
+        at = np.flatnonzero(self._of_interface[rows])
+        if len(at):
+            values[at] = _SIGN[self.kind[rows[at]]] * self._drawn(points.take(at))
+        at = np.flatnonzero(self._of_sequences[rows])
+        if len(at):
+            values[at] /= np.abs(self._phasors(self.phasor[rows[at]] - 1, points.take(at)))
+        return values
 
-    def values_at(
-        self,
-        rows: IndexArray,
-        place: IndexArray,
-        points: OperatingPoints,
-    ) -> FloatArray:
-        """Return f of each row at one of few operating points.
+    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
+        """Return f of each row at the operating point named by ``place``.
+
+        For few points and many rows: one product for all of them.
 
         Parameters
         ----------
-        rows
+        rows, place
             Shape (r,).
-        place
-            Shape (r,), the operating point of each row.
         points
             B operating points.
         """
         which = self.phasor[rows]
-        voltage = points.interface_voltage_pu[place]
-        phasors = (self.response[which] @ points.current)[np.arange(len(rows)), place]
-        phasors += self.fixed[which] * voltage
-        return self._values(rows, phasors, voltage)
+        phasor = (self.response[which] @ points.current)[np.arange(len(rows)), place]
+        phasor += (self.fixed[which] * points.source_pu.T[place]).sum(axis=1)
+        values = _SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
+        at = np.flatnonzero(self._of_interface[rows] | self._of_sequences[rows])
+        if len(at):
+            values[at] = self.values(rows[at], points.take(place[at]))
+        return values
 
     def all_values(self, points: OperatingPoints) -> FloatArray:
         """Return f of every row at every one of B operating points, shape (R, B)."""
         phasors = self.response @ points.current
-        phasors += self.fixed[:, None] * points.interface_voltage_pu
-        size = np.abs(phasors)
-        outwards = (phasors * self.export_direction.conj()[:, None]).real >= 0.0
-        signed = np.where(outwards, size, -size)
-        power = phasors[-1].real * points.interface_voltage_pu
-        buses = int((self.kind == Kind.VOLTAGE_MAX).sum())
-        return np.concatenate(
-            [size[:buses], -size[:buses], signed[buses:-1], -signed[buses:-1], [-power, power]]
-        )
-
-    def _values(
-        self,
-        rows: IndexArray,
-        phasor: ComplexArray,
-        interface_voltage: FloatArray | np.float64,
-    ) -> FloatArray:
-        kind = self.kind[rows]
-        size = np.abs(phasor) * self._way(rows, phasor)
-        size = np.where(kind >= Kind.INTERFACE_INJECTION, interface_voltage * phasor.real, size)
-        values: FloatArray = _SIGN[kind] * size
+        phasors += self.fixed @ points.source_pu
+        own = phasors[self.phasor]
+        against = (own * self._orientation.conj()[:, None]).real < 0.0
+        size = np.abs(phasors)[self.phasor] * _SIGN[self.kind][:, None]
+        values: FloatArray = np.where(against & self._directed[:, None], -size, size)
+        drawn = (phasors[self._interface].real * points.source_pu).sum(axis=0)
+        values[self._of_interface] = np.array([[-1.0], [1.0]]) * drawn
+        values[self._of_sequences] /= np.abs(phasors[self.phasor[self._of_sequences] - 1])
         return values
 
-    def _orientation(self, rows: IndexArray) -> ComplexArray:
-        """Return the direction in which each current row counts, of length 1."""
-        reverse = np.where(self.kind[rows] == Kind.CURRENT_IMPORT, -1.0, 1.0)
-        directions: ComplexArray = reverse * self.export_direction[self.phasor[rows]]
-        return directions
-
-    def _way(self, rows: IndexArray, phasor: ComplexArray) -> FloatArray:
-        """Return -1 for current rows whose current flows the other way, else 1."""
-        against = (phasor * self._orientation(rows).conj()).real < 0.0
-        return np.where(against & self._is_current[rows], -1.0, 1.0)
-
-    def _phasors(self, rows: IndexArray, points: OperatingPoints) -> ComplexArray:
-        which = self.phasor[rows]
+    def _phasors(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
         phasors: ComplexArray = np.einsum("rj,jr->r", self.response[which], points.current)
-        phasors += self.fixed[which] * points.interface_voltage_pu
+        phasors += (self.fixed[which] * points.source_pu.T).sum(axis=1)
         return phasors
 
-    def gradients(self, rows: IndexArray, points: OperatingPoints) -> tuple[FloatArray, FloatArray]:
+    def _interface_phasors(self, points: OperatingPoints) -> ComplexArray:
+        phasors: ComplexArray = self.response[self._interface] @ points.current
+        phasors += self.fixed[self._interface] @ points.source_pu
+        return phasors
+
+    def _drawn(self, points: OperatingPoints) -> FloatArray:
+        """Return the power drawn from upstream, shape (B,)."""
+        drawn: FloatArray = (self._interface_phasors(points).real * points.source_pu).sum(axis=0)
+        return drawn
+
+    def _way(self, rows: IndexArray, phasor: ComplexArray) -> FloatArray:
+        """Return -1 for directed rows whose phasor points the other way, else 1."""
+        against = (phasor * self._orientation[rows].conj()).real < 0.0
+        way: FloatArray = np.where(against & self._directed[rows], -1.0, 1.0)
+        return way
+
+    # -- gradients ------------------------------------------------------------------------------
+
+    def gradients(
+        self, rows: IndexArray, points: OperatingPoints
+    ) -> tuple[ComplexArray, FloatArray]:
         """Return the exact gradient of f of each row at its own operating point.
 
         Parameters
@@ -242,51 +292,81 @@ class Monitors:
 
         Returns
         -------
-        by_power
-            Shape (r, c), per unit of active power of each connection point.
-        by_interface_voltage
-            Shape (r,).
+        by_port_power
+            Shape (J, r), complex: by active and, in its imaginary part, by reactive power.
+        by_source
+            Shape (h, r), by each held magnitude.
         """
-        which, kind = self.phasor[rows], self.kind[rows]
-        phasor = self._phasors(rows, points)
-        phase = self._phases(rows, phasor, points.interface_voltage_pu)
-        multiplier = self.power_flow.adjoint((phase[:, None] * self.response[which]).T, points)
-        by_power, by_voltage = self.power_flow.sensitivities(multiplier, points)
-        by_voltage += (phase * self.fixed[which]).real
-        of_power = kind >= Kind.INTERFACE_INJECTION
-        by_voltage += np.where(of_power, _SIGN[kind] * phasor.real, 0.0)
-        return by_power, by_voltage
+        change = self._differential(rows, points)
+        by_port, by_source = self.power_flow.gradients(change.by_current, points)
+        return by_port, by_source + change.by_source
 
-    def _phases(
-        self, rows: IndexArray, phasor: ComplexArray, interface_voltage: FloatArray
-    ) -> ComplexArray:
+    def _differential(self, rows: IndexArray, points: OperatingPoints) -> _Differential:
+        which = self.phasor[rows]
+        phasor = self._phasors(which, points)
+        phase = self._phases(rows, phasor)
+        by_current = (phase[:, None] * self.response[which]).T
+        by_source = (phase[:, None] * self.fixed[which]).real.T
+        at = np.flatnonzero(self._of_interface[rows])
+        if len(at):
+            own = points.take(at)
+            sign = _SIGN[self.kind[rows[at]]]
+            held = sign * own.source_pu
+            by_current[:, at] = self.response[self._interface].T @ held
+            by_source[:, at] = self.fixed[self._interface].real.T @ held
+            by_source[:, at] += sign * self._interface_phasors(own).real
+        at = np.flatnonzero(self._of_sequences[rows])
+        if len(at):
+            positive = which[at] - 1
+            below = self._phasors(positive, points.take(at))
+            size = np.abs(below)
+            f = np.abs(phasor[at]) * self._way(rows[at], phasor[at]) / size
+            other = (f * below.conj() / size**2)[:, None]
+            by_current[:, at] = by_current[:, at] / size - (other * self.response[positive]).T
+            by_source[:, at] = by_source[:, at] / size - (other * self.fixed[positive]).real.T
+        return _Differential(by_current, by_source)
+
+    def _phases(self, rows: IndexArray, phasor: ComplexArray) -> ComplexArray:
         """Return the factor with which a change of the phasor enters f, ``df = Re(phase dx)``.
 
         What flows in an idle branch is charging and magnetising current; its direction says
         nothing, and the row's own is taken.
         """
-        kind = self.kind[rows]
         size = np.abs(phasor)
         own = size < self._idle[rows]
-        phase = np.where(
+        phases: ComplexArray = _SIGN[self.kind[rows]] * np.where(
             own,
-            self._orientation(rows).conj(),
+            self._orientation[rows].conj(),
             self._way(rows, phasor) * phasor.conj() / np.maximum(size, 1e-300),
         )
-        of_power = kind >= Kind.INTERFACE_INJECTION
-        phases: ComplexArray = _SIGN[kind] * np.where(of_power, interface_voltage, phase)
         return phases
 
-    @cached_property
-    def export_direction(self) -> ComplexArray:
+    def _orientations(self) -> ComplexArray:
+        """Return the direction in which each directed row counts, shape (R,), of length 1."""
+        along = self._export_direction()[self.phasor]
+        orientation = np.where(self.kind == Kind.CURRENT_IMPORT, -along, along)
+        count = int(self._of_sequences.sum()) // 6
+        orientation[self._of_sequences] = np.tile(_DIRECTIONS, count)
+        return orientation
+
+    def _export_direction(self) -> ComplexArray:
         """Return the direction of each phasor's response to injection, shape (Q,), length 1."""
         if not self.response.shape[1]:
             return np.ones(len(self.response), dtype=np.complex128)
         strongest = np.abs(self.response).argmax(axis=1)
-        profile = self.power_flow.no_load_voltage(np.ones(1))[strongest, 0]
+        profile = self._nominal[strongest]
         response = self.response[np.arange(len(self.response)), strongest] / profile.conj()
         size = np.abs(response)
         return np.where(size > 0, response / np.maximum(size, 1e-300), 1.0)
+
+    @cached_property
+    def _nominal(self) -> ComplexArray:
+        """The voltages at the ports without any power, at nominal held voltage, shape (J,)."""
+        held = self.power_flow.network.held
+        nominal: ComplexArray = self.power_flow.no_load_voltage(np.ones((held, 1)))[:, 0]
+        return nominal
+
+    # -- what acts on what ----------------------------------------------------------------------
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
         """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
@@ -295,37 +375,39 @@ class Monitors:
         return acts
 
     @cached_property
-    def _reach(self) -> FloatArray:
-        """How strongly one unit of power of each connection point acts on each phasor, (Q, c)."""
-        reach: FloatArray = np.abs(self.response) @ abs(self.power_flow.point_ports)
-        return reach
+    def _size(self) -> FloatArray:
+        """The magnitudes of the responses, shape (Q, J)."""
+        size: FloatArray = np.abs(self.response)
+        return size
 
     @cached_property
-    def _passive_reach(self) -> FloatArray:
-        """The same for all that does not trade, shape (Q,)."""
-        passive = np.abs(self.power_flow.network.ports.passive_power_pu)
-        reach: FloatArray = np.abs(self.response) @ passive
+    def _reach(self) -> FloatArray:
+        """How strongly one unit of power of each connection point acts on each phasor, (Q, c)."""
+        reach: FloatArray = self._size @ self.power_flow.network.port_shares
         return reach
 
-    def bounds(self, largest_power_pu: FloatArray, limits: RowLimits) -> FloatArray:
+    def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
         """Return an upper bound of every row's f over a whole box of envelopes, shape (R,).
 
         By the triangle inequality: no node's current exceeds its largest power over the lowest
         voltage allowed.  Rigorous wherever the lowest-voltage rows hold, and cheap; a row whose
         bound is below its limit needs no power flow.  Interface rows are not bounded (``inf``).
-
-        Parameters
-        ----------
-        largest_power_pu
-            Shape (c,), the larger of the two limits of each connection point.
         """
-        reach = self._reach @ largest_power_pu + self._passive_reach
-        reach = reach / limits.voltage_min_pu
-        low, high = limits.band
-        offset = np.abs(self.fixed)
-        by_phasor = np.stack([offset * high + reach, reach - offset * low])
+        reach = self._size @ conditions.largest_ports(u) / limits.voltage_min_pu
+        least, most = self._held_range(conditions)
+        by_phasor = np.stack([most + reach, reach - least])
         bounds = by_phasor[(self.kind == Kind.VOLTAGE_MIN).astype(np.int64), self.phasor]
-        return np.where(self.kind >= Kind.INTERFACE_INJECTION, np.inf, bounds)
+        unbalance = np.flatnonzero(self._of_sequences)
+        positive = self.phasor[unbalance] - 1
+        bounds[unbalance] /= np.maximum(-by_phasor[1, positive], 1e-12)
+        return np.where(self._of_interface, np.inf, bounds)
+
+    def _held_range(self, conditions: Conditions) -> tuple[FloatArray, FloatArray]:
+        """Return bounds of what the held voltages alone make of each phasor's size, (Q,) each."""
+        at_corners = self.fixed @ conditions.source_corners.T
+        middle = at_corners.mean(axis=1, keepdims=True)
+        along = (at_corners * middle.conj()).real / np.maximum(np.abs(middle), 1e-300)
+        return along.min(axis=1), np.abs(at_corners).max(axis=1)
 
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
         """Return value, limit and their unit as people know them."""
@@ -336,18 +418,30 @@ class Monitors:
             return -value, -limit, "p.u."
         if kind is Kind.VOLTAGE_MAX:
             return value, limit, "p.u."
+        if kind is Kind.UNBALANCE:
+            return 100 * value, 100 * limit, "% unbalance"
         if kind in (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT):
-            buses = int((self.kind == Kind.VOLTAGE_MAX).sum())
+            buses = len(network.voltages.elements)
             base = float(network.terminals.base_current_a[self.phasor[row] - buses])
             return value * base, limit * base, "A"
         return value * network.base_power_w, limit * network.base_power_w, "W"
 
     @cached_property
-    def no_load_gradients(self) -> tuple[FloatArray, FloatArray]:
-        """Return all rows' gradients with every customer idle, at nominal interface voltage.
+    def no_load_gradients(self) -> tuple[ComplexArray, FloatArray]:
+        """All rows' gradients with no power anywhere, at nominal voltage, as :meth:`gradients`.
 
-        By power of each connection point, shape (R, c), and by interface voltage, shape (R,).
+        Shapes (J, R) and (h, R).  Currents are zero, so a change of power changes them directly.
         """
-        flow = self.power_flow
-        idle = flow.solve(np.zeros((len(flow.network.connection_points), 1)), np.ones(1))
-        return self.gradients(np.arange(len(self)), idle.take(np.zeros(len(self), dtype=np.int64)))
+        rows = np.arange(len(self))
+        source = np.ones((self.power_flow.network.held, len(rows)))
+        nothing = np.zeros((self.response.shape[1], len(rows)), dtype=np.complex128)
+        voltage = np.repeat(self._nominal[:, None], len(rows), axis=1)
+        change = self._differential(rows, OperatingPoints(nothing, source, voltage, nothing))
+        return change.by_current / self._nominal.conj()[:, None], change.by_source
+
+
+def _entering(network: Network) -> ComplexArray:
+    """Return the part of the ports' currents that enters at the held nodes themselves, (h, J)."""
+    source = network.interface
+    entering = source.phasors.conj().T @ network.ports.incidence[source.nodes].toarray()
+    return np.asarray(entering)

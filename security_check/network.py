@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,9 @@ class Interface:
     nodes
         Shape (s,), indices of the nodes held: one, or one per phase.
     phasors
-        Shape (s,), complex: the nodes' voltages are ``phasors * v0``, v0 being the magnitude.
+        Shape (s, h), complex: the nodes' voltages are ``phasors @ m``, m being the h held
+        magnitudes.  One where all nodes rise and fall together, three where each phase has its
+        own; balanced operation is ``m = (v0, ..., v0)``.
     """
 
     nodes: IndexArray
@@ -53,10 +55,14 @@ class Voltages:
         Names, for example ``"bus:7"`` or ``"bus:7.a"``; m of them.
     incidence
         Shape (m, n), real: the voltages are ``incidence @ v``, node to ground or node to node.
+    triples
+        Shape (t, 3), which of them are the phases a, b, c of one bus: where voltage unbalance
+        can be limited.
     """
 
     elements: tuple[str, ...]
     incidence: sp.csr_array
+    triples: IndexArray = field(default_factory=lambda: np.zeros((0, 3), dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,26 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class ReactiveFreedom:
+    """Reactive power that connection points choose freely, on top of their fixed ratio.
+
+    ``q = ratio p + middle + rho (half + cone |p|)`` for any rho in [-1, 1]: a power-factor cone
+    where only ``cone`` is set, a box where only ``middle`` and ``half`` are.
+
+    Parameters
+    ----------
+    cone
+        Shape (c,), >= 0, tangent of the largest power factor angle.
+    middle, half
+        Shape (c,), per unit of power, ``half >= 0``.
+    """
+
+    cone: FloatArray
+    middle: FloatArray
+    half: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """One area's network, seen from its interface.
 
@@ -135,6 +161,8 @@ class Network:
         Shape (c,), ``q = reactive_ratio * p``: the tangent of the power factor angle.
     base_power_w
         Watts per unit of power of a port.
+    reactive_freedom
+        What connection points may do besides; nothing where not given.
 
     Raises
     ------
@@ -154,6 +182,12 @@ class Network:
     port_shares: sp.csr_array
     reactive_ratio: FloatArray
     base_power_w: float
+    reactive_freedom: ReactiveFreedom | None = None
+
+    @property
+    def held(self) -> int:
+        """How many voltage magnitudes are held at the interface, h."""
+        return int(self.interface.phasors.shape[1])
 
     def __post_init__(self) -> None:
         faults = self._faults()
@@ -187,6 +221,7 @@ class Network:
             Fault(self.connection_points[i], "its power factor is not a number above 0 up to 1")
             for i in np.flatnonzero(~np.isfinite(self.reactive_ratio))
         ]
+        faults += self._freedom_faults()
         whole = np.asarray(self.port_shares.sum(axis=0)).ravel()
         faults += [
             Fault(self.connection_points[i], f"its shares of ports add up to {whole[i]:g}, not 1")
@@ -195,6 +230,20 @@ class Network:
         passive = np.flatnonzero(~np.isfinite(self.ports.passive_power_pu))
         return faults + [
             Fault(self.ports.names[j], "its passive power is not finite") for j in passive
+        ]
+
+    def _freedom_faults(self) -> list[Fault]:
+        if self.reactive_freedom is None:
+            return []
+        cone, half = self.reactive_freedom.cone, self.reactive_freedom.half
+        middle = self.reactive_freedom.middle
+        wrong = ~((cone >= 0.0) & (half >= 0.0) & np.isfinite(cone + half + middle))
+        return [
+            Fault(
+                self.connection_points[i],
+                f"its reactive range (cone {cone[i]:g}, {middle[i]:g} +- {half[i]:g} p.u.) is none",
+            )
+            for i in np.flatnonzero(wrong)
         ]
 
     def _island_faults(self) -> list[Fault]:

@@ -33,9 +33,9 @@ class PackingRows:
     b: FloatArray
 
     @classmethod
-    def none(cls, connection_points: int) -> PackingRows:
-        """Return no rows, for a network of that many connection points."""
-        points = WorstPoints(np.zeros((0, connection_points)), np.zeros(0))
+    def none(cls, connection_points: int, free: int) -> PackingRows:
+        """Return no rows, for that many connection points and free coordinates of a point."""
+        points = WorstPoints(np.zeros((0, connection_points)), np.zeros((0, free)))
         empty = np.zeros(0, dtype=np.int64)
         return cls(empty, points, np.zeros((0, 2 * connection_points)), np.zeros(0))
 

@@ -95,7 +95,7 @@ def phases_from_pandapower(
         name=name or str(net.name or "pandapower net"),
         nodes=nodes,
         admittance=admittance,
-        interface=Interface(np.array([3 * source + 1]), np.array([math.sqrt(3.0) + 0j])),
+        interface=Interface(np.array([3 * source + 1]), np.array([[math.sqrt(3.0) + 0j]])),
         voltages=Voltages(tuple(nodes[i] for i in limited), selection(limited, len(nodes))),
         terminals=_terminals(net, cases, basis),
         ports=Ports(

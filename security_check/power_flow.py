@@ -1,12 +1,13 @@
 """Batch AC power flow by fixed point, and its exact gradients by the adjoint.
 
-With the interface voltage ``v0`` given, the ports at which power enters (index J) obey
+With the held voltages ``m`` given, the ports at which power enters (index J) obey
 
-    v_J = w_J v0 + Z_JJ i_J,        i_J = conj(s_J) / conj(v_J)
+    v_J = w_J m + Z_JJ i_J,        i_J = conj(s_J) / conj(v_J)
 
-where ``Z = inv(Y_LL)``, seen from the ports, and ``w = -Z Y_L0`` is the no-load profile.  Every
-other quantity is linear in ``i_J``, so the iteration runs on J only, on a whole batch of operating
-points (columns) at once (the "implicit Z-bus" method of the literature).
+where ``Z = inv(Y_LL)``, seen from the ports, and ``w = -Z Y_L0`` are the no-load profiles, one for
+each held magnitude.  Every other quantity is linear in ``i_J`` and ``m``, so the iteration runs on
+J only, on a whole batch of operating points (columns) at once (the "implicit Z-bus" method of the
+literature).  Who injects what at the ports is the business of :mod:`security_check.conditions`.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class OperatingPoints:
     ----------
     power_pu
         Shape (J, B), complex powers injected at the ports.
-    interface_voltage_pu
-        Shape (B,), magnitude; its angle is zero.
+    source_pu
+        Shape (h, B), magnitudes of the held voltages.
     voltage
         Shape (J, B), complex voltages across the ports.
     current
@@ -42,7 +43,7 @@ class OperatingPoints:
     """
 
     power_pu: ComplexArray
-    interface_voltage_pu: FloatArray
+    source_pu: FloatArray
     voltage: ComplexArray
     current: ComplexArray
 
@@ -50,7 +51,7 @@ class OperatingPoints:
         """Return the points named by ``columns``, in that order; a column may repeat."""
         return type(self)(
             self.power_pu[:, columns],
-            self.interface_voltage_pu[columns],
+            self.source_pu[:, columns],
             self.voltage[:, columns],
             self.current[:, columns],
         )
@@ -59,7 +60,7 @@ class OperatingPoints:
         """Return these points and others."""
         return type(self)(
             np.concatenate([self.power_pu, other.power_pu], axis=1),
-            np.concatenate([self.interface_voltage_pu, other.interface_voltage_pu]),
+            np.concatenate([self.source_pu, other.source_pu], axis=1),
             np.concatenate([self.voltage, other.voltage], axis=1),
             np.concatenate([self.current, other.current], axis=1),
         )
@@ -71,57 +72,44 @@ class PowerFlow:
     Parameters
     ----------
     network
-        The network; n nodes, c connection points.
+        The network; n nodes, h held magnitudes.
 
     Attributes
     ----------
     impedance
-        Shape (n, J): node voltages are ``no_load * v0 + impedance @ i_J``.  The interface's
+        Shape (n, J): node voltages are ``no_load @ m + impedance @ i_J``.  The interface's
         rows are zero.
     no_load
-        Shape (n,), the voltages without any power, per unit of ``v0``.
-    point_ports
-        Shape (J, c), complex: port powers are ``point_ports @ p``, p being the active powers of
-        the connection points.
+        Shape (n, h), the voltages without any power, per unit of each held magnitude.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         n = len(network.nodes)
-        held = network.interface.nodes
+        held, phasors = network.interface.nodes, network.interface.phasors
         inside = np.delete(np.arange(n), held)
         incidence = network.ports.incidence
         factor = spla.splu(sp.csc_array(network.admittance[inside][:, inside]))
-        source = network.admittance[inside][:, held] @ network.interface.phasors
+        source = network.admittance[inside][:, held] @ phasors
         self.impedance: ComplexArray = np.zeros((n, incidence.shape[1]), dtype=np.complex128)
         self.impedance[inside] = factor.solve(incidence[inside].toarray().astype(np.complex128))
-        self.no_load: ComplexArray = np.zeros(n, dtype=np.complex128)
-        self.no_load[held] = network.interface.phasors
+        self.no_load: ComplexArray = np.zeros((n, phasors.shape[1]), dtype=np.complex128)
+        self.no_load[held] = phasors
         self.no_load[inside] = -factor.solve(np.asarray(source, dtype=np.complex128))
         across = incidence.T
         self._zjj = np.ascontiguousarray(across @ self.impedance)
         self._zjj_transposed = np.ascontiguousarray(self._zjj.T)
         self._wj: ComplexArray = np.asarray(across @ self.no_load)
-        self.point_ports = sp.csr_array(
-            network.port_shares * (1.0 + 1j * network.reactive_ratio)[None, :]
-        )
-        self._ports_point = sp.csr_array(self.point_ports.conj().T)
 
-    def port_powers(self, power_pu: FloatArray) -> ComplexArray:
-        """Return the (J, B) port powers for (c, B) active powers of connection points."""
-        powers: ComplexArray = self.point_ports @ power_pu
-        powers += self.network.ports.passive_power_pu[:, None]
-        return powers
-
-    def no_load_voltage(self, interface_voltage_pu: FloatArray) -> ComplexArray:
-        """Return the (J, B) voltages without any power, for (B,) interface voltages."""
-        voltage: ComplexArray = self._wj[:, None] * interface_voltage_pu
+    def no_load_voltage(self, source_pu: FloatArray) -> ComplexArray:
+        """Return the (J, B) voltages without any power, for (h, B) held magnitudes."""
+        voltage: ComplexArray = self._wj @ source_pu
         return voltage
 
     def solve(
         self,
-        power_pu: FloatArray,
-        interface_voltage_pu: FloatArray,
+        power_pu: ComplexArray,
+        source_pu: FloatArray,
         start: ComplexArray | None = None,
         tolerance_pu: float = TOLERANCE_PU,
     ) -> OperatingPoints:
@@ -130,9 +118,9 @@ class PowerFlow:
         Parameters
         ----------
         power_pu
-            Shape (c, B), active power of each connection point, injection positive.
-        interface_voltage_pu
-            Shape (B,).
+            Shape (J, B), complex power of each port, injection positive.
+        source_pu
+            Shape (h, B), magnitudes of the held voltages.
         start
             Shape (J, B), voltages to start from; the no-load profile where not given.
         tolerance_pu
@@ -143,9 +131,8 @@ class PowerFlow:
         PowerFlowError
             When a column does not converge; names how many and the worst node.
         """
-        powers = self.port_powers(power_pu)
-        conjugate = powers.conj()
-        profile = self.no_load_voltage(interface_voltage_pu)
+        conjugate = power_pu.conj()
+        profile = self.no_load_voltage(source_pu)
         voltage = profile if start is None else start
         change = np.inf
         with np.errstate(all="ignore"):  # what is no number is told below, once
@@ -159,7 +146,7 @@ class PowerFlow:
                     break
         if not change <= tolerance_pu:
             raise self._not_converged(voltage, conjugate, profile)
-        return OperatingPoints(powers, interface_voltage_pu, voltage, conjugate / voltage.conj())
+        return OperatingPoints(power_pu, source_pu, voltage, conjugate / voltage.conj())
 
     def _not_converged(
         self, voltage: ComplexArray, conjugate: ComplexArray, profile: ComplexArray
@@ -174,29 +161,12 @@ class PowerFlow:
             f"iterations; worst at {self.network.ports.names[port]}"
         )
 
-    def adjoint(
+    def _adjoint(
         self, gradient: ComplexArray, points: OperatingPoints, tolerance: float = 1e-9
     ) -> ComplexArray:
-        """Return the multipliers of the power flow equations for functions of ``i_J``.
+        """Solve ``mu = gradient - Z_JJ' conj(D mu)``, D = conj(s)/conj(v)^2, shape (J, B).
 
-        For a function with differential ``df = Re(gradient' di)``, ``di`` being the change of
-        the currents ``i_J``, the multiplier mu gives ``df = Re(mu' (conj(ds)/conj(v) - D conj(w_J)
-        dv0))`` with ``D = conj(s)/conj(v)^2``.  It solves ``mu = gradient - Z_JJ' conj(D mu)``,
-        a contraction wherever the power flow itself is one.
-
-        Parameters
-        ----------
-        gradient
-            Shape (J, B), one function per operating point.
-        points
-            The B operating points.
-        tolerance
-            Largest change in the last iteration, relative to the largest entry.
-
-        Raises
-        ------
-        PowerFlowError
-            When the iteration does not converge.
+        A contraction wherever the power flow itself is one.
         """
         weight = (points.current / points.voltage.conj()).conj()
         multiplier = gradient
@@ -212,31 +182,44 @@ class PowerFlow:
             f"{MAX_ITERATIONS} iterations: the network is close to voltage collapse"
         )
 
-    def sensitivities(
-        self, multiplier: ComplexArray, points: OperatingPoints
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return the change of each function per unit of active power and of ``v0``.
+    def gradients(
+        self, by_current: ComplexArray, points: OperatingPoints
+    ) -> tuple[ComplexArray, FloatArray]:
+        """Return how functions of the currents change with the ports' powers and the source.
 
         Parameters
         ----------
-        multiplier
-            Shape (J, B), from :meth:`adjoint`.
+        by_current
+            Shape (J, B), one function per operating point, ``df = Re(by_current' di_J)``.
+        points
+            The B operating points.
 
         Returns
         -------
-        by_power
-            Shape (B, c).
-        by_interface_voltage
-            Shape (B,): the part that acts through ``i_J``.
+        by_port_power
+            Shape (J, B), complex: its real part is the change per unit of active power of each
+            port, its imaginary part that per unit of reactive power.
+        by_source
+            Shape (h, B), per unit of each held magnitude: the part that acts through ``i_J``.
+
+        Raises
+        ------
+        PowerFlowError
+            When the iteration does not converge.
+
+        Notes
+        -----
+        The multiplier mu of the power flow equations gives ``df = Re(mu' (conj(ds)/conj(v) -
+        D conj(w_J) dm))``.
         """
-        per_port = multiplier / points.voltage.conj()
-        by_power = np.asarray(self._ports_point @ per_port).real.T
+        multiplier = self._adjoint(by_current, points)
+        by_port_power = multiplier / points.voltage.conj()
         weight = points.current / points.voltage.conj()
-        by_voltage = -(multiplier * weight * self._wj.conj()[:, None]).real.sum(axis=0)
-        return by_power, by_voltage
+        by_source: FloatArray = -(self._wj.conj().T @ (multiplier * weight)).real
+        return by_port_power, by_source
 
     def node_voltages(self, points: OperatingPoints) -> ComplexArray:
         """Return the complex voltages of all nodes, shape (n, B), per unit."""
         voltages: ComplexArray = self.impedance @ points.current
-        voltages += self.no_load[:, None] * points.interface_voltage_pu[None, :]
+        voltages += self.no_load @ points.source_pu
         return voltages

@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from security_check.ascent import REFINED, RISE, Ascent, Climb
+from security_check.conditions import Conditions, Slopes
 from security_check.monitors import Kind, Monitors, RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
@@ -44,12 +45,15 @@ class RobustRows:
         What is monitored; R rows, c connection points.
     limits
         The limits of all rows.
+    conditions
+        What the interval lets happen.
     """
 
-    def __init__(self, monitors: Monitors, limits: RowLimits) -> None:
+    def __init__(self, monitors: Monitors, limits: RowLimits, conditions: Conditions) -> None:
         self.monitors = monitors
         self.limits = limits
-        self.ascent = Ascent(monitors, limits)
+        self.conditions = conditions
+        self.ascent = Ascent(monitors, limits, conditions)
         self.points = len(monitors.power_flow.network.connection_points)
         self.limited: IndexArray = np.flatnonzero(np.isfinite(limits.limit))
 
@@ -76,9 +80,13 @@ class RobustRows:
         """Return the violations that the linear rows have at u, shape (r,)."""
         return self.violation(packing.rows, self.values(packing, u))
 
+    def no_rows(self) -> PackingRows:
+        """Return no linear rows, to begin a collection."""
+        return PackingRows.none(self.points, self.conditions.free)
+
     def cannot_bind(self, u: FloatArray) -> BoolArray:
         """Return, for all monitored rows, whether the rigorous bound rules them out at u."""
-        bounds = self.monitors.bounds(np.maximum(*halves(u)), self.limits)
+        bounds = self.monitors.bounds(self.conditions, u, self.limits)
         ruled_out: BoolArray = bounds <= self.limits.limit
         return ruled_out
 
@@ -103,15 +111,29 @@ class RobustRows:
         """
         once = self.start_points(self.limited)
         again = self.monitors.kind[self.limited] > Kind.VOLTAGE_MIN
-        other = WorstPoints(once.share[again], 1.0 - once.voltage_share[again])
         rows = np.concatenate([self.limited, self.limited[again]])
-        return rows, WorstPoints.joined([once, other])
+        return rows, WorstPoints.joined([once, self._other_end(once.take(again))])
+
+    def _other_end(self, points: WorstPoints) -> WorstPoints:
+        """Return the points with the held voltages at the other end of the contracted band."""
+        conditions = self.conditions
+        low, high = (conditions.with_source(points, corner) for corner in conditions.ends)
+        held = slice(0, conditions.held)
+        is_low = points.free[:, held].sum(axis=1) < conditions.source_corners.sum(axis=1).mean()
+        return WorstPoints(points.share, np.where(is_low[:, None], high.free, low.free))
 
     def start_points(self, rows: IndexArray) -> WorstPoints:
         """Return the vertices that the no-load sensitivities point to."""
-        by_power, by_voltage = self.monitors.no_load_gradients
-        share = (by_power[rows] > 0).astype(np.float64)
-        return WorstPoints(share, (by_voltage[rows] > 0).astype(np.float64))
+        slopes = self._no_load_slopes.take(rows)
+        return self.conditions.begin((slopes.by_power > 0).astype(np.float64), slopes)
+
+    @cached_property
+    def _no_load_slopes(self) -> Slopes:
+        return self.conditions.slopes(*self.monitors.no_load_gradients)
+
+    def _beside(self, rows: IndexArray, share: FloatArray) -> WorstPoints:
+        """Return points of given shares, all else as the no-load sensitivities point."""
+        return self.conditions.begin(share, self._no_load_slopes.take(rows))
 
     # -- worst points and linear rows -----------------------------------------------------------
 
@@ -155,14 +177,14 @@ class RobustRows:
         Exact at ``lower`` in value, but not in slope: a first guess of which rows matter.
         """
         rows, points = self.limited, self.start_points(self.limited)
-        by_power = self.monitors.no_load_gradients[0][rows]
+        by_power = self._no_load_slopes.by_power[rows]
         A = np.hstack([np.maximum(by_power, 0.0), np.maximum(-by_power, 0.0)])
         values = self.evaluate(rows, points, lower)[0]
-        other = WorstPoints(points.share, 1.0 - points.voltage_share)
-        worse = self.evaluate(rows, other, lower)[0] > values
-        end = np.where(worse, other.voltage_share, points.voltage_share)
-        points = WorstPoints(points.share, end)
-        values = self.evaluate(rows, points, lower)[0]
+        other = self._other_end(points)
+        others = self.evaluate(rows, other, lower)[0]
+        worse = np.flatnonzero(others > values)
+        points = points.placed(worse, other.take(worse))
+        values[worse] = others[worse]
         return PackingRows(rows, points, A, self.limits.limit[rows] - values + A @ lower), values
 
     def exact(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> PackingRows:
@@ -172,14 +194,11 @@ class RobustRows:
     def _packing(self, rows: IndexArray, at: Climb, u: FloatArray) -> PackingRows:
         """Return the packing rows of points found.
 
-        A limit counts on the side its point takes, where f rises with it.  The little that f
-        could still gain at the end of an ascent is added, so that the row stays an upper bound
-        where f is concave; customers strictly inside their ranges then count on both sides.
+        The little that f could still gain at the end of an ascent is added, so that the row
+        stays an upper bound where f is concave.
         """
-        share = at.points.share
-        rising, falling = np.maximum(at.by_power, 0.0), np.maximum(-at.by_power, 0.0)
-        A = np.hstack([np.where(share > 0.0, rising, 0.0), np.where(share < 1.0, falling, 0.0)])
-        gain = self.ascent.gain(at, self.ascent.turned(at), u)
+        A = self.conditions.coefficients(at.points, at.slopes)
+        gain = self.ascent.gain(at, self.ascent.turned(at, u), u)
         left = np.where(gain <= REFINED * self.limits.scale[rows], gain, 0.0)
         return PackingRows(rows, at.points, A, self.limits.limit[rows] - at.values - left + A @ u)
 
@@ -233,11 +252,8 @@ class RobustRows:
         every = np.arange(len(self.monitors))
         groups = np.unique(self.monitors.acts_strongly(every), axis=0) * 1.0
         share = np.concatenate([groups, 1.0 - groups])
-        pool = WorstPoints(
-            np.concatenate([share, share]), np.repeat([0.0, 1.0], len(share)).astype(float)
-        )
-        power = pool.power(u).T
-        solved = self.monitors.power_flow.solve(power, pool.voltage(self.limits.band))
+        pool = self.conditions.at_ends(share)
+        solved = self.monitors.power_flow.solve(*self.conditions.ports(pool, u))
         values = self.monitors.all_values(solved)[rows]
         best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()
         return self.worst(np.repeat(rows, _GROUPS), pool.take(best), u)[0]
@@ -262,15 +278,16 @@ class RobustRows:
 
         A voltage rises with the interface's, so its worse end is known.
         """
-        kind = self.monitors.kind[rows]
-        end = (kind != Kind.VOLTAGE_MIN).astype(np.float64)
-        values = self.evaluate(rows, WorstPoints(share, end), u)[0]
-        other = np.flatnonzero(kind > Kind.VOLTAGE_MIN)
-        low = self.evaluate(rows[other], WorstPoints(share[other], 1.0 - end[other]), u)[0]
-        end[other] = values[other] > low
-        values[other] = np.maximum(values[other], low)
+        points = self._beside(rows, share)
+        values = self.evaluate(rows, points, u)[0]
+        again = np.flatnonzero(self.monitors.kind[rows] > Kind.VOLTAGE_MIN)
+        other = self._other_end(points.take(again))
+        others = self.evaluate(rows[again], other, u)[0]
+        worse = others > values[again]
+        points = points.placed(again[worse], other.take(worse))
+        values[again] = np.maximum(values[again], others)
         close = self.violation(rows, values) > -near
-        return self.worst(rows[close], WorstPoints(share[close], end[close]), u)[0]
+        return self.worst(rows[close], points.take(close), u)[0]
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
         """Return whose influence turns sign between each point and its opposite, (r, c).
@@ -280,10 +297,10 @@ class RobustRows:
         """
         strong = self.monitors.acts_strongly(pairs.rows)
         share = np.where(strong, pairs.points.share, 1.0 - pairs.points.share)
-        opposite = WorstPoints(share, pairs.points.voltage_share)
-        there = self.ascent.at(pairs.rows, opposite, u)
-        agrees = ~strong & ((there.by_power > 0) == (share > 0.5))
-        turning: BoolArray = agrees & (np.abs(there.by_power) * np.add(*halves(u)) > RISE)
+        opposite = WorstPoints(share, pairs.points.free)
+        there = self.ascent.at(pairs.rows, opposite, u).slopes.by_power
+        agrees = ~strong & ((there > 0) == (share > 0.5))
+        turning: BoolArray = agrees & (np.abs(there) * np.add(*halves(u)) > RISE)
         return turning
 
     def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
@@ -321,8 +338,8 @@ class RobustRows:
         rising = rises[promising] > RISE
         together[rising] = opposite[promising][rising]
         twice = np.concatenate([promising, promising])
-        voltage = np.concatenate([starts.voltage_share, starts.voltage_share])
-        start = WorstPoints(np.concatenate([best, together]), voltage)
+        free = np.concatenate([starts.free, starts.free])
+        start = WorstPoints(np.concatenate([best, together]), free)
         found, values = self.worst(close.rows[twice], start, u)
         found = found.take(values > now[twice] + RISE)
         return found.take(found.distinct(u))

@@ -62,11 +62,11 @@ class Watch:
     def __init__(self, robust: RobustRows, rows: IndexArray, points: WorstPoints) -> None:
         self.robust = robust
         self.rows = rows
-        first, self.place = first_of_equal(np.column_stack([points.share, points.voltage_share]))
+        first, self.place = first_of_equal(np.column_stack([points.share, points.free]))
         self.points = points.take(first)
         # Voltages of the last power flow at each point: where the next one starts.
-        flow = robust.monitors.power_flow
-        self._voltage = flow.no_load_voltage(self.points.voltage(robust.limits.band))
+        source = self.points.free[:, : robust.conditions.held].T
+        self._voltage = robust.monitors.power_flow.no_load_voltage(source)
 
     @cached_property
     def opposite(self) -> Watch:
@@ -74,7 +74,7 @@ class Watch:
         own = self.points.take(self.place)
         strong = self.robust.monitors.acts_strongly(self.rows)
         share = np.where(strong, own.share, 1.0 - own.share)
-        return Watch(self.robust, self.rows, WorstPoints(share, own.voltage_share))
+        return Watch(self.robust, self.rows, WorstPoints(share, own.free))
 
     def evaluate(self, u: FloatArray, chosen: IndexArray) -> Watched:
         """Run the AC power flow at the points that the rows chosen are watched at.
@@ -93,10 +93,9 @@ class Watch:
         """
         used, place = np.unique(self.place[chosen], return_inverse=True)
         rows, points = self.rows[chosen], self.points.take(used)
-        power = points.power(u).T
         monitors = self.robust.monitors
-        voltage = points.voltage(self.robust.limits.band)
-        solved = monitors.power_flow.solve(power, voltage, start=self._voltage[:, used])
+        ports = self.robust.conditions.ports(points, u)
+        solved = monitors.power_flow.solve(*ports, start=self._voltage[:, used])
         self._voltage[:, used] = solved.voltage
         values = monitors.values_at(rows, place, solved)
         return Watched(rows, place, points, solved, values)
@@ -146,17 +145,12 @@ def prove(watch: Watch, seen: Watched, chosen: IndexArray, u: FloatArray) -> Pro
     opposite = watch.opposite.evaluate(u, chosen)
     rows, monitors = seen.rows[chosen], watch.robust.monitors
     at = seen.solved.take(seen.place[chosen]).joined(opposite.solved.take(opposite.place))
-    by_power, by_voltage = monitors.gradients(np.concatenate([rows, rows]), at)
-    by_power, mirrored = np.split(by_power, 2)
-    by_voltage = by_voltage[: len(rows)]
+    conditions = watch.robust.conditions
+    both = conditions.slopes(*monitors.gradients(np.concatenate([rows, rows]), at))
+    slopes, mirrored = both.take(np.arange(len(rows))), both.by_power[len(rows) :]
     own = seen.points.take(seen.place[chosen])
-    width = np.add(*halves(u))
-    rising, falling = np.maximum(by_power, 0.0), np.maximum(-by_power, 0.0)
-    gain = ((rising * (1.0 - own.share) + falling * own.share) * width).sum(axis=1)
-    to_end = np.where(by_voltage > 0, 1.0 - own.voltage_share, own.voltage_share)
-    band = watch.robust.limits.band
-    gain += np.abs(by_voltage) * to_end * (band[1] - band[0])
+    gain = conditions.gain(own, slopes, conditions.turned(own, slopes, u), u)
     strong = monitors.acts_strongly(rows)
-    left, right = np.where(own.share > 0.0, rising, 0.0), np.where(own.share < 1.0, falling, 0.0)
-    agrees = ~strong & ((mirrored > 0) == (own.share < 0.5)) & (np.abs(mirrored) * width > _RISE)
-    return Proof(np.hstack([left, right]), gain, agrees.any(axis=1))
+    acts = np.abs(mirrored) * np.add(*halves(u)) > _RISE
+    agrees = ~strong & ((mirrored > 0) == (own.share < 0.5)) & acts
+    return Proof(conditions.coefficients(own, slopes), gain, agrees.any(axis=1))

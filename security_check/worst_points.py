@@ -1,4 +1,4 @@
-"""Points of a box of envelopes and of the contracted voltage band, many at once.
+"""Points of a box of envelopes and of all else that moves within an interval, many at once.
 
 The worst point of a row is usually a vertex: each customer at its injection or its withdrawal
 limit.  Where losses in reactances bend a voltage, it can lie inside for some: the voltage of one
@@ -28,30 +28,31 @@ class WorstPoints:
     ----------
     share
         Shape (r, c): 0 is a customer's withdrawal limit, 1 its injection limit.
-    voltage_share
-        Shape (r,): 0 is the lower end of the contracted voltage band, 1 the upper.
+    free
+        Shape (r, k): all else that moves within an interval: held voltages, reactive power,
+        deviations (see :class:`~security_check.conditions.Conditions`).
     """
 
     share: FloatArray
-    voltage_share: FloatArray
+    free: FloatArray
 
     @classmethod
     def joined(cls, parts: Sequence[WorstPoints]) -> WorstPoints:
         """Return the points of all parts, in order."""
         return cls(
             np.concatenate([part.share for part in parts]),
-            np.concatenate([part.voltage_share for part in parts]),
+            np.concatenate([part.free for part in parts]),
         )
 
     def take(self, rows: IndexArray | BoolArray) -> Self:
         """Return the points of the rows named."""
-        return type(self)(self.share[rows], self.voltage_share[rows])
+        return type(self)(self.share[rows], self.free[rows])
 
     def placed(self, where: IndexArray, found: WorstPoints) -> WorstPoints:
         """Return these points with those at ``where`` replaced by the ones found."""
-        share, voltage_share = self.share.copy(), self.voltage_share.copy()
-        share[where], voltage_share[where] = found.share, found.voltage_share
-        return WorstPoints(share, voltage_share)
+        share, free = self.share.copy(), self.free.copy()
+        share[where], free[where] = found.share, found.free
+        return WorstPoints(share, free)
 
     def power(self, u: FloatArray) -> FloatArray:
         """Return the active powers in the box u = (injection, withdrawal), shape (r, c)."""
@@ -59,18 +60,13 @@ class WorstPoints:
         power: FloatArray = self.share * (injection + withdrawal) - withdrawal
         return power
 
-    def voltage(self, band: tuple[float, float]) -> FloatArray:
-        """Return the interface voltages, shape (r,)."""
-        voltage: FloatArray = band[0] + self.voltage_share * (band[1] - band[0])
-        return voltage
-
     def keys(self, u: FloatArray) -> FloatArray:
         """Return one line per row; equal lines are equal points of the box u.
 
         A customer whose two limits are both zero is at the same point anywhere.
         """
         injection, withdrawal = halves(u)
-        return np.column_stack([self.share * ((injection + withdrawal) > 0), self.voltage_share])
+        return np.column_stack([self.share * ((injection + withdrawal) > 0), self.free])
 
     def distinct(self, u: FloatArray) -> tuple[IndexArray, IndexArray]:
         """Return one row for each different point of u, and each row's place among them."""

@@ -13,7 +13,7 @@ import numpy as np
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitors import Kind, Monitors
 from security_check.network import Network
-from security_check.power_flow import PowerFlow
+from security_check.power_flow import OperatingPoints, PowerFlow
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,27 @@ def passive_at_nodes(network: Network) -> np.ndarray:
     return network.ports.incidence @ network.ports.passive_power_pu
 
 
+def customers_at(
+    network: Network, power_pu: np.ndarray, interface_pu: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return port powers (J, B) and held voltages (h, B) for (c, B) active powers of customers."""
+    shares = network.port_shares.toarray() * (1 + 1j * network.reactive_ratio)
+    powers = shares @ power_pu + network.ports.passive_power_pu[:, None]
+    return powers, np.repeat(np.atleast_2d(interface_pu), network.held, axis=0)
+
+
+def solve(flow: PowerFlow, power_pu: np.ndarray, interface_pu: np.ndarray) -> OperatingPoints:
+    """Run the power flow for (c, B) active powers of customers and (B,) interface voltages."""
+    return flow.solve(*customers_at(flow.network, power_pu, interface_pu))
+
+
 Values = dict[str, np.ndarray]
 
 
 def measured(flow: PowerFlow, power_pu: np.ndarray, interface_pu: np.ndarray) -> Values:
     """Return everything that has a limit, at every operating point (last axis)."""
     network = flow.network
-    points = flow.solve(power_pu, interface_pu)
+    points = solve(flow, power_pu, interface_pu)
     voltage = flow.node_voltages(points)
     at = interface_node(network)
     drawn = (voltage[at] * (network.admittance @ voltage)[at].conj()).real
@@ -111,7 +125,9 @@ def of_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, float]]
     A current has two rows, of which one sees its magnitude.
     """
     kind = monitors.kind
-    highest, lowest, export, imported, up, down = (np.flatnonzero(kind == k) for k in sorted(Kind))
+    highest, lowest, export, imported, up, down = (
+        np.flatnonzero(kind == k) for k in sorted(Kind)[:6]
+    )
     pairs = [(np.array([row]), value) for row, value in zip(highest, worst["highest"], strict=True)]
     pairs += [(np.array([row]), -value) for row, value in zip(lowest, worst["lowest"], strict=True)]
     pairs += [

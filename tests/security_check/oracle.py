@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandapower as pp
+from brute_force import solve
 
 from security_check.network import Network
 from security_check.power_flow import PowerFlow
@@ -95,7 +96,7 @@ def our_results(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return node voltages (n, B) and terminal currents in amperes (m, B) for (c, B) powers."""
     network = flow.network
-    points = flow.solve(power_w / network.base_power_w, interface_voltage_pu)
+    points = solve(flow, power_w / network.base_power_w, interface_voltage_pu)
     found = flow.node_voltages(points)
     per_unit = np.abs(network.terminals.admittance @ found)
     return found, per_unit * network.terminals.base_current_a[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from brute_force import violation
+from brute_force import solve, violation
 from networks import SMALL_AREAS, simbench_network, small_area
 
 from doe_allocation.capacity import Capacity
@@ -55,11 +55,12 @@ def test_finds_one_limit_raised_a_little_above_the_secure_set(name):
             continue
         found_one += 1
         injection, withdrawal = np.split(limits_w, 2)
-        assert (np.isclose(found.power_w, injection) | np.isclose(found.power_w, -withdrawal)).all()
-        assert found.interface_voltage_pu in area.limits.band
+        power_w = found.situation.power_w
+        assert (np.isclose(power_w, injection) | np.isclose(power_w, -withdrawal)).all()
+        assert found.situation.interface_voltage_pu in area.limits.band
         assert abs(found.value) > abs(found.limit) or found.element.startswith("bus")
-        power = found.power_w[:, None] / base_w
-        solved = area.flow.solve(power, np.array([found.interface_voltage_pu]))
+        power = found.situation.power_w[:, None] / base_w
+        solved = solve(area.flow, power, np.array([found.situation.interface_voltage_pu]))
         again = robust.monitors.all_values(solved)[robust.limited]
         worst = robust.violation(robust.limited[:, None], again).max()
         assert worst == pytest.approx(found.violation, abs=1e-8)
@@ -79,7 +80,7 @@ def test_mixed_vertices_are_what_breaks():
     limits_w[:41] = (limits_w[:41] * factor).astype(np.int64)
     injection, withdrawal = np.split(limits_w / network.base_power_w, 2)
     power = np.stack([injection, injection, -withdrawal, -withdrawal], axis=1)
-    solved = grid.monitors.power_flow.solve(power, np.array([0.98, 1.04, 0.98, 1.04]))
+    solved = solve(grid.monitors.power_flow, power, np.array([0.98, 1.04, 0.98, 1.04]))
     values = grid.monitors.all_values(solved)
     uniform = robust.violation(robust.limited[:, None], values[robust.limited])
     assert uniform.max() <= 1e-9
@@ -99,7 +100,7 @@ def test_an_empty_box_is_one_point():
     check = area.allocate()
     found = attack(check.robust_rows, 0 * check.limits_w, np.random.default_rng(0))
     assert found.violation < -0.5
-    np.testing.assert_array_equal(found.power_w, 0)
+    np.testing.assert_array_equal(found.situation.power_w, 0)
 
 
 def test_the_same_seed_finds_the_same():
@@ -110,7 +111,7 @@ def test_the_same_seed_finds_the_same():
     )
     assert once.element == again.element
     assert once.violation == again.violation
-    np.testing.assert_array_equal(once.power_w, again.power_w)
+    np.testing.assert_array_equal(once.situation.power_w, again.situation.power_w)
 
 
 def test_looks_inside_the_box_too():
@@ -122,13 +123,14 @@ def test_looks_inside_the_box_too():
     count = len(network.connection_points)
     limits_w = np.repeat([500_000, 300_000], count)
     found = attack(robust, limits_w, np.random.default_rng(0), samples=64, climbs=4)
-    between = (found.power_w < 499_999) & (found.power_w > -299_999)
+    power_w, held_pu = found.situation.power_w, found.situation.interface_voltage_pu
+    between = (power_w < 499_999) & (power_w > -299_999)
     assert found.element.startswith("bus:")
     assert between.any()
-    ends = np.where(found.power_w > 100_000, 500_000, -300_000)
-    power = np.stack([found.power_w, np.where(between, ends, found.power_w)], axis=1)
+    ends = np.where(power_w > 100_000, 500_000, -300_000)
+    power = np.stack([power_w, np.where(between, ends, power_w)], axis=1)
     flow = grid.monitors.power_flow
-    solved = flow.solve(power / network.base_power_w, np.full(2, found.interface_voltage_pu))
+    solved = solve(flow, power / network.base_power_w, np.full(2, held_pu))
     voltage = np.abs(network.voltages.incidence @ flow.node_voltages(solved))
     inside, rounded = voltage[network.voltages.elements.index(found.element)]
     assert inside == pytest.approx(found.value, abs=1e-8)

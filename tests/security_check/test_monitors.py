@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from brute_force import interface_node, passive_at_nodes, point_nodes
+from brute_force import interface_node, passive_at_nodes, point_nodes, solve
 from flow_cases import CASES, random_points
 from networks import feeder
 
+from security_check.conditions import Conditions, Deviations
 from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitors import Kind, Monitors
@@ -23,19 +24,24 @@ def test_gradients_are_those_of_differences(case):
     """Every row by every power and by the interface voltage, central differences of f."""
     flow, power, interface = case
     monitors = Monitors(flow)
+    ports = flow.network.ports
+    nothing = Deviations.none(len(ports.names))
+    conditions = Conditions(flow.network, np.ones((1, 1)), ports.passive_power_pu, nothing)
     rows = np.arange(len(monitors))
     per_unit = power / flow.network.base_power_w
     customers = len(per_unit)
     step = 1e-5 * np.abs(per_unit).max()
     for k in range(2):
-        here = flow.solve(per_unit[:, [k]], interface[[k]])
-        by_power, by_voltage = monitors.gradients(rows, here.take(np.zeros(len(rows), dtype=int)))
+        here = solve(flow, per_unit[:, [k]], interface[[k]])
+        at = here.take(np.zeros(len(rows), dtype=int))
+        slopes = conditions.slopes(*monitors.gradients(rows, at))
+        by_power, by_voltage = slopes.by_power, slopes.by_free
         moves = np.vstack([step * np.eye(customers), np.zeros((1, customers))]).T
         changes = np.append(np.zeros(customers), 1e-5)
 
         def f(sign, k=k, moves=moves, changes=changes):
             at = per_unit[:, [k]] + sign * moves
-            return monitors.all_values(flow.solve(at, interface[k] + sign * changes))
+            return monitors.all_values(solve(flow, at, interface[k] + sign * changes))
 
         ahead, behind = f(1), f(-1)
         numeric = (ahead - behind) / (2 * np.append(np.full(customers, step), 1e-5))
@@ -56,7 +62,7 @@ def test_an_interface_row_is_the_power_of_the_external_grid(case):
     flow, power, interface = case
     network, monitors = flow.network, Monitors(flow)
     per_unit = power / network.base_power_w
-    points = flow.solve(per_unit, interface)
+    points = solve(flow, per_unit, interface)
     voltage = flow.node_voltages(points)
     node = interface_node(network)
     inwards = (voltage[node] * (network.admittance @ voltage)[node].conj()).real

@@ -29,13 +29,15 @@ def random_box(area: Area, seed: int) -> np.ndarray:
 def all_at_their_limits(area: Area, limits_w: np.ndarray) -> tuple[RobustRows, list]:
     """Return rows whose limits are the brute-force maxima themselves, so that all are near."""
     monitors = area.grid.monitors
-    limits = area.grid.robust_rows(area.limits.interface).limits
+    robust = area.grid.robust_rows(area.limits.interface)
+    limits = robust.limits
     pairs = of_rows(monitors, worst_values(area.flow, area.limits, limits_w))
     limit = limits.limit.copy()
     for rows, value in pairs:
         limit[rows] = value
     scale = np.maximum(np.abs(limit), 1e-3)
-    return RobustRows(monitors, replace(limits, limit=limit, scale=scale)), pairs
+    near = replace(limits, limit=limit, scale=scale)
+    return RobustRows(monitors, near, robust.conditions), pairs
 
 
 def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
@@ -64,7 +66,7 @@ def test_the_worst_is_that_of_all_vertices(name, seed):
     injection, withdrawal = np.split(u, 2)
     assert (power <= injection + 1e-12).all()
     assert (power >= -withdrawal - 1e-12).all()
-    at = measured(area.flow, power.T, found.points.voltage(robust.limits.band))
+    at = measured(area.flow, power.T, found.points.free[:, 0])
     ends = {"highest": at["voltage"], "lowest": at["voltage"], "current": at["current"]}
     ends |= {"injected": -at["drawn"], "withdrawn": at["drawn"]}
     there = of_rows(area.grid.monitors, ends)
@@ -113,8 +115,8 @@ def test_no_bound_is_below_the_truth(name, seed, size):
     if worst["lowest"].min() < limits.voltage_min_pu:
         limits = replace(limits, voltage_min_pu=float(worst["lowest"].min()))
     u = limits_w / area.flow.network.base_power_w
-    bounds = area.grid.monitors.bounds(np.maximum(*np.split(u, 2)), limits)
-    ruled_out = RobustRows(area.grid.monitors, limits).cannot_bind(u)
+    bounds = area.grid.monitors.bounds(robust.conditions, u, limits)
+    ruled_out = RobustRows(area.grid.monitors, limits, robust.conditions).cannot_bind(u)
     for rows, brute in of_rows(area.grid.monitors, worst):
         assert (bounds[rows] >= brute - 1e-12).all()
         if ruled_out[rows].any():

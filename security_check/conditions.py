@@ -1,0 +1,377 @@
+"""What one interval lets happen: who injects what, under which voltages, with which deviations.
+
+The power flow knows ports and held voltages only.  Here the points of a box of envelopes become
+its inputs, and gradients by its inputs become slopes by what moves:
+
+- each customer's active power, between its two limits;
+- the held voltages ``m``, anywhere in what the contract allows;
+- reactive power ``rho`` in [-1, 1], for customers who choose it freely;
+- deviations ``xi`` of those who do not trade, within their uncertainty set.
+
+Each of these sets yields its point farthest in a given direction, so that one step of an ascent
+takes all of them to where the gradient points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from security_check.network import ComplexArray, FloatArray, IndexArray, Network
+from security_check.uncertainty import Box, DeviationSet
+from security_check.worst_points import BoolArray, WorstPoints, halves
+
+_FLAT = 1e-12  # a slope below this part of the largest is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Deviations:
+    """By how much the power of what does not trade may deviate from its forecast.
+
+    Parameters
+    ----------
+    set
+        The set of d deviations.
+    power_pu
+        Shape (J, d), complex: port powers change by ``power_pu @ xi``.
+    """
+
+    set: DeviationSet
+    power_pu: sp.csr_array
+
+    @classmethod
+    def none(cls, ports: int) -> Deviations:
+        """Return no deviations, for that many ports."""
+        return cls(Box(0), sp.csr_array((ports, 0), dtype=np.complex128))
+
+
+@dataclass(frozen=True, slots=True)
+class Slopes:
+    """How each of r quantities changes with what moves.
+
+    Parameters
+    ----------
+    by_power
+        Shape (r, c), per unit of active power, the fixed ratio's reactive power included.
+    by_free
+        Shape (r, k), in the order of :attr:`WorstPoints.free`; for reactive power, per unit of it.
+    """
+
+    by_power: FloatArray
+    by_free: FloatArray
+
+    def take(self, rows: IndexArray | BoolArray) -> Slopes:
+        """Return the slopes of the rows named."""
+        return Slopes(self.by_power[rows], self.by_free[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One point as people know it: what everyone does and what nobody can know.
+
+    Parameters
+    ----------
+    power_w, reactive_var
+        Shape (c,), each connection point's active and reactive power, injection positive.
+    source_pu
+        Shape (h,), the held voltages at the interface.
+    deviation
+        Shape (d,), how far what does not trade is off its forecast.
+    """
+
+    power_w: FloatArray
+    reactive_var: FloatArray
+    source_pu: FloatArray
+    deviation: FloatArray
+
+    @property
+    def interface_voltage_pu(self) -> float:
+        """The mean of the held voltages."""
+        return float(self.source_pu.mean())
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """One network's conditions in one interval; c connection points, J ports.
+
+    Parameters
+    ----------
+    network
+        The network.
+    source_corners
+        Shape (V, h): the corners of what the held voltages may be, per unit.
+    passive_power_pu
+        Shape (J,), complex power of what does not trade, as forecast.
+    deviations
+        How far it may be off.
+    """
+
+    network: Network
+    source_corners: FloatArray
+    passive_power_pu: ComplexArray
+    deviations: Deviations
+    _point_ports: sp.csr_array = field(init=False, repr=False)
+    _ports_point: sp.csr_array = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        network = self.network
+        ports = sp.csr_array(network.port_shares * (1.0 + 1j * network.reactive_ratio)[None, :])
+        object.__setattr__(self, "_point_ports", ports)
+        object.__setattr__(self, "_ports_point", sp.csr_array(ports.conj().T))
+
+    # -- the free coordinates -------------------------------------------------------------------
+
+    @cached_property
+    def choosers(self) -> IndexArray:
+        """The customers who choose reactive power freely, f of them."""
+        freedom = self.network.reactive_freedom
+        if freedom is None:
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero((freedom.cone > 0.0) | (freedom.half > 0.0))
+
+    @cached_property
+    def _cone(self) -> FloatArray:
+        freedom = self.network.reactive_freedom
+        return np.zeros(0) if freedom is None else freedom.cone[self.choosers]
+
+    @cached_property
+    def _half(self) -> FloatArray:
+        freedom = self.network.reactive_freedom
+        return np.zeros(0) if freedom is None else freedom.half[self.choosers]
+
+    @cached_property
+    def has_cones(self) -> bool:
+        """Whether some customer's reactive power grows with its active power, either way."""
+        return bool((self._cone > 0.0).any())
+
+    @property
+    def held(self) -> int:
+        """How many voltage magnitudes are held."""
+        return int(self.source_corners.shape[1])
+
+    @property
+    def free(self) -> int:
+        """How many free coordinates a point has."""
+        return self.held + len(self.choosers) + self.deviations.set.count
+
+    def _parts(self, free: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the columns of held voltages, reactive power and deviations."""
+        first, second = self.held, self.held + len(self.choosers)
+        return free[:, :first], free[:, first:second], free[:, second:]
+
+    @cached_property
+    def band(self) -> tuple[float, float]:
+        """The lowest and the highest voltage that any node may be held at, per unit."""
+        return float(self.source_corners.min()), float(self.source_corners.max())
+
+    # -- from points to power flows -------------------------------------------------------------
+
+    def ports(self, points: WorstPoints, u: FloatArray) -> tuple[ComplexArray, FloatArray]:
+        """Return port powers (J, r) and held voltages (h, r) of r points of the box u."""
+        power = points.power(u)
+        source, rho, xi = self._parts(points.free)
+        powers = self.port_powers(power.T)
+        if len(self.choosers):
+            reactive = rho * (self._half + self._cone * np.abs(power[:, self.choosers]))
+            powers += 1j * (self.network.port_shares[:, self.choosers] @ reactive.T)
+        if xi.shape[1]:
+            powers += self.deviations.power_pu @ xi.T
+        return powers, np.ascontiguousarray(source.T)
+
+    def port_powers(self, power_pu: FloatArray) -> ComplexArray:
+        """Return the (J, B) port powers for (c, B) active powers, without anything free."""
+        powers = self.port_change(power_pu)
+        powers += self._standing[:, None]
+        return powers
+
+    def port_change(self, power_pu: FloatArray) -> ComplexArray:
+        """Return the (J, B) change of port powers for (c, B) changes of active powers."""
+        change: ComplexArray = self._point_ports @ power_pu
+        return change
+
+    @cached_property
+    def _standing(self) -> ComplexArray:
+        """The port powers that are there whatever customers do, shape (J,)."""
+        freedom = self.network.reactive_freedom
+        if freedom is None:
+            return self.passive_power_pu
+        standing: ComplexArray = self.network.port_shares @ freedom.middle * 1j
+        return standing + self.passive_power_pu
+
+    def largest_ports(self, u: FloatArray) -> FloatArray:
+        """Return an upper bound of each port's apparent power over the whole box, shape (J,)."""
+        power = np.maximum(*halves(u))
+        largest: FloatArray = self._ports_size @ power + np.abs(self._standing)
+        if len(self.choosers):
+            reactive = self._half + self._cone * power[self.choosers]
+            largest += self.network.port_shares[:, self.choosers] @ reactive
+        if self.deviations.set.count:
+            largest += abs(self.deviations.power_pu) @ self.deviations.set.largest
+        return largest
+
+    @cached_property
+    def _ports_size(self) -> sp.csr_array:
+        return abs(self._point_ports)
+
+    def situation(self, point: WorstPoints, u: FloatArray) -> Situation:
+        """Return what a single point of the box u means for everyone."""
+        network = self.network
+        power = point.power(u)
+        reactive = power * network.reactive_ratio
+        if network.reactive_freedom is not None:
+            reactive += network.reactive_freedom.middle
+            reactive[:, self.choosers] += self._reactive(point, power)
+        source, _, xi = self._parts(point.free)
+        base = network.base_power_w
+        return Situation(power[0] * base, reactive[0] * base, source[0], xi[0])
+
+    # -- from gradients to slopes ---------------------------------------------------------------
+
+    def slopes(self, by_port: ComplexArray, by_source: FloatArray) -> Slopes:
+        """Return slopes from gradients by port power (J, r) and by held voltage (h, r)."""
+        by_power = np.asarray(self._ports_point @ by_port).real.T
+        parts = [by_source.T]
+        if len(self.choosers):
+            parts.append((self.network.port_shares[:, self.choosers].T @ by_port.imag).T)
+        if self.deviations.set.count:
+            parts.append(np.asarray(self._deviations_ports @ by_port).real.T)
+        return Slopes(by_power, np.concatenate(parts, axis=1))
+
+    @cached_property
+    def _deviations_ports(self) -> sp.csr_array:
+        return sp.csr_array(self.deviations.power_pu.conj().T)
+
+    # -- where slopes lead ----------------------------------------------------------------------
+
+    def turned(self, points: WorstPoints, slopes: Slopes, u: FloatArray) -> WorstPoints:
+        """Return the points that the slopes lead to; a flat direction stays as it is."""
+        rising = slopes.by_power
+        if self.has_cones:
+            rising = self._rising(slopes, u)
+        size = np.abs(rising)
+        flat = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
+        share = np.where(flat, points.share, rising > 0)
+        return WorstPoints(share, self._free_turned(points.free, slopes.by_free))
+
+    def _rising(self, slopes: Slopes, u: FloatArray) -> FloatArray:
+        """Return, per watt of range, what the injection side has over the withdrawal side.
+
+        With a power-factor cone both sides allow reactive power that suits the row.
+        """
+        injection, withdrawal = halves(u)
+        rising = slopes.by_power.copy()
+        at = self.choosers
+        reach = self._cone * np.abs(self._parts(slopes.by_free)[1])
+        up = injection[at] * (slopes.by_power[:, at] + reach)
+        down = withdrawal[at] * (reach - slopes.by_power[:, at])
+        width = injection[at] + withdrawal[at]
+        rising[:, at] = (up - down) / np.where(width > 0.0, width, 1.0)
+        return rising
+
+    def _free_turned(self, free: FloatArray, by_free: FloatArray) -> FloatArray:
+        source, rho, xi = self._parts(free)
+        by_source, by_reactive, by_xi = self._parts(by_free)
+        along = by_source @ self.source_corners.T
+        here = (by_source * source).sum(axis=1)
+        better = along.max(axis=1) > here
+        parts = [np.where(better[:, None], self.source_corners[along.argmax(axis=1)], source)]
+        if rho.shape[1]:
+            parts.append(np.where(by_reactive == 0.0, rho, np.sign(by_reactive)))
+        if xi.shape[1]:
+            parts.append(self.deviations.set.support(by_xi))
+        return np.concatenate(parts, axis=1)
+
+    def gain(
+        self, points: WorstPoints, slopes: Slopes, to: WorstPoints, u: FloatArray
+    ) -> FloatArray:
+        """Return what is gained on the way from points to others, to first order, shape (r,)."""
+        before, after = points.power(u), to.power(u)
+        gain: FloatArray = (slopes.by_power * (after - before)).sum(axis=1)
+        way = to.free - points.free
+        if len(self.choosers):
+            columns = slice(self.held, self.held + len(self.choosers))
+            way[:, columns] = self._reactive(to, after) - self._reactive(points, before)
+        gain += (slopes.by_free * way).sum(axis=1)
+        return gain
+
+    def _reactive(self, points: WorstPoints, power: FloatArray) -> FloatArray:
+        """Return the reactive power that is chosen, shape (r, f)."""
+        size = self._half + self._cone * np.abs(power[:, self.choosers])
+        reactive: FloatArray = self._parts(points.free)[1] * size
+        return reactive
+
+    def coefficients(self, points: WorstPoints, slopes: Slopes) -> FloatArray:
+        """Return packing coefficients by u, shape (r, 2 c), >= 0.
+
+        A limit counts on the side its point takes, where the quantity rises with it; customers
+        strictly inside their ranges count on both sides.
+        """
+        up, down = slopes.by_power, -slopes.by_power
+        if self.has_cones:
+            _, rho, _ = self._parts(points.free)
+            reach = np.zeros_like(up)
+            reach[:, self.choosers] = self._cone * rho * self._parts(slopes.by_free)[1]
+            up, down = up + reach, down + reach
+        share = points.share
+        return np.hstack(
+            [
+                np.where(share > 0.0, np.maximum(up, 0.0), 0.0),
+                np.where(share < 1.0, np.maximum(down, 0.0), 0.0),
+            ]
+        )
+
+    # -- points to begin with -------------------------------------------------------------------
+
+    def begin(self, share: FloatArray, slopes: Slopes) -> WorstPoints:
+        """Return points of these shares whose free coordinates go where the slopes lead."""
+        middle = np.zeros((len(share), self.free))
+        middle[:, : self.held] = self.source_corners.mean(axis=0)
+        return WorstPoints(share, self._free_turned(middle, slopes.by_free))
+
+    @cached_property
+    def ends(self) -> tuple[int, int]:
+        """The corners of the lowest and of the highest held voltages."""
+        whole = self.source_corners.sum(axis=1)
+        return int(whole.argmin()), int(whole.argmax())
+
+    def at_ends(self, share: FloatArray) -> WorstPoints:
+        """Return points of these shares at both ends of the band, nothing else deviating."""
+        points = WorstPoints(share, np.zeros((len(share), self.free)))
+        return WorstPoints.joined([self.with_source(points, corner) for corner in self.ends])
+
+    def drawn(self, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
+        """Return points of these shares whose free coordinates are random extremes."""
+        points = len(share)
+        parts = [self.source_corners[rng.integers(len(self.source_corners), size=points)]]
+        parts.append(rng.choice([-1.0, 0.0, 1.0], size=(points, len(self.choosers))))
+        direction = rng.normal(size=(points, self.deviations.set.count))
+        parts.append(self.deviations.set.support(direction))
+        return WorstPoints(share, np.concatenate(parts, axis=1))
+
+    def extremes(self, free: FloatArray, slope: FloatArray) -> FloatArray:
+        """Return other free coordinates worth a try instead of ``free``, shape (a, k).
+
+        Every corner of the held voltages, both ends of each reactive power, and the deviations
+        that the slopes (k,) lead to.
+        """
+        count = self.held + len(self.choosers)
+        parts = [np.repeat(free[None, :], len(self.source_corners), axis=0)]
+        parts[0][:, : self.held] = self.source_corners
+        for end in (-1.0, 1.0):
+            ends = np.repeat(free[None, :], len(self.choosers), axis=0)
+            ends[:, self.held : count][np.diag_indices(len(self.choosers))] = end
+            parts.append(ends)
+        if self.deviations.set.count:
+            worst = free[None, :].copy()
+            worst[:, count:] = self.deviations.set.support(slope[None, count:])
+            parts.append(worst)
+        return np.concatenate(parts)
+
+    def with_source(self, points: WorstPoints, corner: int) -> WorstPoints:
+        """Return the points with the held voltages at one of the corners."""
+        free = points.free.copy()
+        free[:, : self.held] = self.source_corners[corner]
+        return WorstPoints(points.share, free)
