@@ -16,6 +16,7 @@ from security_check.errors import InsecureError, PowerFlowError
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
+from security_check.search import Search
 
 _ROUNDS = 12  # then limits that still swing are settled from below
 _PATIENCE = 6  # rounds after which worst points are looked for even if limits still move
@@ -27,6 +28,7 @@ _CLOSE = 0.7  # a row filled to more than this is worked on
 _AT_ONCE = 256  # rows worked on in one round
 _STILL = 1e-9  # largest change of a limit between rounds, relative to the largest limit
 _ROUGH = 1e-4  # the same, while rows are still being found
+_WIDE = 0.1  # rows closer to their limits than this part of their scale are near
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Fill:
     bottleneck
         Shape (2 c,), index of the monitored row that stopped each limit, or ``CAPACITY``.
     rows
-        The packing rows that were worked on, exact at u.
+        The rows near their limits at all the worst points found, exact at u.
     rounds
         How many times the rows were taken.
     """
@@ -51,15 +53,18 @@ class Fill:
     rounds: int
 
 
-def fill_securely(robust: RobustRows, filling: Filling) -> Fill:
+def fill_securely(search: Search, filling: Filling, near: Fill | None = None) -> Fill:
     """Return the max-min limits under every robust row, exact in the AC power flow.
 
     Parameters
     ----------
-    robust
-        The network's rows under one interval's limits; c connection points.
+    search
+        The network's rows under one interval's limits, and the search for their worst points;
+        c connection points.
     filling
         Bounds, weights and offsets of the 2 c limits, per unit.
+    near
+        The fill of a similar interval: where its rows are taken first.
 
     Raises
     ------
@@ -74,8 +79,8 @@ def fill_securely(robust: RobustRows, filling: Filling) -> Fill:
     customers hardly matter to a row that others fill (losses in a common reactance), their limits
     swing from round to round; then :func:`_from_below` ends the search on the secure side.
     """
-    lower = filling.lower
-    packing = _rows_at_lower_bounds(robust, lower)
+    robust, lower = search.robust, filling.lower
+    packing = _first_rows(robust, filling, near)
     filled = progressive_filling(packing.A, packing.b, filling)
     settled = _STILL
     nearest, start = np.inf, lower
@@ -90,20 +95,26 @@ def fill_securely(robust: RobustRows, filling: Filling) -> Fill:
         moved /= max(float(reached.max(initial=0.0)), 1e-12)
         if moved > settled and rounds % _PATIENCE:
             continue
-        fresh = robust.challenge(packing.take(_near(packing, u, lower)), u)
-        if (robust.excess(fresh, u) > SECURE).any():
-            packing, nearest = PackingRows.joined([packing, fresh]), np.inf
+        known = _searched(search, packing, u)
+        missed = known.take(robust.excess(known, u) > SECURE)
+        if len(missed.rows):
+            packing, nearest = PackingRows.joined([packing, missed]), np.inf
             filled = progressive_filling(packing.A, packing.b, filling)
             settled = _ROUGH  # where one row was missed others may be: look before polishing
         elif moved <= _STILL:
-            known = PackingRows.joined([packing, fresh])
             return Fill(u, _bottleneck_rows(filled, packing), known, rounds)
-    return _from_below(robust, packing, filling, start if np.isfinite(nearest) else filled.u)
+    return _from_below(search, packing, filling, start if np.isfinite(nearest) else filled.u)
 
 
-def _from_below(
-    robust: RobustRows, packing: PackingRows, filling: Filling, start: FloatArray
-) -> Fill:
+def _searched(search: Search, packing: PackingRows, u: FloatArray) -> PackingRows:
+    """Return the rows near their limits at u, exact there, with those that a search adds."""
+    robust = search.robust
+    near = packing.take(robust.excess(packing, u) > -_WIDE)
+    known = robust.exact(near.rows, near.points, u)
+    return PackingRows.joined([known, search.challenge(known, u, near=_WIDE)])
+
+
+def _from_below(search: Search, packing: PackingRows, filling: Filling, start: FloatArray) -> Fill:
     """Return secure limits near ``start``, raised until rows stop every one of them.
 
     The worst case over a smaller box is no worse, so drawing limits in towards the lower bounds
@@ -111,15 +122,15 @@ def _from_below(
     bounds: what it adds is kept where the AC power flow confirms it, and the rows that refute it
     are kept where not.  So the limits only rise, and come to rest.
     """
-    u = start
+    robust, u = search.robust, start
     for rounds in range(1, _ENDINGS + 1):
         packing, u = _drawn_in(robust, packing, u, filling.lower)
         packing, u, stopped = _raised(robust, packing, u, filling)
-        fresh = robust.challenge(packing.take(_near(packing, u, filling.lower)), u)
-        known = PackingRows.joined([packing, fresh])
-        if not (robust.excess(fresh, u) > SECURE).any():
+        known = _searched(search, packing, u)
+        missed = known.take(robust.excess(known, u) > SECURE)
+        if not len(missed.rows):
             return Fill(u, stopped, known, _ROUNDS + rounds)
-        packing = known
+        packing = PackingRows.joined([packing, missed])
     raise PowerFlowError(f"no secure envelopes were found in {_ENDINGS} searches for worst points")
 
 
@@ -165,6 +176,14 @@ def _raised(
         else:
             packing = PackingRows.joined([packing, taken])
     return packing, u, stopped
+
+
+def _first_rows(robust: RobustRows, filling: Filling, near: Fill | None) -> PackingRows:
+    """Return the rows to begin with: those of a similar interval, or all of them, roughly."""
+    if near is None:
+        return _rows_at_lower_bounds(robust, filling.lower)
+    u = np.clip(near.u, filling.lower, filling.upper)
+    return robust.exact(near.rows.rows, near.rows.points, u)
 
 
 def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:

@@ -16,6 +16,7 @@ from security_check.monitors import Monitors
 from security_check.network import FloatArray, Network
 from security_check.power_flow import PowerFlow
 from security_check.robust_rows import RobustRows
+from security_check.search import Search, Starts
 from security_check.uncertainty import source_vertices
 
 _WHOLE_W = 1e-6  # a limit this close below a whole watt is that watt
@@ -63,18 +64,26 @@ class NetworkGrid:
         self.voltage_limits = voltage_limits
         self.capacity = capacity
         self.monitors = Monitors(PowerFlow(network))
+        self._deviations = Deviations.none(len(network.ports.names))
+        self._starts: Starts | None = None
+        self._last: Fill | None = None
 
     @property
     def connection_points(self) -> tuple[str, ...]:
         """Ids, in the network's order."""
         return self.network.connection_points
 
+    def search(self, limits: InterfaceLimits) -> Search:
+        """Return the search for worst points under a contract at the interface."""
+        search = Search(self.robust_rows(limits), self._starts)
+        self._starts = search.starts
+        return search
+
     def robust_rows(self, limits: InterfaceLimits) -> RobustRows:
         """Return what envelopes must hold under a contract at the interface."""
         corners = source_vertices(limits, self.network.held)
         passive = self.network.ports.passive_power_pu
-        none = Deviations.none(len(passive))
-        conditions = Conditions(self.network, corners, passive, none)
+        conditions = Conditions(self.network, corners, passive, self._deviations)
         rows = self.monitors.row_limits(self.voltage_limits, limits)
         return RobustRows(self.monitors, rows, conditions)
 
@@ -90,7 +99,7 @@ class NetworkGrid:
         """
         lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
         filling = self._filling(lower, upper, self._weights, np.zeros(len(lower)))
-        return self._secured(self.robust_rows(limits), filling)
+        return self._secured(self.search(limits), filling)
 
     def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
         """Return what becomes of the envelopes held when the interface limits change.
@@ -100,22 +109,22 @@ class NetworkGrid:
         headroom is shared by the fair filling, on top of what each has left.  Raises as
         :meth:`allocate`.
         """
-        robust = self.robust_rows(limits)
+        search = self.search(limits)
         lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
         have = np.concatenate([held.injection_w, held.withdrawal_w])
         try:
-            curtailed = SecurityCheck(robust, have)
+            curtailed = SecurityCheck(search, have)
         except InsecureError:
             above = np.maximum(have - lower, 1).astype(float)
-            curtailed = self._secured(robust, self._filling(lower, have, above, lower))
+            curtailed = self._secured(search, self._filling(lower, have, above, lower))
         left = curtailed.limits_w
-        shared = self._secured(robust, self._filling(left, upper, self._weights, left))
+        shared = self._secured(search, self._filling(left, upper, self._weights, left))
         return self._with_reasons(shared, curtailed, have)
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
         """Return the state for envelopes already in force; raises as :meth:`allocate`."""
         have = np.concatenate([held.injection_w, held.withdrawal_w])
-        return SecurityCheck(self.robust_rows(limits), have)
+        return SecurityCheck(self.search(limits), have)
 
     def _filling(
         self,
@@ -127,11 +136,11 @@ class NetworkGrid:
         base = self.network.base_power_w
         return Filling(lower_w / base, upper_w / base, weight, offset_w / base)
 
-    def _secured(self, robust: RobustRows, filling: Filling) -> SecurityCheck:
-        """Fill, round every limit down to whole watts, and check the result."""
-        fill = fill_securely(robust, filling)
+    def _secured(self, search: Search, filling: Filling) -> SecurityCheck:
+        """Fill, and round every limit down to whole watts."""
+        fill = fill_securely(search, filling)
         limits_w = np.floor(fill.u * self.network.base_power_w + _WHOLE_W).astype(np.int64)
-        return SecurityCheck(robust, limits_w, fill.rows, _names(robust, fill))
+        return SecurityCheck(search, limits_w, fill.rows, _names(search.robust, fill))
 
     def _with_reasons(
         self, shared: SecurityCheck, curtailed: SecurityCheck, had: IntArray

@@ -132,7 +132,7 @@ class _Attack:
         once = np.concatenate([sides, 1.0 - sides, drawn, inside])
         conditions = self.robust.conditions
         pool = conditions.at_ends(once)
-        if conditions.free > conditions.held or len(conditions.source_corners) > 2:
+        if conditions.free > conditions.held or len(conditions.corners) > 2:
             pool = WorstPoints.joined([pool, conditions.drawn(once, self.rng)])
         return pool
 

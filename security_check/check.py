@@ -20,8 +20,10 @@ from security_check.errors import InsecureError
 from security_check.network import FloatArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
+from security_check.search import Search
 from security_check.verdict import LimitChange, Verdict
 from security_check.watch import Watch, Watched, prove
+from security_check.worst_points import WorstPoints
 
 _NEAR = 0.05  # rows closer to their limits than this part of their scale have linear rows
 _FAR = 0.10  # rows farther than this lose them again
@@ -43,12 +45,14 @@ class SecurityCheck:
 
     Parameters
     ----------
-    robust
-        The network's rows under the interval's limits; c connection points.
+    search
+        The network's rows under the interval's limits, and the search for their worst points;
+        c connection points.
     limits_w
         Shape (2 c,), integer watts, injection first: the envelopes in force.
     known
-        Pairs of row and vertex found by whoever made the envelopes; more are looked for.
+        The rows near their limits, at all their worst points: what a search left of a secure
+        box that contains these envelopes.  Where not given, the search is made here.
     bottlenecks
         Names of the 2 c limits' bottlenecks; worked out from the rows where not given.
 
@@ -62,12 +66,14 @@ class SecurityCheck:
 
     def __init__(
         self,
-        robust: RobustRows,
+        search: Search,
         limits_w: IntArray,
         known: PackingRows | None = None,
         bottlenecks: Sequence[str] = (),
     ) -> None:
+        robust = search.robust
         network = robust.monitors.power_flow.network
+        self._search = search
         self._robust = robust
         self._base_w = network.base_power_w
         self._points = network.connection_points
@@ -75,16 +81,18 @@ class SecurityCheck:
         self._bottlenecks = tuple(bottlenecks)
         self._limits_w = np.array(limits_w, dtype=np.int64)
         u = self._limits_w / self._base_w
-        known = robust.no_rows() if known is None else known
-        known = known.take(robust.excess(known, u) > -_NEAR)
-        self._near = PackingRows.joined([known, robust.challenge(known, u)])
-        self._watched = self._near.points
-        self._near_watch = Watch(robust, self._near.rows, self._near.points)
-        self._lookout = Watch(robust, *robust.lookouts)
-        examined = self._examine(u)
+        self._watched: WorstPoints | None = None
+        self._confirmed: tuple[tuple[LimitChange, ...], _Examined] | None = None
+        if known is None:
+            self._near = search.challenge(robust.no_rows(), u)
+            self._watch_near()
+            examined = self._examine(u)
+        else:
+            # The worst case over a smaller box is no worse: nothing needs to be run again.
+            near = known.take(robust.excess(known, u) > -_NEAR)
+            examined = _Examined(u, near, self._verdict(near, robust.values(near, u)))
         if not examined.verdict.secure:
             raise InsecureError(examined.verdict.element, str(examined.verdict))
-        self._confirmed: tuple[tuple[LimitChange, ...], _Examined] | None = None
         self._enter(examined)
 
     def _enter(self, examined: _Examined) -> None:
@@ -94,11 +102,14 @@ class SecurityCheck:
         self._refresh()
 
     def _refresh(self) -> None:
-        if self._near.points is not self._watched:
-            self._near_watch = Watch(self._robust, self._near.rows, self._near.points)
-            self._watched = self._near.points
+        self._watch_near()
         self._columns = np.asfortranarray(self._near.A)
         self._headroom: FloatArray = self._near.b - self._near.A @ self._u
+
+    def _watch_near(self) -> None:
+        if self._near.points is not self._watched:
+            self._near_watch = Watch(self._near.rows, self._near.points)
+            self._watched = self._near.points
 
     @property
     def connection_points(self) -> tuple[str, ...]:
@@ -224,10 +235,10 @@ class SecurityCheck:
         Rows ruled out by the rigorous bound need none.  Rows that come near their limits get
         linear rows, critical ones are climbed anew to their worst vertices.
         """
-        robust = self._robust
-        open_ = np.flatnonzero(~robust.cannot_bind(u)[self._lookout.rows])
-        far = self._lookout.evaluate(u, open_)
-        seen = self._near_watch.evaluate(u, np.arange(len(self._near.rows)))
+        robust, starts = self._robust, self._search.starts
+        open_ = ~robust.cannot_bind(u)[starts.watch.rows[starts.lookouts]]
+        far = starts.watch.evaluate(robust.ascent, u, starts.lookouts[open_])
+        seen = self._near_watch.evaluate(robust.ascent, u, np.arange(len(self._near.rows)))
         near = replace(
             self._near, b=robust.limits.limit[seen.rows] - seen.values + self._near.A @ u
         )
@@ -261,14 +272,16 @@ class SecurityCheck:
         if not critical.size:
             return near
         chosen = near.take(critical)
-        proof = prove(self._near_watch, seen, critical, u)
+        proof = prove(robust.ascent, self._near_watch, seen, critical, u)
         small = proof.gain <= REFINED * robust.limits.scale[chosen.rows]
         if small.all() and not proof.turning.any():
             value = seen.values[critical] + proof.gain
             b = robust.limits.limit[chosen.rows] - value + proof.A @ u
             return near.placed(critical, replace(chosen, A=proof.A, b=b))
         worst, _ = robust.worst(chosen.rows, chosen.points, u)
-        near = PackingRows.joined([near.placed(critical, worst), robust.try_changes(worst, u)])
+        near = PackingRows.joined(
+            [near.placed(critical, worst), self._search.try_changes(worst, u)]
+        )
         return near.take(near.distinct(u))
 
     def _verdict(self, near: PackingRows, values: FloatArray) -> Verdict:

@@ -4,7 +4,8 @@ The power flow knows ports and held voltages only.  Here the points of a box of 
 its inputs, and gradients by its inputs become slopes by what moves:
 
 - each customer's active power, between its two limits;
-- the held voltages ``m``, anywhere in what the contract allows;
+- the held voltages ``m``, anywhere in what the contract allows, each as its place in the
+  contracted band: -1 is its lower end, 1 its upper;
 - reactive power ``rho`` in [-1, 1], for customers who choose it freely;
 - deviations ``xi`` of those who do not trade, within their uncertainty set.
 
@@ -152,6 +153,31 @@ class Conditions:
         """How many voltage magnitudes are held."""
         return int(self.source_corners.shape[1])
 
+    @cached_property
+    def _middle(self) -> float:
+        return 0.5 * sum(self.band)
+
+    @cached_property
+    def _half_band(self) -> float:
+        return 0.5 * (self.band[1] - self.band[0])
+
+    @cached_property
+    def corners(self) -> FloatArray:
+        """The corners of what the held voltages may be, as places in the band, shape (V, h)."""
+        if self._half_band == 0.0:
+            return np.ones((1, self.held))
+        return (self.source_corners - self._middle) / self._half_band
+
+    def alike(self, other: Conditions) -> bool:
+        """Return whether points of the other conditions mean the same here, and may be reused."""
+        mine, others = self.corners, other.corners
+        return (
+            self.network is other.network
+            and self.deviations.set is other.deviations.set
+            and mine.shape == others.shape
+            and bool(np.allclose(mine, others, rtol=0.0, atol=1e-9))
+        )
+
     @property
     def free(self) -> int:
         """How many free coordinates a point has."""
@@ -172,14 +198,18 @@ class Conditions:
     def ports(self, points: WorstPoints, u: FloatArray) -> tuple[ComplexArray, FloatArray]:
         """Return port powers (J, r) and held voltages (h, r) of r points of the box u."""
         power = points.power(u)
-        source, rho, xi = self._parts(points.free)
+        place, rho, xi = self._parts(points.free)
         powers = self.port_powers(power.T)
         if len(self.choosers):
             reactive = rho * (self._half + self._cone * np.abs(power[:, self.choosers]))
             powers += 1j * (self.network.port_shares[:, self.choosers] @ reactive.T)
         if xi.shape[1]:
             powers += self.deviations.power_pu @ xi.T
-        return powers, np.ascontiguousarray(source.T)
+        return powers, self._source(place.T)
+
+    def _source(self, place: FloatArray) -> FloatArray:
+        """Return held voltages, per unit, from places in the band."""
+        return self._middle + self._half_band * place
 
     def port_powers(self, power_pu: FloatArray) -> ComplexArray:
         """Return the (J, B) port powers for (c, B) active powers, without anything free."""
@@ -224,16 +254,16 @@ class Conditions:
         if network.reactive_freedom is not None:
             reactive += network.reactive_freedom.middle
             reactive[:, self.choosers] += self._reactive(point, power)
-        source, _, xi = self._parts(point.free)
+        place, _, xi = self._parts(point.free)
         base = network.base_power_w
-        return Situation(power[0] * base, reactive[0] * base, source[0], xi[0])
+        return Situation(power[0] * base, reactive[0] * base, self._source(place[0]), xi[0])
 
     # -- from gradients to slopes ---------------------------------------------------------------
 
     def slopes(self, by_port: ComplexArray, by_source: FloatArray) -> Slopes:
         """Return slopes from gradients by port power (J, r) and by held voltage (h, r)."""
         by_power = np.asarray(self._ports_point @ by_port).real.T
-        parts = [by_source.T]
+        parts = [self._half_band * by_source.T]
         if len(self.choosers):
             parts.append((self.network.port_shares[:, self.choosers].T @ by_port.imag).T)
         if self.deviations.set.count:
@@ -272,12 +302,11 @@ class Conditions:
         return rising
 
     def _free_turned(self, free: FloatArray, by_free: FloatArray) -> FloatArray:
-        source, rho, xi = self._parts(free)
-        by_source, by_reactive, by_xi = self._parts(by_free)
-        along = by_source @ self.source_corners.T
-        here = (by_source * source).sum(axis=1)
-        better = along.max(axis=1) > here
-        parts = [np.where(better[:, None], self.source_corners[along.argmax(axis=1)], source)]
+        place, rho, xi = self._parts(free)
+        by_place, by_reactive, by_xi = self._parts(by_free)
+        along = by_place @ self.corners.T
+        better = along.max(axis=1) > (by_place * place).sum(axis=1)
+        parts = [np.where(better[:, None], self.corners[along.argmax(axis=1)], place)]
         if rho.shape[1]:
             parts.append(np.where(by_reactive == 0.0, rho, np.sign(by_reactive)))
         if xi.shape[1]:
@@ -327,14 +356,20 @@ class Conditions:
 
     def begin(self, share: FloatArray, slopes: Slopes) -> WorstPoints:
         """Return points of these shares whose free coordinates go where the slopes lead."""
-        middle = np.zeros((len(share), self.free))
-        middle[:, : self.held] = self.source_corners.mean(axis=0)
-        return WorstPoints(share, self._free_turned(middle, slopes.by_free))
+        free = np.zeros((len(share), self.free))
+        free[:, : self.held] = self.corners[self.ends[0]]
+        return WorstPoints(share, self._free_turned(free, slopes.by_free))
+
+    def other_end(self, points: WorstPoints) -> WorstPoints:
+        """Return the points with the held voltages at the other end of the contracted band."""
+        low, high = (self.with_source(points, corner).free for corner in self.ends)
+        is_low = points.free[:, : self.held].sum(axis=1) < 0.0
+        return WorstPoints(points.share, np.where(is_low[:, None], high, low))
 
     @cached_property
     def ends(self) -> tuple[int, int]:
         """The corners of the lowest and of the highest held voltages."""
-        whole = self.source_corners.sum(axis=1)
+        whole = self.corners.sum(axis=1)
         return int(whole.argmin()), int(whole.argmax())
 
     def at_ends(self, share: FloatArray) -> WorstPoints:
@@ -345,7 +380,7 @@ class Conditions:
     def drawn(self, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
         """Return points of these shares whose free coordinates are random extremes."""
         points = len(share)
-        parts = [self.source_corners[rng.integers(len(self.source_corners), size=points)]]
+        parts = [self.corners[rng.integers(len(self.corners), size=points)]]
         parts.append(rng.choice([-1.0, 0.0, 1.0], size=(points, len(self.choosers))))
         direction = rng.normal(size=(points, self.deviations.set.count))
         parts.append(self.deviations.set.support(direction))
@@ -358,8 +393,8 @@ class Conditions:
         that the slopes (k,) lead to.
         """
         count = self.held + len(self.choosers)
-        parts = [np.repeat(free[None, :], len(self.source_corners), axis=0)]
-        parts[0][:, : self.held] = self.source_corners
+        parts = [np.repeat(free[None, :], len(self.corners), axis=0)]
+        parts[0][:, : self.held] = self.corners
         for end in (-1.0, 1.0):
             ends = np.repeat(free[None, :], len(self.choosers), axis=0)
             ends[:, self.held : count][np.diag_indices(len(self.choosers))] = end
@@ -373,5 +408,5 @@ class Conditions:
     def with_source(self, points: WorstPoints, corner: int) -> WorstPoints:
         """Return the points with the held voltages at one of the corners."""
         free = points.free.copy()
-        free[:, : self.held] = self.source_corners[corner]
+        free[:, : self.held] = self.corners[corner]
         return WorstPoints(points.share, free)

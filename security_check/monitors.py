@@ -224,8 +224,6 @@ class Monitors:
     def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
         """Return f of each row at the operating point named by ``place``.
 
-        For few points and many rows: one product for all of them.
-
         Parameters
         ----------
         rows, place
@@ -234,9 +232,9 @@ class Monitors:
             B operating points.
         """
         which = self.phasor[rows]
-        phasor = (self.response[which] @ points.current)[np.arange(len(rows)), place]
+        phasor = np.einsum("rj,jr->r", self.response[which], points.current[:, place])
         phasor += (self.fixed[which] * points.source_pu.T[place]).sum(axis=1)
-        values = _SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
+        values: FloatArray = _SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
         at = np.flatnonzero(self._of_interface[rows] | self._of_sequences[rows])
         if len(at):
             values[at] = self.values(rows[at], points.take(place[at]))

@@ -8,13 +8,13 @@ costs one power flow, however often the box of envelopes changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from security_check.network import FloatArray, IndexArray
-from security_check.power_flow import OperatingPoints
-from security_check.robust_rows import RobustRows
+from security_check.ascent import Ascent
+from security_check.monitors import Monitors
+from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.power_flow import TOLERANCE_PU, OperatingPoints
 from security_check.worst_points import (
     BoolArray,
     WorstPoints,
@@ -47,55 +47,67 @@ class Watched:
 
 
 class Watch:
-    """Rows and the points at which they are watched.
+    """Rows and the points at which they are watched, in any box and any interval.
 
     Parameters
     ----------
-    robust
-        The network under one interval's limits.
     rows
         Shape (r,), indices into the monitors' rows.
     points
         r points.
     """
 
-    def __init__(self, robust: RobustRows, rows: IndexArray, points: WorstPoints) -> None:
-        self.robust = robust
+    def __init__(self, rows: IndexArray, points: WorstPoints) -> None:
         self.rows = rows
         first, self.place = first_of_equal(np.column_stack([points.share, points.free]))
         self.points = points.take(first)
         # Voltages of the last power flow at each point: where the next one starts.
-        source = self.points.free[:, : robust.conditions.held].T
-        self._voltage = robust.monitors.power_flow.no_load_voltage(source)
+        self._voltage: ComplexArray | None = None
+        self._opposite: Watch | None = None
 
-    @cached_property
-    def opposite(self) -> Watch:
-        """The same rows, with everyone who does not act strongly on a row on the other side."""
-        own = self.points.take(self.place)
-        strong = self.robust.monitors.acts_strongly(self.rows)
-        share = np.where(strong, own.share, 1.0 - own.share)
-        return Watch(self.robust, self.rows, WorstPoints(share, own.free))
+    def opposite(self, monitors: Monitors) -> Watch:
+        """Return the same rows, with everyone who does not act strongly on the other side."""
+        if self._opposite is None:
+            own = self.points.take(self.place)
+            strong = monitors.acts_strongly(self.rows)
+            share = np.where(strong, own.share, 1.0 - own.share)
+            self._opposite = Watch(self.rows, WorstPoints(share, own.free))
+        return self._opposite
 
-    def evaluate(self, u: FloatArray, chosen: IndexArray) -> Watched:
+    def evaluate(
+        self,
+        ascent: Ascent,
+        u: FloatArray,
+        chosen: IndexArray,
+        tolerance_pu: float = TOLERANCE_PU,
+    ) -> Watched:
         """Run the AC power flow at the points that the rows chosen are watched at.
 
         Parameters
         ----------
+        ascent
+            The network under one interval's limits and conditions.
         u
             Shape (2 c,), the box of envelopes, per unit.
         chosen
             Shape (r,), positions in :attr:`rows`.
+        tolerance_pu
+            Of the power flow.
 
         Raises
         ------
         PowerFlowError
             When one does not converge.
         """
+        monitors = ascent.monitors
         used, place = np.unique(self.place[chosen], return_inverse=True)
         rows, points = self.rows[chosen], self.points.take(used)
-        monitors = self.robust.monitors
-        ports = self.robust.conditions.ports(points, u)
-        solved = monitors.power_flow.solve(*ports, start=self._voltage[:, used])
+        powers, source = ascent.conditions.ports(points, u)
+        if self._voltage is None:
+            nominal = monitors.power_flow.no_load_voltage(np.ones((len(source), 1)))
+            self._voltage = np.repeat(nominal, len(self.points.share), axis=1)
+        start = self._voltage[:, used]
+        solved = monitors.power_flow.solve(powers, source, start, tolerance_pu)
         self._voltage[:, used] = solved.voltage
         values = monitors.values_at(rows, place, solved)
         return Watched(rows, place, points, solved, values)
@@ -121,7 +133,7 @@ class Proof:
     turning: BoolArray
 
 
-def prove(watch: Watch, seen: Watched, chosen: IndexArray, u: FloatArray) -> Proof:
+def prove(ascent: Ascent, watch: Watch, seen: Watched, chosen: IndexArray, u: FloatArray) -> Proof:
     """Ask the gradients whether the rows chosen are watched at their worst points.
 
     Each row's gradient is taken at its point and at the opposite one: a customer whose influence
@@ -130,6 +142,8 @@ def prove(watch: Watch, seen: Watched, chosen: IndexArray, u: FloatArray) -> Pro
 
     Parameters
     ----------
+    ascent
+        The network under one interval's limits and conditions.
     watch, seen
         A watch, and all its rows evaluated at u.
     chosen
@@ -142,10 +156,10 @@ def prove(watch: Watch, seen: Watched, chosen: IndexArray, u: FloatArray) -> Pro
     PowerFlowError
         When the power flow at an opposite point does not converge.
     """
-    opposite = watch.opposite.evaluate(u, chosen)
-    rows, monitors = seen.rows[chosen], watch.robust.monitors
+    monitors, conditions = ascent.monitors, ascent.conditions
+    opposite = watch.opposite(monitors).evaluate(ascent, u, chosen)
+    rows = seen.rows[chosen]
     at = seen.solved.take(seen.place[chosen]).joined(opposite.solved.take(opposite.place))
-    conditions = watch.robust.conditions
     both = conditions.slopes(*monitors.gradients(np.concatenate([rows, rows]), at))
     slopes, mirrored = both.take(np.arange(len(rows))), both.by_power[len(rows) :]
     own = seen.points.take(seen.place[chosen])

@@ -121,8 +121,8 @@ def corner_limits(robust: RobustRows, share: float, capacity_w: int) -> np.ndarr
     upper = np.where(mine, capacity_w / base_w, 0.0)
     filling = Filling(np.zeros(2 * count), upper, np.ones(2 * count), np.zeros(2 * count))
     rows = np.concatenate([robust.limited, robust.limited])
-    held_pu = np.repeat([BAND.voltage_min_pu, BAND.voltage_max_pu], len(robust.limited))
-    corner = WorstPoints(np.full((len(rows), count), share), held_pu[:, None])
+    ends = np.repeat([-1.0, 1.0], len(robust.limited))
+    corner = WorstPoints(np.full((len(rows), count), share), ends[:, None])
     u = np.zeros(2 * count)
     for _ in range(8):
         packing: PackingRows = robust.exact(rows, corner, u)

@@ -15,6 +15,7 @@ from security_check.check import SecurityCheck
 from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.limits import InterfaceLimits
+from security_check.search import Search
 from security_check.verdict import LimitChange
 
 ROUNDING = 2e-9  # the check takes 1e-9 for rounding, the reference has its own
@@ -293,10 +294,10 @@ class TestFailsClosed:
         secure_w = area.allocate().limits_w
         robust = area.grid.robust_rows(area.limits.interface)
         with pytest.raises(InsecureError) as caught:
-            SecurityCheck(robust, (secure_w * 1.02).astype(int) + 5)
+            SecurityCheck(Search(robust), (secure_w * 1.02).astype(int) + 5)
         assert caught.value.element in str(caught.value)
         with pytest.raises(PowerFlowError):
-            SecurityCheck(robust, secure_w * 100)
+            SecurityCheck(Search(robust), secure_w * 100)
 
 
 def _of(area: Area):

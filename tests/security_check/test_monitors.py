@@ -26,7 +26,7 @@ def test_gradients_are_those_of_differences(case):
     monitors = Monitors(flow)
     ports = flow.network.ports
     nothing = Deviations.none(len(ports.names))
-    conditions = Conditions(flow.network, np.ones((1, 1)), ports.passive_power_pu, nothing)
+    conditions = Conditions(flow.network, np.array([[0.0], [2.0]]), ports.passive_power_pu, nothing)
     rows = np.arange(len(monitors))
     per_unit = power / flow.network.base_power_w
     customers = len(per_unit)

@@ -13,6 +13,7 @@ from networks import SMALL_AREAS, Area, small_area
 
 from security_check.packing import PackingRows
 from security_check.robust_rows import RobustRows
+from security_check.search import Search, Starts
 
 NAMES = st.sampled_from(sorted(SMALL_AREAS))
 
@@ -42,7 +43,7 @@ def all_at_their_limits(area: Area, limits_w: np.ndarray) -> tuple[RobustRows, l
 
 def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
     known, _ = robust.worst(robust.limited, robust.start_points(robust.limited), u)
-    return PackingRows.joined([known, robust.challenge(known, u, near=np.inf)])
+    return PackingRows.joined([known, Search(robust).challenge(known, u, near=np.inf)])
 
 
 @settings(deadline=None, max_examples=60)
@@ -66,7 +67,7 @@ def test_the_worst_is_that_of_all_vertices(name, seed):
     injection, withdrawal = np.split(u, 2)
     assert (power <= injection + 1e-12).all()
     assert (power >= -withdrawal - 1e-12).all()
-    at = measured(area.flow, power.T, found.points.free[:, 0])
+    at = measured(area.flow, power.T, robust.conditions.ports(found.points, u)[1][0])
     ends = {"highest": at["voltage"], "lowest": at["voltage"], "current": at["current"]}
     ends |= {"injected": -at["drawn"], "withdrawn": at["drawn"]}
     there = of_rows(area.grid.monitors, ends)
@@ -135,9 +136,12 @@ def test_bounds_rule_something_out():
 def test_lookouts_watch_every_limited_row(name):
     area = small_area(**SMALL_AREAS[name])
     robust = area.grid.robust_rows(area.limits.interface)
-    rows, points = robust.lookouts
+    starts = Starts(robust)
+    rows = starts.watch.rows[starts.lookouts]
     assert set(rows.tolist()) == set(robust.limited.tolist())
-    assert len(points.share) == len(rows)
+    pointed = robust.start_points(rows).share
+    places = starts.watch.place[starts.lookouts]
+    np.testing.assert_array_equal(starts.watch.points.share[places], pointed)
     of_interface = [row for row in robust.limited if robust.element(int(row)) == "interface"]
     contract = area.limits.interface
     expected = sum(x is not None for x in (contract.injection_limit_w, contract.withdrawal_limit_w))

@@ -1,0 +1,207 @@
+"""The search for worst points that were missed.
+
+A quantity with several local maxima over the box (currents; voltages where reactances and losses
+count) needs several points.  So rows are climbed from many starts, from corners at which groups
+of customers take one side, and, near their limits, from changes of single customers.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from security_check.ascent import RISE, Ascent
+from security_check.monitors import Kind
+from security_check.network import FloatArray, IndexArray
+from security_check.packing import PackingRows
+from security_check.robust_rows import RobustRows
+from security_check.watch import Watch
+from security_check.worst_points import BoolArray, WorstPoints, first_of_equal, halves
+
+_CHANGES = 6
+_TRIED = 2  # points of each row, the worst, from which changes are tried
+_KEPT = 4  # points of each row, the worst, that a search brings back
+_GROUPS = 3
+_CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
+_SCAN_PU = 1e-7  # tolerance of power flows that only say where to climb from
+
+
+class Starts:
+    """Where rows are watched from, and climbed from: the same in all intervals of a network.
+
+    Every limited row has the vertex that its no-load sensitivities point to.  Those who act on a
+    quantity strongly take the side of their no-load sensitivity; the others act through voltages
+    and losses, which may be worst with all of them injecting or with all of them withdrawing; so
+    there are vertices for both, besides all-inject and all-withdraw.  A current or the
+    interface's power, whose worst interface voltage shows only under load, is watched at both
+    ends of the contracted band.
+
+    Parameters
+    ----------
+    robust
+        The rows of any interval; R of them, c connection points.
+    """
+
+    def __init__(self, robust: RobustRows) -> None:
+        self.conditions = robust.conditions
+        self.limited = robust.limited
+        rows = robust.limited
+        strong = robust.monitors.acts_strongly(rows)
+        pointed = robust.start_points(rows)
+        every = np.ones(strong.shape)
+        shares = [np.where(strong, pointed.share, rest) for rest in (1.0, 0.0)]
+        once = [robust.start_points(rows, share) for share in (*shares, every, 0.0 * every)]
+        again = np.flatnonzero(robust.monitors.kind[rows] > Kind.VOLTAGE_MIN)
+        points = [pointed, *once]
+        points += [robust.conditions.other_end(part.take(again)) for part in points]
+        repeated = [rows] * (1 + len(once)) + [rows[again]] * (1 + len(once))
+        self.watch = Watch(np.concatenate(repeated), WorstPoints.joined(points))
+        # The first of each row, at either end of the band, is where it is watched from afar.
+        lookouts = np.zeros(len(self.watch.rows), dtype=bool)
+        lookouts[: len(rows)] = True
+        lookouts[(1 + len(once)) * len(rows) :][: len(again)] = True
+        self.lookouts: IndexArray = np.flatnonzero(lookouts)
+
+    def serve(self, robust: RobustRows) -> bool:
+        """Return whether they are starts of another interval's rows, too."""
+        return robust.conditions.alike(self.conditions) and np.array_equal(
+            robust.limited, self.limited
+        )
+
+
+class Search:
+    """Looks for worst points of one network under one interval's limits.
+
+    Parameters
+    ----------
+    robust
+        The rows; c connection points.
+    starts
+        Where to climb from; made anew where those given do not serve.
+    """
+
+    def __init__(self, robust: RobustRows, starts: Starts | None = None) -> None:
+        self.robust = robust
+        self.ascent: Ascent = robust.ascent
+        self.starts = starts if starts is not None and starts.serve(robust) else Starts(robust)
+
+    def challenge(self, known: PackingRows, u: FloatArray, near: float = 0.1) -> PackingRows:
+        """Return the rows nearest their limits, at points that are not among those known.
+
+        Every row that the rigorous bound does not rule out is tried.
+
+        Parameters
+        ----------
+        known
+            Rows already worked on: at worst points to first order, and exact at u.
+        u
+            Shape (2 c,), per unit.
+        near
+            Rows closer to the limit than this part of their scale are returned.
+        """
+        robust = self.robust
+        pairs = PackingRows.joined([known, self._climbed(u, near)])
+        pairs = pairs.take(pairs.distinct(u))
+        close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
+        if self._turning(close, u).any():
+            grouped = self._best_of_groups(np.unique(close.rows), u)
+            pairs = PackingRows.joined([pairs, grouped])
+        changed = pairs
+        for _ in range(_CHANGES):
+            changed = self.try_changes(changed, u)
+            if not len(changed.rows):
+                break
+            pairs = PackingRows.joined([pairs, changed])
+        pairs = PackingRows.joined([known, pairs])
+        chosen = pairs.distinct(u)
+        fresh = pairs.take(chosen[chosen >= len(known.rows)])
+        excess = robust.excess(fresh, u)
+        kept = fresh.fullest(excess, _KEPT)
+        return fresh.take(kept[excess[kept] > -near])
+
+    def _climbed(self, u: FloatArray, near: float) -> PackingRows:
+        """Return the rows near their limits, climbed from each of their starts."""
+        robust, watch = self.robust, self.starts.watch
+        open_ = np.flatnonzero(~robust.cannot_bind(u)[watch.rows])
+        seen = watch.evaluate(self.ascent, u, open_, _SCAN_PU)
+        close = np.flatnonzero(robust.violation(seen.rows, seen.values) > -near)
+        points = seen.points.take(seen.place[close])
+        # Where customers have no range, starts are the same; points that differ stay apart.
+        lines = np.column_stack([seen.rows[close], points.keys(u)])
+        first, _ = first_of_equal(lines)
+        return robust.worst(seen.rows[close[first]], points.take(first), u)[0]
+
+    def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
+        """Climb each row from the best corner at which groups of customers take one side.
+
+        The groups are those who act strongly on one and the same branch or bus: feeders, parts
+        of feeders, and what is left of them.
+        """
+        monitors, conditions = self.robust.monitors, self.robust.conditions
+        pool = conditions.at_ends(self._group_shares)
+        solved = monitors.power_flow.solve(*conditions.ports(pool, u))
+        values = monitors.all_values(solved)[rows]
+        best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()
+        return self.robust.worst(np.repeat(rows, _GROUPS), pool.take(best), u)[0]
+
+    @cached_property
+    def _group_shares(self) -> FloatArray:
+        every = np.arange(len(self.robust.monitors))
+        groups = np.unique(self.robust.monitors.acts_strongly(every), axis=0) * 1.0
+        return np.concatenate([groups, 1.0 - groups])
+
+    def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
+        """Return whose influence turns sign between each point and its opposite, (r, c).
+
+        Opposite is where everyone who does not act strongly on the row has changed sides; those
+        who do stay, since without them the row is nowhere near its limit.
+        """
+        strong = self.robust.monitors.acts_strongly(pairs.rows)
+        share = np.where(strong, pairs.points.share, 1.0 - pairs.points.share)
+        opposite = WorstPoints(share, pairs.points.free)
+        there = self.ascent.at(pairs.rows, opposite, u).slopes.by_power
+        agrees = ~strong & ((there > 0) == (share > 0.5))
+        turning: BoolArray = agrees & (np.abs(there) * np.add(*halves(u)) > RISE)
+        return turning
+
+    def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
+        """Change customers' sides in the rows nearest their limits, and climb from there.
+
+        Each row is climbed anew from its best single change, and from all single changes that
+        raise it, together.  Only customers whose influence turns sign between a point and its
+        opposite are tried: for all others the gradient at the point already says that changing
+        does not pay.
+
+        Returns
+        -------
+        PackingRows
+            Those found that are worse than where they started; often none.
+        """
+        close = pairs.take(self.robust.excess(pairs, u) > -_CLOSE)
+        close = close.take(close.fullest(self.robust.excess(close, u), _TRIED))
+        turning = self._turning(close, u)
+        if not turning.any():
+            return close.take(np.zeros(0, dtype=np.int64))
+        pair, point = np.nonzero(turning)
+        opposite = 1.0 - close.points.share
+        single = close.points.take(pair)
+        single.share[np.arange(len(pair)), point] = opposite[pair, point]
+        now = self.robust.values(close, u)
+        rise = self.robust.evaluate(close.rows[pair], single, u)[0] - now[pair]
+        rises = np.zeros((len(close.rows), self.robust.points))
+        rises[pair, point] = np.maximum(rise, 0.0)
+        promising = np.flatnonzero(rises.max(axis=1) > RISE)
+        starts = close.points.take(promising)
+        best, together = starts.share.copy(), starts.share.copy()
+        customer = rises[promising].argmax(axis=1)
+        each = np.arange(len(promising))
+        best[each, customer] = opposite[promising][each, customer]
+        rising = rises[promising] > RISE
+        together[rising] = opposite[promising][rising]
+        twice = np.concatenate([promising, promising])
+        free = np.concatenate([starts.free, starts.free])
+        start = WorstPoints(np.concatenate([best, together]), free)
+        found, values = self.robust.worst(close.rows[twice], start, u)
+        found = found.take(values > now[twice] + RISE)
+        return found.take(found.distinct(u))
