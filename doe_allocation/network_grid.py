@@ -90,6 +90,8 @@ class NetworkGrid:
     def allocate(self, limits: InterfaceLimits) -> SecurityCheck:
         """Return the fair envelopes: lexicographic max-min under every robust row.
 
+        The rows that mattered in the interval allocated before are looked at first.
+
         Raises
         ------
         InsecureError
@@ -99,7 +101,9 @@ class NetworkGrid:
         """
         lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
         filling = self._filling(lower, upper, self._weights, np.zeros(len(lower)))
-        return self._secured(self.search(limits), filling)
+        search = self.search(limits)
+        self._last = fill_securely(search, filling, self._last)
+        return self._published(search, self._last)
 
     def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
         """Return what becomes of the envelopes held when the interface limits change.
@@ -137,8 +141,10 @@ class NetworkGrid:
         return Filling(lower_w / base, upper_w / base, weight, offset_w / base)
 
     def _secured(self, search: Search, filling: Filling) -> SecurityCheck:
-        """Fill, and round every limit down to whole watts."""
-        fill = fill_securely(search, filling)
+        return self._published(search, fill_securely(search, filling))
+
+    def _published(self, search: Search, fill: Fill) -> SecurityCheck:
+        """Round every limit down to whole watts, and put them into force."""
         limits_w = np.floor(fill.u * self.network.base_power_w + _WHOLE_W).astype(np.int64)
         return SecurityCheck(search, limits_w, fill.rows, _names(search.robust, fill))
 

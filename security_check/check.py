@@ -21,8 +21,9 @@ from security_check.network import FloatArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
 from security_check.search import Search
+from security_check.survey import Survey
 from security_check.verdict import LimitChange, Verdict
-from security_check.watch import Watch, Watched, prove
+from security_check.watch import prove, twofold
 from security_check.worst_points import WorstPoints
 
 _NEAR = 0.05  # rows closer to their limits than this part of their scale have linear rows
@@ -37,6 +38,7 @@ class _Examined:
 
     u: FloatArray
     near: PackingRows
+    survey: Survey | None
     verdict: Verdict
 
 
@@ -82,6 +84,7 @@ class SecurityCheck:
         self._limits_w = np.array(limits_w, dtype=np.int64)
         u = self._limits_w / self._base_w
         self._watched: WorstPoints | None = None
+        self._survey: Survey | None = None
         self._confirmed: tuple[tuple[LimitChange, ...], _Examined] | None = None
         if known is None:
             self._near = search.challenge(robust.no_rows(), u)
@@ -90,7 +93,7 @@ class SecurityCheck:
         else:
             # The worst case over a smaller box is no worse: nothing needs to be run again.
             near = known.take(robust.excess(known, u) > -_NEAR)
-            examined = _Examined(u, near, self._verdict(near, robust.values(near, u)))
+            examined = _Examined(u, near, None, self._verdict(near, robust.values(near, u)))
         if not examined.verdict.secure:
             raise InsecureError(examined.verdict.element, str(examined.verdict))
         self._enter(examined)
@@ -98,6 +101,7 @@ class SecurityCheck:
     def _enter(self, examined: _Examined) -> None:
         self._u = examined.u
         self._near = examined.near
+        self._survey = examined.survey
         self.verdict = examined.verdict
         self._refresh()
 
@@ -108,7 +112,8 @@ class SecurityCheck:
 
     def _watch_near(self) -> None:
         if self._near.points is not self._watched:
-            self._near_watch = Watch(self._near.rows, self._near.points)
+            monitors = self._robust.monitors
+            self._near_watch = twofold(monitors, self._near.rows, self._near.points)
             self._watched = self._near.points
 
     @property
@@ -196,6 +201,7 @@ class SecurityCheck:
             self._confirmed = (tuple(changes), examined)
         else:
             self._near = examined.near
+            self._survey = examined.survey
             self._refresh()
         return examined.verdict
 
@@ -232,56 +238,67 @@ class SecurityCheck:
     def _examine(self, u: FloatArray) -> _Examined:
         """Run the AC power flow of every row that can bind at u, and bring the rows up to date.
 
-        Rows ruled out by the rigorous bound need none.  Rows that come near their limits get
-        linear rows, critical ones are climbed anew to their worst vertices.
-        """
-        robust, starts = self._robust, self._search.starts
-        open_ = ~robust.cannot_bind(u)[starts.watch.rows[starts.lookouts]]
-        far = starts.watch.evaluate(robust.ascent, u, starts.lookouts[open_])
-        seen = self._near_watch.evaluate(robust.ascent, u, np.arange(len(self._near.rows)))
-        near = replace(
-            self._near, b=robust.limits.limit[seen.rows] - seen.values + self._near.A @ u
-        )
-        near = self._prove(near, seen, u)
-        near = PackingRows.joined([near, self._arrived(near, far, u)])
-        near = near.take(robust.excess(near, u) > -_FAR)
-        return _Examined(u, near, self._verdict(near, robust.values(near, u)))
-
-    def _arrived(self, near: PackingRows, far: Watched, u: FloatArray) -> PackingRows:
-        """Return linear rows for those that have come near their limits, where they are worst.
-
-        A row that is near already counts again where it is watched at a point that is worse.
+        Rows that are provably far from their limits need none.  Rows that come near their limits
+        get linear rows, critical ones are climbed anew to their worst vertices.
         """
         robust = self._robust
+        near, survey = self._near, self._survey
+        if len(near.rows):
+            near = self._followed(near, u)
+        if survey is None or survey.outdated(robust, u):
+            near, survey = self._surveyed(near, u)
+        excess = robust.excess(near, u)
+        if (excess <= -_FAR).any():
+            near = near.take(excess > -_FAR)
+        return _Examined(u, near, survey, self._verdict(near, robust.values(near, u)))
+
+    def _surveyed(self, near: PackingRows, u: FloatArray) -> tuple[PackingRows, Survey]:
+        """Look at all rows that the rigorous bound does not keep far from their limits.
+
+        Those that have come near their limits get linear rows, where they are worst.  A row that
+        is near already counts again where it is watched at a point that is worse.
+        """
+        robust, starts = self._robust, self._search.starts
+        bounds = robust.monitors.bounds(robust.conditions, u, robust.limits)
+        rows = starts.watch.rows[starts.lookouts]
+        open_ = robust.violation(rows, bounds[rows]) > -_NEAR
+        seen = starts.watch.evaluate(robust.ascent, u, starts.lookouts[open_])
         known = np.full(len(robust.monitors), -np.inf)
         np.maximum.at(known, near.rows, robust.values(near, u))
-        fresh = (robust.violation(far.rows, far.values) > -_NEAR) & (
-            far.values > known[far.rows] + _NEW * robust.limits.scale[far.rows]
+        fresh = (robust.violation(seen.rows, seen.values) > -_NEAR) & (
+            seen.values > known[seen.rows] + _NEW * robust.limits.scale[seen.rows]
         )
-        if not fresh.any():
-            return robust.no_rows()
-        return robust.worst(far.rows[fresh], far.points.take(far.place[fresh]), u)[0]
+        if fresh.any():
+            points = seen.points.take(seen.place[fresh])
+            near = PackingRows.joined([near, robust.worst(seen.rows[fresh], points, u)[0]])
+        return near, Survey.of(bounds, seen, near, u)
 
-    def _prove(self, near: PackingRows, seen: Watched, u: FloatArray) -> PackingRows:
-        """Bring critical rows to points that are worst to first order, and linearise them there.
+    def _followed(self, near: PackingRows, u: FloatArray) -> PackingRows:
+        """Bring rows near their limits up to date, and critical ones to their worst points.
 
         Mostly the gradients confirm the points they are at; otherwise the rows climb.
         """
-        robust = self._robust
-        critical = np.flatnonzero(robust.violation(seen.rows, seen.values) > -_CRITICAL)
+        robust, watch, count = self._robust, self._near_watch, len(near.rows)
+        own = np.arange(count)
+        likely = np.flatnonzero(robust.excess(near, u) > -2.0 * _CRITICAL)
+        seen = watch.evaluate(robust.ascent, u, np.concatenate([own, count + likely]))
+        values = seen.values[:count]
+        critical = np.flatnonzero(robust.violation(near.rows, values) > -_CRITICAL)
+        near = replace(near, b=robust.limits.limit[near.rows] - values + near.A @ u)
         if not critical.size:
             return near
+        if not np.isin(critical, likely).all():
+            likely = critical
+            seen = watch.evaluate(robust.ascent, u, np.concatenate([own, count + likely]))
+        proof = prove(robust.ascent, seen, critical, count + np.searchsorted(likely, critical), u)
         chosen = near.take(critical)
-        proof = prove(robust.ascent, self._near_watch, seen, critical, u)
         small = proof.gain <= REFINED * robust.limits.scale[chosen.rows]
         if small.all() and not proof.turning.any():
-            value = seen.values[critical] + proof.gain
-            b = robust.limits.limit[chosen.rows] - value + proof.A @ u
-            return near.placed(critical, replace(chosen, A=proof.A, b=b))
+            b = robust.limits.limit[chosen.rows] - values[critical] - proof.gain + proof.A @ u
+            return near.with_coefficients(critical, proof.A, b)
         worst, _ = robust.worst(chosen.rows, chosen.points, u)
-        near = PackingRows.joined(
-            [near.placed(critical, worst), self._search.try_changes(worst, u)]
-        )
+        changed = self._search.try_changes(worst, u)
+        near = PackingRows.joined([near.placed(critical, worst), changed])
         return near.take(near.distinct(u))
 
     def _verdict(self, near: PackingRows, values: FloatArray) -> Verdict:

@@ -242,6 +242,14 @@ class Conditions:
             largest += abs(self.deviations.power_pu) @ self.deviations.set.largest
         return largest
 
+    def largest_change(self, power_pu: FloatArray) -> FloatArray:
+        """Return how much port powers change at most when active powers change by (c,), (J,)."""
+        change: FloatArray = self._ports_size @ power_pu
+        if self.has_cones:
+            reactive = self._cone * power_pu[self.choosers]
+            change = change + self.network.port_shares[:, self.choosers] @ reactive
+        return change
+
     @cached_property
     def _ports_size(self) -> sp.csr_array:
         return abs(self._point_ports)

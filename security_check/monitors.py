@@ -36,6 +36,7 @@ from security_check.conditions import Conditions
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
 from security_check.power_flow import OperatingPoints, PowerFlow
+from security_check.worst_points import halves
 
 
 class Kind(IntEnum):
@@ -59,6 +60,8 @@ INTERFACE = "interface"
 
 _SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
 _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
+_TERMS = 4
+_CONTRACTS = 0.7  # a network this close to voltage collapse has no useful series
 _BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
 _DIRECTIONS = np.exp(1j * np.pi / 3 * np.arange(6))
 _TURN = np.exp(2j * np.pi / 3)
@@ -399,6 +402,41 @@ class Monitors:
         positive = self.phasor[unbalance] - 1
         bounds[unbalance] /= np.maximum(-by_phasor[1, positive], 1e-12)
         return np.where(self._of_interface, np.inf, bounds)
+
+    def drift(
+        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+    ) -> FloatArray:
+        """Return by how much each row's f can change anywhere when the box changes, shape (R,).
+
+        Port currents obey ``di = conj(ds) / conj(v) - i conj(Z di) / conj(v)``, so that their
+        changes are at most ``y = a + B y`` with ``a = |ds| / v_min`` and ``B = |s| / v_min^2
+        |Z|``.  Rigorous, as :meth:`bounds` are, for both boxes and all between; ``inf`` where
+        the series does not converge, and for unbalance.
+
+        Parameters
+        ----------
+        before, after
+            Shape (2 c,), boxes of envelopes, per unit.
+        """
+        low = limits.voltage_min_pu
+        moved = np.maximum(*halves(np.abs(after - before)))
+        change = conditions.largest_change(moved) / low
+        weight = conditions.largest_ports(np.maximum(before, after)) / low**2
+        distance = self.power_flow.port_distance
+        total = change
+        for _ in range(_TERMS):
+            change = weight * (distance @ change)
+            total = total + change
+        shrinks = float((weight * distance.sum(axis=1)).max(initial=0.0))
+        if shrinks >= _CONTRACTS:
+            return np.full(len(self), np.inf)
+        total = total + float(change.max(initial=0.0)) * shrinks / (1.0 - shrinks)
+        moves = self._size @ total
+        held = moves[self._interface].sum() * conditions.band[1]
+        moves = moves[self.phasor]
+        moves[self._of_interface] = held
+        moves[self._of_sequences] = np.inf
+        return moves
 
     def _held_range(self, conditions: Conditions) -> tuple[FloatArray, FloatArray]:
         """Return bounds of what the held voltages alone make of each phasor's size, (Q,) each."""

@@ -61,6 +61,12 @@ class PackingRows:
         rows[where], A[where], b[where] = found.rows, found.A, found.b
         return PackingRows(rows, self.points.placed(where, found.points), A, b)
 
+    def with_coefficients(self, where: IndexArray, A: FloatArray, b: FloatArray) -> PackingRows:
+        """Return these rows, at the same points, with other coefficients at ``where``."""
+        all_A, all_b = self.A.copy(), self.b.copy()
+        all_A[where], all_b[where] = A, b
+        return PackingRows(self.rows, self.points, all_A, all_b)
+
     def distinct(self, u: FloatArray) -> IndexArray:
         """Return the first of each group of rows that are the same row at the same point of u.
 

@@ -13,6 +13,7 @@ literature).  Who injects what at the ports is the business of :mod:`security_ch
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -101,6 +102,12 @@ class PowerFlow:
         self._zjj_transposed = np.ascontiguousarray(self._zjj.T)
         self._wj: ComplexArray = np.asarray(across @ self.no_load)
 
+    @cached_property
+    def port_distance(self) -> FloatArray:
+        """The magnitudes of the impedances between ports, shape (J, J)."""
+        distance: FloatArray = np.abs(self._zjj)
+        return distance
+
     def no_load_voltage(self, source_pu: FloatArray) -> ComplexArray:
         """Return the (J, B) voltages without any power, for (h, B) held magnitudes."""
         voltage: ComplexArray = self._wj @ source_pu
@@ -162,7 +169,7 @@ class PowerFlow:
         )
 
     def _adjoint(
-        self, gradient: ComplexArray, points: OperatingPoints, tolerance: float = 1e-9
+        self, gradient: ComplexArray, points: OperatingPoints, tolerance: float = 1e-7
     ) -> ComplexArray:
         """Solve ``mu = gradient - Z_JJ' conj(D mu)``, D = conj(s)/conj(v)^2, shape (J, B).
 

@@ -63,16 +63,6 @@ class Watch:
         self.points = points.take(first)
         # Voltages of the last power flow at each point: where the next one starts.
         self._voltage: ComplexArray | None = None
-        self._opposite: Watch | None = None
-
-    def opposite(self, monitors: Monitors) -> Watch:
-        """Return the same rows, with everyone who does not act strongly on the other side."""
-        if self._opposite is None:
-            own = self.points.take(self.place)
-            strong = monitors.acts_strongly(self.rows)
-            share = np.where(strong, own.share, 1.0 - own.share)
-            self._opposite = Watch(self.rows, WorstPoints(share, own.free))
-        return self._opposite
 
     def evaluate(
         self,
@@ -133,8 +123,21 @@ class Proof:
     turning: BoolArray
 
 
-def prove(ascent: Ascent, watch: Watch, seen: Watched, chosen: IndexArray, u: FloatArray) -> Proof:
-    """Ask the gradients whether the rows chosen are watched at their worst points.
+def twofold(monitors: Monitors, rows: IndexArray, points: WorstPoints) -> Watch:
+    """Return a watch of rows at their points and, after these, at the opposite ones.
+
+    Opposite is where everyone who does not act strongly on a row is on the other side.
+    """
+    strong = monitors.acts_strongly(rows)
+    share = np.where(strong, points.share, 1.0 - points.share)
+    both = WorstPoints.joined([points, WorstPoints(share, points.free)])
+    return Watch(np.concatenate([rows, rows]), both)
+
+
+def prove(
+    ascent: Ascent, seen: Watched, own: IndexArray, opposite: IndexArray, u: FloatArray
+) -> Proof:
+    """Ask the gradients whether rows are watched at their worst points.
 
     Each row's gradient is taken at its point and at the opposite one: a customer whose influence
     has the same sign at both gains nothing by a change of side.  Those who act strongly stay at
@@ -144,27 +147,22 @@ def prove(ascent: Ascent, watch: Watch, seen: Watched, chosen: IndexArray, u: Fl
     ----------
     ascent
         The network under one interval's limits and conditions.
-    watch, seen
-        A watch, and all its rows evaluated at u.
-    chosen
-        Shape (r,), positions in the watch's rows.
+    seen
+        Rows of a twofold watch, evaluated at u.
+    own, opposite
+        Shape (r,) each, positions in ``seen``: the rows asked for at their own points, and the
+        same rows at the opposite ones.
     u
         Shape (2 c,), per unit.
-
-    Raises
-    ------
-    PowerFlowError
-        When the power flow at an opposite point does not converge.
     """
     monitors, conditions = ascent.monitors, ascent.conditions
-    opposite = watch.opposite(monitors).evaluate(ascent, u, chosen)
-    rows = seen.rows[chosen]
-    at = seen.solved.take(seen.place[chosen]).joined(opposite.solved.take(opposite.place))
+    rows = seen.rows[own]
+    at = seen.solved.take(seen.place[np.concatenate([own, opposite])])
     both = conditions.slopes(*monitors.gradients(np.concatenate([rows, rows]), at))
     slopes, mirrored = both.take(np.arange(len(rows))), both.by_power[len(rows) :]
-    own = seen.points.take(seen.place[chosen])
-    gain = conditions.gain(own, slopes, conditions.turned(own, slopes, u), u)
+    points = seen.points.take(seen.place[own])
+    gain = conditions.gain(points, slopes, conditions.turned(points, slopes, u), u)
     strong = monitors.acts_strongly(rows)
     acts = np.abs(mirrored) * np.add(*halves(u)) > _RISE
-    agrees = ~strong & ((mirrored > 0) == (own.share < 0.5)) & acts
-    return Proof(conditions.coefficients(own, slopes), gain, agrees.any(axis=1))
+    agrees = ~strong & ((mirrored > 0) == (points.share < 0.5)) & acts
+    return Proof(conditions.coefficients(points, slopes), gain, agrees.any(axis=1))
