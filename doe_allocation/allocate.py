@@ -17,6 +17,7 @@ from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
 from security_check.search import Search
+from security_check.worst_points import BoolArray
 
 _ROUNDS = 12  # then limits that still swing are settled from below
 _PATIENCE = 6  # rounds after which worst points are looked for even if limits still move
@@ -79,38 +80,68 @@ def fill_securely(search: Search, filling: Filling, near: Fill | None = None) ->
     customers hardly matter to a row that others fill (losses in a common reactance), their limits
     swing from round to round; then :func:`_from_below` ends the search on the secure side.
     """
+    if near is not None:
+        try:
+            fill, _, _ = _settle(search, filling, _rows_of(near, search.robust, filling))
+        except PowerFlowError:
+            fill = None  # what was near is no guide here
+        if fill is not None:
+            return fill
+    packing = _rows_at_lower_bounds(search.robust, filling.lower)
+    fill, packing, nearest = _settle(search, filling, packing)
+    return _from_below(search, packing, filling, nearest) if fill is None else fill
+
+
+def _settle(
+    search: Search, filling: Filling, packing: PackingRows
+) -> tuple[Fill | None, PackingRows, FloatArray]:
+    """Fill and take rows anew until the limits stay where they are.
+
+    Returns
+    -------
+    fill
+        The limits; ``None`` where they still swing at the end.
+    packing
+        The rows at the end.
+    nearest
+        The limits at which the rows' excess was smallest.
+    """
     robust, lower = search.robust, filling.lower
-    packing = _first_rows(robust, filling, near)
     filled = progressive_filling(packing.A, packing.b, filling)
     settled = _STILL
-    nearest, start = np.inf, lower
+    least, nearest = np.inf, lower
     for rounds in range(1, _ROUNDS + 1):
-        packing, reached = _retake(robust, packing, filled.u, lower)
+        packing, reached, exact = _retake(robust, packing, filled.u, lower)
         filled = progressive_filling(packing.A, packing.b, filling)
         u = filled.u
         miss = abs(float(robust.excess(packing, reached).max(initial=-1.0)))
-        if miss < nearest:
-            nearest, start = miss, reached
+        if miss < least:
+            least, nearest = miss, reached
         moved = float(np.abs(u - reached).max(initial=0.0))
         moved /= max(float(reached.max(initial=0.0)), 1e-12)
         if moved > settled and rounds % _PATIENCE:
             continue
-        known = _searched(search, packing, u)
+        known = _searched(search, packing, u, exact & (moved <= _STILL))
         missed = known.take(robust.excess(known, u) > SECURE)
         if len(missed.rows):
-            packing, nearest = PackingRows.joined([packing, missed]), np.inf
+            packing, least = PackingRows.joined([packing, missed]), np.inf
             filled = progressive_filling(packing.A, packing.b, filling)
             settled = _ROUGH  # where one row was missed others may be: look before polishing
         elif moved <= _STILL:
-            return Fill(u, _bottleneck_rows(filled, packing), known, rounds)
-    return _from_below(search, packing, filling, start if np.isfinite(nearest) else filled.u)
+            return Fill(u, _bottleneck_rows(filled, packing), known, rounds), packing, u
+    return None, packing, nearest if np.isfinite(least) else filled.u
 
 
-def _searched(search: Search, packing: PackingRows, u: FloatArray) -> PackingRows:
-    """Return the rows near their limits at u, exact there, with those that a search adds."""
+def _searched(search: Search, packing: PackingRows, u: FloatArray, exact: BoolArray) -> PackingRows:
+    """Return the rows near their limits at u, exact there, with those that a search adds.
+
+    Rows that are not ``exact`` at u are made so first.
+    """
     robust = search.robust
-    near = packing.take(robust.excess(packing, u) > -_WIDE)
-    known = robust.exact(near.rows, near.points, u)
+    near = robust.excess(packing, u) > -_WIDE
+    stale = packing.take(near & ~exact)
+    renewed = robust.exact(stale.rows, stale.points, u)
+    known = PackingRows.joined([packing.take(near & exact), renewed])
     return PackingRows.joined([known, search.challenge(known, u, near=_WIDE)])
 
 
@@ -126,7 +157,7 @@ def _from_below(search: Search, packing: PackingRows, filling: Filling, start: F
     for rounds in range(1, _ENDINGS + 1):
         packing, u = _drawn_in(robust, packing, u, filling.lower)
         packing, u, stopped = _raised(robust, packing, u, filling)
-        known = _searched(search, packing, u)
+        known = _searched(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
         missed = known.take(robust.excess(known, u) > SECURE)
         if not len(missed.rows):
             return Fill(u, stopped, known, _ROUNDS + rounds)
@@ -139,7 +170,7 @@ def _drawn_in(
 ) -> tuple[PackingRows, FloatArray]:
     """Shrink limits towards the lower bounds until the AC power flow of known rows is secure."""
     for _ in range(_DRAWS):
-        packing, u = _retake(robust, packing, u, lower)
+        packing, u, _ = _retake(robust, packing, u, lower)
         if robust.excess(packing, u).max(initial=-1.0) <= SECURE:
             return packing, u
         used = packing.A @ (u - lower)
@@ -170,7 +201,7 @@ def _raised(
         stopped = _bottleneck_rows(filled, packing)
         if np.abs(filled.u - u).max(initial=0.0) <= _ROUGH * u.max(initial=0.0):
             break
-        taken, reached = _retake(robust, packing, filled.u, u)
+        taken, reached, _ = _retake(robust, packing, filled.u, u)
         if robust.excess(taken, reached).max(initial=-1.0) <= SECURE:
             packing, u = taken, reached
         else:
@@ -178,12 +209,10 @@ def _raised(
     return packing, u, stopped
 
 
-def _first_rows(robust: RobustRows, filling: Filling, near: Fill | None) -> PackingRows:
-    """Return the rows to begin with: those of a similar interval, or all of them, roughly."""
-    if near is None:
-        return _rows_at_lower_bounds(robust, filling.lower)
-    u = np.clip(near.u, filling.lower, filling.upper)
-    return robust.exact(near.rows.rows, near.rows.points, u)
+def _rows_of(near: Fill, robust: RobustRows, filling: Filling) -> PackingRows:
+    """Return the rows of a similar interval, as far as they have limits now, taken anew."""
+    rows = near.rows.take(np.isfinite(robust.limits.limit[near.rows.rows]))
+    return robust.exact(rows.rows, rows.points, np.clip(near.u, filling.lower, filling.upper))
 
 
 def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
@@ -222,11 +251,20 @@ def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
 
 def _retake(
     robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
-) -> tuple[PackingRows, FloatArray]:
-    """Take the rows near their limits again at u, and return where that was.
+) -> tuple[PackingRows, FloatArray, BoolArray]:
+    """Take the rows near their limits again at u.
 
     A first, linear filling may overshoot into voltage collapse; then the rows are taken half-way
     to the lower bounds, and know better.
+
+    Returns
+    -------
+    packing
+        All rows.
+    u
+        Where rows were taken.
+    exact
+        Shape (r,), which of them.
     """
     near = _near(packing, u, lower)
     chosen = packing.take(near)
@@ -239,8 +277,11 @@ def _retake(
             u = 0.5 * (u + lower)
             continue
         break
-    taken = packing.placed(near, worst)
-    return taken.take(taken.distinct(u)), u
+    packing = packing.placed(near, worst)
+    exact = np.zeros(len(packing.rows), dtype=bool)
+    exact[near] = True
+    kept = packing.distinct(u)
+    return packing.take(kept), u, exact[kept]
 
 
 def _bottleneck_rows(filled: Filled, packing: PackingRows) -> IndexArray:

@@ -26,7 +26,7 @@ from security_check.verdict import LimitChange, Verdict
 from security_check.watch import prove, twofold
 from security_check.worst_points import WorstPoints
 
-_NEAR = 0.05  # rows closer to their limits than this part of their scale have linear rows
+_NEAR = 0.06  # rows closer to their limits than this part of their scale have linear rows
 _FAR = 0.10  # rows farther than this lose them again
 _NEW = 1e-7  # part of its scale by which a row must be worse to count as another
 _CRITICAL = 2e-3  # rows closer than this have their worst points proved anew at every check

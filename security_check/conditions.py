@@ -15,7 +15,7 @@ takes all of them to where the gradient points.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -114,14 +114,6 @@ class Conditions:
     source_corners: FloatArray
     passive_power_pu: ComplexArray
     deviations: Deviations
-    _point_ports: sp.csr_array = field(init=False, repr=False)
-    _ports_point: sp.csr_array = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        network = self.network
-        ports = sp.csr_array(network.port_shares * (1.0 + 1j * network.reactive_ratio)[None, :])
-        object.__setattr__(self, "_point_ports", ports)
-        object.__setattr__(self, "_ports_point", sp.csr_array(ports.conj().T))
 
     # -- the free coordinates -------------------------------------------------------------------
 
@@ -219,7 +211,7 @@ class Conditions:
 
     def port_change(self, power_pu: FloatArray) -> ComplexArray:
         """Return the (J, B) change of port powers for (c, B) changes of active powers."""
-        change: ComplexArray = self._point_ports @ power_pu
+        change: ComplexArray = self.network.point_ports @ power_pu
         return change
 
     @cached_property
@@ -234,7 +226,7 @@ class Conditions:
     def largest_ports(self, u: FloatArray) -> FloatArray:
         """Return an upper bound of each port's apparent power over the whole box, shape (J,)."""
         power = np.maximum(*halves(u))
-        largest: FloatArray = self._ports_size @ power + np.abs(self._standing)
+        largest: FloatArray = self.network.ports_size @ power + np.abs(self._standing)
         if len(self.choosers):
             reactive = self._half + self._cone * power[self.choosers]
             largest += self.network.port_shares[:, self.choosers] @ reactive
@@ -244,15 +236,11 @@ class Conditions:
 
     def largest_change(self, power_pu: FloatArray) -> FloatArray:
         """Return how much port powers change at most when active powers change by (c,), (J,)."""
-        change: FloatArray = self._ports_size @ power_pu
+        change: FloatArray = self.network.ports_size @ power_pu
         if self.has_cones:
             reactive = self._cone * power_pu[self.choosers]
             change = change + self.network.port_shares[:, self.choosers] @ reactive
         return change
-
-    @cached_property
-    def _ports_size(self) -> sp.csr_array:
-        return abs(self._point_ports)
 
     def situation(self, point: WorstPoints, u: FloatArray) -> Situation:
         """Return what a single point of the box u means for everyone."""
@@ -270,7 +258,7 @@ class Conditions:
 
     def slopes(self, by_port: ComplexArray, by_source: FloatArray) -> Slopes:
         """Return slopes from gradients by port power (J, r) and by held voltage (h, r)."""
-        by_power = np.asarray(self._ports_point @ by_port).real.T
+        by_power = np.asarray(self.network.ports_point @ by_port).real.T
         parts = [self._half_band * by_source.T]
         if len(self.choosers):
             parts.append((self.network.port_shares[:, self.choosers].T @ by_port.imag).T)

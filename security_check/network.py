@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +132,7 @@ class ReactiveFreedom:
     half: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Network:
     """One area's network, seen from its interface.
 
@@ -183,6 +184,21 @@ class Network:
     reactive_ratio: FloatArray
     base_power_w: float
     reactive_freedom: ReactiveFreedom | None = None
+
+    @cached_property
+    def point_ports(self) -> sp.csr_array:
+        """Port powers of active powers at their fixed ratio, shape (J, c), complex."""
+        return sp.csr_array(self.port_shares * (1.0 + 1j * self.reactive_ratio)[None, :])
+
+    @cached_property
+    def ports_point(self) -> sp.csr_array:
+        """The conjugate transpose of :attr:`point_ports`, shape (c, J)."""
+        return sp.csr_array(self.point_ports.conj().T)
+
+    @cached_property
+    def ports_size(self) -> sp.csr_array:
+        """The magnitudes of :attr:`point_ports`, shape (J, c)."""
+        return sp.csr_array(abs(self.point_ports))
 
     @property
     def held(self) -> int:

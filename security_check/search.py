@@ -101,18 +101,18 @@ class Search:
             Rows closer to the limit than this part of their scale are returned.
         """
         robust = self.robust
-        pairs = PackingRows.joined([known, self._climbed(u, near)])
+        pairs = PackingRows.joined([known, self._climbed(known, u, near)])
         pairs = pairs.take(pairs.distinct(u))
         close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
         if self._turning(close, u).any():
             grouped = self._best_of_groups(np.unique(close.rows), u)
             pairs = PackingRows.joined([pairs, grouped])
-        changed = pairs
-        for _ in range(_CHANGES):
-            changed = self.try_changes(changed, u)
-            if not len(changed.rows):
-                break
-            pairs = PackingRows.joined([pairs, changed])
+            changed = pairs
+            for _ in range(_CHANGES):
+                changed = self.try_changes(changed, u)
+                if not len(changed.rows):
+                    break
+                pairs = PackingRows.joined([pairs, changed])
         pairs = PackingRows.joined([known, pairs])
         chosen = pairs.distinct(u)
         fresh = pairs.take(chosen[chosen >= len(known.rows)])
@@ -120,17 +120,18 @@ class Search:
         kept = fresh.fullest(excess, _KEPT)
         return fresh.take(kept[excess[kept] > -near])
 
-    def _climbed(self, u: FloatArray, near: float) -> PackingRows:
-        """Return the rows near their limits, climbed from each of their starts."""
+    def _climbed(self, known: PackingRows, u: FloatArray, near: float) -> PackingRows:
+        """Return the rows near their limits, climbed from each of their starts not yet known."""
         robust, watch = self.robust, self.starts.watch
         open_ = np.flatnonzero(~robust.cannot_bind(u)[watch.rows])
         seen = watch.evaluate(self.ascent, u, open_, _SCAN_PU)
         close = np.flatnonzero(robust.violation(seen.rows, seen.values) > -near)
         points = seen.points.take(seen.place[close])
-        # Where customers have no range, starts are the same; points that differ stay apart.
-        lines = np.column_stack([seen.rows[close], points.keys(u)])
-        first, _ = first_of_equal(lines)
-        return robust.worst(seen.rows[close[first]], points.take(first), u)[0]
+        mine = np.column_stack([seen.rows[close], points.keys(u)])
+        others = np.column_stack([known.rows, known.points.keys(u)])
+        first, _ = first_of_equal(np.concatenate([others, mine]))
+        fresh = first[first >= len(others)] - len(others)
+        return robust.worst(seen.rows[close[fresh]], points.take(fresh), u)[0]
 
     def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
         """Climb each row from the best corner at which groups of customers take one side.
