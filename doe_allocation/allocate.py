@@ -29,7 +29,7 @@ _CLOSE = 0.7  # a row filled to more than this is worked on
 _AT_ONCE = 256  # rows worked on in one round
 _STILL = 1e-9  # largest change of a limit between rounds, relative to the largest limit
 _ROUGH = 1e-4  # the same, while rows are still being found
-_WIDE = 0.1  # rows closer to their limits than this part of their scale are near
+_WIDE = 0.06  # rows closer to their limits than this part of their scale are near
 
 
 @dataclass(frozen=True, slots=True)
