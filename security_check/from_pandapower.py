@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from security_check.errors import Fault, NetworkFaults
 from security_check.network import (
     ComplexArray,
+    IndexArray,
     Interface,
     Network,
     Ports,
@@ -41,12 +42,13 @@ def network_from_pandapower(
     power_factor: float | Mapping[str, float] = 1.0,
     name: str = "",
 ) -> Network:
-    """Return the network of ``net``, seen from its external grid.
+    """Return the network of ``net``, seen from its external grids.
 
     Parameters
     ----------
     net
-        A pandapower net with one external grid in service: the interface.  Not modified.
+        A pandapower net.  Its external grids in service are the interface; each of them feeds
+        an electrically separate part, and all are held at the same magnitude.  Not modified.
     connection_points
         The element table whose in-service rows are the connection points (``"load"``,
         ``"sgen"`` or ``"storage"``); row 3 of ``load`` becomes ``"load:3"``.
@@ -82,7 +84,7 @@ def network_from_pandapower(
     if len(cut_off):
         raise NetworkFaults([no_path(ids[i], buses[i]) for i in cut_off])
     monitored, names = bus_names(working, lookup, nodes)
-    interface = int(internal["ref"][0])
+    interface = np.sort(np.asarray(internal["ref"], dtype=np.int64))
     monitored[interface] = False
     passive_power = _passive_injection(internal, interface)
     at_nodes = np.unique(np.concatenate([at, np.flatnonzero(passive_power)]))
@@ -90,7 +92,7 @@ def network_from_pandapower(
         name=name or str(net.name or "pandapower net"),
         nodes=names,
         admittance=sp.csr_array(internal["Ybus"]),
-        interface=Interface(np.array([interface]), np.ones((1, 1), dtype=np.complex128)),
+        interface=Interface(interface, np.ones((len(interface), 1), dtype=np.complex128)),
         voltages=Voltages(
             tuple(names[i] for i in np.flatnonzero(monitored)),
             selection(np.flatnonzero(monitored), nodes),
@@ -171,8 +173,8 @@ def bus_names(
     return real, tuple(names)
 
 
-def _passive_injection(internal: dict[str, Any], interface: int) -> ComplexArray:
-    """Return the power of what does not trade; the external grid's own power is no part of it."""
+def _passive_injection(internal: dict[str, Any], interface: IndexArray) -> ComplexArray:
+    """Return the power of what does not trade; the external grids' own power is no part of it."""
     power: ComplexArray = np.array(internal["Sbus"], dtype=np.complex128)
     bus = internal["bus"]
     pd_column, qd_column = 2, 3  # columns PD and QD of the case format

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandapower.topology import unsupplied_buses
+from pandapower.topology import connected_components, create_nxgraph, unsupplied_buses
 
 from security_check.errors import Fault
 from security_check.network import UNRATED, FloatArray
@@ -103,14 +103,25 @@ def _in_service(net: Net, table: str) -> pd.DataFrame:
 
 
 def _interface_faults(net: Net) -> list[Fault]:
+    """Return what keeps the external grids from being the interface, each of its own part."""
     grids = _in_service(net, "ext_grid")
-    if len(grids) != 1:
-        named = ", ".join(f"ext_grid:{i}" for i in grids.index) or "none"
-        return [Fault("interface", f"one external grid must be in service, found {named}")]
-    bus = grids.bus.iloc[0]
-    if bus in net.bus.index and not net.bus.in_service.at[bus]:
-        return [Fault(f"ext_grid:{grids.index[0]}", f"its bus {bus} is out of service")]
-    return []
+    if not len(grids):
+        return [Fault("interface", "one external grid must be in service, found none")]
+    off = grids[grids.bus.isin(net.bus.index[~net.bus.in_service.astype(bool)])]
+    faults = [
+        Fault(f"ext_grid:{i}", f"its bus {bus} is out of service") for i, bus in off.bus.items()
+    ]
+    if len(grids) == 1:
+        return faults
+    graph = create_nxgraph(net)
+    # Buses that do not exist are faults of their own, and join nothing.
+    graph.remove_nodes_from([bus for bus in graph if bus not in net.bus.index])
+    for part in connected_components(graph):
+        feeding = [f"ext_grid:{i}" for i in grids.index[grids.bus.isin(part)]]
+        if len(feeding) > 1:
+            detail = "feed the same part of the network; each part must have one external grid"
+            faults.append(Fault("interface", f"{', '.join(feeding)} {detail}"))
+    return faults
 
 
 def _unsupported(net: Net) -> list[Fault]:

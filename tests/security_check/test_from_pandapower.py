@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pandapower as pp
+import pandapower.networks
+import pandapower.toolbox
 import pytest
-from brute_force import interface_node, passive_at_nodes, point_nodes
+from brute_force import interface_node, passive_at_nodes, point_nodes, solve
 from networks import feeder, menagerie, simbench_net
 from oracle import currents_a, our_results, ratings_a, run_pandapower, voltages
 
 from security_check.errors import NetworkFaults
 from security_check.from_pandapower import network_from_pandapower
+from security_check.monitors import Kind, Monitors
 from security_check.power_flow import PowerFlow
 
 BAND = (0.98, 1.04)
@@ -120,6 +124,74 @@ class TestAgreesWithPandapower:
         net.load.loc[net.load.bus == 14, "in_service"] = False
         pp.create_switch(net, bus, 1, et="t", closed=False)
         assert_agrees(net, 2e5)
+
+
+class TestSeveralExternalGrids:
+    def test_feed_separate_parts(self):
+        net = two_parts()
+        network = assert_agrees(net, 5e3)
+        assert len(network.connection_points) == 7
+        assert {network.nodes[i] for i in network.interface.nodes} == {
+            f"bus:{bus}" for bus in net.ext_grid.bus
+        }
+        assert not {f"bus:{bus}" for bus in net.ext_grid.bus} & set(network.voltages.elements)
+
+    def test_the_interface_gives_the_power_of_all_of_them(self):
+        network = network_from_pandapower(net := two_parts())
+        flow = PowerFlow(network)
+        power = np.random.default_rng(3).uniform(-5e3, 5e3, (7, 1))
+        monitors = Monitors(flow)
+        points = solve(flow, power / network.base_power_w, np.array([1.01]))
+        drawn = monitors.all_values(points)[monitors.kind == Kind.INTERFACE_WITHDRAWAL, 0]
+        solved = run_pandapower(net, network, power[:, 0], 1.01, "none")
+        assert len(solved.res_ext_grid) == 2
+        expected_w = 1e6 * solved.res_ext_grid.p_mw.sum()
+        assert drawn * network.base_power_w == pytest.approx([expected_w], abs=1e-3)
+
+    def test_may_not_meet(self):
+        net = two_parts()
+        first, second = net.ext_grid.bus
+        tie = pp.create_switch(net, first, second, et="b", closed=True)
+        (detail,) = faults_of(net)["interface"]
+        assert "ext_grid:0, ext_grid:1" in detail
+        net.switch.loc[tie, "closed"] = False
+        network_from_pandapower(net)
+
+    def test_may_not_share_a_bus(self):
+        net = two_parts()
+        pp.create_ext_grid(net, net.ext_grid.bus.at[1])
+        (detail,) = faults_of(net)["interface"]
+        assert "ext_grid:1, ext_grid:2" in detail
+
+    def test_every_one_out_of_order_is_named(self):
+        net = two_parts()
+        net.bus.loc[net.ext_grid.bus, "in_service"] = False
+        assert {"ext_grid:0", "ext_grid:1"} <= set(faults_of(net))
+
+    def test_buses_that_do_not_exist_join_nothing(self):
+        net = two_parts()
+        for bus in net.ext_grid.bus:
+            line = net.line.index[0] if bus == net.ext_grid.bus.iloc[0] else net.line.index[-1]
+            net.line.loc[line, "to_bus"] = 777
+        assert set(faults_of(net)) == {f"line:{net.line.index[k]}" for k in (0, -1)}
+
+    @pytest.mark.slow
+    def test_schutterwald(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is stored in an older format
+            net = pandapower.networks.lv_schutterwald()
+        network = assert_agrees(net, 2e3, points=1)
+        assert len(network.interface.nodes) == 14
+        assert len(network.connection_points) == 1506
+
+
+def two_parts():
+    """Return two feeders, each with an external grid of its own, in one net."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pandapower.toolbox.merge_nets(
+            feeder(3, 1), feeder(4, 2), validate=False, merge_results=False
+        )
 
 
 class TestTheNetGiven:
