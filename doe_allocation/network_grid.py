@@ -7,6 +7,7 @@ import numpy as np
 from doe_allocation.allocate import Fill, fill_securely
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness import CAPACITY, Filling
+from security_check.adversary import Finding, attack
 from security_check.check import SecurityCheck
 from security_check.conditions import Conditions, Deviations
 from security_check.envelope import EnvelopeSet, IntArray
@@ -67,6 +68,7 @@ class NetworkGrid:
         self._deviations = Deviations.none(len(network.ports.names))
         self._starts: Starts | None = None
         self._last: Fill | None = None
+        self._attacked: dict[InterfaceLimits, RobustRows] = {}
 
     @property
     def connection_points(self) -> tuple[str, ...]:
@@ -129,6 +131,24 @@ class NetworkGrid:
         """Return the state for envelopes already in force; raises as :meth:`allocate`."""
         have = np.concatenate([held.injection_w, held.withdrawal_w])
         return SecurityCheck(self.search(limits), have)
+
+    def attack(
+        self,
+        limits: InterfaceLimits,
+        limits_w: IntArray,
+        rng: np.random.Generator,
+        *,
+        samples: int = 512,
+        climbs: int = 12,
+    ) -> Finding:
+        """Let the adversary look for the worst point of envelopes under a contract.
+
+        See :func:`security_check.adversary.attack`.
+        """
+        if limits not in self._attacked:
+            self._attacked = {limits: self.robust_rows(limits)}
+        robust = self._attacked[limits]
+        return attack(robust, limits_w, rng, samples=samples, climbs=climbs)
 
     def _filling(
         self,

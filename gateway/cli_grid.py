@@ -7,6 +7,7 @@ from math import inf
 
 import numpy as np
 
+from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.wording import format_time
 from gateway.files import (
@@ -21,7 +22,7 @@ from gateway.files import (
 from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario
 from gateway.scenario_intervals import Interval
-from security_check.adversary import Finding, attack
+from security_check.adversary import Finding
 from security_check.envelope import EnvelopeSet
 from security_check.errors import Fault, GridError, PowerFlowError
 from security_check.verdict import Verdict
@@ -124,16 +125,16 @@ def verify_intervals(
 
 
 def _verdict(
-    grid: NetworkGrid,
+    grid: NetworkGrid | JointGrid,
     record: IntervalRecord,
     interval: Interval,
     envelopes: EnvelopeSet,
     seed: int,
 ) -> IntervalVerdict:
-    robust = grid.robust_rows(interval.interface_limits)
     limits_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
+    rng = np.random.default_rng(seed)
     try:
-        found = attack(robust, limits_w, np.random.default_rng(seed), samples=_SAMPLES)
+        found = grid.attack(interval.interface_limits, limits_w, rng, samples=_SAMPLES)
     except PowerFlowError as error:
         # A point that no power flow can reach breaks the grid like one beyond a limit.
         return IntervalVerdict(

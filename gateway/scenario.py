@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from doe_allocation.capacity import Capacity
+from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
@@ -45,6 +46,7 @@ from gateway.topics import is_identifier
 from security_check.errors import Fault
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import Network, reactive_ratios
+from security_check.parts import Part
 
 _SECTIONS: dict[str, type[Section]] = {
     "network": NetworkSection,
@@ -102,9 +104,13 @@ class Scenario:
     gate_closure: timedelta
     opening: timedelta
 
-    def grid(self) -> NetworkGrid:
+    def grid(self) -> NetworkGrid | JointGrid:
         """Return the grid that allocates and checks envelopes for this scenario."""
-        return NetworkGrid(self.network, self.voltage_limits, self.capacity)
+        joint = JointGrid(self.network, self._grid_of)
+        return joint if len(joint.parts) > 1 else joint.parts[0]
+
+    def _grid_of(self, part: Part) -> NetworkGrid:
+        return NetworkGrid(part.network, self.voltage_limits, self.capacity.take(part.points))
 
     def terms(self, owners: Mapping[str, str] | None = None) -> tuple[ConnectionTerms, ...]:
         """Return the terms of every connection point; ``owners`` replaces the scenario's own."""

@@ -93,6 +93,17 @@ class Situation:
         """The mean of the held voltages."""
         return float(self.source_pu.mean())
 
+    def __str__(self) -> str:
+        """Return who injects, who withdraws and at which interface voltage, in words."""
+        injecting, withdrawing = int((self.power_w > 0).sum()), int((self.power_w < 0).sum())
+        held = f"{self.interface_voltage_pu:.5g} p.u."
+        if np.ptp(self.source_pu) > 0:
+            held = " / ".join(f"{voltage:.5g}" for voltage in self.source_pu) + " p.u."
+        return (
+            f"{injecting} of {len(self.power_w)} connection points injecting, "
+            f"{withdrawing} withdrawing and {held} at the interface"
+        )
+
 
 @dataclass(frozen=True)
 class Conditions:
