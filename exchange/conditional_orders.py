@@ -81,15 +81,11 @@ class ConditionalOrders:
         )
         bounds = {column: (0, self._most(column)) for column in columns}
         gain, units = self._solve(bounds)
+        least = gain - _EQUAL * max(1.0, abs(gain))
         for column in columns:
-            upper = bounds[column][1]
-            if units[column] < upper and self._could_have_more(column, units[column], gain):
-                for wanted in range(upper, units[column], -1):
-                    trial = {**bounds, column: (wanted, wanted)}
-                    other = self._try(trial)
-                    if other is not None and other[0] >= gain - _EQUAL * max(1.0, abs(gain)):
-                        units = other[1]
-                        break
+            most = bounds[column][1]
+            if units[column] < most and self._could_have_more(column, units[column], least):
+                units = self._solve(bounds, most_of=column, least_gain=least)[1]
             bounds[column] = (units[column], units[column])
         return units
 
@@ -98,21 +94,22 @@ class ConditionalOrders:
             return 0
         return int(self.rounding.upper[column])
 
-    def _could_have_more(self, column: int, units: int, gain: float) -> bool:
-        """Return whether duality leaves room for another unit at the same gain."""
+    def _could_have_more(self, column: int, units: int, least_gain: float) -> bool:
+        """Return whether duality leaves room for another unit at that gain."""
         surplus = float(self.relaxed.surplus[column])
-        least = _minimum(self.rounding, column, self.rounding.orders.conditions[column])
-        more = max(units + 1, least)
-        return self.relaxed.gain + min(surplus, 0.0) * more >= gain - _EQUAL * max(1.0, abs(gain))
+        minimum = _minimum(self.rounding, column, self.rounding.orders.conditions[column])
+        return self.relaxed.gain + min(surplus, 0.0) * max(units + 1, minimum) >= least_gain
 
-    def _solve(self, bounds: dict[int, tuple[int, int]]) -> tuple[float, dict[int, int]]:
-        found = self._try(bounds)
-        if found is None:
-            raise ClearingError("not even trading nothing satisfies the program")
-        return found
+    def _solve(
+        self,
+        bounds: dict[int, tuple[int, int]],
+        most_of: int | None = None,
+        least_gain: float = -INFINITY,
+    ) -> tuple[float, dict[int, int]]:
+        """Return the gain and the conditional columns' units of a best choice within bounds.
 
-    def _try(self, bounds: dict[int, tuple[int, int]]) -> tuple[float, dict[int, int]] | None:
-        """Solve with bounds on the conditional columns; ``None`` when nothing is feasible."""
+        Best is what gains the most; or what gives the most to one column, at a gain no less.
+        """
         r = self.rounding
         live = np.flatnonzero((r.upper > 0) & (r.orders.limit[: len(r.upper)] >= 0))
         own = np.array(list(bounds), dtype=np.int64)
@@ -124,19 +121,24 @@ class ConditionalOrders:
         block[: len(shared), : len(columns)] = r.orders.coefficients(columns, shared)
         block[len(shared) :] = accept
         ones = np.ones(len(own))
+        worth = np.concatenate([r.worth(columns), 0.0 * ones])
+        value = worth
+        if most_of is not None:
+            value = np.zeros(len(worth))
+            value[len(live) + list(bounds).index(most_of)] = 1.0
         solution = MixedProgram(
-            value=np.concatenate([r.worth(columns), 0.0 * ones]),
-            coefficients=block,
+            value=value,
+            coefficients=np.vstack([block, worth]),
             row_lower=np.concatenate(
-                [np.zeros(len(groups)), np.full(len(r.h), -INFINITY), accept_lower]
+                [np.zeros(len(groups)), np.full(len(r.h), -INFINITY), accept_lower, [least_gain]]
             ),
-            row_upper=np.concatenate([np.zeros(len(groups)), r.h, accept_upper]),
+            row_upper=np.concatenate([np.zeros(len(groups)), r.h, accept_upper, [INFINITY]]),
             lower=np.concatenate([0.0 * live, [bounds[c][0] for c in own.tolist()], 0.0 * ones]),
             upper=np.concatenate([r.upper[live], [bounds[c][1] for c in own.tolist()], ones]),
             integer=np.concatenate([np.zeros(len(live), dtype=bool), np.ones(2 * len(own), bool)]),
         ).solve(gap=1e-6)
         if solution is None:
-            return None
+            raise ClearingError("not even trading nothing satisfies the program")
         gain = float(r.worth(columns) @ solution[: len(columns)])
         units = np.rint(solution[len(live) : len(columns)]).astype(np.int64)
         return gain, dict(zip(own.tolist(), units.tolist(), strict=True))

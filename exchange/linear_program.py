@@ -153,7 +153,8 @@ class LinearProgram:
         self._tidy()
         open_ = upper > 0
         surplus = self._orders.surplus(self._local(self._balance, self._eta))
-        wanted = (surplus > -TIE) | (lower > 0)
+        # What is decided upon may need counterparts that no price tells of: then all take part.
+        wanted = (surplus > -TIE) | bool(lower.any())
         for _ in range(_ROUNDS):
             missing = np.flatnonzero(wanted & open_ & (self._where < 0))
             self._enter(missing)
