@@ -15,6 +15,8 @@ from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from exchange.program import NetworkRows, ProgramOrder
 
+_PRECISE = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+
 
 @dataclass(frozen=True)
 class Oracle:
@@ -73,7 +75,7 @@ class Oracle:
                 ]
             ),
             method="highs",
-            options={"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9},
+            options=_PRECISE,
         )
         assert found.status == 0, found.message
         return found.x, float(value @ found.x)
@@ -95,6 +97,7 @@ class Oracle:
                 b_eq=np.zeros(len(balance)) if self.reserve is None else None,
                 bounds=np.column_stack([lower, upper]),
                 method="highs",
+                options=_PRECISE,
             )
             assert found.status == 0, found.message
             lower[i] = max(found.x[i] - 1e-6, 0.0)
