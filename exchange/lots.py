@@ -19,12 +19,13 @@ import numpy as np
 from exchange.program import FloatArray, IntArray
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import BoolArray, LotRows
-from exchange.solver import INFINITY, MixedProgram
+from exchange.solver import INFINITY, MixedProgram, WarmModel
 
 WHOLE = 1e-6
 """Lots by which a quantity may miss a whole number and still be one."""
 
-_CHOICES = 10  # columns rounded by looking at all ways
+_CHOICES = 12  # columns rounded by looking at all ways
+_MARGINS = (0.5, 1.0, 2.0)  # of the error of rounding, by which rows are kept away from
 _WINDOW = 3  # lots around the fraction that the integer program looks at first
 _GAP = 0.5  # tick-lots: gains are whole numbers of these
 
@@ -72,9 +73,14 @@ class Rounding:
             return whole
         support = np.flatnonzero((units > WHOLE) | (self.lower > 0))
         found = self._best_neighbour(units, fractional, support)
-        if found is None or (not found.any() and self._value(units) > self._lot_value(support)):
-            found = self._integer_program(units, support)
-        return found
+        if self.lower.any():
+            return self._integer_program(units, support) if found is None else found
+        if found is None:
+            found = self._from_inside(fractional, support)
+        if found.any() or self._value(units) <= self._lot_value(support):
+            return found
+        better = self._integer_program(units, support)
+        return found if better is None or self._value(better) < 0.0 else better
 
     # -- what a rounding must satisfy ---------------------------------------------------------
 
@@ -86,7 +92,7 @@ class Rounding:
             worth = worth - self.orders.coefficients(columns, paid)[0]
         return worth
 
-    def _value(self, units: FloatArray) -> float:
+    def _value(self, units: FloatArray | IntArray) -> float:
         columns = np.flatnonzero(units)
         return float(self.worth(columns) @ units[columns])
 
@@ -133,23 +139,48 @@ class Rounding:
         start = self.orders.change(traded, base[traded])
         groups = self.member()
         balance = (groups @ start)[:, None] + self.orders.coefficients(chosen, groups) @ ways.T
-        load = (self.rows.a @ start)[:, None]
-        load = load + self.orders.coefficients(chosen, self.rows.a) @ ways.T
-        room = self.h + LotRows.tolerance(self.h)
-        good = np.flatnonzero(
-            ~balance.any(axis=0)
-            & (load <= room[:, None]).all(axis=0)
-            & (base[chosen] + ways <= self.upper[chosen]).all(axis=1)
-        )
+        fits = (base[chosen] + ways <= self.upper[chosen]).all(axis=1)
+        ways = ways[fits & ~balance.any(axis=0)]
+        load = self.orders.coefficients(chosen, self.rows.a) @ ways.T
+        room = self.h + LotRows.tolerance(self.h) - self.rows.a @ start
+        good = np.flatnonzero((load <= room[:, None]).all(axis=0))
         if not len(good):
             return None
         gain = ways[good] @ self.worth(chosen)
         best = int(good[np.flatnonzero(gain == gain.max())[-1]])
         base[chosen] += ways[best]
         # Worse than nothing is no trade, where nothing is allowed.
-        if self._value(base.astype(np.float64)) < 0 and not self.lower.any():
+        if self._value(base) < 0 and not self.lower.any():
             return np.zeros_like(base)
         return base
+
+    def _from_inside(self, fractional: IntArray, support: IntArray) -> IntArray:
+        """Return a good way to round an optimum that keeps away from the rows a little.
+
+        Around a point on many rows, hardly any whole lots satisfy all of them; around one that
+        is about as far inside as rounding errs, many do.  What that gives away is regained from
+        the program of what is left.
+        """
+        groups = self.member()
+        block = self.orders.coefficients(support, np.concatenate([groups, self.rows.a]))
+        none, balances = np.full(len(self.h), -INFINITY), np.zeros(len(groups))
+        free = np.concatenate([balances, none])
+        model = WarmModel(free, np.concatenate([balances, self.h]))
+        model.add(self.worth(support), block)
+        model.set_bounds(
+            self.lower[support].astype(np.float64), self.upper[support].astype(np.float64)
+        )
+        error = np.linalg.norm(self.orders.coefficients(fractional, self.rows.a), axis=1)
+        for share in _MARGINS:
+            h = np.maximum(self.h - share * error, 0.0)
+            model.set_row_bounds(free, np.concatenate([balances, h]))
+            units = np.zeros(len(self.upper))
+            units[support] = model.solve()[0]
+            between = np.flatnonzero(np.abs(units - np.rint(units)) > WHOLE)
+            found = self._best_neighbour(units, between, np.flatnonzero(units > WHOLE))
+            if found is not None and found.any():
+                return found
+        return np.zeros_like(self.upper)
 
     def _with_helpers(self, units: FloatArray, fractional: IntArray, support: IntArray) -> IntArray:
         """Return the fractional columns, then full ones of the worst prices on each side."""
@@ -194,7 +225,7 @@ class Rounding:
             return None
         whole = np.zeros(len(units), dtype=np.int64)
         whole[support] = np.rint(found).astype(np.int64)
-        return whole if self._holds(whole) else self._nothing()
+        return whole if self._holds(whole) else None
 
     def _solve_integer(
         self, columns: IntArray, low: FloatArray, high: FloatArray
@@ -211,7 +242,4 @@ class Rounding:
             upper=high,
             integer=every,
         )
-        return program.solve(_GAP)
-
-    def _nothing(self) -> IntArray | None:
-        return None if self.lower.any() else np.zeros(len(self.upper), dtype=np.int64)
+        return program.solve(gap=max(self._lot_value(columns), _GAP))
