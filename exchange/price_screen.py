@@ -37,15 +37,18 @@ class PriceScreen:
         The open orders; read only.
     rows
         Rows, with the headrooms in force.
+    reserve_price_ticks
+        Lambda of every direction where watts are issued and retired at it; where directions
+        balance instead, any lambda proves a bound, and this is the first.
     """
 
     __slots__ = ("_balance", "_eta", "_filled", "_orders", "_price_of_rows", "_reach", "_rows",
                  "_settled", "_surplus_sum", "local")  # fmt: skip
 
-    def __init__(self, orders: ProgramOrders, rows: LotRows) -> None:
+    def __init__(self, orders: ProgramOrders, rows: LotRows, reserve_price_ticks: int) -> None:
         self._orders = orders
         self._rows = rows
-        self._balance = np.zeros(len(orders.prices))
+        self._balance = np.full(len(orders.prices), float(reserve_price_ticks))
         self._eta = np.zeros(len(rows.h))
         self._filled: frozenset[int] = frozenset()
         self._settled = False

@@ -123,7 +123,7 @@ class WelfareClearing:
         reserve = None if self._balanced else self._reserve
         self._program = LinearProgram(self.orders, self._rows, reserve)
         self._screening = screening
-        self.screen = PriceScreen(self.orders, self._rows)
+        self.screen = PriceScreen(self.orders, self._rows, self._reserve)
         self._proposed: tuple[_Proposal, Optimum] | None = None
 
     # -- what changes the program -------------------------------------------------------------
