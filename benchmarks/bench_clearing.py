@@ -49,7 +49,8 @@ class Market:
         )
         room_w = 3_000.0 if self.congested else 1e9
         self.headroom = weights.uniform(0.2, 1.0, ROWS) * room_w / BASE_W
-        self.clearing = WelfareClearing(NetworkRows(self.A, self.headroom, BASE_W), LOT_W, self.rate)
+        rows = NetworkRows(self.A, self.headroom, BASE_W)
+        self.clearing = WelfareClearing(rows, LOT_W, self.rate)
 
     def order(self) -> ProgramOrder:
         self.number += 1

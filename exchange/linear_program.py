@@ -276,7 +276,7 @@ def _middle(low: float, high: float, otherwise: float) -> float:
     if low == -np.inf and high == np.inf:
         return otherwise
     if low == -np.inf:
-        return high - 1.0
+        return high - 0.5
     if high == np.inf:
-        return low + 1.0
+        return low + 0.5
     return (low + high) / 2.0

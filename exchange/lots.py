@@ -77,10 +77,10 @@ class Rounding:
             return self._integer_program(units, support) if found is None else found
         if found is None:
             found = self._from_inside(fractional, support)
-        if found.any() or self._value(units) <= self._lot_value(support):
+        if found.any() or self.gain(units) <= self._lot_value(support):
             return found
         better = self._integer_program(units, support)
-        return found if better is None or self._value(better) < 0.0 else better
+        return found if better is None or self.gain(better) < 0.0 else better
 
     # -- what a rounding must satisfy ---------------------------------------------------------
 
@@ -92,7 +92,8 @@ class Rounding:
             worth = worth - self.orders.coefficients(columns, paid)[0]
         return worth
 
-    def _value(self, units: FloatArray | IntArray) -> float:
+    def gain(self, units: FloatArray | IntArray) -> float:
+        """Return the gain of units of all columns, in tick-lots."""
         columns = np.flatnonzero(units)
         return float(self.worth(columns) @ units[columns])
 
@@ -150,7 +151,7 @@ class Rounding:
         best = int(good[np.flatnonzero(gain == gain.max())[-1]])
         base[chosen] += ways[best]
         # Worse than nothing is no trade, where nothing is allowed.
-        if self._value(base) < 0 and not self.lower.any():
+        if self.gain(base) < 0 and not self.lower.any():
             return np.zeros_like(base)
         return base
 

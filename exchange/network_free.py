@@ -76,10 +76,10 @@ def quote(orders: ProgramOrders, group: int, matched: dict[int, int]) -> float:
 
 
 def _middle(bid: int | None, ask: int | None) -> float:
-    """Return the middle; with one side only, a tick beyond it, so that nothing is as good."""
+    """Return the middle; with one side only, half a tick beyond, where no order is."""
     if bid is None:
-        return 0.0 if ask is None else ask - 1.0
-    return bid + 1.0 if ask is None else (bid + ask) / 2.0
+        return 0.0 if ask is None else ask - 0.5
+    return bid + 0.5 if ask is None else (bid + ask) / 2.0
 
 
 def _left(

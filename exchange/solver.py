@@ -119,6 +119,9 @@ class WarmModel:
         ClearingError
             When the solver ends in any other way than at an optimum.
         """
+        if not len(self._value):
+            # The solver has a word of its own for programs without variables; this is their dual.
+            return np.zeros(0), np.zeros(len(self._row_upper))
         self._solver.run()
         if self._solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             # A warm start may lead the simplex method astray; from nothing it has another chance.

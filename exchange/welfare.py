@@ -326,10 +326,11 @@ class WelfareClearing:
             plain = relaxed
             if tier is Tier.MIXED_INTEGER:
                 plain = self._ordered(lower, most, self._rows.h, free)
-            found = self._rounding(lower, most, self._rows.h).to_lots(plain.units)
-            if found is not None:
+            rounding = self._rounding(lower, most, self._rows.h)
+            found = rounding.to_lots(plain.units)
+            if found is not None and rounding.gain(found) >= 0.0:
                 return plain, found, tier
-            # No whole lots go with these: the newest of them has to wait.
+            # No whole lots go with these, or only at a loss: the newest of them has to wait.
             accepted = [column for column, units in decided.items() if units]
             newest = max(accepted, key=lambda column: self.orders.conditions[column].rank)
             forbidden |= {newest}
