@@ -77,13 +77,16 @@ class LinearProgram:
     # -- what is in the solver ----------------------------------------------------------------
 
     def replace_rows(self, rows: LotRows) -> None:
-        """Replace the rows; the columns in the solver stay."""
+        """Replace the rows; the columns in the solver and its basis stay."""
         if np.array_equal(self._rows.a, rows.a):
             self._rows = rows
             return
+        before, known = self._model, self._columns >= 0
+        if len(rows.h) != len(self._rows.h):
+            self._eta = np.zeros(len(rows.h))
         self._rows = rows
-        self._eta = np.zeros(len(rows.h))
-        self._load(self._columns[self._columns >= 0])
+        self._load(self._columns[known])
+        self._model.start_like(before, known)
 
     def forget(self, column: int) -> None:
         """Forget a column that is free now and may come back as another."""

@@ -84,6 +84,11 @@ class LotRows:
         """Return whether all rows with headrooms h hold after a change in lots, shape (n,)."""
         return bool(np.all(self.a @ change <= h + self.tolerance(h)))
 
+    def left(self, change: FloatArray) -> FloatArray:
+        """Return the headrooms after a change in lots, shape (m,), >= 0."""
+        left: FloatArray = np.maximum(self.h - self.a @ change, 0.0)
+        return left
+
     @staticmethod
     def tolerance(h: FloatArray) -> FloatArray:
         """Return what each row may look overfull by, shape (m,)."""

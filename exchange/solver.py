@@ -89,6 +89,27 @@ class WarmModel:
         self._lower = np.concatenate([self._lower, zeros])
         self._upper = np.concatenate([self._upper, zeros])
 
+    def start_like(self, other: WarmModel, kept: BoolArray) -> None:
+        """Start from the last basis of another model.
+
+        ``kept``, shape (variables of the other,), says which of its variables this one has, in
+        the same order.  Rows correspond by position, and more of them enter as rows that do not
+        bind.  It is a hint: the solver repairs it where coefficients differ, and where it is no
+        basis at all, starts from nothing.
+        """
+        old = other._solver.getBasis()
+        if not old.valid:
+            return
+        rows = list(old.row_status)[: len(self._row_upper)]
+        added = len(self._row_upper) - len(rows)
+        basis = highspy.HighsBasis()
+        basis.valid = True
+        basis.col_status = [
+            status for status, stays in zip(old.col_status, kept, strict=True) if stays
+        ]
+        basis.row_status = rows + [highspy.HighsBasisStatus.kBasic] * added
+        self._solver.setBasis(basis)
+
     def set_value(self, value: FloatArray) -> None:
         """Replace the objective, shape (variables,)."""
         changed = np.flatnonzero(value != self._value).astype(np.int32)

@@ -15,7 +15,8 @@ The life of an order here::
 Tiers, each exact: :mod:`exchange.price_screen` proves that there is nothing to do,
 :mod:`exchange.network_free` matches by price and time and looks whether rows hold,
 :mod:`exchange.linear_program` solves the program, with ties by :mod:`exchange.time_priority`,
-whole lots by :mod:`exchange.lots` and conditions by :mod:`exchange.conditional_orders`.
+conditions by :mod:`exchange.conditional_orders` and whole lots by :mod:`exchange.lots`, which
+:mod:`exchange.lot_program` puts together.
 """
 
 from __future__ import annotations
@@ -26,13 +27,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from exchange import network_free
-from exchange.conditional_orders import ConditionalOrders, respected
 from exchange.linear_program import LinearProgram, Relaxed
-from exchange.lots import WHOLE, Rounding
+from exchange.lot_program import LotProgram
 from exchange.price_screen import PriceScreen
 from exchange.program import (
     TIE,
-    ClearingError,
     ExchangeRate,
     FloatArray,
     IntArray,
@@ -44,9 +43,8 @@ from exchange.program import (
 )
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
-from exchange.time_priority import oldest_first
 
-_ROUNDS = 10_000  # each but the last trades at least a lot
+_FILLED = 1e-12  # lots
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +120,7 @@ class WelfareClearing:
         self._rows = LotRows.scaled(rows, lot_w)
         reserve = None if self._balanced else self._reserve
         self._program = LinearProgram(self.orders, self._rows, reserve)
+        self._lots = LotProgram(self.orders, self._program, self._balanced, self._reserve)
         self._screening = screening
         self.screen = PriceScreen(self.orders, self._rows, self._reserve)
         self._proposed: tuple[_Proposal, Optimum] | None = None
@@ -285,85 +284,24 @@ class WelfareClearing:
     # -- tier 3 -------------------------------------------------------------------------------
 
     def _solve(self) -> _Proposal:
-        """Solve, round, and solve what rounding has left, until no whole lot can be gained."""
-        relaxed, found, tier = self._first_round()
-        prices = self._duals(relaxed)
-        total = found
-        upper = self.orders.units[: self.orders.size].copy()
-        for column in self.orders.conditions:
-            upper[column] = 0
-        lower = np.zeros_like(upper)
-        for _ in range(_ROUNDS):
-            if not found.any():
-                break
-            left = np.where(upper > 0, upper - total, 0)
-            relaxed = self._ordered(lower, left, self._left(total), total)
-            rounded = self._rounding(lower, left, self._left(total)).to_lots(relaxed.units)
-            if rounded is None:
-                raise ClearingError("rounding finds nothing where nothing is allowed")
-            found = rounded
-            total = total + found
-        else:
-            raise ClearingError(f"{_ROUNDS} rounds of rounding do not end")
-        settled = not self._conditions_matter(relaxed.local)
-        return _Proposal(total, prices, self._duals(relaxed), settled, tier)
-
-    def _first_round(self) -> tuple[Relaxed, IntArray, Tier]:
-        """Solve with conditional orders; return the linear optimum, whole lots and the tier."""
-        upper = self.orders.units[: self.orders.size].copy()
-        free = np.zeros_like(upper)
-        relaxed = self._ordered(free, upper, self._rows.h, free)
-        forbidden: frozenset[int] = frozenset()
-        tier = Tier.LINEAR
-        decided = {column: round(float(relaxed.units[column])) for column in self.orders.conditions}
-        if not respected(self._rounding(free, upper, self._rows.h), relaxed):
-            tier = Tier.MIXED_INTEGER
-            decided = self._decide(upper, relaxed, forbidden)
-        while True:
-            lower, most = free.copy(), upper.copy()
-            for column, units in decided.items():
-                lower[column] = most[column] = units
-            plain = relaxed
-            if tier is Tier.MIXED_INTEGER:
-                plain = self._ordered(lower, most, self._rows.h, free)
-            rounding = self._rounding(lower, most, self._rows.h)
-            found = rounding.to_lots(plain.units)
-            if found is not None and rounding.gain(found) >= 0.0:
-                return plain, found, tier
-            # No whole lots go with these, or only at a loss: the newest of them has to wait.
-            accepted = [column for column, units in decided.items() if units]
-            newest = max(accepted, key=lambda column: self.orders.conditions[column].rank)
-            forbidden |= {newest}
-            tier = Tier.MIXED_INTEGER
-            decided = self._decide(upper, relaxed, forbidden)
-
-    def _decide(
-        self, upper: IntArray, relaxed: Relaxed, forbidden: frozenset[int]
-    ) -> dict[int, int]:
-        rounding = self._rounding(np.zeros_like(upper), upper, self._rows.h)
-        return ConditionalOrders(rounding, relaxed, forbidden).chosen()
-
-    def _ordered(self, lower: IntArray, upper: IntArray, h: FloatArray, taken: IntArray) -> Relaxed:
-        """Return the linear optimum that serves older orders first."""
-        relaxed = self._program.solve(lower, upper, h)
-        units = oldest_first(self._program, self.orders, relaxed, lower, upper, h, taken)
-        return replace(relaxed, units=units)
-
-    def _rounding(self, lower: IntArray, upper: IntArray, h: FloatArray) -> Rounding:
-        return Rounding(
-            self.orders, self._rows, h, self._balanced, self._reserve, lower=lower, upper=upper
+        solved = self._lots.solve(self._rows)
+        return _Proposal(
+            units=solved.units,
+            prices=self._duals(solved.first),
+            left=self._duals(solved.last),
+            settled=not self._conditions_matter(solved.last.local),
+            tier=solved.tier,
         )
 
     def _left(self, units: IntArray) -> FloatArray:
         """Return the headrooms once units have traded, in lots."""
         columns = np.flatnonzero(units)
         change = self.orders.change(columns, units[columns])
-        left: FloatArray = np.maximum(self._rows.h - self._rows.a @ change, 0.0)
-        return left
+        return self._rows.left(change)
 
     @staticmethod
     def _duals(relaxed: Relaxed) -> _Duals:
-        filled = frozenset(np.flatnonzero(relaxed.units > WHOLE * WHOLE).tolist())
+        filled = frozenset(np.flatnonzero(relaxed.units > _FILLED).tolist())
         return _Duals(relaxed.balance, relaxed.eta, filled)
 
     # -- what it means for orders -------------------------------------------------------------

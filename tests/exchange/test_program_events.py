@@ -91,8 +91,16 @@ class Run:
             self.clearing.reduce(number, self.clearing.orders.watts(entry, 1))
 
     def move_rows(self) -> None:
-        self.h = self.h * self.rng.uniform(0.9, 1.1, ROWS)
-        self.h += self.rng.random(ROWS) * (self.rng.random(ROWS) < 0.3) * LOT_W / BASE_W
+        """Let headrooms and coefficients drift, and rows come and go."""
+        count = len(self.h)
+        self.h = self.h * self.rng.uniform(0.9, 1.1, count)
+        self.h += self.rng.random(count) * (self.rng.random(count) < 0.3) * LOT_W / BASE_W
+        if self.rng.random() < 0.2 and count > 1:
+            gone = int(self.rng.integers(count))
+            self.A, self.h = np.delete(self.A, gone, axis=0), np.delete(self.h, gone)
+        if self.rng.random() < 0.2:
+            self.A = np.vstack([self.A, self.rng.uniform(0, 3, 2 * POINTS)])
+            self.h = np.append(self.h, self.rng.uniform(0, 5) * LOT_W / BASE_W)
         if self.rng.random() < 0.3:
             drift = self.rng.uniform(0.95, 1.05, self.A.shape)
             self.A = np.where(self.rng.random(self.A.shape) < 0.2, self.A * drift, self.A)
