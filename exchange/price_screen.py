@@ -99,6 +99,11 @@ class PriceScreen:
         return self._settled or self._price_of_rows + self._reach < _NOTHING
 
     @property
+    def settled(self) -> bool:
+        """Whether the first proof stands; only orders as good as local prices break it."""
+        return self._settled
+
+    @property
     def bound(self) -> float:
         """What no set of trades exceeds, in tick-lots."""
         return self._price_of_rows + max(self._surplus_sum, 0.0)
@@ -111,7 +116,7 @@ class PriceScreen:
     def may_improve(self, order: ProgramOrder) -> bool:
         """Return whether an order is as good as its local prices.  O(legs).
 
-        One that is not can never be part of what changes a settled program.
+        One that is not leaves a settled program settled.
         """
         prices = sum(float(self.local[leg.column]) * leg.quantity_w for leg in order.legs)
         mean = prices / order.quantity_w

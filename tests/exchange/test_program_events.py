@@ -79,7 +79,7 @@ class Run:
             self.settle(event)
 
     def arrive(self, order: ProgramOrder) -> None:
-        settled = self.clearing.screen.nothing_to_solve
+        settled = self.clearing.screen.settled
         may_improve = self.clearing.screen.may_improve(order)
         may_trade = self.clearing.add(order)
         if settled and not may_improve:
