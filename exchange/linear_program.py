@@ -17,7 +17,8 @@ from exchange.program_rows import LotRows
 from exchange.solver import INFINITY, WarmModel
 
 _WHOLE = 1e-7  # lots by which a quantity must differ from a bound to count as off it
-_ROUNDS = 1_000  # of pricing; each but the last takes in a column, so this is never reached
+_ENTRANTS = 200  # columns that enter at once, the best; early prices let far too many look good
+_ROUNDS = 100_000  # of pricing; each but the last takes in a column
 _SPARE = 300  # columns that stay in the solver without need, beyond four for each row
 
 
@@ -157,15 +158,19 @@ class LinearProgram:
         open_ = upper > 0
         surplus = self._orders.surplus(self._local(self._balance, self._eta))
         # What is decided upon may need counterparts that no price tells of: then all take part.
-        wanted = (surplus > -TIE) | bool(lower.any())
+        decided = bool(lower.any())
+        wanted = (surplus > -TIE) | decided
         for _ in range(_ROUNDS):
             missing = np.flatnonzero(wanted & open_ & (self._where < 0))
+            if not decided and len(missing) > _ENTRANTS:
+                missing = missing[np.argsort(-surplus[missing], kind="stable")[:_ENTRANTS]]
             self._enter(missing)
             self._model.set_value(self._values)
             self._model.set_bounds(*self._bounds(lower, upper))
             self._model.set_row_bounds(self._no_lower, self._row_upper(h))
             relaxed = self._priced(*self._model.solve(), lower, upper)
-            wanted = relaxed.surplus > -TIE
+            surplus = relaxed.surplus
+            wanted = surplus > -TIE
             if not (wanted & open_ & (self._where < 0)).any():
                 self._balance, self._eta = relaxed.balance, relaxed.eta
                 return relaxed

@@ -27,7 +27,7 @@ from exchange.welfare import WelfareClearing
 
 
 @given(cases())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_whole_lots_balance_and_no_improvement_above_one_lot_is_left(case: Case) -> None:
     clearing = case.filled()
     optimum = clearing.optimum()
@@ -57,7 +57,7 @@ def test_the_oracle_and_the_optimum_agree_with_trying_everything(case: Case) -> 
 
 
 @given(cases(prices=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_network_free_match_that_holds_is_the_linear_optimum(case: Case) -> None:
     clearing = case.filled()
     optimum = clearing.optimum()

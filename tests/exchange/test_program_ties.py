@@ -28,7 +28,7 @@ def fractions(case: Case) -> np.ndarray:
 
 
 @given(cases(count=12, prices=4))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_linear_optimum_serves_older_orders_first(case: Case) -> None:
     # The oracle fixes one order after the other to within a hair, which adds up a little.
     np.testing.assert_allclose(fractions(case), case.oracle().by_time(), atol=0.05)
