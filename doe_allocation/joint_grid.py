@@ -20,7 +20,7 @@ from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.limits import InterfaceLimits
 from security_check.network import IndexArray, Network
 from security_check.parts import Part, parts_of
-from security_check.verdict import LimitChange, Verdict
+from security_check.verdict import Explanation, LimitChange, Verdict
 
 
 class JointCheck:
@@ -100,6 +100,17 @@ class JointCheck:
     def explain(self, element: str) -> str:
         """Return a sentence on the worst that can happen at an element near its limit."""
         return next((text for check in self.checks if (text := check.explain(element))), "")
+
+    def explanations(self) -> list[Explanation]:
+        """Return, for each element at its limit, what it reaches and at which vertex.
+
+        Customers of other parts are shown idle.
+        """
+        return [
+            replace(found, situation=_spread(found.situation, points, len(self._points)))
+            for points, check in self._parts
+            for found in check.explanations()
+        ]
 
     def envelopes(self) -> EnvelopeSet:
         """Return the envelopes in force, each limit with its bottleneck."""

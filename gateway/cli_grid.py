@@ -15,9 +15,9 @@ from gateway.files import (
     IntervalRecord,
     IntervalVerdict,
     VerdictFile,
-    VertexPower,
     envelope_record,
     envelope_set,
+    vertex_of,
 )
 from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario
@@ -46,11 +46,12 @@ def allocate_intervals(scenario: Scenario, step: Step) -> EnvelopeFile:
     faults: list[Fault] = []
     for done, interval in enumerate(scenario.intervals, start=1):
         try:
-            envelopes = grid.allocate(interval.interface_limits).envelopes()
+            check = grid.allocate(interval.interface_limits)
         except GridError as error:
             faults.append(Fault(f"interval {format_time(interval.start)}", str(error)))
         else:
-            records.append(envelope_record(interval.start, interval.end, envelopes))
+            envelopes, binding = check.envelopes(), check.explanations()
+            records.append(envelope_record(interval.start, interval.end, envelopes, binding))
         step(done)
     if faults:
         raise InputFaults(scenario.source, faults)
@@ -153,8 +154,15 @@ def _verdict(
         )
     secure = found.violation <= _TOLERANCE
     loading = _loading(found)
-    powers_w = found.situation.power_w.tolist()
-    sentence = Verdict(secure, found.element, found.value, found.limit, found.unit, loading)
+    sentence = Verdict(
+        secure,
+        found.element,
+        found.value,
+        found.limit,
+        found.unit,
+        loading,
+        str(found.situation),
+    )
     return IntervalVerdict(
         start=record.start,
         end=record.end,
@@ -165,10 +173,7 @@ def _verdict(
         unit=found.unit,
         loading=loading,
         interface_voltage_pu=found.situation.interface_voltage_pu,
-        vertex=[
-            VertexPower(connection_point=point, power_w=round(power_w))
-            for point, power_w in zip(grid.connection_points, powers_w, strict=True)
-        ],
+        vertex=vertex_of(found.situation, grid.connection_points),
         points_tried=found.points_tried,
         detail=str(sentence),
     )

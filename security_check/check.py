@@ -22,7 +22,7 @@ from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
 from security_check.search import Search
 from security_check.survey import Survey
-from security_check.verdict import LimitChange, Verdict
+from security_check.verdict import Explanation, LimitChange, Verdict
 from security_check.watch import prove, twofold
 from security_check.worst_points import WorstPoints
 
@@ -341,6 +341,25 @@ class SecurityCheck:
             verdict = self._verdict(near, self._robust.values(near, self._u), self._u)
             self._explained[element] = verdict.worst_case if len(near.rows) else ""
         return self._explained[element]
+
+    def explanations(self) -> list[Explanation]:
+        """Return, for each element at its limit, what it reaches and at which vertex.
+
+        The fullest first; one vertex for each element and kind of limit (of a current, each way),
+        its worst.
+        """
+        values = self._robust.values(self._near, self._u)
+        excess = self._robust.violation(self._near.rows, values)
+        found: dict[tuple[str, int], Explanation] = {}
+        for k in np.argsort(-excess):
+            row = int(self._near.rows[k])
+            limit = self._robust.element(row), int(self._robust.monitors.kind[row])
+            if excess[k] <= -_CRITICAL or limit in found:
+                continue
+            one = self._near.take(np.array([k]))
+            situation = self._robust.conditions.situation(one.points, self._u)
+            found[limit] = Explanation(self._verdict(one, values[[k]], self._u), situation)
+        return list(found.values())
 
     def envelopes(self) -> EnvelopeSet:
         """Return the envelopes in force, each limit with its bottleneck."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from security_check.conditions import Situation
 from security_check.envelope import Direction
 
 
@@ -58,3 +59,19 @@ class Verdict:
             f"{self.element} reaches {self.value:.6g} {self.unit} "
             f"of {self.limit:.6g} {self.unit} ({100 * self.loading:.2f} %){when}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an element keeps limits from being larger.
+
+    Parameters
+    ----------
+    verdict
+        What it reaches at its worst vertex, of what limit.
+    situation
+        That vertex: what every connection point does there, at which interface voltage.
+    """
+
+    verdict: Verdict
+    situation: Situation
