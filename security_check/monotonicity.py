@@ -1,0 +1,252 @@
+"""Proofs that no point of a box of envelopes is worse than the vertex a row is held at.
+
+The adversary looks for worse points and may miss one; a proof cannot.  Over a box of powers and
+the contracted voltage band, :mod:`security_check.slopes` says by which customers' powers a row's
+quantity f rises or falls *everywhere*.  Such a customer is at one end of its range wherever f is
+largest, so the box shrinks to a face on which f has the same maximum.  On the face voltages vary
+less, so that the signs of more customers are certain, and so on (the monotonicity test of
+interval optimisation: Hansen and Walster 2004, "Global optimization using interval analysis",
+chapter 12).  For radial balanced networks :mod:`security_check.radial` adds the condition of
+Gan, Li, Topcu and Low (2015) for all voltages at once.
+
+==========================  ======================================================================
+standing                    what is proved
+==========================  ======================================================================
+``PROVED``                  all signs: f is largest at the vertex ``sides``, gap 0
+``BELOW``                   f stays below its limit by a bound over the box; no vertex was needed
+``WITHIN``                  f exceeds its value at ``sides`` nowhere by more than ``gap``
+``CHECKED``                 nothing: only the adversary has looked; ``reason`` says why
+==========================  ======================================================================
+
+The largest f of a current is over the two rows of its terminal together, as for all rows of
+:mod:`security_check.monitors`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from security_check.enclosure import PortModel, enclose, phasors
+from security_check.monitors import Kind
+from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.slopes import RowKinds, Slopes, simple_bounds, slopes
+from security_check.worst_points import BoolArray, first_of_equal, halves
+
+_ROUNDS = 12
+_SAME = 1e-9  # part of a limit, or per unit: less is rounding
+
+OPEN = "voltages over the whole box cannot be enclosed: it reaches too close to voltage collapse"
+
+
+class Standing(StrEnum):
+    """What is proved of a row; see the module's table."""
+
+    PROVED = "proved"
+    BELOW = "proved below its limit"
+    WITHIN = "proved within a gap"
+    CHECKED = "only checked"
+
+
+@dataclass(frozen=True, slots=True)
+class MonotonicityProof:
+    """What is proved of all R monitored rows, in the order of the monitors.
+
+    Parameters
+    ----------
+    standing
+        Shape (R,), of :class:`Standing`.
+    value
+        Shape (R,), f at the vertex ``sides``, per unit; nan for rows proved below their limits
+        on the way, whose vertex nobody has looked for.
+    bound
+        Shape (R,), f is nowhere larger; ``inf`` where nothing is proved.
+    sides
+        Shape (R, c + 1): of each row's vertex, 0 for withdrawal and 1 for injection, and the
+        end of the voltage band last; nan where ``value`` is.
+    secure
+        Shape (R,), whether the bound is at most the row's limit.
+    reason
+        Why rows are only checked; empty where none is.
+    """
+
+    standing: tuple[Standing, ...]
+    value: FloatArray
+    bound: FloatArray
+    sides: FloatArray
+    secure: BoolArray
+    reason: str
+
+    @property
+    def gap(self) -> FloatArray:
+        """Return by how much f may exceed ``value`` somewhere, shape (R,), per unit."""
+        gap: FloatArray = self.bound - self.value
+        return gap
+
+    def count(self) -> dict[Standing, int]:
+        """Return how many rows stand how."""
+        counted = Counter(self.standing)
+        return {standing: counted[standing] for standing in Standing}
+
+
+@dataclass(frozen=True, slots=True)
+class _Faces:
+    """The faces that rows have come down to; r rows, changed in place as they come down.
+
+    Parameters
+    ----------
+    low, high
+        Shape (r, c + 1).
+    bound, gain
+        Shape (r,), f nowhere exceeds ``bound``, nor its value at ``vertex`` by more than ``gain``.
+    vertex
+        Shape (r, c + 1).
+    """
+
+    low: FloatArray
+    high: FloatArray
+    bound: FloatArray
+    gain: FloatArray
+    vertex: FloatArray
+
+    def come_down(self, rows: IndexArray, found: Slopes) -> BoolArray:
+        """Go to the faces that slopes point to; return whether a row has got anywhere."""
+        self.bound[rows] = np.minimum(self.bound[rows], found.bound)
+        self.gain[rows] = found.gain
+        low, high = self.low[rows], self.high[rows]
+        self.vertex[rows] = np.where(found.by_variable > 0.0, high, low)
+        self.low[rows] = np.where(found.rising, high, low)
+        self.high[rows] = np.where(found.falling, low, high)
+        moved: BoolArray = (found.rising | found.falling).any(axis=1)
+        return moved
+
+    @property
+    def points(self) -> BoolArray:
+        """Return which faces are single points, shape (r,)."""
+        points: BoolArray = (self.low == self.high).all(axis=1)
+        return points
+
+
+def row_kinds(model: PortModel) -> RowKinds:
+    """Return all rows that are monitored, in the order of :class:`security_check.monitors.Monitors`.
+
+    A current counts along what the strongest customer's injection adds to it without load.
+    """
+    network = model.network
+    buses, ends = len(network.voltages.elements), len(network.terminals.elements)
+    voltage, current = np.arange(buses), buses + np.arange(ends)
+    interface = np.full(2, buses + ends)
+    phasor = np.concatenate([voltage, voltage, current, current, interface])
+    kind = np.repeat(np.arange(6), [buses, buses, ends, ends, 1, 1])
+    profile = np.where(model.profile == 0.0, 1.0, model.profile)
+    added = (model.points_port @ (model.response / profile.conj()).T).T
+    strongest = added[np.arange(len(added)), np.abs(added).argmax(axis=1)]
+    size = np.abs(strongest)
+    outwards = np.where(size > 0.0, strongest / np.maximum(size, 1e-300), 1.0)
+    axis: ComplexArray = np.where(kind == Kind.CURRENT_IMPORT, -1.0, 1.0) * outwards[phasor]
+    return RowKinds(kind, phasor, axis)
+
+
+def prove_monotone(
+    model: PortModel,
+    u: FloatArray,
+    band: tuple[float, float],
+    limit: FloatArray | None = None,
+) -> MonotonicityProof:
+    """Prove as much as can be proved of every monitored row over a box of envelopes.
+
+    Parameters
+    ----------
+    model
+        Of the network; c connection points, R monitored rows.
+    u
+        Shape (2 c,): injection and withdrawal limits, per unit.
+    band
+        The contracted voltage band at the interface, per unit.
+    limit
+        Shape (R,), as :attr:`security_check.monitors.RowLimits.limit`.  Where given, rows that a
+        cheap bound keeps below their limits are not looked at further.
+
+    Notes
+    -----
+    A dense product of the ports' matrix with one column per row that is looked at and round;
+    three to six rounds are usual.
+    """
+    injection, withdrawal = halves(u)
+    low, high = np.append(-withdrawal, band[0]), np.append(injection, band[1])
+    every = row_kinds(model)
+    count = len(every.kind)
+    limits = np.full(count, -np.inf) if limit is None else limit + _SAME * np.abs(limit)
+    bound = np.full(count, np.inf)
+    whole = enclose(model, low[:, None], high[:, None])
+    if not whole.closed[0]:
+        nothing = np.full(count, np.nan)
+        sides = np.full((count, len(low)), np.nan)
+        return _proof(np.zeros(count, dtype=bool), nothing, bound, sides, limits)
+    bound = simple_bounds(model, whole, every, np.zeros(count, dtype=np.int64))
+    chosen = np.flatnonzero(bound > limits)
+    rows, size = every.take(chosen), (len(chosen), len(low))
+    faces = _Faces(
+        low=np.broadcast_to(low, size).copy(),
+        high=np.broadcast_to(high, size).copy(),
+        bound=bound[chosen],
+        gain=np.full(len(chosen), np.inf),
+        vertex=np.zeros(size),
+    )
+    _come_down(model, rows, faces, limits[chosen])
+    value = _at_vertices(model, rows, faces.vertex)
+    faces.gain[faces.points] = 0.0
+    bound[chosen] = np.fmin(faces.bound, np.fmax(value + faces.gain, value))
+    known = np.full(count, np.nan)
+    known[chosen] = value
+    sides = np.full((count, len(low)), np.nan)
+    sides[chosen] = (faces.vertex - low) / np.where(high > low, high - low, 1.0)
+    proved = np.zeros(count, dtype=bool)
+    proved[chosen] = faces.points & np.isfinite(value)
+    return _proof(proved, known, bound, sides, limits)
+
+
+def _proof(
+    proved: BoolArray, value: FloatArray, bound: FloatArray, sides: FloatArray, limits: FloatArray
+) -> MonotonicityProof:
+    secure = bound <= limits
+    finite = np.isfinite(bound)
+    chosen = np.select([proved, secure, finite], [0, 1, 2], 3)
+    names = tuple(Standing)
+    return MonotonicityProof(
+        standing=tuple(names[k] for k in chosen),
+        value=value,
+        bound=bound,
+        sides=sides,
+        secure=secure,
+        reason="" if finite.all() else OPEN,
+    )
+
+
+def _at_vertices(model: PortModel, rows: RowKinds, vertex: FloatArray) -> FloatArray:
+    """Return f of each row at its own vertex, shape (r,); nan without a power flow."""
+    if not len(vertex):
+        return np.zeros(0)
+    first, place = first_of_equal(vertex)
+    powers = vertex[first].T
+    solved = enclose(model, powers, powers)
+    x, _ = phasors(model, solved, rows.phasor, place)
+    return np.where(solved.closed[place], rows.values(x, vertex[:, -1]), np.nan)
+
+
+def _come_down(model: PortModel, rows: RowKinds, faces: _Faces, limits: FloatArray) -> None:
+    """Bring every row down to the smallest face found, or until its bound is below its limit."""
+    active = np.arange(len(rows.kind))
+    for _ in range(_ROUNDS):
+        first, place = first_of_equal(np.hstack([faces.low[active], faces.high[active]]))
+        boxes = active[first]
+        enclosure = enclose(model, faces.low[boxes].T, faces.high[boxes].T)
+        closed = enclosure.closed[place]
+        active, place = active[closed], place[closed]
+        moved = faces.come_down(active, slopes(model, enclosure, rows.take(active), place))
+        active = active[moved & ~faces.points[active] & (faces.bound[active] > limits[active])]
+        if not len(active):
+            return
