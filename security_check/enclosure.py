@@ -185,20 +185,21 @@ def enclose(model: PortModel, low: FloatArray, high: FloatArray) -> Enclosure:
         inverse_square = 1.0 / lowest**2
         weight_radius = spread * inverse_square + strength * (inverse_square - 1.0 / size**2)
         perron, contraction = _contraction(model.size.T, (strength + spread) * inverse_square)
-    return Enclosure(
-        middle=middle,
-        half=half,
-        voltage=voltage,
-        radius=radius,
-        current=current,
-        current_radius=current_radius,
-        weight=current / voltage.conj(),
-        weight_radius=weight_radius,
-        inverse_radius=radius / (size * lowest),
-        perron=perron,
-        contraction=contraction,
-        closed=closed & (contraction < _FILLED),
-    )
+        closed &= contraction < _FILLED
+        return Enclosure(
+            middle=middle,
+            half=half,
+            voltage=voltage,
+            radius=radius,
+            current=current,
+            current_radius=current_radius,
+            weight=current / voltage.conj(),
+            weight_radius=weight_radius,
+            inverse_radius=radius / (size * lowest),
+            perron=perron,
+            contraction=contraction,
+            closed=closed,
+        )
 
 
 def _centre(
