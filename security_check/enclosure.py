@@ -58,6 +58,8 @@ class PortModel:
 
     Attributes
     ----------
+    node_response, node_profile
+        Shapes (n, J) and (n,): node voltages are ``node_response @ i + node_profile v0``.
     impedance, profile
         Shapes (J, J) and (J,): voltages across the ports are ``impedance @ i + profile v0``.
     response, fixed
@@ -80,6 +82,8 @@ class PortModel:
         no_load = np.zeros(nodes, dtype=np.complex128)
         no_load[held] = network.interface.phasors
         no_load[inside] = -factor.solve(np.asarray(source, dtype=np.complex128))
+        self.node_response: ComplexArray = reach
+        self.node_profile: ComplexArray = no_load
         self.impedance: ComplexArray = np.ascontiguousarray(incidence.T @ reach)
         self.profile: ComplexArray = np.asarray(incidence.T @ no_load)
         drawing = sp.csr_array(network.interface.phasors.conj()[None, :])

@@ -30,9 +30,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from security_check.enclosure import PortModel, enclose, phasors
+from security_check.enclosure import Enclosure, PortModel, enclose, phasors
 from security_check.monitors import Kind
 from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.radial import RadialTree, rising_voltages
 from security_check.slopes import RowKinds, Slopes, simple_bounds, slopes
 from security_check.worst_points import BoolArray, first_of_equal, halves
 
@@ -68,7 +69,7 @@ class MonotonicityProof:
         Shape (R, c + 1): of each row's vertex, 0 for withdrawal and 1 for injection, and the
         end of the voltage band last; nan where ``value`` is.
     secure
-        Shape (R,), whether the bound is at most the row's limit.
+        Shape (R,), whether the bound is at most the row's limit; nowhere if none were given.
     reason
         Why rows are only checked; empty where none is.
     """
@@ -155,6 +156,7 @@ def prove_monotone(
     u: FloatArray,
     band: tuple[float, float],
     limit: FloatArray | None = None,
+    tree: RadialTree | None = None,
 ) -> MonotonicityProof:
     """Prove as much as can be proved of every monitored row over a box of envelopes.
 
@@ -169,6 +171,9 @@ def prove_monotone(
     limit
         Shape (R,), as :attr:`security_check.monitors.RowLimits.limit`.  Where given, rows that a
         cheap bound keeps below their limits are not looked at further.
+    tree
+        The network as :func:`security_check.radial.radial_tree` has it, where it is one: adds
+        the condition for radial networks to the proof of voltages.
 
     Notes
     -----
@@ -194,9 +199,14 @@ def prove_monotone(
         high=np.broadcast_to(high, size).copy(),
         bound=bound[chosen],
         gain=np.full(len(chosen), np.inf),
-        vertex=np.zeros(size),
+        vertex=np.broadcast_to(high, size).copy(),
     )
-    _come_down(model, rows, faces, limits[chosen])
+    active = np.arange(len(chosen))
+    _come_down(model, rows, faces, limits[chosen], active)
+    if tree is not None:
+        active = np.flatnonzero(~faces.points & (faces.bound > limits[chosen]))
+        active = _come_down_together(model, tree, rows.kind, faces, active, whole)
+        _come_down(model, rows, faces, limits[chosen], active)
     value = _at_vertices(model, rows, faces.vertex)
     faces.gain[faces.points] = 0.0
     bound[chosen] = np.fmin(faces.bound, np.fmax(value + faces.gain, value))
@@ -237,10 +247,13 @@ def _at_vertices(model: PortModel, rows: RowKinds, vertex: FloatArray) -> FloatA
     return np.where(solved.closed[place], rows.values(x, vertex[:, -1]), np.nan)
 
 
-def _come_down(model: PortModel, rows: RowKinds, faces: _Faces, limits: FloatArray) -> None:
-    """Bring every row down to the smallest face found, or until its bound is below its limit."""
-    active = np.arange(len(rows.kind))
+def _come_down(
+    model: PortModel, rows: RowKinds, faces: _Faces, limits: FloatArray, active: IndexArray
+) -> None:
+    """Bring rows down to the smallest faces found, or until their bounds are below their limits."""
     for _ in range(_ROUNDS):
+        if not len(active):
+            return
         first, place = first_of_equal(np.hstack([faces.low[active], faces.high[active]]))
         boxes = active[first]
         enclosure = enclose(model, faces.low[boxes].T, faces.high[boxes].T)
@@ -248,5 +261,45 @@ def _come_down(model: PortModel, rows: RowKinds, faces: _Faces, limits: FloatArr
         active, place = active[closed], place[closed]
         moved = faces.come_down(active, slopes(model, enclosure, rows.take(active), place))
         active = active[moved & ~faces.points[active] & (faces.bound[active] > limits[active])]
-        if not len(active):
-            return
+
+
+def _come_down_together(
+    model: PortModel,
+    tree: RadialTree,
+    kind: IndexArray,
+    faces: _Faces,
+    active: IndexArray,
+    whole: Enclosure,
+) -> IndexArray:
+    """Bring voltages down to the faces that the condition for trees points to.
+
+    All highest, or all lowest, voltages share one face, on which the condition is asked again.
+    What it says of a box holds on the faces that rows have come down to before.
+
+    Returns
+    -------
+    IndexArray
+        Those of the active rows that came down, and not to a single point.
+    """
+    moved = np.zeros(len(kind), dtype=bool)
+    for wanted in (Kind.VOLTAGE_MAX, Kind.VOLTAGE_MIN):
+        mine = active[kind[active] == wanted]
+        enclosure, known = whole, np.zeros(faces.low.shape[1], dtype=bool)
+        while len(mine) and enclosure.closed[0]:
+            rising = rising_voltages(tree, enclosure) & ~known
+            if not rising.any():
+                break
+            known |= rising
+            side = 1.0 if wanted is Kind.VOLTAGE_MAX else -1.0
+            half = np.where(known, 0.0, whole.half[:, 0])
+            middle = whole.middle[:, 0] + side * np.where(known, whole.half[:, 0], 0.0)
+            enclosure = enclose(model, (middle - half)[:, None], (middle + half)[:, None])
+        low, high = faces.low[mine], faces.high[mine]
+        moved[mine] = (known & (low < high)).any(axis=1)
+        if wanted is Kind.VOLTAGE_MAX:
+            faces.low[mine] = np.where(known, high, low)
+        else:
+            faces.high[mine] = np.where(known, low, high)
+        faces.vertex[mine] = np.where(known, faces.low[mine], faces.vertex[mine])
+    faces.gain[moved] = np.inf  # it was counted from another vertex
+    return np.flatnonzero(moved & ~faces.points)

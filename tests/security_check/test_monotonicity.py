@@ -7,60 +7,29 @@ but the network.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 import numpy as np
-import pandapower as pp
 import pytest
 from brute_force import vertices
+from european_feeder import european_net
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from networks import BAND, feeder, simbench_network
+from networks import BAND, simbench_network
+from proof_areas import AREAS, ENDS, Area, line_of_two, random_box
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from security_check.check import SecurityCheck
 from security_check.enclosure import PortModel, enclose, gradients
 from security_check.errors import PowerFlowError
-from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import VoltageLimits
 from security_check.monitors import Kind, Monitors
 from security_check.monotonicity import OPEN, MonotonicityProof, Standing, prove_monotone
-from security_check.network import Network
-from security_check.power_flow import PowerFlow
+from security_check.phases_from_pandapower import phases_from_pandapower
+from security_check.radial import radial_tree
 
 ROUNDING = 1e-9
-ENDS = (0.98, 1.04)
 STEPS = (0.5, 0.1, 0.02)
-
-
-@dataclass(frozen=True)
-class Area:
-    network: Network
-    model: PortModel
-    monitors: Monitors
-
-    def box(self, injection_w: np.ndarray, withdrawal_w: np.ndarray) -> np.ndarray:
-        return np.concatenate([injection_w, withdrawal_w]) / self.network.base_power_w
-
-    def values(self, power_pu: np.ndarray, voltage: np.ndarray) -> np.ndarray:
-        """Return what a row of each kind measures, (R, B); a current's magnitude in both rows."""
-        found = self.monitors.all_values(self.monitors.power_flow.solve(power_pu, voltage))
-        kind = self.monitors.kind
-        export, imported = kind == Kind.CURRENT_EXPORT, kind == Kind.CURRENT_IMPORT
-        magnitude = np.maximum(found[export], found[imported])
-        found[export] = found[imported] = magnitude
-        return found
-
-
-@functools.cache
-def area(customers: int, seed: int, meshed: bool, power_factor: float, trafo_mva: float) -> Area:
-    net = feeder(customers, seed, meshed=meshed, trafo_mva=trafo_mva)
-    return of_network(network_from_pandapower(net, power_factor=power_factor))
-
-
-def of_network(network: Network) -> Area:
-    return Area(network, PortModel(network), Monitors(PowerFlow(network)))
 
 
 def proved_bounds(monitors: Monitors, proof: MonotonicityProof) -> np.ndarray:
@@ -107,29 +76,9 @@ def climb(where: Area, u: np.ndarray, row: int, at: np.ndarray) -> float:
     return now
 
 
-AREAS = st.builds(
-    area,
-    customers=st.integers(1, 5),
-    seed=st.integers(0, 30),
-    meshed=st.booleans(),
-    power_factor=st.sampled_from([1.0, 1.0, 0.95, 0.8]),
-    trafo_mva=st.sampled_from([0.1, 0.02]),
-)
-
-
-def random_box(where: Area, seed: int, size: float) -> np.ndarray:
-    """Return limits of up to ``size`` kW that differ a lot, some of them zero."""
-    rng = np.random.default_rng(seed)
-    count = len(where.network.connection_points)
-    limits_w = 1e3 * size * rng.random((2, count)) ** rng.choice([0.3, 1.0, 3.0])
-    limits_w[rng.random((2, count)) < 0.15] = 0.0
-    limits_w *= rng.choice([0.0, 0.2, 1.0, 1.0], (2, 1))
-    return where.box(*limits_w)
-
-
 def bounds_hold(where: Area, u: np.ndarray, seed: int) -> MonotonicityProof:
     """Assert that search beats no bound and no proved vertex; return the proof."""
-    proof = prove_monotone(where.model, u, ENDS)
+    proof = prove_monotone(where.model, u, ENDS, tree=where.tree)
     if proof.reason:
         return proof
     found = found_by_search(where, u, seed)  # a power flow that fails would raise here
@@ -154,7 +103,7 @@ class TestSoundness:
     @settings(max_examples=30, deadline=None)
     def test_a_proved_value_is_what_the_power_flow_has_at_the_vertex(self, where, seed, size):
         u = random_box(where, seed, size)
-        proof = prove_monotone(where.model, u, ENDS)
+        proof = prove_monotone(where.model, u, ENDS, tree=where.tree)
         known = np.flatnonzero(np.isfinite(proof.value))
         assume(known.size)
         injection, withdrawal = np.split(u, 2)
@@ -174,7 +123,7 @@ class TestSoundness:
         found = found_by_search(where, u, seed)
         rng = np.random.default_rng(seed)
         limit = found + rng.uniform(-0.02, 0.05, len(found)) * (1.0 + np.abs(found))
-        proof = prove_monotone(where.model, u, ENDS, limit)
+        proof = prove_monotone(where.model, u, ENDS, limit, where.tree)
         kind = where.monitors.kind
         export, imported = (np.flatnonzero(kind == k) for k in (2, 3))
         secure = proof.secure.copy()
@@ -191,7 +140,7 @@ class TestSoundness:
         try:
             where.values(corners, np.full(corners.shape[1], ENDS[0]))
         except PowerFlowError:
-            proof = prove_monotone(where.model, u, ENDS)
+            proof = prove_monotone(where.model, u, ENDS, tree=where.tree)
             assert set(proof.standing) == {Standing.CHECKED}
             assert not proof.secure.any()
             assert proof.reason == OPEN
@@ -227,21 +176,6 @@ class TestEnclosures:
         exact = np.column_stack([by_power, by_voltage])
         slack = 1e-8 * (1.0 + np.abs(exact))
         assert (np.abs(exact - enclosed.centre) <= enclosed.radius + slack).all()
-
-
-def line_of_two(r_ohm: float, x_ohm: float) -> Area:
-    """Return two customers behind a common line, on branches of their own."""
-    net = pp.create_empty_network(sn_mva=0.1)
-    buses = pp.create_buses(net, 4, 0.4)
-    pp.create_ext_grid(net, buses[0])
-    lines = ((0, 1, r_ohm, x_ohm), (1, 2, 0.05, 0.02), (1, 3, 0.05, 0.02))
-    for start, end, r, x in lines:
-        pp.create_line_from_parameters(
-            net, buses[start], buses[end], 1.0, r, x, c_nf_per_km=0.0, max_i_ka=0.2
-        )
-    for bus in buses[2:]:
-        pp.create_load(net, bus, p_mw=0.01)
-    return of_network(network_from_pandapower(net))
 
 
 def highest_voltages(where: Area, proof: MonotonicityProof) -> list[Standing]:
@@ -298,8 +232,9 @@ def proof_of(check: SecurityCheck) -> MonotonicityProof:
     """Return the proof of envelopes in force; prints what it could prove."""
     robust = check.robust_rows
     network = robust.monitors.power_flow.network
-    u = check.limits_w / network.base_power_w
-    proof = prove_monotone(PortModel(network), u, robust.limits.band, robust.limits.limit)
+    u, limits = check.limits_w / network.base_power_w, robust.limits
+    model = PortModel(network)
+    proof = prove_monotone(model, u, limits.band, limits.limit, radial_tree(model))
     counts = ", ".join(f"{count} {standing}" for standing, count in proof.count().items() if count)
     print(f"{network.name}: {counts}; {proof.secure.mean():.1%} of rows proved secure")
     return proof
@@ -338,9 +273,21 @@ class TestPublishedEnvelopes:
         check = allocated("1-LV-semiurb4--0-sw", 30_000)
         robust = check.robust_rows
         network = robust.monitors.power_flow.network
-        u = 1.001 * check.limits_w / network.base_power_w
-        proof = prove_monotone(PortModel(network), u, robust.limits.band, robust.limits.limit)
+        u, limits = 1.001 * check.limits_w / network.base_power_w, robust.limits
+        proof = prove_monotone(PortModel(network), u, limits.band, limits.limit)
         assert not proof.secure.all()
+
+
+    def test_an_unbalanced_feeder_is_proved_secure_in_every_row(self):
+        """The European low-voltage test feeder: 907 buses, 55 single-phase customers."""
+        network = phases_from_pandapower(european_net())
+        capacity = Capacity.same(network.connection_points, 30_000, 30_000)
+        check = NetworkGrid(network, VoltageLimits(), capacity).allocate(BAND)
+        proof = proof_of(check)
+        assert proof.secure.all()
+        assert {proof.standing[row] for row in rows(check)} == {Standing.PROVED}
+        values = check.robust_rows.values(check.rows, check.limits_w / network_base(check))
+        assert proof.value[rows(check)] == pytest.approx(values, abs=1e-9)
 
 
 def rows(check: SecurityCheck) -> np.ndarray:
