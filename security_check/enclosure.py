@@ -222,9 +222,7 @@ def _centre(
     return voltage, np.abs(left)
 
 
-def _smallest_radius(
-    mapped: Callable[[FloatArray], FloatArray], radius: FloatArray
-) -> FloatArray:
+def _smallest_radius(mapped: Callable[[FloatArray], FloatArray], radius: FloatArray) -> FloatArray:
     """Return the least fixed point of (1), a little inflated; what diverges does not matter."""
     for _ in range(_ITERATIONS):
         following = mapped(radius)
@@ -296,10 +294,10 @@ def gradients(
     for _ in range(_SHARPENED):
         error = source + model.size.T @ (largest * error)
     inverse_radius = enclosure.inverse_radius[:, place]
-    by_power = (model.points_port @ (multiplier / enclosure.voltage[:, place].conj())).real
-    by_power_radius = model.point_size.T @ (
-        error * (1.0 / size + inverse_radius) + strength * inverse_radius
-    )
+    by_port = multiplier / enclosure.voltage[:, place].conj()
+    by_power = np.asarray(model.points_port @ by_port).real
+    by_port_radius = error * (1.0 / size + inverse_radius) + strength * inverse_radius
+    by_power_radius = np.asarray(model.point_size.T @ by_port_radius)
     profile = model.profile[:, None]
     by_voltage = (turned * model.fixed[phasor]).real
     by_voltage = by_voltage - (multiplier * weight * profile.conj()).real.sum(axis=0)

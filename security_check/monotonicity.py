@@ -121,18 +121,16 @@ class _Faces:
         self.vertex[rows] = np.where(found.by_variable > 0.0, high, low)
         self.low[rows] = np.where(found.rising, high, low)
         self.high[rows] = np.where(found.falling, low, high)
-        moved: BoolArray = (found.rising | found.falling).any(axis=1)
-        return moved
+        return np.asarray((found.rising | found.falling).any(axis=1))
 
     @property
     def points(self) -> BoolArray:
         """Return which faces are single points, shape (r,)."""
-        points: BoolArray = (self.low == self.high).all(axis=1)
-        return points
+        return np.asarray((self.low == self.high).all(axis=1))
 
 
 def row_kinds(model: PortModel) -> RowKinds:
-    """Return all rows that are monitored, in the order of :class:`security_check.monitors.Monitors`.
+    """Return all monitored rows, in the order of :class:`security_check.monitors.Monitors`.
 
     A current counts along what the strongest customer's injection adds to it without load.
     """
@@ -143,7 +141,7 @@ def row_kinds(model: PortModel) -> RowKinds:
     phasor = np.concatenate([voltage, voltage, current, current, interface])
     kind = np.repeat(np.arange(6), [buses, buses, ends, ends, 1, 1])
     profile = np.where(model.profile == 0.0, 1.0, model.profile)
-    added = (model.points_port @ (model.response / profile.conj()).T).T
+    added = np.asarray(model.points_port @ (model.response / profile.conj()).T).T
     strongest = added[np.arange(len(added)), np.abs(added).argmax(axis=1)]
     size = np.abs(strongest)
     outwards = np.where(size > 0.0, strongest / np.maximum(size, 1e-300), 1.0)

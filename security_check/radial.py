@@ -1,4 +1,4 @@
-"""Radial networks: do all voltages rise with a customer's power, everywhere in a box?
+"""Radial networks: with whose power all voltages rise, everywhere in a box.
 
 A balanced tree in the DistFlow form (Baran and Wu 1989), directed to the interface.  Node m
 sends ``S_m`` into the branch to its parent, of impedance ``z_m``; with ``v = |V|^2`` and the
@@ -156,7 +156,7 @@ def radial_tree(model: PortModel) -> RadialTree | None:
         shunt=scaled.sum(axis=1),
         above=above,
         injection=(entering @ model.point_ports).toarray(),
-        passive=entering @ network.ports.passive_power_pu,
+        passive=np.asarray(entering @ network.ports.passive_power_pu),
         voltage_response=response,
         voltage_fixed=fixed,
         current_response=series[:, None] * (response - response[upper]),
@@ -184,9 +184,7 @@ def _ordered(admittance: sp.csr_array, root: int) -> tuple[IndexArray, IndexArra
     return order.astype(np.int64), parent
 
 
-def _scales(
-    dense: ComplexArray, parent: IndexArray, size: FloatArray
-) -> ComplexArray | None:
+def _scales(dense: ComplexArray, parent: IndexArray, size: FloatArray) -> ComplexArray | None:
     """Return the factors of nodes' voltages that make every branch reciprocal, or None."""
     scale = np.ones(len(parent), dtype=np.complex128)
     for m in range(1, len(parent)):
@@ -225,8 +223,7 @@ def rising_voltages(tree: RadialTree, enclosure: Enclosure) -> BoolArray:
     if not ((test > 0.0).all() and (largest @ test < test).all()):
         return np.zeros(size.shape[1], dtype=bool)
     against = np.maximum(-effects.feedback[0], 0.0) @ y
-    holds: BoolArray = (low >= against + _ROUNDING * size).all(axis=0)
-    return holds
+    return np.asarray((low >= against + _ROUNDING * size).all(axis=0))
 
 
 def voltage_effects(tree: RadialTree, enclosure: Enclosure) -> VoltageEffects:

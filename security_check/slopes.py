@@ -1,4 +1,4 @@
-"""In which direction do monitored quantities grow, everywhere in a box of powers?
+"""In which direction monitored quantities grow, everywhere in a box of powers.
 
 Let ``x`` be a row's phasor and ``d`` a direction of length one.  :func:`~security_check
 .enclosure.gradients` encloses the gradients of ``a = Re(conj(d) x)`` and ``b = Im(conj(d) x)``

@@ -52,6 +52,32 @@ def of_network(network: Network) -> Area:
     return Area(network, model, radial_tree(model), Monitors(PowerFlow(network)))
 
 
+@functools.cache
+def wild_area(seed: int) -> Area:
+    """Return an area that no one would build: any resistance, reactance, power factor, shunt.
+
+    In such areas signs turn, worst points lie inside, and currents turn their phase, so that a
+    proof that leaves out a term is caught.
+    """
+    rng = np.random.default_rng(seed)
+    net = pp.create_empty_network(sn_mva=0.1)
+    buses = pp.create_buses(net, int(rng.integers(3, 6)), 0.4)
+    pp.create_ext_grid(net, buses[0])
+    for k, bus in enumerate(buses[1:], start=1):
+        parent = buses[0] if k == 1 else buses[int(rng.integers(1, k))]
+        r, x = 10.0 ** rng.uniform([-3.5, -2.5], [-0.7, -0.5])
+        pp.create_line_from_parameters(net, parent, bus, 1.0, r, x, c_nf_per_km=0.0, max_i_ka=0.2)
+        if k > 1:
+            pp.create_load(net, bus, p_mw=0.0)
+        if rng.random() < 0.4:
+            pp.create_sgen(net, bus, *rng.uniform(-0.03, 0.03, 2))
+        if rng.random() < 0.3:
+            pp.create_shunt(net, bus, q_mvar=rng.uniform(-0.03, 0.03), p_mw=rng.uniform(0, 0.02))
+    factors = {f"load:{i}": float(rng.choice([1.0, 0.9, 0.6])) for i in net.load.index}
+    network = network_from_pandapower(net, passive="as-given", power_factor=factors)
+    return of_network(network)
+
+
 AREAS = st.builds(
     area,
     customers=st.integers(1, 5),
