@@ -63,7 +63,7 @@ def measure(name: str, build: Callable[[], Network], capacity_w: int) -> str:
     seconds = []
     for _ in range(REPEATED):
         began = time.process_time()
-        proof = prove_monotone(model, u, limits.band, limits.limit, tree)
+        proof = prove_monotone(model, robust.conditions, u, limits.limit, tree)
         seconds.append(time.process_time() - began)
     count = proof.count()
     near = np.unique(check.rows.rows)

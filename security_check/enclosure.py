@@ -66,39 +66,34 @@ class PortModel:
         Shapes (Q, J) and (Q,), Q = m + t + 1: the monitored phasors are
         ``response @ i + fixed v0``: limited voltages, currents at terminals, and the interface's
         current (times v0, its real part is the power drawn from upstream).
-    point_ports
-        Shape (J, c), complex: port powers are ``point_ports @ p``.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         held, nodes = network.interface.nodes, len(network.nodes)
+        # All held magnitudes are one and the same here: the voltage v0.
+        together: ComplexArray = network.interface.phasors.sum(axis=1)
         inside = np.delete(np.arange(nodes), held)
         incidence = network.ports.incidence
         factor = spla.splu(sp.csc_array(network.admittance[inside][:, inside]))
-        source = network.admittance[inside][:, held] @ network.interface.phasors
+        source = network.admittance[inside][:, held] @ together
         reach = np.zeros((nodes, incidence.shape[1]), dtype=np.complex128)
         reach[inside] = factor.solve(incidence[inside].toarray().astype(np.complex128))
         no_load = np.zeros(nodes, dtype=np.complex128)
-        no_load[held] = network.interface.phasors
+        no_load[held] = together
         no_load[inside] = -factor.solve(np.asarray(source, dtype=np.complex128))
         self.node_response: ComplexArray = reach
         self.node_profile: ComplexArray = no_load
         self.impedance: ComplexArray = np.ascontiguousarray(incidence.T @ reach)
         self.profile: ComplexArray = np.asarray(incidence.T @ no_load)
-        drawing = sp.csr_array(network.interface.phasors.conj()[None, :])
+        drawing = sp.csr_array(together.conj()[None, :])
         drawn = drawing @ network.admittance[held]
         observed = sp.vstack([network.voltages.incidence, network.terminals.admittance, drawn])
         self.response: ComplexArray = np.asarray(observed @ reach)
         self.response[-1] -= (drawing @ incidence[held]).toarray()[0]
         self.fixed: ComplexArray = np.asarray(observed @ no_load)
-        self.point_ports = sp.csr_array(
-            network.port_shares * (1.0 + 1j * network.reactive_ratio)[None, :]
-        )
-        self.points_port = sp.csr_array(self.point_ports.conj().T)
         self.size = np.abs(self.impedance)
         self.response_size = np.abs(self.response)
-        self.point_size = sp.csr_array(abs(self.point_ports))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +104,8 @@ class Enclosure:
     ----------
     middle, half
         Shape (c + 1, B): centre and half width of every variable, the interface voltage last.
+    passive_power_pu
+        Shape (J,), of what does not trade.
     voltage, radius
         Every voltage lies within ``radius`` of ``voltage``, the solution at the centre.
     current, current_radius
@@ -125,6 +122,7 @@ class Enclosure:
 
     middle: FloatArray
     half: FloatArray
+    passive_power_pu: ComplexArray
     voltage: ComplexArray
     radius: FloatArray
     current: ComplexArray
@@ -158,18 +156,22 @@ class Gradients:
         return largest
 
 
-def enclose(model: PortModel, low: FloatArray, high: FloatArray) -> Enclosure:
+def enclose(
+    model: PortModel, passive_power_pu: ComplexArray, low: FloatArray, high: FloatArray
+) -> Enclosure:
     """Enclose the voltages of every point of B boxes.
 
     Parameters
     ----------
+    passive_power_pu
+        Shape (J,), complex power of what does not trade.
     low, high
         Shape (c + 1, B): active power of every connection point, per unit, injection positive,
         and the interface voltage last.
     """
     middle, half = 0.5 * (low + high), 0.5 * (high - low)
-    power = model.point_ports @ middle[:-1] + model.network.ports.passive_power_pu[:, None]
-    spread = model.point_size @ half[:-1]
+    power = model.network.point_ports @ middle[:-1] + passive_power_pu[:, None]
+    spread = model.network.ports_size @ half[:-1]
     with np.errstate(all="ignore"):  # what does not close is no number, and told as such
         voltage, residual = _centre(model, power, middle[-1])
         size = np.abs(voltage)
@@ -193,6 +195,7 @@ def enclose(model: PortModel, low: FloatArray, high: FloatArray) -> Enclosure:
         return Enclosure(
             middle=middle,
             half=half,
+            passive_power_pu=passive_power_pu,
             voltage=voltage,
             radius=radius,
             current=current,
@@ -295,9 +298,9 @@ def gradients(
         error = source + model.size.T @ (largest * error)
     inverse_radius = enclosure.inverse_radius[:, place]
     by_port = multiplier / enclosure.voltage[:, place].conj()
-    by_power = np.asarray(model.points_port @ by_port).real
+    by_power = np.asarray(model.network.ports_point @ by_port).real
     by_port_radius = error * (1.0 / size + inverse_radius) + strength * inverse_radius
-    by_power_radius = np.asarray(model.point_size.T @ by_port_radius)
+    by_power_radius = np.asarray(model.network.ports_size.T @ by_port_radius)
     profile = model.profile[:, None]
     by_voltage = (turned * model.fixed[phasor]).real
     by_voltage = by_voltage - (multiplier * weight * profile.conj()).real.sum(axis=0)

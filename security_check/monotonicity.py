@@ -30,6 +30,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from security_check.conditions import Conditions
 from security_check.enclosure import Enclosure, PortModel, enclose, phasors
 from security_check.monitors import Kind
 from security_check.network import ComplexArray, FloatArray, IndexArray
@@ -40,6 +41,7 @@ from security_check.worst_points import BoolArray, first_of_equal, halves
 _ROUNDS = 12
 _SAME = 1e-9  # part of a limit, or per unit: less is rounding
 
+UNBALANCE = "rows of voltage unbalance are not bounded"
 OPEN = "voltages over the whole box cannot be enclosed: it reaches too close to voltage collapse"
 
 
@@ -113,6 +115,13 @@ class _Faces:
     gain: FloatArray
     vertex: FloatArray
 
+    @classmethod
+    def of_box(cls, low: FloatArray, high: FloatArray, bound: FloatArray) -> _Faces:
+        """Return the whole box for each row."""
+        size = (len(bound), len(low))
+        lower, upper = np.broadcast_to(low, size).copy(), np.broadcast_to(high, size).copy()
+        return cls(lower, upper, bound, np.full(len(bound), np.inf), upper.copy())
+
     def come_down(self, rows: IndexArray, found: Slopes) -> BoolArray:
         """Go to the faces that slopes point to; return whether a row has got anywhere."""
         self.bound[rows] = np.minimum(self.bound[rows], found.bound)
@@ -141,7 +150,7 @@ def row_kinds(model: PortModel) -> RowKinds:
     phasor = np.concatenate([voltage, voltage, current, current, interface])
     kind = np.repeat(np.arange(6), [buses, buses, ends, ends, 1, 1])
     profile = np.where(model.profile == 0.0, 1.0, model.profile)
-    added = np.asarray(model.points_port @ (model.response / profile.conj()).T).T
+    added = np.asarray(network.ports_point @ (model.response / profile.conj()).T).T
     strongest = added[np.arange(len(added)), np.abs(added).argmax(axis=1)]
     size = np.abs(strongest)
     outwards = np.where(size > 0.0, strongest / np.maximum(size, 1e-300), 1.0)
@@ -151,8 +160,8 @@ def row_kinds(model: PortModel) -> RowKinds:
 
 def prove_monotone(
     model: PortModel,
+    conditions: Conditions,
     u: FloatArray,
-    band: tuple[float, float],
     limit: FloatArray | None = None,
     tree: RadialTree | None = None,
 ) -> MonotonicityProof:
@@ -162,10 +171,11 @@ def prove_monotone(
     ----------
     model
         Of the network; c connection points, R monitored rows.
+    conditions
+        What else the interval lets happen.  Held voltages that move apart, freely chosen reactive
+        power and deviations of passive power are not covered: then nothing is proved.
     u
         Shape (2 c,): injection and withdrawal limits, per unit.
-    band
-        The contracted voltage band at the interface, per unit.
     limit
         Shape (R,), as :attr:`security_check.monitors.RowLimits.limit`.  Where given, rows that a
         cheap bound keeps below their limits are not looked at further.
@@ -179,74 +189,108 @@ def prove_monotone(
     three to six rounds are usual.
     """
     injection, withdrawal = halves(u)
-    low, high = np.append(-withdrawal, band[0]), np.append(injection, band[1])
+    low = np.append(-withdrawal, conditions.band[0])
+    high = np.append(injection, conditions.band[1])
     every = row_kinds(model)
-    count = len(every.kind)
-    limits = np.full(count, -np.inf) if limit is None else limit + _SAME * np.abs(limit)
-    bound = np.full(count, np.inf)
-    whole = enclose(model, low[:, None], high[:, None])
-    if not whole.closed[0]:
-        nothing = np.full(count, np.nan)
-        sides = np.full((count, len(low)), np.nan)
-        return _proof(np.zeros(count, dtype=bool), nothing, bound, sides, limits)
-    bound = simple_bounds(model, whole, every, np.zeros(count, dtype=np.int64))
-    chosen = np.flatnonzero(bound > limits)
-    rows, size = every.take(chosen), (len(chosen), len(low))
-    faces = _Faces(
-        low=np.broadcast_to(low, size).copy(),
-        high=np.broadcast_to(high, size).copy(),
-        bound=bound[chosen],
-        gain=np.full(len(chosen), np.inf),
-        vertex=np.broadcast_to(high, size).copy(),
-    )
-    active = np.arange(len(chosen))
-    _come_down(model, rows, faces, limits[chosen], active)
-    if tree is not None:
-        active = np.flatnonzero(~faces.points & (faces.bound > limits[chosen]))
-        active = _come_down_together(model, tree, rows.kind, faces, active, whole)
-        _come_down(model, rows, faces, limits[chosen], active)
-    value = _at_vertices(model, rows, faces.vertex)
+    count, unbalance = len(every.kind), 6 * len(model.network.voltages.triples)
+    found = _Found.nothing(count + unbalance, len(low))
+    limits = np.full(count + unbalance, -np.inf) if limit is None else limit
+    limits = limits + _SAME * np.where(np.isfinite(limits), np.abs(limits), 0.0)
+    whole = enclose(model, conditions.passive_power_pu, low[:, None], high[:, None])
+    reason = not_covered(conditions) or ("" if whole.closed[0] else OPEN)
+    if reason:
+        return found.proof(limits, reason)
+    found.bound[:count] = simple_bounds(model, whole, every, np.zeros(count, dtype=np.int64))
+    chosen = np.flatnonzero(found.bound[:count] > limits[:count])
+    faces = _Faces.of_box(low, high, found.bound[chosen])
+    _prove(model, tree, every.take(chosen), faces, limits[chosen], whole)
+    value = _at_vertices(model, every.take(chosen), faces.vertex, whole)
     faces.gain[faces.points] = 0.0
-    bound[chosen] = np.fmin(faces.bound, np.fmax(value + faces.gain, value))
-    known = np.full(count, np.nan)
-    known[chosen] = value
-    sides = np.full((count, len(low)), np.nan)
-    sides[chosen] = (faces.vertex - low) / np.where(high > low, high - low, 1.0)
-    proved = np.zeros(count, dtype=bool)
-    proved[chosen] = faces.points & np.isfinite(value)
-    return _proof(proved, known, bound, sides, limits)
+    found.value[chosen] = value
+    found.bound[chosen] = np.fmin(faces.bound, np.fmax(value + faces.gain, value))
+    found.sides[chosen] = (faces.vertex - low) / np.where(high > low, high - low, 1.0)
+    found.proved[chosen] = faces.points & np.isfinite(value)
+    return found.proof(limits, UNBALANCE if unbalance else "")
 
 
-def _proof(
-    proved: BoolArray, value: FloatArray, bound: FloatArray, sides: FloatArray, limits: FloatArray
-) -> MonotonicityProof:
-    secure = bound <= limits
-    finite = np.isfinite(bound)
-    chosen = np.select([proved, secure, finite], [0, 1, 2], 3)
-    names = tuple(Standing)
-    return MonotonicityProof(
-        standing=tuple(names[k] for k in chosen),
-        value=value,
-        bound=bound,
-        sides=sides,
-        secure=secure,
-        reason="" if finite.all() else OPEN,
-    )
+def not_covered(conditions: Conditions) -> str:
+    """Return what of the conditions proofs do not cover, as a reason; empty if they cover all."""
+    corners = conditions.source_corners
+    if (corners != corners[:, :1]).any():
+        return "proofs do not cover phases of the interface whose voltages move apart"
+    if conditions.network.reactive_freedom is not None:
+        return "proofs do not cover reactive power that customers choose freely"
+    if conditions.deviations.set.count:
+        return "proofs do not cover deviations of those who do not trade"
+    return ""
 
 
-def _at_vertices(model: PortModel, rows: RowKinds, vertex: FloatArray) -> FloatArray:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What has been found of all R rows, filled in place; see :class:`MonotonicityProof`."""
+
+    proved: BoolArray
+    value: FloatArray
+    bound: FloatArray
+    sides: FloatArray
+
+    @classmethod
+    def nothing(cls, rows: int, variables: int) -> _Found:
+        unknown = np.full((rows, variables), np.nan)
+        none = np.zeros(rows, dtype=bool)
+        return cls(none, np.full(rows, np.nan), np.full(rows, np.inf), unknown)
+
+    def proof(self, limits: FloatArray, reason: str) -> MonotonicityProof:
+        secure = self.bound <= limits
+        finite = np.isfinite(self.bound)
+        chosen = np.select([self.proved, secure, finite], [0, 1, 2], 3)
+        names = tuple(Standing)
+        return MonotonicityProof(
+            standing=tuple(names[k] for k in chosen),
+            value=self.value,
+            bound=self.bound,
+            sides=self.sides,
+            secure=secure,
+            reason=reason if (chosen == 3).any() else "",
+        )
+
+
+def _prove(
+    model: PortModel,
+    tree: RadialTree | None,
+    rows: RowKinds,
+    faces: _Faces,
+    limits: FloatArray,
+    whole: Enclosure,
+) -> None:
+    """Bring rows down to the smallest faces found, by every method there is."""
+    _come_down(model, rows, faces, limits, np.arange(len(limits)), whole)
+    if tree is not None:
+        active = np.flatnonzero(~faces.points & (faces.bound > limits))
+        active = _come_down_together(model, tree, rows.kind, faces, active, whole)
+        _come_down(model, rows, faces, limits, active, whole)
+
+
+def _at_vertices(
+    model: PortModel, rows: RowKinds, vertex: FloatArray, whole: Enclosure
+) -> FloatArray:
     """Return f of each row at its own vertex, shape (r,); nan without a power flow."""
     if not len(vertex):
         return np.zeros(0)
     first, place = first_of_equal(vertex)
     powers = vertex[first].T
-    solved = enclose(model, powers, powers)
+    solved = enclose(model, whole.passive_power_pu, powers, powers)
     x, _ = phasors(model, solved, rows.phasor, place)
     return np.where(solved.closed[place], rows.values(x, vertex[:, -1]), np.nan)
 
 
 def _come_down(
-    model: PortModel, rows: RowKinds, faces: _Faces, limits: FloatArray, active: IndexArray
+    model: PortModel,
+    rows: RowKinds,
+    faces: _Faces,
+    limits: FloatArray,
+    active: IndexArray,
+    whole: Enclosure,
 ) -> None:
     """Bring rows down to the smallest faces found, or until their bounds are below their limits."""
     for _ in range(_ROUNDS):
@@ -254,7 +298,8 @@ def _come_down(
             return
         first, place = first_of_equal(np.hstack([faces.low[active], faces.high[active]]))
         boxes = active[first]
-        enclosure = enclose(model, faces.low[boxes].T, faces.high[boxes].T)
+        low, high = faces.low[boxes].T, faces.high[boxes].T
+        enclosure = enclose(model, whole.passive_power_pu, low, high)
         closed = enclosure.closed[place]
         active, place = active[closed], place[closed]
         moved = faces.come_down(active, slopes(model, enclosure, rows.take(active), place))
@@ -291,7 +336,8 @@ def _come_down_together(
             side = 1.0 if wanted is Kind.VOLTAGE_MAX else -1.0
             half = np.where(known, 0.0, whole.half[:, 0])
             middle = whole.middle[:, 0] + side * np.where(known, whole.half[:, 0], 0.0)
-            enclosure = enclose(model, (middle - half)[:, None], (middle + half)[:, None])
+            low, high = (middle - half)[:, None], (middle + half)[:, None]
+            enclosure = enclose(model, whole.passive_power_pu, low, high)
         low, high = faces.low[mine], faces.high[mine]
         moved[mine] = (known & (low < high)).any(axis=1)
         if wanted is Kind.VOLTAGE_MAX:

@@ -73,8 +73,8 @@ class RadialTree:
         Shape (n, n): whether the second node is on the path of the first, itself included.
     injection
         Shape (n, c), complex: powers of customers entering at nodes, ``injection @ p``.
-    passive
-        Shape (n,), complex power of what does not trade.
+    entering
+        Shape (n, J): where ports' powers enter.
     voltage_response, voltage_fixed
         Shapes (n, J) and (n,): scaled voltages are ``voltage_response @ i + voltage_fixed v0``.
     current_response, current_fixed
@@ -87,7 +87,7 @@ class RadialTree:
     shunt: ComplexArray
     above: BoolArray
     injection: ComplexArray
-    passive: ComplexArray
+    entering: sp.csr_array
     voltage_response: ComplexArray
     voltage_fixed: ComplexArray
     current_response: ComplexArray
@@ -126,7 +126,7 @@ def radial_tree(model: PortModel) -> RadialTree | None:
     """Return the network as a tree, or None where it is none, or not a balanced one."""
     network = model.network
     incidence = network.ports.incidence
-    balanced = len(network.interface.nodes) == 1 and _picks(sp.csr_array(incidence.T))
+    balanced = network.interface.nodes.shape == (1,) and _picks(sp.csr_array(incidence.T))
     if not balanced or not _picks(network.voltages.incidence):
         return None
     admittance = sp.csr_array(network.admittance)
@@ -155,8 +155,8 @@ def radial_tree(model: PortModel) -> RadialTree | None:
         impedance=np.concatenate([[0.0], 1.0 / series[1:]]),
         shunt=scaled.sum(axis=1),
         above=above,
-        injection=(entering @ model.point_ports).toarray(),
-        passive=np.asarray(entering @ network.ports.passive_power_pu),
+        injection=(entering @ network.point_ports).toarray(),
+        entering=entering,
         voltage_response=response,
         voltage_fixed=fixed,
         current_response=series[:, None] * (response - response[upper]),
@@ -241,7 +241,8 @@ def _flows(tree: RadialTree, enclosure: Enclosure) -> _Flows:
     highest = (np.abs(voltage) + radius) ** 2
     current, spread = _disc(tree.current_response, tree.current_fixed, enclosure)
     loss = np.maximum(np.abs(current) - spread, 0.0) ** 2, (np.abs(current) + spread) ** 2
-    entering = tree.injection @ centre[:-1] + tree.passive
+    passive = tree.entering @ enclosure.passive_power_pu
+    entering: ComplexArray = np.asarray(tree.injection @ centre[:-1] + passive)
     active = _around(entering.real, np.abs(tree.injection.real) @ half[:-1])
     reactive = _around(entering.imag, np.abs(tree.injection.imag) @ half[:-1])
     active = _less(active, _scaled(tree.shunt.real, (lowest, highest)))

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandapower as pp
+from brute_force import solve
 from hypothesis import strategies as st
 from networks import feeder
 
+from security_check.conditions import Conditions, Deviations
 from security_check.enclosure import PortModel
 from security_check.from_pandapower import network_from_pandapower
 from security_check.monitors import Kind, Monitors
@@ -30,14 +32,27 @@ class Area:
     def box(self, injection_w: np.ndarray, withdrawal_w: np.ndarray) -> np.ndarray:
         return np.concatenate([injection_w, withdrawal_w]) / self.network.base_power_w
 
+    @property
+    def conditions(self) -> Conditions:
+        corners = np.repeat(np.array(ENDS)[:, None], self.network.held, axis=1)
+        passive = self.network.ports.passive_power_pu
+        return Conditions(self.network, corners, passive, Deviations.none(len(passive)))
+
     def values(self, power_pu: np.ndarray, voltage: np.ndarray) -> np.ndarray:
         """Return what a row of each kind measures, (R, B); a current's magnitude in both rows."""
-        found = self.monitors.all_values(self.monitors.power_flow.solve(power_pu, voltage))
+        found = self.monitors.all_values(solve(self.monitors.power_flow, power_pu, voltage))
         kind = self.monitors.kind
         export, imported = kind == Kind.CURRENT_EXPORT, kind == Kind.CURRENT_IMPORT
         magnitude = np.maximum(found[export], found[imported])
         found[export] = found[imported] = magnitude
         return found
+
+
+def customer_slopes(network: Network, by_port: np.ndarray) -> np.ndarray:
+    """Return derivatives by customers' active power, (r, c), of those by port power, (J, r)."""
+    ratio = network.reactive_ratio
+    shared = network.port_shares.T @ by_port
+    return (shared.real + ratio[:, None] * shared.imag).T
 
 
 @functools.cache

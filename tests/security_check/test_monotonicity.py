@@ -7,26 +7,32 @@ but the network.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from brute_force import vertices
+import scipy.sparse as sp
+from brute_force import solve, vertices
 from european_feeder import european_net
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import BAND, simbench_network
-from proof_areas import AREAS, ENDS, Area, line_of_two, random_box, wild_area
+from proof_areas import AREAS, ENDS, Area, customer_slopes, line_of_two, random_box, wild_area
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from security_check.check import SecurityCheck
-from security_check.enclosure import PortModel, enclose, gradients
+from security_check.conditions import Conditions, Deviations
+from security_check.enclosure import Gradients, PortModel, enclose, gradients
 from security_check.errors import NetworkFaults, PowerFlowError
 from security_check.limits import VoltageLimits
 from security_check.monitors import Kind, Monitors
 from security_check.monotonicity import OPEN, MonotonicityProof, Standing, prove_monotone
+from security_check.network import ReactiveFreedom
 from security_check.phases_from_pandapower import phases_from_pandapower
 from security_check.radial import radial_tree
+from security_check.slopes import _of_passing, _Parts
+from security_check.uncertainty import Box
 
 ROUNDING = 1e-9
 STEPS = (0.5, 0.1, 0.02)
@@ -78,7 +84,7 @@ def climb(where: Area, u: np.ndarray, row: int, at: np.ndarray) -> float:
 
 def bounds_hold(where: Area, u: np.ndarray, seed: int) -> MonotonicityProof:
     """Assert that search beats no bound and no proved vertex; return the proof."""
-    proof = prove_monotone(where.model, u, ENDS, tree=where.tree)
+    proof = prove_monotone(where.model, where.conditions, u, tree=where.tree)
     if proof.reason:
         return proof
     found = found_by_search(where, u, seed)  # a power flow that fails would raise here
@@ -95,12 +101,12 @@ def everything_holds(seed: int, sizes: list[int]) -> None:
         return  # without customers it has no power flow
     for size in sizes:
         u = random_box(where, seed, size)
-        proof = prove_monotone(where.model, u, ENDS)
+        proof = prove_monotone(where.model, where.conditions, u)
         if proof.reason:
             continue
         found = found_by_search(where, u, seed, climbed=len(proof.bound))
         for tree in (None, where.tree):
-            proof = prove_monotone(where.model, u, ENDS, tree=tree)
+            proof = prove_monotone(where.model, where.conditions, u, tree=tree)
             bound = proved_bounds(where.monitors, proof)
             assert (found <= bound + ROUNDING * (1.0 + np.abs(bound))).all()
 
@@ -133,7 +139,7 @@ class TestSoundness:
     @settings(max_examples=30, deadline=None)
     def test_a_proved_value_is_what_the_power_flow_has_at_the_vertex(self, where, seed, size):
         u = random_box(where, seed, size)
-        proof = prove_monotone(where.model, u, ENDS, tree=where.tree)
+        proof = prove_monotone(where.model, where.conditions, u, tree=where.tree)
         known = np.flatnonzero(np.isfinite(proof.value))
         assume(known.size)
         injection, withdrawal = np.split(u, 2)
@@ -153,7 +159,7 @@ class TestSoundness:
         found = found_by_search(where, u, seed)
         rng = np.random.default_rng(seed)
         limit = found + rng.uniform(-0.02, 0.05, len(found)) * (1.0 + np.abs(found))
-        proof = prove_monotone(where.model, u, ENDS, limit, where.tree)
+        proof = prove_monotone(where.model, where.conditions, u, limit, where.tree)
         kind = where.monitors.kind
         export, imported = (np.flatnonzero(kind == k) for k in (2, 3))
         secure = proof.secure.copy()
@@ -170,7 +176,7 @@ class TestSoundness:
         try:
             where.values(corners, np.full(corners.shape[1], ENDS[0]))
         except PowerFlowError:
-            proof = prove_monotone(where.model, u, ENDS, tree=where.tree)
+            proof = prove_monotone(where.model, where.conditions, u, tree=where.tree)
             assert set(proof.standing) == {Standing.CHECKED}
             assert not proof.secure.any()
             assert proof.reason == OPEN
@@ -184,15 +190,17 @@ class TestEnclosures:
         u = random_box(where, seed, size)
         injection, withdrawal = np.split(u, 2)
         low, high = np.append(-withdrawal, ENDS[0]), np.append(injection, ENDS[1])
-        box = enclose(where.model, low[:, None], high[:, None])
+        box = enclose(
+            where.model, where.network.ports.passive_power_pu, low[:, None], high[:, None]
+        )
         assume(box.closed[0])
         rng = np.random.default_rng(seed)
         share = rng.random((len(low), 40)).round(rng.integers(0, 2))
         at = low[:, None] + share * (high - low)[:, None]
         flow = where.monitors.power_flow
-        points = flow.solve(at[:-1], at[-1], tolerance_pu=1e-12)
-        assert (np.abs(points.voltage - box.voltage) <= box.radius).all()
-        assert (np.abs(points.current - box.current) <= box.current_radius).all()
+        points = solve(flow, at[:-1], at[-1])
+        assert (np.abs(points.voltage - box.voltage) <= box.radius + ROUNDING).all()
+        assert (np.abs(points.current - box.current) <= box.current_radius + ROUNDING).all()
         weight = points.current / points.voltage.conj()
         assert (np.abs(weight - box.weight) <= box.weight_radius + ROUNDING).all()
         phasor = rng.integers(len(where.model.response), size=40)
@@ -200,9 +208,9 @@ class TestEnclosures:
         none = np.zeros(40, dtype=np.int64)
         enclosed = gradients(where.model, box, phasor, none, direction)
         gradient = (direction.conj()[:, None] * where.model.response[phasor]).T
-        multiplier = flow.adjoint(gradient, points, tolerance=1e-12)
-        by_power, by_voltage = flow.sensitivities(multiplier, points)
-        by_voltage = by_voltage + (direction.conj() * where.model.fixed[phasor]).real
+        by_port, by_source = flow.gradients(gradient, points)
+        by_power = customer_slopes(where.network, by_port)
+        by_voltage = by_source[0] + (direction.conj() * where.model.fixed[phasor]).real
         exact = np.column_stack([by_power, by_voltage])
         slack = 1e-8 * (1.0 + np.abs(exact))
         assert (np.abs(exact - enclosed.centre) <= enclosed.radius + slack).all()
@@ -211,6 +219,61 @@ class TestEnclosures:
 def highest_voltages(where: Area, proof: MonotonicityProof) -> list[Standing]:
     rows = np.flatnonzero(where.monitors.kind == Kind.VOLTAGE_MAX)
     return [proof.standing[row] for row in rows]
+
+
+class TestCurrentsThatPassZero:
+    """The condition of slopes.py, on phasors that are linear in the powers."""
+
+    @given(seed=st.integers(0, 100_000))
+    @settings(max_examples=300, deadline=None)
+    def test_going_to_the_ends_named_never_lowers_the_current(self, seed):
+        rng = np.random.default_rng(seed)
+        turn = rng.uniform(-0.6, 0.6, 4) * rng.choice([0.2, 1.0])
+        effect = rng.uniform(0.2, 1.0, 4) * np.exp(1j * turn) * rng.choice([-1.0, 1.0], 4)
+        half = rng.uniform(0.0, 1.0, 4)
+        offset = complex(*rng.normal(0.0, [0.3, rng.choice([0.0, 0.5, 2.0])]))
+        none = np.zeros((1, 4))
+        along, across = Gradients(effect.real[None], none), Gradients(effect.imag[None], none)
+        real, imag = np.array([offset.real]), np.array([offset.imag])
+        found = _of_passing(_Parts(along, across, real, imag, half[None]))
+        power = rng.uniform(-1.0, 1.0, (2_000, 4)) * half
+        corners = rng.random(power.shape) < 0.5
+        power = np.where(corners, np.sign(power) * half, power)
+        power = power[(offset + power @ effect).real >= 0.0]
+        there = np.where(found.rising, half, np.where(found.falling, -half, power))
+        before, after = np.abs(offset + power @ effect), np.abs(offset + there @ effect)
+        assert (after >= before - ROUNDING).all()
+        assert (before <= found.bound[0] + ROUNDING).all()
+
+
+class TestWhatIsNotCovered:
+    """Nothing is proved where more may move than powers and one interface voltage."""
+
+    def assert_only_checked(self, where: Area, conditions: Conditions) -> None:
+        u = random_box(where, 1, 2)
+        limit = np.full(len(where.monitors), 10.0)
+        proof = prove_monotone(where.model, conditions, u, limit, where.tree)
+        assert set(proof.standing) == {Standing.CHECKED}
+        assert not proof.secure.any()
+        assert proof.reason.startswith("proofs do not cover")
+
+    def test_deviations(self):
+        where = line_of_two(0.3, 0.1)
+        spread = sp.csr_array(np.ones((len(where.network.ports.names), 1), dtype=complex))
+        self.assert_only_checked(
+            where, replace(where.conditions, deviations=Deviations(Box(1), spread))
+        )
+
+    def test_phases_that_move_apart(self):
+        where = line_of_two(0.3, 0.1)
+        corners = np.array([[1.0, 1.02, 1.0], [1.0, 1.0, 1.02]])
+        self.assert_only_checked(where, replace(where.conditions, source_corners=corners))
+
+    def test_free_reactive_power(self):
+        where = line_of_two(0.3, 0.1)
+        some = np.full(2, 0.1)
+        network = replace(where.network, reactive_freedom=ReactiveFreedom(some, 0 * some, some))
+        self.assert_only_checked(where, replace(where.conditions, network=network))
 
 
 class TestWhereMonotonicityBreaks:
@@ -264,7 +327,7 @@ def proof_of(check: SecurityCheck) -> MonotonicityProof:
     network = robust.monitors.power_flow.network
     u, limits = check.limits_w / network.base_power_w, robust.limits
     model = PortModel(network)
-    proof = prove_monotone(model, u, limits.band, limits.limit, radial_tree(model))
+    proof = prove_monotone(model, robust.conditions, u, limits.limit, radial_tree(model))
     counts = ", ".join(f"{count} {standing}" for standing, count in proof.count().items() if count)
     print(f"{network.name}: {counts}; {proof.secure.mean():.1%} of rows proved secure")
     return proof
@@ -304,7 +367,7 @@ class TestPublishedEnvelopes:
         robust = check.robust_rows
         network = robust.monitors.power_flow.network
         u, limits = 1.001 * check.limits_w / network.base_power_w, robust.limits
-        proof = prove_monotone(PortModel(network), u, limits.band, limits.limit)
+        proof = prove_monotone(PortModel(network), robust.conditions, u, limits.limit)
         assert not proof.secure.all()
 
     def test_an_unbalanced_feeder_is_proved_secure_in_every_row(self):

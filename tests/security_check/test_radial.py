@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from brute_force import vertices
+from brute_force import solve, vertices
 from european_feeder import european_net
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import menagerie, simbench_network
-from proof_areas import AREAS, ENDS, Area, line_of_two, of_network, random_box
+from proof_areas import AREAS, ENDS, Area, customer_slopes, line_of_two, of_network, random_box
 
 from security_check.enclosure import Enclosure, enclose
 from security_check.from_pandapower import network_from_pandapower
@@ -21,18 +21,20 @@ from security_check.radial import rising_voltages, voltage_effects
 def enclosed(where: Area, u: np.ndarray) -> Enclosure:
     injection, withdrawal = np.split(u, 2)
     low, high = np.append(-withdrawal, ENDS[0]), np.append(injection, ENDS[1])
-    return enclose(where.model, low[:, None], high[:, None])
+    passive = where.network.ports.passive_power_pu
+    return enclose(where.model, passive, low[:, None], high[:, None])
 
 
 def voltage_gradients(where: Area, power: np.ndarray, voltage: np.ndarray) -> np.ndarray:
     """Return exact derivatives of all voltages at points (c, B), shape (B, m, c + 1)."""
     monitors = where.monitors
     rows = np.flatnonzero(monitors.kind == Kind.VOLTAGE_MAX)
-    solved = monitors.power_flow.solve(power, voltage)
+    solved = solve(monitors.power_flow, power, voltage)
     count = power.shape[1]
     every = solved.take(np.repeat(np.arange(count), len(rows)))
-    by_power, by_voltage = monitors.gradients(np.tile(rows, count), every)
-    return np.column_stack([by_power, by_voltage]).reshape(count, len(rows), -1)
+    by_port, by_source = monitors.gradients(np.tile(rows, count), every)
+    by_power = customer_slopes(where.network, by_port)
+    return np.column_stack([by_power, by_source[0]]).reshape(count, len(rows), -1)
 
 
 def tree_areas() -> dict[str, Area]:
@@ -43,14 +45,16 @@ def tree_areas() -> dict[str, Area]:
 def assert_exact(where: Area, power: np.ndarray, interface_voltage: float) -> None:
     """At a single point, the recursion must give the exact derivatives of the power flow."""
     at = np.append(power, interface_voltage)[:, None]
-    effects = voltage_effects(where.tree, enclose(where.model, at, at))
+    effects = voltage_effects(
+        where.tree, enclose(where.model, where.network.ports.passive_power_pu, at, at)
+    )
     for low, high in (effects.direct, effects.feedback):
         assert low == pytest.approx(high, abs=1e-6)
     system = np.eye(len(where.tree.parent)) - effects.feedback[0]
     by_square = np.linalg.solve(system, effects.direct[0])
     exact = voltage_gradients(where, power[:, None], np.array([interface_voltage]))[0]
     flow = where.monitors.power_flow
-    points = flow.solve(power[:, None], np.array([interface_voltage]))
+    points = solve(flow, power[:, None], np.array([interface_voltage]))
     size = np.abs(flow.node_voltages(points)[where.tree.order, 0])
     profile = np.abs(where.model.node_profile[where.tree.order])
     scale = profile / np.abs(where.tree.voltage_fixed)
