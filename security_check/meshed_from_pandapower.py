@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
 from security_check.from_pandapower import (
+    PLAIN,
     bus_names,
     connected,
     modelling,
@@ -157,9 +158,8 @@ def _modelled(net: Net, table: str, passive: str) -> tuple[Net, dict[str, Any]]:
             working,
             calculate_voltage_angles=True,
             trafo_model="t",
-            numba=False,
-            lightsim2grid=False,
             max_iteration=1,
+            **PLAIN,
         )
     internal: dict[str, Any] = working._ppc["internal"]
     return working, internal
