@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 
 from security_check.controlled_jacobian import Jacobian
 from security_check.errors import Fault, NetworkFaults, PowerFlowError
@@ -50,7 +49,7 @@ def controlled(network: Network) -> tuple[Generators, IndexArray]:
         Fault(network.ports.names[j], "power must enter between one node and ground here")
         for j in np.flatnonzero(~single)
     ]
-    if network.generators is None:
+    if network.generators is None or not network.generators.names:
         faults.append(Fault("network", "it has no voltage-controlled generators"))
     if network.held != 1:
         faults.append(Fault("interface", f"{network.held} voltages are held, only 1 may be here"))
@@ -88,9 +87,7 @@ class ControlledFlow(PowerFlow):
         weight = np.ones(n, dtype=np.complex128)
         weight[held] = network.interface.phasors[:, 0]
         self._spread = sp.csr_array((weight, (np.arange(n), self._reduced)))
-        self._admittance = sp.csc_matrix(
-            self._spread.conj().T @ network.admittance @ self._spread
-        )
+        self._admittance = sp.csc_matrix(self._spread.conj().T @ network.admittance @ self._spread)
         self._jacobian = Jacobian(network, self.generators, self._port_node)
 
     @cached_property
@@ -147,38 +144,61 @@ class ControlledFlow(PowerFlow):
         given = np.array(power_pu, dtype=np.complex128)
         at = self.generators.ports
         given[at] = given[at].real + self.generators.power_pu[:, None]
-        injected = self._into_buses @ given
-        voltage = self._start(source_pu, start)
-        shares_and_kinds = self._buses
-        solver = self._newton()
-        failed: list[int] = []
-        for k in range(voltage.shape[1]):
-            # The library writes the solution into the vector it starts from.
-            column = voltage[:, k].copy()
-            if solver.solve(
-                self._admittance,
-                column,
-                np.ascontiguousarray(injected[:, k]),
-                *shares_and_kinds,
-                MAX_ITERATIONS,
-                tolerance_pu,
-            ):
-                voltage[:, k] = solver.get_V()
-            else:
-                failed.append(k)
-        if failed:
+        injected = np.asfortranarray(self._into_buses @ given)
+        flat = self._at_set_points(np.repeat(self._shifts, source_pu.shape[1], axis=1), source_pu)
+        voltage = flat if start is None else self._recovered(start, source_pu)
+        failed = self._iterate(voltage, injected, tolerance_pu)
+        if len(failed) and start is not None:
+            again = flat[:, failed]
+            left = self._iterate(again, injected[:, failed], tolerance_pu)
+            voltage[:, failed] = again
+            failed = failed[left]
+        if len(failed):
             raise self._not_solved(voltage[:, failed], injected[:, failed], voltage.shape[1])
-        return self._points(given, source_pu, self._spread @ voltage)
+        return self._points(given, source_pu, np.asarray(self._spread @ voltage))
 
-    def _start(self, source_pu: FloatArray, start: ComplexArray | None) -> ComplexArray:
-        """Return the voltages that Newton's method starts from, at its buses."""
-        if start is None:
-            angle = self.no_load / np.abs(self.no_load)
-            nodes = np.repeat(angle, source_pu.shape[1], axis=1)
-        else:
-            nodes = self.no_load @ source_pu
-            own, recover = self._recovery
-            nodes += recover @ (start - self.no_load_voltage(source_pu))[own]
+    def _iterate(
+        self, voltage: ComplexArray, injected: ComplexArray, tolerance_pu: float
+    ) -> IndexArray:
+        """Solve each column, in place, and return which of them did not converge."""
+        kinds = self._buses
+        solver = self._newton()
+        failed = []
+        for k in range(voltage.shape[1]):
+            # The library works in the vector that it starts from.
+            column = voltage[:, k].copy()
+            power = np.ascontiguousarray(injected[:, k])
+            if not solver.solve(
+                self._admittance, column, power, *kinds, MAX_ITERATIONS, tolerance_pu
+            ):
+                failed.append(k)
+                solver.reset()
+                continue
+            voltage[:, k] = solver.get_V()
+        return np.array(failed, dtype=np.int64)
+
+    @cached_property
+    def _shifts(self) -> ComplexArray:
+        """The phase shifts of transformers on the way to each node, (n, 1), of length 1."""
+        shifts: ComplexArray = self.no_load / np.abs(self.no_load)
+        return shifts
+
+    def no_load_voltage(self, source_pu: FloatArray) -> ComplexArray:
+        """Return the (J, B) voltages across the ports from which the power flow starts.
+
+        Generators hold them near nominal, whatever long lines would do without them.
+        """
+        return np.repeat(self._shifts[self._port_node], source_pu.shape[1], axis=1)
+
+    def _recovered(self, start: ComplexArray, source_pu: FloatArray) -> ComplexArray:
+        """Return the voltages of all buses that belong to those across the ports."""
+        own, recover = self._recovery
+        nodes = self.no_load @ source_pu
+        nodes += recover @ (start - self._wj @ source_pu)[own]
+        return self._at_set_points(nodes, source_pu)
+
+    def _at_set_points(self, nodes: ComplexArray, source_pu: FloatArray) -> ComplexArray:
+        """Return bus voltages from node voltages, those that are held at their magnitudes."""
         at = self._port_node[self.generators.ports]
         nodes[at] *= self.generators.voltage_pu[:, None] / np.abs(nodes[at])
         buses = np.empty((self._admittance.shape[0], nodes.shape[1]), dtype=np.complex128)
@@ -192,7 +212,7 @@ class ControlledFlow(PowerFlow):
         node, own = np.unique(self._port_node, return_index=True)
         own = own[self._reduced[node] > 0]
         recover = np.linalg.solve(self._zjj[np.ix_(own, own)].T, self.impedance[:, own].T).T
-        return own, recover
+        return own.astype(np.int64), np.asarray(recover, dtype=np.complex128)
 
     @cached_property
     def _into_buses(self) -> sp.csr_array:
@@ -200,6 +220,12 @@ class ControlledFlow(PowerFlow):
         ports = len(self._port_node)
         at = (self._reduced[self._port_node], np.arange(ports))
         return sp.csr_array((np.ones(ports), at), shape=(self._admittance.shape[0], ports))
+
+    @cached_property
+    def idle(self) -> OperatingPoints:
+        """The operating point with no customer active, the reference held at the generators' level."""
+        source = np.full((1, 1), float(np.median(self.generators.voltage_pu)))
+        return self.solve(self.network.ports.passive_power_pu[:, None], source)
 
     def _points(
         self, power_pu: ComplexArray, source_pu: FloatArray, nodes: ComplexArray
@@ -211,7 +237,7 @@ class ControlledFlow(PowerFlow):
         current[at] = 0.0
         node = self._port_node[at]
         drawn = self.network.admittance[node] @ nodes
-        current[at] = drawn - self.network.ports.incidence[node] @ current
+        current[at] = np.asarray(drawn - self.network.ports.incidence[node] @ current)
         power_pu[at] = voltage[at] * current[at].conj()
         return OperatingPoints(power_pu, source_pu, voltage, current)
 

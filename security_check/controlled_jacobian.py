@@ -70,19 +70,20 @@ class Jacobian:
         """Fix the pattern, the entries that never change, and the places of those that do."""
         n, g = self._count, len(self.generators.ports)
         y = sp.coo_array(self._admittance)
+        row, column = y.row.astype(np.int64), y.col.astype(np.int64)
         at = self._at[self.generators.ports]
         each, gen = np.arange(n), np.arange(g)
         real, imaginary = 2 * n + gen, 2 * n + g + gen
         magnitude, power = 2 * n + gen, 2 * n + g + gen
-        fixed = [
-            (y.row, y.col, y.data.real),
-            (y.row, n + y.col, -y.data.imag),
-            (n + y.row, y.col, y.data.imag),
-            (n + y.row, n + y.col, y.data.real),
+        fixed: list[tuple[IndexArray, IndexArray, FloatArray]] = [
+            (row, column, y.data.real),
+            (row, n + column, -y.data.imag),
+            (n + row, column, y.data.imag),
+            (n + row, n + column, y.data.real),
             (at, real, -np.ones(g)),
             (n + at, imaginary, -np.ones(g)),
         ]
-        changing = [
+        changing: list[tuple[IndexArray, IndexArray]] = [
             (each, each),
             (each, n + each),
             (n + each, each),
@@ -102,16 +103,16 @@ class Jacobian:
             around = self._around
             changing += [(np.full(len(around), last), around)]
             changing += [(np.full(len(around), last), n + around)]
-        rows = np.concatenate([entry[0] for entry in fixed] + [entry[0] for entry in changing])
-        columns = np.concatenate([entry[1] for entry in fixed] + [entry[1] for entry in changing])
-        values = np.concatenate([entry[2] for entry in fixed])
-        # One key for each place, in the order in which columns are stored.
-        keys = columns * self._size + rows
+        rows = np.concatenate([at for at, _, _ in fixed] + [at for at, _ in changing])
+        columns = np.concatenate([at for _, at, _ in fixed] + [at for _, at in changing])
+        values = np.concatenate([value for _, _, value in fixed])
+        # One key for each place, row by row: the matrix is used transposed, column by column.
+        keys = rows * self._size + columns
         pattern = np.unique(keys)
         self._fixed = np.zeros(len(pattern))
         np.add.at(self._fixed, np.searchsorted(pattern, keys[: len(values)]), values)
         self._changing = np.searchsorted(pattern, keys[len(values) :])
-        self._rows = (pattern % self._size).astype(np.int32)
+        self._within = (pattern % self._size).astype(np.int32)
         starts = np.searchsorted(pattern // self._size, np.arange(self._size + 1))
         self._starts = starts.astype(np.int32)
 
@@ -120,8 +121,8 @@ class Jacobian:
         """The nodes inside that are next to the held ones."""
         return np.flatnonzero(self._into_held[self._inside])
 
-    def _filled(self, state: OperatingPoints, source: float) -> sp.csc_array:
-        """Return the matrix at one operating point."""
+    def _transposed(self, state: OperatingPoints, source: float) -> sp.csc_array:
+        """Return the transposed matrix at one operating point."""
         voltage, current = state.voltage[:, 0], state.current[:, 0]
         turning = self._turning(state)
         ports = self.generators.ports
@@ -143,7 +144,7 @@ class Jacobian:
             parts += [into.real, -into.imag]
         data = self._fixed.copy()
         np.add.at(data, self._changing, np.concatenate(parts))
-        return sp.csc_array((data, self._rows, self._starts), shape=(self._size, self._size))
+        return sp.csc_array((data, self._within, self._starts), shape=(self._size, self._size))
 
     def _turning(self, state: OperatingPoints) -> ComplexArray:
         """Return how the given powers' currents at each node follow ``-conj(dv)``, shape (N,)."""
@@ -185,7 +186,10 @@ class Jacobian:
         voltage, current = state.voltage[:, 0], state.current[:, 0]
         follows = (current / voltage.conj())[:, None]
         given = ~self._is_generator
-        inside, held = np.flatnonzero(given & (self._at >= 0)), np.flatnonzero(given & (self._at < 0))
+        inside, held = (
+            np.flatnonzero(given & (self._at >= 0)),
+            np.flatnonzero(given & (self._at < 0)),
+        )
         right = np.zeros((self._size, by_current.shape[1]))
         by_voltage = np.zeros((n, by_current.shape[1]), dtype=np.complex128)
         np.add.at(by_voltage, self._at[inside], -by_current[inside] * follows[inside])
@@ -193,12 +197,12 @@ class Jacobian:
         right[2 * n : 2 * n + g] = by_current[ports].real
         right[2 * n + g : 2 * n + 2 * g] = -by_current[ports].imag
         try:
-            factor = spla.splu(self._filled(state, source))
+            factor = spla.splu(self._transposed(state, source))
         except RuntimeError:
             raise PowerFlowError(
                 "the Jacobian is singular: the network is at voltage collapse"
             ) from None
-        found = factor.solve(right, trans="T")
+        found = factor.solve(right)
         at_nodes = found[:n] - 1j * found[n : 2 * n]
         by_port = by_current.copy()
         by_port[inside] += at_nodes[self._at[inside]]

@@ -63,7 +63,10 @@ class Generators:
             Fault(self.names[g], f"its scheduled power is {self.power_pu[g]} p.u.")
             for g in np.flatnonzero(~np.isfinite(self.power_pu))
         ]
-        for limits, what in ((self.power_limits_pu, "power"), (self.reactive_limits_pu, "reactive")):
+        for limits, what in (
+            (self.power_limits_pu, "power"),
+            (self.reactive_limits_pu, "reactive"),
+        ):
             faults += [
                 Fault(
                     self.names[g],

@@ -139,7 +139,7 @@ def meshed_network_from_pandapower(
         port_shares=sp.csr_array(selection(np.searchsorted(at_nodes, at), len(entering)).T),
         reactive_ratio=ratios,
         base_power_w=base_mva * 1e6,
-        generators=generators,
+        generators=generators if machines else None,
     )
 
 

@@ -45,6 +45,7 @@ _RATINGS = {
 
 
 def is_positive(values: FloatArray) -> BoolArray:
+    """Return which values are numbers above 0."""
     return np.isfinite(values) & (values > 0)
 
 
