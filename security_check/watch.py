@@ -100,7 +100,6 @@ class Watch:
         solved = monitors.power_flow.solve(powers, source, start, tolerance_pu)
         values = monitors.values_at(rows, place, solved)
         self._voltage[:, used] = solved.voltage
-        self._voltage[:, used] = solved.voltage
         return Watched(rows, place, points, solved, values)
 
 
