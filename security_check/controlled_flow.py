@@ -23,13 +23,11 @@ from security_check.controlled_jacobian import Jacobian
 from security_check.errors import Fault, NetworkFaults, PowerFlowError
 from security_check.generators import Generators
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
-from security_check.power_flow import OperatingPoints, PowerFlow
+from security_check.power_flow import TOLERANCE_PU, OperatingPoints, PowerFlow
 from security_check.worst_points import first_of_equal
 
-TOLERANCE_PU = 1e-10
-"""Largest mismatch of power at a node."""
-
 MAX_ITERATIONS = 30
+_ROUNDING = 2e-15  # of a sum of a node's currents, relative to the largest admittance
 
 
 def controlled(network: Network) -> tuple[Generators, IndexArray]:
@@ -128,7 +126,7 @@ class ControlledFlow(PowerFlow):
         start
             Shape (J, B), voltages across the ports to start from; flat where not given.
         tolerance_pu
-            Largest mismatch of power at a node.
+            Largest error of a voltage at a port for the power that does not match there.
 
         Returns
         -------
@@ -147,18 +145,29 @@ class ControlledFlow(PowerFlow):
         injected = np.asfortranarray(self._into_buses @ given)
         flat = self._at_set_points(np.repeat(self._shifts, source_pu.shape[1], axis=1), source_pu)
         voltage = flat if start is None else self._recovered(start, source_pu)
-        failed = self._iterate(voltage, injected, tolerance_pu)
+        mismatch = max(tolerance_pu / self._weakest, self._least_mismatch)
+        failed = self._iterate(voltage, injected, mismatch)
         if len(failed) and start is not None:
             again = flat[:, failed]
-            left = self._iterate(again, injected[:, failed], tolerance_pu)
+            left = self._iterate(again, injected[:, failed], mismatch)
             voltage[:, failed] = again
             failed = failed[left]
         if len(failed):
             raise self._not_solved(voltage[:, failed], injected[:, failed], voltage.shape[1])
         return self._points(given, source_pu, np.asarray(self._spread @ voltage))
 
+    @cached_property
+    def _weakest(self) -> float:
+        """The largest impedance of any port: by what power that does not match moves voltages."""
+        return max(float(np.abs(self._zjj.diagonal()).max()), 1e-9)
+
+    @cached_property
+    def _least_mismatch(self) -> float:
+        """The mismatch of power that rounding leaves."""
+        return _ROUNDING * float(np.abs(self._admittance.data).max())
+
     def _iterate(
-        self, voltage: ComplexArray, injected: ComplexArray, tolerance_pu: float
+        self, voltage: ComplexArray, injected: ComplexArray, mismatch_pu: float
     ) -> IndexArray:
         """Solve each column, in place, and return which of them did not converge."""
         kinds = self._buses
@@ -169,7 +178,7 @@ class ControlledFlow(PowerFlow):
             column = voltage[:, k].copy()
             power = np.ascontiguousarray(injected[:, k])
             if not solver.solve(
-                self._admittance, column, power, *kinds, MAX_ITERATIONS, tolerance_pu
+                self._admittance, column, power, *kinds, MAX_ITERATIONS, mismatch_pu
             ):
                 failed.append(k)
                 solver.reset()

@@ -114,9 +114,10 @@ def meshed_network_from_pandapower(
     cut_off += [no_path(ids[i], buses[i]) for i in np.flatnonzero((at < 0) | (at >= nodes))]
     if cut_off:
         raise NetworkFaults(cut_off)
+    grids = np.array([m.node for m in machines if m.name.startswith("ext_grid")])
+    passive_power = passive_injection(internal, grids)
     held, machines = _references(net, machines, distributed_slack)
     real[[m.node for m in held]] = False
-    passive_power = passive_injection(internal, np.array([m.node for m in held]))
     at_nodes = np.unique(np.concatenate([at, np.flatnonzero(passive_power)]))
     base_mva = float(internal["baseMVA"])
     generators = _generators(held[0], machines, base_mva, len(at_nodes))

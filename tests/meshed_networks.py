@@ -148,9 +148,10 @@ def _at(flow: PowerFlow, limits: Limits, power_pu: np.ndarray, interface_pu: flo
         over(current, rating, rating),
         *_of_generators(network, nodes, power_pu),
     ]
-    drawn = nodes[network.interface.nodes] * (network.admittance @ nodes).conj()[
-        network.interface.nodes
-    ]
+    drawn = (
+        nodes[network.interface.nodes]
+        * (network.admittance @ nodes).conj()[network.interface.nodes]
+    )
     drawn = drawn.real.sum(axis=0) - _given(network, power_pu)[network.interface.nodes].real.sum(0)
     base = network.base_power_w
     for power, limit_w in (
