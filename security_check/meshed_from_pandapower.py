@@ -213,6 +213,16 @@ def _references(
         for m in others
         if m.node in nodes
     ]
+    for first, *more in _by_node(others):
+        faults += [
+            Fault(
+                m.name,
+                f"it holds the node of {first.name} at {m.voltage_pu:g} p.u., "
+                f"not at {first.voltage_pu:g} p.u. like it",
+            )
+            for m in more
+            if m.voltage_pu != first.voltage_pu
+        ]
     if faults:
         raise NetworkFaults(faults)
     return held, others

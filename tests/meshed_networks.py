@@ -7,6 +7,7 @@ nodes, not from what the power flow says of its ports.
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +40,8 @@ def ring(
     net = pp.create_empty_network(sn_mva=100.0)
     buses = [pp.create_bus(net, 110.0, index=3 * k + 1) for k in range(customers + 3)]
     pp.create_ext_grid(net, buses[0], vm_pu=1.02, slack_weight=1.0)
-    order = [*range(len(buses)), 0]
-    pairs = list(zip(order[:-1], order[1:], strict=True))
-    for start, end in [*pairs, (1, len(buses) // 2 + 1)]:
+    around = itertools.pairwise([*range(len(buses)), 0])
+    for start, end in [*around, (1, len(buses) // 2 + 1)]:
         pp.create_line_from_parameters(
             net,
             buses[start],
