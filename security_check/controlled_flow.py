@@ -232,7 +232,7 @@ class ControlledFlow(PowerFlow):
 
     @cached_property
     def idle(self) -> OperatingPoints:
-        """The operating point with no customer active, the reference held at the generators' level."""
+        """The operating point with no customer active, all held at the generators' level."""
         source = np.full((1, 1), float(np.median(self.generators.voltage_pu)))
         return self.solve(self.network.ports.passive_power_pu[:, None], source)
 
