@@ -81,15 +81,9 @@ class CasePoints(OperatingPoints):
         """Return the points named by ``columns``, in that order; a column may repeat."""
         return CasePoints(self._store, self._columns[columns])
 
-    def joined(self, other: OperatingPoints) -> CasePoints:
-        """Return these points and others of the same cases."""
-        assert isinstance(other, CasePoints)
-        store = self._store.joined(self._columns, other._store, other._columns)
-        return CasePoints(store, np.arange(len(self._columns) + len(other._columns)))
-
     @property
     def voltage(self) -> ComplexArray:
-        """Voltages across the ports, case below case: from where another power flow may start."""
+        """Voltages across the ports in one of the cases solved: where power flows may start."""
         return self._store.voltages(self._columns)
 
 
@@ -124,7 +118,7 @@ class _Store:
 
     def _solve(self, case: int, columns: IndexArray) -> None:
         power, source = self._power[:, columns], self._source[:, columns]
-        start = None if self._start is None else self._start[self._own(case)][:, columns]
+        start = None if self._start is None else self._start[:, columns]
         flow = self._cases[case].power_flow
         try:
             found = flow.solve(power, source, start, self._tolerance)
@@ -137,42 +131,20 @@ class _Store:
         points.current[:, columns] = found.current
         self._known[case, columns] = True
 
-    def _own(self, case: int) -> slice:
-        """Return where a case is when all are stacked."""
-        return slice(case * len(self._power), (case + 1) * len(self._power))
-
     def voltages(self, columns: IndexArray) -> ComplexArray:
-        """Return what is known of the cases' voltages at some columns, shape (K J, b).
+        """Return voltages from which any case's power flow may start, shape (J, b).
 
-        Where a case has not been asked for, what its power flow would have started from.
+        Those of a case solved at the same point, or else those that were given.
         """
-        stacked = []
-        for k, case in enumerate(self._cases):
-            if self._start is None:
-                voltage = case.power_flow.no_load_voltage(self._source[:, columns])
-            else:
-                voltage = self._start[self._own(k)][:, columns]
-            known = self._known[k, columns]
-            if known.any():
-                voltage[:, known] = self._points[k].voltage[:, columns[known]]
-            stacked.append(voltage)
-        return np.concatenate(stacked)
-
-    def joined(self, columns: IndexArray, other: _Store, others: IndexArray) -> _Store:
-        """Return a store of columns of this one and columns of another one, and what is known."""
-        joint = _Store(
-            self._cases,
-            np.concatenate([self._power[:, columns], other._power[:, others]], axis=1),
-            np.concatenate([self._source[:, columns], other._source[:, others]], axis=1),
-            None,
-            min(self._tolerance, other._tolerance),
-        )
-        for case in set(self._points) & set(other._points):
-            mine, theirs = self._points[case], other._points[case]
-            joint._points[case] = mine.take(columns).joined(theirs.take(others))
-            known = np.concatenate([self._known[case, columns], other._known[case, others]])
-            joint._known[case] = known
-        return joint
+        if self._start is None:
+            first = self._cases[0].power_flow
+            voltage = first.no_load_voltage(self._source[:, columns])
+        else:
+            voltage = self._start[:, columns]
+        for case, points in self._points.items():
+            known = self._known[case, columns]
+            voltage[:, known] = points.voltage[:, columns[known]]
+        return voltage
 
 
 class CaseFlow:
@@ -210,8 +182,8 @@ class CaseFlow:
         )
 
     def no_load_voltage(self, source_pu: FloatArray) -> ComplexArray:
-        """Return the voltages to start from, case below case, shape (K J, B)."""
-        return np.concatenate([c.power_flow.no_load_voltage(source_pu) for c in self.cases])
+        """Return voltages from which any case's power flow may start, shape (J, B)."""
+        return self.cases[0].power_flow.no_load_voltage(source_pu)
 
     def solve(
         self,
@@ -229,7 +201,7 @@ class CaseFlow:
         source_pu
             Shape (h, B), magnitudes of the held voltages.
         start
-            Shape (K J, B), voltages to start from, case below case.
+            Shape (J, B), voltages to start from, in every case.
         tolerance_pu
             As in the cases' own power flows.
         """
@@ -358,6 +330,17 @@ class CaseMonitors:
         return np.concatenate(
             [
                 part.bounds(conditions, u, self._limits_of(p, limits))
+                for p, part in enumerate(self._parts)
+            ]
+        )
+
+    def drift(
+        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+    ) -> FloatArray:
+        """Return by how much each row's f can change anywhere between two boxes, shape (R,)."""
+        return np.concatenate(
+            [
+                part.drift(conditions, before, after, self._limits_of(p, limits))
                 for p, part in enumerate(self._parts)
             ]
         )

@@ -66,6 +66,12 @@ class MeshedMonitors(Monitors):
         """Return infinity for all rows: nothing bounds what generators do in advance."""
         return np.full(len(self), np.inf)
 
+    def drift(
+        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+    ) -> FloatArray:
+        """Return infinity for all rows, as :meth:`bounds`."""
+        return np.full(len(self), np.inf)
+
 
 class GeneratorRows:
     """What generators must keep; four rows for each of g.
@@ -171,6 +177,12 @@ class GeneratorRows:
 
     def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
         """Return infinity for all rows: no bound is known without a power flow."""
+        return np.full(len(self), np.inf)
+
+    def drift(
+        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+    ) -> FloatArray:
+        """Return infinity for all rows, as :meth:`bounds`."""
         return np.full(len(self), np.inf)
 
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:

@@ -74,5 +74,10 @@ class Monitored(Protocol):
     def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
         """Return an upper bound of every row's f over a whole box of envelopes, shape (R,)."""
 
+    def drift(
+        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+    ) -> FloatArray:
+        """Return by how much each row's f can change anywhere between two boxes, shape (R,)."""
+
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
         """Return value, limit and their unit as people know them."""

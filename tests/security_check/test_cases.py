@@ -90,20 +90,19 @@ def test_limits_descriptions_and_reach_are_those_of_each_state_alone(area, point
             assert told == monitors.describe(int(row), 0.5, each[k])
 
 
-def test_points_taken_and_joined_stay_the_same(area, points):
+def test_points_taken_stay_the_same(area, points):
     ports, source, _ = points
     joint = area.grid.monitors
     rows = np.arange(len(joint))
     whole = joint.power_flow.solve(ports, source)
     expected = joint.all_values(whole)
-    first = joint.power_flow.solve(ports[:, :2], source[:, :2])
-    second = joint.power_flow.solve(ports[:, 2:], source[:, 2:])
-    joint.values(rows[::7], first.take(np.zeros(len(rows[::7]), dtype=int)))  # solves some of it
-    both = first.joined(second).take(np.array([4, 1, 2, 1]))
-    found = joint.all_values(both)
+    half = joint.power_flow.solve(ports, source).take(np.array([3, 4, 1, 2, 1]))
+    joint.values(rows[::7], half.take(np.zeros(len(rows[::7]), dtype=int)))  # solves some of it
+    found = joint.all_values(half.take(np.array([1, 2, 3, 4])))
     np.testing.assert_allclose(found, expected[:, [4, 1, 2, 1]], rtol=0, atol=1e-9)
     again = joint.power_flow.solve(ports, source, start=whole.voltage)
     np.testing.assert_allclose(joint.all_values(again), expected, rtol=0, atol=1e-9)
+    assert whole.voltage.shape == ports.shape
 
 
 def test_only_the_case_of_a_row_is_solved(area, points, monkeypatch):
@@ -151,9 +150,15 @@ def test_ordinary_networks_have_cases_too():
     limits = joint.row_limits(VOLTAGE, BAND)
     bounds = joint.bounds(conditions, np.full(10, 1e-3), limits)
     alone = [monitors_of(network), monitors_of(outages[0].network)]
-    each = [m.bounds(conditions, np.full(10, 1e-3), m.row_limits(VOLTAGE, BAND)) for m in alone]
+    own = [monitors.row_limits(VOLTAGE, BAND) for monitors in alone]
+    each = [m.bounds(conditions, np.full(10, 1e-3), of) for m, of in zip(alone, own, strict=True)]
     np.testing.assert_array_equal(bounds, np.concatenate(each))
     assert np.isfinite(bounds).any()
+    boxes = np.full(10, 1e-3), np.full(10, 2e-3)
+    drift = joint.drift(conditions, *boxes, limits)
+    each = [m.drift(conditions, *boxes, of) for m, of in zip(alone, own, strict=True)]
+    np.testing.assert_array_equal(drift, np.concatenate(each))
+    assert np.isfinite(drift).any()
 
 
 @pytest.mark.parametrize(
