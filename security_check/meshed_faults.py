@@ -45,6 +45,12 @@ def meshed_faults(net: Net, table: str, passive: str, distributed_slack: bool) -
         Fault(f"gen:{i}", "it is marked as slack: make it an external grid (ext_grid)")
         for i in net.gen.index[net.gen.in_service.astype(bool) & _marked(net.gen, "slack")]
     ]
+    faults += [
+        Fault(f"gen:{i}", "its reactive limits are a curve; only a range is supported")
+        for i in net.gen.index[
+            net.gen.in_service.astype(bool) & _marked(net.gen, "reactive_capability_curve")
+        ]
+    ]
     for kind in _CONTROLLERS:
         faults += wrong_quantities(net, kind, ("vm_pu",), is_positive)
     faults += wrong_quantities(net, "ext_grid", ("va_degree",), np.isfinite)

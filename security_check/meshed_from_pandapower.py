@@ -71,7 +71,8 @@ def meshed_network_from_pandapower(
     Parameters
     ----------
     net
-        A pandapower net with external grids and generators in service.  Not modified.
+        A pandapower net with external grids and generators in service.  Not modified.  What the
+        external grids of the interface may supply is the contract's to say, not the net's.
     connection_points
         The element table whose in-service rows are the connection points (``"load"``,
         ``"sgen"`` or ``"storage"``); row 3 of ``load`` becomes ``"load:3"``.

@@ -142,6 +142,7 @@ class TestFaults:
             ("gen", "min_q_mvar", 70.0, "gen:1: its min_q_mvar 70 Mvar is above its max_q_mvar 60"),
             ("gen", "min_p_mw", 150.0, "gen:1: its min_p_mw 150 MW is above its max_p_mw 140 MW"),
             ("gen", "bus", 55, "gen:1: its bus 55 does not exist"),
+            ("gen", "reactive_capability_curve", True, "gen:1: its reactive limits are a curve"),
             ("gen", "slack", True, "gen:1: it is marked as slack: make it an external grid"),
             ("ext_grid", "vm_pu", np.nan, "ext_grid:0: its vm_pu is nan"),
             ("ext_grid", "in_service", False, "interface: an external grid must be in service"),
