@@ -12,6 +12,7 @@ from meshed_networks import ring
 
 from security_check.errors import NetworkFaults
 from security_check.meshed_from_pandapower import meshed_network_from_pandapower
+from security_check.parts import parts_of
 
 read = meshed_network_from_pandapower
 
@@ -94,6 +95,18 @@ class TestExternalGrids:
         network = read(two_grids(), distributed_slack=True)
         assert network.generators.names == ("ext_grid:1", "gen:0", "gen:1")
         assert [network.nodes[k] for k in network.interface.nodes] == ["bus:1"]
+
+    def test_of_separate_parts_leave_no_generator_behind(self):
+        net = ring(4)
+        far, end = (pp.create_bus(net, 110.0) for _ in range(2))
+        pp.create_ext_grid(net, far)
+        pp.create_line_from_parameters(
+            net, far, end, 9.0, r_ohm_per_km=0.06, x_ohm_per_km=0.4, c_nf_per_km=9.0, max_i_ka=0.4
+        )
+        pp.create_load(net, end, p_mw=1.0)
+        network = read(net)
+        (part,) = parts_of(network)
+        assert part.network.generators is network.generators
 
 
 class TestFaults:
