@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from doe_allocation.allocate import Fill, fill_securely
@@ -13,9 +15,8 @@ from security_check.conditions import Conditions, Deviations
 from security_check.envelope import EnvelopeSet, IntArray
 from security_check.errors import InsecureError
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Monitors
 from security_check.network import FloatArray, Network
-from security_check.power_flow import PowerFlow
+from security_check.outages import Outage, monitors_of
 from security_check.robust_rows import RobustRows
 from security_check.search import Search, Starts
 from security_check.uncertainty import source_vertices
@@ -39,6 +40,8 @@ class NetworkGrid:
     weights
         Shape (2 c,), injection first: a limit of weight 2 rises twice as fast.  One for all where
         not given.
+    outages
+        After each of which envelopes must be secure, too (N-1).
 
     Raises
     ------
@@ -54,6 +57,7 @@ class NetworkGrid:
         voltage_limits: VoltageLimits,
         capacity: Capacity,
         weights: FloatArray | None = None,
+        outages: Sequence[Outage] = (),
     ) -> None:
         if capacity.connection_points != network.connection_points:
             raise ValueError("the capacities are not those of the network's connection points")
@@ -64,7 +68,7 @@ class NetworkGrid:
         self.network = network
         self.voltage_limits = voltage_limits
         self.capacity = capacity
-        self.monitors = Monitors(PowerFlow(network))
+        self.monitors = monitors_of(network, outages)
         self._deviations = Deviations.none(len(network.ports.names))
         self._starts: Starts | None = None
         self._last: Fill | None = None

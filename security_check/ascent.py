@@ -13,7 +13,8 @@ import numpy as np
 
 from security_check.conditions import Conditions, Slopes
 from security_check.curvature import climb_quadratic, second_derivatives
-from security_check.monitors import Monitors, RowLimits
+from security_check.monitored import Monitored
+from security_check.monitors import RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.power_flow import OperatingPoints
 from security_check.worst_points import BoolArray, WorstPoints, halves
@@ -67,7 +68,7 @@ class Ascent:
         What the interval lets happen.
     """
 
-    def __init__(self, monitors: Monitors, limits: RowLimits, conditions: Conditions) -> None:
+    def __init__(self, monitors: Monitored, limits: RowLimits, conditions: Conditions) -> None:
         self.monitors = monitors
         self.limits = limits
         self.conditions = conditions

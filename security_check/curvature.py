@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.conditions import Conditions
-from security_check.monitors import Monitors
+from security_check.monitored import Monitored
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.worst_points import WorstPoints
 
@@ -21,7 +21,7 @@ _BATCH = 8192  # power flows run at once
 
 
 def second_derivatives(
-    monitors: Monitors,
+    monitors: Monitored,
     conditions: Conditions,
     rows: IndexArray,
     points: WorstPoints,
@@ -64,7 +64,7 @@ def second_derivatives(
 
 
 def _differences(
-    monitors: Monitors,
+    monitors: Monitored,
     conditions: Conditions,
     rows: IndexArray,
     ports: tuple[ComplexArray, FloatArray],

@@ -33,6 +33,9 @@ from security_check.pandapower_faults import POWER_ELEMENTS, no_path, source_fau
 
 Net = Any  # pandapower publishes no types
 
+PLAIN = {"numba": False, "lightsim2grid": False}
+"""What pandapower shall not make use of, so that it models the same net wherever it runs."""
+
 
 def network_from_pandapower(
     net: Net,
@@ -64,7 +67,7 @@ def network_from_pandapower(
     NetworkFaults
         With every fault found, each naming its element.
     """
-    ids = _connected(net, connection_points)
+    ids = connected(net, connection_points)
     ratios, faults = reactive_ratios(ids, power_factor)
     faults = source_faults(net, connection_points, passive) + faults
     if faults:
@@ -86,7 +89,7 @@ def network_from_pandapower(
     monitored, names = bus_names(working, lookup, nodes)
     interface = np.sort(np.asarray(internal["ref"], dtype=np.int64))
     monitored[interface] = False
-    passive_power = _passive_injection(internal, interface)
+    passive_power = passive_injection(internal, interface)
     at_nodes = np.unique(np.concatenate([at, np.flatnonzero(passive_power)]))
     return Network(
         name=name or str(net.name or "pandapower net"),
@@ -97,7 +100,7 @@ def network_from_pandapower(
             tuple(names[i] for i in np.flatnonzero(monitored)),
             selection(np.flatnonzero(monitored), nodes),
         ),
-        terminals=_terminals(working, internal),
+        terminals=terminals(working, internal),
         ports=Ports(
             tuple(names[i] for i in at_nodes),
             sp.csr_array(selection(at_nodes, nodes).T),
@@ -110,7 +113,7 @@ def network_from_pandapower(
     )
 
 
-def _connected(net: Net, table: str) -> tuple[str, ...]:
+def connected(net: Net, table: str) -> tuple[str, ...]:
     """Return the ids of the connection points: the table's elements in service."""
     if table not in net:
         return ()
@@ -144,7 +147,7 @@ def modelling() -> Iterator[None]:
 def _run(net: Net) -> dict[str, Any]:
     """Run pandapower once and return its internal model; here only its matrices matter."""
     with modelling():
-        pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", numba=False)
+        pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", **PLAIN)
     internal: dict[str, Any] = net._ppc["internal"]
     return internal
 
@@ -173,18 +176,25 @@ def bus_names(
     return real, tuple(names)
 
 
-def _passive_injection(internal: dict[str, Any], interface: IndexArray) -> ComplexArray:
-    """Return the power of what does not trade; the external grids' own power is no part of it."""
+def passive_injection(internal: dict[str, Any], held: IndexArray) -> ComplexArray:
+    """Return the power of what does not trade; the external grids' own power is no part of it.
+
+    Parameters
+    ----------
+    internal
+        pandapower's internal model of a net without generators.
+    held
+        The nodes of the external grids.
+    """
     power: ComplexArray = np.array(internal["Sbus"], dtype=np.complex128)
     bus = internal["bus"]
     pd_column, qd_column = 2, 3  # columns PD and QD of the case format
-    power[interface] = -(bus[interface, pd_column] + 1j * bus[interface, qd_column]) / float(
-        internal["baseMVA"]
-    )
+    drawn = bus[held, pd_column] + 1j * bus[held, qd_column]
+    power[held] = -drawn / float(internal["baseMVA"])
     return power
 
 
-def _terminals(net: Net, internal: dict[str, Any]) -> Terminals:
+def terminals(net: Net, internal: dict[str, Any]) -> Terminals:
     """Return the monitored ends of all rated branches in service."""
     in_service = np.asarray(internal["branch_is"], dtype=bool)
     position = np.cumsum(in_service) - 1

@@ -16,6 +16,9 @@ kind                        f                        limit
 ``UNBALANCE``               ``|v_2| / |v_1|``        largest voltage unbalance
 ==========================  =======================  =========================
 
+The limits of generators (``REACTIVE_MAX`` to ``POWER_MIN``) are rows of their own, in
+:mod:`security_check.generator_rows`.
+
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
 where the customers behind it inject, one where they withdraw.  A row counts a current that flows
 the other way as negative; one of the two always sees ``+|i|``.  The negative sequence voltage has
@@ -49,6 +52,10 @@ class Kind(IntEnum):
     INTERFACE_INJECTION = 4
     INTERFACE_WITHDRAWAL = 5
     UNBALANCE = 6
+    REACTIVE_MAX = 7
+    REACTIVE_MIN = 8
+    POWER_MAX = 9
+    POWER_MIN = 10
 
 
 BoolArray = npt.NDArray[np.bool_]

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
+from security_check.generators import Generators
 
 ComplexArray = npt.NDArray[np.complex128]
 FloatArray = npt.NDArray[np.float64]
@@ -164,6 +165,8 @@ class Network:
         Watts per unit of power of a port.
     reactive_freedom
         What connection points may do besides; nothing where not given.
+    generators
+        The voltage-controlled generators, if there are any.
 
     Raises
     ------
@@ -184,6 +187,7 @@ class Network:
     reactive_ratio: FloatArray
     base_power_w: float
     reactive_freedom: ReactiveFreedom | None = None
+    generators: Generators | None = None
 
     @cached_property
     def point_ports(self) -> sp.csr_array:
@@ -221,7 +225,8 @@ class Network:
         if not np.isfinite(self.admittance.data).all():
             faults.append(Fault("network", "its admittance matrix has entries that are not finite"))
             return faults
-        return faults + self._rating_faults() + self._connection_faults() + self._island_faults()
+        faults += self._rating_faults() + self._connection_faults() + self._island_faults()
+        return faults if self.generators is None else faults + self._generator_faults()
 
     def _rating_faults(self) -> list[Fault]:
         rated = self.terminals.rating_pu * self.terminals.base_current_a
@@ -261,6 +266,19 @@ class Network:
             )
             for i in np.flatnonzero(wrong)
         ]
+
+    def _generator_faults(self) -> list[Fault]:
+        """Return what is wrong with the generators, two of which may not hold one node."""
+        assert self.generators is not None
+        faults = self.generators.faults()
+        at = self.ports.incidence[:, self.generators.ports].tocsc().indices
+        holds = {int(node): "the interface" for node in self.interface.nodes}
+        for name, node in zip(self.generators.names, at.tolist(), strict=True):
+            if node in holds:
+                detail = f"the voltage of {self.nodes[node]} is held by {holds[node]} already"
+                faults.append(Fault(name, detail))
+            holds[node] = name
+        return faults
 
     def _island_faults(self) -> list[Fault]:
         """Name the nodes without a path to the interface, whose phases hang together outside."""

@@ -20,7 +20,8 @@ import numpy as np
 
 from security_check.ascent import REFINED, Ascent, Climb
 from security_check.conditions import Conditions, Slopes
-from security_check.monitors import Monitors, RowLimits
+from security_check.monitored import Monitored
+from security_check.monitors import RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.power_flow import OperatingPoints
@@ -43,7 +44,7 @@ class RobustRows:
         What the interval lets happen.
     """
 
-    def __init__(self, monitors: Monitors, limits: RowLimits, conditions: Conditions) -> None:
+    def __init__(self, monitors: Monitored, limits: RowLimits, conditions: Conditions) -> None:
         self.monitors = monitors
         self.limits = limits
         self.conditions = conditions

@@ -69,6 +69,7 @@ class Survey:
         """Return whether in another box some row may have come near its limit."""
         limits = robust.limits
         moved = robust.monitors.drift(robust.conditions, self.u, u, limits)
-        rows = robust.limited
+        # A row that is followed at all its points has nothing to drift, by however much.
+        rows = robust.limited[self.values[robust.limited] > -np.inf]
         excess = robust.violation(rows, self.values[rows] + moved[rows])
         return bool((excess > -self.spare[rows]).any())

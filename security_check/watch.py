@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check.ascent import Ascent
-from security_check.monitors import Monitors
+from security_check.monitored import Monitored
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.power_flow import TOLERANCE_PU, OperatingPoints
 from security_check.worst_points import (
@@ -98,8 +98,8 @@ class Watch:
             self._voltage = np.repeat(nominal, len(self.points.share), axis=1)
         start = self._voltage[:, used]
         solved = monitors.power_flow.solve(powers, source, start, tolerance_pu)
-        self._voltage[:, used] = solved.voltage
         values = monitors.values_at(rows, place, solved)
+        self._voltage[:, used] = solved.voltage
         return Watched(rows, place, points, solved, values)
 
 
@@ -123,7 +123,7 @@ class Proof:
     turning: BoolArray
 
 
-def twofold(monitors: Monitors, rows: IndexArray, points: WorstPoints) -> Watch:
+def twofold(monitors: Monitored, rows: IndexArray, points: WorstPoints) -> Watch:
     """Return a watch of rows at their points and, after these, at the opposite ones.
 
     Opposite is where everyone who does not act strongly on a row is on the other side.
