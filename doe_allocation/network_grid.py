@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Self
+
 import numpy as np
 
 from doe_allocation.allocate import Fill, fill_securely
@@ -9,9 +12,10 @@ from doe_allocation.capacity import Capacity
 from doe_allocation.fairness import CAPACITY, Filling
 from security_check.adversary import Finding, attack
 from security_check.check import SecurityCheck
-from security_check.conditions import Conditions, Deviations
+from security_check.conditions import Conditions
 from security_check.envelope import EnvelopeSet, IntArray
 from security_check.errors import InsecureError
+from security_check.forecast import Forecast
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitors import Monitors
 from security_check.network import FloatArray, Network
@@ -26,7 +30,8 @@ _WHOLE_W = 1e-6  # a limit this close below a whole watt is that watt
 class NetworkGrid:
     """Allocates, reallocates and resumes envelopes on one network.
 
-    Factorised once; each interval brings its own interface limits.
+    Factorised once; each interval brings its own interface limits and, by
+    :meth:`with_forecast`, its own forecast of what does not trade.
 
     Parameters
     ----------
@@ -39,11 +44,13 @@ class NetworkGrid:
     weights
         Shape (2 c,), injection first: a limit of weight 2 rises twice as fast.  One for all where
         not given.
+    forecast
+        What does not trade; where not given, what the network says, taken as certain.
 
     Raises
     ------
     ValueError
-        When capacities or weights do not fit the network.
+        When capacities, weights or forecast do not fit the network.
     PowerFlowError
         When the network has no solution without customers.
     """
@@ -54,6 +61,7 @@ class NetworkGrid:
         voltage_limits: VoltageLimits,
         capacity: Capacity,
         weights: FloatArray | None = None,
+        forecast: Forecast | None = None,
     ) -> None:
         if capacity.connection_points != network.connection_points:
             raise ValueError("the capacities are not those of the network's connection points")
@@ -65,10 +73,32 @@ class NetworkGrid:
         self.voltage_limits = voltage_limits
         self.capacity = capacity
         self.monitors = Monitors(PowerFlow(network))
-        self._deviations = Deviations.none(len(network.ports.names))
         self._starts: Starts | None = None
         self._last: Fill | None = None
         self._attacked: dict[InterfaceLimits, RobustRows] = {}
+        self.forecast = self._fitting(Forecast.as_given(network) if forecast is None else forecast)
+
+    def _fitting(self, forecast: Forecast) -> Forecast:
+        ports = len(self.network.ports.names)
+        shapes = (forecast.power_pu.shape, forecast.deviations.power_pu.shape[0])
+        if shapes != ((ports,), ports):
+            raise ValueError(f"the forecast is not one of the network's {ports} ports")
+        return forecast
+
+    def with_forecast(self, forecast: Forecast) -> Self:
+        """Return the same grid in an interval of another forecast; nothing is factorised anew.
+
+        Raises
+        ------
+        ValueError
+            When the forecast does not fit the network.
+        """
+        other = copy.copy(self)
+        other.forecast = self._fitting(forecast)
+        other._attacked = {}
+        if other.forecast.deviations.set != self.forecast.deviations.set:
+            other._starts = other._last = None  # points of one set mean nothing in another
+        return other
 
     @property
     def connection_points(self) -> tuple[str, ...]:
@@ -84,8 +114,8 @@ class NetworkGrid:
     def robust_rows(self, limits: InterfaceLimits) -> RobustRows:
         """Return what envelopes must hold under a contract at the interface."""
         corners = source_vertices(limits, self.network.held)
-        passive = self.network.ports.passive_power_pu
-        conditions = Conditions(self.network, corners, passive, self._deviations)
+        forecast = self.forecast
+        conditions = Conditions(self.network, corners, forecast.power_pu, forecast.deviations)
         rows = self.monitors.row_limits(self.voltage_limits, limits)
         return RobustRows(self.monitors, rows, conditions)
 

@@ -43,11 +43,11 @@ def parts_of(network: Network) -> list[Part]:
     """Return the parts of a network that no branch connects, those with customers.
 
     A network in which a connection point, a voltage or a branch end lies in several parts, as
-    phases may that nothing couples, is returned whole.
+    phases may that nothing couples, is returned whole, and so is one with uncertain impedances.
     """
     whole = [Part(network, np.arange(len(network.connection_points)))]
     count, label = sp.csgraph.connected_components(abs(network.admittance), directed=False)
-    if count == 1:
+    if count == 1 or network.ports.compensation is not None:
         return whole
     island = label.astype(np.int64)
     port_island = _shared(sp.csr_array(network.ports.incidence.T), island)
