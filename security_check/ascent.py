@@ -12,7 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check.conditions import Conditions, Slopes
-from security_check.curvature import climb_quadratic, second_derivatives
+from security_check.curvature import (
+    climb_quadratic,
+    climb_within,
+    joint_second_derivatives,
+    second_derivatives,
+)
 from security_check.monitored import Monitored
 from security_check.monitors import RowLimits
 from security_check.network import FloatArray, IndexArray
@@ -186,6 +191,24 @@ class Ascent:
             there = self.at(rows[on], WorstPoints(share, here.points.free), u)
             better = there.values > here.values
             at.put(on[better], there.take(better))
+            if self.conditions.deviations.set.count:
+                self._settle(rows, at, on, u)
+
+    def _settle(self, rows: IndexArray, at: Climb, on: IndexArray, u: FloatArray) -> None:
+        """Move customers and deviations together, in place, to the peak of a quadratic model."""
+        conditions = self.conditions
+        here, own = at.take(on), conditions.deviating
+        slopes, share, free = here.slopes, here.points.share, here.points.free.copy()
+        gradient = np.hstack([slopes.by_power * np.add(*halves(u)), slopes.by_free[:, own]])
+        second = joint_second_derivatives(self.monitors, conditions, rows[on], here.points, u)
+        peak = climb_within(
+            gradient, second, np.hstack([share, free[:, own]]), conditions.deviations.set
+        )
+        count = share.shape[1]
+        free[:, own] = peak[:, count:]
+        there = self.at(rows[on], WorstPoints(peak[:, :count], free), u)
+        better = there.values > here.values
+        at.put(on[better], there.take(better))
 
     def _second_derivatives(
         self, rows: IndexArray, at: Climb, u: FloatArray, anew: bool

@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from security_check.conditions import Conditions
+from security_check.deviations import Deviations
 from security_check.errors import Fault, NetworkFaults, PowerFlowError
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitored import BoolArray, Monitored
@@ -324,6 +325,14 @@ class CaseMonitors:
         for p, at, own in self._own(rows):
             acts[at] = self._parts[p].acts_strongly(own)
         return acts
+
+    def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
+        """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
+        customers = np.zeros((len(rows), len(self.power_flow.network.connection_points)), bool)
+        deviating = np.zeros((len(rows), deviations.set.count), dtype=bool)
+        for p, at, own in self._own(rows):
+            customers[at], deviating[at] = self._parts[p].acting(own, deviations)
+        return customers, deviating
 
     def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
         """Return an upper bound of every row's f over a whole box of envelopes, shape (R,)."""

@@ -23,7 +23,9 @@ from security_check.network import (
     IndexArray,
     Interface,
     Network,
+    PassiveElements,
     Ports,
+    SeriesBranches,
     Terminals,
     Voltages,
     reactive_ratios,
@@ -110,6 +112,8 @@ def network_from_pandapower(
         port_shares=sp.csr_array(selection(np.searchsorted(at_nodes, at), len(at_nodes)).T),
         reactive_ratio=ratios,
         base_power_w=float(internal["baseMVA"]) * 1e6,
+        passive=_passive_elements(working, lookup, at_nodes, float(internal["baseMVA"])),
+        series=_series(working, internal),
     )
 
 
@@ -194,6 +198,28 @@ def passive_injection(internal: dict[str, Any], held: IndexArray) -> ComplexArra
     return power
 
 
+def _passive_elements(
+    net: Net, lookup: np.ndarray[Any, Any], at_nodes: np.ndarray[Any, Any], base_mva: float
+) -> PassiveElements:
+    """Return the loads, generators and storages that stay at given power, one by one."""
+    elements: list[str] = []
+    ports: list[int] = []
+    power: list[complex] = []
+    for kind, sign in (("load", -1.0), ("sgen", 1.0), ("storage", -1.0)):
+        rows = net[kind]
+        for index, bus, p, q, scaling in zip(
+            rows.index, rows.bus, rows.p_mw, rows.q_mvar, rows.scaling, strict=True
+        ):
+            port = int(np.searchsorted(at_nodes, lookup[bus]))
+            # What consumes nothing, at a node where nobody trades, has no port.
+            if port < len(at_nodes) and at_nodes[port] == lookup[bus]:
+                elements.append(f"{kind}:{index}")
+                ports.append(port)
+                power.append(sign * scaling * (p + 1j * q) / base_mva)
+    at = sp.csr_array(selection(np.array(ports, dtype=np.int64), len(at_nodes)).T)
+    return PassiveElements(tuple(elements), at, np.array(power, dtype=np.complex128))
+
+
 def terminals(net: Net, internal: dict[str, Any]) -> Terminals:
     """Return the monitored ends of all rated branches in service."""
     in_service = np.asarray(internal["branch_is"], dtype=bool)
@@ -219,6 +245,39 @@ def terminals(net: Net, internal: dict[str, Any]) -> Terminals:
         admittance=sp.csr_array(stacked),
         rating_pu=np.array([end[4] for end in ends]),
         base_current_a=np.array([end[5] for end in ends]),
+    )
+
+
+def _series(net: Net, internal: dict[str, Any]) -> SeriesBranches:
+    """Return the series impedances of lines and transformers in service.
+
+    A branch of the case format is a pi behind an ideal transformer of ratio t: the voltage across
+    its series impedance is ``v_from / t - v_to`` (columns BR_R, BR_X, TAP and SHIFT).
+    """
+    in_service = np.asarray(internal["branch_is"], dtype=bool)
+    position = np.cumsum(in_service) - 1
+    branch, nodes = internal["branch"], internal["Ybus"].shape[0]
+    ends = [(element, row, side) for element, side, row, *_ in _rated_ends(net) if in_service[row]]
+    rows = list(dict.fromkeys(row for _, row, _ in ends))
+    name = {row: element for element, row, _ in ends}
+    at = position[np.array(rows, dtype=np.int64)] if rows else np.zeros(0, dtype=np.int64)
+    own, each = branch[at], np.arange(len(at))
+    tap = np.where(own[:, 8].real == 0.0, 1.0, own[:, 8].real)
+    ratio = tap * np.exp(1j * np.deg2rad(own[:, 9].real))
+    hv, lv = own[:, 0].real.astype(np.int64), own[:, 1].real.astype(np.int64)
+    values = np.concatenate([1.0 / ratio.conj(), -np.ones(len(at))])
+    entries = (np.concatenate([hv, lv]), np.tile(each, 2))
+    across = sp.csr_array((values, entries), shape=(nodes, len(at)))
+    column = {row: k for k, row in enumerate(rows)}
+    branches = np.array([column[row] for _, row, _ in ends], dtype=np.int64)
+    begins = np.array([side in ("from", "hv") for _, _, side in ends])
+    part = np.where(begins, values[branches], -1.0)
+    places = (np.arange(len(ends)), branches)
+    return SeriesBranches(
+        tuple(name[row] for row in rows),
+        across,
+        sp.csr_array(sp.diags_array(1.0 / (own[:, 2].real + 1j * own[:, 3].real))),
+        sp.csr_array((part, places), shape=(len(ends), len(at))),
     )
 
 

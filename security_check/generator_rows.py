@@ -22,6 +22,7 @@ import numpy as np
 
 from security_check.conditions import Conditions
 from security_check.controlled_flow import ControlledFlow
+from security_check.deviations import Deviations
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitored import BoolArray
 from security_check.monitors import Kind, Monitors, RowLimits
@@ -61,6 +62,10 @@ class MeshedMonitors(Monitors):
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
         """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
         return self._acts[rows]
+
+    def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
+        """Return which customers act strongly, (r, c); deviations are not weighed, (r, d)."""
+        return self._acts[rows], np.zeros((len(rows), deviations.set.count), dtype=bool)
 
     def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
         """Return infinity for all rows: nothing bounds what generators do in advance."""
@@ -174,6 +179,10 @@ class GeneratorRows:
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
         """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
         return self._acts[rows]
+
+    def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
+        """Return which customers act strongly, (r, c); deviations are not weighed, (r, d)."""
+        return self._acts[rows], np.zeros((len(rows), deviations.set.count), dtype=bool)
 
     def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
         """Return infinity for all rows: no bound is known without a power flow."""

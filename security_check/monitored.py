@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from security_check.conditions import Conditions
+from security_check.deviations import Deviations
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitors import RowLimits
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
@@ -67,6 +68,9 @@ class Monitored(Protocol):
         self, rows: IndexArray, points: OperatingPoints
     ) -> tuple[ComplexArray, FloatArray]:
         """Return the gradient of each row at its own point, shapes (J, r) and (h, r)."""
+
+    def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
+        """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
         """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""

@@ -94,6 +94,52 @@ class Terminals:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesBranches:
+    """The series impedances of lines and transformers; B of them, one per conductor.
+
+    Parameters
+    ----------
+    elements
+        Ids, for example ``"line:12"``; repeated where an element has several.
+    across
+        Shape (n, B), complex: voltages across are ``across^H @ v``, and currents enter the nodes
+        as ``across @ i``; a transformer's ratio is part of it.
+    admittance
+        Shape (B, B), complex: the currents through are ``admittance @ across^H @ v``.
+    at_terminals
+        Shape (m, B), complex: the part of ``across`` at each monitored end of the same branch.
+    """
+
+    elements: tuple[str, ...]
+    across: sp.csr_array
+    admittance: sp.csr_array
+    at_terminals: sp.csr_array
+
+
+@dataclass(frozen=True, slots=True)
+class Compensation:
+    """Which ports stand for a change of series impedances (:mod:`security_check.tolerance`).
+
+    Parameters
+    ----------
+    first
+        The ports from this one on; C of them, the network's last.
+    admittance
+        Shape (C, C), complex: their currents are ``kappa * (admittance @ v)``, with the kappa of
+        each port given in place of its power.
+    at_terminals
+        Shape (m, C), complex: what of their currents enters at each monitored end.
+    half
+        Shape (J, e), how kappa changes with each of e deviations in [-1, 1].
+    """
+
+    first: int
+    admittance: sp.csr_array
+    at_terminals: sp.csr_array
+    half: sp.csr_array
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """Where power enters; J ports.
 
@@ -102,15 +148,38 @@ class Ports:
     names
         Names, for example ``"bus:7"`` or ``"bus:7.a"``.
     incidence
-        Shape (n, J), real: a port's voltage is ``incidence' @ v``, and its current enters the
-        nodes as ``incidence @ i``.
+        Shape (n, J), real where power enters: a port's voltage is ``incidence^H @ v``, and its
+        current enters the nodes as ``incidence @ i``.
     passive_power_pu
         Shape (J,), complex power of everything that does not trade, injection positive.
+    compensation
+        The ports at which no power enters, but which stand for impedances that are not known.
     """
 
     names: tuple[str, ...]
     incidence: sp.csr_array
     passive_power_pu: ComplexArray
+    compensation: Compensation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassiveElements:
+    """What does not trade, one by one where its power may deviate from a forecast.
+
+    Parameters
+    ----------
+    elements
+        Ids, for example ``"sgen:4"``; p of them.
+    port_shares
+        Shape (J, p), real, >= 0: how an element's power is shared among ports.
+    power_pu
+        Shape (p,), complex power that the description of the network gives, injection positive;
+        part of the ports' passive power.
+    """
+
+    elements: tuple[str, ...]
+    port_shares: sp.csr_array
+    power_pu: ComplexArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +236,10 @@ class Network:
         What connection points may do besides; nothing where not given.
     generators
         The voltage-controlled generators, if there are any.
+    passive
+        What does not trade, one by one; none is known where not given.
+    series
+        The series impedances; needed only where they have tolerances.
 
     Raises
     ------
@@ -188,6 +261,8 @@ class Network:
     base_power_w: float
     reactive_freedom: ReactiveFreedom | None = None
     generators: Generators | None = None
+    passive: PassiveElements | None = None
+    series: SeriesBranches | None = None
 
     @cached_property
     def point_ports(self) -> sp.csr_array:

@@ -103,6 +103,25 @@ class RobustRows:
             share = (slopes.by_power > 0).astype(np.float64)
         return self.conditions.begin(share, slopes)
 
+    def leant_points(
+        self, rows: IndexArray, share: FloatArray, side: float, strong: BoolArray
+    ) -> WorstPoints:
+        """Return points of the shares given, with deviations on one side, too.
+
+        Parameters
+        ----------
+        rows, share
+            Shapes (r,) and (r, c).
+        side
+            1 injects, 0 withdraws.
+        strong
+            Shape (r, d), deviations that go where the no-load sensitivities lead instead.
+        """
+        points = self.start_points(rows, share)
+        if not self.conditions.deviations.set.count:
+            return points
+        return self.conditions.leant(points, self._no_load_slopes.take(rows), strong, side)
+
     @cached_property
     def _no_load_slopes(self) -> Slopes:
         return self.conditions.slopes(*self.monitors.no_load_gradients)

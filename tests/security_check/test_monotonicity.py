@@ -156,7 +156,10 @@ class TestSoundness:
     @settings(max_examples=20, deadline=None)
     def test_rows_below_their_limits_are_found_below_them(self, where, seed, size):
         u = random_box(where, seed, size)
-        found = found_by_search(where, u, seed)
+        try:
+            found = found_by_search(where, u, seed)
+        except PowerFlowError:
+            reject()  # beyond collapse nothing is claimed: the test below
         rng = np.random.default_rng(seed)
         limit = found + rng.uniform(-0.02, 0.05, len(found)) * (1.0 + np.abs(found))
         proof = prove_monotone(where.model, where.conditions, u, limit, where.tree)
