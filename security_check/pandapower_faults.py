@@ -311,8 +311,22 @@ def _customer_faults(net: Net, held: str) -> list[Fault]:
         Fault(f"asymmetric_load:{i}", "delta connections are not supported")
         for i in rows.index[rows.type != "wye"]
     ]
-    at_source = rows.bus.isin(in_service(net, "ext_grid").bus) & (held == "source")
+    at_source = rows.bus.isin(_source_buses(net)) & (held == "source")
     return faults + [
-        Fault(f"asymmetric_load:{i}", f"bus {rows.bus.at[i]} is the external grid's own")
+        Fault(
+            f"asymmetric_load:{i}",
+            f"bus {rows.bus.at[i]} is the external grid's own; no phase is held there",
+        )
         for i in rows.index[at_source]
     ]
+
+
+def _source_buses(net: Net) -> set[Any]:
+    """Return the buses of the external grids, and those joined with them by closed switches."""
+    joined = create_nxgraph(net, include_lines=False, include_trafos=False)
+    return {
+        bus
+        for part in connected_components(joined)
+        if part & set(in_service(net, "ext_grid").bus)
+        for bus in part
+    }
