@@ -22,7 +22,8 @@ The limits of generators (``REACTIVE_MAX`` to ``POWER_MIN``) are rows of their o
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
 where the customers behind it inject, one where they withdraw.  A row counts a current that flows
 the other way as negative; one of the two always sees ``+|i|``.  The negative sequence voltage has
-a row in each of six directions, for the same reason.
+a row in each of six directions, for the same reason, and so has a current in which customers of
+different phases meet (:mod:`security_check.directions`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from security_check import directions
 from security_check.conditions import Conditions
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
@@ -70,7 +72,6 @@ _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as i
 _TERMS = 4
 _CONTRACTS = 0.7  # a network this close to voltage collapse has no useful series
 _BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
-_DIRECTIONS = np.exp(1j * np.pi / 3 * np.arange(6))
 _TURN = np.exp(2j * np.pi / 3)
 _SEQUENCES = np.array([[1.0, _TURN, _TURN**2], [1.0, _TURN**2, _TURN]]) / 3.0  # positive, negative
 
@@ -131,18 +132,24 @@ class Monitors:
         interface = np.full(1, self._interface.start)
         negative = self._interface.stop + 2 * np.arange(len(triples)) + 1
         blocks = [voltage, voltage, current, current, interface, interface, np.repeat(negative, 6)]
-        self.phasor: IndexArray = np.concatenate(blocks)
-        self.kind: IndexArray = np.repeat(np.arange(7), [len(block) for block in blocks])
+        self._responding = directions.by_power(self.response, self._nominal)
+        self._met: IndexArray = directions.crossed(self._responding[current])
+        sides_met = np.array([Kind.CURRENT_EXPORT] * 2 + [Kind.CURRENT_IMPORT] * 2)
+        self.phasor: IndexArray = np.concatenate([*blocks, np.repeat(current[self._met], 4)])
+        self.kind: IndexArray = np.concatenate(
+            [np.repeat(np.arange(7), [len(b) for b in blocks]), np.tile(sides_met, len(self._met))]
+        )
         unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in triples[:, 0])
         self.elements: tuple[str, ...] = (
             voltages.elements * 2
             + terminals.elements * 2
             + (INTERFACE,) * 2
             + tuple(np.repeat(unbalanced, 6).tolist())
+            + tuple(terminals.elements[k] for k in np.repeat(self._met, 4))
         )
         self.sides: tuple[str, ...] = (
             ("",) * (2 * buses) + terminals.sides * 2 + ("",) * (2 + 6 * len(triples))
-        )
+        ) + tuple(terminals.sides[k] for k in np.repeat(self._met, 4))
         kind = self.kind
         self._is_current = (kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)
         self._of_interface = (kind == Kind.INTERFACE_INJECTION) | (
@@ -201,6 +208,7 @@ class Monitors:
                 terminals.rating_pu,
                 contract,
                 np.full(int(self._of_sequences.sum()), unbalance),
+                np.repeat(terminals.rating_pu[self._met], 4),
             ]
         )
         voltage_way = np.maximum(np.abs(limit - _SIGN[self.kind]), _SMALLEST_VOLTAGE_WAY)
@@ -351,21 +359,13 @@ class Monitors:
 
     def _orientations(self) -> ComplexArray:
         """Return the direction in which each directed row counts, shape (R,), of length 1."""
-        along = self._export_direction()[self.phasor]
+        along = directions.strongest(self._responding)[self.phasor]
         orientation = np.where(self.kind == Kind.CURRENT_IMPORT, -along, along)
         count = int(self._of_sequences.sum()) // 6
-        orientation[self._of_sequences] = np.tile(_DIRECTIONS, count)
+        orientation[self._of_sequences] = np.tile(directions.SIX, count)
+        beside = slice(len(orientation) - 4 * len(self._met), len(orientation))
+        orientation[beside] = along[beside] * np.tile(directions.BESIDE, len(self._met))
         return orientation
-
-    def _export_direction(self) -> ComplexArray:
-        """Return the direction of each phasor's response to injection, shape (Q,), length 1."""
-        if not self.response.shape[1]:
-            return np.ones(len(self.response), dtype=np.complex128)
-        strongest = np.abs(self.response).argmax(axis=1)
-        profile = self._nominal[strongest]
-        response = self.response[np.arange(len(self.response)), strongest] / profile.conj()
-        size = np.abs(response)
-        return np.where(size > 0, response / np.maximum(size, 1e-300), 1.0)
 
     @cached_property
     def _nominal(self) -> ComplexArray:
