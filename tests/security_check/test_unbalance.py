@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import opendssdirect as dss
+import pandapower as pp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import feeder
 from phase_networks import (
     NEGATIVE,
     POSITIVE,
@@ -22,16 +24,19 @@ from phase_networks import (
     phase_network,
     run_circuit,
     run_phases,
-    three_phase_buses,
     violation,
     worst_values,
 )
+from scipy.optimize import linprog
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from security_check.adversary import attack
 from security_check.conditions import Conditions, Deviations
+from security_check.envelope import Direction
+from security_check.errors import InsecureError
 from security_check.from_opendss import network_from_opendss
+from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitors import Kind, Monitors
 from security_check.network import Network
@@ -39,6 +44,8 @@ from security_check.packing import PackingRows
 from security_check.phases_from_pandapower import phases_from_pandapower
 from security_check.power_flow import PowerFlow
 from security_check.robust_rows import RobustRows
+from security_check.uncertainty import source_vertices
+from security_check.verdict import LimitChange
 
 NAMES = ("source 0", "source 1", "source 4", "bus 0", "bus 2", "bus 5", "neutral 0")
 UNBALANCED = InterfaceLimits(0.98, 1.04, unbalance_pu=0.01)
@@ -219,8 +226,6 @@ class TestPhasesOfTheInterfaceBus:
         phases_from_pandapower(net, held="phases")
 
     def test_takes_customers_at_the_interface_bus_itself(self):
-        import pandapower as pp
-
         net = phase_net(3)
         pp.create_asymmetric_load(net, 0, p_b_mw=0.01)
         network = phases_from_pandapower(net, held="phases")
@@ -353,3 +358,160 @@ def test_no_bound_is_below_the_truth(name, seed, size):
     bounds = grid.monitors.bounds(robust.conditions, limits_w / flow.network.base_power_w, limits)
     for rows, brute in of_phase_rows(grid.monitors, worst):
         assert (bounds[rows] >= brute - 1e-12).all(), grid.monitors.elements[rows[0]]
+
+
+# -- envelopes ----------------------------------------------------------------------------------
+
+
+def allocated(name: str, contract: InterfaceLimits, limits: VoltageLimits):
+    """Return the state after an allocation, and the violation at the worst of all vertices."""
+    grid = area(name, contract, limits)
+    check = grid.allocate(contract)
+    corners = check.robust_rows.conditions.source_corners
+    return check, violation(grid.monitors.power_flow, limits, contract, check.limits_w, corners)
+
+
+ENVELOPES = [
+    ("source 1", BALANCED, 0.004),
+    ("source 4", BALANCED, 0.005),
+    ("bus 0", UNBALANCED, 0.012),
+    ("bus 2", UNBALANCED, 0.013),
+    ("bus 5", UNBALANCED, 0.015),
+    ("neutral 0", UNBALANCED, 0.014),
+]
+
+
+@pytest.mark.parametrize(("name", "contract", "unbalance"), ENVELOPES)
+def test_envelopes_under_an_unbalance_limit_withstand_every_vertex(name, contract, unbalance):
+    limits = VoltageLimits(0.85, 1.15, unbalance)
+    check, worst = allocated(name, contract, limits)
+    assert -1e-3 < worst < 1e-6
+    finding = attack(check.robust_rows, check.limits_w, np.random.default_rng(0), samples=256)
+    assert finding.violation < 1e-6, finding
+    assert any(
+        kind == Kind.UNBALANCE
+        for kind in check.robust_rows.monitors.kind[check.rows.rows[check.headroom < 1e-5]]
+    ), "no unbalance binds, so nothing was tried"
+    without, _ = allocated(name, contract, VoltageLimits(0.85, 1.15))
+    assert check.limits_w.sum() < 0.99 * without.limits_w.sum()
+    broken = attack(
+        check.robust_rows, without.limits_w, np.random.default_rng(0), samples=64, climbs=4
+    )
+    assert broken.violation > 0.01
+
+
+@pytest.mark.parametrize("name", ["bus 0", "bus 2", "neutral 0"])
+def test_envelopes_shrink_with_the_unbalance_contracted(name):
+    """And withstand every vertex at every corner of the contract."""
+    limits = VoltageLimits(0.85, 1.15, 0.016)
+    smallest = []
+    for bound in (None, 0.004, 0.008, 0.012):
+        contract = InterfaceLimits(0.98, 1.04, unbalance_pu=bound)
+        check, worst = allocated(name, contract, limits)
+        assert worst < 1e-6
+        finding = attack(
+            check.robust_rows, check.limits_w, np.random.default_rng(1), samples=128, climbs=6
+        )
+        assert finding.violation < 1e-6, finding
+        smallest.append(check.limits_w.min())
+    assert np.all(np.diff(smallest) <= 1)
+    assert smallest[-1] < 0.97 * smallest[0]
+
+
+def test_envelopes_grow_with_the_unbalance_allowed():
+    sizes = [
+        allocated("source 1", BALANCED, VoltageLimits(0.85, 1.15, bound))[0].limits_w.min()
+        for bound in (0.002, 0.004, 0.006, 0.008)
+    ]
+    assert np.all(np.diff(sizes) > 100)
+
+
+def test_a_trade_is_checked_against_unbalance():
+    check, _ = allocated("source 1", BALANCED, VoltageLimits(0.85, 1.15, 0.004))
+    points = check.connection_points
+    transfers = [
+        (seller, buyer, *check.largest_secure_w(Direction.INJECTION, seller, buyer, 1_000))
+        for seller in points
+        for buyer in points
+        if seller != buyer
+    ]
+    stopped = [(s, b, element) for s, b, quantity_w, element in transfers if quantity_w < 1_000]
+    assert stopped
+    for seller, buyer, element in stopped:
+        assert element.startswith("bus:")
+        verdict = check.confirm(
+            [
+                LimitChange(seller, Direction.INJECTION, -1_000),
+                LimitChange(buyer, Direction.INJECTION, 1_000),
+            ]
+        )
+        assert not verdict.secure
+        assert verdict.unit == "% unbalance"
+        assert verdict.limit == pytest.approx(0.4)
+
+
+def test_an_unbalance_already_there_leaves_nothing_to_allocate():
+    contract = InterfaceLimits(0.98, 1.04, unbalance_pu=0.04)
+    with pytest.raises(InsecureError, match="bus:"):
+        allocated("bus 0", contract, VoltageLimits(0.85, 1.15, 0.01))
+
+
+def test_limits_of_unbalance_need_phases():
+    network = network_from_pandapower(feeder(3))
+    grid = NetworkGrid(
+        network, VoltageLimits(0.9, 1.1, 0.02), Capacity.same(network.connection_points, 1, 1)
+    )
+    with pytest.raises(ValueError, match="no bus of this network"):
+        grid.robust_rows(BALANCED)
+
+
+# -- corners of the contract --------------------------------------------------------------------
+
+CONTRACTS = st.tuples(st.floats(0.85, 1.0), st.floats(0.0, 0.15), st.floats(1e-4, 0.2)).map(
+    lambda t: InterfaceLimits(t[0], t[0] + t[1], unbalance_pu=t[2])
+)
+
+
+@given(contract=CONTRACTS, held=st.sampled_from([2, 3]))
+@settings(deadline=None)
+def test_corners_are_inside_the_contract(contract, held):
+    corners = source_vertices(contract, held)
+    assert corners.shape[1] == held
+    assert (corners >= contract.voltage_min_pu - 1e-11).all()
+    assert (corners <= contract.voltage_max_pu + 1e-11).all()
+    apart = np.abs(corners - corners.mean(axis=1, keepdims=True))
+    assert (apart <= contract.unbalance_pu + 1e-11).all()
+
+
+@given(contract=CONTRACTS, held=st.sampled_from([2, 3]), seed=st.integers(0, 10**6))
+@settings(deadline=None)
+def test_corners_are_the_farthest_points_of_the_contract(contract, held, seed):
+    direction = np.random.default_rng(seed).normal(size=held)
+    apart = np.eye(held) - 1.0 / held
+    best = linprog(
+        -direction,
+        A_ub=np.vstack([apart, -apart]),
+        b_ub=np.full(2 * held, contract.unbalance_pu),
+        bounds=[(contract.voltage_min_pu, contract.voltage_max_pu)] * held,
+    )
+    assert best.success
+    found = (source_vertices(contract, held) @ direction).max()
+    assert found == pytest.approx(-best.fun, abs=1e-9)
+
+
+def test_a_wide_bound_is_the_whole_box_of_phases():
+    corners = source_vertices(InterfaceLimits(0.9, 1.1, unbalance_pu=0.5), 3)
+    assert len(corners) == 8
+    assert set(np.unique(corners)) == {0.9, 1.1}
+
+
+@pytest.mark.parametrize("bound", [None, 0.0])
+@pytest.mark.parametrize("held", [1, 3])
+def test_without_unbalance_all_phases_are_equal(bound, held):
+    corners = source_vertices(InterfaceLimits(0.98, 1.04, unbalance_pu=bound), held)
+    np.testing.assert_array_equal(corners, [[0.98] * held, [1.04] * held])
+
+
+def test_unbalance_of_one_held_voltage_is_refused():
+    with pytest.raises(InsecureError, match="not held one by one"):
+        source_vertices(UNBALANCED, 1)
