@@ -3,8 +3,10 @@
 The magnitude of a phasor has several local maxima over a box of envelopes, one for each direction
 in which customers can push it.  Where all of them push along one line (a conductor of a feeder),
 there are two: they inject, or they withdraw.  Where customers of different phases meet (a neutral
-conductor, the delta side of a transformer, the negative sequence of a voltage), six directions
-are watched: each phase, both ways.
+conductor, the delta side of a transformer, the negative sequence of a voltage), the points that
+are reached form a polygon around zero, and each of its corners may be a maximum of its own.  It
+has six where there are three phases, and more where power factors and distances differ; it is
+watched in twelve directions.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import numpy as np
 
 from security_check.network import ComplexArray, FloatArray, IndexArray
 
-SIX = np.exp(1j * np.pi / 3 * np.arange(6))
-"""Six directions, 60 degrees apart."""
+AROUND = np.exp(1j * np.pi / 6 * np.arange(12))
+"""Twelve directions, 30 degrees apart."""
 
-BESIDE = SIX[[1, 5, 2, 4]]
-"""What two opposite directions lack of six: two that lean to the first, two to the other."""
+BESIDE = AROUND[[1, 2, 3, 10, 11, 4, 5, 7, 8, 9]]
+"""What two opposite directions lack of twelve: five nearer to the first, five to the other."""
 
 _ASIDE = 0.25  # part of the strongest response: less across it is not another direction
+_FAINT = 0.01  # per unit of injected current: what responds less is charging current
 
 
 def by_power(response: ComplexArray, nominal: ComplexArray) -> ComplexArray:
@@ -51,4 +54,4 @@ def crossed(responding: ComplexArray) -> IndexArray:
     along = strongest(responding)[:, None]
     aside = np.abs((responding * along.conj()).imag).max(axis=1, initial=0.0)
     whole = np.abs(responding).max(axis=1, initial=0.0)
-    return np.flatnonzero(aside > _ASIDE * whole)
+    return np.flatnonzero((aside > _ASIDE * whole) & (whole > _FAINT))

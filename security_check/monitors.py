@@ -22,8 +22,8 @@ The limits of generators (``REACTIVE_MAX`` to ``POWER_MIN``) are rows of their o
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
 where the customers behind it inject, one where they withdraw.  A row counts a current that flows
 the other way as negative; one of the two always sees ``+|i|``.  The negative sequence voltage has
-a row in each of six directions, for the same reason, and so has a current in which customers of
-different phases meet (:mod:`security_check.directions`).
+a row in each of twelve directions, for the same reason, and so has a current in which customers
+of different phases meet (:mod:`security_check.directions`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ import scipy.sparse as sp
 from security_check import directions
 from security_check.conditions import Conditions
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import ComplexArray, FloatArray, IndexArray, Network
+from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.observed import entering, phasors
 from security_check.power_flow import OperatingPoints, PowerFlow
 from security_check.worst_points import halves
 
@@ -72,8 +73,6 @@ _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as i
 _TERMS = 4
 _CONTRACTS = 0.7  # a network this close to voltage collapse has no useful series
 _BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
-_TURN = np.exp(2j * np.pi / 3)
-_SEQUENCES = np.array([[1.0, _TURN, _TURN**2], [1.0, _TURN**2, _TURN]]) / 3.0  # positive, negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,32 +123,39 @@ class Monitors:
         buses, ends, held = len(voltages.elements), len(terminals.elements), network.held
         triples = voltages.triples
         self._interface = slice(buses + ends, buses + ends + held)
-        observed = sp.vstack([*self._observed(network)])
+        observed = sp.vstack([*phasors(network)])
         self.response: ComplexArray = np.asarray(observed @ power_flow.impedance)
-        self.response[self._interface] -= _entering(network)
+        self.response[self._interface] -= entering(network)
         self.fixed: ComplexArray = np.asarray(observed @ power_flow.no_load)
         voltage, current = np.arange(buses), buses + np.arange(ends)
         interface = np.full(1, self._interface.start)
         negative = self._interface.stop + 2 * np.arange(len(triples)) + 1
-        blocks = [voltage, voltage, current, current, interface, interface, np.repeat(negative, 6)]
+        turned = np.repeat(negative, len(directions.AROUND))
+        blocks = [voltage, voltage, current, current, interface, interface, turned]
         self._responding = directions.by_power(self.response, self._nominal)
-        self._met: IndexArray = directions.crossed(self._responding[current])
-        sides_met = np.array([Kind.CURRENT_EXPORT] * 2 + [Kind.CURRENT_IMPORT] * 2)
-        self.phasor: IndexArray = np.concatenate([*blocks, np.repeat(current[self._met], 4)])
+        # The terminal of each row that watches a current in further directions.
+        met = np.repeat(directions.crossed(self._responding[current]), len(directions.BESIDE))
+        self._met: IndexArray = met
+        either = np.repeat([Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT], len(directions.BESIDE) // 2)
+        self.phasor: IndexArray = np.concatenate([*blocks, current[met]])
         self.kind: IndexArray = np.concatenate(
-            [np.repeat(np.arange(7), [len(b) for b in blocks]), np.tile(sides_met, len(self._met))]
+            [np.repeat(np.arange(7), [len(block) for block in blocks]), np.resize(either, len(met))]
         )
         unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in triples[:, 0])
         self.elements: tuple[str, ...] = (
             voltages.elements * 2
             + terminals.elements * 2
             + (INTERFACE,) * 2
-            + tuple(np.repeat(unbalanced, 6).tolist())
-            + tuple(terminals.elements[k] for k in np.repeat(self._met, 4))
+            + tuple(np.repeat(unbalanced, len(directions.AROUND)).tolist())
+            + tuple(terminals.elements[k] for k in met)
         )
+        nowhere = ("",)
         self.sides: tuple[str, ...] = (
-            ("",) * (2 * buses) + terminals.sides * 2 + ("",) * (2 + 6 * len(triples))
-        ) + tuple(terminals.sides[k] for k in np.repeat(self._met, 4))
+            nowhere * (2 * buses)
+            + terminals.sides * 2
+            + nowhere * (2 + len(turned))
+            + tuple(terminals.sides[k] for k in met)
+        )
         kind = self.kind
         self._is_current = (kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)
         self._of_interface = (kind == Kind.INTERFACE_INJECTION) | (
@@ -161,20 +167,6 @@ class Monitors:
         idle = np.full(len(self.response), _BALANCED)
         idle[current] = _IDLE * terminals.rating_pu
         self._idle: FloatArray = np.where(self._directed, idle[self.phasor], 0.0)
-
-    @staticmethod
-    def _observed(network: Network) -> list[sp.csr_array]:
-        """Return what each block of phasors is, in terms of node voltages."""
-        held = sp.csr_array(network.interface.phasors.conj().T)
-        drawn = held @ network.admittance[network.interface.nodes]
-        triples = network.voltages.triples
-        rows = np.repeat(np.arange(2 * len(triples)), 3)
-        columns = np.repeat(triples, 2, axis=0).ravel()
-        values = np.tile(_SEQUENCES.ravel(), len(triples))
-        count = len(network.voltages.elements)
-        sequences = sp.csr_array((values, (rows, columns)), shape=(2 * len(triples), count))
-        voltages = network.voltages.incidence
-        return [voltages, network.terminals.admittance, drawn, sequences @ voltages]
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -208,7 +200,7 @@ class Monitors:
                 terminals.rating_pu,
                 contract,
                 np.full(int(self._of_sequences.sum()), unbalance),
-                np.repeat(terminals.rating_pu[self._met], 4),
+                terminals.rating_pu[self._met],
             ]
         )
         voltage_way = np.maximum(np.abs(limit - _SIGN[self.kind]), _SMALLEST_VOLTAGE_WAY)
@@ -361,10 +353,11 @@ class Monitors:
         """Return the direction in which each directed row counts, shape (R,), of length 1."""
         along = directions.strongest(self._responding)[self.phasor]
         orientation = np.where(self.kind == Kind.CURRENT_IMPORT, -along, along)
-        count = int(self._of_sequences.sum()) // 6
-        orientation[self._of_sequences] = np.tile(directions.SIX, count)
-        beside = slice(len(orientation) - 4 * len(self._met), len(orientation))
-        orientation[beside] = along[beside] * np.tile(directions.BESIDE, len(self._met))
+        further = len(orientation) - len(self._met)
+        orientation[self._of_sequences] = np.resize(
+            directions.AROUND, int(self._of_sequences.sum())
+        )
+        orientation[further:] = along[further:] * np.resize(directions.BESIDE, len(self._met))
         return orientation
 
     @cached_property
@@ -481,10 +474,3 @@ class Monitors:
         voltage = np.repeat(self._nominal[:, None], len(rows), axis=1)
         change = self._differential(rows, OperatingPoints(nothing, source, voltage, nothing))
         return change.by_current / self._nominal.conj()[:, None], change.by_source
-
-
-def _entering(network: Network) -> ComplexArray:
-    """Return the part of the ports' currents that enters at the held nodes themselves, (h, J)."""
-    source = network.interface
-    entering = source.phasors.conj().T @ network.ports.incidence[source.nodes].toarray()
-    return np.asarray(entering)

@@ -216,7 +216,7 @@ def of_phase_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, A
         terminals.elements, terminals.sides, worst["current"], strict=True
     ):
         rows = np.flatnonzero(current & (named == element) & (sides == side))
-        assert len(rows) in (2, 6)
+        assert len(rows) in (2, 12)
         pairs.append((rows, value))
     of_unbalance = np.flatnonzero(monitors.kind == Kind.UNBALANCE)
     names = named[of_unbalance]
@@ -224,7 +224,7 @@ def of_phase_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, A
         three_phase_buses(monitors.power_flow.network), worst["unbalance"], strict=True
     ):
         rows = of_unbalance[names == bus]
-        assert len(rows) == 6
+        assert len(rows) == 12
         pairs.append((rows, value))
     return pairs
 
