@@ -32,6 +32,7 @@ _ASCENTS = 12
 _REFINEMENTS = 6
 _RENEWED = 3  # the refinement before which second derivatives are taken anew
 _FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
+_CORNERED = 5e-2  # part of a row's scale: rows this far from their limits stay at their corners
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class Ascent:
         IndexArray
             Those that moved.
         """
-        watched = self.limits.limit[rows] - _FAR * self.limits.scale[rows]
+        watched = self.limits.limit[rows] - _CORNERED * self.limits.scale[rows]
         near = np.flatnonzero(at.values > watched)
         corners = self.conditions.source_corners
         pool = at.points.take(np.repeat(near, len(corners)))

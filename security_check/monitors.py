@@ -250,18 +250,26 @@ class Monitors:
             values[at] = self.values(rows[at], points.take(place[at]))
         return values
 
-    def all_values(self, points: OperatingPoints) -> FloatArray:
-        """Return f of every row at every one of B operating points, shape (R, B)."""
-        phasors = self.response @ points.current
-        phasors += self.fixed @ points.source_pu
-        own = phasors[self.phasor]
-        against = (own * self._orientation.conj()[:, None]).real < 0.0
-        size = np.abs(phasors)[self.phasor] * _SIGN[self.kind][:, None]
-        values: FloatArray = np.where(against & self._directed[:, None], -size, size)
-        drawn = (phasors[self._interface].real * points.source_pu).sum(axis=0)
-        values[self._of_interface] = np.array([[-1.0], [1.0]]) * drawn
-        values[self._of_sequences] /= np.abs(phasors[self.phasor[self._of_sequences] - 1])
+    def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
+        """Return f of every row, or of those named, at every one of B points, shape (r, B)."""
+        rows = np.arange(len(self)) if rows is None else rows
+        kind, orientation = self.kind[rows], self._orientation[rows].conj()[:, None]
+        own = self._phasors_everywhere(self.phasor[rows], points)
+        against = ((own * orientation).real < 0.0) & self._directed[rows, None]
+        size = np.abs(own)
+        values: FloatArray = np.where(against, -size, size) * _SIGN[kind][:, None]
+        at = np.flatnonzero(self._of_interface[rows])
+        values[at] = _SIGN[kind[at]][:, None] * self._drawn(points)
+        at = np.flatnonzero(self._of_sequences[rows])
+        values[at] /= np.abs(self._phasors_everywhere(self.phasor[rows[at]] - 1, points))
         return values
+
+    def _phasors_everywhere(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
+        """Return the phasors named at all B points, shape (len(which), B); each worked out once."""
+        once, place = np.unique(which, return_inverse=True)
+        phasors: ComplexArray = self.response[once] @ points.current
+        phasors += self.fixed[once] @ points.source_pu
+        return phasors[place]
 
     def _phasors(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
         phasors: ComplexArray = np.einsum("rj,jr->r", self.response[which], points.current)

@@ -142,7 +142,7 @@ class Search:
         monitors, conditions = self.robust.monitors, self.robust.conditions
         pool = conditions.at_ends(self._group_shares)
         solved = monitors.power_flow.solve(*conditions.ports(pool, u))
-        values = monitors.all_values(solved)[rows]
+        values = monitors.all_values(solved, rows)
         best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()
         return self.robust.worst(np.repeat(rows, _GROUPS), pool.take(best), u)[0]
 
