@@ -29,7 +29,6 @@ of different phases meet (:mod:`security_check.directions`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
@@ -42,31 +41,13 @@ from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.observed import entering, phasors
 from security_check.power_flow import OperatingPoints, PowerFlow
+from security_check.rows import Kind, rows_of
 from security_check.worst_points import halves
-
-
-class Kind(IntEnum):
-    """The kinds of rows; see the module's table."""
-
-    VOLTAGE_MAX = 0
-    VOLTAGE_MIN = 1
-    CURRENT_EXPORT = 2
-    CURRENT_IMPORT = 3
-    INTERFACE_INJECTION = 4
-    INTERFACE_WITHDRAWAL = 5
-    UNBALANCE = 6
-    REACTIVE_MAX = 7
-    REACTIVE_MIN = 8
-    POWER_MAX = 9
-    POWER_MIN = 10
-
 
 BoolArray = npt.NDArray[np.bool_]
 
 # The sign with which the phasor's magnitude (or power) enters f.
 _SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
-
-INTERFACE = "interface"
 
 _SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
 _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
@@ -119,43 +100,20 @@ class Monitors:
     def __init__(self, power_flow: PowerFlow) -> None:
         self.power_flow = power_flow
         network = power_flow.network
-        voltages, terminals = network.voltages, network.terminals
-        buses, ends, held = len(voltages.elements), len(terminals.elements), network.held
-        triples = voltages.triples
-        self._interface = slice(buses + ends, buses + ends + held)
+        buses, ends = len(network.voltages.elements), len(network.terminals.elements)
+        self._interface = slice(buses + ends, buses + ends + network.held)
         observed = sp.vstack([*phasors(network)])
         self.response: ComplexArray = np.asarray(observed @ power_flow.impedance)
         self.response[self._interface] -= entering(network)
         self.fixed: ComplexArray = np.asarray(observed @ power_flow.no_load)
-        voltage, current = np.arange(buses), buses + np.arange(ends)
-        interface = np.full(1, self._interface.start)
-        negative = self._interface.stop + 2 * np.arange(len(triples)) + 1
-        turned = np.repeat(negative, len(directions.AROUND))
-        blocks = [voltage, voltage, current, current, interface, interface, turned]
+        current = buses + np.arange(ends)
         self._responding = directions.by_power(self.response, self._nominal)
-        # The terminal of each row that watches a current in further directions.
-        met = np.repeat(directions.crossed(self._responding[current]), len(directions.BESIDE))
-        self._met: IndexArray = met
-        either = np.repeat([Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT], len(directions.BESIDE) // 2)
-        self.phasor: IndexArray = np.concatenate([*blocks, current[met]])
-        self.kind: IndexArray = np.concatenate(
-            [np.repeat(np.arange(7), [len(block) for block in blocks]), np.resize(either, len(met))]
-        )
-        unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in triples[:, 0])
-        self.elements: tuple[str, ...] = (
-            voltages.elements * 2
-            + terminals.elements * 2
-            + (INTERFACE,) * 2
-            + tuple(np.repeat(unbalanced, len(directions.AROUND)).tolist())
-            + tuple(terminals.elements[k] for k in met)
-        )
-        nowhere = ("",)
-        self.sides: tuple[str, ...] = (
-            nowhere * (2 * buses)
-            + terminals.sides * 2
-            + nowhere * (2 + len(turned))
-            + tuple(terminals.sides[k] for k in met)
-        )
+        table = rows_of(network, directions.crossed(self._responding[current]))
+        self.kind: IndexArray = table.kind
+        self.phasor: IndexArray = table.phasor
+        self.elements: tuple[str, ...] = table.elements
+        self.sides: tuple[str, ...] = table.sides
+        self._further: IndexArray = table.further
         kind = self.kind
         self._is_current = (kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)
         self._of_interface = (kind == Kind.INTERFACE_INJECTION) | (
@@ -165,7 +123,7 @@ class Monitors:
         self._directed = self._is_current | self._of_sequences
         self._orientation = self._orientations()
         idle = np.full(len(self.response), _BALANCED)
-        idle[current] = _IDLE * terminals.rating_pu
+        idle[current] = _IDLE * network.terminals.rating_pu
         self._idle: FloatArray = np.where(self._directed, idle[self.phasor], 0.0)
 
     def __len__(self) -> int:
@@ -200,7 +158,7 @@ class Monitors:
                 terminals.rating_pu,
                 contract,
                 np.full(int(self._of_sequences.sum()), unbalance),
-                terminals.rating_pu[self._met],
+                terminals.rating_pu[self._further],
             ]
         )
         voltage_way = np.maximum(np.abs(limit - _SIGN[self.kind]), _SMALLEST_VOLTAGE_WAY)
@@ -361,11 +319,11 @@ class Monitors:
         """Return the direction in which each directed row counts, shape (R,), of length 1."""
         along = directions.strongest(self._responding)[self.phasor]
         orientation = np.where(self.kind == Kind.CURRENT_IMPORT, -along, along)
-        further = len(orientation) - len(self._met)
+        further = len(orientation) - len(self._further)
         orientation[self._of_sequences] = np.resize(
             directions.AROUND, int(self._of_sequences.sum())
         )
-        orientation[further:] = along[further:] * np.resize(directions.BESIDE, len(self._met))
+        orientation[further:] = along[further:] * np.resize(directions.BESIDE, len(self._further))
         return orientation
 
     @cached_property

@@ -32,9 +32,9 @@ import numpy as np
 
 from security_check.conditions import Conditions
 from security_check.enclosure import Enclosure, PortModel, enclose, phasors
-from security_check.monitors import Kind
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.radial import RadialTree, rising_voltages
+from security_check.rows import Kind
 from security_check.slopes import RowKinds, Slopes, simple_bounds, slopes
 from security_check.worst_points import BoolArray, first_of_equal, halves
 

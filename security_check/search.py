@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 
 from security_check.ascent import RISE, Ascent
-from security_check.monitors import Kind
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import RobustRows
+from security_check.rows import Kind
 from security_check.watch import Watch
 from security_check.worst_points import BoolArray, WorstPoints, first_of_equal, halves
 

@@ -18,10 +18,11 @@ from brute_force import Values, vertices
 
 from security_check.from_opendss import network_from_opendss
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Kind, Monitors
+from security_check.monitors import Monitors
 from security_check.network import Network
 from security_check.phases_from_pandapower import phases_from_pandapower
 from security_check.power_flow import PowerFlow
+from security_check.rows import Kind
 
 Net = Any
 

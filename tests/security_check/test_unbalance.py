@@ -38,12 +38,13 @@ from security_check.errors import InsecureError
 from security_check.from_opendss import network_from_opendss
 from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Kind, Monitors
+from security_check.monitors import Monitors
 from security_check.network import Network
 from security_check.packing import PackingRows
 from security_check.phases_from_pandapower import phases_from_pandapower
 from security_check.power_flow import PowerFlow
 from security_check.robust_rows import RobustRows
+from security_check.rows import Kind
 from security_check.uncertainty import source_vertices
 from security_check.verdict import LimitChange
 
