@@ -125,7 +125,7 @@ class Ascent:
         """
         at = self.at(rows, start, u)
         self._ascend(rows, at, np.arange(len(rows)), u)
-        if len(self.conditions.source_corners) > 2:
+        if len(self.conditions.corners) > 2:
             self._ascend(rows, at, self._try_corners(rows, at, u), u)
         self._refine(rows, at, u)
         return at
@@ -157,7 +157,7 @@ class Ascent:
         """
         watched = self.limits.limit[rows] - _CORNERED * self.limits.scale[rows]
         near = np.flatnonzero(at.values > watched)
-        corners = self.conditions.source_corners
+        corners = self.conditions.corners
         pool = at.points.take(np.repeat(near, len(corners)))
         pool.free[:, : self.conditions.held] = np.tile(corners, (len(near), 1))
         values = self.evaluate(np.repeat(rows[near], len(corners)), pool, u)[0]

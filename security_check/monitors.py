@@ -157,8 +157,8 @@ class Monitors:
                 terminals.rating_pu,
                 terminals.rating_pu,
                 contract,
-                np.full(int(self._of_sequences.sum()), unbalance),
                 terminals.rating_pu[self._further],
+                np.full(int(self._of_sequences.sum()), unbalance),
             ]
         )
         voltage_way = np.maximum(np.abs(limit - _SIGN[self.kind]), _SMALLEST_VOLTAGE_WAY)
@@ -319,11 +319,11 @@ class Monitors:
         """Return the direction in which each directed row counts, shape (R,), of length 1."""
         along = directions.strongest(self._responding)[self.phasor]
         orientation = np.where(self.kind == Kind.CURRENT_IMPORT, -along, along)
-        further = len(orientation) - len(self._further)
-        orientation[self._of_sequences] = np.resize(
-            directions.AROUND, int(self._of_sequences.sum())
-        )
-        orientation[further:] = along[further:] * np.resize(directions.BESIDE, len(self._further))
+        turned = int(self._of_sequences.sum())
+        last = len(orientation) - turned
+        further = slice(last - len(self._further), last)
+        orientation[further] = along[further] * np.resize(directions.BESIDE, len(self._further))
+        orientation[last:] = np.resize(directions.AROUND, turned)
         return orientation
 
     @cached_property

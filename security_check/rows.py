@@ -41,7 +41,8 @@ class RowTable:
     elements, sides
         R names.
     further
-        Shape (x,): the last x rows watch the currents of these terminals in further directions.
+        Shape (x,): the x rows before those of unbalance, which are the last, watch the currents of
+        these terminals in further directions.
     """
 
     kind: IndexArray
@@ -67,7 +68,7 @@ def rows_of(network: Network, crossed: IndexArray) -> RowTable:
     interface = np.full(1, buses + ends)
     negative = buses + ends + network.held + 2 * np.arange(len(voltages.triples)) + 1
     turned = np.repeat(negative, len(AROUND))
-    blocks = [voltage, voltage, current, current, interface, interface, turned]
+    blocks = [voltage, voltage, current, current, interface, interface]
     further = np.repeat(crossed, len(BESIDE))
     either = np.repeat([Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT], len(BESIDE) // 2)
     unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in voltages.triples[:, 0])
@@ -75,23 +76,25 @@ def rows_of(network: Network, crossed: IndexArray) -> RowTable:
     return RowTable(
         kind=np.concatenate(
             [
-                np.repeat(np.arange(7), [len(block) for block in blocks]),
+                np.repeat(np.arange(6), [len(block) for block in blocks]),
                 np.resize(either, len(further)),
+                np.full(len(turned), Kind.UNBALANCE),
             ]
         ),
-        phasor=np.concatenate([*blocks, current[further]]),
+        phasor=np.concatenate([*blocks, current[further], turned]),
         elements=(
             voltages.elements * 2
             + terminals.elements * 2
             + (INTERFACE,) * 2
-            + tuple(np.repeat(unbalanced, len(AROUND)).tolist())
             + tuple(terminals.elements[k] for k in further)
+            + tuple(np.repeat(unbalanced, len(AROUND)).tolist())
         ),
         sides=(
             nowhere * (2 * buses)
             + terminals.sides * 2
-            + nowhere * (2 + len(turned))
+            + nowhere * 2
             + tuple(terminals.sides[k] for k in further)
+            + nowhere * len(turned)
         ),
         further=further,
     )

@@ -45,6 +45,7 @@ from security_check.phases_from_pandapower import phases_from_pandapower
 from security_check.power_flow import PowerFlow
 from security_check.robust_rows import RobustRows
 from security_check.rows import Kind
+from security_check.search import Search
 from security_check.uncertainty import source_vertices
 from security_check.verdict import LimitChange
 
@@ -268,7 +269,7 @@ def test_gradients_are_those_of_differences(name):
     network = phase_network(name)
     monitors = Monitors(flow := PowerFlow(network))
     nothing = Deviations.none(len(network.ports.names))
-    corners = np.ones((1, network.held))
+    corners = np.repeat([[0.0], [2.0]], network.held, axis=1)
     conditions = Conditions(network, corners, network.ports.passive_power_pu, nothing)
     rng = np.random.default_rng(3)
     customers, held = len(network.connection_points), network.held
@@ -325,18 +326,18 @@ def test_the_worst_is_that_of_all_vertices(name, seed, bound):
         monitors, replace(robust.limits, limit=limit, scale=scale), robust.conditions
     )
     known, _ = robust.worst(robust.limited, robust.start_points(robust.limited), u)
-    found = PackingRows.joined([known, robust.challenge(known, u, near=np.inf)])
+    found = PackingRows.joined([known, Search(robust).challenge(known, u, near=np.inf)])
     values = robust.values(found, u)
     for rows, brute in of_phase_rows(monitors, worst):
         best = values[np.isin(found.rows, rows)].max()
         short = (brute - best) / scale[rows[0]]
         assert short < 1e-6, (robust.element(int(rows[0])), best, brute)
     # Whoever says more than the vertices must have a point of the box to show for it.
-    power, held = found.points.power(u), found.points.free[:, : flow.network.held]
+    power, (_, held) = found.points.power(u), robust.conditions.ports(found.points, u)
     injection, withdrawal = np.split(u, 2)
     assert (power <= injection + 1e-12).all()
     assert (power >= -withdrawal - 1e-12).all()
-    at = measured(flow, power.T, held.T)
+    at = measured(flow, power.T, held)
     there = {"highest": at["voltage"], "lowest": at["voltage"], "current": at["current"]}
     there |= {"injected": -at["drawn"], "withdrawn": at["drawn"], "unbalance": at["unbalance"]}
     by_row = {int(row): value for rows, value in of_phase_rows(monitors, there) for row in rows}
