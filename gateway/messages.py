@@ -108,6 +108,7 @@ class LimitsMessage(_Message):
     voltage_max_pu: float
     injection_limit_w: Watts | None = None
     withdrawal_limit_w: Watts | None = None
+    unbalance_pu: float | None = None
     time: Time | None = None
 
 
@@ -207,6 +208,7 @@ class Reader:
                 message.voltage_max_pu,
                 message.injection_limit_w,
                 message.withdrawal_limit_w,
+                message.unbalance_pu,
             )
         except ValueError as error:
             raise _UnfitError(str(error)) from None

@@ -179,6 +179,7 @@ class LimitsReport(_Report):
     voltage_max_pu: float
     injection_limit_w: int | None
     withdrawal_limit_w: int | None
+    unbalance_pu: float | None
     repeated: bool = False
 
 

@@ -194,7 +194,8 @@ class Reports:
                 return event.participant, out.StatementReport, content
             case InterfaceLimitsUpdated():
                 limits = event.interface_limits
-                names = "voltage_min_pu voltage_max_pu injection_limit_w withdrawal_limit_w"
+                names = "voltage_min_pu voltage_max_pu unbalance_pu"
+                names += " injection_limit_w withdrawal_limit_w"
                 content = _fields(event, "update_id interval") | _fields(limits, names)
                 content["repeated"] = repeated
                 return TSO, out.LimitsReport, content

@@ -28,6 +28,7 @@ Number = TypeVar("Number")
 # A terawatt is more than any area has; it keeps sums inside 64 bits.
 Watts = Annotated[int, Field(ge=0, le=10**12)]
 PerUnit = Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
+Unbalance = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 PowerFactor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 # A number for all, or a table with one for each connection point and a default for the rest.
 PerPoint = Annotated[
@@ -65,6 +66,7 @@ class LimitsSection(Section):
 
     voltage_min_pu: PerUnit = 0.90
     voltage_max_pu: PerUnit = 1.10
+    unbalance: Annotated[Unbalance, Field(gt=0.0)] | None = None
 
 
 class InterfaceSection(Section):
@@ -74,6 +76,7 @@ class InterfaceSection(Section):
     voltage_max_pu: PerUnit
     injection_limit_w: Watts | None = None
     withdrawal_limit_w: Watts | None = None
+    unbalance_pu: Unbalance | None = None
 
 
 class CapacitySection(Section):
@@ -138,6 +141,7 @@ class LimitsRow(Section):
     withdrawal_limit_w: Watts | None = None
     voltage_min_pu: PerUnit | None = None
     voltage_max_pu: PerUnit | None = None
+    unbalance_pu: Unbalance | None = None
 
 
 ParsedSection = TypeVar("ParsedSection", bound=Section)

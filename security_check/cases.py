@@ -283,16 +283,17 @@ class CaseMonitors:
             values[at] = self._parts[p].values_at(own, where, solved)
         return values
 
-    def all_values(self, points: OperatingPoints) -> FloatArray:
-        """Return f of every row at every one of B operating points, shape (R, B)."""
+    def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
+        """Return f of every row, or of those named, at every one of B points, shape (r, B)."""
         assert isinstance(points, CasePoints)
         every = points.every
-        return np.concatenate(
+        values = np.concatenate(
             [
                 part.all_values(points.of_case(int(case), every))
                 for case, part in zip(self._case, self._parts, strict=True)
             ]
         )
+        return values if rows is None else values[rows]
 
     def gradients(
         self, rows: IndexArray, points: OperatingPoints
