@@ -244,11 +244,11 @@ def wrong_quantities(
 # What a model of three phases needs besides, and what its values must be.
 _OF_PHASES: tuple[tuple[str, tuple[str, ...], Callable[[FloatArray], BoolArray]], ...] = (
     ("line", ("r0_ohm_per_km", "x0_ohm_per_km", "c0_nf_per_km"), _is_not_negative),
-    ("trafo", ("vk0_percent", "mag0_percent"), _is_positive),
+    ("trafo", ("vk0_percent", "mag0_percent"), is_positive),
     ("trafo", ("vkr0_percent", "mag0_rx", "si0_hv_partial"), _is_not_negative),
 )
 _OF_SOURCES = (
-    ("ext_grid", ("s_sc_max_mva", "x0x_max"), _is_positive),
+    ("ext_grid", ("s_sc_max_mva", "x0x_max"), is_positive),
     ("ext_grid", ("rx_max", "r0x0_max"), _is_not_negative),
 )
 _VECTOR_GROUPS = ("YNyn", "Dyn", "Yzn", "Yy", "Yd", "Dy", "Dd")
@@ -275,7 +275,7 @@ def phase_faults(net: Net, held: str) -> list[Fault]:
         for i in in_service(net, kind).index
     ]
     for kind, columns, is_right in needed:
-        faults += _wrong_quantities(net, kind, columns, is_right)
+        faults += wrong_quantities(net, kind, columns, is_right)
     faults += [
         Fault(f"{kind}:{i}", f"elements of type {kind} are not supported with single phases")
         for kind in _BALANCED_ONLY
@@ -300,7 +300,7 @@ def _customer_faults(net: Net, held: str) -> list[Fault]:
     """Return the customers that are on no phase, in delta, or where components are held."""
     rows = in_service(net, "asymmetric_load")
     whole = rows[["p_a_mw", "p_b_mw", "p_c_mw"]].astype(float).abs().sum(axis=1, skipna=False)
-    on_none = ~_is_positive(whole.to_numpy())
+    on_none = ~is_positive(whole.to_numpy())
     faults = [
         Fault(
             f"asymmetric_load:{i}", "its powers are zero or no numbers, so its phases are unknown"
