@@ -287,13 +287,12 @@ class CaseMonitors:
         """Return f of every row, or of those named, at every one of B points, shape (r, B)."""
         assert isinstance(points, CasePoints)
         every = points.every
-        values = np.concatenate(
-            [
-                part.all_values(points.of_case(int(case), every))
-                for case, part in zip(self._case, self._parts, strict=True)
-            ]
-        )
-        return values if rows is None else values[rows]
+        rows = np.arange(len(self)) if rows is None else rows
+        values = np.zeros((len(rows), len(every)))
+        for p, at, own in self._own(rows):
+            solved = points.of_case(int(self._case[p]), every)
+            values[at] = self._parts[p].all_values(solved, own)
+        return values
 
     def gradients(
         self, rows: IndexArray, points: OperatingPoints

@@ -149,8 +149,9 @@ class GeneratorRows:
 
     def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
         """Return f of every row, or of those named, at every one of B points, shape (r, B)."""
-        values: FloatArray = (self._factor[:, None] * points.power_pu[self._port]).real
-        return values if rows is None else values[rows]
+        rows = np.arange(len(self)) if rows is None else rows
+        values: FloatArray = (self._factor[rows, None] * points.power_pu[self._port[rows]]).real
+        return values
 
     def gradients(
         self, rows: IndexArray, points: OperatingPoints

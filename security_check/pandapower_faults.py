@@ -256,7 +256,7 @@ _BALANCED_ONLY = ("trafo3w", "impedance", "shunt")
 
 
 def phase_faults(net: Net, held: str) -> list[Fault]:
-    """Return what keeps a net from a model of three phases, beside :func:`source_faults`.
+    """Return everything that can be found wrong in the tables of a net with single phases.
 
     Parameters
     ----------
@@ -267,7 +267,8 @@ def phase_faults(net: Net, held: str) -> list[Fault]:
         :func:`~security_check.phases_from_pandapower.phases_from_pandapower`.
     """
     needed = (*_OF_PHASES, *(_OF_SOURCES if held == "source" else ()))
-    faults = [
+    faults = _interface_faults(net) + _element_faults(net, "asymmetric_load", "none")
+    faults += [
         Fault(f"{kind}:{i}", f"it has no {column}")
         for kind, columns, _ in needed
         for column in columns

@@ -36,7 +36,7 @@ from security_check.network import (
     reactive_ratios,
     selection,
 )
-from security_check.pandapower_faults import POWER_ELEMENTS, phase_faults, source_faults
+from security_check.pandapower_faults import POWER_ELEMENTS, phase_faults
 
 Net = Any  # pandapower publishes no types
 
@@ -83,7 +83,7 @@ def phases_from_pandapower(
     table = net.asymmetric_load[net.asymmetric_load.in_service.astype(bool)]
     ids = tuple(f"asymmetric_load:{i}" for i in table.index)
     ratios, faults = reactive_ratios(ids, power_factor)
-    faults = source_faults(net, "asymmetric_load", "none") + phase_faults(net, held) + faults
+    faults = phase_faults(net, held) + faults
     if faults:
         raise NetworkFaults(faults)
     cases = _run(net, held)
