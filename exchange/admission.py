@@ -13,9 +13,11 @@ from exchange.orders import Order
 from exchange.rules import MarketRules
 from exchange.state import State
 from exchange.wording import format_eur, format_time
-from orderbook.order import Side, TimeInForce
+from orderbook.book import OrderBook
+from orderbook.order import Conditions, Side, TimeInForce
 
 _NAMED_ORDERS = 3
+_IMMEDIATE = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
     return (
         _check_place(command, state)
         or check_quantity(command.quantity_w, state.rules)
-        or check_price(command.limit_price_ticks, state.rules)
+        or _check_conditions(command)
+        or _check_price_of(command, state)
         or _check_expiry(command, state, now)
         or check_claim(
             command.side,
@@ -52,12 +55,18 @@ def check_amendment(command: AmendOrder, order: Order, state: State) -> Refusal 
             f"order {order.order_id} already has {quantity_w:,} W "
             f"at a limit price of {_price(limit_price_ticks, state.rules)}",
         )
-    position = state.sessions[order.interval].holdings.position(
-        order.direction, order.connection_point
-    )
+    session = state.sessions[order.interval]
+    position = session.holdings.position(order.direction, order.connection_point)
     return (
         check_quantity(quantity_w, state.rules)
         or check_price(limit_price_ticks, state.rules)
+        or _check_post_only(
+            order.conditions,
+            order.side,
+            limit_price_ticks,
+            session.books[order.direction],
+            state.rules,
+        )
         or check_claim(order.side, quantity_w - order.executed_w, position, amended=order)
     )
 
@@ -128,6 +137,74 @@ def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
             f"limit price of {_price(limit_price_ticks, rules)} is negative",
         )
     return None
+
+
+def effective_limit_price_ticks(command: SubmitOrder, state: State) -> int:
+    """Return the limit price of an order, that of a market order being as far as the book goes.
+
+    O(1).  A market order that finds nobody on the other side trades at no price at all.
+    """
+    if command.limit_price_ticks is not None:
+        return command.limit_price_ticks
+    book = state.sessions[command.interval].books[command.direction]
+    return book.worst_price_ticks(command.side.opposite) or 0
+
+
+def _check_conditions(command: SubmitOrder) -> Refusal | None:
+    """Refuse conditions that contradict each other."""
+    immediate = command.time_in_force in _IMMEDIATE
+    if command.limit_price_ticks is None and not immediate:
+        return _contradiction(
+            f"a market order never rests, so its time in force is IOC or FOK, "
+            f"not {command.time_in_force}"
+        )
+    if command.conditions.post_only and immediate:
+        return _contradiction(f"a post-only order waits, and {command.time_in_force} does not")
+    return None
+
+
+def _contradiction(detail: str) -> Refusal:
+    return Refusal(RefusalReason.CONDITIONS_INVALID, detail)
+
+
+def _check_price_of(command: SubmitOrder, state: State) -> Refusal | None:
+    if command.limit_price_ticks is None:
+        return None
+    return check_price(command.limit_price_ticks, state.rules) or _check_post_only(
+        command.conditions,
+        command.side,
+        command.limit_price_ticks,
+        state.sessions[command.interval].books[command.direction],
+        state.rules,
+    )
+
+
+def _check_post_only(
+    conditions: Conditions,
+    side: Side,
+    limit_price_ticks: int,
+    book: OrderBook[Order],
+    rules: MarketRules,
+) -> Refusal | None:
+    """Refuse a post-only order that meets anything, whether or not the network would let it."""
+    if not conditions.post_only:
+        return None
+    best_ticks = book.best_price_ticks(side.opposite)
+    if best_ticks is None or not crosses(side, limit_price_ticks, best_ticks):
+        return None
+    best = "offer" if side is Side.BUY else "bid"
+    return Refusal(
+        RefusalReason.WOULD_CROSS,
+        f"post-only {side} at {_price(limit_price_ticks, rules)} would cross the best {best} "
+        f"at {_price(best_ticks, rules)}",
+    )
+
+
+def crosses(side: Side, limit_price_ticks: int, other_price_ticks: int) -> bool:
+    """Return whether an order of ``side`` would trade with one at the other price."""
+    if side is Side.BUY:
+        return limit_price_ticks >= other_price_ticks
+    return limit_price_ticks <= other_price_ticks
 
 
 def _price(price_ticks: int, rules: MarketRules) -> str:

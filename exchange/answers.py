@@ -32,15 +32,17 @@ def content_of(request: SubmitOrder | UpdateInterfaceLimits | FirstAnswer) -> st
     if isinstance(request, Refused):
         return request.content
     if isinstance(request, SubmitOrder | OrderAccepted):
+        at_market = isinstance(request, OrderAccepted) and request.at_market
         asked = (
             request.connection_point,
             request.direction,
             request.interval,
             request.side,
             request.quantity_w,
-            request.limit_price_ticks,
+            None if at_market else request.limit_price_ticks,
             request.time_in_force,
             request.expires_at,
+            request.conditions,
         )
     else:
         asked = (request.interval, request.interface_limits)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from exchange.networks import Blocked, IntervalNetwork
 from exchange.orders import Order
 from orderbook.book import OrderBook
-from orderbook.order import Side
+from orderbook.order import SelfTradePrevention, Side
 from security_check.envelope import Direction
 from security_check.verdict import Verdict
 
@@ -127,9 +127,9 @@ def _match(
         available_w = clearing.remaining_w(other)
         if not available_w:
             continue
-        newer = max(order, other, key=_number)
+        older, newer = (order, other) if order.order_id < other.order_id else (other, order)
         if other.participant == order.participant:
-            clearing.add_self_trade(newer)
+            _prevent_self_trade(older, newer, clearing)
         else:
             buy, sell = (order, other) if order.side is Side.BUY else (other, order)
             wanted_w = min(clearing.remaining_w(order), available_w)
@@ -140,7 +140,6 @@ def _match(
                 clearing.add_block(wanted_w, outcome)
                 continue
             traded = True
-            older = other if newer is order else order
             clearing.add_match(
                 Match(
                     buy=buy,
@@ -164,5 +163,10 @@ def _match(
     return traded
 
 
-def _number(order: Order) -> int:
-    return order.order_id
+def _prevent_self_trade(older: Order, newer: Order, clearing: Clearing) -> None:
+    """Take out one of two orders of the same participant, or both, as the newer one asks."""
+    mode = newer.conditions.self_trade_prevention
+    if mode is not SelfTradePrevention.CANCEL_NEWEST:
+        clearing.add_self_trade(older)
+    if mode is not SelfTradePrevention.CANCEL_OLDEST:
+        clearing.add_self_trade(newer)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from orderbook.order import Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
@@ -27,10 +27,12 @@ class OpenSession:
 
 @dataclass(frozen=True, slots=True)
 class SubmitOrder:
-    """Place a limit order for ``quantity_w`` of one limit of one connection point.
+    """Place an order for ``quantity_w`` of one limit of one connection point.
 
     ``client_order_id`` is the participant's own; sending it twice has the effect of once.
-    ``expires_at`` belongs to good-till-date orders only.
+    Without a limit price it is a market order: it takes what rests and never rests itself, so
+    its time in force is immediate or cancel, or fill or kill.  ``expires_at`` belongs to
+    good-till-date orders only.
     """
 
     participant: str
@@ -40,9 +42,10 @@ class SubmitOrder:
     interval: datetime
     side: Side
     quantity_w: int
-    limit_price_ticks: int
+    limit_price_ticks: int | None
     time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
     expires_at: datetime | None = None
+    conditions: Conditions = UNCONDITIONAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,13 @@ class AmendOrder:
 
 @dataclass(frozen=True, slots=True)
 class MassCancel:
-    """Cancel all of one's own orders, or those of one interval."""
+    """Cancel all of one's own orders, or those that match all that is given."""
 
     participant: str
     interval: datetime | None = None
+    connection_point: str | None = None
+    direction: Direction | None = None
+    side: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)

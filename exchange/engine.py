@@ -19,7 +19,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from exchange.admission import amended_terms, check_amendment, check_interval, check_submission
+from exchange.admission import (
+    amended_terms,
+    check_amendment,
+    check_interval,
+    check_submission,
+    effective_limit_price_ticks,
+)
 from exchange.answers import content_of
 from exchange.commands import (
     AdvanceTime,
@@ -163,9 +169,11 @@ class Exchange:
                 interval=command.interval,
                 side=command.side,
                 quantity_w=command.quantity_w,
-                limit_price_ticks=command.limit_price_ticks,
+                limit_price_ticks=effective_limit_price_ticks(command, self.state),
                 time_in_force=command.time_in_force,
                 expires_at=command.expires_at,
+                conditions=command.conditions,
+                at_market=command.limit_price_ticks is None,
             )
         )
         self._matching.trade(self.state.orders[order_id], record)
@@ -264,11 +272,20 @@ class Exchange:
             self._matching.trade(order, record)
 
     def _mass_cancel(self, command: MassCancel, record: Record) -> None:
-        orders = self.state.orders_of(command.participant, command.interval)
+        orders = self.state.orders_of(
+            command.participant,
+            command.interval,
+            command.connection_point,
+            command.direction,
+            command.side,
+        )
         for order in orders:
             record.cancel(order, CancelReason.MASS_CANCEL)
         if not orders:
+            asked = [command.connection_point, command.direction, command.side]
+            named = ", ".join(str(each) for each in asked if each is not None)
             where = "" if command.interval is None else f" for {format_time(command.interval)}"
+            where += f" of {named}" if named else ""
             record.refuse(
                 command.participant,
                 None,

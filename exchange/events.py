@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from orderbook.order import Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 from security_check.envelope import Direction, Envelope
 from security_check.limits import InterfaceLimits
 
@@ -35,6 +35,8 @@ class RefusalReason(StrEnum):
     OFF_LOT = "off_lot"
     PRICE_INVALID = "price_invalid"
     EXPIRY_INVALID = "expiry_invalid"
+    CONDITIONS_INVALID = "conditions_invalid"
+    WOULD_CROSS = "would_cross"
     EXCEEDS_CAPACITY = "exceeds_capacity"
     EXCEEDS_HOLDING = "exceeds_holding"
     # Which order.
@@ -89,7 +91,11 @@ class SessionOpened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAccepted(Event):
-    """An order is in: it has a number, and its priority is its number."""
+    """An order is in: it has a number, and its priority is its number.
+
+    The limit price of a market order (``at_market``) is the worst at which anything rested on
+    the other side when it came.
+    """
 
     order_id: int
     participant: str
@@ -102,6 +108,8 @@ class OrderAccepted(Event):
     limit_price_ticks: int
     time_in_force: TimeInForce
     expires_at: datetime | None
+    conditions: Conditions = UNCONDITIONAL
+    at_market: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

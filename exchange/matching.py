@@ -102,6 +102,8 @@ class Matching:
             self._networks[session.start] = trial
         else:
             clearing.matches.clear()
+            if not any(own is order for own in clearing.self_trades):
+                clearing.self_trades.clear()  # What it would have met, had it traded.
             network.failures = trial.failures
         return clearing
 

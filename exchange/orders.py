@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from orderbook.order import LimitOrder, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, LimitOrder, TimeInForce
 from security_check.envelope import Direction
 
 
@@ -25,6 +25,7 @@ class Order(LimitOrder):
     quantity_w: int
     time_in_force: TimeInForce
     expires_at: datetime | None
+    conditions: Conditions = UNCONDITIONAL
 
     @property
     def executed_w(self) -> int:

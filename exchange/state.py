@@ -38,6 +38,7 @@ from exchange.ledger import Ledger
 from exchange.orders import Order
 from exchange.rules import TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
+from orderbook.order import Side
 from security_check.envelope import Direction
 
 
@@ -120,8 +121,15 @@ class State:
                 return event
         return None
 
-    def orders_of(self, participant: str, interval: datetime | None = None) -> list[Order]:
-        """Return a participant's open orders, of one interval or of all, oldest first."""
+    def orders_of(
+        self,
+        participant: str,
+        interval: datetime | None = None,
+        connection_point: str | None = None,
+        direction: Direction | None = None,
+        side: Side | None = None,
+    ) -> list[Order]:
+        """Return a participant's open orders that match all that is given, oldest first."""
         sessions: Iterable[Session] = self.sessions.values()
         if interval is not None:
             sessions = [self.sessions[interval]] if interval in self.sessions else []
@@ -129,8 +137,11 @@ class State:
             order
             for session in sessions
             for point in self.participants.get(participant, ())
-            for direction in Direction
-            for order in session.holdings.position(direction, point).orders.values()
+            if connection_point in (None, point)
+            for each in Direction
+            if direction in (None, each)
+            for order in session.holdings.position(each, point).orders.values()
+            if side in (None, order.side)
         ]
         return sorted(found, key=lambda order: order.order_id)
 
@@ -198,6 +209,7 @@ class State:
             quantity_w=event.quantity_w,
             time_in_force=event.time_in_force,
             expires_at=event.expires_at,
+            conditions=event.conditions,
         )
         self._add(order)
         self.answers.remember(

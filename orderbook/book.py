@@ -149,6 +149,14 @@ class OrderBook(Generic[OrderT]):
         key: int = levels.peekitem(0)[0]
         return _signed(side, key)
 
+    def worst_price_ticks(self, side: Side) -> int | None:
+        """Return the worst limit price on a side, if any.  O(1)."""
+        levels = self._levels[side]
+        if not levels:
+            return None
+        key: int = levels.peekitem(-1)[0]
+        return _signed(side, key)
+
     def is_crossed(self) -> bool:
         """Return whether the best bid is at or above the best ask.  O(1)."""
         bid = self.best_price_ticks(Side.BUY)

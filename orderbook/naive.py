@@ -65,6 +65,11 @@ class NaiveBook(Generic[OrderT]):
         best = self.best(side)
         return None if best is None else best.limit_price_ticks
 
+    def worst_price_ticks(self, side: Side) -> int | None:
+        """Return the worst limit price on a side, if any."""
+        prices = [order.limit_price_ticks for order in self.orders(side)]
+        return prices[-1] if prices else None
+
     def is_crossed(self) -> bool:
         """Return whether some bid is at or above some ask."""
         bids = [o.limit_price_ticks for o in self._orders if o.side is Side.BUY]

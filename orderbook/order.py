@@ -27,6 +27,34 @@ class TimeInForce(StrEnum):
     FILL_OR_KILL = "FOK"
 
 
+class SelfTradePrevention(StrEnum):
+    """Which order goes when a new one meets an old one of the same participant."""
+
+    CANCEL_NEWEST = "cancel_newest"
+    CANCEL_OLDEST = "cancel_oldest"
+    CANCEL_BOTH = "cancel_both"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What an order asks for beyond price, quantity and time.
+
+    Parameters
+    ----------
+    post_only
+        It only ever waits: where it would trade at once it is refused.
+    self_trade_prevention
+        What happens when it meets an older order of its own participant.
+    """
+
+    post_only: bool = False
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
+
+
+UNCONDITIONAL = Conditions()
+"""The conditions of a plain order."""
+
+
 @dataclass(slots=True)
 class LimitOrder:
     """A limit order as far as a book is concerned.

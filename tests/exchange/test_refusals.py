@@ -96,6 +96,30 @@ def test_a_price_of_zero_gives_limit_away(market):
     assert not all_of(market.sell(0, "1@0"), Refused)
 
 
+def test_conditions_that_contradict_each_other(market):
+    assert refusal(market.sell(0, "1@market")) == (
+        "conditions_invalid",
+        "a market order never rests, so its time in force is IOC or FOK, not GTC",
+    )
+    assert refusal(market.sell(0, "1@1", "FOK", post_only=True)) == (
+        "conditions_invalid",
+        "a post-only order waits, and FOK does not",
+    )
+
+
+def test_a_post_only_order_that_would_trade(market):
+    market.sell(0, "10@9")
+    market.buy(0, "10@5")
+    assert refusal(market.buy(1, "10@9", post_only=True)) == (
+        "would_cross",
+        "post-only buy at 0.0009 EUR per kW would cross the best offer at 0.0009 EUR per kW",
+    )
+    assert refusal(market.sell(1, "10@4", post_only=True)) == (
+        "would_cross",
+        "post-only sell at 0.0004 EUR per kW would cross the best bid at 0.0005 EUR per kW",
+    )
+
+
 def test_expiries(market):
     assert refusal(market.sell(0, "1@1", "GTD")) == (
         "expiry_invalid",
@@ -214,6 +238,10 @@ def test_a_mass_cancel_with_nothing_to_cancel(market):
     assert refusal(market.do(MassCancel("p0", START))) == (
         "order_not_open",
         "p0 has no open order for 2030-06-01T12:00:00Z",
+    )
+    everything = MassCancel("p0", START, "load:0", Direction.INJECTION, Side.BUY)
+    assert refusal(market.do(everything))[1] == (
+        "p0 has no open order for 2030-06-01T12:00:00Z of load:0, injection, buy"
     )
 
 

@@ -49,6 +49,7 @@ class BookContract:
         assert len(book) == 0
         assert book.best(Side.BUY) is None
         assert book.best_price_ticks(Side.SELL) is None
+        assert book.worst_price_ticks(Side.SELL) is None
         assert list(book.orders(Side.SELL)) == []
         assert book.depth(Side.BUY) == []
         assert not book.is_crossed()
@@ -58,6 +59,8 @@ class BookContract:
         assert [o.order_id for o in filled.orders(Side.BUY)] == [5, 4, 6]
         assert filled.best(Side.SELL).order_id == 2
         assert filled.best_price_ticks(Side.BUY) == 50
+        assert filled.worst_price_ticks(Side.BUY) == 49
+        assert filled.worst_price_ticks(Side.SELL) == 52
 
     def test_a_walk_stops_where_the_other_side_would_not_trade(self, filled):
         assert [o.order_id for o in filled.orders(Side.SELL, 51)] == [2, 3]
@@ -187,6 +190,7 @@ class BooksAgree(RuleBasedStateMachine):
             assert self.fast.depth(side) == self.naive.depth(side)
             assert self.fast.best(side) == self.naive.best(side)
             assert self.fast.best_price_ticks(side) == self.naive.best_price_ticks(side)
+            assert self.fast.worst_price_ticks(side) == self.naive.worst_price_ticks(side)
 
 
 BooksAgree.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
