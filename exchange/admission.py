@@ -14,7 +14,7 @@ from exchange.rules import MarketRules
 from exchange.state import State
 from exchange.wording import format_eur, format_time
 from orderbook.book import OrderBook
-from orderbook.order import Conditions, Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 
 _NAMED_ORDERS = 3
 _IMMEDIATE = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
@@ -33,7 +33,7 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
     return (
         _check_place(command, state)
         or check_quantity(command.quantity_w, state.rules)
-        or _check_conditions(command)
+        or _check_conditions(command, state.rules)
         or _check_price_of(command, state)
         or _check_expiry(command, state, now)
         or check_claim(
@@ -59,6 +59,7 @@ def check_amendment(command: AmendOrder, order: Order, state: State) -> Refusal 
     position = session.holdings.position(order.direction, order.connection_point)
     return (
         check_quantity(quantity_w, state.rules)
+        or _check_part("minimum", order.conditions.minimum_w, quantity_w, state.rules)
         or check_price(limit_price_ticks, state.rules)
         or _check_post_only(
             order.conditions,
@@ -146,21 +147,63 @@ def effective_limit_price_ticks(command: SubmitOrder, state: State) -> int:
     """
     if command.limit_price_ticks is not None:
         return command.limit_price_ticks
-    book = state.sessions[command.interval].books[command.direction]
-    return book.worst_price_ticks(command.side.opposite) or 0
+    session = state.sessions[command.interval]
+    found = [
+        price_ticks
+        for books in (session.books, session.conditional)
+        if (price_ticks := books[command.direction].worst_price_ticks(command.side.opposite))
+        is not None
+    ]
+    return (max if command.side is Side.BUY else min)(found, default=0)
 
 
-def _check_conditions(command: SubmitOrder) -> Refusal | None:
-    """Refuse conditions that contradict each other."""
+def _check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None:
+    """Refuse conditions that contradict each other or the quantity."""
+    conditions = command.conditions
+    if conditions is UNCONDITIONAL and command.limit_price_ticks is not None:
+        return None
     immediate = command.time_in_force in _IMMEDIATE
     if command.limit_price_ticks is None and not immediate:
         return _contradiction(
             f"a market order never rests, so its time in force is IOC or FOK, "
             f"not {command.time_in_force}"
         )
-    if command.conditions.post_only and immediate:
+    if conditions.post_only and immediate:
         return _contradiction(f"a post-only order waits, and {command.time_in_force} does not")
-    return None
+    if conditions.all_or_none and immediate:
+        return _contradiction(
+            f"an all-or-none order waits, and {command.time_in_force} does not: "
+            f"all at once or nothing is FOK"
+        )
+    asked = [
+        name
+        for name, given in (
+            ("all-or-none", conditions.all_or_none),
+            ("fill or kill", command.time_in_force is TimeInForce.FILL_OR_KILL),
+            ("a minimum quantity", conditions.minimum_w is not None),
+            ("a displayed quantity", conditions.displayed_w is not None),
+        )
+        if given
+    ]
+    if len(asked) > 1:
+        return _contradiction(f"{asked[0]} and {asked[1]} do not go together")
+    if conditions.displayed_w is not None and immediate:
+        return _contradiction(f"an iceberg waits, and {command.time_in_force} does not")
+    return _check_part("minimum", conditions.minimum_w, command.quantity_w, rules) or _check_part(
+        "displayed", conditions.displayed_w, command.quantity_w, rules
+    )
+
+
+def _check_part(
+    name: str, part_w: int | None, quantity_w: int, rules: MarketRules
+) -> Refusal | None:
+    """Refuse a part of an order that is not positive, not whole lots, or more than the order."""
+    if part_w is None or (0 < part_w <= quantity_w and not part_w % rules.lot_w):
+        return None
+    return _contradiction(
+        f"{name} quantity of {part_w:,} W is not a positive multiple of the lot of "
+        f"{rules.lot_w:,} W up to the order's {quantity_w:,} W"
+    )
 
 
 def _contradiction(detail: str) -> Refusal:

@@ -140,6 +140,8 @@ class Exchange:
                     RefusalReason(command.reason),
                     command.detail,
                 )
+        if record.events:
+            self._matching.settle_conditional(record)
         return record.events
 
     def _submit(self, command: SubmitOrder, record: Record) -> None:
@@ -327,7 +329,7 @@ class Exchange:
         security = update_limits(command, session, record, self._grid)
         if security is not None:
             self._matching.enter(session.start, security)
-            self._matching.rescan(session, record)
+            self._matching.settle(session, record)
 
     # What was, and what is.
 

@@ -146,6 +146,18 @@ class OrderAmended(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRefilled(Event):
+    """What an iceberg displayed has traded; it shows its next part, behind all others."""
+
+    participant: str
+    client_order_id: str
+    previous_order_id: int
+    order_id: int
+    displayed_w: int
+    remaining_w: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCancelled(Event):
     """The rest of an order left the book."""
 

@@ -16,12 +16,18 @@ from exchange.orders import Order
 from exchange.record import Record, alarm_kind
 from exchange.session import Session
 from exchange.state import State
-from orderbook.order import TimeInForce
+from orderbook.order import Side, TimeInForce
 from security_check.errors import GridError
 
 _HALTED = Blocked(
     "interface", "trading in the interval is halted until new interface limits are in force"
 )
+
+_WITHOUT_WAITING = {
+    TimeInForce.IMMEDIATE_OR_CANCEL: CancelReason.IMMEDIATE_OR_CANCEL,
+    TimeInForce.FILL_OR_KILL: CancelReason.FILL_OR_KILL,
+}
+"""Orders that never rest, and why what is left of them is cancelled."""
 
 
 class Matching:
@@ -57,20 +63,16 @@ class Matching:
     def trade(self, order: Order, record: Record) -> None:
         """Let an incoming order, in the book already, meet the makers it crosses."""
         session = self._state.sessions[order.interval]
-        book = session.books[order.direction]
         clearing = Clearing()
         wanted_w = order.remaining_w
-        crossing_w = book.crossing_w(order.side, order.limit_price_ticks, wanted_w)
-        fill_or_kill = order.time_in_force is TimeInForce.FILL_OR_KILL
-        # Nobody asks the network about nothing, nor about all or nothing where all is not there.
-        if crossing_w and not (fill_or_kill and crossing_w < wanted_w):
+        crossing_w = session.crossing_w(order, wanted_w)
+        # Nobody asks the network about nothing, nor about more at once than there is.
+        if crossing_w >= max(1, order.required_w):
             network = None if session.halted else self._network(session, record)
             if network is None:
                 clearing.add_block(crossing_w, _HALTED)
-            elif fill_or_kill:
-                clearing = self._try_to_fill(order, session, network)
             else:
-                clearing = clear_order(order, book, network)
+                clearing = clear_order(order, session, network)
         self._execute(clearing, session, record)
         if clearing.block is not None:
             record.add(
@@ -85,39 +87,42 @@ class Matching:
                     detail=clearing.block.detail,
                 )
             )
-        for own in clearing.self_trades:
-            record.cancel(own, CancelReason.SELF_TRADE)
-        if order.order_id in self._state.orders:
-            if fill_or_kill:
-                record.cancel(order, CancelReason.FILL_OR_KILL)
-            elif order.time_in_force is TimeInForce.IMMEDIATE_OR_CANCEL:
-                record.cancel(order, CancelReason.IMMEDIATE_OR_CANCEL)
-        self.rescan(session, record)
+        self._cancel_self_trades(clearing, record)
+        waits = order.time_in_force not in _WITHOUT_WAITING
+        if not waits and session.has_conditional:
+            # What is left may be just what a conditional order lacks.
+            self.settle(session, record)
+        if not waits and order.order_id in self._state.orders:
+            record.cancel(order, _WITHOUT_WAITING[order.time_in_force])
+        self.settle(session, record)
 
-    def _try_to_fill(self, order: Order, session: Session, network: IntervalNetwork) -> Clearing:
-        """Match a fill-or-kill order on a copy, which becomes the network if all is filled."""
-        trial = network.copy()
-        clearing = clear_order(order, session.books[order.direction], trial)
-        if sum(match.quantity_w for match in clearing.matches) == order.remaining_w:
-            self._networks[session.start] = trial
-        else:
-            clearing.matches.clear()
-            if not any(own is order for own in clearing.self_trades):
-                clearing.self_trades.clear()  # What it would have met, had it traded.
-            network.failures = trial.failures
-        return clearing
+    def settle(self, session: Session, record: Record) -> None:
+        """Match what rests crossed until nothing moves.
 
-    def rescan(self, session: Session, record: Record) -> None:
-        """Match what rests crossed until nothing moves, if headroom has changed.
-
-        Each round but the last trades at least a lot, so there is a last.
+        Firm orders are looked at if headroom has changed, conditional ones each time.  Each
+        round but the last trades at least a lot or cancels an order, so there is a last.
         """
         network = self._networks.get(session.start)
-        while network is not None and network.rescan_due and not session.halted:
-            clearing = clear_resting(session.books, network)
+        if network is None and session.has_conditional and not session.halted:
+            network = self._network(session, record)
+        while network is not None and not session.halted:
+            if not (network.rescan_due or session.has_conditional):
+                return
+            clearing = clear_resting(session, network)
             self._execute(clearing, session, record)
-            for own in clearing.self_trades:
-                record.cancel(own, CancelReason.SELF_TRADE)
+            self._cancel_self_trades(clearing, record)
+            if not (clearing.changes_anything or network.rescan_due):
+                return
+
+    def settle_conditional(self, record: Record) -> None:
+        """Try all conditional orders again; O(sessions) where there are none."""
+        for session in self._state.sessions.values():
+            if session.has_conditional:
+                self.settle(session, record)
+
+    def _cancel_self_trades(self, clearing: Clearing, record: Record) -> None:
+        for own in clearing.self_trades:
+            record.cancel(own, CancelReason.SELF_TRADE)
 
     def _execute(self, clearing: Clearing, session: Session, record: Record) -> None:
         """Make trades of matches, and alarms of checks that failed."""
@@ -148,6 +153,9 @@ class Matching:
                     loading=match.verdict.loading,
                 )
             )
+            maker = sell if match.taker_side is Side.BUY else buy
+            if maker.remaining_w and not maker.displayed_w:
+                record.refill(maker)
         network = self._networks.get(session.start)
         if network is not None:
             for detail in network.failures:
@@ -190,6 +198,7 @@ class Matching:
                 continue
             trial = network.copy()
             trial.forget_linear()
-            clearing = clear_resting(session.books, trial)
+            trial.rescan_due = True
+            clearing = clear_resting(session, trial)
             assert not clearing.matches, f"{start}: {clearing.matches[0]} could trade"
             assert not clearing.self_trades, f"{start}: {clearing.self_trades[0]} meets its own"

@@ -77,6 +77,13 @@ class IntervalNetwork:
             _blocked=dict(self._blocked),
         )
 
+    def take_back(self, saved: IntervalNetwork) -> None:
+        """Undo all transfers since ``saved`` was copied; what failed meanwhile stays on record."""
+        self.security = saved.security
+        self.rescan_due = saved.rescan_due
+        self._blocked = saved._blocked
+        self._outdated = saved._outdated
+
     def refresh(self) -> None:
         """Forget what was blocked before the last trade, because trades can free headroom."""
         if self._outdated:
@@ -88,7 +95,12 @@ class IntervalNetwork:
         self._blocked = {pair: block for pair, block in self._blocked.items() if block.final}
 
     def transfer(
-        self, direction: Direction, seller: str, buyer: str, wanted_w: int
+        self,
+        direction: Direction,
+        seller: str,
+        buyer: str,
+        wanted_w: int,
+        at_least_w: int = 0,
     ) -> Secure | Blocked:
         """Put the largest secure part of a transfer into force.
 
@@ -100,6 +112,8 @@ class IntervalNetwork:
             The connection points it moves from and to.
         wanted_w
             How much is wanted, in watts, at least a lot.
+        at_least_w
+            With less than this nothing is put into force.
 
         Returns
         -------
@@ -111,29 +125,32 @@ class IntervalNetwork:
         if block is not None:
             return block
         try:
-            outcome = self._look_for(direction, seller, buyer, wanted_w)
+            outcome = self._look_for(direction, seller, buyer, wanted_w, at_least_w)
         except GridError as error:
             detail = f"the check of {direction} limit from {seller} to {buyer} failed: {error}"
             self.failures.append(detail)
             outcome = Blocked("power_flow", detail, final=True)
         if isinstance(outcome, Blocked):
-            self._blocked[pair] = outcome
+            if at_least_w <= self.lot_w:  # Others may ask for less, and get it.
+                self._blocked[pair] = outcome
         else:
             self._outdated = self.rescan_due = True
         return outcome
 
     def _look_for(
-        self, direction: Direction, seller: str, buyer: str, wanted_w: int
+        self, direction: Direction, seller: str, buyer: str, wanted_w: int, at_least_w: int
     ) -> Secure | Blocked:
         verdict: Verdict | None = None
+        least_w = max(self.lot_w, at_least_w)
         for _ in range(CONFIRMATION_ROUNDS):
             secure_w, element = self.security.largest_secure_w(direction, seller, buyer, wanted_w)
             quantity_w = min(secure_w, wanted_w) // self.lot_w * self.lot_w
-            if quantity_w < self.lot_w:
+            if quantity_w < least_w:
+                least = "lot" if least_w == self.lot_w else "part"
                 worst_case = self.security.explain(element)
                 return Blocked(
                     element=element,
-                    detail=f"{element} leaves no lot of {self.lot_w:,} W of {direction} limit "
+                    detail=f"{element} leaves no {least} of {least_w:,} W of {direction} limit "
                     f"to move from {seller} to {buyer}{worst_case and ': ' + worst_case}",
                 )
             changes = (

@@ -28,6 +28,28 @@ class Order(LimitOrder):
     conditions: Conditions = UNCONDITIONAL
 
     @property
+    def conditional(self) -> bool:
+        """Whether it trades only as much at once as it asks for, and so may be passed over."""
+        return (
+            self.conditions.all_or_none
+            or self.conditions.minimum_w is not None
+            or self.time_in_force is TimeInForce.FILL_OR_KILL
+        )
+
+    @property
+    def required_w(self) -> int:
+        """The least that trades at once, in watts; 0 where any lot will do."""
+        if self.conditions.minimum_w is not None:
+            return min(self.conditions.minimum_w, self.remaining_w)
+        return self.remaining_w if self.conditional else 0
+
+    def may_be_cut_by(self, cut_w: int) -> bool:
+        """Return whether its conditions still make sense with a quantity lower by ``cut_w``."""
+        if self.conditions.all_or_none:
+            return False
+        return self.quantity_w - cut_w >= (self.conditions.minimum_w or 0)
+
+    @property
     def executed_w(self) -> int:
         """How much has traded, in watts."""
         return self.quantity_w - self.remaining_w

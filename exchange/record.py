@@ -13,6 +13,7 @@ from exchange.events import (
     CancelReason,
     Event,
     OrderCancelled,
+    OrderRefilled,
     RefusalReason,
     Refused,
 )
@@ -108,6 +109,22 @@ class Record:
                 client_order_id=order.client_order_id,
                 remaining_w=order.remaining_w,
                 reason=reason,
+            )
+        )
+
+    def refill(self, order: Order) -> None:
+        """Let an iceberg show its next part, behind all others at its price."""
+        assert order.peak_w is not None, "only icebergs are refilled"
+        self.add(
+            OrderRefilled(
+                sequence=self.next_sequence,
+                time=self.now,
+                participant=order.participant,
+                client_order_id=order.client_order_id,
+                previous_order_id=order.order_id,
+                order_id=self.state.next_order_id,
+                displayed_w=min(order.peak_w, order.remaining_w),
+                remaining_w=order.remaining_w,
             )
         )
 

@@ -28,6 +28,7 @@ from exchange.events import (
     OrderAmended,
     OrderCancelled,
     OrderReduced,
+    OrderRefilled,
     Refused,
     SessionOpened,
     StatementIssued,
@@ -166,6 +167,10 @@ class State:
                 self._cancel(event)
             case OrderAmended():
                 self._amend(event)
+            case OrderRefilled():
+                order = self.orders[event.previous_order_id]
+                self._remove(order)
+                self._add_as(order, event.order_id)
             case OrderReduced():
                 order = self.orders[event.order_id]
                 order.quantity_w -= event.reduced_by_w
@@ -210,6 +215,7 @@ class State:
             time_in_force=event.time_in_force,
             expires_at=event.expires_at,
             conditions=event.conditions,
+            peak_w=event.conditions.displayed_w,
         )
         self._add(order)
         self.answers.remember(
@@ -234,14 +240,24 @@ class State:
 
     def _reduce(self, order: Order, by_w: int) -> None:
         self.sessions[order.interval].reduce(order, by_w)
+        self._close_if_empty(order)
+
+    def _close_if_empty(self, order: Order) -> None:
         if not order.remaining_w:
             self._drop(order)
             self.answers.finish(order.participant, order.client_order_id)
 
     def _trade(self, event: Traded) -> None:
-        self._reduce(self.orders[event.buy_order_id], event.quantity_w)
-        self._reduce(self.orders[event.sell_order_id], event.quantity_w)
-        self.sessions[event.interval].holdings.transfer(
+        session = self.sessions[event.interval]
+        taker = self.orders[event.buy_order_id]
+        maker = self.orders[event.sell_order_id]
+        if event.taker_side is Side.SELL:
+            taker, maker = maker, taker
+        session.reduce(taker, event.quantity_w)
+        session.fill(maker, event.quantity_w)
+        for order in (taker, maker):
+            self._close_if_empty(order)
+        session.holdings.transfer(
             event.direction,
             event.sell_connection_point,
             event.buy_connection_point,
@@ -262,10 +278,15 @@ class State:
             self._reduce(order, order.remaining_w - event.remaining_w)
             return
         self._remove(order)
-        order.order_id = event.order_id
         order.quantity_w = event.quantity_w
         order.remaining_w = event.remaining_w
         order.limit_price_ticks = event.limit_price_ticks
+        self._add_as(order, event.order_id)
+
+    def _add_as(self, order: Order, order_id: int) -> None:
+        """Put an order behind all others at its price, under a new number."""
+        order.order_id = order_id
+        order.show_next()
         self._add(order)
         answer = self.answers.find(order.participant, order.client_order_id)
         assert answer is not None, "an open order's answer is never forgotten"

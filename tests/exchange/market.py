@@ -91,6 +91,7 @@ class Market:
         point: int | None = None,
         client_order_id: str | None = None,
         direction: Direction = Direction.INJECTION,
+        interval: datetime = START,
         expires_at: datetime | None = None,
         **conditions: Any,
     ) -> SubmitOrder:
@@ -104,7 +105,7 @@ class Market:
             client_order_id=client_order_id,
             connection_point=f"load:{participant if point is None else point}",
             direction=direction,
-            interval=START,
+            interval=interval,
             side=Side(side),
             quantity_w=quantity_w,
             limit_price_ticks=limit_price_ticks,

@@ -12,17 +12,23 @@ be compared event by event.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from exchange import events as happened
 
+Book = tuple[int, str]
+"""An interval, counted from 0, and a direction."""
 
-def told(events: Iterable[happened.Event]) -> list[tuple[Any, ...]]:
+Story = list[tuple[Any, ...]]
+"""What happened, in order."""
+
+
+def told(events: Iterable[happened.Event]) -> Story:
     """Return the exchange's events in the words of the naive market."""
-    found: list[tuple[Any, ...]] = []
+    found: Story = []
     for event in events:
         match event:
             case happened.OrderAccepted():
@@ -35,6 +41,9 @@ def told(events: Iterable[happened.Event]) -> list[tuple[Any, ...]]:
             case happened.OrderAmended():
                 orders = event.previous_order_id, event.order_id
                 found.append(("amended", *orders, event.remaining_w))
+            case happened.OrderRefilled():
+                orders = event.previous_order_id, event.order_id
+                found.append(("refilled", *orders, event.displayed_w))
             case happened.OrderCancelled():
                 found.append(("cancelled", event.order_id, event.remaining_w, event.reason.value))
     return found
@@ -42,19 +51,42 @@ def told(events: Iterable[happened.Event]) -> list[tuple[Any, ...]]:
 
 @dataclass
 class NaiveOrder:
-    """An open order; ``number`` is its priority."""
+    """An open order; ``number`` is its priority, ``shown`` what an iceberg shows now."""
 
     number: int
     name: str
     owner: int
-    book: tuple[Any, ...]
+    book: Book
     side: str
     total: int
     left: int
     price: int
     time_in_force: str
-    post_only: bool = False
-    prevention: str = "cancel_newest"
+    post_only: bool
+    self_trade_prevention: str
+    all_or_none: bool
+    minimum_w: int | None
+    displayed_w: int | None
+    expires: int | None
+    shown: int = 0
+
+    def show(self) -> None:
+        """Show the first or the next part."""
+        self.shown = self.left if self.displayed_w is None else min(self.displayed_w, self.left)
+
+    @property
+    def needs(self) -> int:
+        """What must trade at once, if anything."""
+        if self.all_or_none or self.time_in_force == "FOK":
+            return self.left
+        return min(self.minimum_w or 0, self.left)
+
+    def crosses(self, other: NaiveOrder) -> bool:
+        """Whether the two could trade if nobody had conditions."""
+        if self.book != other.book or self.side == other.side:
+            return False
+        buy, sell = (self, other) if self.side == "buy" else (other, self)
+        return buy.price >= sell.price
 
 
 @dataclass
@@ -62,8 +94,9 @@ class NaiveMarket:
     """All books of an area whose network never binds, and where everybody holds enough."""
 
     orders: list[NaiveOrder] = field(default_factory=list)
-    log: list[tuple[Any, ...]] = field(default_factory=list)
+    log: Story = field(default_factory=list)
     last_number: int = 0
+    now: int = 0
 
     def submit(
         self,
@@ -74,134 +107,195 @@ class NaiveMarket:
         time_in_force: str = "GTC",
         *,
         name: str,
-        book: tuple[Any, ...] = (),
+        book: Book = (0, "injection"),
         post_only: bool = False,
         self_trade_prevention: str = "cancel_newest",
-    ) -> list[tuple[Any, ...]]:
+        all_or_none: bool = False,
+        minimum_w: int | None = None,
+        displayed_w: int | None = None,
+        expires_in: int | None = None,
+    ) -> Story:
         """Place an order whose conditions do not contradict each other."""
-        self.log = []
-        others = [o.price for o in self.orders if o.book == book and o.side != side]
-        sign = 1 if side == "buy" else -1
-        if post_only and any(sign * (price - other) >= 0 for other in others):
-            self.log.append(("refused", "would_cross"))
-            return self.log
+        self._begin()
         if price is None:
-            worst = max((sign * other for other in others), default=0)
-            price = sign * worst
-        self.last_number += 1
+            prices = [o.price for o in self.orders if o.book == book and o.side != side]
+            price = (max if side == "buy" else min)(prices, default=0)
         order = NaiveOrder(
-            number=self.last_number,
-            name=name,
-            owner=owner,
-            book=book,
-            side=side,
-            total=quantity,
-            left=quantity,
-            price=price,
-            time_in_force=time_in_force,
-            post_only=post_only,
-            prevention=self_trade_prevention,
+            self.last_number + 1,
+            name,
+            owner,
+            book,
+            side,
+            quantity,
+            quantity,
+            price,
+            time_in_force,
+            post_only,
+            self_trade_prevention,
+            all_or_none,
+            minimum_w,
+            displayed_w,
+            None if expires_in is None else self.now + expires_in,
         )
+        if post_only and self._would_cross(order):
+            self.log.append(("refused", "would_cross"))
+            self._settle_all()
+            return self.log
+        self.last_number += 1
+        order.show()
         self.log.append(("accepted", order.number))
         self.orders.append(order)
-        self._come_in(order.name)
+        self._come_in(order)
+        self._settle_all()
         return self.log
 
-    def amend(self, name: str, total: int | None, price: int | None) -> list[tuple[Any, ...]]:
+    def amend(self, name: str, total: int | None, price: int | None) -> Story:
         """Change an open order."""
-        self.log = []
+        self._begin()
         order = self._named(name)
         total = order.total if total is None else total
         price = order.price if price is None else price
         done = order.total - order.left
-        sign = 1 if order.side == "buy" else -1
-        others = [o.price for o in self.orders if o.book == order.book and o.side != order.side]
         if (total, price) == (order.total, order.price):
             self.log.append(("refused", "nothing_to_amend"))
-        elif order.post_only and any(sign * (price - other) >= 0 for other in others):
+        elif total < (order.minimum_w or 0):
+            self.log.append(("refused", "conditions_invalid"))
+        elif order.post_only and self._would_cross(replace(order, price=price)):
             self.log.append(("refused", "would_cross"))
         elif total <= done:
             self._cancel(order, "requested")
         elif price == order.price and total < order.total:
             order.total, order.left = total, total - done
+            order.shown = min(order.shown, order.left)
             self.log.append(("amended", order.number, order.number, order.left))
         else:
             before = order.number
             self.last_number += 1
             order.number = self.last_number
             order.total, order.left, order.price = total, total - done, price
+            order.show()
             self.log.append(("amended", before, order.number, order.left))
-            self._come_in(name)
+            self._come_in(order)
+        self._settle_all()
         return self.log
 
-    def cancel(self, name: str) -> list[tuple[Any, ...]]:
+    def cancel(self, name: str) -> Story:
         """Take out an open order."""
-        self.log = []
+        self._begin()
         self._cancel(self._named(name), "requested")
+        self._settle_all()
         return self.log
 
-    def resting(self) -> list[tuple[int, int, int]]:
-        """Return number, price and watts left of every open order, oldest first."""
-        return sorted((o.number, o.price, o.left) for o in self.orders)
+    def resting(self) -> list[tuple[int, int, int, int]]:
+        """Return number, price, watts left and watts shown of every open order, oldest first."""
+        return sorted((o.number, o.price, o.left, o.shown) for o in self.orders)
+
+    def _begin(self) -> None:
+        """Begin a request: the clock ticks, and what is due expires."""
+        self.log = []
+        self.now += 1
+        due = [o for o in self.orders if o.expires is not None and o.expires <= self.now]
+        for order in sorted(due, key=lambda o: (o.expires, o.number)):
+            self._cancel(order, "expired")
 
     def _named(self, name: str) -> NaiveOrder:
         (order,) = (o for o in self.orders if o.name == name)
         return order
 
+    def _would_cross(self, order: NaiveOrder) -> bool:
+        """Whether a post-only order meets anything that trades without conditions."""
+        return any(order.crosses(other) and not other.needs for other in self.orders)
+
     def _cancel(self, order: NaiveOrder, reason: str) -> None:
         self.orders.remove(order)
         self.log.append(("cancelled", order.number, order.left, reason))
 
-    def _come_in(self, name: str) -> None:
+    def _come_in(self, order: NaiveOrder) -> None:
         """Let an order trade; then it rests, or it does not."""
-        order = self._named(name)
-        if order.time_in_force == "FOK":
-            trial = deepcopy(self)
-            trial._walk(trial._named(name))
-            if any(o.name == name for o in trial.orders) or any(
-                entry[0] == "cancelled" and entry[1] == order.number for entry in trial.log
-            ):
-                self._fail_to_fill(order, trial.log)
-            else:
-                self.__dict__ = trial.__dict__
-            return
-        self._walk(order)
-        if order in self.orders and order.time_in_force == "IOC":
-            self._cancel(order, "immediate_or_cancel")
+        name = order.name
+        self._try(order)
+        without_waiting = {"IOC": "immediate_or_cancel", "FOK": "fill_or_kill"}
+        if order.time_in_force in without_waiting:
+            self._settle(order.book[0])
+            for left in [o for o in self.orders if o.name == name]:
+                self._cancel(left, without_waiting[left.time_in_force])
+        self._settle(order.book[0])
 
-    def _fail_to_fill(self, order: NaiveOrder, tried: Sequence[tuple[Any, ...]]) -> None:
-        """Undo everything; the order goes, because it met its own or was not filled."""
-        doomed = [entry[1] for entry in tried if entry[0] == "cancelled"]
-        if order.number not in doomed:
-            self._cancel(order, "fill_or_kill")
-            return
+    def _settle_all(self) -> None:
+        """Let every interval come to rest."""
+        for interval in sorted({order.book[0] for order in self.orders}):
+            self._settle(interval)
+
+    def _settle(self, interval: int) -> None:
+        """Try what rests in an interval, oldest first, until nothing moves."""
+        while any(
+            self._try(order)
+            for order in sorted(self.orders, key=lambda o: o.number)
+            if order.book[0] == interval and order.needs
+        ):
+            pass
+
+    def _try(self, order: NaiveOrder) -> bool:
+        """Let an order trade if what it needs is there; return whether anything happened."""
+        there = sum(other.left for other in self.orders if order.crosses(other))
+        if there < max(1, order.needs):
+            return False
+        trial = deepcopy(self)
+        needs = order.needs
+        traded, doomed = trial._walk(trial._named(order.name))
+        if traded >= needs:
+            self.__dict__ = trial.__dict__
+        elif order.number not in doomed:
+            return False
         for number in doomed:
-            self._cancel(next(o for o in self.orders if o.number == number), "self_trade")
+            (own,) = (o for o in self.orders if o.number == number)
+            self._cancel(own, "self_trade")
+        return bool(traded or doomed)
 
-    def _walk(self, order: NaiveOrder) -> None:
-        """Take all orders that it crosses, the best and oldest first."""
+    def _walk(self, order: NaiveOrder) -> tuple[int, list[int]]:
+        """Take all orders that it crosses, the best and oldest first.
+
+        Returns
+        -------
+        What was traded, and the orders of its own owner that are to be cancelled, itself
+        perhaps among them.
+        """
+        ages = {o.name: o.number for o in self.orders}
         sign = 1 if order.side == "buy" else -1
+        traded = 0
         doomed: list[NaiveOrder] = []
-        crossed = [
-            o
-            for o in self.orders
-            if o.book == order.book and o.side != order.side and sign * (order.price - o.price) >= 0
-        ]
-        for other in sorted(crossed, key=lambda o: (sign * o.price, o.number)):
-            if not order.left or order in doomed:
-                break
-            older, newer = sorted((order, other), key=lambda o: o.number)
+        queue = [other for other in self.orders if order.crosses(other)]
+        while queue and order.left and order not in doomed:
+            queue.sort(key=lambda o: (sign * o.price, o.number))
+            other = queue.pop(0)
+            older, newer = sorted((order, other), key=lambda o: ages[o.name])
+            amount = min(order.left, other.shown if other is older else other.left)
+            if amount < other.needs:
+                continue
             if other.owner == order.owner:
-                if newer.prevention != "cancel_newest":
+                if newer.self_trade_prevention != "cancel_newest":
                     doomed.append(older)
-                if newer.prevention != "cancel_oldest":
+                if newer.self_trade_prevention != "cancel_oldest":
                     doomed.append(newer)
                 continue
-            amount = min(order.left, other.left)
-            buy, sell = (order, other) if order.side == "buy" else (other, order)
-            self.log.append(("traded", amount, older.price, buy.number, sell.number))
-            for each in (buy, sell):
-                each.left -= amount
+            self._trade(amount, older, newer)
+            traded += amount
+            if other.left:
+                queue.append(other)
         self.orders = [o for o in self.orders if o.left]
-        for each in doomed:
-            self._cancel(each, "self_trade")
+        return traded, [own.number for own in doomed]
+
+    def _trade(self, amount: int, maker: NaiveOrder, taker: NaiveOrder) -> None:
+        """Trade at the maker's price; an iceberg that shows nothing any more is refilled."""
+        buy, sell = (maker, taker) if maker.side == "buy" else (taker, maker)
+        self.log.append(("traded", amount, maker.price, buy.number, sell.number))
+        maker.left -= amount
+        taker.left -= amount
+        maker.shown = max(0, maker.shown - amount)
+        taker.shown = min(taker.shown, taker.left)
+        if maker.left and not maker.shown:
+            before = maker.number
+            self.last_number += 1
+            maker.number = self.last_number
+            maker.show()
+            self.log.append(("refilled", before, maker.number, maker.shown))

@@ -9,35 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from market import Market
-from naive_market import NaiveMarket, told
-
-
-class FastMarket:
-    """The exchange, driven like the naive market."""
-
-    def __init__(self) -> None:
-        self.market = Market()
-
-    def submit(self, owner, side, quantity, price, time_in_force="GTC", *, name, **conditions):
-        return told(
-            self.market.submit(
-                owner, side, quantity, price, time_in_force, client_order_id=name, **conditions
-            )
-        )
-
-    def amend(self, name, total, price):
-        return told(self.market.amend(self._owner(name), name, total, price))
-
-    def cancel(self, name):
-        return told(self.market.cancel(self._owner(name), name))
-
-    def resting(self):
-        orders = self.market.exchange.state.orders.values()
-        return sorted((o.order_id, o.limit_price_ticks, o.remaining_w) for o in orders)
-
-    def _owner(self, name: str) -> int:
-        return int(name.split("/")[0])
+from fast_market import FastMarket
+from naive_market import NaiveMarket
 
 
 class Trader:
@@ -152,7 +125,7 @@ def test_of_two_orders_of_ones_own_the_newest_is_cancelled_unless_said_otherwise
         ("traded", 5, 100, 4, 1),
         ("cancelled", 4, 15, "self_trade"),
     ]
-    assert own_ask.resting() == [(2, 200, 10), (3, 200, 10)]
+    assert own_ask.resting() == [(2, 200, 10, 10), (3, 200, 10, 10)]
 
 
 def test_with_cancel_oldest_the_new_order_goes_on(own_ask):
@@ -162,7 +135,7 @@ def test_with_cancel_oldest_the_new_order_goes_on(own_ask):
         ("traded", 10, 200, 4, 3),
         ("cancelled", 2, 10, "self_trade"),
     ]
-    assert own_ask.resting() == [(4, 200, 5)]
+    assert own_ask.resting() == [(4, 200, 5, 5)]
 
 
 def test_with_cancel_both_none_of_them_stays(own_ask):
@@ -172,7 +145,7 @@ def test_with_cancel_both_none_of_them_stays(own_ask):
         ("cancelled", 2, 10, "self_trade"),
         ("cancelled", 4, 15, "self_trade"),
     ]
-    assert own_ask.resting() == [(3, 200, 10)]
+    assert own_ask.resting() == [(3, 200, 10, 10)]
 
 
 def test_the_mode_of_the_newer_order_counts(market):
@@ -210,4 +183,109 @@ def test_a_repriced_order_trades_what_is_left_of_it(market):
     market.buy(1, "4@50")
     market.buy(2, "20@40")
     assert market.amend(1, price=40) == [("amended", 1, 4, 6), ("traded", 6, 40, 3, 4)]
-    assert market.resting() == [(3, 40, 14)]
+    assert market.resting() == [(3, 40, 14, 14)]
+
+
+def test_an_all_or_none_order_waits_until_all_of_it_is_there(market):
+    market.sell(0, "6@5")
+    assert market.buy(1, "10@5", all_or_none=True) == [("accepted", 2)]
+    assert market.sell(2, "4@5") == [
+        ("accepted", 3),
+        ("traded", 6, 5, 2, 1),
+        ("traded", 4, 5, 2, 3),
+    ]
+
+
+def test_an_all_or_none_order_is_passed_over_by_who_cannot_take_all_of_it(market):
+    market.sell(0, "10@5", all_or_none=True)
+    market.sell(1, "10@6")
+    assert market.buy(2, "8@6") == [("accepted", 3), ("traded", 8, 6, 3, 2)]
+    assert market.buy(3, "11@6") == [
+        ("accepted", 4),
+        ("traded", 10, 5, 4, 1),
+        ("traded", 1, 6, 4, 2),
+    ]
+
+
+def test_the_rest_of_an_immediate_order_may_be_what_an_all_or_none_order_lacks(market):
+    market.sell(0, "6@5")
+    market.buy(1, "10@5", all_or_none=True)
+    assert market.sell(2, "5@4", "IOC") == [
+        ("accepted", 3),
+        ("traded", 5, 5, 2, 3),
+        ("traded", 5, 5, 2, 1),
+    ]
+    assert market.resting() == [(1, 5, 1, 1)]
+
+
+def test_an_all_or_none_order_that_is_made_smaller_may_trade_at_once(market):
+    market.sell(0, "6@5")
+    market.buy(1, "10@5", all_or_none=True)
+    assert market.amend(2, total=6) == [("amended", 2, 2, 6), ("traded", 6, 5, 2, 1)]
+
+
+def test_a_minimum_quantity_is_met_by_several_makers_together_or_not_at_all(market):
+    market.sell(0, "3@5")
+    market.sell(1, "4@5")
+    assert market.buy(2, "20@5", minimum_w=8) == [("accepted", 3)]
+    assert market.sell(3, "1@5") == [
+        ("accepted", 4),
+        ("traded", 3, 5, 3, 1),
+        ("traded", 4, 5, 3, 2),
+        ("traded", 1, 5, 3, 4),
+    ]
+    assert market.sell(3, "7@5") == [("accepted", 5)]
+    assert market.resting() == [(3, 5, 12, 12), (5, 5, 7, 7)]
+
+
+def test_less_than_the_minimum_trades_once_no_more_is_left(market):
+    market.buy(0, "10@5", minimum_w=8)
+    market.sell(1, "9@5")
+    assert market.sell(2, "1@5") == [("accepted", 3), ("traded", 1, 5, 1, 3)]
+
+
+def test_an_immediate_order_with_a_minimum_trades_that_much_or_nothing(market):
+    market.sell(0, "7@5")
+    assert market.buy(1, "10@5", "IOC", minimum_w=8) == [
+        ("accepted", 2),
+        ("cancelled", 2, 10, "immediate_or_cancel"),
+    ]
+    assert market.buy(1, "10@5", "IOC", minimum_w=7) == [
+        ("accepted", 3),
+        ("traded", 7, 5, 3, 1),
+        ("cancelled", 3, 3, "immediate_or_cancel"),
+    ]
+
+
+def test_an_iceberg_shows_part_after_part_and_goes_behind_the_others_each_time(market):
+    market.sell(0, "25@5", displayed_w=10)
+    market.sell(1, "10@5")
+    assert market.resting() == [(1, 5, 25, 10), (2, 5, 10, 10)]
+    assert market.buy(2, "24@5") == [
+        ("accepted", 3),
+        ("traded", 10, 5, 3, 1),
+        ("refilled", 1, 4, 10),
+        ("traded", 10, 5, 3, 2),
+        ("traded", 4, 5, 3, 4),
+    ]
+    assert market.resting() == [(4, 5, 11, 6)]
+    assert market.amend(1, total=22) == [("amended", 4, 4, 8)]
+    assert market.resting() == [(4, 5, 8, 6)]
+
+
+def test_an_incoming_iceberg_takes_with_all_it_has_and_shows_a_part_of_the_rest(market):
+    market.sell(0, "15@5")
+    assert market.buy(1, "40@5", displayed_w=10) == [("accepted", 2), ("traded", 15, 5, 2, 1)]
+    assert market.resting() == [(2, 5, 25, 10)]
+
+
+def test_a_fill_or_kill_order_counts_what_icebergs_hide(market):
+    market.sell(0, "25@5", displayed_w=10)
+    assert market.buy(1, "25@5", "FOK") == [
+        ("accepted", 2),
+        ("traded", 10, 5, 2, 1),
+        ("refilled", 1, 3, 10),
+        ("traded", 10, 5, 2, 3),
+        ("refilled", 3, 4, 5),
+        ("traded", 5, 5, 2, 4),
+    ]

@@ -9,6 +9,7 @@ from market import Market, interface
 
 from exchange import events
 from exchange.plain import event_from_plain, event_to_plain
+from security_check.envelope import Direction
 from security_check.errors import InsecureError
 
 
@@ -21,6 +22,8 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.buy(1, "100@6")
     market.buy(3, "100@6", "GTD", expires_at=market.now.replace(hour=9))
     market.amend(0, "a", 4_800)
+    market.sell(2, "10@1", displayed_w=4, direction=Direction.WITHDRAWAL)
+    market.buy(3, "4@1", direction=Direction.WITHDRAWAL)
     market.update("u1", interface(16_000, 24_000))
     market.grid.errors.append(InsecureError("line:3", "reaches 120 A of 100 A"))
     market.update("u2", interface(1, None))

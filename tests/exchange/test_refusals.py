@@ -107,6 +107,40 @@ def test_conditions_that_contradict_each_other(market):
     )
 
 
+@pytest.mark.parametrize(
+    ("time_in_force", "conditions", "detail"),
+    [
+        ("IOC", {"all_or_none": True}, "all at once or nothing is FOK"),
+        ("FOK", {"minimum_w": 5}, "fill or kill and a minimum quantity do not go together"),
+        (
+            "GTC",
+            {"all_or_none": True, "minimum_w": 5},
+            "all-or-none and a minimum quantity do not go together",
+        ),
+        (
+            "GTC",
+            {"displayed_w": 5, "minimum_w": 5},
+            "a minimum quantity and a displayed quantity do not go together",
+        ),
+        ("IOC", {"displayed_w": 5}, "an iceberg waits, and IOC does not"),
+        ("GTC", {"minimum_w": 0}, "minimum quantity of 0 W is not a positive multiple"),
+        ("GTC", {"displayed_w": 7}, "multiple of the lot of 5 W up to the order's 20 W"),
+        ("GTC", {"minimum_w": 25}, "minimum quantity of 25 W is not"),
+    ],
+)
+def test_conditions_that_make_no_sense(time_in_force, conditions, detail):
+    market = Market(points=2, capacity_w=10_000, rules=MarketRules(lot_w=5))
+    reason, sentence = refusal(market.sell(0, "20@1", time_in_force, **conditions))
+    assert reason == "conditions_invalid"
+    assert detail in sentence
+
+
+def test_a_minimum_above_an_amended_quantity(market):
+    market.sell(0, "20@1", minimum_w=10, client_order_id="a")
+    assert refusal(market.amend(0, "a", 9))[0] == "conditions_invalid"
+    assert not all_of(market.amend(0, "a", 10), Refused)
+
+
 def test_a_post_only_order_that_would_trade(market):
     market.sell(0, "10@9")
     market.buy(0, "10@5")

@@ -1,0 +1,68 @@
+"""The exchange, driven and told like the naive market."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from market import QUARTER, SECOND, START, Market
+from naive_market import Book, Story, told
+
+from security_check.envelope import Direction
+
+
+class FastMarket:
+    """An exchange whose network never binds, with the methods of :class:`NaiveMarket`.
+
+    A name begins with its owner's number: ``"3/17"`` is an order of owner 3.
+    """
+
+    def __init__(self) -> None:
+        self.market = Market()
+
+    def submit(
+        self,
+        owner: int,
+        side: str,
+        quantity: int,
+        price: int | None,
+        time_in_force: str = "GTC",
+        *,
+        name: str,
+        book: Book = (0, "injection"),
+        expires_in: int | None = None,
+        **conditions: Any,
+    ) -> Story:
+        interval, direction = book
+        expires_at = None
+        if expires_in is not None:
+            expires_at = self.market.now + SECOND * (1 + expires_in)
+        return told(
+            self.market.submit(
+                owner,
+                side,
+                quantity,
+                price,
+                time_in_force,
+                client_order_id=name,
+                direction=Direction(direction),
+                interval=START + interval * QUARTER,
+                expires_at=expires_at,
+                **conditions,
+            )
+        )
+
+    def amend(self, name: str, total: int | None, price: int | None) -> Story:
+        return told(self.market.amend(_owner(name), name, total, price))
+
+    def cancel(self, name: str) -> Story:
+        return told(self.market.cancel(_owner(name), name))
+
+    def resting(self) -> list[tuple[int, int, int, int]]:
+        orders = self.market.exchange.state.orders.values()
+        return sorted(
+            (o.order_id, o.limit_price_ticks, o.remaining_w, o.displayed_w) for o in orders
+        )
+
+
+def _owner(name: str) -> int:
+    return int(name.split("/")[0])
