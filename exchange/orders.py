@@ -30,11 +30,7 @@ class Order(LimitOrder):
     @property
     def conditional(self) -> bool:
         """Whether it trades only as much at once as it asks for, and so may be passed over."""
-        return (
-            self.conditions.all_or_none
-            or self.conditions.minimum_w is not None
-            or self.time_in_force is TimeInForce.FILL_OR_KILL
-        )
+        return self.conditions.apply_at_once(self.time_in_force)
 
     @property
     def required_w(self) -> int:

@@ -27,8 +27,9 @@ from exchange.commands import (
 )
 from exchange.events import RefusalReason
 from gateway.files import Time
+from gateway.order_terms import OrderTerms, Price, Watts
 from gateway.topics import TSO
-from orderbook.order import Side, TimeInForce
+from orderbook.order import Side
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
@@ -41,9 +42,6 @@ ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
 # Ids are compared, never interpreted; this only keeps what is echoed short and printable: no
 # control characters, nothing that turns the direction of writing, no other line ends.
 PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]+$")]
-# At most 12 digits on each side of the point: finite, no exponent, and nothing overflows.
-Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
-Watts = Annotated[int, Field(ge=-(10**12), le=10**12)]
 
 
 class _Message(BaseModel):
@@ -61,8 +59,8 @@ class _OrderMessage(_Message):
     time: Time | None = None
 
 
-class SubmitMessage(_OrderMessage):
-    """Place a limit order; ``price`` in EUR per kW of limit for the interval."""
+class SubmitMessage(_OrderMessage, OrderTerms):
+    """Place an order."""
 
     type: Literal["submit"]
     client_order_id: ClientId
@@ -71,9 +69,6 @@ class SubmitMessage(_OrderMessage):
     interval: Time | None = None
     side: Side
     quantity_w: Watts
-    price: Price
-    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
-    expires_at: Time | None = None
 
 
 class CancelMessage(_OrderMessage):
@@ -93,10 +88,13 @@ class AmendMessage(_OrderMessage):
 
 
 class MassCancelMessage(_OrderMessage):
-    """Cancel all of one's own orders, or those of one interval."""
+    """Cancel all of one's own orders, or those that match all that is given."""
 
     type: Literal["mass_cancel"]
     interval: Time | None = None
+    connection_point: PointId | None = None
+    direction: Direction | None = None
+    side: Side | None = None
 
 
 class LimitsMessage(_Message):
@@ -188,17 +186,27 @@ class Reader:
                     interval=self._interval(message.interval),
                     side=message.side,
                     quantity_w=message.quantity_w,
-                    limit_price_ticks=price_in_ticks(message.price, self.tick),
-                    time_in_force=message.time_in_force,
+                    limit_price_ticks=self._ticks(message.price),
+                    time_in_force=message.effective_time_in_force(),
                     expires_at=message.expires_at,
+                    conditions=message.conditions(),
                 )
             case CancelMessage():
                 return CancelOrder(sender, message.client_order_id)
             case AmendMessage():
-                ticks = None if message.price is None else price_in_ticks(message.price, self.tick)
+                ticks = self._ticks(message.price)
                 return AmendOrder(sender, message.client_order_id, message.quantity_w, ticks)
             case MassCancelMessage():
-                return MassCancel(sender, message.interval)
+                return MassCancel(
+                    sender,
+                    message.interval,
+                    message.connection_point,
+                    message.direction,
+                    message.side,
+                )
+
+    def _ticks(self, price: str | None) -> int | None:
+        return None if price is None else price_in_ticks(price, self.tick)
 
     def _limits(self, message: LimitsMessage) -> Command:
         try:
@@ -262,7 +270,8 @@ def _validated(adapter: TypeAdapter[_T], payload: bytes) -> _T:
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(step) for step in fault["loc"] if step != fault.get("type"))
-        sentence = f"{place}: {fault['msg']}" if place else fault["msg"]
+        detail = fault["msg"].removeprefix("Value error, ")
+        sentence = f"{place}: {detail}" if place else detail
         raise _UnfitError(_printable(sentence)) from None
 
 

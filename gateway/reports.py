@@ -24,6 +24,7 @@ from exchange.events import (
     OrderAmended,
     OrderCancelled,
     OrderReduced,
+    OrderRefilled,
     Refused,
     SessionOpened,
     StatementIssued,
@@ -161,6 +162,11 @@ class Reports:
                 more = "quantity_w time_in_force expires_at"
                 content = _fields(event, f"{names} {more}")
                 content["price"] = self._price(event.limit_price_ticks)
+                content["order_type"] = "market" if event.at_market else "limit"
+                conditions = event.conditions
+                content |= _fields(conditions, "post_only all_or_none self_trade_prevention")
+                content["minimum_quantity_w"] = conditions.minimum_w
+                content["displayed_quantity_w"] = conditions.displayed_w
                 content["repeated"] = repeated
                 return event.participant, out.AcceptedReport, content
             case Refused():
@@ -171,6 +177,10 @@ class Reports:
                 content = _fields(event, "client_order_id order_id quantity_w remaining_w")
                 content["price"] = self._price(event.limit_price_ticks)
                 return event.participant, out.AmendedReport, content
+            case OrderRefilled():
+                content = _fields(event, "client_order_id order_id remaining_w")
+                content["displayed_quantity_w"] = event.displayed_w
+                return event.participant, out.RefilledReport, content
             case OrderCancelled():
                 content = _fields(event, "client_order_id order_id remaining_w reason")
                 content["repeated"] = repeated

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from exchange.commands import AdvanceTime, AmendOrder, CancelOrder, OpenSession, SubmitOrder
+from exchange.commands import (
+    AdvanceTime,
+    AmendOrder,
+    CancelOrder,
+    Command,
+    MassCancel,
+    OpenSession,
+    SubmitOrder,
+)
 from exchange.engine import Exchange
 from exchange.events import (
     AlarmRaised,
@@ -37,7 +45,14 @@ from gateway.files import (
     TradeRecord,
 )
 from gateway.input_faults import InputFaults
-from gateway.orders_file import AmendLine, CancelLine, OrderText, SubmitLine
+from gateway.orders_file import (
+    AmendLine,
+    CancelLine,
+    MassCancelLine,
+    OrderLine,
+    OrderText,
+    SubmitLine,
+)
 from gateway.scenario import Scenario
 from orderbook.order import Side
 from security_check.errors import Fault
@@ -105,7 +120,7 @@ class _Placed:
     """A line with an order in it."""
 
     line: int
-    order: SubmitLine | CancelLine | AmendLine
+    order: OrderLine
 
 
 class _Run:
@@ -176,11 +191,19 @@ class _Run:
             if isinstance(event, Refused):
                 self._refuse(placed, event.reason, event.detail)
 
-    def _command(self, placed: _Placed) -> SubmitOrder | CancelOrder | AmendOrder | None:
+    def _command(self, placed: _Placed) -> Command | None:
         """Return what a line asks for, ``None`` after refusing what cannot be asked."""
         order = placed.order
         if isinstance(order, CancelLine):
             return CancelOrder(order.participant, order.client_order_id)
+        if isinstance(order, MassCancelLine):
+            return MassCancel(
+                order.participant,
+                order.interval,
+                order.connection_point,
+                order.direction,
+                order.side,
+            )
         ticks = None
         if order.price is not None:
             ticks = price_ticks(order.price, self.rules)
@@ -203,7 +226,6 @@ class _Run:
                 )
                 return None
             interval = self.sessions[0].start
-        assert ticks is not None
         return SubmitOrder(
             participant=order.participant,
             client_order_id=order.client_order_id,
@@ -213,8 +235,9 @@ class _Run:
             side=order.side,
             quantity_w=order.quantity_w,
             limit_price_ticks=ticks,
-            time_in_force=order.time_in_force,
+            time_in_force=order.effective_time_in_force(),
             expires_at=order.expires_at,
+            conditions=order.conditions(),
         )
 
     def _refuse(self, placed: _Placed, reason: RefusalReason, detail: str) -> None:

@@ -50,7 +50,7 @@ class NaiveBook(Generic[OrderT]):
 
     def reduce(self, order_id: int, by_w: int) -> OrderT:
         """Lower what remains of an order, the hidden part first; drop it at zero, return it."""
-        return self._lower(order_id, by_w, lambda shown_w, left_w: min(shown_w, left_w))
+        return self._lower(order_id, by_w, min)
 
     def fill(self, order_id: int, by_w: int) -> OrderT:
         """Lower what remains of an order, the displayed part first; drop it at zero, return it."""

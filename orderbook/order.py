@@ -59,6 +59,14 @@ class Conditions:
     minimum_w: int | None = None
     displayed_w: int | None = None
 
+    def apply_at_once(self, time_in_force: TimeInForce) -> bool:
+        """Return whether so much must trade at once that others may have to pass it over."""
+        return (
+            self.all_or_none
+            or self.minimum_w is not None
+            or time_in_force is TimeInForce.FILL_OR_KILL
+        )
+
 
 UNCONDITIONAL = Conditions()
 """The conditions of a plain order."""

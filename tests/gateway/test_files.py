@@ -17,11 +17,12 @@ from gateway.orders_file import (
     MAX_LINE_BYTES,
     AmendLine,
     CancelLine,
+    MassCancelLine,
     SubmitLine,
     parse_order_line,
     read_orders,
 )
-from orderbook.order import Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction, EnvelopeSet
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -132,12 +133,13 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
 
 
-def test_the_three_kinds_of_order_lines() -> None:
+def test_the_kinds_of_order_lines() -> None:
     submit = parse_order_line(1, ORDER.encode()).order
     assert isinstance(submit, SubmitLine)
     assert (submit.side, submit.direction) == (Side.BUY, Direction.INJECTION)
     assert submit.interval == START
-    assert submit.time_in_force is TimeInForce.GOOD_TILL_CANCEL
+    assert submit.effective_time_in_force() is TimeInForce.GOOD_TILL_CANCEL
+    assert submit.conditions() is UNCONDITIONAL
     head = '"time": "2026-07-01T10:00:00+02:00", "participant": "p1", "client_order_id": "a1"'
     cancel = parse_order_line(2, f'{{"type": "cancel", {head}}}'.encode()).order
     assert isinstance(cancel, CancelLine)
@@ -145,6 +147,30 @@ def test_the_three_kinds_of_order_lines() -> None:
     amend = parse_order_line(3, f'{{"type": "amend", {head}, "price": "0.1"}}'.encode()).order
     assert isinstance(amend, AmendLine)
     assert (amend.quantity_w, amend.price) == (None, "0.1")
+    head = '"time": "2026-07-01T10:00:00+02:00", "participant": "p1"'
+    mass = parse_order_line(4, f'{{"type": "mass_cancel", {head}, "side": "buy"}}'.encode()).order
+    assert isinstance(mass, MassCancelLine)
+    assert (mass.side, mass.interval) == (Side.BUY, None)
+
+
+def test_an_order_line_with_conditions() -> None:
+    text = ORDER.replace('"price": "0.0450", "time_in_force": "GTC"', '"order_type": "market"')
+    market = parse_order_line(1, text.encode()).order
+    assert isinstance(market, SubmitLine)
+    assert market.effective_time_in_force() is TimeInForce.IMMEDIATE_OR_CANCEL
+    for entry, conditions in (
+        ('"post_only": true', Conditions(post_only=True)),
+        ('"all_or_none": true', Conditions(all_or_none=True)),
+        ('"minimum_quantity_w": 500', Conditions(minimum_w=500)),
+        ('"displayed_quantity_w": 200', Conditions(displayed_w=200)),
+        (
+            '"self_trade_prevention": "cancel_both"',
+            Conditions(self_trade_prevention=SelfTradePrevention.CANCEL_BOTH),
+        ),
+    ):
+        order = parse_order_line(1, f"{ORDER[:-1]}, {entry}}}".encode()).order
+        assert isinstance(order, SubmitLine)
+        assert order.conditions() == conditions
 
 
 @pytest.mark.parametrize(
@@ -153,6 +179,13 @@ def test_the_three_kinds_of_order_lines() -> None:
         ('"price": "0.0450"', '"price": 0.045', "price"),
         ('"price": "0.0450"', '"price": "NaN"', "price"),
         ('"price": "0.0450"', '"price": "1e3"', "price"),
+        ('"price": "0.0450"', '"post_only": true', "a limit order needs a price"),
+        (
+            '"price": "0.0450"',
+            '"price": "1", "order_type": "market"',
+            "a market order has no price",
+        ),
+        ('"side": "buy"', '"side": "buy", "all_or_none": 1', "all_or_none"),
         ('"quantity_w": 1000', '"quantity_w": 1000.0', "quantity_w"),
         ('"quantity_w": 1000', '"quantity_w": true', "quantity_w"),
         ('"quantity_w": 1000', '"quantity_w": "1000"', "quantity_w"),

@@ -28,7 +28,7 @@ from gateway.core import Core
 from gateway.ports import JournalEntry, Outgoing, Snapshot
 from gateway.reports import last_will
 from gateway.topics import Topics
-from orderbook.order import Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
@@ -45,6 +45,7 @@ FORMS = {
         outgoing.AcceptedReport
         | outgoing.RefusedReport
         | outgoing.AmendedReport
+        | outgoing.RefilledReport
         | outgoing.CancelledReport
         | outgoing.ReducedReport
         | outgoing.TradedReport
@@ -71,6 +72,15 @@ ORDER = st.builds(
     quantity_w=st.integers(1, 50),
     limit_price_ticks=st.integers(1, 4),
     time_in_force=st.sampled_from([TimeInForce.GOOD_TILL_CANCEL, TimeInForce.IMMEDIATE_OR_CANCEL]),
+    conditions=st.sampled_from(
+        [
+            UNCONDITIONAL,
+            UNCONDITIONAL,
+            Conditions(displayed_w=1),
+            Conditions(all_or_none=True),
+            Conditions(minimum_w=1),
+        ]
+    ),
 )
 WHO = POINT.map(lambda point: f"p{point}")
 OTHER = st.one_of(
@@ -177,10 +187,10 @@ def in_force(core: Core) -> Limits:
 def depth(core: Core, direction: Direction, start: datetime) -> dict[tuple[str, str], int]:
     levels: dict[tuple[str, str], int] = {}
     for order in core.exchange.state.orders.values():
-        if (order.interval, order.direction) == (start, direction):
+        if (order.interval, order.direction) == (start, direction) and not order.conditional:
             price = core.exchange.state.rules.price_in_eur_per_kw(order.limit_price_ticks)
             key = (order.side.value, f"{price:f}")
-            levels[key] = levels.get(key, 0) + order.remaining_w
+            levels[key] = levels.get(key, 0) + order.displayed_w
     return levels
 
 

@@ -113,6 +113,35 @@ def test_a_trade_moves_limit_and_money(load: Any, tmp_path: Path) -> None:
     assert reasons(result) == []
 
 
+def test_every_kind_of_order_goes_through(load: Any, tmp_path: Path) -> None:
+    result = run(
+        load(),
+        tmp_path,
+        order("ice", quantity_w=900, displayed_quantity_w=300),
+        buy("all", quantity_w=1000, all_or_none=True),
+        buy("post", quantity_w=100, price="0.0100", post_only=True),
+        buy("some", quantity_w=1000, price="0.0050", minimum_quantity_w=950),
+        order("plain", quantity_w=100, price="0.0200", time="2026-07-01T10:01:00Z"),
+        order("own", price="0.0900", time="2026-07-01T10:02:00Z"),
+        buy("take", order_type="market", price=None, quantity_w=50, time="2026-07-01T10:03:00Z"),
+        {
+            "type": "mass_cancel",
+            "time": "2026-07-01T10:04:00Z",
+            "participant": "p0",
+            "side": "sell",
+        },
+    ).result
+    assert [(t.quantity_w, t.price) for t in result.trades] == [
+        (300, "0.0100"),
+        (300, "0.0100"),
+        (300, "0.0100"),
+        (100, "0.0450"),
+        (50, "0.0900"),
+    ]
+    assert reasons(result) == [(3, RefusalReason.WOULD_CROSS)]
+    assert [(r.client_order_id, r.remaining_w) for r in result.resting] == [("some", 1000)]
+
+
 def test_the_result_has_exactly_the_entries_of_the_format(load: Any, tmp_path: Path) -> None:
     result = run(load(), tmp_path, order("s1"), buy("b1"), "nonsense").result
     plain = json.loads(result.model_dump_json())
