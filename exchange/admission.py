@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
 from exchange.commands import AmendOrder, SubmitOrder
+from exchange.condition_checks import check_conditions, check_part, check_post_only
 from exchange.events import RefusalReason
 from exchange.holdings import Position
 from exchange.orders import Order
+from exchange.refusal import Refusal, price_text
+from exchange.risk_checks import Ask, check_risk
 from exchange.rules import MarketRules
 from exchange.state import State
-from exchange.wording import format_eur, format_time
-from orderbook.book import OrderBook
-from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
+from exchange.wording import format_time
+from orderbook.order import Side, TimeInForce
 
 _NAMED_ORDERS = 3
-_IMMEDIATE = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why not."""
-
-    reason: RefusalReason
-    detail: str
 
 
 def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:
-    """Return why an order may not be placed, ``None`` when it may.  O(1) when it may."""
-    return (
+    """Return why an order may not be placed, ``None`` when it may.
+
+    O(1) when it may, and none of the operator's controls is set.
+    """
+    refusal = (
         _check_place(command, state)
         or check_quantity(command.quantity_w, state.rules)
-        or _check_conditions(command, state.rules)
+        or check_conditions(command, state.rules)
         or _check_price_of(command, state)
         or _check_expiry(command, state, now)
         or check_claim(
@@ -44,24 +39,41 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
             ),
         )
     )
+    if refusal is not None or not state.controls.concern_orders:
+        return refusal
+    ask = Ask(
+        command.participant,
+        command.interval,
+        command.direction,
+        command.side,
+        command.quantity_w,
+        command.quantity_w,
+        effective_limit_price_ticks(command, state),
+    )
+    return check_risk(ask, state, now)
 
 
-def check_amendment(command: AmendOrder, order: Order, state: State) -> Refusal | None:
-    """Return why an open order may not be changed so, ``None`` when it may.  O(1) when it may."""
+def check_amendment(
+    command: AmendOrder, order: Order, state: State, now: datetime
+) -> Refusal | None:
+    """Return why an open order may not be changed so, ``None`` when it may.
+
+    O(1) when it may, and none of the operator's controls is set.
+    """
     quantity_w, limit_price_ticks = amended_terms(command, order)
     if (quantity_w, limit_price_ticks) == (order.quantity_w, order.limit_price_ticks):
         return Refusal(
             RefusalReason.NOTHING_TO_AMEND,
             f"order {order.order_id} already has {quantity_w:,} W "
-            f"at a limit price of {_price(limit_price_ticks, state.rules)}",
+            f"at a limit price of {price_text(limit_price_ticks, state.rules)}",
         )
     session = state.sessions[order.interval]
     position = session.holdings.position(order.direction, order.connection_point)
-    return (
+    refusal = (
         check_quantity(quantity_w, state.rules)
-        or _check_part("minimum", order.conditions.minimum_w, quantity_w, state.rules)
+        or check_part("minimum", order.conditions.minimum_w, quantity_w, state.rules)
         or check_price(limit_price_ticks, state.rules)
-        or _check_post_only(
+        or check_post_only(
             order.conditions,
             order.side,
             limit_price_ticks,
@@ -70,6 +82,19 @@ def check_amendment(command: AmendOrder, order: Order, state: State) -> Refusal 
         )
         or check_claim(order.side, quantity_w - order.executed_w, position, amended=order)
     )
+    if refusal is not None or not state.controls.concern_orders:
+        return refusal
+    ask = Ask(
+        order.participant,
+        order.interval,
+        order.direction,
+        order.side,
+        quantity_w,
+        quantity_w - order.executed_w,
+        limit_price_ticks,
+        amended=order,
+    )
+    return check_risk(ask, state, now)
 
 
 def amended_terms(command: AmendOrder, order: Order) -> tuple[int, int]:
@@ -118,7 +143,7 @@ def check_quantity(quantity_w: int, rules: MarketRules) -> Refusal | None:
         )
     if rules.max_quantity_w is not None and quantity_w > rules.max_quantity_w:
         return Refusal(
-            RefusalReason.QUANTITY_INVALID,
+            RefusalReason.ORDER_TOO_LARGE,
             f"quantity of {quantity_w:,} W exceeds the {rules.max_quantity_w:,} W "
             f"that one order may have",
         )
@@ -135,7 +160,7 @@ def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
     if limit_price_ticks < 0:
         return Refusal(
             RefusalReason.PRICE_INVALID,
-            f"limit price of {_price(limit_price_ticks, rules)} is negative",
+            f"limit price of {price_text(limit_price_ticks, rules)} is negative",
         )
     return None
 
@@ -157,101 +182,16 @@ def effective_limit_price_ticks(command: SubmitOrder, state: State) -> int:
     return (max if command.side is Side.BUY else min)(found, default=0)
 
 
-def _check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None:
-    """Refuse conditions that contradict each other or the quantity."""
-    conditions = command.conditions
-    if conditions is UNCONDITIONAL and command.limit_price_ticks is not None:
-        return None
-    immediate = command.time_in_force in _IMMEDIATE
-    if command.limit_price_ticks is None and not immediate:
-        return _contradiction(
-            f"a market order never rests, so its time in force is IOC or FOK, "
-            f"not {command.time_in_force}"
-        )
-    if conditions.post_only and immediate:
-        return _contradiction(f"a post-only order waits, and {command.time_in_force} does not")
-    if conditions.all_or_none and immediate:
-        return _contradiction(
-            f"an all-or-none order waits, and {command.time_in_force} does not: "
-            f"all at once or nothing is FOK"
-        )
-    asked = [
-        name
-        for name, given in (
-            ("all-or-none", conditions.all_or_none),
-            ("fill or kill", command.time_in_force is TimeInForce.FILL_OR_KILL),
-            ("a minimum quantity", conditions.minimum_w is not None),
-            ("a displayed quantity", conditions.displayed_w is not None),
-        )
-        if given
-    ]
-    if len(asked) > 1:
-        return _contradiction(f"{asked[0]} and {asked[1]} do not go together")
-    if conditions.displayed_w is not None and immediate:
-        return _contradiction(f"an iceberg waits, and {command.time_in_force} does not")
-    return _check_part("minimum", conditions.minimum_w, command.quantity_w, rules) or _check_part(
-        "displayed", conditions.displayed_w, command.quantity_w, rules
-    )
-
-
-def _check_part(
-    name: str, part_w: int | None, quantity_w: int, rules: MarketRules
-) -> Refusal | None:
-    """Refuse a part of an order that is not positive, not whole lots, or more than the order."""
-    if part_w is None or (0 < part_w <= quantity_w and not part_w % rules.lot_w):
-        return None
-    return _contradiction(
-        f"{name} quantity of {part_w:,} W is not a positive multiple of the lot of "
-        f"{rules.lot_w:,} W up to the order's {quantity_w:,} W"
-    )
-
-
-def _contradiction(detail: str) -> Refusal:
-    return Refusal(RefusalReason.CONDITIONS_INVALID, detail)
-
-
 def _check_price_of(command: SubmitOrder, state: State) -> Refusal | None:
     if command.limit_price_ticks is None:
         return None
-    return check_price(command.limit_price_ticks, state.rules) or _check_post_only(
+    return check_price(command.limit_price_ticks, state.rules) or check_post_only(
         command.conditions,
         command.side,
         command.limit_price_ticks,
         state.sessions[command.interval].books[command.direction],
         state.rules,
     )
-
-
-def _check_post_only(
-    conditions: Conditions,
-    side: Side,
-    limit_price_ticks: int,
-    book: OrderBook[Order],
-    rules: MarketRules,
-) -> Refusal | None:
-    """Refuse a post-only order that meets anything, whether or not the network would let it."""
-    if not conditions.post_only:
-        return None
-    best_ticks = book.best_price_ticks(side.opposite)
-    if best_ticks is None or not crosses(side, limit_price_ticks, best_ticks):
-        return None
-    best = "offer" if side is Side.BUY else "bid"
-    return Refusal(
-        RefusalReason.WOULD_CROSS,
-        f"post-only {side} at {_price(limit_price_ticks, rules)} would cross the best {best} "
-        f"at {_price(best_ticks, rules)}",
-    )
-
-
-def crosses(side: Side, limit_price_ticks: int, other_price_ticks: int) -> bool:
-    """Return whether an order of ``side`` would trade with one at the other price."""
-    if side is Side.BUY:
-        return limit_price_ticks >= other_price_ticks
-    return limit_price_ticks <= other_price_ticks
-
-
-def _price(price_ticks: int, rules: MarketRules) -> str:
-    return f"{format_eur(rules.price_in_eur_per_kw(price_ticks))} EUR per kW"
 
 
 def _check_expiry(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:

@@ -14,19 +14,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from exchange.commands import SubmitOrder, UpdateInterfaceLimits
+from exchange.commands import (
+    Control,
+    HaltTrading,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SetRiskLimits,
+    SubmitOrder,
+    UpdateInterfaceLimits,
+)
 from exchange.events import (
+    ControlEvent,
     InterfaceLimitsUpdated,
+    KillSwitchSet,
     OrderAccepted,
     OrderCancelled,
+    PriceCollarSet,
     Refused,
+    RiskLimitsSet,
+    TradingHalted,
+    TradingResumed,
 )
 from exchange.plain import event_from_plain, event_to_plain, to_plain
 
-FirstAnswer = OrderAccepted | InterfaceLimitsUpdated | Refused
+FirstAnswer = OrderAccepted | InterfaceLimitsUpdated | ControlEvent | Refused
+Remembered = SubmitOrder | UpdateInterfaceLimits | Control
+"""Requests that get the same answer when they come again."""
 
 
-def content_of(request: SubmitOrder | UpdateInterfaceLimits | FirstAnswer) -> str:
+def content_of(request: Remembered | FirstAnswer) -> str:
     """Return a digest of what was asked, the same from the request and from its answer."""
     asked: tuple[object, ...]
     if isinstance(request, Refused):
@@ -44,9 +61,25 @@ def content_of(request: SubmitOrder | UpdateInterfaceLimits | FirstAnswer) -> st
             request.expires_at,
             request.conditions,
         )
-    else:
+    elif isinstance(request, UpdateInterfaceLimits | InterfaceLimitsUpdated):
         asked = (request.interval, request.interface_limits)
+    else:
+        asked = _control_content(request)
     return hashlib.sha256(json.dumps(to_plain(asked)).encode()).hexdigest()[:32]
+
+
+def _control_content(request: Control | ControlEvent) -> tuple[object, ...]:
+    match request:
+        case SetPriceCollar() | PriceCollarSet():
+            return "price_collar", request.collar
+        case SetRiskLimits() | RiskLimitsSet():
+            return "risk_limits", request.participant, request.limits
+        case SetKillSwitch() | KillSwitchSet():
+            return "kill_switch", request.participant, request.engaged
+        case HaltTrading() | TradingHalted():
+            return "halt", request.interval
+        case ResumeTrading() | TradingResumed():
+            return "resume", request.interval
 
 
 @dataclass(slots=True)
@@ -63,8 +96,10 @@ class Answer:
 
     @property
     def interval(self) -> datetime | None:
-        """The interval it was about, if it was not refused."""
-        return None if isinstance(self.event, Refused) else self.event.interval
+        """The interval it was about, if it was about one and was not refused."""
+        if isinstance(self.event, OrderAccepted | InterfaceLimitsUpdated):
+            return self.event.interval
+        return None
 
 
 class Answers:

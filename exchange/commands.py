@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from exchange.rules import PriceCollar, RiskLimits
 from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
@@ -95,6 +96,59 @@ class UpdateInterfaceLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPriceCollar:
+    """Allow only limit prices inside a collar; open orders outside are cancelled.
+
+    Here and in the other controls, ``control_id`` is the operator's own and works like a client
+    order id: sending it twice has the effect of once.
+    """
+
+    control_id: str
+    collar: PriceCollar
+
+
+@dataclass(frozen=True, slots=True)
+class SetRiskLimits:
+    """Set what a participant may do at most, or everybody who has no limits of its own.
+
+    They bind orders that come from now on.
+    """
+
+    control_id: str
+    participant: str | None
+    limits: RiskLimits
+
+
+@dataclass(frozen=True, slots=True)
+class SetKillSwitch:
+    """Cancel all orders of a participant, or of everybody, and take no more; or release."""
+
+    control_id: str
+    participant: str | None
+    engaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HaltTrading:
+    """Let nothing trade in an interval, or in any; orders may come, rest and go meanwhile."""
+
+    control_id: str
+    interval: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeTrading:
+    """End a halt of the same extent; what rests crossed then trades at once.
+
+    Neither the halt of a single interval nor that of insecure limits ends with the market-wide
+    one.
+    """
+
+    control_id: str
+    interval: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AdvanceTime:
     """Let the clock act: expire good-till-date orders, close the gates that are due."""
 
@@ -120,6 +174,9 @@ class RejectMessage:
     detail: str
 
 
+Control = SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeTrading
+"""What the operator may ask."""
+
 Command = (
     OpenSession
     | SubmitOrder
@@ -127,6 +184,11 @@ Command = (
     | AmendOrder
     | MassCancel
     | UpdateInterfaceLimits
+    | SetPriceCollar
+    | SetRiskLimits
+    | SetKillSwitch
+    | HaltTrading
+    | ResumeTrading
     | AdvanceTime
     | CloseGate
     | RejectMessage

@@ -26,16 +26,22 @@ from exchange.admission import (
     check_submission,
     effective_limit_price_ticks,
 )
-from exchange.answers import content_of
+from exchange.answers import Remembered, content_of
 from exchange.commands import (
     AdvanceTime,
     AmendOrder,
     CancelOrder,
     CloseGate,
     Command,
+    Control,
+    HaltTrading,
     MassCancel,
     OpenSession,
     RejectMessage,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SetRiskLimits,
     SubmitOrder,
     UpdateInterfaceLimits,
 )
@@ -55,6 +61,7 @@ from exchange.record import Record
 from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
 from exchange.state import State
+from exchange.supervision import control
 from exchange.wording import format_time
 from orderbook.book import OrderBook
 from security_check.envelope import Direction, Envelope
@@ -118,6 +125,14 @@ class Exchange:
                 self._amend(command, record)
             case MassCancel():
                 self._mass_cancel(command, record)
+            case (
+                SetPriceCollar()
+                | SetRiskLimits()
+                | SetKillSwitch()
+                | HaltTrading()
+                | ResumeTrading()
+            ):
+                self._control(command, record)
             case AdvanceTime():
                 pass  # Time has passed already.
             case OpenSession():
@@ -180,12 +195,14 @@ class Exchange:
         )
         self._matching.trade(self.state.orders[order_id], record)
 
+    def _control(self, command: Control, record: Record) -> None:
+        if self._is_repeated(OPERATOR, command.control_id, command, record):
+            return
+        for session in control(command, record):
+            self._matching.resume(session, record)
+
     def _is_repeated(
-        self,
-        participant: str,
-        client_id: str,
-        command: SubmitOrder | UpdateInterfaceLimits,
-        record: Record,
+        self, participant: str, client_id: str, command: Remembered, record: Record
     ) -> bool:
         """Answer a request whose id was used before: the same again, or a refusal."""
         answer = self.state.answers.find(participant, client_id)
@@ -197,7 +214,7 @@ class Exchange:
             record.refuse(
                 participant,
                 client_id,
-                "submit" if isinstance(command, SubmitOrder) else "limits",
+                _request_of(command),
                 RefusalReason.CLIENT_ORDER_ID_REUSED,
                 f"id {client_id} was used for another request, answered by event "
                 f"{answer.event.sequence}",
@@ -240,7 +257,7 @@ class Exchange:
         order = self._open_order(command, "amend", record)
         if order is None:
             return
-        refusal = check_amendment(command, order, self.state)
+        refusal = check_amendment(command, order, self.state, record.now)
         if refusal is not None:
             record.refuse(
                 command.participant,
@@ -403,3 +420,10 @@ class Exchange:
         """
         self.state.check_invariants()
         self._matching.check_invariants()
+
+
+def _request_of(command: Remembered) -> str:
+    """Return what kind of request it is, as refusals name it."""
+    if isinstance(command, SubmitOrder):
+        return "submit"
+    return "limits" if isinstance(command, UpdateInterfaceLimits) else "control"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from exchange.rules import PriceCollar, RiskLimits
 from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 from security_check.envelope import Direction, Envelope
 from security_check.limits import InterfaceLimits
@@ -19,6 +20,14 @@ from security_check.limits import InterfaceLimits
 class RefusalReason(StrEnum):
     """Why something asked for was not done; the list is closed."""
 
+    # The operator's controls.
+    KILL_SWITCH = "kill_switch"
+    OUTSIDE_COLLAR = "outside_collar"
+    ORDER_TOO_LARGE = "order_too_large"
+    EXCEEDS_POSITION = "exceeds_position"
+    INSUFFICIENT_CREDIT = "insufficient_credit"
+    CONTROL_INVALID = "control_invalid"
+    UNKNOWN_PARTICIPANT = "unknown_participant"
     # What the gateway finds before there is a command.
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
@@ -61,6 +70,8 @@ class CancelReason(StrEnum):
     EXPIRED = "expired"
     GATE_CLOSED = "gate_closed"
     CURTAILED = "curtailed"
+    PRICE_COLLAR = "price_collar"
+    KILL_SWITCH = "kill_switch"
 
 
 class AlarmKind(StrEnum):
@@ -117,11 +128,12 @@ class Refused(Event):
     """What was asked was not done; ``detail`` is a sentence with the numbers.
 
     ``request`` says what kind of command it was: ``"submit"``, ``"cancel"``, ``"amend"``,
-    ``"mass_cancel"``, ``"limits"``, ``"session"``, ``"gate"`` or ``"message"``;
-    ``participant`` is ``"tso"`` for ``limits`` and ``"operator"`` for ``session`` and ``gate``.
-    ``client_order_id`` is the client's key for the request (``update_id`` for limits), if any.
-    ``content`` is a digest of what was asked where the same key, sent again, must get the same
-    answer (``"submit"`` and ``"limits"``), else empty.
+    ``"mass_cancel"``, ``"limits"``, ``"control"``, ``"session"``, ``"gate"`` or ``"message"``;
+    ``participant`` is ``"tso"`` for ``limits`` and ``"operator"`` for ``control``, ``session`` and
+    ``gate``.  ``client_order_id`` is the client's key for the request (``update_id`` for limits,
+    ``control_id`` for controls), if any.  ``content`` is a digest of what was asked where the same
+    key, sent again, must get the same answer (``"submit"``, ``"limits"``, ``"control"``), else
+    empty.
     """
 
     participant: str
@@ -236,6 +248,52 @@ class InterfaceLimitsUpdated(Event):
     update_id: str
     interval: datetime
     interface_limits: InterfaceLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceCollarSet(Event):
+    """Only limit prices inside the collar are taken."""
+
+    control_id: str
+    collar: PriceCollar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskLimitsSet(Event):
+    """Orders of a participant, or of all who have no limits of their own, are limited so."""
+
+    control_id: str
+    participant: str | None
+    limits: RiskLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillSwitchSet(Event):
+    """No orders of a participant, or of anybody, are taken any more; or again."""
+
+    control_id: str
+    participant: str | None
+    engaged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingHalted(Event):
+    """Nothing trades in an interval, or in any (``None``), until it is resumed."""
+
+    control_id: str
+    interval: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingResumed(Event):
+    """A halt of the same extent has ended."""
+
+    control_id: str
+    interval: datetime | None
+
+
+ControlEvent = PriceCollarSet | RiskLimitsSet | KillSwitchSet | TradingHalted | TradingResumed
+"""The operator has set a control; ``control_id`` is the operator's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from security_check.errors import GridError
 _HALTED = Blocked(
     "interface", "trading in the interval is halted until new interface limits are in force"
 )
+_SUSPENDED = Blocked("operator", "trading is halted until the operator resumes it")
 
 _WITHOUT_WAITING = {
     TimeInForce.IMMEDIATE_OR_CANCEL: CancelReason.IMMEDIATE_OR_CANCEL,
@@ -68,9 +69,11 @@ class Matching:
         crossing_w = session.crossing_w(order, wanted_w)
         # Nobody asks the network about nothing, nor about more at once than there is.
         if crossing_w >= max(1, order.required_w):
-            network = None if session.halted else self._network(session, record)
+            may_trade = self._state.may_trade(session)
+            network = self._network(session, record) if may_trade else None
             if network is None:
-                clearing.add_block(crossing_w, _HALTED)
+                unsafe = may_trade or session.halted
+                clearing.add_block(crossing_w, _HALTED if unsafe else _SUSPENDED)
             else:
                 clearing = clear_order(order, session, network)
         self._execute(clearing, session, record)
@@ -102,10 +105,12 @@ class Matching:
         Firm orders are looked at if headroom has changed, conditional ones each time.  Each
         round but the last trades at least a lot or cancels an order, so there is a last.
         """
+        if not self._state.may_trade(session):
+            return
         network = self._networks.get(session.start)
-        if network is None and session.has_conditional and not session.halted:
+        if network is None and session.has_conditional:
             network = self._network(session, record)
-        while network is not None and not session.halted:
+        while network is not None:
             if not (network.rescan_due or session.has_conditional):
                 return
             clearing = clear_resting(session, network)
@@ -113,6 +118,13 @@ class Matching:
             self._cancel_self_trades(clearing, record)
             if not (clearing.changes_anything or network.rescan_due):
                 return
+
+    def resume(self, session: Session, record: Record) -> None:
+        """Match what came to rest crossed in a halt that is over."""
+        network = self._network(session, record)
+        if network is not None:
+            network.rescan_due = True
+            self.settle(session, record)
 
     def settle_conditional(self, record: Record) -> None:
         """Try all conditional orders again; O(sessions) where there are none."""
@@ -194,7 +206,7 @@ class Matching:
             session = self._state.sessions[start]
             in_force = session.holdings.envelope_set()
             assert network.security.envelopes() == in_force, f"{start}: the network differs"
-            if session.halted or network.rescan_due:
+            if not self._state.may_trade(session) or network.rescan_due:
                 continue
             trial = network.copy()
             trial.forget_linear()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from exchange.answers import FirstAnswer, content_of
-from exchange.commands import SubmitOrder, UpdateInterfaceLimits
+from exchange.answers import FirstAnswer, Remembered, content_of
+from exchange.commands import SubmitOrder
 from exchange.events import (
     AlarmKind,
     AlarmRaised,
@@ -61,15 +61,15 @@ class Record:
         reason: RefusalReason,
         detail: str,
         *,
-        remember: SubmitOrder | UpdateInterfaceLimits | None = None,
+        remember: Remembered | None = None,
     ) -> None:
         """Refuse a request; ``remember`` it where the same must be answered the same again.
 
-        Only those who have a connection point are remembered, and the TSO, so that strangers
-        take up no memory.
+        Only those who have a connection point are remembered, the TSO and the operator, so that
+        strangers take up no memory.
         """
-        known = isinstance(remember, UpdateInterfaceLimits) or (
-            remember is not None and participant in self.state.participants
+        known = remember is not None and (
+            not isinstance(remember, SubmitOrder) or participant in self.state.participants
         )
         self.add(
             Refused(

@@ -13,7 +13,7 @@ from exchange.plain import from_plain, to_plain
 from exchange.rules import ConnectionTerms
 from orderbook.book import OrderBook
 from orderbook.order import Side
-from security_check.envelope import Direction, Envelope
+from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
 
@@ -35,6 +35,8 @@ class Session:
     ----------
     halted
         Whether nothing may trade until new interface limits are in force.
+    suspended
+        Whether nothing may trade until the operator resumes it.
     closed_at
         When the gate closed, ``None`` while it is open.
     books
@@ -54,6 +56,7 @@ class Session:
         "holdings",
         "interface_limits",
         "start",
+        "suspended",
     )
 
     def __init__(
@@ -70,6 +73,7 @@ class Session:
         self.interface_limits = interface_limits
         self.holdings = holdings
         self.halted = False
+        self.suspended = False
         self.closed_at: datetime | None = None
         self.books: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
         self.conditional: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
@@ -152,6 +156,7 @@ class Session:
             "gate_closes_at": to_plain(self.gate_closes_at),
             "closed_at": to_plain(self.closed_at),
             "halted": self.halted,
+            "suspended": self.suspended,
             "interface_limits": to_plain(self.interface_limits),
             "holdings": self.holdings.snapshot(),
             "orders": [to_plain(order) for order in self.orders()],
@@ -165,9 +170,10 @@ class Session:
             end=datetime.fromisoformat(data["end"]),
             gate_closes_at=datetime.fromisoformat(data["gate_closes_at"]),
             interface_limits=from_plain(InterfaceLimits, data["interface_limits"]),
-            holdings=Holdings(terms, (Envelope(*row) for row in data["holdings"])),
+            holdings=Holdings.restore(data["holdings"], terms),
         )
         session.halted = data["halted"]
+        session.suspended = data["suspended"]
         if data["closed_at"] is not None:
             session.closed_at = datetime.fromisoformat(data["closed_at"])
         # By number, because a book takes orders in the order of their priority only.

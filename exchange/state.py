@@ -15,32 +15,42 @@ from typing import Any
 from sortedcontainers import SortedSet
 
 from exchange.answers import Answer, Answers, FirstAnswer
+from exchange.controls import Controls
 from exchange.events import (
     AlarmRaised,
     AnswerRepeated,
+    ControlEvent,
     Event,
     GateClosed,
     HoldingCurtailed,
     HoldingRaised,
     InterfaceLimitsUpdated,
+    KillSwitchSet,
     MatchBlocked,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
     OrderReduced,
     OrderRefilled,
+    PriceCollarSet,
     Refused,
+    RiskLimitsSet,
     SessionOpened,
     StatementIssued,
     Traded,
+    TradingHalted,
+    TradingResumed,
 )
-from exchange.holdings import Holdings
+from exchange.holdings import Holdings, Position
 from exchange.ledger import Ledger
 from exchange.orders import Order
-from exchange.rules import TSO, ConnectionTerms, MarketRules
+from exchange.rules import NO_COLLAR, OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
 from orderbook.order import Side
 from security_check.envelope import Direction
+
+_VERSION = 2
+"""Of snapshots: 2 came with conditional orders and controls."""
 
 
 class State:
@@ -67,6 +77,8 @@ class State:
         All open orders by number.
     answers
         First answers by participant and client id.
+    controls
+        What the operator has set.
     ledger
         Who paid whom.
     gates, expiries
@@ -76,6 +88,7 @@ class State:
 
     __slots__ = (
         "answers",
+        "controls",
         "expiries",
         "gates",
         "ledger",
@@ -103,6 +116,7 @@ class State:
         self.sessions: dict[datetime, Session] = {}
         self.orders: dict[int, Order] = {}
         self.answers = Answers(rules.answers_kept)
+        self.controls = Controls()
         self.ledger = Ledger()
         self.gates: SortedSet = SortedSet()
         self.expiries: SortedSet = SortedSet()
@@ -145,6 +159,19 @@ class State:
             if side in (None, order.side)
         ]
         return sorted(found, key=lambda order: order.order_id)
+
+    def positions_of(
+        self, participant: str, interval: datetime, direction: Direction
+    ) -> list[Position]:
+        """Return a participant's positions of one direction, one per connection point."""
+        holdings = self.sessions[interval].holdings
+        return [
+            holdings.position(direction, point) for point in self.participants.get(participant, ())
+        ]
+
+    def may_trade(self, session: Session) -> bool:
+        """Return whether nothing has halted trading in a session.  O(1)."""
+        return not (session.halted or session.suspended or self.controls.halted)
 
     def apply(self, event: Event) -> None:
         """Let an event take effect.  The only function that changes state.
@@ -195,12 +222,21 @@ class State:
                 self._close(event)
             case StatementIssued():
                 self.ledger.settle(event.interval, event.participant)
+            case (
+                PriceCollarSet()
+                | RiskLimitsSet()
+                | KillSwitchSet()
+                | TradingHalted()
+                | TradingResumed()
+            ):
+                self._control(event)
             case MatchBlocked() | AnswerRepeated():
                 pass  # They tell, and change nothing.
             case _:
                 raise TypeError(f"{type(event).__name__} is no event of this exchange")
 
     def _accept(self, event: OrderAccepted) -> None:
+        self.controls.count_order(event.participant, event.time)
         order = Order(
             order_id=event.order_id,
             side=event.side,
@@ -272,6 +308,7 @@ class State:
         self.answers.finish(order.participant, order.client_order_id, event)
 
     def _amend(self, event: OrderAmended) -> None:
+        self.controls.count_order(event.participant, event.time)
         order = self.orders[event.previous_order_id]
         if event.order_id == event.previous_order_id:
             order.quantity_w = event.quantity_w
@@ -291,6 +328,22 @@ class State:
         answer = self.answers.find(order.participant, order.client_order_id)
         assert answer is not None, "an open order's answer is never forgotten"
         answer.order_id = order.order_id
+
+    def _control(self, event: ControlEvent) -> None:
+        match event:
+            case PriceCollarSet():
+                self.controls.collar = NO_COLLAR if event.collar == NO_COLLAR else event.collar
+            case RiskLimitsSet():
+                self.controls.set_limits(event.participant, event.limits)
+            case KillSwitchSet():
+                self.controls.kill(event.participant, engaged=event.engaged)
+            case TradingHalted() | TradingResumed():
+                halted = isinstance(event, TradingHalted)
+                if event.interval is None:
+                    self.controls.halted = halted
+                else:
+                    self.sessions[event.interval].suspended = halted
+        self.answers.remember(OPERATOR, event.control_id, Answer(event))
 
     def _refuse(self, event: Refused) -> None:
         # Only a request whose content is on record can be recognised when it comes again, and
@@ -322,13 +375,14 @@ class State:
     def snapshot(self) -> dict[str, Any]:
         """Return everything as JSON-able data, in one canonical form.  O(everything)."""
         return {
-            "version": 1,
+            "version": _VERSION,
             "sequence": self.sequence,
             "time": None if self.time is None else self.time.isoformat(),
             "next_order_id": self.next_order_id,
             "next_trade_id": self.next_trade_id,
             "sessions": [self.sessions[start].snapshot() for start in sorted(self.sessions)],
             "answers": self.answers.snapshot(),
+            "controls": self.controls.snapshot(),
             "ledger": self.ledger.snapshot(),
         }
 
@@ -343,8 +397,12 @@ class State:
         ValueError
             When the snapshot has a version this code does not know.
         """
-        if data["version"] != 1:
-            raise ValueError(f"snapshot has version {data['version']}, this code reads version 1")
+        if data["version"] == 1:
+            data = _from_version_1(data)
+        if data["version"] != _VERSION:
+            raise ValueError(
+                f"snapshot has version {data['version']}, this code reads 1 to {_VERSION}"
+            )
         state = cls(rules, terms)
         for plain in data["sessions"]:
             session = Session.restore(plain, terms)
@@ -360,6 +418,7 @@ class State:
         state.next_order_id = data["next_order_id"]
         state.next_trade_id = data["next_trade_id"]
         state.answers = Answers.restore(data["answers"], rules.answers_kept)
+        state.controls = Controls.restore(data["controls"])
         state.ledger = Ledger.restore(data["ledger"])
         return state
 
@@ -391,3 +450,15 @@ class State:
             assert answer.order_id == order.order_id, f"order {order.order_id} was {answer}"
         self.answers.check_invariants()
         self.ledger.check_invariants()
+
+
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a snapshot of version 1 as one of today: nothing was controlled in its time.
+
+    Net purchases were not kept, so position limits count from the upgrade on in its intervals.
+    """
+    sessions = [
+        session | {"suspended": False, "holdings": [[*row, 0, 0] for row in session["holdings"]]}
+        for session in data["sessions"]
+    ]
+    return data | {"version": 2, "sessions": sessions, "controls": Controls().snapshot()}

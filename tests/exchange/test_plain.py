@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
-from market import Market, interface
+from market import START, Market, interface
 
 from exchange import events
+from exchange.commands import (
+    HaltTrading,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SetRiskLimits,
+)
 from exchange.plain import event_from_plain, event_to_plain
+from exchange.rules import PriceCollar, RiskLimits
 from security_check.envelope import Direction
 from security_check.errors import InsecureError
 
@@ -27,6 +35,11 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.update("u1", interface(16_000, 24_000))
     market.grid.errors.append(InsecureError("line:3", "reaches 120 A of 100 A"))
     market.update("u2", interface(1, None))
+    market.do(SetPriceCollar("c1", PriceCollar(None, 900)))
+    market.do(SetRiskLimits("c2", "p0", RiskLimits(credit=10**9)))
+    market.do(SetKillSwitch("c3", None, engaged=True))
+    market.do(HaltTrading("c4", START))
+    market.do(ResumeTrading("c5", START))
     market.close()
     assert {type(event) for event in market.events} == {
         kind

@@ -72,7 +72,7 @@ def test_a_quantity_that_is_not_positive(market, quantity):
 def test_a_quantity_above_the_largest_allowed():
     market = Market(points=2, capacity_w=10_000, rules=MarketRules(max_quantity_w=2_000))
     assert refusal(market.sell(0, "2001@1")) == (
-        "quantity_invalid",
+        "order_too_large",
         "quantity of 2,001 W exceeds the 2,000 W that one order may have",
     )
 
