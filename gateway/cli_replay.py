@@ -113,7 +113,8 @@ def show_replayed(replayed: Replayed, console: Console) -> None:
         table.add_column(column, justify="right")
     for session in replayed.state["sessions"]:
         injection_w, withdrawal_w = (sum(row[i] for row in session["holdings"]) for i in (1, 2))
-        phase = "closed" if session["closed_at"] else "halted" if session["halted"] else "open"
+        halted = session["halted"] or session["suspended"] or replayed.state["controls"]["halted"]
+        phase = "closed" if session["closed_at"] else "halted" if halted else "open"
         table.add_row(
             session["start"],
             phase,

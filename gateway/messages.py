@@ -1,4 +1,4 @@
-"""What comes in: JSON messages of participants and of the TSO, turned into commands.
+"""What comes in: JSON messages of participants, TSO and operator, turned into commands.
 
 Nothing a sender writes may stop the exchange or pass unanswered: whatever is not a message as
 ``docs/formats.md`` has it becomes a :class:`exchange.commands.RejectMessage` with a reason and
@@ -7,6 +7,7 @@ a sentence, to be journaled and reported like everything else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -26,9 +27,11 @@ from exchange.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.events import RefusalReason
+from gateway.control_messages import CONTROL, control_command
 from gateway.files import Time
 from gateway.order_terms import OrderTerms, Price, Watts
-from gateway.topics import TSO
+from gateway.topics import OPERATOR, TSO
+from gateway.unfit import ClientId, UnfitError, price_in_ticks
 from orderbook.order import Side
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
@@ -38,7 +41,6 @@ _T = TypeVar("_T")
 MAX_MESSAGE_BYTES = 8_192
 """Longest message that is looked at."""
 
-ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
 # Ids are compared, never interpreted; this only keeps what is echoed short and printable: no
 # control characters, nothing that turns the direction of writing, no other line ends.
 PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]+$")]
@@ -116,14 +118,6 @@ _ORDER: TypeAdapter[OrderMessage] = TypeAdapter(
 _LIMITS: TypeAdapter[LimitsMessage] = TypeAdapter(LimitsMessage)
 
 
-class _UnfitError(Exception):
-    """A message is not fit to become a command; the text is a sentence for its sender."""
-
-    def __init__(self, detail: str, reason: RefusalReason = RefusalReason.MALFORMED) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Turns messages into commands.
@@ -149,30 +143,32 @@ class Reader:
         Parameters
         ----------
         sender
-            The participant whose topic it came on, or ``"tso"``.
+            The participant whose topic it came on, ``"tso"`` or ``"operator"``.
         payload
             Any bytes at all.
         """
         try:
             if len(payload) > MAX_MESSAGE_BYTES:
-                raise _UnfitError(
+                raise UnfitError(
                     f"the message has {len(payload):,} bytes, at most {MAX_MESSAGE_BYTES:,} "
                     "are allowed",
                     RefusalReason.TOO_LARGE,
                 )
             if sender == TSO:
                 return self._limits(_validated(_LIMITS, payload))
+            if sender == OPERATOR:
+                return control_command(_validated(CONTROL, payload), self.tick)
             if sender not in self.participants:
-                raise _UnfitError(
+                raise UnfitError(
                     f"{sender} has no connection point in this area", RefusalReason.UNAUTHORISED
                 )
             return self._order(sender, _validated(_ORDER, payload))
-        except _UnfitError as unfit:
+        except UnfitError as unfit:
             return rejection(sender, payload, unfit.reason, str(unfit))
 
     def _order(self, sender: str, message: OrderMessage) -> Command:
         if message.participant not in (None, sender):
-            raise _UnfitError(
+            raise UnfitError(
                 f"this is the topic of {sender}, and the message names another participant",
                 RefusalReason.UNAUTHORISED,
             )
@@ -217,7 +213,7 @@ class Reader:
                 message.withdrawal_limit_w,
             )
         except ValueError as error:
-            raise _UnfitError(str(error)) from None
+            raise UnfitError(str(error)) from None
         return UpdateInterfaceLimits(message.update_id, self._interval(message.interval), limits)
 
     def _interval(self, interval: datetime | None) -> datetime:
@@ -225,18 +221,10 @@ class Reader:
             return interval
         open_now = self.open_intervals()
         if len(open_now) != 1:
-            raise _UnfitError(
+            raise UnfitError(
                 f"{len(open_now)} intervals are open for trading, so the message must name one"
             )
         return next(iter(open_now))
-
-
-def price_in_ticks(price: str, tick: Decimal) -> int:
-    """Return a price in EUR per kW as a whole number of ticks; refuses what lies between."""
-    ticks = Decimal(price) / tick
-    if ticks != ticks.to_integral_value():
-        raise _UnfitError(f"price {price} is not a multiple of the tick of {tick} EUR per kW")
-    return int(ticks)
 
 
 def rejection(sender: str, payload: bytes, reason: RefusalReason, detail: str) -> RejectMessage:
@@ -254,10 +242,10 @@ def _client_id(payload: bytes) -> str | None:
         return None
     if not isinstance(content, dict):
         return None
-    try:
-        return _CLIENT_ID.validate_python(content.get("client_order_id", content.get("update_id")))
-    except ValidationError:
-        return None
+    for key in ("client_order_id", "update_id", "control_id"):
+        with contextlib.suppress(ValidationError):
+            return _CLIENT_ID.validate_python(content.get(key))
+    return None
 
 
 _CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId, config=ConfigDict(strict=True))
@@ -272,7 +260,7 @@ def _validated(adapter: TypeAdapter[_T], payload: bytes) -> _T:
         place = ".".join(str(step) for step in fault["loc"] if step != fault.get("type"))
         detail = fault["msg"].removeprefix("Value error, ")
         sentence = f"{place}: {detail}" if place else detail
-        raise _UnfitError(_printable(sentence)) from None
+        raise UnfitError(_printable(sentence)) from None
 
 
 def _check_json(payload: bytes) -> None:
@@ -280,11 +268,11 @@ def _check_json(payload: bytes) -> None:
     try:
         json.loads(payload, object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise _UnfitError("the message is not UTF-8") from None
+        raise UnfitError("the message is not UTF-8") from None
     except RecursionError:
-        raise _UnfitError("the message is nested too deeply") from None
+        raise UnfitError("the message is nested too deeply") from None
     except ValueError as error:
-        raise _UnfitError(_printable(f"the message is not JSON: {error}")) from None
+        raise UnfitError(_printable(f"the message is not JSON: {error}")) from None
 
 
 def _printable(sentence: str) -> str:
@@ -295,9 +283,9 @@ def _printable(sentence: str) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise _UnfitError("the message gives a key twice")
+        raise UnfitError("the message gives a key twice")
     return content
 
 
 def _no_constant(name: str) -> float:
-    raise _UnfitError(f"{name} is not a number in JSON")
+    raise UnfitError(f"{name} is not a number in JSON")

@@ -201,6 +201,20 @@ class LimitsReport(_Report):
     repeated: bool = False
 
 
+class ControlReport(_Report):
+    """To the operator: a control is in force.
+
+    ``participant`` and ``interval`` are ``null`` where it is for all, or about neither.
+    """
+
+    type: Literal["control_set"] = "control_set"
+    control_id: str
+    control: Literal["price_collar", "risk_limits", "kill_switch", "halt", "resume"]
+    participant: str | None
+    interval: Time | None
+    repeated: bool = False
+
+
 class EnvelopeInterval(_Out):
     """The limits of one interval; magnitudes in watts."""
 
@@ -286,10 +300,15 @@ class Alarm(_Out):
 
 
 class SessionMessage(_Out):
-    """The state of the market; also its heartbeat, and its last will with ``offline``."""
+    """The state of the market; also its heartbeat, and its last will with ``offline``.
+
+    ``min_price`` and ``max_price`` are the price collar, ``null`` where there is no bound.
+    """
 
     status: Literal["online", "offline"]
     event: int
     time: Time | None
     intervals: tuple[SessionInterval, ...] = ()
     last_alarm: Alarm | None = None
+    min_price: str | None = None
+    max_price: str | None = None
