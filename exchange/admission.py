@@ -5,11 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import islice
 
-from exchange.commands import AmendOrder, SubmitOrder
-from exchange.condition_checks import check_conditions, check_part, check_post_only
+from exchange.commands import AmendOrder, SubmitJoint, SubmitOrder
+from exchange.condition_checks import (
+    check_conditions,
+    check_legs,
+    check_part,
+    check_post_only,
+)
 from exchange.events import RefusalReason
 from exchange.holdings import Position
-from exchange.orders import Order
+from exchange.orders import Leg, Order
 from exchange.refusal import Refusal, price_text
 from exchange.risk_checks import Ask, check_risk
 from exchange.rules import MarketRules
@@ -26,11 +31,16 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
     O(1) when it may, and none of the operator's controls is set.
     """
     refusal = (
-        _check_place(command, state)
+        _check_place(command.participant, command.connection_point, command.interval, state)
         or check_quantity(command.quantity_w, state.rules)
         or check_conditions(command, state.rules)
         or _check_price_of(command, state)
-        or _check_expiry(command, state, now)
+        or _check_expiry(
+            command.time_in_force,
+            command.expires_at,
+            state.sessions[command.interval].gate_closes_at,
+            now,
+        )
         or check_claim(
             command.side,
             command.quantity_w,
@@ -50,7 +60,49 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
         command.quantity_w,
         effective_limit_price_ticks(command, state),
     )
-    return check_risk(ask, state, now)
+    return check_risk([ask], state, now)
+
+
+def check_joint(command: SubmitJoint, state: State, now: datetime) -> Refusal | None:
+    """Return why a joint order may not be placed, ``None`` when it may.
+
+    Each leg is checked like an order of its own.
+    """
+    refusal = check_legs(command)
+    for leg in command.legs:
+        refusal = refusal or _check_leg(command.participant, leg, state)
+    if refusal is None and command.expires_at is not None:
+        first_gate = min(state.sessions[leg.interval].gate_closes_at for leg in command.legs)
+        good_till_date = TimeInForce.GOOD_TILL_DATE
+        refusal = _check_expiry(good_till_date, command.expires_at, first_gate, now)
+    if refusal is not None or not state.controls.concern_orders:
+        return refusal
+    asks = [
+        Ask(
+            command.participant,
+            leg.interval,
+            leg.direction,
+            leg.side,
+            leg.quantity_w,
+            leg.quantity_w,
+            leg.limit_price_ticks,
+        )
+        for leg in command.legs
+    ]
+    return check_risk(asks, state, now)
+
+
+def _check_leg(participant: str, leg: Leg, state: State) -> Refusal | None:
+    return (
+        _check_place(participant, leg.connection_point, leg.interval, state)
+        or check_quantity(leg.quantity_w, state.rules)
+        or check_price(leg.limit_price_ticks, state.rules)
+        or check_claim(
+            leg.side,
+            leg.quantity_w,
+            state.sessions[leg.interval].holdings.position(leg.direction, leg.connection_point),
+        )
+    )
 
 
 def check_amendment(
@@ -61,6 +113,11 @@ def check_amendment(
     O(1) when it may, and none of the operator's controls is set.
     """
     quantity_w, limit_price_ticks = amended_terms(command, order)
+    if order.joint_id is not None:
+        return Refusal(
+            RefusalReason.CONDITIONS_INVALID,
+            f"joint order {order.joint_id} cannot be amended: cancel it and place another",
+        )
     if (quantity_w, limit_price_ticks) == (order.quantity_w, order.limit_price_ticks):
         return Refusal(
             RefusalReason.NOTHING_TO_AMEND,
@@ -94,7 +151,7 @@ def check_amendment(
         limit_price_ticks,
         amended=order,
     )
-    return check_risk(ask, state, now)
+    return check_risk([ask], state, now)
 
 
 def amended_terms(command: AmendOrder, order: Order) -> tuple[int, int]:
@@ -120,19 +177,21 @@ def check_interval(interval: datetime, state: State) -> Refusal | None:
     return None
 
 
-def _check_place(command: SubmitOrder, state: State) -> Refusal | None:
-    terms = state.terms.get(command.connection_point)
+def _check_place(
+    participant: str, connection_point: str, interval: datetime, state: State
+) -> Refusal | None:
+    terms = state.terms.get(connection_point)
     if terms is None:
         return Refusal(
             RefusalReason.UNKNOWN_CONNECTION_POINT,
-            f"there is no connection point {command.connection_point}",
+            f"there is no connection point {connection_point}",
         )
-    if terms.participant != command.participant:
+    if terms.participant != participant:
         return Refusal(
             RefusalReason.NOT_OWNER,
-            f"connection point {command.connection_point} does not belong to {command.participant}",
+            f"connection point {connection_point} does not belong to {participant}",
         )
-    return check_interval(command.interval, state)
+    return check_interval(interval, state)
 
 
 def check_quantity(quantity_w: int, rules: MarketRules) -> Refusal | None:
@@ -194,19 +253,21 @@ def _check_price_of(command: SubmitOrder, state: State) -> Refusal | None:
     )
 
 
-def _check_expiry(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:
-    expires_at = command.expires_at
-    if command.time_in_force is not TimeInForce.GOOD_TILL_DATE:
+def _check_expiry(
+    time_in_force: TimeInForce,
+    expires_at: datetime | None,
+    gate_closes_at: datetime,
+    now: datetime,
+) -> Refusal | None:
+    if time_in_force is not TimeInForce.GOOD_TILL_DATE:
         if expires_at is None:
             return None
         return Refusal(
             RefusalReason.EXPIRY_INVALID,
-            f"{command.time_in_force} orders have no expiry, "
-            f"but {format_time(expires_at)} is given",
+            f"{time_in_force} orders have no expiry, but {format_time(expires_at)} is given",
         )
     if expires_at is None:
         return Refusal(RefusalReason.EXPIRY_INVALID, "GTD orders need an expiry")
-    gate_closes_at = state.sessions[command.interval].gate_closes_at
     if not now < expires_at <= gate_closes_at:
         return Refusal(
             RefusalReason.EXPIRY_INVALID,

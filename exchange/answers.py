@@ -21,12 +21,14 @@ from exchange.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SubmitJoint,
     SubmitOrder,
     UpdateInterfaceLimits,
 )
 from exchange.events import (
     ControlEvent,
     InterfaceLimitsUpdated,
+    JointOrderAccepted,
     KillSwitchSet,
     OrderAccepted,
     OrderCancelled,
@@ -38,8 +40,8 @@ from exchange.events import (
 )
 from exchange.plain import event_from_plain, event_to_plain, to_plain
 
-FirstAnswer = OrderAccepted | InterfaceLimitsUpdated | ControlEvent | Refused
-Remembered = SubmitOrder | UpdateInterfaceLimits | Control
+FirstAnswer = OrderAccepted | JointOrderAccepted | InterfaceLimitsUpdated | ControlEvent | Refused
+Remembered = SubmitOrder | SubmitJoint | UpdateInterfaceLimits | Control
 """Requests that get the same answer when they come again."""
 
 
@@ -60,6 +62,13 @@ def content_of(request: Remembered | FirstAnswer) -> str:
             request.time_in_force,
             request.expires_at,
             request.conditions,
+        )
+    elif isinstance(request, SubmitJoint | JointOrderAccepted):
+        asked = (
+            request.legs,
+            request.all_or_none,
+            request.expires_at,
+            request.self_trade_prevention,
         )
     elif isinstance(request, UpdateInterfaceLimits | InterfaceLimitsUpdated):
         asked = (request.interval, request.interface_limits)
@@ -99,6 +108,8 @@ class Answer:
         """The interval it was about, if it was about one and was not refused."""
         if isinstance(self.event, OrderAccepted | InterfaceLimitsUpdated):
             return self.event.interval
+        if isinstance(self.event, JointOrderAccepted):
+            return max(leg.interval for leg in self.event.legs)
         return None
 
 

@@ -11,7 +11,7 @@ is tried: matched as if it had none, and taken back where the condition is not m
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from exchange.networks import Blocked, IntervalNetwork, Secure
@@ -110,6 +110,10 @@ class Clearing:
         self.self_trades.append(order)
         self._gone_w[order.order_id] = order.remaining_w
 
+    def hold_back(self, order: Order, quantity_w: int) -> None:
+        """Keep a part of an order out of this clearing."""
+        self._gone_w[order.order_id] = self._gone_w.get(order.order_id, 0) + quantity_w
+
     def take_back(self, order: Order) -> None:
         """Decide that nothing is traded, because the condition of an order is not met.
 
@@ -130,10 +134,10 @@ def clear_order(order: Order, session: Session, network: IntervalNetwork) -> Cle
     """
     clearing = Clearing()
     if not order.required_w:
-        _exhaust(order, session, network, clearing)
+        exhaust(order, session, network, clearing)
         return clearing
     saved = network.copy()
-    _exhaust(order, session, network, clearing)
+    exhaust(order, session, network, clearing)
     if clearing.traded_w(order) < order.required_w:
         network.take_back(saved)
         clearing.take_back(order)
@@ -157,6 +161,8 @@ def clear_resting(session: Session, network: IntervalNetwork) -> Clearing:
     if clearing.changes_anything or not session.has_conditional:
         return clearing
     for order in session.conditional_orders():
+        if order.joint_id is not None:
+            continue  # It is for others to see that all its legs trade together.
         if session.crossing_w(order, order.remaining_w) >= max(1, order.required_w):
             clearing = clear_order(order, session, network)
             if clearing.changes_anything:
@@ -189,18 +195,33 @@ def _clear_firm(session: Session, network: IntervalNetwork) -> Clearing:
     return clearing
 
 
-def _exhaust(order: Order, session: Session, network: IntervalNetwork, clearing: Clearing) -> None:
-    """Walk an order along its makers until no more of it trades."""
+def exhaust(
+    order: Order,
+    session: Session,
+    network: IntervalNetwork,
+    clearing: Clearing,
+    allowed: Container[int | None] = (),
+) -> None:
+    """Walk an order along its makers until no more of it trades.
+
+    ``allowed`` are the joint orders whose legs may be among them; whoever asks sees to it that
+    these come out together.
+    """
     traded = True
     while traded and clearing.remaining_w(order):
         network.refresh()
         clearing.blocked_w, clearing.block = 0, None
         makers = session.makers(order)
-        traded = _match(order, makers, network, clearing) and clearing.block is not None
+        found = _match(order, makers, network, clearing, allowed)
+        traded = found and clearing.block is not None
 
 
 def _match(
-    order: Order, makers: Iterator[Order], network: IntervalNetwork, clearing: Clearing
+    order: Order,
+    makers: Iterator[Order],
+    network: IntervalNetwork,
+    clearing: Clearing,
+    allowed: Container[int | None] = (),
 ) -> bool:
     """Walk an order once along the makers it crosses; return whether it traded."""
     traded = False
@@ -211,9 +232,11 @@ def _match(
         if not available_w:
             continue
         wanted_w = min(clearing.remaining_w(order), available_w)
-        needed_w = clearing.needed_w(other) if other.conditional else 0
-        if wanted_w < needed_w:
-            continue
+        needed_w = 0
+        if other.conditional:
+            needed_w = clearing.needed_w(other)
+            if wanted_w < needed_w or not (other.joint_id is None or other.joint_id in allowed):
+                continue
         if other.participant == order.participant:
             _prevent_self_trade(older, newer, clearing)
         else:

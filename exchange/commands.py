@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from exchange.orders import Leg
 from exchange.rules import PriceCollar, RiskLimits
-from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
@@ -47,6 +48,23 @@ class SubmitOrder:
     time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
     expires_at: datetime | None = None
     conditions: Conditions = UNCONDITIONAL
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitJoint:
+    """Place several legs that trade together: a block, or a linked pair.
+
+    With ``all_or_none`` all legs trade in full in one clearing, or nothing does; otherwise the
+    same quantity of each trades, so their quantities are equal.  Legs are in different books.
+    The limit price of each holds by itself.
+    """
+
+    participant: str
+    client_order_id: str
+    legs: tuple[Leg, ...]
+    all_or_none: bool = True
+    expires_at: datetime | None = None
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +198,7 @@ Control = SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeT
 Command = (
     OpenSession
     | SubmitOrder
+    | SubmitJoint
     | CancelOrder
     | AmendOrder
     | MassCancel

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from exchange.commands import SubmitOrder
+from exchange.commands import SubmitJoint, SubmitOrder
 from exchange.events import RefusalReason
 from exchange.orders import Order
 from exchange.refusal import Refusal, price_text
 from exchange.rules import MarketRules
 from orderbook.book import OrderBook
 from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
+
+MAX_LEGS = 96
+"""Most legs of a joint order: a day of quarter-hours."""
 
 _IMMEDIATE = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
 
@@ -48,6 +51,22 @@ def check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None
     return check_part("minimum", conditions.minimum_w, command.quantity_w, rules) or check_part(
         "displayed", conditions.displayed_w, command.quantity_w, rules
     )
+
+
+def check_legs(command: SubmitJoint) -> Refusal | None:
+    """Refuse legs that cannot trade together."""
+    legs = command.legs
+    if not 2 <= len(legs) <= MAX_LEGS:
+        return _contradiction(f"a joint order has 2 to {MAX_LEGS} legs, not {len(legs)}")
+    if len({(leg.interval, leg.direction) for leg in legs}) < len(legs):
+        return _contradiction("two legs of a joint order are in the same book")
+    quantities = sorted({leg.quantity_w for leg in legs})
+    if not command.all_or_none and len(quantities) > 1:
+        return _contradiction(
+            f"legs of {quantities[0]:,} W and {quantities[-1]:,} W cannot trade the same quantity: "
+            "a joint order that may trade in part has legs of one size"
+        )
+    return None
 
 
 def check_part(

@@ -23,10 +23,10 @@ from exchange.admission import (
     amended_terms,
     check_amendment,
     check_interval,
+    check_joint,
     check_submission,
     effective_limit_price_ticks,
 )
-from exchange.answers import Remembered, content_of
 from exchange.commands import (
     AdvanceTime,
     AmendOrder,
@@ -42,12 +42,14 @@ from exchange.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SubmitJoint,
     SubmitOrder,
     UpdateInterfaceLimits,
 )
 from exchange.events import (
     CancelReason,
     Event,
+    JointOrderAccepted,
     OrderAccepted,
     OrderAmended,
     RefusalReason,
@@ -58,8 +60,10 @@ from exchange.interface import update_limits
 from exchange.matching import Matching
 from exchange.orders import Order
 from exchange.record import Record
+from exchange.repeats import answer_again
 from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
+from exchange.snapshots import digest_of, restore_state, snapshot_of
 from exchange.state import State
 from exchange.supervision import control
 from exchange.wording import format_time
@@ -119,6 +123,8 @@ class Exchange:
         match command:
             case SubmitOrder():
                 self._submit(command, record)
+            case SubmitJoint():
+                self._submit_joint(command, record)
             case CancelOrder():
                 self._cancel(command, record)
             case AmendOrder():
@@ -160,7 +166,7 @@ class Exchange:
         return record.events
 
     def _submit(self, command: SubmitOrder, record: Record) -> None:
-        if self._is_repeated(command.participant, command.client_order_id, command, record):
+        if answer_again(command.participant, command.client_order_id, command, record):
             return
         refusal = check_submission(command, self.state, record.now)
         if refusal is not None:
@@ -195,31 +201,40 @@ class Exchange:
         )
         self._matching.trade(self.state.orders[order_id], record)
 
+    def _submit_joint(self, command: SubmitJoint, record: Record) -> None:
+        """Take in several legs that trade together; they are tried with all that is conditional."""
+        if answer_again(command.participant, command.client_order_id, command, record):
+            return
+        refusal = check_joint(command, self.state, record.now)
+        if refusal is not None:
+            record.refuse(
+                command.participant,
+                command.client_order_id,
+                "submit",
+                refusal.reason,
+                refusal.detail,
+                remember=command,
+            )
+            return
+        record.add(
+            JointOrderAccepted(
+                sequence=record.next_sequence,
+                time=record.now,
+                order_id=self.state.next_order_id,
+                participant=command.participant,
+                client_order_id=command.client_order_id,
+                legs=command.legs,
+                all_or_none=command.all_or_none,
+                expires_at=command.expires_at,
+                self_trade_prevention=command.self_trade_prevention,
+            )
+        )
+
     def _control(self, command: Control, record: Record) -> None:
-        if self._is_repeated(OPERATOR, command.control_id, command, record):
+        if answer_again(OPERATOR, command.control_id, command, record):
             return
         for session in control(command, record):
             self._matching.resume(session, record)
-
-    def _is_repeated(
-        self, participant: str, client_id: str, command: Remembered, record: Record
-    ) -> bool:
-        """Answer a request whose id was used before: the same again, or a refusal."""
-        answer = self.state.answers.find(participant, client_id)
-        if answer is None:
-            return False
-        if content_of(answer.event) == content_of(command):
-            record.repeat_answer(participant, client_id, answer.event)
-        else:
-            record.refuse(
-                participant,
-                client_id,
-                _request_of(command),
-                RefusalReason.CLIENT_ORDER_ID_REUSED,
-                f"id {client_id} was used for another request, answered by event "
-                f"{answer.event.sequence}",
-            )
-        return True
 
     def _cancel(self, command: CancelOrder, record: Record) -> None:
         answer = self.state.answers.find(command.participant, command.client_order_id)
@@ -236,7 +251,7 @@ class Exchange:
         """Return the open order that a participant names by its own id, or refuse."""
         participant, client_id = command.participant, command.client_order_id
         answer = self.state.answers.find(participant, client_id)
-        if answer is None or not isinstance(answer.event, OrderAccepted):
+        if answer is None or not isinstance(answer.event, OrderAccepted | JointOrderAccepted):
             reason, detail = RefusalReason.UNKNOWN_ORDER, f"there is no order {client_id}"
         elif answer.order_id is None:
             ending = "has traded in full"
@@ -298,8 +313,7 @@ class Exchange:
             command.direction,
             command.side,
         )
-        for order in orders:
-            record.cancel(order, CancelReason.MASS_CANCEL)
+        record.cancel_all(orders, CancelReason.MASS_CANCEL)
         if not orders:
             asked = [command.connection_point, command.direction, command.side]
             named = ", ".join(str(each) for each in asked if each is not None)
@@ -328,7 +342,7 @@ class Exchange:
         self._matching.leave(session.start)
 
     def _update_limits(self, command: UpdateInterfaceLimits, record: Record) -> None:
-        if self._is_repeated(TSO, command.update_id, command, record):
+        if answer_again(TSO, command.update_id, command, record):
             return
         refusal = check_interval(command.interval, self.state)
         if refusal is not None:
@@ -364,7 +378,7 @@ class Exchange:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-able data."""
-        return self.state.snapshot()
+        return snapshot_of(self.state)
 
     @classmethod
     def restore(
@@ -382,13 +396,13 @@ class Exchange:
             As the constructor, and when the snapshot has an unknown version.
         """
         exchange = cls(grid, rules, terms)
-        exchange.state = State.restore(snapshot, rules, exchange.state.terms)
+        exchange.state = restore_state(snapshot, rules, exchange.state.terms)
         exchange._matching = Matching(exchange.state, grid)
         return exchange
 
     def digest(self) -> str:
         """Return SHA-256 over everything that matters: equal states have equal digests."""
-        return self.state.digest()
+        return digest_of(self.state)
 
     def envelopes(self, interval: datetime) -> tuple[Envelope, ...]:
         """Return the envelopes in force in an interval that is known.
@@ -420,10 +434,3 @@ class Exchange:
         """
         self.state.check_invariants()
         self._matching.check_invariants()
-
-
-def _request_of(command: Remembered) -> str:
-    """Return what kind of request it is, as refusals name it."""
-    if isinstance(command, SubmitOrder):
-        return "submit"
-    return "limits" if isinstance(command, UpdateInterfaceLimits) else "control"

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from exchange.orders import Leg
 from exchange.rules import PriceCollar, RiskLimits
-from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction, Envelope
 from security_check.limits import InterfaceLimits
 
@@ -124,6 +125,23 @@ class OrderAccepted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JointOrderAccepted(Event):
+    """A joint order is in.
+
+    Its first leg has the number ``order_id``, the next the one after it, and so on.  Cancelled
+    they all are at once, under the number of the first.
+    """
+
+    order_id: int
+    participant: str
+    client_order_id: str
+    legs: tuple[Leg, ...]
+    all_or_none: bool
+    expires_at: datetime | None
+    self_trade_prevention: SelfTradePrevention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused(Event):
     """What was asked was not done; ``detail`` is a sentence with the numbers.
 
@@ -171,7 +189,10 @@ class OrderRefilled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCancelled(Event):
-    """The rest of an order left the book."""
+    """The rest of an order left the book.
+
+    Of a joint order all legs did; number and watts are those of the first.
+    """
 
     order_id: int
     participant: str

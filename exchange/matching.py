@@ -11,6 +11,7 @@ from datetime import datetime
 from exchange.clearing import Clearing, clear_order, clear_resting
 from exchange.events import AlarmKind, CancelReason, MatchBlocked, Traded
 from exchange.grid import Grid, SecurityState
+from exchange.joint_clearing import clear_joint
 from exchange.networks import Blocked, IntervalNetwork
 from exchange.orders import Order
 from exchange.record import Record, alarm_kind
@@ -76,7 +77,7 @@ class Matching:
                 clearing.add_block(crossing_w, _HALTED if unsafe else _SUSPENDED)
             else:
                 clearing = clear_order(order, session, network)
-        self._execute(clearing, session, record)
+        self._execute(clearing, record)
         if clearing.block is not None:
             record.add(
                 MatchBlocked(
@@ -94,7 +95,7 @@ class Matching:
         waits = order.time_in_force not in _WITHOUT_WAITING
         if not waits and session.has_conditional:
             # What is left may be just what a conditional order lacks.
-            self.settle(session, record)
+            self.settle_conditional(record)
         if not waits and order.order_id in self._state.orders:
             record.cancel(order, _WITHOUT_WAITING[order.time_in_force])
         self.settle(session, record)
@@ -114,7 +115,7 @@ class Matching:
             if not (network.rescan_due or session.has_conditional):
                 return
             clearing = clear_resting(session, network)
-            self._execute(clearing, session, record)
+            self._execute(clearing, record)
             self._cancel_self_trades(clearing, record)
             if not (clearing.changes_anything or network.rescan_due):
                 return
@@ -127,16 +128,46 @@ class Matching:
             self.settle(session, record)
 
     def settle_conditional(self, record: Record) -> None:
-        """Try all conditional orders again; O(sessions) where there are none."""
-        for session in self._state.sessions.values():
-            if session.has_conditional:
-                self.settle(session, record)
+        """Try all conditional orders again until nothing moves; O(sessions) if there are none."""
+        moved = True
+        while moved:
+            for session in self._state.sessions.values():
+                if session.has_conditional:
+                    self.settle(session, record)
+            moved = any(self._try_joint(legs, record) for _, legs in self._joints())
+
+    def _joints(self) -> list[tuple[int, list[Order]]]:
+        return sorted(self._state.joints.items())
+
+    def _try_joint(self, legs: list[Order], record: Record) -> bool:
+        """Let a joint order trade if all its legs can; return whether anything happened."""
+        sessions = [self._state.sessions[leg.interval] for leg in legs]
+        if not all(
+            self._state.may_trade(session)
+            and session.crossing_w(leg, leg.remaining_w) >= max(1, leg.required_w)
+            for leg, session in zip(legs, sessions, strict=True)
+        ):
+            return False
+        places = [
+            (session, network)
+            for session in sessions
+            if (network := self._network(session, record)) is not None
+        ]
+        if len(places) < len(legs):
+            return False
+        for _, network in places:
+            network.refresh()
+        clearing = clear_joint(legs, places, self._state.joints)
+        self._execute(clearing, record)
+        self._cancel_self_trades(clearing, record)
+        return clearing.changes_anything
 
     def _cancel_self_trades(self, clearing: Clearing, record: Record) -> None:
         for own in clearing.self_trades:
-            record.cancel(own, CancelReason.SELF_TRADE)
+            if own.order_id in self._state.orders:  # Another leg may have taken it along.
+                record.cancel(own, CancelReason.SELF_TRADE)
 
-    def _execute(self, clearing: Clearing, session: Session, record: Record) -> None:
+    def _execute(self, clearing: Clearing, record: Record) -> None:
         """Make trades of matches, and alarms of checks that failed."""
         for match in clearing.matches:
             buy, sell = match.buy, match.sell
@@ -145,7 +176,7 @@ class Matching:
                     sequence=record.next_sequence,
                     time=record.now,
                     trade_id=self._state.next_trade_id,
-                    interval=session.start,
+                    interval=buy.interval,
                     direction=buy.direction,
                     quantity_w=match.quantity_w,
                     price_ticks=match.price_ticks,
@@ -168,10 +199,9 @@ class Matching:
             maker = sell if match.taker_side is Side.BUY else buy
             if maker.remaining_w and not maker.displayed_w:
                 record.refill(maker)
-        network = self._networks.get(session.start)
-        if network is not None:
+        for start, network in self._networks.items():
             for detail in network.failures:
-                record.alarm(AlarmKind.POWER_FLOW_FAILED, session.start, detail)
+                record.alarm(AlarmKind.POWER_FLOW_FAILED, start, detail)
             network.failures.clear()
 
     def _network(self, session: Session, record: Record) -> IntervalNetwork | None:
@@ -206,7 +236,7 @@ class Matching:
             session = self._state.sessions[start]
             in_force = session.holdings.envelope_set()
             assert network.security.envelopes() == in_force, f"{start}: the network differs"
-            if not self._state.may_trade(session) or network.rescan_due:
+            if not self._at_rest(start):
                 continue
             trial = network.copy()
             trial.forget_linear()
@@ -214,3 +244,17 @@ class Matching:
             clearing = clear_resting(session, trial)
             assert not clearing.matches, f"{start}: {clearing.matches[0]} could trade"
             assert not clearing.self_trades, f"{start}: {clearing.self_trades[0]} meets its own"
+        for number, legs in self._joints():
+            if all(self._at_rest(leg.interval) for leg in legs):
+                trials = {leg.interval: self._networks[leg.interval].copy() for leg in legs}
+                for trial in trials.values():
+                    trial.forget_linear()
+                places = [(self._state.sessions[e.interval], trials[e.interval]) for e in legs]
+                clearing = clear_joint(legs, places, self._state.joints)
+                assert not clearing.matches, f"joint order {number} could trade"
+
+    def _at_rest(self, interval: datetime) -> bool:
+        """Return whether an interval trades, and whatever could has."""
+        network = self._networks.get(interval)
+        may_trade = self._state.may_trade(self._state.sessions[interval])
+        return network is not None and may_trade and not network.rescan_due

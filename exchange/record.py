@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from exchange.answers import FirstAnswer, Remembered, content_of
-from exchange.commands import SubmitOrder
+from exchange.commands import SubmitJoint, SubmitOrder
 from exchange.events import (
     AlarmKind,
     AlarmRaised,
@@ -69,7 +70,8 @@ class Record:
         strangers take up no memory.
         """
         known = remember is not None and (
-            not isinstance(remember, SubmitOrder) or participant in self.state.participants
+            not isinstance(remember, SubmitOrder | SubmitJoint)
+            or participant in self.state.participants
         )
         self.add(
             Refused(
@@ -99,7 +101,9 @@ class Record:
         )
 
     def cancel(self, order: Order, reason: CancelReason) -> None:
-        """Take the rest of an open order out of the book."""
+        """Take the rest of an open order out of the book, with all its legs if it is joint."""
+        if order.joint_id is not None:
+            order = self.state.joints[order.joint_id][0]
         self.add(
             OrderCancelled(
                 sequence=self.next_sequence,
@@ -111,6 +115,12 @@ class Record:
                 reason=reason,
             )
         )
+
+    def cancel_all(self, orders: Iterable[Order], reason: CancelReason) -> None:
+        """Cancel orders, oldest first; the legs of a joint order go with the first of them."""
+        for order in sorted(orders, key=lambda each: each.order_id):
+            if order.order_id in self.state.orders:
+                self.cancel(order, reason)
 
     def refill(self, order: Order) -> None:
         """Let an iceberg show its next part, behind all others at its price."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,25 +35,28 @@ class Ask:
     amended: Order | None = None
 
 
-def check_risk(ask: Ask, state: State, now: datetime) -> Refusal | None:
-    """Refuse an order that a control stands against.
+def check_risk(asks: Sequence[Ask], state: State, now: datetime) -> Refusal | None:
+    """Refuse an order, or the legs of a joint one, that a control stands against.
 
     O(connection points of the participant * intervals), less where credit is not limited.
     """
     controls = state.controls
+    ask = asks[0]  # All legs have one participant.
     if controls.is_killed(ask.participant):
         whose = "of the market" if controls.market_killed else f"of {ask.participant}"
         return Refusal(
             RefusalReason.KILL_SWITCH, f"the kill switch {whose} is engaged: no orders are taken"
         )
     limits = controls.limits_of(ask.participant)
-    return (
-        _check_collar(ask, state)
-        or _check_size(ask, limits)
-        or _check_rate(ask, limits, state, now)
-        or _check_position(ask, limits, state)
-        or _check_credit(ask, limits, state)
-    )
+    for each in asks:
+        refusal = (
+            _check_collar(each, state)
+            or _check_size(each, limits)
+            or _check_position(each, limits, state)
+        )
+        if refusal is not None:
+            return refusal
+    return _check_rate(ask, limits, state, now) or _check_credit(asks, limits, state)
 
 
 def _check_collar(ask: Ask, state: State) -> Refusal | None:
@@ -118,10 +122,12 @@ def _check_position(ask: Ask, limits: RiskLimits, state: State) -> Refusal | Non
     )
 
 
-def _check_credit(ask: Ask, limits: RiskLimits, state: State) -> Refusal | None:
-    """Refuse a purchase that could make its participant owe more than the limit."""
-    if limits.credit is None or ask.side is Side.SELL:
+def _check_credit(asks: Sequence[Ask], limits: RiskLimits, state: State) -> Refusal | None:
+    """Refuse purchases that could make their participant owe more than the limit."""
+    bought = [each for each in asks if each.side is Side.BUY]
+    if limits.credit is None or not bought:
         return None
+    ask = bought[0]
     owed = -state.ledger.balance(ask.participant)
     committed = sum(
         position.sought_amount
@@ -131,7 +137,7 @@ def _check_credit(ask: Ask, limits: RiskLimits, state: State) -> Refusal | None:
     )
     if ask.amended is not None:
         committed -= ask.amended.remaining_w * ask.amended.limit_price_ticks
-    cost = ask.open_w * ask.limit_price_ticks
+    cost = sum(each.open_w * each.limit_price_ticks for each in bought)
     if owed + committed + cost <= limits.credit:
         return None
     needed, limit = amount_text(cost, state.rules), amount_text(limits.credit, state.rules)

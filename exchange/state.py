@@ -6,11 +6,8 @@ asks neither the network nor a solver.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 from sortedcontainers import SortedSet
 
@@ -25,6 +22,7 @@ from exchange.events import (
     HoldingCurtailed,
     HoldingRaised,
     InterfaceLimitsUpdated,
+    JointOrderAccepted,
     KillSwitchSet,
     MatchBlocked,
     OrderAccepted,
@@ -46,11 +44,8 @@ from exchange.ledger import Ledger
 from exchange.orders import Order
 from exchange.rules import NO_COLLAR, OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
-from orderbook.order import Side
+from orderbook.order import Conditions, Side, TimeInForce
 from security_check.envelope import Direction
-
-_VERSION = 2
-"""Of snapshots: 2 came with conditional orders and controls."""
 
 
 class State:
@@ -75,6 +70,8 @@ class State:
         By start of the interval, closed ones for ``rules.answers_kept_for`` longer.
     orders
         All open orders by number.
+    joints
+        The open legs of joint orders, by the number of the first leg; they follow from orders.
     answers
         First answers by participant and client id.
     controls
@@ -91,6 +88,7 @@ class State:
         "controls",
         "expiries",
         "gates",
+        "joints",
         "ledger",
         "next_order_id",
         "next_trade_id",
@@ -115,6 +113,7 @@ class State:
         self.next_trade_id = 1
         self.sessions: dict[datetime, Session] = {}
         self.orders: dict[int, Order] = {}
+        self.joints: dict[int, list[Order]] = {}
         self.answers = Answers(rules.answers_kept)
         self.controls = Controls()
         self.ledger = Ledger()
@@ -188,6 +187,8 @@ class State:
         match event:
             case OrderAccepted():
                 self._accept(event)
+            case JointOrderAccepted():
+                self._accept_joint(event)
             case Traded():
                 self._trade(event)
             case OrderCancelled():
@@ -258,10 +259,46 @@ class State:
             order.participant, order.client_order_id, Answer(event, order.order_id)
         )
 
+    def _accept_joint(self, event: JointOrderAccepted) -> None:
+        self.controls.count_order(event.participant, event.time)
+        dated = event.expires_at is not None
+        for number, leg in enumerate(event.legs, start=event.order_id):
+            self._add(
+                Order(
+                    order_id=number,
+                    side=leg.side,
+                    limit_price_ticks=leg.limit_price_ticks,
+                    remaining_w=leg.quantity_w,
+                    participant=event.participant,
+                    client_order_id=event.client_order_id,
+                    connection_point=leg.connection_point,
+                    direction=leg.direction,
+                    interval=leg.interval,
+                    quantity_w=leg.quantity_w,
+                    time_in_force=TimeInForce.GOOD_TILL_DATE
+                    if dated
+                    else TimeInForce.GOOD_TILL_CANCEL,
+                    expires_at=event.expires_at,
+                    conditions=Conditions(
+                        all_or_none=event.all_or_none,
+                        self_trade_prevention=event.self_trade_prevention,
+                    ),
+                    joint_id=event.order_id,
+                )
+            )
+        answer = Answer(event, event.order_id)
+        self.answers.remember(event.participant, event.client_order_id, answer)
+
     def _add(self, order: Order) -> None:
         self.sessions[order.interval].add(order)
-        self.orders[order.order_id] = order
+        self.index(order)
         self.next_order_id = order.order_id + 1
+
+    def index(self, order: Order) -> None:
+        """Take an order that rests in its session into the indexes over all sessions."""
+        self.orders[order.order_id] = order
+        if order.joint_id is not None:
+            self.joints.setdefault(order.joint_id, []).append(order)
         if order.expires_at is not None:
             self.expiries.add((order.expires_at, order.order_id))
 
@@ -271,6 +308,10 @@ class State:
 
     def _drop(self, order: Order) -> None:
         del self.orders[order.order_id]
+        if order.joint_id is not None:
+            self.joints[order.joint_id].remove(order)
+            if not self.joints[order.joint_id]:
+                del self.joints[order.joint_id]
         if order.expires_at is not None:
             self.expiries.remove((order.expires_at, order.order_id))
 
@@ -281,7 +322,8 @@ class State:
     def _close_if_empty(self, order: Order) -> None:
         if not order.remaining_w:
             self._drop(order)
-            self.answers.finish(order.participant, order.client_order_id)
+            if order.joint_id not in self.joints:
+                self.answers.finish(order.participant, order.client_order_id)
 
     def _trade(self, event: Traded) -> None:
         session = self.sessions[event.interval]
@@ -304,7 +346,8 @@ class State:
 
     def _cancel(self, event: OrderCancelled) -> None:
         order = self.orders[event.order_id]
-        self._remove(order)
+        for leg in list(self.joints.get(event.order_id, [order])):
+            self._remove(leg)
         self.answers.finish(order.participant, order.client_order_id, event)
 
     def _amend(self, event: OrderAmended) -> None:
@@ -372,61 +415,6 @@ class State:
                 del self.sessions[start]
         self.answers.prune(before, self.sessions)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return everything as JSON-able data, in one canonical form.  O(everything)."""
-        return {
-            "version": _VERSION,
-            "sequence": self.sequence,
-            "time": None if self.time is None else self.time.isoformat(),
-            "next_order_id": self.next_order_id,
-            "next_trade_id": self.next_trade_id,
-            "sessions": [self.sessions[start].snapshot() for start in sorted(self.sessions)],
-            "answers": self.answers.snapshot(),
-            "controls": self.controls.snapshot(),
-            "ledger": self.ledger.snapshot(),
-        }
-
-    @classmethod
-    def restore(
-        cls, data: dict[str, Any], rules: MarketRules, terms: Mapping[str, ConnectionTerms]
-    ) -> State:
-        """Return the state a snapshot was taken of.
-
-        Raises
-        ------
-        ValueError
-            When the snapshot has a version this code does not know.
-        """
-        if data["version"] == 1:
-            data = _from_version_1(data)
-        if data["version"] != _VERSION:
-            raise ValueError(
-                f"snapshot has version {data['version']}, this code reads 1 to {_VERSION}"
-            )
-        state = cls(rules, terms)
-        for plain in data["sessions"]:
-            session = Session.restore(plain, terms)
-            state.sessions[session.start] = session
-            if session.is_open:
-                state.gates.add((session.gate_closes_at, session.start))
-            for order in session.orders():
-                state.orders[order.order_id] = order
-                if order.expires_at is not None:
-                    state.expiries.add((order.expires_at, order.order_id))
-        state.sequence = data["sequence"]
-        state.time = None if data["time"] is None else datetime.fromisoformat(data["time"])
-        state.next_order_id = data["next_order_id"]
-        state.next_trade_id = data["next_trade_id"]
-        state.answers = Answers.restore(data["answers"], rules.answers_kept)
-        state.controls = Controls.restore(data["controls"])
-        state.ledger = Ledger.restore(data["ledger"])
-        return state
-
-    def digest(self) -> str:
-        """Return SHA-256 over the snapshot, in hexadecimal: equal states, equal digests."""
-        canonical = json.dumps(self.snapshot(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
-
     def check_invariants(self) -> None:
         """Check every session, the ledger, the answers, and the indexes that join them.
 
@@ -440,6 +428,14 @@ class State:
             session.check_invariants()
             resting.update((order.order_id, order) for order in session.orders())
         assert resting == self.orders, "orders and sessions disagree about what is open"
+        legs = {leg.order_id for each in self.joints.values() for leg in each}
+        joint = {order.order_id for order in resting.values() if order.joint_id is not None}
+        assert legs == joint, "joint orders and their legs disagree"
+        for number, each in self.joints.items():
+            assert each[0].order_id == number, f"joint order {number} lost its first leg"
+            left = {leg.remaining_w for leg in each}
+            partly = len(left) > 1 and not each[0].conditions.all_or_none
+            assert not partly, f"the legs of joint order {number} have {left} W left"
         dated = {(o.expires_at, o.order_id) for o in resting.values() if o.expires_at is not None}
         assert dated == set(self.expiries), "expiries and orders disagree"
         gates = {(s.gate_closes_at, s.start) for s in self.sessions.values() if s.is_open}
@@ -447,18 +443,7 @@ class State:
         for order in resting.values():
             answer = self.answers.find(order.participant, order.client_order_id)
             assert answer is not None, f"order {order.order_id} has no answer on record"
-            assert answer.order_id == order.order_id, f"order {order.order_id} was {answer}"
+            number = order.order_id if order.joint_id is None else order.joint_id
+            assert answer.order_id == number, f"order {order.order_id} was {answer}"
         self.answers.check_invariants()
         self.ledger.check_invariants()
-
-
-def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a snapshot of version 1 as one of today: nothing was controlled in its time.
-
-    Net purchases were not kept, so position limits count from the upgrade on in its intervals.
-    """
-    sessions = [
-        session | {"suspended": False, "holdings": [[*row, 0, 0] for row in session["holdings"]]}
-        for session in data["sessions"]
-    ]
-    return data | {"version": 2, "sessions": sessions, "controls": Controls().snapshot()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from exchange.admission import check_interval
 from exchange.commands import (
     Control,
@@ -56,10 +54,10 @@ def control(command: Control, record: Record) -> list[Session]:
     match command:
         case SetPriceCollar():
             outside = (o for o in state.orders.values() if not _in_collar(o, state))
-            _cancel(outside, CancelReason.PRICE_COLLAR, record)
+            record.cancel_all(outside, CancelReason.PRICE_COLLAR)
         case SetKillSwitch(engaged=True):
             killed = (o for o in state.orders.values() if state.controls.is_killed(o.participant))
-            _cancel(killed, CancelReason.KILL_SWITCH, record)
+            record.cancel_all(killed, CancelReason.KILL_SWITCH)
         case ResumeTrading():
             sessions = [each for each in state.sessions.values() if each.is_open]
             return [each for each in sessions if state.may_trade(each)]
@@ -123,8 +121,3 @@ def _event(command: Control, record: Record) -> ControlEvent:
 
 def _in_collar(order: Order, state: State) -> bool:
     return state.controls.collar.contains(order.limit_price_ticks)
-
-
-def _cancel(orders: Iterable[Order], reason: CancelReason, record: Record) -> None:
-    for order in sorted(orders, key=lambda o: o.order_id):
-        record.cancel(order, reason)

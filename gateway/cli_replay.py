@@ -16,6 +16,7 @@ from rich.table import Table
 
 from exchange.events import SessionOpened
 from exchange.rules import ConnectionTerms, MarketRules
+from exchange.snapshots import digest_of, snapshot_of
 from exchange.state import State
 from gateway.embedded_redis import EmbeddedRedis
 from gateway.journal_files import read_entries
@@ -89,7 +90,7 @@ async def _replay(source: str, area: str | None, name: str) -> Replayed:
         raise CorruptJournalError(f"{name}: this journal has no entries")
     state.check_invariants()
     return Replayed(
-        entries=entries, events=state.sequence, digest=state.digest(), state=state.snapshot()
+        entries=entries, events=state.sequence, digest=digest_of(state), state=snapshot_of(state)
     )
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from market import QUARTER, SECOND, START, Market
+from market import GATE, QUARTER, SECOND, START, Market, interface
 from naive_market import Book, Story, told
 
+from exchange.commands import OpenSession, SubmitJoint
+from exchange.orders import Leg
+from orderbook.order import SelfTradePrevention, Side
 from security_check.envelope import Direction
 
 
@@ -18,6 +21,8 @@ class FastMarket:
 
     def __init__(self) -> None:
         self.market = Market()
+        later, half = START + QUARTER, interface(6 * 10**9, 6 * 10**9)
+        self.market.do(OpenSession(later, later + QUARTER, GATE, half))
 
     def submit(
         self,
@@ -50,6 +55,39 @@ class FastMarket:
                 **conditions,
             )
         )
+
+    def submit_joint(
+        self,
+        owner: int,
+        legs: list[tuple[Book, str, int, int]],
+        *,
+        name: str,
+        all_or_none: bool,
+        self_trade_prevention: str = "cancel_newest",
+        expires_in: int | None = None,
+    ) -> Story:
+        expires_at = None
+        if expires_in is not None:
+            expires_at = self.market.now + SECOND * (1 + expires_in)
+        command = SubmitJoint(
+            f"p{owner}",
+            name,
+            tuple(
+                Leg(
+                    f"load:{owner}",
+                    Direction(direction),
+                    START + interval * QUARTER,
+                    Side(side),
+                    quantity,
+                    price,
+                )
+                for (interval, direction), side, quantity, price in legs
+            ),
+            all_or_none,
+            expires_at,
+            SelfTradePrevention(self_trade_prevention),
+        )
+        return told(self.market.do(command))
 
     def amend(self, name: str, total: int | None, price: int | None) -> Story:
         return told(self.market.amend(_owner(name), name, total, price))

@@ -12,7 +12,7 @@ be compared event by event.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,7 +31,7 @@ def told(events: Iterable[happened.Event]) -> Story:
     found: Story = []
     for event in events:
         match event:
-            case happened.OrderAccepted():
+            case happened.OrderAccepted() | happened.JointOrderAccepted():
                 found.append(("accepted", event.order_id))
             case happened.Refused():
                 found.append(("refused", event.reason.value))
@@ -68,6 +68,7 @@ class NaiveOrder:
     minimum_w: int | None
     displayed_w: int | None
     expires: int | None
+    joint: int | None = None
     shown: int = 0
 
     def show(self) -> None:
@@ -149,6 +150,46 @@ class NaiveMarket:
         self._settle_all()
         return self.log
 
+    def submit_joint(
+        self,
+        owner: int,
+        legs: list[tuple[Book, str, int, int]],
+        *,
+        name: str,
+        all_or_none: bool,
+        self_trade_prevention: str = "cancel_newest",
+        expires_in: int | None = None,
+    ) -> Story:
+        """Place legs (book, side, quantity, price) that trade together."""
+        self._begin()
+        expires = None if expires_in is None else self.now + expires_in
+        joint = self.last_number + 1
+        for count, (book, side, quantity, price) in enumerate(legs):
+            order = NaiveOrder(
+                joint + count,
+                f"{name}#{count}",
+                owner,
+                book,
+                side,
+                quantity,
+                quantity,
+                price,
+                "GTC",
+                False,
+                self_trade_prevention,
+                all_or_none,
+                None,
+                None,
+                expires,
+                joint,
+            )
+            order.show()
+            self.orders.append(order)
+        self.last_number += len(legs)
+        self.log.append(("accepted", joint))
+        self._settle_all()
+        return self.log
+
     def amend(self, name: str, total: int | None, price: int | None) -> Story:
         """Change an open order."""
         self._begin()
@@ -156,7 +197,9 @@ class NaiveMarket:
         total = order.total if total is None else total
         price = order.price if price is None else price
         done = order.total - order.left
-        if (total, price) == (order.total, order.price):
+        if order.joint is not None:
+            self.log.append(("refused", "conditions_invalid"))
+        elif (total, price) == (order.total, order.price):
             self.log.append(("refused", "nothing_to_amend"))
         elif total < (order.minimum_w or 0):
             self.log.append(("refused", "conditions_invalid"))
@@ -196,19 +239,30 @@ class NaiveMarket:
         self.now += 1
         due = [o for o in self.orders if o.expires is not None and o.expires <= self.now]
         for order in sorted(due, key=lambda o: (o.expires, o.number)):
-            self._cancel(order, "expired")
+            if order in self.orders:
+                self._cancel(order, "expired")
 
     def _named(self, name: str) -> NaiveOrder:
-        (order,) = (o for o in self.orders if o.name == name)
-        return order
+        return next(o for o in self.orders if o.name in (name, f"{name}#0"))
 
     def _would_cross(self, order: NaiveOrder) -> bool:
         """Whether a post-only order meets anything that trades without conditions."""
-        return any(order.crosses(other) and not other.needs for other in self.orders)
+        firm = [o for o in self.orders if not o.needs and o.joint is None]
+        return any(order.crosses(other) for other in firm)
 
     def _cancel(self, order: NaiveOrder, reason: str) -> None:
-        self.orders.remove(order)
+        """Take out an order, a joint one with all its legs."""
+        if order.joint is not None:
+            order = self._legs(order.joint)[0]
         self.log.append(("cancelled", order.number, order.left, reason))
+        joint = order.joint
+        self.orders = [
+            o for o in self.orders if o is not order and (joint is None or o.joint != joint)
+        ]
+
+    def _legs(self, joint: int) -> list[NaiveOrder]:
+        """Return the legs of a joint order."""
+        return sorted((o for o in self.orders if o.joint == joint), key=lambda o: o.number)
 
     def _come_in(self, order: NaiveOrder) -> None:
         """Let an order trade; then it rests, or it does not."""
@@ -216,60 +270,117 @@ class NaiveMarket:
         self._try(order)
         without_waiting = {"IOC": "immediate_or_cancel", "FOK": "fill_or_kill"}
         if order.time_in_force in without_waiting:
-            self._settle(order.book[0])
+            self._settle_all()
             for left in [o for o in self.orders if o.name == name]:
                 self._cancel(left, without_waiting[left.time_in_force])
         self._settle(order.book[0])
 
     def _settle_all(self) -> None:
-        """Let every interval come to rest."""
-        for interval in sorted({order.book[0] for order in self.orders}):
-            self._settle(interval)
+        """Let every interval come to rest, then try the joint orders, until nothing moves."""
+        moved = True
+        while moved:
+            for interval in sorted({order.book[0] for order in self.orders}):
+                self._settle(interval)
+            joints = sorted({o.joint for o in self.orders if o.joint is not None})
+            moved = any(self._try_joint(joint) for joint in joints)
 
     def _settle(self, interval: int) -> None:
         """Try what rests in an interval, oldest first, until nothing moves."""
         while any(
             self._try(order)
             for order in sorted(self.orders, key=lambda o: o.number)
-            if order.book[0] == interval and order.needs
+            if order.book[0] == interval and order.needs and order.joint is None
         ):
             pass
 
     def _try(self, order: NaiveOrder) -> bool:
         """Let an order trade if what it needs is there; return whether anything happened."""
-        there = sum(other.left for other in self.orders if order.crosses(other))
-        if there < max(1, order.needs):
+        if not self._enough_is_there(order):
             return False
         trial = deepcopy(self)
         needs = order.needs
         traded, doomed = trial._walk(trial._named(order.name))
         if traded >= needs:
             self.__dict__ = trial.__dict__
-        elif order.number not in doomed:
+        elif order.name not in doomed:
             return False
-        for number in doomed:
-            (own,) = (o for o in self.orders if o.number == number)
-            self._cancel(own, "self_trade")
+        self._cancel_own(doomed)
         return bool(traded or doomed)
 
-    def _walk(self, order: NaiveOrder) -> tuple[int, list[int]]:
+    def _enough_is_there(self, order: NaiveOrder) -> bool:
+        there = sum(other.left for other in self.orders if order.crosses(other))
+        return there >= max(1, order.needs)
+
+    def _cancel_own(self, doomed: list[str]) -> None:
+        for name in doomed:
+            for own in [o for o in self.orders if o.name == name]:
+                self._cancel(own, "self_trade")
+
+    def _try_joint(self, joint: int) -> bool:
+        """Let all legs trade in full, or the same watts of each; others may come along."""
+        legs = self._legs(joint)
+        if not all(self._enough_is_there(leg) for leg in legs):
+            return False
+        whole = legs[0].all_or_none
+        company = {o.joint for o in self.orders if o.joint not in (None, joint)}
+        target = legs[0].left
+        while target:
+            trial = deepcopy(self)
+            traded, doomed = [], []
+            goals = [leg.left if whole else target for leg in legs]
+            for leg, goal in zip(legs, goals, strict=True):
+                watts, own = trial._walk(trial._named(leg.name), goal, company)
+                traded.append(watts)
+                doomed += own
+            torn = [each for each in sorted(company) if self._is_torn(each, trial)]
+            if not torn and traded == goals:
+                self.__dict__ = trial.__dict__
+                self._cancel_own(doomed)
+                return True
+            if met_own := [name for name in doomed if name in [leg.name for leg in legs]]:
+                self._cancel_own(met_own)
+                return True
+            if torn:
+                company.remove(torn[0])
+            elif whole:
+                return False
+            else:
+                target = min(traded)
+        return False
+
+    def _is_torn(self, joint: int, trial: NaiveMarket) -> bool:
+        """Whether a joint order did not come out of a trial as one."""
+        left = {o.name: o.left for o in trial.orders}
+        legs = self._legs(joint)
+        traded = [leg.left - left.get(leg.name, 0) for leg in legs]
+        if not any(traded):
+            return False
+        if legs[0].all_or_none:
+            return any(leg.name in left for leg in legs)
+        return len(set(traded)) > 1
+
+    def _walk(
+        self, order: NaiveOrder, most: int | None = None, company: Collection[int] = ()
+    ) -> tuple[int, list[str]]:
         """Take all orders that it crosses, the best and oldest first.
 
         Returns
         -------
-        What was traded, and the orders of its own owner that are to be cancelled, itself
-        perhaps among them.
+        What was traded, at most ``most``, and the orders of its own owner that are to be
+        cancelled, itself perhaps among them.  Of joint orders only those in ``company`` take part.
         """
+        most = order.left if most is None else most
         ages = {o.name: o.number for o in self.orders}
         sign = 1 if order.side == "buy" else -1
         traded = 0
         doomed: list[NaiveOrder] = []
         queue = [other for other in self.orders if order.crosses(other)]
-        while queue and order.left and order not in doomed:
+        queue = [other for other in queue if other.joint is None or other.joint in company]
+        while queue and traded < most and order not in doomed:
             queue.sort(key=lambda o: (sign * o.price, o.number))
             other = queue.pop(0)
             older, newer = sorted((order, other), key=lambda o: ages[o.name])
-            amount = min(order.left, other.shown if other is older else other.left)
+            amount = min(most - traded, other.shown if other is older else other.left)
             if amount < other.needs:
                 continue
             if other.owner == order.owner:
@@ -283,7 +394,7 @@ class NaiveMarket:
             if other.left:
                 queue.append(other)
         self.orders = [o for o in self.orders if o.left]
-        return traded, [own.number for own in doomed]
+        return traded, [own.name for own in doomed]
 
     def _trade(self, amount: int, maker: NaiveOrder, taker: NaiveOrder) -> None:
         """Trade at the maker's price; an iceberg that shows nothing any more is refilled."""

@@ -10,7 +10,10 @@ from fast_market import FastMarket
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
+from market import all_of
 from naive_market import NaiveMarket
+
+from exchange.events import JointOrderAccepted, Traded
 
 CONDITIONS: list[tuple[str, dict[str, Any]]] = [
     ("GTC", {}),
@@ -29,7 +32,18 @@ CONDITIONS: list[tuple[str, dict[str, Any]]] = [
     ("FOK", {}),
 ]
 MODES = ["cancel_newest", "cancel_newest", "cancel_oldest", "cancel_both"]
-BOOKS = [(0, "injection"), (0, "injection"), (0, "withdrawal")]
+BOOKS = [(0, "injection"), (0, "injection"), (0, "withdrawal"), (1, "injection")]
+LEGS = st.lists(
+    st.tuples(
+        st.sampled_from(sorted(set(BOOKS))),
+        st.sampled_from(["buy", "sell"]),
+        st.integers(1, 9),
+        st.integers(1, 5),
+    ),
+    min_size=2,
+    max_size=3,
+    unique_by=lambda leg: leg[0],
+)
 OWNERS = range(4)
 
 
@@ -50,6 +64,13 @@ class Both:
                 more[part] = min(more[part], quantity)
         self._ask("submit", owner, side, quantity, price, time_in_force, name=name, **more)
 
+    def submit_joint(self, owner, legs, all_or_none, **more) -> None:
+        self.count += 1
+        if not all_or_none:
+            legs = [(book, side, legs[0][2], price) for book, side, _, price in legs]
+        name = f"{owner}/{self.count}"
+        self._ask("submit_joint", owner, legs, name=name, all_or_none=all_or_none, **more)
+
     def amend(self, name, total, price) -> None:
         self._ask("amend", name, total, price)
 
@@ -60,7 +81,8 @@ class Both:
     def open_names(self) -> list[str]:
         """Names of the orders that are open still when the next request has its turn."""
         now = self.naive.now + 1
-        return [o.name for o in self.naive.orders if o.expires is None or o.expires > now]
+        still_open = [o for o in self.naive.orders if o.expires is None or o.expires > now]
+        return sorted({o.name.partition("#")[0] for o in still_open})
 
     def _ask(self, request: str, *arguments: Any, **more: Any) -> None:
         expected = getattr(self.naive, request)(*arguments, **more)
@@ -105,6 +127,18 @@ class MarketsAgree(RuleBasedStateMachine):
     def submit_at_market(self, owner, side, quantity, time_in_force):
         self.both.submit(owner, side, quantity, None, time_in_force)
 
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        legs=LEGS,
+        all_or_none=st.booleans(),
+        mode=st.sampled_from(MODES),
+        expires_in=st.none() | st.integers(2, 9),
+    )
+    def submit_joint(self, owner, legs, all_or_none, mode, expires_in):
+        self.both.submit_joint(
+            owner, legs, all_or_none, self_trade_prevention=mode, expires_in=expires_in
+        )
+
     @rule(data=st.data(), total=st.none() | st.integers(1, 9), price=st.none() | st.integers(1, 5))
     def amend(self, data, total, price):
         if names := self.both.open_names:
@@ -129,6 +163,24 @@ def one_request(both: Both, rng: random.Random) -> None:
     elif names and kind > 0.9:
         total = rng.choice([None, rng.randint(1, 12)])
         both.amend(rng.choice(names), total, rng.choice([None, rng.randint(1, 8)]))
+    elif kind > 0.75:
+        books = rng.sample(sorted(set(BOOKS)), rng.choice([2, 2, 3]))
+        one_side = rng.choice(["buy", "sell"]) if rng.random() < 0.7 else None
+        both.submit_joint(
+            rng.choice(OWNERS),
+            [
+                (
+                    book,
+                    one_side or rng.choice(["buy", "sell"]),
+                    rng.randint(1, 6),
+                    rng.randint(1, 8),
+                )
+                for book in books
+            ],
+            rng.random() < 0.5,
+            self_trade_prevention=rng.choice(MODES),
+            expires_in=rng.choice([None, 5, 20]),
+        )
     else:
         at_market = rng.random() < 0.1
         time_in_force, more = rng.choice(CONDITIONS)
@@ -152,4 +204,11 @@ def test_they_agree_on_ten_thousand_events(seed):
     while both.events < 10_000:
         one_request(both, rng)
     kinds = {type(event).__name__ for event in both.fast.market.events}
+    joint = {o.client_order_id for o in all_of(both.fast.market.events, JointOrderAccepted)}
+    traded = [
+        event
+        for event in all_of(both.fast.market.events, Traded)
+        if {event.buyer_client_order_id, event.seller_client_order_id} & joint
+    ]
+    assert len(traded) > 100
     assert kinds >= {"Traded", "OrderRefilled", "OrderAmended", "OrderCancelled", "Refused"}

@@ -14,9 +14,12 @@ from exchange.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SubmitJoint,
 )
+from exchange.orders import Leg
 from exchange.plain import event_from_plain, event_to_plain
 from exchange.rules import PriceCollar, RiskLimits
+from orderbook.order import Side
 from security_check.envelope import Direction
 from security_check.errors import InsecureError
 
@@ -35,6 +38,8 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.update("u1", interface(16_000, 24_000))
     market.grid.errors.append(InsecureError("line:3", "reaches 120 A of 100 A"))
     market.update("u2", interface(1, None))
+    legs = [Leg("load:3", each, START, Side.BUY, 10, 1) for each in Direction]
+    market.do(SubmitJoint("p3", "j", tuple(legs)))
     market.do(SetPriceCollar("c1", PriceCollar(None, 900)))
     market.do(SetRiskLimits("c2", "p0", RiskLimits(credit=10**9)))
     market.do(SetKillSwitch("c3", None, engaged=True))
