@@ -433,6 +433,10 @@ class State:
         assert legs == joint, "joint orders and their legs disagree"
         for number, each in self.joints.items():
             assert each[0].order_id == number, f"joint order {number} lost its first leg"
+            first = self.answers.find(each[0].participant, each[0].client_order_id)
+            assert first is not None
+            assert isinstance(first.event, JointOrderAccepted)
+            assert len(each) == len(first.event.legs), f"joint order {number} lost a leg"
             left = {leg.remaining_w for leg in each}
             partly = len(left) > 1 and not each[0].conditions.all_or_none
             assert not partly, f"the legs of joint order {number} have {left} W left"

@@ -19,12 +19,24 @@ class Trader:
     def __init__(self, market: Any) -> None:
         self.market = market
         self.count = 0
+        self.names: dict[int, str] = {}
 
     def buy(self, owner, at, time_in_force="GTC", **more):
         return self._submit(owner, "buy", at, time_in_force, **more)
 
     def sell(self, owner, at, time_in_force="GTC", **more):
         return self._submit(owner, "sell", at, time_in_force, **more)
+
+    def block(self, owner, side, at, books, **more):
+        quantity, price = (int(part) for part in at.split("@"))
+        return self.joint(owner, [(book, side, quantity, price) for book in books], **more)
+
+    def joint(self, owner, legs, all_or_none=True, **more):
+        self.count += 1
+        name = f"{owner}/{self.count}"
+        story = self.market.submit_joint(owner, legs, name=name, all_or_none=all_or_none, **more)
+        self.names[story[0][1]] = name
+        return story
 
     def amend(self, number, total=None, price=None):
         return self.market.amend(self.names[number], total, price)
@@ -34,8 +46,6 @@ class Trader:
 
     def resting(self):
         return self.market.resting()
-
-    names: dict[int, str]
 
     def _submit(self, owner, side, at, time_in_force, **more):
         self.count += 1
@@ -51,7 +61,7 @@ class Trader:
             **more,
         )
         if story[0][0] == "accepted":
-            self.__dict__.setdefault("names", {})[story[0][1]] = name
+            self.names[story[0][1]] = name
         return story
 
 
@@ -289,3 +299,114 @@ def test_a_fill_or_kill_order_counts_what_icebergs_hide(market):
         ("refilled", 3, 4, 5),
         ("traded", 5, 5, 2, 4),
     ]
+
+
+NOON, LATER = (0, "injection"), (1, "injection")
+
+
+def test_a_block_trades_the_same_in_each_interval(market):
+    market.sell(0, "10@5", book=NOON)
+    market.sell(1, "6@4", book=LATER)
+    assert market.block(2, "buy", "8@5", [NOON, LATER], all_or_none=False) == [
+        ("accepted", 3),
+        ("traded", 6, 5, 3, 1),
+        ("traded", 6, 4, 4, 2),
+    ]
+    assert market.resting() == [(1, 5, 4, 4), (3, 5, 2, 2), (4, 5, 2, 2)]
+    assert market.sell(1, "1@5", book=LATER) == [
+        ("accepted", 5),
+        ("traded", 1, 5, 3, 1),
+        ("traded", 1, 5, 4, 5),
+    ]
+
+
+def test_an_all_or_none_block_waits_until_each_interval_has_all_of_it(market):
+    market.sell(0, "10@5", book=NOON)
+    market.sell(1, "6@4", book=LATER)
+    assert market.block(2, "buy", "8@5", [NOON, LATER], all_or_none=True) == [("accepted", 3)]
+    assert market.sell(1, "2@5", book=LATER) == [
+        ("accepted", 5),
+        ("traded", 8, 5, 3, 1),
+        ("traded", 6, 4, 4, 2),
+        ("traded", 2, 5, 4, 5),
+    ]
+    assert market.resting() == [(1, 5, 2, 2)]
+
+
+def test_a_block_meets_a_block(market):
+    market.block(0, "sell", "10@5", [NOON, LATER], all_or_none=True)
+    assert market.block(1, "buy", "10@6", [LATER, NOON], all_or_none=True) == [
+        ("accepted", 3),
+        ("traded", 10, 5, 4, 1),
+        ("traded", 10, 5, 3, 2),
+    ]
+    assert market.resting() == []
+
+
+def test_a_block_is_not_torn_by_one_that_needs_less(market):
+    market.block(0, "sell", "10@5", [NOON, LATER], all_or_none=True)
+    market.sell(1, "4@6", book=LATER)
+    market.sell(1, "4@6", book=NOON)
+    assert market.block(2, "buy", "4@6", [NOON, LATER], all_or_none=True) == [
+        ("accepted", 5),
+        ("traded", 4, 6, 5, 4),
+        ("traded", 4, 6, 6, 3),
+    ]
+    assert [number for number, *_ in market.resting()] == [1, 2]
+
+
+def test_nobody_trades_with_a_single_leg(market):
+    market.block(0, "sell", "10@5", [NOON, LATER], all_or_none=False)
+    assert market.buy(1, "10@9", "IOC", book=NOON) == [
+        ("accepted", 3),
+        ("cancelled", 3, 10, "immediate_or_cancel"),
+    ]
+    assert market.buy(1, "3@9", book=NOON) == [("accepted", 4)]
+    assert market.buy(2, "10@9", "IOC", book=LATER) == [
+        ("accepted", 5),
+        ("traded", 3, 5, 4, 1),
+        ("traded", 3, 5, 5, 2),
+        ("cancelled", 5, 7, "immediate_or_cancel"),
+    ]
+
+
+def test_one_of_a_linked_pair_trades_only_with_the_other(market):
+    market.buy(0, "5@9", book=(0, "injection"))
+    pair = [((0, "injection"), "sell", 5, 8), ((0, "withdrawal"), "buy", 7, 3)]
+    assert market.joint(1, pair) == [("accepted", 2)]
+    assert market.sell(2, "6@3", book=(0, "withdrawal")) == [("accepted", 4)]
+    assert market.sell(3, "1@2", book=(0, "withdrawal")) == [
+        ("accepted", 5),
+        ("traded", 5, 9, 1, 2),
+        ("traded", 1, 3, 3, 5),
+        ("traded", 6, 3, 3, 4),
+    ]
+
+
+def test_a_joint_order_is_cancelled_and_expires_as_a_whole_and_is_not_amended(market):
+    market.block(0, "sell", "10@5", [NOON, LATER], all_or_none=True)
+    assert market.amend(1, total=5) == [("refused", "conditions_invalid")]
+    assert market.cancel(1) == [("cancelled", 1, 10, "requested")]
+    assert market.resting() == []
+    market.block(0, "sell", "10@5", [NOON, LATER], all_or_none=True, expires_in=2)
+    market.buy(1, "1@1")
+    assert market.buy(1, "1@2") == [("cancelled", 3, 10, "expired"), ("accepted", 6)]
+
+
+def test_a_joint_order_that_meets_its_own_is_cancelled_as_a_whole(market):
+    market.sell(0, "10@5", book=NOON)
+    market.sell(1, "10@5", book=LATER)
+    assert market.block(0, "buy", "10@5", [LATER, NOON], all_or_none=True) == [
+        ("accepted", 3),
+        ("cancelled", 3, 10, "self_trade"),
+    ]
+    assert market.block(
+        *(0, "buy", "10@5", [LATER, NOON]),
+        all_or_none=True,
+        self_trade_prevention="cancel_oldest",
+    ) == [("accepted", 5)]
+
+
+def test_a_joint_order_does_not_make_a_post_only_order_cross(market):
+    market.block(0, "sell", "10@5", [NOON, LATER], all_or_none=True)
+    assert market.buy(1, "10@6", post_only=True) == [("accepted", 3)]

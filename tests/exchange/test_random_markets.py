@@ -11,13 +11,31 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from linear_grid import LinearGrid
-from market import GATE, Market, all_of, interface
+from market import GATE, START, Market, all_of, interface
 
-from exchange.commands import AdvanceTime, AmendOrder, CancelOrder, MassCancel
+from exchange.commands import (
+    AdvanceTime,
+    AmendOrder,
+    CancelOrder,
+    HaltTrading,
+    MassCancel,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SubmitJoint,
+)
 from exchange.engine import Exchange
-from exchange.events import AlarmRaised, GateClosed, OrderAccepted, StatementIssued, Traded
-from exchange.rules import MarketRules
-from orderbook.order import TimeInForce
+from exchange.events import (
+    AlarmRaised,
+    GateClosed,
+    JointOrderAccepted,
+    OrderAccepted,
+    StatementIssued,
+    Traded,
+)
+from exchange.orders import Leg
+from exchange.rules import MarketRules, PriceCollar
+from orderbook.order import Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError
 
@@ -109,6 +127,52 @@ class NetworkMarket(RuleBasedStateMachine):
             if traded_w and order.conditions.minimum_w is not None:
                 assert traded_w >= order.conditions.minimum_w
 
+    @rule(
+        points=st.tuples(POINT, POINT).filter(lambda pair: OWNERS[pair[0]] == OWNERS[pair[1]]),
+        sides=st.tuples(SIDE, SIDE),
+        prices=st.tuples(PRICE, PRICE),
+        quantity=QUANTITY,
+        whole=st.booleans(),
+    )
+    def submit_joint(self, points, sides, prices, quantity, whole):
+        self.updates += 1
+        legs = tuple(
+            Leg(f"load:{point}", direction, START, Side(side), quantity, price)
+            for point, direction, side, price in zip(points, Direction, sides, prices, strict=True)
+        )
+        resting = self._asked_for()
+        command = SubmitJoint(f"p{OWNERS[points[0]]}", f"j{self.updates}", legs, whole)
+        self._check_conditions(resting, self.market.do(command))
+
+    @rule(whose=st.none() | st.sampled_from(["p0", "p1"]), orders=st.lists(ORDER, max_size=4))
+    def kill(self, whose, orders):
+        self.updates += 1
+        self.market.do(SetKillSwitch(f"k{self.updates}", whose, engaged=True))
+        open_orders = self.market.exchange.state.orders.values()
+        assert not [o for o in open_orders if whose in (None, o.participant)]
+        self.submit(orders)
+        self.market.do(SetKillSwitch(f"l{self.updates}", whose, engaged=False))
+
+    @rule(interval=st.sampled_from([None, START]), orders=st.lists(ORDER, min_size=2, max_size=6))
+    def halt(self, interval, orders):
+        self.updates += 1
+        self.market.do(HaltTrading(f"h{self.updates}", interval))
+        trades = len(all_of(self.market.events, Traded))
+        self.submit(orders)
+        assert len(all_of(self.market.events, Traded)) == trades
+        self.market.do(ResumeTrading(f"r{self.updates}", interval))
+
+    @rule(lowest=st.none() | PRICE, highest=st.none() | PRICE, orders=st.lists(ORDER, max_size=4))
+    def narrow_the_collar(self, lowest, highest, orders):
+        self.updates += 1
+        collar = PriceCollar(lowest, highest)
+        self.market.do(SetPriceCollar(f"c{self.updates}", collar))
+        self.submit(orders)
+        open_orders = self.market.exchange.state.orders.values()
+        if collar.fault() is None:
+            assert all(collar.contains(order.limit_price_ticks) for order in open_orders)
+        self.market.do(SetPriceCollar(f"d{self.updates}", PriceCollar()))
+
     @rule()
     def submit_again(self):
         if self.last:
@@ -175,6 +239,21 @@ class NetworkMarket(RuleBasedStateMachine):
             self.market.grid.latest.errors.clear()
             self.market.exchange.check_invariants()
 
+    def _check_joint_orders(self):
+        """In no command did one leg trade without the others."""
+        traded: dict[tuple[object, int], int] = {}
+        for trade in all_of(self.market.events, Traded):
+            for number in (trade.buy_order_id, trade.sell_order_id):
+                key = (trade.time, number)
+                traded[key] = traded.get(key, 0) + trade.quantity_w
+        moments = {time for time, _ in traded}
+        for joint in all_of(self.market.events, JointOrderAccepted):
+            numbers = range(joint.order_id, joint.order_id + len(joint.legs))
+            for time in moments:
+                by_leg = {traded.get((time, number), 0) for number in numbers}
+                assert len(by_leg) == 1
+                assert not joint.all_or_none or by_leg <= {0, joint.legs[0].quantity_w}
+
     def teardown(self):
         if not hasattr(self, "market"):
             return
@@ -189,6 +268,7 @@ class NetworkMarket(RuleBasedStateMachine):
             assert trade.sell_limit_price_ticks <= trade.price_ticks
             assert trade.price_ticks <= trade.buy_limit_price_ticks
             assert trade.quantity_w % market.rules.lot_w == 0
+        self._check_joint_orders()
         replayed = Exchange(LinearGrid(market.grid.capacity_w), market.rules, market.terms)
         replayed.replay(market.events)
         assert replayed.digest() == market.exchange.digest()
