@@ -4,13 +4,16 @@ An order is *submitted*; it is refused, or accepted into the book under the next
 meets the makers it crosses by price and time, each as far as the network carries it, and every
 match is confirmed by the AC power flow before it is a trade.  What is left rests (GTC, GTD) or
 is cancelled (IOC, FOK).  Each trade moves headroom, also that of others, so whatever rests
-crossed is looked at again.  In the end an order has traded, or is cancelled: by its owner, its
-date, the gate, a curtailment, or because it met an order of its own participant.
+crossed is looked at again.  An order with a condition (all or none, a minimum, legs that trade
+together) is passed over until its condition can be met, and tried again after every command.  In
+the end an order has traded, or is cancelled: by its owner, its date, the gate, a curtailment, a
+control of the operator, or because it met an order of its own participant.
 
 The steps are elsewhere: who may (:mod:`exchange.admission`), who trades with whom
-(:mod:`exchange.clearing`) and how that becomes trades (:mod:`exchange.matching`), opening and
-gate (:mod:`exchange.gates`), new limits at the interface (:mod:`exchange.interface`), and what it
-all does to the state (:mod:`exchange.state`).
+(:mod:`exchange.clearing`, and for legs that trade together :mod:`exchange.joint_clearing`) and how
+that becomes trades (:mod:`exchange.matching`), opening and gate (:mod:`exchange.gates`), new
+limits at the interface (:mod:`exchange.interface`), the operator's controls
+(:mod:`exchange.supervision`), and what it all does to the state (:mod:`exchange.state`).
 """
 
 from __future__ import annotations

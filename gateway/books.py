@@ -29,8 +29,8 @@ BookKey = tuple[datetime, Direction]
 class _OpenOrder:
     """An order as the public may know it.
 
-    ``peak_w`` is how much of an iceberg is displayed at a time, ``displayed_w`` what is displayed
-    now: nothing of an order that trades under a condition only, everything of most others.
+    Orders that trade under a condition only are not known to it, nor are joint ones.
+    ``peak_w`` is how much of an iceberg is displayed at a time, ``displayed_w`` what is now.
     """
 
     book: BookKey
@@ -118,27 +118,28 @@ class Books:
     def _apply(self, event: Event, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
         match event:
             case OrderAccepted():
-                conditional = event.conditions.apply_at_once(event.time_in_force)
+                if event.conditions.apply_at_once(event.time_in_force):
+                    return
                 order = _OpenOrder(
                     (event.interval, event.direction),
                     event.side,
                     event.limit_price_ticks,
                     remaining_w=0,
-                    peak_w=0 if conditional else event.conditions.displayed_w,
+                    peak_w=event.conditions.displayed_w,
                     displayed_w=0,
                 )
                 self._orders[event.order_id] = order
                 self._set(event.order_id, event.quantity_w, before)
             case OrderAmended() if event.order_id == event.previous_order_id:
                 self._lower(event.order_id, event.remaining_w, before)
-            case OrderAmended() | OrderRefilled():
+            case OrderAmended() | OrderRefilled() if event.previous_order_id in self._orders:
                 order = self._orders[event.previous_order_id]
                 self._set(event.previous_order_id, 0, before)
                 if isinstance(event, OrderAmended):
                     order.price_ticks = event.limit_price_ticks
                 self._orders[event.order_id] = order
                 self._set(event.order_id, event.remaining_w, before)
-            case OrderCancelled():
+            case OrderCancelled() if event.order_id in self._orders:
                 self._set(event.order_id, 0, before)
             case OrderReduced():
                 self._lower(event.order_id, event.remaining_w, before)
@@ -150,10 +151,12 @@ class Books:
         taker, maker = event.buy_order_id, event.sell_order_id
         if event.taker_side is Side.SELL:
             taker, maker = maker, taker
-        self._lower(taker, self._orders[taker].remaining_w - event.quantity_w, before)
-        order = self._orders[maker]
-        displayed_w = max(0, order.displayed_w - event.quantity_w)
-        self._set(maker, order.remaining_w - event.quantity_w, before, displayed_w)
+        if taker in self._orders:
+            self._lower(taker, self._orders[taker].remaining_w - event.quantity_w, before)
+        if maker in self._orders:
+            order = self._orders[maker]
+            displayed_w = max(0, order.displayed_w - event.quantity_w)
+            self._set(maker, order.remaining_w - event.quantity_w, before, displayed_w)
 
     def _lower(
         self,
@@ -161,9 +164,10 @@ class Books:
         remaining_w: int,
         before: dict[BookKey, dict[tuple[Side, int], int]],
     ) -> None:
-        """Lower what is left of an order: what is hidden goes first."""
-        displayed_w = min(self._orders[order_id].displayed_w, remaining_w)
-        self._set(order_id, remaining_w, before, displayed_w)
+        """Lower what is left of an order, if it is known: what is hidden goes first."""
+        if order_id in self._orders:
+            displayed_w = min(self._orders[order_id].displayed_w, remaining_w)
+            self._set(order_id, remaining_w, before, displayed_w)
 
     def _set(
         self,

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from security_check.errors import Fault
 
-_MEMBERS = ("submit", "cancel", "amend", "mass_cancel")
+_MEMBERS = ("submit", "block", "linked", "cancel", "amend", "mass_cancel")
 
 
 class InputFaults(Exception):  # noqa: N818  # it reports faults, plural, as NetworkFaults does

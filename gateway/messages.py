@@ -29,7 +29,14 @@ from exchange.commands import (
 from exchange.events import RefusalReason
 from gateway.control_messages import CONTROL, control_command
 from gateway.files import Time
-from gateway.order_terms import OrderTerms, Price, Watts
+from gateway.order_terms import (
+    BlockTerms,
+    LinkedTerms,
+    OrderTerms,
+    PointId,
+    Price,
+    Watts,
+)
 from gateway.topics import OPERATOR, TSO
 from gateway.unfit import ClientId, UnfitError, price_in_ticks
 from orderbook.order import Side
@@ -40,10 +47,6 @@ _T = TypeVar("_T")
 
 MAX_MESSAGE_BYTES = 8_192
 """Longest message that is looked at."""
-
-# Ids are compared, never interpreted; this only keeps what is echoed short and printable: no
-# control characters, nothing that turns the direction of writing, no other line ends.
-PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]+$")]
 
 
 class _Message(BaseModel):
@@ -71,6 +74,20 @@ class SubmitMessage(_OrderMessage, OrderTerms):
     interval: Time | None = None
     side: Side
     quantity_w: Watts
+
+
+class BlockMessage(_OrderMessage, BlockTerms):
+    """Place one order over several intervals."""
+
+    type: Literal["block"]
+    client_order_id: ClientId
+
+
+class LinkedMessage(_OrderMessage, LinkedTerms):
+    """Place two orders of which one trades only with the other."""
+
+    type: Literal["linked"]
+    client_order_id: ClientId
 
 
 class CancelMessage(_OrderMessage):
@@ -111,7 +128,9 @@ class LimitsMessage(_Message):
     time: Time | None = None
 
 
-OrderMessage = SubmitMessage | CancelMessage | AmendMessage | MassCancelMessage
+OrderMessage = (
+    SubmitMessage | BlockMessage | LinkedMessage | CancelMessage | AmendMessage | MassCancelMessage
+)
 _ORDER: TypeAdapter[OrderMessage] = TypeAdapter(
     Annotated[OrderMessage, Field(discriminator="type")]
 )
@@ -187,11 +206,24 @@ class Reader:
                     expires_at=message.expires_at,
                     conditions=message.conditions(),
                 )
+            case BlockMessage():
+                ticks = price_in_ticks(message.price, self.tick)
+                return message.joint(sender, message.client_order_id, ticks)
+            case LinkedMessage():
+                legs = tuple(
+                    leg.leg(self._interval(leg.interval), price_in_ticks(leg.price, self.tick))
+                    for leg in message.legs
+                )
+                return message.joint(sender, message.client_order_id, legs)
             case CancelMessage():
                 return CancelOrder(sender, message.client_order_id)
             case AmendMessage():
-                ticks = self._ticks(message.price)
-                return AmendOrder(sender, message.client_order_id, message.quantity_w, ticks)
+                return AmendOrder(
+                    sender,
+                    message.client_order_id,
+                    message.quantity_w,
+                    self._ticks(message.price),
+                )
             case MassCancelMessage():
                 return MassCancel(
                     sender,

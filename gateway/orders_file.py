@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from exchange.events import RefusalReason
 from gateway.files import Name, Record, Time
 from gateway.input_faults import repeated_entries, sentences, unreadable
-from gateway.order_terms import OrderTerms, Price
+from gateway.order_terms import BlockTerms, LinkedTerms, OrderTerms, Price
 from orderbook.order import Side
 from security_check.envelope import Direction
 
@@ -32,6 +32,24 @@ class SubmitLine(Record, OrderTerms):
     interval: Time | None = None
     side: Side
     quantity_w: int
+
+
+class BlockLine(Record, BlockTerms):
+    """One order over several intervals."""
+
+    type: Literal["block"]
+    time: Time
+    participant: Name
+    client_order_id: Name
+
+
+class LinkedLine(Record, LinkedTerms):
+    """Two orders of which one trades only with the other."""
+
+    type: Literal["linked"]
+    time: Time
+    participant: Name
+    client_order_id: Name
 
 
 class CancelLine(Record):
@@ -71,7 +89,7 @@ class MassCancelLine(Record):
         return None
 
 
-OrderLine = SubmitLine | CancelLine | AmendLine | MassCancelLine
+OrderLine = SubmitLine | BlockLine | LinkedLine | CancelLine | AmendLine | MassCancelLine
 _ORDER_LINE: TypeAdapter[OrderLine] = TypeAdapter(Annotated[OrderLine, Field(discriminator="type")])
 
 

@@ -74,6 +74,31 @@ class AcceptedReport(_Report):
     repeated: bool = False
 
 
+class JointLeg(_Out):
+    """One leg of a joint order; ``order_id`` is its own number."""
+
+    order_id: int
+    connection_point: str
+    direction: Direction
+    interval: Time
+    side: Side
+    quantity_w: int
+    price: str
+
+
+class JointAcceptedReport(_Report):
+    """A block or a linked pair is in; its ``order_id`` is that of its first leg."""
+
+    type: Literal["joint_accepted"] = "joint_accepted"
+    client_order_id: str
+    order_id: int
+    legs: tuple[JointLeg, ...]
+    all_or_none: bool
+    expires_at: Time | None
+    self_trade_prevention: SelfTradePrevention
+    repeated: bool = False
+
+
 class RefusedReport(_Report):
     """What was asked was not done, and why."""
 

@@ -19,6 +19,7 @@ from exchange.events import (
     HoldingCurtailed,
     HoldingRaised,
     InterfaceLimitsUpdated,
+    JointOrderAccepted,
     KillSwitchSet,
     MatchBlocked,
     OrderAccepted,
@@ -35,6 +36,7 @@ from exchange.events import (
     TradingHalted,
     TradingResumed,
 )
+from exchange.orders import Leg
 from exchange.rules import NO_COLLAR, ConnectionTerms, MarketRules, PriceCollar
 from gateway import outgoing as out
 from gateway.books import Books
@@ -187,6 +189,15 @@ class Reports:
                 content["displayed_quantity_w"] = conditions.displayed_w
                 content["repeated"] = repeated
                 return event.participant, out.AcceptedReport, content
+            case JointOrderAccepted():
+                names = "client_order_id order_id all_or_none expires_at self_trade_prevention"
+                content = _fields(event, names)
+                content["legs"] = tuple(
+                    self._leg(number, leg)
+                    for number, leg in enumerate(event.legs, start=event.order_id)
+                )
+                content["repeated"] = repeated
+                return event.participant, out.JointAcceptedReport, content
             case Refused():
                 content = _fields(event, "client_order_id request reason detail")
                 content["repeated"] = repeated
@@ -239,6 +250,11 @@ class Reports:
                 content["repeated"] = repeated
                 return OPERATOR, out.ControlReport, content
         return None
+
+    def _leg(self, number: int, leg: Leg) -> out.JointLeg:
+        names = "connection_point direction interval side quantity_w"
+        price = self._price(leg.limit_price_ticks)
+        return out.JointLeg.model_construct(order_id=number, **_fields(leg, names), price=price)
 
     def _traded(self, event: Traded, side: Side) -> Outgoing:
         buys = side is Side.BUY

@@ -16,7 +16,9 @@ from gateway.input_faults import InputFaults
 from gateway.orders_file import (
     MAX_LINE_BYTES,
     AmendLine,
+    BlockLine,
     CancelLine,
+    LinkedLine,
     MassCancelLine,
     SubmitLine,
     parse_order_line,
@@ -151,6 +153,33 @@ def test_the_kinds_of_order_lines() -> None:
     mass = parse_order_line(4, f'{{"type": "mass_cancel", {head}, "side": "buy"}}'.encode()).order
     assert isinstance(mass, MassCancelLine)
     assert (mass.side, mass.interval) == (Side.BUY, None)
+
+
+def test_joint_order_lines() -> None:
+    head = '"time": "2026-07-01T10:00:00Z", "participant": "p1", "client_order_id": "a1"'
+    leg = (
+        '{"connection_point": "load:0", "direction": "injection", "side": "sell", '
+        '"quantity_w": 5, "price": "0.1"}'
+    )
+    linked = parse_order_line(
+        1, f'{{"type": "linked", {head}, "legs": [{leg}, {leg}]}}'.encode()
+    ).order
+    assert isinstance(linked, LinkedLine)
+    assert [each.quantity_w for each in linked.legs] == [5, 5]
+    where = '"connection_point": "load:0", "direction": "injection", "side": "sell"'
+    block = parse_order_line(
+        2,
+        f'{{"type": "block", {head}, {where}, "quantity_w": 5, "price": "0.1", '
+        f'"intervals": ["2026-07-01T12:00:00Z", "2026-07-01T14:15:00+02:00"]}}'.encode(),
+    ).order
+    assert isinstance(block, BlockLine)
+    joint = block.joint("p1", "a1", 7)
+    assert [leg.interval for leg in joint.legs] == [START, START + timedelta(minutes=15)]
+    assert (joint.all_or_none, joint.legs[1].limit_price_ticks) == (False, 7)
+    for legs in (leg, f"{leg}, {leg}, {leg}"):
+        faulty = parse_order_line(3, f'{{"type": "linked", {head}, "legs": [{legs}]}}'.encode())
+        assert faulty.order is None
+        assert "legs" in faulty.fault
 
 
 def test_an_order_line_with_conditions() -> None:

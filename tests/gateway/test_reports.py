@@ -25,9 +25,11 @@ from exchange.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SubmitJoint,
     SubmitOrder,
     UpdateInterfaceLimits,
 )
+from exchange.orders import Leg
 from exchange.rules import PriceCollar, RiskLimits
 from gateway import outgoing
 from gateway.core import Core
@@ -49,6 +51,7 @@ FORMS = {
     "session": TypeAdapter(outgoing.SessionMessage),
     "report": TypeAdapter(
         outgoing.AcceptedReport
+        | outgoing.JointAcceptedReport
         | outgoing.RefusedReport
         | outgoing.AmendedReport
         | outgoing.RefilledReport
@@ -89,6 +92,23 @@ ORDER = st.builds(
         ]
     ),
 )
+JOINT = st.builds(
+    lambda point, start, side, quantity_w, price, **more: SubmitJoint(
+        f"p{point}",
+        legs=tuple(
+            Leg(f"load:{point}", direction, interval, side, quantity_w, price)
+            for interval, direction in zip((start, LATER), Direction, strict=True)
+        ),
+        **more,
+    ),
+    point=POINT,
+    start=INTERVAL,
+    side=st.sampled_from(Side),
+    quantity_w=st.integers(1, 20),
+    price=st.integers(1, 4),
+    client_order_id=CLIENT_ID,
+    all_or_none=st.booleans(),
+)
 WHO = POINT.map(lambda point: f"p{point}")
 OTHER = st.one_of(
     st.builds(CancelOrder, WHO, CLIENT_ID),
@@ -113,7 +133,7 @@ COMMANDS = st.builds(
         *(each for pair in zip_longest(orders, others) for each in pair if each is not None),
         *(CloseGate(start) for start in closed),
     ],
-    st.lists(ORDER, min_size=10, max_size=40),
+    st.lists(ORDER | ORDER | ORDER | JOINT, min_size=10, max_size=40),
     st.lists(OTHER, max_size=12),
     st.lists(INTERVAL, max_size=2),
 )
