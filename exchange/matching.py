@@ -6,6 +6,7 @@ restart they are rebuilt from these when they are first needed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from exchange.clearing import Clearing, clear_order, clear_resting
@@ -77,7 +78,7 @@ class Matching:
                 clearing.add_block(crossing_w, _HALTED if unsafe else _SUSPENDED)
             else:
                 clearing = clear_order(order, session, network)
-        self._execute(clearing, record)
+        self._execute(clearing, [order.interval], record)
         if clearing.block is not None:
             record.add(
                 MatchBlocked(
@@ -92,12 +93,12 @@ class Matching:
                 )
             )
         self._cancel_self_trades(clearing, record)
-        waits = order.time_in_force not in _WITHOUT_WAITING
-        if not waits and session.has_conditional:
+        why_not_wait = _WITHOUT_WAITING.get(order.time_in_force)
+        if why_not_wait is not None:
             # What is left may be just what a conditional order lacks.
             self.settle_conditional(record)
-        if not waits and order.order_id in self._state.orders:
-            record.cancel(order, _WITHOUT_WAITING[order.time_in_force])
+            if order.order_id in self._state.orders:
+                record.cancel(order, why_not_wait)
         self.settle(session, record)
 
     def settle(self, session: Session, record: Record) -> None:
@@ -109,13 +110,14 @@ class Matching:
         if not self._state.may_trade(session):
             return
         network = self._networks.get(session.start)
-        if network is None and session.has_conditional:
+        conditional = bool(self._state.conditional) and session.has_conditional
+        if network is None and conditional:
             network = self._network(session, record)
         while network is not None:
-            if not (network.rescan_due or session.has_conditional):
+            if not (network.rescan_due or conditional):
                 return
             clearing = clear_resting(session, network)
-            self._execute(clearing, record)
+            self._execute(clearing, [session.start], record)
             self._cancel_self_trades(clearing, record)
             if not (clearing.changes_anything or network.rescan_due):
                 return
@@ -128,8 +130,8 @@ class Matching:
             self.settle(session, record)
 
     def settle_conditional(self, record: Record) -> None:
-        """Try all conditional orders again until nothing moves; O(sessions) if there are none."""
-        moved = True
+        """Try all conditional orders again until nothing moves; O(1) if there are none."""
+        moved = bool(self._state.conditional)
         while moved:
             for session in self._state.sessions.values():
                 if session.has_conditional:
@@ -158,8 +160,11 @@ class Matching:
         for _, network in places:
             network.refresh()
         clearing = clear_joint(legs, places, self._state.joints)
-        self._execute(clearing, record)
+        self._execute(clearing, [session.start for session in sessions], record)
         self._cancel_self_trades(clearing, record)
+        if clearing.matches:
+            for session in sessions:
+                self.settle(session, record)
         return clearing.changes_anything
 
     def _cancel_self_trades(self, clearing: Clearing, record: Record) -> None:
@@ -167,8 +172,8 @@ class Matching:
             if own.order_id in self._state.orders:  # Another leg may have taken it along.
                 record.cancel(own, CancelReason.SELF_TRADE)
 
-    def _execute(self, clearing: Clearing, record: Record) -> None:
-        """Make trades of matches, and alarms of checks that failed."""
+    def _execute(self, clearing: Clearing, intervals: Sequence[datetime], record: Record) -> None:
+        """Make trades of matches, and alarms of checks that failed in the intervals."""
         for match in clearing.matches:
             buy, sell = match.buy, match.sell
             record.add(
@@ -199,7 +204,10 @@ class Matching:
             maker = sell if match.taker_side is Side.BUY else buy
             if maker.remaining_w and not maker.displayed_w:
                 record.refill(maker)
-        for start, network in self._networks.items():
+        for start in intervals:
+            network = self._networks.get(start)
+            if network is None or not network.failures:
+                continue
             for detail in network.failures:
                 record.alarm(AlarmKind.POWER_FLOW_FAILED, start, detail)
             network.failures.clear()

@@ -26,7 +26,8 @@ class Order(LimitOrder):
     """An open order, or one leg of a joint order.
 
     ``quantity_w`` is its total in watts, executed part included; ``joint_id`` is the number of
-    the first leg of the joint order it belongs to, if any; the rest is in the fields of
+    the first leg of the joint order it belongs to, if any.  A ``conditional`` order trades under a
+    condition only, and so may be passed over.  The rest is in the fields of
     :class:`exchange.events.OrderAccepted`.
     """
 
@@ -40,15 +41,13 @@ class Order(LimitOrder):
     expires_at: datetime | None
     conditions: Conditions = UNCONDITIONAL
     joint_id: int | None = None
-
-    @property
-    def conditional(self) -> bool:
-        """Whether it trades under a condition only, and so may be passed over."""
-        return self.joint_id is not None or self.conditions.apply_at_once(self.time_in_force)
+    conditional: bool = False
 
     @property
     def required_w(self) -> int:
         """The least that trades at once, in watts; 0 where any lot will do."""
+        if not self.conditional:
+            return 0
         if self.conditions.all_or_none or self.time_in_force is TimeInForce.FILL_OR_KILL:
             return self.remaining_w
         return min(self.conditions.minimum_w or 0, self.remaining_w)

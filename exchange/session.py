@@ -197,6 +197,9 @@ class Session:
         assert resting == claiming, f"{self.start}: {resting ^ claiming} rest or claim alone"
         for books, conditional in ((self.books, False), (self.conditional, True)):
             for order in _oldest_first(books.values()):
+                asked = order.conditions.apply_at_once(order.time_in_force)
+                is_conditional = asked or order.joint_id is not None
+                assert order.conditional is is_conditional, f"{order} is conditional, or is not"
                 assert order.conditional is conditional, f"{order} is in the wrong book"
                 assert order.displayed_w > 0, f"{order} shows nothing"
                 partly = order.conditions.all_or_none and order.executed_w

@@ -70,6 +70,8 @@ class State:
         By start of the interval, closed ones for ``rules.answers_kept_for`` longer.
     orders
         All open orders by number.
+    conditional
+        Numbers of the open orders that trade under a condition only; they follow from orders.
     joints
         The open legs of joint orders, by the number of the first leg; they follow from orders.
     answers
@@ -85,6 +87,7 @@ class State:
 
     __slots__ = (
         "answers",
+        "conditional",
         "controls",
         "expiries",
         "gates",
@@ -113,6 +116,7 @@ class State:
         self.next_trade_id = 1
         self.sessions: dict[datetime, Session] = {}
         self.orders: dict[int, Order] = {}
+        self.conditional: set[int] = set()
         self.joints: dict[int, list[Order]] = {}
         self.answers = Answers(rules.answers_kept)
         self.controls = Controls()
@@ -253,6 +257,7 @@ class State:
             expires_at=event.expires_at,
             conditions=event.conditions,
             peak_w=event.conditions.displayed_w,
+            conditional=event.conditions.apply_at_once(event.time_in_force),
         )
         self._add(order)
         self.answers.remember(
@@ -284,6 +289,7 @@ class State:
                         self_trade_prevention=event.self_trade_prevention,
                     ),
                     joint_id=event.order_id,
+                    conditional=True,
                 )
             )
         answer = Answer(event, event.order_id)
@@ -297,8 +303,10 @@ class State:
     def index(self, order: Order) -> None:
         """Take an order that rests in its session into the indexes over all sessions."""
         self.orders[order.order_id] = order
-        if order.joint_id is not None:
-            self.joints.setdefault(order.joint_id, []).append(order)
+        if order.conditional:
+            self.conditional.add(order.order_id)
+            if order.joint_id is not None:
+                self.joints.setdefault(order.joint_id, []).append(order)
         if order.expires_at is not None:
             self.expiries.add((order.expires_at, order.order_id))
 
@@ -308,10 +316,12 @@ class State:
 
     def _drop(self, order: Order) -> None:
         del self.orders[order.order_id]
-        if order.joint_id is not None:
-            self.joints[order.joint_id].remove(order)
-            if not self.joints[order.joint_id]:
-                del self.joints[order.joint_id]
+        if order.conditional:
+            self.conditional.remove(order.order_id)
+            if order.joint_id is not None:
+                self.joints[order.joint_id].remove(order)
+                if not self.joints[order.joint_id]:
+                    del self.joints[order.joint_id]
         if order.expires_at is not None:
             self.expiries.remove((order.expires_at, order.order_id))
 
@@ -430,6 +440,8 @@ class State:
         assert resting == self.orders, "orders and sessions disagree about what is open"
         legs = {leg.order_id for each in self.joints.values() for leg in each}
         joint = {order.order_id for order in resting.values() if order.joint_id is not None}
+        conditional = {order.order_id for order in resting.values() if order.conditional}
+        assert conditional == self.conditional, "conditional orders and their index disagree"
         assert legs == joint, "joint orders and their legs disagree"
         for number, each in self.joints.items():
             assert each[0].order_id == number, f"joint order {number} lost its first leg"

@@ -325,7 +325,7 @@ def test_snapshots_of_the_first_version_are_read_and_of_others_not(market):
         del session["suspended"]
         session["holdings"] = [row[:5] for row in session["holdings"]]
         for order in session["orders"]:
-            for field in ("conditions", "peak_w", "shown_w"):
+            for field in ("conditions", "conditional", "joint_id", "peak_w", "shown_w"):
                 del order[field]
     for answers in old["answers"].values():
         for answer in answers["answers"]:
