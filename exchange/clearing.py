@@ -133,7 +133,7 @@ def clear_order(order: Order, session: Session, network: IntervalNetwork) -> Cle
     which something traded, and a copy of the network where the order is conditional.
     """
     clearing = Clearing()
-    if not order.required_w:
+    if not (order.conditional and order.required_w):
         exhaust(order, session, network, clearing)
         return clearing
     saved = network.copy()
@@ -228,7 +228,10 @@ def _match(
     refilled: deque[Order] = deque()
     for other in _in_turn(makers, refilled):
         older, newer = (order, other) if order.order_id < other.order_id else (other, order)
-        available_w = clearing.available_w(other) if older is other else clearing.remaining_w(other)
+        if other.shown_w is None or newer is other:
+            available_w = clearing.remaining_w(other)
+        else:
+            available_w = clearing.available_w(other)
         if not available_w:
             continue
         wanted_w = min(clearing.remaining_w(order), available_w)

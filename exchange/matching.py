@@ -66,19 +66,30 @@ class Matching:
     def trade(self, order: Order, record: Record) -> None:
         """Let an incoming order, in the book already, meet the makers it crosses."""
         session = self._state.sessions[order.interval]
-        clearing = Clearing()
-        wanted_w = order.remaining_w
-        crossing_w = session.crossing_w(order, wanted_w)
+        crossing_w = session.crossing_w(order, order.remaining_w)
         # Nobody asks the network about nothing, nor about more at once than there is.
-        if crossing_w >= max(1, order.required_w):
-            may_trade = self._state.may_trade(session)
-            network = self._network(session, record) if may_trade else None
-            if network is None:
-                unsafe = may_trade or session.halted
-                clearing.add_block(crossing_w, _HALTED if unsafe else _SUSPENDED)
-            else:
-                clearing = clear_order(order, session, network)
-        self._execute(clearing, [order.interval], record)
+        if crossing_w and not (order.conditional and crossing_w < order.required_w):
+            self._meet_makers(order, crossing_w, session, record)
+        why_not_wait = _WITHOUT_WAITING.get(order.time_in_force)
+        if why_not_wait is not None:
+            # What is left may be just what a conditional order lacks.
+            self.settle_conditional(record)
+            if order.order_id in self._state.orders:
+                record.cancel(order, why_not_wait)
+        self.settle(session, record)
+
+    def _meet_makers(self, order: Order, crossing_w: int, session: Session, record: Record) -> None:
+        """Match an incoming order, and say what of it the network refused."""
+        wanted_w = order.remaining_w
+        may_trade = self._state.may_trade(session)
+        network = self._network(session, record) if may_trade else None
+        if network is None:
+            clearing = Clearing()
+            unsafe = may_trade or session.halted
+            clearing.add_block(crossing_w, _HALTED if unsafe else _SUSPENDED)
+        else:
+            clearing = clear_order(order, session, network)
+        self._execute(clearing, [session.start], record)
         if clearing.block is not None:
             record.add(
                 MatchBlocked(
@@ -93,13 +104,6 @@ class Matching:
                 )
             )
         self._cancel_self_trades(clearing, record)
-        why_not_wait = _WITHOUT_WAITING.get(order.time_in_force)
-        if why_not_wait is not None:
-            # What is left may be just what a conditional order lacks.
-            self.settle_conditional(record)
-            if order.order_id in self._state.orders:
-                record.cancel(order, why_not_wait)
-        self.settle(session, record)
 
     def settle(self, session: Session, record: Record) -> None:
         """Match what rests crossed until nothing moves.
@@ -107,10 +111,11 @@ class Matching:
         Firm orders are looked at if headroom has changed, conditional ones each time.  Each
         round but the last trades at least a lot or cancels an order, so there is a last.
         """
-        if not self._state.may_trade(session):
-            return
         network = self._networks.get(session.start)
         conditional = bool(self._state.conditional) and session.has_conditional
+        may_move = conditional or (network is not None and network.rescan_due)
+        if not (may_move and self._state.may_trade(session)):
+            return
         if network is None and conditional:
             network = self._network(session, record)
         while network is not None:
@@ -202,7 +207,7 @@ class Matching:
                 )
             )
             maker = sell if match.taker_side is Side.BUY else buy
-            if maker.remaining_w and not maker.displayed_w:
+            if maker.shown_w == 0 and maker.remaining_w:
                 record.refill(maker)
         for start in intervals:
             network = self._networks.get(start)

@@ -95,8 +95,11 @@ class OrderBook(Generic[OrderT]):
         if order.peak_w is not None and not order.shown_w:
             order.show_next()
         level.orders[order.order_id] = order
-        level.displayed_w += order.displayed_w
-        level.hidden_w += order.remaining_w - order.displayed_w
+        if order.shown_w is None:
+            level.displayed_w += order.remaining_w
+        else:
+            level.displayed_w += order.shown_w
+            level.hidden_w += order.remaining_w - order.shown_w
         self._orders[order.order_id] = order
         self._last_order_id = order.order_id
 
@@ -115,8 +118,11 @@ class OrderBook(Generic[OrderT]):
         key = _key(order)
         level = levels[key]
         del level.orders[order_id]
-        level.displayed_w -= order.displayed_w
-        level.hidden_w -= order.remaining_w - order.displayed_w
+        if order.shown_w is None:
+            level.displayed_w -= order.remaining_w
+        else:
+            level.displayed_w -= order.shown_w
+            level.hidden_w -= order.remaining_w - order.shown_w
         if not level.orders:
             del levels[key]
         return order
