@@ -68,6 +68,7 @@ from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
 from exchange.snapshots import digest_of, restore_state, snapshot_of
 from exchange.state import State
+from exchange.state_invariants import check_state
 from exchange.supervision import control
 from exchange.wording import format_time
 from orderbook.book import OrderBook
@@ -435,5 +436,5 @@ class Exchange:
         AssertionError
             With what breaks a rule.
         """
-        self.state.check_invariants()
+        check_state(self.state)
         self._matching.check_invariants()

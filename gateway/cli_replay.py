@@ -18,6 +18,7 @@ from exchange.events import SessionOpened
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.snapshots import digest_of, snapshot_of
 from exchange.state import State
+from exchange.state_invariants import check_state
 from gateway.embedded_redis import EmbeddedRedis
 from gateway.journal_files import read_entries
 from gateway.ports import CorruptJournalError, JournalEntry
@@ -88,7 +89,7 @@ async def _replay(source: str, area: str | None, name: str) -> Replayed:
             ) from error
     if not entries:
         raise CorruptJournalError(f"{name}: this journal has no entries")
-    state.check_invariants()
+    check_state(state)
     return Replayed(
         entries=entries, events=state.sequence, digest=digest_of(state), state=snapshot_of(state)
     )
