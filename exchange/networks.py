@@ -20,6 +20,9 @@ Each refusal corrects the linear rows, which converge in 3 to 6 rounds; what sti
 after these is not going to be a trade.
 """
 
+_NO_RESULT = "power_flow"
+"""The element that blocks where the check of a transfer failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Secure:
@@ -78,10 +81,15 @@ class IntervalNetwork:
         )
 
     def take_back(self, saved: IntervalNetwork) -> None:
-        """Undo all transfers since ``saved`` was copied; what failed meanwhile stays on record."""
+        """Undo all transfers since ``saved`` was copied.
+
+        Checks that came to no result stay on record, and so does what they block: to ask the
+        same again would only raise the same alarm again.
+        """
+        failed = {pair: each for pair, each in self._blocked.items() if each.element == _NO_RESULT}
         self.security = saved.security
         self.rescan_due = saved.rescan_due
-        self._blocked = saved._blocked
+        self._blocked = saved._blocked | failed
         self._outdated = saved._outdated
 
     def refresh(self) -> None:
@@ -129,9 +137,10 @@ class IntervalNetwork:
         except GridError as error:
             detail = f"the check of {direction} limit from {seller} to {buyer} failed: {error}"
             self.failures.append(detail)
-            outcome = Blocked("power_flow", detail, final=True)
+            outcome = Blocked(_NO_RESULT, detail, final=True)
         if isinstance(outcome, Blocked):
-            if at_least_w <= self.lot_w:  # Others may ask for less, and get it.
+            # Where a part was too small, others may ask for less, and get it.
+            if at_least_w <= self.lot_w or outcome.final:
                 self._blocked[pair] = outcome
         else:
             self._outdated = self.rescan_due = True
