@@ -20,7 +20,8 @@ from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.limits import InterfaceLimits
 from security_check.network import IndexArray, Network
 from security_check.parts import Part, parts_of
-from security_check.verdict import Explanation, LimitChange, Verdict
+from security_check.proof import Proof
+from security_check.verdict import LimitChange, Verdict
 
 
 class JointCheck:
@@ -101,26 +102,10 @@ class JointCheck:
         """Return a sentence on the worst that can happen at an element near its limit."""
         return next((text for check in self.checks if (text := check.explain(element))), "")
 
-    def explanations(self) -> list[Explanation]:
-        """Return, for each element at its limit, what it reaches and at which vertex.
-
-        Customers of other parts are shown idle.
-        """
-        return [
-            replace(found, situation=_spread(found.situation, points, len(self._points)))
-            for points, check in self._parts
-            for found in check.explanations()
-        ]
-
     def envelopes(self) -> EnvelopeSet:
         """Return the envelopes in force, each limit with its bottleneck."""
-        stops = np.empty((2, len(self._points)), dtype=object)
-        for points, check in self._parts:
-            own = check.envelopes()
-            stops[0, points] = own.injection_bottlenecks
-            stops[1, points] = own.withdrawal_bottlenecks
-        injection, withdrawal = np.split(self.limits_w, 2)
-        return EnvelopeSet(self._points, injection, withdrawal, tuple(stops[0]), tuple(stops[1]))
+        joined = [(points, check.envelopes()) for points, check in self._parts]
+        return _joined_envelopes(self._points, joined)
 
     def copy(self) -> Self:
         """Return an independent copy, to try a sequence of changes on."""
@@ -195,6 +180,25 @@ class JointGrid:
             [(own, grid.resume(limits, _part_of(held, own))) for own, grid in self._parts]
         )
 
+    def prove(self, limits: InterfaceLimits) -> tuple[EnvelopeSet, Proof]:
+        """Return the fair envelopes, and what is proved of them; raises as :meth:`allocate`.
+
+        At an element's worst vertex, customers of other parts are shown idle.
+        """
+        if _is_shared(limits):
+            return self._joined().prove(limits)
+        count = len(self.connection_points)
+        envelopes, proofs = [], []
+        for own, grid in self._parts:
+            found, proof = grid.prove(limits)
+            shown = tuple(
+                replace(each, situation=_spread(each.situation, own, count))
+                for each in proof.explanations
+            )
+            envelopes.append((own, found))
+            proofs.append(replace(proof, explanations=shown))
+        return _joined_envelopes(self.connection_points, envelopes), Proof.joined(proofs)
+
     def attack(
         self,
         limits: InterfaceLimits,
@@ -233,6 +237,18 @@ class JointGrid:
 def _is_shared(limits: InterfaceLimits) -> bool:
     """Return whether the contract has a limit that all parts share."""
     return limits.injection_limit_w is not None or limits.withdrawal_limit_w is not None
+
+
+def _joined_envelopes(
+    points: tuple[str, ...], parts: Sequence[tuple[IndexArray, EnvelopeSet]]
+) -> EnvelopeSet:
+    """Return the envelopes of all parts in the whole network's order."""
+    limits_w = np.zeros((2, len(points)), dtype=np.int64)
+    stops = np.empty((2, len(points)), dtype=object)
+    for own, found in parts:
+        limits_w[:, own] = found.injection_w, found.withdrawal_w
+        stops[:, own] = found.injection_bottlenecks, found.withdrawal_bottlenecks
+    return EnvelopeSet(points, limits_w[0], limits_w[1], tuple(stops[0]), tuple(stops[1]))
 
 
 def _part_of(held: EnvelopeSet, own: IndexArray) -> EnvelopeSet:

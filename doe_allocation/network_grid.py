@@ -20,6 +20,7 @@ from security_check.forecast import Forecast
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import FloatArray, Network
 from security_check.outages import Outage, monitors_of
+from security_check.proof import Proof, Prover
 from security_check.robust_rows import RobustRows
 from security_check.search import Search, Starts
 from security_check.uncertainty import source_vertices
@@ -76,6 +77,7 @@ class NetworkGrid:
         self.voltage_limits = voltage_limits
         self.capacity = capacity
         self.monitors = monitors_of(network, outages)
+        self._prover = Prover(network)
         self._starts: Starts | None = None
         self._last: Fill | None = None
         self._attacked: dict[InterfaceLimits, RobustRows] = {}
@@ -164,6 +166,11 @@ class NetworkGrid:
         """Return the state for envelopes already in force; raises as :meth:`allocate`."""
         have = np.concatenate([held.injection_w, held.withdrawal_w])
         return SecurityCheck(self.search(limits), have)
+
+    def prove(self, limits: InterfaceLimits) -> tuple[EnvelopeSet, Proof]:
+        """Return the fair envelopes, and what is proved of them; raises as :meth:`allocate`."""
+        check = self.allocate(limits)
+        return check.envelopes(), self._prover.prove(check)
 
     def attack(
         self,

@@ -46,12 +46,11 @@ def allocate_intervals(scenario: Scenario, step: Step) -> EnvelopeFile:
     faults: list[Fault] = []
     for done, interval in enumerate(scenario.intervals, start=1):
         try:
-            check = grid.allocate(interval.interface_limits)
+            envelopes, proof = grid.prove(interval.interface_limits)
         except GridError as error:
             faults.append(Fault(f"interval {format_time(interval.start)}", str(error)))
         else:
-            envelopes, binding = check.envelopes(), check.explanations()
-            records.append(envelope_record(interval.start, interval.end, envelopes, binding))
+            records.append(envelope_record(interval.start, interval.end, envelopes, proof))
         step(done)
     if faults:
         raise InputFaults(scenario.source, faults)

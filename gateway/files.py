@@ -30,6 +30,8 @@ from gateway.input_faults import InputFaults, repeated_entries, sentences, unrea
 from security_check.conditions import Situation
 from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import Fault
+from security_check.monotonicity import Standing
+from security_check.proof import Proof
 from security_check.verdict import Explanation
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
@@ -100,6 +102,7 @@ class BindingRecord(Record):
     loading: float
     interface_voltage_pu: list[float]
     vertex: list[VertexPower]
+    proof: str
     detail: str
 
     @classmethod
@@ -114,6 +117,7 @@ class BindingRecord(Record):
             loading=verdict.loading,
             interface_voltage_pu=situation.source_pu.tolist(),
             vertex=vertex_of(situation, connection_points),
+            proof=found.proof,
             detail=verdict.worst_case,
         )
 
@@ -126,6 +130,29 @@ def vertex_of(situation: Situation, connection_points: Sequence[str]) -> list[Ve
     ]
 
 
+class ProofRecord(Record):
+    """How many monitored rows are proved, below their limits, within a gap, or only checked."""
+
+    secure: bool
+    proved: int
+    proved_below_limit: int
+    proved_within_gap: int
+    only_checked: int
+    reason: str
+
+    @classmethod
+    def of(cls, proof: Proof) -> ProofRecord:
+        """Return what is proved in the form of the file."""
+        return cls(
+            secure=proof.secure,
+            proved=proof.standing[Standing.PROVED],
+            proved_below_limit=proof.standing[Standing.BELOW],
+            proved_within_gap=proof.standing[Standing.WITHIN],
+            only_checked=proof.standing[Standing.CHECKED],
+            reason=proof.reason,
+        )
+
+
 class IntervalRecord(Record):
     """The envelopes of one delivery interval ``[start, end)``, and what keeps them from more."""
 
@@ -133,6 +160,7 @@ class IntervalRecord(Record):
     end: Time
     envelopes: list[EnvelopeRecord]
     binding: list[BindingRecord] = []
+    proof: ProofRecord | None = None
 
 
 class EnvelopeFile(Record):
@@ -260,14 +288,16 @@ def envelope_record(
     start: datetime,
     end: datetime,
     envelopes: EnvelopeSet,
-    binding: Sequence[Explanation] = (),
+    proof: Proof | None = None,
 ) -> IntervalRecord:
-    """Return the envelopes of one interval, and what binds them, in the form of the file."""
+    """Return the envelopes of one interval, and what is proved of them, in the form of the file."""
+    binding = () if proof is None else proof.explanations
     return IntervalRecord(
         start=start,
         end=end,
         envelopes=[EnvelopeRecord.of(envelope) for envelope in envelopes],
         binding=[BindingRecord.of(found, envelopes.connection_points) for found in binding],
+        proof=None if proof is None else ProofRecord.of(proof),
     )
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from exchange.wording import format_time
 from gateway.cli_output import escape
-from gateway.files import EnvelopeFile, EnvelopeRecord, IntervalRecord, VerdictFile
+from gateway.files import EnvelopeFile, EnvelopeRecord, IntervalRecord, ProofRecord, VerdictFile
 from security_check.envelope import Direction
 
 _ROWS = 100  # longer tables are for programs: they get the file
@@ -50,7 +50,9 @@ def _show_interval(interval: IntervalRecord, console: Console) -> None:
     for direction in Direction:
         console.print(summary(interval.envelopes, direction))
     for found in interval.binding:
-        console.print(f"  {escape(found.detail)}", soft_wrap=True)
+        console.print(f"  {escape(found.detail)}; {escape(found.proof)}", soft_wrap=True)
+    if interval.proof is not None:
+        console.print(proof_line(interval.proof), soft_wrap=True)
 
 
 def summary(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> str:
@@ -61,6 +63,18 @@ def summary(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> str:
     return (
         f"{direction:>10}: {kilowatts(min(limits))} to {kilowatts(max(limits))} kW, "
         f"mean {kilowatts(sum(limits) / len(limits))} kW{element}"
+    )
+
+
+def proof_line(proof: ProofRecord) -> str:
+    """Return one line: how many of the monitored quantities are proved, and how."""
+    rows = proof.proved + proof.proved_below_limit + proof.proved_within_gap + proof.only_checked
+    word = "all" if proof.secure else f"{proof.proved + proof.proved_below_limit} of"
+    why = f" ({proof.reason})" if proof.reason else ""
+    return (
+        f"{word} {rows:,} monitored quantities are proved secure over the whole box: "
+        f"{proof.proved:,} at their worst vertex, {proof.proved_below_limit:,} below their limits; "
+        f"{proof.proved_within_gap:,} proved within a gap, {proof.only_checked:,} only checked{why}"
     )
 
 

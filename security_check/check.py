@@ -358,7 +358,8 @@ class SecurityCheck:
                 continue
             one = self._near.take(np.array([k]))
             situation = self._robust.conditions.situation(one.points, self._u)
-            found[limit] = Explanation(self._verdict(one, values[[k]], self._u), situation)
+            verdict = self._verdict(one, values[[k]], self._u)
+            found[limit] = Explanation(verdict, situation, row, float(values[k]))
         return list(found.values())
 
     def envelopes(self) -> EnvelopeSet:

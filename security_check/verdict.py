@@ -71,7 +71,14 @@ class Explanation:
         What it reaches at its worst vertex, of what limit.
     situation
         That vertex: what every connection point does there, at which interface voltage.
+    row, value_pu
+        The monitors' row, and its value there, per unit.
+    proof
+        What is proved of it, in words; empty where nobody has asked.
     """
 
     verdict: Verdict
     situation: Situation
+    row: int
+    value_pu: float
+    proof: str = ""

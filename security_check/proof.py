@@ -1,0 +1,117 @@
+"""What is proved of published envelopes, row by row, for whoever must answer for them.
+
+A row is *proved* where its worst vertex is shown to be the worst point of the whole box and
+voltage band, *proved below its limit* where it cannot reach it anywhere, *proved within* a gap
+where it can exceed its value by no more than that; all others are *only checked*: by the search
+for worst points and by the adversary (:mod:`security_check.monotonicity`, docs/proof.md).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from security_check.check import SecurityCheck
+from security_check.enclosure import PortModel
+from security_check.monitors import Monitors
+from security_check.monotonicity import MonotonicityProof, Standing, prove_monotone
+from security_check.network import Network
+from security_check.radial import RadialTree, radial_tree
+from security_check.verdict import Explanation
+
+_SAME = 1e-7  # of a row's scale: what rounding limits down to whole watts may leave
+_LARGEST_TREE = 2_000  # nodes; the recursion along a tree takes their number squared
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is proved of a set of envelopes.
+
+    Parameters
+    ----------
+    standing
+        How many monitored rows stand how.
+    secure
+        Whether every row is proved not to exceed its limit anywhere.
+    reason
+        Why rows are only checked; empty where none is.
+    explanations
+        The elements at their limits, each with what is proved of it.
+    """
+
+    standing: dict[Standing, int]
+    secure: bool
+    reason: str
+    explanations: tuple[Explanation, ...]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Proof]) -> Proof:
+        """Return the proof of electrically separate parts together."""
+        counted = sum((Counter(part.standing) for part in parts), Counter[Standing]())
+        return cls(
+            {standing: counted[standing] for standing in Standing},
+            all(part.secure for part in parts),
+            next((part.reason for part in parts if part.reason), ""),
+            tuple(found for part in parts for found in part.explanations),
+        )
+
+
+class Prover:
+    """Proves what can be proved of the envelopes of one network, factorised once."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @cached_property
+    def _model(self) -> PortModel:
+        return PortModel(self._network)
+
+    @cached_property
+    def _tree(self) -> RadialTree | None:
+        return radial_tree(self._model) if len(self._network.nodes) <= _LARGEST_TREE else None
+
+    def prove(self, check: SecurityCheck) -> Proof:
+        """Return what is proved of the envelopes in force."""
+        robust = check.robust_rows
+        explanations = check.explanations()
+        if not isinstance(robust.monitors, Monitors) or self._network.generators is not None:
+            return _only_checked(
+                explanations,
+                len(robust.limited),
+                "networks with generators or outages are not covered by the proof",
+            )
+        u = check.limits_w / self._network.base_power_w
+        limit = robust.limits.limit
+        found = prove_monotone(self._model, robust.conditions, u, limit, self._tree)
+        standing = Counter(found.standing[row] for row in robust.limited)
+        scale = robust.limits.scale
+        return Proof(
+            {each: standing[each] for each in Standing},
+            bool(found.secure[robust.limited].all()),
+            found.reason,
+            tuple(
+                replace(each, proof=_in_words(each, found, float(scale[each.row])))
+                for each in explanations
+            ),
+        )
+
+
+def _in_words(each: Explanation, found: MonotonicityProof, scale: float) -> str:
+    gap = (float(found.bound[each.row]) - each.value_pu) / scale
+    if gap <= _SAME:
+        return str(Standing.PROVED)
+    if found.secure[each.row]:
+        return str(Standing.BELOW)
+    if np.isfinite(gap):
+        return f"proved within {100 * gap:.2g} %"
+    return f"{Standing.CHECKED}: {found.reason}"
+
+
+def _only_checked(explanations: Sequence[Explanation], rows: int, reason: str) -> Proof:
+    standing = {each: rows if each is Standing.CHECKED else 0 for each in Standing}
+    told = f"{Standing.CHECKED}: {reason}"
+    return Proof(standing, False, reason, tuple(replace(e, proof=told) for e in explanations))
