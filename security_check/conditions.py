@@ -274,19 +274,20 @@ class Conditions:
 
     def turned(self, points: WorstPoints, slopes: Slopes, u: FloatArray) -> WorstPoints:
         """Return the points that the slopes lead to; a flat direction stays as it is."""
-        rising = slopes.by_power
-        if self.has_cones:
-            rising = self._rising(slopes, u)
+        rising = self.rising(slopes, u)
         size = np.abs(rising)
         flat = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
         share = np.where(flat, points.share, rising > 0)
         return WorstPoints(share, self._free_turned(points.free, slopes.by_free))
 
-    def _rising(self, slopes: Slopes, u: FloatArray) -> FloatArray:
-        """Return, per watt of range, what the injection side has over the withdrawal side.
+    def rising(self, slopes: Slopes, u: FloatArray) -> FloatArray:
+        """Return, per unit of range, what the injection side has over the withdrawal side, (r, c).
 
-        With a power-factor cone both sides allow reactive power that suits the row.
+        The slope itself but for power-factor cones: with these, both sides allow reactive power
+        that suits the row.
         """
+        if not self.has_cones:
+            return slopes.by_power
         injection, withdrawal = halves(u)
         rising = slopes.by_power.copy()
         at = self.choosers
