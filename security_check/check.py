@@ -112,8 +112,8 @@ class SecurityCheck:
 
     def _watch_near(self) -> None:
         if self._near.points is not self._watched:
-            monitors = self._robust.monitors
-            self._near_watch = twofold(monitors, self._near.rows, self._near.points)
+            ascent = self._robust.ascent
+            self._near_watch = twofold(ascent, self._near.rows, self._near.points)
             self._watched = self._near.points
 
     @property

@@ -26,6 +26,7 @@ from security_check.uncertainty import Box, DeviationSet
 from security_check.worst_points import BoolArray, WorstPoints, halves
 
 _FLAT = 1e-12  # a slope below this part of the largest is rounding
+_RISE = 1e-10  # per unit of f: a smaller rise is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ class Conditions:
         place, rho, xi = self._parts(points.free)
         powers = self.port_powers(power.T)
         if len(self.choosers):
-            reactive = rho * (self._half + self._cone * np.abs(power[:, self.choosers]))
+            reactive = rho * self._reach(power)
             powers += 1j * (self.network.port_shares[:, self.choosers] @ reactive.T)
         if xi.shape[1]:
             powers += self.deviations.power_pu @ xi.T
@@ -325,9 +326,136 @@ class Conditions:
 
     def _reactive(self, points: WorstPoints, power: FloatArray) -> FloatArray:
         """Return the reactive power that is chosen, shape (r, f)."""
-        size = self._half + self._cone * np.abs(power[:, self.choosers])
-        reactive: FloatArray = self._parts(points.free)[1] * size
+        reactive: FloatArray = self._parts(points.free)[1] * self._reach(power)
         return reactive
+
+    def _reach(self, power: FloatArray) -> FloatArray:
+        """Return how much reactive power can be chosen, either way, shape (r, f)."""
+        reach: FloatArray = self._half + self._cone * np.abs(power[:, self.choosers])
+        return reach
+
+    # -- sides ----------------------------------------------------------------------------------
+
+    def sides(self, points: WorstPoints) -> FloatArray:
+        """Return between which ends points are, shape (r, c + f): 0 is the lower one, 1 the upper.
+
+        Active power of everyone and, of those who choose it, reactive power.
+        """
+        if not len(self.choosers):
+            return points.share
+        return np.hstack([points.share, 0.5 * (1.0 + self._parts(points.free)[1])])
+
+    def at_sides(self, points: WorstPoints, sides: FloatArray) -> WorstPoints:
+        """Return the points at other sides, all else as it was."""
+        count = points.share.shape[1]
+        if not len(self.choosers):
+            return WorstPoints(sides, points.free)
+        free = points.free.copy()
+        free[:, self.held : self.held + len(self.choosers)] = 2.0 * sides[:, count:] - 1.0
+        return WorstPoints(sides[:, :count], free)
+
+    def opposite(self, points: WorstPoints, stay: BoolArray) -> WorstPoints:
+        """Return the points with all on the other side but those who stay, shape (r, c)."""
+        sides = self.sides(points)
+        opposite = 1.0 - sides
+        opposite[:, : stay.shape[1]][stay] = points.share[stay]
+        return self.at_sides(points, opposite)
+
+    def turning(
+        self, opposite: WorstPoints, slopes: Slopes, stay: BoolArray, u: FloatArray
+    ) -> BoolArray:
+        """Return whose influence turns sign between points and their opposites, (r, c + f).
+
+        Parameters
+        ----------
+        opposite, slopes
+            The opposite points, and the slopes there.
+        stay
+            Shape (r, c), who did not change sides.
+        u
+            Shape (2 c,), per unit.
+        """
+        there, width = self.rising(slopes, u), np.add(*halves(u))
+        acts = np.abs(there) * width > _RISE
+        agrees = ~stay & acts & ((there > 0) == (opposite.share > 0.5))
+        if not len(self.choosers):
+            return agrees
+        by_reactive, rho = self._parts(slopes.by_free)[1], self._parts(opposite.free)[1]
+        acts = np.abs(by_reactive) * self._reach(opposite.power(u)) > _RISE
+        return np.hstack([agrees, acts & ((by_reactive > 0) == (rho > 0))])
+
+    # -- what is climbed along ------------------------------------------------------------------
+
+    def coordinates(
+        self, points: WorstPoints, u: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return where points are and their lowest and highest places, shape (r, c + f) each.
+
+        Active power of everyone and, of those who choose it, reactive power; along the first,
+        chosen reactive power keeps its part of what a power-factor cone allows.
+        """
+        injection, withdrawal = halves(u)
+        power = points.power(u)
+        shape = power.shape
+        low, high = np.broadcast_to(-withdrawal, shape), np.broadcast_to(injection, shape)
+        if not len(self.choosers):
+            return power, low, high
+        reach = self._reach(power)
+        at = np.hstack([power, self._parts(points.free)[1] * reach])
+        return at, np.hstack([low, -reach]), np.hstack([high, reach])
+
+    def placed(self, points: WorstPoints, at: FloatArray, u: FloatArray) -> WorstPoints:
+        """Return the points moved to other coordinates, all else as it was."""
+        injection, withdrawal = halves(u)
+        count = len(injection)
+        width = np.maximum(injection + withdrawal, 1e-300)
+        share = np.clip((at[:, :count] + withdrawal) / width, 0.0, 1.0)
+        if not len(self.choosers):
+            return WorstPoints(share, points.free)
+        free = points.free.copy()
+        reach = np.maximum(self._reach(points.power(u)), 1e-300)
+        part = np.clip(at[:, count:] / reach, -1.0, 1.0)
+        free[:, self.held : self.held + len(self.choosers)] = part
+        return WorstPoints(share, free)
+
+    def along(self, points: WorstPoints, slopes: Slopes, u: FloatArray) -> FloatArray:
+        """Return slopes along the coordinates, shape (r, c + f)."""
+        if not len(self.choosers):
+            return slopes.by_power
+        by_power, by_reactive = slopes.by_power.copy(), self._parts(slopes.by_free)[1]
+        by_power[:, self.choosers] += self._tilt(points, u) * by_reactive
+        return np.hstack([by_power, by_reactive])
+
+    def _tilt(self, points: WorstPoints, u: FloatArray) -> FloatArray:
+        """Return how chosen reactive power changes with active power, shape (r, f)."""
+        side = np.sign(points.power(u)[:, self.choosers])
+        tilt: FloatArray = self._cone * side * self._parts(points.free)[1]
+        return tilt
+
+    def steps(self, points: WorstPoints, u: FloatArray, step: FloatArray) -> ComplexArray:
+        """Return changes of port powers for a step along each coordinate alone.
+
+        Parameters
+        ----------
+        points
+            r points.
+        step
+            Shape (r, c + f).
+
+        Returns
+        -------
+        ComplexArray
+            Shape (J, r, c + f).
+        """
+        count = len(self.network.connection_points)
+        power = step[:, :count, None] * np.eye(count)
+        change = self.port_change(power.reshape(-1, count).T).reshape(-1, len(step), count)
+        if not len(self.choosers):
+            return change
+        shares = self.network.port_shares[:, self.choosers].toarray()
+        tilted = self._tilt(points, u) * step[:, self.choosers]
+        change[:, :, self.choosers] += 1j * shares[:, None, :] * tilted
+        return np.concatenate([change, 1j * shares[:, None, :] * step[:, count:]], axis=2)
 
     def coefficients(self, points: WorstPoints, slopes: Slopes) -> FloatArray:
         """Return packing coefficients by u, shape (r, 2 c), >= 0.
@@ -363,6 +491,17 @@ class Conditions:
         is_low = points.free[:, : self.held].sum(axis=1) < 0.0
         return WorstPoints(points.share, np.where(is_low[:, None], high, low))
 
+    def reactive_ends(self, points: WorstPoints) -> list[WorstPoints]:
+        """Return the points with all chosen reactive power at the lower and at the upper end."""
+        if not len(self.choosers):
+            return []
+        found = []
+        for end in (-1.0, 1.0):
+            free = points.free.copy()
+            free[:, self.held : self.held + len(self.choosers)] = end
+            found.append(WorstPoints(points.share, free))
+        return found
+
     @cached_property
     def ends(self) -> tuple[int, int]:
         """The corners of the lowest and of the highest held voltages."""
@@ -370,9 +509,14 @@ class Conditions:
         return int(whole.argmin()), int(whole.argmax())
 
     def at_ends(self, share: FloatArray) -> WorstPoints:
-        """Return points of these shares at both ends of the band, nothing else deviating."""
+        """Return points of these shares at both ends of the band, nothing deviating.
+
+        Where reactive power is chosen, all of it is at one end or the other.
+        """
         points = WorstPoints(share, np.zeros((len(share), self.free)))
-        return WorstPoints.joined([self.with_source(points, corner) for corner in self.ends])
+        ends = [self.with_source(points, corner) for corner in self.ends]
+        reactive = [changed for end in ends for changed in self.reactive_ends(end)]
+        return WorstPoints.joined(reactive or ends)
 
     def drawn(self, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
         """Return points of these shares whose free coordinates are random extremes."""
@@ -383,19 +527,20 @@ class Conditions:
         parts.append(self.deviations.set.support(direction))
         return WorstPoints(share, np.concatenate(parts, axis=1))
 
-    def extremes(self, free: FloatArray, slope: FloatArray) -> FloatArray:
+    def extremes(self, free: FloatArray, slope: FloatArray, part: float) -> FloatArray:
         """Return other free coordinates worth a try instead of ``free``, shape (a, k).
 
-        Every corner of the held voltages, both ends of each reactive power, and the deviations
-        that the slopes (k,) lead to.
+        Every corner of the held voltages, each reactive power moved by a part of its range either
+        way, and the deviations that the slopes (k,) lead to.
         """
         count = self.held + len(self.choosers)
         parts = [np.repeat(free[None, :], len(self.corners), axis=0)]
         parts[0][:, : self.held] = self.corners
-        for end in (-1.0, 1.0):
-            ends = np.repeat(free[None, :], len(self.choosers), axis=0)
-            ends[:, self.held : count][np.diag_indices(len(self.choosers))] = end
-            parts.append(ends)
+        each = np.arange(len(self.choosers))
+        for way in (-2.0 * part, 2.0 * part):
+            moved = np.repeat(free[None, :], len(each), axis=0)
+            moved[each, self.held + each] = np.clip(free[self.held : count] + way, -1.0, 1.0)
+            parts.append(moved)
         if self.deviations.set.count:
             worst = free[None, :].copy()
             worst[:, count:] = self.deviations.set.support(slope[None, count:])

@@ -11,7 +11,7 @@ import numpy as np
 
 from security_check.conditions import Conditions
 from security_check.monitors import Monitors
-from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.network import FloatArray, IndexArray
 from security_check.worst_points import WorstPoints
 
 _STEP = 0.02  # difference step, in parts of a customer's range
@@ -25,41 +25,38 @@ def second_derivatives(
     conditions: Conditions,
     rows: IndexArray,
     points: WorstPoints,
-    width: FloatArray,
     u: FloatArray,
 ) -> FloatArray:
-    """Return the second derivatives of f by the customers' powers, each row at its own point.
+    """Return the second derivatives of f by what is climbed along, each row at its own point.
 
     By differences of exact gradients, towards the middle of the box.
 
     Parameters
     ----------
     monitors, conditions
-        What is monitored, and what the interval lets happen; c connection points.
+        What is monitored, and what the interval lets happen; x coordinates
+        (:meth:`~security_check.conditions.Conditions.coordinates`).
     rows
         Shape (r,).
     points
         r points of the box u: where.
-    width
-        Shape (r, c), the customers' ranges, signed in the direction of the difference; a range
-        of zero has no second derivatives.
     u
         Shape (2 c,), per unit.
 
     Returns
     -------
     FloatArray
-        Shape (r, c, c), symmetric.
+        Shape (r, x, x), symmetric; a coordinate without range has none.
     """
-    count = points.share.shape[1]
-    step = _STEP * width
+    place, low, high = conditions.coordinates(points, u)
+    count = place.shape[1]
+    step = _STEP * np.where(place > 0.5 * (low + high), low - high, high - low)
     at_once = max(_BATCH // (count + 1), 1)
-    injected, source = conditions.ports(points, u)
     parts = []
     for begin in range(0, len(rows), at_once):
-        these = slice(begin, begin + at_once)
-        ports = np.ascontiguousarray(injected[:, these]), source[:, these]
-        parts.append(_differences(monitors, conditions, rows[these], ports, step[these]))
+        these = np.arange(begin, min(begin + at_once, len(rows)))
+        own = points.take(these)
+        parts.append(_differences(monitors, conditions, rows[these], own, step[these], u))
     return np.concatenate([np.zeros((0, count, count)), *parts])
 
 
@@ -67,18 +64,19 @@ def _differences(
     monitors: Monitors,
     conditions: Conditions,
     rows: IndexArray,
-    ports: tuple[ComplexArray, FloatArray],
+    points: WorstPoints,
     step: FloatArray,
+    u: FloatArray,
 ) -> FloatArray:
     r, count = step.shape
-    shifts = np.zeros((r, count + 1, count))
-    each = np.arange(count)
-    shifts[:, each, each] = step
-    shifted = np.repeat(ports[0], count + 1, axis=1)
-    shifted += conditions.port_change(shifts.reshape(-1, count).T)
-    solved = monitors.power_flow.solve(shifted, np.repeat(ports[1], count + 1, axis=1))
-    slopes = conditions.slopes(*monitors.gradients(np.repeat(rows, count + 1), solved))
-    gradients = slopes.by_power.reshape(r, count + 1, count)
+    injected, source = conditions.ports(points, u)
+    shifted = np.repeat(injected[:, :, None], count + 1, axis=2)
+    shifted[:, :, :count] += conditions.steps(points, u, step)
+    each = np.repeat(np.arange(r), count + 1)
+    shifted = np.ascontiguousarray(shifted.reshape(len(injected), -1))
+    solved = monitors.power_flow.solve(shifted, source[:, each])
+    slopes = conditions.slopes(*monitors.gradients(rows[each], solved))
+    gradients = conditions.along(points.take(each), slopes, u).reshape(r, count + 1, count)
     change = gradients[:, :count] - gradients[:, count:]
     second = np.divide(
         change, step[:, :, None], out=np.zeros_like(change), where=step[:, :, None] != 0.0

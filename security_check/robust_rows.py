@@ -148,8 +148,7 @@ class RobustRows:
         Exact at ``lower`` in value, but not in slope: a first guess of which rows matter.
         """
         rows, points = self.limited, self.start_points(self.limited)
-        by_power = self._no_load_slopes.by_power[rows]
-        A = np.hstack([np.maximum(by_power, 0.0), np.maximum(-by_power, 0.0)])
+        A = self.conditions.coefficients(points, self._no_load_slopes.take(rows))
         values = self.evaluate(rows, points, lower)[0]
         other = self.conditions.other_end(points)
         others = self.evaluate(rows, other, lower)[0]

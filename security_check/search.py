@@ -17,7 +17,7 @@ from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import RobustRows
 from security_check.watch import Watch
-from security_check.worst_points import BoolArray, WorstPoints, first_of_equal, halves
+from security_check.worst_points import BoolArray, WorstPoints, first_of_equal
 
 _CHANGES = 6
 _TRIED = 2  # points of each row, the worst, from which changes are tried
@@ -56,6 +56,10 @@ class Starts:
         points = [pointed, *once]
         points += [robust.conditions.other_end(part.take(again)) for part in points]
         repeated = [rows] * (1 + len(once)) + [rows[again]] * (1 + len(once))
+        # Losses and currents grow with reactive power either way.
+        reactive = [robust.conditions.reactive_ends(part.take(again)) for part in (pointed, *once)]
+        points += [part for ends in reactive for part in ends]
+        repeated += [rows[again]] * (len(points) - len(repeated))
         self.watch = Watch(np.concatenate(repeated), WorstPoints.joined(points))
         # The first of each row, at either end of the band, is where it is watched from afar.
         lookouts = np.zeros(len(self.watch.rows), dtype=bool)
@@ -153,18 +157,16 @@ class Search:
         return np.concatenate([groups, 1.0 - groups])
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
-        """Return whose influence turns sign between each point and its opposite, (r, c).
+        """Return whose influence turns sign between each point and its opposite.
 
         Opposite is where everyone who does not act strongly on the row has changed sides; those
         who do stay, since without them the row is nowhere near its limit.
         """
+        conditions = self.robust.conditions
         strong = self.robust.monitors.acts_strongly(pairs.rows)
-        share = np.where(strong, pairs.points.share, 1.0 - pairs.points.share)
-        opposite = WorstPoints(share, pairs.points.free)
-        there = self.ascent.at(pairs.rows, opposite, u).slopes.by_power
-        agrees = ~strong & ((there > 0) == (share > 0.5))
-        turning: BoolArray = agrees & (np.abs(there) * np.add(*halves(u)) > RISE)
-        return turning
+        opposite = conditions.opposite(pairs.points, strong)
+        there = self.ascent.at(pairs.rows, opposite, u).slopes
+        return conditions.turning(opposite, there, strong, u)
 
     def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
         """Change customers' sides in the rows nearest their limits, and climb from there.
@@ -185,24 +187,23 @@ class Search:
         if not turning.any():
             return close.take(np.zeros(0, dtype=np.int64))
         pair, point = np.nonzero(turning)
-        opposite = 1.0 - close.points.share
-        single = close.points.take(pair)
-        single.share[np.arange(len(pair)), point] = opposite[pair, point]
+        conditions = self.robust.conditions
+        sides = conditions.sides(close.points)
+        single = sides[pair]
+        single[np.arange(len(pair)), point] = 1.0 - single[np.arange(len(pair)), point]
+        changed = conditions.at_sides(close.points.take(pair), single)
         now = self.robust.values(close, u)
-        rise = self.robust.evaluate(close.rows[pair], single, u)[0] - now[pair]
-        rises = np.zeros((len(close.rows), self.robust.points))
+        rise = self.robust.evaluate(close.rows[pair], changed, u)[0] - now[pair]
+        rises = np.zeros(sides.shape)
         rises[pair, point] = np.maximum(rise, 0.0)
         promising = np.flatnonzero(rises.max(axis=1) > RISE)
-        starts = close.points.take(promising)
-        best, together = starts.share.copy(), starts.share.copy()
-        customer = rises[promising].argmax(axis=1)
-        each = np.arange(len(promising))
-        best[each, customer] = opposite[promising][each, customer]
-        rising = rises[promising] > RISE
-        together[rising] = opposite[promising][rising]
+        rises, starts = rises[promising], sides[promising]
+        best, together = starts.copy(), starts.copy()
+        each, which = np.arange(len(promising)), rises.argmax(axis=1)
+        best[each, which] = 1.0 - starts[each, which]
+        together[rises > RISE] = 1.0 - starts[rises > RISE]
         twice = np.concatenate([promising, promising])
-        free = np.concatenate([starts.free, starts.free])
-        start = WorstPoints(np.concatenate([best, together]), free)
+        start = conditions.at_sides(close.points.take(twice), np.concatenate([best, together]))
         found, values = self.robust.worst(close.rows[twice], start, u)
         found = found.take(values > now[twice] + RISE)
         return found.take(found.distinct(u))
