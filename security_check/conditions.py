@@ -355,11 +355,18 @@ class Conditions:
         return WorstPoints(sides[:, :count], free)
 
     def opposite(self, points: WorstPoints, stay: BoolArray) -> WorstPoints:
-        """Return the points with all on the other side but those who stay, shape (r, c)."""
+        """Return the points with all on the other side but those who stay, shape (r, c or c + f).
+
+        With f more columns they also say whose reactive power stays; otherwise it goes with the
+        active power.
+        """
         sides = self.sides(points)
-        opposite = 1.0 - sides
-        opposite[:, : stay.shape[1]][stay] = points.share[stay]
-        return self.at_sides(points, opposite)
+        return self.at_sides(points, np.where(self._whole(stay), sides, 1.0 - sides))
+
+    def _whole(self, stay: BoolArray) -> BoolArray:
+        if stay.shape[1] > len(self.network.connection_points):
+            return stay
+        return np.hstack([stay, stay[:, self.choosers]])
 
     def turning(
         self, opposite: WorstPoints, slopes: Slopes, stay: BoolArray, u: FloatArray
@@ -371,18 +378,17 @@ class Conditions:
         opposite, slopes
             The opposite points, and the slopes there.
         stay
-            Shape (r, c), who did not change sides.
+            Who did not change sides, as in :meth:`opposite`.
         u
             Shape (2 c,), per unit.
         """
         there, width = self.rising(slopes, u), np.add(*halves(u))
+        if len(self.choosers):
+            there = np.hstack([there, self._parts(slopes.by_free)[1]])
+            width = np.hstack([np.broadcast_to(width, opposite.share.shape), self._reach(opposite.power(u))])
         acts = np.abs(there) * width > _RISE
-        agrees = ~stay & acts & ((there > 0) == (opposite.share > 0.5))
-        if not len(self.choosers):
-            return agrees
-        by_reactive, rho = self._parts(slopes.by_free)[1], self._parts(opposite.free)[1]
-        acts = np.abs(by_reactive) * self._reach(opposite.power(u)) > _RISE
-        return np.hstack([agrees, acts & ((by_reactive > 0) == (rho > 0))])
+        turning: BoolArray = ~self._whole(stay) & acts & ((there > 0) == (self.sides(opposite) > 0.5))
+        return turning
 
     # -- what is climbed along ------------------------------------------------------------------
 

@@ -164,9 +164,16 @@ class Search:
         """
         conditions = self.robust.conditions
         strong = self.robust.monitors.acts_strongly(pairs.rows)
-        opposite = conditions.opposite(pairs.points, strong)
-        there = self.ascent.at(pairs.rows, opposite, u).slopes
-        return conditions.turning(opposite, there, strong, u)
+        stays = [strong]
+        if len(conditions.choosers):  # a current changes sign with the reactive power behind it
+            nobody = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
+            stays.append(np.hstack([strong, nobody]))
+        turning = np.zeros(conditions.sides(pairs.points).shape, dtype=bool)
+        for stay in stays:
+            opposite = conditions.opposite(pairs.points, stay)
+            there = self.ascent.at(pairs.rows, opposite, u).slopes
+            turning |= conditions.turning(opposite, there, stay, u)
+        return turning
 
     def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
         """Change customers' sides in the rows nearest their limits, and climb from there.
