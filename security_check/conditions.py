@@ -433,9 +433,13 @@ class Conditions:
         return np.hstack([by_power, by_reactive])
 
     def _tilt(self, points: WorstPoints, u: FloatArray) -> FloatArray:
-        """Return how chosen reactive power changes with active power, shape (r, f)."""
-        side = np.sign(points.power(u)[:, self.choosers])
-        tilt: FloatArray = self._cone * side * self._parts(points.free)[1]
+        """Return how chosen reactive power changes with active power, shape (r, f).
+
+        From one end of the range to the other: in between, a cone has less to offer.
+        """
+        injection, withdrawal = (limits[self.choosers] for limits in halves(u))
+        chord = (injection - withdrawal) / np.maximum(injection + withdrawal, 1e-300)
+        tilt: FloatArray = self._cone * chord * self._parts(points.free)[1]
         return tilt
 
     def steps(self, points: WorstPoints, u: FloatArray, step: FloatArray) -> ComplexArray:
