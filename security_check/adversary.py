@@ -225,7 +225,8 @@ class _Attack:
     ) -> FloatArray:
         """Return other voltages, reactive powers and deviations to try, shape (a, k).
 
-        Reactive powers go a part of their range either way, deviations go where differences of f point, each taken by a small step on its own.
+        Reactive powers go a part of their range either way, deviations go where differences of f
+        point, each taken by a small step on its own.
         """
         conditions, free = self.robust.conditions, place.free[0]
         slope = np.zeros(conditions.free)

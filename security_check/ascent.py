@@ -16,6 +16,7 @@ from security_check.curvature import climb_quadratic, second_derivatives
 from security_check.monitors import Monitors, RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.power_flow import OperatingPoints
+from security_check.sides import coordinates, kinks, placed, slopes_along
 from security_check.worst_points import BoolArray, WorstPoints
 
 RISE = 1e-10
@@ -172,9 +173,9 @@ class Ascent:
         that they then have; the customer at the margin stays in between.  Exact where the
         curvature has rank one, and solved by bisection in t.
         """
-        place, lowest, highest = self.conditions.coordinates(here.points, u)
-        begin = self.conditions.along(here.points, here.slopes, u)
-        change = self.conditions.along(there.points, there.slopes, u) - begin
+        place, lowest, highest = coordinates(self.conditions, here.points, u)
+        begin = slopes_along(self.conditions, here.points, here.slopes, u)
+        change = slopes_along(self.conditions, there.points, there.slopes, u) - begin
 
         def sides(t: FloatArray) -> FloatArray:
             return np.where(begin + t[:, None] * change > 0, highest, lowest)
@@ -193,7 +194,7 @@ class Ascent:
         before, after = part(sides(low)) / whole, part(sides(high)) / whole
         mix = np.clip((before - low) / np.maximum(before - after, 1e-300), 0.0, 1.0)[:, None]
         at = (1.0 - mix) * sides(low) + mix * sides(high)
-        return self.conditions.placed(there.points, at, u)
+        return placed(self.conditions, there.points, at, u)
 
     def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
         """Climb on, in place, where the first order still promises much, near the limit."""
@@ -206,11 +207,13 @@ class Ascent:
                 return
             here = at.take(on)
             second = self._second_derivatives(rows[on], here, u, anew=attempt == _RENEWED)
-            place, low, high = self.conditions.coordinates(here.points, u)
-            slope = self.conditions.along(here.points, here.slopes, u)
+            place, low, high = coordinates(self.conditions, here.points, u)
+            slope = slopes_along(self.conditions, here.points, here.slopes, u)
             enough = 0.1 * REFINED * scale[on]
-            step = climb_quadratic(slope, second, (low - place, high - place), enough)
-            moved = self.conditions.placed(here.points, place + step, u)
+            kink = kinks(self.conditions, here.slopes)
+            room = low - place, high - place
+            step = climb_quadratic(slope, second, room, kink, enough)
+            moved = placed(self.conditions, here.points, place + step, u)
             there = self.at(rows[on], moved, u)
             better = there.values > here.values
             at.put(on[better], there.take(better))

@@ -26,7 +26,6 @@ from security_check.uncertainty import Box, DeviationSet
 from security_check.worst_points import BoolArray, WorstPoints, halves
 
 _FLAT = 1e-12  # a slope below this part of the largest is rounding
-_RISE = 1e-10  # per unit of f: a smaller rise is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +126,8 @@ class Conditions:
         return np.flatnonzero((freedom.cone > 0.0) | (freedom.half > 0.0))
 
     @cached_property
-    def _cone(self) -> FloatArray:
+    def cone(self) -> FloatArray:
+        """How much reactive power each of them may choose per unit of active power, shape (f,)."""
         freedom = self.network.reactive_freedom
         return np.zeros(0) if freedom is None else freedom.cone[self.choosers]
 
@@ -139,7 +139,7 @@ class Conditions:
     @cached_property
     def has_cones(self) -> bool:
         """Whether some customer's reactive power grows with its active power, either way."""
-        return bool((self._cone > 0.0).any())
+        return bool((self.cone > 0.0).any())
 
     @property
     def held(self) -> int:
@@ -176,7 +176,7 @@ class Conditions:
         """How many free coordinates a point has."""
         return self.held + len(self.choosers) + self.deviations.set.count
 
-    def _parts(self, free: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def parts(self, free: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the columns of held voltages, reactive power and deviations."""
         first, second = self.held, self.held + len(self.choosers)
         return free[:, :first], free[:, first:second], free[:, second:]
@@ -191,10 +191,10 @@ class Conditions:
     def ports(self, points: WorstPoints, u: FloatArray) -> tuple[ComplexArray, FloatArray]:
         """Return port powers (J, r) and held voltages (h, r) of r points of the box u."""
         power = points.power(u)
-        place, rho, xi = self._parts(points.free)
+        place, rho, xi = self.parts(points.free)
         powers = self.port_powers(power.T)
         if len(self.choosers):
-            reactive = rho * self._reach(power)
+            reactive = rho * self.reach(power)
             powers += 1j * (self.network.port_shares[:, self.choosers] @ reactive.T)
         if xi.shape[1]:
             powers += self.deviations.power_pu @ xi.T
@@ -229,7 +229,7 @@ class Conditions:
         power = np.maximum(*halves(u))
         largest: FloatArray = self.network.ports_size @ power + np.abs(self._standing)
         if len(self.choosers):
-            reactive = self._half + self._cone * power[self.choosers]
+            reactive = self._half + self.cone * power[self.choosers]
             largest += self.network.port_shares[:, self.choosers] @ reactive
         if self.deviations.set.count:
             largest += abs(self.deviations.power_pu) @ self.deviations.set.largest
@@ -239,7 +239,7 @@ class Conditions:
         """Return how much port powers change at most when active powers change by (c,), (J,)."""
         change: FloatArray = self.network.ports_size @ power_pu
         if self.has_cones:
-            reactive = self._cone * power_pu[self.choosers]
+            reactive = self.cone * power_pu[self.choosers]
             change = change + self.network.port_shares[:, self.choosers] @ reactive
         return change
 
@@ -251,7 +251,7 @@ class Conditions:
         if network.reactive_freedom is not None:
             reactive += network.reactive_freedom.middle
             reactive[:, self.choosers] += self._reactive(point, power)
-        place, _, xi = self._parts(point.free)
+        place, _, xi = self.parts(point.free)
         base = network.base_power_w
         return Situation(power[0] * base, reactive[0] * base, self._source(place[0]), xi[0])
 
@@ -292,7 +292,7 @@ class Conditions:
         injection, withdrawal = halves(u)
         rising = slopes.by_power.copy()
         at = self.choosers
-        reach = self._cone * np.abs(self._parts(slopes.by_free)[1])
+        reach = self.cone * np.abs(self.parts(slopes.by_free)[1])
         up = injection[at] * (slopes.by_power[:, at] + reach)
         down = withdrawal[at] * (reach - slopes.by_power[:, at])
         width = injection[at] + withdrawal[at]
@@ -300,8 +300,8 @@ class Conditions:
         return rising
 
     def _free_turned(self, free: FloatArray, by_free: FloatArray) -> FloatArray:
-        place, rho, xi = self._parts(free)
-        by_place, by_reactive, by_xi = self._parts(by_free)
+        place, rho, xi = self.parts(free)
+        by_place, by_reactive, by_xi = self.parts(by_free)
         along = by_place @ self.corners.T
         better = along.max(axis=1) > (by_place * place).sum(axis=1)
         parts = [np.where(better[:, None], self.corners[along.argmax(axis=1)], place)]
@@ -326,146 +326,13 @@ class Conditions:
 
     def _reactive(self, points: WorstPoints, power: FloatArray) -> FloatArray:
         """Return the reactive power that is chosen, shape (r, f)."""
-        reactive: FloatArray = self._parts(points.free)[1] * self._reach(power)
+        reactive: FloatArray = self.parts(points.free)[1] * self.reach(power)
         return reactive
 
-    def _reach(self, power: FloatArray) -> FloatArray:
+    def reach(self, power: FloatArray) -> FloatArray:
         """Return how much reactive power can be chosen, either way, shape (r, f)."""
-        reach: FloatArray = self._half + self._cone * np.abs(power[:, self.choosers])
+        reach: FloatArray = self._half + self.cone * np.abs(power[:, self.choosers])
         return reach
-
-    # -- sides ----------------------------------------------------------------------------------
-
-    def sides(self, points: WorstPoints) -> FloatArray:
-        """Return between which ends points are, shape (r, c + f): 0 is the lower one, 1 the upper.
-
-        Active power of everyone and, of those who choose it, reactive power.
-        """
-        if not len(self.choosers):
-            return points.share
-        return np.hstack([points.share, 0.5 * (1.0 + self._parts(points.free)[1])])
-
-    def at_sides(self, points: WorstPoints, sides: FloatArray) -> WorstPoints:
-        """Return the points at other sides, all else as it was."""
-        count = points.share.shape[1]
-        if not len(self.choosers):
-            return WorstPoints(sides, points.free)
-        free = points.free.copy()
-        free[:, self.held : self.held + len(self.choosers)] = 2.0 * sides[:, count:] - 1.0
-        return WorstPoints(sides[:, :count], free)
-
-    def opposite(self, points: WorstPoints, stay: BoolArray) -> WorstPoints:
-        """Return the points with all on the other side but those who stay, shape (r, c or c + f).
-
-        With f more columns they also say whose reactive power stays; otherwise it goes with the
-        active power.
-        """
-        sides = self.sides(points)
-        return self.at_sides(points, np.where(self._whole(stay), sides, 1.0 - sides))
-
-    def _whole(self, stay: BoolArray) -> BoolArray:
-        if stay.shape[1] > len(self.network.connection_points):
-            return stay
-        return np.hstack([stay, stay[:, self.choosers]])
-
-    def turning(
-        self, opposite: WorstPoints, slopes: Slopes, stay: BoolArray, u: FloatArray
-    ) -> BoolArray:
-        """Return whose influence turns sign between points and their opposites, (r, c + f).
-
-        Parameters
-        ----------
-        opposite, slopes
-            The opposite points, and the slopes there.
-        stay
-            Who did not change sides, as in :meth:`opposite`.
-        u
-            Shape (2 c,), per unit.
-        """
-        there, width = self.rising(slopes, u), np.add(*halves(u))
-        if len(self.choosers):
-            there = np.hstack([there, self._parts(slopes.by_free)[1]])
-            width = np.hstack([np.broadcast_to(width, opposite.share.shape), self._reach(opposite.power(u))])
-        acts = np.abs(there) * width > _RISE
-        turning: BoolArray = ~self._whole(stay) & acts & ((there > 0) == (self.sides(opposite) > 0.5))
-        return turning
-
-    # -- what is climbed along ------------------------------------------------------------------
-
-    def coordinates(
-        self, points: WorstPoints, u: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return where points are and their lowest and highest places, shape (r, c + f) each.
-
-        Active power of everyone and, of those who choose it, reactive power; along the first,
-        chosen reactive power keeps its part of what a power-factor cone allows.
-        """
-        injection, withdrawal = halves(u)
-        power = points.power(u)
-        shape = power.shape
-        low, high = np.broadcast_to(-withdrawal, shape), np.broadcast_to(injection, shape)
-        if not len(self.choosers):
-            return power, low, high
-        reach = self._reach(power)
-        at = np.hstack([power, self._parts(points.free)[1] * reach])
-        return at, np.hstack([low, -reach]), np.hstack([high, reach])
-
-    def placed(self, points: WorstPoints, at: FloatArray, u: FloatArray) -> WorstPoints:
-        """Return the points moved to other coordinates, all else as it was."""
-        injection, withdrawal = halves(u)
-        count = len(injection)
-        width = np.maximum(injection + withdrawal, 1e-300)
-        share = np.clip((at[:, :count] + withdrawal) / width, 0.0, 1.0)
-        if not len(self.choosers):
-            return WorstPoints(share, points.free)
-        free = points.free.copy()
-        reach = np.maximum(self._reach(points.power(u)), 1e-300)
-        part = np.clip(at[:, count:] / reach, -1.0, 1.0)
-        free[:, self.held : self.held + len(self.choosers)] = part
-        return WorstPoints(share, free)
-
-    def along(self, points: WorstPoints, slopes: Slopes, u: FloatArray) -> FloatArray:
-        """Return slopes along the coordinates, shape (r, c + f)."""
-        if not len(self.choosers):
-            return slopes.by_power
-        by_power, by_reactive = slopes.by_power.copy(), self._parts(slopes.by_free)[1]
-        by_power[:, self.choosers] += self._tilt(points, u) * by_reactive
-        return np.hstack([by_power, by_reactive])
-
-    def _tilt(self, points: WorstPoints, u: FloatArray) -> FloatArray:
-        """Return how chosen reactive power changes with active power, shape (r, f).
-
-        From one end of the range to the other: in between, a cone has less to offer.
-        """
-        injection, withdrawal = (limits[self.choosers] for limits in halves(u))
-        chord = (injection - withdrawal) / np.maximum(injection + withdrawal, 1e-300)
-        tilt: FloatArray = self._cone * chord * self._parts(points.free)[1]
-        return tilt
-
-    def steps(self, points: WorstPoints, u: FloatArray, step: FloatArray) -> ComplexArray:
-        """Return changes of port powers for a step along each coordinate alone.
-
-        Parameters
-        ----------
-        points
-            r points.
-        step
-            Shape (r, c + f).
-
-        Returns
-        -------
-        ComplexArray
-            Shape (J, r, c + f).
-        """
-        count = len(self.network.connection_points)
-        power = step[:, :count, None] * np.eye(count)
-        change = self.port_change(power.reshape(-1, count).T).reshape(-1, len(step), count)
-        if not len(self.choosers):
-            return change
-        shares = self.network.port_shares[:, self.choosers].toarray()
-        tilted = self._tilt(points, u) * step[:, self.choosers]
-        change[:, :, self.choosers] += 1j * shares[:, None, :] * tilted
-        return np.concatenate([change, 1j * shares[:, None, :] * step[:, count:]], axis=2)
 
     def coefficients(self, points: WorstPoints, slopes: Slopes) -> FloatArray:
         """Return packing coefficients by u, shape (r, 2 c), >= 0.
@@ -475,9 +342,9 @@ class Conditions:
         """
         up, down = slopes.by_power, -slopes.by_power
         if self.has_cones:
-            _, rho, _ = self._parts(points.free)
+            _, rho, _ = self.parts(points.free)
             reach = np.zeros_like(up)
-            reach[:, self.choosers] = self._cone * rho * self._parts(slopes.by_free)[1]
+            reach[:, self.choosers] = self.cone * rho * self.parts(slopes.by_free)[1]
             up, down = up + reach, down + reach
         share = points.share
         return np.hstack(

@@ -12,6 +12,7 @@ import numpy as np
 from security_check.conditions import Conditions
 from security_check.monitors import Monitors
 from security_check.network import FloatArray, IndexArray
+from security_check.sides import coordinates, slopes_along, steps
 from security_check.worst_points import WorstPoints
 
 _STEP = 0.02  # difference step, in parts of a customer's range
@@ -48,7 +49,7 @@ def second_derivatives(
     FloatArray
         Shape (r, x, x), symmetric; a coordinate without range has none.
     """
-    place, low, high = conditions.coordinates(points, u)
+    place, low, high = coordinates(conditions, points, u)
     count = place.shape[1]
     step = _STEP * np.where(place > 0.5 * (low + high), low - high, high - low)
     at_once = max(_BATCH // (count + 1), 1)
@@ -71,12 +72,12 @@ def _differences(
     r, count = step.shape
     injected, source = conditions.ports(points, u)
     shifted = np.repeat(injected[:, :, None], count + 1, axis=2)
-    shifted[:, :, :count] += conditions.steps(points, u, step)
+    shifted[:, :, :count] += steps(conditions, points, u, step)
     each = np.repeat(np.arange(r), count + 1)
     shifted = np.ascontiguousarray(shifted.reshape(len(injected), -1))
     solved = monitors.power_flow.solve(shifted, source[:, each])
     slopes = conditions.slopes(*monitors.gradients(rows[each], solved))
-    gradients = conditions.along(points.take(each), slopes, u).reshape(r, count + 1, count)
+    gradients = slopes_along(conditions, points.take(each), slopes, u).reshape(r, count + 1, count)
     change = gradients[:, :count] - gradients[:, count:]
     second = np.divide(
         change, step[:, :, None], out=np.zeros_like(change), where=step[:, :, None] != 0.0
@@ -88,6 +89,7 @@ def climb_quadratic(
     gradient: FloatArray,
     second: FloatArray,
     room: tuple[FloatArray, FloatArray],
+    kink: FloatArray,
     enough: FloatArray,
 ) -> FloatArray:
     """Return steps d that raise ``gradient d + d second d / 2`` within a box, one per row.
@@ -103,6 +105,9 @@ def climb_quadratic(
         Shape (r, c, c), symmetric.
     room
         Smallest (at most 0) and largest (at least 0) steps, shape (r, c) each.
+    kink
+        Shape (r, c), >= 0: by how much the gradient rises where a range has a kink, inside; the
+        gradient given is that from end to end.
     enough
         Shape (r,): it stops when no row could gain more than this, to first order.
     """
@@ -113,11 +118,11 @@ def climb_quadratic(
     settled |= up <= down
     open_ = np.flatnonzero(~settled.all(axis=0))
     gradient, down, up = gradient[:, open_], down[:, open_], up[:, open_]
-    second = second[:, open_][:, :, open_]
+    kink, second = kink[:, open_], second[:, open_][:, :, open_]
     step = np.zeros_like(gradient)
     on, taken = np.arange(len(step)), step.copy()
     for _ in range(_TURNS):
-        _sweep(gradient, second, (down, up), taken)
+        _sweep(gradient, second, (down, up), kink, taken)
         slope = gradient + (second @ taken[:, :, None])[:, :, 0]
         gain = np.where(slope > 0.0, slope * (up - taken), slope * (down - taken)).sum(axis=1)
         far = gain > enough
@@ -126,7 +131,8 @@ def climb_quadratic(
             break
         if not far.all():
             on, enough, taken, slope = on[far], enough[far], taken[far], slope[far]
-            gradient, second, down, up = gradient[far], second[far], down[far], up[far]
+            gradient, second, kink = gradient[far], second[far], kink[far]
+            down, up = down[far], up[far]
         _newton(slope, second, (down, up), taken)
         step[on] = taken
     whole = np.zeros(settled.shape)
@@ -138,15 +144,16 @@ def _sweep(
     gradient: FloatArray,
     second: FloatArray,
     room: tuple[FloatArray, FloatArray],
+    kink: FloatArray,
     step: FloatArray,
 ) -> None:
     """Move each customer in turn, in place, to its best place given the others.
 
-    That is an end of its range where the model bends up.
+    That is an end of its range where the model bends up, or a kink does more than its curvature.
     """
     down, up = room
     diagonal = np.einsum("rcc->rc", second)
-    bends_down = diagonal < 0.0
+    bends_down = diagonal * (up - down) + kink < 0.0
     toward_peak = -1.0 / np.where(bends_down, diagonal, -1.0)
     by_customer = np.ascontiguousarray(second.transpose(1, 0, 2))
     slope = gradient + (second @ step[:, :, None])[:, :, 0]

@@ -16,6 +16,7 @@ from security_check.monitors import Kind
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import RobustRows
+from security_check.sides import at_sides, opposite_to, sides_of, turning_at
 from security_check.watch import Watch
 from security_check.worst_points import BoolArray, WorstPoints, first_of_equal
 
@@ -168,11 +169,11 @@ class Search:
         if len(conditions.choosers):  # a current changes sign with the reactive power behind it
             nobody = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
             stays.append(np.hstack([strong, nobody]))
-        turning = np.zeros(conditions.sides(pairs.points).shape, dtype=bool)
+        turning = np.zeros(sides_of(conditions, pairs.points).shape, dtype=bool)
         for stay in stays:
-            opposite = conditions.opposite(pairs.points, stay)
+            opposite = opposite_to(conditions, pairs.points, stay)
             there = self.ascent.at(pairs.rows, opposite, u).slopes
-            turning |= conditions.turning(opposite, there, stay, u)
+            turning |= turning_at(conditions, opposite, there, stay, u)
         return turning
 
     def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
@@ -195,10 +196,10 @@ class Search:
             return close.take(np.zeros(0, dtype=np.int64))
         pair, point = np.nonzero(turning)
         conditions = self.robust.conditions
-        sides = conditions.sides(close.points)
+        sides = sides_of(conditions, close.points)
         single = sides[pair]
         single[np.arange(len(pair)), point] = 1.0 - single[np.arange(len(pair)), point]
-        changed = conditions.at_sides(close.points.take(pair), single)
+        changed = at_sides(conditions, close.points.take(pair), single)
         now = self.robust.values(close, u)
         rise = self.robust.evaluate(close.rows[pair], changed, u)[0] - now[pair]
         rises = np.zeros(sides.shape)
@@ -210,7 +211,7 @@ class Search:
         best[each, which] = 1.0 - starts[each, which]
         together[rises > RISE] = 1.0 - starts[rises > RISE]
         twice = np.concatenate([promising, promising])
-        start = conditions.at_sides(close.points.take(twice), np.concatenate([best, together]))
+        start = at_sides(conditions, close.points.take(twice), np.concatenate([best, together]))
         found, values = self.robust.worst(close.rows[twice], start, u)
         found = found.take(values > now[twice] + RISE)
         return found.take(found.distinct(u))

@@ -14,6 +14,7 @@ import numpy as np
 from security_check.ascent import Ascent
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.power_flow import TOLERANCE_PU, OperatingPoints
+from security_check.sides import opposite_to, turning_at
 from security_check.worst_points import (
     BoolArray,
     WorstPoints,
@@ -127,7 +128,7 @@ def twofold(ascent: Ascent, rows: IndexArray, points: WorstPoints) -> Watch:
     Opposite is where everyone who does not act strongly on a row is on the other side.
     """
     strong = ascent.monitors.acts_strongly(rows)
-    both = WorstPoints.joined([points, ascent.conditions.opposite(points, strong)])
+    both = WorstPoints.joined([points, opposite_to(ascent.conditions, points, strong)])
     return Watch(np.concatenate([rows, rows]), both)
 
 
@@ -161,5 +162,6 @@ def prove(
     points = seen.points.take(seen.place[own])
     gain = conditions.gain(points, slopes, conditions.turned(points, slopes, u), u)
     strong = monitors.acts_strongly(rows)
-    turning = conditions.turning(seen.points.take(seen.place[opposite]), mirrored, strong, u)
-    return Proof(conditions.coefficients(points, slopes), gain, turning.any(axis=1))
+    turning = turning_at(conditions, seen.points.take(seen.place[opposite]), mirrored, strong, u)
+    unsure: BoolArray = turning.any(axis=1)
+    return Proof(conditions.coefficients(points, slopes), gain, unsure)
