@@ -20,7 +20,12 @@ from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
-from gateway.scenario_customers import build_capacity, build_owners, find_strangers
+from gateway.scenario_customers import (
+    build_capacity,
+    build_owners,
+    find_strangers,
+    with_reactive_choice,
+)
 from gateway.scenario_intervals import Interval, build_intervals
 from gateway.scenario_network import (
     Net,
@@ -247,7 +252,8 @@ def _network(
         points = circuit.connection_points
         ratios, wrong = reactive_ratios(points, _power_factors(capacity, points))
         faults += wrong
-        return replace(circuit, reactive_ratio=ratios), points
+        circuit = replace(circuit, reactive_ratio=ratios)
+        return with_reactive_choice(circuit, capacity, faults), points
     net: Net | None = open_net(section.source, folder, faults)
     if net is None:
         return None, None
@@ -256,6 +262,8 @@ def _network(
     network = build_network(
         net, section.connection_points, section.passive, power_factor, name, faults
     )
+    if network is not None:
+        network = with_reactive_choice(network, capacity, faults)
     return network, points
 
 

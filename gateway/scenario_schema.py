@@ -28,6 +28,7 @@ Number = TypeVar("Number")
 # A terawatt is more than any area has; it keeps sums inside 64 bits.
 Watts = Annotated[int, Field(ge=0, le=10**12)]
 PerUnit = Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
+Vars = Annotated[int, Field(ge=-(10**12), le=10**12)]
 PowerFactor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 # A number for all, or a table with one for each connection point and a default for the rest.
 PerPoint = Annotated[
@@ -82,6 +83,9 @@ class CapacitySection(Section):
     injection_w: PerPoint[Watts]
     withdrawal_w: PerPoint[Watts]
     power_factor: PerPoint[PowerFactor] = {"default": 1.0}
+    cone_power_factor: PerPoint[PowerFactor] = {"default": 1.0}
+    reactive_min_var: PerPoint[Vars] = {"default": 0}
+    reactive_max_var: PerPoint[Vars] = {"default": 0}
     fallback_injection_w: PerPoint[Watts] = {"default": 0}
     fallback_withdrawal_w: PerPoint[Watts] = {"default": 0}
 

@@ -102,6 +102,15 @@ class RobustRows:
             share = (slopes.by_power > 0).astype(np.float64)
         return self.conditions.begin(share, slopes)
 
+    def leaning_points(self, rows: IndexArray, u: FloatArray) -> WorstPoints:
+        """Return the points of the box u that the no-load sensitivities lead to.
+
+        They depend on u where reactive power grows with active power: then both sides of a
+        customer may raise a quantity, and the larger limit does so more.
+        """
+        points = self.start_points(rows)
+        return self.conditions.turned(points, self._no_load_slopes.take(rows), u)
+
     @cached_property
     def _no_load_slopes(self) -> Slopes:
         return self.conditions.slopes(*self.monitors.no_load_gradients)

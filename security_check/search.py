@@ -131,12 +131,17 @@ class Search:
         open_ = np.flatnonzero(~robust.cannot_bind(u)[watch.rows])
         seen = watch.evaluate(self.ascent, u, open_, _SCAN_PU)
         close = np.flatnonzero(robust.violation(seen.rows, seen.values) > -near)
-        points = seen.points.take(seen.place[close])
-        mine = np.column_stack([seen.rows[close], points.keys(u)])
+        rows, points = seen.rows[close], seen.points.take(seen.place[close])
+        if robust.conditions.has_cones:
+            leaning = robust.limited[~robust.cannot_bind(u)[robust.limited]]
+            start = robust.leaning_points(leaning, u)
+            rows = np.concatenate([rows, leaning])
+            points = WorstPoints.joined([points, start])
+        mine = np.column_stack([rows, points.keys(u)])
         others = np.column_stack([known.rows, known.points.keys(u)])
         first, _ = first_of_equal(np.concatenate([others, mine]))
         fresh = first[first >= len(others)] - len(others)
-        return robust.worst(seen.rows[close[fresh]], points.take(fresh), u)[0]
+        return robust.worst(rows[fresh], points.take(fresh), u)[0]
 
     def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
         """Climb each row from the best corner at which groups of customers take one side.

@@ -163,5 +163,5 @@ def prove(
     gain = conditions.gain(points, slopes, conditions.turned(points, slopes, u), u)
     strong = monitors.acts_strongly(rows)
     turning = turning_at(conditions, seen.points.take(seen.place[opposite]), mirrored, strong, u)
-    unsure: BoolArray = turning.any(axis=1)
+    unsure: BoolArray = np.asarray(turning.any(axis=1))
     return Proof(conditions.coefficients(points, slopes), gain, unsure)

@@ -93,6 +93,33 @@ def test_capacities_may_be_given_for_each_connection_point(folder: Path) -> None
     assert scenario.terms()[1].injection_capacity_w == 5000
 
 
+def test_reactive_power_may_be_chosen_freely(folder: Path) -> None:
+    text = (
+        GOOD
+        + 'power_factor = 0.95\ncone_power_factor = {"load:0" = 0.8}\n'
+        + 'reactive_min_var = {"load:1" = -1000}\nreactive_max_var = {"load:1" = 500}\n'
+    )
+    network = load(folder, text).network
+    freedom = network.reactive_freedom
+    assert freedom is not None
+    assert freedom.cone.tolist() == pytest.approx([0.75, 0.0, 0.0])
+    assert (freedom.middle * network.base_power_w).tolist() == pytest.approx([0, -250, 0])
+    assert (freedom.half * network.base_power_w).tolist() == pytest.approx([0, 750, 0])
+    assert load(folder, GOOD).network.reactive_freedom is None
+
+
+def test_reactive_power_that_nobody_can_choose(folder: Path) -> None:
+    text = GOOD + (
+        'reactive_min_var = {"load:1" = 200}\nreactive_max_var = {"load:9" = 5}\n'
+        'cone_power_factor = {"load:2" = 1.5}\n'
+    )
+    found = faults_of(folder, text)
+    assert "capacity.cone_power_factor.load:2" in found
+    found = faults_of(folder, text.replace("1.5", "0.9"))
+    assert "from 200 to 0 var" in found["load:1"][0]
+    assert "capacity.reactive_max_var names it" in found["load:9"][0]
+
+
 def test_participants_own_connection_points(folder: Path) -> None:
     scenario = load(folder, GOOD + '[participants]\nbakery = ["load:0", "load:2"]\n')
     assert scenario.has_participants
