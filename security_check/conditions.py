@@ -233,6 +233,9 @@ class Conditions:
             largest += self.network.port_shares[:, self.choosers] @ reactive
         if self.deviations.set.count:
             largest += abs(self.deviations.power_pu) @ self.deviations.set.largest
+        inverters = self.network.inverters
+        if inverters is not None:
+            largest[inverters.ports] += inverters.largest_reactive_pu
         return largest
 
     def largest_change(self, power_pu: FloatArray) -> FloatArray:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
+from security_check.responses import Inverters
 
 ComplexArray = npt.NDArray[np.complex128]
 FloatArray = npt.NDArray[np.float64]
@@ -164,6 +165,8 @@ class Network:
         Watts per unit of power of a port.
     reactive_freedom
         What connection points may do besides; nothing where not given.
+    inverters
+        Which ports respond to their voltages; none where not given.
 
     Raises
     ------
@@ -184,6 +187,7 @@ class Network:
     reactive_ratio: FloatArray
     base_power_w: float
     reactive_freedom: ReactiveFreedom | None = None
+    inverters: Inverters | None = None
 
     @cached_property
     def point_ports(self) -> sp.csr_array:
