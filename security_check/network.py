@@ -258,7 +258,20 @@ class Network:
         cone, half = self.reactive_freedom.cone, self.reactive_freedom.half
         middle = self.reactive_freedom.middle
         wrong = ~((cone >= 0.0) & (half >= 0.0) & np.isfinite(cone + half + middle))
+        both = (cone > 0.0) | (half > 0.0)
+        if self.inverters is not None:
+            both &= self.port_shares[self.inverters.ports].sum(axis=0) > 0.0
+            wrong_together = np.flatnonzero(both)
+        else:
+            wrong_together = np.zeros(0, dtype=np.int64)
         return [
+            Fault(
+                self.connection_points[i],
+                "it chooses its reactive power freely and has an inverter that responds to its "
+                "voltage; it can only do one of the two",
+            )
+            for i in wrong_together
+        ] + [
             Fault(
                 self.connection_points[i],
                 f"its reactive range (cone {cone[i]:g}, {middle[i]:g} +- {half[i]:g} p.u.) is none",
