@@ -27,6 +27,7 @@ from gateway.scenario_customers import (
     with_reactive_choice,
 )
 from gateway.scenario_intervals import Interval, build_intervals
+from gateway.scenario_inverters import with_stated_inverters
 from gateway.scenario_network import (
     Net,
     build_network,
@@ -40,6 +41,7 @@ from gateway.scenario_schema import (
     CapacitySection,
     InterfaceSection,
     IntervalsSection,
+    InvertersSection,
     LimitsSection,
     MarketSection,
     NetworkSection,
@@ -56,6 +58,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "limits": LimitsSection,
     "interface": InterfaceSection,
     "capacity": CapacitySection,
+    "inverters": InvertersSection,
     "market": MarketSection,
     "intervals": IntervalsSection,
 }
@@ -165,6 +168,8 @@ def load_scenario(path: Path) -> Scenario:
     network = capacity = owners = None
     if isinstance(network_section, NetworkSection):
         network, points = _network(network_section, capacity_section, area, path.parent, faults)
+        if network is not None and isinstance(sections["inverters"], InvertersSection):
+            network = with_stated_inverters(network, sections["inverters"], faults)
         if points is not None:
             owners = build_owners(content.get("participants", {}), points, faults)
             find_strangers(content.get("capacity"), points, faults)

@@ -90,6 +90,24 @@ class CapacitySection(Section):
     fallback_withdrawal_w: PerPoint[Watts] = {"default": 0}
 
 
+Corner = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class CurvesSection(Section):
+    """A response of one's own: corners of its curves, voltage in p.u. and part of the rating."""
+
+    volt_var: list[Corner] | None = None
+    volt_watt: list[Corner] | None = None
+
+
+class InvertersSection(Section):
+    """Who has an inverter that responds to its voltage, and of which rating."""
+
+    response: PerPoint[str] = {}
+    rating_va: PerPoint[Watts] = {}
+    curves: dict[str, CurvesSection] = {}
+
+
 class MarketSection(Section):
     """Price step in EUR per kW for an interval, quantity step, and when intervals trade."""
 
