@@ -243,7 +243,8 @@ class SecurityCheck:
         """
         robust = self._robust
         near, survey = self._near, self._survey
-        if robust.conditions.has_cones:
+        inverters = robust.monitors.power_flow.network.inverters
+        if robust.conditions.has_cones or inverters is not None:
             near = self._searched(near, u)
         else:
             if len(near.rows):
@@ -258,8 +259,8 @@ class SecurityCheck:
     def _searched(self, near: PackingRows, u: FloatArray) -> PackingRows:
         """Climb the rows near their limits anew, and look for more.
 
-        With power-factor cones the worst side of a customer depends on its two limits, so that a
-        trade may move worst points far.
+        With power-factor cones the worst side of a customer depends on its two limits, with
+        inverters on the voltages of all, so that a trade may move worst points far.
         """
         known, _ = self._robust.worst(near.rows, near.points, u)
         known = known.take(known.distinct(u))

@@ -170,6 +170,9 @@ class Search:
         """
         conditions = self.robust.conditions
         strong = self.robust.monitors.acts_strongly(pairs.rows)
+        if conditions.network.inverters is not None:
+            # Gradients turn sign at the corners of a response, anywhere: all changes are tried.
+            return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
         stays = [strong]
         if len(conditions.choosers):  # a current changes sign with the reactive power behind it
             nobody = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
