@@ -277,11 +277,11 @@ def _retake(
             u = 0.5 * (u + lower)
             continue
         break
-    packing = packing.placed(near, worst)
-    exact = np.zeros(len(packing.rows), dtype=bool)
-    exact[near] = True
+    # What was taken now comes first, so that no older row at the same point outlasts it.
+    left = np.setdiff1d(np.arange(len(packing.rows)), near)
+    packing = PackingRows.joined([worst, packing.take(left)])
     kept = packing.distinct(u)
-    return packing.take(kept), u, exact[kept]
+    return packing.take(kept), u, kept < len(near)
 
 
 def _bottleneck_rows(filled: Filled, packing: PackingRows) -> IndexArray:

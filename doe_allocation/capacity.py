@@ -73,6 +73,16 @@ class Capacity:
             each(fallback_withdrawal_w),
         )
 
+    def take(self, points: npt.NDArray[np.int64]) -> Capacity:
+        """Return those of some connection points, named by their places."""
+        return Capacity(
+            tuple(self.connection_points[i] for i in points),
+            self.injection_w[points],
+            self.withdrawal_w[points],
+            self.fallback_injection_w[points],
+            self.fallback_withdrawal_w[points],
+        )
+
     def upper_w(self) -> npt.NDArray[np.int64]:
         """Return the capacities stacked, injection first, shape (2 c,)."""
         return np.concatenate([self.injection_w, self.withdrawal_w])

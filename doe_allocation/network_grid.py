@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+from typing import Self
+
 import numpy as np
 
 from doe_allocation.allocate import Fill, fill_securely
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness import CAPACITY, Filling
+from security_check.adversary import Finding, attack
 from security_check.check import SecurityCheck
-from security_check.conditions import Conditions, Deviations
+from security_check.conditions import Conditions
 from security_check.envelope import EnvelopeSet, IntArray
 from security_check.errors import InsecureError
+from security_check.forecast import Forecast
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Monitors
 from security_check.network import FloatArray, Network
-from security_check.power_flow import PowerFlow
+from security_check.outages import Outage, monitors_of
 from security_check.robust_rows import RobustRows
 from security_check.search import Search, Starts
 from security_check.uncertainty import source_vertices
@@ -25,7 +30,8 @@ _WHOLE_W = 1e-6  # a limit this close below a whole watt is that watt
 class NetworkGrid:
     """Allocates, reallocates and resumes envelopes on one network.
 
-    Factorised once; each interval brings its own interface limits.
+    Factorised once; each interval brings its own interface limits and, by
+    :meth:`with_forecast`, its own forecast of what does not trade.
 
     Parameters
     ----------
@@ -38,11 +44,15 @@ class NetworkGrid:
     weights
         Shape (2 c,), injection first: a limit of weight 2 rises twice as fast.  One for all where
         not given.
+    outages
+        After each of which envelopes must be secure, too (N-1).
+    forecast
+        What does not trade; where not given, what the network says, taken as certain.
 
     Raises
     ------
     ValueError
-        When capacities or weights do not fit the network.
+        When capacities, weights or forecast do not fit the network.
     PowerFlowError
         When the network has no solution without customers.
     """
@@ -53,6 +63,8 @@ class NetworkGrid:
         voltage_limits: VoltageLimits,
         capacity: Capacity,
         weights: FloatArray | None = None,
+        outages: Sequence[Outage] = (),
+        forecast: Forecast | None = None,
     ) -> None:
         if capacity.connection_points != network.connection_points:
             raise ValueError("the capacities are not those of the network's connection points")
@@ -63,10 +75,33 @@ class NetworkGrid:
         self.network = network
         self.voltage_limits = voltage_limits
         self.capacity = capacity
-        self.monitors = Monitors(PowerFlow(network))
-        self._deviations = Deviations.none(len(network.ports.names))
+        self.monitors = monitors_of(network, outages)
         self._starts: Starts | None = None
         self._last: Fill | None = None
+        self._attacked: dict[InterfaceLimits, RobustRows] = {}
+        self.forecast = self._fitting(Forecast.as_given(network) if forecast is None else forecast)
+
+    def _fitting(self, forecast: Forecast) -> Forecast:
+        ports = len(self.network.ports.names)
+        shapes = (forecast.power_pu.shape, forecast.deviations.power_pu.shape[0])
+        if shapes != ((ports,), ports):
+            raise ValueError(f"the forecast is not one of the network's {ports} ports")
+        return forecast
+
+    def with_forecast(self, forecast: Forecast) -> Self:
+        """Return the same grid in an interval of another forecast; nothing is factorised anew.
+
+        Raises
+        ------
+        ValueError
+            When the forecast does not fit the network.
+        """
+        other = copy.copy(self)
+        other.forecast = self._fitting(forecast)
+        other._attacked = {}
+        if other.forecast.deviations.set != self.forecast.deviations.set:
+            other._starts = other._last = None  # points of one set mean nothing in another
+        return other
 
     @property
     def connection_points(self) -> tuple[str, ...]:
@@ -82,8 +117,8 @@ class NetworkGrid:
     def robust_rows(self, limits: InterfaceLimits) -> RobustRows:
         """Return what envelopes must hold under a contract at the interface."""
         corners = source_vertices(limits, self.network.held)
-        passive = self.network.ports.passive_power_pu
-        conditions = Conditions(self.network, corners, passive, self._deviations)
+        forecast = self.forecast
+        conditions = Conditions(self.network, corners, forecast.power_pu, forecast.deviations)
         rows = self.monitors.row_limits(self.voltage_limits, limits)
         return RobustRows(self.monitors, rows, conditions)
 
@@ -129,6 +164,24 @@ class NetworkGrid:
         """Return the state for envelopes already in force; raises as :meth:`allocate`."""
         have = np.concatenate([held.injection_w, held.withdrawal_w])
         return SecurityCheck(self.search(limits), have)
+
+    def attack(
+        self,
+        limits: InterfaceLimits,
+        limits_w: IntArray,
+        rng: np.random.Generator,
+        *,
+        samples: int = 512,
+        climbs: int = 12,
+    ) -> Finding:
+        """Let the adversary look for the worst point of envelopes under a contract.
+
+        See :func:`security_check.adversary.attack`.
+        """
+        if limits not in self._attacked:
+            self._attacked = {limits: self.robust_rows(limits)}
+        robust = self._attacked[limits]
+        return attack(robust, limits_w, rng, samples=samples, climbs=climbs)
 
     def _filling(
         self,

@@ -24,6 +24,9 @@ class SecurityState(Protocol):
     def commit(self, changes: Sequence[LimitChange]) -> None:
         """Put into force a change that was just confirmed."""
 
+    def explain(self, element: str) -> str:
+        """Return a sentence on the worst that can happen at an element near its limit."""
+
     def envelopes(self) -> EnvelopeSet:
         """Return the envelopes in force."""
 

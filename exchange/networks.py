@@ -130,10 +130,11 @@ class IntervalNetwork:
             secure_w, element = self.security.largest_secure_w(direction, seller, buyer, wanted_w)
             quantity_w = min(secure_w, wanted_w) // self.lot_w * self.lot_w
             if quantity_w < self.lot_w:
+                worst_case = self.security.explain(element)
                 return Blocked(
                     element=element,
                     detail=f"{element} leaves no lot of {self.lot_w:,} W of {direction} limit "
-                    f"to move from {seller} to {buyer}",
+                    f"to move from {seller} to {buyer}{worst_case and ': ' + worst_case}",
                 )
             changes = (
                 LimitChange(seller, direction, -quantity_w),

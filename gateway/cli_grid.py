@@ -7,6 +7,7 @@ from math import inf
 
 import numpy as np
 
+from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.wording import format_time
 from gateway.files import (
@@ -14,14 +15,14 @@ from gateway.files import (
     IntervalRecord,
     IntervalVerdict,
     VerdictFile,
-    VertexPower,
     envelope_record,
     envelope_set,
+    vertex_of,
 )
 from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario
 from gateway.scenario_intervals import Interval
-from security_check.adversary import Finding, attack
+from security_check.adversary import Finding
 from security_check.envelope import EnvelopeSet
 from security_check.errors import Fault, GridError, PowerFlowError
 from security_check.verdict import Verdict
@@ -45,11 +46,12 @@ def allocate_intervals(scenario: Scenario, step: Step) -> EnvelopeFile:
     faults: list[Fault] = []
     for done, interval in enumerate(scenario.intervals, start=1):
         try:
-            envelopes = grid.allocate(interval.interface_limits).envelopes()
+            check = grid.allocate(interval.interface_limits)
         except GridError as error:
             faults.append(Fault(f"interval {format_time(interval.start)}", str(error)))
         else:
-            records.append(envelope_record(interval.start, interval.end, envelopes))
+            envelopes, binding = check.envelopes(), check.explanations()
+            records.append(envelope_record(interval.start, interval.end, envelopes, binding))
         step(done)
     if faults:
         raise InputFaults(scenario.source, faults)
@@ -124,16 +126,16 @@ def verify_intervals(
 
 
 def _verdict(
-    grid: NetworkGrid,
+    grid: NetworkGrid | JointGrid,
     record: IntervalRecord,
     interval: Interval,
     envelopes: EnvelopeSet,
     seed: int,
 ) -> IntervalVerdict:
-    robust = grid.robust_rows(interval.interface_limits)
     limits_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
+    rng = np.random.default_rng(seed)
     try:
-        found = attack(robust, limits_w, np.random.default_rng(seed), samples=_SAMPLES)
+        found = grid.attack(interval.interface_limits, limits_w, rng, samples=_SAMPLES)
     except PowerFlowError as error:
         # A point that no power flow can reach breaks the grid like one beyond a limit.
         return IntervalVerdict(
@@ -152,8 +154,15 @@ def _verdict(
         )
     secure = found.violation <= _TOLERANCE
     loading = _loading(found)
-    powers_w = found.situation.power_w.tolist()
-    sentence = Verdict(secure, found.element, found.value, found.limit, found.unit, loading)
+    sentence = Verdict(
+        secure,
+        found.element,
+        found.value,
+        found.limit,
+        found.unit,
+        loading,
+        str(found.situation),
+    )
     return IntervalVerdict(
         start=record.start,
         end=record.end,
@@ -164,10 +173,7 @@ def _verdict(
         unit=found.unit,
         loading=loading,
         interface_voltage_pu=found.situation.interface_voltage_pu,
-        vertex=[
-            VertexPower(connection_point=point, power_w=round(power_w))
-            for point, power_w in zip(grid.connection_points, powers_w, strict=True)
-        ],
+        vertex=vertex_of(found.situation, grid.connection_points),
         points_tried=found.points_tried,
         detail=str(sentence),
     )

@@ -15,13 +15,12 @@ from typing import Self
 
 import numpy as np
 
+from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from gateway.scenario import load_scenario
-from security_check.adversary import attack
 from security_check.envelope import IntArray
 from security_check.errors import PowerFlowError
 from security_check.limits import InterfaceLimits
-from security_check.robust_rows import RobustRows
 
 _TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
 _SAMPLES = 64
@@ -94,8 +93,7 @@ class AdversaryProcess:
         return [future.result() for future in self._futures]
 
 
-_grid: NetworkGrid | None = None
-_rows: dict[InterfaceLimits, RobustRows] = {}
+_grid: NetworkGrid | JointGrid | None = None
 _rng = np.random.default_rng()
 
 
@@ -111,11 +109,10 @@ def _ready() -> bool:
 
 def _attack(box: Box) -> Attacked:
     assert _grid is not None, "the process has read the scenario when it started"
-    if box.interface_limits not in _rows:
-        _rows[box.interface_limits] = _grid.robust_rows(box.interface_limits)
-    robust = _rows[box.interface_limits]
     try:
-        found = attack(robust, box.limits_w, _rng, samples=_SAMPLES, climbs=_CLIMBS)
+        found = _grid.attack(
+            box.interface_limits, box.limits_w, _rng, samples=_SAMPLES, climbs=_CLIMBS
+        )
     except PowerFlowError as error:
         return Attacked(box.trade_id, 0, str(error))
     violation = ""

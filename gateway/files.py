@@ -27,8 +27,10 @@ from pydantic import (
 from exchange.events import RefusalReason
 from exchange.wording import format_time
 from gateway.input_faults import InputFaults, repeated_entries, sentences, unreadable, why
+from security_check.conditions import Situation
 from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import Fault
+from security_check.verdict import Explanation
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
@@ -81,12 +83,56 @@ class EnvelopeRecord(Record):
         )
 
 
+class VertexPower(Record):
+    """What one connection point does at a point of the envelopes: watts, injection positive."""
+
+    connection_point: str
+    power_w: int
+
+
+class BindingRecord(Record):
+    """An element at its limit: what it reaches, of what limit, and the worst vertex behind it."""
+
+    element: str
+    value: float
+    limit: float
+    unit: str
+    loading: float
+    interface_voltage_pu: list[float]
+    vertex: list[VertexPower]
+    detail: str
+
+    @classmethod
+    def of(cls, found: Explanation, connection_points: Sequence[str]) -> BindingRecord:
+        """Return an explanation in the form of the file."""
+        verdict, situation = found.verdict, found.situation
+        return cls(
+            element=verdict.element,
+            value=verdict.value,
+            limit=verdict.limit,
+            unit=verdict.unit,
+            loading=verdict.loading,
+            interface_voltage_pu=situation.source_pu.tolist(),
+            vertex=vertex_of(situation, connection_points),
+            detail=verdict.worst_case,
+        )
+
+
+def vertex_of(situation: Situation, connection_points: Sequence[str]) -> list[VertexPower]:
+    """Return what each connection point does, in the form of the files."""
+    return [
+        VertexPower(connection_point=point, power_w=round(power_w))
+        for point, power_w in zip(connection_points, situation.power_w.tolist(), strict=True)
+    ]
+
+
 class IntervalRecord(Record):
-    """The envelopes of one delivery interval ``[start, end)``."""
+    """The envelopes of one delivery interval ``[start, end)``, and what keeps them from more."""
 
     start: Time
     end: Time
     envelopes: list[EnvelopeRecord]
+    binding: list[BindingRecord] = []
 
 
 class EnvelopeFile(Record):
@@ -158,13 +204,6 @@ class ResultFile(Record):
     statements: list[StatementRecord]
 
 
-class VertexPower(Record):
-    """What one connection point does at a point of the envelopes: watts, injection positive."""
-
-    connection_point: str
-    power_w: int
-
-
 class VerdictRecord(Record):
     """The element nearest to, or farthest beyond, its limit, and the point that shows it.
 
@@ -217,10 +256,18 @@ def read_envelopes(path: Path) -> EnvelopeFile:
     return content
 
 
-def envelope_record(start: datetime, end: datetime, envelopes: EnvelopeSet) -> IntervalRecord:
-    """Return the envelopes of one interval in the form of the file."""
+def envelope_record(
+    start: datetime,
+    end: datetime,
+    envelopes: EnvelopeSet,
+    binding: Sequence[Explanation] = (),
+) -> IntervalRecord:
+    """Return the envelopes of one interval, and what binds them, in the form of the file."""
     return IntervalRecord(
-        start=start, end=end, envelopes=[EnvelopeRecord.of(envelope) for envelope in envelopes]
+        start=start,
+        end=end,
+        envelopes=[EnvelopeRecord.of(envelope) for envelope in envelopes],
+        binding=[BindingRecord.of(found, envelopes.connection_points) for found in binding],
     )
 
 

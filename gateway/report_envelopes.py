@@ -49,6 +49,8 @@ def _show_interval(interval: IntervalRecord, console: Console) -> None:
         console.print(f"... and {len(interval.envelopes) - _ROWS} more; -o FILE writes them all")
     for direction in Direction:
         console.print(summary(interval.envelopes, direction))
+    for found in interval.binding:
+        console.print(f"  {escape(found.detail)}", soft_wrap=True)
 
 
 def summary(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> str:

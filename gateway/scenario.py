@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from doe_allocation.capacity import Capacity
+from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
@@ -46,12 +47,16 @@ from gateway.scenario_schema import (
     MarketSection,
     NetworkSection,
     Section,
+    UncertaintySection,
     parse_section,
 )
+from gateway.scenario_uncertainty import build_uncertainty
 from gateway.topics import is_identifier
 from security_check.errors import Fault
+from security_check.forecast import Forecast
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import Network, reactive_ratios
+from security_check.parts import Part
 
 _SECTIONS: dict[str, type[Section]] = {
     "network": NetworkSection,
@@ -59,6 +64,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "interface": InterfaceSection,
     "capacity": CapacitySection,
     "inverters": InvertersSection,
+    "uncertainty": UncertaintySection,
     "market": MarketSection,
     "intervals": IntervalsSection,
 }
@@ -75,7 +81,7 @@ class Scenario:
         The file it was read from.
     area
         Name of the area; topics and the journal are named after it.
-    network, voltage_limits, capacity
+    network, voltage_limits, capacity, forecast
         What the envelopes are computed from.
     interface_limits
         The contract with the TSO where an interval has no other.
@@ -102,6 +108,7 @@ class Scenario:
     voltage_limits: VoltageLimits
     interface_limits: InterfaceLimits
     capacity: Capacity
+    forecast: Forecast
     intervals: tuple[Interval, ...]
     anonymous: bool
     owners: Mapping[str, str]
@@ -110,9 +117,17 @@ class Scenario:
     gate_closure: timedelta
     opening: timedelta
 
-    def grid(self) -> NetworkGrid:
+    def grid(self) -> NetworkGrid | JointGrid:
         """Return the grid that allocates and checks envelopes for this scenario."""
-        return NetworkGrid(self.network, self.voltage_limits, self.capacity)
+        if self.forecast.deviations.set.count:  # a set of deviations may reach across parts
+            return NetworkGrid(
+                self.network, self.voltage_limits, self.capacity, forecast=self.forecast
+            )
+        joint = JointGrid(self.network, self._grid_of)
+        return joint if len(joint.parts) > 1 else joint.parts[0]
+
+    def _grid_of(self, part: Part) -> NetworkGrid:
+        return NetworkGrid(part.network, self.voltage_limits, self.capacity.take(part.points))
 
     def terms(self, owners: Mapping[str, str] | None = None) -> tuple[ConnectionTerms, ...]:
         """Return the terms of every connection point; ``owners`` replaces the scenario's own."""
@@ -165,7 +180,7 @@ def load_scenario(path: Path) -> Scenario:
     sections = _sections(content, faults)
     area = _area(content.get("area", path.stem), named="area" in content, faults=faults)
     network_section, capacity_section = sections["network"], sections["capacity"]
-    network = capacity = owners = None
+    network = capacity = owners = forecast = None
     if isinstance(network_section, NetworkSection):
         network, points = _network(network_section, capacity_section, area, path.parent, faults)
         if network is not None and isinstance(sections["inverters"], InvertersSection):
@@ -175,6 +190,9 @@ def load_scenario(path: Path) -> Scenario:
             find_strangers(content.get("capacity"), points, faults)
             if isinstance(capacity_section, CapacitySection):
                 capacity = build_capacity(capacity_section, points, faults)
+    uncertainty = sections["uncertainty"]
+    if network is not None and isinstance(uncertainty, UncertaintySection):
+        network, forecast = build_uncertainty(uncertainty, network, faults)
     voltage_limits = _voltage_limits(sections["limits"], faults)
     interface_limits = _interface_limits(sections["interface"], faults)
     intervals_section = sections["intervals"]
@@ -190,6 +208,7 @@ def load_scenario(path: Path) -> Scenario:
     assert network is not None
     assert capacity is not None
     assert owners is not None
+    assert forecast is not None
     assert voltage_limits is not None
     assert interface_limits is not None
     return Scenario(
@@ -199,6 +218,7 @@ def load_scenario(path: Path) -> Scenario:
         voltage_limits=voltage_limits,
         interface_limits=interface_limits,
         capacity=capacity,
+        forecast=forecast,
         intervals=intervals,
         anonymous=intervals_section.start is None,
         owners=owners,

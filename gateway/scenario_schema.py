@@ -108,6 +108,28 @@ class InvertersSection(Section):
     curves: dict[str, CurvesSection] = {}
 
 
+class CorrelatedGroup(Section):
+    """Elements whose deviations hang together."""
+
+    elements: Annotated[list[str], Field(min_length=2)]
+    correlation: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class UncertaintySection(Section):
+    """How far what does not trade, and impedances, may be off."""
+
+    set: Literal["box", "budget", "ellipsoid"] = "box"
+    gamma: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    radius: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] | None = None
+    relative: PerPoint[Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]] = {
+        "default": 0.0
+    }
+    absolute_w: PerPoint[Watts] = {"default": 0}
+    power_factor: PerPoint[PowerFactor] = {}
+    groups: list[CorrelatedGroup] = []
+    impedance: PerPoint[Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = {"default": 0.0}
+
+
 class MarketSection(Section):
     """Price step in EUR per kW for an interval, quantity step, and when intervals trade."""
 

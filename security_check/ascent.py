@@ -12,12 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check.conditions import Conditions, Slopes
-from security_check.curvature import climb_quadratic, second_derivatives
-from security_check.monitors import Monitors, RowLimits
+from security_check.curvature import (
+    climb_quadratic,
+    climb_within,
+    joint_second_derivatives,
+    second_derivatives,
+)
+from security_check.monitored import Monitored
+from security_check.monitors import RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.power_flow import OperatingPoints
 from security_check.sides import coordinates, kinks, placed, slopes_along
-from security_check.worst_points import BoolArray, WorstPoints
+from security_check.worst_points import BoolArray, WorstPoints, halves
 
 RISE = 1e-10
 """Per unit of f: a smaller rise is rounding."""
@@ -68,7 +74,7 @@ class Ascent:
         What the interval lets happen.
     """
 
-    def __init__(self, monitors: Monitors, limits: RowLimits, conditions: Conditions) -> None:
+    def __init__(self, monitors: Monitored, limits: RowLimits, conditions: Conditions) -> None:
         self.monitors = monitors
         self.limits = limits
         self.conditions = conditions
@@ -192,7 +198,7 @@ class Ascent:
             more = part(sides(middle)) / whole > middle
             low, high = np.where(more, middle, low), np.where(more, high, middle)
         before, after = part(sides(low)) / whole, part(sides(high)) / whole
-        mix = np.clip((before - low) / np.maximum(before - after, 1e-300), 0.0, 1.0)[:, None]
+        mix = np.clip((before - low) / np.maximum(before - after, 1e-12), 0.0, 1.0)[:, None]
         at = (1.0 - mix) * sides(low) + mix * sides(high)
         return placed(self.conditions, there.points, at, u)
 
@@ -217,6 +223,24 @@ class Ascent:
             there = self.at(rows[on], moved, u)
             better = there.values > here.values
             at.put(on[better], there.take(better))
+            if self.conditions.deviations.set.count:
+                self._settle(rows, at, on, u)
+
+    def _settle(self, rows: IndexArray, at: Climb, on: IndexArray, u: FloatArray) -> None:
+        """Move customers and deviations together, in place, to the peak of a quadratic model."""
+        conditions = self.conditions
+        here, own = at.take(on), conditions.deviating
+        slopes, share, free = here.slopes, here.points.share, here.points.free.copy()
+        gradient = np.hstack([slopes.by_power * np.add(*halves(u)), slopes.by_free[:, own]])
+        second = joint_second_derivatives(self.monitors, conditions, rows[on], here.points, u)
+        peak = climb_within(
+            gradient, second, np.hstack([share, free[:, own]]), conditions.deviations.set
+        )
+        count = share.shape[1]
+        free[:, own] = peak[:, count:]
+        there = self.at(rows[on], WorstPoints(peak[:, :count], free), u)
+        better = there.values > here.values
+        at.put(on[better], there.take(better))
 
     def _second_derivatives(
         self, rows: IndexArray, at: Climb, u: FloatArray, anew: bool

@@ -22,7 +22,7 @@ from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
 from security_check.search import Search
 from security_check.survey import Survey
-from security_check.verdict import LimitChange, Verdict
+from security_check.verdict import Explanation, LimitChange, Verdict
 from security_check.watch import prove, twofold
 from security_check.worst_points import WorstPoints
 
@@ -93,7 +93,7 @@ class SecurityCheck:
         else:
             # The worst case over a smaller box is no worse: nothing needs to be run again.
             near = known.take(robust.excess(known, u) > -_NEAR)
-            examined = _Examined(u, near, None, self._verdict(near, robust.values(near, u)))
+            examined = _Examined(u, near, None, self._verdict(near, robust.values(near, u), u))
         if not examined.verdict.secure:
             raise InsecureError(examined.verdict.element, str(examined.verdict))
         self._enter(examined)
@@ -106,6 +106,7 @@ class SecurityCheck:
         self._refresh()
 
     def _refresh(self) -> None:
+        self._explained: dict[str, str] = {}
         self._watch_near()
         self._columns = np.asfortranarray(self._near.A)
         self._headroom: FloatArray = self._near.b - self._near.A @ self._u
@@ -169,10 +170,15 @@ class SecurityCheck:
         element
             The element that binds, or ``""`` where the whole quantity is secure.
         """
-        change = (
-            self._columns[:, self._column(direction, buyer)]
-            - self._columns[:, self._column(direction, seller)]
-        )
+        sold = self._columns[:, self._column(direction, seller)]
+        return self._room(self._columns[:, self._column(direction, buyer)] - sold, wanted_w)
+
+    def largest_rise_w(self, direction: Direction, buyer: str, wanted_w: int) -> tuple[int, str]:
+        """Return by how much one limit may rise alone, as :meth:`largest_secure_w` does."""
+        return self._room(self._columns[:, self._column(direction, buyer)], wanted_w)
+
+    def _room(self, change: FloatArray, wanted_w: int) -> tuple[int, str]:
+        """Return how much of a change, each row's per unit of power, the headroom allows."""
         loads = np.flatnonzero(change > 0.0)
         if not loads.size:
             return wanted_w, ""
@@ -254,7 +260,7 @@ class SecurityCheck:
         excess = robust.excess(near, u)
         if (excess <= -_FAR).any():
             near = near.take(excess > -_FAR)
-        return _Examined(u, near, survey, self._verdict(near, robust.values(near, u)))
+        return _Examined(u, near, survey, self._verdict(near, robust.values(near, u), u))
 
     def _searched(self, near: PackingRows, u: FloatArray) -> PackingRows:
         """Climb the rows near their limits anew, and look for more.
@@ -315,7 +321,7 @@ class SecurityCheck:
         near = PackingRows.joined([near.placed(critical, worst), changed])
         return near.take(near.distinct(u))
 
-    def _verdict(self, near: PackingRows, values: FloatArray) -> Verdict:
+    def _verdict(self, near: PackingRows, values: FloatArray, u: FloatArray) -> Verdict:
         if not len(values):
             return Verdict(True, "", 0.0, 0.0, "", 0.0)
         excess = self._robust.violation(near.rows, values)
@@ -331,7 +337,43 @@ class SecurityCheck:
             limit=limit,
             unit=unit,
             loading=1.0 + float(excess[worst]),
+            circumstances=self._circumstances(near, worst, u),
         )
+
+    def _circumstances(self, near: PackingRows, k: int, u: FloatArray) -> str:
+        point = near.points.take(np.array([k]))
+        return str(self._robust.conditions.situation(point, u))
+
+    def explain(self, element: str) -> str:
+        """Return a sentence on the worst that can happen at an element near its limit.
+
+        What it reaches, of what limit, and who does what then; empty where it is not near.
+        """
+        if element not in self._explained:
+            mine = np.array([self._robust.element(int(row)) == element for row in self._near.rows])
+            near = self._near.take(np.flatnonzero(mine))
+            verdict = self._verdict(near, self._robust.values(near, self._u), self._u)
+            self._explained[element] = verdict.worst_case if len(near.rows) else ""
+        return self._explained[element]
+
+    def explanations(self) -> list[Explanation]:
+        """Return, for each element at its limit, what it reaches and at which vertex.
+
+        The fullest first; one vertex for each element and kind of limit (of a current, each way),
+        its worst.
+        """
+        values = self._robust.values(self._near, self._u)
+        excess = self._robust.violation(self._near.rows, values)
+        found: dict[tuple[str, int], Explanation] = {}
+        for k in np.argsort(-excess):
+            row = int(self._near.rows[k])
+            limit = self._robust.element(row), int(self._robust.monitors.kind[row])
+            if excess[k] <= -_CRITICAL or limit in found:
+                continue
+            one = self._near.take(np.array([k]))
+            situation = self._robust.conditions.situation(one.points, self._u)
+            found[limit] = Explanation(self._verdict(one, values[[k]], self._u), situation)
+        return list(found.values())
 
     def envelopes(self) -> EnvelopeSet:
         """Return the envelopes in force, each limit with its bottleneck."""

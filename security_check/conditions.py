@@ -21,32 +21,12 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from security_check.deviations import Deviations
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
-from security_check.uncertainty import Box, DeviationSet
 from security_check.worst_points import BoolArray, WorstPoints, halves
 
+_FIRST = 1e3  # how much more a direction counts that is known than one that is tried
 _FLAT = 1e-12  # a slope below this part of the largest is rounding
-
-
-@dataclass(frozen=True, slots=True)
-class Deviations:
-    """By how much the power of what does not trade may deviate from its forecast.
-
-    Parameters
-    ----------
-    set
-        The set of d deviations.
-    power_pu
-        Shape (J, d), complex: port powers change by ``power_pu @ xi``.
-    """
-
-    set: DeviationSet
-    power_pu: sp.csr_array
-
-    @classmethod
-    def none(cls, ports: int) -> Deviations:
-        """Return no deviations, for that many ports."""
-        return cls(Box(0), sp.csr_array((ports, 0), dtype=np.complex128))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +72,17 @@ class Situation:
     def interface_voltage_pu(self) -> float:
         """The mean of the held voltages."""
         return float(self.source_pu.mean())
+
+    def __str__(self) -> str:
+        """Return who injects, who withdraws and at which interface voltage, in words."""
+        injecting, withdrawing = int((self.power_w > 0).sum()), int((self.power_w < 0).sum())
+        held = f"{self.interface_voltage_pu:.5g} p.u."
+        if np.ptp(self.source_pu) > 0:
+            held = " / ".join(f"{voltage:.5g}" for voltage in self.source_pu) + " p.u."
+        return (
+            f"{injecting} of {len(self.power_w)} connection points injecting, "
+            f"{withdrawing} withdrawing and {held} at the interface"
+        )
 
 
 @dataclass(frozen=True)
@@ -166,7 +157,7 @@ class Conditions:
         mine, others = self.corners, other.corners
         return (
             self.network is other.network
-            and self.deviations.set is other.deviations.set
+            and self.deviations.set == other.deviations.set
             and mine.shape == others.shape
             and bool(np.allclose(mine, others, rtol=0.0, atol=1e-9))
         )
@@ -175,6 +166,11 @@ class Conditions:
     def free(self) -> int:
         """How many free coordinates a point has."""
         return self.held + len(self.choosers) + self.deviations.set.count
+
+    @property
+    def deviating(self) -> slice:
+        """Which of the free coordinates are deviations."""
+        return slice(self.held + len(self.choosers), self.free)
 
     def parts(self, free: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the columns of held voltages, reactive power and deviations."""
@@ -382,6 +378,29 @@ class Conditions:
             found.append(WorstPoints(points.share, free))
         return found
 
+    def leant(
+        self, points: WorstPoints, slopes: Slopes, strong: BoolArray, side: float
+    ) -> WorstPoints:
+        """Return the points with deviations at their extreme on one side.
+
+        Parameters
+        ----------
+        points, slopes
+            r points, and how their quantities change.
+        strong
+            Shape (r, d): these go where the slopes lead, before all others.
+        side
+            1 injects, 0 withdraws.
+        """
+        size = np.asarray(self.deviations.power_pu.sum(axis=0)).real
+        own = np.sign(self.parts(slopes.by_free)[2]) * np.abs(size)
+        free = points.free.copy()
+        known = strong.copy()
+        known[:, self.deviations.set.count - self.deviations.impedances :] = True
+        direction = np.where(known, _FIRST * own, (2.0 * side - 1.0) * size)
+        free[:, self.deviating] = self.deviations.set.support(direction)
+        return WorstPoints(points.share, free)
+
     @cached_property
     def ends(self) -> tuple[int, int]:
         """The corners of the lowest and of the highest held voltages."""
@@ -399,12 +418,16 @@ class Conditions:
         return WorstPoints.joined(reactive or ends)
 
     def drawn(self, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
-        """Return points of these shares whose free coordinates are random extremes."""
+        """Return points of these shares whose free coordinates are random.
+
+        Extremes mostly; of the deviations every other one is somewhere inside.
+        """
         points = len(share)
         parts = [self.corners[rng.integers(len(self.corners), size=points)]]
         parts.append(rng.choice([-1.0, 0.0, 1.0], size=(points, len(self.choosers))))
         direction = rng.normal(size=(points, self.deviations.set.count))
-        parts.append(self.deviations.set.support(direction))
+        inwards = np.where(rng.random((points, 1)) < 0.5, rng.random((points, 1)), 1.0)
+        parts.append(inwards * self.deviations.set.support(direction))
         return WorstPoints(share, np.concatenate(parts, axis=1))
 
     def extremes(self, free: FloatArray, slope: FloatArray, part: float) -> FloatArray:

@@ -10,19 +10,22 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.conditions import Conditions
-from security_check.monitors import Monitors
+from security_check.monitored import Monitored
 from security_check.network import FloatArray, IndexArray
 from security_check.sides import coordinates, slopes_along, steps
-from security_check.worst_points import WorstPoints
+from security_check.uncertainty import DeviationSet
+from security_check.worst_points import WorstPoints, halves
 
 _STEP = 0.02  # difference step, in parts of a customer's range
 _TURNS = 6
 _RIDGE = 1e-4  # parts of the largest second derivative
 _BATCH = 8192  # power flows run at once
+_PROJECTIONS = 300
+_STILL = 1e-7  # parts of a range: steps smaller than this are the last
 
 
 def second_derivatives(
-    monitors: Monitors,
+    monitors: Monitored,
     conditions: Conditions,
     rows: IndexArray,
     points: WorstPoints,
@@ -61,8 +64,71 @@ def second_derivatives(
     return np.concatenate([np.zeros((0, count, count)), *parts])
 
 
+def joint_second_derivatives(
+    monitors: Monitored,
+    conditions: Conditions,
+    rows: IndexArray,
+    points: WorstPoints,
+    u: FloatArray,
+) -> FloatArray:
+    """Return the second derivatives of f by shares and deviations, each row at its own point.
+
+    Shape (r, c + d, c + d), symmetric; by central differences of exact gradients.
+    """
+    width = np.add(*halves(u))
+    count, own = len(width), conditions.deviating
+    size = np.concatenate([np.ones(count), np.maximum(conditions.deviations.set.largest, 1e-12)])
+    all_, r = len(size), len(rows)
+    step = np.tile(_STEP * np.concatenate([np.diag(size), -np.diag(size)]), (r, 1))
+    share = np.repeat(points.share, 2 * all_, axis=0) + step[:, :count]
+    free = np.repeat(points.free, 2 * all_, axis=0)
+    free[:, own] += step[:, count:]
+    solved = monitors.power_flow.solve(*conditions.ports(WorstPoints(share, free), u))
+    slopes = conditions.slopes(*monitors.gradients(np.repeat(rows, 2 * all_), solved))
+    gradients = np.hstack([slopes.by_power * width, slopes.by_free[:, own]])
+    gradients = gradients.reshape(r, 2, all_, all_)
+    second = (gradients[:, 0] - gradients[:, 1]) / (2.0 * _STEP * size[:, None])
+    return 0.5 * (second + second.transpose(0, 2, 1))
+
+
+def climb_within(
+    gradient: FloatArray, second: FloatArray, begin: FloatArray, within: DeviationSet
+) -> FloatArray:
+    """Return shares and deviations that raise a quadratic model around ``begin``.
+
+    By accelerated projected gradients, restarted where they would go down (O'Donoghue and
+    Candes, Adaptive Restart for Accelerated Gradient Schemes, 2015).
+
+    Parameters
+    ----------
+    gradient, second
+        Shapes (r, c + d) and (r, c + d, c + d), of the model at ``begin``.
+    begin
+        Shape (r, c + d), shares from 0 to 1, and deviations of the set.
+    within
+        The set of d deviations.
+    """
+    count = begin.shape[1] - within.count
+    steep = np.maximum(np.abs(second).sum(axis=2).max(axis=1, keepdims=True), 1e-300)
+    at, ahead = begin, begin
+    momentum = np.ones((len(begin), 1))
+    for _ in range(_PROJECTIONS):
+        slope = gradient + (second @ (ahead - begin)[:, :, None])[:, :, 0]
+        reached = ahead + slope / steep
+        shares, deviations = reached[:, :count], reached[:, count:]
+        reached = np.hstack([np.clip(shares, 0.0, 1.0), within.nearest(deviations)])
+        moved = reached - at
+        if np.abs(moved).max(initial=0.0) < _STILL:
+            return reached
+        on = (slope * moved).sum(axis=1, keepdims=True) > 0.0
+        following = np.where(on, 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2)), 1.0)
+        ahead = reached + np.where(on, (momentum - 1.0) / following, 0.0) * moved
+        at, momentum = reached, following
+    return at
+
+
 def _differences(
-    monitors: Monitors,
+    monitors: Monitored,
     conditions: Conditions,
     rows: IndexArray,
     points: WorstPoints,

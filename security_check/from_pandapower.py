@@ -23,7 +23,9 @@ from security_check.network import (
     IndexArray,
     Interface,
     Network,
+    PassiveElements,
     Ports,
+    SeriesBranches,
     Terminals,
     Voltages,
     reactive_ratios,
@@ -32,6 +34,9 @@ from security_check.network import (
 from security_check.pandapower_faults import POWER_ELEMENTS, no_path, source_faults
 
 Net = Any  # pandapower publishes no types
+
+PLAIN = {"numba": False, "lightsim2grid": False}
+"""What pandapower shall not make use of, so that it models the same net wherever it runs."""
 
 
 def network_from_pandapower(
@@ -64,7 +69,7 @@ def network_from_pandapower(
     NetworkFaults
         With every fault found, each naming its element.
     """
-    ids = _connected(net, connection_points)
+    ids = connected(net, connection_points)
     ratios, faults = reactive_ratios(ids, power_factor)
     faults = source_faults(net, connection_points, passive) + faults
     if faults:
@@ -86,7 +91,7 @@ def network_from_pandapower(
     monitored, names = bus_names(working, lookup, nodes)
     interface = np.sort(np.asarray(internal["ref"], dtype=np.int64))
     monitored[interface] = False
-    passive_power = _passive_injection(internal, interface)
+    passive_power = passive_injection(internal, interface)
     at_nodes = np.unique(np.concatenate([at, np.flatnonzero(passive_power)]))
     return Network(
         name=name or str(net.name or "pandapower net"),
@@ -97,7 +102,7 @@ def network_from_pandapower(
             tuple(names[i] for i in np.flatnonzero(monitored)),
             selection(np.flatnonzero(monitored), nodes),
         ),
-        terminals=_terminals(working, internal),
+        terminals=terminals(working, internal),
         ports=Ports(
             tuple(names[i] for i in at_nodes),
             sp.csr_array(selection(at_nodes, nodes).T),
@@ -107,10 +112,12 @@ def network_from_pandapower(
         port_shares=sp.csr_array(selection(np.searchsorted(at_nodes, at), len(at_nodes)).T),
         reactive_ratio=ratios,
         base_power_w=float(internal["baseMVA"]) * 1e6,
+        passive=_passive_elements(working, lookup, at_nodes, float(internal["baseMVA"])),
+        series=_series(working, internal),
     )
 
 
-def _connected(net: Net, table: str) -> tuple[str, ...]:
+def connected(net: Net, table: str) -> tuple[str, ...]:
     """Return the ids of the connection points: the table's elements in service."""
     if table not in net:
         return ()
@@ -144,7 +151,7 @@ def modelling() -> Iterator[None]:
 def _run(net: Net) -> dict[str, Any]:
     """Run pandapower once and return its internal model; here only its matrices matter."""
     with modelling():
-        pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", numba=False)
+        pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", **PLAIN)
     internal: dict[str, Any] = net._ppc["internal"]
     return internal
 
@@ -173,18 +180,47 @@ def bus_names(
     return real, tuple(names)
 
 
-def _passive_injection(internal: dict[str, Any], interface: IndexArray) -> ComplexArray:
-    """Return the power of what does not trade; the external grids' own power is no part of it."""
+def passive_injection(internal: dict[str, Any], held: IndexArray) -> ComplexArray:
+    """Return the power of what does not trade; the external grids' own power is no part of it.
+
+    Parameters
+    ----------
+    internal
+        pandapower's internal model of a net without generators.
+    held
+        The nodes of the external grids.
+    """
     power: ComplexArray = np.array(internal["Sbus"], dtype=np.complex128)
     bus = internal["bus"]
     pd_column, qd_column = 2, 3  # columns PD and QD of the case format
-    power[interface] = -(bus[interface, pd_column] + 1j * bus[interface, qd_column]) / float(
-        internal["baseMVA"]
-    )
+    drawn = bus[held, pd_column] + 1j * bus[held, qd_column]
+    power[held] = -drawn / float(internal["baseMVA"])
     return power
 
 
-def _terminals(net: Net, internal: dict[str, Any]) -> Terminals:
+def _passive_elements(
+    net: Net, lookup: np.ndarray[Any, Any], at_nodes: np.ndarray[Any, Any], base_mva: float
+) -> PassiveElements:
+    """Return the loads, generators and storages that stay at given power, one by one."""
+    elements: list[str] = []
+    ports: list[int] = []
+    power: list[complex] = []
+    for kind, sign in (("load", -1.0), ("sgen", 1.0), ("storage", -1.0)):
+        rows = net[kind]
+        for index, bus, p, q, scaling in zip(
+            rows.index, rows.bus, rows.p_mw, rows.q_mvar, rows.scaling, strict=True
+        ):
+            port = int(np.searchsorted(at_nodes, lookup[bus]))
+            # What consumes nothing, at a node where nobody trades, has no port.
+            if port < len(at_nodes) and at_nodes[port] == lookup[bus]:
+                elements.append(f"{kind}:{index}")
+                ports.append(port)
+                power.append(sign * scaling * (p + 1j * q) / base_mva)
+    at = sp.csr_array(selection(np.array(ports, dtype=np.int64), len(at_nodes)).T)
+    return PassiveElements(tuple(elements), at, np.array(power, dtype=np.complex128))
+
+
+def terminals(net: Net, internal: dict[str, Any]) -> Terminals:
     """Return the monitored ends of all rated branches in service."""
     in_service = np.asarray(internal["branch_is"], dtype=bool)
     position = np.cumsum(in_service) - 1
@@ -209,6 +245,39 @@ def _terminals(net: Net, internal: dict[str, Any]) -> Terminals:
         admittance=sp.csr_array(stacked),
         rating_pu=np.array([end[4] for end in ends]),
         base_current_a=np.array([end[5] for end in ends]),
+    )
+
+
+def _series(net: Net, internal: dict[str, Any]) -> SeriesBranches:
+    """Return the series impedances of lines and transformers in service.
+
+    A branch of the case format is a pi behind an ideal transformer of ratio t: the voltage across
+    its series impedance is ``v_from / t - v_to`` (columns BR_R, BR_X, TAP and SHIFT).
+    """
+    in_service = np.asarray(internal["branch_is"], dtype=bool)
+    position = np.cumsum(in_service) - 1
+    branch, nodes = internal["branch"], internal["Ybus"].shape[0]
+    ends = [(element, row, side) for element, side, row, *_ in _rated_ends(net) if in_service[row]]
+    rows = list(dict.fromkeys(row for _, row, _ in ends))
+    name = {row: element for element, row, _ in ends}
+    at = position[np.array(rows, dtype=np.int64)] if rows else np.zeros(0, dtype=np.int64)
+    own, each = branch[at], np.arange(len(at))
+    tap = np.where(own[:, 8].real == 0.0, 1.0, own[:, 8].real)
+    ratio = tap * np.exp(1j * np.deg2rad(own[:, 9].real))
+    hv, lv = own[:, 0].real.astype(np.int64), own[:, 1].real.astype(np.int64)
+    values = np.concatenate([1.0 / ratio.conj(), -np.ones(len(at))])
+    entries = (np.concatenate([hv, lv]), np.tile(each, 2))
+    across = sp.csr_array((values, entries), shape=(nodes, len(at)))
+    column = {row: k for k, row in enumerate(rows)}
+    branches = np.array([column[row] for _, row, _ in ends], dtype=np.int64)
+    begins = np.array([side in ("from", "hv") for _, _, side in ends])
+    part = np.where(begins, values[branches], -1.0)
+    places = (np.arange(len(ends)), branches)
+    return SeriesBranches(
+        tuple(name[row] for row in rows),
+        across,
+        sp.csr_array(sp.diags_array(1.0 / (own[:, 2].real + 1j * own[:, 3].real))),
+        sp.csr_array((part, places), shape=(len(ends), len(at))),
     )
 
 

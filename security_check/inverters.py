@@ -145,6 +145,14 @@ def with_inverters(network: Network, inverters: Mapping[str, Inverter]) -> Netwo
                 Fault(point, f"its inverter's rating is {inverter.rating_va:g} VA, not above 0")
             )
         faults += [Fault(point, sentence) for sentence in inverter.response.faults()]
+    if network.ports.compensation is not None:
+        faults.append(
+            Fault(
+                "network",
+                "its impedances have tolerances, so it cannot have inverters that "
+                "respond to their voltage",
+            )
+        )
     if faults:
         raise NetworkFaults(faults)
     if not inverters:
@@ -179,7 +187,10 @@ def _split(
     ports, count = network.ports, network.port_shares.shape[0]
     others = network.port_shares.toarray()
     others[:, chosen] = 0.0
-    used = np.flatnonzero(others.any(axis=1) | (ports.passive_power_pu != 0.0))
+    in_use = others.any(axis=1) | (ports.passive_power_pu != 0.0)
+    if network.passive is not None:
+        in_use |= np.asarray(network.passive.port_shares.sum(axis=1)).ravel() > 0.0
+    used = np.flatnonzero(in_use)
     at, whose = shares.coords
     own = len(used) + np.arange(len(at))
     added = np.zeros((len(at), others.shape[1]))
@@ -192,12 +203,15 @@ def _split(
         sp.csr_array(ports.incidence @ selection(kept, count).T),
         passive,
     )
-    return (
-        replace(
-            network, ports=split, port_shares=sp.csr_array(np.concatenate([others[used], added]))
-        ),
-        own,
-    )
+    passive_elements = network.passive
+    if passive_elements is not None:
+        theirs = passive_elements.port_shares[used]
+        none = sp.csr_array((len(at), theirs.shape[1]))
+        passive_elements = replace(
+            passive_elements, port_shares=sp.csr_array(sp.vstack([theirs, none]))
+        )
+    shared = sp.csr_array(np.concatenate([others[used], added]))
+    return replace(network, ports=split, port_shares=shared, passive=passive_elements), own
 
 
 def _segments(curves: Sequence[Curve]) -> Segments:

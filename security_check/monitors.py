@@ -16,6 +16,9 @@ kind                        f                        limit
 ``UNBALANCE``               ``|v_2| / |v_1|``        largest voltage unbalance
 ==========================  =======================  =========================
 
+The limits of generators (``REACTIVE_MAX`` to ``POWER_MIN``) are rows of their own, in
+:mod:`security_check.generator_rows`.
+
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
 where the customers behind it inject, one where they withdraw.  A row counts a current that flows
 the other way as negative; one of the two always sees ``+|i|``.  The negative sequence voltage has
@@ -33,9 +36,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from security_check.conditions import Conditions
+from security_check.deviations import Deviations
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
 from security_check.power_flow import OperatingPoints, PowerFlow
+from security_check.tolerance import ports_of_power, put_first
 from security_check.worst_points import halves
 
 
@@ -49,6 +54,10 @@ class Kind(IntEnum):
     INTERFACE_INJECTION = 4
     INTERFACE_WITHDRAWAL = 5
     UNBALANCE = 6
+    REACTIVE_MAX = 7
+    REACTIVE_MIN = 8
+    POWER_MAX = 9
+    POWER_MIN = 10
 
 
 BoolArray = npt.NDArray[np.bool_]
@@ -119,6 +128,10 @@ class Monitors:
         observed = sp.vstack([*self._observed(network)])
         self.response: ComplexArray = np.asarray(observed @ power_flow.impedance)
         self.response[self._interface] -= _entering(network)
+        compensation = network.ports.compensation
+        if compensation is not None:  # what it draws flows through the branch itself
+            own = self.response[buses : buses + ends]
+            own[:, compensation.first :] -= compensation.at_terminals.toarray()
         self.fixed: ComplexArray = np.asarray(observed @ power_flow.no_load)
         voltage, current = np.arange(buses), buses + np.arange(ends)
         interface = np.full(1, self._interface.start)
@@ -352,9 +365,10 @@ class Monitors:
 
     def _export_direction(self) -> ComplexArray:
         """Return the direction of each phasor's response to injection, shape (Q,), length 1."""
-        if not self.response.shape[1]:
+        powers = len(ports_of_power(self.power_flow.network))
+        if not powers:
             return np.ones(len(self.response), dtype=np.complex128)
-        strongest = np.abs(self.response).argmax(axis=1)
+        strongest = np.abs(self.response[:, :powers]).argmax(axis=1)
         profile = self._nominal[strongest]
         response = self.response[np.arange(len(self.response)), strongest] / profile.conj()
         size = np.abs(response)
@@ -375,6 +389,21 @@ class Monitors:
         acts: BoolArray = size >= 0.5 * size.max(axis=1, keepdims=True, initial=0.0)
         return acts
 
+    def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
+        """Return which customers and deviations act on each row, per unit of power.
+
+        At least half as strongly as any of them, shapes (r, c) and (r, d).
+        """
+        which, powers = self.phasor[rows], deviations.set.count - deviations.impedances
+        power = abs(deviations.power_pu)[:, :powers]
+        by_customer = self._reach[which]
+        by_deviation = (self._size[which] @ power) / np.maximum(power.sum(axis=0), 1e-300)
+        both = np.hstack([by_customer, by_deviation])
+        acts = both >= 0.5 * both.max(axis=1, keepdims=True, initial=0.0)
+        count = by_customer.shape[1]
+        impedances = np.zeros((len(rows), deviations.impedances), dtype=bool)
+        return acts[:, :count], np.hstack([acts[:, count:], impedances])
+
     @cached_property
     def _size(self) -> FloatArray:
         """The magnitudes of the responses, shape (Q, J)."""
@@ -394,7 +423,12 @@ class Monitors:
         voltage allowed.  Rigorous wherever the lowest-voltage rows hold, and cheap; a row whose
         bound is below its limit needs no power flow.  Interface rows are not bounded (``inf``).
         """
-        reach = self._size @ conditions.largest_ports(u) / limits.voltage_min_pu
+        largest = conditions.largest_ports(u)
+        powers = ports_of_power(self.power_flow.network)
+        largest[powers] /= limits.voltage_min_pu
+        if self.power_flow.compensating is not None:
+            largest = self.power_flow.compensating.bounded(largest, conditions.band[1])
+        reach = self._size @ largest
         least, most = self._held_range(conditions)
         by_phasor = np.stack([most + reach, reach - least])
         bounds = by_phasor[(self.kind == Kind.VOLTAGE_MIN).astype(np.int64), self.phasor]
@@ -418,7 +452,8 @@ class Monitors:
         before, after
             Shape (2 c,), boxes of envelopes, per unit.
         """
-        if self.power_flow.network.inverters is not None:
+        responding = self.power_flow.network.inverters is not None
+        if responding or self.power_flow.compensating is not None:  # no such simple bound holds
             return np.full(len(self), np.inf)
         low = limits.voltage_min_pu
         moved = np.maximum(*halves(np.abs(after - before)))
@@ -470,12 +505,17 @@ class Monitors:
 
         Shapes (J, R) and (h, R).  Currents are zero, so a change of power changes them directly.
         """
-        rows = np.arange(len(self))
-        source = np.ones((self.power_flow.network.held, len(rows)))
+        rows, network = np.arange(len(self)), self.power_flow.network
+        source = np.ones((network.held, len(rows)))
         nothing = np.zeros((self.response.shape[1], len(rows)), dtype=np.complex128)
         voltage = np.repeat(self._nominal[:, None], len(rows), axis=1)
         change = self._differential(rows, OperatingPoints(nothing, source, voltage, nothing))
-        return change.by_current / self._nominal.conj()[:, None], change.by_source
+        by_port = change.by_current * self.power_flow.per_power(voltage)
+        if self.power_flow.compensating is not None:
+            put_first(
+                self.power_flow.compensating, network, self._nominal, change.by_current, by_port
+            )
+        return by_port, change.by_source
 
 
 def _entering(network: Network) -> ComplexArray:

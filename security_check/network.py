@@ -19,6 +19,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
+from security_check.generators import Generators
 from security_check.responses import Inverters
 
 ComplexArray = npt.NDArray[np.complex128]
@@ -94,6 +95,52 @@ class Terminals:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesBranches:
+    """The series impedances of lines and transformers; B of them, one per conductor.
+
+    Parameters
+    ----------
+    elements
+        Ids, for example ``"line:12"``; repeated where an element has several.
+    across
+        Shape (n, B), complex: voltages across are ``across^H @ v``, and currents enter the nodes
+        as ``across @ i``; a transformer's ratio is part of it.
+    admittance
+        Shape (B, B), complex: the currents through are ``admittance @ across^H @ v``.
+    at_terminals
+        Shape (m, B), complex: the part of ``across`` at each monitored end of the same branch.
+    """
+
+    elements: tuple[str, ...]
+    across: sp.csr_array
+    admittance: sp.csr_array
+    at_terminals: sp.csr_array
+
+
+@dataclass(frozen=True, slots=True)
+class Compensation:
+    """Which ports stand for a change of series impedances (:mod:`security_check.tolerance`).
+
+    Parameters
+    ----------
+    first
+        The ports from this one on; C of them, the network's last.
+    admittance
+        Shape (C, C), complex: their currents are ``kappa * (admittance @ v)``, with the kappa of
+        each port given in place of its power.
+    at_terminals
+        Shape (m, C), complex: what of their currents enters at each monitored end.
+    half
+        Shape (J, e), how kappa changes with each of e deviations in [-1, 1].
+    """
+
+    first: int
+    admittance: sp.csr_array
+    at_terminals: sp.csr_array
+    half: sp.csr_array
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """Where power enters; J ports.
 
@@ -102,15 +149,38 @@ class Ports:
     names
         Names, for example ``"bus:7"`` or ``"bus:7.a"``.
     incidence
-        Shape (n, J), real: a port's voltage is ``incidence' @ v``, and its current enters the
-        nodes as ``incidence @ i``.
+        Shape (n, J), real where power enters: a port's voltage is ``incidence^H @ v``, and its
+        current enters the nodes as ``incidence @ i``.
     passive_power_pu
         Shape (J,), complex power of everything that does not trade, injection positive.
+    compensation
+        The ports at which no power enters, but which stand for impedances that are not known.
     """
 
     names: tuple[str, ...]
     incidence: sp.csr_array
     passive_power_pu: ComplexArray
+    compensation: Compensation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassiveElements:
+    """What does not trade, one by one where its power may deviate from a forecast.
+
+    Parameters
+    ----------
+    elements
+        Ids, for example ``"sgen:4"``; p of them.
+    port_shares
+        Shape (J, p), real, >= 0: how an element's power is shared among ports.
+    power_pu
+        Shape (p,), complex power that the description of the network gives, injection positive;
+        part of the ports' passive power.
+    """
+
+    elements: tuple[str, ...]
+    port_shares: sp.csr_array
+    power_pu: ComplexArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +237,12 @@ class Network:
         What connection points may do besides; nothing where not given.
     inverters
         Which ports respond to their voltages; none where not given.
+    generators
+        The voltage-controlled generators, if there are any.
+    passive
+        What does not trade, one by one; none is known where not given.
+    series
+        The series impedances; needed only where they have tolerances.
 
     Raises
     ------
@@ -188,6 +264,9 @@ class Network:
     base_power_w: float
     reactive_freedom: ReactiveFreedom | None = None
     inverters: Inverters | None = None
+    generators: Generators | None = None
+    passive: PassiveElements | None = None
+    series: SeriesBranches | None = None
 
     @cached_property
     def point_ports(self) -> sp.csr_array:
@@ -225,7 +304,8 @@ class Network:
         if not np.isfinite(self.admittance.data).all():
             faults.append(Fault("network", "its admittance matrix has entries that are not finite"))
             return faults
-        return faults + self._rating_faults() + self._connection_faults() + self._island_faults()
+        faults += self._rating_faults() + self._connection_faults() + self._island_faults()
+        return faults if self.generators is None else faults + self._generator_faults()
 
     def _rating_faults(self) -> list[Fault]:
         rated = self.terminals.rating_pu * self.terminals.base_current_a
@@ -241,7 +321,7 @@ class Network:
             Fault(self.connection_points[i], "its power factor is not a number above 0 up to 1")
             for i in np.flatnonzero(~np.isfinite(self.reactive_ratio))
         ]
-        faults += self._freedom_faults()
+        faults += self._freedom_faults() + self._inverter_faults()
         whole = np.asarray(self.port_shares.sum(axis=0)).ravel()
         faults += [
             Fault(self.connection_points[i], f"its shares of ports add up to {whole[i]:g}, not 1")
@@ -258,26 +338,61 @@ class Network:
         cone, half = self.reactive_freedom.cone, self.reactive_freedom.half
         middle = self.reactive_freedom.middle
         wrong = ~((cone >= 0.0) & (half >= 0.0) & np.isfinite(cone + half + middle))
-        both = (cone > 0.0) | (half > 0.0)
-        if self.inverters is not None:
-            both &= self.port_shares[self.inverters.ports].sum(axis=0) > 0.0
-            wrong_together = np.flatnonzero(both)
-        else:
-            wrong_together = np.zeros(0, dtype=np.int64)
         return [
-            Fault(
-                self.connection_points[i],
-                "it chooses its reactive power freely and has an inverter that responds to its "
-                "voltage; it can only do one of the two",
-            )
-            for i in wrong_together
-        ] + [
             Fault(
                 self.connection_points[i],
                 f"its reactive range (cone {cone[i]:g}, {middle[i]:g} +- {half[i]:g} p.u.) is none",
             )
             for i in np.flatnonzero(wrong)
         ]
+
+    def _inverter_faults(self) -> list[Fault]:
+        """Return what inverters do not go together with; no power flow knows both."""
+        if self.inverters is None:
+            return []
+        faults = []
+        if self.generators is not None:
+            faults.append(
+                Fault(
+                    "network",
+                    "it has voltage-controlled generators besides inverters that "
+                    "respond to their voltage; only one of the two is possible",
+                )
+            )
+        if self.ports.compensation is not None:
+            faults.append(
+                Fault(
+                    "network",
+                    "its impedances have tolerances and its inverters respond to "
+                    "their voltage; only one of the two is possible",
+                )
+            )
+        freedom = self.reactive_freedom
+        if freedom is None:
+            return faults
+        responds = np.asarray(self.port_shares[self.inverters.ports].sum(axis=0)) > 0.0
+        both = responds & ((freedom.cone > 0.0) | (freedom.half > 0.0))
+        return faults + [
+            Fault(
+                self.connection_points[i],
+                "it chooses its reactive power freely and has an inverter that responds to its "
+                "voltage; it can only do one of the two",
+            )
+            for i in np.flatnonzero(both)
+        ]
+
+    def _generator_faults(self) -> list[Fault]:
+        """Return what is wrong with the generators, two of which may not hold one node."""
+        assert self.generators is not None
+        faults = self.generators.faults()
+        at = self.ports.incidence[:, self.generators.ports].tocsc().indices
+        holds = {int(node): "the interface" for node in self.interface.nodes}
+        for name, node in zip(self.generators.names, at.tolist(), strict=True):
+            if node in holds:
+                detail = f"the voltage of {self.nodes[node]} is held by {holds[node]} already"
+                faults.append(Fault(name, detail))
+            holds[node] = name
+        return faults
 
     def _island_faults(self) -> list[Fault]:
         """Name the nodes without a path to the interface, whose phases hang together outside."""

@@ -44,7 +44,8 @@ _RATINGS = {
 }
 
 
-def _is_positive(values: FloatArray) -> BoolArray:
+def is_positive(values: FloatArray) -> BoolArray:
+    """Return which values are numbers above 0."""
     return np.isfinite(values) & (values > 0)
 
 
@@ -54,17 +55,17 @@ def _is_not_negative(values: FloatArray) -> BoolArray:
 
 # What branches are made of: table, columns, and what their values must be.
 _QUANTITIES: tuple[tuple[str, tuple[str, ...], Callable[[FloatArray], BoolArray]], ...] = (
-    ("line", ("length_km", "parallel", "df"), _is_positive),
+    ("line", ("length_km", "parallel", "df"), is_positive),
     ("line", ("r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"), _is_not_negative),
-    ("trafo", ("vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel", "df"), _is_positive),
+    ("trafo", ("vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel", "df"), is_positive),
     ("trafo", ("vkr_percent",), _is_not_negative),
-    ("trafo3w", ("vn_hv_kv", "vn_mv_kv", "vn_lv_kv"), _is_positive),
-    ("trafo3w", ("vk_hv_percent", "vk_mv_percent", "vk_lv_percent"), _is_positive),
+    ("trafo3w", ("vn_hv_kv", "vn_mv_kv", "vn_lv_kv"), is_positive),
+    ("trafo3w", ("vk_hv_percent", "vk_mv_percent", "vk_lv_percent"), is_positive),
     ("trafo3w", ("vkr_hv_percent", "vkr_mv_percent", "vkr_lv_percent"), _is_not_negative),
     ("impedance", ("rft_pu", "xft_pu", "rtf_pu", "xtf_pu"), np.isfinite),
-    ("impedance", ("sn_mva",), _is_positive),
+    ("impedance", ("sn_mva",), is_positive),
     ("shunt", ("p_mw", "q_mvar", "step"), np.isfinite),
-    ("bus", ("vn_kv",), _is_positive),
+    ("bus", ("vn_kv",), is_positive),
 )
 
 
@@ -81,10 +82,21 @@ def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
         ``"none"`` or ``"as-given"``, as in
         :func:`~security_check.from_pandapower.network_from_pandapower`.
     """
+    faults = _interface_faults(net)
+    if passive == "as-given":
+        faults += [
+            Fault(f"gen:{i}", "voltage-controlled generators are not supported")
+            for i in in_service(net, "gen").index
+        ]
+    return faults + table_faults(net, table, passive)
+
+
+def table_faults(net: Net, table: str, passive: str) -> list[Fault]:
+    """Return what is wrong apart from who holds which voltage; as :func:`source_faults`."""
     if table not in ("load", "sgen", "storage"):
         return [Fault("connection_points", f'"{table}" is not "load", "sgen" or "storage"')]
-    faults = _interface_faults(net)
-    if not len(_in_service(net, table)):
+    faults = []
+    if not len(in_service(net, table)):
         faults.append(Fault(table, "no element in service, so there are no connection points"))
     faults += _unsupported(net)
     lost = list(_missing_buses(net))
@@ -96,7 +108,7 @@ def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
     return faults + _quantity_faults(net)
 
 
-def _in_service(net: Net, table: str) -> pd.DataFrame:
+def in_service(net: Net, table: str) -> pd.DataFrame:
     """Return the rows in service of a table, all of them where it has no such column."""
     rows: pd.DataFrame = net[table]
     return rows[rows.in_service.astype(bool)] if "in_service" in rows else rows
@@ -104,7 +116,7 @@ def _in_service(net: Net, table: str) -> pd.DataFrame:
 
 def _interface_faults(net: Net) -> list[Fault]:
     """Return what keeps the external grids from being the interface, each of its own part."""
-    grids = _in_service(net, "ext_grid")
+    grids = in_service(net, "ext_grid")
     if not len(grids):
         return [Fault("interface", "one external grid must be in service, found none")]
     off = grids[grids.bus.isin(net.bus.index[~net.bus.in_service.astype(bool)])]
@@ -129,7 +141,7 @@ def _unsupported(net: Net) -> list[Fault]:
         Fault(f"{kind}:{i}", f"elements of type {kind} are not supported")
         for kind in _UNSUPPORTED
         if kind in net
-        for i in _in_service(net, kind).index
+        for i in in_service(net, kind).index
     ]
 
 
@@ -145,7 +157,7 @@ def _missing_buses(net: Net) -> Iterator[Fault]:
 def _unreachable(net: Net, table: str) -> list[Fault]:
     """Return the connection points that nothing connects with the external grid."""
     cut_off = unsupplied_buses(net) | set(net.bus.index[~net.bus.in_service.astype(bool)])
-    rows = _in_service(net, table)
+    rows = in_service(net, table)
     return [no_path(f"{table}:{i}", rows.bus.at[i]) for i in rows.index[rows.bus.isin(cut_off)]]
 
 
@@ -168,15 +180,12 @@ def _switch_faults(net: Net) -> list[Fault]:
 
 
 def _passive_faults(net: Net, table: str) -> list[Fault]:
-    """Return what may not stay: controlled voltages, and powers that are no given numbers."""
-    faults = [
-        Fault(f"gen:{i}", "voltage-controlled generators are not supported")
-        for i in _in_service(net, "gen").index
-    ]
+    """Return what may not stay: powers that are no given numbers."""
+    faults = []
     for kind in ("load", "sgen", "storage"):
         if kind != table:
-            faults += _wrong_quantities(net, kind, ("p_mw", "q_mvar", "scaling"), np.isfinite)
-    loads = _in_service(net, "load")
+            faults += wrong_quantities(net, kind, ("p_mw", "q_mvar", "scaling"), np.isfinite)
+    loads = in_service(net, "load")
     dependent = [column for column in loads.columns if column.startswith("const_")]
     if table != "load" and dependent:
         depends = (loads[dependent].fillna(0.0) != 0.0).any(axis=1)
@@ -191,7 +200,7 @@ def _rating_faults(net: Net) -> list[Fault]:
     """Return the lines and transformers without a usable rating, in the source's own units."""
     faults = []
     for kind, (columns, unit) in _RATINGS.items():
-        rows = _in_service(net, kind)
+        rows = in_service(net, kind)
         for column in columns:
             values = rows[column].astype(float)
             faults += [
@@ -209,16 +218,17 @@ def _quantity_faults(net: Net) -> list[Fault]:
     """Return the branches, shunts and buses that cannot exist as described."""
     faults = []
     for kind, columns, is_right in _QUANTITIES:
-        faults += _wrong_quantities(net, kind, columns, is_right)
-    lines = _in_service(net, "line")
+        faults += wrong_quantities(net, kind, columns, is_right)
+    lines = in_service(net, "line")
     nothing = (lines.r_ohm_per_km == 0) & (lines.x_ohm_per_km == 0)
     return faults + [Fault(f"line:{i}", "its impedance is zero") for i in lines.index[nothing]]
 
 
-def _wrong_quantities(
+def wrong_quantities(
     net: Net, kind: str, columns: tuple[str, ...], is_right: Callable[[FloatArray], BoolArray]
 ) -> list[Fault]:
-    rows = _in_service(net, kind)
+    """Return the elements in service of which a column holds what is not right."""
+    rows = in_service(net, kind)
     return [
         Fault(f"{kind}:{i}", f"its {column} is {value}")
         for column in columns

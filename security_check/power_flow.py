@@ -24,6 +24,7 @@ from security_check.acceleration import fixed_points
 from security_check.errors import PowerFlowError
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
 from security_check.responses import Answer
+from security_check.tolerance import CompensatingCurrents
 
 TOLERANCE_PU = 1e-10
 MAX_ITERATIONS = 100
@@ -101,10 +102,16 @@ class PowerFlow:
         self.no_load: ComplexArray = np.zeros((n, phasors.shape[1]), dtype=np.complex128)
         self.no_load[held] = phasors
         self.no_load[inside] = -factor.solve(np.asarray(source, dtype=np.complex128))
-        across = incidence.T
+        across = incidence.conj().T
         self._zjj = np.ascontiguousarray(across @ self.impedance)
         self._zjj_transposed = np.ascontiguousarray(self._zjj.T)
         self._wj: ComplexArray = np.asarray(across @ self.no_load)
+        compensation = network.ports.compensation
+        self.compensating = (
+            None
+            if compensation is None
+            else CompensatingCurrents(compensation, self._zjj, self._wj)
+        )
 
     @cached_property
     def port_distance(self) -> FloatArray:
@@ -150,8 +157,7 @@ class PowerFlow:
         change = np.inf
         with np.errstate(all="ignore"):  # what is no number is told below, once
             for _ in range(MAX_ITERATIONS):
-                current = conjugate / voltage.conj()
-                following = self._zjj @ current
+                following = self._zjj @ self._currents(conjugate, voltage)
                 following += profile
                 change = float(np.abs(following - voltage).max(initial=0.0))
                 voltage = following
@@ -159,7 +165,27 @@ class PowerFlow:
                     break
         if not change <= tolerance_pu:
             raise self._not_converged(voltage, conjugate, profile)
-        return OperatingPoints(power_pu, source_pu, voltage, conjugate / voltage.conj())
+        return OperatingPoints(power_pu, source_pu, voltage, self._currents(conjugate, voltage))
+
+    def _currents(self, conjugate: ComplexArray, voltage: ComplexArray) -> ComplexArray:
+        """Return the currents of all ports, shape (J, B)."""
+        if self.compensating is not None:
+            return conjugate * self.per_power(voltage)  # kappa is real
+        current: ComplexArray = conjugate / voltage.conj()
+        return current
+
+    def per_power(self, voltage: ComplexArray) -> ComplexArray:
+        """Return how currents change with each port's own input, shape (J, B).
+
+        That is ``di / conj(ds)`` where power enters, and ``di / dkappa`` where impedances change.
+        """
+        if self.compensating is None:
+            return 1.0 / voltage.conj()
+        per_power = np.empty_like(voltage)
+        ends = self.compensating.own.start
+        per_power[:ends] = 1.0 / voltage[:ends].conj()
+        per_power[ends:] = self.compensating.drawn(voltage)
+        return per_power
 
     def _solve_responding(
         self,
@@ -201,7 +227,7 @@ class PowerFlow:
         self, voltage: ComplexArray, conjugate: ComplexArray, profile: ComplexArray
     ) -> PowerFlowError:
         with np.errstate(all="ignore"):
-            step = np.abs(self._zjj @ (conjugate / voltage.conj()) + profile - voltage)
+            step = np.abs(self._zjj @ self._currents(conjugate, voltage) + profile - voltage)
         step = np.where(np.isfinite(step), step, np.inf)
         port, _ = np.unravel_index(int(step.argmax()), step.shape)
         failed = int((step.max(axis=0) > TOLERANCE_PU).sum())
@@ -217,11 +243,15 @@ class PowerFlow:
 
         A contraction wherever the power flow itself is one.
         """
-        weight = (points.current / points.voltage.conj()).conj()
+        weight = self._weight(points).conj()
         multiplier = gradient
         scale = float(np.abs(gradient).max(initial=0.0)) or 1.0
         for _ in range(MAX_ITERATIONS):
-            following = gradient - self._zjj_transposed @ (weight * multiplier.conj())
+            back = weight * multiplier.conj()
+            if self.compensating is not None:
+                own = self.compensating.own
+                back[own] = -self.compensating.returned(points.power_pu, multiplier)
+            following = gradient - self._zjj_transposed @ back
             change = float(np.abs(following - multiplier).max(initial=0.0))
             multiplier = following
             if change <= tolerance * scale:
@@ -268,9 +298,12 @@ class PowerFlow:
         if self.network.inverters is not None:
             return self._responding_gradients(by_current, points)
         multiplier = self._adjoint(by_current, points)
-        by_port_power = multiplier / points.voltage.conj()
-        weight = points.current / points.voltage.conj()
+        by_port_power = multiplier * self.per_power(points.voltage)
+        weight = self._weight(points)
         by_source: FloatArray = -(self._wj.conj().T @ (multiplier * weight)).real
+        if self.compensating is not None:
+            returned = self.compensating.returned(points.power_pu, multiplier)
+            by_source += (self._wj[self.compensating.own].T @ returned).real
         return by_port_power, by_source
 
     def _responding_gradients(
@@ -313,6 +346,16 @@ class PowerFlow:
         by_port_power.real[at] *= answer.passes
         by_source: FloatArray = (self._wj.T @ acting).real
         return by_port_power, by_source
+
+    def _weight(self, points: OperatingPoints) -> ComplexArray:
+        """Return D where power enters, and 0 where impedances change, shape (J, B)."""
+        if self.compensating is None:
+            weight: ComplexArray = points.current / points.voltage.conj()
+            return weight
+        ends = self.compensating.own.start
+        part = np.zeros_like(points.current)
+        part[:ends] = points.current[:ends] / points.voltage[:ends].conj()
+        return part
 
     def node_voltages(self, points: OperatingPoints) -> ComplexArray:
         """Return the complex voltages of all nodes, shape (n, B), per unit."""

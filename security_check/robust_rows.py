@@ -20,7 +20,8 @@ import numpy as np
 
 from security_check.ascent import REFINED, Ascent, Climb
 from security_check.conditions import Conditions, Slopes
-from security_check.monitors import Monitors, RowLimits
+from security_check.monitored import Monitored
+from security_check.monitors import RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.power_flow import OperatingPoints
@@ -43,7 +44,7 @@ class RobustRows:
         What the interval lets happen.
     """
 
-    def __init__(self, monitors: Monitors, limits: RowLimits, conditions: Conditions) -> None:
+    def __init__(self, monitors: Monitored, limits: RowLimits, conditions: Conditions) -> None:
         self.monitors = monitors
         self.limits = limits
         self.conditions = conditions
@@ -110,6 +111,25 @@ class RobustRows:
         """
         points = self.start_points(rows)
         return self.conditions.turned(points, self._no_load_slopes.take(rows), u)
+
+    def leant_points(
+        self, rows: IndexArray, share: FloatArray, side: float, strong: BoolArray
+    ) -> WorstPoints:
+        """Return points of the shares given, with deviations on one side, too.
+
+        Parameters
+        ----------
+        rows, share
+            Shapes (r,) and (r, c).
+        side
+            1 injects, 0 withdraws.
+        strong
+            Shape (r, d), deviations that go where the no-load sensitivities lead instead.
+        """
+        points = self.start_points(rows, share)
+        if not self.conditions.deviations.set.count:
+            return points
+        return self.conditions.leant(points, self._no_load_slopes.take(rows), strong, side)
 
     @cached_property
     def _no_load_slopes(self) -> Slopes:

@@ -24,6 +24,7 @@ _CHANGES = 6
 _TRIED = 2  # points of each row, the worst, from which changes are tried
 _KEPT = 4  # points of each row, the worst, that a search brings back
 _GROUPS = 3
+_COMPETING = 1e-3  # deviations compete whose places are worth the same to this part of a scale
 _CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
 _SCAN_PU = 1e-7  # tolerance of power flows that only say where to climb from
 
@@ -48,11 +49,14 @@ class Starts:
         self.conditions = robust.conditions
         self.limited = robust.limited
         rows = robust.limited
-        strong = robust.monitors.acts_strongly(rows)
+        strong, deviating = robust.monitors.acting(rows, robust.conditions.deviations)
         pointed = robust.start_points(rows)
-        every = np.ones(strong.shape)
-        shares = [np.where(strong, pointed.share, rest) for rest in (1.0, 0.0)]
-        once = [robust.start_points(rows, share) for share in (*shares, every, 0.0 * every)]
+        every, none = np.ones(strong.shape), np.zeros(deviating.shape, dtype=bool)
+        once = []
+        for side in (1.0, 0.0):
+            mixed = np.where(strong, pointed.share, side)
+            once.append(robust.leant_points(rows, mixed, side, deviating))
+            once.append(robust.leant_points(rows, side * every, side, none))
         again = np.flatnonzero(robust.monitors.kind[rows] > Kind.VOLTAGE_MIN)
         points = [pointed, *once]
         points += [robust.conditions.other_end(part.take(again)) for part in points]
@@ -118,12 +122,38 @@ class Search:
                 if not len(changed.rows):
                     break
                 pairs = PackingRows.joined([pairs, changed])
-        pairs = PackingRows.joined([known, pairs])
+        pairs = PackingRows.joined([known, pairs, self._exchanged(pairs, u)])
         chosen = pairs.distinct(u)
         fresh = pairs.take(chosen[chosen >= len(known.rows)])
         excess = robust.excess(fresh, u)
         kept = fresh.fullest(excess, _KEPT)
         return fresh.take(kept[excess[kept] > -near])
+
+    def _exchanged(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
+        """Let deviations that compete change places in the rows nearest their limits.
+
+        To first order the others are worth less, but where they are worth nearly the same the
+        second order decides.  Often none is returned.
+        """
+        robust, ascent = self.robust, self.ascent
+        own, within = robust.conditions.deviating, robust.conditions.deviations.set
+        close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
+        close = close.take(close.fullest(robust.excess(close, u), _TRIED))
+        others = [within.exchanges(xi) for xi in close.points.free[:, own]]
+        pair = np.repeat(np.arange(len(others)), [len(found) for found in others])
+        if not len(pair):
+            return close.take(pair)
+        points = close.points.take(pair)
+        points.free[:, own] = np.concatenate(others)
+        here = ascent.at(close.rows, close.points, u)
+        less = -ascent.gain(here.take(pair), points, u)
+        competing = np.flatnonzero(less < _COMPETING * robust.limits.scale[close.rows[pair]])
+        pair, points = pair[competing], points.take(competing)
+        rise = robust.evaluate(close.rows[pair], points, u)[0] - here.values[pair]
+        order = np.argsort(-rise, kind="stable")
+        best = order[np.unique(pair[order], return_index=True)[1]]
+        best = best[rise[best] > RISE]
+        return robust.worst(close.rows[pair[best]], points.take(best), u)[0]
 
     def _climbed(self, known: PackingRows, u: FloatArray, near: float) -> PackingRows:
         """Return the rows near their limits, climbed from each of their starts not yet known."""
@@ -169,10 +199,10 @@ class Search:
         who do stay, since without them the row is nowhere near its limit.
         """
         conditions = self.robust.conditions
-        strong = self.robust.monitors.acts_strongly(pairs.rows)
         if conditions.network.inverters is not None:
             # Gradients turn sign at the corners of a response, anywhere: all changes are tried.
             return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
+        strong = self.robust.monitors.acting(pairs.rows, conditions.deviations)[0]
         stays = [strong]
         if len(conditions.choosers):  # a current changes sign with the reactive power behind it
             nobody = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)

@@ -16,7 +16,10 @@ from security_check.robust_rows import RobustRows
 from security_check.watch import Watched
 from security_check.worst_points import first_of_equal
 
-_SPARE = 0.02  # rows that may have come closer than this to their limits are looked at again
+# Rows that may have come closer than this to their limits, in parts of their scale, are looked at
+# again; those that are followed at a worse point already, only before they could exceed them.
+_SPARE = 0.02
+_SPARE_FOLLOWED = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,13 @@ class Survey:
     values
         Shape (R,), per unit of f: the largest value known of each row, or a bound of it, other
         than at the points at which the rows near their limits are followed trade by trade.
+    spare
+        Shape (R,), how near its limit each may come, in parts of its scale.
     """
 
     u: FloatArray
     values: FloatArray
+    spare: FloatArray
 
     @classmethod
     def of(cls, bounds: FloatArray, seen: Watched, near: PackingRows, u: FloatArray) -> Survey:
@@ -55,11 +61,15 @@ class Survey:
         _, group = first_of_equal(np.concatenate([followed, looked_at]))
         others = ~np.isin(group[len(followed) :], group[: len(followed)])
         np.maximum.at(values, seen.rows[others], seen.values[others])
-        return cls(u, values)
+        spare = np.full(len(values), _SPARE)
+        spare[near.rows] = _SPARE_FOLLOWED
+        return cls(u, values, spare)
 
     def outdated(self, robust: RobustRows, u: FloatArray) -> bool:
         """Return whether in another box some row may have come near its limit."""
         limits = robust.limits
         moved = robust.monitors.drift(robust.conditions, self.u, u, limits)
-        rows = robust.limited
-        return bool((robust.violation(rows, self.values[rows] + moved[rows]) > -_SPARE).any())
+        # A row that is followed at all its points has nothing to drift, by however much.
+        rows = robust.limited[self.values[robust.limited] > -np.inf]
+        excess = robust.violation(rows, self.values[rows] + moved[rows])
+        return bool((excess > -self.spare[rows]).any())

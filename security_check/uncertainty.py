@@ -18,6 +18,8 @@ from security_check.limits import InterfaceLimits
 from security_check.network import FloatArray
 
 _ROUNDING = 1e-12
+_NEWTON_STEPS = 12
+_POINT = 1e-9  # an ellipsoid smaller than this is one point
 
 
 class DeviationSet(ABC):
@@ -36,6 +38,17 @@ class DeviationSet(ABC):
     @abstractmethod
     def largest(self) -> FloatArray:
         """The largest magnitude of each deviation anywhere in the set, shape (d,)."""
+
+    @abstractmethod
+    def nearest(self, point: FloatArray) -> FloatArray:
+        """Return the point of the set nearest to each point, shapes (r, d)."""
+
+    def exchanges(self, point: FloatArray) -> FloatArray:
+        """Return other extreme points, shape (e, d), nearly as far in many directions as one is.
+
+        Where the set makes deviations compete, those that are worth about the same; else none.
+        """
+        return point[None, :][:0]
 
     def margin(self, direction: FloatArray) -> FloatArray:
         """Return what the worst deviation adds to rows of these gradients, shape (r,)."""
@@ -57,6 +70,11 @@ class Box(DeviationSet):
     def support(self, direction: FloatArray) -> FloatArray:
         """Return the vertex of the direction's signs."""
         return np.sign(direction)
+
+    def nearest(self, point: FloatArray) -> FloatArray:
+        """Return the point with every component cut to [-1, 1]."""
+        nearest: FloatArray = np.clip(point, -1.0, 1.0)
+        return nearest
 
     @property
     def largest(self) -> FloatArray:
@@ -95,6 +113,39 @@ class Budget(DeviationSet):
         support: FloatArray = np.sign(direction) * np.clip(self.gamma - rank, 0.0, 1.0)
         return support
 
+    def nearest(self, point: FloatArray) -> FloatArray:
+        """Return the point with magnitudes lowered by what brings them within the budget.
+
+        What is left of them falls piecewise linearly with what is taken, between magnitudes and
+        magnitudes less one.
+        """
+        size = np.abs(point)
+        taken = np.sort(np.hstack([0.0 * size[:, :1], size, np.maximum(size - 1.0, 0.0)]), axis=1)
+        left = np.clip(size[:, None, :] - taken[:, :, None], 0.0, 1.0).sum(axis=2)
+        after = np.maximum((left > self.gamma).sum(axis=1), 1)[:, None]
+        after = np.minimum(after, taken.shape[1] - 1)
+        t1, t0 = (np.take_along_axis(taken, k, axis=1) for k in (after, after - 1))
+        l1, l0 = (np.take_along_axis(left, k, axis=1) for k in (after, after - 1))
+        part = np.clip((l0 - self.gamma) / np.maximum(l0 - l1, 1e-300), 0.0, 1.0)
+        nearest: FloatArray = np.sign(point) * np.clip(size - (t0 + part * (t1 - t0)), 0.0, 1.0)
+        return nearest
+
+    def exchanges(self, point: FloatArray) -> FloatArray:
+        """Return the points in which two deviations of different size change places.
+
+        Each keeps its sign; who has none gets either.
+        """
+        size = np.abs(point)
+        first, second = np.nonzero(size[:, None] > size[None, :] + _ROUNDING)
+        swapped = np.repeat(point[None, :], 2 * len(first), axis=0)
+        first, second = np.tile(first, 2), np.tile(second, 2)
+        each = np.arange(len(swapped))
+        either = np.repeat([1.0, -1.0], len(each) // 2)
+        swapped[each, first] = np.sign(point[first]) * size[second]
+        swapped[each, second] = np.where(point[second] == 0.0, either, np.sign(point[second]))
+        swapped[each, second] *= size[first]
+        return np.unique(swapped, axis=0)
+
     @property
     def largest(self) -> FloatArray:
         """One each, or gamma where that is less."""
@@ -124,10 +175,12 @@ class Ellipsoid(DeviationSet):
         size = float(np.abs(sigma).max(initial=0.0))
         if not np.isfinite(sigma).all() or np.abs(sigma - sigma.T).max(initial=0.0) > 1e-9 * size:
             raise ValueError("a covariance is finite and symmetric; this one is not")
-        if np.linalg.eigvalsh(sigma).min(initial=0.0) < -1e-9 * size:
+        variances, self._axes = np.linalg.eigh(sigma)
+        if variances.min(initial=0.0) < -1e-9 * size:
             raise ValueError("a covariance has no negative eigenvalue; this one does")
         if not 0.0 <= radius < np.inf:
             raise ValueError(f"the radius is {radius}; it must be a number of at least 0")
+        self._variances = np.where(variances > 1e-12 * size, variances, 0.0)
         self.covariance = sigma
         self.radius = radius
 
@@ -143,11 +196,72 @@ class Ellipsoid(DeviationSet):
         support: FloatArray = self.radius * along / np.where(length > 0.0, length, np.inf)
         return support
 
+    def nearest(self, point: FloatArray) -> FloatArray:
+        """Return the point drawn in along the axes, ``q s / (s + t)``, with t just large enough.
+
+        By Newton steps on the length, as in trust region methods (More and Sorensen, Computing a
+        Trust Region Step, 1983): from t = 0 they rise to the solution.
+        """
+        if self.radius < _POINT:
+            return 0.0 * point
+        along, t = point @ self._axes, np.zeros((len(point), 1))
+        s = np.where(self._variances > 0.0, self._variances, 1.0)
+        weighed = np.where(self._variances > 0.0, along**2 * s, 0.0)
+        for _ in range(_NEWTON_STEPS):
+            square = (weighed / (s + t) ** 2).sum(axis=1, keepdims=True)
+            bend = (weighed / (s + t) ** 3).sum(axis=1, keepdims=True)
+            step = (np.sqrt(square) / self.radius - 1.0) * square / np.maximum(bend, 1e-300)
+            t = np.maximum(t + step, 0.0)
+        drawn_in = np.where(self._variances > 0.0, along * s / (s + t), 0.0)
+        nearest: FloatArray = drawn_in @ self._axes.T
+        return nearest
+
     @property
     def largest(self) -> FloatArray:
         """The radius times each standard deviation."""
         largest: FloatArray = self.radius * np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
         return largest
+
+
+@dataclass(frozen=True, slots=True)
+class Together(DeviationSet):
+    """Several sets side by side, each deviating independently of the others."""
+
+    parts: tuple[DeviationSet, ...]
+
+    @property
+    def count(self) -> int:
+        """How many deviations all parts have."""
+        return sum(part.count for part in self.parts)
+
+    def support(self, direction: FloatArray) -> FloatArray:
+        """Return each part's own support point."""
+        ends = np.cumsum([part.count for part in self.parts])
+        own = np.split(direction, ends[:-1], axis=1)
+        return np.hstack([part.support(d) for part, d in zip(self.parts, own, strict=True)])
+
+    def nearest(self, point: FloatArray) -> FloatArray:
+        """Return each part's own nearest point."""
+        ends = np.cumsum([part.count for part in self.parts])
+        own = np.split(point, ends[:-1], axis=1)
+        return np.hstack([part.nearest(p) for part, p in zip(self.parts, own, strict=True)])
+
+    def exchanges(self, point: FloatArray) -> FloatArray:
+        """Return each part's exchanges, the others staying as they are."""
+        found, begin = [point[None, :][:0]], 0
+        for part in self.parts:
+            own = slice(begin, begin + part.count)
+            others = part.exchanges(point[own])
+            changed = np.repeat(point[None, :], len(others), axis=0)
+            changed[:, own] = others
+            found.append(changed)
+            begin += part.count
+        return np.concatenate(found)
+
+    @property
+    def largest(self) -> FloatArray:
+        """Those of the parts."""
+        return np.concatenate([part.largest for part in self.parts])
 
 
 def source_vertices(limits: InterfaceLimits, held: int) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from security_check.conditions import Situation
 from security_check.envelope import Direction
 
 
@@ -31,6 +32,8 @@ class Verdict:
     loading
         How full it is: 1.0 is exactly at the limit.  For a voltage, the part of the way from
         nominal (1 p.u.) to the limit.
+    circumstances
+        What everyone does at that worst vertex, in words.
     """
 
     secure: bool
@@ -39,11 +42,36 @@ class Verdict:
     limit: float
     unit: str
     loading: float
+    circumstances: str = ""
 
     def __str__(self) -> str:
-        """Return one sentence that names the element and the numbers."""
+        """Return one sentence that names the element, the numbers and the worst case."""
         word = "secure" if self.secure else "not secure"
         return (
-            f"{word}: {self.element} reaches {self.value:.6g} {self.unit} "
-            f"of {self.limit:.6g} {self.unit} ({100 * self.loading:.2f} %)"
+            f"{word}: {self.worst_case}" if self.element else f"{word}: nothing is near its limit"
         )
+
+    @property
+    def worst_case(self) -> str:
+        """What the element reaches, of what limit, and when."""
+        when = f" with {self.circumstances}" if self.circumstances else ""
+        return (
+            f"{self.element} reaches {self.value:.6g} {self.unit} "
+            f"of {self.limit:.6g} {self.unit} ({100 * self.loading:.2f} %){when}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an element keeps limits from being larger.
+
+    Parameters
+    ----------
+    verdict
+        What it reaches at its worst vertex, of what limit.
+    situation
+        That vertex: what every connection point does there, at which interface voltage.
+    """
+
+    verdict: Verdict
+    situation: Situation

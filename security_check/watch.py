@@ -97,8 +97,8 @@ class Watch:
             self._voltage = np.repeat(nominal, len(self.points.share), axis=1)
         start = self._voltage[:, used]
         solved = monitors.power_flow.solve(powers, source, start, tolerance_pu)
-        self._voltage[:, used] = solved.voltage
         values = monitors.values_at(rows, place, solved)
+        self._voltage[:, used] = solved.voltage
         return Watched(rows, place, points, solved, values)
 
 

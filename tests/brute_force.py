@@ -93,18 +93,32 @@ def customers_at(
     return powers, np.repeat(np.atleast_2d(interface_pu), network.held, axis=0)
 
 
-def solve(flow: PowerFlow, power_pu: np.ndarray, interface_pu: np.ndarray) -> OperatingPoints:
-    """Run the power flow for (c, B) powers of customers and (B,) interface voltages."""
-    return flow.solve(*customers_at(flow.network, power_pu, interface_pu))
+def solve(
+    flow: PowerFlow,
+    power_pu: np.ndarray,
+    interface_pu: np.ndarray,
+    more_pu: np.ndarray | float = 0.0,
+) -> OperatingPoints:
+    """Run the power flow for (c, B) active powers of customers and (B,) interface voltages.
+
+    ``more_pu`` is what ports inject besides, shape (J, B).
+    """
+    powers, held = customers_at(flow.network, power_pu, interface_pu)
+    return flow.solve(powers + more_pu, held)
 
 
 Values = dict[str, np.ndarray]
 
 
-def measured(flow: PowerFlow, power_pu: np.ndarray, interface_pu: np.ndarray) -> Values:
+def measured(
+    flow: PowerFlow,
+    power_pu: np.ndarray,
+    interface_pu: np.ndarray,
+    more_pu: np.ndarray | float = 0.0,
+) -> Values:
     """Return everything that has a limit, at every operating point (last axis)."""
     network = flow.network
-    points = solve(flow, power_pu, interface_pu)
+    points = solve(flow, power_pu, interface_pu, more_pu)
     voltage = flow.node_voltages(points)
     at = interface_node(network)
     drawn = (voltage[at] * (network.admittance @ voltage)[at].conj()).real
@@ -116,11 +130,24 @@ def measured(flow: PowerFlow, power_pu: np.ndarray, interface_pu: np.ndarray) ->
     }
 
 
-def worst_values(flow: PowerFlow, limits: Limits, limits_w: np.ndarray) -> Values:
-    """Return the extreme values over all vertices and both interface voltages."""
+def worst_values(
+    flow: PowerFlow, limits: Limits, limits_w: np.ndarray, more_pu: np.ndarray | None = None
+) -> Values:
+    """Return the extreme values over all vertices and both interface voltages.
+
+    ``more_pu``, shape (J, E): what ports may inject besides, each of them with every vertex.
+    """
     power = complex_vertices(flow.network, limits_w)
-    parts = [measured(flow, power, np.full(power.shape[1], end)) for end in limits.band]
-    every = {name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]}
+    if more_pu is None:
+        more_pu = np.zeros((len(flow.network.ports.names), 1))
+    count, others = power.shape[1], more_pu.shape[1]
+    power, more_pu = np.tile(power, others), np.repeat(more_pu, count, axis=1)
+    parts = [measured(flow, power, np.full(count * others, end), more_pu) for end in limits.band]
+    return extremes({name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]})
+
+
+def extremes(every: Values) -> Values:
+    """Return the extreme values among those measured."""
     return {
         "highest": every["voltage"].max(axis=1),
         "lowest": every["voltage"].min(axis=1),
@@ -130,9 +157,11 @@ def worst_values(flow: PowerFlow, limits: Limits, limits_w: np.ndarray) -> Value
     }
 
 
-def violation(flow: PowerFlow, limits: Limits, limits_w: np.ndarray) -> float:
+def violation(
+    flow: PowerFlow, limits: Limits, limits_w: np.ndarray, more_pu: np.ndarray | None = None
+) -> float:
     """Return the largest violation anywhere, in parts of what the robust rows measure with."""
-    worst = worst_values(flow, limits, limits_w)
+    worst = worst_values(flow, limits, limits_w, more_pu)
     low, high = limits.voltage.minimum_pu, limits.voltage.maximum_pu
     found = [
         ((worst["highest"] - high) / (high - 1)).max(),

@@ -190,6 +190,9 @@ class LinearSecurity:
             u[self._column(change.direction, change.connection_point)] += change.change_w
         return u
 
+    def explain(self, element: str) -> str:
+        return ""
+
     def envelopes(self) -> EnvelopeSet:
         n = len(self._points)
         return EnvelopeSet(

@@ -79,6 +79,9 @@ class WideState:
             limits[Direction.WITHDRAWAL],
         )
 
+    def explain(self, element: str) -> str:
+        return ""
+
     def envelopes(self) -> EnvelopeSet:
         return self._held
 

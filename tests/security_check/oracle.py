@@ -47,6 +47,7 @@ def run_pandapower(
             calculate_voltage_angles=True,
             tolerance_mva=1e-9,
             numba=False,
+            lightsim2grid=False,
         )
     return net
 

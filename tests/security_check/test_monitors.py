@@ -8,7 +8,8 @@ from brute_force import interface_node, passive_at_nodes, point_nodes, solve
 from flow_cases import CASES, random_points
 from networks import feeder
 
-from security_check.conditions import Conditions, Deviations
+from security_check.conditions import Conditions
+from security_check.deviations import Deviations
 from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitors import Kind, Monitors

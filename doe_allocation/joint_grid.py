@@ -1,0 +1,246 @@
+"""The grid of electrically separate parts: each is allocated and checked on its own.
+
+Exact, because nothing that happens in one part reaches another; and limits that no element binds
+jointly are max-min fair together when they are in each part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+
+from doe_allocation.network_grid import NetworkGrid
+from security_check.adversary import Finding
+from security_check.check import SecurityCheck
+from security_check.conditions import Situation
+from security_check.envelope import Direction, EnvelopeSet, IntArray
+from security_check.limits import InterfaceLimits
+from security_check.network import IndexArray, Network
+from security_check.parts import Part, parts_of
+from security_check.verdict import Explanation, LimitChange, Verdict
+
+
+class JointCheck:
+    """The envelopes in force in all parts, and what may change about them.
+
+    Parameters
+    ----------
+    connection_points
+        Ids, in the whole network's order; c of them.
+    parts
+        The connection points of each part, and its check.
+    """
+
+    def __init__(
+        self,
+        connection_points: tuple[str, ...],
+        parts: Sequence[tuple[IndexArray, SecurityCheck]],
+    ) -> None:
+        self._points = connection_points
+        self._parts = list(parts)
+        self._home = {
+            connection_points[i]: k for k, (points, _) in enumerate(parts) for i in points
+        }
+
+    @property
+    def connection_points(self) -> tuple[str, ...]:
+        """Ids, in the whole network's order."""
+        return self._points
+
+    @property
+    def checks(self) -> tuple[SecurityCheck, ...]:
+        """The checks of the parts."""
+        return tuple(check for _, check in self._parts)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the fullest element of all parts."""
+        return max((check.verdict for check in self.checks), key=lambda v: v.loading)
+
+    @property
+    def limits_w(self) -> IntArray:
+        """The envelopes in force, shape (2 c,), watts, injection first; a copy."""
+        limits = np.zeros((2, len(self._points)), dtype=np.int64)
+        for points, check in self._parts:
+            limits[:, points] = check.limits_w.reshape(2, -1)
+        return limits.ravel()
+
+    def largest_secure_w(
+        self, direction: Direction, seller: str, buyer: str, wanted_w: int
+    ) -> tuple[int, str]:
+        """Return how much of a transfer the linear rows allow, and the element that binds.
+
+        Between parts, only the buyer's own is loaded by it.
+        """
+        buying = self._check_of(buyer)
+        if self._home[seller] == self._home[buyer]:
+            return buying.largest_secure_w(direction, seller, buyer, wanted_w)
+        return buying.largest_rise_w(direction, buyer, wanted_w)
+
+    def confirm(self, changes: Sequence[LimitChange]) -> Verdict:
+        """Ask the AC power flow about a joint change, in every part that it touches.
+
+        Raises as :meth:`security_check.check.SecurityCheck.confirm`.
+        """
+        verdicts = [check.confirm(own) for check, own in self._by_part(changes)]
+        insecure = [verdict for verdict in verdicts if not verdict.secure]
+        return max(insecure or verdicts, key=lambda verdict: verdict.loading)
+
+    def commit(self, changes: Sequence[LimitChange]) -> None:
+        """Put into force a change that was just confirmed, in all parts or in none."""
+        touched = self._by_part(changes)
+        for check, own in touched:
+            check.copy().commit(own)  # raises before anything is in force
+        for check, own in touched:
+            check.commit(own)
+
+    def explain(self, element: str) -> str:
+        """Return a sentence on the worst that can happen at an element near its limit."""
+        return next((text for check in self.checks if (text := check.explain(element))), "")
+
+    def explanations(self) -> list[Explanation]:
+        """Return, for each element at its limit, what it reaches and at which vertex.
+
+        Customers of other parts are shown idle.
+        """
+        return [
+            replace(found, situation=_spread(found.situation, points, len(self._points)))
+            for points, check in self._parts
+            for found in check.explanations()
+        ]
+
+    def envelopes(self) -> EnvelopeSet:
+        """Return the envelopes in force, each limit with its bottleneck."""
+        stops = np.empty((2, len(self._points)), dtype=object)
+        for points, check in self._parts:
+            own = check.envelopes()
+            stops[0, points] = own.injection_bottlenecks
+            stops[1, points] = own.withdrawal_bottlenecks
+        injection, withdrawal = np.split(self.limits_w, 2)
+        return EnvelopeSet(self._points, injection, withdrawal, tuple(stops[0]), tuple(stops[1]))
+
+    def copy(self) -> Self:
+        """Return an independent copy, to try a sequence of changes on."""
+        parts = [(points, check.copy()) for points, check in self._parts]
+        return type(self)(self._points, parts)
+
+    def _check_of(self, point: str) -> SecurityCheck:
+        return self._parts[self._home[point]][1]
+
+    def _by_part(
+        self, changes: Sequence[LimitChange]
+    ) -> list[tuple[SecurityCheck, tuple[LimitChange, ...]]]:
+        touched = sorted({self._home[change.connection_point] for change in changes})
+        return [
+            (self._parts[k][1], tuple(c for c in changes if self._home[c.connection_point] == k))
+            for k in touched
+        ]
+
+
+class JointGrid:
+    """Allocates, reallocates and resumes envelopes on electrically separate parts.
+
+    Parameters
+    ----------
+    network
+        The whole network.
+    make
+        Makes the grid of one part; called with the whole, too, when the interface's power is
+        limited: that is one limit for all parts.
+
+    Raises
+    ------
+    PowerFlowError
+        When a part has no solution without customers.
+    """
+
+    def __init__(self, network: Network, make: Callable[[Part], NetworkGrid]) -> None:
+        self.network = network
+        self._make = make
+        self._parts = [(part.points, make(part)) for part in parts_of(network)]
+        self._whole: NetworkGrid | None = None
+
+    @property
+    def parts(self) -> list[NetworkGrid]:
+        """The grids of the parts."""
+        return [grid for _, grid in self._parts]
+
+    @property
+    def connection_points(self) -> tuple[str, ...]:
+        """Ids, in the network's order."""
+        return self.network.connection_points
+
+    def allocate(self, limits: InterfaceLimits) -> SecurityCheck | JointCheck:
+        """Return the fair envelopes; raises as :meth:`NetworkGrid.allocate`."""
+        if _is_shared(limits):
+            return self._joined().allocate(limits)
+        return self._of_parts([(own, grid.allocate(limits)) for own, grid in self._parts])
+
+    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | JointCheck:
+        """Return what becomes of the envelopes held; as :meth:`NetworkGrid.reallocate`."""
+        if _is_shared(limits):
+            return self._joined().reallocate(limits, held)
+        return self._of_parts(
+            [(own, grid.reallocate(limits, _part_of(held, own))) for own, grid in self._parts]
+        )
+
+    def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | JointCheck:
+        """Return the state for envelopes already in force; as :meth:`NetworkGrid.resume`."""
+        if _is_shared(limits):
+            return self._joined().resume(limits, held)
+        return self._of_parts(
+            [(own, grid.resume(limits, _part_of(held, own))) for own, grid in self._parts]
+        )
+
+    def attack(
+        self,
+        limits: InterfaceLimits,
+        limits_w: IntArray,
+        rng: np.random.Generator,
+        *,
+        samples: int = 512,
+        climbs: int = 12,
+    ) -> Finding:
+        """Let the adversary look for the worst point; as :meth:`NetworkGrid.attack`.
+
+        Customers of other parts than the element's are shown idle.
+        """
+        if _is_shared(limits):
+            return self._joined().attack(limits, limits_w, rng, samples=samples, climbs=climbs)
+        both = np.asarray(limits_w).reshape(2, -1)
+        found = [
+            (own, grid.attack(limits, both[:, own].ravel(), rng, samples=samples, climbs=climbs))
+            for own, grid in self._parts
+        ]
+        own, worst = max(found, key=lambda pair: pair[1].violation)
+        situation = _spread(worst.situation, own, len(self.connection_points))
+        tried = sum(finding.points_tried for _, finding in found)
+        return replace(worst, situation=situation, points_tried=tried)
+
+    def _of_parts(self, checks: list[tuple[IndexArray, SecurityCheck]]) -> JointCheck:
+        return JointCheck(self.connection_points, checks)
+
+    def _joined(self) -> NetworkGrid:
+        if self._whole is None:
+            every = np.arange(len(self.connection_points))
+            self._whole = self._make(Part(self.network, every))
+        return self._whole
+
+
+def _is_shared(limits: InterfaceLimits) -> bool:
+    """Return whether the contract has a limit that all parts share."""
+    return limits.injection_limit_w is not None or limits.withdrawal_limit_w is not None
+
+
+def _part_of(held: EnvelopeSet, own: IndexArray) -> EnvelopeSet:
+    points = tuple(held.connection_points[i] for i in own)
+    return EnvelopeSet(points, held.injection_w[own], held.withdrawal_w[own])
+
+
+def _spread(situation: Situation, own: IndexArray, count: int) -> Situation:
+    power, reactive = np.zeros(count), np.zeros(count)
+    power[own], reactive[own] = situation.power_w, situation.reactive_var
+    return Situation(power, reactive, situation.source_pu, situation.deviation)

@@ -1,0 +1,174 @@
+"""Blocks, all-or-none, minimum quantities and linked pairs: a mixed-integer program.
+
+It is needed only where the linear program fills such an order in a way its conditions forbid:
+an optimum of the linear program that respects all conditions is one of the mixed-integer program,
+because the one relaxes the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from exchange.linear_program import Relaxed
+from exchange.lots import WHOLE, Rounding
+from exchange.program import ClearingError, FloatArray, IntArray
+from exchange.program_orders import Condition
+from exchange.solver import INFINITY, MixedProgram
+
+_EQUAL = 1e-6  # of a gain, relative: gains closer than this are equal, so time decides
+
+
+def respected(rounding: Rounding, relaxed: Relaxed) -> bool:
+    """Return whether an optimum of the linear program keeps all conditions."""
+    by_order = _by_order(rounding)
+    for column, condition in rounding.orders.conditions.items():
+        units = float(relaxed.units[column])
+        if abs(units - round(units)) > WHOLE:
+            return False
+        if units > WHOLE and units < _minimum(rounding, column, condition) - WHOLE:
+            return False
+        if condition.linked_to is not None:
+            partner = by_order.get(condition.linked_to)
+            other = 0.0 if partner is None else float(relaxed.units[partner])
+            if (units > WHOLE) != (other > WHOLE):
+                return False
+    return True
+
+
+def _by_order(rounding: Rounding) -> dict[int, int]:
+    return {c.order_id: column for column, c in rounding.orders.conditions.items()}
+
+
+def _minimum(rounding: Rounding, column: int, condition: Condition) -> int:
+    """Return the least units an order trades: its minimum, or all when less than that is left."""
+    return min(condition.minimum, int(rounding.orders.units[column]))
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionalOrders:
+    """The choice of conditional orders in one clearing.
+
+    Parameters
+    ----------
+    rounding
+        The program; plain columns count in fractions here.
+    relaxed
+        Its optimum without conditions.
+    forbidden
+        Columns that are not to trade.
+    """
+
+    rounding: Rounding
+    relaxed: Relaxed
+    forbidden: frozenset[int]
+
+    def chosen(self) -> dict[int, int]:
+        """Return the units of each conditional column at the best optimum, older ones first.
+
+        Among choices of equal gain the oldest conditional order gets as much as it can, then the
+        next.
+
+        Raises
+        ------
+        ClearingError
+            When the solver comes to no result.
+        """
+        columns = sorted(
+            self.rounding.orders.conditions,
+            key=lambda column: self.rounding.orders.conditions[column].rank,
+        )
+        bounds = {column: (0, self._most(column)) for column in columns}
+        gain, units = self._solve(bounds)
+        least = gain - _EQUAL * max(1.0, abs(gain))
+        for column in columns:
+            most = bounds[column][1]
+            if units[column] < most and self._could_have_more(column, units[column], least):
+                units = self._solve(bounds, most_of=column, least_gain=least)[1]
+            bounds[column] = (units[column], units[column])
+        return units
+
+    def _most(self, column: int) -> int:
+        if column in self.forbidden:
+            return 0
+        return int(self.rounding.upper[column])
+
+    def _could_have_more(self, column: int, units: int, least_gain: float) -> bool:
+        """Return whether duality leaves room for another unit at that gain."""
+        surplus = float(self.relaxed.surplus[column])
+        minimum = _minimum(self.rounding, column, self.rounding.orders.conditions[column])
+        return self.relaxed.gain + min(surplus, 0.0) * max(units + 1, minimum) >= least_gain
+
+    def _solve(
+        self,
+        bounds: dict[int, tuple[int, int]],
+        most_of: int | None = None,
+        least_gain: float = -INFINITY,
+    ) -> tuple[float, dict[int, int]]:
+        """Return the gain and the conditional columns' units of a best choice within bounds.
+
+        Best is what gains the most; or what gives the most to one column, at a gain no less.
+        """
+        r = self.rounding
+        live = np.flatnonzero((r.upper > 0) & (r.orders.limit[: len(r.upper)] >= 0))
+        own = np.array(list(bounds), dtype=np.int64)
+        columns: IntArray = np.concatenate([live, own])
+        groups = r.member()
+        shared = np.concatenate([groups, r.rows.a])
+        accept, accept_lower, accept_upper = self._acceptance(own, len(live))
+        block = np.zeros((len(shared) + len(accept), len(columns) + len(own)))
+        block[: len(shared), : len(columns)] = r.orders.coefficients(columns, shared)
+        block[len(shared) :] = accept
+        ones = np.ones(len(own))
+        worth = np.concatenate([r.worth(columns), 0.0 * ones])
+        value = worth
+        if most_of is not None:
+            value = np.zeros(len(worth))
+            value[len(live) + list(bounds).index(most_of)] = 1.0
+        solution = MixedProgram(
+            value=value,
+            coefficients=np.vstack([block, worth]),
+            row_lower=np.concatenate(
+                [np.zeros(len(groups)), np.full(len(r.h), -INFINITY), accept_lower, [least_gain]]
+            ),
+            row_upper=np.concatenate([np.zeros(len(groups)), r.h, accept_upper, [INFINITY]]),
+            lower=np.concatenate([0.0 * live, [bounds[c][0] for c in own.tolist()], 0.0 * ones]),
+            upper=np.concatenate([r.upper[live], [bounds[c][1] for c in own.tolist()], ones]),
+            integer=np.concatenate([np.zeros(len(live), dtype=bool), np.ones(2 * len(own), bool)]),
+        ).solve(gap=1e-6)
+        if solution is None:
+            raise ClearingError("not even trading nothing satisfies the program")
+        gain = float(r.worth(columns) @ solution[: len(columns)])
+        units = np.rint(solution[len(live) : len(columns)]).astype(np.int64)
+        return gain, dict(zip(own.tolist(), units.tolist(), strict=True))
+
+    def _acceptance(self, own: IntArray, plain: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return rows that tie units to acceptance z: ``minimum z <= units <= upper z``.
+
+        A linked pair shares its acceptance; without its partner an order is not accepted.
+        """
+        r = self.rounding
+        place = {column: i for i, column in enumerate(own.tolist())}
+        by_order = _by_order(r)
+        width = plain + 2 * len(own)
+        rows: list[FloatArray] = []
+        upper: list[float] = []
+        for column, i in place.items():
+            condition = r.orders.conditions[column]
+            units, accepted = plain + i, plain + len(own) + i
+            row = np.zeros((2, width))
+            row[0, units], row[0, accepted] = -1.0, _minimum(r, column, condition)
+            row[1, units], row[1, accepted] = 1.0, -float(r.upper[column])
+            rows.extend(row)
+            upper.extend([0.0, 0.0])
+            if condition.linked_to is not None:
+                link = np.zeros(width)
+                link[accepted] = 1.0
+                partner = by_order.get(condition.linked_to)
+                if partner is not None:
+                    link[plain + len(own) + place[partner]] = -1.0
+                rows.append(link)
+                upper.append(0.0)
+        lower = np.full(len(rows), -INFINITY)
+        return np.array(rows).reshape(len(rows), width), lower, np.array(upper)

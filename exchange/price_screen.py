@@ -1,0 +1,157 @@
+"""Tier 1: the local prices of the last optimum prove, mostly, that nothing can be gained.
+
+Two proofs, each enough, neither of which ever changes a result.
+
+*Settled.*  The last program left nothing to trade.  Since then came only orders strictly worse
+than their local price, and went only orders that the linear optimum leaves empty.  By
+complementary slackness the former are empty at every optimum of the new program, so the optimum
+that serves older orders first is the same, and it still leaves no whole lot to trade.
+
+*Out of reach.*  For any duals, by weak duality, no set of trades gains more than
+
+    sum_k eta_k h_k + sum_o r_o max(0, s_o (p_o - local_o)).
+
+Prices are integers and so are lots: a set that gains nothing but trades (at equal prices) gains at
+least half a tick-lot once every lot traded counts half a tick more.  While the bound, with half a
+tick more for every order, stays below that, there is no such set.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exchange.program import TIE, FloatArray, ProgramOrder
+from exchange.program_orders import ProgramOrders
+from exchange.program_rows import LotRows
+
+_HALF = 0.5  # ticks that every lot counts more
+_NOTHING = 0.499  # tick-lots: below a half by more than sums of floats can err
+
+
+class PriceScreen:
+    """Knows without solving that there is nothing to trade, or does not know.
+
+    Parameters
+    ----------
+    orders
+        The open orders; read only.
+    rows
+        Rows, with the headrooms in force.
+    reserve_price_ticks
+        Lambda of every direction where watts are issued and retired at it; where directions
+        balance instead, any lambda proves a bound, and this is the first.
+    """
+
+    __slots__ = ("_balance", "_eta", "_filled", "_orders", "_price_of_rows", "_reach", "_rows",
+                 "_settled", "_surplus_sum", "local")  # fmt: skip
+
+    def __init__(self, orders: ProgramOrders, rows: LotRows, reserve_price_ticks: int) -> None:
+        self._orders = orders
+        self._rows = rows
+        self._balance = np.full(len(orders.prices), float(reserve_price_ticks))
+        self._eta = np.zeros(len(rows.h))
+        self._filled: frozenset[int] = frozenset()
+        self._settled = False
+        self._recompute()
+
+    def certify(
+        self,
+        rows: LotRows,
+        balance: FloatArray,
+        eta: FloatArray,
+        filled: frozenset[int],
+        *,
+        settled: bool,
+    ) -> None:
+        """Take up the duals of the program as it stands now.
+
+        Parameters
+        ----------
+        rows
+            With the headrooms in force.
+        balance, eta
+            lambda and eta, as in :class:`exchange.linear_program.Relaxed`.
+        filled
+            Columns that its linear optimum trades, if only in fractions.
+        settled
+            Whether nothing is left to trade.
+        """
+        self._rows = rows
+        self._balance, self._eta = balance, eta
+        self._filled, self._settled = filled, settled
+        self._recompute()
+
+    def _recompute(self) -> None:
+        orders = self._orders
+        self.local: FloatArray = self._balance[orders.groups] + self._eta @ self._rows.a
+        surplus = orders.surplus(self.local)
+        units = orders.units[: orders.size]
+        lots = np.ones(orders.size)
+        for column in orders.conditions:
+            lots[column] = orders.lots_of_unit(column)
+        self._price_of_rows = float(self._eta @ self._rows.h)
+        self._surplus_sum = float(units @ np.maximum(surplus, 0.0))
+        self._reach = float(units @ np.maximum(surplus + _HALF * lots, 0.0))
+
+    @property
+    def nothing_to_solve(self) -> bool:
+        """Whether it is proved that nothing can be traded."""
+        return self._settled or self._price_of_rows + self._reach < _NOTHING
+
+    @property
+    def settled(self) -> bool:
+        """Whether the first proof stands; only orders as good as local prices break it."""
+        return self._settled
+
+    @property
+    def bound(self) -> float:
+        """What no set of trades exceeds, in tick-lots."""
+        return self._price_of_rows + max(self._surplus_sum, 0.0)
+
+    @property
+    def duals(self) -> tuple[FloatArray, FloatArray]:
+        """Lambda and eta of the last optimum."""
+        return self._balance, self._eta
+
+    def may_improve(self, order: ProgramOrder) -> bool:
+        """Return whether an order is as good as its local prices.  O(legs).
+
+        One that is not leaves a settled program settled.
+        """
+        prices = sum(float(self.local[leg.column]) * leg.quantity_w for leg in order.legs)
+        mean = prices / order.quantity_w
+        return order.sign * (order.limit_price_ticks - mean) > -TIE
+
+    def added(self, column: int, units: int) -> None:
+        """Note that units came into a column.  O(legs)."""
+        surplus = self._weigh(column, units)
+        if surplus > -TIE * self._orders.lots_of_unit(column):
+            self._settled = False
+
+    def removing(self, column: int, units: int) -> None:
+        """Note that units are about to leave a column.  O(legs)."""
+        self._weigh(column, -units)
+        if column in self._filled:
+            self._settled = False
+
+    def _weigh(self, column: int, units: int) -> float:
+        surplus = self._orders.surplus_of(column, self.local)
+        lots = self._orders.lots_of_unit(column)
+        self._surplus_sum += units * max(surplus, 0.0)
+        self._reach += units * max(surplus + _HALF * lots, 0.0)
+        return surplus
+
+    def rows_changed(self, rows: LotRows) -> None:
+        """Note that headrooms or coefficients have changed.  O(columns + rows n).
+
+        Any eta >= 0 proves a bound; these are kept as far as rows stand where they stood.
+        """
+        kept = min(len(self._eta), len(rows.h))
+        self._eta = np.concatenate([self._eta[:kept], np.zeros(len(rows.h) - kept)])
+        self._rows = rows
+        self._recompute()
+        live = self._orders.units[: self._orders.size] > 0
+        worse = self._orders.surplus(self.local)[live] < -TIE
+        # Trading nothing is the only optimum at these duals, whatever was before.
+        self._settled = self._price_of_rows == 0.0 and bool(worse.all())
+        self._filled = frozenset()

@@ -1,0 +1,216 @@
+"""The words of the welfare program: orders, rows, modes, local prices and optima.
+
+The program of one delivery interval, both directions together because they share robust rows,
+with sign s_o (+1 buys, -1 sells), limit price p_o and quantity x_o of order o at column c(o) of the
+stacked limits (injection first):
+
+    max  sum_o s_o p_o x_o
+    s.t. sum_{o in direction d} s_o x_o = 0                  per direction   (dual lambda_d)
+         sum_o s_o A_k,c(o) x_o <= h_k                       per robust row  (dual eta_k >= 0)
+         0 <= x_o <= r_o
+
+(market.md section 3).  Read :mod:`exchange.welfare` first: the life of an order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from orderbook.order import Side
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+TIE = 1e-6
+"""Surplus, in ticks, up to which an order is as good as its local price."""
+
+ROW_TOLERANCE = 1e-9
+"""By how much a row may look overfull after rounding, in lots of its most sensitive limit.
+
+It covers the rounding of the sums only; a security check tolerates more.
+"""
+
+MAX_PRICE_TICKS = 2**40
+"""Largest magnitude of a limit price; above it, float64 no longer tells ticks apart safely."""
+
+
+class ClearingError(Exception):
+    """The program could not be solved to the end: nothing may be traded."""
+
+
+class ExchangeRate(StrEnum):
+    """What a watt sold in one place is worth in another.
+
+    With ``ONE_TO_ONE`` watts bought and sold balance in each direction.  With
+    ``NETWORK_WEIGHTED`` the rows alone decide, and the system operator issues or retires the
+    difference at its reserve price.
+    """
+
+    ONE_TO_ONE = "one_to_one"
+    NETWORK_WEIGHTED = "network_weighted"
+
+
+class Tier(StrEnum):
+    """What settled a clearing: the cheapest of four proofs that was enough."""
+
+    PRICE_SCREEN = "price_screen"
+    NETWORK_FREE = "network_free"
+    LINEAR = "linear"
+    MIXED_INTEGER = "mixed_integer"
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """What an order trades at one limit: a column of the stacked limits, and watts > 0."""
+
+    column: int
+    quantity_w: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOrder:
+    """An open order as the program sees it.
+
+    Parameters
+    ----------
+    order_id
+        Its number.
+    side
+        Buys raise the limit at its columns, sells lower it.
+    limit_price_ticks
+        The worst price it trades at, per watt; of a block, the worst average over its legs.
+    rank
+        When it came: among equally good orders the lowest rank goes first.
+    legs
+        What is left of it.  A plain order has one leg; a block has several and is filled in the
+        same ratio in each.
+    minimum_w
+        The least it trades at once, over all legs; its whole quantity for all-or-none.
+    linked_to
+        Number of the order without which it does not trade, and which links back to it.
+    """
+
+    order_id: int
+    side: Side
+    limit_price_ticks: int
+    rank: int
+    legs: tuple[Leg, ...]
+    minimum_w: int = 0
+    linked_to: int | None = None
+
+    @property
+    def sign(self) -> int:
+        """The change of a limit per watt traded: 1 for buys, -1 for sells."""
+        return 1 if self.side is Side.BUY else -1
+
+    @property
+    def quantity_w(self) -> int:
+        """Watts left to trade, over all legs."""
+        return sum(leg.quantity_w for leg in self.legs)
+
+    def is_plain(self, lot_w: int) -> bool:
+        """Return whether any number of lots up to its quantity may trade by itself."""
+        return len(self.legs) == 1 and self.minimum_w <= lot_w and self.linked_to is None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRows:
+    """Robust rows ``A x / base_power_w <= headroom`` for changes x of the stacked limits, in watts.
+
+    Parameters
+    ----------
+    A
+        Shape (r, n), >= 0, per unit of each row's quantity over per unit of power; n = 2 c, or a
+        multiple of it when several intervals share a program.
+    headroom
+        Shape (r,), per unit of each row's quantity.  Below zero counts as zero: no trade may
+        make a row worse that is overfull.
+    base_power_w
+        Watts of one per unit of power.
+
+    Raises
+    ------
+    ValueError
+        When shapes differ, a figure is not finite or a coefficient is negative.
+    """
+
+    A: FloatArray
+    headroom: FloatArray
+    base_power_w: float
+
+    def __post_init__(self) -> None:
+        if self.A.ndim != 2 or self.headroom.shape != self.A.shape[:1]:
+            raise ValueError(f"rows of shape {self.A.shape} with {self.headroom.shape} headrooms")
+        if not (np.isfinite(self.A).all() and np.isfinite(self.headroom).all()):
+            raise ValueError("a coefficient or headroom is not finite")
+        if self.A.size and self.A.min() < 0:
+            raise ValueError(f"a coefficient is {self.A.min()}, it must be >= 0")
+        if not 0 < self.base_power_w < np.inf:
+            raise ValueError(f"base_power_w is {self.base_power_w}, it must be positive")
+
+    @classmethod
+    def joined(cls, intervals: Sequence[NetworkRows]) -> NetworkRows:
+        """Return the rows of several intervals side by side, for orders that span them.
+
+        Columns of the first interval come first; no row spans two intervals.
+        """
+        base = intervals[0].base_power_w
+        A = np.zeros((sum(len(i.A) for i in intervals), sum(i.A.shape[1] for i in intervals)))
+        row = column = 0
+        for rows in intervals:
+            height, width = rows.A.shape
+            A[row : row + height, column : column + width] = rows.A * (base / rows.base_power_w)
+            row, column = row + height, column + width
+        return cls(A, np.concatenate([i.headroom for i in intervals]), base)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPrices:
+    """The duals of an optimum.
+
+    Parameters
+    ----------
+    balance
+        Shape (directions,), lambda, in ticks; the reserve price in network-weighted mode.
+    rows
+        Shape (r,), eta >= 0, in tick-watts per per unit of the row's quantity.
+    local
+        Shape (n,), the price of each limit in ticks: lambda of its direction plus
+        ``sum_k eta_k A_k / base_power_w``, and the price of its bound where one binds.
+    """
+
+    balance: FloatArray
+    rows: FloatArray
+    local: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """What to trade, not yet traded.
+
+    Parameters
+    ----------
+    quantities_w
+        Watts of each order that trades, whole lots, by its number, oldest first.
+    gain
+        ``sum_o s_o p_o x_o`` in tick-watts, exact.
+    prices
+        The local prices at which the first program was solved; for a screened event the last
+        ones known.
+    tier
+        What settled it.
+    bound
+        No further set of trades gains more than this, in tick-watts (weak duality:
+        ``sum_k eta_k h_k + sum_o r_o max(0, s_o (p_o - local_o))`` for what is left).
+    """
+
+    quantities_w: dict[int, int]
+    gain: int
+    prices: LocalPrices
+    tier: Tier
+    bound: float

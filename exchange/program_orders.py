@@ -1,0 +1,323 @@
+"""The open orders of a program, in columns: one for each limit, side and price, in lots.
+
+Orders of one column differ in time only, so the program sees their sum, and time decides within
+it.  An order with a condition (a block, a minimum, a link) is a column of its own, in units: a
+unit of a block trades so many lots in each leg that the ratio is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sortedcontainers import SortedDict
+
+from exchange.program import MAX_PRICE_TICKS, FloatArray, IntArray, Leg, ProgramOrder
+from orderbook.order import Side
+
+_FIRST_ROOM = 256
+
+LevelKey = tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class Entry:
+    """An open order in its column: what is left of it, in units of the column."""
+
+    order: ProgramOrder
+    column: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What makes an order more than plain.
+
+    ``limits`` and ``lots`` say what a unit of it changes, ``minimum`` how many units trade at
+    least, ``linked_to`` without which other order it does not trade.
+    """
+
+    order_id: int
+    rank: int
+    sign: int
+    limits: IntArray
+    lots: IntArray
+    minimum: int
+    linked_to: int | None
+
+
+class ProgramOrders:
+    """The open orders of a program.
+
+    Parameters
+    ----------
+    groups
+        Shape (n,), the balance that each limit belongs to: 0 and 1 for the directions of the
+        first interval, and so on.
+    lot_w
+        Watts of a lot.
+
+    Attributes
+    ----------
+    limit, sign, price, units
+        Shape (columns,): limit (-1 for conditional orders), side, limit price in ticks, and
+        units left (0 for a column that is free).
+    prices
+        For each group and side, the columns of plain orders at each price.
+    """
+
+    __slots__ = ("_conditions", "_entries", "_free", "_levels", "_queues", "_size", "groups",
+                 "limit", "lot_w", "price", "prices", "sign", "units")  # fmt: skip
+
+    def __init__(self, groups: IntArray, lot_w: int) -> None:
+        self.groups = groups
+        self.lot_w = lot_w
+        self.limit: IntArray = np.zeros(_FIRST_ROOM, dtype=np.int64)
+        self.sign: FloatArray = np.zeros(_FIRST_ROOM)
+        self.price: FloatArray = np.zeros(_FIRST_ROOM)
+        self.units: IntArray = np.zeros(_FIRST_ROOM, dtype=np.int64)
+        self.prices: list[dict[Side, SortedDict]] = [
+            {side: SortedDict() for side in Side} for _ in range(int(groups.max(initial=-1)) + 1)
+        ]
+        self._size = 0
+        self._free: list[int] = []
+        self._levels: dict[LevelKey, int] = {}
+        self._queues: dict[int, dict[int, Entry]] = {}
+        self._entries: dict[int, Entry] = {}
+        self._conditions: dict[int, Condition] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, order_id: int) -> bool:
+        return order_id in self._entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    @property
+    def size(self) -> int:
+        """Number of columns, free ones included."""
+        return self._size
+
+    @property
+    def conditions(self) -> dict[int, Condition]:
+        """Conditional orders by column."""
+        return self._conditions
+
+    def entry(self, order_id: int) -> Entry:
+        """Return an open order.  O(1)."""
+        return self._entries[order_id]
+
+    def queue(self, column: int) -> Iterator[Entry]:
+        """Iterate over the orders of a column, oldest first."""
+        return iter(self._queues[column].values())
+
+    def add(self, order: ProgramOrder) -> Entry:
+        """Take up an order behind all that came before.  O(1), plus a new price O(log prices).
+
+        Raises
+        ------
+        ValueError
+            When it is known already, not in whole lots, out of time or range; says which.
+        """
+        self._validate(order)
+        if order.is_plain(self.lot_w):
+            leg = order.legs[0]
+            key = (leg.column, order.sign, order.limit_price_ticks)
+            column = self._levels.get(key)
+            if column is None:
+                column = self._new_column(leg.column, order)
+                self._levels[key] = column
+                levels = self.prices[self.groups[leg.column]][order.side]
+                levels.setdefault(order.limit_price_ticks, {})[column] = None
+            units = leg.quantity_w // self.lot_w
+        else:
+            column = self._new_column(-1, order)
+            units = self._add_condition(column, order)
+        queue = self._queues.setdefault(column, {})
+        if queue and next(reversed(queue.values())).order.rank >= order.rank:
+            raise ValueError(f"order {order.order_id} of rank {order.rank} comes out of turn")
+        entry = Entry(order, column, units)
+        queue[order.order_id] = self._entries[order.order_id] = entry
+        self.units[column] += units
+        return entry
+
+    def _validate(self, order: ProgramOrder) -> None:
+        name = f"order {order.order_id}"
+        if order.order_id in self._entries:
+            raise ValueError(f"{name} is in the program already")
+        if abs(order.limit_price_ticks) > MAX_PRICE_TICKS:
+            raise ValueError(f"{name} has a limit price of {order.limit_price_ticks} ticks")
+        if not order.legs or len({leg.column for leg in order.legs}) < len(order.legs):
+            raise ValueError(f"{name} must have legs, each at a limit of its own")
+        for leg in order.legs:
+            if leg.quantity_w <= 0 or leg.quantity_w % self.lot_w:
+                raise ValueError(
+                    f"{name} of {leg.quantity_w} W is not in whole lots of {self.lot_w} W"
+                )
+            if not 0 <= leg.column < len(self.groups):
+                raise ValueError(f"{name} is at limit {leg.column} of {len(self.groups)}")
+
+    def _new_column(self, limit: int, order: ProgramOrder) -> int:
+        if self._free:
+            column = self._free.pop()
+        else:
+            column = self._size
+            self._size += 1
+            if column == len(self.units):
+                for name in ("limit", "sign", "price", "units"):
+                    array = getattr(self, name)
+                    setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+        self.limit[column] = limit
+        self.sign[column] = order.sign
+        self.price[column] = order.limit_price_ticks
+        self.units[column] = 0
+        return column
+
+    def _add_condition(self, column: int, order: ProgramOrder) -> int:
+        """Make a condition of an order; return its units."""
+        lots = np.array([leg.quantity_w // self.lot_w for leg in order.legs], dtype=np.int64)
+        units = math.gcd(*lots.tolist())
+        per_unit_w = order.quantity_w // units
+        self._conditions[column] = Condition(
+            order_id=order.order_id,
+            rank=order.rank,
+            sign=order.sign,
+            limits=np.array([leg.column for leg in order.legs], dtype=np.int64),
+            lots=lots // units,
+            minimum=min(max(-(-order.minimum_w // per_unit_w), 1), units),
+            linked_to=order.linked_to,
+        )
+        return units
+
+    def reduce(self, order_id: int, units: int) -> Entry:
+        """Take units off an order, which leaves when none is left.  O(1)."""
+        entry = self._entries[order_id]
+        if not 0 < units <= entry.units:
+            raise ValueError(f"order {order_id} has {entry.units} units, not {units}")
+        entry.units -= units
+        self.units[entry.column] -= units
+        if not entry.units:
+            del self._entries[order_id]
+            queue = self._queues[entry.column]
+            del queue[order_id]
+            if not queue:
+                self._close(entry)
+        return entry
+
+    def _close(self, entry: Entry) -> None:
+        column, order = entry.column, entry.order
+        del self._queues[column]
+        if self._conditions.pop(column, None) is None:
+            leg = order.legs[0]
+            del self._levels[(leg.column, order.sign, order.limit_price_ticks)]
+            levels = self.prices[self.groups[leg.column]][order.side]
+            del levels[order.limit_price_ticks][column]
+            if not levels[order.limit_price_ticks]:
+                del levels[order.limit_price_ticks]
+        self._free.append(column)
+
+    def dissolve_link(self, column: int) -> None:
+        """Let what is left of a linked order trade by itself, now that both have traded."""
+        self._conditions[column] = replace(self._conditions[column], linked_to=None)
+
+    def watts(self, entry: Entry, units: int) -> int:
+        """Return how many watts so many units of an order are, over all legs."""
+        condition = self._conditions.get(entry.column)
+        return units * self.lot_w * (1 if condition is None else int(condition.lots.sum()))
+
+    def remaining(self, entry: Entry) -> tuple[Leg, ...]:
+        """Return what is left of an order."""
+        condition = self._conditions.get(entry.column)
+        if condition is None:
+            return (Leg(int(self.limit[entry.column]), entry.units * self.lot_w),)
+        return tuple(
+            Leg(int(limit), entry.units * int(lots) * self.lot_w)
+            for limit, lots in zip(condition.limits, condition.lots, strict=True)
+        )
+
+    def value(self) -> FloatArray:
+        """Return ``s p`` of each column's unit, in tick-lots, shape (columns,)."""
+        values: FloatArray = self.sign[: self._size] * self.price[: self._size]
+        for column, condition in self._conditions.items():
+            values[column] *= condition.lots.sum()
+        return values
+
+    def surplus(self, local: FloatArray) -> FloatArray:
+        """Return what a unit of each column gains at local prices, in tick-lots.
+
+        ``s (p - local)`` for each lot; positive: better than its local price.  O(columns).
+        """
+        size = self._size
+        # A conditional order's limit is -1: it reads the last price here and its own below.
+        gained: FloatArray = self.sign[:size] * (self.price[:size] - local[self.limit[:size]])
+        for column in self._conditions:
+            gained[column] = self.surplus_of(column, local)
+        return gained
+
+    def surplus_of(self, column: int, local: FloatArray) -> float:
+        """Return what a unit of one column gains at local prices, in tick-lots.  O(legs)."""
+        condition = self._conditions.get(column)
+        price, sign = self.price[column], self.sign[column]
+        if condition is None:
+            return float(sign * (price - local[self.limit[column]]))
+        return float(sign * ((price - local[condition.limits]) * condition.lots).sum())
+
+    def lots_of_unit(self, column: int) -> int:
+        """Return how many lots a unit of a column trades."""
+        condition = self._conditions.get(column)
+        return 1 if condition is None else int(condition.lots.sum())
+
+    def change(self, columns: IntArray, units: FloatArray | IntArray) -> FloatArray:
+        """Return the change of each limit, in lots, shape (n,), when units of columns trade."""
+        change = np.zeros(len(self.groups))
+        limits = self.limit[columns]
+        plain = limits >= 0
+        np.add.at(change, limits[plain], self.sign[columns[plain]] * units[plain])
+        for column, count in zip(columns[~plain].tolist(), units[~plain], strict=True):
+            condition = self._conditions[column]
+            change[condition.limits] += condition.sign * count * condition.lots
+        return change
+
+    def coefficients(self, columns: IntArray, per_limit: FloatArray) -> FloatArray:
+        """Return what a unit of each column changes rows by, shape (rows, len(columns)).
+
+        ``per_limit`` has shape (rows, n): what a lot more of each limit changes them by.
+        """
+        block: FloatArray = per_limit[:, self.limit[columns]] * self.sign[columns]
+        for place, column in enumerate(columns.tolist()):
+            condition = self._conditions.get(column)
+            if condition is not None:
+                block[:, place] = condition.sign * (per_limit[:, condition.limits] @ condition.lots)
+        return block
+
+    def oldest_first(self, columns: IntArray) -> list[Entry]:
+        """Return the orders of columns, oldest first."""
+        entries = [entry for column in columns.tolist() for entry in self.queue(column)]
+        return sorted(entries, key=lambda entry: entry.order.rank)
+
+    def check_invariants(self) -> None:
+        """Check that columns, queues and price levels agree.
+
+        Raises
+        ------
+        AssertionError
+            With the column or order that breaks a rule.
+        """
+        for column, queue in self._queues.items():
+            ranks = [entry.order.rank for entry in queue.values()]
+            assert ranks == sorted(ranks), f"column {column}: {ranks}"
+            left = sum(entry.units for entry in queue.values())
+            assert left == self.units[column] > 0, f"column {column}: {left} units"
+        assert sum(len(queue) for queue in self._queues.values()) == len(self._entries)
+        plain = sum(
+            len(columns)
+            for sides in self.prices
+            for levels in sides.values()
+            for columns in levels.values()
+        )
+        assert plain == len(self._levels) == len(self._queues) - len(self._conditions)
+        assert not self.units[np.array(self._free, dtype=np.int64)].any(), "a free column has units"

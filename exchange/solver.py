@@ -1,0 +1,200 @@
+"""HiGHS, set up once for all programs of the clearing, and believed only when it is sure.
+
+Tolerances are absolute and mean lots and ticks, because rows and prices are scaled so
+(:mod:`exchange.program_rows`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import highspy
+import numpy as np
+
+from exchange.program import ClearingError, FloatArray
+from exchange.program_rows import BoolArray
+
+INFINITY = float(highspy.kHighsInf)
+
+_OPTIONS: dict[str, bool | int | float | str] = {
+    "output_flag": False,
+    "threads": 1,
+    "random_seed": 0,
+    "small_matrix_value": 1e-12,
+    "primal_feasibility_tolerance": 1e-9,
+    "dual_feasibility_tolerance": 1e-9,
+}
+_LINEAR: dict[str, bool | int | float | str] = {"presolve": "off", "solver": "simplex"}
+_MIXED: dict[str, bool | int | float | str] = {
+    "mip_rel_gap": 0.0,
+    "mip_feasibility_tolerance": 1e-7,
+    "mip_max_nodes": 5_000,
+}
+
+
+def _new_solver(**options: bool | int | float | str) -> highspy.Highs:
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    for name, value in {**_OPTIONS, **options}.items():
+        if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+            raise ClearingError(f"the solver does not take {name} = {value}")
+    return solver
+
+
+def _add_rows(solver: highspy.Highs, lower: FloatArray, upper: FloatArray) -> None:
+    count = len(lower)
+    empty = np.zeros(0, dtype=np.int32)
+    solver.addRows(count, lower, upper, 0, np.zeros(count, np.int32), empty, np.zeros(0))
+
+
+def _add_columns(
+    solver: highspy.Highs,
+    cost: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    coefficients: FloatArray,
+) -> None:
+    by_column = np.ascontiguousarray(coefficients.T)
+    filled = by_column != 0.0
+    starts = np.zeros(len(cost), dtype=np.int32)
+    np.cumsum(filled.sum(axis=1)[:-1], out=starts[1:])
+    index = np.nonzero(filled)[1].astype(np.int32)
+    solver.addCols(len(cost), cost, lower, upper, len(index), starts, index, by_column[filled])
+
+
+class WarmModel:
+    """A linear program ``max value y`` that stays in the solver while its figures change.
+
+    Only what differs from the last time is sent, and the simplex method starts from the last
+    basis.  Rows and variables are numbered as they were added.
+
+    Parameters
+    ----------
+    row_lower, row_upper
+        Shape (rows,).
+    """
+
+    __slots__ = ("_lower", "_row_lower", "_row_upper", "_solver", "_upper", "_value")
+
+    def __init__(self, row_lower: FloatArray, row_upper: FloatArray) -> None:
+        self._solver = _new_solver(**_LINEAR)
+        _add_rows(self._solver, row_lower, row_upper)
+        self._row_lower, self._row_upper = row_lower, row_upper
+        self._value = self._lower = self._upper = np.zeros(0)
+
+    def add(self, value: FloatArray, coefficients: FloatArray) -> None:
+        """Add variables fixed at 0, with coefficients of shape (rows, added)."""
+        zeros = np.zeros(len(value))
+        _add_columns(self._solver, -value, zeros, zeros, coefficients)
+        self._value = np.concatenate([self._value, value])
+        self._lower = np.concatenate([self._lower, zeros])
+        self._upper = np.concatenate([self._upper, zeros])
+
+    def start_like(self, other: WarmModel, kept: BoolArray) -> None:
+        """Start from the last basis of another model.
+
+        ``kept``, shape (variables of the other,), says which of its variables this one has, in
+        the same order.  Rows correspond by position, and more of them enter as rows that do not
+        bind.  It is a hint: the solver repairs it where coefficients differ, and where it is no
+        basis at all, starts from nothing.
+        """
+        old = other._solver.getBasis()
+        if not old.valid:
+            return
+        rows = list(old.row_status)[: len(self._row_upper)]
+        added = len(self._row_upper) - len(rows)
+        basis = highspy.HighsBasis()
+        basis.valid = True
+        basis.col_status = [
+            status for status, stays in zip(old.col_status, kept, strict=True) if stays
+        ]
+        basis.row_status = rows + [highspy.HighsBasisStatus.kBasic] * added
+        self._solver.setBasis(basis)
+
+    def set_value(self, value: FloatArray) -> None:
+        """Replace the objective, shape (variables,)."""
+        changed = np.flatnonzero(value != self._value).astype(np.int32)
+        if len(changed):
+            self._solver.changeColsCost(len(changed), changed, -value[changed])
+            self._value = value
+
+    def set_bounds(self, lower: FloatArray, upper: FloatArray) -> None:
+        """Replace the bounds of the variables, shape (variables,) each."""
+        differs = (lower != self._lower) | (upper != self._upper)
+        changed = np.flatnonzero(differs).astype(np.int32)
+        if len(changed):
+            self._solver.changeColsBounds(len(changed), changed, lower[changed], upper[changed])
+            self._lower, self._upper = lower, upper
+
+    def set_row_bounds(self, lower: FloatArray, upper: FloatArray) -> None:
+        """Replace the bounds of the rows, shape (rows,) each."""
+        differs = (lower != self._row_lower) | (upper != self._row_upper)
+        for row in np.flatnonzero(differs).tolist():
+            self._solver.changeRowBounds(row, lower[row], upper[row])
+        self._row_lower, self._row_upper = lower, upper
+
+    def solve(self) -> tuple[FloatArray, FloatArray]:
+        """Return optimal values, and the duals of the rows (what a unit of each is worth).
+
+        Raises
+        ------
+        ClearingError
+            When the solver ends in any other way than at an optimum.
+        """
+        if not len(self._value):
+            # The solver has a word of its own for programs without variables; this is their dual.
+            return np.zeros(0), np.zeros(len(self._row_upper))
+        self._solver.run()
+        if self._solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            # A warm start may lead the simplex method astray; from nothing it has another chance.
+            self._solver.clearSolver()
+            self._solver.run()
+        status = self._solver.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise ClearingError(f"the solver ends with {self._solver.modelStatusToString(status)}")
+        solution = self._solver.getSolution()
+        return np.array(solution.col_value), -np.array(solution.row_dual)
+
+
+@dataclass(frozen=True, slots=True)
+class MixedProgram:
+    """``max value y  s.t.  row_lower <= coefficients y <= row_upper, lower <= y <= upper``.
+
+    Shapes: value, lower, upper, integer (v,), coefficients (rows, v), row bounds (rows,).
+    """
+
+    value: FloatArray
+    coefficients: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    integer: BoolArray
+
+    def solve(self, gap: float) -> FloatArray | None:
+        """Return an optimum to within ``gap`` tick-lots; ``None`` when nothing is feasible.
+
+        Deterministic: effort is bounded by nodes, never by time; when they run out, the best
+        solution found counts.
+
+        Raises
+        ------
+        ClearingError
+            When the solver finds neither a solution nor that there is none.
+        """
+        solver = _new_solver(**_MIXED, mip_abs_gap=gap)
+        _add_rows(solver, self.row_lower, self.row_upper)
+        _add_columns(solver, -self.value, self.lower, self.upper, self.coefficients)
+        count = len(self.value)
+        kinds = self.integer.astype(np.uint8)
+        solver.changeColsIntegrality(count, np.arange(count, dtype=np.int32), kinds)
+        solver.run()
+        status = solver.getModelStatus()
+        if status == highspy.HighsModelStatus.kInfeasible:
+            return None
+        found = solver.getInfo().primal_solution_status == int(
+            highspy.SolutionStatus.kSolutionStatusFeasible
+        )
+        ended = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kSolutionLimit)
+        if status not in ended or not found:
+            raise ClearingError(f"the solver ends with {solver.modelStatusToString(status)}")
+        return np.array(solver.getSolution().col_value)

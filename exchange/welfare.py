@@ -1,0 +1,344 @@
+"""Welfare-maximising clearing: what to trade so that no secure trade is left that raises welfare.
+
+The life of an order here::
+
+    clearing.add(order)              # it joins its limit, side and price
+    optimum = clearing.optimum()     # a proposal; nothing has changed yet
+    ...                              # the AC power flow refutes it:
+    clearing.replace_rows(rows)      #   rows corrected, the proposal is void
+    optimum = clearing.optimum()     #   solved again, warm
+    ...                              # the AC power flow confirms it:
+    clearing.execute(optimum)        # orders shrink, headrooms move
+    clearing.replace_rows(rows)      # what the power flow says of the new limits
+    clearing.optimum()               # and so on, until it is empty
+
+Tiers, each exact: :mod:`exchange.price_screen` proves that there is nothing to do,
+:mod:`exchange.network_free` matches by price and time and looks whether rows hold,
+:mod:`exchange.linear_program` solves the program, with ties by :mod:`exchange.time_priority`,
+conditions by :mod:`exchange.conditional_orders` and whole lots by :mod:`exchange.lots`, which
+:mod:`exchange.lot_program` puts together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from exchange import network_free
+from exchange.linear_program import LinearProgram, Relaxed
+from exchange.lot_program import LotProgram
+from exchange.price_screen import PriceScreen
+from exchange.program import (
+    TIE,
+    ExchangeRate,
+    FloatArray,
+    IntArray,
+    LocalPrices,
+    NetworkRows,
+    Optimum,
+    ProgramOrder,
+    Tier,
+)
+from exchange.program_orders import ProgramOrders
+from exchange.program_rows import LotRows
+
+_FILLED = 1e-12  # lots
+
+
+@dataclass(frozen=True, slots=True)
+class _Duals:
+    """Prices of a program, and the columns that its linear optimum fills, if in fractions."""
+
+    balance: FloatArray
+    eta: FloatArray
+    filled: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposal:
+    """Units to trade, the duals that led there, and those of the program that is left."""
+
+    units: IntArray
+    prices: _Duals
+    left: _Duals
+    settled: bool
+    tier: Tier
+
+
+class WelfareClearing:
+    """The clearing program of one interval, or of several that blocks join.
+
+    Parameters
+    ----------
+    rows
+        The robust rows with the headrooms in force; n limits.
+    lot_w
+        Watts of a lot.
+    exchange_rate
+        Whether watts bought and sold balance.
+    reserve_price_ticks
+        At which watts are issued and retired in network-weighted mode.
+    intervals
+        How many intervals lie side by side in the columns, each with its injection limits first.
+    screening
+        Whether the price screen may spare solving; results are the same without.
+
+    Attributes
+    ----------
+    orders
+        The open orders; read only, like ``screen``.
+    screen
+        Local prices, and whether they prove that nothing can be traded.
+
+    Raises
+    ------
+    ValueError
+        When the columns do not divide into that many intervals of two directions.
+    """
+
+    def __init__(
+        self,
+        rows: NetworkRows,
+        lot_w: int,
+        exchange_rate: ExchangeRate = ExchangeRate.ONE_TO_ONE,
+        *,
+        reserve_price_ticks: int = 0,
+        intervals: int = 1,
+        screening: bool = True,
+    ) -> None:
+        limits = rows.A.shape[1]
+        if intervals < 1 or limits % (2 * intervals):
+            raise ValueError(f"{limits} limits are not {intervals} intervals of two directions")
+        self._lot_w = lot_w
+        self._balanced = exchange_rate is ExchangeRate.ONE_TO_ONE
+        self._reserve = 0 if self._balanced else reserve_price_ticks
+        groups = np.repeat(np.arange(2 * intervals), limits // (2 * intervals))
+        self._groups = 2 * intervals
+        self.orders = ProgramOrders(groups, lot_w)
+        self._rows = LotRows.scaled(rows, lot_w)
+        reserve = None if self._balanced else self._reserve
+        self._program = LinearProgram(self.orders, self._rows, reserve)
+        self._lots = LotProgram(self.orders, self._program, self._balanced, self._reserve)
+        self._screening = screening
+        self.screen = PriceScreen(self.orders, self._rows, self._reserve)
+        self._proposed: tuple[_Proposal, Optimum] | None = None
+
+    # -- what changes the program -------------------------------------------------------------
+
+    def add(self, order: ProgramOrder) -> bool:
+        """Take up an order; return whether it may lead to trades.  O(1), O(log prices) if new.
+
+        ``False`` is a proof.  Raises ``ValueError`` as
+        :meth:`exchange.program_orders.ProgramOrders.add` does.
+        """
+        self._proposed = None
+        entry = self.orders.add(order)
+        self.screen.added(entry.column, entry.units)
+        return not self.screen.nothing_to_solve
+
+    def cancel(self, order_id: int) -> None:
+        """Drop what is left of an order.  O(1)."""
+        entry = self.orders.entry(order_id)
+        self._withdraw(order_id, entry.units)
+
+    def reduce(self, order_id: int, by_w: int) -> None:
+        """Lower what is left of an order, in watts over all legs; at 0 it leaves.  O(1).
+
+        Raises
+        ------
+        ValueError
+            When that is not in whole lots, or would change the ratio of a block.
+        """
+        unit_w = self.orders.watts(self.orders.entry(order_id), 1)
+        if by_w <= 0 or by_w % unit_w:
+            raise ValueError(f"order {order_id} shrinks in steps of {unit_w} W, not by {by_w} W")
+        self._withdraw(order_id, by_w // unit_w)
+
+    def _withdraw(self, order_id: int, units: int) -> None:
+        self._proposed = None
+        self.screen.removing(self.orders.entry(order_id).column, units)
+        self._take(order_id, units)
+
+    def _take(self, order_id: int, units: int) -> None:
+        column = self.orders.reduce(order_id, units).column
+        if not self.orders.units[column]:
+            self._program.forget(column)
+
+    def replace_rows(
+        self, rows: NetworkRows, rise_w: IntArray | None = None, fall_w: IntArray | None = None
+    ) -> None:
+        """Replace headrooms and coefficients; the next solution starts warm.
+
+        Parameters
+        ----------
+        rows
+            What holds now, after all trades executed so far.
+        rise_w, fall_w
+            Shape (n,), how far each limit may still rise and fall, in watts, < 0 without bound.
+            Only needed where open orders are not kept within them otherwise.
+        """
+        self._proposed = None
+        self._rows = LotRows.scaled(rows, self._lot_w, rise_w, fall_w)
+        self._program.replace_rows(self._rows)
+        self.screen.rows_changed(self._rows)
+
+    # -- what to trade ------------------------------------------------------------------------
+
+    def optimum(self) -> Optimum:
+        """Return what to trade now.  Trades nothing; asked again, it answers the same.
+
+        Raises
+        ------
+        ClearingError
+            When the solver is not sure; nothing may be traded.
+        """
+        if self._proposed is not None:
+            return self._proposed[1]
+        if self._screening and self.screen.nothing_to_solve:
+            balance, eta = self.screen.duals
+            prices = self._prices(_Duals(balance, eta, frozenset()))
+            bound = self.screen.bound * self._lot_w
+            return Optimum({}, 0, prices, Tier.PRICE_SCREEN, bound)
+        proposal = self._match_without_network()
+        if proposal is None:
+            proposal = self._solve()
+        optimum = self._optimum_of(proposal)
+        if proposal.units.any():
+            self._proposed = (proposal, optimum)
+        else:
+            self._certify(proposal)
+        return optimum
+
+    def execute(self, optimum: Optimum) -> None:
+        """Take the orders of the last optimum off the program, and their change off headrooms.
+
+        Raises
+        ------
+        ValueError
+            When the program has changed since, or another optimum was found.
+        """
+        if not optimum.quantities_w:
+            return
+        if self._proposed is None or self._proposed[1] is not optimum:
+            raise ValueError("the program has changed since this optimum was found")
+        proposal = self._proposed[0]
+        h = self._left(proposal.units)
+        for order_id, units in list(self._shares(proposal.units)):
+            column = self.orders.entry(order_id).column
+            self._take(order_id, units)
+            if column in self.orders.conditions:
+                self.orders.dissolve_link(column)
+        self._proposed = None
+        self._rows = replace(self._rows, h=h)
+        self._program.replace_rows(self._rows)
+        self._certify(proposal)
+
+    def _certify(self, proposal: _Proposal) -> None:
+        left = proposal.left
+        self.screen.certify(
+            self._rows, left.balance, left.eta, left.filled, settled=proposal.settled
+        )
+
+    # -- tier 2 -------------------------------------------------------------------------------
+
+    def _match_without_network(self) -> _Proposal | None:
+        """Return the optimum if rows and conditional orders do not bear on it."""
+        orders, groups = self.orders, range(self._groups)
+        matched: dict[int, int] = {}
+        for group in groups:
+            if self._balanced:
+                matched |= network_free.match(orders, group)
+            else:
+                matched |= network_free.take_all(orders, group, self._reserve)
+        columns, counts = network_free.as_arrays(matched)
+        if matched and not self._rows.hold(orders.change(columns, counts), self._rows.h):
+            return None
+        balance = np.full(self._groups, float(self._reserve))
+        after = balance
+        if self._balanced:
+            balance = np.array([network_free.price(orders, g, matched) for g in groups])
+            after = np.array([network_free.quote(orders, g, matched) for g in groups])
+        for prices in (balance, after):
+            if self._conditions_matter(prices[orders.groups]):
+                return None
+        units = np.zeros(orders.size, dtype=np.int64)
+        units[columns] = counts
+        none = np.zeros(len(self._rows.h))
+        return _Proposal(
+            units=units,
+            prices=_Duals(balance, none, frozenset()),
+            left=_Duals(after, none, frozenset()),
+            settled=True,
+            tier=Tier.NETWORK_FREE,
+        )
+
+    def _conditions_matter(self, local: FloatArray) -> bool:
+        """Return whether a conditional order is as good as its local prices."""
+        return any(
+            self.orders.surplus_of(column, local) > -TIE * self.orders.lots_of_unit(column)
+            for column in self.orders.conditions
+        )
+
+    # -- tier 3 -------------------------------------------------------------------------------
+
+    def _solve(self) -> _Proposal:
+        solved = self._lots.solve(self._rows)
+        return _Proposal(
+            units=solved.units,
+            prices=self._duals(solved.first),
+            left=self._duals(solved.last),
+            settled=not self._conditions_matter(solved.last.local),
+            tier=solved.tier,
+        )
+
+    def _left(self, units: IntArray) -> FloatArray:
+        """Return the headrooms once units have traded, in lots."""
+        columns = np.flatnonzero(units)
+        change = self.orders.change(columns, units[columns])
+        return self._rows.left(change)
+
+    @staticmethod
+    def _duals(relaxed: Relaxed) -> _Duals:
+        filled = frozenset(np.flatnonzero(relaxed.units > _FILLED).tolist())
+        return _Duals(relaxed.balance, relaxed.eta, filled)
+
+    # -- what it means for orders -------------------------------------------------------------
+
+    def _shares(self, units: IntArray) -> Iterator[tuple[int, int]]:
+        """Iterate over orders that trade and their units; within a column the oldest first."""
+        for column in np.flatnonzero(units).tolist():
+            left = int(units[column])
+            for entry in self.orders.queue(column):
+                taken = min(left, entry.units)
+                yield entry.order.order_id, taken
+                left -= taken
+                if not left:
+                    break
+
+    def _optimum_of(self, proposal: _Proposal) -> Optimum:
+        shares = [
+            (self.orders.entry(order), units) for order, units in self._shares(proposal.units)
+        ]
+        shares.sort(key=lambda share: share[0].order.rank)
+        quantities_w = {e.order.order_id: self.orders.watts(e, units) for e, units in shares}
+        gain = sum(
+            e.order.sign * (e.order.limit_price_ticks - self._reserve) * self.orders.watts(e, units)
+            for e, units in shares
+        )
+        left = proposal.left
+        local = self._local(left)
+        remaining = self.orders.units[: self.orders.size] - proposal.units
+        bound = float(left.eta @ self._left(proposal.units)) + float(
+            remaining @ np.maximum(self.orders.surplus(local), 0.0)
+        )
+        prices = self._prices(proposal.prices)
+        return Optimum(quantities_w, gain, prices, proposal.tier, bound * self._lot_w)
+
+    def _local(self, duals: _Duals) -> FloatArray:
+        local: FloatArray = duals.balance[self.orders.groups] + duals.eta @ self._rows.a
+        return local
+
+    def _prices(self, duals: _Duals) -> LocalPrices:
+        return LocalPrices(duals.balance, self._rows.network_prices(duals.eta), self._local(duals))

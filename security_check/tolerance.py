@@ -1,0 +1,207 @@
+"""Impedances that nobody knows exactly: within a tolerance of what the data say.
+
+A series impedance ``z (1 + delta)``, ``|delta| <= tau``, draws the same currents as ``z`` with a
+compensating current ``kappa y v`` beside it, ``kappa = delta / (1 + delta)`` (the compensation
+method of the literature).  So every such impedance becomes a port, and the network stays factorised
+once.  The port's kappa moves anywhere between its two ends, on its own: one deviation in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sp
+
+from security_check.errors import Fault, NetworkFaults
+from security_check.network import (
+    Compensation,
+    ComplexArray,
+    FloatArray,
+    IndexArray,
+    Network,
+    Ports,
+)
+
+LARGEST = 0.4
+"""Larger tolerances would keep the fixed point of the power flow from converging."""
+
+
+def with_tolerance(network: Network, tolerance: float | Mapping[str, float]) -> Network:
+    """Return the network with impedances that may be off by so much, each on its own.
+
+    Parameters
+    ----------
+    network
+        The network.
+    tolerance
+        Parts of the impedance, of all lines and transformers, or per element id (exact where not
+        named): 0.1 is +-10 %.
+
+    Raises
+    ------
+    NetworkFaults
+        When the network's impedances are not known one by one, when it has tolerances already,
+        when there is no such element, or a tolerance is not from 0 to 0.4.
+    """
+    series = network.series
+    if series is None or network.ports.compensation is not None:
+        why = "already have tolerances" if series else "are not known one by one"
+        raise NetworkFaults([Fault("impedance_tolerance", f"the impedances of this network {why}")])
+    known = tuple(dict.fromkeys(series.elements))
+    given = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(known, tolerance)
+    faults = [
+        Fault(element, f"its impedance tolerance is {part:g}; it must be from 0 to {LARGEST:g}")
+        for element, part in given.items()
+        if not 0.0 <= part <= LARGEST
+    ]
+    faults += [
+        Fault(element, "an impedance tolerance is given, but no such branch is in service")
+        for element in given
+        if element not in known
+    ]
+    if faults:
+        raise NetworkFaults(faults)
+    uncertain = [element for element in known if given.get(element, 0.0) > 0.0]
+    parts = np.array([given[element] for element in uncertain])
+    return _compensated(network, uncertain, parts) if uncertain else network
+
+
+def _compensated(network: Network, uncertain: list[str], parts: FloatArray) -> Network:
+    """Return the network with a port for each conductor of the elements named."""
+    series, ports = network.series, network.ports
+    assert series is not None
+    place = {element: k for k, element in enumerate(uncertain)}
+    chosen = np.array([k for k, e in enumerate(series.elements) if e in place], dtype=np.int64)
+    of = np.array([place[series.elements[k]] for k in chosen], dtype=np.int64)
+    admittance = sp.csr_array(series.admittance[chosen][:, chosen])
+    # In units in which their admittance is one, voltages and currents have the same accuracy.
+    scale = np.sqrt(np.abs(admittance.diagonal()))
+    across = series.across[:, chosen] * scale[None, :]
+    low, high = -parts / (1.0 - parts), parts / (1.0 + parts)
+    first, count = len(ports.names), len(chosen)
+    half = sp.csr_array(
+        ((0.5 * (high - low))[of], (first + np.arange(count), of)),
+        shape=(first + count, len(uncertain)),
+    )
+    compensation = Compensation(
+        first,
+        sp.csr_array(admittance / (scale[:, None] * scale[None, :])),
+        sp.csr_array(series.at_terminals[:, chosen] * scale[None, :]),
+        half,
+    )
+    larger = Ports(
+        ports.names + tuple(series.elements[k] for k in chosen),
+        sp.csr_array(sp.hstack([ports.incidence, across])),
+        np.concatenate([ports.passive_power_pu, (0.5 * (high + low))[of]]),
+        compensation,
+    )
+    passive = network.passive
+    return replace(
+        network,
+        ports=larger,
+        port_shares=_with_empty_rows(network.port_shares, count),
+        passive=passive
+        and replace(passive, port_shares=_with_empty_rows(passive.port_shares, count)),
+    )
+
+
+def _with_empty_rows(shares: sp.csr_array, more: int) -> sp.csr_array:
+    return sp.csr_array(sp.vstack([shares, sp.csr_array((more, shares.shape[1]))]))
+
+
+class CompensatingCurrents:
+    """The compensating ports of one network in its power flow; J ports in all, C of them.
+
+    Parameters
+    ----------
+    compensation
+        Which ports, and their admittance.
+    response
+        Shape (J, J), the ports' voltages per unit of their currents.
+    no_load
+        Shape (J, h), the ports' voltages without currents.
+    """
+
+    def __init__(
+        self, compensation: Compensation, response: ComplexArray, no_load: ComplexArray
+    ) -> None:
+        self.own = slice(compensation.first, None)
+        self._admittance = compensation.admittance
+        self._transposed = sp.csr_array(compensation.admittance.T)
+        drawn = np.asarray(self._admittance @ response[self.own])
+        self._by_power: ComplexArray = drawn[:, : compensation.first]
+        self._by_own = np.abs(drawn[:, self.own])
+        self._idle = np.abs(np.asarray(self._admittance @ no_load[self.own])).sum(axis=1)
+
+    def drawn(self, voltage: ComplexArray) -> ComplexArray:
+        """Return the currents per unit of kappa, shape (C, B), for (J, B) port voltages."""
+        return np.asarray(self._admittance @ voltage[self.own])
+
+    def returned(self, kappa: ComplexArray, multiplier: ComplexArray) -> ComplexArray:
+        """Return what the adjoint of the compensating ports gives back, shape (C, B)."""
+        return np.asarray(self._transposed @ (kappa[self.own].real * multiplier[self.own]))
+
+    def drawn_by(self, current: ComplexArray) -> ComplexArray:
+        """Return the currents per unit of kappa that (J, B) currents of power cause, (C, B)."""
+        drawn: ComplexArray = self._by_power @ current[: self.own.start]
+        return drawn
+
+    def bounded(self, largest: FloatArray, held_pu: float) -> FloatArray:
+        """Return upper bounds of all currents, shape (J,).
+
+        ``|i_C| <= kappa |Y (w m + Z_CJ i_J + Z_CC i_C)|``, solved for ``|i_C|``: as long as the
+        matrix of what they do to each other is a contraction, by its Neumann series.
+
+        Parameters
+        ----------
+        largest
+            Shape (J,), bounds of currents, and of kappa at the compensating ports.
+        held_pu
+            The highest held voltage.
+        """
+        kappa = largest[self.own]
+        alone = kappa * (np.abs(self._by_power) @ largest[: self.own.start] + self._idle * held_pu)
+        each_other = kappa[:, None] * self._by_own
+        bounds = largest.copy()
+        if np.abs(np.linalg.eigvals(each_other)).max(initial=0.0) >= 1.0:
+            bounds[self.own] = np.inf
+        else:
+            bounds[self.own] = np.linalg.solve(np.eye(len(kappa)) - each_other, alone)
+        return bounds
+
+
+def ports_of_power(network: Network) -> IndexArray:
+    """Return the ports at which power enters: all but the compensating ones."""
+    compensation = network.ports.compensation
+    count = len(network.ports.names) if compensation is None else compensation.first
+    return np.arange(count)
+
+
+def put_first(
+    own: CompensatingCurrents,
+    network: Network,
+    nominal: ComplexArray,
+    by_current: ComplexArray,
+    by_port: ComplexArray,
+) -> None:
+    """Put in, at compensating ports, how quantities change with impedances once there is load.
+
+    Without load impedances hardly matter.  So this is the derivative by kappa and by load
+    together: of everyone exchanging one unit the way that each quantity asks for.
+
+    Parameters
+    ----------
+    own, network
+        The compensating ports, and their network; J ports.
+    nominal
+        Shape (J,), port voltages without load.
+    by_current, by_port
+        Shapes (J, R), gradients by the ports' currents, and by their powers; the latter changed.
+    """
+    asked = np.sign(np.asarray(network.ports_point @ by_port).real)
+    current = np.asarray(network.point_ports @ asked).conj()
+    powers = ports_of_power(network)
+    current[powers] /= nominal.conj()[powers, None]
+    by_port[own.own] = by_current[own.own] * own.drawn_by(current)

@@ -1,0 +1,186 @@
+"""All-or-none, minimum quantities, linked pairs and blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from random_programs import (
+    BASE_W,
+    LOT_W,
+    Case,
+    buy,
+    cases,
+    changes_w,
+    check,
+    free_network,
+    lot_value,
+    network,
+    sell,
+)
+
+from exchange.program import Leg, NetworkRows, ProgramOrder, Tier
+from exchange.welfare import WelfareClearing
+from orderbook.order import Side
+
+
+@given(cases(conditional=True))
+@settings(max_examples=80, deadline=None)
+def test_conditions_are_kept_and_little_is_lost(case: Case) -> None:
+    clearing = case.filled()
+    optimum = clearing.optimum()
+    check(case, optimum)
+    best = case.oracle().whole_lots()
+    assert optimum.gain <= best + 1e-5
+    # Fractions of plain orders decide which conditional orders trade, so whole lots may lose a
+    # lot for each order at most; on average they lose far less.
+    assert optimum.gain >= best - lot_value(case) * len(case.orders)
+
+
+@given(cases(count=5, lots=3, prices=8, points=2, conditional=True))
+@settings(max_examples=60, deadline=None)
+def test_without_a_network_conditions_reach_what_trying_everything_reaches(case: Case) -> None:
+    open_ = Case(free_network(2), case.orders, case.reserve)
+    assert open_.filled().optimum().gain == pytest.approx(open_.oracle().brute_force(), abs=1e-6)
+
+
+def test_all_or_none_waits_until_all_is_there() -> None:
+    clearing = WelfareClearing(free_network(2), LOT_W)
+    clearing.add(sell(1, 0, 100, 10, minimum_w=100))
+    clearing.add(buy(2, 1, 60, 30))
+    assert not clearing.optimum().quantities_w
+    clearing.add(buy(3, 1, 40, 12))
+    optimum = clearing.optimum()
+    assert optimum.tier in (Tier.LINEAR, Tier.MIXED_INTEGER)
+    assert optimum.quantities_w == {1: 100, 2: 60, 3: 40}
+
+
+def test_all_or_none_trades_at_a_loss_of_others_if_welfare_rises() -> None:
+    """The last watts come from a bid below the ask, carried by the bids above it."""
+    clearing = WelfareClearing(free_network(2), LOT_W)
+    clearing.add(buy(1, 1, 60, 30))
+    clearing.add(buy(2, 1, 40, 8))
+    clearing.add(sell(3, 0, 100, 10, minimum_w=100))
+    optimum = clearing.optimum()
+    assert optimum.tier is Tier.MIXED_INTEGER
+    assert optimum.quantities_w == {1: 60, 2: 40, 3: 100}
+    assert optimum.gain == 60 * 20 - 40 * 2
+
+
+def test_the_older_of_two_equal_all_or_none_orders_trades() -> None:
+    clearing = WelfareClearing(free_network(2), LOT_W)
+    clearing.add(sell(1, 0, 100, 10, minimum_w=100))
+    clearing.add(sell(2, 0, 100, 10, minimum_w=100))
+    clearing.add(buy(3, 1, 150, 12))
+    assert clearing.optimum().quantities_w == {1: 100, 3: 100}
+
+
+def test_a_minimum_holds_for_what_trades_at_once() -> None:
+    clearing = WelfareClearing(free_network(2), LOT_W)
+    clearing.add(sell(1, 0, 100, 10, minimum_w=50))
+    clearing.add(buy(2, 1, 40, 12))
+    assert not clearing.optimum().quantities_w
+    clearing.add(buy(3, 1, 20, 12))
+    optimum = clearing.optimum()
+    assert optimum.quantities_w == {1: 60, 2: 40, 3: 20}
+    clearing.execute(optimum)
+    # Less than the minimum is left: all of that, or none.
+    clearing.add(buy(4, 1, 30, 12))
+    assert not clearing.optimum().quantities_w
+    clearing.add(buy(5, 1, 10, 12))
+    assert clearing.optimum().quantities_w == {1: 40, 4: 30, 5: 10}
+
+
+def test_one_of_a_linked_pair_trades_only_with_the_other() -> None:
+    clearing = WelfareClearing(free_network(2), LOT_W)
+    clearing.add(sell(1, 0, 50, 10, linked_to=2))
+    clearing.add(sell(2, 2, 50, 10, linked_to=1))
+    clearing.add(buy(3, 1, 50, 30))
+    assert not clearing.optimum().quantities_w
+    clearing.add(buy(4, 3, 20, 10))
+    optimum = clearing.optimum()
+    assert optimum.quantities_w == {1: 50, 2: 20, 3: 50, 4: 20}
+    clearing.execute(optimum)
+    clearing.add(buy(5, 3, 30, 10))
+    assert clearing.optimum().quantities_w == {2: 30, 5: 30}
+
+
+def test_a_linked_order_whose_partner_has_gone_does_not_trade() -> None:
+    clearing = WelfareClearing(free_network(2), LOT_W)
+    clearing.add(sell(1, 0, 50, 10, linked_to=2))
+    clearing.add(sell(2, 2, 50, 10, linked_to=1))
+    clearing.add(buy(3, 1, 50, 30))
+    clearing.cancel(2)
+    assert not clearing.optimum().quantities_w
+
+
+def block(number: int, side: Side, price: int, *legs: tuple[int, int], **more: int) -> ProgramOrder:
+    return ProgramOrder(number, side, price, number, tuple(Leg(c, q) for c, q in legs), **more)
+
+
+def test_a_block_trades_in_its_ratio_over_two_intervals() -> None:
+    """Intervals of two points: limits 0 to 3 and 4 to 7."""
+    rows = NetworkRows.joined([free_network(2), free_network(2)])
+    clearing = WelfareClearing(rows, LOT_W, intervals=2)
+    clearing.add(block(1, Side.SELL, 10, (0, 40), (4, 80)))
+    clearing.add(buy(2, 1, 40, 15))
+    assert not clearing.optimum().quantities_w
+    clearing.add(buy(3, 5, 50, 15))
+    # Half a lot of the first for each lot of the second: 20 and 40 watts.
+    optimum = clearing.optimum()
+    assert optimum.quantities_w == {1: 60, 2: 20, 3: 40}
+    clearing.execute(optimum)
+    assert clearing.orders.remaining(clearing.orders.entry(1)) == (Leg(0, 20), Leg(4, 40))
+
+
+def test_a_block_may_lose_in_one_interval_what_it_gains_in_another() -> None:
+    rows = NetworkRows.joined([network([[0.0, 1.0, 0.0, 0.0]], [3.0]), free_network(2)])
+    clearing = WelfareClearing(rows, LOT_W, intervals=2)
+    clearing.add(buy(1, 1, 100, 5))
+    clearing.add(buy(2, 5, 100, 25))
+    clearing.add(block(3, Side.SELL, 10, (0, 50), (4, 50)))
+    optimum = clearing.optimum()
+    assert optimum.quantities_w == {1: 30, 2: 30, 3: 60}
+    orders = (buy(1, 1, 100, 5), buy(2, 5, 100, 25), block(3, Side.SELL, 10, (0, 50), (4, 50)))
+    case = Case(rows, orders, intervals=2)
+    check(case, optimum)
+    assert optimum.gain == pytest.approx(case.oracle().whole_lots())
+
+
+def test_random_blocks_agree_with_the_oracle() -> None:
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        first = network(rng.uniform(0, 2, (1, 4)).tolist(), [float(rng.uniform(0, 12))])
+        rows = NetworkRows.joined([first, free_network(2)])
+        orders = [
+            ProgramOrder(n, list(Side)[int(rng.integers(2))], int(rng.integers(1, 20)), n,
+                         (Leg(int(rng.integers(8)), int(rng.integers(1, 8)) * LOT_W),))
+            for n in range(1, 9)
+        ]  # fmt: skip
+        for n in (9, 10):
+            legs = [(int(rng.integers(4)), int(rng.integers(1, 4)) * 2 * LOT_W)]
+            legs.append((4 + int(rng.integers(4)), legs[0][1] // 2 * int(rng.integers(1, 3))))
+            minimum_w = sum(q for _, q in legs) if n == 9 else 0
+            side = list(Side)[int(rng.integers(2))]
+            orders.append(block(n, side, int(rng.integers(1, 20)), *legs, minimum_w=minimum_w))
+        case = Case(rows, tuple(orders), intervals=2)
+        optimum = case.filled().optimum()
+        check(case, optimum)
+        best = case.oracle().whole_lots()
+        assert best - 2 * lot_value(case) <= optimum.gain <= best + 1e-5
+
+
+def test_an_all_or_none_order_that_no_whole_lots_go_with_waits() -> None:
+    """Ten lots need 6.5 and 3.5 of two buyers: neither 7 and 3 nor 6 and 4 satisfies both rows."""
+    coefficients = [[0.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]
+    rows = network(coefficients, [6.5, 3.5])
+    orders = (buy(1, 1, 100, 30), buy(2, 2, 100, 30), sell(3, 0, 100, 10, minimum_w=100))
+    clearing = WelfareClearing(rows, LOT_W)
+    for order in orders:
+        clearing.add(order)
+    assert not clearing.optimum().quantities_w
+    clearing.add(sell(4, 0, 90, 20))
+    optimum = clearing.optimum()
+    assert optimum.quantities_w == {1: 60, 2: 30, 4: 90}
+    change = changes_w((*orders, sell(4, 0, 90, 20)), optimum, 6)
+    assert (rows.A @ change / BASE_W <= rows.headroom).all()

@@ -1,0 +1,83 @@
+"""Among optima older orders come first: price-time priority, and by time where rows bind."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from random_programs import LOT_W, Case, buy, cases, free_network, network, sell
+
+from exchange.time_priority import oldest_first
+from exchange.welfare import WelfareClearing
+
+
+def fractions(case: Case) -> np.ndarray:
+    """Return what the linear program gives each order, in watts, before rounding."""
+    clearing = case.filled()
+    orders, rows, program = clearing.orders, clearing._rows, clearing._program
+    upper = orders.units[: orders.size].copy()
+    none = np.zeros_like(upper)
+    relaxed = program.solve(none, upper, rows.h)
+    units = oldest_first(program, orders, relaxed, none, upper, rows.h, none)
+    shares = {}
+    for column in range(orders.size):
+        left = units[column]
+        for entry in orders.queue(column):
+            shares[entry.order.order_id] = min(float(entry.units), left) * LOT_W
+            left -= min(float(entry.units), left)
+    return np.array([shares[order.order_id] for order in case.orders])
+
+
+@given(cases(count=12, prices=4))
+@settings(max_examples=60, deadline=None)
+def test_the_linear_optimum_serves_older_orders_first(case: Case) -> None:
+    # The oracle fixes one order after the other to within a hair, which adds up a little.
+    np.testing.assert_allclose(fractions(case), case.oracle().by_time(), atol=0.05)
+
+
+def test_price_then_time_in_an_open_network() -> None:
+    """Case 2 of the order book's behaviours, at points of their own."""
+    clearing = WelfareClearing(free_network(), LOT_W)
+    for order in (sell(1, 0, 1000, 10), sell(2, 1, 300, 5), sell(3, 2, 300, 5), sell(4, 0, 200, 2)):
+        clearing.add(order)
+    clearing.add(buy(5, 1, 500, 5))
+    assert clearing.optimum().quantities_w == {2: 300, 4: 200, 5: 500}
+
+
+def test_equal_prices_trade() -> None:
+    clearing = WelfareClearing(free_network(), LOT_W)
+    clearing.add(sell(1, 0, 50, 8))
+    clearing.add(buy(2, 1, 30, 8))
+    optimum = clearing.optimum()
+    assert optimum.quantities_w == {1: 30, 2: 30}
+    assert optimum.gain == 0
+
+
+def test_time_decides_at_equal_prices_where_a_row_binds() -> None:
+    rows = network([[0.0, 1.0, 1.0, 0.0, 0.0, 0.0]], [5.0])
+    for first, second in ((1, 2), (2, 1)):
+        clearing = WelfareClearing(rows, LOT_W)
+        clearing.add(sell(1, 0, 100, 10))
+        clearing.add(buy(2, first, 40, 20))
+        clearing.add(buy(3, second, 40, 20))
+        clearing.add(buy(4, second, 40, 20))
+        assert clearing.optimum().quantities_w == {1: 50, 2: 40, 3: 10}
+
+
+def test_ties_within_one_column_go_by_time_after_rounding() -> None:
+    rows = network([[0.0, 1.0, 0.0, 0.0]], [5.7])
+    clearing = WelfareClearing(rows, LOT_W)
+    clearing.add(sell(1, 0, 100, 10))
+    for number in (2, 3, 4):
+        clearing.add(buy(number, 1, 30, 20))
+    assert clearing.optimum().quantities_w == {1: 50, 2: 30, 3: 20}
+
+
+def test_a_cancelled_and_repeated_order_has_lost_its_turn() -> None:
+    clearing = WelfareClearing(free_network(), LOT_W)
+    clearing.add(sell(1, 0, 50, 10))
+    clearing.add(sell(2, 1, 50, 10))
+    clearing.cancel(1)
+    clearing.add(sell(3, 0, 50, 10))
+    clearing.reduce(2, 10)
+    clearing.add(buy(4, 2, 60, 10))
+    assert clearing.optimum().quantities_w == {2: 40, 3: 20, 4: 60}
