@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from exchange.commands import AmendOrder, SubmitOrder
+from exchange.commands import AmendOrder, SubmitJoint, SubmitOrder
+from exchange.condition_checks import (
+    check_conditions,
+    check_legs,
+    check_part,
+    check_post_only,
+)
 from exchange.events import RefusalReason
 from exchange.holdings import Position
-from exchange.orders import Order
+from exchange.orders import Leg, Order
+from exchange.refusal import Refusal, price_text
+from exchange.risk_checks import Ask, check_risk
 from exchange.rules import MarketRules
 from exchange.state import State
-from exchange.wording import format_eur, format_time
+from exchange.wording import format_time
 from orderbook.order import Side, TimeInForce
 
 _NAMED_ORDERS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why not."""
-
-    reason: RefusalReason
-    detail: str
-
-
 def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:
-    """Return why an order may not be placed, ``None`` when it may.  O(1) when it may."""
-    return (
-        _check_place(command, state)
+    """Return why an order may not be placed, ``None`` when it may.
+
+    O(1) when it may, and none of the operator's controls is set.
+    """
+    refusal = (
+        _check_place(command.participant, command.connection_point, command.interval, state)
         or check_quantity(command.quantity_w, state.rules)
-        or check_price(command.limit_price_ticks, state.rules)
-        or _check_expiry(command, state, now)
+        or check_conditions(command, state.rules)
+        or _check_price_of(command, state)
+        or _check_expiry(
+            command.time_in_force,
+            command.expires_at,
+            state.sessions[command.interval].gate_closes_at,
+            now,
+        )
         or check_claim(
             command.side,
             command.quantity_w,
@@ -41,25 +49,109 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
             ),
         )
     )
+    if refusal is not None or not state.controls.concern_orders:
+        return refusal
+    ask = Ask(
+        command.participant,
+        command.interval,
+        command.direction,
+        command.side,
+        command.quantity_w,
+        command.quantity_w,
+        effective_limit_price_ticks(command, state),
+    )
+    return check_risk([ask], state, now)
 
 
-def check_amendment(command: AmendOrder, order: Order, state: State) -> Refusal | None:
-    """Return why an open order may not be changed so, ``None`` when it may.  O(1) when it may."""
+def check_joint(command: SubmitJoint, state: State, now: datetime) -> Refusal | None:
+    """Return why a joint order may not be placed, ``None`` when it may.
+
+    Each leg is checked like an order of its own.
+    """
+    refusal = check_legs(command)
+    for leg in command.legs:
+        refusal = refusal or _check_leg(command.participant, leg, state)
+    if refusal is None and command.expires_at is not None:
+        first_gate = min(state.sessions[leg.interval].gate_closes_at for leg in command.legs)
+        good_till_date = TimeInForce.GOOD_TILL_DATE
+        refusal = _check_expiry(good_till_date, command.expires_at, first_gate, now)
+    if refusal is not None or not state.controls.concern_orders:
+        return refusal
+    asks = [
+        Ask(
+            command.participant,
+            leg.interval,
+            leg.direction,
+            leg.side,
+            leg.quantity_w,
+            leg.quantity_w,
+            leg.limit_price_ticks,
+        )
+        for leg in command.legs
+    ]
+    return check_risk(asks, state, now)
+
+
+def _check_leg(participant: str, leg: Leg, state: State) -> Refusal | None:
+    return (
+        _check_place(participant, leg.connection_point, leg.interval, state)
+        or check_quantity(leg.quantity_w, state.rules)
+        or check_price(leg.limit_price_ticks, state.rules)
+        or check_claim(
+            leg.side,
+            leg.quantity_w,
+            state.sessions[leg.interval].holdings.position(leg.direction, leg.connection_point),
+        )
+    )
+
+
+def check_amendment(
+    command: AmendOrder, order: Order, state: State, now: datetime
+) -> Refusal | None:
+    """Return why an open order may not be changed so, ``None`` when it may.
+
+    O(1) when it may, and none of the operator's controls is set.
+    """
     quantity_w, limit_price_ticks = amended_terms(command, order)
+    if order.joint_id is not None:
+        return Refusal(
+            RefusalReason.CONDITIONS_INVALID,
+            f"joint order {order.joint_id} cannot be amended: cancel it and place another",
+        )
     if (quantity_w, limit_price_ticks) == (order.quantity_w, order.limit_price_ticks):
         return Refusal(
             RefusalReason.NOTHING_TO_AMEND,
             f"order {order.order_id} already has {quantity_w:,} W "
-            f"at a limit price of {_price(limit_price_ticks, state.rules)}",
+            f"at a limit price of {price_text(limit_price_ticks, state.rules)}",
         )
-    position = state.sessions[order.interval].holdings.position(
-        order.direction, order.connection_point
-    )
-    return (
+    session = state.sessions[order.interval]
+    position = session.holdings.position(order.direction, order.connection_point)
+    refusal = (
         check_quantity(quantity_w, state.rules)
+        or check_part("minimum", order.conditions.minimum_w, quantity_w, state.rules)
         or check_price(limit_price_ticks, state.rules)
+        or check_post_only(
+            order.conditions,
+            order.side,
+            limit_price_ticks,
+            session.books[order.direction],
+            state.rules,
+        )
         or check_claim(order.side, quantity_w - order.executed_w, position, amended=order)
     )
+    if refusal is not None or not state.controls.concern_orders:
+        return refusal
+    ask = Ask(
+        order.participant,
+        order.interval,
+        order.direction,
+        order.side,
+        quantity_w,
+        quantity_w - order.executed_w,
+        limit_price_ticks,
+        amended=order,
+    )
+    return check_risk([ask], state, now)
 
 
 def amended_terms(command: AmendOrder, order: Order) -> tuple[int, int]:
@@ -85,19 +177,21 @@ def check_interval(interval: datetime, state: State) -> Refusal | None:
     return None
 
 
-def _check_place(command: SubmitOrder, state: State) -> Refusal | None:
-    terms = state.terms.get(command.connection_point)
+def _check_place(
+    participant: str, connection_point: str, interval: datetime, state: State
+) -> Refusal | None:
+    terms = state.terms.get(connection_point)
     if terms is None:
         return Refusal(
             RefusalReason.UNKNOWN_CONNECTION_POINT,
-            f"there is no connection point {command.connection_point}",
+            f"there is no connection point {connection_point}",
         )
-    if terms.participant != command.participant:
+    if terms.participant != participant:
         return Refusal(
             RefusalReason.NOT_OWNER,
-            f"connection point {command.connection_point} does not belong to {command.participant}",
+            f"connection point {connection_point} does not belong to {participant}",
         )
-    return check_interval(command.interval, state)
+    return check_interval(interval, state)
 
 
 def check_quantity(quantity_w: int, rules: MarketRules) -> Refusal | None:
@@ -108,7 +202,7 @@ def check_quantity(quantity_w: int, rules: MarketRules) -> Refusal | None:
         )
     if rules.max_quantity_w is not None and quantity_w > rules.max_quantity_w:
         return Refusal(
-            RefusalReason.QUANTITY_INVALID,
+            RefusalReason.ORDER_TOO_LARGE,
             f"quantity of {quantity_w:,} W exceeds the {rules.max_quantity_w:,} W "
             f"that one order may have",
         )
@@ -125,28 +219,55 @@ def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
     if limit_price_ticks < 0:
         return Refusal(
             RefusalReason.PRICE_INVALID,
-            f"limit price of {_price(limit_price_ticks, rules)} is negative",
+            f"limit price of {price_text(limit_price_ticks, rules)} is negative",
         )
     return None
 
 
-def _price(price_ticks: int, rules: MarketRules) -> str:
-    return f"{format_eur(rules.price_in_eur_per_kw(price_ticks))} EUR per kW"
+def effective_limit_price_ticks(command: SubmitOrder, state: State) -> int:
+    """Return the limit price of an order, that of a market order being as far as the book goes.
+
+    O(1).  A market order that finds nobody on the other side trades at no price at all.
+    """
+    if command.limit_price_ticks is not None:
+        return command.limit_price_ticks
+    session = state.sessions[command.interval]
+    found = [
+        price_ticks
+        for books in (session.books, session.conditional)
+        if (price_ticks := books[command.direction].worst_price_ticks(command.side.opposite))
+        is not None
+    ]
+    return (max if command.side is Side.BUY else min)(found, default=0)
 
 
-def _check_expiry(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:
-    expires_at = command.expires_at
-    if command.time_in_force is not TimeInForce.GOOD_TILL_DATE:
+def _check_price_of(command: SubmitOrder, state: State) -> Refusal | None:
+    if command.limit_price_ticks is None:
+        return None
+    return check_price(command.limit_price_ticks, state.rules) or check_post_only(
+        command.conditions,
+        command.side,
+        command.limit_price_ticks,
+        state.sessions[command.interval].books[command.direction],
+        state.rules,
+    )
+
+
+def _check_expiry(
+    time_in_force: TimeInForce,
+    expires_at: datetime | None,
+    gate_closes_at: datetime,
+    now: datetime,
+) -> Refusal | None:
+    if time_in_force is not TimeInForce.GOOD_TILL_DATE:
         if expires_at is None:
             return None
         return Refusal(
             RefusalReason.EXPIRY_INVALID,
-            f"{command.time_in_force} orders have no expiry, "
-            f"but {format_time(expires_at)} is given",
+            f"{time_in_force} orders have no expiry, but {format_time(expires_at)} is given",
         )
     if expires_at is None:
         return Refusal(RefusalReason.EXPIRY_INVALID, "GTD orders need an expiry")
-    gate_closes_at = state.sessions[command.interval].gate_closes_at
     if not now < expires_at <= gate_closes_at:
         return Refusal(
             RefusalReason.EXPIRY_INVALID,

@@ -14,37 +14,81 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from exchange.commands import SubmitOrder, UpdateInterfaceLimits
+from exchange.commands import (
+    Control,
+    HaltTrading,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SetRiskLimits,
+    SubmitJoint,
+    SubmitOrder,
+    UpdateInterfaceLimits,
+)
 from exchange.events import (
+    ControlEvent,
     InterfaceLimitsUpdated,
+    JointOrderAccepted,
+    KillSwitchSet,
     OrderAccepted,
     OrderCancelled,
+    PriceCollarSet,
     Refused,
+    RiskLimitsSet,
+    TradingHalted,
+    TradingResumed,
 )
 from exchange.plain import event_from_plain, event_to_plain, to_plain
 
-FirstAnswer = OrderAccepted | InterfaceLimitsUpdated | Refused
+FirstAnswer = OrderAccepted | JointOrderAccepted | InterfaceLimitsUpdated | ControlEvent | Refused
+Remembered = SubmitOrder | SubmitJoint | UpdateInterfaceLimits | Control
+"""Requests that get the same answer when they come again."""
 
 
-def content_of(request: SubmitOrder | UpdateInterfaceLimits | FirstAnswer) -> str:
+def content_of(request: Remembered | FirstAnswer) -> str:
     """Return a digest of what was asked, the same from the request and from its answer."""
     asked: tuple[object, ...]
     if isinstance(request, Refused):
         return request.content
     if isinstance(request, SubmitOrder | OrderAccepted):
+        at_market = isinstance(request, OrderAccepted) and request.at_market
         asked = (
             request.connection_point,
             request.direction,
             request.interval,
             request.side,
             request.quantity_w,
-            request.limit_price_ticks,
+            None if at_market else request.limit_price_ticks,
             request.time_in_force,
             request.expires_at,
+            request.conditions,
         )
-    else:
+    elif isinstance(request, SubmitJoint | JointOrderAccepted):
+        asked = (
+            request.legs,
+            request.all_or_none,
+            request.expires_at,
+            request.self_trade_prevention,
+        )
+    elif isinstance(request, UpdateInterfaceLimits | InterfaceLimitsUpdated):
         asked = (request.interval, request.interface_limits)
+    else:
+        asked = _control_content(request)
     return hashlib.sha256(json.dumps(to_plain(asked)).encode()).hexdigest()[:32]
+
+
+def _control_content(request: Control | ControlEvent) -> tuple[object, ...]:
+    match request:
+        case SetPriceCollar() | PriceCollarSet():
+            return "price_collar", request.collar
+        case SetRiskLimits() | RiskLimitsSet():
+            return "risk_limits", request.participant, request.limits
+        case SetKillSwitch() | KillSwitchSet():
+            return "kill_switch", request.participant, request.engaged
+        case HaltTrading() | TradingHalted():
+            return "halt", request.interval
+        case ResumeTrading() | TradingResumed():
+            return "resume", request.interval
 
 
 @dataclass(slots=True)
@@ -61,8 +105,12 @@ class Answer:
 
     @property
     def interval(self) -> datetime | None:
-        """The interval it was about, if it was not refused."""
-        return None if isinstance(self.event, Refused) else self.event.interval
+        """The interval it was about, if it was about one and was not refused."""
+        if isinstance(self.event, OrderAccepted | InterfaceLimitsUpdated):
+            return self.event.interval
+        if isinstance(self.event, JointOrderAccepted):
+            return max(leg.interval for leg in self.event.legs)
+        return None
 
 
 class Answers:

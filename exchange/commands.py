@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from orderbook.order import Side, TimeInForce
+from exchange.orders import Leg
+from exchange.rules import PriceCollar, RiskLimits
+from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
@@ -27,10 +29,12 @@ class OpenSession:
 
 @dataclass(frozen=True, slots=True)
 class SubmitOrder:
-    """Place a limit order for ``quantity_w`` of one limit of one connection point.
+    """Place an order for ``quantity_w`` of one limit of one connection point.
 
     ``client_order_id`` is the participant's own; sending it twice has the effect of once.
-    ``expires_at`` belongs to good-till-date orders only.
+    Without a limit price it is a market order: it takes what rests and never rests itself, so
+    its time in force is immediate or cancel, or fill or kill.  ``expires_at`` belongs to
+    good-till-date orders only.
     """
 
     participant: str
@@ -40,9 +44,27 @@ class SubmitOrder:
     interval: datetime
     side: Side
     quantity_w: int
-    limit_price_ticks: int
+    limit_price_ticks: int | None
     time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
     expires_at: datetime | None = None
+    conditions: Conditions = UNCONDITIONAL
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitJoint:
+    """Place several legs that trade together: a block, or a linked pair.
+
+    With ``all_or_none`` all legs trade in full in one clearing, or nothing does; otherwise the
+    same quantity of each trades, so their quantities are equal.  Legs are in different books.
+    The limit price of each holds by itself.
+    """
+
+    participant: str
+    client_order_id: str
+    legs: tuple[Leg, ...]
+    all_or_none: bool = True
+    expires_at: datetime | None = None
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +91,13 @@ class AmendOrder:
 
 @dataclass(frozen=True, slots=True)
 class MassCancel:
-    """Cancel all of one's own orders, or those of one interval."""
+    """Cancel all of one's own orders, or those that match all that is given."""
 
     participant: str
     interval: datetime | None = None
+    connection_point: str | None = None
+    direction: Direction | None = None
+    side: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +111,59 @@ class UpdateInterfaceLimits:
     update_id: str
     interval: datetime
     interface_limits: InterfaceLimits
+
+
+@dataclass(frozen=True, slots=True)
+class SetPriceCollar:
+    """Allow only limit prices inside a collar; open orders outside are cancelled.
+
+    Here and in the other controls, ``control_id`` is the operator's own and works like a client
+    order id: sending it twice has the effect of once.
+    """
+
+    control_id: str
+    collar: PriceCollar
+
+
+@dataclass(frozen=True, slots=True)
+class SetRiskLimits:
+    """Set what a participant may do at most, or everybody who has no limits of its own.
+
+    They bind orders that come from now on.
+    """
+
+    control_id: str
+    participant: str | None
+    limits: RiskLimits
+
+
+@dataclass(frozen=True, slots=True)
+class SetKillSwitch:
+    """Cancel all orders of a participant, or of everybody, and take no more; or release."""
+
+    control_id: str
+    participant: str | None
+    engaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HaltTrading:
+    """Let nothing trade in an interval, or in any; orders may come, rest and go meanwhile."""
+
+    control_id: str
+    interval: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeTrading:
+    """End a halt of the same extent; what rests crossed then trades at once.
+
+    Neither the halt of a single interval nor that of insecure limits ends with the market-wide
+    one.
+    """
+
+    control_id: str
+    interval: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +192,22 @@ class RejectMessage:
     detail: str
 
 
+Control = SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeTrading
+"""What the operator may ask."""
+
 Command = (
     OpenSession
     | SubmitOrder
+    | SubmitJoint
     | CancelOrder
     | AmendOrder
     | MassCancel
     | UpdateInterfaceLimits
+    | SetPriceCollar
+    | SetRiskLimits
+    | SetKillSwitch
+    | HaltTrading
+    | ResumeTrading
     | AdvanceTime
     | CloseGate
     | RejectMessage

@@ -4,13 +4,16 @@ An order is *submitted*; it is refused, or accepted into the book under the next
 meets the makers it crosses by price and time, each as far as the network carries it, and every
 match is confirmed by the AC power flow before it is a trade.  What is left rests (GTC, GTD) or
 is cancelled (IOC, FOK).  Each trade moves headroom, also that of others, so whatever rests
-crossed is looked at again.  In the end an order has traded, or is cancelled: by its owner, its
-date, the gate, a curtailment, or because it met an order of its own participant.
+crossed is looked at again.  An order with a condition (all or none, a minimum, legs that trade
+together) is passed over until its condition can be met, and tried again after every command.  In
+the end an order has traded, or is cancelled: by its owner, its date, the gate, a curtailment, a
+control of the operator, or because it met an order of its own participant.
 
 The steps are elsewhere: who may (:mod:`exchange.admission`), who trades with whom
-(:mod:`exchange.clearing`) and how that becomes trades (:mod:`exchange.matching`), opening and
-gate (:mod:`exchange.gates`), new limits at the interface (:mod:`exchange.interface`), and what it
-all does to the state (:mod:`exchange.state`).
+(:mod:`exchange.clearing`, and for legs that trade together :mod:`exchange.joint_clearing`) and how
+that becomes trades (:mod:`exchange.matching`), opening and gate (:mod:`exchange.gates`), new
+limits at the interface (:mod:`exchange.interface`), the operator's controls
+(:mod:`exchange.supervision`), and what it all does to the state (:mod:`exchange.state`).
 """
 
 from __future__ import annotations
@@ -19,23 +22,37 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from exchange.admission import amended_terms, check_amendment, check_interval, check_submission
-from exchange.answers import content_of
+from exchange.admission import (
+    amended_terms,
+    check_amendment,
+    check_interval,
+    check_joint,
+    check_submission,
+    effective_limit_price_ticks,
+)
 from exchange.commands import (
     AdvanceTime,
     AmendOrder,
     CancelOrder,
     CloseGate,
     Command,
+    Control,
+    HaltTrading,
     MassCancel,
     OpenSession,
     RejectMessage,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SetRiskLimits,
+    SubmitJoint,
     SubmitOrder,
     UpdateInterfaceLimits,
 )
 from exchange.events import (
     CancelReason,
     Event,
+    JointOrderAccepted,
     OrderAccepted,
     OrderAmended,
     RefusalReason,
@@ -46,9 +63,13 @@ from exchange.interface import update_limits
 from exchange.matching import Matching
 from exchange.orders import Order
 from exchange.record import Record
+from exchange.repeats import answer_again
 from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
+from exchange.snapshots import digest_of, restore_state, snapshot_of
 from exchange.state import State
+from exchange.state_invariants import check_state
+from exchange.supervision import control
 from exchange.wording import format_time
 from orderbook.book import OrderBook
 from security_check.envelope import Direction, Envelope
@@ -106,12 +127,22 @@ class Exchange:
         match command:
             case SubmitOrder():
                 self._submit(command, record)
+            case SubmitJoint():
+                self._submit_joint(command, record)
             case CancelOrder():
                 self._cancel(command, record)
             case AmendOrder():
                 self._amend(command, record)
             case MassCancel():
                 self._mass_cancel(command, record)
+            case (
+                SetPriceCollar()
+                | SetRiskLimits()
+                | SetKillSwitch()
+                | HaltTrading()
+                | ResumeTrading()
+            ):
+                self._control(command, record)
             case AdvanceTime():
                 pass  # Time has passed already.
             case OpenSession():
@@ -134,10 +165,12 @@ class Exchange:
                     RefusalReason(command.reason),
                     command.detail,
                 )
+        if record.events:
+            self._matching.settle_conditional(record)
         return record.events
 
     def _submit(self, command: SubmitOrder, record: Record) -> None:
-        if self._is_repeated(command.participant, command.client_order_id, command, record):
+        if answer_again(command.participant, command.client_order_id, command, record):
             return
         refusal = check_submission(command, self.state, record.now)
         if refusal is not None:
@@ -163,36 +196,49 @@ class Exchange:
                 interval=command.interval,
                 side=command.side,
                 quantity_w=command.quantity_w,
-                limit_price_ticks=command.limit_price_ticks,
+                limit_price_ticks=effective_limit_price_ticks(command, self.state),
                 time_in_force=command.time_in_force,
                 expires_at=command.expires_at,
+                conditions=command.conditions,
+                at_market=command.limit_price_ticks is None,
             )
         )
         self._matching.trade(self.state.orders[order_id], record)
 
-    def _is_repeated(
-        self,
-        participant: str,
-        client_id: str,
-        command: SubmitOrder | UpdateInterfaceLimits,
-        record: Record,
-    ) -> bool:
-        """Answer a request whose id was used before: the same again, or a refusal."""
-        answer = self.state.answers.find(participant, client_id)
-        if answer is None:
-            return False
-        if content_of(answer.event) == content_of(command):
-            record.repeat_answer(participant, client_id, answer.event)
-        else:
+    def _submit_joint(self, command: SubmitJoint, record: Record) -> None:
+        """Take in several legs that trade together; they are tried with all that is conditional."""
+        if answer_again(command.participant, command.client_order_id, command, record):
+            return
+        refusal = check_joint(command, self.state, record.now)
+        if refusal is not None:
             record.refuse(
-                participant,
-                client_id,
-                "submit" if isinstance(command, SubmitOrder) else "limits",
-                RefusalReason.CLIENT_ORDER_ID_REUSED,
-                f"id {client_id} was used for another request, answered by event "
-                f"{answer.event.sequence}",
+                command.participant,
+                command.client_order_id,
+                "submit",
+                refusal.reason,
+                refusal.detail,
+                remember=command,
             )
-        return True
+            return
+        record.add(
+            JointOrderAccepted(
+                sequence=record.next_sequence,
+                time=record.now,
+                order_id=self.state.next_order_id,
+                participant=command.participant,
+                client_order_id=command.client_order_id,
+                legs=command.legs,
+                all_or_none=command.all_or_none,
+                expires_at=command.expires_at,
+                self_trade_prevention=command.self_trade_prevention,
+            )
+        )
+
+    def _control(self, command: Control, record: Record) -> None:
+        if answer_again(OPERATOR, command.control_id, command, record):
+            return
+        for session in control(command, record):
+            self._matching.resume(session, record)
 
     def _cancel(self, command: CancelOrder, record: Record) -> None:
         answer = self.state.answers.find(command.participant, command.client_order_id)
@@ -209,7 +255,7 @@ class Exchange:
         """Return the open order that a participant names by its own id, or refuse."""
         participant, client_id = command.participant, command.client_order_id
         answer = self.state.answers.find(participant, client_id)
-        if answer is None or not isinstance(answer.event, OrderAccepted):
+        if answer is None or not isinstance(answer.event, OrderAccepted | JointOrderAccepted):
             reason, detail = RefusalReason.UNKNOWN_ORDER, f"there is no order {client_id}"
         elif answer.order_id is None:
             ending = "has traded in full"
@@ -230,7 +276,7 @@ class Exchange:
         order = self._open_order(command, "amend", record)
         if order is None:
             return
-        refusal = check_amendment(command, order, self.state)
+        refusal = check_amendment(command, order, self.state, record.now)
         if refusal is not None:
             record.refuse(
                 command.participant,
@@ -264,11 +310,19 @@ class Exchange:
             self._matching.trade(order, record)
 
     def _mass_cancel(self, command: MassCancel, record: Record) -> None:
-        orders = self.state.orders_of(command.participant, command.interval)
-        for order in orders:
-            record.cancel(order, CancelReason.MASS_CANCEL)
+        orders = self.state.orders_of(
+            command.participant,
+            command.interval,
+            command.connection_point,
+            command.direction,
+            command.side,
+        )
+        record.cancel_all(orders, CancelReason.MASS_CANCEL)
         if not orders:
+            asked = [command.connection_point, command.direction, command.side]
+            named = ", ".join(str(each) for each in asked if each is not None)
             where = "" if command.interval is None else f" for {format_time(command.interval)}"
+            where += f" of {named}" if named else ""
             record.refuse(
                 command.participant,
                 None,
@@ -292,7 +346,7 @@ class Exchange:
         self._matching.leave(session.start)
 
     def _update_limits(self, command: UpdateInterfaceLimits, record: Record) -> None:
-        if self._is_repeated(TSO, command.update_id, command, record):
+        if answer_again(TSO, command.update_id, command, record):
             return
         refusal = check_interval(command.interval, self.state)
         if refusal is not None:
@@ -310,7 +364,7 @@ class Exchange:
         security = update_limits(command, session, record, self._grid)
         if security is not None:
             self._matching.enter(session.start, security)
-            self._matching.rescan(session, record)
+            self._matching.settle(session, record)
 
     # What was, and what is.
 
@@ -328,7 +382,7 @@ class Exchange:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-able data."""
-        return self.state.snapshot()
+        return snapshot_of(self.state)
 
     @classmethod
     def restore(
@@ -346,13 +400,13 @@ class Exchange:
             As the constructor, and when the snapshot has an unknown version.
         """
         exchange = cls(grid, rules, terms)
-        exchange.state = State.restore(snapshot, rules, exchange.state.terms)
+        exchange.state = restore_state(snapshot, rules, exchange.state.terms)
         exchange._matching = Matching(exchange.state, grid)
         return exchange
 
     def digest(self) -> str:
         """Return SHA-256 over everything that matters: equal states have equal digests."""
-        return self.state.digest()
+        return digest_of(self.state)
 
     def envelopes(self, interval: datetime) -> tuple[Envelope, ...]:
         """Return the envelopes in force in an interval that is known.
@@ -382,5 +436,5 @@ class Exchange:
         AssertionError
             With what breaks a rule.
         """
-        self.state.check_invariants()
+        check_state(self.state)
         self._matching.check_invariants()

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from orderbook.order import Side, TimeInForce
+from exchange.orders import Leg
+from exchange.rules import PriceCollar, RiskLimits
+from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction, Envelope
 from security_check.limits import InterfaceLimits
 
@@ -19,6 +21,14 @@ from security_check.limits import InterfaceLimits
 class RefusalReason(StrEnum):
     """Why something asked for was not done; the list is closed."""
 
+    # The operator's controls.
+    KILL_SWITCH = "kill_switch"
+    OUTSIDE_COLLAR = "outside_collar"
+    ORDER_TOO_LARGE = "order_too_large"
+    EXCEEDS_POSITION = "exceeds_position"
+    INSUFFICIENT_CREDIT = "insufficient_credit"
+    CONTROL_INVALID = "control_invalid"
+    UNKNOWN_PARTICIPANT = "unknown_participant"
     # What the gateway finds before there is a command.
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
@@ -35,6 +45,8 @@ class RefusalReason(StrEnum):
     OFF_LOT = "off_lot"
     PRICE_INVALID = "price_invalid"
     EXPIRY_INVALID = "expiry_invalid"
+    CONDITIONS_INVALID = "conditions_invalid"
+    WOULD_CROSS = "would_cross"
     EXCEEDS_CAPACITY = "exceeds_capacity"
     EXCEEDS_HOLDING = "exceeds_holding"
     # Which order.
@@ -59,6 +71,8 @@ class CancelReason(StrEnum):
     EXPIRED = "expired"
     GATE_CLOSED = "gate_closed"
     CURTAILED = "curtailed"
+    PRICE_COLLAR = "price_collar"
+    KILL_SWITCH = "kill_switch"
 
 
 class AlarmKind(StrEnum):
@@ -89,7 +103,11 @@ class SessionOpened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAccepted(Event):
-    """An order is in: it has a number, and its priority is its number."""
+    """An order is in: it has a number, and its priority is its number.
+
+    The limit price of a market order (``at_market``) is the worst at which anything rested on
+    the other side when it came.
+    """
 
     order_id: int
     participant: str
@@ -102,6 +120,25 @@ class OrderAccepted(Event):
     limit_price_ticks: int
     time_in_force: TimeInForce
     expires_at: datetime | None
+    conditions: Conditions = UNCONDITIONAL
+    at_market: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointOrderAccepted(Event):
+    """A joint order is in.
+
+    Its first leg has the number ``order_id``, the next the one after it, and so on.  Cancelled
+    they all are at once, under the number of the first.
+    """
+
+    order_id: int
+    participant: str
+    client_order_id: str
+    legs: tuple[Leg, ...]
+    all_or_none: bool
+    expires_at: datetime | None
+    self_trade_prevention: SelfTradePrevention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +146,12 @@ class Refused(Event):
     """What was asked was not done; ``detail`` is a sentence with the numbers.
 
     ``request`` says what kind of command it was: ``"submit"``, ``"cancel"``, ``"amend"``,
-    ``"mass_cancel"``, ``"limits"``, ``"session"``, ``"gate"`` or ``"message"``;
-    ``participant`` is ``"tso"`` for ``limits`` and ``"operator"`` for ``session`` and ``gate``.
-    ``client_order_id`` is the client's key for the request (``update_id`` for limits), if any.
-    ``content`` is a digest of what was asked where the same key, sent again, must get the same
-    answer (``"submit"`` and ``"limits"``), else empty.
+    ``"mass_cancel"``, ``"limits"``, ``"control"``, ``"session"``, ``"gate"`` or ``"message"``;
+    ``participant`` is ``"tso"`` for ``limits`` and ``"operator"`` for ``control``, ``session`` and
+    ``gate``.  ``client_order_id`` is the client's key for the request (``update_id`` for limits,
+    ``control_id`` for controls), if any.  ``content`` is a digest of what was asked where the same
+    key, sent again, must get the same answer (``"submit"``, ``"limits"``, ``"control"``), else
+    empty.
     """
 
     participant: str
@@ -138,8 +176,23 @@ class OrderAmended(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRefilled(Event):
+    """What an iceberg displayed has traded; it shows its next part, behind all others."""
+
+    participant: str
+    client_order_id: str
+    previous_order_id: int
+    order_id: int
+    displayed_w: int
+    remaining_w: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCancelled(Event):
-    """The rest of an order left the book."""
+    """The rest of an order left the book.
+
+    Of a joint order all legs did; number and watts are those of the first.
+    """
 
     order_id: int
     participant: str
@@ -216,6 +269,52 @@ class InterfaceLimitsUpdated(Event):
     update_id: str
     interval: datetime
     interface_limits: InterfaceLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceCollarSet(Event):
+    """Only limit prices inside the collar are taken."""
+
+    control_id: str
+    collar: PriceCollar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskLimitsSet(Event):
+    """Orders of a participant, or of all who have no limits of their own, are limited so."""
+
+    control_id: str
+    participant: str | None
+    limits: RiskLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillSwitchSet(Event):
+    """No orders of a participant, or of anybody, are taken any more; or again."""
+
+    control_id: str
+    participant: str | None
+    engaged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingHalted(Event):
+    """Nothing trades in an interval, or in any (``None``), until it is resumed."""
+
+    control_id: str
+    interval: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingResumed(Event):
+    """A halt of the same extent has ended."""
+
+    control_id: str
+    interval: datetime | None
+
+
+ControlEvent = PriceCollarSet | RiskLimitsSet | KillSwitchSet | TradingHalted | TradingResumed
+"""The operator has set a control; ``control_id`` is the operator's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,8 +73,7 @@ def _check(command: OpenSession, record: Record) -> tuple[RefusalReason, str] | 
 
 def close_gate(session: Session, record: Record) -> None:
     """Freeze an interval: cancel what rests, publish final envelopes, settle."""
-    for order in session.orders():
-        record.cancel(order, CancelReason.GATE_CLOSED)
+    record.cancel_all(session.orders(), CancelReason.GATE_CLOSED)
     record.add(
         GateClosed(
             sequence=record.next_sequence,

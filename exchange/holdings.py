@@ -26,6 +26,10 @@ class Position:
         What it can never exceed, and what its owner can never sell.
     reserved_w, sought_w
         What open sell orders would take away, and open buy orders add.
+    sought_amount
+        What the open buy orders would cost at their limit prices, in tick-watts.
+    net_bought_w
+        What was bought since the interval opened, less what was sold.
     orders
         The open orders behind these, by number, oldest first.
     """
@@ -36,6 +40,8 @@ class Position:
     fallback_w: int
     reserved_w: int = 0
     sought_w: int = 0
+    sought_amount: int = 0
+    net_bought_w: int = 0
     orders: dict[int, Order] = field(default_factory=dict)
 
     @property
@@ -52,12 +58,13 @@ class Position:
         """Return the open orders of one side, oldest first."""
         return [order for order in self.orders.values() if order.side is side]
 
-    def claim(self, side: Side, change_w: int) -> None:
-        """Raise (or lower) what open orders of a side claim."""
-        if side is Side.SELL:
+    def claim(self, order: Order, change_w: int) -> None:
+        """Raise (or lower) what an open order claims."""
+        if order.side is Side.SELL:
             self.reserved_w += change_w
         else:
             self.sought_w += change_w
+            self.sought_amount += change_w * order.limit_price_ticks
 
 
 class Holdings:
@@ -109,20 +116,22 @@ class Holdings:
         """Let an open order claim what remains of it.  O(1)."""
         position = self._positions[order.direction][order.connection_point]
         position.orders[order.order_id] = order
-        position.claim(order.side, order.remaining_w)
+        position.claim(order, order.remaining_w)
 
     def release(self, order: Order, by_w: int, *, closed: bool) -> None:
         """Lower an open order's claim; forget the order when it is closed.  O(1)."""
         position = self._positions[order.direction][order.connection_point]
-        position.claim(order.side, -by_w)
+        position.claim(order, -by_w)
         if closed:
             del position.orders[order.order_id]
 
     def transfer(self, direction: Direction, seller: str, buyer: str, quantity_w: int) -> None:
         """Move watts of limit from one connection point to another.  O(1)."""
-        positions = self._positions[direction]
-        positions[seller].held_w -= quantity_w
-        positions[buyer].held_w += quantity_w
+        sold, bought = self._positions[direction][seller], self._positions[direction][buyer]
+        sold.held_w -= quantity_w
+        sold.net_bought_w -= quantity_w
+        bought.held_w += quantity_w
+        bought.net_bought_w += quantity_w
 
     def set_limit(
         self, direction: Direction, connection_point: str, to_w: int, bottleneck: str
@@ -159,7 +168,10 @@ class Holdings:
         )
 
     def snapshot(self) -> list[list[Any]]:
-        """Return ``[id, injection W, withdrawal W, bottlenecks]`` per connection point."""
+        """Return ``[id, injection W, withdrawal W, bottlenecks, net W bought]`` of each point.
+
+        Bottlenecks and net purchases come as two each: of injection, then of withdrawal.
+        """
         return [
             [
                 envelope.connection_point,
@@ -167,9 +179,23 @@ class Holdings:
                 envelope.withdrawal_limit_w,
                 envelope.injection_bottleneck,
                 envelope.withdrawal_bottleneck,
+                *(
+                    positions[envelope.connection_point].net_bought_w
+                    for positions in self._positions.values()
+                ),
             ]
             for envelope in self.envelopes()
         ]
+
+    @classmethod
+    def restore(cls, rows: Iterable[list[Any]], terms: Mapping[str, ConnectionTerms]) -> Holdings:
+        """Return the holdings a snapshot was taken of; no order claims anything yet."""
+        rows = list(rows)
+        holdings = cls(terms, (Envelope(*row[:5]) for row in rows))
+        for point, _, _, _, _, *net_bought_w in rows:
+            for positions, net_w in zip(holdings._positions.values(), net_bought_w, strict=True):
+                positions[point].net_bought_w = net_w
+        return holdings
 
     def check_invariants(self) -> None:
         """Check conservation, bounds and claims.  O(n + orders).
@@ -192,6 +218,11 @@ class Holdings:
             ):
                 open_w = sum(order.remaining_w for order in position.orders_of(side))
                 assert claimed_w == open_w, f"{side} orders of {open_w} W claim otherwise, {at}"
+            worth = sum(
+                order.remaining_w * order.limit_price_ticks
+                for order in position.orders_of(Side.BUY)
+            )
+            assert position.sought_amount == worth, f"buy orders cost {worth}, {at}"
             assert position.fallback_w <= position.held_w <= position.capacity_w, at
             assert position.sellable_w >= 0, f"sell orders reserve too much, {at}"
             assert position.buyable_w >= 0, f"buy orders seek too much, {at}"

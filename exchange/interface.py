@@ -137,14 +137,17 @@ def _set_limits(envelope: Envelope, session: Session, record: Record) -> None:
 
 
 def _cut_orders(position: Position, side: Side, excess_w: int, record: Record) -> None:
-    """Reduce open orders of a side, newest first, by at least ``excess_w``, in whole lots."""
+    """Reduce open orders of a side, newest first, by at least ``excess_w``, in whole lots.
+
+    An order that could no longer trade as much at once as it asks for is cancelled instead.
+    """
     lot_w = record.state.rules.lot_w
     for order in reversed(position.orders_of(side)):
         if excess_w <= 0:
             return
         cut_w = -(-excess_w // lot_w) * lot_w
         excess_w -= order.remaining_w
-        if cut_w >= order.remaining_w:
+        if cut_w >= order.remaining_w or not order.may_be_cut_by(cut_w):
             record.cancel(order, CancelReason.CURTAILED)
             continue
         record.add(

@@ -58,6 +58,18 @@ class Ledger:
         """Return what all settled intervals owe a participant, in tick-watts."""
         return self._settled.get(participant, 0)
 
+    def balance(self, participant: str) -> int:
+        """Return what a participant is owed in all, settled or not, in tick-watts.
+
+        O(intervals not settled).
+        """
+        unsettled = sum(
+            accounts[participant].balance
+            for accounts in self._accounts.values()
+            if participant in accounts
+        )
+        return self.settled_balance(participant) + unsettled
+
     def snapshot(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""
         return {

@@ -20,6 +20,9 @@ Each refusal corrects the linear rows, which converge in 3 to 6 rounds; what sti
 after these is not going to be a trade.
 """
 
+_NO_RESULT = "power_flow"
+"""The element that blocks where the check of a transfer failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Secure:
@@ -77,6 +80,18 @@ class IntervalNetwork:
             _blocked=dict(self._blocked),
         )
 
+    def take_back(self, saved: IntervalNetwork) -> None:
+        """Undo all transfers since ``saved`` was copied.
+
+        Checks that came to no result stay on record, and so does what they block: to ask the
+        same again would only raise the same alarm again.
+        """
+        failed = {pair: each for pair, each in self._blocked.items() if each.element == _NO_RESULT}
+        self.security = saved.security
+        self.rescan_due = saved.rescan_due
+        self._blocked = saved._blocked | failed
+        self._outdated = saved._outdated
+
     def refresh(self) -> None:
         """Forget what was blocked before the last trade, because trades can free headroom."""
         if self._outdated:
@@ -88,7 +103,12 @@ class IntervalNetwork:
         self._blocked = {pair: block for pair, block in self._blocked.items() if block.final}
 
     def transfer(
-        self, direction: Direction, seller: str, buyer: str, wanted_w: int
+        self,
+        direction: Direction,
+        seller: str,
+        buyer: str,
+        wanted_w: int,
+        at_least_w: int = 0,
     ) -> Secure | Blocked:
         """Put the largest secure part of a transfer into force.
 
@@ -100,6 +120,8 @@ class IntervalNetwork:
             The connection points it moves from and to.
         wanted_w
             How much is wanted, in watts, at least a lot.
+        at_least_w
+            With less than this nothing is put into force.
 
         Returns
         -------
@@ -111,29 +133,33 @@ class IntervalNetwork:
         if block is not None:
             return block
         try:
-            outcome = self._look_for(direction, seller, buyer, wanted_w)
+            outcome = self._look_for(direction, seller, buyer, wanted_w, at_least_w)
         except GridError as error:
             detail = f"the check of {direction} limit from {seller} to {buyer} failed: {error}"
             self.failures.append(detail)
-            outcome = Blocked("power_flow", detail, final=True)
+            outcome = Blocked(_NO_RESULT, detail, final=True)
         if isinstance(outcome, Blocked):
-            self._blocked[pair] = outcome
+            # Where a part was too small, others may ask for less, and get it.
+            if at_least_w <= self.lot_w or outcome.final:
+                self._blocked[pair] = outcome
         else:
             self._outdated = self.rescan_due = True
         return outcome
 
     def _look_for(
-        self, direction: Direction, seller: str, buyer: str, wanted_w: int
+        self, direction: Direction, seller: str, buyer: str, wanted_w: int, at_least_w: int
     ) -> Secure | Blocked:
         verdict: Verdict | None = None
+        least_w = max(self.lot_w, at_least_w)
         for _ in range(CONFIRMATION_ROUNDS):
             secure_w, element = self.security.largest_secure_w(direction, seller, buyer, wanted_w)
             quantity_w = min(secure_w, wanted_w) // self.lot_w * self.lot_w
-            if quantity_w < self.lot_w:
+            if quantity_w < least_w:
+                least = "lot" if least_w == self.lot_w else "part"
                 worst_case = self.security.explain(element)
                 return Blocked(
                     element=element,
-                    detail=f"{element} leaves no lot of {self.lot_w:,} W of {direction} limit "
+                    detail=f"{element} leaves no {least} of {least_w:,} W of {direction} limit "
                     f"to move from {seller} to {buyer}{worst_case and ': ' + worst_case}",
                 )
             changes = (

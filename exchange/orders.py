@@ -5,15 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from orderbook.order import LimitOrder, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, LimitOrder, Side, TimeInForce
 from security_check.envelope import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One part of a joint order: which limit it trades, and at what price at worst."""
+
+    connection_point: str
+    direction: Direction
+    interval: datetime
+    side: Side
+    quantity_w: int
+    limit_price_ticks: int
 
 
 @dataclass(slots=True)
 class Order(LimitOrder):
-    """An open order.
+    """An open order, or one leg of a joint order.
 
-    ``quantity_w`` is its total in watts, executed part included; the rest is in the fields of
+    ``quantity_w`` is its total in watts, executed part included; ``joint_id`` is the number of
+    the first leg of the joint order it belongs to, if any.  A ``conditional`` order trades under a
+    condition only, and so may be passed over.  The rest is in the fields of
     :class:`exchange.events.OrderAccepted`.
     """
 
@@ -25,6 +39,24 @@ class Order(LimitOrder):
     quantity_w: int
     time_in_force: TimeInForce
     expires_at: datetime | None
+    conditions: Conditions = UNCONDITIONAL
+    joint_id: int | None = None
+    conditional: bool = False
+
+    @property
+    def required_w(self) -> int:
+        """The least that trades at once, in watts; 0 where any lot will do."""
+        if not self.conditional:
+            return 0
+        if self.conditions.all_or_none or self.time_in_force is TimeInForce.FILL_OR_KILL:
+            return self.remaining_w
+        return min(self.conditions.minimum_w or 0, self.remaining_w)
+
+    def may_be_cut_by(self, cut_w: int) -> bool:
+        """Return whether its conditions still make sense with a quantity lower by ``cut_w``."""
+        if self.conditions.all_or_none or self.joint_id is not None:
+            return False
+        return self.quantity_w - cut_w >= (self.conditions.minimum_w or 0)
 
     @property
     def executed_w(self) -> int:

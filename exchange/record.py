@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from exchange.answers import FirstAnswer, content_of
-from exchange.commands import SubmitOrder, UpdateInterfaceLimits
+from exchange.answers import FirstAnswer, Remembered, content_of
+from exchange.commands import SubmitJoint, SubmitOrder
 from exchange.events import (
     AlarmKind,
     AlarmRaised,
@@ -13,6 +14,7 @@ from exchange.events import (
     CancelReason,
     Event,
     OrderCancelled,
+    OrderRefilled,
     RefusalReason,
     Refused,
 )
@@ -60,15 +62,16 @@ class Record:
         reason: RefusalReason,
         detail: str,
         *,
-        remember: SubmitOrder | UpdateInterfaceLimits | None = None,
+        remember: Remembered | None = None,
     ) -> None:
         """Refuse a request; ``remember`` it where the same must be answered the same again.
 
-        Only those who have a connection point are remembered, and the TSO, so that strangers
-        take up no memory.
+        Only those who have a connection point are remembered, the TSO and the operator, so that
+        strangers take up no memory.
         """
-        known = isinstance(remember, UpdateInterfaceLimits) or (
-            remember is not None and participant in self.state.participants
+        known = remember is not None and (
+            not isinstance(remember, SubmitOrder | SubmitJoint)
+            or participant in self.state.participants
         )
         self.add(
             Refused(
@@ -98,7 +101,9 @@ class Record:
         )
 
     def cancel(self, order: Order, reason: CancelReason) -> None:
-        """Take the rest of an open order out of the book."""
+        """Take the rest of an open order out of the book, with all its legs if it is joint."""
+        if order.joint_id is not None:
+            order = self.state.joints[order.joint_id][0]
         self.add(
             OrderCancelled(
                 sequence=self.next_sequence,
@@ -108,6 +113,28 @@ class Record:
                 client_order_id=order.client_order_id,
                 remaining_w=order.remaining_w,
                 reason=reason,
+            )
+        )
+
+    def cancel_all(self, orders: Iterable[Order], reason: CancelReason) -> None:
+        """Cancel orders, oldest first; the legs of a joint order go with the first of them."""
+        for order in sorted(orders, key=lambda each: each.order_id):
+            if order.order_id in self.state.orders:
+                self.cancel(order, reason)
+
+    def refill(self, order: Order) -> None:
+        """Let an iceberg show its next part, behind all others at its price."""
+        assert order.peak_w is not None, "only icebergs are refilled"
+        self.add(
+            OrderRefilled(
+                sequence=self.next_sequence,
+                time=self.now,
+                participant=order.participant,
+                client_order_id=order.client_order_id,
+                previous_order_id=order.order_id,
+                order_id=self.state.next_order_id,
+                displayed_w=min(order.peak_w, order.remaining_w),
+                remaining_w=order.remaining_w,
             )
         )
 

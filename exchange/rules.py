@@ -76,6 +76,69 @@ class MarketRules:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceCollar:
+    """The prices that orders may have, in ticks, bounds included; ``None`` is no bound."""
+
+    min_price_ticks: int | None = None
+    max_price_ticks: int | None = None
+
+    def contains(self, price_ticks: int) -> bool:
+        """Return whether a price is allowed."""
+        if self.min_price_ticks is not None and price_ticks < self.min_price_ticks:
+            return False
+        return self.max_price_ticks is None or price_ticks <= self.max_price_ticks
+
+    def fault(self) -> str | None:
+        """Return what is wrong with it as a sentence, ``None`` when nothing is."""
+        if self.min_price_ticks is None or self.max_price_ticks is None:
+            return None
+        if self.min_price_ticks <= self.max_price_ticks:
+            return None
+        return (
+            f"the collar from {self.min_price_ticks:,} to {self.max_price_ticks:,} ticks is empty"
+        )
+
+
+NO_COLLAR = PriceCollar()
+"""Every price is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimits:
+    """What one participant may do at most; ``None`` is no limit.
+
+    Parameters
+    ----------
+    max_quantity_w
+        Largest quantity of one order, in watts.
+    orders_per_minute
+        How many orders may be placed or amended in a minute.
+    position_w
+        In each direction of each interval, net purchases plus open buy orders may not exceed
+        this, in watts, nor net sales plus open sell orders.
+    credit
+        What is owed plus what open buy orders could cost may not exceed this, in tick-watts.
+    """
+
+    max_quantity_w: int | None = None
+    orders_per_minute: int | None = None
+    position_w: int | None = None
+    credit: int | None = None
+
+    def fault(self) -> str | None:
+        """Return what is wrong with them as a sentence, ``None`` when nothing is."""
+        for name in ("max_quantity_w", "orders_per_minute", "position_w", "credit"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                return f"{name} is {value:,}, it must not be negative"
+        return None
+
+
+UNLIMITED = RiskLimits()
+"""No limits of risk."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionTerms:
     """Who owns a connection point, what it can carry, and what it falls back to.
 

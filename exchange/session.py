@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from exchange.plain import from_plain, to_plain
 from exchange.rules import ConnectionTerms
 from orderbook.book import OrderBook
 from orderbook.order import Side
-from security_check.envelope import Direction, Envelope
+from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
 
@@ -34,21 +35,28 @@ class Session:
     ----------
     halted
         Whether nothing may trade until new interface limits are in force.
+    suspended
+        Whether nothing may trade until the operator resumes it.
     closed_at
         When the gate closed, ``None`` while it is open.
     books
-        One per direction.
+        One per direction, with the firm orders.
+    conditional
+        One per direction, with the orders that trade only as much at once as they ask for:
+        others pass them over where that is not met.
     """
 
     __slots__ = (
         "books",
         "closed_at",
+        "conditional",
         "end",
         "gate_closes_at",
         "halted",
         "holdings",
         "interface_limits",
         "start",
+        "suspended",
     )
 
     def __init__(
@@ -65,8 +73,10 @@ class Session:
         self.interface_limits = interface_limits
         self.holdings = holdings
         self.halted = False
+        self.suspended = False
         self.closed_at: datetime | None = None
         self.books: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
+        self.conditional: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
 
     @property
     def is_open(self) -> bool:
@@ -75,25 +85,68 @@ class Session:
 
     def add(self, order: Order) -> None:
         """Let an order rest in its book and claim what it asks for.  O(log n)."""
-        self.books[order.direction].add(order)
+        self._book_of(order).add(order)
         self.holdings.add_order(order)
 
     def reduce(self, order: Order, by_w: int) -> None:
         """Take watts off what remains of an order; at zero it is gone.  O(log n)."""
-        self.books[order.direction].reduce(order.order_id, by_w)
+        self._book_of(order).reduce(order.order_id, by_w)
+        self.holdings.release(order, by_w, closed=not order.remaining_w)
+
+    def fill(self, order: Order, by_w: int) -> None:
+        """Take watts that others met off an order; at zero it is gone.  O(log n)."""
+        self._book_of(order).fill(order.order_id, by_w)
         self.holdings.release(order, by_w, closed=not order.remaining_w)
 
     def remove(self, order: Order) -> None:
         """Take an order out of its book.  O(log n)."""
-        self.books[order.direction].cancel(order.order_id)
+        self._book_of(order).cancel(order.order_id)
         self.holdings.release(order, order.remaining_w, closed=True)
+
+    def _book_of(self, order: Order) -> OrderBook[Order]:
+        return (self.conditional if order.conditional else self.books)[order.direction]
+
+    @property
+    def has_conditional(self) -> bool:
+        """Whether any conditional order is open.  O(1)."""
+        return any(self.conditional.values())
+
+    def conditional_orders(self) -> list[Order]:
+        """Return the open conditional orders of both directions, oldest first.  O(n log n)."""
+        return _oldest_first(self.conditional.values())
+
+    def makers(self, order: Order) -> Iterator[Order]:
+        """Iterate over what an order crosses, firm or conditional, by price and time.
+
+        The books must not change meanwhile.  O(1) per maker.
+        """
+        side, price_ticks = order.side.opposite, order.limit_price_ticks
+        firm = self.books[order.direction].orders(side, price_ticks)
+        conditional = self.conditional[order.direction]
+        if not conditional:
+            return firm
+        sign = -1 if side is Side.BUY else 1
+        return heapq.merge(
+            firm,
+            conditional.orders(side, price_ticks),
+            key=lambda maker: (sign * maker.limit_price_ticks, maker.order_id),
+        )
+
+    def crossing_w(self, order: Order, up_to_w: int) -> int:
+        """Return how much an order crosses, firm or conditional, up to ``up_to_w``.
+
+        O(price levels counted).
+        """
+        side, price_ticks = order.side, order.limit_price_ticks
+        crossing_w = self.books[order.direction].crossing_w(side, price_ticks, up_to_w)
+        conditional = self.conditional[order.direction]
+        if conditional and crossing_w < up_to_w:
+            crossing_w += conditional.crossing_w(side, price_ticks, up_to_w - crossing_w)
+        return crossing_w
 
     def orders(self) -> list[Order]:
         """Return the open orders of both directions, oldest first.  O(n log n)."""
-        found = [
-            order for book in self.books.values() for side in Side for order in book.orders(side)
-        ]
-        return sorted(found, key=lambda order: order.order_id)
+        return _oldest_first([*self.books.values(), *self.conditional.values()])
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as JSON-able data, orders by number."""
@@ -103,6 +156,7 @@ class Session:
             "gate_closes_at": to_plain(self.gate_closes_at),
             "closed_at": to_plain(self.closed_at),
             "halted": self.halted,
+            "suspended": self.suspended,
             "interface_limits": to_plain(self.interface_limits),
             "holdings": self.holdings.snapshot(),
             "orders": [to_plain(order) for order in self.orders()],
@@ -116,9 +170,10 @@ class Session:
             end=datetime.fromisoformat(data["end"]),
             gate_closes_at=datetime.fromisoformat(data["gate_closes_at"]),
             interface_limits=from_plain(InterfaceLimits, data["interface_limits"]),
-            holdings=Holdings(terms, (Envelope(*row) for row in data["holdings"])),
+            holdings=Holdings.restore(data["holdings"], terms),
         )
         session.halted = data["halted"]
+        session.suspended = data["suspended"]
         if data["closed_at"] is not None:
             session.closed_at = datetime.fromisoformat(data["closed_at"])
         # By number, because a book takes orders in the order of their priority only.
@@ -134,13 +189,27 @@ class Session:
         AssertionError
             With what breaks a rule.
         """
-        for book in self.books.values():
+        for book in (*self.books.values(), *self.conditional.values()):
             book.check_invariants()
         self.holdings.check_invariants()
         resting = {order.order_id for order in self.orders()}
         claiming = _numbers(position.orders for _, _, position in self.holdings.positions())
         assert resting == claiming, f"{self.start}: {resting ^ claiming} rest or claim alone"
+        for books, conditional in ((self.books, False), (self.conditional, True)):
+            for order in _oldest_first(books.values()):
+                asked = order.conditions.apply_at_once(order.time_in_force)
+                is_conditional = asked or order.joint_id is not None
+                assert order.conditional is is_conditional, f"{order} is conditional, or is not"
+                assert order.conditional is conditional, f"{order} is in the wrong book"
+                assert order.displayed_w > 0, f"{order} shows nothing"
+                partly = order.conditions.all_or_none and order.executed_w
+                assert not partly, f"{order} is all-or-none and has traded in part"
         assert self.is_open or not resting, f"{self.start} is closed with orders {resting}"
+
+
+def _oldest_first(books: Iterable[OrderBook[Order]]) -> list[Order]:
+    found = [order for book in books for side in Side for order in book.orders(side)]
+    return sorted(found, key=lambda order: order.order_id)
 
 
 def _numbers(groups: Iterable[Mapping[int, Order]]) -> set[int]:

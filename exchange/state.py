@@ -6,38 +6,45 @@ asks neither the network nor a solver.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 from sortedcontainers import SortedSet
 
 from exchange.answers import Answer, Answers, FirstAnswer
+from exchange.controls import Controls
 from exchange.events import (
     AlarmRaised,
     AnswerRepeated,
+    ControlEvent,
     Event,
     GateClosed,
     HoldingCurtailed,
     HoldingRaised,
     InterfaceLimitsUpdated,
+    JointOrderAccepted,
+    KillSwitchSet,
     MatchBlocked,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
     OrderReduced,
+    OrderRefilled,
+    PriceCollarSet,
     Refused,
+    RiskLimitsSet,
     SessionOpened,
     StatementIssued,
     Traded,
+    TradingHalted,
+    TradingResumed,
 )
-from exchange.holdings import Holdings
+from exchange.holdings import Holdings, Position
 from exchange.ledger import Ledger
 from exchange.orders import Order
-from exchange.rules import TSO, ConnectionTerms, MarketRules
+from exchange.rules import NO_COLLAR, OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
+from orderbook.order import Conditions, Side, TimeInForce
 from security_check.envelope import Direction
 
 
@@ -63,8 +70,14 @@ class State:
         By start of the interval, closed ones for ``rules.answers_kept_for`` longer.
     orders
         All open orders by number.
+    conditional
+        Numbers of the open orders that trade under a condition only; they follow from orders.
+    joints
+        The open legs of joint orders, by the number of the first leg; they follow from orders.
     answers
         First answers by participant and client id.
+    controls
+        What the operator has set.
     ledger
         Who paid whom.
     gates, expiries
@@ -74,8 +87,11 @@ class State:
 
     __slots__ = (
         "answers",
+        "conditional",
+        "controls",
         "expiries",
         "gates",
+        "joints",
         "ledger",
         "next_order_id",
         "next_trade_id",
@@ -100,7 +116,10 @@ class State:
         self.next_trade_id = 1
         self.sessions: dict[datetime, Session] = {}
         self.orders: dict[int, Order] = {}
+        self.conditional: set[int] = set()
+        self.joints: dict[int, list[Order]] = {}
         self.answers = Answers(rules.answers_kept)
+        self.controls = Controls()
         self.ledger = Ledger()
         self.gates: SortedSet = SortedSet()
         self.expiries: SortedSet = SortedSet()
@@ -120,8 +139,15 @@ class State:
                 return event
         return None
 
-    def orders_of(self, participant: str, interval: datetime | None = None) -> list[Order]:
-        """Return a participant's open orders, of one interval or of all, oldest first."""
+    def orders_of(
+        self,
+        participant: str,
+        interval: datetime | None = None,
+        connection_point: str | None = None,
+        direction: Direction | None = None,
+        side: Side | None = None,
+    ) -> list[Order]:
+        """Return a participant's open orders that match all that is given, oldest first."""
         sessions: Iterable[Session] = self.sessions.values()
         if interval is not None:
             sessions = [self.sessions[interval]] if interval in self.sessions else []
@@ -129,10 +155,26 @@ class State:
             order
             for session in sessions
             for point in self.participants.get(participant, ())
-            for direction in Direction
-            for order in session.holdings.position(direction, point).orders.values()
+            if connection_point in (None, point)
+            for each in Direction
+            if direction in (None, each)
+            for order in session.holdings.position(each, point).orders.values()
+            if side in (None, order.side)
         ]
         return sorted(found, key=lambda order: order.order_id)
+
+    def positions_of(
+        self, participant: str, interval: datetime, direction: Direction
+    ) -> list[Position]:
+        """Return a participant's positions of one direction, one per connection point."""
+        holdings = self.sessions[interval].holdings
+        return [
+            holdings.position(direction, point) for point in self.participants.get(participant, ())
+        ]
+
+    def may_trade(self, session: Session) -> bool:
+        """Return whether nothing has halted trading in a session.  O(1)."""
+        return not (session.halted or session.suspended or self.controls.halted)
 
     def apply(self, event: Event) -> None:
         """Let an event take effect.  The only function that changes state.
@@ -149,12 +191,18 @@ class State:
         match event:
             case OrderAccepted():
                 self._accept(event)
+            case JointOrderAccepted():
+                self._accept_joint(event)
             case Traded():
                 self._trade(event)
             case OrderCancelled():
                 self._cancel(event)
             case OrderAmended():
                 self._amend(event)
+            case OrderRefilled():
+                order = self.orders[event.previous_order_id]
+                self._remove(order)
+                self._add_as(order, event.order_id)
             case OrderReduced():
                 order = self.orders[event.order_id]
                 order.quantity_w -= event.reduced_by_w
@@ -179,12 +227,21 @@ class State:
                 self._close(event)
             case StatementIssued():
                 self.ledger.settle(event.interval, event.participant)
+            case (
+                PriceCollarSet()
+                | RiskLimitsSet()
+                | KillSwitchSet()
+                | TradingHalted()
+                | TradingResumed()
+            ):
+                self._control(event)
             case MatchBlocked() | AnswerRepeated():
                 pass  # They tell, and change nothing.
             case _:
                 raise TypeError(f"{type(event).__name__} is no event of this exchange")
 
     def _accept(self, event: OrderAccepted) -> None:
+        self.controls.count_order(event.participant, event.time)
         order = Order(
             order_id=event.order_id,
             side=event.side,
@@ -198,16 +255,58 @@ class State:
             quantity_w=event.quantity_w,
             time_in_force=event.time_in_force,
             expires_at=event.expires_at,
+            conditions=event.conditions,
+            peak_w=event.conditions.displayed_w,
+            conditional=event.conditions.apply_at_once(event.time_in_force),
         )
         self._add(order)
         self.answers.remember(
             order.participant, order.client_order_id, Answer(event, order.order_id)
         )
 
+    def _accept_joint(self, event: JointOrderAccepted) -> None:
+        self.controls.count_order(event.participant, event.time)
+        dated = event.expires_at is not None
+        for number, leg in enumerate(event.legs, start=event.order_id):
+            self._add(
+                Order(
+                    order_id=number,
+                    side=leg.side,
+                    limit_price_ticks=leg.limit_price_ticks,
+                    remaining_w=leg.quantity_w,
+                    participant=event.participant,
+                    client_order_id=event.client_order_id,
+                    connection_point=leg.connection_point,
+                    direction=leg.direction,
+                    interval=leg.interval,
+                    quantity_w=leg.quantity_w,
+                    time_in_force=TimeInForce.GOOD_TILL_DATE
+                    if dated
+                    else TimeInForce.GOOD_TILL_CANCEL,
+                    expires_at=event.expires_at,
+                    conditions=Conditions(
+                        all_or_none=event.all_or_none,
+                        self_trade_prevention=event.self_trade_prevention,
+                    ),
+                    joint_id=event.order_id,
+                    conditional=True,
+                )
+            )
+        answer = Answer(event, event.order_id)
+        self.answers.remember(event.participant, event.client_order_id, answer)
+
     def _add(self, order: Order) -> None:
         self.sessions[order.interval].add(order)
-        self.orders[order.order_id] = order
+        self.index(order)
         self.next_order_id = order.order_id + 1
+
+    def index(self, order: Order) -> None:
+        """Take an order that rests in its session into the indexes over all sessions."""
+        self.orders[order.order_id] = order
+        if order.conditional:
+            self.conditional.add(order.order_id)
+            if order.joint_id is not None:
+                self.joints.setdefault(order.joint_id, []).append(order)
         if order.expires_at is not None:
             self.expiries.add((order.expires_at, order.order_id))
 
@@ -217,19 +316,36 @@ class State:
 
     def _drop(self, order: Order) -> None:
         del self.orders[order.order_id]
+        if order.conditional:
+            self.conditional.remove(order.order_id)
+            if order.joint_id is not None:
+                self.joints[order.joint_id].remove(order)
+                if not self.joints[order.joint_id]:
+                    del self.joints[order.joint_id]
         if order.expires_at is not None:
             self.expiries.remove((order.expires_at, order.order_id))
 
     def _reduce(self, order: Order, by_w: int) -> None:
         self.sessions[order.interval].reduce(order, by_w)
+        self._close_if_empty(order)
+
+    def _close_if_empty(self, order: Order) -> None:
         if not order.remaining_w:
             self._drop(order)
-            self.answers.finish(order.participant, order.client_order_id)
+            if order.joint_id not in self.joints:
+                self.answers.finish(order.participant, order.client_order_id)
 
     def _trade(self, event: Traded) -> None:
-        self._reduce(self.orders[event.buy_order_id], event.quantity_w)
-        self._reduce(self.orders[event.sell_order_id], event.quantity_w)
-        self.sessions[event.interval].holdings.transfer(
+        session = self.sessions[event.interval]
+        taker = self.orders[event.buy_order_id]
+        maker = self.orders[event.sell_order_id]
+        if event.taker_side is Side.SELL:
+            taker, maker = maker, taker
+        session.reduce(taker, event.quantity_w)
+        session.fill(maker, event.quantity_w)
+        for order in (taker, maker):
+            self._close_if_empty(order)
+        session.holdings.transfer(
             event.direction,
             event.sell_connection_point,
             event.buy_connection_point,
@@ -240,24 +356,47 @@ class State:
 
     def _cancel(self, event: OrderCancelled) -> None:
         order = self.orders[event.order_id]
-        self._remove(order)
+        for leg in list(self.joints.get(event.order_id, [order])):
+            self._remove(leg)
         self.answers.finish(order.participant, order.client_order_id, event)
 
     def _amend(self, event: OrderAmended) -> None:
+        self.controls.count_order(event.participant, event.time)
         order = self.orders[event.previous_order_id]
         if event.order_id == event.previous_order_id:
             order.quantity_w = event.quantity_w
             self._reduce(order, order.remaining_w - event.remaining_w)
             return
         self._remove(order)
-        order.order_id = event.order_id
         order.quantity_w = event.quantity_w
         order.remaining_w = event.remaining_w
         order.limit_price_ticks = event.limit_price_ticks
+        self._add_as(order, event.order_id)
+
+    def _add_as(self, order: Order, order_id: int) -> None:
+        """Put an order behind all others at its price, under a new number."""
+        order.order_id = order_id
+        order.show_next()
         self._add(order)
         answer = self.answers.find(order.participant, order.client_order_id)
         assert answer is not None, "an open order's answer is never forgotten"
         answer.order_id = order.order_id
+
+    def _control(self, event: ControlEvent) -> None:
+        match event:
+            case PriceCollarSet():
+                self.controls.collar = NO_COLLAR if event.collar == NO_COLLAR else event.collar
+            case RiskLimitsSet():
+                self.controls.set_limits(event.participant, event.limits)
+            case KillSwitchSet():
+                self.controls.kill(event.participant, engaged=event.engaged)
+            case TradingHalted() | TradingResumed():
+                halted = isinstance(event, TradingHalted)
+                if event.interval is None:
+                    self.controls.halted = halted
+                else:
+                    self.sessions[event.interval].suspended = halted
+        self.answers.remember(OPERATOR, event.control_id, Answer(event))
 
     def _refuse(self, event: Refused) -> None:
         # Only a request whose content is on record can be recognised when it comes again, and
@@ -285,76 +424,3 @@ class State:
             if old.closed_at is not None and max(old.closed_at, old.gate_closes_at) <= before:
                 del self.sessions[start]
         self.answers.prune(before, self.sessions)
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return everything as JSON-able data, in one canonical form.  O(everything)."""
-        return {
-            "version": 1,
-            "sequence": self.sequence,
-            "time": None if self.time is None else self.time.isoformat(),
-            "next_order_id": self.next_order_id,
-            "next_trade_id": self.next_trade_id,
-            "sessions": [self.sessions[start].snapshot() for start in sorted(self.sessions)],
-            "answers": self.answers.snapshot(),
-            "ledger": self.ledger.snapshot(),
-        }
-
-    @classmethod
-    def restore(
-        cls, data: dict[str, Any], rules: MarketRules, terms: Mapping[str, ConnectionTerms]
-    ) -> State:
-        """Return the state a snapshot was taken of.
-
-        Raises
-        ------
-        ValueError
-            When the snapshot has a version this code does not know.
-        """
-        if data["version"] != 1:
-            raise ValueError(f"snapshot has version {data['version']}, this code reads version 1")
-        state = cls(rules, terms)
-        for plain in data["sessions"]:
-            session = Session.restore(plain, terms)
-            state.sessions[session.start] = session
-            if session.is_open:
-                state.gates.add((session.gate_closes_at, session.start))
-            for order in session.orders():
-                state.orders[order.order_id] = order
-                if order.expires_at is not None:
-                    state.expiries.add((order.expires_at, order.order_id))
-        state.sequence = data["sequence"]
-        state.time = None if data["time"] is None else datetime.fromisoformat(data["time"])
-        state.next_order_id = data["next_order_id"]
-        state.next_trade_id = data["next_trade_id"]
-        state.answers = Answers.restore(data["answers"], rules.answers_kept)
-        state.ledger = Ledger.restore(data["ledger"])
-        return state
-
-    def digest(self) -> str:
-        """Return SHA-256 over the snapshot, in hexadecimal: equal states, equal digests."""
-        canonical = json.dumps(self.snapshot(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
-
-    def check_invariants(self) -> None:
-        """Check every session, the ledger, the answers, and the indexes that join them.
-
-        Raises
-        ------
-        AssertionError
-            With what breaks a rule.
-        """
-        resting: dict[int, Order] = {}
-        for session in self.sessions.values():
-            session.check_invariants()
-            resting.update((order.order_id, order) for order in session.orders())
-        assert resting == self.orders, "orders and sessions disagree about what is open"
-        dated = {(o.expires_at, o.order_id) for o in resting.values() if o.expires_at is not None}
-        assert dated == set(self.expiries), "expiries and orders disagree"
-        gates = {(s.gate_closes_at, s.start) for s in self.sessions.values() if s.is_open}
-        assert gates == set(self.gates), "gates and sessions disagree"
-        for order in resting.values():
-            answer = self.answers.find(order.participant, order.client_order_id)
-            assert answer is not None, f"order {order.order_id} has no answer on record"
-            assert answer.order_id == order.order_id, f"order {order.order_id} was {answer}"
-        self.answers.check_invariants()
-        self.ledger.check_invariants()

@@ -13,6 +13,7 @@ from exchange.events import (
     OrderAmended,
     OrderCancelled,
     OrderReduced,
+    OrderRefilled,
     Traded,
 )
 from gateway.outgoing import BookMessage
@@ -26,10 +27,22 @@ BookKey = tuple[datetime, Direction]
 
 @dataclass(slots=True)
 class _OpenOrder:
+    """An order as the public may know it.
+
+    Orders that trade under a condition only are not known to it, nor are joint ones.
+    ``peak_w`` is how much of an iceberg is displayed at a time, ``displayed_w`` what is now.
+    """
+
     book: BookKey
     side: Side
     price_ticks: int
     remaining_w: int
+    peak_w: int | None
+    displayed_w: int
+
+    def next_part_w(self, remaining_w: int) -> int:
+        """Return what is displayed when the order joins a level with so much left."""
+        return remaining_w if self.peak_w is None else min(self.peak_w, remaining_w)
 
 
 class Books:
@@ -105,40 +118,74 @@ class Books:
     def _apply(self, event: Event, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
         match event:
             case OrderAccepted():
+                if event.conditions.apply_at_once(event.time_in_force):
+                    return
                 order = _OpenOrder(
-                    (event.interval, event.direction), event.side, event.limit_price_ticks, 0
+                    (event.interval, event.direction),
+                    event.side,
+                    event.limit_price_ticks,
+                    remaining_w=0,
+                    peak_w=event.conditions.displayed_w,
+                    displayed_w=0,
                 )
                 self._orders[event.order_id] = order
                 self._set(event.order_id, event.quantity_w, before)
-            case OrderAmended():
+            case OrderAmended() if event.order_id == event.previous_order_id:
+                self._lower(event.order_id, event.remaining_w, before)
+            case OrderAmended() | OrderRefilled() if event.previous_order_id in self._orders:
                 order = self._orders[event.previous_order_id]
                 self._set(event.previous_order_id, 0, before)
-                order.price_ticks = event.limit_price_ticks
+                if isinstance(event, OrderAmended):
+                    order.price_ticks = event.limit_price_ticks
                 self._orders[event.order_id] = order
                 self._set(event.order_id, event.remaining_w, before)
-            case OrderCancelled():
+            case OrderCancelled() if event.order_id in self._orders:
                 self._set(event.order_id, 0, before)
             case OrderReduced():
-                self._set(event.order_id, event.remaining_w, before)
+                self._lower(event.order_id, event.remaining_w, before)
             case Traded():
-                for order_id in (event.buy_order_id, event.sell_order_id):
-                    left_w = self._orders[order_id].remaining_w - event.quantity_w
-                    self._set(order_id, left_w, before)
+                self._trade(event, before)
+
+    def _trade(self, event: Traded, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
+        """Lower both orders: of the maker's, what is displayed goes first."""
+        taker, maker = event.buy_order_id, event.sell_order_id
+        if event.taker_side is Side.SELL:
+            taker, maker = maker, taker
+        if taker in self._orders:
+            self._lower(taker, self._orders[taker].remaining_w - event.quantity_w, before)
+        if maker in self._orders:
+            order = self._orders[maker]
+            displayed_w = max(0, order.displayed_w - event.quantity_w)
+            self._set(maker, order.remaining_w - event.quantity_w, before, displayed_w)
+
+    def _lower(
+        self,
+        order_id: int,
+        remaining_w: int,
+        before: dict[BookKey, dict[tuple[Side, int], int]],
+    ) -> None:
+        """Lower what is left of an order, if it is known: what is hidden goes first."""
+        if order_id in self._orders:
+            displayed_w = min(self._orders[order_id].displayed_w, remaining_w)
+            self._set(order_id, remaining_w, before, displayed_w)
 
     def _set(
         self,
         order_id: int,
         remaining_w: int,
         before: dict[BookKey, dict[tuple[Side, int], int]],
+        displayed_w: int | None = None,
     ) -> None:
-        """Change what is left of an order, and the level it stands in."""
+        """Change what is left of an order, what of it is displayed, and the level it stands in."""
         order = self._orders[order_id]
+        if displayed_w is None:
+            displayed_w = order.next_part_w(remaining_w)
         level = (order.side, order.price_ticks)
         levels = self._levels.setdefault(order.book, {})
         was_w = levels.get(level, 0)
         before.setdefault(order.book, {}).setdefault(level, was_w)
-        now_w = was_w + remaining_w - order.remaining_w
-        order.remaining_w = remaining_w
+        now_w = was_w + displayed_w - order.displayed_w
+        order.remaining_w, order.displayed_w = remaining_w, displayed_w
         if now_w:
             levels[level] = now_w
         else:
@@ -178,6 +225,8 @@ class Books:
                     each.side,
                     each.price_ticks,
                     each.remaining_w,
+                    each.peak_w,
+                    each.displayed_w,
                 ]
                 for number, each in self._orders.items()
                 for start, direction in [each.book]
@@ -189,10 +238,12 @@ class Books:
         for start, direction, sequence in state["books"]:
             key = (datetime.fromisoformat(start), Direction(direction))
             self._sequences[key], self._levels[key] = sequence, {}
-        for number, start, direction, side, ticks, remaining_w in state["orders"]:
+        for number, start, direction, side, ticks, remaining_w, *shown in state["orders"]:
+            # Snapshots of a time before icebergs have no more: everything was displayed.
+            peak_w, displayed_w = shown or (None, remaining_w)
             key = (datetime.fromisoformat(start), Direction(direction))
-            self._orders[number] = _OpenOrder(key, Side(side), ticks, 0)
-            self._set(number, remaining_w, {})
+            self._orders[number] = _OpenOrder(key, Side(side), ticks, 0, peak_w, 0)
+            self._set(number, remaining_w, {}, displayed_w)
 
 
 def _plain(book: BookKey) -> tuple[str, str]:

@@ -16,7 +16,9 @@ from rich.table import Table
 
 from exchange.events import SessionOpened
 from exchange.rules import ConnectionTerms, MarketRules
+from exchange.snapshots import digest_of, snapshot_of
 from exchange.state import State
+from exchange.state_invariants import check_state
 from gateway.embedded_redis import EmbeddedRedis
 from gateway.journal_files import read_entries
 from gateway.ports import CorruptJournalError, JournalEntry
@@ -87,9 +89,9 @@ async def _replay(source: str, area: str | None, name: str) -> Replayed:
             ) from error
     if not entries:
         raise CorruptJournalError(f"{name}: this journal has no entries")
-    state.check_invariants()
+    check_state(state)
     return Replayed(
-        entries=entries, events=state.sequence, digest=state.digest(), state=state.snapshot()
+        entries=entries, events=state.sequence, digest=digest_of(state), state=snapshot_of(state)
     )
 
 
@@ -113,7 +115,8 @@ def show_replayed(replayed: Replayed, console: Console) -> None:
         table.add_column(column, justify="right")
     for session in replayed.state["sessions"]:
         injection_w, withdrawal_w = (sum(row[i] for row in session["holdings"]) for i in (1, 2))
-        phase = "closed" if session["closed_at"] else "halted" if session["halted"] else "open"
+        halted = session["halted"] or session["suspended"] or replayed.state["controls"]["halted"]
+        phase = "closed" if session["closed_at"] else "halted" if halted else "open"
         table.add_row(
             session["start"],
             phase,

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from gateway.mqtt import MqttSettings, MqttTransport
 from gateway.ports import Incoming, Outgoing
-from gateway.topics import TSO, Topics
+from gateway.topics import OPERATOR, TSO, Topics
 
 Report = dict[str, Any]
 _ANSWERS = {
@@ -51,7 +51,8 @@ class Client:
         on_message: Callable[[str, Any], None] | None = None,
     ) -> None:
         self._reports_topic = topics.report(name)
-        self._orders_topic = topics.interface_limits if name == TSO else topics.order(name)
+        special = {TSO: topics.interface_limits, OPERATOR: topics.control}
+        self._orders_topic = special.get(name) or topics.order(name)
         self._transport = MqttTransport(settings, (self._reports_topic, *subscriptions))
         self._on_message = on_message
         self._waiting: dict[tuple[str, str], asyncio.Future[Report]] = {}

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from exchange import commands, events
+from exchange.orders import Leg
 from gateway.ports import CorruptJournalError, JournalEntry
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
@@ -119,6 +120,8 @@ def _in_utc(value: Any) -> Any:
         if time is not None:
             # The value was made a moment ago and nobody else has seen it.
             object.__setattr__(value, name, time.astimezone(UTC))
+    for leg in getattr(value, "legs", ()):
+        _in_utc(leg)
     return value
 
 
@@ -126,5 +129,5 @@ _TIME_FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(
         name for name, hint in get_type_hints(kind).items() if hint in (datetime, datetime | None)
     )
-    for kind in (*COMMAND_TYPES, *EVENT_TYPES)
+    for kind in (*COMMAND_TYPES, *EVENT_TYPES, Leg)
 }

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from security_check.errors import Fault
 
+_MEMBERS = ("submit", "block", "linked", "cancel", "amend", "mass_cancel")
+
 
 class InputFaults(Exception):  # noqa: N818  # it reports faults, plural, as NetworkFaults does
     """An input has faults; ``faults`` holds all of them, ``source`` says which input."""
@@ -25,7 +27,7 @@ def sentences(error: ValidationError, prefix: str = "") -> Iterator[Fault]:
     for problem in error.errors(include_url=False):
         kind, message = problem["type"], problem["msg"]
         # The names of union members are pydantic's business, not the reader's.
-        place = [str(part) for part in problem["loc"] if part not in ("submit", "cancel", "amend")]
+        place = [str(part) for part in problem["loc"] if part not in _MEMBERS]
         where = ".".join([prefix, *place] if prefix else place) or "content"
         if kind == "extra_forbidden":
             detail = "there is no such entry"

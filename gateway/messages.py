@@ -1,4 +1,4 @@
-"""What comes in: JSON messages of participants and of the TSO, turned into commands.
+"""What comes in: JSON messages of participants, TSO and operator, turned into commands.
 
 Nothing a sender writes may stop the exchange or pass unanswered: whatever is not a message as
 ``docs/formats.md`` has it becomes a :class:`exchange.commands.RejectMessage` with a reason and
@@ -7,6 +7,7 @@ a sentence, to be journaled and reported like everything else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -26,9 +27,19 @@ from exchange.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.events import RefusalReason
+from gateway.control_messages import CONTROL, control_command
 from gateway.files import Time
-from gateway.topics import TSO
-from orderbook.order import Side, TimeInForce
+from gateway.order_terms import (
+    BlockTerms,
+    LinkedTerms,
+    OrderTerms,
+    PointId,
+    Price,
+    Watts,
+)
+from gateway.topics import OPERATOR, TSO
+from gateway.unfit import ClientId, UnfitError, price_in_ticks
+from orderbook.order import Side
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
@@ -36,14 +47,6 @@ _T = TypeVar("_T")
 
 MAX_MESSAGE_BYTES = 8_192
 """Longest message that is looked at."""
-
-ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
-# Ids are compared, never interpreted; this only keeps what is echoed short and printable: no
-# control characters, nothing that turns the direction of writing, no other line ends.
-PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]+$")]
-# At most 12 digits on each side of the point: finite, no exponent, and nothing overflows.
-Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
-Watts = Annotated[int, Field(ge=-(10**12), le=10**12)]
 
 
 class _Message(BaseModel):
@@ -61,8 +64,8 @@ class _OrderMessage(_Message):
     time: Time | None = None
 
 
-class SubmitMessage(_OrderMessage):
-    """Place a limit order; ``price`` in EUR per kW of limit for the interval."""
+class SubmitMessage(_OrderMessage, OrderTerms):
+    """Place an order."""
 
     type: Literal["submit"]
     client_order_id: ClientId
@@ -71,9 +74,20 @@ class SubmitMessage(_OrderMessage):
     interval: Time | None = None
     side: Side
     quantity_w: Watts
-    price: Price
-    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
-    expires_at: Time | None = None
+
+
+class BlockMessage(_OrderMessage, BlockTerms):
+    """Place one order over several intervals."""
+
+    type: Literal["block"]
+    client_order_id: ClientId
+
+
+class LinkedMessage(_OrderMessage, LinkedTerms):
+    """Place two orders of which one trades only with the other."""
+
+    type: Literal["linked"]
+    client_order_id: ClientId
 
 
 class CancelMessage(_OrderMessage):
@@ -93,10 +107,13 @@ class AmendMessage(_OrderMessage):
 
 
 class MassCancelMessage(_OrderMessage):
-    """Cancel all of one's own orders, or those of one interval."""
+    """Cancel all of one's own orders, or those that match all that is given."""
 
     type: Literal["mass_cancel"]
     interval: Time | None = None
+    connection_point: PointId | None = None
+    direction: Direction | None = None
+    side: Side | None = None
 
 
 class LimitsMessage(_Message):
@@ -108,22 +125,17 @@ class LimitsMessage(_Message):
     voltage_max_pu: float
     injection_limit_w: Watts | None = None
     withdrawal_limit_w: Watts | None = None
+    unbalance_pu: float | None = None
     time: Time | None = None
 
 
-OrderMessage = SubmitMessage | CancelMessage | AmendMessage | MassCancelMessage
+OrderMessage = (
+    SubmitMessage | BlockMessage | LinkedMessage | CancelMessage | AmendMessage | MassCancelMessage
+)
 _ORDER: TypeAdapter[OrderMessage] = TypeAdapter(
     Annotated[OrderMessage, Field(discriminator="type")]
 )
 _LIMITS: TypeAdapter[LimitsMessage] = TypeAdapter(LimitsMessage)
-
-
-class _UnfitError(Exception):
-    """A message is not fit to become a command; the text is a sentence for its sender."""
-
-    def __init__(self, detail: str, reason: RefusalReason = RefusalReason.MALFORMED) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,30 +163,32 @@ class Reader:
         Parameters
         ----------
         sender
-            The participant whose topic it came on, or ``"tso"``.
+            The participant whose topic it came on, ``"tso"`` or ``"operator"``.
         payload
             Any bytes at all.
         """
         try:
             if len(payload) > MAX_MESSAGE_BYTES:
-                raise _UnfitError(
+                raise UnfitError(
                     f"the message has {len(payload):,} bytes, at most {MAX_MESSAGE_BYTES:,} "
                     "are allowed",
                     RefusalReason.TOO_LARGE,
                 )
             if sender == TSO:
                 return self._limits(_validated(_LIMITS, payload))
+            if sender == OPERATOR:
+                return control_command(_validated(CONTROL, payload), self.tick)
             if sender not in self.participants:
-                raise _UnfitError(
+                raise UnfitError(
                     f"{sender} has no connection point in this area", RefusalReason.UNAUTHORISED
                 )
             return self._order(sender, _validated(_ORDER, payload))
-        except _UnfitError as unfit:
+        except UnfitError as unfit:
             return rejection(sender, payload, unfit.reason, str(unfit))
 
     def _order(self, sender: str, message: OrderMessage) -> Command:
         if message.participant not in (None, sender):
-            raise _UnfitError(
+            raise UnfitError(
                 f"this is the topic of {sender}, and the message names another participant",
                 RefusalReason.UNAUTHORISED,
             )
@@ -188,17 +202,40 @@ class Reader:
                     interval=self._interval(message.interval),
                     side=message.side,
                     quantity_w=message.quantity_w,
-                    limit_price_ticks=price_in_ticks(message.price, self.tick),
-                    time_in_force=message.time_in_force,
+                    limit_price_ticks=self._ticks(message.price),
+                    time_in_force=message.effective_time_in_force(),
                     expires_at=message.expires_at,
+                    conditions=message.conditions(),
                 )
+            case BlockMessage():
+                ticks = price_in_ticks(message.price, self.tick)
+                return message.joint(sender, message.client_order_id, ticks)
+            case LinkedMessage():
+                legs = tuple(
+                    leg.leg(self._interval(leg.interval), price_in_ticks(leg.price, self.tick))
+                    for leg in message.legs
+                )
+                return message.joint(sender, message.client_order_id, legs)
             case CancelMessage():
                 return CancelOrder(sender, message.client_order_id)
             case AmendMessage():
-                ticks = None if message.price is None else price_in_ticks(message.price, self.tick)
-                return AmendOrder(sender, message.client_order_id, message.quantity_w, ticks)
+                return AmendOrder(
+                    sender,
+                    message.client_order_id,
+                    message.quantity_w,
+                    self._ticks(message.price),
+                )
             case MassCancelMessage():
-                return MassCancel(sender, message.interval)
+                return MassCancel(
+                    sender,
+                    message.interval,
+                    message.connection_point,
+                    message.direction,
+                    message.side,
+                )
+
+    def _ticks(self, price: str | None) -> int | None:
+        return None if price is None else price_in_ticks(price, self.tick)
 
     def _limits(self, message: LimitsMessage) -> Command:
         try:
@@ -207,9 +244,10 @@ class Reader:
                 message.voltage_max_pu,
                 message.injection_limit_w,
                 message.withdrawal_limit_w,
+                message.unbalance_pu,
             )
         except ValueError as error:
-            raise _UnfitError(str(error)) from None
+            raise UnfitError(str(error)) from None
         return UpdateInterfaceLimits(message.update_id, self._interval(message.interval), limits)
 
     def _interval(self, interval: datetime | None) -> datetime:
@@ -217,18 +255,10 @@ class Reader:
             return interval
         open_now = self.open_intervals()
         if len(open_now) != 1:
-            raise _UnfitError(
+            raise UnfitError(
                 f"{len(open_now)} intervals are open for trading, so the message must name one"
             )
         return next(iter(open_now))
-
-
-def price_in_ticks(price: str, tick: Decimal) -> int:
-    """Return a price in EUR per kW as a whole number of ticks; refuses what lies between."""
-    ticks = Decimal(price) / tick
-    if ticks != ticks.to_integral_value():
-        raise _UnfitError(f"price {price} is not a multiple of the tick of {tick} EUR per kW")
-    return int(ticks)
 
 
 def rejection(sender: str, payload: bytes, reason: RefusalReason, detail: str) -> RejectMessage:
@@ -246,10 +276,10 @@ def _client_id(payload: bytes) -> str | None:
         return None
     if not isinstance(content, dict):
         return None
-    try:
-        return _CLIENT_ID.validate_python(content.get("client_order_id", content.get("update_id")))
-    except ValidationError:
-        return None
+    for key in ("client_order_id", "update_id", "control_id"):
+        with contextlib.suppress(ValidationError):
+            return _CLIENT_ID.validate_python(content.get(key))
+    return None
 
 
 _CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId, config=ConfigDict(strict=True))
@@ -262,8 +292,9 @@ def _validated(adapter: TypeAdapter[_T], payload: bytes) -> _T:
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(step) for step in fault["loc"] if step != fault.get("type"))
-        sentence = f"{place}: {fault['msg']}" if place else fault["msg"]
-        raise _UnfitError(_printable(sentence)) from None
+        detail = fault["msg"].removeprefix("Value error, ")
+        sentence = f"{place}: {detail}" if place else detail
+        raise UnfitError(_printable(sentence)) from None
 
 
 def _check_json(payload: bytes) -> None:
@@ -271,11 +302,11 @@ def _check_json(payload: bytes) -> None:
     try:
         json.loads(payload, object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise _UnfitError("the message is not UTF-8") from None
+        raise UnfitError("the message is not UTF-8") from None
     except RecursionError:
-        raise _UnfitError("the message is nested too deeply") from None
+        raise UnfitError("the message is nested too deeply") from None
     except ValueError as error:
-        raise _UnfitError(_printable(f"the message is not JSON: {error}")) from None
+        raise UnfitError(_printable(f"the message is not JSON: {error}")) from None
 
 
 def _printable(sentence: str) -> str:
@@ -286,9 +317,9 @@ def _printable(sentence: str) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise _UnfitError("the message gives a key twice")
+        raise UnfitError("the message gives a key twice")
     return content
 
 
 def _no_constant(name: str) -> float:
-    raise _UnfitError(f"{name} is not a number in JSON")
+    raise UnfitError(f"{name} is not a number in JSON")

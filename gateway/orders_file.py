@@ -12,18 +12,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from exchange.events import RefusalReason
 from gateway.files import Name, Record, Time
 from gateway.input_faults import repeated_entries, sentences, unreadable
-from orderbook.order import Side, TimeInForce
+from gateway.order_terms import BlockTerms, LinkedTerms, OrderTerms, Price
+from orderbook.order import Side
 from security_check.envelope import Direction
 
 MAX_LINE_BYTES = 10_000
 """Longest line of an orders file that is looked at; no order comes near."""
 
-# At most 12 digits on each side of the point: no price needs more, and none overflows.
-Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
 
-
-class SubmitLine(Record):
-    """A limit order; ``price`` in EUR per kW of limit for the interval."""
+class SubmitLine(Record, OrderTerms):
+    """An order."""
 
     type: Literal["submit"]
     time: Time
@@ -34,9 +32,24 @@ class SubmitLine(Record):
     interval: Time | None = None
     side: Side
     quantity_w: int
-    price: Price
-    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
-    expires_at: Time | None = None
+
+
+class BlockLine(Record, BlockTerms):
+    """One order over several intervals."""
+
+    type: Literal["block"]
+    time: Time
+    participant: Name
+    client_order_id: Name
+
+
+class LinkedLine(Record, LinkedTerms):
+    """Two orders of which one trades only with the other."""
+
+    type: Literal["linked"]
+    time: Time
+    participant: Name
+    client_order_id: Name
 
 
 class CancelLine(Record):
@@ -59,8 +72,25 @@ class AmendLine(Record):
     price: Price | None = None
 
 
-OrderLine = Annotated[SubmitLine | CancelLine | AmendLine, Field(discriminator="type")]
-_ORDER_LINE: TypeAdapter[SubmitLine | CancelLine | AmendLine] = TypeAdapter(OrderLine)
+class MassCancelLine(Record):
+    """Cancel all of one's own orders, or those that match all that is given."""
+
+    type: Literal["mass_cancel"]
+    time: Time
+    participant: Name
+    interval: Time | None = None
+    connection_point: Name | None = None
+    direction: Direction | None = None
+    side: Side | None = None
+
+    @property
+    def client_order_id(self) -> None:
+        """It is about many orders, so it names none."""
+        return None
+
+
+OrderLine = SubmitLine | BlockLine | LinkedLine | CancelLine | AmendLine | MassCancelLine
+_ORDER_LINE: TypeAdapter[OrderLine] = TypeAdapter(Annotated[OrderLine, Field(discriminator="type")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +98,7 @@ class OrderText:
     """One line of an orders file: what it says, or why it says nothing."""
 
     number: int
-    order: SubmitLine | CancelLine | AmendLine | None
+    order: OrderLine | None
     participant: str | None = None
     client_order_id: str | None = None
     reason: RefusalReason = RefusalReason.MALFORMED

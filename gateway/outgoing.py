@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from exchange.events import AlarmKind, CancelReason, RefusalReason
 from gateway.files import Time
-from orderbook.order import Side, TimeInForce
+from orderbook.order import SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction
 
 
@@ -49,7 +49,10 @@ class _Report(_Out):
 
 
 class AcceptedReport(_Report):
-    """An order is in the book, or on its way through it."""
+    """An order is in the book, or on its way through it.
+
+    The ``price`` of a market order is how far it may go: as far as the book went.
+    """
 
     type: Literal["accepted"] = "accepted"
     client_order_id: str
@@ -59,9 +62,40 @@ class AcceptedReport(_Report):
     interval: Time
     side: Side
     quantity_w: int
+    order_type: Literal["limit", "market"]
     price: str
     time_in_force: TimeInForce
     expires_at: Time | None
+    post_only: bool
+    all_or_none: bool
+    minimum_quantity_w: int | None
+    displayed_quantity_w: int | None
+    self_trade_prevention: SelfTradePrevention
+    repeated: bool = False
+
+
+class JointLeg(_Out):
+    """One leg of a joint order; ``order_id`` is its own number."""
+
+    order_id: int
+    connection_point: str
+    direction: Direction
+    interval: Time
+    side: Side
+    quantity_w: int
+    price: str
+
+
+class JointAcceptedReport(_Report):
+    """A block or a linked pair is in; its ``order_id`` is that of its first leg."""
+
+    type: Literal["joint_accepted"] = "joint_accepted"
+    client_order_id: str
+    order_id: int
+    legs: tuple[JointLeg, ...]
+    all_or_none: bool
+    expires_at: Time | None
+    self_trade_prevention: SelfTradePrevention
     repeated: bool = False
 
 
@@ -85,6 +119,16 @@ class AmendedReport(_Report):
     quantity_w: int
     remaining_w: int
     price: str
+
+
+class RefilledReport(_Report):
+    """An iceberg shows its next part, under a new ``order_id``: it lost its time priority."""
+
+    type: Literal["refilled"] = "refilled"
+    client_order_id: str
+    order_id: int
+    displayed_quantity_w: int
+    remaining_w: int
 
 
 class CancelledReport(_Report):
@@ -179,6 +223,21 @@ class LimitsReport(_Report):
     voltage_max_pu: float
     injection_limit_w: int | None
     withdrawal_limit_w: int | None
+    unbalance_pu: float | None
+    repeated: bool = False
+
+
+class ControlReport(_Report):
+    """To the operator: a control is in force.
+
+    ``participant`` and ``interval`` are ``null`` where it is for all, or about neither.
+    """
+
+    type: Literal["control_set"] = "control_set"
+    control_id: str
+    control: Literal["price_collar", "risk_limits", "kill_switch", "halt", "resume"]
+    participant: str | None
+    interval: Time | None
     repeated: bool = False
 
 
@@ -212,7 +271,10 @@ class EnvelopeMessage(_Out):
 
 
 class BookLevel(_Out):
-    """All that is open at one price; a ``quantity_w`` of 0 takes the level away."""
+    """All that is displayed at one price; a ``quantity_w`` of 0 takes the level away.
+
+    What an iceberg hides is not in it, nor are orders that trade under a condition only.
+    """
 
     side: Side
     price: str
@@ -264,10 +326,15 @@ class Alarm(_Out):
 
 
 class SessionMessage(_Out):
-    """The state of the market; also its heartbeat, and its last will with ``offline``."""
+    """The state of the market; also its heartbeat, and its last will with ``offline``.
+
+    ``min_price`` and ``max_price`` are the price collar, ``null`` where there is no bound.
+    """
 
     status: Literal["online", "offline"]
     event: int
     time: Time | None
     intervals: tuple[SessionInterval, ...] = ()
     last_alarm: Alarm | None = None
+    min_price: str | None = None
+    max_price: str | None = None

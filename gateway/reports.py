@@ -19,26 +19,42 @@ from exchange.events import (
     HoldingCurtailed,
     HoldingRaised,
     InterfaceLimitsUpdated,
+    JointOrderAccepted,
+    KillSwitchSet,
     MatchBlocked,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
     OrderReduced,
+    OrderRefilled,
+    PriceCollarSet,
     Refused,
+    RiskLimitsSet,
     SessionOpened,
     StatementIssued,
     Traded,
+    TradingHalted,
+    TradingResumed,
 )
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.orders import Leg
+from exchange.rules import NO_COLLAR, ConnectionTerms, MarketRules, PriceCollar
 from gateway import outgoing as out
 from gateway.books import Books
 from gateway.envelopes import Envelopes
 from gateway.ports import Outgoing
-from gateway.topics import TSO, Topics, is_identifier
+from gateway.topics import OPERATOR, TSO, Topics, is_identifier
 from orderbook.order import Side
 
 REPORT_EXPIRY_S = 86_400
 """How long a broker keeps a report for a participant who is away (MQTT 5)."""
+
+_CONTROLS: dict[type[Event], str] = {
+    PriceCollarSet: "price_collar",
+    RiskLimitsSet: "risk_limits",
+    KillSwitchSet: "kill_switch",
+    TradingHalted: "halt",
+    TradingResumed: "resume",
+}
 
 FindAnswer = Callable[[str, str, int], Event | None]
 """Participant, client id, sequence of the answer -> the answer event."""
@@ -72,6 +88,9 @@ class Reports:
         self._sequences: dict[str, int] = {}
         self._sessions: dict[datetime, out.SessionInterval] = {}
         self._last_alarm: out.Alarm | None = None
+        self._collar = NO_COLLAR
+        # Who has halted an interval; under None, all of them.
+        self._halts: dict[datetime | None, set[Literal["operator", "alarm"]]] = {}
         self._event = 0
         self._time: datetime | None = None
         self.envelopes = Envelopes(topics, terms)
@@ -116,8 +135,10 @@ class Reports:
             status="online",
             event=self._event,
             time=now or self._time,
-            intervals=tuple(self._sessions[start] for start in sorted(self._sessions)),
+            intervals=tuple(self._session(start) for start in sorted(self._sessions)),
             last_alarm=self._last_alarm,
+            min_price=self._bound(self._collar.min_price_ticks),
+            max_price=self._bound(self._collar.max_price_ticks),
         )
         return Outgoing(self._topics.session, payload, retain=True)
 
@@ -161,8 +182,22 @@ class Reports:
                 more = "quantity_w time_in_force expires_at"
                 content = _fields(event, f"{names} {more}")
                 content["price"] = self._price(event.limit_price_ticks)
+                content["order_type"] = "market" if event.at_market else "limit"
+                conditions = event.conditions
+                content |= _fields(conditions, "post_only all_or_none self_trade_prevention")
+                content["minimum_quantity_w"] = conditions.minimum_w
+                content["displayed_quantity_w"] = conditions.displayed_w
                 content["repeated"] = repeated
                 return event.participant, out.AcceptedReport, content
+            case JointOrderAccepted():
+                names = "client_order_id order_id all_or_none expires_at self_trade_prevention"
+                content = _fields(event, names)
+                content["legs"] = tuple(
+                    self._leg(number, leg)
+                    for number, leg in enumerate(event.legs, start=event.order_id)
+                )
+                content["repeated"] = repeated
+                return event.participant, out.JointAcceptedReport, content
             case Refused():
                 content = _fields(event, "client_order_id request reason detail")
                 content["repeated"] = repeated
@@ -171,6 +206,10 @@ class Reports:
                 content = _fields(event, "client_order_id order_id quantity_w remaining_w")
                 content["price"] = self._price(event.limit_price_ticks)
                 return event.participant, out.AmendedReport, content
+            case OrderRefilled():
+                content = _fields(event, "client_order_id order_id remaining_w")
+                content["displayed_quantity_w"] = event.displayed_w
+                return event.participant, out.RefilledReport, content
             case OrderCancelled():
                 content = _fields(event, "client_order_id order_id remaining_w reason")
                 content["repeated"] = repeated
@@ -194,11 +233,29 @@ class Reports:
                 return event.participant, out.StatementReport, content
             case InterfaceLimitsUpdated():
                 limits = event.interface_limits
-                names = "voltage_min_pu voltage_max_pu injection_limit_w withdrawal_limit_w"
+                names = "voltage_min_pu voltage_max_pu unbalance_pu"
+                names += " injection_limit_w withdrawal_limit_w"
                 content = _fields(event, "update_id interval") | _fields(limits, names)
                 content["repeated"] = repeated
                 return TSO, out.LimitsReport, content
+            case (
+                PriceCollarSet()
+                | RiskLimitsSet()
+                | KillSwitchSet()
+                | TradingHalted()
+                | TradingResumed()
+            ):
+                content = {"control_id": event.control_id, "control": _CONTROLS[type(event)]}
+                for name in ("participant", "interval"):
+                    content[name] = getattr(event, name, None)
+                content["repeated"] = repeated
+                return OPERATOR, out.ControlReport, content
         return None
+
+    def _leg(self, number: int, leg: Leg) -> out.JointLeg:
+        names = "connection_point direction interval side quantity_w"
+        price = self._price(leg.limit_price_ticks)
+        return out.JointLeg.model_construct(order_id=number, **_fields(leg, names), price=price)
 
     def _traded(self, event: Traded, side: Side) -> Outgoing:
         buys = side is Side.BUY
@@ -236,27 +293,42 @@ class Reports:
             case SessionOpened():
                 for start in [s for s, each in self._sessions.items() if each.end <= event.time]:
                     del self._sessions[start]
+                    self._halts.pop(start, None)
                 self._sessions[event.start] = out.SessionInterval.model_construct(
                     **_fields(event, "start end gate_closes_at"), phase="open"
                 )
             case GateClosed():
-                self._set_phase(event.interval, "closed")
+                if event.interval in self._sessions:
+                    changed = {"phase": "closed"}
+                    closed = self._sessions[event.interval].model_copy(update=changed)
+                    self._sessions[event.interval] = closed
             case InterfaceLimitsUpdated():
-                self._set_phase(event.interval, "open")
+                self._halts.get(event.interval, set()).discard("alarm")
+            case TradingHalted():
+                self._halts.setdefault(event.interval, set()).add("operator")
+            case TradingResumed():
+                self._halts.get(event.interval, set()).discard("operator")
+            case PriceCollarSet():
+                self._collar = event.collar
             case AlarmRaised():
                 self._last_alarm = out.Alarm.model_construct(
                     event=event.sequence, **_fields(event, "time kind interval halts_trading")
                 )
                 if event.halts_trading:
-                    self._set_phase(event.interval, "halted")
+                    self._halts.setdefault(event.interval, set()).add("alarm")
             case _:
                 return False
         return True
 
-    def _set_phase(self, start: datetime, phase: Literal["open", "halted", "closed"]) -> None:
-        if start in self._sessions:
-            changed = self._sessions[start].model_copy(update={"phase": phase})
-            self._sessions[start] = changed
+    def _session(self, start: datetime) -> out.SessionInterval:
+        """Return the phase of an interval: what is open may be halted, what is closed is closed."""
+        session = self._sessions[start]
+        if session.phase == "open" and (self._halts.get(start) or self._halts.get(None)):
+            return session.model_copy(update={"phase": "halted"})
+        return session
+
+    def _bound(self, ticks: int | None) -> str | None:
+        return None if ticks is None else self._price(ticks)
 
     def _price(self, ticks: int) -> str:
         return f"{self._rules.price_in_eur_per_kw(ticks):f}"
@@ -270,6 +342,10 @@ class Reports:
             "sequences": dict(self._sequences),
             "sessions": [each.model_dump(mode="json") for each in self._sessions.values()],
             "last_alarm": self._last_alarm and self._last_alarm.model_dump(mode="json"),
+            "halts": [
+                [start and start.isoformat(), sorted(by)] for start, by in self._halts.items() if by
+            ],
+            "collar": [self._collar.min_price_ticks, self._collar.max_price_ticks],
             "event": self._event,
             "time": self._time and self._time.isoformat(),
             "envelopes": self.envelopes.state(),
@@ -281,9 +357,15 @@ class Reports:
         self._sequences = dict(state["sequences"])
         for content in state["sessions"]:
             each = out.SessionInterval.model_validate(content)
+            if each.phase == "halted":  # So it was kept before an operator could halt, too.
+                each = each.model_copy(update={"phase": "open"})
+                self._halts[each.start] = {"alarm"}
             self._sessions[each.start] = each
         if state["last_alarm"]:
             self._last_alarm = out.Alarm.model_validate(state["last_alarm"])
+        self._collar = PriceCollar(*state.get("collar", ()))
+        for start, by in state.get("halts", ()):
+            self._halts[start and datetime.fromisoformat(start)] = set(by)
         self._event = state["event"]
         self._time = state["time"] and datetime.fromisoformat(state["time"])
         self.envelopes.restore(state["envelopes"])

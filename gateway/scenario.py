@@ -9,7 +9,7 @@ shows every fault.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -30,6 +30,7 @@ from gateway.scenario_customers import (
 from gateway.scenario_intervals import Interval, build_intervals
 from gateway.scenario_inverters import with_stated_inverters
 from gateway.scenario_network import (
+    Held,
     Net,
     build_network,
     bundled,
@@ -180,11 +181,25 @@ def load_scenario(path: Path) -> Scenario:
     sections = _sections(content, faults)
     area = _area(content.get("area", path.stem), named="area" in content, faults=faults)
     network_section, capacity_section = sections["network"], sections["capacity"]
+    voltage_limits = _voltage_limits(sections["limits"], faults)
+    interface_limits = _interface_limits(sections["interface"], faults)
+    intervals_section = sections["intervals"]
+    intervals: tuple[Interval, ...] = ()
+    if isinstance(intervals_section, IntervalsSection):
+        intervals = build_intervals(intervals_section, interface_limits, path.parent, faults)
+    contracts = [interval.interface_limits for interval in intervals]
     network = capacity = owners = forecast = None
     if isinstance(network_section, NetworkSection):
-        network, points = _network(network_section, capacity_section, area, path.parent, faults)
-        if network is not None and isinstance(sections["inverters"], InvertersSection):
-            network = with_stated_inverters(network, sections["inverters"], faults)
+        held: Held = (
+            "phases" if any(each.unbalance_pu is not None for each in contracts) else "source"
+        )
+        network, points = _network(
+            network_section, capacity_section, held, area, path.parent, faults
+        )
+        if network is not None:
+            faults += _phase_faults(network, voltage_limits, contracts)
+            if isinstance(sections["inverters"], InvertersSection):
+                network = with_stated_inverters(network, sections["inverters"], faults)
         if points is not None:
             owners = build_owners(content.get("participants", {}), points, faults)
             find_strangers(content.get("capacity"), points, faults)
@@ -193,12 +208,6 @@ def load_scenario(path: Path) -> Scenario:
     uncertainty = sections["uncertainty"]
     if network is not None and isinstance(uncertainty, UncertaintySection):
         network, forecast = build_uncertainty(uncertainty, network, faults)
-    voltage_limits = _voltage_limits(sections["limits"], faults)
-    interface_limits = _interface_limits(sections["interface"], faults)
-    intervals_section = sections["intervals"]
-    intervals: tuple[Interval, ...] = ()
-    if isinstance(intervals_section, IntervalsSection):
-        intervals = build_intervals(intervals_section, interface_limits, path.parent, faults)
     if faults:
         raise InputFaults(str(path), faults)
     market = sections["market"]
@@ -267,7 +276,12 @@ def _area(given: Any, *, named: bool, faults: list[Fault]) -> str:
 
 
 def _network(
-    section: NetworkSection, capacity: Section | None, name: str, folder: Path, faults: list[Fault]
+    section: NetworkSection,
+    capacity: Section | None,
+    held: Held,
+    name: str,
+    folder: Path,
+    faults: list[Fault],
 ) -> tuple[Network | None, tuple[str, ...] | None]:
     """Return the network and its connection points; these also where the network has faults."""
     if section.source.endswith(".dss"):
@@ -285,11 +299,26 @@ def _network(
     points = connection_points_of(net, section.connection_points)
     power_factor = _power_factors(capacity, points)
     network = build_network(
-        net, section.connection_points, section.passive, power_factor, name, faults
+        net, section.connection_points, section.passive, held, power_factor, name, faults
     )
     if network is not None:
         network = with_reactive_choice(network, capacity, faults)
     return network, points
+
+
+def _phase_faults(
+    network: Network, limits: VoltageLimits | None, contracts: Sequence[InterfaceLimits]
+) -> list[Fault]:
+    """Return what is asked of phases that this network does not have."""
+    faults = []
+    remedy = 'take connection_points = "asymmetric_load" or an OpenDSS circuit'
+    if limits is not None and limits.unbalance is not None and not len(network.voltages.triples):
+        detail = f"no bus of this network has its three phases modelled; {remedy}"
+        faults.append(Fault("limits.unbalance", detail))
+    if network.held == 1 and any(each.unbalance_pu for each in contracts):
+        detail = f"the phases of this network's interface are not held one by one; {remedy}"
+        faults.append(Fault("interface.unbalance_pu", detail))
+    return faults
 
 
 def _power_factors(capacity: Section | None, points: tuple[str, ...]) -> dict[str, float]:
@@ -304,7 +333,7 @@ def _voltage_limits(section: Section | None, faults: list[Fault]) -> VoltageLimi
     if not isinstance(section, LimitsSection):
         return None
     try:
-        return VoltageLimits(section.voltage_min_pu, section.voltage_max_pu)
+        return VoltageLimits(section.voltage_min_pu, section.voltage_max_pu, section.unbalance)
     except ValueError as error:
         faults.append(Fault("limits", str(error)))
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -68,22 +68,8 @@ def build_intervals(
 
 def _merged(usual: InterfaceLimits, row: LimitsRow) -> InterfaceLimits:
     """Return the limits of one interval: what the row leaves open is as usual."""
-
-    def either(name: str) -> float:
-        special = getattr(row, name)
-        chosen: float = getattr(usual, name) if special is None else special
-        return chosen
-
-    return InterfaceLimits(
-        voltage_min_pu=either("voltage_min_pu"),
-        voltage_max_pu=either("voltage_max_pu"),
-        injection_limit_w=(
-            usual.injection_limit_w if row.injection_limit_w is None else row.injection_limit_w
-        ),
-        withdrawal_limit_w=(
-            usual.withdrawal_limit_w if row.withdrawal_limit_w is None else row.withdrawal_limit_w
-        ),
-    )
+    special = row.model_dump(exclude={"start"}, exclude_none=True)
+    return replace(usual, **special)
 
 
 def _limits_rows(

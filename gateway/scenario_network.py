@@ -19,6 +19,7 @@ from security_check.network import Network
 from security_check.phases_from_pandapower import phases_from_pandapower
 
 Net = Any  # pandapower publishes no types
+Held = Literal["source", "phases"]
 ConnectionTable = Literal["load", "sgen", "storage", "asymmetric_load"]
 
 
@@ -115,17 +116,19 @@ def build_network(
     net: Net,
     table: ConnectionTable,
     passive: Literal["none", "as-given"],
+    held: Held,
     power_factor: Mapping[str, float],
     name: str,
     faults: list[Fault],
 ) -> Network | None:
     """Return the network of ``net``, or ``None`` after adding all its faults.
 
-    Customers of an ``asymmetric_load`` table are on their own phases, and so is the network.
+    Customers of an ``asymmetric_load`` table are on their own phases, and so is the network;
+    ``held`` is what the contract is about then.
     """
     try:
         if table == "asymmetric_load":
-            return phases_from_pandapower(net, power_factor=power_factor, name=name)
+            return phases_from_pandapower(net, held=held, power_factor=power_factor, name=name)
         return network_from_pandapower(
             net, connection_points=table, passive=passive, power_factor=power_factor, name=name
         )

@@ -29,6 +29,7 @@ Number = TypeVar("Number")
 Watts = Annotated[int, Field(ge=0, le=10**12)]
 PerUnit = Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
 Vars = Annotated[int, Field(ge=-(10**12), le=10**12)]
+Unbalance = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 PowerFactor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 # A number for all, or a table with one for each connection point and a default for the rest.
 PerPoint = Annotated[
@@ -66,6 +67,7 @@ class LimitsSection(Section):
 
     voltage_min_pu: PerUnit = 0.90
     voltage_max_pu: PerUnit = 1.10
+    unbalance: Annotated[Unbalance, Field(gt=0.0)] | None = None
 
 
 class InterfaceSection(Section):
@@ -75,6 +77,7 @@ class InterfaceSection(Section):
     voltage_max_pu: PerUnit
     injection_limit_w: Watts | None = None
     withdrawal_limit_w: Watts | None = None
+    unbalance_pu: Unbalance | None = None
 
 
 class CapacitySection(Section):
@@ -160,6 +163,7 @@ class LimitsRow(Section):
     withdrawal_limit_w: Watts | None = None
     voltage_min_pu: PerUnit | None = None
     voltage_max_pu: PerUnit | None = None
+    unbalance_pu: Unbalance | None = None
 
 
 ParsedSection = TypeVar("ParsedSection", bound=Section)

@@ -41,7 +41,7 @@ from gateway.ports import (
     Transport,
 )
 from gateway.reports import last_will
-from gateway.topics import TSO
+from gateway.topics import OPERATOR, TSO
 
 _LOG = logging.getLogger(__name__)
 
@@ -325,7 +325,7 @@ class Service:
         if sender is None:
             _LOG.warning("a message came on %r, which is nobody's topic", message.topic[:200])
             return None
-        if sender != TSO and not self._limiter.allows(sender):
+        if sender not in (TSO, OPERATOR) and not self._limiter.allows(sender):
             return rejection(
                 sender,
                 message.payload,

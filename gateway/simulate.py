@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from exchange.commands import AdvanceTime, AmendOrder, CancelOrder, OpenSession, SubmitOrder
+from exchange.commands import (
+    AdvanceTime,
+    Command,
+    OpenSession,
+)
 from exchange.engine import Exchange
 from exchange.events import (
     AlarmRaised,
@@ -37,8 +40,10 @@ from gateway.files import (
     TradeRecord,
 )
 from gateway.input_faults import InputFaults
-from gateway.orders_file import AmendLine, CancelLine, OrderText, SubmitLine
+from gateway.order_lines import command_of, named_intervals, named_points
+from gateway.orders_file import OrderLine, OrderText
 from gateway.scenario import Scenario
+from gateway.unfit import UnfitError
 from orderbook.order import Side
 from security_check.errors import Fault
 
@@ -105,7 +110,7 @@ class _Placed:
     """A line with an order in it."""
 
     line: int
-    order: SubmitLine | CancelLine | AmendLine
+    order: OrderLine
 
 
 class _Run:
@@ -152,6 +157,7 @@ class _Run:
                 remaining_w=order.remaining_w,
             )
             for _, order in sorted(self.exchange.state.orders.items())
+            if order.joint_id in (None, order.order_id)  # Of joint orders the first leg speaks.
         ]
         last_gate = max(session.gate_closes_at for session in self.sessions)
         self.events += self.exchange.handle(AdvanceTime(), last_gate)
@@ -176,46 +182,13 @@ class _Run:
             if isinstance(event, Refused):
                 self._refuse(placed, event.reason, event.detail)
 
-    def _command(self, placed: _Placed) -> SubmitOrder | CancelOrder | AmendOrder | None:
+    def _command(self, placed: _Placed) -> Command | None:
         """Return what a line asks for, ``None`` after refusing what cannot be asked."""
-        order = placed.order
-        if isinstance(order, CancelLine):
-            return CancelOrder(order.participant, order.client_order_id)
-        ticks = None
-        if order.price is not None:
-            ticks = price_ticks(order.price, self.rules)
-            if ticks is None:
-                self._refuse(
-                    placed,
-                    RefusalReason.PRICE_INVALID,
-                    f"price {order.price} is not a multiple of the tick of {self.rules.tick}",
-                )
-                return None
-        if isinstance(order, AmendLine):
-            return AmendOrder(order.participant, order.client_order_id, order.quantity_w, ticks)
-        interval = order.interval
-        if interval is None:
-            if len(self.sessions) > 1:
-                self._refuse(
-                    placed,
-                    RefusalReason.MALFORMED,
-                    f"interval: it is missing, and the scenario has {len(self.sessions)}",
-                )
-                return None
-            interval = self.sessions[0].start
-        assert ticks is not None
-        return SubmitOrder(
-            participant=order.participant,
-            client_order_id=order.client_order_id,
-            connection_point=order.connection_point,
-            direction=order.direction,
-            interval=interval,
-            side=order.side,
-            quantity_w=order.quantity_w,
-            limit_price_ticks=ticks,
-            time_in_force=order.time_in_force,
-            expires_at=order.expires_at,
-        )
+        try:
+            return command_of(placed.order, self.rules, [each.start for each in self.sessions])
+        except UnfitError as unfit:
+            self._refuse(placed, unfit.reason, str(unfit))
+            return None
 
     def _refuse(self, placed: _Placed, reason: RefusalReason, detail: str) -> None:
         self.refusals.append(
@@ -295,8 +268,7 @@ def _sessions(scenario: Scenario, orders: Sequence[_Placed], source: str) -> lis
             for i in scenario.intervals
         ]
     (usual,) = scenario.intervals
-    submitted = [placed.order for placed in orders if isinstance(placed.order, SubmitLine)]
-    starts = sorted({order.interval for order in submitted if order.interval is not None})
+    starts = sorted({start for placed in orders for start in named_intervals(placed.order)})
     if len(starts) > 1:
         named = " and ".join(format_time(start) for start in starts[:2])
         more = f" and {len(starts) - 2} more" if len(starts) > 2 else ""
@@ -312,7 +284,7 @@ def _sessions(scenario: Scenario, orders: Sequence[_Placed], source: str) -> lis
         )
     start = starts[0] if starts else usual.start
     times = [placed.order.time for placed in orders]
-    times += [order.expires_at for order in submitted if order.expires_at is not None]
+    times += [at for placed in orders if (at := getattr(placed.order, "expires_at", None))]
     gate_closes_at = max([start, *times]) + _MOMENT
     return [
         OpenSession(
@@ -328,22 +300,12 @@ def _owners(scenario: Scenario, orders: Sequence[_Placed]) -> Mapping[str, str]:
     owners = dict(scenario.owners)
     bound: set[str] = set()
     for placed in orders:
-        order = placed.order
-        if (
-            isinstance(order, SubmitLine)
-            and order.connection_point in owners
-            and order.connection_point not in bound
-            and order.participant not in RESERVED_PARTICIPANTS
-        ):
-            owners[order.connection_point] = order.participant
-            bound.add(order.connection_point)
+        participant = placed.order.participant
+        for point in named_points(placed.order):
+            if point in owners and point not in bound and participant not in RESERVED_PARTICIPANTS:
+                owners[point] = participant
+                bound.add(point)
     return owners
-
-
-def price_ticks(price: str, rules: MarketRules) -> int | None:
-    """Return a price in ticks, ``None`` when it is not a whole number of them."""
-    ticks, rest = divmod(Decimal(price), rules.tick)
-    return None if rest else int(ticks)
 
 
 def welfare(trades: Sequence[Traded]) -> int:

@@ -14,6 +14,8 @@ from security_check.envelope import Direction
 ROOT = "doe/v1"
 TSO = "tso"
 """The report address of the TSO, as participant of the exchange's events."""
+OPERATOR = "operator"
+"""The report address of the operator."""
 
 _LONGEST_LEVEL = 128
 _FORBIDDEN = frozenset("/+#")
@@ -71,6 +73,11 @@ class Topics:
         return f"{ROOT}/{self.area}/interface/limits"
 
     @property
+    def control(self) -> str:
+        """Where the operator writes."""
+        return f"{ROOT}/{self.area}/control"
+
+    @property
     def trade(self) -> str:
         """The public tape."""
         return f"{ROOT}/{self.area}/trade"
@@ -83,7 +90,7 @@ class Topics:
     @property
     def incoming(self) -> tuple[str, ...]:
         """The filters the exchange subscribes to."""
-        return (self.order("+"), self.interface_limits)
+        return (self.order("+"), self.interface_limits, self.control)
 
     @property
     def probe(self) -> str:
@@ -103,7 +110,7 @@ class Topics:
         return f"{ROOT}/{self.area}/order/{level}"
 
     def report(self, participant: str) -> str:
-        """Return where a participant, or ``"tso"``, reads its answers."""
+        """Return where a participant, ``"tso"`` or ``"operator"`` reads its answers."""
         return f"{ROOT}/{self.area}/report/{_checked('participant', participant)}"
 
     def book(self, direction: Direction, interval: datetime) -> str:
@@ -115,7 +122,7 @@ class Topics:
         return f"{ROOT}/{self.area}/meter/{_checked('connection point', connection_point)}"
 
     def sender(self, topic: str) -> str | None:
-        """Return whose topic this is: a participant, ``"tso"``, or ``None`` for neither.
+        """Return whose topic this is: a participant, ``"tso"``, ``"operator"``, or ``None``.
 
         Examples
         --------
@@ -125,9 +132,11 @@ class Topics:
         """
         if topic == self.interface_limits:
             return TSO
+        if topic == self.control:
+            return OPERATOR
         prefix = f"{ROOT}/{self.area}/order/"
         participant = topic.removeprefix(prefix)
-        if participant in (topic, TSO) or not is_identifier(participant):
+        if participant in (topic, TSO, OPERATOR) or not is_identifier(participant):
             return None
         return participant
 
@@ -142,6 +151,16 @@ class Topics:
     def tso_rights(self) -> Rights:
         """Return what the TSO may do."""
         return Rights((self.interface_limits,), (self.report(TSO), *self._public()))
+
+    def operator_rights(self) -> Rights:
+        """Return what the operator of the market may do."""
+        return Rights((self.control,), (self.report(OPERATOR), *self._public()))
+
+    def rights_of(self, name: str) -> Rights:
+        """Return what an account may do: TSO, operator or participant."""
+        if name == TSO:
+            return self.tso_rights()
+        return self.operator_rights() if name == OPERATOR else self.participant_rights(name)
 
     def _public(self) -> tuple[str, ...]:
         area = f"{ROOT}/{self.area}"

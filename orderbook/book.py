@@ -18,7 +18,7 @@ OrderT = TypeVar("OrderT", bound=LimitOrder)
 
 
 class DepthLevel(NamedTuple):
-    """What rests at one price, in integer watts, and how many orders it belongs to."""
+    """What is displayed at one price, in integer watts, and how many orders it belongs to."""
 
     limit_price_ticks: int
     quantity_w: int
@@ -27,10 +27,11 @@ class DepthLevel(NamedTuple):
 
 @dataclass(slots=True)
 class _Level(Generic[OrderT]):
-    """Orders at one price, oldest first, and the sum of what remains of them."""
+    """Orders at one price, oldest first, and the sums of what they show and what they hide."""
 
     orders: dict[int, OrderT] = field(default_factory=dict)
-    quantity_w: int = 0
+    displayed_w: int = 0
+    hidden_w: int = 0
 
 
 class OrderBook(Generic[OrderT]):
@@ -39,6 +40,7 @@ class OrderBook(Generic[OrderT]):
     Priority is price, then order number.  Orders must therefore be added with rising numbers,
     and a change that costs an order its priority is a cancel and an add under a new number.
     The book lets orders cross: whether two that could trade may do so is not for it to say.
+    An iceberg whose displayed part is used up is cancelled and added anew, too.
 
     >>> book = OrderBook[LimitOrder]()
     >>> book.add(LimitOrder(order_id=1, side=Side.SELL, limit_price_ticks=500, remaining_w=30))
@@ -71,6 +73,8 @@ class OrderBook(Generic[OrderT]):
     def add(self, order: OrderT) -> None:
         """Let an order rest, behind all others at its price.  O(log n).
 
+        Of an iceberg that shows nothing yet, or nothing any more, the next part is shown.
+
         Raises
         ------
         ValueError
@@ -88,8 +92,14 @@ class OrderBook(Generic[OrderT]):
         level = levels.get(key)
         if level is None:
             level = levels[key] = _Level()
+        if order.peak_w is not None and not order.shown_w:
+            order.show_next()
         level.orders[order.order_id] = order
-        level.quantity_w += order.remaining_w
+        if order.shown_w is None:
+            level.displayed_w += order.remaining_w
+        else:
+            level.displayed_w += order.shown_w
+            level.hidden_w += order.remaining_w - order.shown_w
         self._orders[order.order_id] = order
         self._last_order_id = order.order_id
 
@@ -108,7 +118,11 @@ class OrderBook(Generic[OrderT]):
         key = _key(order)
         level = levels[key]
         del level.orders[order_id]
-        level.quantity_w -= order.remaining_w
+        if order.shown_w is None:
+            level.displayed_w -= order.remaining_w
+        else:
+            level.displayed_w -= order.shown_w
+            level.hidden_w -= order.remaining_w - order.shown_w
         if not level.orders:
             del levels[key]
         return order
@@ -116,7 +130,8 @@ class OrderBook(Generic[OrderT]):
     def reduce(self, order_id: int, by_w: int) -> OrderT:
         """Lower what remains of an order and return it; at zero it leaves the book.
 
-        Time priority is kept.  O(1), or O(log n) for the last order of its level.
+        Time priority is kept, and what is hidden goes first.  O(1), or O(log n) for the last
+        order of its level.
 
         Raises
         ------
@@ -125,6 +140,17 @@ class OrderBook(Generic[OrderT]):
         ValueError
             When ``by_w`` is not in 1 .. ``remaining_w``.
         """
+        return self._lower(order_id, by_w, hidden_first=True)
+
+    def fill(self, order_id: int, by_w: int) -> OrderT:
+        """Lower what remains of an order that others have met, and return it.
+
+        As :meth:`reduce`, but what is displayed goes first.  An iceberg that shows nothing any
+        more, but has something left, is to be cancelled and added under a new number.
+        """
+        return self._lower(order_id, by_w, hidden_first=False)
+
+    def _lower(self, order_id: int, by_w: int, *, hidden_first: bool) -> OrderT:
         order = self._orders[order_id]
         if not 0 < by_w <= order.remaining_w:
             raise ValueError(
@@ -132,8 +158,16 @@ class OrderBook(Generic[OrderT]):
             )
         if by_w == order.remaining_w:
             self.cancel(order_id)
-        else:
-            self._levels[order.side][_key(order)].quantity_w -= by_w
+            order.remaining_w = 0
+            return order
+        level = self._levels[order.side][_key(order)]
+        displayed_by_w = by_w
+        if order.shown_w is not None:
+            hidden_w = order.remaining_w - order.shown_w
+            displayed_by_w = max(0, by_w - hidden_w) if hidden_first else min(order.shown_w, by_w)
+            order.shown_w -= displayed_by_w
+        level.displayed_w -= displayed_by_w
+        level.hidden_w -= by_w - displayed_by_w
         order.remaining_w -= by_w
         return order
 
@@ -149,6 +183,14 @@ class OrderBook(Generic[OrderT]):
         key: int = levels.peekitem(0)[0]
         return _signed(side, key)
 
+    def worst_price_ticks(self, side: Side) -> int | None:
+        """Return the worst limit price on a side, if any.  O(1)."""
+        levels = self._levels[side]
+        if not levels:
+            return None
+        key: int = levels.peekitem(-1)[0]
+        return _signed(side, key)
+
     def is_crossed(self) -> bool:
         """Return whether the best bid is at or above the best ask.  O(1)."""
         bid = self.best_price_ticks(Side.BUY)
@@ -158,6 +200,8 @@ class OrderBook(Generic[OrderT]):
     def crossing_w(self, side: Side, limit_price_ticks: int, up_to_w: int) -> int:
         """Return how much an order of ``side`` would cross, counted up to ``up_to_w``.
 
+        What is hidden counts, too.
+
         O(price levels counted).
         """
         other = side.opposite
@@ -166,7 +210,7 @@ class OrderBook(Generic[OrderT]):
         for key, level in self._levels[other].items():
             if key > last_key or crossing_w >= up_to_w:
                 break
-            crossing_w += level.quantity_w
+            crossing_w += level.displayed_w + level.hidden_w
         return min(crossing_w, up_to_w)
 
     def orders(self, side: Side, limit_price_ticks: int | None = None) -> Iterator[OrderT]:
@@ -189,7 +233,7 @@ class OrderBook(Generic[OrderT]):
     def depth(self, side: Side, levels: int | None = None) -> list[DepthLevel]:
         """Return the best price levels of a side, best first.  O(levels)."""
         return [
-            DepthLevel(_signed(side, key), level.quantity_w, len(level.orders))
+            DepthLevel(_signed(side, key), level.displayed_w, len(level.orders))
             for key, level in self._levels[side].items()[:levels]
         ]
 
@@ -208,8 +252,10 @@ class OrderBook(Generic[OrderT]):
                 assert level.orders, f"{side} level {key} is empty"
                 numbers = list(level.orders)
                 assert numbers == sorted(numbers), f"{side} level {key} is out of time order"
-                total = sum(order.remaining_w for order in level.orders.values())
-                assert level.quantity_w == total, f"{side} level {key} adds up to {total} W"
+                total_w = sum(order.remaining_w for order in level.orders.values())
+                displayed_w = sum(order.displayed_w for order in level.orders.values())
+                found = (level.displayed_w, level.displayed_w + level.hidden_w)
+                assert found == (displayed_w, total_w), f"{side} level {key} adds up to {found} W"
                 for number, order in level.orders.items():
                     assert number in self._orders, f"order {number} is not indexed"
                     assert self._orders[number] is order, f"order {number} rests twice"
@@ -217,6 +263,9 @@ class OrderBook(Generic[OrderT]):
                     assert order.side is side, f"order {number} is on the wrong side"
                     assert _key(order) == key, f"order {number} is at the wrong price"
                     assert order.remaining_w > 0, f"order {number} is empty"
+                    assert (order.peak_w is None) == (order.shown_w is None), f"order {number}"
+                    most_w = min(order.remaining_w, order.peak_w or order.remaining_w)
+                    assert 0 <= order.displayed_w <= most_w, f"order {number} shows too much"
                 seen += len(level.orders)
         assert seen == len(self._orders), f"{len(self._orders)} orders indexed, {seen} in levels"
         assert max(self._orders, default=0) <= self._last_order_id, "a number is from the future"

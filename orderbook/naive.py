@@ -6,7 +6,7 @@ here costs O(n log n) or so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Generic
 
@@ -38,6 +38,8 @@ class NaiveBook(Generic[OrderT]):
         if order.order_id <= self._last_order_id or order.remaining_w <= 0:
             raise ValueError(f"{order} cannot be added after order {self._last_order_id}")
         self._last_order_id = order.order_id
+        if order.peak_w is not None and not order.shown_w:
+            order.show_next()
         self._orders.append(order)
 
     def cancel(self, order_id: int) -> OrderT:
@@ -47,11 +49,20 @@ class NaiveBook(Generic[OrderT]):
         return order
 
     def reduce(self, order_id: int, by_w: int) -> OrderT:
-        """Lower what remains of an order, drop it at zero, return it."""
+        """Lower what remains of an order, the hidden part first; drop it at zero, return it."""
+        return self._lower(order_id, by_w, min)
+
+    def fill(self, order_id: int, by_w: int) -> OrderT:
+        """Lower what remains of an order, the displayed part first; drop it at zero, return it."""
+        return self._lower(order_id, by_w, lambda shown_w, left_w: max(0, shown_w - by_w))
+
+    def _lower(self, order_id: int, by_w: int, still_shown_w: Callable[[int, int], int]) -> OrderT:
         order = self[order_id]
         if not 0 < by_w <= order.remaining_w:
             raise ValueError(f"{order} cannot fall by {by_w} W")
         order.remaining_w -= by_w
+        if order.shown_w is not None and order.remaining_w:
+            order.shown_w = still_shown_w(order.shown_w, order.remaining_w)
         if not order.remaining_w:
             self._orders.remove(order)
         return order
@@ -64,6 +75,11 @@ class NaiveBook(Generic[OrderT]):
         """Return the best limit price on a side, if any."""
         best = self.best(side)
         return None if best is None else best.limit_price_ticks
+
+    def worst_price_ticks(self, side: Side) -> int | None:
+        """Return the worst limit price on a side, if any."""
+        prices = [order.limit_price_ticks for order in self.orders(side)]
+        return prices[-1] if prices else None
 
     def is_crossed(self) -> bool:
         """Return whether some bid is at or above some ask."""
@@ -91,8 +107,8 @@ class NaiveBook(Generic[OrderT]):
         """Return the best price levels of a side, best first."""
         found = []
         for price, group in groupby(self.orders(side), key=lambda o: o.limit_price_ticks):
-            remainders = [order.remaining_w for order in group]
-            found.append(DepthLevel(price, sum(remainders), len(remainders)))
+            displayed = [order.displayed_w for order in group]
+            found.append(DepthLevel(price, sum(displayed), len(displayed)))
         return found[:levels]
 
     def check_invariants(self) -> None:

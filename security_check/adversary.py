@@ -149,7 +149,7 @@ class _Attack:
         parts = []
         for start in range(0, len(pool.share), _CHUNK):
             points = self._solve(pool.take(np.arange(start, min(start + _CHUNK, len(pool.share)))))
-            parts.append(self.robust.monitors.all_values(points)[self.rows])
+            parts.append(self.robust.monitors.all_values(points, self.rows))
         values = np.concatenate(parts, axis=1)
         return values, self.robust.violation(self.rows[:, None], values)
 

@@ -38,6 +38,7 @@ _ASCENTS = 12
 _REFINEMENTS = 6
 _RENEWED = 3  # the refinement before which second derivatives are taken anew
 _FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
+_CORNERED = 5e-2  # part of a row's scale: rows this far from their limits stay at their corners
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,14 @@ class Ascent:
         something to gain climb on along a quadratic model.
         """
         at = self.at(rows, start, u)
-        climbing = np.arange(len(rows))
+        self._ascend(rows, at, np.arange(len(rows)), u)
+        if len(self.conditions.corners) > 2:
+            self._ascend(rows, at, self._try_corners(rows, at, u), u)
+        self._refine(rows, at, u)
+        return at
+
+    def _ascend(self, rows: IndexArray, at: Climb, climbing: IndexArray, u: FloatArray) -> None:
+        """Take steps with the rows at ``climbing``, in place, as long as they raise f."""
         for _ in range(_ASCENTS):
             here = at.take(climbing)
             turned = self.turned(here, u)
@@ -141,8 +149,29 @@ class Ascent:
             better = best.values > at.values[climbing] + RISE
             at.put(climbing[better], best.take(better))
             climbing = climbing[better]
-        self._refine(rows, at, u)
-        return at
+
+    def _try_corners(self, rows: IndexArray, at: Climb, u: FloatArray) -> IndexArray:
+        """Move rows near their limits, in place, to the worst corner of the held voltages.
+
+        Where f bends down between a low and a high voltage, the corner that the gradient points
+        to is beyond the bend, and the one that differs in unbalance only is never tried.
+
+        Returns
+        -------
+        IndexArray
+            Those that moved.
+        """
+        watched = self.limits.limit[rows] - _CORNERED * self.limits.scale[rows]
+        near = np.flatnonzero(at.values > watched)
+        corners = self.conditions.corners
+        pool = at.points.take(np.repeat(near, len(corners)))
+        pool.free[:, : self.conditions.held] = np.tile(corners, (len(near), 1))
+        values = self.evaluate(np.repeat(rows[near], len(corners)), pool, u)[0]
+        each = values.reshape(len(near), len(corners))
+        better = np.flatnonzero(each.max(axis=1, initial=-np.inf) > at.values[near] + RISE)
+        place = better * len(corners) + each[better].argmax(axis=1)
+        at.put(near[better], self.at(rows[near[better]], pool.take(place), u))
+        return near[better]
 
     def at(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> Climb:
         """Return rows at their own points, with values and exact gradients."""

@@ -283,16 +283,16 @@ class CaseMonitors:
             values[at] = self._parts[p].values_at(own, where, solved)
         return values
 
-    def all_values(self, points: OperatingPoints) -> FloatArray:
-        """Return f of every row at every one of B operating points, shape (R, B)."""
+    def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
+        """Return f of every row, or of those named, at every one of B points, shape (r, B)."""
         assert isinstance(points, CasePoints)
         every = points.every
-        return np.concatenate(
-            [
-                part.all_values(points.of_case(int(case), every))
-                for case, part in zip(self._case, self._parts, strict=True)
-            ]
-        )
+        rows = np.arange(len(self)) if rows is None else rows
+        values = np.zeros((len(rows), len(every)))
+        for p, at, own in self._own(rows):
+            solved = points.of_case(int(self._case[p]), every)
+            values[at] = self._parts[p].all_values(solved, own)
+        return values
 
     def gradients(
         self, rows: IndexArray, points: OperatingPoints

@@ -30,21 +30,18 @@ from security_check.network import (
     reactive_ratios,
     selection,
 )
+from security_check.opendss_elements import (
+    IDLE_CLASSES,
+    NEUTRAL,
+    Branch,
+    Load,
+    branches,
+    circuit_faults,
+    loads,
+    system_matrix,
+)
 
 BASE_POWER_W = 1e5
-_NEUTRAL = 4  # the node number that four-wire circuits give their neutral
-_POWER_CLASSES = ("Load", "Generator", "PVSystem", "Storage", "VSConverter")
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """A load as OpenDSS has it: its name, bus, nodes, and whether it is in delta."""
-
-    name: str
-    bus: str
-    nodes: tuple[int, ...]
-    phases: int
-    delta: bool
 
 
 def network_from_opendss(
@@ -72,16 +69,16 @@ def network_from_opendss(
         With every fault found, each naming its element.
     """
     dss = _compiled(Path(master))
-    loads = _loads(dss)
-    if not loads:
-        raise NetworkFaults([Fault("load", "no load is enabled, so nobody can trade")])
-    ids = tuple(f"load:{load.name}" for load in loads)
+    found = loads(dss)
+    rated = branches(dss)
+    _idle(dss)
+    ids = tuple(f"load:{load.name}" for load in found)
     ratios, faults = reactive_ratios(ids, power_factor)
+    faults = circuit_faults(dss, found, rated) + faults
     if faults:
         raise NetworkFaults(faults)
-    _idle(dss)
     circuit = _Circuit(dss)
-    ports = circuit.ports(loads)
+    ports = circuit.ports(found)
     source = circuit.with_source()
     return Network(
         name=name or str(dss.Circuit.Name()),
@@ -89,7 +86,7 @@ def network_from_opendss(
         admittance=source.admittance,
         interface=source.interface,
         voltages=circuit.voltages(len(source.nodes)),
-        terminals=circuit.terminals(len(source.nodes)),
+        terminals=circuit.terminals(rated, len(source.nodes)),
         ports=ports[0],
         connection_points=ids,
         port_shares=ports[1],
@@ -113,23 +110,10 @@ def _compiled(master: Path) -> Any:
     return dss
 
 
-def _loads(dss: Any) -> list[_Load]:
-    found = []
-    for name in dss.Loads.AllNames():
-        dss.Loads.Name(name)
-        if name == "NONE" or not dss.CktElement.Enabled():
-            continue
-        bus, *nodes = dss.CktElement.BusNames()[0].split(".")
-        phases = int(dss.Loads.Phases())
-        numbers = tuple(int(node) for node in nodes) or (1, 2, 3, 0)
-        found.append(_Load(name, bus.lower(), numbers, phases, bool(dss.Loads.IsDelta())))
-    return found
-
-
 def _idle(dss: Any) -> None:
     """Take everything that consumes or generates out of the matrices."""
     for element in dss.Circuit.AllElementNames():
-        if element.split(".")[0] in _POWER_CLASSES:
+        if element.split(".")[0] in IDLE_CLASSES:
             dss.Circuit.SetActiveElement(element)
             dss.CktElement.Enabled(False)
     dss.Text.Command("solve")
@@ -156,22 +140,9 @@ class _Circuit:
             dss.Circuit.SetActiveBus(node.split(".")[0])
             bases.append(float(dss.Bus.kVBase()) * 1e3)
         self.base_v: FloatArray = np.array(bases)
-        missing = sorted(
-            {n.split(".")[0] for n, v in zip(self.order, bases, strict=True) if v <= 0}
-        )
-        if missing:
-            raise NetworkFaults(
-                [
-                    Fault(f"bus:{bus}", "it has no base voltage (set voltagebases)")
-                    for bus in missing
-                ]
-            )
         self.base_a: FloatArray = BASE_POWER_W / self.base_v
-        data, indices, pointers = dss.YMatrix.getYsparse(factor=0)
-        count = len(self.order)
-        siemens = sp.csc_array((data, indices, pointers), shape=(count, count))
         volts = sp.diags_array(self.base_v)
-        self.admittance = sp.csr_array(volts @ siemens @ volts / BASE_POWER_W)
+        self.admittance = sp.csr_array(volts @ system_matrix(dss) @ volts / BASE_POWER_W)
 
     def _primitive(self, element: str) -> tuple[list[int], ComplexArray]:
         """Return the nodes of an element's conductors (-1 is ground) and its admittance, S."""
@@ -207,9 +178,9 @@ class _Circuit:
         own = primitive[:phases, :phases] * scale[:, None] * scale[None, :] / BASE_POWER_W
         count = len(self.order)
         apart = sp.csr_array(selection(held, count).T)
-        tie = sp.csr_array(apart @ sp.csr_array(-own))
-        above = sp.hstack([self.admittance, tie], format="csr")
-        below = sp.hstack([tie.T, sp.csr_array(own)], format="csr")
+        tie = sp.csr_array(-own)
+        above = sp.hstack([self.admittance, apart @ tie], format="csr")
+        below = sp.hstack([tie @ apart.T, sp.csr_array(own)], format="csr")
         admittance = sp.vstack([above, below], format="csr")
         names = tuple(f"bus:{node}" for node in self.order)
         return _Sourced(
@@ -222,51 +193,47 @@ class _Circuit:
         """Limit every phase: to the bus' neutral where it has one, else to ground."""
         names: list[str] = []
         rows, columns, signs = [], [], []
+        place: dict[str, int] = {}
         for k, node in enumerate(self.order):
             bus, number = node.rsplit(".", 1)
-            if int(number) >= _NEUTRAL:
+            if int(number) >= NEUTRAL:
                 continue
-            neutral = self.index.get(f"{bus}.{_NEUTRAL}")
+            neutral = self.index.get(f"{bus}.{NEUTRAL}")
             for column, sign in ((k, 1.0), (neutral, -1.0)):
                 if column is not None:
                     rows.append(len(names))
                     columns.append(column)
                     signs.append(sign)
+            place[node] = len(names)
             names.append(f"bus:{node}")
         incidence = sp.csr_array((signs, (rows, columns)), shape=(len(names), count))
-        return Voltages(tuple(names), incidence)
+        of_buses = [[place.get(f"{bus}.{k}") for k in (1, 2, 3)] for bus in self._buses()]
+        triples = np.array([three for three in of_buses if None not in three], dtype=np.int64)
+        return Voltages(tuple(names), incidence, triples.reshape(-1, 3))
 
-    def terminals(self, count: int) -> Terminals:
-        """Monitor every phase conductor at both ends of lines and at transformer windings."""
+    def _buses(self) -> list[str]:
+        return list(dict.fromkeys(node.rsplit(".", 1)[0] for node in self.order))
+
+    def terminals(self, rated: list[Branch], count: int) -> Terminals:
+        """Monitor every conductor at both ends of lines and at transformer windings."""
         elements, sides, rows, ratings, bases = [], [], [], [], []
-        faults = []
-        for element in self.dss.PDElements.AllNames():
-            kind = element.split(".")[0].lower()
-            if kind not in ("line", "transformer"):
-                continue
-            nodes, primitive = self._primitive(element)
-            short = f"{'line' if kind == 'line' else 'trafo'}:{element.split('.', 1)[1].lower()}"
-            ends = int(self.dss.CktElement.NumTerminals())
-            conductors = len(nodes) // ends
-            for end, rated in enumerate(self._ratings(element, kind, ends)):
-                if not 0.0 < rated < 9_999.0:
-                    faults.append(Fault(short, f"its rating is {rated:g} A; a real one is needed"))
-                    continue
+        for branch in rated:
+            nodes, primitive = self._primitive(branch.element)
+            conductors = len(nodes) // len(branch.ratings_a)
+            for end, rating_a in enumerate(branch.ratings_a):
                 for k in range(end * conductors, (end + 1) * conductors):
                     if nodes[k] < 0:
                         continue
                     base = self.base_a[nodes[k]]
-                    elements.append(f"{short}.{self.order[nodes[k]].rsplit('.', 1)[1]}")
+                    elements.append(f"{branch.name}.{self.order[nodes[k]].rsplit('.', 1)[1]}")
                     sides.append(str(end + 1))
                     rows.append(self._row(primitive[k], nodes, base, count))
-                    ratings.append(rated / base)
+                    ratings.append(rating_a / base)
                     bases.append(base)
-        if faults:
-            raise NetworkFaults(faults)
         return Terminals(
             tuple(elements),
             tuple(sides),
-            sp.csr_array(sp.vstack(rows)),
+            sp.csr_array(sp.vstack(rows)) if rows else sp.csr_array((0, count)),
             np.array(ratings),
             np.array(bases),
         )
@@ -279,22 +246,7 @@ class _Circuit:
         values = primitive[live] * self.base_v[at] / base_a
         return sp.csr_array((values, ([0] * len(at), at)), shape=(1, count))
 
-    def _ratings(self, element: str, kind: str, ends: int) -> list[float]:
-        dss = self.dss
-        dss.Circuit.SetActiveElement(element)
-        if kind == "line":
-            return [float(dss.CktElement.NormalAmps())] * ends
-        dss.Transformers.Name(element.split(".", 1)[1])
-        phases = int(dss.CktElement.NumPhases())
-        ratings = []
-        for winding in range(1, ends + 1):
-            dss.Transformers.Wdg(winding)
-            per_phase = float(dss.Transformers.kVA()) / phases
-            across = float(dss.Transformers.kV()) / (math.sqrt(3.0) if phases > 1 else 1.0)
-            ratings.append(per_phase / across)
-        return ratings
-
-    def ports(self, loads: list[_Load]) -> tuple[Ports, sp.csr_array]:
+    def ports(self, loads: list[Load]) -> tuple[Ports, sp.csr_array]:
         """Return where the loads' power enters, and each load's shares."""
         index: dict[tuple[int, int], int] = {}
         shares = []
@@ -316,15 +268,12 @@ class _Circuit:
             sp.csr_array((share, (at_port, of_point)), shape=(len(index), len(loads))),
         )
 
-    def _pairs(self, load: _Load) -> list[tuple[int, int]]:
+    def _pairs(self, load: Load) -> list[tuple[int, int]]:
         """Return the pairs of nodes (-1 is ground) that a load lies between."""
-        at = [self.index.get(f"{load.bus}.{number}", -1) for number in load.nodes]
-        live = at[: max(load.phases, 1)]
-        if load.delta:
-            ring = at if load.phases == 1 else live
-            return [(a, b) for a, b in zip(ring, ring[1:] + ring[:1], strict=True)][: load.phases]
-        neutral = at[load.phases] if len(at) > load.phases else -1
-        return [(node, neutral) for node in live]
+        return [(self._at(load.bus, one), self._at(load.bus, other)) for one, other in load.pairs]
+
+    def _at(self, bus: str, number: int) -> int:
+        return self.index[f"{bus}.{number}"] if number else -1
 
     def _source_phases(self) -> int:
         self.dss.Vsources.First()

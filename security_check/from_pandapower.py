@@ -143,7 +143,15 @@ def modelling() -> Iterator[None]:
             [Fault("network", "with no customer active, its power flow does not converge")]
         ) from None
     # What pandapower raises on tables that contradict each other; it raises warnings, too.
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        NotImplementedError,
+        TypeError,
+        ValueError,
+        Warning,
+    ) as error:
         reason = " ".join(str(error).split())[:200]
         raise NetworkFaults([Fault("network", f"pandapower cannot model it: {reason}")]) from error
 

@@ -25,9 +25,10 @@ from security_check.controlled_flow import ControlledFlow
 from security_check.deviations import Deviations
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitored import BoolArray
-from security_check.monitors import Kind, Monitors, RowLimits
+from security_check.monitors import Monitors, RowLimits
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
 from security_check.power_flow import OperatingPoints
+from security_check.rows import Kind
 
 _SMALLEST_RANGE_W = 1e3  # a generator without any range is measured against one kilowatt
 
@@ -146,9 +147,10 @@ class GeneratorRows:
         values: FloatArray = (self._factor[rows] * points.power_pu[self._port[rows], place]).real
         return values
 
-    def all_values(self, points: OperatingPoints) -> FloatArray:
-        """Return f of every row at every one of B operating points, shape (R, B)."""
-        values: FloatArray = (self._factor[:, None] * points.power_pu[self._port]).real
+    def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
+        """Return f of every row, or of those named, at every one of B points, shape (r, B)."""
+        rows = np.arange(len(self)) if rows is None else rows
+        values: FloatArray = (self._factor[rows, None] * points.power_pu[self._port[rows]]).real
         return values
 
     def gradients(

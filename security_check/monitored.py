@@ -61,8 +61,8 @@ class Monitored(Protocol):
     def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
         """Return f of each row at the operating point named by ``place``."""
 
-    def all_values(self, points: OperatingPoints) -> FloatArray:
-        """Return f of every row at every point, shape (R, B)."""
+    def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
+        """Return f of every row, or of those named, at every point, shape (r, B)."""
 
     def gradients(
         self, rows: IndexArray, points: OperatingPoints

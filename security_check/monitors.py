@@ -22,59 +22,40 @@ The limits of generators (``REACTIVE_MAX`` to ``POWER_MIN``) are rows of their o
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
 where the customers behind it inject, one where they withdraw.  A row counts a current that flows
 the other way as negative; one of the two always sees ``+|i|``.  The negative sequence voltage has
-a row in each of six directions, for the same reason.
+a row in each of twelve directions, for the same reason, and so has a current in which customers
+of different phases meet (:mod:`security_check.directions`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from security_check import directions
 from security_check.conditions import Conditions
 from security_check.deviations import Deviations
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import ComplexArray, FloatArray, IndexArray, Network
+from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.observed import entering, phasors
 from security_check.power_flow import OperatingPoints, PowerFlow
+from security_check.rows import Kind, rows_of
 from security_check.tolerance import ports_of_power, put_first
 from security_check.worst_points import halves
-
-
-class Kind(IntEnum):
-    """The kinds of rows; see the module's table."""
-
-    VOLTAGE_MAX = 0
-    VOLTAGE_MIN = 1
-    CURRENT_EXPORT = 2
-    CURRENT_IMPORT = 3
-    INTERFACE_INJECTION = 4
-    INTERFACE_WITHDRAWAL = 5
-    UNBALANCE = 6
-    REACTIVE_MAX = 7
-    REACTIVE_MIN = 8
-    POWER_MAX = 9
-    POWER_MIN = 10
-
 
 BoolArray = npt.NDArray[np.bool_]
 
 # The sign with which the phasor's magnitude (or power) enters f.
 _SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
 
-INTERFACE = "interface"
-
 _SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
 _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
 _TERMS = 4
 _CONTRACTS = 0.7  # a network this close to voltage collapse has no useful series
 _BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
-_DIRECTIONS = np.exp(1j * np.pi / 3 * np.arange(6))
-_TURN = np.exp(2j * np.pi / 3)
-_SEQUENCES = np.array([[1.0, _TURN, _TURN**2], [1.0, _TURN**2, _TURN]]) / 3.0  # positive, negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,34 +102,25 @@ class Monitors:
     def __init__(self, power_flow: PowerFlow) -> None:
         self.power_flow = power_flow
         network = power_flow.network
-        voltages, terminals = network.voltages, network.terminals
-        buses, ends, held = len(voltages.elements), len(terminals.elements), network.held
-        triples = voltages.triples
-        self._interface = slice(buses + ends, buses + ends + held)
-        observed = sp.vstack([*self._observed(network)])
+        buses, ends = len(network.voltages.elements), len(network.terminals.elements)
+        self._interface = slice(buses + ends, buses + ends + network.held)
+        observed = sp.vstack([*phasors(network)])
         self.response: ComplexArray = np.asarray(observed @ power_flow.impedance)
-        self.response[self._interface] -= _entering(network)
+        self.response[self._interface] -= entering(network)
         compensation = network.ports.compensation
         if compensation is not None:  # what it draws flows through the branch itself
             own = self.response[buses : buses + ends]
             own[:, compensation.first :] -= compensation.at_terminals.toarray()
         self.fixed: ComplexArray = np.asarray(observed @ power_flow.no_load)
-        voltage, current = np.arange(buses), buses + np.arange(ends)
-        interface = np.full(1, self._interface.start)
-        negative = self._interface.stop + 2 * np.arange(len(triples)) + 1
-        blocks = [voltage, voltage, current, current, interface, interface, np.repeat(negative, 6)]
-        self.phasor: IndexArray = np.concatenate(blocks)
-        self.kind: IndexArray = np.repeat(np.arange(7), [len(block) for block in blocks])
-        unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in triples[:, 0])
-        self.elements: tuple[str, ...] = (
-            voltages.elements * 2
-            + terminals.elements * 2
-            + (INTERFACE,) * 2
-            + tuple(np.repeat(unbalanced, 6).tolist())
-        )
-        self.sides: tuple[str, ...] = (
-            ("",) * (2 * buses) + terminals.sides * 2 + ("",) * (2 + 6 * len(triples))
-        )
+        current = buses + np.arange(ends)
+        powers = ports_of_power(network)
+        self._responding = directions.by_power(self.response[:, powers], self._nominal[powers])
+        table = rows_of(network, directions.crossed(self._responding[current]))
+        self.kind: IndexArray = table.kind
+        self.phasor: IndexArray = table.phasor
+        self.elements: tuple[str, ...] = table.elements
+        self.sides: tuple[str, ...] = table.sides
+        self._further: IndexArray = table.further
         kind = self.kind
         self._is_current = (kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)
         self._of_interface = (kind == Kind.INTERFACE_INJECTION) | (
@@ -158,22 +130,8 @@ class Monitors:
         self._directed = self._is_current | self._of_sequences
         self._orientation = self._orientations()
         idle = np.full(len(self.response), _BALANCED)
-        idle[current] = _IDLE * terminals.rating_pu
+        idle[current] = _IDLE * network.terminals.rating_pu
         self._idle: FloatArray = np.where(self._directed, idle[self.phasor], 0.0)
-
-    @staticmethod
-    def _observed(network: Network) -> list[sp.csr_array]:
-        """Return what each block of phasors is, in terms of node voltages."""
-        held = sp.csr_array(network.interface.phasors.conj().T)
-        drawn = held @ network.admittance[network.interface.nodes]
-        triples = network.voltages.triples
-        rows = np.repeat(np.arange(2 * len(triples)), 3)
-        columns = np.repeat(triples, 2, axis=0).ravel()
-        values = np.tile(_SEQUENCES.ravel(), len(triples))
-        count = len(network.voltages.elements)
-        sequences = sp.csr_array((values, (rows, columns)), shape=(2 * len(triples), count))
-        voltages = network.voltages.incidence
-        return [voltages, network.terminals.admittance, drawn, sequences @ voltages]
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -206,6 +164,7 @@ class Monitors:
                 terminals.rating_pu,
                 terminals.rating_pu,
                 contract,
+                terminals.rating_pu[self._further],
                 np.full(int(self._of_sequences.sum()), unbalance),
             ]
         )
@@ -256,18 +215,26 @@ class Monitors:
             values[at] = self.values(rows[at], points.take(place[at]))
         return values
 
-    def all_values(self, points: OperatingPoints) -> FloatArray:
-        """Return f of every row at every one of B operating points, shape (R, B)."""
-        phasors = self.response @ points.current
-        phasors += self.fixed @ points.source_pu
-        own = phasors[self.phasor]
-        against = (own * self._orientation.conj()[:, None]).real < 0.0
-        size = np.abs(phasors)[self.phasor] * _SIGN[self.kind][:, None]
-        values: FloatArray = np.where(against & self._directed[:, None], -size, size)
-        drawn = (phasors[self._interface].real * points.source_pu).sum(axis=0)
-        values[self._of_interface] = np.array([[-1.0], [1.0]]) * drawn
-        values[self._of_sequences] /= np.abs(phasors[self.phasor[self._of_sequences] - 1])
+    def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
+        """Return f of every row, or of those named, at every one of B points, shape (r, B)."""
+        rows = np.arange(len(self)) if rows is None else rows
+        kind, orientation = self.kind[rows], self._orientation[rows].conj()[:, None]
+        own = self._phasors_everywhere(self.phasor[rows], points)
+        against = ((own * orientation).real < 0.0) & self._directed[rows, None]
+        size = np.abs(own)
+        values: FloatArray = np.where(against, -size, size) * _SIGN[kind][:, None]
+        at = np.flatnonzero(self._of_interface[rows])
+        values[at] = _SIGN[kind[at]][:, None] * self._drawn(points)
+        at = np.flatnonzero(self._of_sequences[rows])
+        values[at] /= np.abs(self._phasors_everywhere(self.phasor[rows[at]] - 1, points))
         return values
+
+    def _phasors_everywhere(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
+        """Return the phasors named at all B points, shape (len(which), B); each worked out once."""
+        once, place = np.unique(which, return_inverse=True)
+        phasors: ComplexArray = self.response[once] @ points.current
+        phasors += self.fixed[once] @ points.source_pu
+        return phasors[place]
 
     def _phasors(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
         phasors: ComplexArray = np.einsum("rj,jr->r", self.response[which], points.current)
@@ -357,22 +324,14 @@ class Monitors:
 
     def _orientations(self) -> ComplexArray:
         """Return the direction in which each directed row counts, shape (R,), of length 1."""
-        along = self._export_direction()[self.phasor]
+        along = directions.strongest(self._responding)[self.phasor]
         orientation = np.where(self.kind == Kind.CURRENT_IMPORT, -along, along)
-        count = int(self._of_sequences.sum()) // 6
-        orientation[self._of_sequences] = np.tile(_DIRECTIONS, count)
+        turned = int(self._of_sequences.sum())
+        last = len(orientation) - turned
+        further = slice(last - len(self._further), last)
+        orientation[further] = along[further] * np.resize(directions.BESIDE, len(self._further))
+        orientation[last:] = np.resize(directions.AROUND, turned)
         return orientation
-
-    def _export_direction(self) -> ComplexArray:
-        """Return the direction of each phasor's response to injection, shape (Q,), length 1."""
-        powers = len(ports_of_power(self.power_flow.network))
-        if not powers:
-            return np.ones(len(self.response), dtype=np.complex128)
-        strongest = np.abs(self.response[:, :powers]).argmax(axis=1)
-        profile = self._nominal[strongest]
-        response = self.response[np.arange(len(self.response)), strongest] / profile.conj()
-        size = np.abs(response)
-        return np.where(size > 0, response / np.maximum(size, 1e-300), 1.0)
 
     @cached_property
     def _nominal(self) -> ComplexArray:
@@ -516,10 +475,3 @@ class Monitors:
                 self.power_flow.compensating, network, self._nominal, change.by_current, by_port
             )
         return by_port, change.by_source
-
-
-def _entering(network: Network) -> ComplexArray:
-    """Return the part of the ports' currents that enters at the held nodes themselves, (h, J)."""
-    source = network.interface
-    entering = source.phasors.conj().T @ network.ports.incidence[source.nodes].toarray()
-    return np.asarray(entering)

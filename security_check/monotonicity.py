@@ -18,7 +18,7 @@ standing                    what is proved
 ``CHECKED``                 nothing: only the adversary has looked; ``reason`` says why
 ==========================  ======================================================================
 
-The largest f of a current is over the two rows of its terminal together, as for all rows of
+The largest f of a current is over all rows of its terminal together, as for all rows of
 :mod:`security_check.monitors`.
 """
 
@@ -31,10 +31,11 @@ from enum import StrEnum
 import numpy as np
 
 from security_check.conditions import Conditions
+from security_check.directions import AROUND, BESIDE, by_power, crossed
 from security_check.enclosure import Enclosure, PortModel, enclose, phasors
-from security_check.monitors import Kind
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.radial import RadialTree, rising_voltages
+from security_check.rows import Kind, rows_of
 from security_check.slopes import RowKinds, Slopes, simple_bounds, slopes
 from security_check.worst_points import BoolArray, first_of_equal, halves
 
@@ -144,17 +145,18 @@ def row_kinds(model: PortModel) -> RowKinds:
     A current counts along what the strongest customer's injection adds to it without load.
     """
     network = model.network
-    buses, ends = len(network.voltages.elements), len(network.terminals.elements)
-    voltage, current = np.arange(buses), buses + np.arange(ends)
-    interface = np.full(2, buses + ends)
-    phasor = np.concatenate([voltage, voltage, current, current, interface])
-    kind = np.repeat(np.arange(6), [buses, buses, ends, ends, 1, 1])
+    ends = slice(len(network.voltages.elements), len(model.response) - 1)
+    table = rows_of(network, crossed(by_power(model.response[ends], model.profile)))
+    covered = table.kind != Kind.UNBALANCE
+    kind, phasor = table.kind[covered], table.phasor[covered]
     profile = np.where(model.profile == 0.0, 1.0, model.profile)
     added = np.asarray(network.ports_point @ (model.response / profile.conj()).T).T
     strongest = added[np.arange(len(added)), np.abs(added).argmax(axis=1)]
     size = np.abs(strongest)
     outwards = np.where(size > 0.0, strongest / np.maximum(size, 1e-300), 1.0)
     axis: ComplexArray = np.where(kind == Kind.CURRENT_IMPORT, -1.0, 1.0) * outwards[phasor]
+    further = slice(len(kind) - len(table.further), None)
+    axis[further] = outwards[phasor[further]] * np.resize(BESIDE, len(table.further))
     return RowKinds(kind, phasor, axis)
 
 
@@ -192,7 +194,7 @@ def prove_monotone(
     low = np.append(-withdrawal, conditions.band[0])
     high = np.append(injection, conditions.band[1])
     every = row_kinds(model)
-    count, unbalance = len(every.kind), 6 * len(model.network.voltages.triples)
+    count, unbalance = len(every.kind), len(AROUND) * len(model.network.voltages.triples)
     found = _Found.nothing(count + unbalance, len(low))
     limits = np.full(count + unbalance, -np.inf) if limit is None else limit
     limits = limits + _SAME * np.where(np.isfinite(limits), np.abs(limits), 0.0)

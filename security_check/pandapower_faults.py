@@ -95,6 +95,10 @@ def table_faults(net: Net, table: str, passive: str) -> list[Fault]:
     """Return what is wrong apart from who holds which voltage; as :func:`source_faults`."""
     if table not in ("load", "sgen", "storage"):
         return [Fault("connection_points", f'"{table}" is not "load", "sgen" or "storage"')]
+    return _element_faults(net, table, passive)
+
+
+def _element_faults(net: Net, table: str, passive: str) -> list[Fault]:
     faults = []
     if not len(in_service(net, table)):
         faults.append(Fault(table, "no element in service, so there are no connection points"))
@@ -235,3 +239,95 @@ def wrong_quantities(
         if column in rows
         for i, value in rows[column][~is_right(rows[column].to_numpy(dtype=float))].items()
     ]
+
+
+# What a model of three phases needs besides, and what its values must be.
+_OF_PHASES: tuple[tuple[str, tuple[str, ...], Callable[[FloatArray], BoolArray]], ...] = (
+    ("line", ("r0_ohm_per_km", "x0_ohm_per_km", "c0_nf_per_km"), _is_not_negative),
+    ("trafo", ("vk0_percent", "mag0_percent"), is_positive),
+    ("trafo", ("vkr0_percent", "mag0_rx", "si0_hv_partial"), _is_not_negative),
+)
+_OF_SOURCES = (
+    ("ext_grid", ("s_sc_max_mva", "x0x_max"), is_positive),
+    ("ext_grid", ("rx_max", "r0x0_max"), _is_not_negative),
+)
+_VECTOR_GROUPS = ("YNyn", "Dyn", "Yzn", "Yy", "Yd", "Dy", "Dd")
+_BALANCED_ONLY = ("trafo3w", "impedance", "shunt")
+
+
+def phase_faults(net: Net, held: str) -> list[Fault]:
+    """Return everything that can be found wrong in the tables of a net with single phases.
+
+    Parameters
+    ----------
+    net
+        The net; its connection points are the rows of ``asymmetric_load``.
+    held
+        ``"source"`` or ``"phases"``, as in
+        :func:`~security_check.phases_from_pandapower.phases_from_pandapower`.
+    """
+    needed = (*_OF_PHASES, *(_OF_SOURCES if held == "source" else ()))
+    faults = _interface_faults(net) + _element_faults(net, "asymmetric_load", "none")
+    faults += [
+        Fault(f"{kind}:{i}", f"it has no {column}")
+        for kind, columns, _ in needed
+        for column in columns
+        if column not in net[kind]
+        for i in in_service(net, kind).index
+    ]
+    for kind, columns, is_right in needed:
+        faults += wrong_quantities(net, kind, columns, is_right)
+    faults += [
+        Fault(f"{kind}:{i}", f"elements of type {kind} are not supported with single phases")
+        for kind in _BALANCED_ONLY
+        for i in in_service(net, kind).index
+    ]
+    return faults + _vector_group_faults(net) + _customer_faults(net, held)
+
+
+def _vector_group_faults(net: Net) -> list[Fault]:
+    known = {group.lower() for group in _VECTOR_GROUPS}
+    rows = in_service(net, "trafo")
+    groups = rows.vector_group if "vector_group" in rows else pd.Series("none", rows.index)
+    named = ", ".join(_VECTOR_GROUPS)
+    return [
+        Fault(f"trafo:{i}", f"its vector_group is {group}; known are {named}")
+        for i, group in groups.items()
+        if str(group).lower() not in known
+    ]
+
+
+def _customer_faults(net: Net, held: str) -> list[Fault]:
+    """Return the customers that are on no phase, in delta, or where components are held."""
+    rows = in_service(net, "asymmetric_load")
+    whole = rows[["p_a_mw", "p_b_mw", "p_c_mw"]].astype(float).abs().sum(axis=1, skipna=False)
+    on_none = ~is_positive(whole.to_numpy())
+    faults = [
+        Fault(
+            f"asymmetric_load:{i}", "its powers are zero or no numbers, so its phases are unknown"
+        )
+        for i in rows.index[on_none]
+    ]
+    faults += [
+        Fault(f"asymmetric_load:{i}", "delta connections are not supported")
+        for i in rows.index[rows.type != "wye"]
+    ]
+    at_source = rows.bus.isin(_source_buses(net)) & (held == "source")
+    return faults + [
+        Fault(
+            f"asymmetric_load:{i}",
+            f"bus {rows.bus.at[i]} is the external grid's own; no phase is held there",
+        )
+        for i in rows.index[at_source]
+    ]
+
+
+def _source_buses(net: Net) -> set[Any]:
+    """Return the buses of the external grids, and those joined with them by closed switches."""
+    joined = create_nxgraph(net, include_lines=False, include_trafos=False)
+    return {
+        bus
+        for part in connected_components(joined)
+        if part & set(in_service(net, "ext_grid").bus)
+        for bus in part
+    }

@@ -6,7 +6,8 @@ unitary Fortescue matrix F.  Phases are coupled through earth and neutral as the
 data say (the neutral is not a node of its own: pandapower's model is Kron-reduced).
 
 The source holds the positive sequence; its short-circuit impedance carries the others.  So the
-interface bus appears in components, and its positive sequence is the interface.
+interface bus appears in components, and its positive sequence is the interface.  Where the
+contract is about the phases of the interface bus itself, all three components are held.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandapower as pp
+import pandas as pd
 import scipy.sparse as sp
 
-from security_check.errors import Fault, NetworkFaults
+from security_check.errors import NetworkFaults
 from security_check.from_pandapower import bus_names, modelling
 from security_check.network import (
     ComplexArray,
     FloatArray,
+    IndexArray,
     Interface,
     Network,
     Ports,
@@ -33,19 +36,25 @@ from security_check.network import (
     reactive_ratios,
     selection,
 )
-from security_check.pandapower_faults import POWER_ELEMENTS
+from security_check.pandapower_faults import POWER_ELEMENTS, phase_faults
 
 Net = Any  # pandapower publishes no types
 
 PHASES = ("a", "b", "c")
+COMPONENTS = ("zero", "positive", "negative")
 _TURN = np.exp(2j * np.pi / 3)
-_COMPONENTS = np.array([[1, 1, 1], [1, _TURN**2, _TURN], [1, _TURN, _TURN**2]])
 # Columns: zero, positive, negative sequence; unitary, so that powers are the same in both.
-_FORTESCUE: ComplexArray = _COMPONENTS / np.sqrt(3.0)
+_FORTESCUE: ComplexArray = np.array(
+    [[1, 1, 1], [1, _TURN**2, _TURN], [1, _TURN, _TURN**2]]
+) / np.sqrt(3.0)
 
 
 def phases_from_pandapower(
-    net: Net, *, power_factor: float | Mapping[str, float] = 1.0, name: str = ""
+    net: Net,
+    *,
+    held: Literal["source", "phases"] = "source",
+    power_factor: float | Mapping[str, float] = 1.0,
+    name: str = "",
 ) -> Network:
     """Return the network of ``net`` with a node for each phase of each bus.
 
@@ -56,7 +65,12 @@ def phases_from_pandapower(
     Parameters
     ----------
     net
-        A pandapower net with one external grid and zero-sequence data.  Not modified.
+        A pandapower net with zero-sequence data, whose external grids in service feed
+        electrically separate parts each.  Not modified.
+    held
+        ``"source"``: the source behind the external grid's short-circuit impedance, balanced;
+        one magnitude.  ``"phases"``: the phase voltages of the interface bus, one magnitude for
+        each, whatever flows; needs no short-circuit data.
     power_factor
         Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
         withdrawing.
@@ -66,37 +80,40 @@ def phases_from_pandapower(
     NetworkFaults
         With every fault found, each naming its element.
     """
-    faults, shares = _shares(net)
-    faults += _zero_sequence_faults(net)
     table = net.asymmetric_load[net.asymmetric_load.in_service.astype(bool)]
     ids = tuple(f"asymmetric_load:{i}" for i in table.index)
-    ratios, wrong = reactive_ratios(ids, power_factor)
-    faults += wrong
+    ratios, faults = reactive_ratios(ids, power_factor)
+    faults = phase_faults(net, held) + faults
     if faults:
         raise NetworkFaults(faults)
-    cases = _run(net)
+    cases = _run(net, held)
     lookup = cases["lookup"]
     buses = cases["Ybus"][0].shape[0]
     real, names = bus_names(net, lookup, buses)
-    source = cases["reference"]
-    basis = _basis(buses, source)
-    admittance = sp.csr_array(basis.conj().T @ _to_phases(cases["Ybus"]) @ basis)
+    sources = cases["reference"]
+    real[sources] = False
+    in_components = sources if held == "source" else sources[:0]
+    basis = _basis(buses, in_components)
     nodes = tuple(
         f"{bus}.{conductor}"
         for k, bus in enumerate(names)
-        for conductor in (("zero", "positive", "negative") if k == source else PHASES)
+        for conductor in (COMPONENTS if k in in_components else PHASES)
     )
-    limited = np.flatnonzero(np.repeat(real & (np.arange(buses) != source), 3))
+    limited = np.flatnonzero(np.repeat(real, 3))
     at = np.asarray(lookup[table.bus.to_numpy(dtype=np.int64)], dtype=np.int64)
+    shares = _shares(table)
     point, phase = np.nonzero(shares)
     used, port = np.unique(3 * at[point] + phase, return_inverse=True)
-    port_shares = sp.csr_array((shares[point, phase], (port, point)), shape=(len(used), len(at)))
     return Network(
         name=name or str(net.name or "pandapower net"),
         nodes=nodes,
-        admittance=admittance,
-        interface=Interface(np.array([3 * source + 1]), np.array([[math.sqrt(3.0) + 0j]])),
-        voltages=Voltages(tuple(nodes[i] for i in limited), selection(limited, len(nodes))),
+        admittance=sp.csr_array(basis.conj().T @ _to_phases(cases["Ybus"]) @ basis),
+        interface=_interface(sources, held),
+        voltages=Voltages(
+            tuple(nodes[i] for i in limited),
+            selection(limited, len(nodes)),
+            np.arange(len(limited)).reshape(-1, 3),
+        ),
         terminals=_terminals(net, cases, basis),
         ports=Ports(
             tuple(nodes[i] for i in used),
@@ -104,51 +121,35 @@ def phases_from_pandapower(
             np.zeros(len(used), dtype=np.complex128),
         ),
         connection_points=ids,
-        port_shares=port_shares,
+        port_shares=sp.csr_array((shares[point, phase], (port, point)), (len(used), len(at))),
         reactive_ratio=ratios,
         base_power_w=cases["base_mva"] * 1e6,
     )
 
 
-def _shares(net: Net) -> tuple[list[Fault], FloatArray]:
+def _interface(sources: IndexArray, held: str) -> Interface:
+    """Return the interface; all external grids are held at the same magnitudes."""
+    count = len(sources)
+    if held == "source":
+        return Interface(3 * sources + 1, np.full((count, 1), math.sqrt(3.0) + 0j))
+    nodes = (3 * sources[:, None] + np.arange(3)).ravel()
+    return Interface(nodes, np.tile(np.diag([1.0, _TURN**2, _TURN]), (count, 1)))
+
+
+def _shares(table: pd.DataFrame) -> FloatArray:
     """Return how each connection point's power is shared among its phases, shape (c, 3)."""
-    table = net.asymmetric_load[net.asymmetric_load.in_service.astype(bool)]
     given = np.abs(table[["p_a_mw", "p_b_mw", "p_c_mw"]].to_numpy(dtype=float))
-    whole = given.sum(axis=1)
-    faults = [
-        Fault(f"asymmetric_load:{table.index[i]}", "it has no power on any phase, so none is its")
-        for i in np.flatnonzero(~(whole > 0))
-    ]
-    faults += [
-        Fault(f"asymmetric_load:{i}", "delta connections are not supported")
-        for i in table.index[table.type != "wye"]
-    ]
-    return faults, given / np.maximum(whole, 1e-300)[:, None]
+    shares: FloatArray = given / given.sum(axis=1, keepdims=True)
+    return shares
 
 
-def _zero_sequence_faults(net: Net) -> list[Fault]:
-    """Return the branches without the zero-sequence data that a phase model needs."""
-    needed = {
-        "line": ("r0_ohm_per_km", "x0_ohm_per_km", "c0_nf_per_km"),
-        "trafo": ("vk0_percent", "vkr0_percent", "mag0_percent", "mag0_rx", "si0_hv_partial"),
-    }
-    faults = []
-    for kind, columns in needed.items():
-        rows = net[kind][net[kind].in_service.astype(bool)]
-        for column in columns:
-            if column not in rows:
-                faults += [Fault(f"{kind}:{i}", f"it has no {column}") for i in rows.index]
-                continue
-            missing = rows.index[~np.isfinite(rows[column].astype(float))]
-            faults += [Fault(f"{kind}:{i}", f"its {column} is not a number") for i in missing]
-    return faults
-
-
-def _run(net: Net) -> dict[str, Any]:
+def _run(net: Net, held: str) -> dict[str, Any]:
     """Run pandapower once, without customers, and return its sequence matrices."""
     idle = copy.deepcopy(net)
     for kind in (*POWER_ELEMENTS, "gen"):
         idle[kind]["in_service"] = False
+    if held == "phases":
+        _give_sources_an_admittance(idle)
     keep = {"Ybus": True, "bus_pq": False, "gen": False, "trafo": False}
     with modelling():
         pp.runpp_3ph(idle, numba=False, recycle=keep)
@@ -161,9 +162,28 @@ def _run(net: Net) -> dict[str, Any]:
     cases["branch"] = internal[1]["branch"]
     cases["in_service"] = np.asarray(internal[1]["branch_is"], dtype=bool)
     cases["bus"] = internal[1]["bus"]
-    cases["reference"] = int(internal[1]["ref"][0])
+    cases["reference"] = np.sort(np.asarray(internal[1]["ref"], dtype=np.int64))
     cases["base_mva"] = float(idle.sn_mva)
+    if held == "phases":
+        _take_sources_away(cases)
     return cases
+
+
+_VOLTAGE_FACTOR = 1.1  # pandapower's own, of IEC 60909
+
+
+def _give_sources_an_admittance(net: Net) -> None:
+    """Set the short-circuit data so that zero and negative sequence see -1j per unit."""
+    net.ext_grid["s_sc_max_mva"] = 3.0 * _VOLTAGE_FACTOR * net.sn_mva
+    net.ext_grid["rx_max"], net.ext_grid["r0x0_max"], net.ext_grid["x0x_max"] = 0.0, 0.0, 1.0
+
+
+def _take_sources_away(cases: dict[str, Any]) -> None:
+    """Leave the network alone: what flows through a source's own admittance is not exchanged."""
+    sources, size = cases["reference"], cases["Ybus"][0].shape
+    own = sp.csr_array((np.full(len(sources), -1j), (sources, sources)), shape=size)
+    for component in (0, 2):
+        cases["Ybus"][component] = sp.csr_array(cases["Ybus"][component] - own)
 
 
 def _to_phases(sequences: list[sp.csr_array]) -> sp.csr_array:
@@ -175,10 +195,11 @@ def _to_phases(sequences: list[sp.csr_array]) -> sp.csr_array:
     return sp.csr_array(parts[0] + parts[1] + parts[2])
 
 
-def _basis(buses: int, source: int) -> sp.csr_array:
-    """Return the unitary basis: phases everywhere, but components at the source."""
+def _basis(buses: int, in_components: IndexArray) -> sp.csr_array:
+    """Return the unitary basis: phases everywhere, but components at the buses named."""
     blocks: list[ComplexArray] = [np.eye(3, dtype=np.complex128)] * buses
-    blocks[source] = _FORTESCUE
+    for bus in in_components:
+        blocks[bus] = _FORTESCUE
     return sp.csr_array(sp.block_diag(blocks))
 
 

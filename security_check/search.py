@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 
 from security_check.ascent import RISE, Ascent
-from security_check.monitors import Kind
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import RobustRows
+from security_check.rows import Kind
 from security_check.sides import at_sides, opposite_to, sides_of, turning_at
 from security_check.watch import Watch
 from security_check.worst_points import BoolArray, WorstPoints, first_of_equal
@@ -182,7 +182,7 @@ class Search:
         monitors, conditions = self.robust.monitors, self.robust.conditions
         pool = conditions.at_ends(self._group_shares)
         solved = monitors.power_flow.solve(*conditions.ports(pool, u))
-        values = monitors.all_values(solved)[rows]
+        values = monitors.all_values(solved, rows)
         best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()
         return self.robust.worst(np.repeat(rows, _GROUPS), pool.take(best), u)[0]
 

@@ -34,8 +34,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check.enclosure import Enclosure, Gradients, PortModel, gradients, phasors
-from security_check.monitors import Kind
 from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.rows import Kind
 from security_check.worst_points import BoolArray
 
 _TURN = 0.5  # customers who turn a current by more than this part of what they add to it wait

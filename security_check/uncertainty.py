@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from security_check.errors import InsecureError
 from security_check.limits import InterfaceLimits
 from security_check.network import FloatArray
 
@@ -280,16 +281,18 @@ def source_vertices(limits: InterfaceLimits, held: int) -> FloatArray:
 
     Raises
     ------
-    ValueError
-        When a bound on unbalance is given, but the network's interface has no separate phases.
+    InsecureError
+        When a bound on unbalance is given, but the network's interface has no separate phases:
+        nothing can be said about what they do.
     """
     low, high = limits.voltage_min_pu, limits.voltage_max_pu
     if not limits.unbalance_pu:
         return np.repeat([[low], [high]], held, axis=1)
     if held == 1:
-        raise ValueError(
+        raise InsecureError(
+            "interface",
             f"an unbalance of {limits.unbalance_pu:g} p.u. is contracted, but the phases of "
-            f"this network's interface are not held one by one"
+            f"this network's interface are not held one by one",
         )
     each = np.eye(held)
     from_mean = each - 1.0 / held

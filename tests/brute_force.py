@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Kind, Monitors
+from security_check.monitors import Monitors
 from security_check.network import Network
 from security_check.power_flow import OperatingPoints, PowerFlow
+from security_check.rows import Kind
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from linear_grid import LinearGrid
 
@@ -20,7 +20,7 @@ from exchange.commands import (
 from exchange.engine import Exchange
 from exchange.events import Event, Refused, Traded
 from exchange.rules import ConnectionTerms, MarketRules
-from orderbook.order import Side, TimeInForce
+from orderbook.order import Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
@@ -85,35 +85,40 @@ class Market:
         participant: int,
         side: str,
         quantity_w: int,
-        limit_price_ticks: int,
+        limit_price_ticks: int | None,
         time_in_force: str = "GTC",
         *,
         point: int | None = None,
         client_order_id: str | None = None,
         direction: Direction = Direction.INJECTION,
+        interval: datetime = START,
         expires_at: datetime | None = None,
+        **conditions: Any,
     ) -> SubmitOrder:
         if client_order_id is None:
             self.ids += 1
             client_order_id = f"a{self.ids}"
+        if prevention := conditions.get("self_trade_prevention"):
+            conditions["self_trade_prevention"] = SelfTradePrevention(prevention)
         return SubmitOrder(
             participant=f"p{participant}",
             client_order_id=client_order_id,
             connection_point=f"load:{participant if point is None else point}",
             direction=direction,
-            interval=START,
+            interval=interval,
             side=Side(side),
             quantity_w=quantity_w,
             limit_price_ticks=limit_price_ticks,
             time_in_force=TimeInForce(time_in_force),
             expires_at=expires_at,
+            conditions=Conditions(**conditions),
         )
 
     def submit(self, *order, **more) -> list[Event]:
         return self.do(self.order(*order, **more))
 
     def buy(self, participant: int, at: str, time_in_force: str = "GTC", **more) -> list[Event]:
-        """Buy ``"quantity@price"``."""
+        """Buy ``"quantity@price"``, or ``"quantity@market"``; conditions by their names."""
         return self.submit(participant, "buy", *_split(at), time_in_force, **more)
 
     def sell(self, participant: int, at: str, time_in_force: str = "GTC", **more) -> list[Event]:
@@ -155,9 +160,9 @@ class Market:
         return envelope.withdrawal_limit_w
 
 
-def _split(at: str) -> tuple[int, int]:
+def _split(at: str) -> tuple[int, int | None]:
     quantity, price = at.split("@")
-    return int(quantity), int(price)
+    return int(quantity), None if price == "market" else int(price)
 
 
 def trades(events: Sequence[Event]) -> list[str]:

@@ -66,6 +66,27 @@ def test_sell_orders_that_are_not_covered_any_more_shrink_newest_first(market):
     assert market.resting() == ["#1 sell 2500@9", "#2 sell 500@9"]
 
 
+def test_an_order_that_could_not_trade_as_asked_any_more_is_cancelled(market):
+    market.sell(0, "2000@9", client_order_id="all", all_or_none=True)
+    market.sell(1, "2500@9", client_order_id="some", minimum_w=1_500)
+    market.sell(2, "2500@9", client_order_id="most", minimum_w=1_501)
+    market.sell(0, "2500@9")
+    market.sell(1, "2500@9")
+    market.sell(2, "2500@9")
+    market.sell(3, "4500@9", client_order_id="ice", displayed_w=1_000)
+    # Everyone is cut by 1,000 W more than the newest order of each can bear.
+    events = market.update("u1", interface(6_000))
+    cancelled = {e.client_order_id: e.reason for e in all_of(events, OrderCancelled)}
+    assert {k: v for k, v in cancelled.items() if k in ("all", "some", "most", "ice")} == {
+        "all": CancelReason.CURTAILED,
+        "most": CancelReason.CURTAILED,
+    }
+    reduced = {e.client_order_id: e.remaining_w for e in all_of(events, OrderReduced)}
+    assert reduced == {"some": 1_500, "ice": 1_500}
+    (ice,) = (o for o in market.exchange.state.orders.values() if o.client_order_id == "ice")
+    assert ice.displayed_w == 1_000
+
+
 def test_buy_orders_that_would_go_beyond_capacity_shrink_newest_first(market):
     market.buy(0, "4000@1", client_order_id="a")
     market.buy(0, "1000@1")

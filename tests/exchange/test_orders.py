@@ -9,11 +9,14 @@ from market import GATE, SECOND, START, Market, all_of, only, trades
 
 from exchange.commands import AdvanceTime, MassCancel
 from exchange.events import (
+    AnswerRepeated,
     CancelReason,
     GateClosed,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
+    RefusalReason,
+    Refused,
     Traded,
 )
 from orderbook.order import Side
@@ -129,6 +132,38 @@ def test_a_mass_cancel_takes_ones_own_orders_only(market):
     assert [event.order_id for event in events] == [1, 2]
     assert {event.reason for event in events} == {CancelReason.MASS_CANCEL}
     assert market.resting() == ["#3 sell 10@5"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "left"),
+    [
+        ({"connection_point": "load:1"}, [1, 2, 4]),
+        ({"direction": Direction.WITHDRAWAL}, [1, 3]),
+        ({"side": Side.BUY}, [1, 4]),
+        ({"side": Side.BUY, "connection_point": "load:0"}, [1, 3, 4]),
+        ({"interval": START}, []),
+    ],
+    ids=str,
+)
+def test_a_mass_cancel_takes_what_matches_all_that_is_given(filters, left):
+    market = Market(points=3, capacity_w=10_000, owners=[0, 0, 2])
+    market.sell(0, "10@5")
+    market.buy(0, "10@3", direction=Direction.WITHDRAWAL)
+    market.buy(0, "10@3", point=1)
+    market.sell(0, "10@5", direction=Direction.WITHDRAWAL)
+    market.do(MassCancel("p0", **filters))
+    assert sorted(market.exchange.state.orders) == left
+
+
+def test_a_market_order_claims_no_more_than_it_may_and_is_answered_once():
+    market = Market(points=3, capacity_w=10_000)
+    market.sell(0, "100@7")
+    accepted = only(market.buy(1, "40@market", "IOC", client_order_id="m"), OrderAccepted)
+    assert (accepted.limit_price_ticks, accepted.at_market) == (7, True)
+    assert only(market.buy(1, "40@market", "IOC", client_order_id="m"), AnswerRepeated)
+    reused = only(market.buy(1, "40@7", "IOC", client_order_id="m"), Refused)
+    assert reused.reason is RefusalReason.CLIENT_ORDER_ID_REUSED
+    assert only(market.buy(1, "5000@market", "IOC"), Refused)
 
 
 def test_the_gate_closes_when_it_is_due_whatever_is_asked(market):

@@ -5,10 +5,22 @@ from __future__ import annotations
 import json
 
 import pytest
-from market import Market, interface
+from market import START, Market, interface
 
 from exchange import events
+from exchange.commands import (
+    HaltTrading,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SetRiskLimits,
+    SubmitJoint,
+)
+from exchange.orders import Leg
 from exchange.plain import event_from_plain, event_to_plain
+from exchange.rules import PriceCollar, RiskLimits
+from orderbook.order import Side
+from security_check.envelope import Direction
 from security_check.errors import InsecureError
 
 
@@ -21,9 +33,18 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.buy(1, "100@6")
     market.buy(3, "100@6", "GTD", expires_at=market.now.replace(hour=9))
     market.amend(0, "a", 4_800)
+    market.sell(2, "10@1", displayed_w=4, direction=Direction.WITHDRAWAL)
+    market.buy(3, "4@1", direction=Direction.WITHDRAWAL)
     market.update("u1", interface(16_000, 24_000))
     market.grid.errors.append(InsecureError("line:3", "reaches 120 A of 100 A"))
     market.update("u2", interface(1, None))
+    legs = [Leg("load:3", each, START, Side.BUY, 10, 1) for each in Direction]
+    market.do(SubmitJoint("p3", "j", tuple(legs)))
+    market.do(SetPriceCollar("c1", PriceCollar(None, 900)))
+    market.do(SetRiskLimits("c2", "p0", RiskLimits(credit=10**9)))
+    market.do(SetKillSwitch("c3", None, engaged=True))
+    market.do(HaltTrading("c4", START))
+    market.do(ResumeTrading("c5", START))
     market.close()
     assert {type(event) for event in market.events} == {
         kind

@@ -1,7 +1,6 @@
 """Random markets: all invariants after every step, the same digest after a replay.
 
-One machine drives a network that binds, with updates that curtail, raise, and fail; the other
-compares trades on a network that never binds with a reference so plain that it is right at sight.
+The machine drives a network that binds, with updates that curtail, raise, and fail.
 """
 
 from __future__ import annotations
@@ -14,11 +13,29 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from linear_grid import LinearGrid
 from market import GATE, START, Market, all_of, interface
 
-from exchange.commands import AdvanceTime, AmendOrder, CancelOrder, MassCancel
+from exchange.commands import (
+    AdvanceTime,
+    AmendOrder,
+    CancelOrder,
+    HaltTrading,
+    MassCancel,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SubmitJoint,
+)
 from exchange.engine import Exchange
-from exchange.events import AlarmRaised, GateClosed, OrderAccepted, StatementIssued, Traded
-from exchange.rules import MarketRules
-from orderbook.order import Side
+from exchange.events import (
+    AlarmRaised,
+    GateClosed,
+    JointOrderAccepted,
+    OrderAccepted,
+    StatementIssued,
+    Traded,
+)
+from exchange.orders import Leg
+from exchange.rules import MarketRules, PriceCollar
+from orderbook.order import Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError
 
@@ -29,8 +46,23 @@ SIDE = st.sampled_from(["buy", "sell"])
 PRICE = st.integers(1, 6)
 QUANTITY = st.integers(1, 6).map(lambda lots: 5 * lots)
 TIME_IN_FORCE = st.sampled_from(["GTC", "GTC", "GTC", "GTD", "IOC", "FOK"])
+CONDITIONS = st.sampled_from(
+    [
+        {},
+        {},
+        {},
+        {"all_or_none": True},
+        {"minimum_w": 10},
+        {"displayed_w": 5},
+        {"post_only": True},
+        {"self_trade_prevention": "cancel_oldest"},
+        {"self_trade_prevention": "cancel_both"},
+    ]
+)
 DIRECTION = st.sampled_from(Direction)
-ORDER = st.tuples(POINT, SIDE, PRICE, QUANTITY, TIME_IN_FORCE, DIRECTION, st.integers(1, 30))
+ORDER = st.tuples(
+    POINT, SIDE, PRICE, QUANTITY, TIME_IN_FORCE, DIRECTION, st.integers(1, 30), CONDITIONS
+)
 
 
 class NetworkMarket(RuleBasedStateMachine):
@@ -60,15 +92,86 @@ class NetworkMarket(RuleBasedStateMachine):
 
     @rule(orders=st.lists(ORDER, min_size=1, max_size=6))
     def submit(self, orders):
-        for point, side, price, quantity, time_in_force, direction, minutes in orders:
+        for point, side, price, quantity, time_in_force, direction, minutes, conditions in orders:
             dated = time_in_force == "GTD"
             self.last = {
                 "point": point,
                 "direction": direction,
                 "expires_at": self.market.now.replace(minute=minutes) if dated else None,
+                **conditions,
             }
             self.terms = OWNERS[point], side, quantity, price, time_in_force
-            self.market.submit(*self.terms, **self.last)
+            resting = self._asked_for()
+            self._check_conditions(resting, self.market.submit(*self.terms, **self.last))
+
+    def _asked_for(self):
+        """Return how much each open order that has a condition trades at least at once."""
+        orders = self.market.exchange.state.orders.values()
+        return {(o.participant, o.client_order_id): o.required_w for o in orders if o.conditional}
+
+    def _check_conditions(self, resting, events):
+        """Nobody who rested with a condition trades less than that."""
+        traded: dict[tuple[str, str], int] = {}
+        for event in all_of(events, Traded):
+            for key in (
+                (event.buyer, event.buyer_client_order_id),
+                (event.seller, event.seller_client_order_id),
+            ):
+                traded[key] = traded.get(key, 0) + event.quantity_w
+        for key in resting.keys() & traded.keys():
+            assert traded[key] >= resting[key]
+        for order in all_of(events, OrderAccepted):
+            traded_w = traded.get((order.participant, order.client_order_id), 0)
+            if order.time_in_force is TimeInForce.FILL_OR_KILL:
+                assert traded_w in (0, order.quantity_w)
+            if traded_w and order.conditions.minimum_w is not None:
+                assert traded_w >= order.conditions.minimum_w
+
+    @rule(
+        points=st.tuples(POINT, POINT).filter(lambda pair: OWNERS[pair[0]] == OWNERS[pair[1]]),
+        sides=st.tuples(SIDE, SIDE),
+        prices=st.tuples(PRICE, PRICE),
+        quantity=QUANTITY,
+        whole=st.booleans(),
+    )
+    def submit_joint(self, points, sides, prices, quantity, whole):
+        self.updates += 1
+        legs = tuple(
+            Leg(f"load:{point}", direction, START, Side(side), quantity, price)
+            for point, direction, side, price in zip(points, Direction, sides, prices, strict=True)
+        )
+        resting = self._asked_for()
+        command = SubmitJoint(f"p{OWNERS[points[0]]}", f"j{self.updates}", legs, whole)
+        self._check_conditions(resting, self.market.do(command))
+
+    @rule(whose=st.none() | st.sampled_from(["p0", "p1"]), orders=st.lists(ORDER, max_size=4))
+    def kill(self, whose, orders):
+        self.updates += 1
+        self.market.do(SetKillSwitch(f"k{self.updates}", whose, engaged=True))
+        open_orders = self.market.exchange.state.orders.values()
+        assert not [o for o in open_orders if whose in (None, o.participant)]
+        self.submit(orders)
+        self.market.do(SetKillSwitch(f"l{self.updates}", whose, engaged=False))
+
+    @rule(interval=st.sampled_from([None, START]), orders=st.lists(ORDER, min_size=2, max_size=6))
+    def halt(self, interval, orders):
+        self.updates += 1
+        self.market.do(HaltTrading(f"h{self.updates}", interval))
+        trades = len(all_of(self.market.events, Traded))
+        self.submit(orders)
+        assert len(all_of(self.market.events, Traded)) == trades
+        self.market.do(ResumeTrading(f"r{self.updates}", interval))
+
+    @rule(lowest=st.none() | PRICE, highest=st.none() | PRICE, orders=st.lists(ORDER, max_size=4))
+    def narrow_the_collar(self, lowest, highest, orders):
+        self.updates += 1
+        collar = PriceCollar(lowest, highest)
+        self.market.do(SetPriceCollar(f"c{self.updates}", collar))
+        self.submit(orders)
+        open_orders = self.market.exchange.state.orders.values()
+        if collar.fault() is None:
+            assert all(collar.contains(order.limit_price_ticks) for order in open_orders)
+        self.market.do(SetPriceCollar(f"d{self.updates}", PriceCollar()))
 
     @rule()
     def submit_again(self):
@@ -136,6 +239,21 @@ class NetworkMarket(RuleBasedStateMachine):
             self.market.grid.latest.errors.clear()
             self.market.exchange.check_invariants()
 
+    def _check_joint_orders(self):
+        """In no command did one leg trade without the others."""
+        traded: dict[tuple[object, int], int] = {}
+        for trade in all_of(self.market.events, Traded):
+            for number in (trade.buy_order_id, trade.sell_order_id):
+                key = (trade.time, number)
+                traded[key] = traded.get(key, 0) + trade.quantity_w
+        moments = {time for time, _ in traded}
+        for joint in all_of(self.market.events, JointOrderAccepted):
+            numbers = range(joint.order_id, joint.order_id + len(joint.legs))
+            for time in moments:
+                by_leg = {traded.get((time, number), 0) for number in numbers}
+                assert len(by_leg) == 1
+                assert not joint.all_or_none or by_leg <= {0, joint.legs[0].quantity_w}
+
     def teardown(self):
         if not hasattr(self, "market"):
             return
@@ -150,104 +268,11 @@ class NetworkMarket(RuleBasedStateMachine):
             assert trade.sell_limit_price_ticks <= trade.price_ticks
             assert trade.price_ticks <= trade.buy_limit_price_ticks
             assert trade.quantity_w % market.rules.lot_w == 0
+        self._check_joint_orders()
         replayed = Exchange(LinearGrid(market.grid.capacity_w), market.rules, market.terms)
         replayed.replay(market.events)
         assert replayed.digest() == market.exchange.digest()
 
 
-class PlainMatcher:
-    """Pairwise matching by price and time on lists: ``[number, owner, side, price, quantity]``."""
-
-    def __init__(self) -> None:
-        self.resting: list[list] = []
-        self.number = 0
-
-    def submit(self, owner, side, quantity, price, time_in_force) -> list[tuple[int, int, int]]:
-        """Return trades as (maker's number, quantity, price)."""
-        self.number += 1
-        sign = 1 if side == "buy" else -1
-        makers = sorted(
-            (
-                order
-                for order in self.resting
-                if order[2] != side and sign * (price - order[3]) >= 0
-            ),
-            key=lambda order: (sign * order[3], order[0]),
-        )
-        fills, rest, met_own = [], quantity, False
-        for maker in makers:
-            if rest == 0:
-                break
-            if maker[1] == owner:
-                met_own = True
-                break
-            traded = min(rest, maker[4])
-            fills.append((maker, traded))
-            rest -= traded
-        if time_in_force == "FOK" and rest:
-            return []
-        trades = []
-        for maker, traded in fills:
-            maker[4] -= traded
-            trades.append((maker[0], traded, maker[3]))
-        self.resting = [order for order in self.resting if order[4]]
-        if rest and not met_own and time_in_force == "GTC":
-            self.resting.append([self.number, owner, side, price, rest])
-        return trades
-
-    def cancel(self, number) -> None:
-        self.resting = [order for order in self.resting if order[0] != number]
-
-
-class AgreesWithPlainMatcher(RuleBasedStateMachine):
-    """The exchange on a network that never binds against the plain matcher."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.market = Market(points=POINTS, capacity_w=10**9, owners=OWNERS)
-        self.plain = PlainMatcher()
-
-    @rule(
-        point=POINT,
-        side=SIDE,
-        price=PRICE,
-        quantity=QUANTITY,
-        time_in_force=st.sampled_from(["GTC", "GTC", "IOC", "FOK"]),
-    )
-    def submit(self, point, side, price, quantity, time_in_force):
-        number = self.plain.number + 1
-        events = self.market.submit(
-            OWNERS[point],
-            side,
-            quantity,
-            price,
-            time_in_force,
-            point=point,
-            client_order_id=f"n{number}",
-        )
-        expected = self.plain.submit(OWNERS[point], side, quantity, price, time_in_force)
-        assert [
-            (min(e.buy_order_id, e.sell_order_id), e.quantity_w, e.price_ticks)
-            for e in all_of(events, Traded)
-        ] == expected
-
-    @rule(data=st.data())
-    def cancel(self, data):
-        if self.plain.resting:
-            number, owner, *_ = data.draw(st.sampled_from(self.plain.resting))
-            self.market.cancel(owner, f"n{number}")
-            self.plain.cancel(number)
-
-    @invariant()
-    def the_same_orders_rest(self):
-        book = self.market.exchange.book(START, Direction.INJECTION)
-        resting = {o.order_id: o.remaining_w for side in Side for o in book.orders(side)}
-        assert resting == {order[0]: order[4] for order in self.plain.resting}
-
-
 NetworkMarket.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestNetworkMarket = NetworkMarket.TestCase
-AgreesWithPlainMatcher.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None
-)
-TestAgreesWithPlainMatcher = AgreesWithPlainMatcher.TestCase

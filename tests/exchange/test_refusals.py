@@ -12,11 +12,22 @@ from exchange.commands import (
     MassCancel,
     OpenSession,
     RejectMessage,
+    SetRiskLimits,
+    SubmitJoint,
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.events import AlarmKind, AlarmRaised, RefusalReason, Refused
-from exchange.rules import MarketRules
+from exchange.events import (
+    AlarmKind,
+    AlarmRaised,
+    AnswerRepeated,
+    JointOrderAccepted,
+    OrderCancelled,
+    RefusalReason,
+    Refused,
+)
+from exchange.orders import Leg
+from exchange.rules import MarketRules, RiskLimits
 from exchange.wording import format_time
 from orderbook.order import Side
 from security_check.envelope import Direction
@@ -72,7 +83,7 @@ def test_a_quantity_that_is_not_positive(market, quantity):
 def test_a_quantity_above_the_largest_allowed():
     market = Market(points=2, capacity_w=10_000, rules=MarketRules(max_quantity_w=2_000))
     assert refusal(market.sell(0, "2001@1")) == (
-        "quantity_invalid",
+        "order_too_large",
         "quantity of 2,001 W exceeds the 2,000 W that one order may have",
     )
 
@@ -94,6 +105,129 @@ def test_a_negative_price(market):
 
 def test_a_price_of_zero_gives_limit_away(market):
     assert not all_of(market.sell(0, "1@0"), Refused)
+
+
+def test_conditions_that_contradict_each_other(market):
+    assert refusal(market.sell(0, "1@market")) == (
+        "conditions_invalid",
+        "a market order never rests, so its time in force is IOC or FOK, not GTC",
+    )
+    assert refusal(market.sell(0, "1@1", "FOK", post_only=True)) == (
+        "conditions_invalid",
+        "a post-only order waits, and FOK does not",
+    )
+
+
+@pytest.mark.parametrize(
+    ("time_in_force", "conditions", "detail"),
+    [
+        ("IOC", {"all_or_none": True}, "all at once or nothing is FOK"),
+        ("FOK", {"minimum_w": 5}, "fill or kill and a minimum quantity do not go together"),
+        (
+            "GTC",
+            {"all_or_none": True, "minimum_w": 5},
+            "all-or-none and a minimum quantity do not go together",
+        ),
+        (
+            "GTC",
+            {"displayed_w": 5, "minimum_w": 5},
+            "a minimum quantity and a displayed quantity do not go together",
+        ),
+        ("IOC", {"displayed_w": 5}, "an iceberg waits, and IOC does not"),
+        ("GTC", {"minimum_w": 0}, "minimum quantity of 0 W is not a positive multiple"),
+        ("GTC", {"displayed_w": 7}, "multiple of the lot of 5 W up to the order's 20 W"),
+        ("GTC", {"minimum_w": 25}, "minimum quantity of 25 W is not"),
+    ],
+)
+def test_conditions_that_make_no_sense(time_in_force, conditions, detail):
+    market = Market(points=2, capacity_w=10_000, rules=MarketRules(lot_w=5))
+    reason, sentence = refusal(market.sell(0, "20@1", time_in_force, **conditions))
+    assert reason == "conditions_invalid"
+    assert detail in sentence
+
+
+def test_a_minimum_above_an_amended_quantity(market):
+    market.sell(0, "20@1", minimum_w=10, client_order_id="a")
+    assert refusal(market.amend(0, "a", 9))[0] == "conditions_invalid"
+    assert not all_of(market.amend(0, "a", 10), Refused)
+
+
+def joint(market, *legs, participant=0, **more):
+    """Submit legs given as (direction, side, quantity, price)."""
+    market.ids += 1
+    found = tuple(
+        Leg(f"load:{participant}", direction, START, Side(side), quantity, price)
+        for direction, side, quantity, price in legs
+    )
+    return market.do(SubmitJoint(f"p{participant}", f"j{market.ids}", found, **more))
+
+
+IN, OUT = Direction.WITHDRAWAL, Direction.INJECTION
+
+
+def test_legs_that_cannot_trade_together(market):
+    assert refusal(joint(market, (IN, "buy", 5, 1))) == (
+        "conditions_invalid",
+        "a joint order has 2 to 96 legs, not 1",
+    )
+    assert refusal(joint(market, (IN, "buy", 5, 1), (IN, "sell", 5, 9))) == (
+        "conditions_invalid",
+        "two legs of a joint order are in the same book",
+    )
+    legs = (IN, "buy", 5, 1), (OUT, "buy", 6, 1)
+    assert refusal(joint(market, *legs, all_or_none=False)) == (
+        "conditions_invalid",
+        "legs of 5 W and 6 W cannot trade the same quantity: a joint order that may trade in part "
+        "has legs of one size",
+    )
+    assert not all_of(joint(market, *legs), Refused)
+
+
+def test_each_leg_is_checked_like_an_order(market):
+    good = (IN, "buy", 5, 1)
+    for bad, reason in (
+        ((OUT, "sell", 5_001, 1), "exceeds_holding"),
+        ((OUT, "buy", 5_001, 1), "exceeds_capacity"),
+        ((OUT, "buy", 0, 1), "quantity_invalid"),
+        ((OUT, "buy", 1, -1), "price_invalid"),
+    ):
+        assert refusal(joint(market, good, bad))[0] == reason
+    assert refusal(joint(market, good, (OUT, "buy", 1, 1), expires_at=OPENING))[0] == (
+        "expiry_invalid"
+    )
+    market.do(SetRiskLimits("c", None, RiskLimits(credit=10)))
+    assert refusal(joint(market, good, (OUT, "buy", 3, 2)))[0] == "insufficient_credit"
+    assert not all_of(joint(market, good, (OUT, "buy", 5, 1)), Refused)
+    # What one leg claims, no other order may claim again.
+    assert refusal(market.buy(0, "4996@0", direction=IN))[0] == "exceeds_capacity"
+
+
+def test_a_joint_order_sent_twice_is_one(market):
+    legs = (Leg("load:0", IN, START, Side.BUY, 5, 1), Leg("load:0", OUT, START, Side.BUY, 5, 1))
+    first = only(market.do(SubmitJoint("p0", "a", legs)), JointOrderAccepted)
+    repeat = only(market.do(SubmitJoint("p0", "a", legs)), AnswerRepeated)
+    assert repeat.answer_sequence == first.sequence
+    assert refusal(market.do(SubmitJoint("p0", "a", legs[::-1])))[0] == "client_order_id_reused"
+    assert refusal(market.amend(0, "a", 3)) == (
+        "conditions_invalid",
+        "joint order 1 cannot be amended: cancel it and place another",
+    )
+    cancelled = only(market.cancel(0, "a"), OrderCancelled)
+    assert (cancelled.order_id, cancelled.remaining_w) == (1, 5)
+    assert refusal(market.amend(0, "a", 3))[0] == "order_not_open"
+
+
+def test_a_post_only_order_that_would_trade(market):
+    market.sell(0, "10@9")
+    market.buy(0, "10@5")
+    assert refusal(market.buy(1, "10@9", post_only=True)) == (
+        "would_cross",
+        "post-only buy at 0.0009 EUR per kW would cross the best offer at 0.0009 EUR per kW",
+    )
+    assert refusal(market.sell(1, "10@4", post_only=True)) == (
+        "would_cross",
+        "post-only sell at 0.0004 EUR per kW would cross the best bid at 0.0005 EUR per kW",
+    )
 
 
 def test_expiries(market):
@@ -214,6 +348,10 @@ def test_a_mass_cancel_with_nothing_to_cancel(market):
     assert refusal(market.do(MassCancel("p0", START))) == (
         "order_not_open",
         "p0 has no open order for 2030-06-01T12:00:00Z",
+    )
+    everything = MassCancel("p0", START, "load:0", Direction.INJECTION, Side.BUY)
+    assert refusal(market.do(everything))[1] == (
+        "p0 has no open order for 2030-06-01T12:00:00Z of load:0, injection, buy"
     )
 
 

@@ -27,6 +27,7 @@ LIMITS = st.builds(
     voltage_max_pu=st.floats(1.0, 1.5),
     injection_limit_w=st.none() | st.integers(0, 10**12),
     withdrawal_limit_w=st.none() | st.integers(0, 10**12),
+    unbalance_pu=st.none() | st.floats(0.0, 0.9),
 )
 
 

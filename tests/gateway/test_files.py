@@ -16,12 +16,15 @@ from gateway.input_faults import InputFaults
 from gateway.orders_file import (
     MAX_LINE_BYTES,
     AmendLine,
+    BlockLine,
     CancelLine,
+    LinkedLine,
+    MassCancelLine,
     SubmitLine,
     parse_order_line,
     read_orders,
 )
-from orderbook.order import Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction, EnvelopeSet
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -132,12 +135,13 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
 
 
-def test_the_three_kinds_of_order_lines() -> None:
+def test_the_kinds_of_order_lines() -> None:
     submit = parse_order_line(1, ORDER.encode()).order
     assert isinstance(submit, SubmitLine)
     assert (submit.side, submit.direction) == (Side.BUY, Direction.INJECTION)
     assert submit.interval == START
-    assert submit.time_in_force is TimeInForce.GOOD_TILL_CANCEL
+    assert submit.effective_time_in_force() is TimeInForce.GOOD_TILL_CANCEL
+    assert submit.conditions() is UNCONDITIONAL
     head = '"time": "2026-07-01T10:00:00+02:00", "participant": "p1", "client_order_id": "a1"'
     cancel = parse_order_line(2, f'{{"type": "cancel", {head}}}'.encode()).order
     assert isinstance(cancel, CancelLine)
@@ -145,6 +149,57 @@ def test_the_three_kinds_of_order_lines() -> None:
     amend = parse_order_line(3, f'{{"type": "amend", {head}, "price": "0.1"}}'.encode()).order
     assert isinstance(amend, AmendLine)
     assert (amend.quantity_w, amend.price) == (None, "0.1")
+    head = '"time": "2026-07-01T10:00:00+02:00", "participant": "p1"'
+    mass = parse_order_line(4, f'{{"type": "mass_cancel", {head}, "side": "buy"}}'.encode()).order
+    assert isinstance(mass, MassCancelLine)
+    assert (mass.side, mass.interval) == (Side.BUY, None)
+
+
+def test_joint_order_lines() -> None:
+    head = '"time": "2026-07-01T10:00:00Z", "participant": "p1", "client_order_id": "a1"'
+    leg = (
+        '{"connection_point": "load:0", "direction": "injection", "side": "sell", '
+        '"quantity_w": 5, "price": "0.1"}'
+    )
+    linked = parse_order_line(
+        1, f'{{"type": "linked", {head}, "legs": [{leg}, {leg}]}}'.encode()
+    ).order
+    assert isinstance(linked, LinkedLine)
+    assert [each.quantity_w for each in linked.legs] == [5, 5]
+    where = '"connection_point": "load:0", "direction": "injection", "side": "sell"'
+    block = parse_order_line(
+        2,
+        f'{{"type": "block", {head}, {where}, "quantity_w": 5, "price": "0.1", '
+        f'"intervals": ["2026-07-01T12:00:00Z", "2026-07-01T14:15:00+02:00"]}}'.encode(),
+    ).order
+    assert isinstance(block, BlockLine)
+    joint = block.joint("p1", "a1", 7)
+    assert [leg.interval for leg in joint.legs] == [START, START + timedelta(minutes=15)]
+    assert (joint.all_or_none, joint.legs[1].limit_price_ticks) == (False, 7)
+    for legs in (leg, f"{leg}, {leg}, {leg}"):
+        faulty = parse_order_line(3, f'{{"type": "linked", {head}, "legs": [{legs}]}}'.encode())
+        assert faulty.order is None
+        assert "legs" in faulty.fault
+
+
+def test_an_order_line_with_conditions() -> None:
+    text = ORDER.replace('"price": "0.0450", "time_in_force": "GTC"', '"order_type": "market"')
+    market = parse_order_line(1, text.encode()).order
+    assert isinstance(market, SubmitLine)
+    assert market.effective_time_in_force() is TimeInForce.IMMEDIATE_OR_CANCEL
+    for entry, conditions in (
+        ('"post_only": true', Conditions(post_only=True)),
+        ('"all_or_none": true', Conditions(all_or_none=True)),
+        ('"minimum_quantity_w": 500', Conditions(minimum_w=500)),
+        ('"displayed_quantity_w": 200', Conditions(displayed_w=200)),
+        (
+            '"self_trade_prevention": "cancel_both"',
+            Conditions(self_trade_prevention=SelfTradePrevention.CANCEL_BOTH),
+        ),
+    ):
+        order = parse_order_line(1, f"{ORDER[:-1]}, {entry}}}".encode()).order
+        assert isinstance(order, SubmitLine)
+        assert order.conditions() == conditions
 
 
 @pytest.mark.parametrize(
@@ -153,6 +208,13 @@ def test_the_three_kinds_of_order_lines() -> None:
         ('"price": "0.0450"', '"price": 0.045', "price"),
         ('"price": "0.0450"', '"price": "NaN"', "price"),
         ('"price": "0.0450"', '"price": "1e3"', "price"),
+        ('"price": "0.0450"', '"post_only": true', "a limit order needs a price"),
+        (
+            '"price": "0.0450"',
+            '"price": "1", "order_type": "market"',
+            "a market order has no price",
+        ),
+        ('"side": "buy"', '"side": "buy", "all_or_none": 1', "all_or_none"),
         ('"quantity_w": 1000', '"quantity_w": 1000.0', "quantity_w"),
         ('"quantity_w": 1000', '"quantity_w": true', "quantity_w"),
         ('"quantity_w": 1000', '"quantity_w": "1000"', "quantity_w"),

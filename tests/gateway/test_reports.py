@@ -17,18 +17,26 @@ from exchange.commands import (
     CancelOrder,
     CloseGate,
     Command,
+    HaltTrading,
     MassCancel,
     OpenSession,
     RejectMessage,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SetRiskLimits,
+    SubmitJoint,
     SubmitOrder,
     UpdateInterfaceLimits,
 )
+from exchange.orders import Leg
+from exchange.rules import PriceCollar, RiskLimits
 from gateway import outgoing
 from gateway.core import Core
 from gateway.ports import JournalEntry, Outgoing, Snapshot
 from gateway.reports import last_will
 from gateway.topics import Topics
-from orderbook.order import Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
 
@@ -43,8 +51,10 @@ FORMS = {
     "session": TypeAdapter(outgoing.SessionMessage),
     "report": TypeAdapter(
         outgoing.AcceptedReport
+        | outgoing.JointAcceptedReport
         | outgoing.RefusedReport
         | outgoing.AmendedReport
+        | outgoing.RefilledReport
         | outgoing.CancelledReport
         | outgoing.ReducedReport
         | outgoing.TradedReport
@@ -53,6 +63,7 @@ FORMS = {
         | outgoing.PositionReport
         | outgoing.StatementReport
         | outgoing.LimitsReport
+        | outgoing.ControlReport
     ),
 }
 
@@ -71,6 +82,32 @@ ORDER = st.builds(
     quantity_w=st.integers(1, 50),
     limit_price_ticks=st.integers(1, 4),
     time_in_force=st.sampled_from([TimeInForce.GOOD_TILL_CANCEL, TimeInForce.IMMEDIATE_OR_CANCEL]),
+    conditions=st.sampled_from(
+        [
+            UNCONDITIONAL,
+            UNCONDITIONAL,
+            Conditions(displayed_w=1),
+            Conditions(all_or_none=True),
+            Conditions(minimum_w=1),
+        ]
+    ),
+)
+JOINT = st.builds(
+    lambda point, start, side, quantity_w, price, **more: SubmitJoint(
+        f"p{point}",
+        legs=tuple(
+            Leg(f"load:{point}", direction, interval, side, quantity_w, price)
+            for interval, direction in zip((start, LATER), Direction, strict=True)
+        ),
+        **more,
+    ),
+    point=POINT,
+    start=INTERVAL,
+    side=st.sampled_from(Side),
+    quantity_w=st.integers(1, 20),
+    price=st.integers(1, 4),
+    client_order_id=CLIENT_ID,
+    all_or_none=st.booleans(),
 )
 WHO = POINT.map(lambda point: f"p{point}")
 OTHER = st.one_of(
@@ -83,6 +120,11 @@ OTHER = st.one_of(
         INTERVAL,
         st.sampled_from([BAND, InterfaceLimits(0.98, 1.04, 10)]),
     ),
+    st.builds(HaltTrading, CLIENT_ID, st.none() | INTERVAL),
+    st.builds(ResumeTrading, CLIENT_ID, st.none() | INTERVAL),
+    st.builds(SetKillSwitch, CLIENT_ID, WHO, st.booleans()),
+    st.builds(SetPriceCollar, CLIENT_ID, st.just(PriceCollar(2, None))),
+    st.builds(SetRiskLimits, CLIENT_ID, WHO, st.just(RiskLimits(max_quantity_w=40))),
     st.builds(RejectMessage, WHO, CLIENT_ID, st.just("malformed"), st.just("a sentence")),
 )
 # Mostly orders, and gates late, so that there is a market to tell of.
@@ -91,7 +133,7 @@ COMMANDS = st.builds(
         *(each for pair in zip_longest(orders, others) for each in pair if each is not None),
         *(CloseGate(start) for start in closed),
     ],
-    st.lists(ORDER, min_size=10, max_size=40),
+    st.lists(ORDER | ORDER | ORDER | JOINT, min_size=10, max_size=40),
     st.lists(OTHER, max_size=12),
     st.lists(INTERVAL, max_size=2),
 )
@@ -122,7 +164,8 @@ class World:
         if kind == "report":
             assert content["sequence"] == self.sequences.get(name, 0) + 1
             self.sequences[name] = content["sequence"]
-            self._reveals_nobody_else(name, message.payload.decode())
+            if name != "operator":
+                self._reveals_nobody_else(name, message.payload.decode())
         if kind == "trade":
             assert not {"buyer", "seller", "client_order_id"} & content.keys()
         if kind == "envelope":
@@ -177,10 +220,10 @@ def in_force(core: Core) -> Limits:
 def depth(core: Core, direction: Direction, start: datetime) -> dict[tuple[str, str], int]:
     levels: dict[tuple[str, str], int] = {}
     for order in core.exchange.state.orders.values():
-        if (order.interval, order.direction) == (start, direction):
+        if (order.interval, order.direction) == (start, direction) and not order.conditional:
             price = core.exchange.state.rules.price_in_eur_per_kw(order.limit_price_ticks)
             key = (order.side.value, f"{price:f}")
-            levels[key] = levels.get(key, 0) + order.remaining_w
+            levels[key] = levels.get(key, 0) + order.displayed_w
     return levels
 
 

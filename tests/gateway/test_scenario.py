@@ -8,9 +8,12 @@ from typing import Any
 
 import pandapower as pp
 import pytest
+from phase_networks import phase_net
 
 from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario, load_scenario, scenario_path
+from security_check.errors import InsecureError
+from security_check.limits import InterfaceLimits
 
 GOOD = """
 [network]
@@ -420,3 +423,80 @@ def test_customers_on_their_own_phases_need_zero_sequence_data(folder: Path) -> 
     found = faults_of(folder, GOOD.replace('source = "net.json"', table))
     assert {"line:0", "line:1", "line:2"} <= set(found)
     assert "r0_ohm_per_km" in found["line:0"][0]
+
+
+PHASES = GOOD.replace(
+    'source = "net.json"', 'source = "net.json"\nconnection_points = "asymmetric_load"'
+)
+LIMITED = PHASES + "[limits]\nunbalance = 0.015\n"
+
+
+@pytest.fixture
+def phases(folder: Path) -> Path:
+    pp.to_json(phase_net(4, 1), str(folder / "net.json"))
+    return folder
+
+
+def with_unbalance(text: str, value: str) -> str:
+    return text.replace("voltage_max_pu = 1.04", f"voltage_max_pu = 1.04\nunbalance_pu = {value}")
+
+
+def test_voltage_unbalance_is_limited(phases: Path) -> None:
+    scenario = load(phases, LIMITED)
+    assert scenario.voltage_limits.unbalance == 0.015
+    assert scenario.network.held == 1
+    less = scenario.grid().allocate(scenario.interface_limits).limits_w.sum()
+    usual = load(phases, PHASES)
+    assert usual.voltage_limits.unbalance is None
+    assert less < usual.grid().allocate(usual.interface_limits).limits_w.sum()
+
+
+@pytest.mark.parametrize("value", ["0.005", "0", "0.0"])
+def test_a_contracted_unbalance_is_about_the_phases_of_the_interface(
+    phases: Path, value: str
+) -> None:
+    scenario = load(phases, with_unbalance(LIMITED, value))
+    assert scenario.interface_limits.unbalance_pu == float(value)
+    assert scenario.network.held == 3
+    assert scenario.grid().allocate(scenario.interface_limits).verdict.secure
+
+
+def test_an_interval_may_contract_another_unbalance(phases: Path) -> None:
+    (phases / "limits.csv").write_text("start,unbalance_pu\n2016-05-02T12:15:00Z,0.01\n")
+    intervals = "start = 2016-05-02T12:00:00Z\ncount = 2\nlimits_file = 'limits.csv'\n"
+    scenario = load(phases, LIMITED + "[intervals]\n" + intervals)
+    contracts = [interval.interface_limits for interval in scenario.intervals]
+    assert [each.unbalance_pu for each in contracts] == [None, 0.01]
+    assert [each.voltage_max_pu for each in contracts] == [1.04, 1.04]
+    assert scenario.network.held == 3
+    sizes = [scenario.grid().allocate(each).limits_w.sum() for each in contracts]
+    assert sizes[1] < sizes[0]
+
+
+def test_unbalance_needs_phases(folder: Path) -> None:
+    found = faults_of(folder, with_unbalance(GOOD, "0.01") + "[limits]\nunbalance = 0.02\n")
+    assert set(found) == {"limits.unbalance", "interface.unbalance_pu"}
+    assert all("asymmetric_load" in detail for (detail,) in found.values())
+
+
+def test_a_balanced_network_needs_no_phases_for_an_unbalance_of_zero(folder: Path) -> None:
+    assert load(folder, with_unbalance(GOOD, "0.0")).interface_limits.unbalance_pu == 0.0
+
+
+@pytest.mark.parametrize("value", ["-0.01", "1.0", "nan", '"much"'])
+def test_unbalances_that_are_none(phases: Path, value: str) -> None:
+    text = with_unbalance(PHASES, value) + f"[limits]\nunbalance = {value}\n"
+    assert set(faults_of(phases, text)) == {"limits.unbalance", "interface.unbalance_pu"}
+
+
+def test_a_limit_of_no_unbalance_at_all_is_none(phases: Path) -> None:
+    assert "limits.unbalance" in faults_of(phases, PHASES + "[limits]\nunbalance = 0.0\n")
+
+
+def test_an_update_that_the_model_cannot_answer_is_refused(phases: Path) -> None:
+    """The scenario holds the source; the TSO says later that the phases may differ."""
+    scenario = load(phases, LIMITED)
+    grid = scenario.grid()
+    held = grid.allocate(scenario.interface_limits).envelopes()
+    with pytest.raises(InsecureError, match="not held one by one"):
+        grid.reallocate(InterfaceLimits(0.98, 1.04, unbalance_pu=0.01), held)

@@ -144,6 +144,10 @@ async def test_tso_update_curtails_and_is_acknowledged(
         assert (curtailed["from_w"], curtailed["to_w"]) == (500_000_000, 250_000_000)
         bad = await tso.ask({"update_id": "u2", **limits, "voltage_max_pu": 0.5})
         assert (bad["reason"], bad["request"]) == ("malformed", "message")
+        bad = await tso.ask({"update_id": "u3", **limits, "unbalance_pu": 1.5})
+        assert "the contracted unbalance is 1.5" in bad["detail"]
+        answer = await tso.ask({"update_id": "u4", **limits, "unbalance_pu": 0.01})
+        assert answer["unbalance_pu"] == 0.01
 
 
 async def test_gate_closes_by_the_clock_and_statements_go_out(

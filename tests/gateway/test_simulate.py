@@ -113,6 +113,85 @@ def test_a_trade_moves_limit_and_money(load: Any, tmp_path: Path) -> None:
     assert reasons(result) == []
 
 
+def test_every_kind_of_order_goes_through(load: Any, tmp_path: Path) -> None:
+    result = run(
+        load(),
+        tmp_path,
+        order("ice", quantity_w=900, displayed_quantity_w=300),
+        buy("all", quantity_w=1000, all_or_none=True),
+        buy("post", quantity_w=100, price="0.0100", post_only=True),
+        buy("some", quantity_w=1000, price="0.0050", minimum_quantity_w=950),
+        order("plain", quantity_w=100, price="0.0200", time="2026-07-01T10:01:00Z"),
+        order("own", price="0.0900", time="2026-07-01T10:02:00Z"),
+        buy("take", order_type="market", price=None, quantity_w=50, time="2026-07-01T10:03:00Z"),
+        {
+            "type": "mass_cancel",
+            "time": "2026-07-01T10:04:00Z",
+            "participant": "p0",
+            "side": "sell",
+        },
+    ).result
+    assert [(t.quantity_w, t.price) for t in result.trades] == [
+        (300, "0.0100"),
+        (300, "0.0100"),
+        (300, "0.0100"),
+        (100, "0.0450"),
+        (50, "0.0900"),
+    ]
+    assert reasons(result) == [(3, RefusalReason.WOULD_CROSS)]
+    assert [(r.client_order_id, r.remaining_w) for r in result.resting] == [("some", 1000)]
+
+
+INTERVALS = """
+[intervals]
+start = 2026-07-01T12:00:00Z
+minutes = 15
+count = 2
+"""
+
+
+def test_blocks_and_linked_pairs_go_through(load: Any, tmp_path: Path) -> None:
+    later = "2026-07-01T12:15:00Z"
+    block = {
+        "time": "2026-07-01T10:00:00Z",
+        "type": "block",
+        "participant": "p0",
+        "client_order_id": "block",
+        "connection_point": "load:0",
+        "direction": "injection",
+        "intervals": [NOON, later],
+        "side": "sell",
+        "quantity_w": 1000,
+        "price": "0.0100",
+    }
+    pair = {
+        "time": "2026-07-01T10:01:00Z",
+        "type": "linked",
+        "participant": "p1",
+        "client_order_id": "pair",
+        "legs": [
+            {
+                "connection_point": "load:1",
+                "direction": "injection",
+                "interval": start,
+                "side": "buy",
+                "quantity_w": 400,
+                "price": "0.0450",
+            }
+            for start in (NOON, later)
+        ],
+    }
+    off_tick = block | {"client_order_id": "odd", "price": "0.00005"}
+    result = run(load(INTERVALS), tmp_path, block, pair, off_tick).result
+    assert [(t.quantity_w, t.price) for t in result.trades] == [(400, "0.0100")] * 2
+    assert [(f.client_order_id, f.quantity_w) for f in result.fills] == [
+        ("pair", 800),
+        ("block", 800),
+    ]
+    assert [(r.client_order_id, r.remaining_w) for r in result.resting] == [("block", 600)]
+    assert reasons(result) == [(3, RefusalReason.PRICE_INVALID)]
+
+
 def test_the_result_has_exactly_the_entries_of_the_format(load: Any, tmp_path: Path) -> None:
     result = run(load(), tmp_path, order("s1"), buy("b1"), "nonsense").result
     plain = json.loads(result.model_dump_json())

@@ -49,6 +49,7 @@ class BookContract:
         assert len(book) == 0
         assert book.best(Side.BUY) is None
         assert book.best_price_ticks(Side.SELL) is None
+        assert book.worst_price_ticks(Side.SELL) is None
         assert list(book.orders(Side.SELL)) == []
         assert book.depth(Side.BUY) == []
         assert not book.is_crossed()
@@ -58,6 +59,8 @@ class BookContract:
         assert [o.order_id for o in filled.orders(Side.BUY)] == [5, 4, 6]
         assert filled.best(Side.SELL).order_id == 2
         assert filled.best_price_ticks(Side.BUY) == 50
+        assert filled.worst_price_ticks(Side.BUY) == 49
+        assert filled.worst_price_ticks(Side.SELL) == 52
 
     def test_a_walk_stops_where_the_other_side_would_not_trade(self, filled):
         assert [o.order_id for o in filled.orders(Side.SELL, 51)] == [2, 3]
@@ -111,6 +114,40 @@ class BookContract:
                 filled.add(wrong)
         assert len(filled) == 6
 
+    @pytest.fixture
+    def iceberg(self, book: Book) -> Book:
+        """An iceberg of 25 W that shows 10 W, and 5 W behind it at the same price."""
+        book.add(LimitOrder(1, Side.SELL, 50, 25, peak_w=10))
+        book.add(order(2, "sell", "5@50"))
+        return book
+
+    def test_an_iceberg_shows_a_part_and_all_of_it_can_be_crossed(self, iceberg):
+        assert iceberg.depth(Side.SELL) == [DepthLevel(50, 15, 2)]
+        assert iceberg.crossing_w(Side.BUY, 50, 100) == 30
+
+    def test_a_filled_iceberg_loses_what_it_shows_and_comes_back_behind_the_others(self, iceberg):
+        assert iceberg.fill(1, 4).shown_w == 6
+        assert iceberg.depth(Side.SELL) == [DepthLevel(50, 11, 2)]
+        spent = iceberg.fill(1, 6)
+        assert (spent.shown_w, spent.remaining_w) == (0, 15)
+        spent = iceberg.cancel(1)
+        spent.order_id = 3
+        iceberg.add(spent)
+        assert [(o.order_id, o.displayed_w) for o in iceberg.orders(Side.SELL)] == [(2, 5), (3, 10)]
+        assert iceberg.depth(Side.SELL) == [DepthLevel(50, 15, 2)]
+
+    def test_a_fill_may_go_beyond_what_an_iceberg_shows(self, iceberg):
+        assert iceberg.fill(1, 12).remaining_w == 13
+        assert iceberg[1].shown_w == 0
+        assert iceberg.crossing_w(Side.BUY, 50, 100) == 18
+        iceberg.fill(1, 13)
+        assert 1 not in iceberg
+
+    def test_a_reduced_iceberg_loses_what_it_hides_first(self, iceberg):
+        assert iceberg.reduce(1, 14).shown_w == 10
+        assert iceberg.reduce(1, 3).shown_w == 8
+        assert iceberg.depth(Side.SELL) == [DepthLevel(50, 13, 2)]
+
     @pytest.fixture(autouse=True)
     def _invariants_hold_afterwards(self, book):
         yield
@@ -147,11 +184,12 @@ class BooksAgree(RuleBasedStateMachine):
         price=st.integers(-3, 3),
         quantity=st.integers(1, 9),
         skip=st.integers(1, 3),
+        peak=st.none() | st.integers(1, 9),
     )
-    def add(self, side, price, quantity, skip):
+    def add(self, side, price, quantity, skip, peak):
         self.last += skip
         for book in (self.fast, self.naive):
-            book.add(LimitOrder(self.last, side, price, quantity))
+            book.add(LimitOrder(self.last, side, price, quantity, peak_w=peak))
         self.numbers.append(self.last)
 
     @precondition(lambda self: self.numbers)
@@ -170,6 +208,23 @@ class BooksAgree(RuleBasedStateMachine):
         if number not in self.naive:
             self.numbers.remove(number)
 
+    @precondition(lambda self: self.numbers)
+    @rule(data=st.data())
+    def fill(self, data):
+        number = data.draw(st.sampled_from(self.numbers))
+        by_w = data.draw(st.integers(1, self.naive[number].remaining_w))
+        assert self.fast.fill(number, by_w) == self.naive.fill(number, by_w)
+        if number not in self.naive:
+            self.numbers.remove(number)
+        elif self.naive[number].shown_w == 0:
+            self.last += 1
+            for book in (self.fast, self.naive):
+                spent = book.cancel(number)
+                spent.order_id = self.last
+                book.add(spent)
+            self.numbers.remove(number)
+            self.numbers.append(self.last)
+
     @rule(side=st.sampled_from(Side), price=st.integers(-4, 4), up_to=st.integers(1, 30))
     def look(self, side, price, up_to):
         assert list(self.fast.orders(side, price)) == list(self.naive.orders(side, price))
@@ -187,6 +242,7 @@ class BooksAgree(RuleBasedStateMachine):
             assert self.fast.depth(side) == self.naive.depth(side)
             assert self.fast.best(side) == self.naive.best(side)
             assert self.fast.best_price_ticks(side) == self.naive.best_price_ticks(side)
+            assert self.fast.worst_price_ticks(side) == self.naive.worst_price_ticks(side)
 
 
 BooksAgree.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -14,10 +14,11 @@ from networks import feeder
 from security_check.conditions import Conditions, Deviations
 from security_check.enclosure import PortModel
 from security_check.from_pandapower import network_from_pandapower
-from security_check.monitors import Kind, Monitors
+from security_check.monitors import Monitors
 from security_check.network import Network
 from security_check.power_flow import PowerFlow
 from security_check.radial import RadialTree, radial_tree
+from security_check.rows import Kind
 
 ENDS = (0.98, 1.04)
 

@@ -16,8 +16,9 @@ from oracle import currents_a, our_results, ratings_a, run_pandapower, voltages
 
 from security_check.errors import NetworkFaults
 from security_check.from_pandapower import network_from_pandapower
-from security_check.monitors import Kind, Monitors
+from security_check.monitors import Monitors
 from security_check.power_flow import PowerFlow
+from security_check.rows import Kind
 
 BAND = (0.98, 1.04)
 

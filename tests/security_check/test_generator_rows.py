@@ -10,8 +10,8 @@ from meshed_networks import ring
 from security_check.conditions import Conditions, Deviations
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.meshed_from_pandapower import meshed_network_from_pandapower
-from security_check.monitors import Kind
 from security_check.outages import monitors_of
+from security_check.rows import Kind
 
 NAMES = ["case9, shared", "case30", "urban, shared", "two grids", "one bus, shared"]
 VOLTAGE = VoltageLimits(0.9, 1.1)

@@ -12,8 +12,9 @@ from security_check.conditions import Conditions
 from security_check.deviations import Deviations
 from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Kind, Monitors
+from security_check.monitors import Monitors
 from security_check.power_flow import PowerFlow
+from security_check.rows import Kind
 
 
 @pytest.fixture(params=CASES, scope="module")

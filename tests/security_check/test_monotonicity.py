@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse as sp
 from brute_force import solve, vertices
 from european_feeder import european_net
-from hypothesis import assume, given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from networks import BAND, simbench_network
 from proof_areas import AREAS, ENDS, Area, customer_slopes, line_of_two, random_box, wild_area
@@ -26,11 +26,12 @@ from security_check.conditions import Conditions, Deviations
 from security_check.enclosure import Gradients, PortModel, enclose, gradients
 from security_check.errors import NetworkFaults, PowerFlowError
 from security_check.limits import VoltageLimits
-from security_check.monitors import Kind, Monitors
+from security_check.monitors import Monitors
 from security_check.monotonicity import OPEN, MonotonicityProof, Standing, prove_monotone
 from security_check.network import ReactiveFreedom
 from security_check.phases_from_pandapower import phases_from_pandapower
 from security_check.radial import radial_tree
+from security_check.rows import Kind
 from security_check.slopes import _of_passing, _Parts
 from security_check.uncertainty import Box
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import opendssdirect as dss
@@ -159,6 +159,58 @@ def corners_hold(robust: Any, level_w: int, network: Network) -> bool:
         if (robust.violation(rows[:, None], values[rows]) > 0).any():
             return False
     return True
+
+
+UNBALANCED = InterfaceLimits(0.98, 1.04, unbalance_pu=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("held", "contract", "limits"),
+    [
+        ("source", CONTRACT, VoltageLimits(unbalance=0.02)),
+        ("phases", UNBALANCED, VoltageLimits(unbalance=0.02)),
+        # Wider voltages, so that the unbalance is what binds.
+        ("source", CONTRACT, VoltageLimits(0.8, 1.2, unbalance=0.02)),
+        ("phases", UNBALANCED, VoltageLimits(0.8, 1.2, unbalance=0.02)),
+    ],
+)
+def test_envelopes_under_an_unbalance_limit_withstand_the_adversary(
+    held: Literal["source", "phases"], contract: InterfaceLimits, limits: VoltageLimits
+) -> None:
+    network = phases_from_pandapower(european_net(), held=held)
+    assert len(network.voltages.triples) == 906
+    capacity = Capacity.same(network.connection_points, 30_000, 30_000)
+    check = NetworkGrid(network, limits, capacity).allocate(contract)
+    assert check.verdict.loading > 0.999
+    robust = check.robust_rows
+    if limits.maximum_pu > 1.1:
+        assert check.verdict.unit == "% unbalance"
+    finding = attack(robust, check.limits_w, np.random.default_rng(0), samples=64, climbs=6)
+    assert finding.violation <= 1e-4, f"{finding.element} reaches {finding.value} {finding.unit}"
+    values = against_the_others(check)
+    assert (robust.violation(robust.limited[:, None], values) <= 1e-4).all()
+
+
+def against_the_others(check: SecurityCheck) -> np.ndarray:
+    """Return all limited rows where one phase injects and the others withdraw, and reverse.
+
+    At every corner of the held voltages.
+    """
+    robust = check.robust_rows
+    flow, network = robust.monitors.power_flow, robust.monitors.power_flow.network
+    injection, withdrawal = np.split(check.limits_w / network.base_power_w, 2)
+    phase = network.port_shares.argmax(axis=0)
+    letter = np.array([network.ports.names[k][-1] for k in np.asarray(phase).ravel()])
+    sides = np.array([letter == one for one in "abc"] + [letter != one for one in "abc"])
+    power = np.where(sides, injection, -withdrawal).T
+    parts = [
+        robust.monitors.all_values(
+            flow.solve(network.port_shares @ power + 0j, np.repeat(corner[:, None], 6, axis=1))
+        )[robust.limited]
+        for corner in robust.conditions.source_corners
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def test_missing_zero_sequence_data_names_every_element() -> None:

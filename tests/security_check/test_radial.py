@@ -13,9 +13,9 @@ from proof_areas import AREAS, ENDS, Area, customer_slopes, line_of_two, of_netw
 
 from security_check.enclosure import Enclosure, enclose
 from security_check.from_pandapower import network_from_pandapower
-from security_check.monitors import Kind
 from security_check.phases_from_pandapower import phases_from_pandapower
 from security_check.radial import rising_voltages, voltage_effects
+from security_check.rows import Kind
 
 
 def enclosed(where: Area, u: np.ndarray) -> Enclosure:

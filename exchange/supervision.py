@@ -1,0 +1,123 @@
+"""What the operator's controls do: collar, limits of risk, kill switches, halt and resumption."""
+
+from __future__ import annotations
+
+from exchange.admission import check_interval
+from exchange.commands import (
+    Control,
+    HaltTrading,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SetRiskLimits,
+)
+from exchange.events import (
+    CancelReason,
+    ControlEvent,
+    KillSwitchSet,
+    PriceCollarSet,
+    RefusalReason,
+    RiskLimitsSet,
+    TradingHalted,
+    TradingResumed,
+)
+from exchange.orders import Order
+from exchange.record import Record
+from exchange.refusal import Refusal
+from exchange.rules import OPERATOR
+from exchange.session import Session
+from exchange.state import State
+
+
+def control(command: Control, record: Record) -> list[Session]:
+    """Put a control into force, or refuse it.
+
+    Open orders that it does not allow any more are cancelled.
+
+    Returns
+    -------
+    The sessions that may trade again.
+    """
+    state = record.state
+    refusal = _check(command, state)
+    if refusal is not None:
+        record.refuse(
+            OPERATOR,
+            command.control_id,
+            "control",
+            refusal.reason,
+            refusal.detail,
+            remember=command,
+        )
+        return []
+    record.add(_event(command, record))
+    match command:
+        case SetPriceCollar():
+            outside = (o for o in state.orders.values() if not _in_collar(o, state))
+            record.cancel_all(outside, CancelReason.PRICE_COLLAR)
+        case SetKillSwitch(engaged=True):
+            killed = (o for o in state.orders.values() if state.controls.is_killed(o.participant))
+            record.cancel_all(killed, CancelReason.KILL_SWITCH)
+        case ResumeTrading():
+            sessions = [each for each in state.sessions.values() if each.is_open]
+            return [each for each in sessions if state.may_trade(each)]
+    return []
+
+
+def _check(command: Control, state: State) -> Refusal | None:
+    match command:
+        case SetPriceCollar():
+            fault = command.collar.fault()
+        case SetRiskLimits():
+            fault = command.limits.fault()
+        case _:
+            fault = None
+    if fault is not None:
+        return Refusal(RefusalReason.CONTROL_INVALID, fault)
+    if isinstance(command, HaltTrading | ResumeTrading):
+        return None if command.interval is None else check_interval(command.interval, state)
+    if isinstance(command, SetPriceCollar) or command.participant is None:
+        return None
+    if command.participant not in state.participants:
+        return Refusal(
+            RefusalReason.UNKNOWN_PARTICIPANT,
+            f"there is no participant {command.participant} in this area",
+        )
+    return None
+
+
+def _event(command: Control, record: Record) -> ControlEvent:
+    sequence, time, control_id = record.next_sequence, record.now, command.control_id
+    match command:
+        case SetPriceCollar():
+            return PriceCollarSet(
+                sequence=sequence, time=time, control_id=control_id, collar=command.collar
+            )
+        case SetRiskLimits():
+            return RiskLimitsSet(
+                sequence=sequence,
+                time=time,
+                control_id=control_id,
+                participant=command.participant,
+                limits=command.limits,
+            )
+        case SetKillSwitch():
+            return KillSwitchSet(
+                sequence=sequence,
+                time=time,
+                control_id=control_id,
+                participant=command.participant,
+                engaged=command.engaged,
+            )
+        case HaltTrading():
+            return TradingHalted(
+                sequence=sequence, time=time, control_id=control_id, interval=command.interval
+            )
+        case ResumeTrading():
+            return TradingResumed(
+                sequence=sequence, time=time, control_id=control_id, interval=command.interval
+            )
+
+
+def _in_collar(order: Order, state: State) -> bool:
+    return state.controls.collar.contains(order.limit_price_ticks)

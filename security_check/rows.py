@@ -1,0 +1,100 @@
+"""The rows of a network: which quantity each watches, at which element, on which side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from security_check.directions import AROUND, BESIDE
+from security_check.network import IndexArray, Network
+
+INTERFACE = "interface"
+
+
+class Kind(IntEnum):
+    """The kinds of rows; see the module's table."""
+
+    VOLTAGE_MAX = 0
+    VOLTAGE_MIN = 1
+    CURRENT_EXPORT = 2
+    CURRENT_IMPORT = 3
+    INTERFACE_INJECTION = 4
+    INTERFACE_WITHDRAWAL = 5
+    UNBALANCE = 6
+    REACTIVE_MAX = 7
+    REACTIVE_MIN = 8
+    POWER_MAX = 9
+    POWER_MIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RowTable:
+    """All rows of a network; R of them.
+
+    Parameters
+    ----------
+    kind, phasor
+        Shape (R,): each row's kind, and its phasor in the order of
+        :func:`~security_check.observed.phasors`; of the interface's rows, the first of h.
+    elements, sides
+        R names.
+    further
+        Shape (x,): the x rows before those of unbalance, which are the last, watch the currents of
+        these terminals in further directions.
+    """
+
+    kind: IndexArray
+    phasor: IndexArray
+    elements: tuple[str, ...]
+    sides: tuple[str, ...]
+    further: IndexArray
+
+
+def rows_of(network: Network, crossed: IndexArray) -> RowTable:
+    """Return the rows of a network, kind by kind.
+
+    Parameters
+    ----------
+    network
+        The network.
+    crossed
+        The terminals at which customers of different phases meet.
+    """
+    voltages, terminals = network.voltages, network.terminals
+    buses, ends = len(voltages.elements), len(terminals.elements)
+    voltage, current = np.arange(buses), buses + np.arange(ends)
+    interface = np.full(1, buses + ends)
+    negative = buses + ends + network.held + 2 * np.arange(len(voltages.triples)) + 1
+    turned = np.repeat(negative, len(AROUND))
+    blocks = [voltage, voltage, current, current, interface, interface]
+    further = np.repeat(crossed, len(BESIDE))
+    either = np.repeat([Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT], len(BESIDE) // 2)
+    unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in voltages.triples[:, 0])
+    nowhere = ("",)
+    return RowTable(
+        kind=np.concatenate(
+            [
+                np.repeat(np.arange(6), [len(block) for block in blocks]),
+                np.resize(either, len(further)),
+                np.full(len(turned), Kind.UNBALANCE),
+            ]
+        ),
+        phasor=np.concatenate([*blocks, current[further], turned]),
+        elements=(
+            voltages.elements * 2
+            + terminals.elements * 2
+            + (INTERFACE,) * 2
+            + tuple(terminals.elements[k] for k in further)
+            + tuple(np.repeat(unbalanced, len(AROUND)).tolist())
+        ),
+        sides=(
+            nowhere * (2 * buses)
+            + terminals.sides * 2
+            + nowhere * 2
+            + tuple(terminals.sides[k] for k in further)
+            + nowhere * len(turned)
+        ),
+        further=further,
+    )

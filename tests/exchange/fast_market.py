@@ -1,0 +1,106 @@
+"""The exchange, driven and told like the naive market."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from market import GATE, QUARTER, SECOND, START, Market, interface
+from naive_market import Book, Story, told
+
+from exchange.commands import OpenSession, SubmitJoint
+from exchange.orders import Leg
+from orderbook.order import SelfTradePrevention, Side
+from security_check.envelope import Direction
+
+
+class FastMarket:
+    """An exchange whose network never binds, with the methods of :class:`NaiveMarket`.
+
+    A name begins with its owner's number: ``"3/17"`` is an order of owner 3.
+    """
+
+    def __init__(self) -> None:
+        self.market = Market()
+        later, half = START + QUARTER, interface(6 * 10**9, 6 * 10**9)
+        self.market.do(OpenSession(later, later + QUARTER, GATE, half))
+
+    def submit(
+        self,
+        owner: int,
+        side: str,
+        quantity: int,
+        price: int | None,
+        time_in_force: str = "GTC",
+        *,
+        name: str,
+        book: Book = (0, "injection"),
+        expires_in: int | None = None,
+        **conditions: Any,
+    ) -> Story:
+        interval, direction = book
+        expires_at = None
+        if expires_in is not None:
+            expires_at = self.market.now + SECOND * (1 + expires_in)
+        return told(
+            self.market.submit(
+                owner,
+                side,
+                quantity,
+                price,
+                time_in_force,
+                client_order_id=name,
+                direction=Direction(direction),
+                interval=START + interval * QUARTER,
+                expires_at=expires_at,
+                **conditions,
+            )
+        )
+
+    def submit_joint(
+        self,
+        owner: int,
+        legs: list[tuple[Book, str, int, int]],
+        *,
+        name: str,
+        all_or_none: bool,
+        self_trade_prevention: str = "cancel_newest",
+        expires_in: int | None = None,
+    ) -> Story:
+        expires_at = None
+        if expires_in is not None:
+            expires_at = self.market.now + SECOND * (1 + expires_in)
+        command = SubmitJoint(
+            f"p{owner}",
+            name,
+            tuple(
+                Leg(
+                    f"load:{owner}",
+                    Direction(direction),
+                    START + interval * QUARTER,
+                    Side(side),
+                    quantity,
+                    price,
+                )
+                for (interval, direction), side, quantity, price in legs
+            ),
+            all_or_none,
+            expires_at,
+            SelfTradePrevention(self_trade_prevention),
+        )
+        return told(self.market.do(command))
+
+    def amend(self, name: str, total: int | None, price: int | None) -> Story:
+        return told(self.market.amend(_owner(name), name, total, price))
+
+    def cancel(self, name: str) -> Story:
+        return told(self.market.cancel(_owner(name), name))
+
+    def resting(self) -> list[tuple[int, int, int, int]]:
+        orders = self.market.exchange.state.orders.values()
+        return sorted(
+            (o.order_id, o.limit_price_ticks, o.remaining_w, o.displayed_w) for o in orders
+        )
+
+
+def _owner(name: str) -> int:
+    return int(name.split("/")[0])

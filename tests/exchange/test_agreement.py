@@ -1,0 +1,214 @@
+"""The exchange and the naive market agree event by event, over all order types."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from fast_market import FastMarket
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+from market import all_of
+from naive_market import NaiveMarket
+
+from exchange.events import JointOrderAccepted, Traded
+
+CONDITIONS: list[tuple[str, dict[str, Any]]] = [
+    ("GTC", {}),
+    ("GTC", {}),
+    ("GTC", {}),
+    ("GTC", {"post_only": True}),
+    ("GTC", {"displayed_w": 2}),
+    ("GTC", {"displayed_w": 3, "post_only": True}),
+    ("GTC", {"all_or_none": True}),
+    ("GTC", {"minimum_w": 3}),
+    ("GTD", {"expires_in": 3}),
+    ("GTD", {"expires_in": 9, "all_or_none": True}),
+    ("GTD", {"expires_in": 9, "displayed_w": 1}),
+    ("IOC", {}),
+    ("IOC", {"minimum_w": 2}),
+    ("FOK", {}),
+]
+MODES = ["cancel_newest", "cancel_newest", "cancel_oldest", "cancel_both"]
+BOOKS = [(0, "injection"), (0, "injection"), (0, "withdrawal"), (1, "injection")]
+LEGS = st.lists(
+    st.tuples(
+        st.sampled_from(sorted(set(BOOKS))),
+        st.sampled_from(["buy", "sell"]),
+        st.integers(1, 9),
+        st.integers(1, 5),
+    ),
+    min_size=2,
+    max_size=3,
+    unique_by=lambda leg: leg[0],
+)
+OWNERS = range(4)
+
+
+class Both:
+    """Drives both markets with the same requests and compares all they tell."""
+
+    def __init__(self) -> None:
+        self.fast = FastMarket()
+        self.naive = NaiveMarket()
+        self.count = 0
+        self.events = 0
+
+    def submit(self, owner, side, quantity, price, time_in_force, **more) -> None:
+        self.count += 1
+        name = f"{owner}/{self.count}"
+        for part in ("minimum_w", "displayed_w"):
+            if part in more:
+                more[part] = min(more[part], quantity)
+        self._ask("submit", owner, side, quantity, price, time_in_force, name=name, **more)
+
+    def submit_joint(self, owner, legs, all_or_none, **more) -> None:
+        self.count += 1
+        if not all_or_none:
+            legs = [(book, side, legs[0][2], price) for book, side, _, price in legs]
+        name = f"{owner}/{self.count}"
+        self._ask("submit_joint", owner, legs, name=name, all_or_none=all_or_none, **more)
+
+    def amend(self, name, total, price) -> None:
+        self._ask("amend", name, total, price)
+
+    def cancel(self, name) -> None:
+        self._ask("cancel", name)
+
+    @property
+    def open_names(self) -> list[str]:
+        """Names of the orders that are open still when the next request has its turn."""
+        now = self.naive.now + 1
+        still_open = [o for o in self.naive.orders if o.expires is None or o.expires > now]
+        return sorted({o.name.partition("#")[0] for o in still_open})
+
+    def _ask(self, request: str, *arguments: Any, **more: Any) -> None:
+        expected = getattr(self.naive, request)(*arguments, **more)
+        assert getattr(self.fast, request)(*arguments, **more) == expected
+        assert self.fast.resting() == self.naive.resting()
+        self.events += len(expected)
+
+
+class MarketsAgree(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = Both()
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        side=st.sampled_from(["buy", "sell"]),
+        quantity=st.integers(1, 9),
+        price=st.integers(1, 5),
+        conditions=st.sampled_from(CONDITIONS),
+        mode=st.sampled_from(MODES),
+        book=st.sampled_from(BOOKS),
+    )
+    def submit(self, owner, side, quantity, price, conditions, mode, book):
+        time_in_force, more = conditions
+        self.both.submit(
+            owner,
+            side,
+            quantity,
+            price,
+            time_in_force,
+            book=book,
+            self_trade_prevention=mode,
+            **more,
+        )
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        side=st.sampled_from(["buy", "sell"]),
+        quantity=st.integers(1, 9),
+        time_in_force=st.sampled_from(["IOC", "FOK"]),
+    )
+    def submit_at_market(self, owner, side, quantity, time_in_force):
+        self.both.submit(owner, side, quantity, None, time_in_force)
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        legs=LEGS,
+        all_or_none=st.booleans(),
+        mode=st.sampled_from(MODES),
+        expires_in=st.none() | st.integers(2, 9),
+    )
+    def submit_joint(self, owner, legs, all_or_none, mode, expires_in):
+        self.both.submit_joint(
+            owner, legs, all_or_none, self_trade_prevention=mode, expires_in=expires_in
+        )
+
+    @rule(data=st.data(), total=st.none() | st.integers(1, 9), price=st.none() | st.integers(1, 5))
+    def amend(self, data, total, price):
+        if names := self.both.open_names:
+            self.both.amend(data.draw(st.sampled_from(names)), total, price)
+
+    @rule(data=st.data())
+    def cancel(self, data):
+        if names := self.both.open_names:
+            self.both.cancel(data.draw(st.sampled_from(names)))
+
+
+MarketsAgree.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMarketsAgree = MarketsAgree.TestCase
+
+
+def one_request(both: Both, rng: random.Random) -> None:
+    """Make a random request; the fuller the books, the more of them are cancels."""
+    names = both.open_names
+    kind = rng.random()
+    if kind < len(names) / 60:
+        both.cancel(rng.choice(names))
+    elif names and kind > 0.9:
+        total = rng.choice([None, rng.randint(1, 12)])
+        both.amend(rng.choice(names), total, rng.choice([None, rng.randint(1, 8)]))
+    elif kind > 0.75:
+        books = rng.sample(sorted(set(BOOKS)), rng.choice([2, 2, 3]))
+        one_side = rng.choice(["buy", "sell"]) if rng.random() < 0.7 else None
+        both.submit_joint(
+            rng.choice(OWNERS),
+            [
+                (
+                    book,
+                    one_side or rng.choice(["buy", "sell"]),
+                    rng.randint(1, 6),
+                    rng.randint(1, 8),
+                )
+                for book in books
+            ],
+            rng.random() < 0.5,
+            self_trade_prevention=rng.choice(MODES),
+            expires_in=rng.choice([None, 5, 20]),
+        )
+    else:
+        at_market = rng.random() < 0.1
+        time_in_force, more = rng.choice(CONDITIONS)
+        both.submit(
+            rng.choice(OWNERS),
+            rng.choice(["buy", "sell"]),
+            rng.randint(1, 12),
+            None if at_market else rng.randint(1, 8),
+            rng.choice(["IOC", "FOK"]) if at_market else time_in_force,
+            book=rng.choice(BOOKS),
+            self_trade_prevention=rng.choice(MODES),
+            **({} if at_market else more),
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_they_agree_on_ten_thousand_events(seed):
+    rng = random.Random(seed)
+    both = Both()
+    while both.events < 10_000:
+        one_request(both, rng)
+    kinds = {type(event).__name__ for event in both.fast.market.events}
+    joint = {o.client_order_id for o in all_of(both.fast.market.events, JointOrderAccepted)}
+    traded = [
+        event
+        for event in all_of(both.fast.market.events, Traded)
+        if {event.buyer_client_order_id, event.seller_client_order_id} & joint
+    ]
+    assert len(traded) > 100
+    assert kinds >= {"Traded", "OrderRefilled", "OrderAmended", "OrderCancelled", "Refused"}

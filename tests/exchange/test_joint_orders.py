@@ -1,0 +1,152 @@
+"""Joint orders and everything around them: network, gates, curtailment, restart."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from linear_grid import LinearGrid
+from market import GATE, QUARTER, START, Market, all_of, interface, only, trades
+
+from exchange.commands import CloseGate, HaltTrading, MassCancel, OpenSession, SubmitJoint
+from exchange.engine import Exchange
+from exchange.events import (
+    AlarmRaised,
+    CancelReason,
+    JointOrderAccepted,
+    MatchBlocked,
+    OrderCancelled,
+    Traded,
+)
+from exchange.orders import Leg
+from orderbook.order import Side
+from security_check.envelope import Direction
+from security_check.errors import PowerFlowError
+
+LATER = START + QUARTER
+
+
+def opened(**more) -> Market:
+    """A market of four connection points of 10 kW with two open intervals."""
+    market = Market(points=4, capacity_w=10_000, **more)
+    market.do(OpenSession(LATER, LATER + QUARTER, GATE, interface(20_000, 20_000)))
+    return market
+
+
+@pytest.fixture
+def market() -> Market:
+    return opened()
+
+
+def block(market, participant, side, quantity, price, *, whole=True, name="block"):
+    legs = tuple(
+        Leg(f"load:{participant}", Direction.INJECTION, start, Side(side), quantity, price)
+        for start in (START, LATER)
+    )
+    return market.do(SubmitJoint(f"p{participant}", name, legs, whole))
+
+
+def test_both_legs_trade_in_one_command_and_both_envelopes_move(market):
+    market.sell(0, "100@5")
+    market.sell(1, "100@6", interval=LATER)
+    events = block(market, 2, "buy", 80, 7)
+    assert {event.time for event in events} == {market.now}
+    assert [e.interval for e in all_of(events, Traded)] == [START, LATER]
+    assert market.held_w(2) == 5_080
+    assert market.exchange.envelopes(LATER)[2].injection_limit_w == 5_080
+    assert market.exchange.state.answer("p2", "block") == only(events, JointOrderAccepted)
+
+
+def test_a_leg_that_the_network_blocks_holds_back_the_other():
+    # Injection limits of load:1 may not grow: p1 cannot buy in either interval.
+    market = opened(rows=[([0, 1, 0, 0, 0, 0, 0, 0], 5_000, 5_000)])
+    market.sell(0, "100@5")
+    market.sell(0, "100@5", interval=LATER)
+    legs = (
+        Leg("load:0", Direction.WITHDRAWAL, START, Side.SELL, 10, 1),
+        Leg("load:0", Direction.INJECTION, LATER, Side.BUY, 10, 9),
+    )
+    market.buy(2, "10@2", direction=Direction.WITHDRAWAL)
+    before = market.exchange.envelopes(START)
+    assert trades(block(market, 1, "buy", 80, 7)) == []
+    assert trades(market.do(SubmitJoint("p0", "own", legs))) == []
+    assert market.exchange.envelopes(START) == before
+    market.sell(3, "10@9", interval=LATER)
+    assert len(all_of(market.events, Traded)) == 0
+    market.do(MassCancel("p0", LATER))
+    assert sorted(o.client_order_id for o in market.exchange.state.orders.values()) == [
+        "a1",
+        "a3",
+        "a4",
+        "block",
+        "block",
+    ]
+
+
+def test_a_check_that_fails_in_one_interval_trades_in_none(market):
+    market.sell(0, "100@5")
+    market.sell(1, "100@6", interval=LATER)
+    market.grid.latest.errors.append(PowerFlowError("no solution"))  # of the later interval
+    events = block(market, 2, "buy", 80, 7)
+    assert trades(events) == []
+    assert market.held_w(2) == 5_000
+    assert only(events, AlarmRaised).interval == LATER
+    # It is not asked the same again, but when something has moved: then nothing is missing.
+    assert trades(market.sell(3, "1@9")) == []
+    assert trades(market.sell(3, "1@2", interval=LATER)) == ["80@5 #1", "1@7 #4", "79@6 #2"]
+
+
+def test_a_part_of_a_block_is_as_large_as_its_smallest_leg_may_be():
+    market = opened(rows=[([0, 0, 1, 0, 0, 0, 0, 0], 5_030, 5_030)])
+    market.sell(0, "100@5")
+    market.sell(1, "100@6", interval=LATER)
+    events = block(market, 2, "buy", 80, 7, whole=False)
+    assert trades(events) == ["30@5 #1", "30@6 #2"]
+    assert not all_of(events, MatchBlocked)
+
+
+def test_when_one_gate_closes_the_whole_order_goes(market):
+    block(market, 2, "buy", 80, 7)
+    events = market.do(CloseGate(START))
+    cancelled = only(events, OrderCancelled)
+    assert (cancelled.order_id, cancelled.reason) == (1, CancelReason.GATE_CLOSED)
+    assert not market.exchange.state.orders
+
+
+def test_a_mass_cancel_of_one_interval_takes_the_whole_order(market):
+    block(market, 2, "buy", 80, 7)
+    assert only(market.do(MassCancel("p2", LATER)), OrderCancelled).order_id == 1
+    assert not market.exchange.state.orders
+
+
+def test_an_order_of_which_a_leg_is_not_covered_any_more_goes(market):
+    block(market, 2, "sell", 4_500, 7)
+    events = market.update("u1", interface(16_000))
+    cancelled = only(events, OrderCancelled)
+    assert (cancelled.order_id, cancelled.reason) == (1, CancelReason.CURTAILED)
+    assert not market.exchange.state.orders
+
+
+def test_a_halt_of_one_interval_holds_back_both_legs(market):
+    market.sell(0, "100@5")
+    market.sell(1, "100@6", interval=LATER)
+    market.do(HaltTrading("h1", LATER))
+    assert trades(block(market, 2, "buy", 80, 7)) == []
+    assert len(market.exchange.state.orders) == 4
+
+
+def test_joint_orders_survive_a_replay_and_a_restart(market):
+    market.sell(0, "100@5")
+    block(market, 2, "buy", 80, 7, whole=False)
+    market.sell(1, "30@6", interval=LATER)
+    assert sorted(market.exchange.state.joints) == [2]
+    grid = LinearGrid(market.grid.capacity_w)
+    replayed = Exchange(grid, market.rules, market.terms)
+    replayed.replay(market.events)
+    snapshot = json.loads(json.dumps(market.exchange.snapshot()))
+    restored = Exchange.restore(snapshot, grid, market.rules, market.terms)
+    for again in (replayed, restored):
+        assert again.digest() == market.exchange.digest()
+        again.check_invariants()
+    market.exchange = restored
+    assert trades(market.sell(3, "10@5", interval=LATER)) == ["10@5 #1", "10@7 #3"]

@@ -1,0 +1,137 @@
+"""The operator's messages: each control as JSON, and what is no control."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from gateway_market import OPENING, START, market, order
+
+from exchange.commands import (
+    Control,
+    HaltTrading,
+    RejectMessage,
+    ResumeTrading,
+    SetKillSwitch,
+    SetPriceCollar,
+    SetRiskLimits,
+)
+from exchange.rules import PriceCollar, RiskLimits
+from gateway.core import Core
+from gateway.messages import Reader
+from gateway.topics import OPERATOR, Topics
+
+TOPICS = Topics("a")
+NOON = START.isoformat().replace("+00:00", "Z")
+
+
+def read(message: Any, sender: str = OPERATOR) -> Any:
+    made = market("a")
+    participants = {each.participant for each in made.terms}
+    reader = Reader(made.rules.tick, participants, lambda: [START])
+    return reader.read(sender, json.dumps(message).encode())
+
+
+@pytest.mark.parametrize(
+    ("message", "command"),
+    [
+        (
+            {"type": "price_collar", "control_id": "c", "min_price": "0.001"},
+            SetPriceCollar("c", PriceCollar(10, None)),
+        ),
+        (
+            {"type": "risk_limits", "control_id": "c", "participant": "p1", "credit": "2.5"},
+            SetRiskLimits("c", "p1", RiskLimits(credit=25_000_000)),
+        ),
+        (
+            {
+                "type": "risk_limits",
+                "control_id": "c",
+                "max_quantity_w": 1,
+                "orders_per_minute": 2,
+                "position_w": 3,
+            },
+            SetRiskLimits("c", None, RiskLimits(1, 2, 3)),
+        ),
+        (
+            {"type": "kill_switch", "control_id": "c", "participant": "p1", "engaged": True},
+            SetKillSwitch("c", "p1", engaged=True),
+        ),
+        (
+            {"type": "kill_switch", "control_id": "c", "engaged": False},
+            SetKillSwitch("c", None, engaged=False),
+        ),
+        ({"type": "halt", "control_id": "c", "interval": NOON}, HaltTrading("c", START)),
+        ({"type": "resume", "control_id": "c"}, ResumeTrading("c")),
+    ],
+)
+def test_each_control_has_its_message(message: dict[str, Any], command: Control) -> None:
+    assert read(message) == command
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"type": "halt"}, "control_id"),
+        ({"type": "destroy", "control_id": "c"}, "type"),
+        ({"type": "kill_switch", "control_id": "c", "engaged": "yes"}, "engaged"),
+        ({"type": "price_collar", "control_id": "c", "max_price": "0.00005"}, "tick of 0.0001"),
+        ({"type": "price_collar", "control_id": "c", "max_price": "NaN"}, "max_price"),
+        ({"type": "risk_limits", "control_id": "c", "credit": "0.00000005"}, "multiple of"),
+        ({"type": "risk_limits", "control_id": "c", "orders_per_minute": -1}, "orders_per_minute"),
+        ({"type": "halt", "control_id": "c", "why": "x"}, "why"),
+    ],
+)
+def test_what_is_no_control_is_refused_with_a_sentence(message: dict[str, Any], words: str) -> None:
+    rejected = read(message)
+    assert isinstance(rejected, RejectMessage)
+    assert (rejected.participant, rejected.reason) == ("operator", "malformed")
+    assert words in rejected.detail
+    assert rejected.client_order_id == message.get("control_id")
+
+
+def test_only_the_operator_has_the_topic() -> None:
+    assert TOPICS.sender(TOPICS.control) == OPERATOR
+    assert TOPICS.sender("doe/v1/a/order/operator") is None
+    assert TOPICS.rights_of(OPERATOR).publish == (TOPICS.control,)
+    assert TOPICS.control not in TOPICS.rights_of("p1").publish
+    assert TOPICS.control in TOPICS.incoming
+    refused = read({"type": "halt", "control_id": "c"}, sender="p1")
+    assert isinstance(refused, RejectMessage)
+    assert read(order("a", 1, "buy", 5, "0.1"), sender=OPERATOR).reason == "malformed"
+
+
+def published(core: Core, command: Any, seconds: int) -> dict[str, list[dict[str, Any]]]:
+    """Return what is published of a command, by topic."""
+    _, messages = core.handle(command, START - timedelta(hours=5) + timedelta(seconds=seconds))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for message in messages:
+        topic = message.topic.removeprefix("doe/v1/a/")
+        found.setdefault(topic, []).append(json.loads(message.payload))
+    return found
+
+
+def test_the_operator_gets_an_answer_and_everybody_the_phase_and_the_collar() -> None:
+    core = Core(market("a"))
+    core.handle(OPENING, START - timedelta(hours=5))
+    halted = published(core, HaltTrading("h1"), 1)
+    (report,) = halted["report/operator"]
+    assert (report["type"], report["control_id"], report["control"]) == (
+        "control_set",
+        "h1",
+        "halt",
+    )
+    assert (report["interval"], report["repeated"]) == (None, False)
+    assert [each["phase"] for each in halted["session"][0]["intervals"]] == ["halted"]
+    again = published(core, HaltTrading("h1"), 2)["report/operator"][0]
+    assert (again["repeated"], again["sequence"]) == (True, report["sequence"] + 1)
+    collar = published(core, SetPriceCollar("c1", PriceCollar(1, None)), 3)["session"][0]
+    assert (collar["min_price"], collar["max_price"]) == ("0.0001", None)
+    restored = Core(market("a"), core.snapshot())
+    assert restored.reports.session() == core.reports.session()
+    resumed = published(restored, ResumeTrading("r1"), 4)
+    assert [each["phase"] for each in resumed["session"][0]["intervals"]] == ["open"]
+    refused = published(core, SetKillSwitch("k1", "nobody", engaged=True), 5)
+    assert refused["report/operator"][0]["reason"] == "unknown_participant"
