@@ -21,8 +21,14 @@ from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
-from gateway.scenario_customers import build_capacity, build_owners, find_strangers
+from gateway.scenario_customers import (
+    build_capacity,
+    build_owners,
+    find_strangers,
+    with_reactive_choice,
+)
 from gateway.scenario_intervals import Interval, build_intervals
+from gateway.scenario_inverters import with_stated_inverters
 from gateway.scenario_network import (
     Held,
     Net,
@@ -37,6 +43,7 @@ from gateway.scenario_schema import (
     CapacitySection,
     InterfaceSection,
     IntervalsSection,
+    InvertersSection,
     LimitsSection,
     MarketSection,
     NetworkSection,
@@ -57,6 +64,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "limits": LimitsSection,
     "interface": InterfaceSection,
     "capacity": CapacitySection,
+    "inverters": InvertersSection,
     "uncertainty": UncertaintySection,
     "market": MarketSection,
     "intervals": IntervalsSection,
@@ -190,6 +198,8 @@ def load_scenario(path: Path) -> Scenario:
         )
         if network is not None:
             faults += _phase_faults(network, voltage_limits, contracts)
+            if isinstance(sections["inverters"], InvertersSection):
+                network = with_stated_inverters(network, sections["inverters"], faults)
         if points is not None:
             owners = build_owners(content.get("participants", {}), points, faults)
             find_strangers(content.get("capacity"), points, faults)
@@ -281,7 +291,8 @@ def _network(
         points = circuit.connection_points
         ratios, wrong = reactive_ratios(points, _power_factors(capacity, points))
         faults += wrong
-        return replace(circuit, reactive_ratio=ratios), points
+        circuit = replace(circuit, reactive_ratio=ratios)
+        return with_reactive_choice(circuit, capacity, faults), points
     net: Net | None = open_net(section.source, folder, faults)
     if net is None:
         return None, None
@@ -290,6 +301,8 @@ def _network(
     network = build_network(
         net, section.connection_points, section.passive, held, power_factor, name, faults
     )
+    if network is not None:
+        network = with_reactive_choice(network, capacity, faults)
     return network, points
 
 

@@ -12,7 +12,9 @@ from exchange.rules import RESERVED_PARTICIPANTS
 from gateway.scenario_schema import CapacitySection
 from gateway.topics import is_identifier
 from security_check.envelope import IntArray
-from security_check.errors import Fault
+from security_check.errors import Fault, NetworkFaults
+from security_check.network import Network
+from security_check.reactive_power import with_reactive_freedom
 
 
 def build_capacity(
@@ -54,6 +56,39 @@ def build_capacity(
         fallback_injection_w=each("fallback_injection_w"),
         fallback_withdrawal_w=each("fallback_withdrawal_w"),
     )
+
+
+def with_reactive_choice(network: Network, capacity: Any, faults: list[Fault]) -> Network:
+    """Return the network with the reactive power that its connection points choose freely.
+
+    ``capacity`` is the section, or anything else where that has faults of its own; what does not
+    fit together is added to the faults.
+    """
+    if not isinstance(capacity, CapacitySection):
+        return network
+
+    def each(table: Mapping[str, float], otherwise: float) -> list[float]:
+        return [
+            table.get(point, table.get("default", otherwise)) for point in network.connection_points
+        ]
+
+    cones = each(capacity.cone_power_factor, 1.0)
+    ranges = zip(
+        each(capacity.reactive_min_var, 0), each(capacity.reactive_max_var, 0), strict=True
+    )
+    points = network.connection_points
+    stated = {point: span for point, span in zip(points, ranges, strict=True) if any(span)}
+    if not stated and min(cones) == 1.0:
+        return network
+    try:
+        return with_reactive_freedom(
+            network,
+            cone_power_factor=dict(zip(points, cones, strict=True)),
+            range_var=stated,
+        )
+    except NetworkFaults as found:
+        faults.extend(found.faults)
+        return network
 
 
 def find_strangers(capacity: Any, points: tuple[str, ...], faults: list[Fault]) -> None:

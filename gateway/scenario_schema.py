@@ -28,6 +28,7 @@ Number = TypeVar("Number")
 # A terawatt is more than any area has; it keeps sums inside 64 bits.
 Watts = Annotated[int, Field(ge=0, le=10**12)]
 PerUnit = Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
+Vars = Annotated[int, Field(ge=-(10**12), le=10**12)]
 Unbalance = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 PowerFactor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 # A number for all, or a table with one for each connection point and a default for the rest.
@@ -85,8 +86,29 @@ class CapacitySection(Section):
     injection_w: PerPoint[Watts]
     withdrawal_w: PerPoint[Watts]
     power_factor: PerPoint[PowerFactor] = {"default": 1.0}
+    cone_power_factor: PerPoint[PowerFactor] = {"default": 1.0}
+    reactive_min_var: PerPoint[Vars] = {"default": 0}
+    reactive_max_var: PerPoint[Vars] = {"default": 0}
     fallback_injection_w: PerPoint[Watts] = {"default": 0}
     fallback_withdrawal_w: PerPoint[Watts] = {"default": 0}
+
+
+Corner = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class CurvesSection(Section):
+    """A response of one's own: corners of its curves, voltage in p.u. and part of the rating."""
+
+    volt_var: list[Corner] | None = None
+    volt_watt: list[Corner] | None = None
+
+
+class InvertersSection(Section):
+    """Who has an inverter that responds to its voltage, and of which rating."""
+
+    response: PerPoint[str] = {}
+    rating_va: PerPoint[Watts] = {}
+    curves: dict[str, CurvesSection] = {}
 
 
 class CorrelatedGroup(Section):

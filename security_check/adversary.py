@@ -199,7 +199,7 @@ class _Attack:
         share, free = place.share[0], place.free
         moves = np.array([-part, part])
         ways = np.clip(share[None, :] + moves[:, None], 0.0, 1.0)
-        others = self._other_free(row, place, now)
+        others = self._other_free(row, place, now, part)
         sides = 2 * self.points
         trial = np.repeat(share[None, :], sides + len(others), axis=0)
         which = np.tile(np.arange(self.points), 2)
@@ -220,10 +220,13 @@ class _Attack:
             return whole, both
         return trials.take(np.array([best])), now + float(gain[best])
 
-    def _other_free(self, row: IndexArray, place: WorstPoints, now: float) -> FloatArray:
+    def _other_free(
+        self, row: IndexArray, place: WorstPoints, now: float, part: float
+    ) -> FloatArray:
         """Return other voltages, reactive powers and deviations to try, shape (a, k).
 
-        Deviations go where differences of f point, each taken by a small step on its own.
+        Reactive powers go a part of their range either way, deviations go where differences of f
+        point, each taken by a small step on its own.
         """
         conditions, free = self.robust.conditions, place.free[0]
         slope = np.zeros(conditions.free)
@@ -233,7 +236,7 @@ class _Attack:
             stepped[np.arange(len(deviations)), deviations] += _STEP
             shares = np.repeat(place.share, len(deviations), axis=0)
             slope[deviations] = self._at(row, WorstPoints(shares, stepped)) - now
-        return conditions.extremes(free, slope)
+        return conditions.extremes(free, slope, part)
 
     def _at(self, row: IndexArray, places: WorstPoints) -> FloatArray:
         """Return f of one row at many points."""

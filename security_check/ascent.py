@@ -22,6 +22,7 @@ from security_check.monitored import Monitored
 from security_check.monitors import RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.power_flow import OperatingPoints
+from security_check.sides import coordinates, kinks, placed, slopes_along
 from security_check.worst_points import BoolArray, WorstPoints, halves
 
 RISE = 1e-10
@@ -125,7 +126,7 @@ class Ascent:
         -----
         Each step goes to the vertex that the gradient points to or, where f bends down before
         it, to the point at which customers' joint effect on the gradient is in balance with it
-        (:func:`_balanced`).  Steps are kept only where they raise f.  Rows that this leaves with
+        (:meth:`_balanced`).  Steps are kept only where they raise f.  Rows that this leaves with
         something to gain climb on along a quadratic model.
         """
         at = self.at(rows, start, u)
@@ -192,15 +193,46 @@ class Ascent:
         slope_there = -self.gain(there, here.points, u)
         bends = np.flatnonzero(slope_there < 0)
         if len(bends):
-            between = _balanced(here.take(bends), there.take(bends), u)
+            between = self._balanced(here.take(bends), there.take(bends), u)
             middle = self.at(rows[bends], between, u)
             better = middle.values > there.values[bends]
             there.put(bends[better], middle.take(better))
         return there
 
+    def _balanced(self, here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
+        """Return the points between two ends at which the gradient is in balance with the sides.
+
+        Losses make f concave in a joint effect of many customers (the sum of their powers through
+        a common reactance): the gradient goes from S0 to S1 as all of them turn.  Those turn
+        whose component of ``S0 + t (S1 - S0)`` asks for it, and t is the part of the joint effect
+        that they then have; the customer at the margin stays in between.  Exact where the
+        curvature has rank one, and solved by bisection in t.
+        """
+        place, lowest, highest = coordinates(self.conditions, here.points, u)
+        begin = slopes_along(self.conditions, here.points, here.slopes, u)
+        change = slopes_along(self.conditions, there.points, there.slopes, u) - begin
+
+        def sides(t: FloatArray) -> FloatArray:
+            return np.where(begin + t[:, None] * change > 0, highest, lowest)
+
+        def part(at: FloatArray) -> FloatArray:
+            total: FloatArray = (change * (at - place)).sum(axis=1)
+            return total
+
+        whole = part(sides(np.zeros(len(begin))))
+        whole[whole == 0.0] = 1.0  # no customer turns, only what is free does
+        low, high = np.zeros(len(begin)), np.ones(len(begin))
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            more = part(sides(middle)) / whole > middle
+            low, high = np.where(more, middle, low), np.where(more, high, middle)
+        before, after = part(sides(low)) / whole, part(sides(high)) / whole
+        mix = np.clip((before - low) / np.maximum(before - after, 1e-12), 0.0, 1.0)[:, None]
+        at = (1.0 - mix) * sides(low) + mix * sides(high)
+        return placed(self.conditions, there.points, at, u)
+
     def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
         """Climb on, in place, where the first order still promises much, near the limit."""
-        low, high = -halves(u)[1], halves(u)[0]
         scale = self.limits.scale[rows]
         watched = self.limits.limit[rows] - _FAR * scale
         for attempt in range(_REFINEMENTS):
@@ -210,14 +242,14 @@ class Ascent:
                 return
             here = at.take(on)
             second = self._second_derivatives(rows[on], here, u, anew=attempt == _RENEWED)
-            power = here.points.power(u)
+            place, low, high = coordinates(self.conditions, here.points, u)
+            slope = slopes_along(self.conditions, here.points, here.slopes, u)
             enough = 0.1 * REFINED * scale[on]
-            step = climb_quadratic(
-                here.slopes.by_power, second, (low - power, high - power), enough
-            )
-            width = np.maximum(high - low, 1e-300)
-            share = np.clip((power + step - low) / width, 0.0, 1.0)
-            there = self.at(rows[on], WorstPoints(share, here.points.free), u)
+            kink = kinks(self.conditions, here.slopes)
+            room = low - place, high - place
+            step = climb_quadratic(slope, second, room, kink, enough)
+            moved = placed(self.conditions, here.points, place + step, u)
+            there = self.at(rows[on], moved, u)
             better = there.values > here.values
             at.put(on[better], there.take(better))
             if self.conditions.deviations.set.count:
@@ -248,43 +280,6 @@ class Ascent:
         take = first[~known]
         if len(take):
             points = at.points.take(take)
-            inwards = np.where(points.share > 0.5, -1.0, 1.0) * np.add(*halves(u))
-            found = second_derivatives(
-                self.monitors, self.conditions, rows[take], points, inwards, u
-            )
+            found = second_derivatives(self.monitors, self.conditions, rows[take], points, u)
             self._second.update(zip(rows[take].tolist(), found, strict=True))
         return np.stack([self._second[int(row)] for row in every])[group]
-
-
-def _balanced(here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
-    """Return the points between two ends at which the gradient is in balance with the sides taken.
-
-    Losses make f concave in a joint effect of many customers (the sum of their powers through a
-    common reactance): the gradient goes from S0 to S1 as all of them turn.  Those turn whose
-    component of ``S0 + t (S1 - S0)`` asks for it, and t is the part of the joint effect that
-    they then have; the customer at the margin stays in between.  Exact where the curvature has
-    rank one, and solved by bisection in t.
-    """
-    begin = here.slopes.by_power
-    change = there.slopes.by_power - begin
-    width = np.add(*halves(u))
-    effect = change * width
-
-    def sides(t: FloatArray) -> FloatArray:
-        return (begin + t[:, None] * change > 0).astype(np.float64)
-
-    def part(share: FloatArray) -> FloatArray:
-        total: FloatArray = (effect * (share - here.points.share)).sum(axis=1)
-        return total
-
-    whole = part(sides(np.zeros(len(begin))))
-    whole[whole == 0.0] = 1.0  # no customer turns, only what is free does
-    low, high = np.zeros(len(begin)), np.ones(len(begin))
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        more = part(sides(middle)) / whole > middle
-        low, high = np.where(more, middle, low), np.where(more, high, middle)
-    before, after = part(sides(low)) / whole, part(sides(high)) / whole
-    mix = np.clip((before - low) / np.maximum(before - after, 1e-300), 0.0, 1.0)[:, None]
-    share = (1.0 - mix) * sides(low) + mix * sides(high)
-    return WorstPoints(share, there.points.free)

@@ -113,8 +113,8 @@ class SecurityCheck:
 
     def _watch_near(self) -> None:
         if self._near.points is not self._watched:
-            monitors = self._robust.monitors
-            self._near_watch = twofold(monitors, self._near.rows, self._near.points)
+            ascent = self._robust.ascent
+            self._near_watch = twofold(ascent, self._near.rows, self._near.points)
             self._watched = self._near.points
 
     @property
@@ -249,14 +249,28 @@ class SecurityCheck:
         """
         robust = self._robust
         near, survey = self._near, self._survey
-        if len(near.rows):
-            near = self._followed(near, u)
-        if survey is None or survey.outdated(robust, u):
-            near, survey = self._surveyed(near, u)
+        inverters = robust.monitors.power_flow.network.inverters
+        if robust.conditions.has_cones or inverters is not None:
+            near = self._searched(near, u)
+        else:
+            if len(near.rows):
+                near = self._followed(near, u)
+            if survey is None or survey.outdated(robust, u):
+                near, survey = self._surveyed(near, u)
         excess = robust.excess(near, u)
         if (excess <= -_FAR).any():
             near = near.take(excess > -_FAR)
         return _Examined(u, near, survey, self._verdict(near, robust.values(near, u), u))
+
+    def _searched(self, near: PackingRows, u: FloatArray) -> PackingRows:
+        """Climb the rows near their limits anew, and look for more.
+
+        With power-factor cones the worst side of a customer depends on its two limits, with
+        inverters on the voltages of all, so that a trade may move worst points far.
+        """
+        known, _ = self._robust.worst(near.rows, near.points, u)
+        known = known.take(known.distinct(u))
+        return PackingRows.joined([known, self._search.challenge(known, u, near=_NEAR)])
 
     def _surveyed(self, near: PackingRows, u: FloatArray) -> tuple[PackingRows, Survey]:
         """Look at all rows that the rigorous bound does not keep far from their limits.

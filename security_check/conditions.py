@@ -117,7 +117,8 @@ class Conditions:
         return np.flatnonzero((freedom.cone > 0.0) | (freedom.half > 0.0))
 
     @cached_property
-    def _cone(self) -> FloatArray:
+    def cone(self) -> FloatArray:
+        """How much reactive power each of them may choose per unit of active power, shape (f,)."""
         freedom = self.network.reactive_freedom
         return np.zeros(0) if freedom is None else freedom.cone[self.choosers]
 
@@ -129,7 +130,7 @@ class Conditions:
     @cached_property
     def has_cones(self) -> bool:
         """Whether some customer's reactive power grows with its active power, either way."""
-        return bool((self._cone > 0.0).any())
+        return bool((self.cone > 0.0).any())
 
     @property
     def held(self) -> int:
@@ -171,7 +172,7 @@ class Conditions:
         """Which of the free coordinates are deviations."""
         return slice(self.held + len(self.choosers), self.free)
 
-    def _parts(self, free: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def parts(self, free: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the columns of held voltages, reactive power and deviations."""
         first, second = self.held, self.held + len(self.choosers)
         return free[:, :first], free[:, first:second], free[:, second:]
@@ -186,10 +187,10 @@ class Conditions:
     def ports(self, points: WorstPoints, u: FloatArray) -> tuple[ComplexArray, FloatArray]:
         """Return port powers (J, r) and held voltages (h, r) of r points of the box u."""
         power = points.power(u)
-        place, rho, xi = self._parts(points.free)
+        place, rho, xi = self.parts(points.free)
         powers = self.port_powers(power.T)
         if len(self.choosers):
-            reactive = rho * (self._half + self._cone * np.abs(power[:, self.choosers]))
+            reactive = rho * self.reach(power)
             powers += 1j * (self.network.port_shares[:, self.choosers] @ reactive.T)
         if xi.shape[1]:
             powers += self.deviations.power_pu @ xi.T
@@ -224,17 +225,20 @@ class Conditions:
         power = np.maximum(*halves(u))
         largest: FloatArray = self.network.ports_size @ power + np.abs(self._standing)
         if len(self.choosers):
-            reactive = self._half + self._cone * power[self.choosers]
+            reactive = self._half + self.cone * power[self.choosers]
             largest += self.network.port_shares[:, self.choosers] @ reactive
         if self.deviations.set.count:
             largest += abs(self.deviations.power_pu) @ self.deviations.set.largest
+        inverters = self.network.inverters
+        if inverters is not None:
+            largest[inverters.ports] += inverters.largest_reactive_pu
         return largest
 
     def largest_change(self, power_pu: FloatArray) -> FloatArray:
         """Return how much port powers change at most when active powers change by (c,), (J,)."""
         change: FloatArray = self.network.ports_size @ power_pu
         if self.has_cones:
-            reactive = self._cone * power_pu[self.choosers]
+            reactive = self.cone * power_pu[self.choosers]
             change = change + self.network.port_shares[:, self.choosers] @ reactive
         return change
 
@@ -246,7 +250,7 @@ class Conditions:
         if network.reactive_freedom is not None:
             reactive += network.reactive_freedom.middle
             reactive[:, self.choosers] += self._reactive(point, power)
-        place, _, xi = self._parts(point.free)
+        place, _, xi = self.parts(point.free)
         base = network.base_power_w
         return Situation(power[0] * base, reactive[0] * base, self._source(place[0]), xi[0])
 
@@ -270,23 +274,24 @@ class Conditions:
 
     def turned(self, points: WorstPoints, slopes: Slopes, u: FloatArray) -> WorstPoints:
         """Return the points that the slopes lead to; a flat direction stays as it is."""
-        rising = slopes.by_power
-        if self.has_cones:
-            rising = self._rising(slopes, u)
+        rising = self.rising(slopes, u)
         size = np.abs(rising)
         flat = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
         share = np.where(flat, points.share, rising > 0)
         return WorstPoints(share, self._free_turned(points.free, slopes.by_free))
 
-    def _rising(self, slopes: Slopes, u: FloatArray) -> FloatArray:
-        """Return, per watt of range, what the injection side has over the withdrawal side.
+    def rising(self, slopes: Slopes, u: FloatArray) -> FloatArray:
+        """Return, per unit of range, what the injection side has over the withdrawal side, (r, c).
 
-        With a power-factor cone both sides allow reactive power that suits the row.
+        The slope itself but for power-factor cones: with these, both sides allow reactive power
+        that suits the row.
         """
+        if not self.has_cones:
+            return slopes.by_power
         injection, withdrawal = halves(u)
         rising = slopes.by_power.copy()
         at = self.choosers
-        reach = self._cone * np.abs(self._parts(slopes.by_free)[1])
+        reach = self.cone * np.abs(self.parts(slopes.by_free)[1])
         up = injection[at] * (slopes.by_power[:, at] + reach)
         down = withdrawal[at] * (reach - slopes.by_power[:, at])
         width = injection[at] + withdrawal[at]
@@ -294,8 +299,8 @@ class Conditions:
         return rising
 
     def _free_turned(self, free: FloatArray, by_free: FloatArray) -> FloatArray:
-        place, rho, xi = self._parts(free)
-        by_place, by_reactive, by_xi = self._parts(by_free)
+        place, rho, xi = self.parts(free)
+        by_place, by_reactive, by_xi = self.parts(by_free)
         along = by_place @ self.corners.T
         better = along.max(axis=1) > (by_place * place).sum(axis=1)
         parts = [np.where(better[:, None], self.corners[along.argmax(axis=1)], place)]
@@ -320,9 +325,13 @@ class Conditions:
 
     def _reactive(self, points: WorstPoints, power: FloatArray) -> FloatArray:
         """Return the reactive power that is chosen, shape (r, f)."""
-        size = self._half + self._cone * np.abs(power[:, self.choosers])
-        reactive: FloatArray = self._parts(points.free)[1] * size
+        reactive: FloatArray = self.parts(points.free)[1] * self.reach(power)
         return reactive
+
+    def reach(self, power: FloatArray) -> FloatArray:
+        """Return how much reactive power can be chosen, either way, shape (r, f)."""
+        reach: FloatArray = self._half + self.cone * np.abs(power[:, self.choosers])
+        return reach
 
     def coefficients(self, points: WorstPoints, slopes: Slopes) -> FloatArray:
         """Return packing coefficients by u, shape (r, 2 c), >= 0.
@@ -332,9 +341,9 @@ class Conditions:
         """
         up, down = slopes.by_power, -slopes.by_power
         if self.has_cones:
-            _, rho, _ = self._parts(points.free)
+            _, rho, _ = self.parts(points.free)
             reach = np.zeros_like(up)
-            reach[:, self.choosers] = self._cone * rho * self._parts(slopes.by_free)[1]
+            reach[:, self.choosers] = self.cone * rho * self.parts(slopes.by_free)[1]
             up, down = up + reach, down + reach
         share = points.share
         return np.hstack(
@@ -358,6 +367,17 @@ class Conditions:
         is_low = points.free[:, : self.held].sum(axis=1) < 0.0
         return WorstPoints(points.share, np.where(is_low[:, None], high, low))
 
+    def reactive_ends(self, points: WorstPoints) -> list[WorstPoints]:
+        """Return the points with all chosen reactive power at the lower and at the upper end."""
+        if not len(self.choosers):
+            return []
+        found = []
+        for end in (-1.0, 1.0):
+            free = points.free.copy()
+            free[:, self.held : self.held + len(self.choosers)] = end
+            found.append(WorstPoints(points.share, free))
+        return found
+
     def leant(
         self, points: WorstPoints, slopes: Slopes, strong: BoolArray, side: float
     ) -> WorstPoints:
@@ -373,7 +393,7 @@ class Conditions:
             1 injects, 0 withdraws.
         """
         size = np.asarray(self.deviations.power_pu.sum(axis=0)).real
-        own = np.sign(self._parts(slopes.by_free)[2]) * np.abs(size)
+        own = np.sign(self.parts(slopes.by_free)[2]) * np.abs(size)
         free = points.free.copy()
         known = strong.copy()
         known[:, self.deviations.set.count - self.deviations.impedances :] = True
@@ -388,9 +408,14 @@ class Conditions:
         return int(whole.argmin()), int(whole.argmax())
 
     def at_ends(self, share: FloatArray) -> WorstPoints:
-        """Return points of these shares at both ends of the band, nothing else deviating."""
+        """Return points of these shares at both ends of the band, nothing deviating.
+
+        Where reactive power is chosen, all of it is at one end or the other.
+        """
         points = WorstPoints(share, np.zeros((len(share), self.free)))
-        return WorstPoints.joined([self.with_source(points, corner) for corner in self.ends])
+        ends = [self.with_source(points, corner) for corner in self.ends]
+        reactive = [changed for end in ends for changed in self.reactive_ends(end)]
+        return WorstPoints.joined(reactive or ends)
 
     def drawn(self, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
         """Return points of these shares whose free coordinates are random.
@@ -405,19 +430,20 @@ class Conditions:
         parts.append(inwards * self.deviations.set.support(direction))
         return WorstPoints(share, np.concatenate(parts, axis=1))
 
-    def extremes(self, free: FloatArray, slope: FloatArray) -> FloatArray:
+    def extremes(self, free: FloatArray, slope: FloatArray, part: float) -> FloatArray:
         """Return other free coordinates worth a try instead of ``free``, shape (a, k).
 
-        Every corner of the held voltages, both ends of each reactive power, and the deviations
-        that the slopes (k,) lead to.
+        Every corner of the held voltages, each reactive power moved by a part of its range either
+        way, and the deviations that the slopes (k,) lead to.
         """
         count = self.held + len(self.choosers)
         parts = [np.repeat(free[None, :], len(self.corners), axis=0)]
         parts[0][:, : self.held] = self.corners
-        for end in (-1.0, 1.0):
-            ends = np.repeat(free[None, :], len(self.choosers), axis=0)
-            ends[:, self.held : count][np.diag_indices(len(self.choosers))] = end
-            parts.append(ends)
+        each = np.arange(len(self.choosers))
+        for way in (-2.0 * part, 2.0 * part):
+            moved = np.repeat(free[None, :], len(each), axis=0)
+            moved[each, self.held + each] = np.clip(free[self.held : count] + way, -1.0, 1.0)
+            parts.append(moved)
         if self.deviations.set.count:
             worst = free[None, :].copy()
             worst[:, count:] = self.deviations.set.support(slope[None, count:])

@@ -11,7 +11,8 @@ import numpy as np
 
 from security_check.conditions import Conditions
 from security_check.monitored import Monitored
-from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.network import FloatArray, IndexArray
+from security_check.sides import coordinates, slopes_along, steps
 from security_check.uncertainty import DeviationSet
 from security_check.worst_points import WorstPoints, halves
 
@@ -28,41 +29,38 @@ def second_derivatives(
     conditions: Conditions,
     rows: IndexArray,
     points: WorstPoints,
-    width: FloatArray,
     u: FloatArray,
 ) -> FloatArray:
-    """Return the second derivatives of f by the customers' powers, each row at its own point.
+    """Return the second derivatives of f by what is climbed along, each row at its own point.
 
     By differences of exact gradients, towards the middle of the box.
 
     Parameters
     ----------
     monitors, conditions
-        What is monitored, and what the interval lets happen; c connection points.
+        What is monitored, and what the interval lets happen; x coordinates
+        (:meth:`~security_check.conditions.Conditions.coordinates`).
     rows
         Shape (r,).
     points
         r points of the box u: where.
-    width
-        Shape (r, c), the customers' ranges, signed in the direction of the difference; a range
-        of zero has no second derivatives.
     u
         Shape (2 c,), per unit.
 
     Returns
     -------
     FloatArray
-        Shape (r, c, c), symmetric.
+        Shape (r, x, x), symmetric; a coordinate without range has none.
     """
-    count = points.share.shape[1]
-    step = _STEP * width
+    place, low, high = coordinates(conditions, points, u)
+    count = place.shape[1]
+    step = _STEP * np.where(place > 0.5 * (low + high), low - high, high - low)
     at_once = max(_BATCH // (count + 1), 1)
-    injected, source = conditions.ports(points, u)
     parts = []
     for begin in range(0, len(rows), at_once):
-        these = slice(begin, begin + at_once)
-        ports = np.ascontiguousarray(injected[:, these]), source[:, these]
-        parts.append(_differences(monitors, conditions, rows[these], ports, step[these]))
+        these = np.arange(begin, min(begin + at_once, len(rows)))
+        own = points.take(these)
+        parts.append(_differences(monitors, conditions, rows[these], own, step[these], u))
     return np.concatenate([np.zeros((0, count, count)), *parts])
 
 
@@ -133,18 +131,19 @@ def _differences(
     monitors: Monitored,
     conditions: Conditions,
     rows: IndexArray,
-    ports: tuple[ComplexArray, FloatArray],
+    points: WorstPoints,
     step: FloatArray,
+    u: FloatArray,
 ) -> FloatArray:
     r, count = step.shape
-    shifts = np.zeros((r, count + 1, count))
-    each = np.arange(count)
-    shifts[:, each, each] = step
-    shifted = np.repeat(ports[0], count + 1, axis=1)
-    shifted += conditions.port_change(shifts.reshape(-1, count).T)
-    solved = monitors.power_flow.solve(shifted, np.repeat(ports[1], count + 1, axis=1))
-    slopes = conditions.slopes(*monitors.gradients(np.repeat(rows, count + 1), solved))
-    gradients = slopes.by_power.reshape(r, count + 1, count)
+    injected, source = conditions.ports(points, u)
+    shifted = np.repeat(injected[:, :, None], count + 1, axis=2)
+    shifted[:, :, :count] += steps(conditions, points, u, step)
+    each = np.repeat(np.arange(r), count + 1)
+    shifted = np.ascontiguousarray(shifted.reshape(len(injected), -1))
+    solved = monitors.power_flow.solve(shifted, source[:, each])
+    slopes = conditions.slopes(*monitors.gradients(rows[each], solved))
+    gradients = slopes_along(conditions, points.take(each), slopes, u).reshape(r, count + 1, count)
     change = gradients[:, :count] - gradients[:, count:]
     second = np.divide(
         change, step[:, :, None], out=np.zeros_like(change), where=step[:, :, None] != 0.0
@@ -156,6 +155,7 @@ def climb_quadratic(
     gradient: FloatArray,
     second: FloatArray,
     room: tuple[FloatArray, FloatArray],
+    kink: FloatArray,
     enough: FloatArray,
 ) -> FloatArray:
     """Return steps d that raise ``gradient d + d second d / 2`` within a box, one per row.
@@ -171,6 +171,9 @@ def climb_quadratic(
         Shape (r, c, c), symmetric.
     room
         Smallest (at most 0) and largest (at least 0) steps, shape (r, c) each.
+    kink
+        Shape (r, c), >= 0: by how much the gradient rises where a range has a kink, inside; the
+        gradient given is that from end to end.
     enough
         Shape (r,): it stops when no row could gain more than this, to first order.
     """
@@ -181,11 +184,11 @@ def climb_quadratic(
     settled |= up <= down
     open_ = np.flatnonzero(~settled.all(axis=0))
     gradient, down, up = gradient[:, open_], down[:, open_], up[:, open_]
-    second = second[:, open_][:, :, open_]
+    kink, second = kink[:, open_], second[:, open_][:, :, open_]
     step = np.zeros_like(gradient)
     on, taken = np.arange(len(step)), step.copy()
     for _ in range(_TURNS):
-        _sweep(gradient, second, (down, up), taken)
+        _sweep(gradient, second, (down, up), kink, taken)
         slope = gradient + (second @ taken[:, :, None])[:, :, 0]
         gain = np.where(slope > 0.0, slope * (up - taken), slope * (down - taken)).sum(axis=1)
         far = gain > enough
@@ -194,7 +197,8 @@ def climb_quadratic(
             break
         if not far.all():
             on, enough, taken, slope = on[far], enough[far], taken[far], slope[far]
-            gradient, second, down, up = gradient[far], second[far], down[far], up[far]
+            gradient, second, kink = gradient[far], second[far], kink[far]
+            down, up = down[far], up[far]
         _newton(slope, second, (down, up), taken)
         step[on] = taken
     whole = np.zeros(settled.shape)
@@ -206,15 +210,16 @@ def _sweep(
     gradient: FloatArray,
     second: FloatArray,
     room: tuple[FloatArray, FloatArray],
+    kink: FloatArray,
     step: FloatArray,
 ) -> None:
     """Move each customer in turn, in place, to its best place given the others.
 
-    That is an end of its range where the model bends up.
+    That is an end of its range where the model bends up, or a kink does more than its curvature.
     """
     down, up = room
     diagonal = np.einsum("rcc->rc", second)
-    bends_down = diagonal < 0.0
+    bends_down = diagonal * (up - down) + kink < 0.0
     toward_peak = -1.0 / np.where(bends_down, diagonal, -1.0)
     by_customer = np.ascontiguousarray(second.transpose(1, 0, 2))
     slope = gradient + (second @ step[:, :, None])[:, :, 0]

@@ -404,14 +404,15 @@ class Monitors:
         Port currents obey ``di = conj(ds) / conj(v) - i conj(Z di) / conj(v)``, so that their
         changes are at most ``y = a + B y`` with ``a = |ds| / v_min`` and ``B = |s| / v_min^2
         |Z|``.  Rigorous, as :meth:`bounds` are, for both boxes and all between; ``inf`` where
-        the series does not converge, and for unbalance.
+        the series does not converge, for unbalance, and where inverters respond to voltages.
 
         Parameters
         ----------
         before, after
             Shape (2 c,), boxes of envelopes, per unit.
         """
-        if self.power_flow.compensating is not None:  # their currents have no such simple bound
+        responding = self.power_flow.network.inverters is not None
+        if responding or self.power_flow.compensating is not None:  # no such simple bound holds
             return np.full(len(self), np.inf)
         low = limits.voltage_min_pu
         moved = np.maximum(*halves(np.abs(after - before)))

@@ -220,6 +220,8 @@ def not_covered(conditions: Conditions) -> str:
     corners = conditions.source_corners
     if (corners != corners[:, :1]).any():
         return "proofs do not cover phases of the interface whose voltages move apart"
+    if conditions.network.inverters is not None:
+        return "proofs do not cover inverters that respond to their voltage"
     if conditions.network.reactive_freedom is not None:
         return "proofs do not cover reactive power that customers choose freely"
     if conditions.deviations.set.count:

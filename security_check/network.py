@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
 from security_check.generators import Generators
+from security_check.responses import Inverters
 
 ComplexArray = npt.NDArray[np.complex128]
 FloatArray = npt.NDArray[np.float64]
@@ -234,6 +235,8 @@ class Network:
         Watts per unit of power of a port.
     reactive_freedom
         What connection points may do besides; nothing where not given.
+    inverters
+        Which ports respond to their voltages; none where not given.
     generators
         The voltage-controlled generators, if there are any.
     passive
@@ -260,6 +263,7 @@ class Network:
     reactive_ratio: FloatArray
     base_power_w: float
     reactive_freedom: ReactiveFreedom | None = None
+    inverters: Inverters | None = None
     generators: Generators | None = None
     passive: PassiveElements | None = None
     series: SeriesBranches | None = None
@@ -317,7 +321,7 @@ class Network:
             Fault(self.connection_points[i], "its power factor is not a number above 0 up to 1")
             for i in np.flatnonzero(~np.isfinite(self.reactive_ratio))
         ]
-        faults += self._freedom_faults()
+        faults += self._freedom_faults() + self._inverter_faults()
         whole = np.asarray(self.port_shares.sum(axis=0)).ravel()
         faults += [
             Fault(self.connection_points[i], f"its shares of ports add up to {whole[i]:g}, not 1")
@@ -340,6 +344,41 @@ class Network:
                 f"its reactive range (cone {cone[i]:g}, {middle[i]:g} +- {half[i]:g} p.u.) is none",
             )
             for i in np.flatnonzero(wrong)
+        ]
+
+    def _inverter_faults(self) -> list[Fault]:
+        """Return what inverters do not go together with; no power flow knows both."""
+        if self.inverters is None:
+            return []
+        faults = []
+        if self.generators is not None:
+            faults.append(
+                Fault(
+                    "network",
+                    "it has voltage-controlled generators besides inverters that "
+                    "respond to their voltage; only one of the two is possible",
+                )
+            )
+        if self.ports.compensation is not None:
+            faults.append(
+                Fault(
+                    "network",
+                    "its impedances have tolerances and its inverters respond to "
+                    "their voltage; only one of the two is possible",
+                )
+            )
+        freedom = self.reactive_freedom
+        if freedom is None:
+            return faults
+        responds = np.asarray(self.port_shares[self.inverters.ports].sum(axis=0)) > 0.0
+        both = responds & ((freedom.cone > 0.0) | (freedom.half > 0.0))
+        return faults + [
+            Fault(
+                self.connection_points[i],
+                "it chooses its reactive power freely and has an inverter that responds to its "
+                "voltage; it can only do one of the two",
+            )
+            for i in np.flatnonzero(both)
         ]
 
     def _generator_faults(self) -> list[Fault]:

@@ -44,12 +44,12 @@ def parts_of(network: Network) -> list[Part]:
 
     A network in which a connection point, a voltage or a branch end lies in several parts, as
     phases may that nothing couples, is returned whole; so is one with voltage-controlled
-    generators or uncertain impedances.
+    generators, inverters that respond to voltages, or uncertain impedances.
     """
     whole = [Part(network, np.arange(len(network.connection_points)))]
     count, label = sp.csgraph.connected_components(abs(network.admittance), directed=False)
     coupled = network.generators is not None or network.ports.compensation is not None
-    if count == 1 or coupled:
+    if count == 1 or coupled or network.inverters is not None:
         return whole
     island = label.astype(np.int64)
     port_island = _shared(sp.csr_array(network.ports.incidence.T), island)

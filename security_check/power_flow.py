@@ -20,12 +20,16 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from security_check.acceleration import fixed_points
 from security_check.errors import PowerFlowError
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
+from security_check.responses import Answer
 from security_check.tolerance import CompensatingCurrents
 
 TOLERANCE_PU = 1e-10
 MAX_ITERATIONS = 100
+
+_ADJOINT = 1e-7  # of the multipliers, in parts of the largest gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class OperatingPoints:
     Parameters
     ----------
     power_pu
-        Shape (J, B), complex powers injected at the ports.
+        Shape (J, B), complex powers asked for at the ports; injected but for inverters' response.
     source_pu
         Shape (h, B), magnitudes of the held voltages.
     voltage
@@ -145,6 +149,8 @@ class PowerFlow:
         PowerFlowError
             When a column does not converge; names how many and the worst node.
         """
+        if self.network.inverters is not None:
+            return self._solve_responding(power_pu, source_pu, start, tolerance_pu)
         conjugate = power_pu.conj()
         profile = self.no_load_voltage(source_pu)
         voltage = profile if start is None else start
@@ -181,6 +187,42 @@ class PowerFlow:
         per_power[ends:] = self.compensating.drawn(voltage)
         return per_power
 
+    def _solve_responding(
+        self,
+        power_pu: ComplexArray,
+        source_pu: FloatArray,
+        start: ComplexArray | None,
+        tolerance_pu: float,
+    ) -> OperatingPoints:
+        """Solve with inverters, whose response may well outweigh the voltage it responds to."""
+        profile = self.no_load_voltage(source_pu)
+
+        def step(voltage: ComplexArray, columns: IndexArray) -> ComplexArray:
+            injected, _ = self._injected(power_pu[:, columns], voltage)
+            following: ComplexArray = self._zjj @ (injected.conj() / voltage.conj())
+            following += profile[:, columns]
+            return following
+
+        with np.errstate(all="ignore"):  # what is no number is told below, once
+            begin = profile if start is None else start
+            voltage, failed = fixed_points(step, begin, tolerance_pu, MAX_ITERATIONS)
+        injected, _ = self._injected(power_pu, voltage)
+        if len(failed):
+            raise self._not_converged(voltage, injected.conj(), profile)
+        return OperatingPoints(power_pu, source_pu, voltage, injected.conj() / voltage.conj())
+
+    def _injected(
+        self, power_pu: ComplexArray, voltage: ComplexArray
+    ) -> tuple[ComplexArray, Answer | None]:
+        """Return the powers injected where these are asked for, and the inverters' answer."""
+        inverters = self.network.inverters
+        if inverters is None:
+            return power_pu, None
+        answer = inverters.answer(power_pu[inverters.ports], np.abs(voltage[inverters.ports]))
+        injected = power_pu.copy()
+        injected[inverters.ports] = answer.power
+        return injected, answer
+
     def _not_converged(
         self, voltage: ComplexArray, conjugate: ComplexArray, profile: ComplexArray
     ) -> PowerFlowError:
@@ -195,7 +237,7 @@ class PowerFlow:
         )
 
     def _adjoint(
-        self, gradient: ComplexArray, points: OperatingPoints, tolerance: float = 1e-7
+        self, gradient: ComplexArray, points: OperatingPoints, tolerance: float = _ADJOINT
     ) -> ComplexArray:
         """Solve ``mu = gradient - Z_JJ' conj(D mu)``, D = conj(s)/conj(v)^2, shape (J, B).
 
@@ -214,8 +256,12 @@ class PowerFlow:
             multiplier = following
             if change <= tolerance * scale:
                 return multiplier
-        raise PowerFlowError(
-            f"the gradient of {gradient.shape[1]} functions did not converge in "
+        raise self._no_gradient(gradient.shape[1])
+
+    @staticmethod
+    def _no_gradient(count: int) -> PowerFlowError:
+        return PowerFlowError(
+            f"the gradient of {count} functions did not converge in "
             f"{MAX_ITERATIONS} iterations: the network is close to voltage collapse"
         )
 
@@ -249,6 +295,8 @@ class PowerFlow:
         The multiplier mu of the power flow equations gives ``df = Re(mu' (conj(ds)/conj(v) -
         D conj(w_J) dm))``.
         """
+        if self.network.inverters is not None:
+            return self._responding_gradients(by_current, points)
         multiplier = self._adjoint(by_current, points)
         by_port_power = multiplier * self.per_power(points.voltage)
         weight = self._weight(points)
@@ -256,6 +304,47 @@ class PowerFlow:
         if self.compensating is not None:
             returned = self.compensating.returned(points.power_pu, multiplier)
             by_source += (self._wj[self.compensating.own].T @ returned).real
+        return by_port_power, by_source
+
+    def _responding_gradients(
+        self, by_current: ComplexArray, points: OperatingPoints
+    ) -> tuple[ComplexArray, FloatArray]:
+        """Return :meth:`gradients` with inverters.
+
+        Their power changes by ``s' d|v|``, and ``d|v| = Re(e dv)`` with ``e = conj(v) / |v|``.  So
+        ``di = r - D conj(dv) + h Re(e dv)`` with ``h = conj(s') / conj(v)``, and the multiplier
+        obeys ``mu = gradient + Z_JJ' y`` with ``y = -conj(D mu) + e Re(h mu)``.
+        """
+        inverters = self.network.inverters
+        _, answer = self._injected(points.power_pu, points.voltage)
+        assert inverters is not None  # the caller knows
+        assert answer is not None
+        conjugate = points.voltage.conj()
+        weight = points.current / conjugate
+        at = inverters.ports
+        toward = conjugate[at] / np.abs(points.voltage[at])
+        response = answer.by_voltage.conj() / conjugate[at]
+
+        def through_voltage(multiplier: ComplexArray, columns: IndexArray) -> ComplexArray:
+            acting: ComplexArray = -(weight[:, columns] * multiplier).conj()
+            acting[at] += toward[:, columns] * (response[:, columns] * multiplier[at]).real
+            return acting
+
+        def step(multiplier: ComplexArray, columns: IndexArray) -> ComplexArray:
+            acting = through_voltage(multiplier, columns)
+            following: ComplexArray = by_current[:, columns] + self._zjj_transposed @ acting
+            return following
+
+        scale = float(np.abs(by_current).max(initial=0.0)) or 1.0
+        # What is left of the residual weighs more here than where the plain iteration contracts.
+        tolerance = 1e-2 * _ADJOINT * scale
+        multiplier, failed = fixed_points(step, by_current, tolerance, MAX_ITERATIONS)
+        if len(failed):
+            raise self._no_gradient(len(failed))
+        acting = through_voltage(multiplier, np.arange(multiplier.shape[1]))
+        by_port_power = multiplier / conjugate
+        by_port_power.real[at] *= answer.passes
+        by_source: FloatArray = (self._wj.T @ acting).real
         return by_port_power, by_source
 
     def _weight(self, points: OperatingPoints) -> ComplexArray:

@@ -103,6 +103,15 @@ class RobustRows:
             share = (slopes.by_power > 0).astype(np.float64)
         return self.conditions.begin(share, slopes)
 
+    def leaning_points(self, rows: IndexArray, u: FloatArray) -> WorstPoints:
+        """Return the points of the box u that the no-load sensitivities lead to.
+
+        They depend on u where reactive power grows with active power: then both sides of a
+        customer may raise a quantity, and the larger limit does so more.
+        """
+        points = self.start_points(rows)
+        return self.conditions.turned(points, self._no_load_slopes.take(rows), u)
+
     def leant_points(
         self, rows: IndexArray, share: FloatArray, side: float, strong: BoolArray
     ) -> WorstPoints:
@@ -168,8 +177,7 @@ class RobustRows:
         Exact at ``lower`` in value, but not in slope: a first guess of which rows matter.
         """
         rows, points = self.limited, self.start_points(self.limited)
-        by_power = self._no_load_slopes.by_power[rows]
-        A = np.hstack([np.maximum(by_power, 0.0), np.maximum(-by_power, 0.0)])
+        A = self.conditions.coefficients(points, self._no_load_slopes.take(rows))
         values = self.evaluate(rows, points, lower)[0]
         other = self.conditions.other_end(points)
         others = self.evaluate(rows, other, lower)[0]

@@ -16,8 +16,9 @@ from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import RobustRows
 from security_check.rows import Kind
+from security_check.sides import at_sides, opposite_to, sides_of, turning_at
 from security_check.watch import Watch
-from security_check.worst_points import BoolArray, WorstPoints, first_of_equal, halves
+from security_check.worst_points import BoolArray, WorstPoints, first_of_equal
 
 _CHANGES = 6
 _TRIED = 2  # points of each row, the worst, from which changes are tried
@@ -60,6 +61,10 @@ class Starts:
         points = [pointed, *once]
         points += [robust.conditions.other_end(part.take(again)) for part in points]
         repeated = [rows] * (1 + len(once)) + [rows[again]] * (1 + len(once))
+        # Losses and currents grow with reactive power either way.
+        reactive = [robust.conditions.reactive_ends(part.take(again)) for part in (pointed, *once)]
+        points += [part for ends in reactive for part in ends]
+        repeated += [rows[again]] * (len(points) - len(repeated))
         self.watch = Watch(np.concatenate(repeated), WorstPoints.joined(points))
         # The first of each row, at either end of the band, is where it is watched from afar.
         lookouts = np.zeros(len(self.watch.rows), dtype=bool)
@@ -156,12 +161,17 @@ class Search:
         open_ = np.flatnonzero(~robust.cannot_bind(u)[watch.rows])
         seen = watch.evaluate(self.ascent, u, open_, _SCAN_PU)
         close = np.flatnonzero(robust.violation(seen.rows, seen.values) > -near)
-        points = seen.points.take(seen.place[close])
-        mine = np.column_stack([seen.rows[close], points.keys(u)])
+        rows, points = seen.rows[close], seen.points.take(seen.place[close])
+        if robust.conditions.has_cones:
+            leaning = robust.limited[~robust.cannot_bind(u)[robust.limited]]
+            start = robust.leaning_points(leaning, u)
+            rows = np.concatenate([rows, leaning])
+            points = WorstPoints.joined([points, start])
+        mine = np.column_stack([rows, points.keys(u)])
         others = np.column_stack([known.rows, known.points.keys(u)])
         first, _ = first_of_equal(np.concatenate([others, mine]))
         fresh = first[first >= len(others)] - len(others)
-        return robust.worst(seen.rows[close[fresh]], points.take(fresh), u)[0]
+        return robust.worst(rows[fresh], points.take(fresh), u)[0]
 
     def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
         """Climb each row from the best corner at which groups of customers take one side.
@@ -183,18 +193,25 @@ class Search:
         return np.concatenate([groups, 1.0 - groups])
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
-        """Return whose influence turns sign between each point and its opposite, (r, c).
+        """Return whose influence turns sign between each point and its opposite.
 
         Opposite is where everyone who does not act strongly on the row has changed sides; those
         who do stay, since without them the row is nowhere near its limit.
         """
-        deviations = self.robust.conditions.deviations
-        strong = self.robust.monitors.acting(pairs.rows, deviations)[0]
-        share = np.where(strong, pairs.points.share, 1.0 - pairs.points.share)
-        opposite = WorstPoints(share, pairs.points.free)
-        there = self.ascent.at(pairs.rows, opposite, u).slopes.by_power
-        agrees = ~strong & ((there > 0) == (share > 0.5))
-        turning: BoolArray = agrees & (np.abs(there) * np.add(*halves(u)) > RISE)
+        conditions = self.robust.conditions
+        if conditions.network.inverters is not None:
+            # Gradients turn sign at the corners of a response, anywhere: all changes are tried.
+            return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
+        strong = self.robust.monitors.acting(pairs.rows, conditions.deviations)[0]
+        stays = [strong]
+        if len(conditions.choosers):  # a current changes sign with the reactive power behind it
+            nobody = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
+            stays.append(np.hstack([strong, nobody]))
+        turning = np.zeros(sides_of(conditions, pairs.points).shape, dtype=bool)
+        for stay in stays:
+            opposite = opposite_to(conditions, pairs.points, stay)
+            there = self.ascent.at(pairs.rows, opposite, u).slopes
+            turning |= turning_at(conditions, opposite, there, stay, u)
         return turning
 
     def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
@@ -216,24 +233,23 @@ class Search:
         if not turning.any():
             return close.take(np.zeros(0, dtype=np.int64))
         pair, point = np.nonzero(turning)
-        opposite = 1.0 - close.points.share
-        single = close.points.take(pair)
-        single.share[np.arange(len(pair)), point] = opposite[pair, point]
+        conditions = self.robust.conditions
+        sides = sides_of(conditions, close.points)
+        single = sides[pair]
+        single[np.arange(len(pair)), point] = 1.0 - single[np.arange(len(pair)), point]
+        changed = at_sides(conditions, close.points.take(pair), single)
         now = self.robust.values(close, u)
-        rise = self.robust.evaluate(close.rows[pair], single, u)[0] - now[pair]
-        rises = np.zeros((len(close.rows), self.robust.points))
+        rise = self.robust.evaluate(close.rows[pair], changed, u)[0] - now[pair]
+        rises = np.zeros(sides.shape)
         rises[pair, point] = np.maximum(rise, 0.0)
         promising = np.flatnonzero(rises.max(axis=1) > RISE)
-        starts = close.points.take(promising)
-        best, together = starts.share.copy(), starts.share.copy()
-        customer = rises[promising].argmax(axis=1)
-        each = np.arange(len(promising))
-        best[each, customer] = opposite[promising][each, customer]
-        rising = rises[promising] > RISE
-        together[rising] = opposite[promising][rising]
+        rises, starts = rises[promising], sides[promising]
+        best, together = starts.copy(), starts.copy()
+        each, which = np.arange(len(promising)), rises.argmax(axis=1)
+        best[each, which] = 1.0 - starts[each, which]
+        together[rises > RISE] = 1.0 - starts[rises > RISE]
         twice = np.concatenate([promising, promising])
-        free = np.concatenate([starts.free, starts.free])
-        start = WorstPoints(np.concatenate([best, together]), free)
+        start = at_sides(conditions, close.points.take(twice), np.concatenate([best, together]))
         found, values = self.robust.worst(close.rows[twice], start, u)
         found = found.take(values > now[twice] + RISE)
         return found.take(found.distinct(u))

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check.ascent import Ascent
-from security_check.monitored import Monitored
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.power_flow import TOLERANCE_PU, OperatingPoints
+from security_check.sides import opposite_to, turning_at
 from security_check.worst_points import (
     BoolArray,
     WorstPoints,
     first_of_equal,
-    halves,
 )
 
 _RISE = 1e-10  # per unit of f: a smaller rise is rounding
@@ -123,14 +122,13 @@ class Proof:
     turning: BoolArray
 
 
-def twofold(monitors: Monitored, rows: IndexArray, points: WorstPoints) -> Watch:
+def twofold(ascent: Ascent, rows: IndexArray, points: WorstPoints) -> Watch:
     """Return a watch of rows at their points and, after these, at the opposite ones.
 
     Opposite is where everyone who does not act strongly on a row is on the other side.
     """
-    strong = monitors.acts_strongly(rows)
-    share = np.where(strong, points.share, 1.0 - points.share)
-    both = WorstPoints.joined([points, WorstPoints(share, points.free)])
+    strong = ascent.monitors.acts_strongly(rows)
+    both = WorstPoints.joined([points, opposite_to(ascent.conditions, points, strong)])
     return Watch(np.concatenate([rows, rows]), both)
 
 
@@ -159,10 +157,11 @@ def prove(
     rows = seen.rows[own]
     at = seen.solved.take(seen.place[np.concatenate([own, opposite])])
     both = conditions.slopes(*monitors.gradients(np.concatenate([rows, rows]), at))
-    slopes, mirrored = both.take(np.arange(len(rows))), both.by_power[len(rows) :]
+    slopes = both.take(np.arange(len(rows)))
+    mirrored = both.take(np.arange(len(rows), 2 * len(rows)))
     points = seen.points.take(seen.place[own])
     gain = conditions.gain(points, slopes, conditions.turned(points, slopes, u), u)
     strong = monitors.acts_strongly(rows)
-    acts = np.abs(mirrored) * np.add(*halves(u)) > _RISE
-    agrees = ~strong & ((mirrored > 0) == (points.share < 0.5)) & acts
-    return Proof(conditions.coefficients(points, slopes), gain, agrees.any(axis=1))
+    turning = turning_at(conditions, seen.points.take(seen.place[opposite]), mirrored, strong, u)
+    unsure: BoolArray = np.asarray(turning.any(axis=1))
+    return Proof(conditions.coefficients(points, slopes), gain, unsure)

@@ -37,6 +37,32 @@ def vertices(limits_w: np.ndarray, base_w: float) -> np.ndarray:
     return np.where(sides.astype(bool), injection, -withdrawal).T
 
 
+def complex_vertices(network: Network, limits_w: np.ndarray) -> np.ndarray:
+    """Return all combinations of what each customer may do, shape (c, B), complex, per unit.
+
+    Active power at both ends and, where reactive power grows with it, at none; reactive power at
+    both ends of what it may then be.
+    """
+    freedom = network.reactive_freedom
+    injection, withdrawal = np.split(np.asarray(limits_w) / network.base_power_w, 2)
+    choices = []
+    for i, (up, down) in enumerate(zip(injection, withdrawal, strict=True)):
+        cone, middle, half = 0.0, 0.0, 0.0
+        if freedom is not None:
+            cone, middle, half = freedom.cone[i], freedom.middle[i], freedom.half[i]
+        powers = [up, -down] + ([0.0] if cone else [])
+        ends = (-1.0, 1.0) if cone or half else (0.0,)
+        choices.append(
+            [
+                p + 1j * (network.reactive_ratio[i] * p + middle + end * (half + cone * abs(p)))
+                for p in powers
+                for end in ends
+            ]
+        )
+    grids = np.meshgrid(*choices, indexing="ij")
+    return np.stack([grid.ravel() for grid in grids])
+
+
 def interface_node(network: Network) -> int:
     """Return the one node at which a balanced network's voltage is held."""
     (node,) = network.interface.nodes
@@ -58,9 +84,13 @@ def passive_at_nodes(network: Network) -> np.ndarray:
 def customers_at(
     network: Network, power_pu: np.ndarray, interface_pu: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return port powers (J, B) and held voltages (h, B) for (c, B) active powers of customers."""
-    shares = network.port_shares.toarray() * (1 + 1j * network.reactive_ratio)
-    powers = shares @ power_pu + network.ports.passive_power_pu[:, None]
+    """Return port powers (J, B) and held voltages (h, B) for (c, B) powers of customers.
+
+    Active powers at their fixed power factors, or complex ones.
+    """
+    if not np.iscomplexobj(power_pu):
+        power_pu = (1 + 1j * network.reactive_ratio)[:, None] * power_pu
+    powers = network.port_shares @ power_pu + network.ports.passive_power_pu[:, None]
     return powers, np.repeat(np.atleast_2d(interface_pu), network.held, axis=0)
 
 
@@ -93,7 +123,7 @@ def measured(
     voltage = flow.node_voltages(points)
     at = interface_node(network)
     drawn = (voltage[at] * (network.admittance @ voltage)[at].conj()).real
-    drawn = drawn - power_pu[point_nodes(network) == at].sum(axis=0)
+    drawn = drawn - power_pu[point_nodes(network) == at].real.sum(axis=0)
     return {
         "voltage": np.abs(network.voltages.incidence @ voltage),
         "current": np.abs(network.terminals.admittance @ voltage),
@@ -108,7 +138,7 @@ def worst_values(
 
     ``more_pu``, shape (J, E): what ports may inject besides, each of them with every vertex.
     """
-    power = vertices(limits_w, flow.network.base_power_w)
+    power = complex_vertices(flow.network, limits_w)
     if more_pu is None:
         more_pu = np.zeros((len(flow.network.ports.names), 1))
     count, others = power.shape[1], more_pu.shape[1]

@@ -17,9 +17,18 @@ from doe_allocation.network_grid import NetworkGrid
 from gateway.scenario_network import bundled
 from security_check.check import SecurityCheck
 from security_check.from_pandapower import network_from_pandapower
+from security_check.inverters import (
+    AS4777_AUSTRALIA_A,
+    IEEE1547_CATEGORY_A,
+    IEEE1547_CATEGORY_B,
+    Inverter,
+    Response,
+    with_inverters,
+)
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import Network
 from security_check.power_flow import PowerFlow
+from security_check.reactive_power import with_reactive_freedom
 
 Net = Any
 
@@ -255,6 +264,10 @@ def small_area(
     max_i_ka: float = 0.14,
     trafo_mva: float = 0.1,
     power_factor: float = 1.0,
+    cone_power_factor: float = 1.0,
+    range_var: tuple[float, float] = (0.0, 0.0),
+    response: Response | None = None,
+    rating_va: float = 10_000.0,
     capacity_w: int = 25_000,
     fallback_w: int = 500,
     interface: InterfaceLimits = BAND,
@@ -262,6 +275,17 @@ def small_area(
     """Return an area so small that all its vertices can be tried."""
     net = feeder(customers, seed, meshed=meshed, max_i_ka=max_i_ka, trafo_mva=trafo_mva)
     network = network_from_pandapower(net, power_factor=power_factor)
+    # Where there are inverters, only the first customer chooses reactive power itself.
+    choosers = network.connection_points[: 1 if response is not None else None]
+    if cone_power_factor < 1.0 or any(range_var):
+        network = with_reactive_freedom(
+            network,
+            cone_power_factor=dict.fromkeys(choosers, cone_power_factor),
+            range_var=dict.fromkeys(choosers, range_var),
+        )
+    if response is not None:
+        fitted = network.connection_points[1 if cone_power_factor < 1.0 or any(range_var) else 0 :]
+        network = with_inverters(network, dict.fromkeys(fitted, Inverter(response, rating_va)))
     capacity = Capacity.same(
         network.connection_points, capacity_w, capacity_w, fallback_w, fallback_w
     )
@@ -289,3 +313,72 @@ SMALL_AREAS = {
     },
 }
 """Arguments of :func:`small_area` under which different things bind."""
+
+REACTIVE_AREAS = {
+    "cone": {"customers": 4, "seed": 1, "cone_power_factor": 0.95},
+    "wide cone, small transformer": {
+        "customers": 4,
+        "seed": 7,
+        "trafo_mva": 0.03,
+        "cone_power_factor": 0.7,
+    },
+    "lagging, with a cone, thin lines": {
+        "customers": 4,
+        "seed": 4,
+        "max_i_ka": 0.04,
+        "power_factor": 0.97,
+        "cone_power_factor": 0.9,
+    },
+    "range": {"customers": 5, "seed": 6, "range_var": (-2_000.0, 3_000.0)},
+    "range, thin mesh": {
+        "customers": 5,
+        "seed": 2,
+        "meshed": True,
+        "max_i_ka": 0.05,
+        "range_var": (-1_500.0, 1_500.0),
+    },
+    "cone and range": {
+        "customers": 4,
+        "seed": 3,
+        "interface": InterfaceLimits(0.99, 1.03, 45_000, 60_000),
+        "cone_power_factor": 0.95,
+        "range_var": (-1_000.0, 500.0),
+    },
+}
+"""The same, with customers who choose their reactive power."""
+
+INVERTER_AREAS = {
+    "volt-var and volt-watt": {
+        "customers": 5,
+        "seed": 1,
+        "response": AS4777_AUSTRALIA_A,
+    },
+    "volt-var alone, large": {
+        "customers": 5,
+        "seed": 6,
+        "response": Response(AS4777_AUSTRALIA_A.volt_var),
+        "rating_va": 25_000.0,
+    },
+    "category A, small transformer": {
+        "customers": 5,
+        "seed": 7,
+        "trafo_mva": 0.04,
+        "response": Response(IEEE1547_CATEGORY_A.volt_var),
+        "rating_va": 15_000.0,
+    },
+    "category B, thin lines": {
+        "customers": 5,
+        "seed": 4,
+        "max_i_ka": 0.05,
+        "response": IEEE1547_CATEGORY_B,
+        "rating_va": 20_000.0,
+    },
+    "one with a cone": {
+        "customers": 5,
+        "seed": 3,
+        "interface": InterfaceLimits(0.99, 1.03, 45_000, 60_000),
+        "cone_power_factor": 0.97,
+        "response": AS4777_AUSTRALIA_A,
+    },
+}
+"""The same, with inverters that respond to their voltage."""

@@ -96,6 +96,70 @@ def test_capacities_may_be_given_for_each_connection_point(folder: Path) -> None
     assert scenario.terms()[1].injection_capacity_w == 5000
 
 
+def test_reactive_power_may_be_chosen_freely(folder: Path) -> None:
+    text = (
+        GOOD
+        + 'power_factor = 0.95\ncone_power_factor = {"load:0" = 0.8}\n'
+        + 'reactive_min_var = {"load:1" = -1000}\nreactive_max_var = {"load:1" = 500}\n'
+    )
+    network = load(folder, text).network
+    freedom = network.reactive_freedom
+    assert freedom is not None
+    assert freedom.cone.tolist() == pytest.approx([0.75, 0.0, 0.0])
+    assert (freedom.middle * network.base_power_w).tolist() == pytest.approx([0, -250, 0])
+    assert (freedom.half * network.base_power_w).tolist() == pytest.approx([0, 750, 0])
+    assert load(folder, GOOD).network.reactive_freedom is None
+
+
+def test_reactive_power_that_nobody_can_choose(folder: Path) -> None:
+    text = GOOD + (
+        'reactive_min_var = {"load:1" = 200}\nreactive_max_var = {"load:9" = 5}\n'
+        'cone_power_factor = {"load:2" = 1.5}\n'
+    )
+    found = faults_of(folder, text)
+    assert "capacity.cone_power_factor.load:2" in found
+    found = faults_of(folder, text.replace("1.5", "0.9"))
+    assert "from 200 to 0 var" in found["load:1"][0]
+    assert "capacity.reactive_max_var names it" in found["load:9"][0]
+
+
+def test_inverters_respond_to_their_voltage(folder: Path) -> None:
+    text = GOOD + (
+        '[inverters]\nresponse = {default = "as4777-australia-a", "load:1" = "none", '
+        '"load:2" = "mine"}\nrating_va = 5000\n'
+        "[inverters.curves.mine]\nvolt_var = [[0.95, 0.5], [1.05, -0.5]]\n"
+    )
+    network = load(folder, text).network
+    inverters = network.inverters
+    assert inverters is not None
+    assert (inverters.rating_pu * network.base_power_w).tolist() == pytest.approx([5000, 5000])
+    assert inverters.volt_var.largest.tolist() == pytest.approx([0.6, 0.5])
+    assert load(folder, GOOD).network.inverters is None
+    alone = load(folder, GOOD + '[inverters]\nresponse = "ieee1547-b-volt-var"\nrating_va = 1\n')
+    assert alone.network.inverters is not None
+    assert len(alone.network.inverters.ports) == 3
+
+
+def test_inverters_that_cannot_be(folder: Path) -> None:
+    found = faults_of(
+        folder,
+        GOOD
+        + 'cone_power_factor = {"load:2" = 0.9}\n'
+        + '[inverters]\nresponse = {"load:0" = "nothing", "load:1" = "mine", "load:9" = "mine"}\n'
+        + 'rating_va = {"load:1" = 0, "load:9" = 1}\n'
+        + "[inverters.curves.mine]\nvolt_var = [[1.05, 0.5], [0.95, -1.5]]\n",
+    )
+    assert found["load:0"][0].startswith('there is no response "nothing"; there is as4777')
+    assert "its inverter's rating is 0 VA, not above 0" in found["load:1"]
+    assert "the voltages [1.05, 0.95] of a curve do not ascend" in found["load:1"]
+    assert "its volt-var curve goes beyond -1 to 1 of the rating" in found["load:1"]
+    assert "no such connection point" in found["load:9"][0]
+    text = GOOD + 'cone_power_factor = 0.9\n[inverters]\nresponse = "ieee1547-a"\nrating_va = 9\n'
+    assert "it can only do one of the two" in faults_of(folder, text)["load:0"][0]
+    text = GOOD + '[inverters]\nresponse = "ieee1547-a"\n'
+    assert "neither a value for it nor a default" in faults_of(folder, text)["load:2"][0]
+
+
 def test_participants_own_connection_points(folder: Path) -> None:
     scenario = load(folder, GOOD + '[participants]\nbakery = ["load:0", "load:2"]\n')
     assert scenario.has_participants
