@@ -15,12 +15,12 @@ import numpy as np
 from doe_allocation.network_grid import NetworkGrid
 from security_check.adversary import Finding
 from security_check.check import SecurityCheck
-from security_check.conditions import Situation
 from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.limits import InterfaceLimits
 from security_check.network import IndexArray, Network
 from security_check.parts import Part, parts_of
 from security_check.proof import Proof
+from security_check.situation import Situation
 from security_check.verdict import LimitChange, Verdict
 
 

@@ -27,11 +27,11 @@ from pydantic import (
 from exchange.events import RefusalReason
 from exchange.wording import format_time
 from gateway.input_faults import InputFaults, repeated_entries, sentences, unreadable, why
-from security_check.conditions import Situation
 from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import Fault
 from security_check.monotonicity import Standing
 from security_check.proof import Proof
+from security_check.situation import Situation
 from security_check.verdict import Explanation
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998

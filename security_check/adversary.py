@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from security_check.conditions import Situation
 from security_check.envelope import IntArray
 from security_check.network import FloatArray, IndexArray
 from security_check.power_flow import OperatingPoints
 from security_check.robust_rows import RobustRows
+from security_check.situation import Situation
 from security_check.worst_points import WorstPoints
 
 _CHUNK = 256  # operating points solved at once

@@ -19,9 +19,9 @@ from security_check.curvature import (
     second_derivatives,
 )
 from security_check.monitored import Monitored
-from security_check.monitors import RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.power_flow import OperatingPoints
+from security_check.row_limits import RowLimits
 from security_check.sides import coordinates, kinks, placed, slopes_along
 from security_check.worst_points import BoolArray, WorstPoints, halves
 

@@ -20,9 +20,9 @@ from security_check.deviations import Deviations
 from security_check.errors import Fault, NetworkFaults, PowerFlowError
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitored import BoolArray, Monitored
-from security_check.monitors import RowLimits
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.power_flow import TOLERANCE_PU, OperatingPoints, PowerFlow
+from security_check.row_limits import RowLimits
 
 
 @dataclass(frozen=True, slots=True)

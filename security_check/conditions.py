@@ -23,6 +23,7 @@ import scipy.sparse as sp
 
 from security_check.deviations import Deviations
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
+from security_check.situation import Situation
 from security_check.worst_points import BoolArray, WorstPoints, halves
 
 _FIRST = 1e3  # how much more a direction counts that is known than one that is tried
@@ -47,42 +48,6 @@ class Slopes:
     def take(self, rows: IndexArray | BoolArray) -> Slopes:
         """Return the slopes of the rows named."""
         return Slopes(self.by_power[rows], self.by_free[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """One point as people know it: what everyone does and what nobody can know.
-
-    Parameters
-    ----------
-    power_w, reactive_var
-        Shape (c,), each connection point's active and reactive power, injection positive.
-    source_pu
-        Shape (h,), the held voltages at the interface.
-    deviation
-        Shape (d,), how far what does not trade is off its forecast.
-    """
-
-    power_w: FloatArray
-    reactive_var: FloatArray
-    source_pu: FloatArray
-    deviation: FloatArray
-
-    @property
-    def interface_voltage_pu(self) -> float:
-        """The mean of the held voltages."""
-        return float(self.source_pu.mean())
-
-    def __str__(self) -> str:
-        """Return who injects, who withdraws and at which interface voltage, in words."""
-        injecting, withdrawing = int((self.power_w > 0).sum()), int((self.power_w < 0).sum())
-        held = f"{self.interface_voltage_pu:.5g} p.u."
-        if np.ptp(self.source_pu) > 0:
-            held = " / ".join(f"{voltage:.5g}" for voltage in self.source_pu) + " p.u."
-        return (
-            f"{injecting} of {len(self.power_w)} connection points injecting, "
-            f"{withdrawing} withdrawing and {held} at the interface"
-        )
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,10 @@ from security_check.controlled_flow import ControlledFlow
 from security_check.deviations import Deviations
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitored import BoolArray
-from security_check.monitors import Monitors, RowLimits
+from security_check.monitors import Monitors
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
 from security_check.power_flow import OperatingPoints
+from security_check.row_limits import RowLimits
 from security_check.rows import Kind
 
 _SMALLEST_RANGE_W = 1e3  # a generator without any range is measured against one kilowatt

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from security_check.conditions import Conditions
 from security_check.deviations import Deviations
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import RowLimits
 from security_check.network import ComplexArray, FloatArray, IndexArray, Network
 from security_check.power_flow import TOLERANCE_PU, OperatingPoints
+from security_check.row_limits import RowLimits
 
 BoolArray = npt.NDArray[np.bool_]
 

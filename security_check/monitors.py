@@ -42,40 +42,18 @@ from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.observed import entering, phasors
 from security_check.power_flow import OperatingPoints, PowerFlow
-from security_check.rows import Kind, rows_of
+from security_check.row_limits import RowLimits, row_limits
+from security_check.rows import SIGN, Kind, RowTable, rows_of
 from security_check.tolerance import ports_of_power, put_first
 from security_check.worst_points import halves
 
 BoolArray = npt.NDArray[np.bool_]
 
-# The sign with which the phasor's magnitude (or power) enters f.
-_SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
 
-_SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
 _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
 _TERMS = 4
 _CONTRACTS = 0.7  # a network this close to voltage collapse has no useful series
 _BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
-
-
-@dataclass(frozen=True, slots=True)
-class RowLimits:
-    """Limits of all rows for one interval.
-
-    Parameters
-    ----------
-    limit
-        Shape (R,), per unit; ``inf`` where the contract sets none.
-    scale
-        Shape (R,), what violations and headroom are measured against: the limit, or for
-        voltages the way from nominal (1 p.u.) to the limit.
-    voltage_min_pu
-        The lowest voltage any node may have: what currents are bounded with.
-    """
-
-    limit: FloatArray
-    scale: FloatArray
-    voltage_min_pu: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,42 +115,9 @@ class Monitors:
         return len(self.kind)
 
     def row_limits(self, voltage: VoltageLimits, interface: InterfaceLimits) -> RowLimits:
-        """Return the limits of all rows under a voltage band for buses and a contract.
-
-        Raises
-        ------
-        ValueError
-            When voltage unbalance is limited but no bus has three phases.
-        """
-        network = self.power_flow.network
-        terminals, base = network.terminals, network.base_power_w
-        buses = len(network.voltages.elements)
-        if voltage.unbalance is not None and not len(network.voltages.triples):
-            raise ValueError(
-                f"voltage unbalance is limited to {voltage.unbalance:g}, but no bus of this "
-                f"network has its three phases modelled"
-            )
-        contract = [
-            np.inf if limit is None else limit / base
-            for limit in (interface.injection_limit_w, interface.withdrawal_limit_w)
-        ]
-        unbalance = np.inf if voltage.unbalance is None else voltage.unbalance
-        limit = np.concatenate(
-            [
-                np.full(buses, voltage.maximum_pu),
-                np.full(buses, -voltage.minimum_pu),
-                terminals.rating_pu,
-                terminals.rating_pu,
-                contract,
-                terminals.rating_pu[self._further],
-                np.full(int(self._of_sequences.sum()), unbalance),
-            ]
-        )
-        voltage_way = np.maximum(np.abs(limit - _SIGN[self.kind]), _SMALLEST_VOLTAGE_WAY)
-        scale = np.where(self.kind <= Kind.VOLTAGE_MIN, voltage_way, np.abs(limit))
-        smallest_power_w = 1e3  # an interface limit of zero is measured against one kilowatt
-        scale = np.maximum(scale, np.where(self._of_interface, smallest_power_w / base, 0.0))
-        return RowLimits(limit, scale, voltage.minimum_pu)
+        """Return the limits of all rows; see :func:`~security_check.row_limits.row_limits`."""
+        table = RowTable(self.kind, self.phasor, self.elements, self.sides, self._further)
+        return row_limits(self.power_flow.network, table, voltage, interface)
 
     # -- values ---------------------------------------------------------------------------------
 
@@ -187,10 +132,10 @@ class Monitors:
             r operating points, one per row.
         """
         phasor = self._phasors(self.phasor[rows], points)
-        values = _SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
+        values = SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
         at = np.flatnonzero(self._of_interface[rows])
         if len(at):
-            values[at] = _SIGN[self.kind[rows[at]]] * self._drawn(points.take(at))
+            values[at] = SIGN[self.kind[rows[at]]] * self._drawn(points.take(at))
         at = np.flatnonzero(self._of_sequences[rows])
         if len(at):
             values[at] /= np.abs(self._phasors(self.phasor[rows[at]] - 1, points.take(at)))
@@ -209,7 +154,7 @@ class Monitors:
         which = self.phasor[rows]
         phasor = np.einsum("rj,jr->r", self.response[which], points.current[:, place])
         phasor += (self.fixed[which] * points.source_pu.T[place]).sum(axis=1)
-        values: FloatArray = _SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
+        values: FloatArray = SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
         at = np.flatnonzero(self._of_interface[rows] | self._of_sequences[rows])
         if len(at):
             values[at] = self.values(rows[at], points.take(place[at]))
@@ -222,9 +167,9 @@ class Monitors:
         own = self._phasors_everywhere(self.phasor[rows], points)
         against = ((own * orientation).real < 0.0) & self._directed[rows, None]
         size = np.abs(own)
-        values: FloatArray = np.where(against, -size, size) * _SIGN[kind][:, None]
+        values: FloatArray = np.where(against, -size, size) * SIGN[kind][:, None]
         at = np.flatnonzero(self._of_interface[rows])
-        values[at] = _SIGN[kind[at]][:, None] * self._drawn(points)
+        values[at] = SIGN[kind[at]][:, None] * self._drawn(points)
         at = np.flatnonzero(self._of_sequences[rows])
         values[at] /= np.abs(self._phasors_everywhere(self.phasor[rows[at]] - 1, points))
         return values
@@ -291,7 +236,7 @@ class Monitors:
         at = np.flatnonzero(self._of_interface[rows])
         if len(at):
             own = points.take(at)
-            sign = _SIGN[self.kind[rows[at]]]
+            sign = SIGN[self.kind[rows[at]]]
             held = sign * own.source_pu
             by_current[:, at] = self.response[self._interface].T @ held
             by_source[:, at] = self.fixed[self._interface].real.T @ held
@@ -315,7 +260,7 @@ class Monitors:
         """
         size = np.abs(phasor)
         own = size < self._idle[rows]
-        phases: ComplexArray = _SIGN[self.kind[rows]] * np.where(
+        phases: ComplexArray = SIGN[self.kind[rows]] * np.where(
             own,
             self._orientation[rows].conj(),
             self._way(rows, phasor) * phasor.conj() / np.maximum(size, 1e-300),

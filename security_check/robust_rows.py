@@ -21,10 +21,10 @@ import numpy as np
 from security_check.ascent import REFINED, Ascent, Climb
 from security_check.conditions import Conditions, Slopes
 from security_check.monitored import Monitored
-from security_check.monitors import RowLimits
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.power_flow import OperatingPoints
+from security_check.row_limits import RowLimits
 from security_check.worst_points import BoolArray, WorstPoints
 
 SECURE = 1e-9

@@ -29,6 +29,10 @@ class Kind(IntEnum):
     POWER_MIN = 10
 
 
+# The sign with which the phasor's magnitude (or power) enters f.
+SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
+
+
 @dataclass(frozen=True, slots=True)
 class RowTable:
     """All rows of a network; R of them.

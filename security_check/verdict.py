@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from security_check.conditions import Situation
 from security_check.envelope import Direction
+from security_check.situation import Situation
 
 
 @dataclass(frozen=True, slots=True)
