@@ -25,33 +25,31 @@ _ASIDE = 0.25  # part of the strongest response: less across it is not another d
 _FAINT = 0.01  # per unit of injected current: what responds less is charging current
 
 
-def by_power(response: ComplexArray, nominal: ComplexArray) -> ComplexArray:
-    """Return how phasors respond to active power at nominal voltage, shape (Q, J).
+def strongest(response: ComplexArray, nominal: ComplexArray) -> ComplexArray:
+    """Return how each phasor answers the injection it answers most, shape (Q,), of length 1.
 
     Parameters
     ----------
     response
         Shape (Q, J), by the ports' currents.
     nominal
-        Shape (J,), the ports' voltages.
+        Shape (J,), the ports' voltages at which power becomes current.
     """
-    responding: ComplexArray = response / nominal.conj()
-    return responding
+    if not response.shape[1]:
+        return np.ones(len(response), dtype=np.complex128)
+    at = np.abs(response).argmax(axis=1)
+    answer = response[np.arange(len(response)), at] / nominal[at].conj()
+    size: FloatArray = np.abs(answer)
+    return np.where(size > 0, answer / np.maximum(size, 1e-300), 1.0)
 
 
-def strongest(responding: ComplexArray) -> ComplexArray:
-    """Return the direction of each phasor's strongest response, shape (Q,), of length 1."""
-    if not responding.shape[1]:
-        return np.ones(len(responding), dtype=np.complex128)
-    at = np.abs(responding).argmax(axis=1)
-    response = responding[np.arange(len(responding)), at]
-    size: FloatArray = np.abs(response)
-    return np.where(size > 0, response / np.maximum(size, 1e-300), 1.0)
+def crossed(response: ComplexArray, nominal: ComplexArray) -> IndexArray:
+    """Return the phasors that some customers push across the direction of others.
 
-
-def crossed(responding: ComplexArray) -> IndexArray:
-    """Return the phasors that some customers push across the direction of others."""
-    along = strongest(responding)[:, None]
-    aside = np.abs((responding * along.conj()).imag).max(axis=1, initial=0.0)
-    whole = np.abs(responding).max(axis=1, initial=0.0)
+    Arguments are those of :func:`strongest`.
+    """
+    answers = response / nominal.conj()
+    along = strongest(response, nominal)[:, None]
+    aside = np.abs((answers * along.conj()).imag).max(axis=1, initial=0.0)
+    whole = np.abs(answers).max(axis=1, initial=0.0)
     return np.flatnonzero((aside > _ASIDE * whole) & (whole > _FAINT))

@@ -92,8 +92,9 @@ class Monitors:
         self.fixed: ComplexArray = np.asarray(observed @ power_flow.no_load)
         current = buses + np.arange(ends)
         powers = ports_of_power(network)
-        self._responding = directions.by_power(self.response[:, powers], self._nominal[powers])
-        table = rows_of(network, directions.crossed(self._responding[current]))
+        response, nominal = self.response[:, powers], self._nominal[powers]
+        self._strongest = directions.strongest(response, nominal)
+        table = rows_of(network, directions.crossed(response[current], nominal))
         self.kind: IndexArray = table.kind
         self.phasor: IndexArray = table.phasor
         self.elements: tuple[str, ...] = table.elements
@@ -269,7 +270,7 @@ class Monitors:
 
     def _orientations(self) -> ComplexArray:
         """Return the direction in which each directed row counts, shape (R,), of length 1."""
-        along = directions.strongest(self._responding)[self.phasor]
+        along = self._strongest[self.phasor]
         orientation = np.where(self.kind == Kind.CURRENT_IMPORT, -along, along)
         turned = int(self._of_sequences.sum())
         last = len(orientation) - turned

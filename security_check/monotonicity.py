@@ -31,12 +31,13 @@ from enum import StrEnum
 import numpy as np
 
 from security_check.conditions import Conditions
-from security_check.directions import AROUND, BESIDE, by_power, crossed
+from security_check.directions import AROUND, BESIDE, crossed
 from security_check.enclosure import Enclosure, PortModel, enclose, phasors
 from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.radial import RadialTree, rising_voltages
 from security_check.rows import Kind, rows_of
 from security_check.slopes import RowKinds, Slopes, simple_bounds, slopes
+from security_check.tolerance import ports_of_power
 from security_check.worst_points import BoolArray, first_of_equal, halves
 
 _ROUNDS = 12
@@ -146,7 +147,9 @@ def row_kinds(model: PortModel) -> RowKinds:
     """
     network = model.network
     ends = slice(len(network.voltages.elements), len(model.response) - 1)
-    table = rows_of(network, crossed(by_power(model.response[ends], model.profile)))
+    powers = ports_of_power(network)
+    response = model.response[ends][:, powers]
+    table = rows_of(network, crossed(response, model.profile[powers]))
     covered = table.kind != Kind.UNBALANCE
     kind, phasor = table.kind[covered], table.phasor[covered]
     profile = np.where(model.profile == 0.0, 1.0, model.profile)
