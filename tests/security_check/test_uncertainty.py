@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog, minimize
 
+from security_check.errors import InsecureError
 from security_check.limits import InterfaceLimits
 from security_check.uncertainty import Box, Budget, Ellipsoid, Together, source_vertices
 
@@ -243,7 +244,7 @@ def test_held_voltages_without_unbalance_move_together():
     np.testing.assert_array_equal(
         source_vertices(InterfaceLimits(0.98, 1.04), 3), [[0.98] * 3, [1.04] * 3]
     )
-    with pytest.raises(ValueError, match=r"unbalance of 0.01 p\.u\. is contracted"):
+    with pytest.raises(InsecureError, match=r"unbalance of 0.01 p\.u\. is contracted"):
         source_vertices(InterfaceLimits(0.98, 1.04, unbalance_pu=0.01), 1)
 
 
