@@ -146,3 +146,33 @@ def test_lookouts_watch_every_limited_row(name):
     contract = area.limits.interface
     expected = sum(x is not None for x in (contract.injection_limit_w, contract.withdrawal_limit_w))
     assert len(of_interface) == expected
+
+
+@settings(deadline=None, max_examples=40)
+@given(name=NAMES, seed=st.integers(0, 10**6), part=st.sampled_from([0.002, 0.02, 0.2]))
+def test_nothing_moves_farther_than_its_drift(name, seed, part):
+    """From one box to another, by brute force over the vertices of both."""
+    area = small_area(**SMALL_AREAS[name])
+    before = random_box(area, seed)
+    rng = np.random.default_rng(seed)
+    after = np.maximum((before * rng.uniform(1 - part, 1 + part, len(before))).astype(np.int64), 0)
+    worst = [worst_values(area.flow, area.limits, limits_w) for limits_w in (before, after)]
+    robust = area.grid.robust_rows(area.limits.interface)
+    limits = robust.limits
+    lowest = min(found["lowest"].min() for found in worst)
+    if lowest < limits.voltage_min_pu:
+        limits = replace(limits, voltage_min_pu=float(lowest))
+    base_w = area.flow.network.base_power_w
+    moved = area.grid.monitors.drift(robust.conditions, before / base_w, after / base_w, limits)
+    pairs = [of_rows(area.grid.monitors, found) for found in worst]
+    for (rows, first), (_, second) in zip(*pairs, strict=True):
+        assert abs(first - second) <= moved[rows].max() + 1e-12
+
+
+def test_drifts_are_small_where_moves_are():
+    """Else the test above would say nothing of them."""
+    area = small_area(**SMALL_AREAS["voltages bind"])
+    robust = area.grid.robust_rows(area.limits.interface)
+    u = area.allocate().limits_w / area.flow.network.base_power_w
+    moved = area.grid.monitors.drift(robust.conditions, u, 1.001 * u, robust.limits)
+    assert 0.0 < (moved[robust.limited] / robust.limits.scale[robust.limited]).max() < 0.01
