@@ -17,6 +17,7 @@ kind              f              limit
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -34,11 +35,63 @@ from security_check.rows import Kind
 _SMALLEST_RANGE_W = 1e3  # a generator without any range is measured against one kilowatt
 
 
-class MeshedMonitors(Monitors):
-    """Voltages, currents and the interface's power of a network with generators.
+class _Rows(Protocol):
+    """What gradients are known of, and nothing else in advance."""
 
-    What customers act on, and how, follows from gradients: generators respond to them, so the
-    network's impedances alone do not tell.
+    @property
+    def power_flow(self) -> ControlledFlow: ...
+
+    def __len__(self) -> int: ...
+
+    def gradients(
+        self, rows: IndexArray, points: OperatingPoints
+    ) -> tuple[ComplexArray, FloatArray]: ...
+
+
+class _ByGradients:
+    """Rows of which no bound is known in advance, since generators respond to customers.
+
+    What customers act on, and how, follows from gradients: the network's impedances alone do not
+    tell.
+    """
+
+    @cached_property
+    def no_load_gradients(self) -> tuple[ComplexArray, FloatArray]:
+        """All rows' gradients with every customer idle, shapes (J, R) and (1, R)."""
+        own = cast(_Rows, self)
+        rows = np.arange(len(own))
+        return own.gradients(rows, own.power_flow.idle.take(np.zeros_like(rows)))
+
+    @cached_property
+    def _acts(self) -> BoolArray:
+        rows = cast(_Rows, self)
+        return _strongest(self.no_load_gradients[0], rows.power_flow.network)
+
+    def acts_strongly(self, rows: IndexArray) -> BoolArray:
+        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        return self._acts[rows]
+
+    def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
+        """Return which customers act strongly, (r, c); deviations are not weighed, (r, d)."""
+        return self._acts[rows], np.zeros((len(rows), deviations.set.count), dtype=bool)
+
+    def bounds(self: _Rows, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
+        """Return infinity for all rows: no bound is known without a power flow."""
+        return np.full(len(self), np.inf)
+
+    def drift(
+        self: _Rows,
+        conditions: Conditions,
+        before: FloatArray,
+        after: FloatArray,
+        limits: RowLimits,
+    ) -> FloatArray:
+        """Return infinity for all rows, as :meth:`bounds`."""
+        return np.full(len(self), np.inf)
+
+
+class MeshedMonitors(_ByGradients, Monitors):
+    """Voltages, currents and the interface's power of a network with generators.
 
     Parameters
     ----------
@@ -51,36 +104,8 @@ class MeshedMonitors(Monitors):
     def __init__(self, power_flow: ControlledFlow) -> None:
         super().__init__(power_flow)
 
-    @cached_property
-    def no_load_gradients(self) -> tuple[ComplexArray, FloatArray]:
-        """All rows' gradients with every customer idle, shapes (J, R) and (1, R)."""
-        rows = np.arange(len(self))
-        return self.gradients(rows, self.power_flow.idle.take(np.zeros_like(rows)))
 
-    @cached_property
-    def _acts(self) -> BoolArray:
-        return _strongest(self.no_load_gradients[0], self.power_flow.network)
-
-    def acts_strongly(self, rows: IndexArray) -> BoolArray:
-        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
-        return self._acts[rows]
-
-    def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers act strongly, (r, c); deviations are not weighed, (r, d)."""
-        return self._acts[rows], np.zeros((len(rows), deviations.set.count), dtype=bool)
-
-    def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
-        """Return infinity for all rows: nothing bounds what generators do in advance."""
-        return np.full(len(self), np.inf)
-
-    def drift(
-        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
-    ) -> FloatArray:
-        """Return infinity for all rows, as :meth:`bounds`."""
-        return np.full(len(self), np.inf)
-
-
-class GeneratorRows:
+class GeneratorRows(_ByGradients):
     """What generators must keep; four rows for each of g.
 
     Parameters
@@ -168,34 +193,6 @@ class GeneratorRows:
         by_current[port, each] += (factor * points.voltage[port, each]).conj()
         by_port, by_source = self.power_flow.gradients(by_current, points)
         return by_port, by_source + (follows[:, None] * self._fixed[rows]).real.T
-
-    @cached_property
-    def no_load_gradients(self) -> tuple[ComplexArray, FloatArray]:
-        """All rows' gradients with every customer idle, shapes (J, R) and (1, R)."""
-        rows = np.arange(len(self))
-        return self.gradients(rows, self.power_flow.idle.take(np.zeros_like(rows)))
-
-    @cached_property
-    def _acts(self) -> BoolArray:
-        return _strongest(self.no_load_gradients[0], self.power_flow.network)
-
-    def acts_strongly(self, rows: IndexArray) -> BoolArray:
-        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
-        return self._acts[rows]
-
-    def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers act strongly, (r, c); deviations are not weighed, (r, d)."""
-        return self._acts[rows], np.zeros((len(rows), deviations.set.count), dtype=bool)
-
-    def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
-        """Return infinity for all rows: no bound is known without a power flow."""
-        return np.full(len(self), np.inf)
-
-    def drift(
-        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
-    ) -> FloatArray:
-        """Return infinity for all rows, as :meth:`bounds`."""
-        return np.full(len(self), np.inf)
 
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
         """Return value and limit in watts or volt-amperes reactive, and that unit."""
