@@ -27,6 +27,7 @@ from security_check.adversary import attack
 from security_check.limits import InterfaceLimits
 from security_check.packing import PackingRows
 from security_check.robust_rows import RobustRows
+from security_check.rows import Kind
 from security_check.search import Search
 from security_check.uncertainty import Box, Budget, DeviationSet, Ellipsoid
 
@@ -274,14 +275,19 @@ def test_no_point_inside_is_worse_than_the_bound(kind, half_mw, seed):
     )
     best = values.max(axis=1)
     rows = robust.limited
-    limit = robust.limits.limit.copy()
+    rated = robust.limits.limit
+    limit = rated.copy()
     limit[rows] = best[rows]
     near = replace(robust.limits, limit=limit, scale=np.maximum(np.abs(limit), 1e-3))
     robust = RobustRows(robust.monitors, near, robust.conditions)
     found = found_by(robust, u)
     bound = np.full(len(limit), -np.inf)
     np.maximum.at(bound, found.rows, robust.values(found, u))
-    names = [robust.element(int(row)) for row in rows[bound[rows] < best[rows] - EXACT_PU]]
+    # A branch that is hardly loaded has charging current only, whose direction says nothing.
+    of_current = np.isin(robust.monitors.kind[rows], (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT))
+    loaded = rows[~of_current | (best[rows] > 0.05 * rated[rows])]
+    assert len(loaded) >= len(rows) // 2
+    names = [robust.element(int(row)) for row in loaded[bound[loaded] < best[loaded] - EXACT_PU]]
     assert names == []
 
 
