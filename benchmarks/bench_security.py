@@ -28,7 +28,7 @@ from security_check.envelope import Direction
 from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import Network
-from security_check.parts import Part
+from security_check.parts import Part, parts_of
 from security_check.phases_from_pandapower import phases_from_pandapower
 from security_check.verdict import LimitChange
 
@@ -148,8 +148,8 @@ def main() -> None:
         figures = measured(grid)
         tell(name, network, figures)
         if isinstance(grid, JointGrid):
-            for part in grid.parts:
-                sizes[len(part.connection_points)] = measured(part)
+            for part in parts_of(network):
+                sizes[len(part.points)] = measured(of_part(part))
         elif name.startswith("1-LV"):
             sizes[len(network.connection_points)] = figures
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")

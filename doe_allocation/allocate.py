@@ -139,9 +139,10 @@ def _searched(search: Search, packing: PackingRows, u: FloatArray, exact: BoolAr
     """
     robust = search.robust
     near = robust.excess(packing, u) > -_WIDE
-    stale = packing.take(near & ~exact)
-    renewed = robust.exact(stale.rows, stale.points, u)
-    known = PackingRows.joined([packing.take(near & exact), renewed])
+    known, stale = packing.take(near & exact), packing.take(near & ~exact)
+    if len(stale.rows):
+        renewed = robust.exact(stale.rows, stale.points, u)
+        known = PackingRows.joined([known, renewed])
     return PackingRows.joined([known, search.challenge(known, u, near=_WIDE)])
 
 

@@ -222,6 +222,6 @@ class NetworkGrid:
 
 
 def _names(robust: RobustRows, fill: Fill) -> tuple[str, ...]:
-    return tuple(
-        "capacity" if row == CAPACITY else robust.element(int(row)) for row in fill.bottleneck
-    )
+    rows = fill.bottleneck.tolist()
+    named = {row: "capacity" if row == CAPACITY else robust.element(row) for row in set(rows)}
+    return tuple(named[row] for row in rows)

@@ -299,6 +299,8 @@ class Monitors:
 
         At least half as strongly as any of them, shapes (r, c) and (r, d).
         """
+        if not deviations.set.count:
+            return self.acts_strongly(rows), np.zeros((len(rows), 0), dtype=bool)
         which, powers = self.phasor[rows], deviations.set.count - deviations.impedances
         power = abs(deviations.power_pu)[:, :powers]
         by_customer = self._reach[which]

@@ -171,6 +171,8 @@ class Search:
         others = np.column_stack([known.rows, known.points.keys(u)])
         first, _ = first_of_equal(np.concatenate([others, mine]))
         fresh = first[first >= len(others)] - len(others)
+        if not len(fresh):
+            return robust.no_rows()
         return robust.worst(rows[fresh], points.take(fresh), u)[0]
 
     def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
