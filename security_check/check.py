@@ -27,7 +27,7 @@ from security_check.watch import prove, twofold
 from security_check.worst_points import WorstPoints
 
 _NEAR = 0.06  # rows closer to their limits than this part of their scale have linear rows
-_FAR = 0.10  # rows farther than this lose them again
+_FAR = 0.10  # where every check searches anew, rows farther than this lose them again
 _NEW = 1e-7  # part of its scale by which a row must be worse to count as another
 _CRITICAL = 2e-3  # rows closer than this have their worst points proved anew at every check
 
@@ -252,14 +252,13 @@ class SecurityCheck:
         inverters = robust.monitors.power_flow.network.inverters
         if robust.conditions.has_cones or inverters is not None:
             near = self._searched(near, u)
+            near = near.take(robust.excess(near, u) > -_FAR)
         else:
+            # Rows once followed stay so: the survey does not count them, nothing else would.
             if len(near.rows):
                 near = self._followed(near, u)
             if survey is None or survey.outdated(robust, u):
                 near, survey = self._surveyed(near, u)
-        excess = robust.excess(near, u)
-        if (excess <= -_FAR).any():
-            near = near.take(excess > -_FAR)
         return _Examined(u, near, survey, self._verdict(near, robust.values(near, u), u))
 
     def _searched(self, near: PackingRows, u: FloatArray) -> PackingRows:
