@@ -17,6 +17,7 @@ from security_check.adversary import Finding
 from security_check.check import SecurityCheck
 from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.limits import InterfaceLimits
+from security_check.linear_rows import LinearRows
 from security_check.network import IndexArray, Network
 from security_check.parts import Part, parts_of
 from security_check.proof import Proof
@@ -68,6 +69,24 @@ class JointCheck:
         for points, check in self._parts:
             limits[:, points] = check.limits_w.reshape(2, -1)
         return limits.ravel()
+
+    def linear_rows(self) -> LinearRows:
+        """Return the linear rows of all parts near their limits, with their headrooms."""
+        parts = [(points, check.linear_rows()) for points, check in self._parts]
+        base_w = parts[0][1].base_power_w
+        count = sum(len(rows.headroom) for _, rows in parts)
+        A = np.zeros((count, 2, len(self._points)))
+        names: list[tuple[LinearRows, int]] = []
+        for points, rows in parts:
+            own = np.arange(len(names), len(names) + len(rows.headroom))
+            A[own[:, None], :, points] = (
+                rows.A.reshape(len(own), 2, len(points)) * (base_w / rows.base_power_w)
+            ).transpose(0, 2, 1)
+            names += [(rows, k) for k in range(len(own))]
+        headroom = np.concatenate([rows.headroom for _, rows in parts])
+        return LinearRows(
+            A.reshape(count, -1), headroom, base_w, lambda k: names[k][0].element(names[k][1])
+        )
 
     def largest_secure_w(
         self, direction: Direction, seller: str, buyer: str, wanted_w: int

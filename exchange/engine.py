@@ -122,7 +122,7 @@ class Exchange:
         What happened, in order; already part of :attr:`state`.  A request that cannot be met
         is answered by a :class:`exchange.events.Refused`, never by an exception.
         """
-        record = Record(self.state, now)
+        record = Record(self.state, now, self._matching.follow)
         self._let_time_pass(record)
         match command:
             case SubmitOrder():
@@ -165,8 +165,6 @@ class Exchange:
                     RefusalReason(command.reason),
                     command.detail,
                 )
-        if record.events:
-            self._matching.settle_conditional(record)
         return record.events
 
     def _submit(self, command: SubmitOrder, record: Record) -> None:
@@ -203,10 +201,10 @@ class Exchange:
                 at_market=command.limit_price_ticks is None,
             )
         )
-        self._matching.trade(self.state.orders[order_id], record)
+        self._matching.trade([self.state.orders[order_id]], record)
 
     def _submit_joint(self, command: SubmitJoint, record: Record) -> None:
-        """Take in several legs that trade together; they are tried with all that is conditional."""
+        """Take in several legs that trade together."""
         if answer_again(command.participant, command.client_order_id, command, record):
             return
         refusal = check_joint(command, self.state, record.now)
@@ -220,11 +218,12 @@ class Exchange:
                 remember=command,
             )
             return
+        order_id = self.state.next_order_id
         record.add(
             JointOrderAccepted(
                 sequence=record.next_sequence,
                 time=record.now,
-                order_id=self.state.next_order_id,
+                order_id=order_id,
                 participant=command.participant,
                 client_order_id=command.client_order_id,
                 legs=command.legs,
@@ -233,12 +232,13 @@ class Exchange:
                 self_trade_prevention=command.self_trade_prevention,
             )
         )
+        self._matching.trade(list(self.state.joints[order_id]), record)
 
     def _control(self, command: Control, record: Record) -> None:
         if answer_again(OPERATOR, command.control_id, command, record):
             return
         for session in control(command, record):
-            self._matching.resume(session, record)
+            self._matching.uncross(session, record)
 
     def _cancel(self, command: CancelOrder, record: Record) -> None:
         answer = self.state.answers.find(command.participant, command.client_order_id)
@@ -306,8 +306,8 @@ class Exchange:
                 limit_price_ticks=limit_price_ticks,
             )
         )
-        if not keeps_priority:
-            self._matching.trade(order, record)
+        if not keeps_priority or order.conditional:
+            self._matching.trade([order], record)
 
     def _mass_cancel(self, command: MassCancel, record: Record) -> None:
         orders = self.state.orders_of(
@@ -343,7 +343,6 @@ class Exchange:
 
     def _close(self, session: Session, record: Record) -> None:
         close_gate(session, record)
-        self._matching.leave(session.start)
 
     def _update_limits(self, command: UpdateInterfaceLimits, record: Record) -> None:
         if answer_again(TSO, command.update_id, command, record):
@@ -360,11 +359,10 @@ class Exchange:
             )
             return
         session = self.state.sessions[command.interval]
-        self._matching.leave(session.start)
         security = update_limits(command, session, record, self._grid)
         if security is not None:
             self._matching.enter(session.start, security)
-            self._matching.settle(session, record)
+            self._matching.uncross(session, record)
 
     # What was, and what is.
 

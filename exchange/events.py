@@ -80,6 +80,7 @@ class AlarmKind(StrEnum):
 
     POWER_FLOW_FAILED = "power_flow_failed"
     INSECURE = "insecure"
+    CLEARING_FAILED = "clearing_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,33 +218,72 @@ class OrderReduced(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traded(Event):
-    """``quantity_w`` of limit moved from seller to buyer, confirmed by the AC power flow.
+class Fill:
+    """What one order trades in a clearing.
 
-    ``amount`` is ``price_ticks * quantity_w``, in tick-watts; the buyer pays it to the seller.
-    ``binding_element`` and ``loading`` tell which element is nearest its limit afterwards, and
-    how full it is (1.0 is full).
+    ``amount`` is what it pays, in tick-watts; negative: it receives.  It is never worse than
+    ``limit_price_ticks * quantity_w``, except that the legs of a joint order hold together: over
+    all of them it never pays more than their limit prices come to.
+    """
+
+    order_id: int
+    participant: str
+    client_order_id: str
+    connection_point: str
+    direction: Direction
+    interval: datetime
+    side: Side
+    quantity_w: int
+    limit_price_ticks: int
+    amount: int
+
+    @property
+    def change_w(self) -> int:
+        """By how much it changes the limit it trades: a purchase raises it."""
+        return self.quantity_w if self.side is Side.BUY else -self.quantity_w
+
+    @property
+    def gain(self) -> int:
+        """What the trade is worth to the system at the order's limit price, in tick-watts."""
+        return self.limit_price_ticks * self.change_w
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traded(Event):
+    """A clearing: orders trade together, and the AC power flow has confirmed the limits after it.
+
+    One event, because the envelopes between two of its fills might not be secure.
+
+    Parameters
+    ----------
+    trade_id
+        Its number.
+    fills
+        What each order trades, oldest order first.
+    taker_order_id
+        The order that set it off and gets what the others' limit prices leave over; ``None``
+        in an auction, where everybody at a connection point has the same price.
+    rent
+        The congestion rent, in tick-watts, >= 0; what is left of the payments is for watts that
+        the system operator issues at its reserve price, or negative for those it retires.
+    tier
+        What proved it optimal (:class:`exchange.program.Tier`).
+    binding_element, loading
+        Which element is nearest its limit afterwards, and how full it is (1.0 is full).
     """
 
     trade_id: int
-    interval: datetime
-    direction: Direction
-    quantity_w: int
-    price_ticks: int
-    amount: int
-    taker_side: Side
-    buy_order_id: int
-    sell_order_id: int
-    buyer: str
-    seller: str
-    buyer_client_order_id: str
-    seller_client_order_id: str
-    buy_connection_point: str
-    sell_connection_point: str
-    buy_limit_price_ticks: int
-    sell_limit_price_ticks: int
+    fills: tuple[Fill, ...]
+    taker_order_id: int | None
+    rent: int
+    tier: str
     binding_element: str
     loading: float
+
+    @property
+    def gain(self) -> int:
+        """What the buyers' limit prices exceed the sellers' by, in tick-watts."""
+        return sum(fill.gain for fill in self.fills)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,15 @@ from typing import Protocol
 
 from security_check.envelope import Direction, EnvelopeSet
 from security_check.limits import InterfaceLimits
+from security_check.linear_rows import LinearRows
 from security_check.verdict import LimitChange, Verdict
 
 
 class SecurityState(Protocol):
     """The envelopes in force in one interval, and what may change about them."""
+
+    def linear_rows(self) -> LinearRows:
+        """Return the linear rows near their limits, as the AC power flow has corrected them."""
 
     def largest_secure_w(
         self, direction: Direction, seller: str, buyer: str, wanted_w: int

@@ -125,13 +125,12 @@ class Holdings:
         if closed:
             del position.orders[order.order_id]
 
-    def transfer(self, direction: Direction, seller: str, buyer: str, quantity_w: int) -> None:
-        """Move watts of limit from one connection point to another.  O(1)."""
-        sold, bought = self._positions[direction][seller], self._positions[direction][buyer]
-        sold.held_w -= quantity_w
-        sold.net_bought_w -= quantity_w
-        bought.held_w += quantity_w
-        bought.net_bought_w += quantity_w
+    def trade(self, direction: Direction, connection_point: str, change_w: int) -> None:
+        """Raise a limit by watts bought, or lower it by watts sold.  O(1)."""
+        position = self._positions[direction][connection_point]
+        position.held_w += change_w
+        position.net_bought_w += change_w
+        self._total_w[direction] += change_w
 
     def set_limit(
         self, direction: Direction, connection_point: str, to_w: int, bottleneck: str

@@ -1,10 +1,17 @@
-"""Double entry in integers: whatever one participant pays, another receives."""
+"""Double entry in integers: whatever one participant pays, another receives.
+
+The operator has an account like a participant: the congestion rent, and what it issues or retires.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from exchange.events import Fill
+from exchange.rules import OPERATOR
 
 
 @dataclass(slots=True)
@@ -31,17 +38,29 @@ class Ledger:
         self._accounts: dict[datetime, dict[str, Account]] = {}
         self._settled: dict[str, int] = {}
 
-    def post(
-        self, interval: datetime, buyer: str, seller: str, quantity_w: int, amount: int
-    ) -> None:
-        """Book a trade: the buyer pays ``amount`` tick-watts, the seller receives them."""
-        accounts = self._accounts.setdefault(interval, {})
-        bought = accounts.setdefault(buyer, Account())
-        bought.bought_w += quantity_w
-        bought.paid += amount
-        sold = accounts.setdefault(seller, Account())
-        sold.sold_w += quantity_w
-        sold.received += amount
+    def post(self, fills: Sequence[Fill]) -> None:
+        """Book a clearing.
+
+        What buyers pay beyond what sellers receive is the operator's, and so are the watts bought
+        beyond those sold: in each interval, because legs of a joint order may make up for each
+        other across intervals.
+        """
+        for interval in {fill.interval: None for fill in fills}:
+            money = watts = 0
+            for fill in fills:
+                if fill.interval == interval:
+                    self._enter(interval, fill.participant, fill.amount, fill.change_w)
+                    money += fill.amount
+                    watts += fill.change_w
+            if money or watts:
+                self._enter(interval, OPERATOR, -money, -watts)
+
+    def _enter(self, interval: datetime, participant: str, amount: int, change_w: int) -> None:
+        account = self._accounts.setdefault(interval, {}).setdefault(participant, Account())
+        account.bought_w += max(change_w, 0)
+        account.sold_w += max(-change_w, 0)
+        account.paid += max(amount, 0)
+        account.received += max(-amount, 0)
 
     def accounts(self, interval: datetime) -> dict[str, Account]:
         """Return the unsettled accounts of an interval by participant, in their order."""

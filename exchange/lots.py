@@ -99,7 +99,9 @@ class Rounding:
 
     def _lot_value(self, support: IntArray) -> float:
         """Return the most that a lot bought and a lot sold can gain among columns."""
-        sign, price = self.orders.sign[support], self.orders.price[support]
+        own = [c for column in support.tolist() if (c := self.orders.conditions.get(column))]
+        sign = np.concatenate([self.orders.sign[support], *(c.lots for c in own)])
+        price = np.concatenate([self.orders.price[support], *(c.prices for c in own)])
         default = float(self.reserve)
         bid = price[sign > 0].max(initial=-np.inf)
         ask = price[sign < 0].min(initial=np.inf)

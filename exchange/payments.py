@@ -45,7 +45,7 @@ class Execution:
     @property
     def at_limit(self) -> int:
         """What it pays at its limit price (negative: receives), in tick-watts."""
-        return self.order.sign * self.order.limit_price_ticks * self.quantity_w
+        return self.order.worth(self.quantity_w)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,9 @@ def at_local_prices(
 
 
 def _issued(executions: Sequence[Execution], reserve_price_ticks: int) -> int:
-    return reserve_price_ticks * sum(e.order.sign * e.quantity_w for e in executions)
+    return reserve_price_ticks * sum(
+        e.order.change_w(leg, e.quantity_w) for e in executions for leg in e.order.legs
+    )
 
 
 def _check_gain(executions: Sequence[Execution], issued: int) -> int:
@@ -148,9 +150,8 @@ def _check_gain(executions: Sequence[Execution], issued: int) -> int:
 
 def _fine_amount(execution: Execution, local: FloatArray) -> int:
     """Return what an order pays at local prices, in millionths of tick-watts."""
-    order = execution.order
-    amount = 0
-    for leg in order.legs:
-        leg_w = leg.quantity_w * execution.quantity_w // order.quantity_w
-        amount += leg_w * round(float(local[leg.column]) * _FINE)
-    return order.sign * amount
+    return sum(
+        execution.order.change_w(leg, execution.quantity_w)
+        * round(float(local[leg.column]) * _FINE)
+        for leg in execution.order.legs
+    )

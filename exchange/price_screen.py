@@ -118,9 +118,12 @@ class PriceScreen:
 
         One that is not leaves a settled program settled.
         """
-        prices = sum(float(self.local[leg.column]) * leg.quantity_w for leg in order.legs)
-        mean = prices / order.quantity_w
-        return order.sign * (order.limit_price_ticks - mean) > -TIE
+        gained = sum(
+            order.change_w(leg, order.quantity_w)
+            * (order.price_of(leg) - float(self.local[leg.column]))
+            for leg in order.legs
+        )
+        return gained > -TIE * order.quantity_w
 
     def added(self, column: int, units: int) -> None:
         """Note that units came into a column.  O(legs)."""

@@ -39,6 +39,10 @@ MAX_PRICE_TICKS = 2**40
 """Largest magnitude of a limit price; above it, float64 no longer tells ticks apart safely."""
 
 
+HIDDEN = 2**48
+"""Ranks from here on are of what icebergs hide: it comes after all that is shown at its price."""
+
+
 class ClearingError(Exception):
     """The program could not be solved to the end: nothing may be traded."""
 
@@ -66,10 +70,15 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """What an order trades at one limit: a column of the stacked limits, and watts > 0."""
+    """What an order trades at one limit: a column of the stacked limits, and watts > 0.
+
+    Side and limit price are its own where they are given, and else those of its order.
+    """
 
     column: int
     quantity_w: int
+    side: Side | None = None
+    limit_price_ticks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,8 @@ class ProgramOrder:
     side
         Buys raise the limit at its columns, sells lower it.
     limit_price_ticks
-        The worst price it trades at, per watt; of a block, the worst average over its legs.
+        The worst price it trades at, per watt; of several legs, the worst average, each leg's own
+        price weighing as much as its watts.
     rank
         When it came: among equally good orders the lowest rank goes first.
     legs
@@ -107,6 +117,25 @@ class ProgramOrder:
     def sign(self) -> int:
         """The change of a limit per watt traded: 1 for buys, -1 for sells."""
         return 1 if self.side is Side.BUY else -1
+
+    def sign_of(self, leg: Leg) -> int:
+        """Return the change of a leg's limit per watt traded."""
+        return 1 if (leg.side or self.side) is Side.BUY else -1
+
+    def price_of(self, leg: Leg) -> int:
+        """Return the limit price of a leg, in ticks."""
+        return self.limit_price_ticks if leg.limit_price_ticks is None else leg.limit_price_ticks
+
+    def change_w(self, leg: Leg, quantity_w: int) -> int:
+        """Return what a leg's limit changes by when so many watts, over all legs, trade."""
+        return self.sign_of(leg) * (leg.quantity_w * quantity_w // self.quantity_w)
+
+    def worth(self, quantity_w: int, reserve_price_ticks: int = 0) -> int:
+        """Return ``sum s (p - reserve) x`` over the legs when so many watts trade, tick-watts."""
+        return sum(
+            self.change_w(leg, quantity_w) * (self.price_of(leg) - reserve_price_ticks)
+            for leg in self.legs
+        )
 
     @property
     def quantity_w(self) -> int:

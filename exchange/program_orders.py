@@ -14,12 +14,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sortedcontainers import SortedDict
 
-from exchange.program import MAX_PRICE_TICKS, FloatArray, IntArray, Leg, ProgramOrder
+from exchange.program import HIDDEN, MAX_PRICE_TICKS, FloatArray, IntArray, Leg, ProgramOrder
 from orderbook.order import Side
 
 _FIRST_ROOM = 256
 
-LevelKey = tuple[int, int, int]
+LevelKey = tuple[int, int, int, bool]
+
+
+def _level_of(order: ProgramOrder) -> LevelKey:
+    """Return which plain orders an order shares a column with."""
+    hidden = order.rank >= HIDDEN
+    return order.legs[0].column, order.sign, order.limit_price_ticks, hidden
 
 
 @dataclass(slots=True)
@@ -35,15 +41,16 @@ class Entry:
 class Condition:
     """What makes an order more than plain.
 
-    ``limits`` and ``lots`` say what a unit of it changes, ``minimum`` how many units trade at
-    least, ``linked_to`` without which other order it does not trade.
+    ``limits`` and ``lots`` (negative where it sells) say what a unit of it changes, ``prices`` at
+    which limit prices, ``minimum`` how many units trade at least, ``linked_to`` without which other
+    order it does not trade.
     """
 
     order_id: int
     rank: int
-    sign: int
     limits: IntArray
     lots: IntArray
+    prices: IntArray
     minimum: int
     linked_to: int | None
 
@@ -126,7 +133,7 @@ class ProgramOrders:
         self._validate(order)
         if order.is_plain(self.lot_w):
             leg = order.legs[0]
-            key = (leg.column, order.sign, order.limit_price_ticks)
+            key = _level_of(order)
             column = self._levels.get(key)
             if column is None:
                 column = self._new_column(leg.column, order)
@@ -149,11 +156,11 @@ class ProgramOrders:
         name = f"order {order.order_id}"
         if order.order_id in self._entries:
             raise ValueError(f"{name} is in the program already")
-        if abs(order.limit_price_ticks) > MAX_PRICE_TICKS:
-            raise ValueError(f"{name} has a limit price of {order.limit_price_ticks} ticks")
         if not order.legs or len({leg.column for leg in order.legs}) < len(order.legs):
             raise ValueError(f"{name} must have legs, each at a limit of its own")
         for leg in order.legs:
+            if abs(order.price_of(leg)) > MAX_PRICE_TICKS:
+                raise ValueError(f"{name} has a limit price of {order.price_of(leg)} ticks")
             if leg.quantity_w <= 0 or leg.quantity_w % self.lot_w:
                 raise ValueError(
                     f"{name} of {leg.quantity_w} W is not in whole lots of {self.lot_w} W"
@@ -185,9 +192,9 @@ class ProgramOrders:
         self._conditions[column] = Condition(
             order_id=order.order_id,
             rank=order.rank,
-            sign=order.sign,
             limits=np.array([leg.column for leg in order.legs], dtype=np.int64),
-            lots=lots // units,
+            lots=lots // units * np.array([order.sign_of(leg) for leg in order.legs]),
+            prices=np.array([order.price_of(leg) for leg in order.legs], dtype=np.int64),
             minimum=min(max(-(-order.minimum_w // per_unit_w), 1), units),
             linked_to=order.linked_to,
         )
@@ -213,7 +220,7 @@ class ProgramOrders:
         del self._queues[column]
         if self._conditions.pop(column, None) is None:
             leg = order.legs[0]
-            del self._levels[(leg.column, order.sign, order.limit_price_ticks)]
+            del self._levels[_level_of(order)]
             levels = self.prices[self.groups[leg.column]][order.side]
             del levels[order.limit_price_ticks][column]
             if not levels[order.limit_price_ticks]:
@@ -227,7 +234,7 @@ class ProgramOrders:
     def watts(self, entry: Entry, units: int) -> int:
         """Return how many watts so many units of an order are, over all legs."""
         condition = self._conditions.get(entry.column)
-        return units * self.lot_w * (1 if condition is None else int(condition.lots.sum()))
+        return units * self.lot_w * (1 if condition is None else int(np.abs(condition.lots).sum()))
 
     def remaining(self, entry: Entry) -> tuple[Leg, ...]:
         """Return what is left of an order."""
@@ -235,15 +242,15 @@ class ProgramOrders:
         if condition is None:
             return (Leg(int(self.limit[entry.column]), entry.units * self.lot_w),)
         return tuple(
-            Leg(int(limit), entry.units * int(lots) * self.lot_w)
-            for limit, lots in zip(condition.limits, condition.lots, strict=True)
+            replace(leg, quantity_w=entry.units * abs(int(lots)) * self.lot_w)
+            for leg, lots in zip(entry.order.legs, condition.lots, strict=True)
         )
 
     def value(self) -> FloatArray:
         """Return ``s p`` of each column's unit, in tick-lots, shape (columns,)."""
         values: FloatArray = self.sign[: self._size] * self.price[: self._size]
         for column, condition in self._conditions.items():
-            values[column] *= condition.lots.sum()
+            values[column] = condition.prices @ condition.lots
         return values
 
     def surplus(self, local: FloatArray) -> FloatArray:
@@ -261,15 +268,14 @@ class ProgramOrders:
     def surplus_of(self, column: int, local: FloatArray) -> float:
         """Return what a unit of one column gains at local prices, in tick-lots.  O(legs)."""
         condition = self._conditions.get(column)
-        price, sign = self.price[column], self.sign[column]
         if condition is None:
-            return float(sign * (price - local[self.limit[column]]))
-        return float(sign * ((price - local[condition.limits]) * condition.lots).sum())
+            return float(self.sign[column] * (self.price[column] - local[self.limit[column]]))
+        return float((condition.prices - local[condition.limits]) @ condition.lots)
 
     def lots_of_unit(self, column: int) -> int:
         """Return how many lots a unit of a column trades."""
         condition = self._conditions.get(column)
-        return 1 if condition is None else int(condition.lots.sum())
+        return 1 if condition is None else int(np.abs(condition.lots).sum())
 
     def change(self, columns: IntArray, units: FloatArray | IntArray) -> FloatArray:
         """Return the change of each limit, in lots, shape (n,), when units of columns trade."""
@@ -279,7 +285,7 @@ class ProgramOrders:
         np.add.at(change, limits[plain], self.sign[columns[plain]] * units[plain])
         for column, count in zip(columns[~plain].tolist(), units[~plain], strict=True):
             condition = self._conditions[column]
-            change[condition.limits] += condition.sign * count * condition.lots
+            change[condition.limits] += count * condition.lots
         return change
 
     def coefficients(self, columns: IntArray, per_limit: FloatArray) -> FloatArray:
@@ -291,7 +297,7 @@ class ProgramOrders:
         for place, column in enumerate(columns.tolist()):
             condition = self._conditions.get(column)
             if condition is not None:
-                block[:, place] = condition.sign * (per_limit[:, condition.limits] @ condition.lots)
+                block[:, place] = per_limit[:, condition.limits] @ condition.lots
         return block
 
     def oldest_first(self, columns: IntArray) -> list[Entry]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from exchange.answers import FirstAnswer, Remembered, content_of
@@ -33,16 +33,19 @@ class Record:
     now
         The time of the command.  Should the caller's clock have stepped back, the time of the
         last event stands: events never run backwards.
+    follow
+        Is told each event once it is part of the state.
     """
 
-    __slots__ = ("events", "now", "state")
+    __slots__ = ("_follow", "events", "now", "state")
 
-    def __init__(self, state: State, now: datetime) -> None:
+    def __init__(self, state: State, now: datetime, follow: Callable[[Event], None]) -> None:
         if now.tzinfo is None:
             raise ValueError(f"time {now} has no time zone")
         self.state = state
         self.now = now if state.time is None else max(now, state.time)
         self.events: list[Event] = []
+        self._follow = follow
 
     @property
     def next_sequence(self) -> int:
@@ -53,6 +56,7 @@ class Record:
         """Apply an event and keep it."""
         self.state.apply(event)
         self.events.append(event)
+        self._follow(event)
 
     def refuse(
         self,

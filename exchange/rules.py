@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from exchange.program import ExchangeRate
 from security_check.envelope import Direction
 
 TSO = "tso"
@@ -38,6 +39,11 @@ class MarketRules:
         goes first, so nobody can fill the memory by asking.  Open orders are always kept.
     answers_kept_for
         How long a closed interval and the answers about it are kept.
+    exchange_rate
+        What a watt sold in one place is worth in another.
+    reserve_price_ticks
+        The price at which the system operator issues and retires watts where they need not
+        balance; without effect otherwise.
 
     Raises
     ------
@@ -50,6 +56,8 @@ class MarketRules:
     max_quantity_w: int | None = None
     answers_kept: int = 5_000
     answers_kept_for: timedelta = timedelta(hours=1)
+    exchange_rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
+    reserve_price_ticks: int = 0
 
     def __post_init__(self) -> None:
         for name in ("tick", "lot_w", "answers_kept"):
@@ -61,6 +69,8 @@ class MarketRules:
             )
         if self.answers_kept_for < timedelta(0):
             raise ValueError(f"answers_kept_for is {self.answers_kept_for}, it must be >= 0")
+        if self.reserve_price_ticks < 0:
+            raise ValueError(f"reserve_price_ticks is {self.reserve_price_ticks}, it must be >= 0")
 
     def price_in_eur_per_kw(self, price_ticks: int) -> Decimal:
         """Return a price in EUR per kW of limit for the interval, exact."""

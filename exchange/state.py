@@ -336,22 +336,15 @@ class State:
                 self.answers.finish(order.participant, order.client_order_id)
 
     def _trade(self, event: Traded) -> None:
-        session = self.sessions[event.interval]
-        taker = self.orders[event.buy_order_id]
-        maker = self.orders[event.sell_order_id]
-        if event.taker_side is Side.SELL:
-            taker, maker = maker, taker
-        session.reduce(taker, event.quantity_w)
-        session.fill(maker, event.quantity_w)
-        for order in (taker, maker):
+        for fill in event.fills:
+            session, order = self.sessions[fill.interval], self.orders[fill.order_id]
+            if fill.order_id == event.taker_order_id:
+                session.reduce(order, fill.quantity_w)
+            else:
+                session.fill(order, fill.quantity_w)
             self._close_if_empty(order)
-        session.holdings.transfer(
-            event.direction,
-            event.sell_connection_point,
-            event.buy_connection_point,
-            event.quantity_w,
-        )
-        self.ledger.post(event.interval, event.buyer, event.seller, event.quantity_w, event.amount)
+            session.holdings.trade(fill.direction, fill.connection_point, fill.change_w)
+        self.ledger.post(event.fills)
         self.next_trade_id = event.trade_id + 1
 
     def _cancel(self, event: OrderCancelled) -> None:

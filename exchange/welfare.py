@@ -323,10 +323,7 @@ class WelfareClearing:
         ]
         shares.sort(key=lambda share: share[0].order.rank)
         quantities_w = {e.order.order_id: self.orders.watts(e, units) for e, units in shares}
-        gain = sum(
-            e.order.sign * (e.order.limit_price_ticks - self._reserve) * self.orders.watts(e, units)
-            for e, units in shares
-        )
+        gain = sum(e.order.worth(self.orders.watts(e, units), self._reserve) for e, units in shares)
         left = proposal.left
         local = self._local(left)
         remaining = self.orders.units[: self.orders.size] - proposal.units

@@ -120,8 +120,8 @@ def _in_utc(value: Any) -> Any:
         if time is not None:
             # The value was made a moment ago and nobody else has seen it.
             object.__setattr__(value, name, time.astimezone(UTC))
-    for leg in getattr(value, "legs", ()):
-        _in_utc(leg)
+    for part in (*getattr(value, "legs", ()), *getattr(value, "fills", ())):
+        _in_utc(part)
     return value
 
 
@@ -129,5 +129,5 @@ _TIME_FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(
         name for name, hint in get_type_hints(kind).items() if hint in (datetime, datetime | None)
     )
-    for kind in (*COMMAND_TYPES, *EVENT_TYPES, Leg)
+    for kind in (*COMMAND_TYPES, *EVENT_TYPES, Leg, events.Fill)
 }

@@ -17,6 +17,7 @@ import numpy as np
 from security_check.ascent import REFINED
 from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.errors import InsecureError
+from security_check.linear_rows import LinearRows
 from security_check.network import FloatArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
@@ -131,6 +132,15 @@ class SecurityCheck:
     def headroom(self) -> FloatArray:
         """Unused part of each linear row, per unit of its quantity, shape (r,)."""
         return self._headroom
+
+    def linear_rows(self) -> LinearRows:
+        """Return the linear rows near their limits with their headrooms, for joint changes."""
+        return LinearRows(
+            self._near.A,
+            self._headroom,
+            self._base_w,
+            lambda k: self._robust.element(int(self._near.rows[k])),
+        )
 
     @property
     def limits_w(self) -> IntArray:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from security_check.envelope import Direction, EnvelopeSet
 from security_check.errors import GridError, InsecureError
 from security_check.limits import InterfaceLimits
+from security_check.linear_rows import LinearRows
 from security_check.verdict import LimitChange, Verdict
 
 Ints = npt.NDArray[np.int64]
@@ -144,6 +145,10 @@ class LinearSecurity:
     def _column(self, direction: Direction, point: str) -> int:
         offset = 0 if direction is Direction.INJECTION else len(self._points)
         return self._index[point] + offset
+
+    def linear_rows(self) -> LinearRows:
+        headroom = np.array(self._headroom, dtype=float)
+        return LinearRows(self._A.astype(float), headroom, 1.0, self._names.__getitem__)
 
     def largest_secure_w(
         self, direction: Direction, seller: str, buyer: str, wanted_w: int

@@ -166,12 +166,16 @@ def _split(at: str) -> tuple[int, int | None]:
 
 
 def trades(events: Sequence[Event]) -> list[str]:
-    """Return trades as ``"quantity@price #maker"``."""
+    """Return what makers traded as ``"quantity@price #maker"``, best price for the taker first."""
     found = []
     for event in events:
         if isinstance(event, Traded):
-            maker = min(event.buy_order_id, event.sell_order_id)
-            found.append(f"{event.quantity_w}@{event.price_ticks} #{maker}")
+            fills = [fill for fill in event.fills if fill.order_id != event.taker_order_id]
+            fills.sort(key=lambda fill: (-fill.gain / fill.quantity_w, fill.order_id))
+            found += [
+                f"{fill.quantity_w}@{abs(fill.amount) // fill.quantity_w} #{fill.order_id}"
+                for fill in fills
+            ]
     return found
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from exchange import events as happened
+from exchange.fills import pairs_of
 
 Book = tuple[int, str]
 """An interval, counted from 0, and a direction."""
@@ -36,8 +37,13 @@ def told(events: Iterable[happened.Event]) -> Story:
             case happened.Refused():
                 found.append(("refused", event.reason.value))
             case happened.Traded():
-                orders = event.buy_order_id, event.sell_order_id
-                found.append(("traded", event.quantity_w, event.price_ticks, *orders))
+                (taker,) = {
+                    f.client_order_id for f in event.fills if f.order_id == event.taker_order_id
+                } or {None}
+                for buy, sell, quantity_w in pairs_of(event.fills):
+                    maker = sell if buy.client_order_id == taker else buy
+                    price = abs(maker.amount) / maker.quantity_w
+                    found.append(("traded", quantity_w, price, buy.order_id, sell.order_id))
             case happened.OrderAmended():
                 orders = event.previous_order_id, event.order_id
                 found.append(("amended", *orders, event.remaining_w))

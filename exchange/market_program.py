@@ -1,0 +1,149 @@
+"""The clearing program of a market, in the words of its orders.
+
+The program (:mod:`exchange.welfare`) knows columns and legs; here they are connection points,
+directions and intervals.  An iceberg is two orders there: what it shows, with its time priority,
+and what it hides, which comes after all that is shown at its price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from exchange.orders import Order
+from exchange.payments import Execution
+from exchange.program import HIDDEN, Leg, NetworkRows, Optimum, ProgramOrder
+from exchange.rules import MarketRules
+from exchange.welfare import WelfareClearing
+from security_check.envelope import Direction
+
+Legs = Sequence[Order]
+"""An order, or all legs of a joint order, the first first."""
+
+
+class MarketProgram:
+    """The program over the open orders of some intervals.
+
+    Parameters
+    ----------
+    intervals
+        Starts of the intervals, in the order of their columns.
+    connection_points
+        In the network's order.
+    rules
+        Lot, exchange rate and reserve price.
+    rows
+        The rows of all intervals side by side, with the headrooms in force.
+
+    Attributes
+    ----------
+    clearing
+        The program.
+    """
+
+    def __init__(
+        self,
+        intervals: Sequence[datetime],
+        connection_points: Sequence[str],
+        rules: MarketRules,
+        rows: NetworkRows,
+    ) -> None:
+        self._intervals = {start: k for k, start in enumerate(intervals)}
+        self._points: Mapping[str, int] = {p: i for i, p in enumerate(connection_points)}
+        self.clearing = WelfareClearing(
+            rows,
+            rules.lot_w,
+            rules.exchange_rate,
+            reserve_price_ticks=rules.reserve_price_ticks,
+            intervals=len(self._intervals),
+        )
+
+    def add(self, legs: Legs, *, whole: bool = False) -> bool:
+        """Take up an order; return whether it may lead to trades (``False`` is a proof).
+
+        ``whole`` takes an iceberg with all it has left at once, because it has just come.
+        """
+        first = legs[0]
+        may_trade = self.clearing.add(
+            self._program_order(legs, [o.remaining_w if whole else o.displayed_w for o in legs])
+        )
+        if first.peak_w is not None and not whole:
+            may_trade |= self._set_hidden(first)
+        return may_trade
+
+    def add_all(self, orders: Iterable[Legs]) -> None:
+        """Take up orders, oldest first."""
+        for legs in orders:
+            self.add(legs)
+
+    def withdraw(self, order_id: int) -> None:
+        """Let an order leave, if it takes part."""
+        self._lower_to(order_id, 0)
+        self._lower_to(-order_id, 0)
+
+    def lower(self, order: Order, *, whole: bool = False) -> bool:
+        """Take up that an order has less left, or that an iceberg hides a part of it now.
+
+        Returns whether that may lead to trades: what a conditional order needs may be less, too.
+        """
+        if order.conditional:
+            self.withdraw(order.order_id)
+            return self.add([order])
+        self._lower_to(order.order_id, order.remaining_w if whole else order.displayed_w)
+        return order.peak_w is not None and not whole and self._set_hidden(order)
+
+    def lower_joint(self, legs: Legs) -> None:
+        """Take up that a joint order has less left."""
+        self._lower_to(legs[0].order_id, sum(leg.remaining_w for leg in legs))
+
+    def _set_hidden(self, order: Order) -> bool:
+        hidden_w = order.remaining_w - order.displayed_w
+        if -order.order_id in self.clearing.orders or not hidden_w:
+            self._lower_to(-order.order_id, hidden_w)
+            return False
+        return self.clearing.add(self._program_order([order], [hidden_w], hidden=True))
+
+    def _lower_to(self, number: int, quantity_w: int) -> None:
+        orders = self.clearing.orders
+        if number not in orders:
+            return
+        entry = orders.entry(number)
+        excess_w = orders.watts(entry, entry.units) - quantity_w
+        if excess_w > 0:
+            self.clearing.reduce(number, excess_w)
+
+    def _program_order(
+        self, legs: Legs, quantities_w: Sequence[int], *, hidden: bool = False
+    ) -> ProgramOrder:
+        first = legs[0]
+        return ProgramOrder(
+            order_id=-first.order_id if hidden else first.order_id,
+            side=first.side,
+            limit_price_ticks=first.limit_price_ticks,
+            rank=HIDDEN + first.order_id if hidden else first.order_id,
+            legs=tuple(
+                Leg(self._column(leg), quantity_w, leg.side, leg.limit_price_ticks)
+                for leg, quantity_w in zip(legs, quantities_w, strict=True)
+            ),
+            minimum_w=sum(leg.required_w for leg in legs),
+        )
+
+    def _column(self, order: Order) -> int:
+        """Return the place of an order's limit among the columns."""
+        place = 2 * self._intervals[order.interval] + (order.direction is Direction.WITHDRAWAL)
+        return place * len(self._points) + self._points[order.connection_point]
+
+    def executions(self, optimum: Optimum) -> tuple[Execution, ...]:
+        """Return what each order trades in an optimum, oldest first, all of an iceberg in one."""
+        total_w: dict[int, int] = {}
+        for number, quantity_w in optimum.quantities_w.items():
+            total_w[abs(number)] = total_w.get(abs(number), 0) + quantity_w
+        orders = self.clearing.orders
+        return tuple(
+            Execution(orders.entry(number).order, total_w[number]) for number in sorted(total_w)
+        )
+
+    def open_w(self) -> dict[int, int]:
+        """Return the watts left of each order; of an iceberg, under minus its number, what it hides."""
+        orders = self.clearing.orders
+        return {e.order.order_id: orders.watts(e, e.units) for e in orders}

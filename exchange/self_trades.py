@@ -1,0 +1,62 @@
+"""Self-trade prevention: which orders of its own participant an order meets, and who goes.
+
+An order meets its own where it crosses it by price, whether or not the network would let the two
+trade: so orders of one participant never rest crossed in one book.
+"""
+
+from __future__ import annotations
+
+from exchange.condition_checks import crosses
+from exchange.events import CancelReason
+from exchange.orders import Order
+from exchange.record import Record
+from exchange.session import Session
+from exchange.state import State
+from orderbook.order import SelfTradePrevention, Side
+
+
+def first_own(order: Order, session: Session, state: State) -> Order | None:
+    """Return the best of its participant's older orders that an order crosses, if any.
+
+    O(its participant's open orders of that direction).
+    """
+    best: Order | None = None
+    for position in state.positions_of(order.participant, session.start, order.direction):
+        for other in position.orders.values():
+            if (
+                other.side is not order.side
+                and other.order_id < order.order_id
+                and crosses(order.side, order.limit_price_ticks, other.limit_price_ticks)
+                and (best is None or comes_before(other, best))
+            ):
+                best = other
+    return best
+
+
+def comes_before(one: Order, other: Order) -> bool:
+    """Return whether an order has priority over another of its side."""
+    sign = -1 if one.side is Side.BUY else 1
+    return (sign * one.limit_price_ticks, one.order_id) < (
+        sign * other.limit_price_ticks,
+        other.order_id,
+    )
+
+
+def resolve(newer: Order, older: Order, record: Record) -> None:
+    """Cancel one of two orders that met, or both, as the newer one asks."""
+    mode = newer.conditions.self_trade_prevention
+    if mode is not SelfTradePrevention.CANCEL_NEWEST:
+        record.cancel(older, CancelReason.SELF_TRADE)
+    if mode is not SelfTradePrevention.CANCEL_OLDEST:
+        record.cancel(newer, CancelReason.SELF_TRADE)
+
+
+def resolve_resting(session: Session, record: Record) -> None:
+    """Resolve what met while nothing could trade, as if the orders had come one by one."""
+    state = record.state
+    for order in session.orders():
+        while order.order_id in state.orders:
+            own = first_own(order, session, state)
+            if own is None:
+                break
+            resolve(order, own, record)
