@@ -144,6 +144,6 @@ class MarketProgram:
         )
 
     def open_w(self) -> dict[int, int]:
-        """Return the watts left of each order; of an iceberg, under minus its number, what it hides."""
+        """Return what is left of each order, in watts; under minus its number, what it hides."""
         orders = self.clearing.orders
         return {e.order.order_id: orders.watts(e, e.units) for e in orders}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 from exchange.clearing import Confirmed, Market
 from exchange.events import (
@@ -317,12 +318,10 @@ class Matching:
         if not others_too and next(self._state.sessions[order.interval].makers(order)) is own:
             return
         while (market := self._market(order.interval, record)) is not None:
-            legs_of = self._open_orders(market.intervals)
-            found = self._found(
-                lambda: market.trade_among(legs for legs in legs_of if all(map(may_meet, legs))),
-                order.interval,
-                record,
-            )
+            orders = self._open_orders(market.intervals)
+            ahead = [legs for legs in orders if all(map(may_meet, legs))]
+            search = partial(market.trade_among, ahead)
+            found = self._found(search, order.interval, record)
             if found is None:
                 return
             self._execute(found, order.order_id, record)
@@ -395,7 +394,10 @@ class Matching:
         found_w, element = network.largest_secure_w(
             order.direction, sell.connection_point, buy.connection_point, wanted_w
         )
-        moved = f"{order.direction} limit to move from {sell.connection_point} to {buy.connection_point}"
+        moved = (
+            f"{order.direction} limit to move from {sell.connection_point} "
+            f"to {buy.connection_point}"
+        )
         if found_w >= least_w:
             return _NO_RESULT, f"the AC power flow confirms no {least_w:,} W of {moved}"
         least = "lot" if least_w == self._state.rules.lot_w else "part"
