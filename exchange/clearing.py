@@ -126,6 +126,25 @@ class Market:
         self.unsettled = found is not None
         return found
 
+    def would_trade(self, order: Order, instead_of: Order | None) -> bool:
+        """Return whether an order would trade if it came now, in the place of another.
+
+        Raises
+        ------
+        ClearingError
+            When the program could not be solved.
+        """
+        program = self._program_without(instead_of) if instead_of is not None else self.program
+        program.add([order])
+        trades = order.order_id in program.clearing.optimum().quantities_w
+        program.withdraw(order.order_id)
+        return trades
+
+    def _program_without(self, order: Order) -> MarketProgram:
+        program = self._new_program()
+        program.add_all(legs for legs in self._open_orders() if legs[0] is not order)
+        return program
+
     def trade_among(self, orders: Iterable[Legs]) -> Confirmed | None:
         """Return what trades next among some of the orders; raises as :meth:`next_trade`."""
         program = self._new_program()

@@ -83,6 +83,14 @@ class AlarmKind(StrEnum):
     CLEARING_FAILED = "clearing_failed"
 
 
+class Phase(StrEnum):
+    """What an open interval does with orders (:mod:`exchange.phases`)."""
+
+    CALL = "call"
+    AUCTION = "auction"
+    CONTINUOUS = "continuous"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened: ``sequence`` counts from 1 without gaps, ``time`` is UTC."""
@@ -93,13 +101,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened(Event):
-    """An interval opened for trading with these fair and robust envelopes."""
+    """An interval opened for trading with these fair and robust envelopes, in a first phase."""
 
     start: datetime
     end: datetime
     gate_closes_at: datetime
     interface_limits: InterfaceLimits
     envelopes: tuple[Envelope, ...]
+    phase: Phase = Phase.CONTINUOUS
+    phase_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,6 +365,15 @@ class TradingResumed(Event):
 
 ControlEvent = PriceCollarSet | RiskLimitsSet | KillSwitchSet | TradingHalted | TradingResumed
 """The operator has set a control; ``control_id`` is the operator's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseChanged(Event):
+    """An interval has entered a phase, which lasts until then or until the gate closes."""
+
+    interval: datetime
+    phase: Phase
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,9 @@ class MarketRules:
     answers_kept_for: timedelta = timedelta(hours=1)
     exchange_rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
     reserve_price_ticks: int = 0
+    opening_auction: timedelta = timedelta(0)
+    closing_auction: timedelta = timedelta(0)
+    batch_every: timedelta | None = None
 
     def __post_init__(self) -> None:
         for name in ("tick", "lot_w", "answers_kept"):
@@ -67,8 +70,11 @@ class MarketRules:
             raise ValueError(
                 f"max_quantity_w is {self.max_quantity_w} W, less than a lot of {self.lot_w} W"
             )
-        if self.answers_kept_for < timedelta(0):
-            raise ValueError(f"answers_kept_for is {self.answers_kept_for}, it must be >= 0")
+        for name in ("answers_kept_for", "opening_auction", "closing_auction"):
+            if getattr(self, name) < timedelta(0):
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be >= 0")
+        if self.batch_every is not None and self.batch_every <= timedelta(0):
+            raise ValueError(f"batch_every is {self.batch_every}, it must be positive")
         if self.reserve_price_ticks < 0:
             raise ValueError(f"reserve_price_ticks is {self.reserve_price_ticks}, it must be >= 0")
 

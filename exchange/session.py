@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from exchange.events import Phase
 from exchange.holdings import Holdings
 from exchange.orders import Order
 from exchange.plain import from_plain, to_plain
@@ -30,6 +31,10 @@ class Session:
         The TSO's contract in force.
     holdings
         What each connection point holds.
+    opened_at
+        When it opened.
+    phase, phase_until
+        What it does with orders now, and when that ends.
 
     Attributes
     ----------
@@ -55,6 +60,9 @@ class Session:
         "halted",
         "holdings",
         "interface_limits",
+        "opened_at",
+        "phase",
+        "phase_until",
         "start",
         "suspended",
     )
@@ -66,12 +74,18 @@ class Session:
         gate_closes_at: datetime,
         interface_limits: InterfaceLimits,
         holdings: Holdings,
+        opened_at: datetime,
+        phase: Phase,
+        phase_until: datetime,
     ) -> None:
         self.start = start
         self.end = end
         self.gate_closes_at = gate_closes_at
         self.interface_limits = interface_limits
         self.holdings = holdings
+        self.opened_at = opened_at
+        self.phase = phase
+        self.phase_until = phase_until
         self.halted = False
         self.suspended = False
         self.closed_at: datetime | None = None
@@ -157,6 +171,9 @@ class Session:
             "closed_at": to_plain(self.closed_at),
             "halted": self.halted,
             "suspended": self.suspended,
+            "opened_at": to_plain(self.opened_at),
+            "phase": self.phase.value,
+            "phase_until": to_plain(self.phase_until),
             "interface_limits": to_plain(self.interface_limits),
             "holdings": self.holdings.snapshot(),
             "orders": [to_plain(order) for order in self.orders()],
@@ -171,6 +188,9 @@ class Session:
             gate_closes_at=datetime.fromisoformat(data["gate_closes_at"]),
             interface_limits=from_plain(InterfaceLimits, data["interface_limits"]),
             holdings=Holdings.restore(data["holdings"], terms),
+            opened_at=datetime.fromisoformat(data["opened_at"]),
+            phase=Phase(data["phase"]),
+            phase_until=datetime.fromisoformat(data["phase_until"]),
         )
         session.halted = data["halted"]
         session.suspended = data["suspended"]
