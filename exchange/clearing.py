@@ -8,7 +8,7 @@ The engine makes events of what :meth:`Market.next_trade` finds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from exchange.grid import SecurityState
@@ -105,6 +105,22 @@ class Market:
     def lower(self, order: Order, *, whole: bool = False) -> None:
         """Take up that an order has less left; as :meth:`MarketProgram.lower`."""
         self.unsettled |= self.program.lower(order, whole=whole)
+
+    def set_aside(self, orders: Iterable[Legs]) -> None:
+        """Let orders take no part until :meth:`take_back`."""
+        for legs in orders:
+            self.program.withdraw(legs[0].order_id)
+
+    def take_back(self, orders: Iterable[Legs]) -> None:
+        """Let orders take part again, in their old places."""
+        for legs in orders:
+            self.add(legs)
+
+    def limit(self, order: Order, limit_price_ticks: int) -> None:
+        """Let an order that has just come trade up to another price than its own."""
+        self.program.withdraw(order.order_id)
+        limited = replace(order, limit_price_ticks=limit_price_ticks)
+        self.unsettled |= self.program.add([limited], whole=True)
 
     # -- what trades ------------------------------------------------------------------------------
 

@@ -137,36 +137,49 @@ class Matching:
                         and order.conditions.self_trade_prevention
                         is SelfTradePrevention.CANCEL_OLDEST
                     )
-                    self._trade_without(own, order, record, others_too=in_vain)
-                    if in_vain or order.order_id not in self._state.orders:
+                    if in_vain:
+                        self._trade_among(partial(_is_not_own, order), order, record)
+                        return False
+                    self._trade_ahead_of(own, order, record)
+                    if order.order_id not in self._state.orders:
                         return False
                 resolve(order, own, record)
                 if order.order_id not in self._state.orders:
                     return False
         return True
 
-    def _trade_without(self, own: Order, order: Order, record: Record, *, others_too: bool) -> None:
+    def _trade_ahead_of(self, own: Order, order: Order, record: Record) -> None:
         """Let an order trade with those that have priority over one of its own participant.
 
-        With ``others_too`` it trades with all but those of its own participant.
+        It may go as far as its own one's price, and there only as far as older orders go.
         """
-
-        def may_meet(leg: Order) -> bool:
-            if leg.side is not own.side or leg.direction is not own.direction:
-                return True
-            if leg.interval != own.interval:
-                return True
-            if others_too:
-                return leg.participant != order.participant
-            return comes_before(leg, own)
-
-        if not others_too and next(self._state.sessions[order.interval].makers(order)) is own:
+        state, session = self._state, self._state.sessions[order.interval]
+        if next(session.makers(order)) is own:
             return
+        market = self._markets.market(order.interval, record)
+        if market is None:
+            return
+        aside = [
+            self._legs_of(maker)
+            for maker in session.makers(order)
+            if maker.limit_price_ticks == own.limit_price_ticks and not comes_before(maker, own)
+        ]
+        market.set_aside(aside)
+        market.limit(order, own.limit_price_ticks)
+        self._clear(order.interval, order.order_id, record)
+        if order.order_id in state.orders:
+            market.limit(order, order.limit_price_ticks)
+        market.take_back(aside)
+
+    def _legs_of(self, order: Order) -> Legs:
+        return [order] if order.joint_id is None else self._state.joints[order.joint_id]
+
+    def _trade_among(self, may_meet: Callable[[Order], bool], order: Order, record: Record) -> None:
+        """Let an order trade with some of the others only."""
         while (market := self._markets.market(order.interval, record)) is not None:
             orders = self._markets.open_orders(market.intervals)
-            ahead = [legs for legs in orders if all(map(may_meet, legs))]
-            search = partial(market.trade_among, ahead)
-            found = self._found(search, order.interval, record)
+            chosen = [legs for legs in orders if all(map(may_meet, legs))]
+            found = self._found(partial(market.trade_among, chosen), order.interval, record)
             if found is None:
                 return
             self._execute(found, order.order_id, record)
@@ -251,3 +264,13 @@ class Matching:
             f"{element} leaves no {least} of {least_w:,} W of {moved}"
             f"{worst_case and ': ' + worst_case}"
         )
+
+
+def _is_not_own(order: Order, other: Order) -> bool:
+    """Return whether an order may meet another one without trading with its own participant."""
+    return (
+        other.participant != order.participant
+        or other.side is order.side
+        or other.direction is not order.direction
+        or other.interval != order.interval
+    )

@@ -123,12 +123,12 @@ class ProgramOrders:
         return iter(self._queues[column].values())
 
     def add(self, order: ProgramOrder) -> Entry:
-        """Take up an order behind all that came before.  O(1), plus a new price O(log prices).
+        """Take up an order behind all of lower rank.  O(1), plus a new price O(log prices).
 
         Raises
         ------
         ValueError
-            When it is known already, not in whole lots, out of time or range; says which.
+            When it is known already, not in whole lots or out of range; says which.
         """
         self._validate(order)
         if order.is_plain(self.lot_w):
@@ -145,10 +145,12 @@ class ProgramOrders:
             column = self._new_column(-1, order)
             units = self._add_condition(column, order)
         queue = self._queues.setdefault(column, {})
-        if queue and next(reversed(queue.values())).order.rank >= order.rank:
-            raise ValueError(f"order {order.order_id} of rank {order.rank} comes out of turn")
+        late = bool(queue) and next(reversed(queue.values())).order.rank > order.rank
         entry = Entry(order, column, units)
         queue[order.order_id] = self._entries[order.order_id] = entry
+        if late:  # It was here before, and comes back with the rank it had.
+            by_rank = sorted(queue.items(), key=lambda item: item[1].order.rank)
+            self._queues[column] = dict(by_rank)
         self.units[column] += units
         return entry
 
