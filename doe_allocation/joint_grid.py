@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from doe_allocation.curtailment import PRO_RATA, Curtailment
 from doe_allocation.network_grid import NetworkGrid
 from security_check.adversary import Finding
 from security_check.check import SecurityCheck
@@ -183,12 +184,26 @@ class JointGrid:
             return self._joined().allocate(limits)
         return self._of_parts([(own, grid.allocate(limits)) for own, grid in self._parts])
 
-    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | JointCheck:
+    def reallocate(
+        self,
+        limits: InterfaceLimits,
+        held: EnvelopeSet,
+        curtailment: Curtailment = PRO_RATA,
+    ) -> SecurityCheck | JointCheck:
         """Return what becomes of the envelopes held; as :meth:`NetworkGrid.reallocate`."""
         if _is_shared(limits):
-            return self._joined().reallocate(limits, held)
+            return self._joined().reallocate(limits, held, curtailment)
+        count = len(self.connection_points)
         return self._of_parts(
-            [(own, grid.reallocate(limits, _part_of(held, own))) for own, grid in self._parts]
+            [
+                (
+                    own,
+                    grid.reallocate(
+                        limits, _part_of(held, own), curtailment.of(np.r_[own, own + count])
+                    ),
+                )
+                for own, grid in self._parts
+            ]
         )
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | JointCheck:

@@ -10,7 +10,8 @@ import numpy as np
 
 from doe_allocation.allocate import Fill, fill_securely
 from doe_allocation.capacity import Capacity
-from doe_allocation.fairness import CAPACITY, Filling
+from doe_allocation.curtailment import PRO_RATA, Curtailment
+from doe_allocation.fairness import CAPACITY, Filling, FillingRule
 from security_check.adversary import Finding, attack
 from security_check.check import SecurityCheck
 from security_check.conditions import Conditions
@@ -142,11 +143,16 @@ class NetworkGrid:
         self._last = fill_securely(search, filling, self._last)
         return self._published(search, self._last)
 
-    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
+    def reallocate(
+        self,
+        limits: InterfaceLimits,
+        held: EnvelopeSet,
+        curtailment: Curtailment = PRO_RATA,
+    ) -> SecurityCheck:
         """Return what becomes of the envelopes held when the interface limits change.
 
-        First curtailment, where they are not secure any more: whatever lies above the fallback
-        shrinks pro rata, for those who take part in a row that is over its limit.  Then new
+        First curtailment, where they are not secure any more: what lies above the fallback is cut
+        as the policy says, for those who take part in a row that is over its limit.  Then new
         headroom is shared by the fair filling, on top of what each has left.  Raises as
         :meth:`allocate`.
         """
@@ -156,8 +162,8 @@ class NetworkGrid:
         try:
             curtailed = SecurityCheck(search, have)
         except InsecureError:
-            above = np.maximum(have - lower, 1).astype(float)
-            curtailed = self._secured(search, self._filling(lower, have, above, lower))
+            base = self.network.base_power_w
+            curtailed = self._secured(search, curtailment.rule(lower, have, self._weights, base))
         left = curtailed.limits_w
         shared = self._secured(search, self._filling(left, upper, self._weights, left))
         return self._with_reasons(shared, curtailed, have)
@@ -200,7 +206,7 @@ class NetworkGrid:
         base = self.network.base_power_w
         return Filling(lower_w / base, upper_w / base, weight, offset_w / base)
 
-    def _secured(self, search: Search, filling: Filling) -> SecurityCheck:
+    def _secured(self, search: Search, filling: FillingRule) -> SecurityCheck:
         return self._published(search, fill_securely(search, filling))
 
     def _published(self, search: Search, fill: Fill) -> SecurityCheck:

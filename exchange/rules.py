@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from doe_allocation.curtailment import CurtailmentPolicy
 from exchange.program import ExchangeRate
 from security_check.envelope import Direction
 
@@ -58,6 +59,7 @@ class MarketRules:
     answers_kept_for: timedelta = timedelta(hours=1)
     exchange_rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
     reserve_price_ticks: int = 0
+    curtailment: CurtailmentPolicy = CurtailmentPolicy.PRO_RATA
     opening_auction: timedelta = timedelta(0)
     closing_auction: timedelta = timedelta(0)
     batch_every: timedelta | None = None

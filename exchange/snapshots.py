@@ -91,13 +91,17 @@ def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a snapshot of version 2 as one of today: all trading was continuous in its time."""
+    """Return a snapshot of version 2 as one of today: all trading was continuous in its time.
+
+    When something was bought was not kept, so it counts as allocated.
+    """
     sessions = [
         session
         | {
             "opened_at": data["time"],
             "phase": Phase.CONTINUOUS.value,
             "phase_until": session["gate_closes_at"],
+            "holdings": [[*row, [], []] for row in session["holdings"]],
         }
         for session in data["sessions"]
     ]

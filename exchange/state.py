@@ -339,7 +339,9 @@ class State:
             else:
                 session.fill(order, fill.quantity_w)
             self._close_if_empty(order)
-            session.holdings.trade(fill.direction, fill.connection_point, fill.change_w)
+            session.holdings.trade(
+                event.trade_id, fill.direction, fill.connection_point, fill.change_w
+            )
         self.ledger.post(event.fills)
         self.next_trade_id = event.trade_id + 1
 
