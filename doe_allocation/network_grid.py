@@ -19,6 +19,7 @@ from security_check.envelope import EnvelopeSet, IntArray
 from security_check.errors import InsecureError
 from security_check.forecast import Forecast
 from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.linear_rows import LinearRows
 from security_check.network import FloatArray, Network
 from security_check.outages import Outage, monitors_of
 from security_check.proof import Proof, Prover
@@ -167,6 +168,21 @@ class NetworkGrid:
         left = curtailed.limits_w
         shared = self._secured(search, self._filling(left, upper, self._weights, left))
         return self._with_reasons(shared, curtailed, have)
+
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        """Return the linear rows of envelopes that may not be secure.
+
+        Raises as :meth:`allocate`.
+        """
+        search = self.search(limits)
+        u = np.concatenate([held.injection_w, held.withdrawal_w]) / self.network.base_power_w
+        rows = search.challenge(search.robust.no_rows(), u)
+        return LinearRows(
+            rows.A,
+            rows.b - rows.A @ u,
+            self.network.base_power_w,
+            lambda k: search.robust.element(int(rows.rows[k])),
+        )
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
         """Return the state for envelopes already in force; raises as :meth:`allocate`."""

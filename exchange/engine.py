@@ -41,6 +41,7 @@ from exchange.commands import (
     OpenSession,
     RejectMessage,
     ResumeTrading,
+    SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
@@ -145,6 +146,7 @@ class Exchange:
                 | SetKillSwitch()
                 | HaltTrading()
                 | ResumeTrading()
+                | SetBuyBack()
             ):
                 self._control(command, record)
             case AdvanceTime():

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from exchange.orders import Leg
-from exchange.rules import PriceCollar, RiskLimits
+from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction, Envelope
 from security_check.limits import InterfaceLimits
@@ -280,6 +280,9 @@ class Traded(Event):
         What proved it optimal (:class:`exchange.program.Tier`).
     binding_element, loading
         Which element is nearest its limit afterwards, and how full it is (1.0 is full).
+    buy_back
+        Whether the operator bought these watts back to relieve the network, which does not carry
+        what is held any more: sellers have their limit prices.
     """
 
     trade_id: int
@@ -289,6 +292,7 @@ class Traded(Event):
     tier: str
     binding_element: str
     loading: float
+    buy_back: bool = False
 
     @property
     def gain(self) -> int:
@@ -363,7 +367,19 @@ class TradingResumed(Event):
     interval: datetime | None
 
 
-ControlEvent = PriceCollarSet | RiskLimitsSet | KillSwitchSet | TradingHalted | TradingResumed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuyBackSet(Event):
+    """So much of a limit the operator buys back in an interval before it curtails; 0: nothing."""
+
+    control_id: str
+    interval: datetime
+    direction: Direction
+    wanted: BuyBack
+
+
+ControlEvent = (
+    PriceCollarSet | RiskLimitsSet | KillSwitchSet | TradingHalted | TradingResumed | BuyBackSet
+)
 """The operator has set a control; ``control_id`` is the operator's own."""
 
 

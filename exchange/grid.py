@@ -58,5 +58,12 @@ class Grid(Protocol):
         fair filling on top.  Raises :class:`security_check.errors.GridError`.
         """
 
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        """Return the linear rows of envelopes under other interface limits.
+
+        Their headroom is negative where the envelopes are not secure any more.  Raises
+        :class:`security_check.errors.GridError`.
+        """
+
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityState:
         """Return the state for envelopes already in force (after a restart)."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
+from exchange.buy_back import buy_back
 from exchange.commands import UpdateInterfaceLimits
 from exchange.events import (
     CancelReason,
@@ -37,6 +38,7 @@ def update_limits(
     -------
     The network's state for the envelopes now in force; ``None`` when the update was refused.
     """
+    buy_back(session, command.interface_limits, record, grid)
     try:
         security = grid.reallocate(
             command.interface_limits,

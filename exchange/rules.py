@@ -117,6 +117,22 @@ class PriceCollar:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class BuyBack:
+    """What the operator buys back of a limit before it curtails, and at what price at most."""
+
+    quantity_w: int
+    limit_price_ticks: int
+
+    def fault(self) -> str | None:
+        """Return what is wrong with it as a sentence, ``None`` when nothing is."""
+        if self.quantity_w < 0:
+            return f"a buy-back of {self.quantity_w:,} W is negative"
+        if self.limit_price_ticks < 0:
+            return f"a limit price of {self.limit_price_ticks:,} ticks is negative"
+        return None
+
+
 NO_COLLAR = PriceCollar()
 """Every price is allowed."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from exchange.events import Phase
 from exchange.holdings import Holdings
 from exchange.orders import Order
 from exchange.plain import from_plain, to_plain
-from exchange.rules import ConnectionTerms
+from exchange.rules import BuyBack, ConnectionTerms
 from orderbook.book import OrderBook
 from orderbook.order import Side
 from security_check.envelope import Direction
@@ -49,10 +50,13 @@ class Session:
     conditional
         One per direction, with the orders that trade only as much at once as they ask for:
         others pass them over where that is not met.
+    buy_backs
+        What the operator buys back of a direction before it curtails.
     """
 
     __slots__ = (
         "books",
+        "buy_backs",
         "closed_at",
         "conditional",
         "end",
@@ -89,6 +93,7 @@ class Session:
         self.halted = False
         self.suspended = False
         self.closed_at: datetime | None = None
+        self.buy_backs: dict[Direction, BuyBack] = {}
         self.books: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
         self.conditional: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
 
@@ -116,6 +121,11 @@ class Session:
         """Take an order out of its book.  O(log n)."""
         self._book_of(order).cancel(order.order_id)
         self.holdings.release(order, order.remaining_w, closed=True)
+
+    def note_bought_back(self, direction: Direction, quantity_w: int) -> None:
+        """Lower what the operator still buys back."""
+        wanted = self.buy_backs[direction]
+        self.buy_backs[direction] = replace(wanted, quantity_w=wanted.quantity_w - quantity_w)
 
     def _book_of(self, order: Order) -> OrderBook[Order]:
         return (self.conditional if order.conditional else self.books)[order.direction]
@@ -175,6 +185,7 @@ class Session:
             "phase": self.phase.value,
             "phase_until": to_plain(self.phase_until),
             "interface_limits": to_plain(self.interface_limits),
+            "buy_backs": {d.value: to_plain(self.buy_backs[d]) for d in sorted(self.buy_backs)},
             "holdings": self.holdings.snapshot(),
             "orders": [to_plain(order) for order in self.orders()],
         }
@@ -194,6 +205,8 @@ class Session:
         )
         session.halted = data["halted"]
         session.suspended = data["suspended"]
+        for direction, wanted in data["buy_backs"].items():
+            session.buy_backs[Direction(direction)] = from_plain(BuyBack, wanted)
         if data["closed_at"] is not None:
             session.closed_at = datetime.fromisoformat(data["closed_at"])
         # By number, because a book takes orders in the order of their priority only.

@@ -102,6 +102,7 @@ def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
             "phase": Phase.CONTINUOUS.value,
             "phase_until": session["gate_closes_at"],
             "holdings": [[*row, [], []] for row in session["holdings"]],
+            "buy_backs": {},
         }
         for session in data["sessions"]
     ]

@@ -16,6 +16,7 @@ from exchange.controls import Controls
 from exchange.events import (
     AlarmRaised,
     AnswerRepeated,
+    BuyBackSet,
     ControlEvent,
     Event,
     GateClosed,
@@ -245,6 +246,7 @@ class State:
                 | KillSwitchSet()
                 | TradingHalted()
                 | TradingResumed()
+                | BuyBackSet()
             ):
                 self._control(event)
             case MatchBlocked() | AnswerRepeated():
@@ -342,6 +344,8 @@ class State:
             session.holdings.trade(
                 event.trade_id, fill.direction, fill.connection_point, fill.change_w
             )
+            if event.buy_back:
+                session.note_bought_back(fill.direction, fill.quantity_w)
         self.ledger.post(event.fills)
         self.next_trade_id = event.trade_id + 1
 
@@ -381,6 +385,8 @@ class State:
                 self.controls.set_limits(event.participant, event.limits)
             case KillSwitchSet():
                 self.controls.kill(event.participant, engaged=event.engaged)
+            case BuyBackSet():
+                self.sessions[event.interval].buy_backs[event.direction] = event.wanted
             case TradingHalted() | TradingResumed():
                 halted = isinstance(event, TradingHalted)
                 if event.interval is None:

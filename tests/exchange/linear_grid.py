@@ -68,6 +68,11 @@ class LinearGrid:
                     bottlenecks[i] = names[k]
         return self._filled(limits, u, bottlenecks)
 
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        A, b, b_ac, names = self._matrix(limits)
+        u = np.concatenate([held.injection_w, held.withdrawal_w])
+        return LinearRows(A.astype(float), np.minimum(b, b_ac) - A @ u, 1.0, names.__getitem__)
+
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearSecurity:
         self._called("resume")
         A, b, b_ac, names = self._matrix(limits)

@@ -1,4 +1,4 @@
-"""Post-only orders that cross nobody by price, and yet would trade: the network makes sets of three.
+"""Post-only orders that cross nobody by price and yet would trade, in a set of three.
 
 Row 0 is full with coefficients 1 at load:0, 2 at load:1 and 3 at load:2: limit that moves from
 load:0 to load:1 needs headroom.  A sale of load:2 makes twice as much as it takes: half of what
