@@ -86,7 +86,7 @@ class Rounding:
 
     def worth(self, columns: IntArray) -> FloatArray:
         """Return what a unit of each column gains, in tick-lots, watts issued paid for."""
-        worth: FloatArray = self.orders.value()[columns]
+        worth: FloatArray = self.orders.value(columns)
         if self.reserve:
             paid = np.full((1, len(self.orders.groups)), float(self.reserve))
             worth = worth - self.orders.coefficients(columns, paid)[0]

@@ -80,7 +80,7 @@ class PriceScreen:
         self._balance, self._eta = balance, eta
         self._filled, self._settled = filled, settled
         self._reprice()
-        self._surplus_sum = surplus
+        self._surplus_sum: float | None = surplus
 
     def _reprice(self) -> None:
         priced = np.flatnonzero(self._eta)
@@ -91,7 +91,7 @@ class PriceScreen:
             self.local = self.local + eta @ self._rows.a[priced]
             self._price_of_rows = float(eta @ self._rows.h[priced])
         # Sums over all orders, made when they are asked for and kept up from then on.
-        self._surplus_sum: float | None = None
+        self._surplus_sum = None
         self._reach: float | None = None
         self._beaten = False
 

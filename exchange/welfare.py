@@ -337,7 +337,8 @@ class WelfareClearing:
 
     def _shares(self, proposal: _Proposal) -> Iterator[tuple[int, int]]:
         """Iterate over orders that trade and their units; within a column the oldest first."""
-        for column, left in zip(proposal.columns.tolist(), proposal.units.tolist(), strict=True):
+        for column, units in zip(proposal.columns.tolist(), proposal.units.tolist(), strict=True):
+            left = units
             for entry in self.orders.queue(column):
                 taken = min(left, entry.units)
                 yield entry.order.order_id, taken
