@@ -206,7 +206,7 @@ class LinearProgram:
             lower[self._balances :] = np.where(free[self._inside], -INFINITY, h[self._inside])
             self._model.set_row_bounds(lower, upper)
             values, duals = self._model.solve()
-            moved = np.flatnonzero(values)
+            moved = np.flatnonzero((values != 0.0) & (self._columns >= 0))
             change = self._orders.change(self._columns[moved], values[moved])
             over = self._rows.a @ change > h + _FULL
             over[self._inside] = False
