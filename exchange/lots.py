@@ -30,6 +30,7 @@ WHOLE = 1e-6
 _CHOICES = 12  # columns rounded by looking at all ways
 _MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the error of rounding, by which rows are kept away from
 _WINDOW = 3  # lots around the fraction that the integer program looks at first
+_FEW = 10.0  # values of a lot up to which all whole lots that gain as much are few
 _GAP = 0.5  # tick-lots: gains are whole numbers of these
 
 
@@ -117,8 +118,9 @@ class Rounding:
         found = self._from_inside(relaxed.units, fractional, support)
         if found is not None:
             return found
-        room = self.h + LotRows.tolerance(self.h)
-        known = self._vertex(relaxed, support).best(least, room)
+        known = None
+        if self.gain(relaxed.units) < _FEW * least:
+            known = self._vertex(relaxed, support).best(least)
         if known is not None:
             whole = np.zeros_like(self.upper)
             whole[support] = known
@@ -137,6 +139,7 @@ class Rounding:
             balances=self.orders.coefficients(support, self.member()),
             rows=self.orders.coefficients(support, self.rows.a),
             eta=relaxed.eta,
+            room=self.h + LotRows.tolerance(self.h),
         )
 
     # -- what a rounding must satisfy ---------------------------------------------------------
