@@ -17,8 +17,9 @@ import numpy as np
 
 from exchange.program import TIE, FloatArray, IntArray
 
-_NODES = 600  # vertices looked at
-_MOST = 64  # points that are looked at all together
+_PIVOTS = 3  # towards the vertex of a smaller simplex, which holds anyway
+_NODES = 200  # vertices looked at
+_MOST = 256  # points that are looked at all together
 _SURE = 1e-6  # lots by which corners may be off
 _SINGULAR = 1e9  # lots that a lot of slack moves, above which figures tell nothing
 _NOTHING = 1e-9  # lots, or ticks for one: no movement, no price
@@ -54,6 +55,32 @@ class Simplex:
 
         ``full`` has the units at which columns that directions take from are full.
         """
+        moved = self._pivoted(place, float(units), full)
+        if moved is None:
+            return None
+        moved = replace(
+            moved,
+            fixed=self.fixed | {int(self.basic[place]): units},
+            moves=moved.moves[:, :-1],
+            cost=moved.cost[:-1],
+            given=moved.given[:-1],
+        )
+        # Slack that is negative now is not to be: it stays at nothing, or costs something again.
+        for _ in range(_PIVOTS):
+            short = np.flatnonzero((moved.basic < 0) & (moved.units < -_SURE))
+            if not len(short) or moved.spare < -_SURE:
+                break
+            feasible = moved._pivoted(int(short[moved.units[short].argmin()]), 0.0, full)
+            if feasible is None:
+                return None
+            moved = feasible
+        return moved
+
+    def _pivoted(self, place: int, units: float, full: FloatArray) -> Simplex | None:
+        """Return the cheapest vertex with a basic figure at so many, its direction the last.
+
+        The direction is an increase of that figure from there.
+        """
         row, step = self.moves[place], units - self.units[place]
         towards = row if step > 0 or (step == 0 and row.max(initial=0.0) > _NOTHING) else -row
         able = np.flatnonzero(towards > _NOTHING)
@@ -62,23 +89,25 @@ class Simplex:
         enters = int(able[np.argmin(self.cost[able] / towards[able])])
         taken = max(step / row[enters], 0.0)
         others = np.arange(len(self.cost)) != enters
-        ratio = row[others] / row[enters]
-        moves = self.moves[:, others] - np.outer(self.moves[:, enters], ratio)
-        at = self.units + self.moves[:, enters] * taken
         stays = np.arange(len(self.basic)) != place
-        basic, at, moves = self.basic[stays], at[stays], moves[stays]
+        share = np.append(-row[others], 1.0) / row[enters]
+        entering = self.moves[stays, enters]
+        moves = np.zeros((len(self.basic), len(self.cost)))
+        moves[:-1, :-1] = self.moves[np.ix_(stays, others)]
+        moves[:-1] += np.outer(entering, share)
+        # What enters is slack, or what a column gives, and counted the other way there.
         column = int(self.given[enters])
-        if column >= 0:
-            basic, at = np.append(basic, column), np.append(at, full[column] - taken)
-            moves = np.vstack([moves, ratio])
-        return Simplex(
-            self.fixed | {int(self.basic[place]): units},
-            basic,
-            at,
-            moves,
-            np.maximum(self.cost[others] - self.cost[enters] * ratio, 0.0),
-            self.given[others],
-            self.spare - float(self.cost[enters]) * taken,
+        moves[-1] = share if column < 0 else -share
+        left = taken if column < 0 else full[column] - taken
+        cost = np.append(self.cost[others], 0.0) + self.cost[enters] * share
+        return replace(
+            self,
+            basic=np.append(self.basic[stays], column),
+            units=np.append(self.units[stays] + entering * taken, left),
+            moves=moves,
+            cost=np.maximum(cost, 0.0),
+            given=np.append(self.given[others], -1),
+            spare=self.spare - float(self.cost[enters]) * taken,
         )
 
     def with_given(self, place: int, taken: int, full: FloatArray) -> Simplex:
@@ -144,11 +173,12 @@ class Vertex:
             return None
         if not np.abs(inverse).max() < _SINGULAR:
             return None
+        moves = np.concatenate([-inverse[:, len(shared) :], inverse @ block[:, given]], axis=1)
         return Simplex(
             fixed={},
             basic=basic,
             units=self.units[basic],
-            moves=np.concatenate([-inverse[:, len(shared) :], inverse @ block[:, given]], axis=1),
+            moves=moves,
             cost=np.concatenate([self.eta[priced], self.surplus[given]]),
             given=np.concatenate([np.full(len(priced), -1), given]),
             spare=max(float(self.worth @ self.units) - least, 0.0),
@@ -171,7 +201,7 @@ class Vertex:
             simplex = replace(simplex, spare=simplex.spare - (most - least))
             columns, low, high, place = self._choices(simplex)
             counts = high - low + 1
-            if simplex.spare < -_SURE or (counts <= 0).any():
+            if simplex.spare < -_SURE or not (counts > 0).all():
                 continue
             if np.prod(counts.astype(np.float64)) <= _MOST:
                 better = self._best_of(simplex.fixed, columns, low, counts, most)
@@ -192,17 +222,23 @@ class Vertex:
         Basic columns stand at their place, those taken from by a direction at -1 - its place.
         """
         low, high = simplex.bounds()
+        slack = simplex.basic < 0
+        if (high[slack] < -_SURE).any():
+            none = np.zeros(1, dtype=np.int64)
+            return none, none, none - 1, none
+        moving = np.flatnonzero(~slack)
+        low, high = low[moving], high[moving]
         places = np.flatnonzero(simplex.given >= 0)
         given = simplex.given[places]
         taken = simplex.spare / simplex.cost[places].clip(_NOTHING)
-        columns = np.concatenate([simplex.basic, given])
+        columns = np.concatenate([simplex.basic[moving], given])
         low = np.concatenate([low, self.units[given] - taken])
         high = np.concatenate([high, self.units[given]])
         return (
             columns,
             np.ceil(np.maximum(low, 0.0) - _SURE).astype(np.int64),
             np.floor(np.minimum(high, self.upper[columns]) + _SURE).astype(np.int64),
-            np.concatenate([np.arange(len(simplex.basic)), -1 - places]),
+            np.concatenate([moving, -1 - places]),
         )
 
     def _branches(self, simplex: Simplex, place: int, choices: range) -> list[Simplex]:
@@ -212,7 +248,7 @@ class Vertex:
             found = [simplex.with_given(-1 - place, full - c, self.units) for c in choices]
         else:
             tried = [simplex.with_basic(place, choice, self.units) for choice in choices]
-            found = [one for one in tried if one is not None]
+            found = [one for one in tried if one is not None and one.spare >= -_SURE]
         return sorted(found, key=lambda one: one.spare)
 
     def _best_of(
