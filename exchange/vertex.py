@@ -19,6 +19,7 @@ from exchange.program import TIE, FloatArray, IntArray
 
 _PIVOTS = 3  # towards the vertex of a smaller simplex, which holds anyway
 _NODES = 200  # vertices looked at
+_WIDE = 30  # choices for one column; where there are more, there are too many points
 _MOST = 256  # points that are looked at all together
 _SURE = 1e-6  # lots by which corners may be off
 _SINGULAR = 1e9  # lots that a lot of slack moves, above which figures tell nothing
@@ -209,6 +210,8 @@ class Vertex:
                     best, most = better, float(self.worth @ better)
                 continue
             least_spread = int(counts.argmin())
+            if counts[least_spread] > _WIDE:
+                return None
             waiting += self._branches(
                 replace(simplex, spare=simplex.spare + (most - least)),
                 int(place[least_spread]),
