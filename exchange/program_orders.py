@@ -248,11 +248,13 @@ class ProgramOrders:
             for leg, lots in zip(entry.order.legs, condition.lots, strict=True)
         )
 
-    def value(self) -> FloatArray:
-        """Return ``s p`` of each column's unit, in tick-lots, shape (columns,)."""
-        values: FloatArray = self.sign[: self._size] * self.price[: self._size]
-        for column, condition in self._conditions.items():
-            values[column] = condition.prices @ condition.lots
+    def value(self, columns: IntArray) -> FloatArray:
+        """Return ``s p`` of a unit of each column, in tick-lots."""
+        values: FloatArray = self.sign[columns] * self.price[columns]
+        if self._conditions:
+            for place in np.flatnonzero(self.limit[columns] < 0).tolist():
+                condition = self._conditions[int(columns[place])]
+                values[place] = condition.prices @ condition.lots
         return values
 
     def surplus(self, local: FloatArray) -> FloatArray:
@@ -283,6 +285,9 @@ class ProgramOrders:
         """Return the change of each limit, in lots, shape (n,), when units of columns trade."""
         change = np.zeros(len(self.groups))
         limits = self.limit[columns]
+        if not self._conditions:
+            np.add.at(change, limits, self.sign[columns] * units)
+            return change
         plain = limits >= 0
         np.add.at(change, limits[plain], self.sign[columns[plain]] * units[plain])
         for column, count in zip(columns[~plain].tolist(), units[~plain], strict=True):
@@ -295,10 +300,11 @@ class ProgramOrders:
 
         ``per_limit`` has shape (rows, n): what a lot more of each limit changes them by.
         """
-        block: FloatArray = per_limit[:, self.limit[columns]] * self.sign[columns]
-        for place, column in enumerate(columns.tolist()):
-            condition = self._conditions.get(column)
-            if condition is not None:
+        limits = self.limit[columns]
+        block: FloatArray = per_limit[:, limits] * self.sign[columns]
+        if self._conditions:
+            for place in np.flatnonzero(limits < 0).tolist():
+                condition = self._conditions[int(columns[place])]
                 block[:, place] = per_limit[:, condition.limits] @ condition.lots
         return block
 
