@@ -13,7 +13,8 @@ The steps are elsewhere: who may (:mod:`exchange.admission`), who trades with wh
 (:mod:`exchange.clearing`, and for legs that trade together :mod:`exchange.joint_clearing`) and how
 that becomes trades (:mod:`exchange.matching`), opening and gate (:mod:`exchange.gates`), new
 limits at the interface (:mod:`exchange.interface`), the operator's controls
-(:mod:`exchange.supervision`), and what it all does to the state (:mod:`exchange.state`).
+(:mod:`exchange.supervision`), meter readings and statements (:mod:`exchange.settlement`), and what
+it all does to the state (:mod:`exchange.state`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from exchange.commands import (
     MassCancel,
     OpenSession,
     RejectMessage,
+    ReportMetering,
     ResumeTrading,
     SetKillSwitch,
     SetPriceCollar,
@@ -66,6 +68,7 @@ from exchange.record import Record
 from exchange.repeats import answer_again
 from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
+from exchange.settlement import close_readings, report_metering
 from exchange.snapshots import digest_of, restore_state, snapshot_of
 from exchange.state import State
 from exchange.state_invariants import check_state
@@ -157,6 +160,8 @@ class Exchange:
                     self._close(self.state.sessions[command.interval], record)
                 else:
                     record.refuse(OPERATOR, None, "gate", refusal.reason, refusal.detail)
+            case ReportMetering():
+                report_metering(command, record)
             case RejectMessage():
                 record.refuse(
                     command.participant,
@@ -340,6 +345,8 @@ class Exchange:
             record.cancel(state.orders[state.expiries[0][1]], CancelReason.EXPIRED)
         while state.gates and state.gates[0][0] <= record.now:
             self._close(state.sessions[state.gates[0][1]], record)
+        while state.metering.due and state.metering.due[0][0] <= record.now:
+            close_readings(state.metering.due[0][1], record)
 
     def _close(self, session: Session, record: Record) -> None:
         close_gate(session, record)

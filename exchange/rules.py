@@ -14,11 +14,60 @@ TSO = "tso"
 OPERATOR = "operator"
 """In whose name sessions and gates are refused."""
 
+METERING = "metering"
+"""Whose requests are meter readings: the meter operator."""
+
 EXCHANGE = "exchange"
 """The exchange itself: its account at the broker."""
 
-RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR, EXCHANGE})
-"""Names that stand for roles in refusals and answers, so no customer may have them."""
+DSO_CONGESTION_RENT = "dso congestion rent"
+"""The DSO's account for what buyers pay and sellers do not receive."""
+
+DSO_COMPENSATION = "dso compensation"
+"""The DSO's account for what it pays where it curtails."""
+
+DSO_PENALTIES = "dso penalties"
+"""The DSO's account for what it receives for breaches of envelopes."""
+
+DSO_ACCOUNTS = (DSO_CONGESTION_RENT, DSO_COMPENSATION, DSO_PENALTIES)
+"""Accounts of the ledger that belong to no customer; their blanks keep them out of topics."""
+
+RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR, METERING, EXCHANGE, *DSO_ACCOUNTS})
+"""Names that stand for roles and accounts, so no customer may have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeteringRules:
+    """How metered power is held against the final envelopes.
+
+    A breach is what the mean power of the interval exceeds limit and tolerance by: the tolerance
+    is the meter's, so it never costs anything, and one watt more costs the price of one watt.
+
+    Parameters
+    ----------
+    penalty_price_ticks
+        What one watt of breach costs, in ticks.
+    tolerance_w
+        How far beyond its limit a connection point may be metered without a breach, in watts.
+    window
+        For how long after delivery readings are taken, and corrected.
+
+    Raises
+    ------
+    ValueError
+        When price or tolerance is negative, or the window not positive.
+    """
+
+    penalty_price_ticks: int
+    tolerance_w: int = 0
+    window: timedelta = timedelta(hours=24)
+
+    def __post_init__(self) -> None:
+        for name in ("penalty_price_ticks", "tolerance_w"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name):,}, it must not be negative")
+        if self.window <= timedelta(0):
+            raise ValueError(f"the window for readings is {self.window}, it must be positive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +87,15 @@ class MarketRules:
         goes first, so nobody can fill the memory by asking.  Open orders are always kept.
     answers_kept_for
         How long a closed interval and the answers about it are kept.
+    compensation_price_ticks
+        What the DSO pays for one watt of limit that it curtails, in ticks.
+    metering
+        How deliveries are metered; ``None`` where they are not.
 
     Raises
     ------
     ValueError
-        When a value is not positive.
+        When a value is not positive, or the compensation negative.
     """
 
     tick: Decimal = Decimal("0.0001")
@@ -50,6 +103,8 @@ class MarketRules:
     max_quantity_w: int | None = None
     answers_kept: int = 5_000
     answers_kept_for: timedelta = timedelta(hours=1)
+    compensation_price_ticks: int = 0
+    metering: MeteringRules | None = None
 
     def __post_init__(self) -> None:
         for name in ("tick", "lot_w", "answers_kept"):
@@ -61,6 +116,10 @@ class MarketRules:
             )
         if self.answers_kept_for < timedelta(0):
             raise ValueError(f"answers_kept_for is {self.answers_kept_for}, it must be >= 0")
+        if self.compensation_price_ticks < 0:
+            raise ValueError(
+                f"compensation_price_ticks is {self.compensation_price_ticks:,}, it must be >= 0"
+            )
 
     def price_in_eur_per_kw(self, price_ticks: int) -> Decimal:
         """Return a price in EUR per kW of limit for the interval, exact."""
@@ -117,7 +176,8 @@ class RiskLimits:
         In each direction of each interval, net purchases plus open buy orders may not exceed
         this, in watts, nor net sales plus open sell orders.
     credit
-        What is owed plus what open buy orders could cost may not exceed this, in tick-watts.
+        What is owed, penalties included, plus what open buy orders could cost may not exceed
+        this, in tick-watts.
     """
 
     max_quantity_w: int | None = None

@@ -11,12 +11,13 @@ from typing import Any
 from exchange.answers import Answers
 from exchange.controls import Controls
 from exchange.ledger import Ledger
+from exchange.metering import Metering
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.session import Session
 from exchange.state import State
 
-VERSION = 2
-"""Of snapshots: 2 came with conditional orders and controls."""
+VERSION = 3
+"""Of snapshots: 2 came with conditional orders and controls, 3 with metering."""
 
 
 def snapshot_of(state: State) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def snapshot_of(state: State) -> dict[str, Any]:
         "answers": state.answers.snapshot(),
         "controls": state.controls.snapshot(),
         "ledger": state.ledger.snapshot(),
+        "metering": state.metering.snapshot(),
     }
 
 
@@ -52,6 +54,8 @@ def restore_state(
     """
     if data["version"] == 1:
         data = _from_version_1(data)
+    if data["version"] == 2:
+        data = _from_version_2(data)
     if data["version"] != VERSION:
         raise ValueError(f"snapshot has version {data['version']}, this code reads 1 to {VERSION}")
     state = State(rules, terms)
@@ -72,11 +76,12 @@ def restore_state(
     state.answers = Answers.restore(data["answers"], rules.answers_kept)
     state.controls = Controls.restore(data["controls"])
     state.ledger = Ledger.restore(data["ledger"])
+    state.metering = Metering.restore(data["metering"])
     return state
 
 
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a snapshot of version 1 as one of today: nothing was controlled in its time.
+    """Return a snapshot of version 1 as one of version 2: nothing was controlled in its time.
 
     Net purchases were not kept, so position limits count from the upgrade on in its intervals.
     """
@@ -85,3 +90,8 @@ def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
         for session in data["sessions"]
     ]
     return data | {"version": 2, "sessions": sessions, "controls": Controls().snapshot()}
+
+
+def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a snapshot of version 2 as one of today: nothing was metered in its time."""
+    return data | {"version": 3, "metering": Metering().snapshot()}

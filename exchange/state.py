@@ -12,6 +12,7 @@ from datetime import datetime
 from sortedcontainers import SortedSet
 
 from exchange.answers import Answer, Answers, FirstAnswer
+from exchange.bookings import entries_of
 from exchange.controls import Controls
 from exchange.events import (
     AlarmRaised,
@@ -25,6 +26,8 @@ from exchange.events import (
     JointOrderAccepted,
     KillSwitchSet,
     MatchBlocked,
+    MeteringClosed,
+    MeterRead,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
@@ -41,8 +44,9 @@ from exchange.events import (
 )
 from exchange.holdings import Holdings, Position
 from exchange.ledger import Ledger
+from exchange.metering import Metering
 from exchange.orders import Order
-from exchange.rules import NO_COLLAR, OPERATOR, TSO, ConnectionTerms, MarketRules
+from exchange.rules import METERING, NO_COLLAR, OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
 from orderbook.order import Conditions, Side, TimeInForce
 from security_check.envelope import Direction
@@ -80,6 +84,8 @@ class State:
         What the operator has set.
     ledger
         Who paid whom.
+    metering
+        The intervals that await readings.
     gates, expiries
         What the clock must do next: ``(time, start)`` of open gates and ``(time, order id)`` of
         good-till-date orders, both sorted; they follow from sessions and orders.
@@ -93,6 +99,7 @@ class State:
         "gates",
         "joints",
         "ledger",
+        "metering",
         "next_order_id",
         "next_trade_id",
         "orders",
@@ -121,6 +128,7 @@ class State:
         self.answers = Answers(rules.answers_kept)
         self.controls = Controls()
         self.ledger = Ledger()
+        self.metering = Metering()
         self.gates: SortedSet = SortedSet()
         self.expiries: SortedSet = SortedSet()
 
@@ -129,8 +137,12 @@ class State:
         answer = self.answers.find(participant, client_order_id)
         return None if answer is None else answer.event
 
-    def repeated_answer(self, repeat: AnswerRepeated) -> FirstAnswer | OrderCancelled | None:
+    def repeated_answer(
+        self, repeat: AnswerRepeated
+    ) -> FirstAnswer | OrderCancelled | MeterRead | None:
         """Return the event an :class:`AnswerRepeated` points to, unless forgotten since.  O(1)."""
+        if repeat.participant == METERING:
+            return self.metering.reading(repeat.client_order_id)
         answer = self.answers.find(repeat.participant, repeat.client_order_id)
         if answer is None:
             return None
@@ -188,6 +200,8 @@ class State:
             raise ValueError(f"event {event.sequence} cannot follow event {self.sequence}")
         self.sequence = event.sequence
         self.time = event.time
+        for entry in entries_of(event):
+            self.ledger.book(entry)
         match event:
             case OrderAccepted():
                 self._accept(event)
@@ -225,6 +239,10 @@ class State:
                     self.sessions[event.interval].halted = True
             case GateClosed():
                 self._close(event)
+            case MeterRead():
+                self.metering.take(event)
+            case MeteringClosed():
+                self.metering.close(event.interval)
             case StatementIssued():
                 self.ledger.settle(event.interval, event.participant)
             case (
@@ -351,7 +369,6 @@ class State:
             event.buy_connection_point,
             event.quantity_w,
         )
-        self.ledger.post(event.interval, event.buyer, event.seller, event.quantity_w, event.amount)
         self.next_trade_id = event.trade_id + 1
 
     def _cancel(self, event: OrderCancelled) -> None:
@@ -417,6 +434,7 @@ class State:
     def _close(self, event: GateClosed) -> None:
         session = self.sessions[event.interval]
         session.closed_at = event.time
+        self.metering.expect(event, session.end)
         self.gates.remove((session.gate_closes_at, session.start))
         # A gate closed early stays known until its hour, or the interval could open again.
         before = event.time - self.rules.answers_kept_for
