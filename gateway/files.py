@@ -209,7 +209,7 @@ class RefusalRecord(Record):
 
 
 class StatementRecord(Record):
-    """A participant's account for one interval, in EUR; balances add up to zero."""
+    """One account for one interval, in EUR; with those of the DSO they add up to zero."""
 
     participant: str
     interval: Time
@@ -217,6 +217,8 @@ class StatementRecord(Record):
     sold_w: int
     paid: str
     received: str
+    compensation: str = "0"
+    penalties: str = "0"
     balance: str
 
 

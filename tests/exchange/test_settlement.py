@@ -369,8 +369,8 @@ READING = st.tuples(
 )
 WAIT = st.tuples(st.just("wait"), st.sampled_from([SECOND, QUARTER, DAY]))
 DAYS = st.tuples(
-    st.lists(TRADE | TRADE | TRADE | CURTAIL, max_size=25),
-    st.lists(READING | READING | READING | WAIT, max_size=25),
+    st.lists(TRADE | TRADE | TRADE | CURTAIL, min_size=5, max_size=25),
+    st.lists(READING | READING | READING | WAIT, min_size=10, max_size=30),
 )
 
 
@@ -481,7 +481,7 @@ def test_random_days_trade_breach_correct_and_miss():
     assert min(seen.values()) > 10, seen
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(DAYS)
 def test_statements_are_the_plain_sums_and_follow_from_the_events(day):
     market = run(day)
