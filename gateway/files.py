@@ -349,7 +349,11 @@ def write_json(path: Path, content: BaseModel) -> None:
     InputFaults
         When the place cannot be written to.
     """
-    text = content.model_dump_json(indent=2) + "\n"
+    write_text(path, content.model_dump_json(indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, as :func:`write_json` does."""
     try:
         if path.is_dir():
             raise InputFaults(str(path), [Fault("file", "it cannot be written: it is a folder")])
