@@ -86,7 +86,8 @@ class LineRecord(Record):
     @classmethod
     def of_result(cls, record: StatementRecord) -> LineRecord:
         """Return a statement of a simulation's result as a line."""
-        return cls(trades=None, metered=[], **record.model_dump(exclude={"participant"}))
+        content = record.model_dump(exclude={"participant", "interval"})
+        return cls(interval=record.interval, trades=None, metered=[], **content)
 
 
 class AccountRecord(Record):
