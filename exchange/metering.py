@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from sortedcontainers import SortedSet
 
 from exchange.events import GateClosed, MeterRead, MissingReading
-from exchange.plain import event_from_plain, event_to_plain
 
 
 @dataclass(slots=True)
@@ -41,6 +40,39 @@ class MeteredInterval:
     tolerance_w: int
     limits_w: dict[str, tuple[int, int]]
     readings: dict[str, MeterRead] = field(default_factory=dict)
+
+    def assess(
+        self,
+        *,
+        sequence: int,
+        time: datetime,
+        reading_id: str,
+        participant: str,
+        connection_point: str,
+        injection_w: int,
+        withdrawal_w: int,
+    ) -> MeterRead:
+        """Return what a new reading means: breach, penalty, and what it replaces.  O(1)."""
+        breach_w = self.breach_w(connection_point, injection_w, withdrawal_w)
+        injection_limit_w, withdrawal_limit_w = self.limits_w[connection_point]
+        replaced = self.readings.get(connection_point)
+        return MeterRead(
+            sequence=sequence,
+            time=time,
+            reading_id=reading_id,
+            interval=self.start,
+            participant=participant,
+            connection_point=connection_point,
+            injection_w=injection_w,
+            withdrawal_w=withdrawal_w,
+            injection_limit_w=injection_limit_w,
+            withdrawal_limit_w=withdrawal_limit_w,
+            tolerance_w=self.tolerance_w,
+            breach_w=breach_w,
+            penalty=breach_w * self.penalty_price_ticks,
+            replaces=None if replaced is None else replaced.reading_id,
+            reversed_penalty=0 if replaced is None else replaced.penalty,
+        )
 
     def breach_w(self, connection_point: str, injection_w: int, withdrawal_w: int) -> int:
         """Return by how much a mean power exceeds its limit and the tolerance, in watts."""
@@ -121,45 +153,70 @@ class Metering:
         )
 
     def snapshot(self) -> dict[str, Any]:
-        """Return everything as JSON-able data; readings as they came."""
+        """Return everything as JSON-able data.
+
+        Of readings only what was said, in the order it was said: the rest follows from it.
+        """
+        readings: dict[datetime, list[list[Any]]] = {start: [] for start in self.intervals}
+        for each in sorted(self._readings.values(), key=lambda reading: reading.sequence):
+            readings[each.interval].append(
+                [
+                    each.sequence,
+                    each.time.isoformat(),
+                    each.reading_id,
+                    each.participant,
+                    each.connection_point,
+                    each.injection_w,
+                    each.withdrawal_w,
+                ]
+            )
         return {
             "intervals": [
-                [
-                    start.isoformat(),
-                    interval.end.isoformat(),
-                    interval.readings_until.isoformat(),
-                    interval.penalty_price_ticks,
-                    interval.tolerance_w,
-                    [[point, *limits_w] for point, limits_w in interval.limits_w.items()],
-                ]
+                {
+                    "start": start.isoformat(),
+                    "end": interval.end.isoformat(),
+                    "readings_until": interval.readings_until.isoformat(),
+                    "penalty_price_ticks": interval.penalty_price_ticks,
+                    "tolerance_w": interval.tolerance_w,
+                    "limits_w": [
+                        [point, *limits_w] for point, limits_w in interval.limits_w.items()
+                    ],
+                    "readings": readings[start],
+                }
                 for start, interval in sorted(self.intervals.items())
-            ],
-            "readings": [
-                event_to_plain(reading)
-                for reading in sorted(self._readings.values(), key=lambda each: each.sequence)
-            ],
+            ]
         }
 
     @classmethod
     def restore(cls, data: dict[str, Any]) -> Metering:
         """Return the metering a snapshot was taken of."""
         metering = cls()
-        for start, end, until, penalty_price_ticks, tolerance_w, rows in data["intervals"]:
-            metering._add(
-                MeteredInterval(
-                    datetime.fromisoformat(start),
-                    datetime.fromisoformat(end),
-                    datetime.fromisoformat(until),
-                    penalty_price_ticks,
-                    tolerance_w,
-                    {
-                        point: (injection_w, withdrawal_w)
-                        for point, injection_w, withdrawal_w in rows
-                    },
-                )
+        for plain in data["intervals"]:
+            interval = MeteredInterval(
+                start=datetime.fromisoformat(plain["start"]),
+                end=datetime.fromisoformat(plain["end"]),
+                readings_until=datetime.fromisoformat(plain["readings_until"]),
+                penalty_price_ticks=plain["penalty_price_ticks"],
+                tolerance_w=plain["tolerance_w"],
+                limits_w={
+                    point: (injection_w, withdrawal_w)
+                    for point, injection_w, withdrawal_w in plain["limits_w"]
+                },
             )
-        for plain in data["readings"]:
-            metering.take(cast(MeterRead, event_from_plain(plain)))
+            metering._add(interval)
+            for sequence, time, reading_id, who, point, injection_w, withdrawal_w in plain[
+                "readings"
+            ]:
+                reading = interval.assess(
+                    sequence=sequence,
+                    time=datetime.fromisoformat(time),
+                    reading_id=reading_id,
+                    participant=who,
+                    connection_point=point,
+                    injection_w=injection_w,
+                    withdrawal_w=withdrawal_w,
+                )
+                metering.take(reading)
         return metering
 
     def check_invariants(self) -> None:

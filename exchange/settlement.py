@@ -49,28 +49,16 @@ def report_metering(command: ReportMetering, record: Record) -> None:
     if refusal is not None:
         record.refuse(METERING, command.reading_id, "metering", refusal.reason, refusal.detail)
         return
-    interval = state.metering.intervals[command.interval]
     point = command.connection_point
-    injection_limit_w, withdrawal_limit_w = interval.limits_w[point]
-    breach_w = interval.breach_w(point, command.injection_w, command.withdrawal_w)
-    replaced = interval.readings.get(point)
     record.add(
-        MeterRead(
+        state.metering.intervals[command.interval].assess(
             sequence=record.next_sequence,
             time=record.now,
             reading_id=command.reading_id,
-            interval=command.interval,
             participant=state.terms[point].participant,
             connection_point=point,
             injection_w=command.injection_w,
             withdrawal_w=command.withdrawal_w,
-            injection_limit_w=injection_limit_w,
-            withdrawal_limit_w=withdrawal_limit_w,
-            tolerance_w=interval.tolerance_w,
-            breach_w=breach_w,
-            penalty=breach_w * interval.penalty_price_ticks,
-            replaces=None if replaced is None else replaced.reading_id,
-            reversed_penalty=0 if replaced is None else replaced.penalty,
         )
     )
 
