@@ -192,6 +192,23 @@ class CloseGate:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportMetering:
+    """Report the mean power that was metered at a connection point over a delivered interval.
+
+    At most one of the two is above zero: the mean of an interval has one direction.
+    ``reading_id`` is the meter operator's own and unique among its readings: sending one twice
+    has the effect of once.  Another reading of the same point and interval replaces the one
+    before it.
+    """
+
+    reading_id: str
+    interval: datetime
+    connection_point: str
+    injection_w: int
+    withdrawal_w: int
+
+
+@dataclass(frozen=True, slots=True)
 class RejectMessage:
     """Put on record that a message could not become a command.
 
@@ -224,5 +241,6 @@ Command = (
     | SetBuyBack
     | AdvanceTime
     | CloseGate
+    | ReportMetering
     | RejectMessage
 )

@@ -17,6 +17,7 @@ The steps are elsewhere:
   together is for :mod:`exchange.markets` to know, who pays what for :mod:`exchange.payments`;
 - when: :mod:`exchange.phases`, opening and gate :mod:`exchange.gates`, new limits at the interface
   :mod:`exchange.interface`, the operator's controls :mod:`exchange.supervision`;
+- after the gate: meter readings and statements, :mod:`exchange.settlement`;
 - what it all does to the state: :mod:`exchange.state`.
 """
 
@@ -40,6 +41,7 @@ from exchange.commands import (
     MassCancel,
     OpenSession,
     RejectMessage,
+    ReportMetering,
     ResumeTrading,
     SetBuyBack,
     SetKillSwitch,
@@ -67,6 +69,7 @@ from exchange.record import Record
 from exchange.repeats import answer_again
 from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
+from exchange.settlement import close_readings, report_metering
 from exchange.snapshots import digest_of, restore_state, snapshot_of
 from exchange.state import State
 from exchange.state_invariants import check_state
@@ -163,6 +166,8 @@ class Exchange:
                     close_gate(self.state.sessions[command.interval], record)
                 else:
                     record.refuse(OPERATOR, None, "gate", refusal.reason, refusal.detail)
+            case ReportMetering():
+                report_metering(command, record)
             case RejectMessage():
                 record.refuse(
                     command.participant,
@@ -192,7 +197,9 @@ class Exchange:
             elif turn is not None and turn <= record.now:
                 self._end_phase(state.sessions[state.turns[0][1]], record)
             else:
-                return
+                break
+        while state.metering.due and state.metering.due[0][0] <= record.now:
+            close_readings(state.metering.due[0][1], record)
 
     def _end_phase(self, session: Session, record: Record) -> None:
         """Hold the auction that a call ends in; then the next phase, or the gate."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from exchange.orders import Leg
@@ -49,6 +50,11 @@ class RefusalReason(StrEnum):
     WOULD_CROSS = "would_cross"
     EXCEEDS_CAPACITY = "exceeds_capacity"
     EXCEEDS_HOLDING = "exceeds_holding"
+    # What was metered.
+    NOT_METERED = "not_metered"
+    DELIVERY_NOT_OVER = "delivery_not_over"
+    METERING_CLOSED = "metering_closed"
+    READING_INVALID = "reading_invalid"
     # Which order.
     CLIENT_ORDER_ID_REUSED = "client_order_id_reused"
     UNKNOWN_ORDER = "unknown_order"
@@ -101,7 +107,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened(Event):
-    """An interval opened for trading with these fair and robust envelopes, in a first phase."""
+    """An interval opened for trading with these fair and robust envelopes, in a first phase.
+
+    ``tick`` is the price step, in EUR per kW, so that amounts in a journal have a unit; ``None``
+    in journals from before it was written.
+    """
 
     start: datetime
     end: datetime
@@ -110,6 +120,7 @@ class SessionOpened(Event):
     envelopes: tuple[Envelope, ...]
     phase: Phase = Phase.CONTINUOUS
     phase_until: datetime | None = None
+    tick: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,10 +168,11 @@ class Refused(Event):
     """What was asked was not done; ``detail`` is a sentence with the numbers.
 
     ``request`` says what kind of command it was: ``"submit"``, ``"cancel"``, ``"amend"``,
-    ``"mass_cancel"``, ``"limits"``, ``"control"``, ``"session"``, ``"gate"`` or ``"message"``;
-    ``participant`` is ``"tso"`` for ``limits`` and ``"operator"`` for ``control``, ``session`` and
-    ``gate``.  ``client_order_id`` is the client's key for the request (``update_id`` for limits,
-    ``control_id`` for controls), if any.  ``content`` is a digest of what was asked where the same
+    ``"mass_cancel"``, ``"limits"``, ``"control"``, ``"session"``, ``"gate"``, ``"metering"`` or
+    ``"message"``; ``participant`` is ``"tso"`` for ``limits``, ``"metering"`` for ``metering`` and
+    ``"operator"`` for ``control``, ``session`` and ``gate``.  ``client_order_id`` is the client's
+    key for the request (``update_id`` for limits, ``control_id`` for controls, ``reading_id`` for
+    metering), if any.  ``content`` is a digest of what was asked where the same
     key, sent again, must get the same answer (``"submit"``, ``"limits"``, ``"control"``), else
     empty.
     """
@@ -394,7 +406,10 @@ class PhaseChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldingCurtailed(Event):
-    """A limit was lowered because the network's or the TSO's limits fell."""
+    """A limit was lowered because the network's or the TSO's limits fell.
+
+    ``compensation`` is what the DSO pays its holder for it, in tick-watts.
+    """
 
     interval: datetime
     participant: str
@@ -403,6 +418,7 @@ class HoldingCurtailed(Event):
     from_w: int
     to_w: int
     element: str
+    compensation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -420,18 +436,68 @@ class HoldingRaised(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateClosed(Event):
-    """Trading of an interval ended; these envelopes are final."""
+    """Trading of an interval ended; these envelopes are final.
+
+    Metered power is held against them, by the terms given here, until ``readings_until``; ``None``
+    where the interval is not metered.
+    """
 
     interval: datetime
     envelopes: tuple[Envelope, ...]
+    readings_until: datetime | None = None
+    penalty_price_ticks: int = 0
+    tolerance_w: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterRead(Event):
+    """Mean power was metered and held against the final envelope.
+
+    The interval was kept where ``breach_w`` is 0; else the participant owes the DSO ``penalty``
+    tick-watts.  A correction ``replaces`` an earlier reading, whose penalty of
+    ``reversed_penalty`` tick-watts is booked back.
+    """
+
+    reading_id: str
+    interval: datetime
+    participant: str
+    connection_point: str
+    injection_w: int
+    withdrawal_w: int
+    injection_limit_w: int
+    withdrawal_limit_w: int
+    tolerance_w: int
+    breach_w: int
+    penalty: int
+    replaces: str | None = None
+    reversed_penalty: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MissingReading:
+    """A connection point of which no reading came, and its owner."""
+
+    participant: str
+    connection_point: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeteringClosed(Event):
+    """No reading of an interval is taken any more; ``missing`` are those that never came."""
+
+    interval: datetime
+    missing: tuple[MissingReading, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementIssued(Event):
-    """A participant's account for one interval.
+    """What one interval brought to an account since its last statement, in tick-watts.
 
-    ``paid`` and ``received`` are in tick-watts, ``balance = received - paid``; over all
-    participants of an interval the balances add up to zero.
+    One is issued when the gate closes, and another when the readings of the interval close, if
+    they led to penalties.  The account is a participant's, or one of the DSO's
+    (:data:`exchange.rules.DSO_ACCOUNTS`); ``compensation`` is what it received, ``penalties`` what
+    it owes, so that ``balance = received - paid + compensation - penalties``.  Over all accounts of
+    an interval the balances add up to zero, and so do compensation and penalties.
     """
 
     interval: datetime
@@ -441,6 +507,8 @@ class StatementIssued(Event):
     paid: int
     received: int
     balance: int
+    compensation: int = 0
+    penalties: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

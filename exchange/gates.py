@@ -8,7 +8,6 @@ from exchange.events import (
     GateClosed,
     RefusalReason,
     SessionOpened,
-    StatementIssued,
 )
 from exchange.grid import Grid, SecurityState
 from exchange.interface import check_terms, refuse_unsafe
@@ -16,6 +15,7 @@ from exchange.phases import first_phase
 from exchange.record import Record
 from exchange.rules import OPERATOR
 from exchange.session import Session
+from exchange.settlement import issue_statements
 from exchange.wording import format_time
 from security_check.errors import GridError
 
@@ -50,6 +50,7 @@ def open_session(command: OpenSession, record: Record, grid: Grid) -> SecuritySt
             envelopes=tuple(envelopes),
             phase=phase,
             phase_until=until,
+            tick=record.state.rules.tick,
         )
     )
     return security
@@ -66,6 +67,11 @@ def _check(command: OpenSession, record: Record) -> tuple[RefusalReason, str] | 
                 f"interval {interval} overlaps the session of "
                 f"[{format_time(session.start)}, {format_time(session.end)})",
             )
+    if command.start in record.state.metering.intervals:
+        return (
+            RefusalReason.SESSION_EXISTS,
+            f"interval {interval} has been delivered and awaits its readings",
+        )
     if command.gate_closes_at <= record.now:
         return (
             RefusalReason.GATE_CLOSED,
@@ -78,25 +84,17 @@ def _check(command: OpenSession, record: Record) -> tuple[RefusalReason, str] | 
 def close_gate(session: Session, record: Record) -> None:
     """Freeze an interval: cancel what rests, publish final envelopes, settle."""
     record.cancel_all(session.orders(), CancelReason.GATE_CLOSED)
+    metering = record.state.rules.metering
+    until = None if metering is None else max(session.end, record.now) + metering.window
     record.add(
         GateClosed(
             sequence=record.next_sequence,
             time=record.now,
             interval=session.start,
             envelopes=session.holdings.envelopes(),
+            readings_until=until,
+            penalty_price_ticks=0 if metering is None else metering.penalty_price_ticks,
+            tolerance_w=0 if metering is None else metering.tolerance_w,
         )
     )
-    for participant, account in record.state.ledger.accounts(session.start).items():
-        record.add(
-            StatementIssued(
-                sequence=record.next_sequence,
-                time=record.now,
-                interval=session.start,
-                participant=participant,
-                bought_w=account.bought_w,
-                sold_w=account.sold_w,
-                paid=account.paid,
-                received=account.received,
-                balance=account.balance,
-            )
-        )
+    issue_statements(session.start, record)

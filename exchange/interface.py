@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
@@ -133,19 +134,21 @@ def _set_limits(envelope: Envelope, session: Session, record: Record) -> None:
         if to_w == from_w:
             continue
         changed = HoldingCurtailed if to_w < from_w else HoldingRaised
-        record.add(
-            changed(
-                sequence=record.next_sequence,
-                time=record.now,
-                interval=session.start,
-                participant=record.state.terms[point].participant,
-                connection_point=point,
-                direction=direction,
-                from_w=from_w,
-                to_w=to_w,
-                element=element,
-            )
+        event = changed(
+            sequence=record.next_sequence,
+            time=record.now,
+            interval=session.start,
+            participant=record.state.terms[point].participant,
+            connection_point=point,
+            direction=direction,
+            from_w=from_w,
+            to_w=to_w,
+            element=element,
         )
+        if isinstance(event, HoldingCurtailed):
+            price_ticks = record.state.rules.compensation_price_ticks
+            event = replace(event, compensation=price_ticks * (from_w - to_w))
+        record.add(event)
 
 
 def _cut_orders(position: Position, side: Side, excess_w: int, record: Record) -> None:

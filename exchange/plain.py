@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -24,6 +25,8 @@ def to_plain(value: Any) -> Any:
         return value.value
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, tuple):
         return [to_plain(item) for item in value]
     if is_dataclass(value):
@@ -75,6 +78,8 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
         return lambda data: tuple(read(item) for item in data)
     if hint is datetime:
         return datetime.fromisoformat
+    if hint is Decimal:
+        return Decimal
     if isinstance(hint, type) and is_dataclass(hint):
         return lambda data: from_plain(hint, data)
     if isinstance(hint, type) and issubclass(hint, Enum):

@@ -13,6 +13,7 @@ from exchange.events import (
     AnswerRepeated,
     CancelReason,
     Event,
+    MeterRead,
     OrderCancelled,
     OrderRefilled,
     RefusalReason,
@@ -91,7 +92,10 @@ class Record:
         )
 
     def repeat_answer(
-        self, participant: str, client_order_id: str, answer: FirstAnswer | OrderCancelled
+        self,
+        participant: str,
+        client_order_id: str,
+        answer: FirstAnswer | OrderCancelled | MeterRead,
     ) -> None:
         """Point to the answer a request got before."""
         self.add(

@@ -16,11 +16,63 @@ TSO = "tso"
 OPERATOR = "operator"
 """In whose name sessions and gates are refused."""
 
+METERING = "metering"
+"""Whose requests are meter readings: the meter operator."""
+
 EXCHANGE = "exchange"
 """The exchange itself: its account at the broker."""
 
-RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR, EXCHANGE})
-"""Names that stand for roles in refusals and answers, so no customer may have them."""
+DSO_CONGESTION_RENT = "dso congestion rent"
+"""The DSO's account for what buyers pay and sellers do not receive."""
+
+DSO_COMPENSATION = "dso compensation"
+"""The DSO's account for what it pays where it curtails."""
+
+DSO_PENALTIES = "dso penalties"
+"""The DSO's account for what it receives for breaches of envelopes."""
+
+DSO_BUY_BACK = "dso buy-back"
+"""The DSO's account for limit that it buys back before it curtails."""
+
+DSO_ACCOUNTS = (DSO_CONGESTION_RENT, DSO_COMPENSATION, DSO_PENALTIES, DSO_BUY_BACK)
+"""Accounts of the ledger that belong to no customer; their blanks keep them out of topics."""
+
+RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR, METERING, EXCHANGE, *DSO_ACCOUNTS})
+"""Names that stand for roles and accounts, so no customer may have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeteringRules:
+    """How metered power is held against the final envelopes.
+
+    A breach is what the mean power of the interval exceeds limit and tolerance by: the tolerance
+    is the meter's, so it never costs anything, and one watt more costs the price of one watt.
+
+    Parameters
+    ----------
+    penalty_price_ticks
+        What one watt of breach costs, in ticks.
+    tolerance_w
+        How far beyond its limit a connection point may be metered without a breach, in watts.
+    window
+        For how long after delivery readings are taken, and corrected.
+
+    Raises
+    ------
+    ValueError
+        When price or tolerance is negative, or the window not positive.
+    """
+
+    penalty_price_ticks: int
+    tolerance_w: int = 0
+    window: timedelta = timedelta(hours=24)
+
+    def __post_init__(self) -> None:
+        for name in ("penalty_price_ticks", "tolerance_w"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name):,}, it must not be negative")
+        if self.window <= timedelta(0):
+            raise ValueError(f"the window for readings is {self.window}, it must be positive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +97,22 @@ class MarketRules:
     reserve_price_ticks
         The price at which the system operator issues and retires watts where they need not
         balance; without effect otherwise.
+    curtailment
+        In which proportions holdings are cut when they are no longer secure.
+    compensation_price_ticks
+        What the DSO pays for one watt of limit that it curtails, in ticks.
+    opening_auction, closing_auction
+        How long orders are collected after the opening and before the gate, to trade in one
+        auction then; zero for none.
+    batch_every
+        How often there is an auction where nothing trades continuously; ``None`` where it does.
+    metering
+        How deliveries are metered; ``None`` where they are not.
 
     Raises
     ------
     ValueError
-        When a value is not positive.
+        When a value is not positive, or the compensation negative.
     """
 
     tick: Decimal = Decimal("0.0001")
@@ -60,9 +123,11 @@ class MarketRules:
     exchange_rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
     reserve_price_ticks: int = 0
     curtailment: CurtailmentPolicy = CurtailmentPolicy.PRO_RATA
+    compensation_price_ticks: int = 0
     opening_auction: timedelta = timedelta(0)
     closing_auction: timedelta = timedelta(0)
     batch_every: timedelta | None = None
+    metering: MeteringRules | None = None
 
     def __post_init__(self) -> None:
         for name in ("tick", "lot_w", "answers_kept"):
@@ -77,8 +142,9 @@ class MarketRules:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be >= 0")
         if self.batch_every is not None and self.batch_every <= timedelta(0):
             raise ValueError(f"batch_every is {self.batch_every}, it must be positive")
-        if self.reserve_price_ticks < 0:
-            raise ValueError(f"reserve_price_ticks is {self.reserve_price_ticks}, it must be >= 0")
+        for name in ("reserve_price_ticks", "compensation_price_ticks"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name):,}, it must be >= 0")
 
     def price_in_eur_per_kw(self, price_ticks: int) -> Decimal:
         """Return a price in EUR per kW of limit for the interval, exact."""
@@ -151,7 +217,8 @@ class RiskLimits:
         In each direction of each interval, net purchases plus open buy orders may not exceed
         this, in watts, nor net sales plus open sell orders.
     credit
-        What is owed plus what open buy orders could cost may not exceed this, in tick-watts.
+        What is owed, penalties included, plus what open buy orders could cost may not exceed
+        this, in tick-watts.
     """
 
     max_quantity_w: int | None = None

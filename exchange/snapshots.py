@@ -12,12 +12,13 @@ from exchange.answers import Answers
 from exchange.controls import Controls
 from exchange.events import Phase
 from exchange.ledger import Ledger
+from exchange.metering import Metering
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.session import Session
 from exchange.state import State
 
 VERSION = 3
-"""Of snapshots: 2 came with conditional orders and controls."""
+"""Of snapshots: 2 came with conditional orders and controls, 3 with phases and metering."""
 
 
 def snapshot_of(state: State) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def snapshot_of(state: State) -> dict[str, Any]:
         "answers": state.answers.snapshot(),
         "controls": state.controls.snapshot(),
         "ledger": state.ledger.snapshot(),
+        "metering": state.metering.snapshot(),
     }
 
 
@@ -75,11 +77,12 @@ def restore_state(
     state.answers = Answers.restore(data["answers"], rules.answers_kept)
     state.controls = Controls.restore(data["controls"])
     state.ledger = Ledger.restore(data["ledger"])
+    state.metering = Metering.restore(data["metering"])
     return state
 
 
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a snapshot of version 1 as one of today: nothing was controlled in its time.
+    """Return a snapshot of version 1 as one of version 2: nothing was controlled in its time.
 
     Net purchases were not kept, so position limits count from the upgrade on in its intervals.
     """
@@ -91,9 +94,10 @@ def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a snapshot of version 2 as one of today: all trading was continuous in its time.
+    """Return a snapshot of version 2 as one of today.
 
-    When something was bought was not kept, so it counts as allocated.
+    All trading was continuous in its time and nothing was metered; when something was bought was
+    not kept, so it counts as allocated.
     """
     sessions = [
         session
@@ -106,4 +110,4 @@ def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
         }
         for session in data["sessions"]
     ]
-    return data | {"version": 3, "sessions": sessions}
+    return data | {"version": 3, "sessions": sessions, "metering": Metering().snapshot()}

@@ -12,6 +12,7 @@ from datetime import datetime
 from sortedcontainers import SortedSet
 
 from exchange.answers import Answer, Answers, FirstAnswer
+from exchange.bookings import entries_of
 from exchange.controls import Controls
 from exchange.events import (
     AlarmRaised,
@@ -26,6 +27,8 @@ from exchange.events import (
     JointOrderAccepted,
     KillSwitchSet,
     MatchBlocked,
+    MeteringClosed,
+    MeterRead,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
@@ -44,8 +47,9 @@ from exchange.events import (
 )
 from exchange.holdings import Holdings, Position
 from exchange.ledger import Ledger
+from exchange.metering import Metering
 from exchange.orders import Order
-from exchange.rules import NO_COLLAR, OPERATOR, TSO, ConnectionTerms, MarketRules
+from exchange.rules import METERING, NO_COLLAR, OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
 from orderbook.order import Conditions, Side, TimeInForce
 from security_check.envelope import Direction
@@ -83,6 +87,8 @@ class State:
         What the operator has set.
     ledger
         Who paid whom.
+    metering
+        The intervals that await readings.
     turns, expiries
         What the clock must do next: ``(time, start)`` of the ends of phases, the last of which is
         the gate, and ``(time, order id)`` of good-till-date orders, both sorted; they follow from
@@ -96,6 +102,7 @@ class State:
         "expiries",
         "joints",
         "ledger",
+        "metering",
         "next_order_id",
         "next_trade_id",
         "orders",
@@ -125,6 +132,7 @@ class State:
         self.answers = Answers(rules.answers_kept)
         self.controls = Controls()
         self.ledger = Ledger()
+        self.metering = Metering()
         self.turns: SortedSet = SortedSet()
         self.expiries: SortedSet = SortedSet()
 
@@ -133,8 +141,12 @@ class State:
         answer = self.answers.find(participant, client_order_id)
         return None if answer is None else answer.event
 
-    def repeated_answer(self, repeat: AnswerRepeated) -> FirstAnswer | OrderCancelled | None:
+    def repeated_answer(
+        self, repeat: AnswerRepeated
+    ) -> FirstAnswer | OrderCancelled | MeterRead | None:
         """Return the event an :class:`AnswerRepeated` points to, unless forgotten since.  O(1)."""
+        if repeat.participant == METERING:
+            return self.metering.reading(repeat.client_order_id)
         answer = self.answers.find(repeat.participant, repeat.client_order_id)
         if answer is None:
             return None
@@ -196,6 +208,8 @@ class State:
             raise ValueError(f"event {event.sequence} cannot follow event {self.sequence}")
         self.sequence = event.sequence
         self.time = event.time
+        for entry in entries_of(event):
+            self.ledger.book(entry)
         match event:
             case OrderAccepted():
                 self._accept(event)
@@ -238,6 +252,10 @@ class State:
                     self.sessions[event.interval].halted = True
             case GateClosed():
                 self._close(event)
+            case MeterRead():
+                self.metering.take(event)
+            case MeteringClosed():
+                self.metering.close(event.interval)
             case StatementIssued():
                 self.ledger.settle(event.interval, event.participant)
             case (
@@ -346,7 +364,6 @@ class State:
             )
             if event.buy_back:
                 session.note_bought_back(fill.direction, fill.quantity_w)
-        self.ledger.post(event.fills)
         self.next_trade_id = event.trade_id + 1
 
     def _cancel(self, event: OrderCancelled) -> None:
@@ -417,6 +434,7 @@ class State:
     def _close(self, event: GateClosed) -> None:
         session = self.sessions[event.interval]
         session.closed_at = event.time
+        self.metering.expect(event, session.end)
         self.turns.remove((session.phase_until, session.start))
         # A gate closed early stays known until its hour, or the interval could open again.
         before = event.time - self.rules.answers_kept_for

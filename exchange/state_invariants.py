@@ -34,6 +34,7 @@ def check_state(state: State) -> None:
     _check_joints(state, resting)
     state.answers.check_invariants()
     state.ledger.check_invariants()
+    state.metering.check_invariants()
 
 
 def _check_joints(state: State, resting: dict[int, Order]) -> None:

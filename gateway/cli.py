@@ -28,6 +28,7 @@ from gateway.cli_output import (
     FAULTY_ORDERS,
     NOT_SECURE,
     bar,
+    deliver_text,
     err,
     fail,
     fail_with_faults,
@@ -279,6 +280,46 @@ def replay(
         fail(f"{journal}: {error}")
     if not _deliver(replayed, output, json):
         show_replayed(replayed, out)
+
+
+@app.command()
+def statements(
+    source: Annotated[
+        str,
+        typer.Argument(help="Journal, as for replay, or a result that simulate has written."),
+    ],
+    participant: Annotated[str | None, typer.Option(help="Only this account.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only what was booked from this time on.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Only what was booked before this time.")
+    ] = None,
+    area: Annotated[str | None, typer.Option(help="Whose journal, on a Redis server.")] = None,
+    tick: Annotated[
+        str | None, typer.Option(help="Price step in EUR per kW, for journals that name none.")
+    ] = None,
+    output: OutputOption = None,
+    json: JsonOption = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Write CSV instead, a row an interval.")
+    ] = False,
+) -> None:
+    """Print statements of account: trades, compensation, penalties, opening and closing balance."""
+    from gateway.cli_statements import Wanted, make_statements
+    from gateway.report_statements import show_statements, statements_csv
+
+    if csv and json:
+        fail("--csv and --json exclude each other")
+    try:
+        wanted = Wanted.of(participant, since, until, area, tick)
+        made = run(make_statements(source, wanted))
+    except ValueError as error:
+        fail(f"{source}: {error}")
+    if csv:
+        deliver_text(statements_csv(made), output)
+    elif not _deliver(made, output, json):
+        show_statements(made, out)
 
 
 def _load(name: str) -> Scenario:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gateway.files import write_text
 from gateway.input_faults import InputFaults, why
 
 NOT_SECURE = 1
@@ -30,6 +32,16 @@ def print_json(content: BaseModel) -> None:
     """Write a result for a program: JSON on stdout, nothing else."""
     sys.stdout.write(content.model_dump_json(indent=2) + "\n")
     sys.stdout.flush()  # a full disk must show while somebody can still say so
+
+
+def deliver_text(text: str, output: Path | None) -> None:
+    """Write text for a program: to a file, or to stdout and nothing else there."""
+    if output is not None:
+        write_text(output, text)
+        err.print(f"wrote {output}", markup=False, soft_wrap=True)
+        return
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def fail(sentence: str, code: int = BAD_INPUT) -> NoReturn:

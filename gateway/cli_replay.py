@@ -7,6 +7,8 @@ has been allowed before it was written.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +53,25 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
     OSError, ValueError, gateway.ports.GatewayError
         When the journal cannot be read, or is no gap-free sequence of entries.
     """
+    name = source if area is None else f"{source}, area {area}"
+    async with aclosing(journal_entries(source, area)) as entries:
+        return await _replay(entries, name)
+
+
+async def journal_entries(source: str, area: str | None) -> AsyncGenerator[JournalEntry, None]:
+    """Yield the entries of a journal: of a file, a server, or a folder that ``serve`` keeps.
+
+    Close it (``contextlib.aclosing``): a folder has a server of its own meanwhile.  Raises as
+    :func:`replay_journal`.
+    """
     folder = journal_folder(source)
     if folder is None:
-        return await _replay(source, area, source if area is None else f"{source}, area {area}")
+        async for entry in read_entries(source, area):
+            yield entry
+        return
     async with EmbeddedRedis(folder) as redis:
-        return await _replay(redis.url, area or folder.name, source)
+        async for entry in read_entries(redis.url, area or folder.name):
+            yield entry
 
 
 def journal_folder(source: str) -> Path | None:
@@ -74,11 +90,11 @@ def journal_folder(source: str) -> Path | None:
     return folder.resolve()
 
 
-async def _replay(source: str, area: str | None, name: str) -> Replayed:
+async def _replay(journal: AsyncIterator[JournalEntry], name: str) -> Replayed:
     terms: dict[str, ConnectionTerms] = {}
     state = State(MarketRules(), terms)
     entries = 0
-    async for entry in read_entries(source, area):
+    async for entry in journal:
         entries += 1
         try:
             _apply(entry, state, terms)

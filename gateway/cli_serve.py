@@ -34,7 +34,7 @@ from gateway.mqtt import MqttSettings, MqttTransport
 from gateway.reports import last_will
 from gateway.scenario import Scenario
 from gateway.service import Service
-from gateway.topics import OPERATOR, TSO, Topics
+from gateway.topics import METERING, OPERATOR, TSO, Topics
 from security_check.errors import Fault
 
 _LOG = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputFaults(str(path), [Fault("file", f"it cannot be read: {error}")]) from None
-    known = {*scenario.owners.values(), TSO, OPERATOR}
+    known = {*scenario.owners.values(), TSO, OPERATOR, METERING}
     faults = [
         Fault(name, "nobody of that name takes part") for name in content if name not in known
     ]

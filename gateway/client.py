@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from gateway.mqtt import MqttSettings, MqttTransport
 from gateway.ports import Incoming, Outgoing
-from gateway.topics import OPERATOR, TSO, Topics
+from gateway.topics import METERING, OPERATOR, TSO, Topics
 
 Report = dict[str, Any]
 _ANSWERS = {
@@ -22,6 +22,7 @@ _ANSWERS = {
     "amend": ("amended", "cancelled", "refused"),
     "cancel": ("cancelled", "refused"),
     "limits": ("limits_updated", "refused"),
+    "metering": ("reading", "refused"),
 }
 
 
@@ -35,7 +36,7 @@ class Client:
     topics
         The area's topics.
     name
-        The participant, or ``"tso"``.
+        The participant, ``"tso"``, ``"operator"`` or ``"metering"``.
     subscriptions
         More topics to hear, beside one's own reports.
     on_message
@@ -53,6 +54,7 @@ class Client:
         self._reports_topic = topics.report(name)
         special = {TSO: topics.interface_limits, OPERATOR: topics.control}
         self._orders_topic = special.get(name) or topics.order(name)
+        self._meter_topic = topics.meter if name == METERING else None
         self._transport = MqttTransport(settings, (self._reports_topic, *subscriptions))
         self._on_message = on_message
         self._waiting: dict[tuple[str, str], asyncio.Future[Report]] = {}
@@ -79,10 +81,10 @@ class Client:
         """Send a message and return the report that answers it; asks again without end.
 
         ``message`` is an order message of protocol and needs a ``client_order_id``; the TSO's
-        has no ``type`` and an ``update_id``.
+        has no ``type`` and an ``update_id``, the meter operator's a ``reading_id``.
         """
-        kind = message.get("type", "limits")
-        key = (kind, str(message.get("client_order_id", message.get("update_id"))))
+        kind = "limits" if self._meter_topic is None else "metering"
+        key = (message.get("type", kind), _key(message))
         answer = self._waiting.get(key)
         if answer is None:
             answer = asyncio.get_running_loop().create_future()
@@ -98,7 +100,11 @@ class Client:
 
     def send(self, message: dict[str, Any]) -> asyncio.Future[None]:
         """Send a message; the future tells that the *broker* has it, which is no answer."""
-        return self.send_bytes(json.dumps(message).encode())
+        payload = json.dumps(message).encode()
+        if self._meter_topic is None:
+            return self.send_bytes(payload)
+        topic = self._meter_topic(message["connection_point"])
+        return self._transport.publish([Outgoing(topic, payload)])
 
     def send_bytes(self, payload: bytes) -> asyncio.Future[None]:
         """Send anything at all."""
@@ -124,7 +130,7 @@ class Client:
             self._on_message(message.topic, content)
 
     def _answer(self, report: Report) -> None:
-        client_id = str(report.get("client_order_id", report.get("update_id")))
+        client_id = _key(report)
         for request, kinds in _ANSWERS.items():
             # A message that could not be read is refused as "message", whatever it was.
             is_about = report.get("request", request) in (request, "message")
@@ -132,3 +138,9 @@ class Client:
             if report["type"] in kinds and is_about and answer is not None and not answer.done():
                 answer.set_result(report)
                 return
+
+
+def _key(content: Report) -> str:
+    """Return the sender's own id, by which a message and its answer know each other."""
+    names = ("client_order_id", "update_id", "reading_id")
+    return str(next((content[name] for name in names if name in content), None))

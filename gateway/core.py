@@ -19,7 +19,7 @@ from exchange.grid import Grid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
 from gateway.reports import Reports
-from gateway.topics import Topics
+from gateway.topics import METERING, Topics
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,9 +71,10 @@ class Core:
 
     @property
     def next_due(self) -> datetime | None:
-        """When the clock must act next: the next gate, or the next order that expires."""
+        """When the clock must act next: for a gate, an order that expires, or readings."""
         state = self.exchange.state
-        due = [queue[0][0] for queue in (state.turns, state.expiries) if queue]
+        queues = (state.turns, state.expiries, state.metering.due)
+        due = [queue[0][0] for queue in queues if queue]
         return min(due, default=None)
 
     def handle(self, command: Command, now: datetime) -> tuple[JournalEntry | None, list[Outgoing]]:
@@ -104,7 +105,10 @@ class Core:
 
     def _answer(self, participant: str, client_id: str, sequence: int) -> Event | None:
         """Return the event a repeated request was answered with."""
-        answer = self.exchange.state.answers.find(participant, client_id)
+        state = self.exchange.state
+        if participant == METERING:
+            return state.metering.reading(client_id)
+        answer = state.answers.find(participant, client_id)
         if answer is None:
             return None
         found = (answer.event, answer.cancelled)

@@ -209,7 +209,7 @@ class RefusalRecord(Record):
 
 
 class StatementRecord(Record):
-    """A participant's account for one interval, in EUR; balances add up to zero."""
+    """One account for one interval, in EUR; with those of the DSO they add up to zero."""
 
     participant: str
     interval: Time
@@ -217,6 +217,8 @@ class StatementRecord(Record):
     sold_w: int
     paid: str
     received: str
+    compensation: str = "0"
+    penalties: str = "0"
     balance: str
 
 
@@ -347,7 +349,11 @@ def write_json(path: Path, content: BaseModel) -> None:
     InputFaults
         When the place cannot be written to.
     """
-    text = content.model_dump_json(indent=2) + "\n"
+    write_text(path, content.model_dump_json(indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, as :func:`write_json` does."""
     try:
         if path.is_dir():
             raise InputFaults(str(path), [Fault("file", "it cannot be written: it is a folder")])

@@ -1,4 +1,4 @@
-"""What comes in: JSON messages of participants, TSO and operator, turned into commands.
+"""What comes in: JSON messages of participants, TSO and operators, turned into commands.
 
 Nothing a sender writes may stop the exchange or pass unanswered: whatever is not a message as
 ``docs/formats.md`` has it becomes a :class:`exchange.commands.RejectMessage` with a reason and
@@ -29,6 +29,7 @@ from exchange.commands import (
 from exchange.events import RefusalReason
 from gateway.control_messages import CONTROL, control_command
 from gateway.files import Time
+from gateway.meter_messages import METER, meter_command
 from gateway.order_terms import (
     BlockTerms,
     LinkedTerms,
@@ -157,15 +158,17 @@ class Reader:
     participants: Collection[str]
     open_intervals: Callable[[], Collection[datetime]]
 
-    def read(self, sender: str, payload: bytes) -> Command:
+    def read(self, sender: str, payload: bytes, connection_point: str | None = None) -> Command:
         """Return the command a message asks for, or the rejection to put on record.
 
         Parameters
         ----------
         sender
-            The participant whose topic it came on, ``"tso"`` or ``"operator"``.
+            The participant whose topic it came on, ``"tso"``, ``"operator"`` or ``"metering"``.
         payload
             Any bytes at all.
+        connection_point
+            Which one the topic of a meter reading is about.
         """
         try:
             if len(payload) > MAX_MESSAGE_BYTES:
@@ -178,6 +181,8 @@ class Reader:
                 return self._limits(_validated(_LIMITS, payload))
             if sender == OPERATOR:
                 return control_command(_validated(CONTROL, payload), self.tick)
+            if connection_point is not None:
+                return meter_command(_validated(METER, payload), connection_point)
             if sender not in self.participants:
                 raise UnfitError(
                     f"{sender} has no connection point in this area", RefusalReason.UNAUTHORISED
@@ -276,7 +281,7 @@ def _client_id(payload: bytes) -> str | None:
         return None
     if not isinstance(content, dict):
         return None
-    for key in ("client_order_id", "update_id", "control_id"):
+    for key in ("client_order_id", "update_id", "control_id", "reading_id"):
         with contextlib.suppress(ValidationError):
             return _CLIENT_ID.validate_python(content.get(key))
     return None

@@ -180,7 +180,10 @@ class BlockedReport(_Report):
 
 
 class LimitChangedReport(_Report):
-    """A limit was lowered (``curtailed``) or raised without a trade, and by which element."""
+    """A limit was lowered (``curtailed``) or raised without a trade, and by which element.
+
+    ``compensation`` is what its holder receives for it, in EUR.
+    """
 
     type: Literal["curtailed", "raised"]
     connection_point: str
@@ -189,6 +192,7 @@ class LimitChangedReport(_Report):
     from_w: int
     to_w: int
     element: str
+    compensation: str
 
 
 class PositionReport(_Report):
@@ -202,7 +206,10 @@ class PositionReport(_Report):
 
 
 class StatementReport(_Report):
-    """The account of one interval; ``balance = received - paid``, in EUR."""
+    """What one interval brought since the last statement of it, in EUR.
+
+    ``balance = received - paid + compensation - penalties``.
+    """
 
     type: Literal["statement"] = "statement"
     interval: Time
@@ -210,7 +217,58 @@ class StatementReport(_Report):
     sold_w: int
     paid: str
     received: str
+    compensation: str
+    penalties: str
     balance: str
+
+
+class MeteredReport(_Report):
+    """Mean power was metered and held against the final envelope.
+
+    ``breach_w`` is what it exceeds limit and tolerance by, 0 where the envelope was kept;
+    ``penalty`` is in EUR.  A correction books back ``reversed_penalty`` of the reading before.
+    """
+
+    type: Literal["metered"] = "metered"
+    connection_point: str
+    interval: Time
+    injection_w: int
+    withdrawal_w: int
+    injection_limit_w: int
+    withdrawal_limit_w: int
+    tolerance_w: int
+    breach_w: int
+    penalty: str
+    corrects: bool
+    reversed_penalty: str
+
+
+class ReadingMissingReport(_Report):
+    """No reading of these connection points came while readings were taken."""
+
+    type: Literal["reading_missing"] = "reading_missing"
+    interval: Time
+    connection_points: tuple[str, ...]
+
+
+class ReadingReport(_Report):
+    """To the meter operator: a reading is in force; ``replaces`` is the id of the one before."""
+
+    type: Literal["reading"] = "reading"
+    reading_id: str
+    connection_point: str
+    interval: Time
+    breach_w: int
+    replaces: str | None
+    repeated: bool = False
+
+
+class ReadingsClosedReport(_Report):
+    """To the meter operator: no reading of an interval is taken any more, and what is missing."""
+
+    type: Literal["readings_closed"] = "readings_closed"
+    interval: Time
+    missing: tuple[str, ...]
 
 
 class LimitsReport(_Report):

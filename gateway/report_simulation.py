@@ -34,7 +34,7 @@ def show_simulation(simulation: Simulation, console: Console) -> None:
         table = Table(title="Statements, in EUR")
         table.add_column("participant")
         table.add_column("interval")
-        for column in ("bought\nkW", "sold\nkW", "paid", "received", "balance"):
+        for column in ("bought\nkW", "sold\nkW", "paid", "received", "comp.", "balance"):
             table.add_column(column, justify="right")
         for line in result.statements[:_ROWS]:
             table.add_row(
@@ -44,6 +44,7 @@ def show_simulation(simulation: Simulation, console: Console) -> None:
                 kilowatts(line.sold_w),
                 line.paid,
                 line.received,
+                line.compensation,
                 line.balance,
             )
         console.print(table)

@@ -22,6 +22,8 @@ from exchange.events import (
     JointOrderAccepted,
     KillSwitchSet,
     MatchBlocked,
+    MeteringClosed,
+    MeterRead,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
@@ -42,7 +44,7 @@ from gateway import outgoing as out
 from gateway.books import Books
 from gateway.envelopes import Envelopes
 from gateway.ports import Outgoing
-from gateway.topics import OPERATOR, TSO, Topics, is_identifier
+from gateway.topics import METERING, OPERATOR, TSO, Topics, is_identifier
 from orderbook.order import Side
 
 REPORT_EXPIRY_S = 86_400
@@ -145,15 +147,21 @@ class Reports:
     def _reports(self, event: Event, find_answer: FindAnswer) -> list[Outgoing]:
         if isinstance(event, Traded):
             return [self._traded(event, side) for side in (Side.SELL, Side.BUY)]
+        if isinstance(event, MeterRead):
+            told = self._to(event.participant, out.MeteredReport, event, self._metered(event))
+        elif isinstance(event, MeteringClosed):
+            told = self._missing(event)
+        else:
+            told = []
         if isinstance(event, AnswerRepeated):
             first = find_answer(event.participant, event.client_order_id, event.answer_sequence)
             report = None if first is None else self._report(first, repeated=True)
         else:
             report = self._report(event, repeated=False)
         if report is None:
-            return []
+            return told
         participant, kind, content = report
-        return self._to(participant, kind, event, content)
+        return told + self._to(participant, kind, event, content)
 
     def _to(
         self, participant: str, kind: type[out._Report], event: Event, content: dict[str, Any]
@@ -225,12 +233,21 @@ class Reports:
                 content = _fields(event, "connection_point direction interval from_w to_w element")
                 curtailed = isinstance(event, HoldingCurtailed)
                 content["type"] = "curtailed" if curtailed else "raised"
+                content["compensation"] = self._amount(getattr(event, "compensation", 0))
                 return event.participant, out.LimitChangedReport, content
             case StatementIssued():
                 content = _fields(event, "interval bought_w sold_w")
-                for name in ("paid", "received", "balance"):
+                for name in ("paid", "received", "compensation", "penalties", "balance"):
                     content[name] = self._amount(getattr(event, name))
                 return event.participant, out.StatementReport, content
+            case MeterRead():
+                content = _fields(event, "reading_id connection_point interval breach_w replaces")
+                content["repeated"] = repeated
+                return METERING, out.ReadingReport, content
+            case MeteringClosed():
+                missing = tuple(each.connection_point for each in event.missing)
+                content = {"interval": event.interval, "missing": missing}
+                return METERING, out.ReadingsClosedReport, content
             case InterfaceLimitsUpdated():
                 limits = event.interface_limits
                 names = "voltage_min_pu voltage_max_pu unbalance_pu"
@@ -272,6 +289,29 @@ class Reports:
         }
         participant = event.buyer if buys else event.seller
         return self._to(participant, out.TradedReport, event, content)[0]
+
+    def _metered(self, event: MeterRead) -> dict[str, Any]:
+        names = "connection_point interval injection_w withdrawal_w injection_limit_w"
+        content = _fields(event, f"{names} withdrawal_limit_w tolerance_w breach_w")
+        for name in ("penalty", "reversed_penalty"):
+            content[name] = self._amount(getattr(event, name))
+        return content | {"corrects": event.replaces is not None}
+
+    def _missing(self, event: MeteringClosed) -> list[Outgoing]:
+        """Tell each owner which of its own connection points have no reading."""
+        points: dict[str, list[str]] = {}
+        for each in event.missing:
+            points.setdefault(each.participant, []).append(each.connection_point)
+        return [
+            message
+            for participant, own in points.items()
+            for message in self._to(
+                participant,
+                out.ReadingMissingReport,
+                event,
+                {"interval": event.interval, "connection_points": tuple(own)},
+            )
+        ]
 
     def _position(self, point: str, start: datetime, event: Event) -> Outgoing:
         envelope = self.envelopes.envelope(point, start)

@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from gateway.scenario_customers import (
 )
 from gateway.scenario_intervals import Interval, build_intervals
 from gateway.scenario_inverters import with_stated_inverters
+from gateway.scenario_market import build_rules
 from gateway.scenario_network import (
     Held,
     Net,
@@ -46,6 +46,7 @@ from gateway.scenario_schema import (
     InvertersSection,
     LimitsSection,
     MarketSection,
+    MeteringSection,
     NetworkSection,
     Section,
     UncertaintySection,
@@ -67,9 +68,11 @@ _SECTIONS: dict[str, type[Section]] = {
     "inverters": InvertersSection,
     "uncertainty": UncertaintySection,
     "market": MarketSection,
+    "metering": MeteringSection,
     "intervals": IntervalsSection,
 }
 _REQUIRED = ("network", "interface", "capacity")
+_ABSENT_IS_NONE = ("metering",)  # a market that names none has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Scenario:
     has_participants
         Whether the file has a section ``[participants]``.
     rules
-        Price step, quantity step.
+        Price step, quantity step, compensation, metering.
     gate_closure, opening
         How long before its start an interval's gate closes, and how long before that start it
         opens (``serve`` only: a simulation opens everything before the first order).
@@ -205,12 +208,16 @@ def load_scenario(path: Path) -> Scenario:
             find_strangers(content.get("capacity"), points, faults)
             if isinstance(capacity_section, CapacitySection):
                 capacity = build_capacity(capacity_section, points, faults)
+    market = sections["market"]
+    if isinstance(market, MarketSection):
+        metering = sections["metering"]
+        assert metering is None or isinstance(metering, MeteringSection)
+        rules = build_rules(market, metering, faults)
     uncertainty = sections["uncertainty"]
     if network is not None and isinstance(uncertainty, UncertaintySection):
         network, forecast = build_uncertainty(uncertainty, network, faults)
     if faults:
         raise InputFaults(str(path), faults)
-    market = sections["market"]
     assert isinstance(market, MarketSection)
     assert isinstance(intervals_section, IntervalsSection)
     # No fault means that each of these was built.
@@ -232,7 +239,7 @@ def load_scenario(path: Path) -> Scenario:
         anonymous=intervals_section.start is None,
         owners=owners,
         has_participants="participants" in content,
-        rules=MarketRules(tick=Decimal(market.tick), lot_w=market.lot_w),
+        rules=rules,
         gate_closure=timedelta(minutes=market.gate_closure_minutes),
         opening=timedelta(minutes=market.opening_minutes),
     )
@@ -258,6 +265,8 @@ def _sections(content: Mapping[str, Any], faults: list[Fault]) -> dict[str, Sect
     for name, kind in _SECTIONS.items():
         if name not in content and name in _REQUIRED:
             faults.append(Fault(name, "this section is missing"))
+            found[name] = None
+        elif name not in content and name in _ABSENT_IS_NONE:
             found[name] = None
         else:
             found[name] = parse_section(kind, name, content.get(name, {}), faults)

@@ -41,6 +41,9 @@ AreaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Participant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 
 
+NotNegativePrice = Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$")]
+
+
 def _tick(text: str) -> str:
     # The pattern has been checked already; what is left is that a tick must be something.
     if Decimal(text) <= 0:
@@ -142,6 +145,15 @@ class MarketSection(Section):
     lot_w: Annotated[int, Field(ge=1, le=10**9)] = 1
     gate_closure_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
     opening_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
+    compensation_price: NotNegativePrice = "0"
+
+
+class MeteringSection(Section):
+    """What a breach of an envelope costs, EUR per kW for an interval, and until when it is read."""
+
+    penalty_price: NotNegativePrice
+    tolerance_w: Watts = 0
+    window_hours: Annotated[int, Field(ge=1, le=366 * 24)] = 24
 
 
 class IntervalsSection(Section):

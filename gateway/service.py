@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from exchange.commands import AdvanceTime, Command, RejectMessage
+from exchange.commands import AdvanceTime, Command, RejectMessage, ReportMetering
 from exchange.events import Event, RefusalReason
 from gateway.core import Core, Market, recover
 from gateway.hearing import Hearing
@@ -41,7 +41,7 @@ from gateway.ports import (
     Transport,
 )
 from gateway.reports import last_will
-from gateway.topics import OPERATOR, TSO
+from gateway.topics import METERING, OPERATOR, TSO
 
 _LOG = logging.getLogger(__name__)
 
@@ -228,7 +228,8 @@ class Service:
     async def _listen(self) -> None:
         while True:
             messages = await self._transport.receive(self._settings.batch_messages)
-            if any(each.topic != self._market.topics.interface_limits for each in messages):
+            senders = (self._market.topics.sender(each.topic) for each in messages)
+            if any(sender not in (TSO, METERING) for sender in senders):
                 self._hears()
             self._inbox.extend(messages)
             self._wake.set()
@@ -325,14 +326,15 @@ class Service:
         if sender is None:
             _LOG.warning("a message came on %r, which is nobody's topic", message.topic[:200])
             return None
-        if sender not in (TSO, OPERATOR) and not self._limiter.allows(sender):
+        if sender not in (TSO, OPERATOR, METERING) and not self._limiter.allows(sender):
             return rejection(
                 sender,
                 message.payload,
                 RefusalReason.TOO_FREQUENT,
                 f"more than {self._settings.messages_per_second:g} messages per second",
             )
-        return self._reader.read(sender, message.payload)
+        point = self._market.topics.metered_point(message.topic)
+        return self._reader.read(sender, message.payload, point)
 
     def _do(self, batch: _Batch, command: Command, now: datetime) -> tuple[Event, ...]:
         entry, messages = self.core.handle(command, now)
@@ -412,9 +414,13 @@ class Service:
 
 def _apology(command: Command) -> RejectMessage:
     """Return the answer to a message on which the exchange itself failed."""
+    asker: str = getattr(command, "participant", TSO)
+    key: str | None = getattr(command, "client_order_id", getattr(command, "update_id", None))
+    if isinstance(command, ReportMetering):
+        asker, key = METERING, command.reading_id
     return RejectMessage(
-        getattr(command, "participant", TSO),
-        getattr(command, "client_order_id", getattr(command, "update_id", None)),
+        asker,
+        key,
         RefusalReason.MALFORMED.value,
         "the exchange could not process this message and has done nothing; "
         "its operator has been told",

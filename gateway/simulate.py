@@ -212,15 +212,7 @@ class _Run:
             envelopes=self._envelopes(),
             welfare=format_eur(self.rules.amount_in_eur(welfare(trades))),
             statements=[
-                StatementRecord(
-                    participant=event.participant,
-                    interval=event.interval,
-                    bought_w=event.bought_w,
-                    sold_w=event.sold_w,
-                    paid=format_eur(self.rules.amount_in_eur(event.paid)),
-                    received=format_eur(self.rules.amount_in_eur(event.received)),
-                    balance=format_eur(self.rules.amount_in_eur(event.balance)),
-                )
+                _statement_record(event, self.rules)
                 for event in self.events
                 if isinstance(event, StatementIssued)
             ],
@@ -325,6 +317,23 @@ def _trade_record(trade: Traded, rules: MarketRules) -> TradeRecord:
         direction=trade.direction,
         quantity_w=trade.quantity_w,
         price=f"{rules.price_in_eur_per_kw(trade.price_ticks):f}",
+    )
+
+
+def _statement_record(statement: StatementIssued, rules: MarketRules) -> StatementRecord:
+    def eur(amount: int) -> str:
+        return format_eur(rules.amount_in_eur(amount))
+
+    return StatementRecord(
+        participant=statement.participant,
+        interval=statement.interval,
+        bought_w=statement.bought_w,
+        sold_w=statement.sold_w,
+        paid=eur(statement.paid),
+        received=eur(statement.received),
+        compensation=eur(statement.compensation),
+        penalties=eur(statement.penalties),
+        balance=eur(statement.balance),
     )
 
 

@@ -16,6 +16,8 @@ TSO = "tso"
 """The report address of the TSO, as participant of the exchange's events."""
 OPERATOR = "operator"
 """The report address of the operator."""
+METERING = "metering"
+"""The report address of the meter operator."""
 
 _LONGEST_LEVEL = 128
 _FORBIDDEN = frozenset("/+#")
@@ -90,7 +92,7 @@ class Topics:
     @property
     def incoming(self) -> tuple[str, ...]:
         """The filters the exchange subscribes to."""
-        return (self.order("+"), self.interface_limits, self.control)
+        return (self.order("+"), self.interface_limits, self.control, self.meter("+"))
 
     @property
     def probe(self) -> str:
@@ -118,11 +120,18 @@ class Topics:
         return f"{ROOT}/{self.area}/book/{direction.value}/{interval_level(interval)}"
 
     def meter(self, connection_point: str) -> str:
-        """Return where a meter operator writes."""
-        return f"{ROOT}/{self.area}/meter/{_checked('connection point', connection_point)}"
+        """Return where the meter operator writes of a connection point (``+``: of all)."""
+        point = connection_point
+        level = point if point == "+" else _checked("connection point", point)
+        return f"{ROOT}/{self.area}/meter/{level}"
+
+    def metered_point(self, topic: str) -> str | None:
+        """Return which connection point a topic of the meter operator is about, or ``None``."""
+        point = topic.removeprefix(f"{ROOT}/{self.area}/meter/")
+        return point if point != topic and is_identifier(point) else None
 
     def sender(self, topic: str) -> str | None:
-        """Return whose topic this is: a participant, ``"tso"``, ``"operator"``, or ``None``.
+        """Return whose topic this is: a participant, a role's name, or ``None``.
 
         Examples
         --------
@@ -134,9 +143,11 @@ class Topics:
             return TSO
         if topic == self.control:
             return OPERATOR
+        if self.metered_point(topic) is not None:
+            return METERING
         prefix = f"{ROOT}/{self.area}/order/"
         participant = topic.removeprefix(prefix)
-        if participant in (topic, TSO, OPERATOR) or not is_identifier(participant):
+        if participant in (topic, TSO, OPERATOR, METERING) or not is_identifier(participant):
             return None
         return participant
 
@@ -156,10 +167,16 @@ class Topics:
         """Return what the operator of the market may do."""
         return Rights((self.control,), (self.report(OPERATOR), *self._public()))
 
+    def metering_rights(self) -> Rights:
+        """Return what the meter operator may do."""
+        return Rights((self.meter("+"),), (self.report(METERING), *self._public()))
+
     def rights_of(self, name: str) -> Rights:
-        """Return what an account may do: TSO, operator or participant."""
+        """Return what an account may do: TSO, operator, meter operator or participant."""
         if name == TSO:
             return self.tso_rights()
+        if name == METERING:
+            return self.metering_rights()
         return self.operator_rights() if name == OPERATOR else self.participant_rights(name)
 
     def _public(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 from doe_allocation.curtailment import CurtailmentPolicy
 from exchange.commands import SetBuyBack
 from exchange.events import BuyBackSet, HoldingCurtailed, InterfaceLimitsUpdated, Traded
-from exchange.rules import OPERATOR, BuyBack, MarketRules
+from exchange.rules import DSO_BUY_BACK, BuyBack, MarketRules
 from security_check.envelope import Direction
 
 LOWER = interface(18_500, 20_000)
@@ -45,7 +45,7 @@ def test_the_cheapest_sellers_are_bought_back_and_nobody_is_curtailed(market):
     assert not all_of(events, HoldingCurtailed)
     kinds = [type(event) for event in events]
     assert kinds.index(Traded) < kinds.index(InterfaceLimitsUpdated), "secure at every instant"
-    assert market.exchange.state.ledger.balance(OPERATOR) == -7_500
+    assert market.exchange.state.ledger.balance(DSO_BUY_BACK) == -7_500
     assert market.exchange.state.sessions[START].buy_backs[Direction.INJECTION].quantity_w == 3_500
 
 

@@ -333,5 +333,5 @@ def test_snapshots_of_the_first_version_are_read_and_of_others_not(market):
                 answer["event"].pop(field, None)
     restored = Exchange.restore(old, market.grid, market.rules, market.terms)
     assert restored.digest() == market.exchange.digest()
-    with pytest.raises(ValueError, match="version 3, this code reads 1 to 2"):
-        Exchange.restore(snapshot | {"version": 3}, market.grid, market.rules, market.terms)
+    with pytest.raises(ValueError, match="version 4, this code reads 1 to 3"):
+        Exchange.restore(snapshot | {"version": 4}, market.grid, market.rules, market.terms)

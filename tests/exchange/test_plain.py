@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from market import START, Market, interface
 
 from exchange import events
 from exchange.commands import (
+    AdvanceTime,
     HaltTrading,
+    ReportMetering,
     ResumeTrading,
     SetKillSwitch,
     SetPriceCollar,
@@ -18,7 +21,7 @@ from exchange.commands import (
 )
 from exchange.orders import Leg
 from exchange.plain import event_from_plain, event_to_plain
-from exchange.rules import PriceCollar, RiskLimits
+from exchange.rules import MarketRules, MeteringRules, PriceCollar, RiskLimits
 from orderbook.order import Side
 from security_check.envelope import Direction
 from security_check.errors import InsecureError
@@ -26,7 +29,8 @@ from security_check.errors import InsecureError
 
 def test_every_kind_of_event_comes_back_as_it_was():
     row = ([1, 2, 2, 1, 0, 0, 0, 0], 30_000, 30_000)
-    market = Market(points=4, capacity_w=10_000, rows=[row])
+    rules = MarketRules(compensation_price_ticks=2, metering=MeteringRules(3))
+    market = Market(points=4, capacity_w=10_000, rows=[row], rules=rules)
     market.sell(0, "5000@5", client_order_id="a")
     market.sell(0, "5000@5", client_order_id="a")
     market.sell(0, "5000@5")
@@ -46,6 +50,9 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.do(HaltTrading("c4", START))
     market.do(ResumeTrading("c5", START))
     market.close()
+    market.do(ReportMetering("r1", START, "load:1", 9_999, 0), after=timedelta(hours=5))
+    market.do(ReportMetering("r2", START, "load:1", 9_998, 0))
+    market.do(AdvanceTime(), after=timedelta(hours=24))
     assert {type(event) for event in market.events} == {
         kind
         for kind in vars(events).values()

@@ -89,13 +89,13 @@ class WideState:
         return WideState(self._held)
 
 
-def market(area: str, points: int = 6) -> Market:
+def market(area: str, points: int = 6, rules: MarketRules | None = None) -> Market:
     grid = WideGrid(points)
     terms = [
         ConnectionTerms(point, f"p{index}", CAPACITY_W, CAPACITY_W)
         for index, point in enumerate(grid.connection_points)
     ]
-    return Market(Topics(area), grid, MarketRules(), terms)
+    return Market(Topics(area), grid, rules or MarketRules(), terms)
 
 
 def order(client_id: str, point: int, side: str, quantity_w: int, price: str, **more: Any) -> Any:
@@ -119,10 +119,11 @@ async def serving(
     *,
     points: int = 6,
     settings: ServiceSettings | None = None,
+    rules: MarketRules | None = None,
     **more: Any,
 ) -> AsyncIterator[Service]:
     """Serve a market in this process; opens its session if it is new."""
-    made = market(area, points)
+    made = market(area, points, rules)
     async with (
         RedisJournal(redis_url, area, owner="test", retry_for_s=5.0) as journal,
         MqttTransport(

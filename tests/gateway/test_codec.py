@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import Enum
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -39,6 +40,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         bool: st.booleans(),
         float: st.floats(allow_nan=False),
         datetime: TIMES,
+        Decimal: st.decimals(allow_nan=False, allow_infinity=False),
         NoneType: st.none(),
         InterfaceLimits: LIMITS,
     }

@@ -62,6 +62,10 @@ FORMS = {
         | outgoing.LimitChangedReport
         | outgoing.PositionReport
         | outgoing.StatementReport
+        | outgoing.MeteredReport
+        | outgoing.ReadingMissingReport
+        | outgoing.ReadingReport
+        | outgoing.ReadingsClosedReport
         | outgoing.LimitsReport
         | outgoing.ControlReport
     ),
@@ -164,7 +168,7 @@ class World:
         if kind == "report":
             assert content["sequence"] == self.sequences.get(name, 0) + 1
             self.sequences[name] = content["sequence"]
-            if name != "operator":
+            if name not in ("operator", "metering"):
                 self._reveals_nobody_else(name, message.payload.decode())
         if kind == "trade":
             assert not {"buyer", "seller", "client_order_id"} & content.keys()

@@ -10,6 +10,7 @@ import pandapower as pp
 import pytest
 from phase_networks import phase_net
 
+from exchange.rules import MeteringRules
 from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario, load_scenario, scenario_path
 from security_check.errors import InsecureError
@@ -226,6 +227,11 @@ def test_all_faults_of_all_sections_are_reported_at_once(folder: Path) -> None:
         injection_w = {default = 30000, "load:77" = 1, "load:78" = 1}
         withdrawal_w = {"load:0" = 4}
         fallback_injection_w = 2.5
+        [metering]
+        penalty_price = "-1"
+        tolerance_w = -5
+        window_hours = 0
+
         [market]
         tick = "0"
         lot_w = 0
@@ -248,6 +254,9 @@ def test_all_faults_of_all_sections_are_reported_at_once(folder: Path) -> None:
         "load:77",
         "load:78",
         "market.tick",
+        "metering.penalty_price",
+        "metering.tolerance_w",
+        "metering.window_hours",
         "market.lot_w",
         "participants.tso",
         "participants.bakery",
@@ -500,3 +509,27 @@ def test_an_update_that_the_model_cannot_answer_is_refused(phases: Path) -> None
     held = grid.allocate(scenario.interface_limits).envelopes()
     with pytest.raises(InsecureError, match="not held one by one"):
         grid.reallocate(InterfaceLimits(0.98, 1.04, unbalance_pu=0.01), held)
+
+
+def test_settlement_has_prices_in_whole_ticks(folder: Path) -> None:
+    assert load(folder, GOOD).rules.metering is None
+    settled = """
+[market]
+tick = "0.01"
+compensation_price = "0.02"
+[metering]
+penalty_price = "0.50"
+tolerance_w = 25
+window_hours = 48
+"""
+    rules = load(folder, GOOD + settled).rules
+    assert rules.compensation_price_ticks == 2
+    assert rules.metering == MeteringRules(50, 25, timedelta(hours=48))
+    between = settled.replace("0.02", "0.025").replace("0.50", "0.505")
+    assert faults_of(folder, GOOD + between) == {
+        "market.compensation_price": [
+            "price 0.025 is not a multiple of the tick of 0.01 EUR per kW"
+        ],
+        "metering.penalty_price": ["price 0.505 is not a multiple of the tick of 0.01 EUR per kW"],
+    }
+    assert "metering.penalty_price" in faults_of(folder, GOOD + "[metering]\n")

@@ -7,7 +7,7 @@ from gateway_market import START
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.topics import TSO, Topics, covers, is_identifier
+from gateway.topics import METERING, OPERATOR, TSO, Topics, covers, is_identifier
 from security_check.envelope import Direction
 
 TOPICS = Topics("north")
@@ -21,11 +21,12 @@ def test_what_may_not_stand_in_a_topic(identifier: str) -> None:
         *(TOPICS.envelope, TOPICS.order, TOPICS.report, TOPICS.meter, Topics)
     ]
     for make in makers:
-        if (make, identifier) == (TOPICS.order, "+"):
-            continue  # the one filter
+        if (make, identifier) in ((TOPICS.order, "+"), (TOPICS.meter, "+")):
+            continue  # the two filters
         with pytest.raises(ValueError, match="may not stand in a topic"):
             make(identifier)
     assert TOPICS.sender(f"doe/v1/north/order/{identifier}") is None
+    assert TOPICS.sender(f"doe/v1/north/meter/{identifier}") is None
 
 
 def test_names_are_those_of_the_protocol() -> None:
@@ -43,12 +44,15 @@ def test_names_are_those_of_the_protocol() -> None:
 
 @given(st.text(max_size=20))
 def test_sender_is_who_the_topic_was_made_for(name: str) -> None:
-    if is_identifier(name) and name != TSO:
+    if is_identifier(name) and name not in (TSO, OPERATOR, METERING):
         assert TOPICS.sender(TOPICS.order(name)) == name
 
 
 def test_senders_of_other_topics() -> None:
     assert TOPICS.sender("doe/v1/north/interface/limits") == TSO
+    assert TOPICS.sender(TOPICS.meter("load:0")) == METERING
+    assert TOPICS.metered_point(TOPICS.meter("load:0")) == "load:0"
+    assert TOPICS.sender(TOPICS.order(METERING)) is None
     for topic in ("", "doe/v1/south/order/p1", "doe/v1/north/report/p1", TOPICS.order("tso")):
         assert TOPICS.sender(topic) is None
 
@@ -61,3 +65,13 @@ def test_participants_cannot_reach_each_other() -> None:
     assert not any(covers(right, topic) for right in rights.subscribe for topic in others)
     assert not any(covers(right, TOPICS.order("p2")) for right in rights.publish)
     assert not any(covers(right, TOPICS.interface_limits) for right in rights.publish)
+    assert not any(covers(right, TOPICS.meter("load:1")) for right in rights.publish)
+
+
+def test_the_meter_operator_writes_readings_and_nothing_else() -> None:
+    rights = TOPICS.rights_of(METERING)
+    assert all(covers(right, TOPICS.meter("load:1")) for right in rights.publish)
+    others = [TOPICS.order("p1"), TOPICS.control, TOPICS.interface_limits]
+    assert not any(covers(right, topic) for right in rights.publish for topic in others)
+    assert not any(covers(right, TOPICS.report("p1")) for right in rights.subscribe)
+    assert any(covers(right, TOPICS.report(METERING)) for right in rights.subscribe)

@@ -1,0 +1,46 @@
+"""The rules of a scenario's market: steps of price and quantity, and what settlement costs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from exchange.rules import MarketRules, MeteringRules
+from gateway.scenario_schema import MarketSection, MeteringSection
+from gateway.unfit import UnfitError, price_in_ticks
+from security_check.errors import Fault
+
+
+def build_rules(
+    market: MarketSection, metering: MeteringSection | None, faults: list[Fault]
+) -> MarketRules:
+    """Return the rules; adds a fault for each price that lies between two ticks.
+
+    Parameters
+    ----------
+    market, metering
+        The sections; without ``[metering]`` nothing is metered.
+    faults
+        Where faults go; the rules are of no use then.
+    """
+    tick = Decimal(market.tick)
+
+    def ticks(name: str, price: str) -> int:
+        try:
+            return price_in_ticks(price, tick)
+        except UnfitError as unfit:
+            faults.append(Fault(name, str(unfit)))
+            return 0
+
+    return MarketRules(
+        tick=tick,
+        lot_w=market.lot_w,
+        compensation_price_ticks=ticks("market.compensation_price", market.compensation_price),
+        metering=None
+        if metering is None
+        else MeteringRules(
+            penalty_price_ticks=ticks("metering.penalty_price", metering.penalty_price),
+            tolerance_w=metering.tolerance_w,
+            window=timedelta(hours=metering.window_hours),
+        ),
+    )
