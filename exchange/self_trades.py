@@ -18,10 +18,12 @@ from orderbook.order import SelfTradePrevention, Side
 def first_own(order: Order, session: Session, state: State) -> Order | None:
     """Return the best of its participant's older orders that an order crosses, if any.
 
-    O(its participant's open orders of that direction).
+    O(its participant's connection points), where none of them has orders of the other side.
     """
     best: Order | None = None
     for position in state.positions_of(order.participant, session.start, order.direction):
+        if not (position.reserved_w if order.side is Side.BUY else position.sought_w):
+            continue
         for other in position.orders.values():
             if (
                 other.side is not order.side
