@@ -68,13 +68,21 @@ class PackingRows:
         return PackingRows(self.rows, self.points, all_A, all_b)
 
     def distinct(self, u: FloatArray) -> IndexArray:
-        """Return the first of each group of rows that are the same row at the same point of u.
+        """Return the first of each group of rows that are the same row at the same point of u."""
+        return np.sort(first_of_equal(same_places(self.rows, self.points, u))[0])
 
-        Points inside the box are found to within the tolerance of an ascent; those that agree
-        to a thousandth of the way are the same.
-        """
-        keys = np.round(self.points.keys(u), 3)
-        return np.sort(first_of_equal(np.column_stack([self.rows, keys]))[0])
+    def stays(self, before: PackingRows, u: FloatArray) -> bool:
+        """Return whether these are the same rows, in order, at the same points of u."""
+        return self.points is before.points or np.array_equal(
+            same_places(self.rows, self.points, u), same_places(before.rows, before.points, u)
+        )
+
+    def has(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> BoolArray:
+        """Return which of the rows given are among these, at the same point of u; shape (r,)."""
+        own, others = same_places(self.rows, self.points, u), same_places(rows, points, u)
+        _, group = first_of_equal(np.concatenate([own, others]))
+        among: BoolArray = np.isin(group[len(own) :], group[: len(own)])
+        return among
 
     def fullest(self, excess: FloatArray, count: int) -> IndexArray:
         """Return, for each monitored row, its ``count`` rows of the largest excess, in order.
@@ -90,3 +98,12 @@ class PackingRows:
         sorted_rows = self.rows[order]
         place = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
         return np.sort(order[place < count])
+
+
+def same_places(rows: IndexArray, points: WorstPoints, u: FloatArray) -> FloatArray:
+    """Return one line per row; equal lines are the same row at the same point of u.
+
+    Points inside the box are found to within the tolerance of an ascent; those that agree to a
+    thousandth of the way are the same.
+    """
+    return np.column_stack([rows, np.round(points.keys(u), 3)])

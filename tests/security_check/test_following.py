@@ -185,5 +185,7 @@ def test_what_is_sold_far_and_bought_back_is_checked_as_if_nothing_had_been(mark
     check = area.allocate()
     assume(check.limits_w.any())
     for order in orders:
-        if traded_w(check, order):
+        sold = traded_w(check, order)
+        check.check_invariants()
+        if sold:
             assert_agrees_with_nothing_known(area, check)
