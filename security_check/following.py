@@ -60,7 +60,7 @@ class Following:
         Shape (r,), per unit of f: what each row followed reaches at most, from the value at
         which its gradients last confirmed it and all that it can have moved since.
     survey
-        Where all rows stood last; ``None`` where the next look examines all of them anew.
+        What all rows can reach elsewhere; ``None`` where the next look examines all of them anew.
     """
 
     u: FloatArray
@@ -88,7 +88,7 @@ class Following:
             return
         elsewhere = robust.violation(near.rows, self.most) > np.maximum(robust.excess(near, u), 0.0)
         assert not elsewhere.any(), "a row may exceed its limit where it is not followed"
-        unsure = self.survey.unsure(robust, u)
+        unsure = self.survey.unsure(robust)
         unwatched = unsure[~np.isin(unsure, near.rows)]
         names = sorted({robust.element(int(row)) for row in unwatched})
         assert not names, f"watched by nobody, and maybe near their limits: {', '.join(names)}"
@@ -150,18 +150,14 @@ class Follower:
         if self._anew:
             near = self._searched(near, u)
             return self._following(u, near.take(robust.excess(near, u) > -_FAR), held)
-        if held.survey is None or len(held.survey.unsure(robust, u)):
-            return self._surveyed(held, u)
-        if not len(near.rows):
-            return replace(held, u=u)
-        step = robust.monitors.drift(robust.conditions, held.u, u, robust.limits)
-        most = held.most + step[near.rows]
-        near, proved = self._followed(held, u, robust.violation(near.rows, most) > 0.0)
-        after = self._following(u, near, held)
-        if not near.stays(held.near, u):
+        most, survey = np.full(len(near.rows), np.inf), held.survey
+        if survey is not None:
+            step = robust.monitors.drift(robust.conditions, held.u, u, robust.limits)
+            most, survey = held.most + step[near.rows], survey.after(step)
+        after = self._followed(held, most, u)
+        if survey is None or not after.near.stays(near) or len(survey.unsure(robust)):
             return self._surveyed(after, u)
-        most[proved] = after.most[proved]
-        return replace(after, most=most, survey=held.survey)
+        return replace(after, survey=survey)
 
     def _following(self, u: FloatArray, near: PackingRows, held: Following | None) -> Following:
         """Return rows that are exact at u, and at their worst there."""
@@ -181,50 +177,63 @@ class Follower:
         """Look at all rows that the rigorous bound does not keep far from their limits.
 
         Those within ``_CLIMBED`` of their limits are climbed from where they are looked at, and
-        those then near get linear rows.  A row that is followed already counts again where it is
+        those then near are followed.  A row that is followed already counts again where it is
         worse.
         """
-        robust, starts = self._robust, self._search.starts
-        near, _ = self._followed(held, u, np.ones(len(held.near.rows), dtype=bool))
+        robust, near = self._robust, held.near
         bounds = robust.monitors.bounds(robust.conditions, u, robust.limits)
-        rows = starts.watch.rows[starts.lookouts]
-        open_ = robust.violation(rows, bounds[rows]) > -_NEAR
-        watched = starts.watch.evaluate(robust.ascent, u, starts.lookouts[open_])
-        rows, points = watched.rows, watched.points.take(watched.place)
+        seen = self._seen(bounds, u)
         known = np.full(len(robust.monitors), -np.inf)
         np.maximum.at(known, near.rows, robust.values(near, u))
-        climbing = robust.violation(rows, watched.values) > -_CLIMBED
-        climbing &= ~near.has(rows, points, u)
-        found, _ = robust.worst(rows[climbing], points.take(climbing), u)
-        reached = robust.values(found, u)
-        fresh = (robust.violation(found.rows, reached) > -_NEAR) & (
-            reached > known[found.rows] + _NEW * robust.limits.scale[found.rows]
-        )
+        climbing = robust.violation(seen.rows, seen.values) > -_CLIMBED
+        climbing &= seen.values > known[seen.rows] + _NEW * robust.limits.scale[seen.rows]
+        climbed, _ = robust.worst(seen.rows[climbing], seen.points.take(climbing), u)
+        values = robust.values(climbed, u)
+        fresh = robust.violation(climbed.rows, values) > -_NEAR
         if fresh.any():
-            near = PackingRows.joined([near, found.take(fresh)])
-            near = near.take(near.distinct(u))
-        seen = LookedAt(
-            np.concatenate([rows, found.rows[~fresh]]),
-            WorstPoints.joined([points, found.points.take(~fresh)]),
-            np.concatenate([watched.values, reached[~fresh]]),
-        )
-        survey = Survey.of(bounds, seen, near, u)
-        return replace(self._following(u, near, held), survey=survey)
+            added = climbed.take(fresh)
+            joined = PackingRows.joined([near, added.take(added.distinct_anywhere())])
+            most = np.concatenate([held.most, robust.values(joined, u)[len(near.rows) :]])
+            held = replace(self._following(u, joined, None), most=most)
+        seen = seen.and_of(climbed.take(~fresh), values[~fresh])
+        return replace(held, survey=Survey.of(bounds, seen, held.near))
 
-    def _followed(
-        self, held: Following, u: FloatArray, doubtful: BoolArray
-    ) -> tuple[PackingRows, IndexArray]:
+    def _seen(self, bounds: FloatArray, u: FloatArray) -> LookedAt:
+        """Look at the rows that the bounds, shape (R,), do not keep far from their limits."""
+        robust, starts = self._robust, self._search.starts
+        rows = starts.watch.rows[starts.lookouts]
+        open_ = robust.violation(rows, bounds[rows]) > -_NEAR
+        seen = starts.watch.evaluate(robust.ascent, u, starts.lookouts[open_])
+        return LookedAt(seen.rows, seen.points.take(seen.place), seen.values)
+
+    def _followed(self, held: Following, most: FloatArray, u: FloatArray) -> Following:
         """Bring the rows followed up to date, and some of them to their worst points.
 
-        These are the critical and the doubtful ones.  Mostly the gradients confirm the points
-        they are at; otherwise the rows climb.
+        These are the critical ones and those that may exceed their limits elsewhere, since
+        ``most``, shape (r,), says so.  Mostly the gradients confirm the points they are at;
+        otherwise the rows climb.
+        """
+        doubtful = self._robust.violation(held.near.rows, most) > 0.0
+        near, proved = self._proved(held, doubtful, u)
+        if not near.stays(held.near):  # some climbed elsewhere: nothing is taken for granted
+            again = self._following(u, near, held)
+            near, proved = self._proved(again, np.ones(len(near.rows), dtype=bool), u)
+            return self._following(u, near, again)
+        after = self._following(u, near, held)
+        most[proved] = after.most[proved]
+        return replace(after, most=most)
+
+    def _proved(
+        self, held: Following, doubtful: BoolArray, u: FloatArray
+    ) -> tuple[PackingRows, IndexArray]:
+        """Bring rows up to date, the critical and the doubtful ones to their worst points.
 
         Returns
         -------
         near
-            The rows, at the points at which they are worst in the box u.
+            The rows; at the points where they were, unless some climbed elsewhere.
         proved
-            Which of them were confirmed or climbed; their places, where none moved.
+            The places of those that were confirmed or climbed.
         """
         robust, near, watch = self._robust, held.near, held.watch
         own, count = np.arange(len(near.rows)), len(near.rows)
@@ -257,4 +266,4 @@ class Follower:
         worst, _ = self._robust.worst(chosen.rows, chosen.points, u)
         changed = self._search.try_changes(worst, u)
         near = PackingRows.joined([near.placed(climbing, worst), changed])
-        return near.take(near.distinct(u))
+        return near.take(near.distinct_anywhere())

@@ -68,18 +68,27 @@ class PackingRows:
         return PackingRows(self.rows, self.points, all_A, all_b)
 
     def distinct(self, u: FloatArray) -> IndexArray:
-        """Return the first of each group of rows that are the same row at the same point of u."""
-        return np.sort(first_of_equal(same_places(self.rows, self.points, u))[0])
+        """Return the first of each group of rows that are the same row at the same point of u.
 
-    def stays(self, before: PackingRows, u: FloatArray) -> bool:
-        """Return whether these are the same rows, in order, at the same points of u."""
+        Points inside the box are found to within the tolerance of an ascent; those that agree
+        to a thousandth of the way are the same.
+        """
+        keys = np.round(self.points.keys(u), 3)
+        return np.sort(first_of_equal(np.column_stack([self.rows, keys]))[0])
+
+    def distinct_anywhere(self) -> IndexArray:
+        """Return the first of each group that are the same row at the same point of any box."""
+        return np.sort(first_of_equal(_places(self.rows, self.points))[0])
+
+    def stays(self, before: PackingRows) -> bool:
+        """Return whether these are the same rows, in order, at the same points of any box."""
         return self.points is before.points or np.array_equal(
-            same_places(self.rows, self.points, u), same_places(before.rows, before.points, u)
+            _places(self.rows, self.points), _places(before.rows, before.points)
         )
 
-    def has(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> BoolArray:
-        """Return which of the rows given are among these, at the same point of u; shape (r,)."""
-        own, others = same_places(self.rows, self.points, u), same_places(rows, points, u)
+    def has(self, rows: IndexArray, points: WorstPoints) -> BoolArray:
+        """Return which of the rows given are among these, at the same point of any box."""
+        own, others = _places(self.rows, self.points), _places(rows, points)
         _, group = first_of_equal(np.concatenate([own, others]))
         among: BoolArray = np.isin(group[len(own) :], group[: len(own)])
         return among
@@ -100,10 +109,9 @@ class PackingRows:
         return np.sort(order[place < count])
 
 
-def same_places(rows: IndexArray, points: WorstPoints, u: FloatArray) -> FloatArray:
-    """Return one line per row; equal lines are the same row at the same point of u.
+def _places(rows: IndexArray, points: WorstPoints) -> FloatArray:
+    """Return one line per row; equal lines are the same row at the same point of any box.
 
-    Points inside the box are found to within the tolerance of an ascent; those that agree to a
-    thousandth of the way are the same.
+    Points that differ only in a customer whose limits are zero, for now, are not the same.
     """
-    return np.column_stack([rows, np.round(points.keys(u), 3)])
+    return np.column_stack([rows, np.round(points.share, 3), np.round(points.free, 3)])

@@ -37,59 +37,63 @@ class LookedAt:
     points: WorstPoints
     values: FloatArray
 
+    def and_of(self, more: PackingRows, values: FloatArray) -> LookedAt:
+        """Return these and others, with f of each, shape (r,)."""
+        return LookedAt(
+            np.concatenate([self.rows, more.rows]),
+            WorstPoints.joined([self.points, more.points]),
+            np.concatenate([self.values, values]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Where all R rows stood in one box of envelopes.
+    """What all R rows can reach in one box of envelopes, apart from where they are followed.
 
     Parameters
     ----------
-    u
-        Shape (2 c,), the box.
     values
         Shape (R,), per unit of f: the largest value known of each row, or a rigorous bound of it,
-        other than at the points at which it is followed trade by trade; ``-inf`` where no other
-        point of it is known.
+        other than at the points at which it is followed trade by trade, and all that it can have
+        moved since it was known; ``-inf`` where no other point of a row is known.
     spare
         Shape (R,), how near its limit each may come, in parts of its scale.
     """
 
-    u: FloatArray
     values: FloatArray
     spare: FloatArray
 
     @classmethod
-    def of(cls, bounds: FloatArray, seen: LookedAt, near: PackingRows, u: FloatArray) -> Survey:
-        """Return the survey that bounds and power flows make.
+    def of(cls, bounds: FloatArray, seen: LookedAt, near: PackingRows) -> Survey:
+        """Return the survey that bounds and power flows in one box make.
 
         Parameters
         ----------
         bounds
             Shape (R,), rigorous bounds: those of rows that were not looked at count.
         seen
-            What was looked at in the box u.
+            What was looked at.
         near
             The rows that are followed.
         """
         values = bounds.copy()
         values[seen.rows] = -np.inf
-        elsewhere = ~near.has(seen.rows, seen.points, u)
+        elsewhere = ~near.has(seen.rows, seen.points)
         np.maximum.at(values, seen.rows[elsewhere], seen.values[elsewhere])
         spare = np.full(len(values), _SPARE)
         spare[near.rows] = _SPARE_FOLLOWED
-        return cls(u, values, spare)
+        return cls(values, spare)
 
-    def unsure(self, robust: RobustRows, u: FloatArray) -> IndexArray:
-        """Return the rows that may have come near their limits where nobody follows them.
+    def after(self, step: FloatArray) -> Survey:
+        """Return the survey of a box to which no row moves by more than ``step``, shape (R,)."""
+        # A row that is followed at all its points has nothing to move, by however much.
+        known = self.values > -np.inf
+        return Survey(
+            np.where(known, self.values + np.where(known, step, 0.0), -np.inf), self.spare
+        )
 
-        Parameters
-        ----------
-        u
-            Shape (2 c,), another box.
-        """
-        moved = robust.monitors.drift(robust.conditions, self.u, u, robust.limits)
-        # A row that is followed at all its points has nothing to drift, by however much.
-        rows = robust.limited[self.values[robust.limited] > -np.inf]
-        excess = robust.violation(rows, self.values[rows] + moved[rows])
-        unsure: IndexArray = rows[excess > -self.spare[rows]]
+    def unsure(self, robust: RobustRows) -> IndexArray:
+        """Return the rows that may be near their limits where nobody follows them."""
+        rows = robust.limited
+        unsure: IndexArray = rows[robust.violation(rows, self.values[rows]) > -self.spare[rows]]
         return unsure
