@@ -32,7 +32,7 @@ from security_check.robust_rows import RobustRows
 from security_check.search import Search
 from security_check.survey import LookedAt, Survey
 from security_check.watch import Watch, prove, twofold
-from security_check.worst_points import BoolArray, WorstPoints
+from security_check.worst_points import BoolArray
 
 CRITICAL = 2e-3
 """Part of a row's scale: rows closer to their limits have their worst points proved anew."""
@@ -106,10 +106,11 @@ class Follower:
     def __init__(self, search: Search) -> None:
         self._search = search
         self._robust = search.robust
-        network = search.robust.monitors.power_flow.network
+        conditions = search.robust.conditions
         # With power-factor cones the worst side of a customer depends on its two limits, with
-        # inverters on the voltages of all, so that a trade may move worst points far.
-        self._anew = search.robust.conditions.has_cones or network.inverters is not None
+        # ranges of reactive power that of a current on all limits, with inverters on all voltages:
+        # a trade may move worst points far.
+        self._anew = bool(len(conditions.choosers)) or conditions.network.inverters is not None
 
     def first(self, u: FloatArray) -> Following:
         """Search all rows in a first box.
