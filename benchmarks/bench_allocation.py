@@ -60,7 +60,7 @@ def grid_of(source: str, capacity_w: int) -> NetworkGrid:
         net = open_net(source, Path(), [])
         if net is None:
             raise SystemExit(f"{source} cannot be read; is simbench installed?")
-        network = build_network(net, "load", "none", {}, source, [])
+        network = build_network(net, "load", "none", "source", {}, source, [])
     assert network is not None
     capacity = Capacity.same(network.connection_points, capacity_w, capacity_w)
     return NetworkGrid(network, VoltageLimits(0.90, 1.10), capacity)

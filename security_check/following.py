@@ -88,7 +88,8 @@ class Following:
             return
         elsewhere = robust.violation(near.rows, self.most) > np.maximum(robust.excess(near, u), 0.0)
         assert not elsewhere.any(), "a row may exceed its limit where it is not followed"
-        unsure = self.survey.unsure(robust)
+        nowhere = robust.limited[np.isneginf(self.survey.values[robust.limited])]
+        unsure = np.concatenate([self.survey.unsure(robust), nowhere])
         unwatched = unsure[~np.isin(unsure, near.rows)]
         names = sorted({robust.element(int(row)) for row in unwatched})
         assert not names, f"watched by nobody, and maybe near their limits: {', '.join(names)}"

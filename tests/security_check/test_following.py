@@ -8,7 +8,7 @@ with a check that knows nothing of what was before.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandapower as pp
@@ -22,8 +22,10 @@ from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from security_check.check import SecurityCheck
 from security_check.envelope import Direction
+from security_check.following import Follower
 from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.search import Search
 from security_check.verdict import LimitChange
 
 ROUNDING = 2e-9  # the check takes 1e-9 for rounding, the reference has its own
@@ -176,7 +178,7 @@ SOLD_FAR = [
 ]
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=60)
 @given(market=markets())
 @example(market=(Star((1_000, 20)), SOLD_FAR))
 def test_what_is_sold_far_and_bought_back_is_checked_as_if_nothing_had_been(market):
@@ -189,3 +191,29 @@ def test_what_is_sold_far_and_bought_back_is_checked_as_if_nothing_had_been(mark
         check.check_invariants()
         if sold:
             assert_agrees_with_nothing_known(area, check)
+
+
+def test_a_row_that_is_dropped_is_missed():
+    """What b747d44 mended: a row followed at all its points is in no survey."""
+    area = area_of(Star((1_000, 20)))
+    check = area.allocate()
+    traded_w(check, SOLD_FAR[0])
+    robust = check.robust_rows
+    follower = Follower(Search(robust))
+    following = follower.first(check.limits_w / area.flow.network.base_power_w)
+    following.check_invariants(robust)
+    for k in range(len(following.near.rows)):
+        kept = np.flatnonzero(following.near.rows != following.near.rows[k])
+        fewer = replace(following, near=following.near.take(kept), most=following.most[kept])
+        with pytest.raises(AssertionError, match=robust.element(int(following.near.rows[k]))):
+            fewer.check_invariants(robust)
+
+
+def test_a_row_followed_with_a_wrong_value_is_noticed():
+    area = area_of(Star((1_000, 20)))
+    check = area.allocate()
+    robust = check.robust_rows
+    following = Follower(Search(robust)).first(check.limits_w / area.flow.network.base_power_w)
+    low = replace(following.near, b=following.near.b + 1e-6)
+    with pytest.raises(AssertionError, match="bus:2"):
+        replace(following, near=low).check_invariants(robust)
