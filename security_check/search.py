@@ -224,12 +224,10 @@ class Search:
         who do stay, since without them the row is nowhere near its limit.
         """
         conditions = self.robust.conditions
-        if conditions.network.inverters is not None:
-            # Gradients turn sign at the corners of a response, anywhere: all changes are tried.
-            return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
-        if conditions.has_cones:
-            # Both sides of a customer allow reactive power that loads a branch.  The gradient
-            # says what a little of the other side is worth, not what all of it is.
+        if conditions.network.inverters is not None or conditions.has_cones:
+            # Gradients turn sign at the corners of a response, anywhere.  With cones both sides
+            # of a customer allow reactive power that loads a branch, and the gradient says what a
+            # little of the other side is worth, not what all of it is.  All changes are tried.
             return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
         strong = self.robust.monitors.acting(pairs.rows, conditions.deviations)[0]
         stays = [strong]
