@@ -9,37 +9,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from security_check.ascent import REFINED
 from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.errors import InsecureError
+from security_check.explaining import explanations, nearest_elements, verdict_of, worst_case
+from security_check.following import Follower, Following
 from security_check.linear_rows import LinearRows
 from security_check.network import FloatArray
 from security_check.packing import PackingRows
-from security_check.robust_rows import SECURE, RobustRows
+from security_check.robust_rows import RobustRows
 from security_check.search import Search
-from security_check.survey import Survey
 from security_check.verdict import Explanation, LimitChange, Verdict
-from security_check.watch import prove, twofold
-from security_check.worst_points import WorstPoints
-
-_NEAR = 0.06  # rows closer to their limits than this part of their scale have linear rows
-_FAR = 0.10  # where every check searches anew, rows farther than this lose them again
-_NEW = 1e-7  # part of its scale by which a row must be worse to count as another
-_CRITICAL = 2e-3  # rows closer than this have their worst points proved anew at every check
 
 
 @dataclass(frozen=True, slots=True)
-class _Examined:
-    """A box of limits after the AC power flow of all rows that can bind there."""
+class _Confirmed:
+    """Changes that were confirmed, and what is followed in the box they lead to."""
 
-    u: FloatArray
-    near: PackingRows
-    survey: Survey | None
+    changes: tuple[LimitChange, ...]
+    following: Following
     verdict: Verdict
 
 
@@ -74,49 +66,31 @@ class SecurityCheck:
         known: PackingRows | None = None,
         bottlenecks: Sequence[str] = (),
     ) -> None:
-        robust = search.robust
-        network = robust.monitors.power_flow.network
-        self._search = search
-        self._robust = robust
+        self._robust = search.robust
+        network = search.robust.monitors.power_flow.network
         self._base_w = network.base_power_w
         self._points = network.connection_points
         self._index = {point: i for i, point in enumerate(self._points)}
         self._bottlenecks = tuple(bottlenecks)
         self._limits_w = np.array(limits_w, dtype=np.int64)
-        u = self._limits_w / self._base_w
-        self._watched: WorstPoints | None = None
-        self._survey: Survey | None = None
-        self._confirmed: tuple[tuple[LimitChange, ...], _Examined] | None = None
+        self._confirmed: _Confirmed | None = None
+        self._u = self._limits_w / self._base_w
+        self._follower = Follower(search)
         if known is None:
-            self._near = search.challenge(robust.no_rows(), u)
-            self._watch_near()
-            examined = self._examine(u)
+            self._follow(self._follower.first(self._u))
         else:
-            # The worst case over a smaller box is no worse: nothing needs to be run again.
-            near = known.take(robust.excess(known, u) > -_NEAR)
-            examined = _Examined(u, near, None, self._verdict(near, robust.values(near, u), u))
-        if not examined.verdict.secure:
-            raise InsecureError(examined.verdict.element, str(examined.verdict))
-        self._enter(examined)
+            self._follow(self._follower.within(known, self._u))
+        self.verdict = verdict_of(self._robust, self.rows, self._u)
+        if not self.verdict.secure:
+            raise InsecureError(self.verdict.element, str(self.verdict))
 
-    def _enter(self, examined: _Examined) -> None:
-        self._u = examined.u
-        self._near = examined.near
-        self._survey = examined.survey
-        self.verdict = examined.verdict
-        self._refresh()
-
-    def _refresh(self) -> None:
+    def _follow(self, following: Following) -> None:
+        """Take up the rows that are followed; they may be exact in another box than in force."""
+        near = following.near
+        self._following = following
         self._explained: dict[str, str] = {}
-        self._watch_near()
-        self._columns = np.asfortranarray(self._near.A)
-        self._headroom: FloatArray = self._near.b - self._near.A @ self._u
-
-    def _watch_near(self) -> None:
-        if self._near.points is not self._watched:
-            ascent = self._robust.ascent
-            self._near_watch = twofold(ascent, self._near.rows, self._near.points)
-            self._watched = self._near.points
+        self._columns = np.asfortranarray(near.A)
+        self._headroom: FloatArray = near.b - near.A @ self._u
 
     @property
     def connection_points(self) -> tuple[str, ...]:
@@ -126,7 +100,7 @@ class SecurityCheck:
     @property
     def rows(self) -> PackingRows:
         """The linear rows near their limits."""
-        return self._near
+        return self._following.near
 
     @property
     def headroom(self) -> FloatArray:
@@ -135,11 +109,12 @@ class SecurityCheck:
 
     def linear_rows(self) -> LinearRows:
         """Return the linear rows near their limits with their headrooms, for joint changes."""
+        near = self.rows
         return LinearRows(
-            self._near.A,
+            near.A,
             self._headroom,
             self._base_w,
-            lambda k: self._robust.element(int(self._near.rows[k])),
+            lambda k: self._robust.element(int(near.rows[k])),
         )
 
     @property
@@ -197,7 +172,7 @@ class SecurityCheck:
         largest = max(int(np.floor(room[tightest] * self._base_w)), 0)
         if largest >= wanted_w:
             return wanted_w, ""
-        return largest, self._robust.element(int(self._near.rows[loads[tightest]]))
+        return largest, self._robust.element(int(self.rows.rows[loads[tightest]]))
 
     def confirm(self, changes: Sequence[LimitChange]) -> Verdict:
         """Ask the AC power flow whether the envelopes stay secure under a joint change.
@@ -212,14 +187,14 @@ class SecurityCheck:
         ValueError
             When a limit would become negative; names it.
         """
-        examined = self._examine(self._changed(changes) / self._base_w)
-        if examined.verdict.secure:
-            self._confirmed = (tuple(changes), examined)
+        u = self._changed(changes) / self._base_w
+        following = self._follower.look(self._following, u)
+        verdict = verdict_of(self._robust, following.near, u)
+        if verdict.secure:
+            self._confirmed = _Confirmed(tuple(changes), following, verdict)
         else:
-            self._near = examined.near
-            self._survey = examined.survey
-            self._refresh()
-        return examined.verdict
+            self._follow(following)
+        return verdict
 
     def commit(self, changes: Sequence[LimitChange]) -> None:
         """Put into force a change that was just confirmed.
@@ -229,14 +204,16 @@ class SecurityCheck:
         InsecureError
             When the change was not confirmed before and is not secure now.
         """
-        if self._confirmed is None or self._confirmed[0] != tuple(changes):
+        if self._confirmed is None or self._confirmed.changes != tuple(changes):
             verdict = self.confirm(changes)
             if not verdict.secure:
                 raise InsecureError(verdict.element, str(verdict))
         assert self._confirmed is not None
         self._limits_w = self._changed(changes)
+        self._u = self._limits_w / self._base_w
         self._bottlenecks = ()
-        self._enter(self._confirmed[1])
+        self.verdict = self._confirmed.verdict
+        self._follow(self._confirmed.following)
         self._confirmed = None
 
     def _changed(self, changes: Sequence[LimitChange]) -> IntArray:
@@ -251,158 +228,28 @@ class SecurityCheck:
                 )
         return limits
 
-    def _examine(self, u: FloatArray) -> _Examined:
-        """Run the AC power flow of every row that can bind at u, and bring the rows up to date.
-
-        Rows that are provably far from their limits need none.  Rows that come near their limits
-        get linear rows, critical ones are climbed anew to their worst vertices.
-        """
-        robust = self._robust
-        near, survey = self._near, self._survey
-        inverters = robust.monitors.power_flow.network.inverters
-        if robust.conditions.has_cones or inverters is not None:
-            near = self._searched(near, u)
-            near = near.take(robust.excess(near, u) > -_FAR)
-        else:
-            # Rows once followed stay so: the survey does not count them, nothing else would.
-            if len(near.rows):
-                near = self._followed(near, u)
-            if survey is None or survey.outdated(robust, u):
-                near, survey = self._surveyed(near, u)
-        return _Examined(u, near, survey, self._verdict(near, robust.values(near, u), u))
-
-    def _searched(self, near: PackingRows, u: FloatArray) -> PackingRows:
-        """Climb the rows near their limits anew, and look for more.
-
-        With power-factor cones the worst side of a customer depends on its two limits, with
-        inverters on the voltages of all, so that a trade may move worst points far.
-        """
-        known, _ = self._robust.worst(near.rows, near.points, u)
-        known = known.take(known.distinct(u))
-        return PackingRows.joined([known, self._search.challenge(known, u, near=_NEAR)])
-
-    def _surveyed(self, near: PackingRows, u: FloatArray) -> tuple[PackingRows, Survey]:
-        """Look at all rows that the rigorous bound does not keep far from their limits.
-
-        Those that have come near their limits get linear rows, where they are worst.  A row that
-        is near already counts again where it is watched at a point that is worse.
-        """
-        robust, starts = self._robust, self._search.starts
-        bounds = robust.monitors.bounds(robust.conditions, u, robust.limits)
-        rows = starts.watch.rows[starts.lookouts]
-        open_ = robust.violation(rows, bounds[rows]) > -_NEAR
-        seen = starts.watch.evaluate(robust.ascent, u, starts.lookouts[open_])
-        known = np.full(len(robust.monitors), -np.inf)
-        np.maximum.at(known, near.rows, robust.values(near, u))
-        fresh = (robust.violation(seen.rows, seen.values) > -_NEAR) & (
-            seen.values > known[seen.rows] + _NEW * robust.limits.scale[seen.rows]
-        )
-        if fresh.any():
-            points = seen.points.take(seen.place[fresh])
-            near = PackingRows.joined([near, robust.worst(seen.rows[fresh], points, u)[0]])
-        return near, Survey.of(bounds, seen, near, u)
-
-    def _followed(self, near: PackingRows, u: FloatArray) -> PackingRows:
-        """Bring rows near their limits up to date, and critical ones to their worst points.
-
-        Mostly the gradients confirm the points they are at; otherwise the rows climb.
-        """
-        robust, watch, count = self._robust, self._near_watch, len(near.rows)
-        own = np.arange(count)
-        likely = np.flatnonzero(robust.excess(near, u) > -2.0 * _CRITICAL)
-        seen = watch.evaluate(robust.ascent, u, np.concatenate([own, count + likely]))
-        values = seen.values[:count]
-        critical = np.flatnonzero(robust.violation(near.rows, values) > -_CRITICAL)
-        near = replace(near, b=robust.limits.limit[near.rows] - values + near.A @ u)
-        if not critical.size:
-            return near
-        if not np.isin(critical, likely).all():
-            likely = critical
-            seen = watch.evaluate(robust.ascent, u, np.concatenate([own, count + likely]))
-        proof = prove(robust.ascent, seen, critical, count + np.searchsorted(likely, critical), u)
-        chosen = near.take(critical)
-        small = proof.gain <= REFINED * robust.limits.scale[chosen.rows]
-        if small.all() and not proof.turning.any():
-            b = robust.limits.limit[chosen.rows] - values[critical] - proof.gain + proof.A @ u
-            return near.with_coefficients(critical, proof.A, b)
-        worst, _ = robust.worst(chosen.rows, chosen.points, u)
-        changed = self._search.try_changes(worst, u)
-        near = PackingRows.joined([near.placed(critical, worst), changed])
-        return near.take(near.distinct(u))
-
-    def _verdict(self, near: PackingRows, values: FloatArray, u: FloatArray) -> Verdict:
-        if not len(values):
-            return Verdict(True, "", 0.0, 0.0, "", 0.0)
-        excess = self._robust.violation(near.rows, values)
-        worst = int(excess.argmax())
-        row = int(near.rows[worst])
-        value, limit, unit = self._robust.monitors.describe(
-            row, float(values[worst]), self._robust.limits
-        )
-        return Verdict(
-            secure=bool(excess[worst] <= SECURE),
-            element=self._robust.element(row),
-            value=value,
-            limit=limit,
-            unit=unit,
-            loading=1.0 + float(excess[worst]),
-            circumstances=self._circumstances(near, worst, u),
-        )
-
-    def _circumstances(self, near: PackingRows, k: int, u: FloatArray) -> str:
-        point = near.points.take(np.array([k]))
-        return str(self._robust.conditions.situation(point, u))
-
     def explain(self, element: str) -> str:
         """Return a sentence on the worst that can happen at an element near its limit.
 
         What it reaches, of what limit, and who does what then; empty where it is not near.
         """
         if element not in self._explained:
-            mine = np.array([self._robust.element(int(row)) == element for row in self._near.rows])
-            near = self._near.take(np.flatnonzero(mine))
-            verdict = self._verdict(near, self._robust.values(near, self._u), self._u)
-            self._explained[element] = verdict.worst_case if len(near.rows) else ""
+            self._explained[element] = worst_case(self._robust, self.rows, self._u, element)
         return self._explained[element]
 
     def explanations(self) -> list[Explanation]:
         """Return, for each element at its limit, what it reaches and at which vertex.
 
-        The fullest first; one vertex for each element and kind of limit (of a current, each way),
-        its worst.
+        See :func:`security_check.explaining.explanations`.
         """
-        values = self._robust.values(self._near, self._u)
-        excess = self._robust.violation(self._near.rows, values)
-        found: dict[tuple[str, int], Explanation] = {}
-        for k in np.argsort(-excess):
-            row = int(self._near.rows[k])
-            limit = self._robust.element(row), int(self._robust.monitors.kind[row])
-            if excess[k] <= -_CRITICAL or limit in found:
-                continue
-            one = self._near.take(np.array([k]))
-            situation = self._robust.conditions.situation(one.points, self._u)
-            verdict = self._verdict(one, values[[k]], self._u)
-            found[limit] = Explanation(verdict, situation, row, float(values[k]))
-        return list(found.values())
+        return explanations(self._robust, self.rows, self._u)
 
     def envelopes(self) -> EnvelopeSet:
         """Return the envelopes in force, each limit with its bottleneck."""
-        names = self._bottlenecks or self._nearest_elements()
+        names = self._bottlenecks or nearest_elements(self._robust, self.rows, self._u)
         injection, withdrawal = np.split(self._limits_w, 2)
         count = len(self._points)
         return EnvelopeSet(self._points, injection, withdrawal, names[:count], names[count:])
-
-    def _nearest_elements(self) -> tuple[str, ...]:
-        """Return, for each limit, the element that would stop it first if it rose alone."""
-        if not len(self._near.rows):
-            return ("",) * len(self._limits_w)
-        room = np.maximum(self._headroom, 0.0)[:, None] / np.maximum(self._near.A, 1e-300)
-        first = room.argmin(axis=0)
-        reached = self._near.A[first, np.arange(len(first))] > 0
-        return tuple(
-            self._robust.element(int(self._near.rows[k])) if ok else ""
-            for k, ok in zip(first, reached, strict=True)
-        )
 
     def with_bottlenecks(self, names: Sequence[str]) -> Self:
         """Return a copy whose 2 c limits have these bottlenecks, until something is traded."""
@@ -412,5 +259,21 @@ class SecurityCheck:
 
     def copy(self) -> Self:
         """Return an independent copy, to try a sequence of changes on."""
-        # No method changes an array in place, so sharing them is safe.
+        # Rows, points and limits are never changed in place, so sharing them is safe.  What is
+        # changed in place are the voltages that power flows start from, and the second derivatives
+        # that direct an ascent (Watch, Ascent): hints, which the result depends on within the
+        # tolerance of power flow and ascent only.
         return copy.copy(self)
+
+    def check_invariants(self) -> None:
+        """Check that no limited row is watched by nobody, and that linear rows hold what they say.
+
+        Raises
+        ------
+        AssertionError
+            With the element.
+        """
+        self._following.check_invariants(self._robust)
+        count = len(self.rows.rows)
+        assert self._headroom.shape == (count,), "headroom and rows are of different states"
+        assert np.array_equal(self._u, self._limits_w / self._base_w), "two boxes are in force"

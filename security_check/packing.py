@@ -76,6 +76,23 @@ class PackingRows:
         keys = np.round(self.points.keys(u), 3)
         return np.sort(first_of_equal(np.column_stack([self.rows, keys]))[0])
 
+    def distinct_anywhere(self) -> IndexArray:
+        """Return the first of each group that are the same row at the same point of any box."""
+        return np.sort(first_of_equal(_places(self.rows, self.points))[0])
+
+    def stays(self, before: PackingRows) -> bool:
+        """Return whether these are the same rows, in order, at the same points of any box."""
+        return self.points is before.points or np.array_equal(
+            _places(self.rows, self.points), _places(before.rows, before.points)
+        )
+
+    def has(self, rows: IndexArray, points: WorstPoints) -> BoolArray:
+        """Return which of the rows given are among these, at the same point of any box."""
+        own, others = _places(self.rows, self.points), _places(rows, points)
+        _, group = first_of_equal(np.concatenate([own, others]))
+        among: BoolArray = np.isin(group[len(own) :], group[: len(own)])
+        return among
+
     def fullest(self, excess: FloatArray, count: int) -> IndexArray:
         """Return, for each monitored row, its ``count`` rows of the largest excess, in order.
 
@@ -90,3 +107,11 @@ class PackingRows:
         sorted_rows = self.rows[order]
         place = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
         return np.sort(order[place < count])
+
+
+def _places(rows: IndexArray, points: WorstPoints) -> FloatArray:
+    """Return one line per row; equal lines are the same row at the same point of any box.
+
+    Points that differ only in a customer whose limits are zero, for now, are not the same.
+    """
+    return np.column_stack([rows, np.round(points.share, 3), np.round(points.free, 3)])

@@ -123,11 +123,34 @@ class Search:
                     break
                 pairs = PackingRows.joined([pairs, changed])
         pairs = PackingRows.joined([known, pairs, self._exchanged(pairs, u)])
+        if len(robust.conditions.choosers):
+            pairs = PackingRows.joined([pairs, self._shared(pairs, u, near)])
         chosen = pairs.distinct(u)
         fresh = pairs.take(chosen[chosen >= len(known.rows)])
         excess = robust.excess(fresh, u)
         kept = fresh.fullest(excess, _KEPT)
         return fresh.take(kept[excess[kept] > -near])
+
+    def _shared(self, pairs: PackingRows, u: FloatArray, near: float) -> PackingRows:
+        """Climb rows from the points at which others are worst, where they are worse there, too.
+
+        The two ends of a branch carry nearly the same current, but where reactive power is chosen
+        the start of one may lead elsewhere than that of the other.
+        """
+        robust, conditions = self.robust, self.robust.conditions
+        close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
+        pool = close.points.take(close.points.distinct(u)[0])
+        rows = robust.limited
+        solved = robust.monitors.power_flow.solve(*conditions.ports(pool, u))
+        values = robust.monitors.all_values(solved, rows)
+        known = np.full(len(robust.monitors), -np.inf)
+        np.maximum.at(known, pairs.rows, robust.values(pairs, u))
+        best = values.argmax(axis=1) if len(pool.share) else np.zeros(len(rows), dtype=np.int64)
+        reached = values.max(axis=1, initial=-np.inf)
+        worse = (robust.violation(rows, reached) > -near) & (
+            reached > known[rows] + RISE * robust.limits.scale[rows]
+        )
+        return robust.worst(rows[worse], pool.take(best[worse]), u)[0]
 
     def _exchanged(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
         """Let deviations that compete change places in the rows nearest their limits.
@@ -201,8 +224,10 @@ class Search:
         who do stay, since without them the row is nowhere near its limit.
         """
         conditions = self.robust.conditions
-        if conditions.network.inverters is not None:
-            # Gradients turn sign at the corners of a response, anywhere: all changes are tried.
+        if conditions.network.inverters is not None or conditions.has_cones:
+            # Gradients turn sign at the corners of a response, anywhere.  With cones both sides
+            # of a customer allow reactive power that loads a branch, and the gradient says what a
+            # little of the other side is worth, not what all of it is.  All changes are tried.
             return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
         strong = self.robust.monitors.acting(pairs.rows, conditions.deviations)[0]
         stays = [strong]

@@ -16,6 +16,8 @@ from security_check.network import Network
 from security_check.power_flow import OperatingPoints, PowerFlow
 from security_check.rows import Kind
 
+INSIDE = 500  # points inside, where reactive power is chosen
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -35,6 +37,30 @@ def vertices(limits_w: np.ndarray, base_w: float) -> np.ndarray:
     count = len(injection)
     sides = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
     return np.where(sides.astype(bool), injection, -withdrawal).T
+
+
+def inside(
+    network: Network, limits_w: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return random points of what customers may do, shape (c, count), complex, per unit.
+
+    A half of the active powers is at an end of its range, a half of the reactive ones too.
+    """
+    injection, withdrawal = np.split(np.asarray(limits_w) / network.base_power_w, 2)
+    shape = len(injection), count
+
+    def places() -> np.ndarray:
+        ends = rng.integers(2, size=shape) * 2.0 - 1.0
+        return np.where(rng.random(shape) < 0.5, ends, rng.uniform(-1.0, 1.0, shape))
+
+    middle, half = (injection - withdrawal) / 2, (injection + withdrawal) / 2
+    power = middle[:, None] + half[:, None] * places()
+    reactive = network.reactive_ratio[:, None] * power
+    freedom = network.reactive_freedom
+    if freedom is not None:
+        reach = freedom.half[:, None] + freedom.cone[:, None] * np.abs(power)
+        reactive += freedom.middle[:, None] + reach * places()
+    return power + 1j * reactive
 
 
 def complex_vertices(network: Network, limits_w: np.ndarray) -> np.ndarray:
@@ -139,6 +165,10 @@ def worst_values(
     ``more_pu``, shape (J, E): what ports may inject besides, each of them with every vertex.
     """
     power = complex_vertices(flow.network, limits_w)
+    if flow.network.reactive_freedom is not None:
+        # Nothing says that the worst reactive power is at an end: some of what is inside, too.
+        drawn = inside(flow.network, limits_w, INSIDE, np.random.default_rng(0))
+        power = np.hstack([power, drawn])
     if more_pu is None:
         more_pu = np.zeros((len(flow.network.ports.names), 1))
     count, others = power.shape[1], more_pu.shape[1]

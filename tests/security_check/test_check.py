@@ -6,15 +6,18 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from brute_force import violation
+from brute_force import Limits, violation
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import SMALL_AREAS, Area, small_area
+from networks import BAND, SMALL_AREAS, Area, simbench_network, small_area
 
+from doe_allocation.capacity import Capacity
+from doe_allocation.network_grid import NetworkGrid
+from security_check.adversary import attack
 from security_check.check import SecurityCheck
 from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError
-from security_check.limits import InterfaceLimits
+from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.search import Search
 from security_check.verdict import LimitChange
 
@@ -335,6 +338,26 @@ class TestState:
             here, there = (found.get(row, np.inf) / limits.scale[row] for found in tightest)
             if min(here, there) < 0.02:  # near its limit: both must know it, and agree
                 assert here == pytest.approx(there, abs=1e-6), check.robust_rows.element(row)
+
+    @pytest.mark.slow
+    def test_after_a_thousand_trades_on_a_real_network_is_one_computed_from_nothing(self):
+        network = simbench_network("1-LV-semiurb4--0-sw")
+        capacity = Capacity.same(network.connection_points, 30_000, 30_000)
+        grid = NetworkGrid(network, VoltageLimits(0.90, 1.10), capacity)
+        area = Area(grid, Limits(VoltageLimits(0.90, 1.10), BAND))
+        check = area.allocate()
+        done = 0
+        for direction, seller, buyer, wanted_w in random_trades(check, 3_000, seed=7):
+            done += trade(check, direction, seller, buyer, wanted_w) > 0
+            if done % 100 == 99:
+                check.check_invariants()
+                self.assert_equal_from_nothing(area, check)
+            if done == 1_100:
+                break
+        assert done >= 1_000
+        self.assert_equal_from_nothing(area, check)
+        found = attack(check.robust_rows, check.limits_w, np.random.default_rng(1), samples=500)
+        assert found.violation <= ROUNDING
 
     def test_a_copy_is_independent(self, area):
         check = area.allocate()

@@ -1,0 +1,78 @@
+"""Rows in people's words: verdicts, explanations, bottlenecks.
+
+Everything here is read off the rows that a check follows; nothing is decided.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from security_check.following import CRITICAL
+from security_check.network import FloatArray
+from security_check.packing import PackingRows
+from security_check.robust_rows import SECURE, RobustRows
+from security_check.verdict import Explanation, Verdict
+
+
+def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
+    """Return the word on a box of envelopes whose rows are exact there: that of the fullest."""
+    if not len(near.rows):
+        return Verdict(True, "", 0.0, 0.0, "", 0.0)
+    values = robust.values(near, u)
+    excess = robust.violation(near.rows, values)
+    worst = int(excess.argmax())
+    row = int(near.rows[worst])
+    value, limit, unit = robust.monitors.describe(row, float(values[worst]), robust.limits)
+    situation = robust.conditions.situation(near.points.take(np.array([worst])), u)
+    return Verdict(
+        secure=bool(excess[worst] <= SECURE),
+        element=robust.element(row),
+        value=value,
+        limit=limit,
+        unit=unit,
+        loading=1.0 + float(excess[worst]),
+        circumstances=str(situation),
+    )
+
+
+def worst_case(robust: RobustRows, near: PackingRows, u: FloatArray, element: str) -> str:
+    """Return a sentence on the worst that can happen at an element; empty where it is not near."""
+    mine = np.array([robust.element(int(row)) == element for row in near.rows], dtype=bool)
+    return verdict_of(robust, near.take(mine), u).worst_case if mine.any() else ""
+
+
+def explanations(robust: RobustRows, near: PackingRows, u: FloatArray) -> list[Explanation]:
+    """Return, for each element at its limit, what it reaches and at which vertex.
+
+    The fullest first; one vertex for each element and kind of limit (of a current, each way),
+    its worst.
+    """
+    values = robust.values(near, u)
+    excess = robust.violation(near.rows, values)
+    found: dict[tuple[str, int], Explanation] = {}
+    for k in np.argsort(-excess):
+        row = int(near.rows[k])
+        limit = robust.element(row), int(robust.monitors.kind[row])
+        if excess[k] <= -CRITICAL or limit in found:
+            continue
+        one = near.take(np.array([k]))
+        situation = robust.conditions.situation(one.points, u)
+        found[limit] = Explanation(verdict_of(robust, one, u), situation, row, float(values[k]))
+    return list(found.values())
+
+
+def nearest_elements(robust: RobustRows, near: PackingRows, u: FloatArray) -> tuple[str, ...]:
+    """Return, for each of the 2 c limits, the element that would stop it first if it rose alone.
+
+    Empty where none does.
+    """
+    if not len(near.rows):
+        return ("",) * len(u)
+    headroom = near.b - near.A @ u
+    room = np.maximum(headroom, 0.0)[:, None] / np.maximum(near.A, 1e-300)
+    first = room.argmin(axis=0)
+    reached = near.A[first, np.arange(len(first))] > 0
+    return tuple(
+        robust.element(int(near.rows[k])) if ok else ""
+        for k, ok in zip(first, reached, strict=True)
+    )
