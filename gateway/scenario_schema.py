@@ -19,8 +19,8 @@ from pydantic import (
     ValidationError,
 )
 
-from gateway.files import Time
 from gateway.input_faults import sentences
+from gateway.records import Time
 from security_check.errors import Fault
 
 Number = TypeVar("Number")

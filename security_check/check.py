@@ -95,7 +95,8 @@ class SecurityCheck:
             near = known.take(robust.excess(known, u) > -_NEAR)
             examined = _Examined(u, near, None, self._verdict(near, robust.values(near, u), u))
         if not examined.verdict.secure:
-            raise InsecureError(examined.verdict.element, str(examined.verdict))
+            verdict = examined.verdict
+            raise InsecureError(verdict.element, str(verdict), verdict.loading - 1.0)
         self._enter(examined)
 
     def _enter(self, examined: _Examined) -> None:

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from security_check.envelope import Direction
 from security_check.situation import Situation
 
+_WHOLE = ("A", "W", "var")
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a value with its unit, for people; powers to the last unit."""
+    return f"{value:,.0f} {unit}" if unit in ("W", "var") else f"{value:.6g} {unit}"
+
 
 @dataclass(frozen=True, slots=True)
 class LimitChange:
@@ -30,8 +37,9 @@ class Verdict:
     value, limit, unit
         Its worst value, its limit, and their unit (``"p.u."``, ``"A"``, ``"W"``).
     loading
-        How full it is: 1.0 is exactly at the limit.  For a voltage, the part of the way from
-        nominal (1 p.u.) to the limit.
+        How full it is: 1.0 is exactly at the limit, 1.01 is beyond it by 1 % of the scale of
+        :class:`~security_check.row_limits.RowLimits`.  For a voltage that is the way from nominal
+        (1 p.u.) to the limit, for a generator its range, else the limit itself.
     circumstances
         What everyone does at that worst vertex, in words.
     """
@@ -55,10 +63,17 @@ class Verdict:
     def worst_case(self) -> str:
         """What the element reaches, of what limit, and when."""
         when = f" with {self.circumstances}" if self.circumstances else ""
-        return (
-            f"{self.element} reaches {self.value:.6g} {self.unit} "
-            f"of {self.limit:.6g} {self.unit} ({100 * self.loading:.2f} %){when}"
-        )
+        return f"{self.element} reaches {self._reached()}{when}"
+
+    def _reached(self) -> str:
+        """Return value and limit; in percent, too, where the limit is the whole of something.
+
+        That is so for currents and powers.  Of a voltage limit, a part is never meant.
+        """
+        value, limit = quantity(self.value, self.unit), quantity(self.limit, self.unit)
+        if self.unit not in _WHOLE or self.value * self.limit <= 0.0:
+            return f"{value} (limit {limit})"
+        return f"{value} of {limit} ({100 * self.value / self.limit:.2f} %)"
 
 
 @dataclass(frozen=True, slots=True)
