@@ -66,7 +66,7 @@ def _show_reasons(
     """Print what keeps the limits, each element at its limit, and what is proved."""
     if envelopes:
         for direction in Direction:
-            console.print(summary(envelopes, direction))
+            console.print(escape(summary(envelopes, direction)), soft_wrap=True)
     for found in binding:
         console.print(f"  {escape(found.detail)}; {escape(found.proof)}", soft_wrap=True)
     if proof is not None:

@@ -60,6 +60,9 @@ class NetworkSection(Section):
     source: Annotated[str, Field(min_length=1)]
     connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
     passive: Literal["none", "as-given"] = "none"
+    model: Literal["feeder", "meshed"] = "feeder"
+    distributed_slack: bool = False
+    outages: list[Annotated[str, Field(min_length=1)]] = []
 
 
 class LimitsSection(Section):
