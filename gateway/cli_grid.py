@@ -195,6 +195,7 @@ def _of_finding(found: Finding) -> Verdict:
         found.unit,
         1.0 + found.violation,
         str(found.situation),
+        found.nominal_v,
     )
 
 

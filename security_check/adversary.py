@@ -41,6 +41,8 @@ class Finding:
         What everyone does there, and at which voltage.
     points_tried
         AC power flows evaluated.
+    nominal_v
+        Of a voltage, the volts per unit, where they are known.
     others
         The other elements that the adversary climbed, each at the worst point found for it, the
         fullest first.
@@ -53,6 +55,7 @@ class Finding:
     violation: float
     situation: Situation
     points_tried: int
+    nominal_v: float | None = None
     others: tuple[Finding, ...] = ()
 
 
@@ -258,4 +261,5 @@ class _Attack:
             violation=found.violation,
             situation=self.robust.conditions.situation(place, self.u),
             points_tried=self.tried,
+            nominal_v=self.robust.nominal_v(row),
         )

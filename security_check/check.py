@@ -338,6 +338,7 @@ class SecurityCheck:
             unit=unit,
             loading=1.0 + float(excess[worst]),
             circumstances=self._circumstances(near, worst, u),
+            nominal_v=self._robust.nominal_v(row),
         )
 
     def _circumstances(self, near: PackingRows, k: int, u: FloatArray) -> str:

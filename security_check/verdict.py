@@ -15,6 +15,14 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:,.0f} {unit}" if unit in ("W", "var") else f"{value:.6g} {unit}"
 
 
+def in_volts(value_pu: float, nominal_v: float | None) -> str:
+    """Return a voltage in volts, to go behind it per unit; empty where the nominal is unknown."""
+    if not nominal_v:
+        return ""
+    volts = value_pu * nominal_v
+    return f" = {volts:.1f} V" if volts < 1e3 else f" = {volts:,.0f} V"
+
+
 @dataclass(frozen=True, slots=True)
 class LimitChange:
     """A change of one limit of one connection point, in watts; negative lowers it."""
@@ -42,6 +50,8 @@ class Verdict:
         (1 p.u.) to the limit, for a generator its range, else the limit itself.
     circumstances
         What everyone does at that worst vertex, in words.
+    nominal_v
+        Of a voltage, the volts per unit, where they are known.
     """
 
     secure: bool
@@ -51,6 +61,7 @@ class Verdict:
     unit: str
     loading: float
     circumstances: str = ""
+    nominal_v: float | None = None
 
     def __str__(self) -> str:
         """Return one sentence that names the element, the numbers and the worst case."""
@@ -70,7 +81,10 @@ class Verdict:
 
         That is so for currents and powers.  Of a voltage limit, a part is never meant.
         """
-        value, limit = quantity(self.value, self.unit), quantity(self.limit, self.unit)
+        value, limit = (
+            quantity(each, self.unit) + in_volts(each, self.nominal_v)
+            for each in (self.value, self.limit)
+        )
         if self.unit not in _WHOLE or self.value * self.limit <= 0.0:
             return f"{value} (limit {limit})"
         return f"{value} of {limit} ({100 * self.value / self.limit:.2f} %)"

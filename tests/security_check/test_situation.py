@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from meshed_networks import ring
+from networks import simbench_network
+from phase_networks import four_wires, phase_net
 
+from security_check.from_opendss import network_from_opendss
+from security_check.meshed_from_pandapower import meshed_network_from_pandapower
+from security_check.parts import parts_of
+from security_check.phases_from_pandapower import phases_from_pandapower
 from security_check.situation import Situation
 from security_check.verdict import Verdict
 
@@ -56,3 +65,24 @@ def test_only_currents_and_powers_have_percentages(
     value: float, limit: float, unit: str, words: str
 ) -> None:
     assert Verdict(True, "x", value, limit, unit, 0.7).worst_case == words
+
+
+def test_voltages_are_told_in_volts_where_these_are_known() -> None:
+    low = Verdict(True, "bus:4.a", 0.9, 0.9, "p.u.", 1.0, nominal_v=400 / 3**0.5)
+    assert low.worst_case == "bus:4.a reaches 0.9 p.u. = 207.8 V (limit 0.9 p.u. = 207.8 V)"
+    high = Verdict(True, "bus:4", 1.02, 1.05, "p.u.", 0.4, nominal_v=110e3)
+    assert high.worst_case == "bus:4 reaches 1.02 p.u. = 112,200 V (limit 1.05 p.u. = 115,500 V)"
+
+
+def test_networks_know_their_nominal_voltages(tmp_path: Path) -> None:
+    for network, nominal in (
+        (simbench_network("1-LV-semiurb4--0-sw"), 400.0),
+        (phases_from_pandapower(phase_net(), held="source"), 400 / 3**0.5),
+        (meshed_network_from_pandapower(ring(3), passive="as-given"), 110e3),
+        (network_from_opendss(four_wires(tmp_path)), 400 / 3**0.5),
+    ):
+        assert set(network.nominal_v) == set(network.voltages.elements)
+        assert max(network.nominal_v.values()) >= nominal * (1 - 1e-9)
+        assert min(network.nominal_v.values()) == pytest.approx(nominal)
+        for part in parts_of(network):
+            assert part.network.nominal_v.items() <= network.nominal_v.items()
