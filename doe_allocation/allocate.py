@@ -17,6 +17,7 @@ from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
 from security_check.search import Search
+from security_check.verdict import quantity
 from security_check.worst_points import BoolArray
 
 _ROUNDS = 12  # then limits that still swing are settled from below
@@ -222,7 +223,12 @@ def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
 
     Their coefficients are those without load: good enough to find which rows come near.
     """
-    packing, values = robust.idle_rows(lower)
+    try:
+        packing, values = robust.idle_rows(lower)
+    except PowerFlowError as error:
+        raise PowerFlowError(
+            f"even with every limit at its lower bound the power flow has no solution: {error}"
+        ) from None
     violation = robust.violation(packing.rows, values)
     worst = int(violation.argmax())
     if violation[worst] > SECURE:
@@ -230,8 +236,8 @@ def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
         value, limit, unit = robust.monitors.describe(row, float(values[worst]), robust.limits)
         raise InsecureError(
             robust.element(row),
-            f"with every limit at its lower bound it already reaches {value:.6g} {unit}, "
-            f"its limit is {limit:.6g} {unit}",
+            f"with every limit at its lower bound it already reaches {quantity(value, unit)}, "
+            f"its limit is {quantity(limit, unit)}",
         )
     return packing
 

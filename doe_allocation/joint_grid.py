@@ -211,17 +211,19 @@ class JointGrid:
             [(own, grid.resume(limits, _part_of(held, own))) for own, grid in self._parts]
         )
 
-    def prove(self, limits: InterfaceLimits) -> tuple[EnvelopeSet, Proof]:
-        """Return the fair envelopes, and what is proved of them; raises as :meth:`allocate`.
+    def prove(
+        self, limits: InterfaceLimits, held: EnvelopeSet | None = None
+    ) -> tuple[EnvelopeSet, Proof]:
+        """Return envelopes, and what is proved of them; as :meth:`NetworkGrid.prove`.
 
         At an element's worst vertex, customers of other parts are shown idle.
         """
         if _is_shared(limits):
-            return self._joined().prove(limits)
+            return self._joined().prove(limits, held)
         count = len(self.connection_points)
         envelopes, proofs = [], []
         for own, grid in self._parts:
-            found, proof = grid.prove(limits)
+            found, proof = grid.prove(limits, None if held is None else _part_of(held, own))
             shown = tuple(
                 replace(each, situation=_spread(each.situation, own, count))
                 for each in proof.explanations
@@ -250,10 +252,17 @@ class JointGrid:
             (own, grid.attack(limits, both[:, own].ravel(), rng, samples=samples, climbs=climbs))
             for own, grid in self._parts
         ]
-        own, worst = max(found, key=lambda pair: pair[1].violation)
-        situation = _spread(worst.situation, own, len(self.connection_points))
         tried = sum(finding.points_tried for _, finding in found)
-        return replace(worst, situation=situation, points_tried=tried)
+        count = len(self.connection_points)
+        every = [
+            replace(
+                each, situation=_spread(each.situation, own, count), others=(), points_tried=tried
+            )
+            for own, finding in found
+            for each in (finding, *finding.others)
+        ]
+        worst, *others = sorted(every, key=lambda finding: -finding.violation)
+        return replace(worst, others=tuple(others))
 
     def _of_parts(self, checks: list[tuple[IndexArray, SecurityCheck]]) -> JointCheck:
         return JointCheck(self.connection_points, checks)
@@ -308,4 +317,4 @@ def _part_of(held: EnvelopeSet, own: IndexArray) -> EnvelopeSet:
 def _spread(situation: Situation, own: IndexArray, count: int) -> Situation:
     power, reactive = np.zeros(count), np.zeros(count)
     power[own], reactive[own] = situation.power_w, situation.reactive_var
-    return Situation(power, reactive, situation.source_pu, situation.deviation)
+    return replace(situation, power_w=power, reactive_var=reactive)

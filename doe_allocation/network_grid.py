@@ -189,9 +189,15 @@ class NetworkGrid:
         have = np.concatenate([held.injection_w, held.withdrawal_w])
         return SecurityCheck(self.search(limits), have)
 
-    def prove(self, limits: InterfaceLimits) -> tuple[EnvelopeSet, Proof]:
-        """Return the fair envelopes, and what is proved of them; raises as :meth:`allocate`."""
-        check = self.allocate(limits)
+    def prove(
+        self, limits: InterfaceLimits, held: EnvelopeSet | None = None
+    ) -> tuple[EnvelopeSet, Proof]:
+        """Return envelopes, and what is proved of them; raises as :meth:`allocate`.
+
+        Those held, with the elements that keep their limits from being larger; the fair ones
+        where none are given.
+        """
+        check = self.allocate(limits) if held is None else self.resume(limits, held)
         return check.envelopes(), self._prover.prove(check)
 
     def attack(

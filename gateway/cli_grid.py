@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -10,26 +11,37 @@ import numpy as np
 from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.wording import format_time
+from gateway.explanations import (
+    BindingRecord,
+    ProofRecord,
+    deviations_of,
+    phase_of,
+    vertex_of,
+)
 from gateway.files import (
     EnvelopeFile,
+    EnvelopeRecord,
     IntervalRecord,
     IntervalVerdict,
     VerdictFile,
+    VerdictRecord,
     envelope_record,
     envelope_set,
-    vertex_of,
 )
 from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario
 from gateway.scenario_intervals import Interval
 from security_check.adversary import Finding
 from security_check.envelope import EnvelopeSet
-from security_check.errors import Fault, GridError, PowerFlowError
+from security_check.errors import Fault, GridError, InsecureError, PowerFlowError
+from security_check.proof import Proof
 from security_check.verdict import Verdict
 
 Step = Callable[[int], None]
 
 _TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
+_AT_LIMIT = 2e-3  # parts of its scale that an element is from its limit, or less, to be named
+_ONLY_FOUND = "found by the adversary"
 _SAMPLES = 2048  # random corners for each interval, beside those that sensitivities point to
 
 
@@ -113,13 +125,13 @@ def verify_intervals(
     for done, (record, interval, envelopes) in enumerate(matched, start=1):
         verdicts.append(_verdict(grid, record, interval, envelopes, seed))
         step(done)
-    worst = max(verdicts, key=lambda verdict: inf if verdict.loading is None else verdict.loading)
     insecure = [verdict for verdict in verdicts if not verdict.secure]
-    if insecure and worst.secure:  # voltages and currents load differently; insecure comes first
-        worst = insecure[0]
+    worst = max(
+        insecure or verdicts,
+        key=lambda verdict: inf if verdict.loading is None else verdict.loading,
+    )
     return VerdictFile(
-        **worst.model_dump(exclude={"start", "end", "vertex"}),
-        vertex=worst.vertex,
+        **{name: getattr(worst, name) for name in VerdictRecord.model_fields},
         intervals=verdicts,
     )
 
@@ -131,55 +143,121 @@ def _verdict(
     envelopes: EnvelopeSet,
     seed: int,
 ) -> IntervalVerdict:
+    """Return what the adversary finds, and what the security check says to the same envelopes.
+
+    What either of them shows to be beyond its limit makes the envelopes insecure.
+    """
+    limits = interval.interface_limits
     limits_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
     rng = np.random.default_rng(seed)
+    proof: Proof | None = None
+    refused = ""
     try:
-        found = grid.attack(interval.interface_limits, limits_w, rng, samples=_SAMPLES)
+        found = grid.attack(limits, limits_w, rng, samples=_SAMPLES)
+        try:
+            envelopes, proof = grid.prove(limits, envelopes)
+        except InsecureError as error:
+            if error.violation > _TOLERANCE and found.violation <= _TOLERANCE:
+                refused = error.detail
     except PowerFlowError as error:
         # A point that no power flow can reach breaks the grid like one beyond a limit.
-        return IntervalVerdict(
-            start=record.start,
-            end=record.end,
-            secure=False,
-            element="power_flow",
-            value=None,
-            limit=None,
-            unit="",
-            loading=None,
-            interface_voltage_pu=None,
-            vertex=[],
-            points_tried=0,
-            detail=f"not secure: {error}",
-        )
-    secure = found.violation <= _TOLERANCE
-    loading = _loading(found)
-    sentence = Verdict(
-        secure,
-        found.element,
-        found.value,
-        found.limit,
-        found.unit,
-        loading,
-        str(found.situation),
-    )
+        return _unsolved(record, envelopes, error)
+    verdict = _of_finding(found)
+    points = grid.connection_points
+    secure = verdict.secure and not refused
     return IntervalVerdict(
         start=record.start,
         end=record.end,
         secure=secure,
         element=found.element,
+        phase=phase_of(found.element),
         value=found.value,
         limit=found.limit,
         unit=found.unit,
-        loading=loading,
-        interface_voltage_pu=found.situation.interface_voltage_pu,
-        vertex=vertex_of(found.situation, grid.connection_points),
+        loading=verdict.loading,
+        interface_voltage_pu=found.situation.source_pu.tolist(),
+        vertex=vertex_of(found.situation, points),
+        deviations=deviations_of(found.situation),
         points_tried=found.points_tried,
-        detail=str(sentence),
+        detail=refused or str(verdict),
+        binding=_binding(found, proof, points),
+        envelopes=_kept(envelopes, proof),
+        proof=None if proof is None else ProofRecord.of(proof),
     )
 
 
-def _loading(found: Finding) -> float:
-    """Return how full the element is; for a voltage, the part of the way from nominal."""
-    if found.unit == "p.u.":
-        return (found.value - 1.0) / (found.limit - 1.0)
-    return found.value / found.limit if found.limit else inf
+def _of_finding(found: Finding) -> Verdict:
+    return Verdict(
+        found.violation <= _TOLERANCE,
+        found.element,
+        found.value,
+        found.limit,
+        found.unit,
+        1.0 + found.violation,
+        str(found.situation),
+        found.nominal_v,
+    )
+
+
+def _unsolved(
+    record: IntervalRecord, envelopes: EnvelopeSet, error: PowerFlowError
+) -> IntervalVerdict:
+    return IntervalVerdict(
+        start=record.start,
+        end=record.end,
+        secure=False,
+        element="power_flow",
+        phase="",
+        value=None,
+        limit=None,
+        unit="",
+        loading=None,
+        interface_voltage_pu=[],
+        vertex=[],
+        deviations=[],
+        points_tried=0,
+        detail=f"not secure: {error}",
+        binding=[],
+        envelopes=[],
+        proof=None,
+    )
+
+
+def _binding(
+    found: Finding, proof: Proof | None, connection_points: Sequence[str]
+) -> list[BindingRecord]:
+    """Return the elements at their limits or beyond: what is proved, else what was found."""
+    if proof is not None:
+        return [
+            BindingRecord.of(each.verdict, each.situation, connection_points, each.proof)
+            for each in proof.explanations
+        ]
+    return [
+        BindingRecord.of(_of_finding(each), each.situation, connection_points, _ONLY_FOUND)
+        for each in (found, *found.others)
+        if each.violation > -_AT_LIMIT
+    ]
+
+
+def _kept(envelopes: EnvelopeSet, proof: Proof | None) -> list[EnvelopeRecord]:
+    """Return the envelopes, each limit with the element at its limit that keeps it, if one does.
+
+    Of envelopes that are not secure nobody can say so.
+    """
+    if proof is None:
+        return []
+    full = {each.verdict.element for each in proof.explanations}
+
+    def kept_by(element: str) -> str:
+        return element if element in full else ""
+
+    return [
+        EnvelopeRecord.of(
+            replace(
+                envelope,
+                injection_bottleneck=kept_by(envelope.injection_bottleneck),
+                withdrawal_bottleneck=kept_by(envelope.withdrawal_bottleneck),
+            )
+        )
+        for envelope in envelopes
+    ]

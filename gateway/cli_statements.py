@@ -21,9 +21,10 @@ from exchange.rules import MarketRules
 from exchange.statements import Statements
 from exchange.wording import format_eur, format_time
 from gateway.cli_replay import journal_entries
-from gateway.files import ResultFile, in_utc
+from gateway.files import ResultFile
 from gateway.input_faults import InputFaults, sentences
 from gateway.ports import CorruptJournalError
+from gateway.records import in_utc
 from gateway.statement_files import AccountRecord, LineRecord, StatementsFile
 
 

@@ -17,8 +17,8 @@ from exchange.commands import (
     SetRiskLimits,
 )
 from exchange.rules import PriceCollar, RiskLimits
-from gateway.files import Time
 from gateway.order_terms import Price, Watts
+from gateway.records import Time
 from gateway.unfit import ClientId, amount_in_tick_watts, price_in_ticks
 
 Participant = Annotated[str, Field(min_length=1, max_length=128)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from gateway.agents import Kind
-from gateway.files import Time
+from gateway.records import Time
 from security_check.envelope import Direction
 
 

@@ -10,58 +10,19 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-)
+from pydantic import BaseModel, Field, ValidationError
 
 from exchange.events import RefusalReason
 from exchange.wording import format_time
+from gateway.explanations import BindingRecord, DeviationRecord, ProofRecord, VertexPower
 from gateway.input_faults import InputFaults, repeated_entries, sentences, unreadable, why
+from gateway.records import Name, Record, Time, Watts
 from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import Fault
-from security_check.monotonicity import Standing
 from security_check.proof import Proof
-from security_check.situation import Situation
-from security_check.verdict import Explanation
-
-_FIRST_YEAR, _LAST_YEAR = 1970, 9998
-
-
-def in_utc(moment: datetime) -> datetime:
-    """Return a time of an input in UTC.
-
-    Raises
-    ------
-    ValueError
-        When it is so near the ends of the calendar that adding a gate or an interval could
-        leave it.
-    """
-    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        raise ValueError(f"it should lie in the years {_FIRST_YEAR} to {_LAST_YEAR}")
-    return moment.astimezone(UTC)
-
-
-Time = Annotated[
-    AwareDatetime, AfterValidator(in_utc), PlainSerializer(format_time, return_type=str)
-]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Watts = Annotated[int, Field(ge=0)]
-
-
-class Record(BaseModel):
-    """A part of a file: exact types, no entries but these, never changed."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class EnvelopeRecord(Record):
@@ -85,81 +46,13 @@ class EnvelopeRecord(Record):
         )
 
 
-class VertexPower(Record):
-    """What one connection point does at a point of the envelopes: watts, injection positive."""
-
-    connection_point: str
-    power_w: int
-
-
-class BindingRecord(Record):
-    """An element at its limit: what it reaches, of what limit, and the worst vertex behind it."""
-
-    element: str
-    value: float
-    limit: float
-    unit: str
-    loading: float
-    interface_voltage_pu: list[float]
-    vertex: list[VertexPower]
-    proof: str
-    detail: str
-
-    @classmethod
-    def of(cls, found: Explanation, connection_points: Sequence[str]) -> BindingRecord:
-        """Return an explanation in the form of the file."""
-        verdict, situation = found.verdict, found.situation
-        return cls(
-            element=verdict.element,
-            value=verdict.value,
-            limit=verdict.limit,
-            unit=verdict.unit,
-            loading=verdict.loading,
-            interface_voltage_pu=situation.source_pu.tolist(),
-            vertex=vertex_of(situation, connection_points),
-            proof=found.proof,
-            detail=verdict.worst_case,
-        )
-
-
-def vertex_of(situation: Situation, connection_points: Sequence[str]) -> list[VertexPower]:
-    """Return what each connection point does, in the form of the files."""
-    return [
-        VertexPower(connection_point=point, power_w=round(power_w))
-        for point, power_w in zip(connection_points, situation.power_w.tolist(), strict=True)
-    ]
-
-
-class ProofRecord(Record):
-    """How many monitored rows are proved, below their limits, within a gap, or only checked."""
-
-    secure: bool
-    proved: int
-    proved_below_limit: int
-    proved_within_gap: int
-    only_checked: int
-    reason: str
-
-    @classmethod
-    def of(cls, proof: Proof) -> ProofRecord:
-        """Return what is proved in the form of the file."""
-        return cls(
-            secure=proof.secure,
-            proved=proof.standing[Standing.PROVED],
-            proved_below_limit=proof.standing[Standing.BELOW],
-            proved_within_gap=proof.standing[Standing.WITHIN],
-            only_checked=proof.standing[Standing.CHECKED],
-            reason=proof.reason,
-        )
-
-
 class IntervalRecord(Record):
     """The envelopes of one delivery interval ``[start, end)``, and what keeps them from more."""
 
     start: Time
     end: Time
     envelopes: list[EnvelopeRecord]
-    binding: list[BindingRecord] = []
+    binding: list[BindingRecord] = Field(default_factory=list)
     proof: ProofRecord | None = None
 
 
@@ -243,21 +136,29 @@ class VerdictRecord(Record):
 
     secure: bool
     element: str
+    phase: str
     value: float | None
     limit: float | None
     unit: str
     loading: float | None
-    interface_voltage_pu: float | None
+    interface_voltage_pu: list[float]
     vertex: list[VertexPower]
+    deviations: list[DeviationRecord]
     points_tried: int
     detail: str
 
 
 class IntervalVerdict(VerdictRecord):
-    """The verdict on one interval."""
+    """The verdict on one interval: every element at its limit or beyond, and whose limits it keeps.
+
+    Envelopes that are not secure have no bottlenecks, and nothing is proved of them.
+    """
 
     start: Time
     end: Time
+    binding: list[BindingRecord]
+    envelopes: list[EnvelopeRecord]
+    proof: ProofRecord | None
 
 
 class VerdictFile(VerdictRecord):
@@ -298,7 +199,12 @@ def envelope_record(
         start=start,
         end=end,
         envelopes=[EnvelopeRecord.of(envelope) for envelope in envelopes],
-        binding=[BindingRecord.of(found, envelopes.connection_points) for found in binding],
+        binding=[
+            BindingRecord.of(
+                found.verdict, found.situation, envelopes.connection_points, found.proof
+            )
+            for found in binding
+        ],
         proof=None if proof is None else ProofRecord.of(proof),
     )
 

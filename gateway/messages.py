@@ -28,7 +28,6 @@ from exchange.commands import (
 )
 from exchange.events import RefusalReason
 from gateway.control_messages import CONTROL, control_command
-from gateway.files import Time
 from gateway.meter_messages import METER, meter_command
 from gateway.order_terms import (
     BlockTerms,
@@ -38,6 +37,7 @@ from gateway.order_terms import (
     Price,
     Watts,
 )
+from gateway.records import Time
 from gateway.topics import OPERATOR, TSO
 from gateway.unfit import ClientId, UnfitError, price_in_ticks
 from orderbook.order import Side

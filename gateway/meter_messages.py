@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from exchange.commands import ReportMetering
 from exchange.events import RefusalReason
-from gateway.files import Time
 from gateway.order_terms import PointId, Watts
+from gateway.records import Time
 from gateway.unfit import ClientId, UnfitError
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from exchange.commands import SubmitJoint
 from exchange.orders import Leg
-from gateway.files import Time
+from gateway.records import Time
 from orderbook.order import (
     UNCONDITIONAL,
     Conditions,

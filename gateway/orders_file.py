@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from exchange.events import RefusalReason
-from gateway.files import Name, Record, Time
 from gateway.input_faults import repeated_entries, sentences, unreadable
 from gateway.order_terms import BlockTerms, LinkedTerms, OrderTerms, Price
+from gateway.records import Name, Record, Time
 from orderbook.order import Side
 from security_check.envelope import Direction
 

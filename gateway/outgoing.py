@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from exchange.events import AlarmKind, CancelReason, RefusalReason
-from gateway.files import Time
+from gateway.records import Time
 from orderbook.order import SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction
 

@@ -11,7 +11,14 @@ from rich.table import Table
 
 from exchange.wording import format_time
 from gateway.cli_output import escape
-from gateway.files import EnvelopeFile, EnvelopeRecord, IntervalRecord, ProofRecord, VerdictFile
+from gateway.explanations import BindingRecord, ProofRecord
+from gateway.files import (
+    EnvelopeFile,
+    EnvelopeRecord,
+    IntervalRecord,
+    IntervalVerdict,
+    VerdictFile,
+)
 from security_check.envelope import Direction
 
 _ROWS = 100  # longer tables are for programs: they get the file
@@ -47,18 +54,29 @@ def _show_interval(interval: IntervalRecord, console: Console) -> None:
     console.print(table)
     if len(interval.envelopes) > _ROWS:
         console.print(f"... and {len(interval.envelopes) - _ROWS} more; -o FILE writes them all")
-    for direction in Direction:
-        console.print(summary(interval.envelopes, direction))
-    for found in interval.binding:
+    _show_reasons(interval.envelopes, interval.binding, interval.proof, console)
+
+
+def _show_reasons(
+    envelopes: Sequence[EnvelopeRecord],
+    binding: Sequence[BindingRecord],
+    proof: ProofRecord | None,
+    console: Console,
+) -> None:
+    """Print what keeps the limits, each element at its limit, and what is proved."""
+    if envelopes:
+        for direction in Direction:
+            console.print(escape(summary(envelopes, direction)), soft_wrap=True)
+    for found in binding:
         console.print(f"  {escape(found.detail)}; {escape(found.proof)}", soft_wrap=True)
-    if interval.proof is not None:
-        console.print(proof_line(interval.proof), soft_wrap=True)
+    if proof is not None:
+        console.print(proof_line(proof), soft_wrap=True)
 
 
 def summary(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> str:
     """Return one line: smallest, mean and largest limit, and what keeps most of them."""
     limits = limits_w(envelopes, direction)
-    kept = bottlenecks(envelopes, direction).most_common(1)
+    kept = [each for each in bottlenecks(envelopes, direction).most_common() if each[0]]
     element = f"; {kept[0][0]} keeps {kept[0][1]} of {len(limits)}" if kept else ""
     return (
         f"{direction:>10}: {kilowatts(min(limits))} to {kilowatts(max(limits))} kW, "
@@ -126,30 +144,49 @@ def _show_intervals(intervals: Sequence[IntervalRecord], console: Console) -> No
 
 
 def show_verdict(verdict: VerdictFile, console: Console) -> None:
-    """Print what the adversary found: the element, the numbers, and the point behind them."""
+    """Print what was found: the worst of all, every element at its limit, and who is kept by it."""
     colour = "green" if verdict.secure else "red"
     console.print(f"[bold {colour}]{escape(verdict.detail)}[/]", soft_wrap=True)
-    if len(verdict.intervals) > 1:
-        broken = [interval for interval in verdict.intervals if not interval.secure]
-        console.print(f"{len(verdict.intervals) - len(broken)} of {len(verdict.intervals)} secure")
-        for interval in broken[:_ROWS]:
-            console.print(f"  {format_time(interval.start)}: {escape(interval.detail)}")
-    if verdict.vertex:
-        injecting = sum(point.power_w > 0 for point in verdict.vertex)
-        withdrawing = sum(point.power_w < 0 for point in verdict.vertex)
+    if verdict.points_tried:
         console.print(
-            f"found among {verdict.points_tried:,} AC power flows, "
-            f"with {verdict.interface_voltage_pu:g} p.u. at the interface, "
-            f"{injecting} of {len(verdict.vertex)} customers injecting and "
-            f"{withdrawing} withdrawing"
+            f"the worst point that the adversary found in {verdict.points_tried:,} power flows"
         )
-        if not verdict.secure:
-            _show_point(verdict, console)
+    if len(verdict.intervals) == 1:
+        (only,) = verdict.intervals
+        _show_reasons(only.envelopes, only.binding, only.proof, console)
+    else:
+        _show_verdicts(verdict.intervals, console)
+    if not verdict.secure and verdict.vertex:
+        _show_point(verdict, console)
+
+
+def _show_verdicts(intervals: Sequence[IntervalVerdict], console: Console) -> None:
+    """Print a line for each of several intervals that are not secure; all where all are."""
+    broken = [interval for interval in intervals if not interval.secure]
+    console.print(f"{len(intervals) - len(broken)} of {len(intervals)} secure")
+    for interval in (broken or intervals)[:_ROWS]:
+        console.print(f"  {format_time(interval.start)}: {escape(interval.detail)}", soft_wrap=True)
+    if len(broken or intervals) > _ROWS:
+        console.print(f"... and {len(broken or intervals) - _ROWS} more; -o FILE writes them all")
 
 
 def _show_point(verdict: VerdictFile, console: Console) -> None:
     table = Table("connection point", title="The point that shows it", box=SIMPLE_HEAD)
     table.add_column("power, kW\n(injection positive)", justify="right")
+    reactive = any(point.reactive_var for point in verdict.vertex)
+    if reactive:
+        table.add_column("reactive\npower, kvar", justify="right")
     for point in verdict.vertex[:_ROWS]:
-        table.add_row(escape(point.connection_point), kilowatts(point.power_w))
+        cells = [kilowatts(point.power_w)]
+        if reactive:
+            cells.append(kilowatts(point.reactive_var))
+        table.add_row(escape(point.connection_point), *cells)
     console.print(table)
+    if len(verdict.vertex) > _ROWS:
+        console.print(f"... and {len(verdict.vertex) - _ROWS} more; -o FILE writes them all")
+    if verdict.deviations:
+        off = Table("uncertain element", box=SIMPLE_HEAD)
+        off.add_column("off by\n(1 is all of its band)", justify="right")
+        for each in verdict.deviations[:_ROWS]:
+            off.add_row(escape(each.element), f"{each.deviation:+.3g}")
+        console.print(off)

@@ -2,15 +2,15 @@
 
 A scenario (TOML) is the input of every command; ``docs/formats.md`` describes it.  The sections
 are validated one by one (:mod:`gateway.scenario_schema`), then the network is built
-(:mod:`gateway.scenario_network`), and what is right is used to check the rest, so that one run
+(:mod:`gateway.scenario_model`), and what is right is used to check the rest, so that one run
 shows every fault.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,21 +24,12 @@ from gateway.scenario_customers import (
     build_capacity,
     build_owners,
     find_strangers,
-    with_reactive_choice,
 )
 from gateway.scenario_intervals import Interval, build_intervals
 from gateway.scenario_inverters import with_stated_inverters
 from gateway.scenario_market import build_rules
-from gateway.scenario_network import (
-    Held,
-    Net,
-    build_network,
-    bundled,
-    bundled_names,
-    connection_points_of,
-    open_circuit,
-    open_net,
-)
+from gateway.scenario_model import NO_MODEL, Model, build_model, phase_faults
+from gateway.scenario_network import Held, bundled, bundled_names
 from gateway.scenario_schema import (
     CapacitySection,
     InterfaceSection,
@@ -57,7 +48,8 @@ from gateway.topics import is_identifier
 from security_check.errors import Fault
 from security_check.forecast import Forecast
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network, reactive_ratios
+from security_check.network import Network
+from security_check.outages import Outage
 from security_check.parts import Part
 
 _SECTIONS: dict[str, type[Section]] = {
@@ -85,8 +77,8 @@ class Scenario:
         The file it was read from.
     area
         Name of the area; topics and the journal are named after it.
-    network, voltage_limits, capacity, forecast
-        What the envelopes are computed from.
+    network, outages, voltage_limits, capacity, forecast
+        What the envelopes are computed from; they hold after each outage, too.
     interface_limits
         The contract with the TSO where an interval has no other.
     intervals
@@ -109,6 +101,7 @@ class Scenario:
     source: str
     area: str
     network: Network
+    outages: tuple[Outage, ...]
     voltage_limits: VoltageLimits
     interface_limits: InterfaceLimits
     capacity: Capacity
@@ -123,9 +116,14 @@ class Scenario:
 
     def grid(self) -> NetworkGrid | JointGrid:
         """Return the grid that allocates and checks envelopes for this scenario."""
-        if self.forecast.deviations.set.count:  # a set of deviations may reach across parts
+        # A set of deviations, or an outage, may reach across parts.
+        if self.forecast.deviations.set.count or self.outages:
             return NetworkGrid(
-                self.network, self.voltage_limits, self.capacity, forecast=self.forecast
+                self.network,
+                self.voltage_limits,
+                self.capacity,
+                outages=self.outages,
+                forecast=self.forecast,
             )
         joint = JointGrid(self.network, self._grid_of)
         return joint if len(joint.parts) > 1 else joint.parts[0]
@@ -191,29 +189,26 @@ def load_scenario(path: Path) -> Scenario:
     if isinstance(intervals_section, IntervalsSection):
         intervals = build_intervals(intervals_section, interface_limits, path.parent, faults)
     contracts = [interval.interface_limits for interval in intervals]
-    network = capacity = owners = forecast = None
+    model, capacity, owners = NO_MODEL, None, None
     if isinstance(network_section, NetworkSection):
         held: Held = (
             "phases" if any(each.unbalance_pu is not None for each in contracts) else "source"
         )
-        network, points = _network(
-            network_section, capacity_section, held, area, path.parent, faults
-        )
-        if network is not None:
-            faults += _phase_faults(network, voltage_limits, contracts)
-            if isinstance(sections["inverters"], InvertersSection):
-                network = with_stated_inverters(network, sections["inverters"], faults)
-        if points is not None:
-            owners = build_owners(content.get("participants", {}), points, faults)
-            find_strangers(content.get("capacity"), points, faults)
+        model = build_model(network_section, capacity_section, held, area, path.parent, faults)
+        model = _with_inverters(model, sections["inverters"], faults)
+        if model.network is not None:
+            faults += phase_faults(model.network, voltage_limits, contracts)
+        if model.points is not None:
+            owners = build_owners(content.get("participants", {}), model.points, faults)
+            find_strangers(content.get("capacity"), model.points, faults)
             if isinstance(capacity_section, CapacitySection):
-                capacity = build_capacity(capacity_section, points, faults)
+                capacity = build_capacity(capacity_section, model.points, faults)
     market = sections["market"]
     if isinstance(market, MarketSection):
         metering = sections["metering"]
         assert metering is None or isinstance(metering, MeteringSection)
         rules = build_rules(market, metering, faults)
-    uncertainty = sections["uncertainty"]
+    network, forecast, uncertainty = model.network, None, sections["uncertainty"]
     if network is not None and isinstance(uncertainty, UncertaintySection):
         network, forecast = build_uncertainty(uncertainty, network, faults)
     if faults:
@@ -231,6 +226,7 @@ def load_scenario(path: Path) -> Scenario:
         source=str(path),
         area=area,
         network=network,
+        outages=model.outages,
         voltage_limits=voltage_limits,
         interface_limits=interface_limits,
         capacity=capacity,
@@ -284,58 +280,12 @@ def _area(given: Any, *, named: bool, faults: list[Fault]) -> str:
     return "area"
 
 
-def _network(
-    section: NetworkSection,
-    capacity: Section | None,
-    held: Held,
-    name: str,
-    folder: Path,
-    faults: list[Fault],
-) -> tuple[Network | None, tuple[str, ...] | None]:
-    """Return the network and its connection points; these also where the network has faults."""
-    if section.source.endswith(".dss"):
-        circuit = open_circuit(section.source, folder, name, faults)
-        if circuit is None:
-            return None, None
-        points = circuit.connection_points
-        ratios, wrong = reactive_ratios(points, _power_factors(capacity, points))
-        faults += wrong
-        circuit = replace(circuit, reactive_ratio=ratios)
-        return with_reactive_choice(circuit, capacity, faults), points
-    net: Net | None = open_net(section.source, folder, faults)
-    if net is None:
-        return None, None
-    points = connection_points_of(net, section.connection_points)
-    power_factor = _power_factors(capacity, points)
-    network = build_network(
-        net, section.connection_points, section.passive, held, power_factor, name, faults
+def _with_inverters(model: Model, section: Section | None, faults: list[Fault]) -> Model:
+    if not isinstance(section, InvertersSection):
+        return model
+    return model.changed(
+        lambda network, found: with_stated_inverters(network, section, found), faults
     )
-    if network is not None:
-        network = with_reactive_choice(network, capacity, faults)
-    return network, points
-
-
-def _phase_faults(
-    network: Network, limits: VoltageLimits | None, contracts: Sequence[InterfaceLimits]
-) -> list[Fault]:
-    """Return what is asked of phases that this network does not have."""
-    faults = []
-    remedy = 'take connection_points = "asymmetric_load" or an OpenDSS circuit'
-    if limits is not None and limits.unbalance is not None and not len(network.voltages.triples):
-        detail = f"no bus of this network has its three phases modelled; {remedy}"
-        faults.append(Fault("limits.unbalance", detail))
-    if network.held == 1 and any(each.unbalance_pu for each in contracts):
-        detail = f"the phases of this network's interface are not held one by one; {remedy}"
-        faults.append(Fault("interface.unbalance_pu", detail))
-    return faults
-
-
-def _power_factors(capacity: Section | None, points: tuple[str, ...]) -> dict[str, float]:
-    """Return each connection point's; faults in the table are found with the capacities."""
-    if not isinstance(capacity, CapacitySection):
-        return {}
-    table = capacity.power_factor
-    return {p: table.get(p, table.get("default", 1.0)) for p in points}
 
 
 def _voltage_limits(section: Section | None, faults: list[Fault]) -> VoltageLimits | None:

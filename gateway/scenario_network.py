@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,10 +14,13 @@ from typing import Any, Literal
 import pandapower as pp
 import pandapower.networks
 
+from gateway.scenario_schema import NetworkSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.from_opendss import network_from_opendss
 from security_check.from_pandapower import network_from_pandapower
 from security_check.network import Network
+from security_check.outages import Outage
+from security_check.outages_from_pandapower import outages_from_pandapower
 from security_check.phases_from_pandapower import phases_from_pandapower
 
 Net = Any  # pandapower publishes no types
@@ -126,18 +131,57 @@ def build_network(
     Customers of an ``asymmetric_load`` table are on their own phases, and so is the network;
     ``held`` is what the contract is about then.
     """
-    try:
+    with _as_faults(faults):
         if table == "asymmetric_load":
             return phases_from_pandapower(net, held=held, power_factor=power_factor, name=name)
         return network_from_pandapower(
             net, connection_points=table, passive=passive, power_factor=power_factor, name=name
         )
+    return None
+
+
+def build_meshed(
+    net: Net,
+    section: NetworkSection,
+    power_factor: Mapping[str, float],
+    name: str,
+    faults: list[Fault],
+) -> tuple[Network | None, tuple[Outage, ...]]:
+    """Return the network of ``net`` with its generators, and after each outage that is named.
+
+    The network is ``None``, and without outages, after adding all its faults and theirs.
+    """
+    with _as_faults(faults):
+        network, outages = outages_from_pandapower(
+            net,
+            section.outages,
+            connection_points=section.connection_points,
+            passive=section.passive,
+            power_factor=power_factor,
+            distributed_slack=section.distributed_slack,
+        )
+        if network.generators is None or find_spec("lightsim2grid") is not None:
+            return replace(network, name=name), tuple(outages)
+        faults.append(
+            Fault(
+                "network.model",
+                "voltage-controlled generators need the package lightsim2grid, which is not "
+                "installed; install the project with its extra meshed",
+            )
+        )
+    return None, ()
+
+
+@contextmanager
+def _as_faults(faults: list[Fault]) -> Iterator[None]:
+    """Add whatever is wrong with a net to the faults."""
+    try:
+        yield
     except NetworkFaults as found:
         faults.extend(found.faults)
     # What pandapower raises on tables that contradict each other; it raises warnings, too.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning) as error:
         faults.append(Fault("network", f"pandapower cannot model it: {_brief(error)}"))
-    return None
 
 
 def open_circuit(source: str, folder: Path, name: str, faults: list[Fault]) -> Network | None:

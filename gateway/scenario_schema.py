@@ -19,8 +19,8 @@ from pydantic import (
     ValidationError,
 )
 
-from gateway.files import Time
 from gateway.input_faults import sentences
+from gateway.records import Time
 from security_check.errors import Fault
 
 Number = TypeVar("Number")
@@ -63,6 +63,9 @@ class NetworkSection(Section):
     source: Annotated[str, Field(min_length=1)]
     connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
     passive: Literal["none", "as-given"] = "none"
+    model: Literal["feeder", "meshed"] = "feeder"
+    distributed_slack: bool = False
+    outages: list[Annotated[str, Field(min_length=1)]] = []
 
 
 class LimitsSection(Section):

@@ -24,8 +24,9 @@ def build_uncertainty(
     added.
     """
     found = list(_strangers(section, network))
+    complete = not found
     tolerant = _tolerant(section, network, found)
-    elements, uncertainty = _uncertainty(section, network, found)
+    elements, uncertainty = _uncertainty(section, network, found, complete=complete)
     faults += found
     if found or not elements:
         return tolerant, Forecast.as_given(tolerant)
@@ -35,6 +36,13 @@ def build_uncertainty(
 
 def _elements(network: Network) -> tuple[str, ...]:
     return () if network.passive is None else network.passive.elements
+
+
+def _remedy(network: Network) -> str:
+    """Return how a network comes to have elements that may deviate, where it can."""
+    if network.passive is None:
+        return "this network's are not known one by one, as docs/formats.md says"
+    return 'network.passive must be "as-given"'
 
 
 def _strangers(section: UncertaintySection, network: Network) -> Iterator[Fault]:
@@ -52,7 +60,7 @@ def _strangers(section: UncertaintySection, network: Network) -> Iterator[Fault]
             yield Fault(
                 name,
                 f"uncertainty.{key} names it, but it is no passive element of the network "
-                f'(one that does not trade; network.passive must be "as-given")',
+                f"(one that does not trade; {_remedy(network)})",
             )
 
 
@@ -70,9 +78,13 @@ def _tolerant(section: UncertaintySection, network: Network, faults: list[Fault]
 
 
 def _uncertainty(
-    section: UncertaintySection, network: Network, faults: list[Fault]
+    section: UncertaintySection, network: Network, faults: list[Fault], *, complete: bool
 ) -> tuple[list[str], Uncertainty | None]:
-    """Return the elements that deviate, and how; the latter not where there are faults."""
+    """Return the elements that deviate, and how; the latter not where there are faults.
+
+    Where not ``complete``, elements that were meant to deviate have faults of their own, and what
+    follows from that is no second one.
+    """
     known = _elements(network)
 
     def each(table: Mapping[str, float], names: tuple[str, ...] | list[str]) -> FloatArray:
@@ -80,16 +92,16 @@ def _uncertainty(
 
     deviates = (each(section.relative, known) > 0.0) | (each(section.absolute_w, known) > 0.0)
     elements = [name for name, does in zip(known, deviates, strict=True) if does]
-    wanted = [*section.relative.values(), *section.absolute_w.values()]
-    if any(wanted) and not elements:
+    meant_for_all = any(each.get("default") for each in (section.relative, section.absolute_w))
+    if meant_for_all and not known:
         faults.append(
             Fault(
                 "uncertainty",
                 "powers deviate, but the network has no element that does not trade; "
-                'network.passive must be "as-given"',
+                f"{_remedy(network)}",
             )
         )
-    deviations = _set(section, elements, faults)
+    deviations = _set(section, known, elements, faults, complete=complete)
     if deviations is None:
         return elements, None
     factors = section.power_factor
@@ -108,7 +120,12 @@ def _uncertainty(
 
 
 def _set(
-    section: UncertaintySection, elements: list[str], faults: list[Fault]
+    section: UncertaintySection,
+    known: tuple[str, ...],
+    elements: list[str],
+    faults: list[Fault],
+    *,
+    complete: bool,
 ) -> DeviationSet | None:
     """Return the set of deviations, or ``None`` after adding why there is none."""
     before = len(faults)
@@ -120,15 +137,15 @@ def _set(
             )
         if given is None and section.set == of:
             faults.append(Fault(f"uncertainty.{name}", f'the set "{of}" needs it'))
-    if section.gamma is not None and section.gamma > len(elements):
+    if complete and known and section.gamma is not None and section.gamma > len(elements):
         faults.append(
             Fault(
                 "uncertainty.gamma",
                 f"it is {section.gamma:g}, but only {len(elements)} elements deviate",
             )
         )
-    correlation = _correlation(section, elements, faults)
-    if len(faults) > before:
+    correlation = _correlation(section, known, elements, faults)
+    if len(faults) > before or not complete:
         return None
     if section.gamma is not None:
         return Budget(len(elements), section.gamma)
@@ -138,7 +155,10 @@ def _set(
 
 
 def _correlation(
-    section: UncertaintySection, elements: list[str], faults: list[Fault]
+    section: UncertaintySection,
+    known: tuple[str, ...],
+    elements: list[str],
+    faults: list[Fault],
 ) -> FloatArray:
     """Return the correlation of the deviations: that of their group, or none."""
     matrix = np.eye(len(elements))
@@ -150,7 +170,7 @@ def _correlation(
                 faults.append(
                     Fault(name, f"group {number} of uncertainty.groups names it once more")
                 )
-            elif name not in place:
+            elif name in known and name not in place:
                 faults.append(
                     Fault(name, f"group {number} of uncertainty.groups names it, but it is certain")
                 )

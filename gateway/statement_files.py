@@ -7,7 +7,8 @@ from typing import Literal
 from exchange.rules import MarketRules
 from exchange.statements import Line, Metered, Statement
 from exchange.wording import format_eur
-from gateway.files import Record, StatementRecord, Time
+from gateway.files import StatementRecord
+from gateway.records import Record, Time
 
 
 class MeteredRecord(Record):

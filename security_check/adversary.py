@@ -9,7 +9,7 @@ always with the AC power flow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,11 @@ class Finding:
         What everyone does there, and at which voltage.
     points_tried
         AC power flows evaluated.
+    nominal_v
+        Of a voltage, the volts per unit, where they are known.
+    others
+        The other elements that the adversary climbed, each at the worst point found for it, the
+        fullest first.
     """
 
     element: str
@@ -50,6 +55,8 @@ class Finding:
     violation: float
     situation: Situation
     points_tried: int
+    nominal_v: float | None = None
+    others: tuple[Finding, ...] = ()
 
 
 def attack(
@@ -106,17 +113,16 @@ class _Attack:
 
     def run(self, samples: int, climbs: int) -> Finding:
         pool = self._pool(samples)
-        values, violation = self._scan(pool)
+        violation = self._scan(pool)
         worst = violation.argmax(axis=1)
         per_row = violation[np.arange(len(self.rows)), worst]
-        top = int(per_row.argmax())
-        best = _Found(float(per_row[top]), top, float(values[top, worst[top]]))
-        place = pool.take(worst[[top]])
-        for row in self._distinct_elements(per_row, climbs):
-            found, reached = self._climb(row, pool.take(worst[[row]]))
-            if found.violation > best.violation:
-                best, place = found, reached
-        return self._finding(best, place)
+        climbed = [
+            self._climb(row, pool.take(worst[[row]]))
+            for row in self._distinct_elements(per_row, max(climbs, 1))
+        ]
+        climbed.sort(key=lambda each: -each[0].violation)
+        first, *others = (self._finding(found, place) for found, place in climbed)
+        return replace(first, others=tuple(others))
 
     def _pool(self, samples: int) -> WorstPoints:
         """Return points to start from, each at both ends of the voltage band."""
@@ -144,14 +150,14 @@ class _Attack:
             different = self.rng.permutation(different)[:enough]
         return np.asarray(different)
 
-    def _scan(self, pool: WorstPoints) -> tuple[FloatArray, FloatArray]:
-        """Return values and violations, shape (rows, B), of all rows at all points."""
+    def _scan(self, pool: WorstPoints) -> FloatArray:
+        """Return the violations of all rows at all points, shape (rows, B)."""
         parts = []
         for start in range(0, len(pool.share), _CHUNK):
             points = self._solve(pool.take(np.arange(start, min(start + _CHUNK, len(pool.share)))))
             parts.append(self.robust.monitors.all_values(points, self.rows))
         values = np.concatenate(parts, axis=1)
-        return values, self.robust.violation(self.rows[:, None], values)
+        return self.robust.violation(self.rows[:, None], values)
 
     def _solve(self, places: WorstPoints) -> OperatingPoints:
         self.tried += len(places.share)
@@ -255,4 +261,5 @@ class _Attack:
             violation=found.violation,
             situation=self.robust.conditions.situation(place, self.u),
             points_tried=self.tried,
+            nominal_v=self.robust.nominal_v(row),
         )

@@ -82,7 +82,7 @@ class SecurityCheck:
             self._follow(self._follower.within(known, self._u))
         self.verdict = verdict_of(self._robust, self.rows, self._u)
         if not self.verdict.secure:
-            raise InsecureError(self.verdict.element, str(self.verdict))
+            raise InsecureError(self.verdict.element, str(self.verdict), self.verdict.loading - 1.0)
 
     def _follow(self, following: Following) -> None:
         """Take up the rows that are followed; they may be exact in another box than in force."""

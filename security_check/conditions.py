@@ -217,7 +217,13 @@ class Conditions:
             reactive[:, self.choosers] += self._reactive(point, power)
         place, _, xi = self.parts(point.free)
         base = network.base_power_w
-        return Situation(power[0] * base, reactive[0] * base, self._source(place[0]), xi[0])
+        return Situation(
+            power[0] * base,
+            reactive[0] * base,
+            self._source(place[0]),
+            xi[0],
+            self.deviations.elements,
+        )
 
     # -- from gradients to slopes ---------------------------------------------------------------
 

@@ -23,11 +23,14 @@ class Deviations:
         Shape (J, d), complex: port powers change by ``power_pu @ xi``.
     impedances
         How many of the deviations, the last ones, are not of powers but of impedances.
+    elements
+        The d elements that deviate; empty where nobody has named them.
     """
 
     set: DeviationSet
     power_pu: sp.csr_array
     impedances: int = 0
+    elements: tuple[str, ...] = ()
 
     @classmethod
     def none(cls, ports: int) -> Deviations:
@@ -41,4 +44,7 @@ class Deviations:
             return self
         count = compensation.half.shape[1]
         power = sp.csr_array(sp.hstack([self.power_pu, compensation.half]))
-        return Deviations(Together((self.set, Box(count))), power, count)
+        # A branch of several conductors has a port for each, and one deviation for all of them.
+        branches = dict.fromkeys(network.ports.names[compensation.first :])
+        elements = (*self.elements, *branches)
+        return Deviations(Together((self.set, Box(count))), power, count, elements)

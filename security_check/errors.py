@@ -5,7 +5,8 @@
     GridError
     ├── NetworkFaults       the description of a network is wrong; carries every fault at once
     ├── PowerFlowError      an AC power flow found no solution; names where and how far it got
-    └── InsecureError       the limits asked for cannot be made secure; names the binding element
+    ├── InsecureError       the limits asked for cannot be made secure; names the binding element
+    └── ProofError          a value exceeds what is proved to be the most; names the element
 
 Every error fails closed: whoever catches it publishes no envelope and confirms no trade.
 """
@@ -61,9 +62,16 @@ class InsecureError(GridError):
         The element that is over its limit.
     detail
         A sentence with value and limit.
+    violation
+        By how much the limit is exceeded, in parts of its scale, where that is known.
     """
 
-    def __init__(self, element: str, detail: str) -> None:
+    def __init__(self, element: str, detail: str, violation: float = float("inf")) -> None:
         self.element = element
         self.detail = detail
+        self.violation = violation
         super().__init__(f"{element}: {detail}")
+
+
+class ProofError(GridError):
+    """A proof and the power flow contradict each other, so neither can be relied on."""

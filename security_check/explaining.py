@@ -32,6 +32,7 @@ def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
         unit=unit,
         loading=1.0 + float(excess[worst]),
         circumstances=str(situation),
+        nominal_v=robust.nominal_v(row),
     )
 
 

@@ -106,7 +106,9 @@ class Uncertainty:
         ratio = np.where(np.isnan(self.reactive_ratio), follows, self.reactive_ratio)
         shares = sp.csr_array(passive.port_shares[:, self.chosen])
         deviating = sp.csr_array(shares * (band * (1.0 + 1j * ratio))[None, :])
-        return Forecast(power, Deviations(self.set, deviating).with_impedances(network))
+        elements = tuple(passive.elements[k] for k in self.chosen)
+        deviations = Deviations(self.set, deviating, elements=elements)
+        return Forecast(power, deviations.with_impedances(network))
 
 
 def passive_elements(network: Network) -> PassiveElements:

@@ -209,7 +209,8 @@ class _Circuit:
         incidence = sp.csr_array((signs, (rows, columns)), shape=(len(names), count))
         of_buses = [[place.get(f"{bus}.{k}") for k in (1, 2, 3)] for bus in self._buses()]
         triples = np.array([three for three in of_buses if None not in three], dtype=np.int64)
-        return Voltages(tuple(names), incidence, triples.reshape(-1, 3))
+        volts = self.base_v[[self.index[name.removeprefix("bus:")] for name in names]]
+        return Voltages(tuple(names), incidence, triples.reshape(-1, 3), volts)
 
     def _buses(self) -> list[str]:
         return list(dict.fromkeys(node.rsplit(".", 1)[0] for node in self.order))

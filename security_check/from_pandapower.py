@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from security_check.errors import Fault, NetworkFaults
 from security_check.network import (
     ComplexArray,
+    FloatArray,
     IndexArray,
     Interface,
     Network,
@@ -101,6 +102,7 @@ def network_from_pandapower(
         voltages=Voltages(
             tuple(names[i] for i in np.flatnonzero(monitored)),
             selection(np.flatnonzero(monitored), nodes),
+            nominal_v=nominal_volts(working, lookup, nodes)[monitored],
         ),
         terminals=terminals(working, internal),
         ports=Ports(
@@ -186,6 +188,18 @@ def bus_names(
             names[at] = f"bus:{bus}"
             real[at] = True
     return real, tuple(names)
+
+
+def nominal_volts(net: Net, lookup: np.ndarray[Any, Any], buses: int) -> FloatArray:
+    """Return the nominal voltage of pandapower's internal buses, line to line; 0 of others.
+
+    Parameters are those of :func:`bus_names`.
+    """
+    volts = np.zeros(buses)
+    at = np.asarray(lookup[net.bus.index.to_numpy()], dtype=np.int64)
+    known = (at >= 0) & (at < buses)
+    volts[at[known]] = 1e3 * net.bus.vn_kv.to_numpy(dtype=float)[known]
+    return volts
 
 
 def passive_injection(internal: dict[str, Any], held: IndexArray) -> ComplexArray:

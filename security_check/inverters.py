@@ -153,6 +153,14 @@ def with_inverters(network: Network, inverters: Mapping[str, Inverter]) -> Netwo
                 "respond to their voltage",
             )
         )
+    if network.generators is not None and inverters:
+        faults.append(
+            Fault(
+                "network",
+                "it has voltage-controlled generators, so it cannot have inverters that "
+                "respond to their voltage",
+            )
+        )
     if faults:
         raise NetworkFaults(faults)
     if not inverters:

@@ -24,6 +24,7 @@ from security_check.from_pandapower import (
     bus_names,
     connected,
     modelling,
+    nominal_volts,
     passive_injection,
     terminals,
 )
@@ -129,7 +130,9 @@ def meshed_network_from_pandapower(
         admittance=sp.csr_array(internal["Ybus"]),
         interface=_interface(net, held),
         voltages=Voltages(
-            tuple(names[i] for i in np.flatnonzero(real)), selection(np.flatnonzero(real), nodes)
+            tuple(names[i] for i in np.flatnonzero(real)),
+            selection(np.flatnonzero(real), nodes),
+            nominal_v=nominal_volts(working, lookup, nodes)[real],
         ),
         terminals=terminals(working, internal),
         ports=Ports(

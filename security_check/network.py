@@ -61,11 +61,14 @@ class Voltages:
     triples
         Shape (t, 3), which of them are the phases a, b, c of one bus: where voltage unbalance
         can be limited.
+    nominal_v
+        Shape (m,), volts per unit of each; for people.
     """
 
     elements: tuple[str, ...]
     incidence: sp.csr_array
     triples: IndexArray = field(default_factory=lambda: np.zeros((0, 3), dtype=np.int64))
+    nominal_v: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +285,14 @@ class Network:
     def ports_size(self) -> sp.csr_array:
         """The magnitudes of :attr:`point_ports`, shape (J, c)."""
         return sp.csr_array(abs(self.point_ports))
+
+    @cached_property
+    def nominal_v(self) -> dict[str, float]:
+        """The volts per unit of the limited voltages, by their names; empty where not known."""
+        volts = self.voltages.nominal_v
+        return (
+            {} if volts is None else dict(zip(self.voltages.elements, volts.tolist(), strict=True))
+        )
 
     @property
     def held(self) -> int:

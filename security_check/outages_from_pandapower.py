@@ -59,7 +59,12 @@ def outages_from_pandapower(
             distributed_slack=distributed_slack,
         )
 
-    whole = read(net)
+    try:
+        whole = read(net)
+    except NetworkFaults as error:
+        # What a net with faults is without an element, nobody can say; who is none, one can.
+        strangers = [fault for name in names if (fault := _stranger(net, name)) is not None]
+        raise NetworkFaults([*error.faults, *strangers]) from None
     faults: list[Fault] = []
     outages = []
     for name in names:
@@ -120,14 +125,23 @@ def _element(net: Net, name: str) -> tuple[str, int | None]:
     return table, int(index) if int(index) in net[table].index else None
 
 
-def _without(net: Net, name: str) -> tuple[Net | None, list[Fault]]:
-    """Return the net without an element, or the faults of such an outage."""
+def _stranger(net: Net, name: str) -> Fault | None:
+    """Return why a name is not that of an element that can fail, if it is none."""
     table, index = _element(net, name)
     if index is None:
         kinds = ", ".join(OUTAGE_TABLES)
-        return None, [Fault(name, f"there is no such element that could fail ({kinds})")]
+        return Fault(name, f"there is no such element that could fail ({kinds})")
     if not net[table].in_service.at[index]:
-        return None, [Fault(name, "it is out of service already, so it cannot fail")]
+        return Fault(name, "it is out of service already, so it cannot fail")
+    return None
+
+
+def _without(net: Net, name: str) -> tuple[Net | None, list[Fault]]:
+    """Return the net without an element, or the faults of such an outage."""
+    stranger = _stranger(net, name)
+    if stranger is not None:
+        return None, [stranger]
+    table, index = _element(net, name)
     state = copy.deepcopy(net)
     lost = islanding_outages(state, [name]).get(name)
     if lost:

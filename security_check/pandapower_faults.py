@@ -85,7 +85,9 @@ def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
     faults = _interface_faults(net)
     if passive == "as-given":
         faults += [
-            Fault(f"gen:{i}", "voltage-controlled generators are not supported")
+            Fault(
+                f"gen:{i}", "voltage-controlled generators are for models of meshed networks only"
+            )
             for i in in_service(net, "gen").index
         ]
     return faults + table_faults(net, table, passive)

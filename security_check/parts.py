@@ -97,6 +97,7 @@ def _taken(
             tuple(voltages.elements[i] for i in seen),
             sp.csr_array(voltages.incidence[seen][:, nodes]),
             np.searchsorted(seen, triples),
+            None if voltages.nominal_v is None else voltages.nominal_v[seen],
         ),
         terminals=Terminals(
             tuple(terminals.elements[i] for i in ends),

@@ -23,7 +23,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from security_check.errors import NetworkFaults
-from security_check.from_pandapower import bus_names, modelling
+from security_check.from_pandapower import bus_names, modelling, nominal_volts
 from security_check.network import (
     ComplexArray,
     FloatArray,
@@ -113,6 +113,7 @@ def phases_from_pandapower(
             tuple(nodes[i] for i in limited),
             selection(limited, len(nodes)),
             np.arange(len(limited)).reshape(-1, 3),
+            np.repeat(nominal_volts(net, lookup, buses) / np.sqrt(3.0), 3)[limited],
         ),
         terminals=_terminals(net, cases, basis),
         ports=Ports(

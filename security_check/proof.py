@@ -15,16 +15,24 @@ from functools import cached_property
 
 import numpy as np
 
+from security_check.ascent import REFINED
 from security_check.check import SecurityCheck
 from security_check.enclosure import PortModel
+from security_check.errors import ProofError
 from security_check.monitors import Monitors
 from security_check.monotonicity import MonotonicityProof, Standing, prove_monotone
-from security_check.network import Network
+from security_check.network import IndexArray, Network
 from security_check.radial import RadialTree, radial_tree
+from security_check.robust_rows import RobustRows
+from security_check.rows import Kind
 from security_check.verdict import Explanation
 
 _SAME = 1e-7  # of a row's scale: what rounding limits down to whole watts may leave
+_ROUNDING = REFINED + _SAME  # of a row's scale: a value may be told larger by this than it is
 _LARGEST_TREE = 2_000  # nodes; the recursion along a tree takes their number squared
+
+THIS_WAY = "proved for this way of flow"
+"""The worst of a current this way is at the vertex named; the other way it is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,13 @@ class Prover:
         return radial_tree(self._model) if len(self._network.nodes) <= _LARGEST_TREE else None
 
     def prove(self, check: SecurityCheck) -> Proof:
-        """Return what is proved of the envelopes in force."""
+        """Return what is proved of the envelopes in force.
+
+        Raises
+        ------
+        ProofError
+            When the power flow exceeds what is proved to be the most.
+        """
         robust = check.robust_rows
         explanations = check.explanations()
         if not isinstance(robust.monitors, Monitors) or self._network.generators is not None:
@@ -88,23 +102,50 @@ class Prover:
         limit = robust.limits.limit
         found = prove_monotone(self._model, robust.conditions, u, limit, self._tree)
         standing = Counter(found.standing[row] for row in robust.limited)
-        scale = robust.limits.scale
         return Proof(
             {each: standing[each] for each in Standing},
             bool(found.secure[robust.limited].all()),
             found.reason,
-            tuple(
-                replace(each, proof=_in_words(each, found, float(scale[each.row])))
-                for each in explanations
-            ),
+            tuple(replace(each, proof=_in_words(each, found, robust)) for each in explanations),
         )
 
 
-def _in_words(each: Explanation, found: MonotonicityProof, scale: float) -> str:
-    gap = (float(found.bound[each.row]) - each.value_pu) / scale
+def rows_beside(monitors: Monitors, row: int) -> IndexArray:
+    """Return the rows that watch the same quantity as a row does, itself among them.
+
+    Many rows watch one current, each in a half plane of its own, so only together do they bound
+    it.
+    """
+    currents = np.isin(monitors.kind, (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT))
+    if not currents[row]:
+        return np.array([row])
+    return np.flatnonzero(currents & (monitors.phasor == monitors.phasor[row]))
+
+
+def _in_words(each: Explanation, found: MonotonicityProof, robust: RobustRows) -> str:
+    """Return what is proved of the quantity that an explanation's row watches.
+
+    Raises
+    ------
+    ProofError
+        When the power flow exceeds what is proved to be the most.
+    """
+    monitors = robust.monitors
+    assert isinstance(monitors, Monitors)
+    scale = float(robust.limits.scale[each.row])
+    rows = rows_beside(monitors, each.row)
+    this_way = rows[monitors.kind[rows] == monitors.kind[each.row]]
+    gap = (float(found.bound[rows].max()) - each.value_pu) / scale
+    if gap < -_ROUNDING:
+        raise ProofError(
+            f"{robust.element(each.row)}: the power flow reaches {each.value_pu:.9g} per unit, "
+            f"but {found.bound[rows].max():.9g} is proved to be the most; one of the two is wrong"
+        )
     if gap <= _SAME:
         return str(Standing.PROVED)
-    if found.secure[each.row]:
+    if (float(found.bound[this_way].max()) - each.value_pu) / scale <= _SAME:
+        return THIS_WAY
+    if found.secure[rows].all():
         return str(Standing.BELOW)
     if np.isfinite(gap):
         return f"proved within {100 * gap:.2g} %"

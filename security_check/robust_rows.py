@@ -25,6 +25,7 @@ from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
 from security_check.power_flow import OperatingPoints
 from security_check.row_limits import RowLimits
+from security_check.rows import Kind
 from security_check.worst_points import BoolArray, WorstPoints
 
 SECURE = 1e-9
@@ -57,6 +58,13 @@ class RobustRows:
     def element(self, row: int) -> str:
         """Return the name of a row's element."""
         return self.monitors.elements[row]
+
+    def nominal_v(self, row: int) -> float | None:
+        """Return the volts per unit of a row that is a voltage's, where they are known."""
+        if self.monitors.kind[row] not in (Kind.VOLTAGE_MAX, Kind.VOLTAGE_MIN):
+            return None
+        name = self.element(row).partition(" without ")[0]
+        return self.monitors.power_flow.network.nominal_v.get(name)
 
     def violation(self, rows: IndexArray, values: FloatArray) -> FloatArray:
         """Return by how much values exceed their limits, in parts of the row's scale.

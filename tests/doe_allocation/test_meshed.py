@@ -139,7 +139,7 @@ def test_trades_are_secure_in_every_state(settings):
 
 def test_a_schedule_beyond_a_generators_limit_is_told():
     area = meshed_area(3, 1, p_mw=(-100.0, 25.0), distributed_slack=False)
-    with pytest.raises(InsecureError, match=r"gen:1: .* 3e\+07 W, its limit is 2\.5e\+07 W"):
+    with pytest.raises(InsecureError, match=r"gen:1: .* 30,000,000 W, its limit is 25,000,000 W"):
         area.allocate()
 
 

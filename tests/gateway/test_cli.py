@@ -113,7 +113,7 @@ def test_verify_finds_the_vertex_that_breaks_a_limit(allocated: Path, tmp_path: 
     power_w = {point.connection_point: point.power_w for point in verdict.vertex}
     assert len(power_w) == 41
     assert {power_w["load:0"], power_w["load:2"]} == {6959, -6621}
-    assert verdict.interface_voltage_pu == 0.98
+    assert verdict.interface_voltage_pu == [0.98]
 
 
 def test_verify_refuses_envelopes_of_another_network(allocated: Path, tmp_path: Path) -> None:

@@ -151,14 +151,65 @@ def test_inverters_that_cannot_be(folder: Path) -> None:
         + "[inverters.curves.mine]\nvolt_var = [[1.05, 0.5], [0.95, -1.5]]\n",
     )
     assert found["load:0"][0].startswith('there is no response "nothing"; there is as4777')
-    assert "its inverter's rating is 0 VA, not above 0" in found["load:1"]
-    assert "the voltages [1.05, 0.95] of a curve do not ascend" in found["load:1"]
-    assert "its volt-var curve goes beyond -1 to 1 of the rating" in found["load:1"]
+    assert found["load:1"] == [
+        "inverters.rating_va gives it a rating that is 0 VA; a rating above 0 is needed"
+    ]
+    assert found["inverters.curves.mine"] == [
+        "the voltages [1.05, 0.95] of a curve do not ascend",
+        "its volt-var curve goes beyond -1 to 1 of the rating",
+    ]
     assert "no such connection point" in found["load:9"][0]
     text = GOOD + 'cone_power_factor = 0.9\n[inverters]\nresponse = "ieee1547-a"\nrating_va = 9\n'
     assert "it can only do one of the two" in faults_of(folder, text)["load:0"][0]
     text = GOOD + '[inverters]\nresponse = "ieee1547-a"\n'
     assert "neither a value for it nor a default" in faults_of(folder, text)["load:2"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "element", "why"),
+    [
+        (
+            'response = "mine"\nrating_va = 9\ncurves.mine.volt_var = [[1.0, 3.0]]',
+            "inverters.curves.mine",
+            "goes beyond -1 to 1",
+        ),
+        ('response = "ieee1547-a"\nrating_va = 0', "inverters.rating_va", "it is 0 VA"),
+        (
+            'response = "ieee1547-a"\nrating_va = 9\ncurves.mine.volt_var = [[1.0, 0.0]]',
+            "inverters.curves.mine",
+            "names it for nobody",
+        ),
+        (
+            'response = "mine"\nrating_va = 9\ncurves.mine = {}',
+            "inverters.curves.mine",
+            "neither volt_var nor volt_watt",
+        ),
+        ("rating_va = 5000", "inverters.rating_va", "nobody has a response"),
+        (
+            'response = {"load:1" = "ieee1547-a"}\nrating_va = {default = 9, "load:0" = 8}',
+            "load:0",
+            "gives it 8 VA, but it has no response",
+        ),
+        (
+            'response = {default = "ieee1547-a", "load:0" = "none"}\n'
+            'rating_va = {default = 9, "load:0" = 8}',
+            "load:0",
+            "gives it 8 VA, but it has no response",
+        ),
+        (
+            'response = "ieee1547-a"\nrating_va = {default = 9, "load:7" = 8}',
+            "load:7",
+            "inverters.rating_va names it, but it is no connection point",
+        ),
+    ],
+)
+def test_what_is_stated_of_inverters_is_used_or_a_fault_once(
+    folder: Path, text: str, element: str, why: str
+) -> None:
+    found = faults_of(folder, f"{GOOD}[inverters]\n{text}\n")
+    assert list(found) == [element]
+    assert len(found[element]) == 1
+    assert why in found[element][0]
 
 
 def test_participants_own_connection_points(folder: Path) -> None:

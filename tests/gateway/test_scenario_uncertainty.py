@@ -10,6 +10,7 @@ import pytest
 from test_scenario import GOOD, faults_of, load, small_net
 
 from gateway.scenario import load_scenario, scenario_path
+from security_check.errors import PowerFlowError
 from security_check.uncertainty import Box, Budget, Ellipsoid
 
 AS_GIVEN = GOOD.replace('source = "net.json"', 'source = "net.json"\npassive = "as-given"')
@@ -131,6 +132,31 @@ def test_faults_name_the_element_and_the_numbers(folder, text, element, why):
 def test_deviations_need_elements_that_do_not_trade(folder):
     found = faults_of(folder, GOOD + "\n[uncertainty]\nrelative = 0.1\n")
     assert 'network.passive must be "as-given"' in found["uncertainty"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('relative = {"sgen:9" = 0.1}', ["sgen:9"]),
+        ('relative = {"load:0" = 0.1, "load:1" = 0.1}', ["load:0", "load:1"]),
+        ('set = "budget"\ngamma = 1.0\nrelative = {"sgen:9" = 0.1}', ["sgen:9"]),
+        (
+            'set = "ellipsoid"\nradius = 1.0\nrelative = 0.1\n'
+            'groups = [{elements = ["sgen:0", "sgen:9"], correlation = 0.5}]',
+            ["sgen:9"],
+        ),
+    ],
+)
+def test_a_wrong_name_is_one_fault_and_nothing_follows_from_it(folder, text, names):
+    found = faults_of(folder, with_section(text))
+    assert list(found) == names
+    assert all(len(details) == 1 for details in found.values())
+
+
+def test_deviations_that_no_envelope_survives_are_told_as_such(folder):
+    scenario = load(folder, with_section("absolute_w = 100_000_000"))
+    with pytest.raises(PowerFlowError, match=r"every limit at its lower bound .* no solution"):
+        scenario.grid().allocate(scenario.interface_limits)
 
 
 def test_the_example_that_ships_with_us_is_what_it_says():

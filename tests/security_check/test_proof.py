@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from brute_force import violation
 from networks import SMALL_AREAS, simbench_network, small_area
+from phase_networks import phase_net
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
+from security_check.enclosure import PortModel
+from security_check.errors import ProofError
 from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monotonicity import Standing
+from security_check.monitors import Monitors
+from security_check.monotonicity import MonotonicityProof, Standing, prove_monotone
 from security_check.outages import Outage
-from security_check.proof import Proof
+from security_check.phases_from_pandapower import phases_from_pandapower
+from security_check.proof import THIS_WAY, Proof, Prover, rows_beside
 
 BAND = InterfaceLimits(0.98, 1.04)
 
@@ -31,7 +39,11 @@ def test_low_voltage_envelopes_are_proved_whole(code: str) -> None:
     assert proof.reason == ""
     assert proof.standing[Standing.CHECKED] == proof.standing[Standing.WITHIN] == 0
     assert sum(proof.standing.values()) == len(grid.robust_rows(BAND).limited)
-    assert {found.proof for found in proof.explanations} == {"proved"}
+    assert {found.proof for found in proof.explanations} <= {"proved", THIS_WAY}
+    for element in {found.verdict.element for found in proof.explanations}:
+        own = [found for found in proof.explanations if found.verdict.element == element]
+        fullest = max(own, key=lambda found: found.verdict.loading)
+        assert fullest.proof == "proved"
     elements = {found.verdict.element for found in proof.explanations}
     named = set(envelopes.injection_bottlenecks + envelopes.withdrawal_bottlenecks)
     assert elements == named
@@ -83,3 +95,66 @@ def said_so(proof: Proof, reason: str) -> None:
     assert proof.standing[Standing.PROVED] == 0
     assert proof.standing[Standing.CHECKED] > 0
     assert all(found.proof.startswith("only checked") for found in proof.explanations)
+
+
+def phases_proved() -> tuple[NetworkGrid, Proof, MonotonicityProof]:
+    """Return a grid with phases, what is told of its envelopes, and what is proved row by row."""
+    net = phase_net(6, 0, max_i_ka=0.3)
+    net.trafo["sn_mva"] = 0.02  # its upper side is delta: customers of all phases meet there
+    network = phases_from_pandapower(net, held="source")
+    grid = NetworkGrid(
+        network, VoltageLimits(), Capacity.same(network.connection_points, 30_000, 30_000)
+    )
+    check = grid.allocate(BAND)
+    robust = check.robust_rows
+    model, u = PortModel(network), check.limits_w / network.base_power_w
+    found = prove_monotone(model, robust.conditions, u, robust.limits.limit)
+    return grid, Prover(network).prove(check), found
+
+
+def test_a_current_is_proved_by_all_rows_that_watch_it() -> None:
+    """What is told of one row holds for the current itself, along whatever direction."""
+    grid, proof, found = phases_proved()
+    monitors = grid.robust_rows(BAND).monitors
+    assert isinstance(monitors, Monitors)
+    told = [each for each in proof.explanations if each.verdict.unit == "A"]
+    assert told
+    several = 0
+    for each in told:
+        rows = rows_beside(monitors, each.row)
+        assert {monitors.phasor[row] for row in rows} == {monitors.phasor[each.row]}
+        assert each.row in rows
+        several += len(rows) > 2
+        if each.proof == "proved":
+            assert found.bound[rows].max() <= each.value_pu * (1 + 2e-6)
+        if each.proof == "proved below its limit":
+            assert found.secure[rows].all()
+    assert several, "no current of this network is watched in more than two directions"
+
+
+def test_a_value_above_what_is_proved_to_be_the_most_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grid = grid_of("1-LV-semiurb4--0-sw")
+    wrong: list[MonotonicityProof] = []
+
+    def too_low(*arguments: Any) -> MonotonicityProof:
+        found = prove_monotone(*arguments)
+        wrong.append(replace(found, bound=found.bound - 1e-3 * np.abs(found.bound)))
+        return wrong[-1]
+
+    monkeypatch.setattr("security_check.proof.prove_monotone", too_low)
+    with pytest.raises(ProofError, match=r"line:24: the power flow reaches .* proved to be"):
+        grid.prove(BAND)
+    assert wrong
+
+
+def test_envelopes_that_are_held_are_proved_like_fair_ones() -> None:
+    grid = grid_of("1-LV-semiurb4--0-sw")
+    envelopes, fair = grid.prove(BAND)
+    again, proof = grid.prove(BAND, envelopes)
+    assert again == envelopes
+    assert proof.standing == fair.standing
+    assert [each.proof for each in proof.explanations] == [each.proof for each in fair.explanations]
+    full = {each.verdict.element for each in proof.explanations}
+    assert set(again.injection_bottlenecks + again.withdrawal_bottlenecks) <= full

@@ -1,0 +1,39 @@
+"""What all formats share: strict records, and times and powers as files have them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+
+from exchange.wording import format_time
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a time of an input in UTC.
+
+    Raises
+    ------
+    ValueError
+        When it is so near the ends of the calendar that adding a gate or an interval could
+        leave it.
+    """
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"it should lie in the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return moment.astimezone(UTC)
+
+
+Time = Annotated[
+    AwareDatetime, AfterValidator(in_utc), PlainSerializer(format_time, return_type=str)
+]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Watts = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """A part of a file: exact types, no entries but these, never changed."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
