@@ -12,14 +12,16 @@ from exchange.commands import (
     Control,
     HaltTrading,
     ResumeTrading,
+    SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
 )
-from exchange.rules import PriceCollar, RiskLimits
+from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.order_terms import Price, Watts
 from gateway.records import Time
 from gateway.unfit import ClientId, amount_in_tick_watts, price_in_ticks
+from security_check.envelope import Direction
 
 Participant = Annotated[str, Field(min_length=1, max_length=128)]
 Count = Annotated[int, Field(ge=0, le=10**6)]
@@ -78,8 +80,23 @@ class ResumeMessage(_ControlMessage):
     interval: Time | None = None
 
 
+class BuyBackMessage(_ControlMessage):
+    """Buy resting sell orders back before curtailing, up to ``price`` in EUR per kW; 0 W: nothing."""
+
+    type: Literal["buy_back"]
+    interval: Time
+    direction: Direction
+    quantity_w: Watts
+    price: Price
+
+
 ControlMessage = (
-    PriceCollarMessage | RiskLimitsMessage | KillSwitchMessage | HaltMessage | ResumeMessage
+    PriceCollarMessage
+    | RiskLimitsMessage
+    | KillSwitchMessage
+    | HaltMessage
+    | ResumeMessage
+    | BuyBackMessage
 )
 CONTROL: TypeAdapter[ControlMessage] = TypeAdapter(
     Annotated[ControlMessage, Field(discriminator="type")]
@@ -119,3 +136,6 @@ def control_command(message: ControlMessage, tick: Decimal) -> Control:
             return HaltTrading(message.control_id, interval)
         case ResumeMessage(interval=interval):
             return ResumeTrading(message.control_id, interval)
+        case BuyBackMessage():
+            wanted = BuyBack(message.quantity_w, price_in_ticks(message.price, tick))
+            return SetBuyBack(message.control_id, message.interval, message.direction, wanted)
