@@ -75,7 +75,8 @@ def prints_of(trade: Traded) -> dict[BookKey, list[Print]]:
     found: dict[BookKey, list[Print]] = {(f.interval, f.direction): [] for f in trade.fills}
     left_w = {fill.order_id: fill.quantity_w for fill in trade.fills}
     for buy, sell, quantity_w in pairs_of(trade.fills):
-        priced = sell if buy.order_id in taking else buy
+        maker_sells = buy.order_id in taking and sell.order_id not in taking
+        priced = sell if maker_sells else buy
         one = Print(buy, sell, quantity_w, average_ticks(priced))
         found[buy.interval, buy.direction].append(one)
         left_w[buy.order_id] -= quantity_w

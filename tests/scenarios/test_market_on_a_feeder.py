@@ -39,6 +39,7 @@ from exchange.commands import (
 )
 from exchange.engine import Exchange
 from exchange.events import (
+    AlarmKind,
     AlarmRaised,
     GateClosed,
     HoldingCurtailed,
@@ -157,6 +158,8 @@ class MarketOnAFeeder(RuleBasedStateMachine):
             self.events.append(event)
             self.account.add(event)
             self.tally[type(event).__name__] += 1
+            if isinstance(event, AlarmRaised):
+                assert event.kind is not AlarmKind.CLEARING_FAILED, event.detail
         self.check()
         return events
 
@@ -300,9 +303,9 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         network = self.exchange._matching._networks.get(interval)
         if network is None:
             return
-        fresh = self.grid.resume(limits, network.security.envelopes())
+        fresh = self.grid.resume(limits, network.envelopes())
         scale = robust.limits.scale
-        carried, anew = (headroom_by_row(check, scale) for check in (network.security, fresh))
+        carried, anew = (headroom_by_row(check, scale) for check in (network, fresh))
         for row in carried.keys() | anew.keys():
             here, there = carried.get(row, np.inf), anew.get(row, np.inf)
             if min(here, there) < 0.02:
