@@ -25,11 +25,12 @@ from exchange.commands import CancelOrder, Command, OpenSession, SubmitOrder
 from exchange.engine import Exchange
 from exchange.events import MatchBlocked, OrderAccepted, OrderCancelled, Refused, Traded
 from exchange.rules import ConnectionTerms, MarketRules
-from gateway.scenario_network import build_network, open_net
+from gateway.scenario_network import open_net
 from orderbook.order import Side, TimeInForce
 from security_check.adversary import attack
 from security_check.check import SecurityCheck
 from security_check.envelope import Direction
+from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.verdict import LimitChange
 
@@ -60,8 +61,7 @@ def grid_of(source: str, capacity_w: int) -> NetworkGrid:
         net = open_net(source, Path(), [])
         if net is None:
             raise SystemExit(f"{source} cannot be read; is simbench installed?")
-        network = build_network(net, "load", "none", {}, source, [])
-    assert network is not None
+        network = network_from_pandapower(net, connection_points="load", name=source)
     capacity = Capacity.same(network.connection_points, capacity_w, capacity_w)
     return NetworkGrid(network, VoltageLimits(0.90, 1.10), capacity)
 
@@ -166,13 +166,13 @@ def time_market(grid: NetworkGrid, crossing: float) -> str:
     exchange = a_market(grid)
     commands = some_commands(grid, ORDERS, crossing)
     slowest, counted = 0.0, Counter()
-    began = time.perf_counter()
+    began = time.process_time()
     for command in commands:
-        before = time.perf_counter()
+        before = time.process_time()
         events = exchange.handle(command, NOW)
-        slowest = max(slowest, time.perf_counter() - before)
+        slowest = max(slowest, time.process_time() - before)
         counted.update(type(event) for event in events)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     exchange.check_invariants()
     kinds = (OrderAccepted, Traded, MatchBlocked, OrderCancelled, Refused)
     told = ", ".join(f"{counted[kind]:,} {kind.__name__}" for kind in kinds)
