@@ -19,6 +19,7 @@ from typing import Any
 from doe_allocation.capacity import Capacity
 from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
+from exchange.program import ExchangeRate
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
 from gateway.scenario_customers import (
@@ -232,7 +233,7 @@ def load_scenario(path: Path) -> Scenario:
         anonymous=intervals_section.start is None,
         owners=owners,
         has_participants="participants" in content,
-        rules=MarketRules(tick=Decimal(market.tick), lot_w=market.lot_w),
+        rules=_rules(market),
         gate_closure=timedelta(minutes=market.gate_closure_minutes),
         opening=timedelta(minutes=market.opening_minutes),
     )
@@ -327,6 +328,16 @@ def _power_factors(capacity: Section | None, points: tuple[str, ...]) -> dict[st
         return {}
     table = capacity.power_factor
     return {p: table.get(p, table.get("default", 1.0)) for p in points}
+
+
+def _rules(market: MarketSection) -> MarketRules:
+    tick = Decimal(market.tick)
+    return MarketRules(
+        tick=tick,
+        lot_w=market.lot_w,
+        exchange_rate=ExchangeRate(market.exchange_rate),
+        reserve_price_ticks=int(Decimal(market.reserve_price) / tick),
+    )
 
 
 def _voltage_limits(section: Section | None, faults: list[Fault]) -> VoltageLimits | None:

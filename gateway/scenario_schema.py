@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 
 from gateway.files import Time
@@ -140,8 +141,18 @@ class MarketSection(Section):
         "0.0001"
     )
     lot_w: Annotated[int, Field(ge=1, le=10**9)] = 1
+    exchange_rate: Literal["one_to_one", "network_weighted"] = "one_to_one"
+    reserve_price: Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$")] = "0"
     gate_closure_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
     opening_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
+
+    @model_validator(mode="after")
+    def _reserve_price_on_tick(self) -> Self:
+        if Decimal(self.reserve_price) % Decimal(self.tick):
+            raise ValueError(
+                f"reserve_price {self.reserve_price} is not a multiple of the tick {self.tick}"
+            )
+        return self
 
 
 class IntervalsSection(Section):

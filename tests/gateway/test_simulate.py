@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +376,43 @@ def test_named_intervals_close_their_gates(load: Any, tmp_path: Path) -> None:
     ]
     assert [i.start.minute for i in result.envelopes.intervals] == [0, 15]
     assert [r.client_order_id for r in result.resting] == ["s2"]
+
+
+def test_where_the_network_decides_the_operator_makes_up_the_difference(
+    load: Any, tmp_path: Path
+) -> None:
+    market = '[market]\nexchange_rate = "network_weighted"\nreserve_price = "0.0020"\n'
+    result = run(
+        load(market),
+        tmp_path,
+        order("s1", quantity_w=1500),
+        order("s0", direction="withdrawal", price="0.0010"),
+        buy("b1", quantity_w=1000),
+        # At the transformer, where the line of the others has no part in it.
+        buy("b2", participant="p2", connection_point="load:2", price="0.0030", quantity_w=300),
+    ).result
+    bought: Counter[str] = Counter()
+    for trade in result.trades:
+        bought[trade.buyer] += trade.quantity_w
+        bought[trade.seller] -= trade.quantity_w
+    statements = {each.participant: each for each in result.statements}
+    assert set(bought) == set(statements)
+    for name, statement in statements.items():
+        assert bought[name] == statement.bought_w - statement.sold_w
+    assert bought["operator"] != 0
+    assert {t.sell_connection_point == "" for t in result.trades if t.seller == "operator"} == {
+        True
+    }
+    assert sum(Decimal(each.balance) for each in result.statements) == 0
+    limit_prices = {"s1": "0.0100", "s0": "0.0010", "b1": "0.0450", "b2": "0.0030"}
+    gain = sum(
+        Decimal(limit_prices[f.client_order_id])
+        * f.quantity_w
+        * (1 if f.client_order_id[0] == "b" else -1)
+        for f in result.fills
+    )
+    issued_w = -bought["operator"]
+    assert Decimal(result.welfare) == (gain - Decimal("0.0020") * issued_w) / 1000 > 0
 
 
 def test_an_interval_without_secure_envelopes_is_a_fault(load: Any, tmp_path: Path) -> None:
