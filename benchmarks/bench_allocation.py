@@ -25,12 +25,11 @@ from exchange.commands import CancelOrder, Command, OpenSession, SubmitOrder
 from exchange.engine import Exchange
 from exchange.events import MatchBlocked, OrderAccepted, OrderCancelled, Refused, Traded
 from exchange.rules import ConnectionTerms, MarketRules
-from gateway.scenario_network import open_net
+from gateway.scenario_network import build_network, open_net
 from orderbook.order import Side, TimeInForce
 from security_check.adversary import attack
 from security_check.check import SecurityCheck
 from security_check.envelope import Direction
-from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.verdict import LimitChange
 
@@ -61,7 +60,8 @@ def grid_of(source: str, capacity_w: int) -> NetworkGrid:
         net = open_net(source, Path(), [])
         if net is None:
             raise SystemExit(f"{source} cannot be read; is simbench installed?")
-        network = network_from_pandapower(net, connection_points="load", name=source)
+        network = build_network(net, "load", "none", "source", {}, source, [])
+    assert network is not None
     capacity = Capacity.same(network.connection_points, capacity_w, capacity_w)
     return NetworkGrid(network, VoltageLimits(0.90, 1.10), capacity)
 

@@ -1,7 +1,7 @@
 """How fast is the welfare clearing, and which tier ends how many events?
 
 Run with ``python benchmarks/bench_clearing.py [events]``.  Nothing here is asserted; seeds are
-fixed.  Times are of one thread's processor, so that a busy machine does not show.
+fixed.  Times are of one thread's processor, so that a busy machine hardly shows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import platform
 import random
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ from orderbook.order import Side
 POINTS = 40
 ROWS = 40
 RESTING = 1_000
+MANY = 100_000
 LOT_W = 1
 BASE_W = 1e6
 EVENTS = 5_000
@@ -33,9 +35,12 @@ class Market:
     """A program under a stream of random events, and how long each took."""
 
     congested: bool
-    rate: ExchangeRate
+    rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
+    away_ticks: float = 600.0
+    step_ticks: int = 1
     seed: int = 7
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    events: list[float] = field(default_factory=list)
     tiers: Counter[Tier] = field(default_factory=Counter)
     binding: list[int] = field(default_factory=list)
     number: int = 0
@@ -52,11 +57,12 @@ class Market:
         rows = NetworkRows(self.A, self.headroom, BASE_W)
         self.clearing = WelfareClearing(rows, LOT_W, self.rate)
 
-    def order(self) -> ProgramOrder:
+    def order(self, *, resting: bool = False) -> ProgramOrder:
         self.number += 1
         side = self.rng.choice(list(Side))
         middle = 10_000 if self.rate is ExchangeRate.ONE_TO_ONE else 0
-        away = round(self.rng.gauss(600.0, 500.0))
+        away = round(self.rng.gauss(self.away_ticks, 500.0))
+        away = (abs(away) + 1 if resting else away) // self.step_ticks * self.step_ticks
         price = middle - away if side is Side.BUY else middle + away
         column = self.rng.randrange(2 * POINTS)
         quantity_w = self.rng.randrange(100, 3_000)
@@ -64,54 +70,69 @@ class Market:
 
     def fill(self, resting: int) -> None:
         while len(self.clearing.orders) < resting:
-            self.clearing.add(self.order())
-            self.settle("filling")
+            self.clearing.add(self.order(resting=resting > RESTING))
+            if resting <= RESTING:
+                self.settle("filling")
+        self.settle("filling")
 
-    def settle(self, kind: str) -> None:
+    def settle(self, kind: str) -> float:
+        """Trade until nothing is left to trade; return the seconds it took."""
+        whole = 0.0
         while True:
             began = time.process_time()
             optimum = self.clearing.optimum()
-            name = f"{kind}: {optimum.tier}"
-            self.seconds.setdefault(name, []).append(time.process_time() - began)
+            taken = time.process_time() - began
+            self.seconds.setdefault(f"{kind}: {optimum.tier}", []).append(taken)
             self.tiers[optimum.tier] += 1
+            whole += taken
             if not optimum.quantities_w:
-                return
+                return whole
             self.binding.append(int(np.count_nonzero(optimum.prices.rows > 1e-6)))
+            began = time.process_time()
             self.clearing.execute(optimum)
+            taken = time.process_time() - began
+            self.seconds.setdefault("execute", []).append(taken)
+            whole += taken
 
-    def event(self) -> None:
+    def event(self, resting: list[int], target: int) -> None:
         """An order, or the cancellation of one, so that about as many rest as before."""
-        if len(self.clearing.orders) > RESTING and self.rng.random() < 0.6:
-            entries = list(self.clearing.orders)
-            victim = self.rng.choice(entries).order.order_id
+        if len(self.clearing.orders) > target and self.rng.random() < 0.6:
+            while True:
+                place = self.rng.randrange(len(resting))
+                resting[place], resting[-1] = resting[-1], resting[place]
+                victim = resting.pop()
+                if victim in self.clearing.orders:
+                    break
             began = time.process_time()
             self.clearing.cancel(victim)
-            self.seconds.setdefault("cancel", []).append(time.process_time() - began)
-            self.settle("after a cancel")
-            return
-        order = self.order()
-        began = time.process_time()
-        self.clearing.screen.may_improve(order)
-        self.seconds.setdefault("may_improve", []).append(time.process_time() - began)
-        began = time.process_time()
-        self.clearing.add(order)
-        self.seconds.setdefault("add", []).append(time.process_time() - began)
-        self.settle("optimum")
+            kind = "cancel"
+        else:
+            order = self.order()
+            resting.append(order.order_id)
+            began = time.process_time()
+            self.clearing.add(order)
+            kind = "add"
+        taken = time.process_time() - began
+        self.seconds.setdefault(kind, []).append(taken)
+        self.events.append(taken + self.settle(f"after {kind}"))
 
 
-def report(title: str, market: Market, events: int) -> None:
+def report(title: str, market: Market, events: int, target: int = RESTING) -> None:
     print(f"\n{title}")
-    market.fill(RESTING)
+    market.fill(target)
     market.seconds.clear()
     market.tiers.clear()
     market.binding.clear()
+    resting = [entry.order.order_id for entry in market.clearing.orders]
     gc.collect()
     gc.freeze()
-    began = time.process_time()
     for _ in range(events):
-        market.event()
-    seconds = time.process_time() - began
-    print(f"  {events:,} events, {events / seconds:,.0f}/s; {len(market.clearing.orders):,} rest")
+        market.event(resting, target)
+    whole = np.array(market.events)
+    print(
+        f"  {events:,} events, {events / whole.sum():,.0f}/s, median {np.median(whole) * 1e6:,.0f} "
+        f"us, p99 {np.percentile(whole, 99) * 1e6:,.0f} us; {len(market.clearing.orders):,} rest"
+    )
     answers = sum(market.tiers.values())
     shares = ", ".join(f"{tier} {n / answers:.1%}" for tier, n in market.tiers.most_common())
     print(f"  answers by tier: {shares}")
@@ -138,13 +159,33 @@ def opening(market: Market) -> None:
     )
 
 
+def memory(orders: int) -> None:
+    """Print what a resting order takes, the order itself included."""
+    market = Market(congested=False)
+    tracemalloc.start()
+    market.fill(orders)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(
+        f"\nmemory per resting order: {taken / orders:,.0f} bytes of {orders:,}, at "
+        f"{market.clearing.orders.size:,} places and prices"
+    )
+
+
 def main() -> None:
     events = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
+    weighted = ExchangeRate.NETWORK_WEIGHTED
     print(f"Python {platform.python_version()}, {RESTING:,} orders rest, {ROWS} rows")
-    report("uncongested", Market(False, ExchangeRate.ONE_TO_ONE), events)
-    report("congested", Market(True, ExchangeRate.ONE_TO_ONE), events)
-    report("congested, network-weighted", Market(True, ExchangeRate.NETWORK_WEIGHTED), events)
-    opening(Market(True, ExchangeRate.ONE_TO_ONE))
+    report("uncongested", Market(congested=False), events)
+    report(f"uncongested, {MANY:,} rest", Market(congested=False), events, MANY)
+    report("congested", Market(congested=True), events)
+    report("congested, another seed", Market(congested=True, seed=8), events)
+    report("congested, a third may trade", Market(congested=True, away_ticks=200.0), events)
+    report("congested, prices in steps of 100", Market(congested=True, step_ticks=100), events)
+    report("congested, network-weighted", Market(congested=True, rate=weighted), events)
+    opening(Market(congested=True))
+    memory(RESTING)
+    memory(MANY)
 
 
 if __name__ == "__main__":

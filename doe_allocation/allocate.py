@@ -7,11 +7,11 @@ row's own worst vertex), and fill again.  This is Newton's method; a handful of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from doe_allocation.fairness import CAPACITY, Filled, Filling, progressive_filling
+from doe_allocation.fairness import CAPACITY, Filled, FillingRule
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.network import FloatArray, IndexArray
 from security_check.packing import PackingRows
@@ -54,7 +54,7 @@ class Fill:
     rounds: int
 
 
-def fill_securely(search: Search, filling: Filling, near: Fill | None = None) -> Fill:
+def fill_securely(search: Search, filling: FillingRule, near: Fill | None = None) -> Fill:
     """Return the max-min limits under every robust row, exact in the AC power flow.
 
     Parameters
@@ -63,7 +63,7 @@ def fill_securely(search: Search, filling: Filling, near: Fill | None = None) ->
         The network's rows under one interval's limits, and the search for their worst points;
         c connection points.
     filling
-        Bounds, weights and offsets of the 2 c limits, per unit.
+        The rule that divides the 2 c limits, and their bounds, per unit.
     near
         The fill of a similar interval: where its rows are taken first.
 
@@ -93,7 +93,7 @@ def fill_securely(search: Search, filling: Filling, near: Fill | None = None) ->
 
 
 def _settle(
-    search: Search, filling: Filling, packing: PackingRows
+    search: Search, filling: FillingRule, packing: PackingRows
 ) -> tuple[Fill | None, PackingRows, FloatArray]:
     """Fill and take rows anew until the limits stay where they are.
 
@@ -107,12 +107,12 @@ def _settle(
         The limits at which the rows' excess was smallest.
     """
     robust, lower = search.robust, filling.lower
-    filled = progressive_filling(packing.A, packing.b, filling)
+    filled = filling.filled(packing.A, packing.b)
     settled = _STILL
     least, nearest = np.inf, lower
     for rounds in range(1, _ROUNDS + 1):
         packing, reached, exact = _retake(robust, packing, filled.u, lower)
-        filled = progressive_filling(packing.A, packing.b, filling)
+        filled = filling.filled(packing.A, packing.b)
         u = filled.u
         miss = abs(float(robust.excess(packing, reached).max(initial=-1.0)))
         if miss < least:
@@ -125,7 +125,7 @@ def _settle(
         missed = known.take(robust.excess(known, u) > SECURE)
         if len(missed.rows):
             packing, least = PackingRows.joined([packing, missed]), np.inf
-            filled = progressive_filling(packing.A, packing.b, filling)
+            filled = filling.filled(packing.A, packing.b)
             settled = _ROUGH  # where one row was missed others may be: look before polishing
         elif moved <= _STILL:
             return Fill(u, _bottleneck_rows(filled, packing), known, rounds), packing, u
@@ -146,7 +146,9 @@ def _searched(search: Search, packing: PackingRows, u: FloatArray, exact: BoolAr
     return PackingRows.joined([known, search.challenge(known, u, near=_WIDE)])
 
 
-def _from_below(search: Search, packing: PackingRows, filling: Filling, start: FloatArray) -> Fill:
+def _from_below(
+    search: Search, packing: PackingRows, filling: FillingRule, start: FloatArray
+) -> Fill:
     """Return secure limits near ``start``, raised until rows stop every one of them.
 
     The worst case over a smaller box is no worse, so drawing limits in towards the lower bounds
@@ -182,7 +184,7 @@ def _drawn_in(
 
 
 def _raised(
-    robust: RobustRows, packing: PackingRows, u: FloatArray, filling: Filling
+    robust: RobustRows, packing: PackingRows, u: FloatArray, filling: FillingRule
 ) -> tuple[PackingRows, FloatArray, IndexArray]:
     """Raise secure limits as far as known rows let them, in the order of the filling.
 
@@ -197,8 +199,7 @@ def _raised(
     """
     for _ in range(_RAISES):
         margin = _MARGIN * robust.limits.scale[packing.rows]
-        further = replace(filling, lower=u)
-        filled = progressive_filling(packing.A, packing.b - margin, further)
+        filled = filling.above(u).filled(packing.A, packing.b - margin)
         stopped = _bottleneck_rows(filled, packing)
         if np.abs(filled.u - u).max(initial=0.0) <= _ROUGH * u.max(initial=0.0):
             break
@@ -210,7 +211,7 @@ def _raised(
     return packing, u, stopped
 
 
-def _rows_of(near: Fill, robust: RobustRows, filling: Filling) -> PackingRows:
+def _rows_of(near: Fill, robust: RobustRows, filling: FillingRule) -> PackingRows:
     """Return the rows of a similar interval, as far as they have limits now, taken anew."""
     rows = near.rows.take(np.isfinite(robust.limits.limit[near.rows.rows]))
     return robust.exact(rows.rows, rows.points, np.clip(near.u, filling.lower, filling.upper))

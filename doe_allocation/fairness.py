@@ -8,7 +8,8 @@ larger (Bertsekas and Gallager, Data Networks, 2nd ed., section 6.5.2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,32 @@ class Filling:
     upper: FloatArray
     weight: FloatArray
     offset: FloatArray
+
+    def filled(self, A: FloatArray, b: FloatArray) -> Filled:
+        """Return the limits under rows ``A u <= b``; see :func:`progressive_filling`."""
+        return progressive_filling(A, b, self)
+
+    def above(self, lower: FloatArray) -> Filling:
+        """Return the same filling from higher lower bounds."""
+        return replace(self, lower=lower)
+
+
+class FillingRule(Protocol):
+    """How limits are divided: what :func:`doe_allocation.allocate.fill_securely` asks of a rule."""
+
+    @property
+    def lower(self) -> FloatArray:
+        """Shape (m,), what everyone gets in any case."""
+
+    @property
+    def upper(self) -> FloatArray:
+        """Shape (m,), what nobody exceeds."""
+
+    def filled(self, A: FloatArray, b: FloatArray) -> Filled:
+        """Return the limits of its choice under rows ``A u <= b`` with ``A >= 0``."""
+
+    def above(self, lower: FloatArray) -> FillingRule:
+        """Return the same rule from higher lower bounds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from doe_allocation.curtailment import PRO_RATA, Curtailment
 from doe_allocation.network_grid import NetworkGrid
 from security_check.adversary import Finding
 from security_check.check import SecurityCheck
@@ -72,20 +73,8 @@ class JointCheck:
 
     def linear_rows(self) -> LinearRows:
         """Return the linear rows of all parts near their limits, with their headrooms."""
-        parts = [(points, check.linear_rows()) for points, check in self._parts]
-        base_w = parts[0][1].base_power_w
-        count = sum(len(rows.headroom) for _, rows in parts)
-        A = np.zeros((count, 2, len(self._points)))
-        names: list[tuple[LinearRows, int]] = []
-        for points, rows in parts:
-            own = np.arange(len(names), len(names) + len(rows.headroom))
-            A[own[:, None], :, points] = (
-                rows.A.reshape(len(own), 2, len(points)) * (base_w / rows.base_power_w)
-            ).transpose(0, 2, 1)
-            names += [(rows, k) for k in range(len(own))]
-        headroom = np.concatenate([rows.headroom for _, rows in parts])
-        return LinearRows(
-            A.reshape(count, -1), headroom, base_w, lambda k: names[k][0].element(names[k][1])
+        return _joined_rows(
+            len(self._points), [(points, check.linear_rows()) for points, check in self._parts]
         )
 
     def largest_secure_w(
@@ -183,12 +172,35 @@ class JointGrid:
             return self._joined().allocate(limits)
         return self._of_parts([(own, grid.allocate(limits)) for own, grid in self._parts])
 
-    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | JointCheck:
+    def reallocate(
+        self,
+        limits: InterfaceLimits,
+        held: EnvelopeSet,
+        curtailment: Curtailment = PRO_RATA,
+    ) -> SecurityCheck | JointCheck:
         """Return what becomes of the envelopes held; as :meth:`NetworkGrid.reallocate`."""
         if _is_shared(limits):
-            return self._joined().reallocate(limits, held)
+            return self._joined().reallocate(limits, held, curtailment)
+        count = len(self.connection_points)
         return self._of_parts(
-            [(own, grid.reallocate(limits, _part_of(held, own))) for own, grid in self._parts]
+            [
+                (
+                    own,
+                    grid.reallocate(
+                        limits, _part_of(held, own), curtailment.of(np.r_[own, own + count])
+                    ),
+                )
+                for own, grid in self._parts
+            ]
+        )
+
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        """Return the rows of envelopes that may not be secure, of all parts."""
+        if _is_shared(limits):
+            return self._joined().rows_under(limits, held)
+        return _joined_rows(
+            len(self.connection_points),
+            [(own, grid.rows_under(limits, _part_of(held, own))) for own, grid in self._parts],
         )
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | JointCheck:
@@ -256,6 +268,24 @@ class JointGrid:
 def _is_shared(limits: InterfaceLimits) -> bool:
     """Return whether the contract has a limit that all parts share."""
     return limits.injection_limit_w is not None or limits.withdrawal_limit_w is not None
+
+
+def _joined_rows(limits: int, parts: Sequence[tuple[IndexArray, LinearRows]]) -> LinearRows:
+    """Return the rows of all parts over the limits of the whole network's connection points."""
+    base_w = parts[0][1].base_power_w
+    count = sum(len(rows.headroom) for _, rows in parts)
+    A = np.zeros((count, 2, limits))
+    names: list[tuple[LinearRows, int]] = []
+    for points, rows in parts:
+        own = np.arange(len(names), len(names) + len(rows.headroom))
+        A[own[:, None], :, points] = (
+            rows.A.reshape(len(own), 2, len(points)) * (base_w / rows.base_power_w)
+        ).transpose(0, 2, 1)
+        names += [(rows, k) for k in range(len(own))]
+    headroom = np.concatenate([rows.headroom for _, rows in parts])
+    return LinearRows(
+        A.reshape(count, -1), headroom, base_w, lambda k: names[k][0].element(names[k][1])
+    )
 
 
 def _joined_envelopes(

@@ -10,7 +10,8 @@ import numpy as np
 
 from doe_allocation.allocate import Fill, fill_securely
 from doe_allocation.capacity import Capacity
-from doe_allocation.fairness import CAPACITY, Filling
+from doe_allocation.curtailment import PRO_RATA, Curtailment
+from doe_allocation.fairness import CAPACITY, Filling, FillingRule
 from security_check.adversary import Finding, attack
 from security_check.check import SecurityCheck
 from security_check.conditions import Conditions
@@ -18,6 +19,7 @@ from security_check.envelope import EnvelopeSet, IntArray
 from security_check.errors import InsecureError
 from security_check.forecast import Forecast
 from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.linear_rows import LinearRows
 from security_check.network import FloatArray, Network
 from security_check.outages import Outage, monitors_of
 from security_check.proof import Proof, Prover
@@ -142,11 +144,16 @@ class NetworkGrid:
         self._last = fill_securely(search, filling, self._last)
         return self._published(search, self._last)
 
-    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
+    def reallocate(
+        self,
+        limits: InterfaceLimits,
+        held: EnvelopeSet,
+        curtailment: Curtailment = PRO_RATA,
+    ) -> SecurityCheck:
         """Return what becomes of the envelopes held when the interface limits change.
 
-        First curtailment, where they are not secure any more: whatever lies above the fallback
-        shrinks pro rata, for those who take part in a row that is over its limit.  Then new
+        First curtailment, where they are not secure any more: what lies above the fallback is cut
+        as the policy says, for those who take part in a row that is over its limit.  Then new
         headroom is shared by the fair filling, on top of what each has left.  Raises as
         :meth:`allocate`.
         """
@@ -156,11 +163,26 @@ class NetworkGrid:
         try:
             curtailed = SecurityCheck(search, have)
         except InsecureError:
-            above = np.maximum(have - lower, 1).astype(float)
-            curtailed = self._secured(search, self._filling(lower, have, above, lower))
+            base = self.network.base_power_w
+            curtailed = self._secured(search, curtailment.rule(lower, have, self._weights, base))
         left = curtailed.limits_w
         shared = self._secured(search, self._filling(left, upper, self._weights, left))
         return self._with_reasons(shared, curtailed, have)
+
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        """Return the linear rows of envelopes that may not be secure.
+
+        Raises as :meth:`allocate`.
+        """
+        search = self.search(limits)
+        u = np.concatenate([held.injection_w, held.withdrawal_w]) / self.network.base_power_w
+        rows = search.challenge(search.robust.no_rows(), u)
+        return LinearRows(
+            rows.A,
+            rows.b - rows.A @ u,
+            self.network.base_power_w,
+            lambda k: search.robust.element(int(rows.rows[k])),
+        )
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
         """Return the state for envelopes already in force; raises as :meth:`allocate`."""
@@ -200,7 +222,7 @@ class NetworkGrid:
         base = self.network.base_power_w
         return Filling(lower_w / base, upper_w / base, weight, offset_w / base)
 
-    def _secured(self, search: Search, filling: Filling) -> SecurityCheck:
+    def _secured(self, search: Search, filling: FillingRule) -> SecurityCheck:
         return self._published(search, fill_securely(search, filling))
 
     def _published(self, search: Search, fill: Fill) -> SecurityCheck:

@@ -18,6 +18,7 @@ from exchange.commands import (
     Control,
     HaltTrading,
     ResumeTrading,
+    SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
@@ -26,6 +27,7 @@ from exchange.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.events import (
+    BuyBackSet,
     ControlEvent,
     InterfaceLimitsUpdated,
     JointOrderAccepted,
@@ -89,6 +91,8 @@ def _control_content(request: Control | ControlEvent) -> tuple[object, ...]:
             return "halt", request.interval
         case ResumeTrading() | TradingResumed():
             return "resume", request.interval
+        case SetBuyBack() | BuyBackSet():
+            return "buy_back", request.interval, request.direction, request.wanted
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ The engine makes events of what :meth:`Market.next_trade` finds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from exchange.grid import SecurityState
@@ -106,6 +106,22 @@ class Market:
         """Take up that an order has less left; as :meth:`MarketProgram.lower`."""
         self.unsettled |= self.program.lower(order, whole=whole)
 
+    def set_aside(self, orders: Iterable[Legs]) -> None:
+        """Let orders take no part until :meth:`take_back`."""
+        for legs in orders:
+            self.program.withdraw(legs[0].order_id)
+
+    def take_back(self, orders: Iterable[Legs]) -> None:
+        """Let orders take part again, in their old places."""
+        for legs in orders:
+            self.add(legs)
+
+    def limit(self, order: Order, limit_price_ticks: int) -> None:
+        """Let an order that has just come trade up to another price than its own."""
+        self.program.withdraw(order.order_id)
+        limited = replace(order, limit_price_ticks=limit_price_ticks)
+        self.unsettled |= self.program.add([limited], whole=True)
+
     # -- what trades ------------------------------------------------------------------------------
 
     def next_trade(self) -> Confirmed | None:
@@ -125,6 +141,25 @@ class Market:
         found = self._confirm(self.program)
         self.unsettled = found is not None
         return found
+
+    def would_trade(self, order: Order, instead_of: Order | None) -> bool:
+        """Return whether an order would trade if it came now, in the place of another.
+
+        Raises
+        ------
+        ClearingError
+            When the program could not be solved.
+        """
+        program = self._program_without(instead_of) if instead_of is not None else self.program
+        program.add([order])
+        trades = order.order_id in program.clearing.optimum().quantities_w
+        program.withdraw(order.order_id)
+        return trades
+
+    def _program_without(self, order: Order) -> MarketProgram:
+        program = self._new_program()
+        program.add_all(legs for legs in self._open_orders() if legs[0] is not order)
+        return program
 
     def trade_among(self, orders: Iterable[Legs]) -> Confirmed | None:
         """Return what trades next among some of the orders; raises as :meth:`next_trade`."""

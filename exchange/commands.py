@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exchange.orders import Leg
-from exchange.rules import PriceCollar, RiskLimits
+from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.limits import InterfaceLimits
@@ -167,6 +167,19 @@ class ResumeTrading:
 
 
 @dataclass(frozen=True, slots=True)
+class SetBuyBack:
+    """Buy back resting sell orders of an interval and direction before anybody is curtailed.
+
+    It stands until the gate, or until another takes its place; a quantity of 0 takes it away.
+    """
+
+    control_id: str
+    interval: datetime
+    direction: Direction
+    wanted: BuyBack
+
+
+@dataclass(frozen=True, slots=True)
 class AdvanceTime:
     """Let the clock act: expire good-till-date orders, close the gates that are due."""
 
@@ -192,7 +205,7 @@ class RejectMessage:
     detail: str
 
 
-Control = SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeTrading
+Control = SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeTrading | SetBuyBack
 """What the operator may ask."""
 
 Command = (
@@ -208,6 +221,7 @@ Command = (
     | SetKillSwitch
     | HaltTrading
     | ResumeTrading
+    | SetBuyBack
     | AdvanceTime
     | CloseGate
     | RejectMessage

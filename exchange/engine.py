@@ -1,19 +1,23 @@
 """Commands in, events out: the life of an order on one page.
 
-An order is *submitted*; it is refused, or accepted into the book under the next number.  It
-meets the makers it crosses by price and time, each as far as the network carries it, and every
-match is confirmed by the AC power flow before it is a trade.  What is left rests (GTC, GTD) or
-is cancelled (IOC, FOK).  Each trade moves headroom, also that of others, so whatever rests
-crossed is looked at again.  An order with a condition (all or none, a minimum, legs that trade
-together) is passed over until its condition can be met, and tried again after every command.  In
-the end an order has traded, or is cancelled: by its owner, its date, the gate, a curtailment, a
-control of the operator, or because it met an order of its own participant.
+An order is *submitted*; it is refused, or accepted into the book under the next number.  Then all
+orders of its market are looked at together: the set of trades that raises welfare the most, under
+the rows of the network, is proposed, the AC power flow confirms the envelopes after it, and it is a
+trade, one event for all who take part; where the power flow refuses, the rows are corrected and
+another set is proposed.  This goes on until nothing is left that would raise welfare.  What is left
+of the order rests (GTC, GTD) or is cancelled (IOC, FOK).  In the end an order has traded, or is
+cancelled: by its owner, its date, the gate, a curtailment, a control of the operator, or because it
+met an order of its own participant.
 
-The steps are elsewhere: who may (:mod:`exchange.admission`), who trades with whom
-(:mod:`exchange.clearing`, and for legs that trade together :mod:`exchange.joint_clearing`) and how
-that becomes trades (:mod:`exchange.matching`), opening and gate (:mod:`exchange.gates`), new
-limits at the interface (:mod:`exchange.interface`), the operator's controls
-(:mod:`exchange.supervision`), and what it all does to the state (:mod:`exchange.state`).
+The steps are elsewhere:
+
+- who may: :mod:`exchange.order_requests`, :mod:`exchange.admission`;
+- who trades with whom: :mod:`exchange.matching`, which asks :mod:`exchange.clearing`, the program
+  (:mod:`exchange.market_program`, :mod:`exchange.welfare`) and the networks; which intervals clear
+  together is for :mod:`exchange.markets` to know, who pays what for :mod:`exchange.payments`;
+- when: :mod:`exchange.phases`, opening and gate :mod:`exchange.gates`, new limits at the interface
+  :mod:`exchange.interface`, the operator's controls :mod:`exchange.supervision`;
+- what it all does to the state: :mod:`exchange.state`.
 """
 
 from __future__ import annotations
@@ -23,12 +27,7 @@ from datetime import datetime
 from typing import Any
 
 from exchange.admission import (
-    amended_terms,
-    check_amendment,
     check_interval,
-    check_joint,
-    check_submission,
-    effective_limit_price_ticks,
 )
 from exchange.commands import (
     AdvanceTime,
@@ -42,6 +41,7 @@ from exchange.commands import (
     OpenSession,
     RejectMessage,
     ResumeTrading,
+    SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
@@ -52,16 +52,17 @@ from exchange.commands import (
 from exchange.events import (
     CancelReason,
     Event,
-    JointOrderAccepted,
-    OrderAccepted,
-    OrderAmended,
+    Phase,
     RefusalReason,
 )
 from exchange.gates import close_gate, open_session
 from exchange.grid import Grid
 from exchange.interface import update_limits
+from exchange.markets import Markets
 from exchange.matching import Matching
+from exchange.order_requests import OrderRequests
 from exchange.orders import Order
+from exchange.phases import change_phase, next_phase
 from exchange.record import Record
 from exchange.repeats import answer_again
 from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
@@ -70,7 +71,6 @@ from exchange.snapshots import digest_of, restore_state, snapshot_of
 from exchange.state import State
 from exchange.state_invariants import check_state
 from exchange.supervision import control
-from exchange.wording import format_time
 from orderbook.book import OrderBook
 from security_check.envelope import Direction, Envelope
 
@@ -101,8 +101,13 @@ class Exchange:
                 f"connection points with terms or in the grid, but not both: {', '.join(unmatched)}"
             )
         self._grid = grid
-        self.state = State(rules, by_point)
-        self._matching = Matching(self.state, grid)
+        self._take_up(State(rules, by_point))
+
+    def _take_up(self, state: State) -> None:
+        self.state = state
+        self._markets = Markets(state, self._grid)
+        self._matching = Matching(state, self._markets)
+        self._requests = OrderRequests(state, self._matching)
 
     # What can be asked.
 
@@ -122,25 +127,26 @@ class Exchange:
         What happened, in order; already part of :attr:`state`.  A request that cannot be met
         is answered by a :class:`exchange.events.Refused`, never by an exception.
         """
-        record = Record(self.state, now, self._matching.follow)
+        record = Record(self.state, now, self._markets.follow)
         self._let_time_pass(record)
         match command:
             case SubmitOrder():
-                self._submit(command, record)
+                self._requests.submit(command, record)
             case SubmitJoint():
-                self._submit_joint(command, record)
+                self._requests.submit_joint(command, record)
             case CancelOrder():
-                self._cancel(command, record)
+                self._requests.cancel(command, record)
             case AmendOrder():
-                self._amend(command, record)
+                self._requests.amend(command, record)
             case MassCancel():
-                self._mass_cancel(command, record)
+                self._requests.mass_cancel(command, record)
             case (
                 SetPriceCollar()
                 | SetRiskLimits()
                 | SetKillSwitch()
                 | HaltTrading()
                 | ResumeTrading()
+                | SetBuyBack()
             ):
                 self._control(command, record)
             case AdvanceTime():
@@ -148,13 +154,13 @@ class Exchange:
             case OpenSession():
                 security = open_session(command, record, self._grid)
                 if security is not None:
-                    self._matching.enter(command.start, security)
+                    self._markets.enter(command.start, security)
             case UpdateInterfaceLimits():
                 self._update_limits(command, record)
             case CloseGate():
                 refusal = check_interval(command.interval, self.state)
                 if refusal is None:
-                    self._close(self.state.sessions[command.interval], record)
+                    close_gate(self.state.sessions[command.interval], record)
                 else:
                     record.refuse(OPERATOR, None, "gate", refusal.reason, refusal.detail)
             case RejectMessage():
@@ -167,182 +173,40 @@ class Exchange:
                 )
         return record.events
 
-    def _submit(self, command: SubmitOrder, record: Record) -> None:
-        if answer_again(command.participant, command.client_order_id, command, record):
-            return
-        refusal = check_submission(command, self.state, record.now)
-        if refusal is not None:
-            record.refuse(
-                command.participant,
-                command.client_order_id,
-                "submit",
-                refusal.reason,
-                refusal.detail,
-                remember=command,
-            )
-            return
-        order_id = self.state.next_order_id
-        record.add(
-            OrderAccepted(
-                sequence=record.next_sequence,
-                time=record.now,
-                order_id=order_id,
-                participant=command.participant,
-                client_order_id=command.client_order_id,
-                connection_point=command.connection_point,
-                direction=command.direction,
-                interval=command.interval,
-                side=command.side,
-                quantity_w=command.quantity_w,
-                limit_price_ticks=effective_limit_price_ticks(command, self.state),
-                time_in_force=command.time_in_force,
-                expires_at=command.expires_at,
-                conditions=command.conditions,
-                at_market=command.limit_price_ticks is None,
-            )
-        )
-        self._matching.trade([self.state.orders[order_id]], record)
-
-    def _submit_joint(self, command: SubmitJoint, record: Record) -> None:
-        """Take in several legs that trade together."""
-        if answer_again(command.participant, command.client_order_id, command, record):
-            return
-        refusal = check_joint(command, self.state, record.now)
-        if refusal is not None:
-            record.refuse(
-                command.participant,
-                command.client_order_id,
-                "submit",
-                refusal.reason,
-                refusal.detail,
-                remember=command,
-            )
-            return
-        order_id = self.state.next_order_id
-        record.add(
-            JointOrderAccepted(
-                sequence=record.next_sequence,
-                time=record.now,
-                order_id=order_id,
-                participant=command.participant,
-                client_order_id=command.client_order_id,
-                legs=command.legs,
-                all_or_none=command.all_or_none,
-                expires_at=command.expires_at,
-                self_trade_prevention=command.self_trade_prevention,
-            )
-        )
-        self._matching.trade(list(self.state.joints[order_id]), record)
-
     def _control(self, command: Control, record: Record) -> None:
         if answer_again(OPERATOR, command.control_id, command, record):
             return
         for session in control(command, record):
             self._matching.uncross(session, record)
 
-    def _cancel(self, command: CancelOrder, record: Record) -> None:
-        answer = self.state.answers.find(command.participant, command.client_order_id)
-        if answer is not None and answer.cancelled is not None:
-            record.repeat_answer(command.participant, command.client_order_id, answer.cancelled)
-            return
-        order = self._open_order(command, "cancel", record)
-        if order is not None:
-            record.cancel(order, CancelReason.REQUESTED)
-
-    def _open_order(
-        self, command: CancelOrder | AmendOrder, request: str, record: Record
-    ) -> Order | None:
-        """Return the open order that a participant names by its own id, or refuse."""
-        participant, client_id = command.participant, command.client_order_id
-        answer = self.state.answers.find(participant, client_id)
-        if answer is None or not isinstance(answer.event, OrderAccepted | JointOrderAccepted):
-            reason, detail = RefusalReason.UNKNOWN_ORDER, f"there is no order {client_id}"
-        elif answer.order_id is None:
-            ending = "has traded in full"
-            if answer.cancelled is not None:
-                ending = f"was cancelled ({answer.cancelled.reason})"
-            reason, detail = RefusalReason.ORDER_NOT_OPEN, f"order {client_id} {ending}"
-        else:
-            return self.state.orders[answer.order_id]
-        record.refuse(participant, client_id, request, reason, detail)
-        return None
-
-    def _amend(self, command: AmendOrder, record: Record) -> None:
-        """Change an order.
-
-        A total at or below what has traded already asks for no more trades: as on other
-        exchanges the remainder is cancelled.
-        """
-        order = self._open_order(command, "amend", record)
-        if order is None:
-            return
-        refusal = check_amendment(command, order, self.state, record.now)
-        if refusal is not None:
-            record.refuse(
-                command.participant,
-                command.client_order_id,
-                "amend",
-                refusal.reason,
-                refusal.detail,
-            )
-            return
-        quantity_w, limit_price_ticks = amended_terms(command, order)
-        if quantity_w <= order.executed_w:
-            record.cancel(order, CancelReason.REQUESTED)
-            return
-        keeps_priority = (
-            limit_price_ticks == order.limit_price_ticks and quantity_w < order.quantity_w
-        )
-        record.add(
-            OrderAmended(
-                sequence=record.next_sequence,
-                time=record.now,
-                participant=order.participant,
-                client_order_id=order.client_order_id,
-                previous_order_id=order.order_id,
-                order_id=order.order_id if keeps_priority else self.state.next_order_id,
-                quantity_w=quantity_w,
-                remaining_w=quantity_w - order.executed_w,
-                limit_price_ticks=limit_price_ticks,
-            )
-        )
-        if not keeps_priority or order.conditional:
-            self._matching.trade([order], record)
-
-    def _mass_cancel(self, command: MassCancel, record: Record) -> None:
-        orders = self.state.orders_of(
-            command.participant,
-            command.interval,
-            command.connection_point,
-            command.direction,
-            command.side,
-        )
-        record.cancel_all(orders, CancelReason.MASS_CANCEL)
-        if not orders:
-            asked = [command.connection_point, command.direction, command.side]
-            named = ", ".join(str(each) for each in asked if each is not None)
-            where = "" if command.interval is None else f" for {format_time(command.interval)}"
-            where += f" of {named}" if named else ""
-            record.refuse(
-                command.participant,
-                None,
-                "mass_cancel",
-                RefusalReason.ORDER_NOT_OPEN,
-                f"{command.participant} has no open order{where}",
-            )
-
     # What follows from it.
 
     def _let_time_pass(self, record: Record) -> None:
-        """Do what the clock demands before anything else may happen."""
+        """Do what the clock demands before anything else may happen, in order of time."""
         state = self.state
-        while state.expiries and state.expiries[0][0] <= record.now:
-            record.cancel(state.orders[state.expiries[0][1]], CancelReason.EXPIRED)
-        while state.gates and state.gates[0][0] <= record.now:
-            self._close(state.sessions[state.gates[0][1]], record)
+        while True:
+            expiry = state.expiries[0][0] if state.expiries else None
+            turn = state.turns[0][0] if state.turns else None
+            if expiry is not None and expiry <= record.now and (turn is None or expiry <= turn):
+                record.cancel(state.orders[state.expiries[0][1]], CancelReason.EXPIRED)
+            elif turn is not None and turn <= record.now:
+                self._end_phase(state.sessions[state.turns[0][1]], record)
+            else:
+                return
 
-    def _close(self, session: Session, record: Record) -> None:
-        close_gate(session, record)
+    def _end_phase(self, session: Session, record: Record) -> None:
+        """Hold the auction that a call ends in; then the next phase, or the gate."""
+        until = session.phase_until
+        if session.phase is Phase.CALL:
+            change_phase(session, Phase.AUCTION, until, record)
+            self._matching.uncross(session, record)
+        if until >= session.gate_closes_at:
+            close_gate(session, record)
+        else:
+            following = next_phase(
+                self.state.rules, session.opened_at, until, session.gate_closes_at
+            )
+            change_phase(session, *following, record)
 
     def _update_limits(self, command: UpdateInterfaceLimits, record: Record) -> None:
         if answer_again(TSO, command.update_id, command, record):
@@ -361,7 +225,7 @@ class Exchange:
         session = self.state.sessions[command.interval]
         security = update_limits(command, session, record, self._grid)
         if security is not None:
-            self._matching.enter(session.start, security)
+            self._markets.enter(session.start, security)
             self._matching.uncross(session, record)
 
     # What was, and what is.
@@ -374,7 +238,7 @@ class Exchange:
         ValueError
             When an event is not the next in sequence.
         """
-        self._matching.leave_all()  # The envelopes in force change behind its back.
+        self._markets.leave_all()  # The envelopes in force change behind its back.
         for event in events:
             self.state.apply(event)
 
@@ -398,8 +262,7 @@ class Exchange:
             As the constructor, and when the snapshot has an unknown version.
         """
         exchange = cls(grid, rules, terms)
-        exchange.state = restore_state(snapshot, rules, exchange.state.terms)
-        exchange._matching = Matching(exchange.state, grid)
+        exchange._take_up(restore_state(snapshot, rules, exchange.state.terms))
         return exchange
 
     def digest(self) -> str:
@@ -435,4 +298,4 @@ class Exchange:
             With what breaks a rule.
         """
         check_state(self.state)
-        self._matching.check_invariants()
+        self._markets.check_invariants()

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from exchange.orders import Leg
-from exchange.rules import PriceCollar, RiskLimits
+from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction, Envelope
 from security_check.limits import InterfaceLimits
@@ -83,6 +83,14 @@ class AlarmKind(StrEnum):
     CLEARING_FAILED = "clearing_failed"
 
 
+class Phase(StrEnum):
+    """What an open interval does with orders (:mod:`exchange.phases`)."""
+
+    CALL = "call"
+    AUCTION = "auction"
+    CONTINUOUS = "continuous"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened: ``sequence`` counts from 1 without gaps, ``time`` is UTC."""
@@ -93,13 +101,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened(Event):
-    """An interval opened for trading with these fair and robust envelopes."""
+    """An interval opened for trading with these fair and robust envelopes, in a first phase."""
 
     start: datetime
     end: datetime
     gate_closes_at: datetime
     interface_limits: InterfaceLimits
     envelopes: tuple[Envelope, ...]
+    phase: Phase = Phase.CONTINUOUS
+    phase_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +280,9 @@ class Traded(Event):
         What proved it optimal (:class:`exchange.program.Tier`).
     binding_element, loading
         Which element is nearest its limit afterwards, and how full it is (1.0 is full).
+    buy_back
+        Whether the operator bought these watts back to relieve the network, which does not carry
+        what is held any more: sellers have their limit prices.
     """
 
     trade_id: int
@@ -279,6 +292,7 @@ class Traded(Event):
     tier: str
     binding_element: str
     loading: float
+    buy_back: bool = False
 
     @property
     def gain(self) -> int:
@@ -353,8 +367,29 @@ class TradingResumed(Event):
     interval: datetime | None
 
 
-ControlEvent = PriceCollarSet | RiskLimitsSet | KillSwitchSet | TradingHalted | TradingResumed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuyBackSet(Event):
+    """So much of a limit the operator buys back in an interval before it curtails; 0: nothing."""
+
+    control_id: str
+    interval: datetime
+    direction: Direction
+    wanted: BuyBack
+
+
+ControlEvent = (
+    PriceCollarSet | RiskLimitsSet | KillSwitchSet | TradingHalted | TradingResumed | BuyBackSet
+)
 """The operator has set a control; ``control_id`` is the operator's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseChanged(Event):
+    """An interval has entered a phase, which lasts until then or until the gate closes."""
+
+    interval: datetime
+    phase: Phase
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ def fills_of(executions: Sequence[Execution], payments: Payments, state: State) 
         ]
         amounts = _shared(payments.paid[number], legs, changes_w)
         found += [
-            _fill(leg, abs(change_w), amount)
+            fill_of(leg, abs(change_w), amount)
             for leg, change_w, amount in zip(legs, changes_w, amounts, strict=True)
         ]
     return tuple(found)
@@ -43,7 +43,8 @@ def _shared(paid: int, legs: Sequence[Order], changes_w: Sequence[int]) -> list[
     return amounts
 
 
-def _fill(order: Order, quantity_w: int, amount: int) -> Fill:
+def fill_of(order: Order, quantity_w: int, amount: int) -> Fill:
+    """Return the fill of an order that trades so many watts and pays so much."""
     return Fill(
         order_id=order.order_id,
         participant=order.participant,

@@ -12,6 +12,7 @@ from exchange.events import (
 )
 from exchange.grid import Grid, SecurityState
 from exchange.interface import check_terms, refuse_unsafe
+from exchange.phases import first_phase
 from exchange.record import Record
 from exchange.rules import OPERATOR
 from exchange.session import Session
@@ -37,6 +38,7 @@ def open_session(command: OpenSession, record: Record, grid: Grid) -> SecuritySt
     except GridError as error:
         refuse_unsafe(error, command.start, record, OPERATOR, None, "session")
         return None
+    phase, until = first_phase(record.state.rules, record.now, command.gate_closes_at)
     record.add(
         SessionOpened(
             sequence=record.next_sequence,
@@ -46,6 +48,8 @@ def open_session(command: OpenSession, record: Record, grid: Grid) -> SecuritySt
             gate_closes_at=command.gate_closes_at,
             interface_limits=command.interface_limits,
             envelopes=tuple(envelopes),
+            phase=phase,
+            phase_until=until,
         )
     )
     return security

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from doe_allocation.curtailment import Curtailment
 from security_check.envelope import Direction, EnvelopeSet
 from security_check.limits import InterfaceLimits
 from security_check.linear_rows import LinearRows
@@ -48,11 +49,20 @@ class Grid(Protocol):
     def allocate(self, limits: InterfaceLimits) -> SecurityState:
         """Return the fair, robust envelopes; raises :class:`security_check.errors.GridError`."""
 
-    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityState:
+    def reallocate(
+        self, limits: InterfaceLimits, held: EnvelopeSet, curtailment: Curtailment
+    ) -> SecurityState:
         """Return what becomes of the envelopes held when the interface limits change.
 
-        Curtails pro rata where they are no longer secure, then shares new headroom by the
+        Curtails by the policy where they are no longer secure, then shares new headroom by the
         fair filling on top.  Raises :class:`security_check.errors.GridError`.
+        """
+
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        """Return the linear rows of envelopes under other interface limits.
+
+        Their headroom is negative where the envelopes are not secure any more.  Raises
+        :class:`security_check.errors.GridError`.
         """
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityState:

@@ -6,10 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from exchange.orders import Order
 from exchange.rules import ConnectionTerms
 from orderbook.order import Side
 from security_check.envelope import Direction, Envelope, EnvelopeSet
+
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -30,6 +35,9 @@ class Position:
         What the open buy orders would cost at their limit prices, in tick-watts.
     net_bought_w
         What was bought since the interval opened, less what was sold.
+    bought
+        ``[trade id, watts]`` of what it holds from trades, the oldest first; the rest it was
+        allocated.  What is sold or curtailed is what came last.
     orders
         The open orders behind these, by number, oldest first.
     """
@@ -42,6 +50,7 @@ class Position:
     sought_w: int = 0
     sought_amount: int = 0
     net_bought_w: int = 0
+    bought: list[list[int]] = field(default_factory=list)
     orders: dict[int, Order] = field(default_factory=dict)
 
     @property
@@ -53,6 +62,21 @@ class Position:
     def buyable_w(self) -> int:
         """What another buy order may ask for."""
         return self.capacity_w - self.held_w - self.sought_w
+
+    def give_up(self, by_w: int) -> None:
+        """Lower the limit by watts, of which those that came last were bought last."""
+        self.held_w -= by_w
+        while by_w and self.bought:
+            taken_w = min(by_w, self.bought[-1][1])
+            self.bought[-1][1] -= taken_w
+            by_w -= taken_w
+            if not self.bought[-1][1]:
+                self.bought.pop()
+
+    def buy(self, trade_id: int, quantity_w: int) -> None:
+        """Raise the limit by watts from a trade."""
+        self.held_w += quantity_w
+        self.bought.append([trade_id, quantity_w])
 
     def orders_of(self, side: Side) -> list[Order]:
         """Return the open orders of one side, oldest first."""
@@ -125,10 +149,15 @@ class Holdings:
         if closed:
             del position.orders[order.order_id]
 
-    def trade(self, direction: Direction, connection_point: str, change_w: int) -> None:
+    def trade(
+        self, trade_id: int, direction: Direction, connection_point: str, change_w: int
+    ) -> None:
         """Raise a limit by watts bought, or lower it by watts sold.  O(1)."""
         position = self._positions[direction][connection_point]
-        position.held_w += change_w
+        if change_w > 0:
+            position.buy(trade_id, change_w)
+        else:
+            position.give_up(-change_w)
         position.net_bought_w += change_w
         self._total_w[direction] += change_w
 
@@ -138,8 +167,26 @@ class Holdings:
         """Put a newly allocated limit into force.  O(1)."""
         position = self._positions[direction][connection_point]
         self._total_w[direction] += to_w - position.held_w
+        position.give_up(max(position.held_w - to_w, 0))
         position.held_w = to_w
         position.bottleneck = bottleneck
+
+    def acquired_w(self) -> IntArray:
+        """Return what limits hold by when it came, shape (k, 2 c), injection first, watts.
+
+        What was allocated is the first row; then a row for each trade that somebody still holds
+        something of, the oldest first.
+        """
+        positions = [position for _, _, position in self.positions()]
+        trades = sorted({trade_id for each in positions for trade_id, _ in each.bought})
+        place = {trade_id: k for k, trade_id in enumerate(trades, start=1)}
+        acquired = np.zeros((1 + len(trades), len(positions)), dtype=np.int64)
+        for column, position in enumerate(positions):
+            acquired[0, column] = position.held_w
+            for trade_id, quantity_w in position.bought:
+                acquired[place[trade_id], column] += quantity_w
+                acquired[0, column] -= quantity_w
+        return acquired
 
     def envelopes(self) -> tuple[Envelope, ...]:
         """Return the envelopes in force, in the network's order.  O(n)."""
@@ -167,9 +214,10 @@ class Holdings:
         )
 
     def snapshot(self) -> list[list[Any]]:
-        """Return ``[id, injection W, withdrawal W, bottlenecks, net W bought]`` of each point.
+        """Return ``[id, injection W, withdrawal W, bottlenecks, net W bought, bought]`` of each.
 
-        Bottlenecks and net purchases come as two each: of injection, then of withdrawal.
+        Bottlenecks, net purchases and what trades brought come as two each: of injection, then of
+        withdrawal.
         """
         return [
             [
@@ -182,6 +230,10 @@ class Holdings:
                     positions[envelope.connection_point].net_bought_w
                     for positions in self._positions.values()
                 ),
+                *(
+                    [list(lot) for lot in positions[envelope.connection_point].bought]
+                    for positions in self._positions.values()
+                ),
             ]
             for envelope in self.envelopes()
         ]
@@ -191,9 +243,11 @@ class Holdings:
         """Return the holdings a snapshot was taken of; no order claims anything yet."""
         rows = list(rows)
         holdings = cls(terms, (Envelope(*row[:5]) for row in rows))
-        for point, _, _, _, _, *net_bought_w in rows:
-            for positions, net_w in zip(holdings._positions.values(), net_bought_w, strict=True):
-                positions[point].net_bought_w = net_w
+        for point, _, _, _, _, *rest in rows:
+            net_bought_w, bought = rest[:2], rest[2:]
+            for k, positions in enumerate(holdings._positions.values()):
+                positions[point].net_bought_w = net_bought_w[k]
+                positions[point].bought = [list(lot) for lot in bought[k]]
         return holdings
 
     def check_invariants(self) -> None:
@@ -223,5 +277,8 @@ class Holdings:
             )
             assert position.sought_amount == worth, f"buy orders cost {worth}, {at}"
             assert position.fallback_w <= position.held_w <= position.capacity_w, at
+            lots_w = [quantity_w for _, quantity_w in position.bought]
+            assert all(each > 0 for each in lots_w), at
+            assert sum(lots_w) <= position.held_w, at
             assert position.sellable_w >= 0, f"sell orders reserve too much, {at}"
             assert position.buyable_w >= 0, f"buy orders seek too much, {at}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
+from exchange.buy_back import buy_back
 from exchange.commands import UpdateInterfaceLimits
 from exchange.events import (
     CancelReason,
@@ -36,8 +38,13 @@ def update_limits(
     -------
     The network's state for the envelopes now in force; ``None`` when the update was refused.
     """
+    buy_back(session, command.interface_limits, record, grid)
     try:
-        security = grid.reallocate(command.interface_limits, session.holdings.envelope_set())
+        security = grid.reallocate(
+            command.interface_limits,
+            session.holdings.envelope_set(),
+            _curtailment(record.state.rules.curtailment, session),
+        )
         envelopes = security.envelopes()
         check_terms(envelopes, record.state.terms)
     except GridError as error:
@@ -58,6 +65,11 @@ def update_limits(
         _cut_orders(position, Side.SELL, -position.sellable_w, record)
         _cut_orders(position, Side.BUY, -position.buyable_w, record)
     return security
+
+
+def _curtailment(policy: CurtailmentPolicy, session: Session) -> Curtailment:
+    in_turn = policy is CurtailmentPolicy.LAST_IN_FIRST_OUT
+    return Curtailment(policy, session.holdings.acquired_w() if in_turn else None)
 
 
 def check_terms(envelopes: EnvelopeSet, terms: Mapping[str, ConnectionTerms]) -> None:

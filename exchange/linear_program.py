@@ -1,25 +1,29 @@
 """Tier 3: the linear program, kept in the solver from event to event.
 
-Only columns that can take part are in the solver; all others are priced out with the duals it
-returns, and enter when they are as good as their local price.  So its optimum is that of the
-program with all columns, and a book of thousands of orders costs what its contested part costs.
+Only columns and rows that can take part are in the solver.  All other columns are priced out with
+the duals it returns and enter when they are as good as their local price; all other rows are
+looked at with the quantities it returns and enter when they do not hold.  So its optimum is that
+of the program with all columns and rows, and a book of thousands of orders costs what its
+contested part costs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from exchange.program import TIE, ClearingError, FloatArray, IntArray
 from exchange.program_orders import ProgramOrders
-from exchange.program_rows import LotRows
+from exchange.program_rows import BoolArray, LotRows
 from exchange.solver import INFINITY, WarmModel
 
 _WHOLE = 1e-7  # lots by which a quantity must differ from a bound to count as off it
-_ENTRANTS = 200  # columns that enter at once, the best; early prices let far too many look good
-_ROUNDS = 100_000  # of pricing; each but the last takes in a column
-_SPARE = 300  # columns that stay in the solver without need, beyond four for each row
+_ENTRANTS = 40  # columns that enter at once, the best; early prices let far too many look good
+_ROUNDS = 100_000  # each but the last takes in a column or a row
+_SPARE = 100  # columns that stay in the solver without need, beyond four for each row
+_NONE = np.zeros(0)
+_FULL = 1e-9  # lots by which a row may be overfull: the solver's own tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +77,20 @@ class LinearProgram:
         self._balance = np.full(groups, self._reserve)
         self._rows = rows
         self._eta = np.zeros(len(rows.h))
-        self._load(np.zeros(0, dtype=np.int64))
+        none = np.zeros(0, dtype=np.int64)
+        self._load(none, none)
 
     # -- what is in the solver ----------------------------------------------------------------
 
     def replace_rows(self, rows: LotRows) -> None:
-        """Replace the rows; the columns in the solver and its basis stay."""
-        if np.array_equal(self._rows.a, rows.a):
-            self._rows = rows
-            return
-        before, known = self._model, self._columns >= 0
-        if len(rows.h) != len(self._rows.h):
-            self._eta = np.zeros(len(rows.h))
+        """Replace the rows; columns and rows in the solver and its basis stay."""
+        before = self._rows
         self._rows = rows
-        self._load(self._columns[known])
-        self._model.start_like(before, known)
+        if before.a is rows.a or np.array_equal(before.a, rows.a):
+            return
+        kept = min(len(before.h), len(rows.h))
+        self._eta = np.concatenate([self._eta[:kept], np.zeros(len(rows.h) - kept)])
+        self._reload(self._columns >= 0, self._inside < len(rows.h))
 
     def forget(self, column: int) -> None:
         """Forget a column that is free now and may come back as another."""
@@ -95,19 +98,22 @@ class LinearProgram:
             self._columns[self._where[column]] = -1
             self._where[column] = -1
 
-    def _load(self, columns: IntArray) -> None:
-        self._per_limit = np.concatenate([self._member[: self._balances], self._rows.a])
-        self._no_lower = np.concatenate(
-            [np.zeros(self._balances), np.full(len(self._rows.h), -INFINITY)]
-        )
-        self._model = WarmModel(self._no_lower, self._row_upper(self._rows.h))
+    def _load(self, columns: IntArray, rows: IntArray) -> None:
+        self._model = WarmModel(np.zeros(self._balances), np.zeros(self._balances))
+        self._per_limit = self._member[: self._balances]
+        self._inside = np.zeros(0, dtype=np.int64)
         self._columns = np.zeros(0, dtype=np.int64)
         self._values = np.zeros(0)
         self._where = np.full(self._orders.size, -1, dtype=np.int64)
+        self._enter_rows(rows)
         self._enter(columns)
 
-    def _row_upper(self, h: FloatArray) -> FloatArray:
-        return np.concatenate([np.zeros(self._balances), h])
+    def _reload(self, columns: BoolArray, rows: BoolArray) -> None:
+        """Load a new solver with some of the columns and rows of this one, and its basis."""
+        before = self._model
+        self._load(self._columns[columns], self._inside[rows])
+        balances = np.ones(self._balances, dtype=bool)
+        self._model.start_like(before, columns, np.concatenate([balances, rows]))
 
     def _enter(self, columns: IntArray) -> None:
         if not len(columns):
@@ -118,9 +124,21 @@ class LinearProgram:
         self._columns = np.concatenate([self._columns, columns])
         self._values = np.concatenate([self._values, values])
 
+    def _enter_rows(self, rows: IntArray) -> None:
+        if not len(rows):
+            return
+        a = self._rows.a[rows]
+        # Columns forgotten are fixed at 0: what they would change does not matter.
+        coefficients = np.zeros((len(rows), len(self._columns)))
+        known = self._columns >= 0
+        coefficients[:, known] = self._orders.coefficients(self._columns[known], a)
+        self._model.add_rows(self._rows.h[rows], coefficients)
+        self._inside = np.concatenate([self._inside, rows])
+        self._per_limit = np.concatenate([self._per_limit, a])
+
     def _worth(self, columns: IntArray) -> FloatArray:
         """Return what a unit of each column adds to the objective, in tick-lots."""
-        worth: FloatArray = self._orders.value()[columns]
+        worth: FloatArray = self._orders.value(columns)
         if self._reserve:
             paid = np.full((1, len(self._orders.groups)), self._reserve)
             worth = worth - self._orders.coefficients(columns, paid)[0]
@@ -129,13 +147,14 @@ class LinearProgram:
     def _tidy(self) -> None:
         """Make room for new columns, and empty the solver of what no longer takes part."""
         grown = self._orders.size - len(self._where)
-        self._where = np.concatenate([self._where, np.full(grown, -1, dtype=np.int64)])
-        if len(self._columns) > _SPARE + 4 * len(self._rows.h):
-            known = self._columns[self._columns >= 0]
+        if grown:
+            self._where = np.concatenate([self._where, np.full(grown, -1, dtype=np.int64)])
+        if len(self._columns) > _SPARE + 4 * len(self._inside):
+            known = self._columns >= 0
             surplus = self._orders.surplus(self._local(self._balance, self._eta))
-            kept = known[surplus[known] > -TIE]
-            if 2 * len(kept) < len(self._columns):
-                self._load(kept)
+            kept = known & (surplus[self._columns] > -TIE)
+            if 2 * np.count_nonzero(kept) < len(kept):
+                self._reload(kept, self._eta[self._inside] > 0.0)
 
     # -- solving ------------------------------------------------------------------------------
 
@@ -159,22 +178,42 @@ class LinearProgram:
         surplus = self._orders.surplus(self._local(self._balance, self._eta))
         # What is decided upon may need counterparts that no price tells of: then all take part.
         decided = bool(lower.any())
-        wanted = (surplus > -TIE) | decided
+        missing = np.flatnonzero(((surplus > -TIE) | decided) & open_ & (self._where < 0))
         for _ in range(_ROUNDS):
-            missing = np.flatnonzero(wanted & open_ & (self._where < 0))
             if not decided and len(missing) > _ENTRANTS:
                 missing = missing[np.argsort(-surplus[missing], kind="stable")[:_ENTRANTS]]
             self._enter(missing)
             self._model.set_value(self._values)
             self._model.set_bounds(*self._bounds(lower, upper))
-            self._model.set_row_bounds(self._no_lower, self._row_upper(h))
-            relaxed = self._priced(*self._model.solve(), lower, upper)
+            values, duals = self._run(h, None)
+            relaxed = self._priced(values, duals, lower, upper)
             surplus = relaxed.surplus
-            wanted = surplus > -TIE
-            if not (wanted & open_ & (self._where < 0)).any():
+            missing = np.flatnonzero((surplus > -TIE) & open_ & (self._where < 0))
+            if not len(missing):
                 self._balance, self._eta = relaxed.balance, relaxed.eta
                 return relaxed
         raise ClearingError(f"{_ROUNDS} rounds of pricing do not end")
+
+    def _run(self, h: FloatArray, tight: BoolArray | None) -> tuple[FloatArray, FloatArray]:
+        """Return what the solver finds once all rows hold that it does not know of.
+
+        ``tight``, shape (m,), says which rows must hold with equality; all of these are inside.
+        """
+        for _ in range(_ROUNDS):
+            upper = np.concatenate([np.zeros(self._balances), h[self._inside]])
+            lower = np.zeros(len(upper))
+            free = np.ones(len(h), dtype=bool) if tight is None else ~tight
+            lower[self._balances :] = np.where(free[self._inside], -INFINITY, h[self._inside])
+            self._model.set_row_bounds(lower, upper)
+            values, duals = self._model.solve()
+            moved = np.flatnonzero((values != 0.0) & (self._columns >= 0))
+            change = self._orders.change(self._columns[moved], values[moved])
+            over = self._rows.a @ change > h + _FULL
+            over[self._inside] = False
+            if not over.any():
+                return values, duals
+            self._enter_rows(np.flatnonzero(over))
+        raise ClearingError(f"{_ROUNDS} rounds of rows do not end")
 
     def _bounds(self, lower: IntArray, upper: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return bounds of the solver's variables; columns forgotten are fixed at 0."""
@@ -190,56 +229,62 @@ class LinearProgram:
         return units
 
     def _local(self, balance: FloatArray, eta: FloatArray) -> FloatArray:
-        local: FloatArray = balance @ self._member + eta @ self._rows.a
+        local: FloatArray = balance[self._orders.groups] + self._row_prices(eta)
         return local
+
+    def _row_prices(self, eta: FloatArray) -> FloatArray:
+        """Return what the rows add to the price of each limit, shape (n,)."""
+        priced = np.flatnonzero(eta)
+        prices: FloatArray = eta[priced] @ self._rows.a[priced]
+        return prices
 
     def _priced(
         self, values: FloatArray, duals: FloatArray, lower: IntArray, upper: IntArray
     ) -> Relaxed:
         """Return an optimum of the solver with its prices, centred where they prove it."""
         units = self._spread(values)
-        eta = np.maximum(duals[self._balances :], 0.0)
+        eta = np.zeros(len(self._rows.h))
+        eta[self._inside] = np.maximum(duals[self._balances :], 0.0)
         balance = duals[: self._balances] if self._balances else self._balance
         gain = float(self._values @ values)
-        local = self._local(balance, eta)
-        surplus = self._orders.surplus(local)
-        if self._balances:
-            centred = self._centred(units, upper, eta, balance)
-            other = self._local(centred, eta)
-            gained = self._orders.surplus(other)
-            free = upper > lower
-            wrong = ((gained > TIE) & free & (units < upper - _WHOLE)) | (
-                (gained < -TIE) & free & (units > lower + _WHOLE)
-            )
-            if not wrong.any():
-                balance, local, surplus = centred, other, gained
-        return Relaxed(units, balance, eta, local, surplus, gain)
+        return self._centred(Relaxed(units, balance, eta, _NONE, _NONE, gain), lower, upper)
 
-    def _centred(
-        self, units: FloatArray, upper: IntArray, eta: FloatArray, balance: FloatArray
-    ) -> FloatArray:
-        """Return the middle of the lambdas that prove the optimum, given the rows' duals.
+    def _centred(self, relaxed: Relaxed, lower: IntArray, upper: IntArray) -> Relaxed:
+        """Return an optimum with lambda in the middle of all that prove it.
 
         A column that could trade more holds its lambda off on one side, one that trades on the
         other.  In the middle the fewest orders are as good as their local price, so that the
         price screen lets most of what follows rest and few ties are left to time.
         """
-        size = self._orders.size
-        limit, sign = self._orders.limit[:size], self._orders.sign[:size]
-        net = self._orders.price[:size] - (eta @ self._rows.a)[limit]
-        plain = (limit >= 0) & (upper > 0)
-        more, some = units < upper - _WHOLE, units > _WHOLE
-        above = plain & np.where(sign > 0, more, some)
-        below = plain & np.where(sign > 0, some, more)
-        group = self._orders.groups[limit]
-        return np.array([
-            _middle(
-                net[above & (group == g)].max(initial=-np.inf),
-                net[below & (group == g)].min(initial=np.inf),
-                float(balance[g]),
+        orders, size = self._orders, self._orders.size
+        of_rows = self._row_prices(relaxed.eta)
+        units, balance = relaxed.units, relaxed.balance
+        if self._balances:
+            limit, buys = orders.limit[:size], orders.sign[:size] > 0
+            net = orders.price[:size] - of_rows[limit]
+            plain = (limit >= 0) & (upper > 0)
+            more, some = units < upper - _WHOLE, units > _WHOLE
+            low = np.full(self._balances, -np.inf)
+            high = np.full(self._balances, np.inf)
+            above = np.flatnonzero(plain & np.where(buys, more, some))
+            below = np.flatnonzero(plain & np.where(buys, some, more))
+            np.maximum.at(low, orders.groups[limit[above]], net[above])
+            np.minimum.at(high, orders.groups[limit[below]], net[below])
+            balance = np.array(
+                [_middle(*ends) for ends in zip(low.tolist(), high.tolist(), balance, strict=True)]
             )
-            for g in range(self._balances)
-        ])  # fmt: skip
+        local = balance[orders.groups] + of_rows
+        surplus = orders.surplus(local)
+        if self._balances and (orders.conditions or (low > high).any()):
+            free = upper > lower
+            wrong = ((surplus > TIE) & free & (units < upper - _WHOLE)) | (
+                (surplus < -TIE) & free & (units > lower + _WHOLE)
+            )
+            if wrong.any():
+                balance = relaxed.balance
+                local = balance[orders.groups] + of_rows
+                surplus = orders.surplus(local)
+        return replace(relaxed, balance=balance, local=local, surplus=surplus)
 
     # -- the optimal face ---------------------------------------------------------------------
 
@@ -248,8 +293,9 @@ class LinearProgram:
 
         Balances, and rows whose dual is positive; shape (rows, n).
         """
-        tight = np.concatenate([np.ones(self._balances, dtype=bool), relaxed.eta > TIE])
-        chosen: FloatArray = self._per_limit[tight]
+        chosen: FloatArray = np.concatenate(
+            [self._member[: self._balances], self._rows.a[relaxed.eta > TIE]]
+        )
         return chosen
 
     def most_of(
@@ -271,12 +317,9 @@ class LinearProgram:
         known = self._columns >= 0
         low = np.where(known, lower[self._columns], 0.0)
         high = np.where(known, upper[self._columns], 0.0)
-        row_upper = self._row_upper(h)
-        tight = np.concatenate([np.zeros(self._balances, dtype=bool), relaxed.eta > TIE])
         self._model.set_bounds(low, high)
-        self._model.set_row_bounds(np.where(tight, row_upper, self._no_lower), row_upper)
         self._model.set_value((self._columns == column).astype(np.float64))
-        return self._spread(self._model.solve()[0])
+        return self._spread(self._run(h, relaxed.eta > TIE)[0])
 
 
 def _middle(low: float, high: float, otherwise: float) -> float:

@@ -72,7 +72,7 @@ class LotProgram:
             h = rows.left(self.orders.change(columns, total[columns]))
             remaining = np.where(upper > 0, upper - total, 0)
             last = self._ordered(lower, remaining, h, total)
-            rounded = self._rounding(rows, lower, remaining, h).to_lots(last.units)
+            rounded = self._rounding(rows, lower, remaining, h).to_lots(last)
             if rounded is None:
                 raise ClearingError("rounding finds nothing where nothing is allowed")
             found = rounded
@@ -98,7 +98,7 @@ class LotProgram:
             if tier is Tier.MIXED_INTEGER:
                 linear = self._ordered(lower, most, rows.h, free)
             rounding = self._rounding(rows, lower, most, rows.h)
-            found = rounding.to_lots(linear.units)
+            found = rounding.to_lots(linear)
             if found is not None and rounding.gain(found) >= 0.0:
                 return linear, found, tier
             # No whole lots go with these, or only at a loss: the newest of them has to wait.

@@ -13,21 +13,49 @@ its local price cannot change the outcome, which the price screen relies on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from exchange.linear_program import Relaxed
 from exchange.program import FloatArray, IntArray
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import BoolArray, LotRows
-from exchange.solver import INFINITY, MixedProgram, WarmModel
+from exchange.solver import INFINITY, MixedProgram
+from exchange.vertex import Vertex
 
 WHOLE = 1e-6
 """Lots by which a quantity may miss a whole number and still be one."""
 
 _CHOICES = 12  # columns rounded by looking at all ways
-_MARGINS = (0.5, 1.0, 2.0)  # of the error of rounding, by which rows are kept away from
+_MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the error of rounding, by which rows are kept away from
 _WINDOW = 3  # lots around the fraction that the integer program looks at first
+_FEW = 10.0  # values of a lot up to which all whole lots that gain as much are few
 _GAP = 0.5  # tick-lots: gains are whole numbers of these
+
+
+@cache
+def _ways(count: int) -> FloatArray:
+    """Return all ways of rounding so many columns down (0) or up (1), shape (ways, count)."""
+    return ((np.arange(2**count)[:, None] >> np.arange(count)[::-1]) & 1).astype(np.float64)
+
+
+def _step(system: FloatArray, shift: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Return a short step with ``system step = shift``, or nearly so where bounds are in the way.
+
+    Columns that would leave their bounds stop there, and the others make up for them.
+    """
+    step = np.zeros(len(low))
+    free = np.ones(len(low), dtype=bool)
+    while free.any():
+        rest = shift - system[:, ~free] @ step[~free]
+        step[free] = np.linalg.lstsq(system[:, free], rest, rcond=1e-9)[0]
+        out = free & ((step < low) | (step > high))
+        if not out.any():
+            break
+        step = np.clip(step, low, high)
+        free &= ~out
+    return step
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +84,7 @@ class Rounding:
     lower: IntArray
     upper: IntArray
 
-    def to_lots(self, units: FloatArray) -> IntArray | None:
+    def to_lots(self, relaxed: Relaxed) -> IntArray | None:
         """Return whole units near an optimum, shape (columns,); ``None`` when there are none.
 
         There always are (nothing at all) unless ``lower`` demands some.
@@ -66,6 +94,7 @@ class Rounding:
         ClearingError
             When the solver comes to no result.
         """
+        units = relaxed.units
         near = np.rint(units)
         fractional = np.flatnonzero(np.abs(units - near) > WHOLE)
         whole = near.astype(np.int64)
@@ -75,18 +104,49 @@ class Rounding:
         found = self._best_neighbour(units, fractional, support)
         if self.lower.any():
             return self._integer_program(units, support) if found is None else found
-        if found is None:
-            found = self._from_inside(fractional, support)
-        if found.any() or self.gain(units) <= self._lot_value(support):
+        if found is not None and found.any():
             return found
-        better = self._integer_program(units, support)
-        return found if better is None or self.gain(better) < 0.0 else better
+        least = self._lot_value(support)
+        if self.gain(units) <= least:
+            return np.zeros_like(whole)
+        return self._worth_more(relaxed, fractional, support, least)
+
+    def _worth_more(
+        self, relaxed: Relaxed, fractional: IntArray, support: IntArray, least: float
+    ) -> IntArray:
+        """Return whole units where none are next to the optimum; none if none gain so much."""
+        found = self._from_inside(relaxed.units, fractional, support)
+        if found is not None:
+            return found
+        known = None
+        if self.gain(relaxed.units) < _FEW * least:
+            known = self._vertex(relaxed, support).best(least)
+        if known is not None:
+            whole = np.zeros_like(self.upper)
+            whole[support] = known
+            return whole
+        better = self._integer_program(relaxed.units, support)
+        if better is None or self.gain(better) < 0.0:
+            return np.zeros_like(self.upper)
+        return better
+
+    def _vertex(self, relaxed: Relaxed, support: IntArray) -> Vertex:
+        return Vertex(
+            units=relaxed.units[support],
+            upper=self.upper[support],
+            worth=self.worth(support),
+            surplus=relaxed.surplus[support],
+            balances=self.orders.coefficients(support, self.member()),
+            rows=self.orders.coefficients(support, self.rows.a),
+            eta=relaxed.eta,
+            room=self.h + LotRows.tolerance(self.h),
+        )
 
     # -- what a rounding must satisfy ---------------------------------------------------------
 
     def worth(self, columns: IntArray) -> FloatArray:
         """Return what a unit of each column gains, in tick-lots, watts issued paid for."""
-        worth: FloatArray = self.orders.value()[columns]
+        worth: FloatArray = self.orders.value(columns)
         if self.reserve:
             paid = np.full((1, len(self.orders.groups)), float(self.reserve))
             worth = worth - self.orders.coefficients(columns, paid)[0]
@@ -126,64 +186,66 @@ class Rounding:
         self, units: FloatArray, fractional: IntArray, support: IntArray
     ) -> IntArray | None:
         """Return the best way to round a few columns down or up; ``None`` if none holds."""
-        if len(fractional) > _CHOICES:
-            return None
-        chosen = self._with_helpers(units, fractional, support)[:_CHOICES]
         base = np.rint(units).astype(np.int64)
+        if len(fractional) > _CHOICES:
+            # Those nearest to whole lots are rounded to them.
+            off = np.abs(units[fractional] - base[fractional])
+            fractional = fractional[np.argsort(-off, kind="stable")[:_CHOICES]]
+        chosen = self._with_helpers(units, fractional, support)[:_CHOICES]
         base[fractional] = np.floor(units[fractional]).astype(np.int64)
-        helpers = chosen[len(fractional) :]
-        base[helpers] -= 1
-        # The oldest orders are the leading bits, so that of equal gains the largest number
-        # serves older orders first.
-        chosen = chosen[np.argsort([self._rank(c, int(base[c])) for c in chosen], kind="stable")]
-        bits = np.arange(len(chosen))[::-1]
-        ways = (np.arange(2 ** len(chosen))[:, None] >> bits) & 1
+        base[chosen[len(fractional) :]] -= 1
+        ways = _ways(len(chosen))
         traded = np.flatnonzero(base)
         start = self.orders.change(traded, base[traded])
         groups = self.member()
         balance = (groups @ start)[:, None] + self.orders.coefficients(chosen, groups) @ ways.T
-        fits = (base[chosen] + ways <= self.upper[chosen]).all(axis=1)
-        ways = ways[fits & ~balance.any(axis=0)]
+        ways = ways[~balance.any(axis=0)]
         load = self.orders.coefficients(chosen, self.rows.a) @ ways.T
         room = self.h + LotRows.tolerance(self.h) - self.rows.a @ start
-        good = np.flatnonzero((load <= room[:, None]).all(axis=0))
-        if not len(good):
+        ways = ways[(load <= room[:, None]).all(axis=0)]
+        if not len(ways):
             return None
-        gain = ways[good] @ self.worth(chosen)
-        best = int(good[np.flatnonzero(gain == gain.max())[-1]])
-        base[chosen] += ways[best]
+        gain = ways @ self.worth(chosen)
+        best = ways[gain == gain.max()]
+        if len(best) > 1:
+            # Of equal gains the one that serves older orders first.
+            by_age = np.argsort([self._rank(c, int(base[c])) for c in chosen], kind="stable")
+            best = best[np.lexsort(best[:, by_age[::-1]].T)[-1:]]
+        base[chosen] += best[0].astype(np.int64)
         # Worse than nothing is no trade, where nothing is allowed.
         if self.gain(base) < 0 and not self.lower.any():
             return np.zeros_like(base)
         return base
 
-    def _from_inside(self, fractional: IntArray, support: IntArray) -> IntArray:
+    def _from_inside(
+        self, units: FloatArray, fractional: IntArray, support: IntArray
+    ) -> IntArray | None:
         """Return a good way to round an optimum that keeps away from the rows a little.
 
         Around a point on many rows, hardly any whole lots satisfy all of them; around one that
         is about as far inside as rounding errs, many do.  What that gives away is regained from
-        the program of what is left.
+        the program of what is left.  The columns in fractions move by the least that takes the
+        full rows so far away; where they cannot, ``None``.
         """
         groups = self.member()
-        block = self.orders.coefficients(support, np.concatenate([groups, self.rows.a]))
-        none, balances = np.full(len(self.h), -INFINITY), np.zeros(len(groups))
-        free = np.concatenate([balances, none])
-        model = WarmModel(free, np.concatenate([balances, self.h]))
-        model.add(self.worth(support), block)
-        model.set_bounds(
-            self.lower[support].astype(np.float64), self.upper[support].astype(np.float64)
-        )
-        error = np.linalg.norm(self.orders.coefficients(fractional, self.rows.a), axis=1)
+        block = self.orders.coefficients(fractional, self.rows.a)
+        moved = np.flatnonzero(units)
+        slack = self.h - self.rows.a @ self.orders.change(moved, units[moved])
+        error = np.linalg.norm(block, axis=1)
+        balances = self.orders.coefficients(fractional, groups)
         for share in _MARGINS:
-            h = np.maximum(self.h - share * error, 0.0)
-            model.set_row_bounds(free, np.concatenate([balances, h]))
-            units = np.zeros(len(self.upper))
-            units[support] = model.solve()[0]
-            between = np.flatnonzero(np.abs(units - np.rint(units)) > WHOLE)
-            found = self._best_neighbour(units, between, np.flatnonzero(units > WHOLE))
+            near = np.flatnonzero(slack < share * error)
+            shift = np.concatenate([np.zeros(len(groups)), slack[near] - share * error[near]])
+            system = np.concatenate([balances, block[near]])
+            inside = units.copy()
+            inside[fractional] += _step(
+                system, shift, -units[fractional], (self.upper - units)[fractional]
+            )
+            between = np.flatnonzero(np.abs(inside - np.rint(inside)) > WHOLE)
+            found = self._best_neighbour(inside, between, support)
             if found is not None and found.any():
                 return found
-        return np.zeros_like(self.upper)
+        return None
 
     def _with_helpers(self, units: FloatArray, fractional: IntArray, support: IntArray) -> IntArray:
         """Return the fractional columns, then full ones of the worst prices on each side."""

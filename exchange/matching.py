@@ -1,41 +1,22 @@
-"""Clearings become trades here: which intervals clear together, when, and at what prices.
-
-Markets and networks are no part of the state.  They follow from the orders and the envelopes in
-force, and are rebuilt from these when they are first needed; :meth:`Matching.follow` keeps them in
-step with events until then.
-"""
+"""Clearings become trades here: when, at what prices, and what is said of what cannot trade."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from exchange.clearing import Confirmed, Market
+from exchange.clearing import Confirmed
 from exchange.events import (
     AlarmKind,
-    AlarmRaised,
     CancelReason,
-    Event,
-    Fill,
-    GateClosed,
-    HoldingCurtailed,
-    HoldingRaised,
-    InterfaceLimitsUpdated,
-    JointOrderAccepted,
     MatchBlocked,
-    OrderAccepted,
-    OrderAmended,
-    OrderCancelled,
-    OrderReduced,
-    OrderRefilled,
+    Phase,
     Traded,
-    TradingHalted,
-    TradingResumed,
 )
 from exchange.fills import fills_of
-from exchange.grid import Grid, SecurityState
 from exchange.market_program import Legs
+from exchange.markets import Markets
 from exchange.orders import Order
 from exchange.payments import at_local_prices, at_maker_prices
 from exchange.program import ClearingError
@@ -60,173 +41,21 @@ _WITHOUT_WAITING = {
 
 
 class Matching:
-    """The markets of all open intervals, and the trades they allow.
+    """Makes trades of what markets find.
 
     Parameters
     ----------
     state
         The exchange's state; read here, changed by the events alone.
-    grid
-        The network of the area.
+    markets
+        What clears together.
     """
 
-    __slots__ = ("_grid", "_markets", "_networks", "_state", "_taker")
+    __slots__ = ("_markets", "_state")
 
-    def __init__(self, state: State, grid: Grid) -> None:
+    def __init__(self, state: State, markets: Markets) -> None:
         self._state = state
-        self._grid = grid
-        self._networks: dict[datetime, SecurityState] = {}
-        self._markets: dict[datetime, Market] = {}
-        self._taker: int | None = None  # the order that has just come, if any
-
-    # -- keeping in step ------------------------------------------------------------------------
-
-    def enter(self, interval: datetime, network: SecurityState) -> None:
-        """Take up an interval whose envelopes in force ``network`` knows."""
-        self._leave_market(interval)
-        self._networks[interval] = network
-
-    def leave_all(self) -> None:
-        """Forget every network and market; they are rebuilt when they are needed again."""
-        self._networks.clear()
-        self._markets.clear()
-
-    def follow(self, event: Event) -> None:
-        """Take up what an event changes about orders; the state has applied it already."""
-        match event:
-            case OrderAccepted():
-                market = self._markets.get(event.interval)
-                if market is not None:
-                    market.add([self._state.orders[event.order_id]], whole=True)
-            case OrderAmended() | OrderRefilled():
-                self._follow_change(event)
-            case OrderCancelled():
-                for market in self._all_markets():
-                    market.program.withdraw(event.order_id)
-                self._split_markets()
-            case OrderReduced():
-                self._lower(self._state.orders[event.order_id])
-            case Traded():
-                for fill in event.fills:
-                    self._follow_fill(fill)
-                self._split_markets()
-            case JointOrderAccepted():
-                for leg in event.legs:
-                    self._leave_market(leg.interval)
-            case HoldingCurtailed() | HoldingRaised() | InterfaceLimitsUpdated() | GateClosed():
-                self._networks.pop(event.interval, None)
-                self._leave_market(event.interval)
-            case AlarmRaised(halts_trading=True) | TradingHalted() | TradingResumed():
-                self._markets.clear()
-
-    def _follow_change(self, event: OrderAmended | OrderRefilled) -> None:
-        order = self._state.orders[event.order_id]
-        market = self._markets.get(order.interval)
-        if market is None:
-            return
-        if event.order_id == event.previous_order_id:
-            market.lower(order)
-            return
-        market.program.withdraw(event.previous_order_id)
-        market.add([order], whole=isinstance(event, OrderAmended))
-
-    def _follow_fill(self, fill: Fill) -> None:
-        order = self._state.orders.get(fill.order_id)
-        market = self._markets.get(fill.interval)
-        if order is not None:
-            self._lower(order)
-        elif market is not None:
-            market.program.withdraw(fill.order_id)
-
-    def _lower(self, order: Order) -> None:
-        """Take up that less of an order takes part; of one that has just come nothing is hidden."""
-        market = self._markets.get(order.interval)
-        if market is None:
-            return
-        if order.joint_id is None:
-            market.lower(order, whole=order.order_id == self._taker)
-        else:
-            market.program.lower_joint(self._state.joints[order.joint_id])
-
-    def _leave_market(self, interval: datetime) -> None:
-        market = self._markets.get(interval)
-        for start in () if market is None else market.intervals:
-            del self._markets[start]
-
-    def _split_markets(self) -> None:
-        """Forget markets whose intervals nothing joins any more."""
-        for start, market in list(self._markets.items()):
-            if len(market.intervals) > 1 and len(self._group(start)) < len(market.intervals):
-                self._leave_market(start)
-
-    def _all_markets(self) -> set[Market]:
-        return set(self._markets.values())
-
-    # -- what clears together -------------------------------------------------------------------
-
-    def _market(self, interval: datetime, record: Record) -> Market | None:
-        """Return the market of an interval, built if need be; ``None`` if that fails."""
-        if interval not in self._markets:
-            group = self._group(interval)
-            networks = {start: self._network(start, record) for start in group}
-            known = {start: network for start, network in networks.items() if network is not None}
-            if len(known) < len(group):
-                return None
-            market = Market(
-                known,
-                self._grid.connection_points,
-                self._state.rules,
-                lambda: self._open_orders(group),
-            )
-            for start in group:
-                self._markets[start] = market
-        return self._markets[interval]
-
-    def _group(self, interval: datetime) -> tuple[datetime, ...]:
-        """Return the intervals that joint orders connect with one that trades."""
-        group = {interval}
-        joined = [{leg.interval for leg in legs} for legs in self._trading_joints()]
-        grown = True
-        while grown:
-            grown = False
-            for intervals in joined:
-                if group & intervals and not intervals <= group:
-                    group |= intervals
-                    grown = True
-        return tuple(sorted(group))
-
-    def _trading_joints(self) -> Iterator[list[Order]]:
-        for _, legs in sorted(self._state.joints.items()):
-            if all(self._state.may_trade(self._state.sessions[leg.interval]) for leg in legs):
-                yield legs
-
-    def _open_orders(self, group: Sequence[datetime]) -> list[Legs]:
-        """Return the orders of a group, oldest first, joint ones with all their legs."""
-        found: list[Legs] = [legs for legs in self._trading_joints() if legs[0].interval in group]
-        for start in group:
-            orders = self._state.sessions[start].orders()
-            found += [[order] for order in orders if order.joint_id is None]
-        return sorted(found, key=lambda legs: legs[0].order_id)
-
-    def _network(self, interval: datetime, record: Record) -> SecurityState | None:
-        """Return an open interval's network, rebuilt if need be; ``None`` if that fails."""
-        if interval not in self._networks:
-            session = self._state.sessions[interval]
-            held = session.holdings.envelope_set()
-            try:
-                network = self._grid.resume(session.interface_limits, held)
-            except GridError as error:
-                record.alarm(
-                    alarm_kind(error),
-                    interval,
-                    f"the envelopes in force could not be taken up again: {error}",
-                    halts_trading=True,
-                )
-                return None
-            self._networks[interval] = network
-        return self._networks[interval]
-
-    # -- trades -----------------------------------------------------------------------------------
+        self._markets = markets
 
     def trade(self, legs: Legs, record: Record) -> None:
         """Let an incoming order, in the books already, trade what the network carries."""
@@ -234,19 +63,35 @@ class Matching:
         sessions = [state.sessions[leg.interval] for leg in legs]
         may_trade = all(state.may_trade(session) for session in sessions)
         if may_trade:
-            self._taker = order.order_id
+            self._markets.taker = order.order_id
             if self._meet_own(legs, record):
-                self._clear(order.interval, self._taker, record)
-            self._taker = None
+                self._clear(order.interval, self._markets.taker, record)
+            self._markets.taker = None
         if order.order_id not in state.orders:
             return
         if order.peak_w is not None:
-            self._lower(order)
-        if order.joint_id is None:
+            self._markets.lower(order)
+        if order.joint_id is None and sessions[0].phase is not Phase.CALL:
             self._note_block(order, sessions[0], may_trade, record)
         why_not_wait = _WITHOUT_WAITING.get(order.time_in_force)
         if why_not_wait is not None:
             record.cancel(order, why_not_wait)
+
+    def would_trade(self, order: Order, record: Record, *, instead_of: Order | None = None) -> bool:
+        """Return whether an order that is not in its book would trade at once if it were.
+
+        ``instead_of`` is the order whose place it takes.  Where the clearing fails, it might.
+        """
+        session = self._state.sessions[order.interval]
+        market = (
+            self._markets.market(order.interval, record) if self._state.may_trade(session) else None
+        )
+        if market is None:
+            return False
+        try:
+            return market.would_trade(order, instead_of)
+        except ClearingError:
+            return True
 
     def uncross(self, session: Session, record: Record) -> None:
         """Let what rests trade at local prices, now that more of it can, or again."""
@@ -256,7 +101,7 @@ class Matching:
 
     def _clear(self, interval: datetime, taker: int | None, record: Record) -> None:
         """Trade until nothing is left that would raise welfare."""
-        while (market := self._market(interval, record)) is not None:
+        while (market := self._markets.market(interval, record)) is not None:
             found = self._found(market.next_trade, interval, record)
             if found is None:
                 return
@@ -292,36 +137,49 @@ class Matching:
                         and order.conditions.self_trade_prevention
                         is SelfTradePrevention.CANCEL_OLDEST
                     )
-                    self._trade_without(own, order, record, others_too=in_vain)
-                    if in_vain or order.order_id not in self._state.orders:
+                    if in_vain:
+                        self._trade_among(partial(_is_not_own, order), order, record)
+                        return False
+                    self._trade_ahead_of(own, order, record)
+                    if order.order_id not in self._state.orders:
                         return False
                 resolve(order, own, record)
                 if order.order_id not in self._state.orders:
                     return False
         return True
 
-    def _trade_without(self, own: Order, order: Order, record: Record, *, others_too: bool) -> None:
+    def _trade_ahead_of(self, own: Order, order: Order, record: Record) -> None:
         """Let an order trade with those that have priority over one of its own participant.
 
-        With ``others_too`` it trades with all but those of its own participant.
+        It may go as far as its own one's price, and there only as far as older orders go.
         """
-
-        def may_meet(leg: Order) -> bool:
-            if leg.side is not own.side or leg.direction is not own.direction:
-                return True
-            if leg.interval != own.interval:
-                return True
-            if others_too:
-                return leg.participant != order.participant
-            return comes_before(leg, own)
-
-        if not others_too and next(self._state.sessions[order.interval].makers(order)) is own:
+        state, session = self._state, self._state.sessions[order.interval]
+        if next(session.makers(order)) is own:
             return
-        while (market := self._market(order.interval, record)) is not None:
-            orders = self._open_orders(market.intervals)
-            ahead = [legs for legs in orders if all(map(may_meet, legs))]
-            search = partial(market.trade_among, ahead)
-            found = self._found(search, order.interval, record)
+        market = self._markets.market(order.interval, record)
+        if market is None:
+            return
+        aside = [
+            self._legs_of(maker)
+            for maker in session.makers(order)
+            if maker.limit_price_ticks == own.limit_price_ticks and not comes_before(maker, own)
+        ]
+        market.set_aside(aside)
+        market.limit(order, own.limit_price_ticks)
+        self._clear(order.interval, order.order_id, record)
+        if order.order_id in state.orders:
+            market.limit(order, order.limit_price_ticks)
+        market.take_back(aside)
+
+    def _legs_of(self, order: Order) -> Legs:
+        return [order] if order.joint_id is None else self._state.joints[order.joint_id]
+
+    def _trade_among(self, may_meet: Callable[[Order], bool], order: Order, record: Record) -> None:
+        """Let an order trade with some of the others only."""
+        while (market := self._markets.market(order.interval, record)) is not None:
+            orders = self._markets.open_orders(market.intervals)
+            chosen = [legs for legs in orders if all(map(may_meet, legs))]
+            found = self._found(partial(market.trade_among, chosen), order.interval, record)
             if found is None:
                 return
             self._execute(found, order.order_id, record)
@@ -362,7 +220,7 @@ class Matching:
         if not crossing_w or crossing_w < order.required_w:
             return
         if may_trade:
-            element, detail = self._why_blocked(order, session)
+            element, detail = self._why_blocked(order, session, record)
         elif session.halted:
             element, detail = "interface", _HALTED
         else:
@@ -380,7 +238,7 @@ class Matching:
             )
         )
 
-    def _why_blocked(self, order: Order, session: Session) -> tuple[str, str]:
+    def _why_blocked(self, order: Order, session: Session, record: Record) -> tuple[str, str]:
         """Return the element that keeps an order from its best maker, and a sentence."""
         maker = next(
             session.books[order.direction].orders(order.side.opposite, order.limit_price_ticks)
@@ -388,9 +246,9 @@ class Matching:
         buy, sell = (order, maker) if order.side is Side.BUY else (maker, order)
         wanted_w = min(order.remaining_w, maker.remaining_w)
         least_w = max(self._state.rules.lot_w, min(order.required_w, wanted_w))
-        network = self._networks.get(session.start)
+        network = self._markets.network(session.start, record)
         if network is None:
-            return _NO_RESULT, "the network's answer is missing"
+            return _NO_RESULT, "the network could not be asked"
         found_w, element = network.largest_secure_w(
             order.direction, sell.connection_point, buy.connection_point, wanted_w
         )
@@ -407,16 +265,12 @@ class Matching:
             f"{worst_case and ': ' + worst_case}"
         )
 
-    def check_invariants(self) -> None:
-        """Check that networks, markets and state agree, and that nothing is left to trade.
 
-        Raises
-        ------
-        AssertionError
-            With what breaks a rule.
-        """
-        for start, network in self._networks.items():
-            in_force = self._state.sessions[start].holdings.envelope_set()
-            assert network.envelopes() == in_force, f"{start}: the network differs"
-        for market in self._all_markets():
-            market.check_invariants()
+def _is_not_own(order: Order, other: Order) -> bool:
+    """Return whether an order may meet another one without trading with its own participant."""
+    return (
+        other.participant != order.participant
+        or other.side is order.side
+        or other.direction is not order.direction
+        or other.interval != order.interval
+    )

@@ -23,7 +23,7 @@ def match(orders: ProgramOrders, group: int) -> dict[int, int]:
     cross; the side that is only partly filled at its last price goes by time.
     """
     bids, asks = orders.prices[group][Side.BUY], orders.prices[group][Side.SELL]
-    if not bids or not asks or bids.peekitem(-1)[0] < asks.peekitem(0)[0]:
+    if not crossed(orders, group, None):
         return {}
     bid_levels, ask_levels = reversed(bids.items()), iter(asks.items())
     matched: dict[int, int] = {}
@@ -44,6 +44,18 @@ def match(orders: ProgramOrders, group: int) -> dict[int, int]:
         if level is not None and left < _units(orders, level):
             _fill_by_time(orders, level[1], _units(orders, level) - left, matched)
     return matched
+
+
+def crossed(orders: ProgramOrders, group: int, reserve: int | None) -> bool:
+    """Return whether anything would trade in a group without a network.  O(1).
+
+    ``reserve`` is the price at which watts are issued and retired, ``None`` where they balance.
+    """
+    bids, asks = orders.prices[group][Side.BUY], orders.prices[group][Side.SELL]
+    if reserve is None:
+        return bool(bids and asks and bids.peekitem(-1)[0] >= asks.peekitem(0)[0])
+    bought = bids and bids.peekitem(-1)[0] >= reserve
+    return bool(bought or (asks and asks.peekitem(0)[0] <= reserve))
 
 
 def take_all(orders: ProgramOrders, group: int, reserve: int) -> dict[int, int]:

@@ -23,6 +23,7 @@ import numpy as np
 from exchange.program import TIE, FloatArray, ProgramOrder
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
+from orderbook.order import Side
 
 _HALF = 0.5  # ticks that every lot counts more
 _NOTHING = 0.499  # tick-lots: below a half by more than sums of floats can err
@@ -42,17 +43,13 @@ class PriceScreen:
         balance instead, any lambda proves a bound, and this is the first.
     """
 
-    __slots__ = ("_balance", "_eta", "_filled", "_orders", "_price_of_rows", "_reach", "_rows",
-                 "_settled", "_surplus_sum", "local")  # fmt: skip
+    __slots__ = ("_balance", "_beaten", "_eta", "_filled", "_orders", "_price_of_rows", "_reach",
+                 "_rows", "_settled", "_surplus_sum", "local")  # fmt: skip
 
     def __init__(self, orders: ProgramOrders, rows: LotRows, reserve_price_ticks: int) -> None:
         self._orders = orders
-        self._rows = rows
-        self._balance = np.full(len(orders.prices), float(reserve_price_ticks))
-        self._eta = np.zeros(len(rows.h))
-        self._filled: frozenset[int] = frozenset()
-        self._settled = False
-        self._recompute()
+        balance = np.full(len(orders.prices), float(reserve_price_ticks))
+        self.certify(rows, balance, np.zeros(len(rows.h)), frozenset(), settled=False)
 
     def certify(
         self,
@@ -62,8 +59,9 @@ class PriceScreen:
         filled: frozenset[int],
         *,
         settled: bool,
+        surplus: float | None = None,
     ) -> None:
-        """Take up the duals of the program as it stands now.
+        """Take up the duals of the program as it stands now.  O(rows n); without eta, O(n).
 
         Parameters
         ----------
@@ -75,28 +73,47 @@ class PriceScreen:
             Columns that its linear optimum trades, if only in fractions.
         settled
             Whether nothing is left to trade.
+        surplus
+            What all orders together gain at local prices, in tick-lots, where it is known.
         """
         self._rows = rows
         self._balance, self._eta = balance, eta
         self._filled, self._settled = filled, settled
-        self._recompute()
+        self._reprice()
+        self._surplus_sum: float | None = surplus
 
-    def _recompute(self) -> None:
+    def _reprice(self) -> None:
+        priced = np.flatnonzero(self._eta)
+        self.local: FloatArray = self._balance[self._orders.groups]
+        self._price_of_rows = 0.0
+        if len(priced):
+            eta = self._eta[priced]
+            self.local = self.local + eta @ self._rows.a[priced]
+            self._price_of_rows = float(eta @ self._rows.h[priced])
+        # Sums over all orders, made when they are asked for and kept up from then on.
+        self._surplus_sum = None
+        self._reach: float | None = None
+        self._beaten = False
+
+    def _sum_up(self, more: float) -> float:
+        """Return what all orders gain at local prices, each lot so many ticks more.  O(columns)."""
         orders = self._orders
-        self.local: FloatArray = self._balance[orders.groups] + self._eta @ self._rows.a
         surplus = orders.surplus(self.local)
-        units = orders.units[: orders.size]
-        lots = np.ones(orders.size)
-        for column in orders.conditions:
-            lots[column] = orders.lots_of_unit(column)
-        self._price_of_rows = float(self._eta @ self._rows.h)
-        self._surplus_sum = float(units @ np.maximum(surplus, 0.0))
-        self._reach = float(units @ np.maximum(surplus + _HALF * lots, 0.0))
+        if more:
+            ticks = np.full(orders.size, more)
+            for column in orders.conditions:
+                ticks[column] *= orders.lots_of_unit(column)
+            surplus += ticks
+        return float(orders.units[: orders.size] @ np.maximum(surplus, 0.0))
 
     @property
     def nothing_to_solve(self) -> bool:
         """Whether it is proved that nothing can be traded."""
-        return self._settled or self._price_of_rows + self._reach < _NOTHING
+        if self._settled or self._beaten:
+            return self._settled
+        if self._reach is None:
+            self._reach = self._sum_up(_HALF)
+        return self._price_of_rows + self._reach < _NOTHING
 
     @property
     def settled(self) -> bool:
@@ -106,6 +123,8 @@ class PriceScreen:
     @property
     def bound(self) -> float:
         """What no set of trades exceeds, in tick-lots."""
+        if self._surplus_sum is None:
+            self._surplus_sum = self._sum_up(0.0)
         return self._price_of_rows + max(self._surplus_sum, 0.0)
 
     @property
@@ -129,32 +148,51 @@ class PriceScreen:
         """Note that units came into a column.  O(legs)."""
         surplus = self._weigh(column, units)
         if surplus > -TIE * self._orders.lots_of_unit(column):
-            self._settled = False
+            # With half a tick more, this order alone is out of what the second proof reaches.
+            self._settled, self._beaten = False, True
 
     def removing(self, column: int, units: int) -> None:
         """Note that units are about to leave a column.  O(legs)."""
         self._weigh(column, -units)
+        self._beaten = False
         if column in self._filled:
             self._settled = False
 
     def _weigh(self, column: int, units: int) -> float:
         surplus = self._orders.surplus_of(column, self.local)
-        lots = self._orders.lots_of_unit(column)
-        self._surplus_sum += units * max(surplus, 0.0)
-        self._reach += units * max(surplus + _HALF * lots, 0.0)
+        if self._surplus_sum is not None:
+            self._surplus_sum += units * max(surplus, 0.0)
+        if self._reach is not None:
+            lots = self._orders.lots_of_unit(column)
+            self._reach += units * max(surplus + _HALF * lots, 0.0)
         return surplus
 
     def rows_changed(self, rows: LotRows) -> None:
         """Note that headrooms or coefficients have changed.  O(columns + rows n).
 
         Any eta >= 0 proves a bound; these are kept as far as rows stand where they stood.
+        Without any, this is O(n): the best price of each side stands for all.
         """
         kept = min(len(self._eta), len(rows.h))
         self._eta = np.concatenate([self._eta[:kept], np.zeros(len(rows.h) - kept)])
         self._rows = rows
-        self._recompute()
-        live = self._orders.units[: self._orders.size] > 0
-        worse = self._orders.surplus(self.local)[live] < -TIE
+        self._reprice()
         # Trading nothing is the only optimum at these duals, whatever was before.
-        self._settled = self._price_of_rows == 0.0 and bool(worse.all())
+        self._settled = self._price_of_rows == 0.0 and self._all_worse()
+        if self._settled:
+            self._surplus_sum = 0.0
         self._filled = frozenset()
+
+    def _all_worse(self) -> bool:
+        """Return whether every order is worse than its local price."""
+        orders = self._orders
+        if self._eta.any():
+            live = orders.units[: orders.size] > 0
+            return bool((orders.surplus(self.local)[live] < -TIE).all())
+        for balance, sides in zip(self._balance.tolist(), orders.prices, strict=True):
+            bids, asks = sides[Side.BUY], sides[Side.SELL]
+            if bids and bids.peekitem(-1)[0] >= balance - TIE:
+                return False
+            if asks and asks.peekitem(0)[0] <= balance + TIE:
+                return False
+        return all(orders.surplus_of(column, self.local) < -TIE for column in orders.conditions)

@@ -123,12 +123,12 @@ class ProgramOrders:
         return iter(self._queues[column].values())
 
     def add(self, order: ProgramOrder) -> Entry:
-        """Take up an order behind all that came before.  O(1), plus a new price O(log prices).
+        """Take up an order behind all of lower rank.  O(1), plus a new price O(log prices).
 
         Raises
         ------
         ValueError
-            When it is known already, not in whole lots, out of time or range; says which.
+            When it is known already, not in whole lots or out of range; says which.
         """
         self._validate(order)
         if order.is_plain(self.lot_w):
@@ -145,10 +145,12 @@ class ProgramOrders:
             column = self._new_column(-1, order)
             units = self._add_condition(column, order)
         queue = self._queues.setdefault(column, {})
-        if queue and next(reversed(queue.values())).order.rank >= order.rank:
-            raise ValueError(f"order {order.order_id} of rank {order.rank} comes out of turn")
+        late = bool(queue) and next(reversed(queue.values())).order.rank > order.rank
         entry = Entry(order, column, units)
         queue[order.order_id] = self._entries[order.order_id] = entry
+        if late:  # It was here before, and comes back with the rank it had.
+            by_rank = sorted(queue.items(), key=lambda item: item[1].order.rank)
+            self._queues[column] = dict(by_rank)
         self.units[column] += units
         return entry
 
@@ -246,11 +248,13 @@ class ProgramOrders:
             for leg, lots in zip(entry.order.legs, condition.lots, strict=True)
         )
 
-    def value(self) -> FloatArray:
-        """Return ``s p`` of each column's unit, in tick-lots, shape (columns,)."""
-        values: FloatArray = self.sign[: self._size] * self.price[: self._size]
-        for column, condition in self._conditions.items():
-            values[column] = condition.prices @ condition.lots
+    def value(self, columns: IntArray) -> FloatArray:
+        """Return ``s p`` of a unit of each column, in tick-lots."""
+        values: FloatArray = self.sign[columns] * self.price[columns]
+        if self._conditions:
+            for place in np.flatnonzero(self.limit[columns] < 0).tolist():
+                condition = self._conditions[int(columns[place])]
+                values[place] = condition.prices @ condition.lots
         return values
 
     def surplus(self, local: FloatArray) -> FloatArray:
@@ -281,6 +285,9 @@ class ProgramOrders:
         """Return the change of each limit, in lots, shape (n,), when units of columns trade."""
         change = np.zeros(len(self.groups))
         limits = self.limit[columns]
+        if not self._conditions:
+            np.add.at(change, limits, self.sign[columns] * units)
+            return change
         plain = limits >= 0
         np.add.at(change, limits[plain], self.sign[columns[plain]] * units[plain])
         for column, count in zip(columns[~plain].tolist(), units[~plain], strict=True):
@@ -293,10 +300,11 @@ class ProgramOrders:
 
         ``per_limit`` has shape (rows, n): what a lot more of each limit changes them by.
         """
-        block: FloatArray = per_limit[:, self.limit[columns]] * self.sign[columns]
-        for place, column in enumerate(columns.tolist()):
-            condition = self._conditions.get(column)
-            if condition is not None:
+        limits = self.limit[columns]
+        block: FloatArray = per_limit[:, limits] * self.sign[columns]
+        if self._conditions:
+            for place in np.flatnonzero(limits < 0).tolist():
+                condition = self._conditions[int(columns[place])]
                 block[:, place] = per_limit[:, condition.limits] @ condition.lots
         return block
 

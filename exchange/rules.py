@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from doe_allocation.curtailment import CurtailmentPolicy
 from exchange.program import ExchangeRate
 from security_check.envelope import Direction
 
@@ -58,6 +59,10 @@ class MarketRules:
     answers_kept_for: timedelta = timedelta(hours=1)
     exchange_rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
     reserve_price_ticks: int = 0
+    curtailment: CurtailmentPolicy = CurtailmentPolicy.PRO_RATA
+    opening_auction: timedelta = timedelta(0)
+    closing_auction: timedelta = timedelta(0)
+    batch_every: timedelta | None = None
 
     def __post_init__(self) -> None:
         for name in ("tick", "lot_w", "answers_kept"):
@@ -67,8 +72,11 @@ class MarketRules:
             raise ValueError(
                 f"max_quantity_w is {self.max_quantity_w} W, less than a lot of {self.lot_w} W"
             )
-        if self.answers_kept_for < timedelta(0):
-            raise ValueError(f"answers_kept_for is {self.answers_kept_for}, it must be >= 0")
+        for name in ("answers_kept_for", "opening_auction", "closing_auction"):
+            if getattr(self, name) < timedelta(0):
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be >= 0")
+        if self.batch_every is not None and self.batch_every <= timedelta(0):
+            raise ValueError(f"batch_every is {self.batch_every}, it must be positive")
         if self.reserve_price_ticks < 0:
             raise ValueError(f"reserve_price_ticks is {self.reserve_price_ticks}, it must be >= 0")
 
@@ -107,6 +115,22 @@ class PriceCollar:
         return (
             f"the collar from {self.min_price_ticks:,} to {self.max_price_ticks:,} ticks is empty"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BuyBack:
+    """What the operator buys back of a limit before it curtails, and at what price at most."""
+
+    quantity_w: int
+    limit_price_ticks: int
+
+    def fault(self) -> str | None:
+        """Return what is wrong with it as a sentence, ``None`` when nothing is."""
+        if self.quantity_w < 0:
+            return f"a buy-back of {self.quantity_w:,} W is negative"
+        if self.limit_price_ticks < 0:
+            return f"a limit price of {self.limit_price_ticks:,} ticks is negative"
+        return None
 
 
 NO_COLLAR = PriceCollar()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from exchange.events import Phase
 from exchange.holdings import Holdings
 from exchange.orders import Order
 from exchange.plain import from_plain, to_plain
-from exchange.rules import ConnectionTerms
+from exchange.rules import BuyBack, ConnectionTerms
 from orderbook.book import OrderBook
 from orderbook.order import Side
 from security_check.envelope import Direction
@@ -30,6 +32,10 @@ class Session:
         The TSO's contract in force.
     holdings
         What each connection point holds.
+    opened_at
+        When it opened.
+    phase, phase_until
+        What it does with orders now, and when that ends.
 
     Attributes
     ----------
@@ -44,10 +50,13 @@ class Session:
     conditional
         One per direction, with the orders that trade only as much at once as they ask for:
         others pass them over where that is not met.
+    buy_backs
+        What the operator buys back of a direction before it curtails.
     """
 
     __slots__ = (
         "books",
+        "buy_backs",
         "closed_at",
         "conditional",
         "end",
@@ -55,6 +64,9 @@ class Session:
         "halted",
         "holdings",
         "interface_limits",
+        "opened_at",
+        "phase",
+        "phase_until",
         "start",
         "suspended",
     )
@@ -66,15 +78,22 @@ class Session:
         gate_closes_at: datetime,
         interface_limits: InterfaceLimits,
         holdings: Holdings,
+        opened_at: datetime,
+        phase: Phase,
+        phase_until: datetime,
     ) -> None:
         self.start = start
         self.end = end
         self.gate_closes_at = gate_closes_at
         self.interface_limits = interface_limits
         self.holdings = holdings
+        self.opened_at = opened_at
+        self.phase = phase
+        self.phase_until = phase_until
         self.halted = False
         self.suspended = False
         self.closed_at: datetime | None = None
+        self.buy_backs: dict[Direction, BuyBack] = {}
         self.books: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
         self.conditional: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
 
@@ -102,6 +121,11 @@ class Session:
         """Take an order out of its book.  O(log n)."""
         self._book_of(order).cancel(order.order_id)
         self.holdings.release(order, order.remaining_w, closed=True)
+
+    def note_bought_back(self, direction: Direction, quantity_w: int) -> None:
+        """Lower what the operator still buys back."""
+        wanted = self.buy_backs[direction]
+        self.buy_backs[direction] = replace(wanted, quantity_w=wanted.quantity_w - quantity_w)
 
     def _book_of(self, order: Order) -> OrderBook[Order]:
         return (self.conditional if order.conditional else self.books)[order.direction]
@@ -157,7 +181,11 @@ class Session:
             "closed_at": to_plain(self.closed_at),
             "halted": self.halted,
             "suspended": self.suspended,
+            "opened_at": to_plain(self.opened_at),
+            "phase": self.phase.value,
+            "phase_until": to_plain(self.phase_until),
             "interface_limits": to_plain(self.interface_limits),
+            "buy_backs": {d.value: to_plain(self.buy_backs[d]) for d in sorted(self.buy_backs)},
             "holdings": self.holdings.snapshot(),
             "orders": [to_plain(order) for order in self.orders()],
         }
@@ -171,9 +199,14 @@ class Session:
             gate_closes_at=datetime.fromisoformat(data["gate_closes_at"]),
             interface_limits=from_plain(InterfaceLimits, data["interface_limits"]),
             holdings=Holdings.restore(data["holdings"], terms),
+            opened_at=datetime.fromisoformat(data["opened_at"]),
+            phase=Phase(data["phase"]),
+            phase_until=datetime.fromisoformat(data["phase_until"]),
         )
         session.halted = data["halted"]
         session.suspended = data["suspended"]
+        for direction, wanted in data["buy_backs"].items():
+            session.buy_backs[Direction(direction)] = from_plain(BuyBack, wanted)
         if data["closed_at"] is not None:
             session.closed_at = datetime.fromisoformat(data["closed_at"])
         # By number, because a book takes orders in the order of their priority only.

@@ -10,12 +10,13 @@ from typing import Any
 
 from exchange.answers import Answers
 from exchange.controls import Controls
+from exchange.events import Phase
 from exchange.ledger import Ledger
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.session import Session
 from exchange.state import State
 
-VERSION = 2
+VERSION = 3
 """Of snapshots: 2 came with conditional orders and controls."""
 
 
@@ -52,6 +53,8 @@ def restore_state(
     """
     if data["version"] == 1:
         data = _from_version_1(data)
+    if data["version"] == 2:
+        data = _from_version_2(data)
     if data["version"] != VERSION:
         raise ValueError(f"snapshot has version {data['version']}, this code reads 1 to {VERSION}")
     state = State(rules, terms)
@@ -60,7 +63,7 @@ def restore_state(
         session = Session.restore(plain, terms)
         state.sessions[session.start] = session
         if session.is_open:
-            state.gates.add((session.gate_closes_at, session.start))
+            state.turns.add((session.phase_until, session.start))
         orders += session.orders()
     # By number, because that is the order of the legs of a joint order.
     for order in sorted(orders, key=lambda each: each.order_id):
@@ -85,3 +88,22 @@ def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
         for session in data["sessions"]
     ]
     return data | {"version": 2, "sessions": sessions, "controls": Controls().snapshot()}
+
+
+def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a snapshot of version 2 as one of today: all trading was continuous in its time.
+
+    When something was bought was not kept, so it counts as allocated.
+    """
+    sessions = [
+        session
+        | {
+            "opened_at": data["time"],
+            "phase": Phase.CONTINUOUS.value,
+            "phase_until": session["gate_closes_at"],
+            "holdings": [[*row, [], []] for row in session["holdings"]],
+            "buy_backs": {},
+        }
+        for session in data["sessions"]
+    ]
+    return data | {"version": 3, "sessions": sessions}

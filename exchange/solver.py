@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 import highspy
 import numpy as np
+import numpy.typing as npt
 
 from exchange.program import ClearingError, FloatArray
 from exchange.program_rows import BoolArray
+
+IndexArray = npt.NDArray[np.int32]
 
 INFINITY = float(highspy.kHighsInf)
 
@@ -40,10 +43,20 @@ def _new_solver(**options: bool | int | float | str) -> highspy.Highs:
     return solver
 
 
-def _add_rows(solver: highspy.Highs, lower: FloatArray, upper: FloatArray) -> None:
-    count = len(lower)
-    empty = np.zeros(0, dtype=np.int32)
-    solver.addRows(count, lower, upper, 0, np.zeros(count, np.int32), empty, np.zeros(0))
+def _packed(rows: FloatArray) -> tuple[int, IndexArray, IndexArray, FloatArray]:
+    """Return how many entries rows have that are not 0, where each row starts, and the entries."""
+    filled = rows != 0.0
+    starts = np.zeros(len(rows), dtype=np.int32)
+    np.cumsum(filled.sum(axis=1)[:-1], out=starts[1:])
+    index = np.nonzero(filled)[1].astype(np.int32)
+    return len(index), starts, index, rows[filled]
+
+
+def _add_rows(
+    solver: highspy.Highs, lower: FloatArray, upper: FloatArray, coefficients: FloatArray
+) -> None:
+    if len(lower):
+        solver.addRows(len(lower), lower, upper, *_packed(coefficients))
 
 
 def _add_columns(
@@ -53,12 +66,7 @@ def _add_columns(
     upper: FloatArray,
     coefficients: FloatArray,
 ) -> None:
-    by_column = np.ascontiguousarray(coefficients.T)
-    filled = by_column != 0.0
-    starts = np.zeros(len(cost), dtype=np.int32)
-    np.cumsum(filled.sum(axis=1)[:-1], out=starts[1:])
-    index = np.nonzero(filled)[1].astype(np.int32)
-    solver.addCols(len(cost), cost, lower, upper, len(index), starts, index, by_column[filled])
+    solver.addCols(len(cost), cost, lower, upper, *_packed(np.ascontiguousarray(coefficients.T)))
 
 
 class WarmModel:
@@ -77,7 +85,7 @@ class WarmModel:
 
     def __init__(self, row_lower: FloatArray, row_upper: FloatArray) -> None:
         self._solver = _new_solver(**_LINEAR)
-        _add_rows(self._solver, row_lower, row_upper)
+        _add_rows(self._solver, row_lower, row_upper, np.zeros((len(row_lower), 0)))
         self._row_lower, self._row_upper = row_lower, row_upper
         self._value = self._lower = self._upper = np.zeros(0)
 
@@ -89,25 +97,27 @@ class WarmModel:
         self._lower = np.concatenate([self._lower, zeros])
         self._upper = np.concatenate([self._upper, zeros])
 
-    def start_like(self, other: WarmModel, kept: BoolArray) -> None:
+    def add_rows(self, upper: FloatArray, coefficients: FloatArray) -> None:
+        """Add rows without a lower bound, with coefficients of shape (added, variables)."""
+        lower = np.full(len(upper), -INFINITY)
+        _add_rows(self._solver, lower, upper, coefficients)
+        self._row_lower = np.concatenate([self._row_lower, lower])
+        self._row_upper = np.concatenate([self._row_upper, upper])
+
+    def start_like(self, other: WarmModel, variables: BoolArray, rows: BoolArray) -> None:
         """Start from the last basis of another model.
 
-        ``kept``, shape (variables of the other,), says which of its variables this one has, in
-        the same order.  Rows correspond by position, and more of them enter as rows that do not
-        bind.  It is a hint: the solver repairs it where coefficients differ, and where it is no
-        basis at all, starts from nothing.
+        The masks, shape (variables of the other,) and (rows of the other,), say which of its
+        variables and rows this one has, in the same order.  It is a hint: the solver repairs it
+        where it is no basis of this model.
         """
         old = other._solver.getBasis()
         if not old.valid:
             return
-        rows = list(old.row_status)[: len(self._row_upper)]
-        added = len(self._row_upper) - len(rows)
         basis = highspy.HighsBasis()
         basis.valid = True
-        basis.col_status = [
-            status for status, stays in zip(old.col_status, kept, strict=True) if stays
-        ]
-        basis.row_status = rows + [highspy.HighsBasisStatus.kBasic] * added
+        basis.col_status = [s for s, stays in zip(old.col_status, variables, strict=True) if stays]
+        basis.row_status = [s for s, stays in zip(old.row_status, rows, strict=True) if stays]
         self._solver.setBasis(basis)
 
     def set_value(self, value: FloatArray) -> None:
@@ -182,7 +192,7 @@ class MixedProgram:
             When the solver finds neither a solution nor that there is none.
         """
         solver = _new_solver(**_MIXED, mip_abs_gap=gap)
-        _add_rows(solver, self.row_lower, self.row_upper)
+        _add_rows(solver, self.row_lower, self.row_upper, np.zeros((len(self.row_lower), 0)))
         _add_columns(solver, -self.value, self.lower, self.upper, self.coefficients)
         count = len(self.value)
         kinds = self.integer.astype(np.uint8)

@@ -16,6 +16,7 @@ from exchange.controls import Controls
 from exchange.events import (
     AlarmRaised,
     AnswerRepeated,
+    BuyBackSet,
     ControlEvent,
     Event,
     GateClosed,
@@ -30,6 +31,8 @@ from exchange.events import (
     OrderCancelled,
     OrderReduced,
     OrderRefilled,
+    Phase,
+    PhaseChanged,
     PriceCollarSet,
     Refused,
     RiskLimitsSet,
@@ -80,9 +83,10 @@ class State:
         What the operator has set.
     ledger
         Who paid whom.
-    gates, expiries
-        What the clock must do next: ``(time, start)`` of open gates and ``(time, order id)`` of
-        good-till-date orders, both sorted; they follow from sessions and orders.
+    turns, expiries
+        What the clock must do next: ``(time, start)`` of the ends of phases, the last of which is
+        the gate, and ``(time, order id)`` of good-till-date orders, both sorted; they follow from
+        sessions and orders.
     """
 
     __slots__ = (
@@ -90,7 +94,6 @@ class State:
         "conditional",
         "controls",
         "expiries",
-        "gates",
         "joints",
         "ledger",
         "next_order_id",
@@ -102,6 +105,7 @@ class State:
         "sessions",
         "terms",
         "time",
+        "turns",
     )
 
     def __init__(self, rules: MarketRules, terms: Mapping[str, ConnectionTerms]) -> None:
@@ -121,7 +125,7 @@ class State:
         self.answers = Answers(rules.answers_kept)
         self.controls = Controls()
         self.ledger = Ledger()
-        self.gates: SortedSet = SortedSet()
+        self.turns: SortedSet = SortedSet()
         self.expiries: SortedSet = SortedSet()
 
     def answer(self, participant: str, client_order_id: str) -> FirstAnswer | None:
@@ -172,9 +176,13 @@ class State:
             holdings.position(direction, point) for point in self.participants.get(participant, ())
         ]
 
+    def is_halted(self, session: Session) -> bool:
+        """Return whether trading in a session is halted.  O(1)."""
+        return session.halted or session.suspended or self.controls.halted
+
     def may_trade(self, session: Session) -> bool:
-        """Return whether nothing has halted trading in a session.  O(1)."""
-        return not (session.halted or session.suspended or self.controls.halted)
+        """Return whether orders of a session trade: no halt, no call.  O(1)."""
+        return session.phase is not Phase.CALL and not self.is_halted(session)
 
     def apply(self, event: Event) -> None:
         """Let an event take effect.  The only function that changes state.
@@ -220,6 +228,11 @@ class State:
                 session.interface_limits = event.interface_limits
                 session.halted = False
                 self.answers.remember(TSO, event.update_id, Answer(event))
+            case PhaseChanged():
+                session = self.sessions[event.interval]
+                self.turns.remove((session.phase_until, session.start))
+                session.phase, session.phase_until = event.phase, event.until
+                self.turns.add((session.phase_until, session.start))
             case AlarmRaised():
                 if event.halts_trading:
                     self.sessions[event.interval].halted = True
@@ -233,6 +246,7 @@ class State:
                 | KillSwitchSet()
                 | TradingHalted()
                 | TradingResumed()
+                | BuyBackSet()
             ):
                 self._control(event)
             case MatchBlocked() | AnswerRepeated():
@@ -242,23 +256,7 @@ class State:
 
     def _accept(self, event: OrderAccepted) -> None:
         self.controls.count_order(event.participant, event.time)
-        order = Order(
-            order_id=event.order_id,
-            side=event.side,
-            limit_price_ticks=event.limit_price_ticks,
-            remaining_w=event.quantity_w,
-            participant=event.participant,
-            client_order_id=event.client_order_id,
-            connection_point=event.connection_point,
-            direction=event.direction,
-            interval=event.interval,
-            quantity_w=event.quantity_w,
-            time_in_force=event.time_in_force,
-            expires_at=event.expires_at,
-            conditions=event.conditions,
-            peak_w=event.conditions.displayed_w,
-            conditional=event.conditions.apply_at_once(event.time_in_force),
-        )
+        order = order_of(event)
         self._add(order)
         self.answers.remember(
             order.participant, order.client_order_id, Answer(event, order.order_id)
@@ -343,7 +341,11 @@ class State:
             else:
                 session.fill(order, fill.quantity_w)
             self._close_if_empty(order)
-            session.holdings.trade(fill.direction, fill.connection_point, fill.change_w)
+            session.holdings.trade(
+                event.trade_id, fill.direction, fill.connection_point, fill.change_w
+            )
+            if event.buy_back:
+                session.note_bought_back(fill.direction, fill.quantity_w)
         self.ledger.post(event.fills)
         self.next_trade_id = event.trade_id + 1
 
@@ -383,6 +385,8 @@ class State:
                 self.controls.set_limits(event.participant, event.limits)
             case KillSwitchSet():
                 self.controls.kill(event.participant, engaged=event.engaged)
+            case BuyBackSet():
+                self.sessions[event.interval].buy_backs[event.direction] = event.wanted
             case TradingHalted() | TradingResumed():
                 halted = isinstance(event, TradingHalted)
                 if event.interval is None:
@@ -404,16 +408,40 @@ class State:
             gate_closes_at=event.gate_closes_at,
             interface_limits=event.interface_limits,
             holdings=Holdings(self.terms, event.envelopes),
+            opened_at=event.time,
+            phase=event.phase,
+            phase_until=event.phase_until or event.gate_closes_at,
         )
-        self.gates.add((event.gate_closes_at, event.start))
+        self.turns.add((self.sessions[event.start].phase_until, event.start))
 
     def _close(self, event: GateClosed) -> None:
         session = self.sessions[event.interval]
         session.closed_at = event.time
-        self.gates.remove((session.gate_closes_at, session.start))
+        self.turns.remove((session.phase_until, session.start))
         # A gate closed early stays known until its hour, or the interval could open again.
         before = event.time - self.rules.answers_kept_for
         for start, old in list(self.sessions.items()):
             if old.closed_at is not None and max(old.closed_at, old.gate_closes_at) <= before:
                 del self.sessions[start]
         self.answers.prune(before, self.sessions)
+
+
+def order_of(event: OrderAccepted) -> Order:
+    """Return the order that an event accepts."""
+    return Order(
+        order_id=event.order_id,
+        side=event.side,
+        limit_price_ticks=event.limit_price_ticks,
+        remaining_w=event.quantity_w,
+        participant=event.participant,
+        client_order_id=event.client_order_id,
+        connection_point=event.connection_point,
+        direction=event.direction,
+        interval=event.interval,
+        quantity_w=event.quantity_w,
+        time_in_force=event.time_in_force,
+        expires_at=event.expires_at,
+        conditions=event.conditions,
+        peak_w=event.conditions.displayed_w,
+        conditional=event.conditions.apply_at_once(event.time_in_force),
+    )

@@ -7,11 +7,13 @@ from exchange.commands import (
     Control,
     HaltTrading,
     ResumeTrading,
+    SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
 )
 from exchange.events import (
+    BuyBackSet,
     CancelReason,
     ControlEvent,
     KillSwitchSet,
@@ -70,11 +72,13 @@ def _check(command: Control, state: State) -> Refusal | None:
             fault = command.collar.fault()
         case SetRiskLimits():
             fault = command.limits.fault()
+        case SetBuyBack():
+            fault = command.wanted.fault()
         case _:
             fault = None
     if fault is not None:
         return Refusal(RefusalReason.CONTROL_INVALID, fault)
-    if isinstance(command, HaltTrading | ResumeTrading):
+    if isinstance(command, HaltTrading | ResumeTrading | SetBuyBack):
         return None if command.interval is None else check_interval(command.interval, state)
     if isinstance(command, SetPriceCollar) or command.participant is None:
         return None
@@ -108,6 +112,15 @@ def _event(command: Control, record: Record) -> ControlEvent:
                 control_id=control_id,
                 participant=command.participant,
                 engaged=command.engaged,
+            )
+        case SetBuyBack():
+            return BuyBackSet(
+                sequence=sequence,
+                time=time,
+                control_id=control_id,
+                interval=command.interval,
+                direction=command.direction,
+                wanted=command.wanted,
             )
         case HaltTrading():
             return TradingHalted(

@@ -91,4 +91,5 @@ def _open(program: LinearProgram, orders: ProgramOrders, relaxed: Relaxed, tied:
     block = orders.coefficients(columns, program.tight_rows(relaxed))
     if len(columns) > len(block):
         return True
-    return int(np.linalg.matrix_rank(block, tol=_SINGULAR)) < len(columns)
+    strengths = np.linalg.svd(block, compute_uv=False)
+    return bool(strengths[len(columns) - 1] <= _SINGULAR)

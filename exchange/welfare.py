@@ -58,11 +58,18 @@ class _Duals:
 
 @dataclass(frozen=True, slots=True)
 class _Proposal:
-    """Units to trade, the duals that led there, and those of the program that is left."""
+    """Units of columns to trade, the duals that led there, and those of the program that is left.
 
+    By the latter the rows are worth ``rows_worth`` and the orders left gain ``surplus``, in
+    tick-lots; no further trades gain more than both together.
+    """
+
+    columns: IntArray
     units: IntArray
     prices: _Duals
     left: _Duals
+    rows_worth: float
+    surplus: float
     settled: bool
     tier: Tier
 
@@ -124,6 +131,8 @@ class WelfareClearing:
         self._screening = screening
         self.screen = PriceScreen(self.orders, self._rows, self._reserve)
         self._proposed: tuple[_Proposal, Optimum] | None = None
+        self._known_prices: LocalPrices | None = None
+        self._blocked = False
 
     # -- what changes the program -------------------------------------------------------------
 
@@ -179,7 +188,7 @@ class WelfareClearing:
             Shape (n,), how far each limit may still rise and fall, in watts, < 0 without bound.
             Only needed where open orders are not kept within them otherwise.
         """
-        self._proposed = None
+        self._proposed = self._known_prices = None
         self._rows = LotRows.scaled(rows, self._lot_w, rise_w, fall_w)
         self._program.replace_rows(self._rows)
         self.screen.rows_changed(self._rows)
@@ -197,15 +206,15 @@ class WelfareClearing:
         if self._proposed is not None:
             return self._proposed[1]
         if self._screening and self.screen.nothing_to_solve:
-            balance, eta = self.screen.duals
-            prices = self._prices(_Duals(balance, eta, frozenset()))
+            if self._known_prices is None:
+                self._known_prices = self._prices(*self.screen.duals)
             bound = self.screen.bound * self._lot_w
-            return Optimum({}, 0, prices, Tier.PRICE_SCREEN, bound)
-        proposal = self._match_without_network()
+            return Optimum({}, 0, self._known_prices, Tier.PRICE_SCREEN, bound)
+        proposal = None if self._blocked else self._match_without_network()
         if proposal is None:
             proposal = self._solve()
         optimum = self._optimum_of(proposal)
-        if proposal.units.any():
+        if len(proposal.columns):
             self._proposed = (proposal, optimum)
         else:
             self._certify(proposal)
@@ -224,8 +233,8 @@ class WelfareClearing:
         if self._proposed is None or self._proposed[1] is not optimum:
             raise ValueError("the program has changed since this optimum was found")
         proposal = self._proposed[0]
-        h = self._left(proposal.units)
-        for order_id, units in list(self._shares(proposal.units)):
+        h = self._rows.left(self.orders.change(proposal.columns, proposal.units))
+        for order_id, units in list(self._shares(proposal)):
             column = self.orders.entry(order_id).column
             self._take(order_id, units)
             if column in self.orders.conditions:
@@ -237,14 +246,29 @@ class WelfareClearing:
 
     def _certify(self, proposal: _Proposal) -> None:
         left = proposal.left
+        self._known_prices = None
         self.screen.certify(
-            self._rows, left.balance, left.eta, left.filled, settled=proposal.settled
+            self._rows,
+            left.balance,
+            left.eta,
+            left.filled,
+            settled=proposal.settled,
+            surplus=proposal.surplus,
+        )
+        # Where orders cross at rest the network holds them back, and will not let all of them
+        # trade when the next one comes: then the match by price alone is not worth trying.
+        self._blocked = proposal.tier is not Tier.NETWORK_FREE and any(
+            network_free.crossed(self.orders, group, None if self._balanced else self._reserve)
+            for group in range(self._groups)
         )
 
     # -- tier 2 -------------------------------------------------------------------------------
 
     def _match_without_network(self) -> _Proposal | None:
-        """Return the optimum if rows and conditional orders do not bear on it."""
+        """Return the optimum if rows and conditional orders do not bear on it.
+
+        O(columns that trade + rows n).
+        """
         orders, groups = self.orders, range(self._groups)
         matched: dict[int, int] = {}
         for group in groups:
@@ -252,24 +276,27 @@ class WelfareClearing:
                 matched |= network_free.match(orders, group)
             else:
                 matched |= network_free.take_all(orders, group, self._reserve)
-        columns, counts = network_free.as_arrays(matched)
-        if matched and not self._rows.hold(orders.change(columns, counts), self._rows.h):
+        columns, units = network_free.as_arrays(matched)
+        if matched and not self._rows.hold(orders.change(columns, units), self._rows.h):
             return None
         balance = np.full(self._groups, float(self._reserve))
         after = balance
         if self._balanced:
             balance = np.array([network_free.price(orders, g, matched) for g in groups])
             after = np.array([network_free.quote(orders, g, matched) for g in groups])
-        for prices in (balance, after):
-            if self._conditions_matter(prices[orders.groups]):
-                return None
-        units = np.zeros(orders.size, dtype=np.int64)
-        units[columns] = counts
+        if orders.conditions and any(
+            self._conditions_matter(prices[orders.groups]) for prices in (balance, after)
+        ):
+            return None
         none = np.zeros(len(self._rows.h))
         return _Proposal(
+            columns=columns,
             units=units,
             prices=_Duals(balance, none, frozenset()),
             left=_Duals(after, none, frozenset()),
+            rows_worth=0.0,
+            # No order that is left is better than the prices that are left.
+            surplus=0.0,
             settled=True,
             tier=Tier.NETWORK_FREE,
         )
@@ -285,19 +312,21 @@ class WelfareClearing:
 
     def _solve(self) -> _Proposal:
         solved = self._lots.solve(self._rows)
+        columns = np.flatnonzero(solved.units)
+        units = solved.units[columns]
+        last = solved.last
+        h = self._rows.left(self.orders.change(columns, units))
+        remaining = self.orders.units[: self.orders.size] - solved.units
         return _Proposal(
-            units=solved.units,
+            columns=columns,
+            units=units,
             prices=self._duals(solved.first),
-            left=self._duals(solved.last),
-            settled=not self._conditions_matter(solved.last.local),
+            left=self._duals(last),
+            rows_worth=float(last.eta @ h),
+            surplus=float(remaining @ np.maximum(last.surplus, 0.0)),
+            settled=not self._conditions_matter(last.local),
             tier=solved.tier,
         )
-
-    def _left(self, units: IntArray) -> FloatArray:
-        """Return the headrooms once units have traded, in lots."""
-        columns = np.flatnonzero(units)
-        change = self.orders.change(columns, units[columns])
-        return self._rows.left(change)
 
     @staticmethod
     def _duals(relaxed: Relaxed) -> _Duals:
@@ -306,10 +335,10 @@ class WelfareClearing:
 
     # -- what it means for orders -------------------------------------------------------------
 
-    def _shares(self, units: IntArray) -> Iterator[tuple[int, int]]:
+    def _shares(self, proposal: _Proposal) -> Iterator[tuple[int, int]]:
         """Iterate over orders that trade and their units; within a column the oldest first."""
-        for column in np.flatnonzero(units).tolist():
-            left = int(units[column])
+        for column, units in zip(proposal.columns.tolist(), proposal.units.tolist(), strict=True):
+            left = units
             for entry in self.orders.queue(column):
                 taken = min(left, entry.units)
                 yield entry.order.order_id, taken
@@ -318,24 +347,14 @@ class WelfareClearing:
                     break
 
     def _optimum_of(self, proposal: _Proposal) -> Optimum:
-        shares = [
-            (self.orders.entry(order), units) for order, units in self._shares(proposal.units)
-        ]
+        shares = [(self.orders.entry(order), units) for order, units in self._shares(proposal)]
         shares.sort(key=lambda share: share[0].order.rank)
         quantities_w = {e.order.order_id: self.orders.watts(e, units) for e, units in shares}
         gain = sum(e.order.worth(self.orders.watts(e, units), self._reserve) for e, units in shares)
-        left = proposal.left
-        local = self._local(left)
-        remaining = self.orders.units[: self.orders.size] - proposal.units
-        bound = float(left.eta @ self._left(proposal.units)) + float(
-            remaining @ np.maximum(self.orders.surplus(local), 0.0)
-        )
-        prices = self._prices(proposal.prices)
-        return Optimum(quantities_w, gain, prices, proposal.tier, bound * self._lot_w)
+        prices = self._prices(proposal.prices.balance, proposal.prices.eta)
+        bound = (proposal.rows_worth + proposal.surplus) * self._lot_w
+        return Optimum(quantities_w, gain, prices, proposal.tier, bound)
 
-    def _local(self, duals: _Duals) -> FloatArray:
-        local: FloatArray = duals.balance[self.orders.groups] + duals.eta @ self._rows.a
-        return local
-
-    def _prices(self, duals: _Duals) -> LocalPrices:
-        return LocalPrices(duals.balance, self._rows.network_prices(duals.eta), self._local(duals))
+    def _prices(self, balance: FloatArray, eta: FloatArray) -> LocalPrices:
+        local = balance[self.orders.groups] + eta @ self._rows.a
+        return LocalPrices(balance, self._rows.network_prices(eta), local)

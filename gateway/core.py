@@ -73,7 +73,7 @@ class Core:
     def next_due(self) -> datetime | None:
         """When the clock must act next: the next gate, or the next order that expires."""
         state = self.exchange.state
-        due = [queue[0][0] for queue in (state.gates, state.expiries) if queue]
+        due = [queue[0][0] for queue in (state.turns, state.expiries) if queue]
         return min(due, default=None)
 
     def handle(self, command: Command, now: datetime) -> tuple[JournalEntry | None, list[Outgoing]]:

@@ -401,7 +401,7 @@ class Service:
         self._snapshot_at = self.core.sequence
 
     def _open_intervals(self) -> list[datetime]:
-        return [start for _, start in self.core.exchange.state.gates]
+        return [start for _, start in self.core.exchange.state.turns]
 
     def _abandon_requests(self) -> None:
         for item in self._inbox:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
 from security_check.envelope import Direction, EnvelopeSet
 from security_check.errors import GridError, InsecureError
 from security_check.limits import InterfaceLimits
@@ -45,12 +46,19 @@ class LinearGrid:
         u = np.zeros(2 * len(self.capacity_w), dtype=np.int64)
         return self._filled(limits, u)
 
-    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearSecurity:
+    def reallocate(
+        self, limits: InterfaceLimits, held: EnvelopeSet, curtailment: Curtailment
+    ) -> LinearSecurity:
         self._called("reallocate")
         u = np.concatenate([held.injection_w, held.withdrawal_w])
         A, b, b_ac, names = self._matrix(limits)
         b = np.minimum(b, b_ac)
         bottlenecks = ["capacity"] * len(u)
+        if curtailment.policy is not CurtailmentPolicy.PRO_RATA and np.any(A @ u > b):
+            rule = curtailment.rule(np.zeros_like(u), u, np.ones(len(u)), 1.0)
+            cut = rule.filled(A.astype(float), b.astype(float))
+            u = np.floor(cut.u + 1e-6).astype(np.int64)
+            bottlenecks = [names[k] if k >= 0 else "capacity" for k in cut.bottleneck]
         for k in range(len(b)):
             use = int(A[k] @ u)
             if use > b[k]:
@@ -59,6 +67,11 @@ class LinearGrid:
                 for i in np.flatnonzero(takes_part):
                     bottlenecks[i] = names[k]
         return self._filled(limits, u, bottlenecks)
+
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        A, b, b_ac, names = self._matrix(limits)
+        u = np.concatenate([held.injection_w, held.withdrawal_w])
+        return LinearRows(A.astype(float), np.minimum(b, b_ac) - A @ u, 1.0, names.__getitem__)
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearSecurity:
         self._called("resume")

@@ -1,0 +1,44 @@
+"""Post-only orders that cross nobody by price and yet would trade, in a set of three.
+
+Row 0 is full with coefficients 1 at load:0, 2 at load:1 and 3 at load:2: limit that moves from
+load:0 to load:1 needs headroom.  A sale of load:2 makes twice as much as it takes: half of what
+load:1 buys at 9 may come from load:0 at 4, and half from load:2, even at 11.
+"""
+
+from __future__ import annotations
+
+import pytest
+from market import Market, only, refusal
+
+from exchange.events import MatchBlocked, OrderAccepted, Traded
+
+
+@pytest.fixture
+def market() -> Market:
+    full = (1 + 2 + 3) * 5_000
+    market = Market(points=4, capacity_w=10_000, rows=[([1, 2, 3, 0, *[0] * 4], full, full)])
+    market.sell(0, "100@4")
+    assert only(market.buy(1, "100@9"), MatchBlocked)
+    return market
+
+
+def test_an_order_that_would_make_a_blocked_pair_trade_is_refused_if_it_is_to_wait(market):
+    reason, detail = refusal(market.sell(2, "200@11", post_only=True))
+    assert reason == "would_cross"
+    assert "would trade at once" in detail
+    # Without the condition it trades indeed, and gets all that the other two leave over.
+    trade = only(market.sell(2, "200@11"), Traded)
+    assert [(fill.participant, fill.quantity_w, fill.amount) for fill in trade.fills] == [
+        ("p0", 50, -50 * 4),
+        ("p1", 100, 100 * 9),
+        ("p2", 50, -(100 * 9 - 50 * 4)),
+    ]
+
+
+def test_a_post_only_order_that_helps_nobody_waits(market):
+    assert only(market.sell(2, "200@40", post_only=True), OrderAccepted)
+
+
+def test_repricing_a_post_only_order_so_that_it_would_trade_is_refused(market):
+    market.sell(2, "200@40", post_only=True, client_order_id="waits")
+    assert refusal(market.amend(2, "waits", limit_price_ticks=11))[0] == "would_cross"
