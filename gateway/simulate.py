@@ -313,10 +313,11 @@ def welfare(trades: Sequence[Traded], rules: MarketRules) -> int:
     """Return what the trades gained, in tick-watts.
 
     The buyers' limit prices less the sellers', and less the reserve price of watts that the system
-    operator issues.
+    operator issues.  What it buys back to relieve the network is no gain of the market's.
     """
-    issued_w = sum(fill.change_w for trade in trades for fill in trade.fills)
-    return sum(trade.gain for trade in trades) - rules.reserve_price_ticks * issued_w
+    market = [trade for trade in trades if not trade.buy_back]
+    issued_w = sum(fill.change_w for trade in market for fill in trade.fills)
+    return sum(trade.gain for trade in market) - rules.reserve_price_ticks * issued_w
 
 
 def _trade_records(trade: Traded, rules: MarketRules) -> list[TradeRecord]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from doe_allocation.curtailment import Curtailment
 from exchange.commands import OpenSession
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.client import Client
@@ -45,13 +46,18 @@ class WideGrid:
         half = np.full(len(self.connection_points), CAPACITY_W // 2)
         return WideState(EnvelopeSet(self.connection_points, half, half))
 
-    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> WideState:
+    def reallocate(
+        self, limits: InterfaceLimits, held: EnvelopeSet, curtailment: Curtailment
+    ) -> WideState:
         """Halve what is held when the contract names a limit, and leave it otherwise."""
         if limits.injection_limit_w is None:
             return WideState(held)
         return WideState(
             EnvelopeSet(self.connection_points, held.injection_w // 2, held.withdrawal_w)
         )
+
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        return WideState(held).linear_rows()
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> WideState:
         return WideState(held)
