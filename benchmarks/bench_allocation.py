@@ -166,13 +166,13 @@ def time_market(grid: NetworkGrid, crossing: float) -> str:
     exchange = a_market(grid)
     commands = some_commands(grid, ORDERS, crossing)
     slowest, counted = 0.0, Counter()
-    began = time.perf_counter()
+    began = time.process_time()
     for command in commands:
-        before = time.perf_counter()
+        before = time.process_time()
         events = exchange.handle(command, NOW)
-        slowest = max(slowest, time.perf_counter() - before)
+        slowest = max(slowest, time.process_time() - before)
         counted.update(type(event) for event in events)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     exchange.check_invariants()
     kinds = (OrderAccepted, Traded, MatchBlocked, OrderCancelled, Refused)
     told = ", ".join(f"{counted[kind]:,} {kind.__name__}" for kind in kinds)

@@ -81,7 +81,7 @@ class ResumeMessage(_ControlMessage):
 
 
 class BuyBackMessage(_ControlMessage):
-    """Buy resting sell orders back before curtailing, up to ``price`` in EUR per kW; 0 W: nothing."""
+    """Buy sell orders back before curtailing, up to ``price`` in EUR per kW; 0 W is nothing."""
 
     type: Literal["buy_back"]
     interval: Time

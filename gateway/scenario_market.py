@@ -1,10 +1,12 @@
-"""The rules of a scenario's market: steps of price and quantity, and what settlement costs."""
+"""The rules of a scenario's market: steps, phases, curtailment, and what settlement costs."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
 
+from doe_allocation.curtailment import CurtailmentPolicy
+from exchange.program import ExchangeRate
 from exchange.rules import MarketRules, MeteringRules
 from gateway.scenario_schema import MarketSection, MeteringSection
 from gateway.unfit import UnfitError, price_in_ticks
@@ -35,6 +37,14 @@ def build_rules(
     return MarketRules(
         tick=tick,
         lot_w=market.lot_w,
+        exchange_rate=ExchangeRate(market.exchange_rate),
+        reserve_price_ticks=ticks("market.reserve_price", market.reserve_price),
+        curtailment=CurtailmentPolicy(market.curtailment),
+        opening_auction=timedelta(minutes=market.opening_auction_minutes),
+        closing_auction=timedelta(minutes=market.closing_auction_minutes),
+        batch_every=None
+        if market.batch_seconds is None
+        else timedelta(seconds=market.batch_seconds),
         compensation_price_ticks=ticks("market.compensation_price", market.compensation_price),
         metering=None
         if metering is None

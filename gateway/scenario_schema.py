@@ -146,9 +146,15 @@ class MarketSection(Section):
         "0.0001"
     )
     lot_w: Annotated[int, Field(ge=1, le=10**9)] = 1
+    exchange_rate: Literal["one_to_one", "network_weighted"] = "one_to_one"
+    reserve_price: NotNegativePrice = "0"
     gate_closure_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
     opening_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
     compensation_price: NotNegativePrice = "0"
+    curtailment: Literal["pro_rata", "max_min", "last_in_first_out"] = "pro_rata"
+    opening_auction_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
+    closing_auction_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
+    batch_seconds: Annotated[int, Field(ge=1, le=24 * 60 * 60)] | None = None
 
 
 class MeteringSection(Section):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from doe_allocation.curtailment import Curtailment
 from exchange.commands import OpenSession
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.client import Client
@@ -25,6 +26,7 @@ from gateway.service import Service, ServiceSettings
 from gateway.topics import Topics
 from security_check.envelope import Direction, EnvelopeSet
 from security_check.limits import InterfaceLimits
+from security_check.linear_rows import LinearRows
 from security_check.verdict import Verdict
 
 START = datetime(2096, 6, 1, 12, tzinfo=UTC)
@@ -44,13 +46,18 @@ class WideGrid:
         half = np.full(len(self.connection_points), CAPACITY_W // 2)
         return WideState(EnvelopeSet(self.connection_points, half, half))
 
-    def reallocate(self, limits: InterfaceLimits, held: EnvelopeSet) -> WideState:
+    def reallocate(
+        self, limits: InterfaceLimits, held: EnvelopeSet, curtailment: Curtailment
+    ) -> WideState:
         """Halve what is held when the contract names a limit, and leave it otherwise."""
         if limits.injection_limit_w is None:
             return WideState(held)
         return WideState(
             EnvelopeSet(self.connection_points, held.injection_w // 2, held.withdrawal_w)
         )
+
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        return WideState(held).linear_rows()
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> WideState:
         return WideState(held)
@@ -59,6 +66,10 @@ class WideGrid:
 class WideState:
     def __init__(self, held: EnvelopeSet) -> None:
         self._held = held
+
+    def linear_rows(self) -> LinearRows:
+        nothing = np.zeros((0, 2 * len(self._held.connection_points)))
+        return LinearRows(nothing, np.zeros(0), 1.0, lambda row: "line:1")
 
     def largest_secure_w(
         self, direction: Direction, seller: str, buyer: str, wanted_w: int

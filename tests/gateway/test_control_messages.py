@@ -14,14 +14,16 @@ from exchange.commands import (
     HaltTrading,
     RejectMessage,
     ResumeTrading,
+    SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
 )
-from exchange.rules import PriceCollar, RiskLimits
+from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.core import Core
 from gateway.messages import Reader
 from gateway.topics import OPERATOR, Topics
+from security_check.envelope import Direction
 
 TOPICS = Topics("a")
 NOON = START.isoformat().replace("+00:00", "Z")
@@ -62,6 +64,17 @@ def read(message: Any, sender: str = OPERATOR) -> Any:
         (
             {"type": "kill_switch", "control_id": "c", "engaged": False},
             SetKillSwitch("c", None, engaged=False),
+        ),
+        (
+            {
+                "type": "buy_back",
+                "control_id": "c",
+                "interval": NOON,
+                "direction": "injection",
+                "quantity_w": 500,
+                "price": "0.01",
+            },
+            SetBuyBack("c", START, Direction.INJECTION, BuyBack(500, 100)),
         ),
         ({"type": "halt", "control_id": "c", "interval": NOON}, HaltTrading("c", START)),
         ({"type": "resume", "control_id": "c"}, ResumeTrading("c")),

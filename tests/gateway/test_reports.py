@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from exchange.commands import (
+    AdvanceTime,
     AmendOrder,
     CancelOrder,
     CloseGate,
@@ -156,6 +159,12 @@ class World:
         self.versions: dict[str, int] = {}
         self.limits: Limits = {}
         self.books: dict[str, tuple[int, dict[tuple[str, str], int]]] = {}
+        # By trade and book: what reports say was bought and paid, and what the tape says.
+        self.bought: Counter[tuple[int, str, str]] = Counter()
+        self.printed: Counter[tuple[int, str, str]] = Counter()
+        # By participant and interval: what it bought, sold and paid in all, and its statement.
+        self.traded: dict[tuple[str, str], list[Decimal]] = {}
+        self.statements: dict[tuple[str, str], list[Decimal]] = {}
 
     def hear(self, message: Outgoing) -> dict[str, Any] | None:
         kind, _, name = message.topic.removeprefix("doe/v1/a/").partition("/")
@@ -170,8 +179,18 @@ class World:
             self.sequences[name] = content["sequence"]
             if name not in ("operator", "metering"):
                 self._reveals_nobody_else(name, message.payload.decode())
+            if content["type"] == "traded":
+                self._follow_trade(name, content)
+            if content["type"] == "statement":
+                owed = Decimal(content["paid"]) - Decimal(content["received"])
+                account = [Decimal(content["bought_w"]), Decimal(content["sold_w"]), owed]
+                self.statements[name, content["interval"]] = account
         if kind == "trade":
-            assert not {"buyer", "seller", "client_order_id"} & content.keys()
+            assert "load:" not in message.payload.decode()
+            assert not any(f'"p{number}"' in message.payload.decode() for number in range(POINTS))
+            low, price, high = (Decimal(content[f"{n}price"]) for n in ("low_", "", "high_"))
+            assert low <= price <= high
+            self.printed[_book(content)] += content["quantity_w"]
         if kind == "envelope":
             assert content["version"] == self.versions.get(name, 0) + 1
             self.versions[name] = content["version"]
@@ -181,6 +200,19 @@ class World:
         if kind == "book":
             self._follow_book(name, content)
         return content
+
+    def _follow_trade(self, name: str, report: dict[str, Any]) -> None:
+        quantity_w, paid = Decimal(report["quantity_w"]), Decimal(report["amount"])
+        buys = report["side"] == "buy"
+        average = 1000 * (paid if buys else -paid) / quantity_w
+        assert abs(Decimal(report["price"]) - average) <= Decimal("1e-10")
+        if buys:
+            self.bought[_book(report)] += report["quantity_w"]
+        for who, sign in ((name, 1), ("operator", -1)):
+            account = self.traded.setdefault((who, report["interval"]), [Decimal(0)] * 3)
+            account[2] += sign * paid
+            if who == name:
+                account[not buys] += quantity_w
 
     def _reveals_nobody_else(self, name: str, text: str) -> None:
         for other in range(POINTS):
@@ -200,6 +232,10 @@ class World:
             content["sequence"],
             {level: quantity_w for level, quantity_w in levels.items() if quantity_w},
         )
+
+
+def _book(content: dict[str, Any]) -> tuple[int, str, str]:
+    return content["trade_id"], content["interval"], content["direction"]
 
 
 def inside(limits: Limits, outer: Limits) -> bool:
@@ -266,6 +302,11 @@ def test_what_is_published_is_right_secure_and_discreet(commands: list[Command])
             name = TOPICS.book(direction, start).removeprefix("doe/v1/a/book/")
             if name in world.books:
                 assert world.books[name][1] == depth(core, direction, start)
+    assert world.printed == world.bought
+    for message in core.handle(AdvanceTime(), LATER)[1]:
+        world.hear(message)
+    told = {key: account for key, account in world.traded.items() if any(account)}
+    assert world.statements == told
     for message in core.reports.books.stale_snapshots():
         world.hear(message)
     for retained in core.reports.retained():

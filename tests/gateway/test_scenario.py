@@ -10,7 +10,8 @@ import pandapower as pp
 import pytest
 from phase_networks import phase_net
 
-from exchange.rules import MeteringRules
+from exchange.program import ExchangeRate
+from exchange.rules import MarketRules, MeteringRules
 from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario, load_scenario, scenario_path
 from security_check.errors import InsecureError
@@ -226,6 +227,7 @@ def test_intervals_follow_one_another_with_their_own_limits(folder: Path) -> Non
     scenario = load(
         folder,
         GOOD + "[market]\ntick = '0.01'\nlot_w = 10\ngate_closure_minutes = 5\n"
+        "exchange_rate = 'network_weighted'\nreserve_price = '0.03'\n"
         "[intervals]\nstart = 2016-05-02T12:00:00Z\nminutes = 15\ncount = 3\n"
         "limits_file = 'limits.csv'\n",
     )
@@ -240,8 +242,20 @@ def test_intervals_follow_one_another_with_their_own_limits(folder: Path) -> Non
     assert scenario.intervals[2].interface_limits == scenario.interface_limits
     assert scenario.interval_at(noon) == scenario.intervals[0]
     assert scenario.interval_at(noon - timedelta(hours=1)) is None
-    assert (scenario.rules.tick, scenario.rules.lot_w) == (Decimal("0.01"), 10)
+    assert scenario.rules == MarketRules(
+        tick=Decimal("0.01"),
+        lot_w=10,
+        exchange_rate=ExchangeRate.NETWORK_WEIGHTED,
+        reserve_price_ticks=3,
+    )
     assert scenario.gate_closure == timedelta(minutes=5)
+
+
+def test_a_reserve_price_off_the_tick_is_a_fault(folder: Path) -> None:
+    with pytest.raises(InputFaults) as caught:
+        load(folder, GOOD + "[market]\ntick = '0.01'\nreserve_price = '0.025'\n")
+    (fault,) = caught.value.faults
+    assert "reserve_price 0.025 is not a multiple of the tick 0.01" in fault.detail
 
 
 def test_a_column_given_twice_is_a_fault(folder: Path) -> None:

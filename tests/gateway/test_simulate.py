@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +134,17 @@ def test_every_kind_of_order_goes_through(load: Any, tmp_path: Path) -> None:
         },
     ).result
     assert [(t.quantity_w, t.price) for t in result.trades] == [
-        (300, "0.0100"),
-        (300, "0.0100"),
-        (300, "0.0100"),
+        (900, "0.0450"),
         (100, "0.0450"),
         (50, "0.0900"),
+    ]
+    # "plain" set the clearing off: the others trade at their own limits, it gets the difference.
+    assert [(f.client_order_id, f.amount) for f in result.fills] == [
+        ("all", "0.045"),
+        ("ice", "-0.009"),
+        ("plain", "-0.036"),
+        ("take", "0.0045"),
+        ("own", "-0.0045"),
     ]
     assert reasons(result) == [(3, RefusalReason.WOULD_CROSS)]
     assert [(r.client_order_id, r.remaining_w) for r in result.resting] == [("some", 1000)]
@@ -368,6 +376,43 @@ def test_named_intervals_close_their_gates(load: Any, tmp_path: Path) -> None:
     ]
     assert [i.start.minute for i in result.envelopes.intervals] == [0, 15]
     assert [r.client_order_id for r in result.resting] == ["s2"]
+
+
+def test_where_the_network_decides_the_operator_makes_up_the_difference(
+    load: Any, tmp_path: Path
+) -> None:
+    market = '[market]\nexchange_rate = "network_weighted"\nreserve_price = "0.0020"\n'
+    result = run(
+        load(market),
+        tmp_path,
+        order("s1", quantity_w=1500),
+        order("s0", direction="withdrawal", price="0.0010"),
+        buy("b1", quantity_w=1000),
+        # At the transformer, where the line of the others has no part in it.
+        buy("b2", participant="p2", connection_point="load:2", price="0.0030", quantity_w=300),
+    ).result
+    bought: Counter[str] = Counter()
+    for trade in result.trades:
+        bought[trade.buyer] += trade.quantity_w
+        bought[trade.seller] -= trade.quantity_w
+    statements = {each.participant: each for each in result.statements}
+    assert set(bought) == set(statements)
+    for name, statement in statements.items():
+        assert bought[name] == statement.bought_w - statement.sold_w
+    assert bought["operator"] != 0
+    assert {t.sell_connection_point == "" for t in result.trades if t.seller == "operator"} == {
+        True
+    }
+    assert sum(Decimal(each.balance) for each in result.statements) == 0
+    limit_prices = {"s1": "0.0100", "s0": "0.0010", "b1": "0.0450", "b2": "0.0030"}
+    gain = sum(
+        Decimal(limit_prices[f.client_order_id])
+        * f.quantity_w
+        * (1 if f.client_order_id[0] == "b" else -1)
+        for f in result.fills
+    )
+    issued_w = -bought["operator"]
+    assert Decimal(result.welfare) == (gain - Decimal("0.0020") * issued_w) / 1000 > 0
 
 
 def test_an_interval_without_secure_envelopes_is_a_fault(load: Any, tmp_path: Path) -> None:
