@@ -18,6 +18,7 @@ from exchange.payments import Execution
 from exchange.program import LocalPrices, NetworkRows, Tier
 from exchange.rules import MarketRules
 from security_check.envelope import Direction
+from security_check.errors import GridError
 from security_check.verdict import LimitChange, Verdict
 
 CONFIRMATION_ROUNDS = 8
@@ -29,6 +30,15 @@ Each refusal corrects the linear rows, which converge in 3 to 6 rounds.
 _DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
 
 _CAUTIOUS_AFTER = 4  # rounds from which less and less of the headroom is asked for
+
+
+class CheckFailedError(Exception):
+    """The power flow of an interval came to no result; ``error`` says why."""
+
+    def __init__(self, interval: datetime, error: GridError) -> None:
+        super().__init__(str(error))
+        self.interval = interval
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +127,8 @@ class Market:
         ------
         ClearingError
             When the program could not be solved.
-        GridError
-            When the power flow came to no result.
+        CheckFailedError
+            When the power flow of an interval came to no result.
         """
         if not self.unsettled:
             return None
@@ -180,8 +190,12 @@ class Market:
         """Commit what the AC power flow confirms in all intervals; ``None`` if it refuses one."""
         worst: Verdict | None = None
         confirmed = []
-        for network, changes in self._changes(executions):
-            verdict = network.confirm(changes)
+        for start, changes in self._changes(executions):
+            network = self._networks[start]
+            try:
+                verdict = network.confirm(changes)
+            except GridError as error:
+                raise CheckFailedError(start, error) from error
             if not verdict.secure:
                 return None
             confirmed.append((network, changes))
@@ -193,7 +207,7 @@ class Market:
 
     def _changes(
         self, executions: Sequence[Execution]
-    ) -> list[tuple[SecurityState, tuple[LimitChange, ...]]]:
+    ) -> list[tuple[datetime, tuple[LimitChange, ...]]]:
         """Return what the limits of each interval change by, largest columns last."""
         count = len(self._points)
         total: dict[int, int] = {}
@@ -202,7 +216,7 @@ class Market:
                 change_w = each.order.change_w(leg, each.quantity_w)
                 total[leg.column] = total.get(leg.column, 0) + change_w
         found = []
-        for k, network in enumerate(self._networks.values()):
+        for k, start in enumerate(self._networks):
             changes = tuple(
                 LimitChange(
                     self._points[column % count], _DIRECTIONS[column // count % 2], total[column]
@@ -211,7 +225,7 @@ class Market:
                 if column // (2 * count) == k
             )
             if changes:
-                found.append((network, changes))
+                found.append((start, changes))
         return found
 
     def _joined_rows(self, share: float = 1.0) -> NetworkRows:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 
-from exchange.clearing import Confirmed, Market
+from exchange.clearing import CheckFailedError, Confirmed, Market
 from exchange.events import (
     AlarmKind,
     AlarmRaised,
@@ -270,8 +270,9 @@ class Matching:
             return search()
         except ClearingError as error:
             kind, detail = AlarmKind.CLEARING_FAILED, f"the clearing failed: {error}"
-        except GridError as error:
-            kind, detail = alarm_kind(error), f"the check of a clearing failed: {error}"
+        except CheckFailedError as failed:
+            interval = failed.interval
+            kind, detail = alarm_kind(failed.error), f"the check of a clearing failed: {failed}"
         record.alarm(kind, interval, detail)
         return None
 
