@@ -76,6 +76,8 @@ class Market:
         Of the market.
     open_orders
         Returns the open orders, oldest first, each with all its legs.
+    taker
+        The one that has just come, if any, and hides nothing yet.
 
     Attributes
     ----------
@@ -91,6 +93,7 @@ class Market:
         connection_points: Sequence[str],
         rules: MarketRules,
         open_orders: Callable[[], Iterable[Legs]],
+        taker: int | None = None,
     ) -> None:
         self._networks = dict(networks)
         self._points = tuple(connection_points)
@@ -99,7 +102,7 @@ class Market:
         self.program = self._new_program()
         self._open_orders = open_orders
         for legs in open_orders():
-            self.add(legs)
+            self.add(legs, whole=legs[0].order_id == taker)
 
     @property
     def intervals(self) -> tuple[datetime, ...]:

@@ -40,7 +40,7 @@ from exchange.orders import Order
 from exchange.payments import at_local_prices, at_maker_prices
 from exchange.program import ClearingError
 from exchange.record import Record, alarm_kind
-from exchange.self_trades import comes_before, first_own, resolve, resolve_resting
+from exchange.self_trades import comes_before, first_own, own_crossed, resolve, resolve_resting
 from exchange.session import Session
 from exchange.state import State
 from orderbook.order import SelfTradePrevention, Side, TimeInForce
@@ -177,6 +177,7 @@ class Matching:
                 self._grid.connection_points,
                 self._state.rules,
                 lambda: self._open_orders(group),
+                self._taker,
             )
             for start in group:
                 self._markets[start] = market
@@ -233,17 +234,25 @@ class Matching:
         order, state = legs[0], self._state
         sessions = [state.sessions[leg.interval] for leg in legs]
         may_trade = all(state.may_trade(session) for session in sessions)
+        stopped = False
         if may_trade:
             self._taker = order.order_id
-            if self._meet_own(legs, record):
+            stopped = not self._meet_own(legs, record)
+            if not stopped:
                 self._clear(order.interval, self._taker, record)
             self._taker = None
-        if order.order_id not in state.orders:
-            return
+        if order.order_id in state.orders:
+            self._rest(order, sessions[0], may_trade, record)
+        if stopped:
+            # What it traded before it met its own may be what another's condition lacked.
+            self._clear(order.interval, order.order_id, record)
+
+    def _rest(self, order: Order, session: Session, may_trade: bool, record: Record) -> None:
+        """Let what is left of an incoming order wait, or cancel it if it may not."""
         if order.peak_w is not None:
             self._lower(order)
         if order.joint_id is None:
-            self._note_block(order, sessions[0], may_trade, record)
+            self._note_block(order, session, may_trade, record)
         why_not_wait = _WITHOUT_WAITING.get(order.time_in_force)
         if why_not_wait is not None:
             record.cancel(order, why_not_wait)
@@ -357,9 +366,13 @@ class Matching:
 
     def _note_block(self, order: Order, session: Session, may_trade: bool, record: Record) -> None:
         """Say what the network, or a halt, refuses of an incoming order that crosses others."""
+        # Its own it would not trade with, whatever the network says.
+        own = own_crossed(order, session, self._state)
+        own_w = sum(each.remaining_w for each in own if not each.conditional)
         crossing_w = session.books[order.direction].crossing_w(
-            order.side, order.limit_price_ticks, order.remaining_w
+            order.side, order.limit_price_ticks, order.remaining_w + own_w
         )
+        crossing_w = min(crossing_w - own_w, order.remaining_w)
         if not crossing_w or crossing_w < order.required_w:
             return
         if may_trade:
