@@ -109,6 +109,7 @@ class Matching:
             case Traded():
                 for fill in event.fills:
                     self._follow_fill(fill)
+                self._follow_default_taker(event)
                 self._split_markets()
             case JointOrderAccepted():
                 for leg in event.legs:
@@ -137,6 +138,14 @@ class Matching:
             self._lower(order)
         elif market is not None:
             market.program.withdraw(fill.order_id)
+
+    def _follow_default_taker(self, event: Traded) -> None:
+        """Take up a taker that rested before: what it hides went first, unlike in the program."""
+        if event.taker_order_id is None or event.taker_order_id == self._taker:
+            return
+        order = self._state.orders.get(event.taker_order_id)
+        if order is not None and order.peak_w is not None:
+            self._leave_market(order.interval)
 
     def _lower(self, order: Order) -> None:
         """Take up that less of an order takes part; of one that has just come nothing is hidden."""

@@ -425,9 +425,8 @@ class NaiveMarket:
             pays[own[0]] = -makers
         else:
             pays |= self._shares(own, pays, -makers)
-        self.log.append(
-            ("traded", taker, tuple((number, watts[number], pays[number]) for number in sorted(pays)))
-        )
+        fills = tuple((number, watts[number], pays[number]) for number in sorted(pays))
+        self.log.append(("traded", taker, fills))
         self.seen = self.seen[1:]
         for number in sorted(watts):
             order = traded[number]

@@ -102,16 +102,16 @@ def left_to_gain(
 ) -> float:
     """Return what scipy, from nothing, could still gain in one interval, in tick-watts.
 
-    In fractions of lots where no order has a condition, and else in whole lots.
+    In fractions of lots if that is less than a lot's worth, and else in whole lots, with all
+    conditions.
     """
     if not orders:
         return 0.0
     balanced = rules.exchange_rate is ExchangeRate.ONE_TO_ONE
     reserve = None if balanced else rules.reserve_price_ticks
     oracle = Oracle(program_of(orders, points), rows, rules.lot_w, reserve)
-    if any(order.conditional or order.joint_id is not None for order in orders):
-        return oracle.whole_lots()
-    return oracle.linear()[1]
+    gain = oracle.linear()[1]
+    return gain if gain < lot_value(orders, rules) else oracle.whole_lots()
 
 
 def held_w(envelopes: Iterable) -> np.ndarray:
