@@ -126,7 +126,7 @@ class Matching:
         if market is None:
             return
         if event.order_id == event.previous_order_id:
-            market.lower(order)
+            self._lower(order)
             return
         market.program.withdraw(event.previous_order_id)
         market.add([order], whole=isinstance(event, OrderAmended))
@@ -152,10 +152,13 @@ class Matching:
         market = self._markets.get(order.interval)
         if market is None:
             return
-        if order.joint_id is None:
-            market.lower(order, whole=order.order_id == self._taker)
-        else:
+        if order.joint_id is not None:
             market.program.lower_joint(self._state.joints[order.joint_id])
+        elif order.conditional and order.required_w <= self._state.rules.lot_w:
+            # Any lot of it may trade now, so its place is by time among orders that came later.
+            self._leave_market(order.interval)
+        else:
+            market.lower(order, whole=order.order_id == self._taker)
 
     def _leave_market(self, interval: datetime) -> None:
         market = self._markets.get(interval)

@@ -278,6 +278,17 @@ def test_less_than_the_minimum_trades_once_no_more_is_left(market):
     assert market.sell(2, "1@5") == [("accepted", 3), ("traded", 1, 5, 1, 3)]
 
 
+def test_once_any_part_may_trade_an_order_with_a_minimum_has_its_place_by_time(market):
+    market.buy(0, "10@5", minimum_w=8)
+    market.buy(0, "3@5")
+    assert market.sell(1, "9@5") == [("accepted", 3), ("traded", 9, 5, 1, 3)]
+    assert market.sell(1, "2@5") == [
+        ("accepted", 4),
+        ("traded", 1, 5, 1, 4),
+        ("traded", 1, 5, 2, 4),
+    ]
+
+
 def test_an_immediate_order_with_a_minimum_trades_that_much_or_nothing(market):
     market.sell(0, "7@5")
     assert market.buy(1, "10@5", "IOC", minimum_w=8) == [
