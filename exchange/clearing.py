@@ -15,12 +15,13 @@ from exchange.grid import SecurityState
 from exchange.market_program import Legs, MarketProgram
 from exchange.orders import Order
 from exchange.payments import Execution
-from exchange.program import LocalPrices, NetworkRows, Tier
+from exchange.program import ExchangeRate, LocalPrices, NetworkRows, Tier
 from exchange.rules import MarketRules
 from security_check.envelope import Direction
+from security_check.errors import GridError
 from security_check.verdict import LimitChange, Verdict
 
-CONFIRMATION_ROUNDS = 8
+CONFIRMATION_ROUNDS = 12
 """How often an optimum is looked for again after the AC power flow has refused one.
 
 Each refusal corrects the linear rows, which converge in 3 to 6 rounds.
@@ -28,7 +29,16 @@ Each refusal corrects the linear rows, which converge in 3 to 6 rounds.
 
 _DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
 
-_CAUTIOUS_AFTER = 4  # rounds from which less and less of the headroom is asked for
+_CAUTIOUS_ROUNDS = 4  # the last ones, which ask for less and less of the headroom
+
+
+class CheckFailedError(Exception):
+    """The power flow of an interval came to no result; ``error`` says why."""
+
+    def __init__(self, interval: datetime, error: GridError) -> None:
+        super().__init__(str(error))
+        self.interval = interval
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,8 @@ class Market:
         Of the market.
     open_orders
         Returns the open orders, oldest first, each with all its legs.
+    taker
+        The one that has just come, if any, and hides nothing yet.
 
     Attributes
     ----------
@@ -81,6 +93,7 @@ class Market:
         connection_points: Sequence[str],
         rules: MarketRules,
         open_orders: Callable[[], Iterable[Legs]],
+        taker: int | None = None,
     ) -> None:
         self._networks = dict(networks)
         self._points = tuple(connection_points)
@@ -89,7 +102,7 @@ class Market:
         self.program = self._new_program()
         self._open_orders = open_orders
         for legs in open_orders():
-            self.add(legs)
+            self.add(legs, whole=legs[0].order_id == taker)
 
     @property
     def intervals(self) -> tuple[datetime, ...]:
@@ -133,8 +146,8 @@ class Market:
         ------
         ClearingError
             When the program could not be solved.
-        GridError
-            When the power flow came to no result.
+        CheckFailedError
+            When the power flow of an interval came to no result.
         """
         if not self.unsettled:
             return None
@@ -172,26 +185,28 @@ class Market:
 
     def _confirm(self, program: MarketProgram) -> Confirmed | None:
         """Return the optimum of a program once the AC power flow confirms it."""
-        for attempt in range(CONFIRMATION_ROUNDS):
+        share = 1.0
+        for left in reversed(range(CONFIRMATION_ROUNDS)):
             optimum = program.clearing.optimum()
             if not optimum.quantities_w:
-                return None
+                break
             executions = program.executions(optimum)
             verdict = self._put_into_force(executions)
             if verdict is not None:
                 program.clearing.execute(optimum)
                 self.program.clearing.replace_rows(self._joined_rows())
                 return Confirmed(executions, optimum.prices, optimum.tier, verdict)
-            left = CONFIRMATION_ROUNDS - attempt - 1
-            share = left / CONFIRMATION_ROUNDS if left < _CAUTIOUS_AFTER else 1.0
+            share = min(left / _CAUTIOUS_ROUNDS, 1.0)
             program.clearing.replace_rows(self._joined_rows(share))
-        program.clearing.replace_rows(self._joined_rows())
+        if share < 1.0:
+            program.clearing.replace_rows(self._joined_rows())
         return None
 
     def check_invariants(self) -> None:
-        """Check that the program has the open orders, and that nothing is left to trade.
+        """Check that the program has the open orders, and that no lot's worth is left to gain.
 
-        The second against a program built from nothing, on copies of the networks.
+        The second against a program built from nothing, on copies of the networks.  Less than
+        that may appear when orders leave: whole lots can then fit rows better than before.
 
         Raises
         ------
@@ -209,14 +224,32 @@ class Market:
         copies = {start: network.copy() for start, network in self._networks.items()}
         trial = Market(copies, self._points, self._rules, self._open_orders)
         found = trial.next_trade()
-        assert found is None, f"{self.intervals}: {found} is left to trade"
+        assert found is None or self._is_less_than_a_lot(found.executions), (
+            f"{self.intervals}: {found} is left to trade"
+        )
+
+    def _is_less_than_a_lot(self, executions: Sequence[Execution]) -> bool:
+        """Return whether trades gain no more than a lot does between their best prices."""
+        weighted = self._rules.exchange_rate is ExchangeRate.NETWORK_WEIGHTED
+        reserve = self._rules.reserve_price_ticks if weighted else 0
+        orders = [each.order for each in executions]
+        prices = [order.price_of(leg) for order in orders for leg in order.legs]
+        spread = max(prices) - min(prices)
+        if weighted:
+            spread = max(*prices, reserve) - min(*prices, reserve)
+        gain = sum(each.order.worth(each.quantity_w, reserve) for each in executions)
+        return gain <= self._rules.lot_w * spread
 
     def _put_into_force(self, executions: Sequence[Execution]) -> Verdict | None:
         """Commit what the AC power flow confirms in all intervals; ``None`` if it refuses one."""
         worst: Verdict | None = None
         confirmed = []
-        for network, changes in self._changes(executions):
-            verdict = network.confirm(changes)
+        for start, changes in self._changes(executions):
+            network = self._networks[start]
+            try:
+                verdict = network.confirm(changes)
+            except GridError as error:
+                raise CheckFailedError(start, error) from error
             if not verdict.secure:
                 return None
             confirmed.append((network, changes))
@@ -228,7 +261,7 @@ class Market:
 
     def _changes(
         self, executions: Sequence[Execution]
-    ) -> list[tuple[SecurityState, tuple[LimitChange, ...]]]:
+    ) -> list[tuple[datetime, tuple[LimitChange, ...]]]:
         """Return what the limits of each interval change by, largest columns last."""
         count = len(self._points)
         total: dict[int, int] = {}
@@ -237,7 +270,7 @@ class Market:
                 change_w = each.order.change_w(leg, each.quantity_w)
                 total[leg.column] = total.get(leg.column, 0) + change_w
         found = []
-        for k, network in enumerate(self._networks.values()):
+        for k, start in enumerate(self._networks):
             changes = tuple(
                 LimitChange(
                     self._points[column % count], _DIRECTIONS[column // count % 2], total[column]
@@ -246,7 +279,7 @@ class Market:
                 if column // (2 * count) == k
             )
             if changes:
-                found.append((network, changes))
+                found.append((start, changes))
         return found
 
     def _joined_rows(self, share: float = 1.0) -> NetworkRows:

@@ -94,6 +94,7 @@ class Markets:
             case Traded():
                 for fill in event.fills:
                     self._follow_fill(fill)
+                self._follow_default_taker(event)
                 self._split_markets()
             case JointOrderAccepted():
                 for leg in event.legs:
@@ -112,7 +113,7 @@ class Markets:
         if market is None:
             return
         if event.order_id == event.previous_order_id:
-            market.lower(order)
+            self.lower(order)
             return
         market.program.withdraw(event.previous_order_id)
         market.add([order], whole=isinstance(event, OrderAmended))
@@ -124,6 +125,14 @@ class Markets:
             self.lower(order)
         elif market is not None:
             market.program.withdraw(fill.order_id)
+
+    def _follow_default_taker(self, event: Traded) -> None:
+        """Take up a taker that rested before: what it hides went first, unlike in the program."""
+        if event.taker_order_id is None or event.taker_order_id == self.taker:
+            return
+        order = self._state.orders.get(event.taker_order_id)
+        if order is not None and order.peak_w is not None:
+            self._leave_market(order.interval)
 
     def lower(self, order: Order) -> None:
         """Take up that less of an order takes part; of one that has just come nothing is hidden."""
@@ -164,6 +173,7 @@ class Markets:
                 self._grid.connection_points,
                 self._state.rules,
                 lambda: self.open_orders(group),
+                self.taker,
             )
             for start in group:
                 self._markets[start] = market

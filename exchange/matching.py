@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from exchange.clearing import Confirmed
+from exchange.clearing import CheckFailedError, Confirmed
 from exchange.events import (
     AlarmKind,
     CancelReason,
@@ -21,11 +21,10 @@ from exchange.orders import Order
 from exchange.payments import at_local_prices, at_maker_prices
 from exchange.program import ClearingError
 from exchange.record import Record, alarm_kind
-from exchange.self_trades import comes_before, first_own, resolve, resolve_resting
+from exchange.self_trades import comes_before, first_own, own_crossed, resolve, resolve_resting
 from exchange.session import Session
 from exchange.state import State
 from orderbook.order import SelfTradePrevention, Side, TimeInForce
-from security_check.errors import GridError
 
 _HALTED = "trading in the interval is halted until new interface limits are in force"
 _SUSPENDED = "trading is halted until the operator resumes it"
@@ -62,17 +61,25 @@ class Matching:
         order, state = legs[0], self._state
         sessions = [state.sessions[leg.interval] for leg in legs]
         may_trade = all(state.may_trade(session) for session in sessions)
+        stopped = False
         if may_trade:
             self._markets.taker = order.order_id
-            if self._meet_own(legs, record):
-                self._clear(order.interval, self._markets.taker, record)
+            stopped = not self._meet_own(legs, record)
+            if not stopped:
+                self._clear(order.interval, order.order_id, record)
             self._markets.taker = None
-        if order.order_id not in state.orders:
-            return
+        if order.order_id in state.orders:
+            self._rest(order, sessions[0], may_trade, record)
+        if stopped:
+            # What it traded before it met its own may be what another's condition lacked.
+            self._clear(order.interval, order.order_id, record)
+
+    def _rest(self, order: Order, session: Session, may_trade: bool, record: Record) -> None:
+        """Let what is left of an incoming order wait, or cancel it if it may not."""
         if order.peak_w is not None:
             self._markets.lower(order)
-        if order.joint_id is None and sessions[0].phase is not Phase.CALL:
-            self._note_block(order, sessions[0], may_trade, record)
+        if order.joint_id is None and session.phase is not Phase.CALL:
+            self._note_block(order, session, may_trade, record)
         why_not_wait = _WITHOUT_WAITING.get(order.time_in_force)
         if why_not_wait is not None:
             record.cancel(order, why_not_wait)
@@ -115,8 +122,9 @@ class Matching:
             return search()
         except ClearingError as error:
             kind, detail = AlarmKind.CLEARING_FAILED, f"the clearing failed: {error}"
-        except GridError as error:
-            kind, detail = alarm_kind(error), f"the check of a clearing failed: {error}"
+        except CheckFailedError as failed:
+            interval = failed.interval
+            kind, detail = alarm_kind(failed.error), f"the check of a clearing failed: {failed}"
         record.alarm(kind, interval, detail)
         return None
 
@@ -166,7 +174,11 @@ class Matching:
         ]
         market.set_aside(aside)
         market.limit(order, own.limit_price_ticks)
-        self._clear(order.interval, order.order_id, record)
+        while self._markets.market(order.interval, record) is market:
+            found = self._found(market.next_trade, order.interval, record)
+            if found is None:
+                break
+            self._execute(found, order.order_id, record)
         if order.order_id in state.orders:
             market.limit(order, order.limit_price_ticks)
         market.take_back(aside)
@@ -214,9 +226,13 @@ class Matching:
 
     def _note_block(self, order: Order, session: Session, may_trade: bool, record: Record) -> None:
         """Say what the network, or a halt, refuses of an incoming order that crosses others."""
+        # Its own it would not trade with, whatever the network says.
+        own = own_crossed(order, session, self._state)
+        own_w = sum(each.remaining_w for each in own if not each.conditional)
         crossing_w = session.books[order.direction].crossing_w(
-            order.side, order.limit_price_ticks, order.remaining_w
+            order.side, order.limit_price_ticks, order.remaining_w + own_w
         )
+        crossing_w = min(crossing_w - own_w, order.remaining_w)
         if not crossing_w or crossing_w < order.required_w:
             return
         if may_trade:

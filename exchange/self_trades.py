@@ -6,6 +6,8 @@ trade: so orders of one participant never rest crossed in one book.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from exchange.condition_checks import crosses
 from exchange.events import CancelReason
 from exchange.orders import Order
@@ -15,12 +17,11 @@ from exchange.state import State
 from orderbook.order import SelfTradePrevention, Side
 
 
-def first_own(order: Order, session: Session, state: State) -> Order | None:
-    """Return the best of its participant's older orders that an order crosses, if any.
+def own_crossed(order: Order, session: Session, state: State) -> Iterator[Order]:
+    """Iterate over its participant's older orders that an order crosses.
 
     O(its participant's connection points), where none of them has orders of the other side.
     """
-    best: Order | None = None
     for position in state.positions_of(order.participant, session.start, order.direction):
         if not (position.reserved_w if order.side is Side.BUY else position.sought_w):
             continue
@@ -29,19 +30,23 @@ def first_own(order: Order, session: Session, state: State) -> Order | None:
                 other.side is not order.side
                 and other.order_id < order.order_id
                 and crosses(order.side, order.limit_price_ticks, other.limit_price_ticks)
-                and (best is None or comes_before(other, best))
             ):
-                best = other
-    return best
+                yield other
+
+
+def first_own(order: Order, session: Session, state: State) -> Order | None:
+    """Return the best of its participant's older orders that an order crosses, if any."""
+    return min(own_crossed(order, session, state), key=_priority, default=None)
 
 
 def comes_before(one: Order, other: Order) -> bool:
     """Return whether an order has priority over another of its side."""
-    sign = -1 if one.side is Side.BUY else 1
-    return (sign * one.limit_price_ticks, one.order_id) < (
-        sign * other.limit_price_ticks,
-        other.order_id,
-    )
+    return _priority(one) < _priority(other)
+
+
+def _priority(order: Order) -> tuple[int, int]:
+    sign = -1 if order.side is Side.BUY else 1
+    return sign * order.limit_price_ticks, order.order_id
 
 
 def resolve(newer: Order, older: Order, record: Record) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from exchange.program import NetworkRows, ProgramOrder
+from orderbook.order import Side
 
 _PRECISE = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
@@ -37,13 +38,17 @@ class Oracle:
         half = limits // (2 * self.intervals)
         value, loads, balance = [], [], []
         for order in self.orders:
-            share = np.zeros(limits)
+            change, worth = np.zeros(limits), 0.0
             for leg in order.legs:
-                share[leg.column] += leg.quantity_w / order.quantity_w
-            price = order.limit_price_ticks - (self.reserve or 0)
-            value.append(order.sign * price)
-            loads.append(order.sign * (self.rows.A @ share) / self.rows.base_power_w)
-            balance.append(order.sign * share.reshape(-1, half).sum(axis=1))
+                buys = (leg.side or order.side) is Side.BUY
+                price = leg.limit_price_ticks
+                price = order.limit_price_ticks if price is None else price
+                part = (1 if buys else -1) * leg.quantity_w / order.quantity_w
+                change[leg.column] += part
+                worth += part * (price - (self.reserve or 0))
+            value.append(worth)
+            loads.append((self.rows.A @ change) / self.rows.base_power_w)
+            balance.append(change.reshape(-1, half).sum(axis=1))
         count = len(self.orders)
         return (
             np.array(value, dtype=float),

@@ -1,20 +1,21 @@
-"""The exchange, driven and told like the naive market."""
+"""The exchange on a network that never binds, driven like the naive market."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from market import GATE, QUARTER, SECOND, START, Market, interface
-from naive_market import Book, Story, told
+from naive_market import Book
 
 from exchange.commands import OpenSession, SubmitJoint
+from exchange.events import Event
 from exchange.orders import Leg
 from orderbook.order import SelfTradePrevention, Side
 from security_check.envelope import Direction
 
 
 class FastMarket:
-    """An exchange whose network never binds, with the methods of :class:`NaiveMarket`.
+    """An exchange with the methods of :class:`NaiveMarket`; they return its events.
 
     A name begins with its owner's number: ``"3/17"`` is an order of owner 3.
     """
@@ -36,24 +37,22 @@ class FastMarket:
         book: Book = (0, "injection"),
         expires_in: int | None = None,
         **conditions: Any,
-    ) -> Story:
+    ) -> list[Event]:
         interval, direction = book
         expires_at = None
         if expires_in is not None:
             expires_at = self.market.now + SECOND * (1 + expires_in)
-        return told(
-            self.market.submit(
-                owner,
-                side,
-                quantity,
-                price,
-                time_in_force,
-                client_order_id=name,
-                direction=Direction(direction),
-                interval=START + interval * QUARTER,
-                expires_at=expires_at,
-                **conditions,
-            )
+        return self.market.submit(
+            owner,
+            side,
+            quantity,
+            price,
+            time_in_force,
+            client_order_id=name,
+            direction=Direction(direction),
+            interval=START + interval * QUARTER,
+            expires_at=expires_at,
+            **conditions,
         )
 
     def submit_joint(
@@ -65,7 +64,7 @@ class FastMarket:
         all_or_none: bool,
         self_trade_prevention: str = "cancel_newest",
         expires_in: int | None = None,
-    ) -> Story:
+    ) -> list[Event]:
         expires_at = None
         if expires_in is not None:
             expires_at = self.market.now + SECOND * (1 + expires_in)
@@ -87,13 +86,13 @@ class FastMarket:
             expires_at,
             SelfTradePrevention(self_trade_prevention),
         )
-        return told(self.market.do(command))
+        return self.market.do(command)
 
-    def amend(self, name: str, total: int | None, price: int | None) -> Story:
-        return told(self.market.amend(_owner(name), name, total, price))
+    def amend(self, name: str, total: int | None, price: int | None) -> list[Event]:
+        return self.market.amend(_owner(name), name, total, price)
 
-    def cancel(self, name: str) -> Story:
-        return told(self.market.cancel(_owner(name), name))
+    def cancel(self, name: str) -> list[Event]:
+        return self.market.cancel(_owner(name), name)
 
     def resting(self) -> list[tuple[int, int, int, int]]:
         orders = self.market.exchange.state.orders.values()

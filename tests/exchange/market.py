@@ -166,11 +166,19 @@ def _split(at: str) -> tuple[int, int | None]:
 
 
 def trades(events: Sequence[Event]) -> list[str]:
-    """Return what makers traded as ``"quantity@price #maker"``, best price for the taker first."""
+    """Return what makers traded as ``"quantity@price #maker"``, best price for the taker first.
+
+    Where a clearing has no taker, buyers come first and sellers after them.
+    """
     found = []
     for event in events:
         if isinstance(event, Traded):
-            fills = [fill for fill in event.fills if fill.order_id != event.taker_order_id]
+            taker = {
+                (fill.participant, fill.client_order_id)
+                for fill in event.fills
+                if fill.order_id == event.taker_order_id
+            }
+            fills = [f for f in event.fills if (f.participant, f.client_order_id) not in taker]
             fills.sort(key=lambda fill: (-fill.gain / fill.quantity_w, fill.order_id))
             found += [
                 f"{fill.quantity_w}@{abs(fill.amount) // fill.quantity_w} #{fill.order_id}"

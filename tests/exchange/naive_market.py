@@ -1,30 +1,34 @@
 """A market without a network, on plain lists: slow, and meant to be right at sight.
 
-It says the rules of every order type once more, in other words than the exchange: an order is
-tried on a deep copy of everything, and what may not stand is thrown away with the copy.  What
-happens is a list of tuples, as :func:`told` makes them of the exchange's events, so the two can
-be compared event by event.
+It says the rules of every order type once more, in other words than the exchange.  Where only
+plain orders and icebergs can trade, it says who trades by price and time.  Where orders with
+conditions come into play there may be many best choices: then it works out the best gain by
+trying them all (:mod:`naive_program`), checks that what the exchange traded keeps all conditions
+and reaches that gain, and takes it over.  So it knows in every case when something is left to
+trade, and what is told of an event must agree:
 
-    ("accepted", order), ("refused", reason), ("traded", watts, price, buy order, sell order),
+    ("accepted", order), ("refused", reason), ("traded", taker, ((order, watts, pays), ...)),
     ("amended", order before, order, watts left), ("refilled", order before, order, watts shown),
     ("cancelled", order, watts left, reason)
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from copy import deepcopy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from naive_program import best, is_conditional
+
 from exchange import events as happened
-from exchange.fills import pairs_of
 
 Book = tuple[int, str]
 """An interval, counted from 0, and a direction."""
 
 Story = list[tuple[Any, ...]]
 """What happened, in order."""
+
+_WITHOUT_WAITING = {"IOC": "immediate_or_cancel", "FOK": "fill_or_kill"}
 
 
 def told(events: Iterable[happened.Event]) -> Story:
@@ -37,13 +41,8 @@ def told(events: Iterable[happened.Event]) -> Story:
             case happened.Refused():
                 found.append(("refused", event.reason.value))
             case happened.Traded():
-                (taker,) = {
-                    f.client_order_id for f in event.fills if f.order_id == event.taker_order_id
-                } or {None}
-                for buy, sell, quantity_w in pairs_of(event.fills):
-                    maker = sell if buy.client_order_id == taker else buy
-                    price = abs(maker.amount) / maker.quantity_w
-                    found.append(("traded", quantity_w, price, buy.order_id, sell.order_id))
+                fills = tuple((f.order_id, f.quantity_w, f.amount) for f in event.fills)
+                found.append(("traded", event.taker_order_id, fills))
             case happened.OrderAmended():
                 orders = event.previous_order_id, event.order_id
                 found.append(("amended", *orders, event.remaining_w))
@@ -52,6 +51,8 @@ def told(events: Iterable[happened.Event]) -> Story:
                 found.append(("refilled", *orders, event.displayed_w))
             case happened.OrderCancelled():
                 found.append(("cancelled", event.order_id, event.remaining_w, event.reason.value))
+            case _:
+                found.append((type(event).__name__,))
     return found
 
 
@@ -88,6 +89,16 @@ class NaiveOrder:
             return self.left
         return min(self.minimum_w or 0, self.left)
 
+    @property
+    def unit(self) -> int:
+        """What its legs have in common, if it is one of a joint order."""
+        return self.joint or self.number
+
+    @property
+    def signed_price(self) -> int:
+        """Its price, the better the lower."""
+        return -self.price if self.side == "buy" else self.price
+
     def crosses(self, other: NaiveOrder) -> bool:
         """Whether the two could trade if nobody had conditions."""
         if self.book != other.book or self.side == other.side:
@@ -95,15 +106,26 @@ class NaiveOrder:
         buy, sell = (self, other) if self.side == "buy" else (other, self)
         return buy.price >= sell.price
 
+    def comes_before(self, other: NaiveOrder) -> bool:
+        """Whether it has priority over another of its side."""
+        return (self.signed_price, self.number) < (other.signed_price, other.number)
+
 
 @dataclass
 class NaiveMarket:
-    """All books of an area whose network never binds, and where everybody holds enough."""
+    """All books of an area whose network never binds, and where everybody holds enough.
+
+    Each request comes with ``seen``, what the exchange told of it; only trades among
+    orders with conditions are taken from there.
+    """
 
     orders: list[NaiveOrder] = field(default_factory=list)
     log: Story = field(default_factory=list)
+    seen: Story = field(default_factory=list)
     last_number: int = 0
     now: int = 0
+    by_price_and_time: int = 0
+    by_best_gain: int = 0
 
     def submit(
         self,
@@ -114,6 +136,7 @@ class NaiveMarket:
         time_in_force: str = "GTC",
         *,
         name: str,
+        seen: Story,
         book: Book = (0, "injection"),
         post_only: bool = False,
         self_trade_prevention: str = "cancel_newest",
@@ -123,7 +146,7 @@ class NaiveMarket:
         expires_in: int | None = None,
     ) -> Story:
         """Place an order whose conditions do not contradict each other."""
-        self._begin()
+        self._begin(seen)
         if price is None:
             prices = [o.price for o in self.orders if o.book == book and o.side != side]
             price = (max if side == "buy" else min)(prices, default=0)
@@ -146,14 +169,12 @@ class NaiveMarket:
         )
         if post_only and self._would_cross(order):
             self.log.append(("refused", "would_cross"))
-            self._settle_all()
             return self.log
         self.last_number += 1
         order.show()
         self.log.append(("accepted", order.number))
         self.orders.append(order)
-        self._come_in(order)
-        self._settle_all()
+        self._come_in([order])
         return self.log
 
     def submit_joint(
@@ -162,12 +183,13 @@ class NaiveMarket:
         legs: list[tuple[Book, str, int, int]],
         *,
         name: str,
+        seen: Story,
         all_or_none: bool,
         self_trade_prevention: str = "cancel_newest",
         expires_in: int | None = None,
     ) -> Story:
         """Place legs (book, side, quantity, price) that trade together."""
-        self._begin()
+        self._begin(seen)
         expires = None if expires_in is None else self.now + expires_in
         joint = self.last_number + 1
         for count, (book, side, quantity, price) in enumerate(legs):
@@ -193,12 +215,12 @@ class NaiveMarket:
             self.orders.append(order)
         self.last_number += len(legs)
         self.log.append(("accepted", joint))
-        self._settle_all()
+        self._come_in(self.orders[-len(legs) :])
         return self.log
 
-    def amend(self, name: str, total: int | None, price: int | None) -> Story:
+    def amend(self, name: str, total: int | None, price: int | None, *, seen: Story) -> Story:
         """Change an open order."""
-        self._begin()
+        self._begin(seen)
         order = self._named(name)
         total = order.total if total is None else total
         price = order.price if price is None else price
@@ -217,6 +239,7 @@ class NaiveMarket:
             order.total, order.left = total, total - done
             order.shown = min(order.shown, order.left)
             self.log.append(("amended", order.number, order.number, order.left))
+            self._come_in([order])
         else:
             before = order.number
             self.last_number += 1
@@ -224,24 +247,32 @@ class NaiveMarket:
             order.total, order.left, order.price = total, total - done, price
             order.show()
             self.log.append(("amended", before, order.number, order.left))
-            self._come_in(order)
-        self._settle_all()
+            self._come_in([order])
         return self.log
 
-    def cancel(self, name: str) -> Story:
+    def cancel(self, name: str, *, seen: Story) -> Story:
         """Take out an open order."""
-        self._begin()
+        self._begin(seen)
         self._cancel(self._named(name), "requested")
-        self._settle_all()
+        self._clear(None, self.orders)
         return self.log
 
     def resting(self) -> list[tuple[int, int, int, int]]:
         """Return number, price, watts left and watts shown of every open order, oldest first."""
         return sorted((o.number, o.price, o.left, o.shown) for o in self.orders)
 
-    def _begin(self) -> None:
+    def check_nothing_crosses_its_own(self) -> None:
+        """Check that no two orders of one owner rest crossed."""
+        for order in self.orders:
+            own = [o for o in self.orders if o.owner == order.owner and o.crosses(order)]
+            assert not own, f"{order} rests across {own}"
+
+    # -- before and after a request -------------------------------------------------------------
+
+    def _begin(self, seen: Story) -> None:
         """Begin a request: the clock ticks, and what is due expires."""
         self.log = []
+        self.seen = [entry for entry in seen if entry[0] == "traded"]
         self.now += 1
         due = [o for o in self.orders if o.expires is not None and o.expires <= self.now]
         for order in sorted(due, key=lambda o: (o.expires, o.number)):
@@ -253,166 +284,174 @@ class NaiveMarket:
 
     def _would_cross(self, order: NaiveOrder) -> bool:
         """Whether a post-only order meets anything that trades without conditions."""
-        firm = [o for o in self.orders if not o.needs and o.joint is None]
-        return any(order.crosses(other) for other in firm)
+        return any(order.crosses(other) for other in self.orders if not is_conditional(other))
 
     def _cancel(self, order: NaiveOrder, reason: str) -> None:
         """Take out an order, a joint one with all its legs."""
-        if order.joint is not None:
-            order = self._legs(order.joint)[0]
-        self.log.append(("cancelled", order.number, order.left, reason))
-        joint = order.joint
-        self.orders = [
-            o for o in self.orders if o is not order and (joint is None or o.joint != joint)
+        first = min((o for o in self.orders if o.unit == order.unit), key=lambda o: o.number)
+        self.log.append(("cancelled", first.number, first.left, reason))
+        self.orders = [o for o in self.orders if o.unit != order.unit]
+
+    # -- what an order meets ----------------------------------------------------------------------
+
+    def _come_in(self, legs: Sequence[NaiveOrder]) -> None:
+        """Let an order meet its own and trade; then it rests, or it does not."""
+        order = legs[0]
+        taker = order.unit
+        if self._meet_own(legs):
+            self._clear(taker, self.orders)
+        if order in self.orders and order.time_in_force in _WITHOUT_WAITING:
+            self._cancel(order, _WITHOUT_WAITING[order.time_in_force])
+        self._clear(taker, self.orders)
+
+    def _meet_own(self, legs: Sequence[NaiveOrder]) -> bool:
+        """Resolve where an order meets its own; return whether it may go on to trade."""
+        order = legs[0]
+        for leg in legs:
+            while own := self._first_own(leg):
+                if order.joint is None and self._trades_without_its_own(order):
+                    others = [o for o in self.orders if o.owner != leg.owner]
+                    behind = [o for o in self.orders if _same_queue(o, own) and o not in others]
+                    self._clear(order.number, self._without(behind))
+                    return False
+                if order.joint is None:
+                    behind = [o for o in self.orders if _same_queue(o, own)]
+                    behind = [o for o in behind if not o.comes_before(own)]
+                    self._clear(order.number, self._without(behind))
+                    if order not in self.orders:
+                        return False
+                if order.self_trade_prevention != "cancel_newest":
+                    self._cancel(own, "self_trade")
+                if order.self_trade_prevention != "cancel_oldest":
+                    self._cancel(order, "self_trade")
+                    return False
+        return True
+
+    def _first_own(self, leg: NaiveOrder) -> NaiveOrder | None:
+        """Return the best of its owner's older orders that an order crosses, if any."""
+        own = [
+            o
+            for o in self.orders
+            if o.owner == leg.owner and o.number < leg.number and o.crosses(leg)
         ]
+        return min(own, key=lambda o: (o.signed_price, o.number), default=None)
 
-    def _legs(self, joint: int) -> list[NaiveOrder]:
-        """Return the legs of a joint order."""
-        return sorted((o for o in self.orders if o.joint == joint), key=lambda o: o.number)
+    @staticmethod
+    def _trades_without_its_own(order: NaiveOrder) -> bool:
+        """Whether it trades at once or not at all, and would otherwise cancel some in vain."""
+        at_once = order.time_in_force in _WITHOUT_WAITING and order.needs > 0
+        return at_once and order.self_trade_prevention == "cancel_oldest"
 
-    def _come_in(self, order: NaiveOrder) -> None:
-        """Let an order trade; then it rests, or it does not."""
-        name = order.name
-        self._try(order)
-        without_waiting = {"IOC": "immediate_or_cancel", "FOK": "fill_or_kill"}
-        if order.time_in_force in without_waiting:
-            self._settle_all()
-            for left in [o for o in self.orders if o.name == name]:
-                self._cancel(left, without_waiting[left.time_in_force])
-        self._settle(order.book[0])
+    def _without(self, some: Sequence[NaiveOrder]) -> list[NaiveOrder]:
+        units = {order.unit for order in some}
+        return [o for o in self.orders if o.unit not in units]
 
-    def _settle_all(self) -> None:
-        """Let every interval come to rest, then try the joint orders, until nothing moves."""
-        moved = True
-        while moved:
-            for interval in sorted({order.book[0] for order in self.orders}):
-                self._settle(interval)
-            joints = sorted({o.joint for o in self.orders if o.joint is not None})
-            moved = any(self._try_joint(joint) for joint in joints)
+    # -- trades -----------------------------------------------------------------------------------
 
-    def _settle(self, interval: int) -> None:
-        """Try what rests in an interval, oldest first, until nothing moves."""
-        while any(
-            self._try(order)
-            for order in sorted(self.orders, key=lambda o: o.number)
-            if order.book[0] == interval and order.needs and order.joint is None
-        ):
-            pass
-
-    def _try(self, order: NaiveOrder) -> bool:
-        """Let an order trade if what it needs is there; return whether anything happened."""
-        if not self._enough_is_there(order):
-            return False
-        trial = deepcopy(self)
-        needs = order.needs
-        traded, doomed = trial._walk(trial._named(order.name))
-        if traded >= needs:
-            self.__dict__ = trial.__dict__
-        elif order.name not in doomed:
-            return False
-        self._cancel_own(doomed)
-        return bool(traded or doomed)
-
-    def _enough_is_there(self, order: NaiveOrder) -> bool:
-        there = sum(other.left for other in self.orders if order.crosses(other))
-        return there >= max(1, order.needs)
-
-    def _cancel_own(self, doomed: list[str]) -> None:
-        for name in doomed:
-            for own in [o for o in self.orders if o.name == name]:
-                self._cancel(own, "self_trade")
-
-    def _try_joint(self, joint: int) -> bool:
-        """Let all legs trade in full, or the same watts of each; others may come along."""
-        legs = self._legs(joint)
-        if not all(self._enough_is_there(leg) for leg in legs):
-            return False
-        whole = legs[0].all_or_none
-        company = {o.joint for o in self.orders if o.joint not in (None, joint)}
-        target = legs[0].left
-        while target:
-            trial = deepcopy(self)
-            traded, doomed = [], []
-            goals = [leg.left if whole else target for leg in legs]
-            for leg, goal in zip(legs, goals, strict=True):
-                watts, own = trial._walk(trial._named(leg.name), goal, company)
-                traded.append(watts)
-                doomed += own
-            torn = [each for each in sorted(company) if self._is_torn(each, trial)]
-            if not torn and traded == goals:
-                self.__dict__ = trial.__dict__
-                self._cancel_own(doomed)
-                return True
-            if met_own := [name for name in doomed if name in [leg.name for leg in legs]]:
-                self._cancel_own(met_own)
-                return True
-            if torn:
-                company.remove(torn[0])
-            elif whole:
-                return False
+    def _clear(self, taker: int | None, among: Sequence[NaiveOrder]) -> None:
+        """Trade until nothing is left that would raise welfare, or trade at no loss."""
+        while True:
+            still = [o for o in among if o in self.orders]
+            found = best(still)
+            if not found.worth.watts:
+                return
+            if found.conditions_matter:
+                self._adopt(still, found.worth.gain, taker)
             else:
-                target = min(traded)
-        return False
+                self._execute(self._matched(still, taker), taker)
+                self.by_price_and_time += 1
 
-    def _is_torn(self, joint: int, trial: NaiveMarket) -> bool:
-        """Whether a joint order did not come out of a trial as one."""
-        left = {o.name: o.left for o in trial.orders}
-        legs = self._legs(joint)
-        traded = [leg.left - left.get(leg.name, 0) for leg in legs]
-        if not any(traded):
-            return False
-        if legs[0].all_or_none:
-            return any(leg.name in left for leg in legs)
-        return len(set(traded)) > 1
+    def _matched(self, among: Sequence[NaiveOrder], taker: int | None) -> dict[int, int]:
+        """Return what plain orders trade by price and time, all that icebergs hide after that."""
+        queues: dict[str, list[list[int]]] = {}
+        (book,) = {o.book for o in among if o.number == taker}
+        for side in ("buy", "sell"):
+            parts = []
+            for o in among:
+                if o.book == book and o.side == side and not is_conditional(o):
+                    shown = o.left if o.number == taker else o.shown
+                    parts.append((o.signed_price, 0, o.number, shown))
+                    parts.append((o.signed_price, 1, o.number, o.left - shown))
+            queues[side] = [[part[0], part[2], part[3]] for part in sorted(parts) if part[3]]
+        watts: dict[int, int] = {}
+        while queues["buy"] and queues["sell"]:
+            bid, ask = queues["buy"][0], queues["sell"][0]
+            if -bid[0] < ask[0]:
+                break
+            amount = min(bid[2], ask[2])
+            for part, queue in ((bid, queues["buy"]), (ask, queues["sell"])):
+                watts[part[1]] = watts.get(part[1], 0) + amount
+                part[2] -= amount
+                if not part[2]:
+                    queue.pop(0)
+        return watts
 
-    def _walk(
-        self, order: NaiveOrder, most: int | None = None, company: Collection[int] = ()
-    ) -> tuple[int, list[str]]:
-        """Take all orders that it crosses, the best and oldest first.
+    def _adopt(self, among: Sequence[NaiveOrder], gain: int, taker: int | None) -> None:
+        """Take over what the exchange traded, if that is as good as can be and keeps conditions."""
+        assert self.seen, f"{gain} tick-watts are left to gain"
+        watts = {number: quantity for number, quantity, _ in self.seen[0][2]}
+        named = {o.number: o for o in among}
+        assert watts.keys() <= named.keys()
+        balance: dict[Book, int] = {}
+        reached = 0
+        for number, quantity in watts.items():
+            order = named[number]
+            sign = 1 if order.side == "buy" else -1
+            assert order.needs <= quantity <= order.left
+            balance[order.book] = balance.get(order.book, 0) + sign * quantity
+            reached += sign * quantity * order.price
+            if order.joint is not None:
+                legs = [o for o in among if o.joint == order.joint]
+                traded = [watts.get(leg.number, 0) for leg in legs]
+                assert order.all_or_none or len(set(traded)) == 1
+                assert not order.all_or_none or traded == [leg.left for leg in legs]
+        assert not any(balance.values())
+        assert reached == gain
+        self._execute(watts, taker)
+        self.by_best_gain += 1
 
-        Returns
-        -------
-        What was traded, at most ``most``, and the orders of its own owner that are to be
-        cancelled, itself perhaps among them.  Of joint orders only those in ``company`` take part.
-        """
-        most = order.left if most is None else most
-        ages = {o.name: o.number for o in self.orders}
-        sign = 1 if order.side == "buy" else -1
-        traded = 0
-        doomed: list[NaiveOrder] = []
-        queue = [other for other in self.orders if order.crosses(other)]
-        queue = [other for other in queue if other.joint is None or other.joint in company]
-        while queue and traded < most and order not in doomed:
-            queue.sort(key=lambda o: (sign * o.price, o.number))
-            other = queue.pop(0)
-            older, newer = sorted((order, other), key=lambda o: ages[o.name])
-            amount = min(most - traded, other.shown if other is older else other.left)
-            if amount < other.needs:
-                continue
-            if other.owner == order.owner:
-                if newer.self_trade_prevention != "cancel_newest":
-                    doomed.append(older)
-                if newer.self_trade_prevention != "cancel_oldest":
-                    doomed.append(newer)
-                continue
-            self._trade(amount, older, newer)
-            traded += amount
-            if other.left:
-                queue.append(other)
+    def _execute(self, watts: dict[int, int], taker: int | None) -> None:
+        """Let orders trade: makers at their own limits, and the taker gets the difference."""
+        traded = {o.number: o for o in self.orders if o.number in watts}
+        units = {o.unit for o in traded.values()}
+        taker = taker if taker in units else max(units)
+        pays = {
+            number: (order.price if order.side == "buy" else -order.price) * watts[number]
+            for number, order in traded.items()
+        }
+        makers = sum(pays[number] for number, o in traded.items() if o.unit != taker)
+        own = [number for number, o in traded.items() if o.unit == taker]
+        if len(own) == 1:
+            pays[own[0]] = -makers
+        else:
+            pays |= self._shares(own, pays, -makers)
+        fills = tuple((number, watts[number], pays[number]) for number in sorted(pays))
+        self.log.append(("traded", taker, fills))
+        self.seen = self.seen[1:]
+        for number in sorted(watts):
+            order = traded[number]
+            order.left -= watts[number]
+            if number == taker:
+                order.shown = min(order.shown, order.left)
+            else:
+                order.shown = max(0, order.shown - watts[number])
         self.orders = [o for o in self.orders if o.left]
-        return traded, [own.name for own in doomed]
+        for number in sorted(watts):
+            order = traded[number]
+            if order.left and not order.shown:
+                self.last_number += 1
+                order.number = self.last_number
+                order.show()
+                self.log.append(("refilled", number, order.number, order.shown))
 
-    def _trade(self, amount: int, maker: NaiveOrder, taker: NaiveOrder) -> None:
-        """Trade at the maker's price; an iceberg that shows nothing any more is refilled."""
-        buy, sell = (maker, taker) if maker.side == "buy" else (taker, maker)
-        self.log.append(("traded", amount, maker.price, buy.number, sell.number))
-        maker.left -= amount
-        taker.left -= amount
-        maker.shown = max(0, maker.shown - amount)
-        taker.shown = min(taker.shown, taker.left)
-        if maker.left and not maker.shown:
-            before = maker.number
-            self.last_number += 1
-            maker.number = self.last_number
-            maker.show()
-            self.log.append(("refilled", before, maker.number, maker.shown))
+    def _shares(self, own: Sequence[int], limits: dict[int, int], paid: int) -> dict[int, int]:
+        """Return what each leg of the taker pays: as the exchange shares it, within their sum."""
+        assert self.seen, "a joint order trades by best gain only"
+        shares = {number: pays for number, _, pays in self.seen[0][2] if number in own}
+        assert sum(shares.values()) == paid <= sum(limits[number] for number in own)
+        assert all(shares[number] <= limits[number] for number in own)
+        return shares
+
+
+def _same_queue(one: NaiveOrder, other: NaiveOrder) -> bool:
+    return one.book == other.book and one.side == other.side

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 from market import Market, all_of, only, trades
 
-from exchange.events import CancelReason, OrderAmended, OrderCancelled
+from exchange.events import CancelReason, OrderAmended, OrderCancelled, Traded
+from orderbook.order import Side
 
 
 def test_a_bid_takes_the_best_asks_at_their_prices_and_its_rest_waits():
@@ -104,8 +105,8 @@ def test_time_priority_survives_a_lower_quantity_only(amendments, first):
     market.sell(1, "100@5", client_order_id="b")
     for amendment in amendments:
         market.amend(0, "a", **amendment)
-    (trade,) = [event for event in market.buy(2, "10@5") if hasattr(event, "trade_id")]
-    assert trade.seller_client_order_id == first
+    (sale,) = (f for f in only(market.buy(2, "10@5"), Traded).fills if f.side is Side.SELL)
+    assert sale.client_order_id == first
 
 
 def test_a_partly_filled_order_that_is_repriced_trades_its_rest_only():

@@ -35,6 +35,9 @@ from exchange.rules import PriceCollar, RiskLimits
 from security_check.envelope import Direction
 from security_check.errors import InsecureError
 
+AT_ONE_PRICE = ["8@5 #2", "8@5 #1"]
+"""After a halt nobody is the taker: both trade at the price of the one that is not filled."""
+
 
 @pytest.fixture
 def market() -> Market:
@@ -202,7 +205,7 @@ def test_in_a_halt_orders_rest_and_when_it_ends_they_trade(market, interval):
     assert only(market.buy(3, "8@6", "IOC"), OrderCancelled)
     events = market.do(ResumeTrading("r1", interval))
     assert isinstance(events[0], TradingResumed)
-    assert trades(events) == ["8@5 #1"]
+    assert trades(events) == AT_ONE_PRICE
 
 
 def test_each_halt_ends_by_itself(market):
@@ -211,7 +214,7 @@ def test_each_halt_ends_by_itself(market):
     market.do(HaltTrading("h2", START))
     market.buy(2, "8@6")
     assert trades(market.do(ResumeTrading("r1"))) == []
-    assert trades(market.do(ResumeTrading("r2", START))) == ["8@5 #1"]
+    assert trades(market.do(ResumeTrading("r2", START))) == AT_ONE_PRICE
 
 
 def test_resuming_does_not_lift_the_halt_of_insecure_limits(market):
@@ -221,7 +224,7 @@ def test_resuming_does_not_lift_the_halt_of_insecure_limits(market):
     market.do(HaltTrading("h1", START))
     market.buy(2, "8@6")
     assert trades(market.do(ResumeTrading("r1", START))) == []
-    assert trades(market.update("u2", interface(20_000))) == ["8@5 #1"]
+    assert trades(market.update("u2", interface(20_000))) == AT_ONE_PRICE
 
 
 def test_an_update_of_the_limits_does_not_lift_the_operators_halt(market):
@@ -229,7 +232,7 @@ def test_an_update_of_the_limits_does_not_lift_the_operators_halt(market):
     market.do(HaltTrading("h1", START))
     market.buy(2, "8@6")
     assert trades(market.update("u1", interface(30_000))) == []
-    assert trades(market.do(ResumeTrading("r1", START))) == ["8@5 #1"]
+    assert trades(market.do(ResumeTrading("r1", START))) == AT_ONE_PRICE
 
 
 def test_a_market_wide_halt_covers_intervals_that_open_in_it(market):
@@ -238,7 +241,7 @@ def test_a_market_wide_halt_covers_intervals_that_open_in_it(market):
     market.do(OpenSession(start, start + QUARTER, START, interface(20_000, 20_000)))
     market.sell(0, "10@5", interval=start)
     assert trades(market.buy(2, "10@5", interval=start)) == []
-    assert trades(market.do(ResumeTrading("r1"))) == ["10@5 #1"]
+    assert trades(market.do(ResumeTrading("r1"))) == ["10@5 #2", "10@5 #1"]
 
 
 def test_controls_that_make_no_sense_are_refused(market):

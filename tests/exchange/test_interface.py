@@ -16,6 +16,7 @@ from exchange.events import (
     OrderCancelled,
     OrderReduced,
     Refused,
+    Traded,
 )
 from exchange.rules import MarketRules
 from security_check.envelope import Direction
@@ -112,7 +113,11 @@ def test_new_headroom_sets_off_orders_that_were_blocked():
     assert len(market.resting()) == 2
     # The interface curtails everyone to 4 kW, which leaves the row 6,000 W.
     events = market.update("u1", interface(16_000, 20_000))
-    assert trades(events) == ["100@5 #1"]
+    # Nobody set it off, so both trade at one price: any between the limits balances 100 W.
+    assert trades(events) == ["100@5 #2", "100@5 #1"]
+    traded = only(events, Traded)
+    assert (traded.taker_order_id, traded.rent) == (None, 0)
+    assert [fill.amount for fill in traded.fills] == [-550, 550]
     assert market.resting() == []
 
 
@@ -150,8 +155,8 @@ def test_while_an_interval_is_halted_orders_rest_and_nothing_trades(market):
         assert only(events, OrderCancelled).remaining_w == 10
     market.amend(0, "s", limit_price_ticks=4)
     assert market.resting() == ["#2 buy 60@5", "#5 sell 100@4"]
-    # Once limits are secure again, what rests crossed trades; the older order's price counts.
-    assert trades(market.update("u2", interface(20_000, 20_000))) == ["60@5 #2"]
+    # Once limits are secure again, what rests crossed trades, at the price of who is not filled.
+    assert trades(market.update("u2", interface(20_000, 20_000))) == ["60@4 #2", "60@4 #5"]
     assert market.resting() == ["#5 sell 40@4"]
 
 
@@ -164,7 +169,10 @@ def test_orders_of_one_participant_that_crossed_in_a_halt_do_not_trade():
     market.buy(2, "100@3", point=2)
     market.sell(2, "100@3", point=3)
     events = market.update("u2", interface(20_000, 20_000))
-    assert trades(events) == ["100@5 #2"]
+    # As if they had come one by one: each meets its own, and the newer one goes.
+    assert trades(events) == []
+    cancelled = [(e.order_id, e.reason) for e in all_of(events, OrderCancelled)]
+    assert cancelled == [(2, CancelReason.SELF_TRADE), (4, CancelReason.SELF_TRADE)]
     assert market.resting() == ["#3 buy 100@3", "#1 sell 100@5"]
 
 
@@ -201,4 +209,4 @@ def test_a_halt_outlives_a_restart(market):
         snapshot, market.grid, market.rules, market.terms
     )
     assert trades(market.buy(1, "100@5")) == []
-    assert trades(market.update("u2", interface(20_000, 20_000))) == ["100@5 #1"]
+    assert trades(market.update("u2", interface(20_000, 20_000))) == ["100@5 #2", "100@5 #1"]

@@ -51,7 +51,13 @@ def test_both_legs_trade_in_one_command_and_both_envelopes_move(market):
     market.sell(1, "100@6", interval=LATER)
     events = block(market, 2, "buy", 80, 7)
     assert {event.time for event in events} == {market.now}
-    assert [e.interval for e in all_of(events, Traded)] == [START, LATER]
+    fills = only(events, Traded).fills
+    assert [(f.interval, f.order_id, f.quantity_w) for f in fills] == [
+        (START, 1, 80),
+        (LATER, 2, 80),
+        (START, 3, 80),
+        (LATER, 4, 80),
+    ]
     assert market.held_w(2) == 5_080
     assert market.exchange.envelopes(LATER)[2].injection_limit_w == 5_080
     assert market.exchange.state.answer("p2", "block") == only(events, JointOrderAccepted)
@@ -91,9 +97,8 @@ def test_a_check_that_fails_in_one_interval_trades_in_none(market):
     assert trades(events) == []
     assert market.held_w(2) == 5_000
     assert only(events, AlarmRaised).interval == LATER
-    # It is not asked the same again, but when something has moved: then nothing is missing.
-    assert trades(market.sell(3, "1@9")) == []
-    assert trades(market.sell(3, "1@2", interval=LATER)) == ["80@5 #1", "1@7 #4", "79@6 #2"]
+    # With the next event it is asked again; the block is the newest that trades, so the taker.
+    assert trades(market.sell(3, "1@9")) == ["80@5 #1", "80@6 #2"]
 
 
 def test_a_part_of_a_block_is_as_large_as_its_smallest_leg_may_be():
@@ -149,4 +154,8 @@ def test_joint_orders_survive_a_replay_and_a_restart(market):
         assert again.digest() == market.exchange.digest()
         again.check_invariants()
     market.exchange = restored
-    assert trades(market.sell(3, "10@5", interval=LATER)) == ["10@5 #1", "10@7 #3"]
+    # Makers in two intervals: the block pays its limit in both, and the seller gets the rest.
+    events = market.sell(3, "10@5", interval=LATER)
+    assert trades(events) == ["10@7 #2", "10@7 #3", "10@5 #1"]
+    (sale,) = (fill for fill in only(events, Traded).fills if fill.participant == "p3")
+    assert sale.amount == 10 * (5 - 7 - 7)

@@ -1,23 +1,44 @@
-"""Order types one by one: the exchange and the naive market must tell the same story.
+"""Order types one by one, told in pairs; the naive market must tell the same of each.
 
-Stories are in the words of :mod:`naive_market`.  Everybody owns one connection point, and the
-network never binds.
+Everybody owns one connection point, and the network never binds.  A story has
+
+    ("accepted", order), ("refused", reason), ("traded", watts, price, buy order, sell order),
+    ("amended", order before, order, watts left), ("refilled", order before, order, watts shown),
+    ("cancelled", order, watts left, reason)
+
+where the price of a pair is that of the one who did not set the clearing off.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from fast_market import FastMarket
-from naive_market import NaiveMarket
+from both_markets import Both
+from naive_market import told
+
+from exchange.events import Event, Traded
+from exchange.fills import pairs_of
+
+
+def in_pairs(events: list[Event]) -> list[tuple]:
+    """Return a story whose trades are between two orders each."""
+    found: list[tuple] = []
+    for event in events:
+        if isinstance(event, Traded):
+            taker = {f.client_order_id for f in event.fills if f.order_id == event.taker_order_id}
+            for buy, sell, quantity_w in pairs_of(event.fills):
+                maker = sell if buy.client_order_id in taker else buy
+                price = abs(maker.amount) / maker.quantity_w
+                found.append(("traded", quantity_w, price, buy.order_id, sell.order_id))
+        else:
+            found += told([event])
+    return found
 
 
 class Trader:
     """Short ways to trade: ``buy(3, "10@5")`` is owner 3 buying 10 W at 5 ticks."""
 
-    def __init__(self, market: Any) -> None:
-        self.market = market
+    def __init__(self) -> None:
+        self.market = Both()
         self.count = 0
         self.names: dict[int, str] = {}
 
@@ -34,15 +55,17 @@ class Trader:
     def joint(self, owner, legs, all_or_none=True, **more):
         self.count += 1
         name = f"{owner}/{self.count}"
-        story = self.market.submit_joint(owner, legs, name=name, all_or_none=all_or_none, **more)
+        story = in_pairs(
+            self.market.submit_joint(owner, legs, name=name, all_or_none=all_or_none, **more)
+        )
         self.names[story[0][1]] = name
         return story
 
     def amend(self, number, total=None, price=None):
-        return self.market.amend(self.names[number], total, price)
+        return in_pairs(self.market.amend(self.names[number], total, price))
 
     def cancel(self, number):
-        return self.market.cancel(self.names[number])
+        return in_pairs(self.market.cancel(self.names[number]))
 
     def resting(self):
         return self.market.resting()
@@ -51,23 +74,25 @@ class Trader:
         self.count += 1
         quantity, price = at.split("@")
         name = f"{owner}/{self.count}"
-        story = self.market.submit(
-            owner,
-            side,
-            int(quantity),
-            None if price == "market" else int(price),
-            time_in_force,
-            name=name,
-            **more,
+        story = in_pairs(
+            self.market.submit(
+                owner,
+                side,
+                int(quantity),
+                None if price == "market" else int(price),
+                time_in_force,
+                name=name,
+                **more,
+            )
         )
         if story[0][0] == "accepted":
             self.names[story[0][1]] = name
         return story
 
 
-@pytest.fixture(params=[NaiveMarket, FastMarket], ids=["naive", "fast"])
-def market(request) -> Trader:
-    return Trader(request.param())
+@pytest.fixture
+def market() -> Trader:
+    return Trader()
 
 
 @pytest.fixture
@@ -251,6 +276,17 @@ def test_less_than_the_minimum_trades_once_no_more_is_left(market):
     market.buy(0, "10@5", minimum_w=8)
     market.sell(1, "9@5")
     assert market.sell(2, "1@5") == [("accepted", 3), ("traded", 1, 5, 1, 3)]
+
+
+def test_once_any_part_may_trade_an_order_with_a_minimum_has_its_place_by_time(market):
+    market.buy(0, "10@5", minimum_w=8)
+    market.buy(0, "3@5")
+    assert market.sell(1, "9@5") == [("accepted", 3), ("traded", 9, 5, 1, 3)]
+    assert market.sell(1, "2@5") == [
+        ("accepted", 4),
+        ("traded", 1, 5, 1, 4),
+        ("traded", 1, 5, 2, 4),
+    ]
 
 
 def test_an_immediate_order_with_a_minimum_trades_that_much_or_nothing(market):

@@ -31,9 +31,17 @@ def market() -> Market:
 def test_a_trade_moves_limit_and_money(market):
     market.sell(0, "1000@7", client_order_id="s")
     trade = only(market.buy(1, "400@9", client_order_id="b"), Traded)
-    assert (trade.quantity_w, trade.price_ticks, trade.amount) == (400, 7, 2800)
-    assert (trade.seller, trade.buyer, trade.taker_side) == ("p0", "p1", Side.BUY)
-    assert (trade.sell_limit_price_ticks, trade.buy_limit_price_ticks) == (7, 9)
+    sale, purchase = trade.fills
+    assert (sale.participant, sale.side, sale.quantity_w, sale.amount) == (
+        *("p0", Side.SELL, 400),
+        -2800,
+    )
+    assert (purchase.participant, purchase.side, purchase.quantity_w, purchase.amount) == (
+        *("p1", Side.BUY, 400),
+        2800,
+    )
+    assert (sale.limit_price_ticks, purchase.limit_price_ticks) == (7, 9)
+    assert (trade.taker_order_id, trade.rent, trade.gain) == (2, 0, 800)
     assert (trade.binding_element, trade.loading) == ("interface", 1.0)
     assert (market.held_w(0), market.held_w(1)) == (4_600, 5_400)
     accounts = market.exchange.state.ledger.accounts(START)

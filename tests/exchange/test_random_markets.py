@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from linear_grid import LinearGrid
 from market import GATE, START, Market, all_of, interface
+from trade_checks import check_payments
 
 from exchange.commands import (
     AdvanceTime,
@@ -113,11 +114,9 @@ class NetworkMarket(RuleBasedStateMachine):
         """Nobody who rested with a condition trades less than that."""
         traded: dict[tuple[str, str], int] = {}
         for event in all_of(events, Traded):
-            for key in (
-                (event.buyer, event.buyer_client_order_id),
-                (event.seller, event.seller_client_order_id),
-            ):
-                traded[key] = traded.get(key, 0) + event.quantity_w
+            for fill in event.fills:
+                key = fill.participant, fill.client_order_id
+                traded[key] = traded.get(key, 0) + fill.quantity_w
         for key in resting.keys() & traded.keys():
             assert traded[key] >= resting[key]
         for order in all_of(events, OrderAccepted):
@@ -238,19 +237,28 @@ class NetworkMarket(RuleBasedStateMachine):
         if hasattr(self, "market"):
             self.market.grid.latest.errors.clear()
             self.market.exchange.check_invariants()
+            self._nobody_rests_across_its_own()
+
+    def _nobody_rests_across_its_own(self):
+        session = self.market.exchange.state.sessions[START]
+        if not self.market.exchange.state.may_trade(session):
+            return
+        orders = list(self.market.exchange.state.orders.values())
+        for buy in orders:
+            for sell in orders:
+                if (buy.side, sell.side) == (Side.BUY, Side.SELL) and (
+                    (buy.participant, buy.direction) == (sell.participant, sell.direction)
+                ):
+                    assert buy.limit_price_ticks < sell.limit_price_ticks
 
     def _check_joint_orders(self):
-        """In no command did one leg trade without the others."""
-        traded: dict[tuple[object, int], int] = {}
+        """In no clearing did one leg trade without the others."""
         for trade in all_of(self.market.events, Traded):
-            for number in (trade.buy_order_id, trade.sell_order_id):
-                key = (trade.time, number)
-                traded[key] = traded.get(key, 0) + trade.quantity_w
-        moments = {time for time, _ in traded}
-        for joint in all_of(self.market.events, JointOrderAccepted):
-            numbers = range(joint.order_id, joint.order_id + len(joint.legs))
-            for time in moments:
-                by_leg = {traded.get((time, number), 0) for number in numbers}
+            traded = {fill.order_id: fill.quantity_w for fill in trade.fills}
+            assert len(traded) == len(trade.fills)
+            for joint in all_of(self.market.events, JointOrderAccepted):
+                numbers = range(joint.order_id, joint.order_id + len(joint.legs))
+                by_leg = {traded.get(number, 0) for number in numbers}
                 assert len(by_leg) == 1
                 assert not joint.all_or_none or by_leg <= {0, joint.legs[0].quantity_w}
 
@@ -264,10 +272,7 @@ class NetworkMarket(RuleBasedStateMachine):
         assert sum(statement.balance for statement in statements) == 0
         assert [event.sequence for event in market.events] == [*range(1, len(market.events) + 1)]
         for trade in all_of(market.events, Traded):
-            assert trade.buyer != trade.seller
-            assert trade.sell_limit_price_ticks <= trade.price_ticks
-            assert trade.price_ticks <= trade.buy_limit_price_ticks
-            assert trade.quantity_w % market.rules.lot_w == 0
+            check_payments(trade, market.rules)
         self._check_joint_orders()
         replayed = Exchange(LinearGrid(market.grid.capacity_w), market.rules, market.terms)
         replayed.replay(market.events)
