@@ -300,7 +300,7 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         assert found.violation <= SECURE, found
         self.tally["attacks"] += 1
         # The network's state is nobody's business outside, so there is no public way to it.
-        network = self.exchange._matching._networks.get(interval)
+        network = self.exchange._markets._networks.get(interval)
         if network is None:
             return
         fresh = self.grid.resume(limits, network.envelopes())
