@@ -13,6 +13,7 @@ from gateway_market import GATE, START, client, market, order, serving
 from gateway_servers import MakeSettings, Mosquitto, RedisServer, steal
 
 from exchange.commands import RejectMessage
+from exchange.order_requests import OrderRequests
 from gateway.core import Core, recover
 from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.journal import RedisJournal
@@ -261,15 +262,14 @@ async def test_bug_in_the_exchange_costs_one_message(
         client(settings("p0"), area, "p0") as p0,
     ):
         await p0.ask(order("a1", 0, "sell", 10, "0.01"))
-        kind = type(service.core.exchange)
-        healthy = kind._submit
+        healthy = OrderRequests.submit
 
-        def broken(exchange: Any, command: Any, record: Any) -> None:
-            healthy(exchange, command, record)
+        def broken(requests: Any, command: Any, record: Any) -> None:
+            healthy(requests, command, record)
             if command.client_order_id == "poison":
                 raise ZeroDivisionError("a bug, half way through")
 
-        monkeypatch.setattr(kind, "_submit", broken)
+        monkeypatch.setattr(OrderRequests, "submit", broken)
         answer = await p0.ask(order("poison", 0, "sell", 10, "0.01"))
         assert (answer["type"], answer["request"]) == ("refused", "message")
         assert (await p0.ask(order("a2", 0, "sell", 10, "0.01")))["type"] == "accepted"
