@@ -100,8 +100,10 @@ def act_until_quiet(
             for quote in trader.strategy.quotes(venue.view(trader.place)):
                 quotes += 1
                 traded |= venue.quote(trader.place, quote)
-        # All of them refine, not only until the first that can.
-        if not traded and not any([trader.strategy.refine() for trader in traders]):
+        if traded:
+            continue
+        refined = [trader.strategy.refine() for trader in traders]
+        if not any(refined):
             return Quiescence(round_number, quotes, quiet=True)
     return Quiescence(max_rounds, quotes, quiet=False)
 

@@ -45,7 +45,6 @@ class Attainable:
     gain: float
     bound: float
     limits_w: IntArray
-    rounds: int
 
 
 class _Program:
@@ -129,7 +128,7 @@ def attainable_gain(
     ]
     start = u = _limits_w(security)
     bound, part, margins = np.inf, 1.0, list(WATTS_FROM_ROWS)
-    for done in range(1, ROUNDS + 1):
+    for _ in range(ROUNDS):
         change, bound = program.solve(security, u.astype(float), margins[0])
         whole = _whole(part * change, u, balanced=balanced)
         gained = program.worth(u + whole) - program.worth(u)
@@ -144,7 +143,7 @@ def attainable_gain(
             u, part = u + whole, 1.0
         else:
             part *= 0.7  # the rows are corrected now, and near the point asked for they bend
-    return Attainable(program.worth(u) - program.worth(start), bound, u, done)
+    return Attainable(program.worth(u) - program.worth(start), bound, u)
 
 
 def remaining_bound(
