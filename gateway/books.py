@@ -18,11 +18,10 @@ from exchange.events import (
 )
 from gateway.outgoing import BookMessage
 from gateway.ports import Outgoing
+from gateway.prints import BookKey
 from gateway.topics import Topics
 from orderbook.order import Side
 from security_check.envelope import Direction
-
-BookKey = tuple[datetime, Direction]
 
 
 @dataclass(slots=True)
@@ -147,16 +146,17 @@ class Books:
                 self._trade(event, before)
 
     def _trade(self, event: Traded, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
-        """Lower both orders: of the maker's, what is displayed goes first."""
-        taker, maker = event.buy_order_id, event.sell_order_id
-        if event.taker_side is Side.SELL:
-            taker, maker = maker, taker
-        if taker in self._orders:
-            self._lower(taker, self._orders[taker].remaining_w - event.quantity_w, before)
-        if maker in self._orders:
-            order = self._orders[maker]
-            displayed_w = max(0, order.displayed_w - event.quantity_w)
-            self._set(maker, order.remaining_w - event.quantity_w, before, displayed_w)
+        """Lower every order: of those that were there before, what is displayed goes first."""
+        for fill in event.fills:
+            order = self._orders.get(fill.order_id)
+            if order is None:
+                continue
+            remaining_w = order.remaining_w - fill.quantity_w
+            if fill.order_id == event.taker_order_id:
+                self._lower(fill.order_id, remaining_w, before)
+            else:
+                displayed_w = max(0, order.displayed_w - fill.quantity_w)
+                self._set(fill.order_id, remaining_w, before, displayed_w)
 
     def _lower(
         self,

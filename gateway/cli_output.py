@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -64,6 +64,12 @@ def fail_with_os_error(error: OSError) -> NoReturn:
 def escape(text: str) -> str:
     """Return text as it is: what comes from an input must not be read as markup."""
     return text.replace("[", r"\[")
+
+
+def some(names: Iterable[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    first, *others = dict.fromkeys(names)
+    return f"{first} and {len(others)} more" if others else first
 
 
 @contextmanager

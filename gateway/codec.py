@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from exchange import commands, events
 from exchange.orders import Leg
+from gateway.codec_before import upgraded
 from gateway.ports import CorruptJournalError, JournalEntry
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
@@ -98,7 +99,7 @@ def decode_entry(line: bytes | str) -> JournalEntry:
         When the line is no such entry; the sentence says what is wrong first.
     """
     try:
-        record = _Entry.model_validate_json(line, strict=True)
+        record = _Entry.model_validate_json(upgraded(line), strict=True)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(step) for step in fault["loc"]) or "the line"

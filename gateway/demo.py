@@ -340,7 +340,7 @@ def _report(day: _Day, seconds: float, digests: tuple[int, str, str]) -> DemoRep
         orders=watch.orders,
         amendments=watch.amendments,
         trades=len(watch.trades),
-        traded_w=sum(trade.quantity_w for trade in watch.trades),
+        traded_w=watch.traded_w,
         spreads=summary.spreads(),
         unmet=summary.unmet(),
         busiest=summary.busiest(),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel
 
 from gateway.agents import Kind
 from gateway.files import Time
 from security_check.envelope import Direction
+
+Party = Kind | Literal["operator"]
+"""Who pays and receives: customers of a kind, or the system operator."""
 
 
 class Group(BaseModel):
@@ -73,13 +78,16 @@ class Element(BaseModel):
 
 
 class Turn(BaseModel):
-    """A trade after which another element than before was the nearest to its limit."""
+    """A clearing after which another element than before was the nearest to its limit.
+
+    Those who sold, those who bought, the watts that changed hands and their average price.
+    """
 
     trade_id: int
     interval: Time
     direction: Direction
-    seller: str
-    buyer: str
+    sellers: list[str]
+    buyers: list[str]
     quantity_w: int
     price: str
     nearest_before: str
@@ -112,8 +120,8 @@ class Update(BaseModel):
 class Flow(BaseModel):
     """What customers of one kind paid those of another, in EUR."""
 
-    payer: Kind
-    receiver: Kind
+    payer: Party
+    receiver: Party
     amount: str
 
 

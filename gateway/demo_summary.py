@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 
 from exchange.events import Traded
-from exchange.rules import MarketRules
+from exchange.rules import OPERATOR, MarketRules
 from exchange.wording import format_eur
 from gateway.agents import Customer, Kind, energy_kwh
 from gateway.demo_adversary import Attacked
@@ -22,6 +22,7 @@ from gateway.demo_report import (
     Flow,
     Group,
     Interval,
+    Party,
     RefusalCount,
     Spread,
     Turn,
@@ -29,6 +30,7 @@ from gateway.demo_report import (
     Update,
 )
 from gateway.demo_watch import ContractChange, Watch, Watched
+from gateway.prints import mean_ticks, price_text, prints_of
 from security_check.envelope import Direction
 
 _SHOWN_CHANGES = 8
@@ -44,7 +46,8 @@ class Summary:
         self.customers = customers
         self.rules = rules
         self.sessions = [watch.sessions[start] for start in sorted(watch.sessions)]
-        self.kind_of = {customer.participant: customer.kind for customer in customers}
+        self.party_of: dict[str, Party] = {OPERATOR: "operator"}
+        self.party_of |= {customer.participant: customer.kind for customer in customers}
 
     def eur(self, amount: int) -> str:
         """Return tick-watts as exact EUR."""
@@ -173,25 +176,32 @@ class Summary:
         ]
 
     def turns(self) -> list[Turn]:
-        """Return every trade that made another element the nearest to its limit."""
+        """Return every clearing that made another element the nearest to its limit.
+
+        Agents of the demo place no joint orders, so a clearing is of one interval.
+        """
         last: dict[datetime, str] = {}
         turns = []
         for trade in self.watch.trades:
-            before = last.get(trade.interval)
+            interval = trade.fills[0].interval
+            before = last.get(interval)
             if before is not None and before != trade.binding_element:
                 turns.append(self._turn(trade, before))
-            last[trade.interval] = trade.binding_element
+            last[interval] = trade.binding_element
         return turns
 
     def _turn(self, trade: Traded, before: str) -> Turn:
+        books = prints_of(trade)
+        prints = [each for book in books.values() for each in book]
+        interval, direction = next(iter(books))
         return Turn(
             trade_id=trade.trade_id,
-            interval=trade.interval,
-            direction=trade.direction,
-            seller=trade.seller,
-            buyer=trade.buyer,
-            quantity_w=trade.quantity_w,
-            price=f"{self.rules.price_in_eur_per_kw(trade.price_ticks):f}",
+            interval=interval,
+            direction=direction,
+            sellers=list(dict.fromkeys(each.seller for each in prints)),
+            buyers=list(dict.fromkeys(each.buyer for each in prints)),
+            quantity_w=sum(each.quantity_w for each in prints),
+            price=price_text(mean_ticks(prints), self.rules),
             nearest_before=before,
             nearest_after=trade.binding_element,
             loading_after=trade.loading,
@@ -218,10 +228,10 @@ class Summary:
 
     def flows(self) -> list[Flow]:
         """Return who paid whom, the largest amount first."""
+        flows = self.watch.paid(self.party_of)
         return [
-            Flow(payer=Kind(payer), receiver=Kind(receiver), amount=self.eur(amount))
-            for (payer, receiver), amount in self.watch.paid(self.kind_of).most_common()
-            if amount
+            Flow(payer=payer, receiver=receiver, amount=self.eur(round(flows[payer, receiver])))
+            for payer, receiver in sorted(flows, key=lambda pair: -flows[pair])
         ]
 
     def accounts(self) -> list[Account]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 
 import numpy as np
 
@@ -29,7 +30,10 @@ from exchange.events import (
     StatementIssued,
     Traded,
 )
+from exchange.rules import OPERATOR
 from gateway.demo_adversary import Box
+from gateway.demo_report import Party
+from orderbook.order import Side
 from security_check.envelope import Direction, Envelope, IntArray
 from security_check.limits import InterfaceLimits
 
@@ -128,13 +132,16 @@ class Watch:
         )
 
     def _trade(self, event: Traded) -> None:
-        session = self.sessions[event.interval]
-        column = 0 if event.direction is Direction.INJECTION else 1
-        session.now_w[column, self._row[event.buy_connection_point]] += event.quantity_w
-        session.now_w[column, self._row[event.sell_connection_point]] -= event.quantity_w
-        session.trades += 1
+        for fill in event.fills:
+            column = 0 if fill.direction is Direction.INJECTION else 1
+            now_w = self.sessions[fill.interval].now_w
+            now_w[column, self._row[fill.connection_point]] += fill.change_w
         self.trades.append(event)
-        self._check(Box(event.trade_id, session.interface_limits, session.now_w.reshape(-1).copy()))
+        for start in dict.fromkeys(fill.interval for fill in event.fills):
+            session = self.sessions[start]
+            session.trades += 1
+            limits_w = session.now_w.reshape(-1).copy()
+            self._check(Box(event.trade_id, session.interface_limits, limits_w))
 
     def _set(self, event: HoldingCurtailed | HoldingRaised) -> None:
         column = 0 if event.direction is Direction.INJECTION else 1
@@ -156,14 +163,29 @@ class Watch:
     @property
     def welfare(self) -> int:
         """What the trades gained, in tick-watts."""
-        return sum(
-            (trade.buy_limit_price_ticks - trade.sell_limit_price_ticks) * trade.quantity_w
-            for trade in self.trades
-        )
+        return sum(trade.gain for trade in self.trades)
 
-    def paid(self, kind_of: Mapping[str, str]) -> Counter[tuple[str, str]]:
-        """Return who paid whom how much, in tick-watts, by kind of customer."""
-        flows: Counter[tuple[str, str]] = Counter()
+    @property
+    def traded_w(self) -> int:
+        """How many watts of limits were bought."""
+        fills = (fill for trade in self.trades for fill in trade.fills)
+        return sum(fill.quantity_w for fill in fills if fill.side is Side.BUY)
+
+    def paid(self, party_of: Mapping[str, Party]) -> dict[tuple[Party, Party], Fraction]:
+        """Return who paid whom how much, in tick-watts, by kind of customer.
+
+        What is paid in a clearing goes to those who receive, the system operator with its
+        congestion rent among them, in proportion to what each receives.
+        """
+        flows: dict[tuple[Party, Party], Fraction] = {}
         for trade in self.trades:
-            flows[kind_of[trade.buyer], kind_of[trade.seller]] += trade.amount
+            amounts = [(fill.participant, fill.amount) for fill in trade.fills]
+            amounts.append((OPERATOR, -sum(amount for _, amount in amounts)))
+            total = sum(amount for _, amount in amounts if amount > 0)
+            for payer, paid in amounts:
+                for receiver, received in amounts:
+                    if paid > 0 > received:
+                        pair = party_of[payer], party_of[receiver]
+                        share = Fraction(-paid * received, total)
+                        flows[pair] = flows.get(pair, Fraction(0)) + share
         return flows

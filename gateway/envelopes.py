@@ -101,13 +101,10 @@ class Envelopes:
                     self._intervals[event.interval].final = True
                     self._put(event.interval, event.envelopes, before)
             case Traded():
-                for point, change_w in (
-                    (event.sell_connection_point, -event.quantity_w),
-                    (event.buy_connection_point, event.quantity_w),
-                ):
-                    held = self._held[point][event.interval]
-                    limit_w = _limit(held, event.direction) + change_w
-                    self._set(point, event.interval, event.direction, limit_w, None, before)
+                for fill in event.fills:
+                    point, start, direction = fill.connection_point, fill.interval, fill.direction
+                    limit_w = _limit(self._held[point][start], direction) + fill.change_w
+                    self._set(point, start, direction, limit_w, None, before)
             case HoldingCurtailed() | HoldingRaised():
                 self._set(
                     event.connection_point,

@@ -170,7 +170,10 @@ class EnvelopeFile(Record):
 
 
 class TradeRecord(Record):
-    """``quantity_w`` of limit that moved from seller to buyer at ``price`` EUR per kW."""
+    """``quantity_w`` of limit that moved from seller to buyer at ``price`` EUR per kW.
+
+    Of a clearing of several orders it is a pair by price and time (:mod:`gateway.prints`).
+    """
 
     buyer: str
     seller: str

@@ -153,7 +153,10 @@ class ReducedReport(_Report):
 
 
 class TradedReport(_Report):
-    """One side of a trade; ``amount`` is positive where the participant pays."""
+    """What one order traded in a clearing; ``amount`` is positive where the participant pays.
+
+    ``price`` is what it pays or receives on average, ``amount / quantity_w``.
+    """
 
     type: Literal["traded"] = "traded"
     trade_id: int
@@ -295,7 +298,12 @@ class BookMessage(_Out):
 
 
 class TradeMessage(_Out):
-    """A trade on the public tape, without identities."""
+    """What traded in one book in one clearing, on the public tape, without identities.
+
+    Prices are those of the pairs of buyers and sellers (:mod:`gateway.prints`): the average
+    weighted by volume, the lowest and the highest.  ``taker_side`` is the side in this book of
+    the order that set the clearing off; ``null`` in an auction, and where it is in other books.
+    """
 
     trade_id: int
     time: Time
@@ -303,7 +311,9 @@ class TradeMessage(_Out):
     direction: Direction
     quantity_w: int
     price: str
-    taker_side: Side
+    low_price: str
+    high_price: str
+    taker_side: Side | None
 
 
 class SessionInterval(_Out):

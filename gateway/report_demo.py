@@ -8,9 +8,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from exchange.rules import OPERATOR
 from gateway.agents import Kind
-from gateway.cli_output import escape
-from gateway.demo_report import DemoReport, Update
+from gateway.cli_output import escape, some
+from gateway.demo_report import DemoReport, Party, Update
 
 _LEFT = (
     "interval",
@@ -184,7 +185,7 @@ def _elements(report: DemoReport, console: Console) -> None:
         table.add_row(
             str(turn.trade_id),
             f"{turn.interval:%H:%M}",
-            f"{turn.seller} to {turn.buyer}",
+            f"{some(turn.sellers)} to {some(turn.buyers)}",
             turn.direction,
             _kw(turn.quantity_w),
             f"{turn.nearest_before} -> {turn.nearest_after}",
@@ -241,14 +242,16 @@ def _changed(update: Update) -> tuple[str, int | None, int | None]:
 
 def _money(report: DemoReport, console: Console) -> None:
     paid = {(flow.payer, flow.receiver): flow.amount for flow in report.flows}
-    kinds = [kind for kind in Kind if any(kind in pair for pair in paid)]
+    parties: list[Party] = [*Kind, "operator"]
+    kinds = [party for party in parties if any(party in pair for pair in paid)]
     table = _table("Who paid whom, in EUR", "kind", *(f"to {kind}" for kind in kinds))
     for payer in kinds:
         cells = [paid.get((payer, receiver), "0") for receiver in kinds]
         table.add_row(f"from {payer}", *(f"{float(cell):,.2f}" for cell in cells))
     console.print(table)
-    if report.accounts:
-        most, least = report.accounts[0], report.accounts[-1]
+    customers = [account for account in report.accounts if account.participant != OPERATOR]
+    if customers:
+        most, least = customers[0], customers[-1]
         console.print(
             f"  {most.participant} earned most, {float(most.balance):,.2f} EUR; "
             f"{least.participant} paid most, {-float(least.balance):,.2f} EUR."

@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from exchange.events import Traded
+from gateway.cli_output import some
 from gateway.demo import Progress, Show
+from gateway.prints import mean_ticks, prints_of
 
 _TRADES = 8
 _LINE_EVERY = 4  # quarter-hours
@@ -88,15 +90,17 @@ def _tape(trades: list[Traded]) -> Table:
     for column in ("kW", "EUR", "nearest its limit then"):
         table.add_column(column, justify="right")
     for trade in trades:
-        table.add_row(
-            _clock(trade.interval),
-            trade.seller,
-            trade.buyer,
-            trade.direction,
-            f"{trade.quantity_w / 1e3:.1f}",
-            f"{trade.amount * 1e-7:.4f}",
-            f"{trade.binding_element} {trade.loading:.2%}",
-        )
+        for (interval, direction), prints in prints_of(trade).items():
+            quantity_w = sum(each.quantity_w for each in prints)
+            table.add_row(
+                _clock(interval),
+                some(each.seller for each in prints),
+                some(each.buyer for each in prints),
+                direction,
+                f"{quantity_w / 1e3:.1f}",
+                f"{float(mean_ticks(prints) * quantity_w) * 1e-7:.4f}",
+                f"{trade.binding_element} {trade.loading:.2%}",
+            )
     return table
 
 

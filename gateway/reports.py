@@ -15,6 +15,7 @@ from exchange.events import (
     AlarmRaised,
     AnswerRepeated,
     Event,
+    Fill,
     GateClosed,
     HoldingCurtailed,
     HoldingRaised,
@@ -42,8 +43,8 @@ from gateway import outgoing as out
 from gateway.books import Books
 from gateway.envelopes import Envelopes
 from gateway.ports import Outgoing
+from gateway.prints import average_ticks, mean_ticks, price_text, prints_of, takers
 from gateway.topics import OPERATOR, TSO, Topics, is_identifier
-from orderbook.order import Side
 
 REPORT_EXPIRY_S = 86_400
 """How long a broker keeps a report for a participant who is away (MQTT 5)."""
@@ -109,7 +110,7 @@ class Reports:
         for event in events:
             messages += self._reports(event, find_answer)
             if isinstance(event, Traded):
-                tape.append(self._tape(event))
+                tape += self._tape(event)
             session_changed |= self._follow_session(event)
             if isinstance(event, SessionOpened):
                 depth += self.books.open(event.start)
@@ -144,7 +145,7 @@ class Reports:
 
     def _reports(self, event: Event, find_answer: FindAnswer) -> list[Outgoing]:
         if isinstance(event, Traded):
-            return [self._traded(event, side) for side in (Side.SELL, Side.BUY)]
+            return [self._traded(event, fill) for fill in event.fills]
         if isinstance(event, AnswerRepeated):
             first = find_answer(event.participant, event.client_order_id, event.answer_sequence)
             report = None if first is None else self._report(first, repeated=True)
@@ -257,21 +258,12 @@ class Reports:
         price = self._price(leg.limit_price_ticks)
         return out.JointLeg.model_construct(order_id=number, **_fields(leg, names), price=price)
 
-    def _traded(self, event: Traded, side: Side) -> Outgoing:
-        buys = side is Side.BUY
-        content = _fields(event, "trade_id direction interval quantity_w binding_element")
-        content |= {
-            "client_order_id": event.buyer_client_order_id
-            if buys
-            else event.seller_client_order_id,
-            "order_id": event.buy_order_id if buys else event.sell_order_id,
-            "side": side,
-            "connection_point": event.buy_connection_point if buys else event.sell_connection_point,
-            "price": self._price(event.price_ticks),
-            "amount": self._amount(event.amount if buys else -event.amount),
-        }
-        participant = event.buyer if buys else event.seller
-        return self._to(participant, out.TradedReport, event, content)[0]
+    def _traded(self, event: Traded, fill: Fill) -> Outgoing:
+        names = "client_order_id order_id side connection_point direction interval quantity_w"
+        content = _fields(event, "trade_id binding_element") | _fields(fill, names)
+        content["price"] = price_text(average_ticks(fill), self._rules)
+        content["amount"] = self._amount(fill.amount)
+        return self._to(fill.participant, out.TradedReport, event, content)[0]
 
     def _position(self, point: str, start: datetime, event: Event) -> Outgoing:
         envelope = self.envelopes.envelope(point, start)
@@ -280,12 +272,24 @@ class Reports:
         owner = self._terms[point].participant
         return self._to(owner, out.PositionReport, event, content)[0]
 
-    def _tape(self, event: Traded) -> Outgoing:
-        names = "trade_id time interval direction quantity_w taker_side"
-        payload = out.TradeMessage.encode(
-            **_fields(event, names), price=self._price(event.price_ticks)
-        )
-        return Outgoing(self._topics.trade, payload, expires_after_s=REPORT_EXPIRY_S)
+    def _tape(self, event: Traded) -> list[Outgoing]:
+        """Return what the public hears of a clearing: one message for each book."""
+        taker_side = {(fill.interval, fill.direction): fill.side for fill in takers(event)}
+        messages = []
+        for book, prints in prints_of(event).items():
+            prices = [each.price_ticks for each in prints]
+            payload = out.TradeMessage.encode(
+                **_fields(event, "trade_id time"),
+                interval=book[0],
+                direction=book[1],
+                quantity_w=sum(each.quantity_w for each in prints),
+                price=price_text(mean_ticks(prints), self._rules),
+                low_price=price_text(min(prices), self._rules),
+                high_price=price_text(max(prices), self._rules),
+                taker_side=taker_side.get(book),
+            )
+            messages.append(Outgoing(self._topics.trade, payload, expires_after_s=REPORT_EXPIRY_S))
+        return messages
 
     def _follow_session(self, event: Event) -> bool:
         """Keep the market phases; tells whether the session message changes."""

@@ -6,6 +6,7 @@ in the order they stand in, so dates expire and gates close as they would have.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,9 +43,9 @@ from gateway.files import (
 from gateway.input_faults import InputFaults
 from gateway.order_lines import command_of, named_intervals, named_points
 from gateway.orders_file import OrderLine, OrderText
+from gateway.prints import price_text, prints_of
 from gateway.scenario import Scenario
 from gateway.unfit import UnfitError
-from orderbook.order import Side
 from security_check.errors import Fault
 
 _MOMENT = timedelta(seconds=1)
@@ -205,12 +206,12 @@ class _Run:
         """Return everything in the form of the result."""
         trades = [event for event in self.events if isinstance(event, Traded)]
         result = ResultFile(
-            trades=[_trade_record(trade, self.rules) for trade in trades],
+            trades=[record for trade in trades for record in _trade_records(trade, self.rules)],
             fills=_fills(trades, self.rules),
             resting=self.resting,
             refusals=sorted(self.refusals, key=lambda refusal: refusal.line),
             envelopes=self._envelopes(),
-            welfare=format_eur(self.rules.amount_in_eur(welfare(trades))),
+            welfare=format_eur(self.rules.amount_in_eur(welfare(trades, self.rules))),
             statements=[
                 StatementRecord(
                     participant=event.participant,
@@ -308,40 +309,41 @@ def _owners(scenario: Scenario, orders: Sequence[_Placed]) -> Mapping[str, str]:
     return owners
 
 
-def welfare(trades: Sequence[Traded]) -> int:
-    """Return what the trades gained: the buyers' limit prices less the sellers', in tick-watts."""
-    return sum(
-        (trade.buy_limit_price_ticks - trade.sell_limit_price_ticks) * trade.quantity_w
-        for trade in trades
-    )
+def welfare(trades: Sequence[Traded], rules: MarketRules) -> int:
+    """Return what the trades gained, in tick-watts.
+
+    The buyers' limit prices less the sellers', and less the reserve price of watts that the system
+    operator issues.
+    """
+    issued_w = sum(fill.change_w for trade in trades for fill in trade.fills)
+    return sum(trade.gain for trade in trades) - rules.reserve_price_ticks * issued_w
 
 
-def _trade_record(trade: Traded, rules: MarketRules) -> TradeRecord:
-    return TradeRecord(
-        buyer=trade.buyer,
-        seller=trade.seller,
-        buy_connection_point=trade.buy_connection_point,
-        sell_connection_point=trade.sell_connection_point,
-        direction=trade.direction,
-        quantity_w=trade.quantity_w,
-        price=f"{rules.price_in_eur_per_kw(trade.price_ticks):f}",
-    )
+def _trade_records(trade: Traded, rules: MarketRules) -> list[TradeRecord]:
+    """Return who may be said to have traded with whom in a clearing."""
+    return [
+        TradeRecord(
+            buyer=each.buyer,
+            seller=each.seller,
+            buy_connection_point="" if each.buy is None else each.buy.connection_point,
+            sell_connection_point="" if each.sell is None else each.sell.connection_point,
+            direction=direction,
+            quantity_w=each.quantity_w,
+            price=price_text(each.price_ticks, rules),
+        )
+        for (_, direction), prints in prints_of(trade).items()
+        for each in prints
+    ]
 
 
 def _fills(trades: Sequence[Traded], rules: MarketRules) -> list[FillRecord]:
-    """Return what each order traded in all, in order of its first trade."""
-    quantity_w: dict[tuple[str, str], int] = {}
-    paid: dict[tuple[str, str], int] = {}
+    """Return what each order traded in all, in order of its first trade, buyers first."""
+    quantity_w: Counter[tuple[str, str]] = Counter()
+    paid: Counter[tuple[str, str]] = Counter()
     for trade in trades:
-        for side in Side:
-            buys = side is Side.BUY
-            key = (
-                (trade.buyer, trade.buyer_client_order_id)
-                if buys
-                else (trade.seller, trade.seller_client_order_id)
-            )
-            quantity_w[key] = quantity_w.get(key, 0) + trade.quantity_w
-            paid[key] = paid.get(key, 0) + (trade.amount if buys else -trade.amount)
+        for fill in sorted(trade.fills, key=lambda fill: fill.side):
+            quantity_w[fill.participant, fill.client_order_id] += fill.quantity_w
+            paid[fill.participant, fill.client_order_id] += fill.amount
     return [
         FillRecord(
             participant=participant,

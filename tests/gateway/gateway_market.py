@@ -25,6 +25,7 @@ from gateway.service import Service, ServiceSettings
 from gateway.topics import Topics
 from security_check.envelope import Direction, EnvelopeSet
 from security_check.limits import InterfaceLimits
+from security_check.linear_rows import LinearRows
 from security_check.verdict import Verdict
 
 START = datetime(2096, 6, 1, 12, tzinfo=UTC)
@@ -59,6 +60,10 @@ class WideGrid:
 class WideState:
     def __init__(self, held: EnvelopeSet) -> None:
         self._held = held
+
+    def linear_rows(self) -> LinearRows:
+        nothing = np.zeros((0, 2 * len(self._held.connection_points)))
+        return LinearRows(nothing, np.zeros(0), 1.0, lambda row: "line:1")
 
     def largest_secure_w(
         self, direction: Direction, seller: str, buyer: str, wanted_w: int

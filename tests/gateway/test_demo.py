@@ -15,6 +15,7 @@ from exchange.events import (
     AlarmKind,
     AlarmRaised,
     Event,
+    Fill,
     GateClosed,
     HoldingCurtailed,
     InterfaceLimitsUpdated,
@@ -127,27 +128,40 @@ def opened(*limits_w: tuple[int, int]) -> SessionOpened:
     )
 
 
+def a_fill(
+    order_id: int,
+    side: Side,
+    participant: str,
+    quantity_w: int,
+    limit_price_ticks: int,
+    amount: int,
+) -> Fill:
+    return Fill(
+        order_id=order_id,
+        participant=participant,
+        client_order_id=f"o{order_id}",
+        connection_point="load:0" if side is Side.BUY else "load:1",
+        direction=Direction.INJECTION,
+        interval=START,
+        side=side,
+        quantity_w=quantity_w,
+        limit_price_ticks=limit_price_ticks,
+        amount=amount,
+    )
+
+
 def traded(quantity_w: int, element: str = "line:24", trade_id: int = 1) -> Traded:
     return Traded(
         sequence=2,
         time=START,
         trade_id=trade_id,
-        interval=START,
-        direction=Direction.INJECTION,
-        quantity_w=quantity_w,
-        price_ticks=100,
-        amount=100 * quantity_w,
-        taker_side=Side.BUY,
-        buy_order_id=2,
-        sell_order_id=1,
-        buyer="solar-01",
-        seller="home-01",
-        buyer_client_order_id="b",
-        seller_client_order_id="s",
-        buy_connection_point="load:0",
-        sell_connection_point="load:1",
-        buy_limit_price_ticks=150,
-        sell_limit_price_ticks=90,
+        fills=(
+            a_fill(1, Side.SELL, "home-01", quantity_w, 90, -100 * quantity_w),
+            a_fill(2, Side.BUY, "solar-01", quantity_w, 150, 100 * quantity_w),
+        ),
+        taker_order_id=None,
+        rent=0,
+        tier="linear",
         binding_element=element,
         loading=0.99,
     )

@@ -70,6 +70,8 @@ async def test_order_is_accepted_traded_and_everybody_hears_their_part(
             "direction": "injection",
             "quantity_w": 400,
             "price": "0.0450",
+            "low_price": "0.0450",
+            "high_price": "0.0450",
             "taker_side": "buy",
         }
         reports = await ear.until("report/p0", 3)

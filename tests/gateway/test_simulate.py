@@ -132,11 +132,17 @@ def test_every_kind_of_order_goes_through(load: Any, tmp_path: Path) -> None:
         },
     ).result
     assert [(t.quantity_w, t.price) for t in result.trades] == [
-        (300, "0.0100"),
-        (300, "0.0100"),
-        (300, "0.0100"),
+        (900, "0.0450"),
         (100, "0.0450"),
         (50, "0.0900"),
+    ]
+    # "plain" set the clearing off: the others trade at their own limits, it gets the difference.
+    assert [(f.client_order_id, f.amount) for f in result.fills] == [
+        ("all", "0.045"),
+        ("ice", "-0.009"),
+        ("plain", "-0.036"),
+        ("take", "0.0045"),
+        ("own", "-0.0045"),
     ]
     assert reasons(result) == [(3, RefusalReason.WOULD_CROSS)]
     assert [(r.client_order_id, r.remaining_w) for r in result.resting] == [("some", 1000)]

@@ -89,11 +89,12 @@ class Account:
                         envelope.withdrawal_limit_w
                     )
             case Traded():
-                at = event.interval, event.direction
-                self.held_w[(*at, event.sell_connection_point)] -= event.quantity_w
-                self.held_w[(*at, event.buy_connection_point)] += event.quantity_w
-                self.balance[event.interval, event.buyer] -= event.price_ticks * event.quantity_w
-                self.balance[event.interval, event.seller] += event.price_ticks * event.quantity_w
+                for fill in event.fills:
+                    sign = 1 if fill.side is Side.BUY else -1
+                    key = fill.interval, fill.direction, fill.connection_point
+                    self.held_w[key] += sign * fill.quantity_w
+                    self.balance[fill.interval, fill.participant] -= fill.amount
+                    self.balance[fill.interval, "operator"] += fill.amount
             case HoldingCurtailed() | HoldingRaised():
                 key = event.interval, event.direction, event.connection_point
                 assert self.held_w[key] == event.from_w
@@ -253,7 +254,7 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         self.update_limits(interval, None, None, 0.98, 1.04)
 
     def trades_in(self, interval):
-        return sum(isinstance(e, Traded) and e.interval == interval for e in self.events)
+        return sum(isinstance(e, Traded) and e.fills[0].interval == interval for e in self.events)
 
     @rule()
     def restart(self):
@@ -308,6 +309,26 @@ class MarketOnAFeeder(RuleBasedStateMachine):
                 assert abs(here - there) < 1e-6, (robust.element(row), here, there)
         self.tally["headroom compared"] += 1
 
+    def check_trade(self, event: Traded) -> None:
+        """Lots, balance, limit prices, congestion rent: all that a clearing must keep."""
+        assert sum(fill.amount for fill in event.fills) == event.rent >= 0
+        assert event.rent == 0 or event.taker_order_id is None
+        assert event.loading <= 1 + SECURE
+        orders = [fill.order_id for fill in event.fills]
+        assert sorted(set(orders)) == orders
+        assert len({fill.participant for fill in event.fills}) > 1
+        for direction in Direction:
+            fills = [fill for fill in event.fills if fill.direction is direction]
+            signs = [1 if fill.side is Side.BUY else -1 for fill in fills]
+            assert sum(s * fill.quantity_w for s, fill in zip(signs, fills, strict=True)) == 0
+        for fill in event.fills:
+            assert fill.quantity_w % LOT_W == 0 < fill.quantity_w
+            sign = 1 if fill.side is Side.BUY else -1
+            at_limit = sign * fill.limit_price_ticks * fill.quantity_w
+            assert fill.amount <= at_limit
+            if event.taker_order_id not in (None, fill.order_id):
+                assert fill.amount == at_limit
+
     def teardown(self):
         if not hasattr(self, "exchange"):
             return
@@ -319,11 +340,7 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         assert [e.sequence for e in self.events] == list(range(1, len(self.events) + 1))
         for event in self.events:
             if isinstance(event, Traded):
-                assert event.buyer != event.seller
-                assert event.quantity_w % LOT_W == 0
-                assert event.sell_limit_price_ticks <= event.price_ticks
-                assert event.price_ticks <= event.buy_limit_price_ticks
-                assert event.loading <= 1 + SECURE
+                self.check_trade(event)
         replayed = Exchange(self.grid, self.rules, self.terms)
         replayed.replay(self.events)
         assert replayed.digest() == self.exchange.digest()

@@ -1,0 +1,99 @@
+"""A clearing as prints: who may be said to have traded with whom, and at what price.
+
+A clearing settles orders, each with its own watts and its own payment: fills are the truth.  The
+tape, lists of trades and reports want a buyer, a seller and a price.  So buyers and sellers of a
+book are paired by price and time, and a print has the price of the maker where one of the two set
+the clearing off, and else what the buyer pays per watt on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+
+from exchange.events import Fill, Traded
+from exchange.fills import pairs_of
+from exchange.rules import OPERATOR, MarketRules
+from orderbook.order import Side
+from security_check.envelope import Direction
+
+BookKey = tuple[datetime, Direction]
+"""Interval and direction: which book."""
+
+_FINE = 1_000_000
+"""Published prices are rounded to millionths of a tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """Watts that went from a seller to a buyer, and their price in ticks.
+
+    ``None`` is the system operator, who issues what nobody sells and retires what nobody buys.
+    """
+
+    buy: Fill | None
+    sell: Fill | None
+    quantity_w: int
+    price_ticks: Fraction
+
+    @property
+    def buyer(self) -> str:
+        """Who bought."""
+        return OPERATOR if self.buy is None else self.buy.participant
+
+    @property
+    def seller(self) -> str:
+        """Who sold."""
+        return OPERATOR if self.sell is None else self.sell.participant
+
+
+def average_ticks(fill: Fill) -> Fraction:
+    """Return what an order pays or receives per watt, in ticks."""
+    return Fraction(fill.amount, fill.change_w)
+
+
+def mean_ticks(prints: Sequence[Print]) -> Fraction:
+    """Return the volume-weighted average price of prints, in ticks."""
+    worth = sum((each.price_ticks * each.quantity_w for each in prints), Fraction(0))
+    return worth / sum(each.quantity_w for each in prints)
+
+
+def takers(trade: Traded) -> list[Fill]:
+    """Return the fills of the order that set a clearing off, all its legs; none in an auction."""
+    first = next((f for f in trade.fills if f.order_id == trade.taker_order_id), None)
+    if first is None:
+        return []
+    key = (first.participant, first.client_order_id)
+    return [fill for fill in trade.fills if (fill.participant, fill.client_order_id) == key]
+
+
+def prints_of(trade: Traded) -> dict[BookKey, list[Print]]:
+    """Return the prints of a clearing by book, best buyer and best seller first."""
+    taking = {fill.order_id for fill in takers(trade)}
+    found: dict[BookKey, list[Print]] = {(f.interval, f.direction): [] for f in trade.fills}
+    left_w = {fill.order_id: fill.quantity_w for fill in trade.fills}
+    for buy, sell, quantity_w in pairs_of(trade.fills):
+        priced = sell if buy.order_id in taking else buy
+        one = Print(buy, sell, quantity_w, average_ticks(priced))
+        found[buy.interval, buy.direction].append(one)
+        left_w[buy.order_id] -= quantity_w
+        left_w[sell.order_id] -= quantity_w
+    for fill in trade.fills:
+        rest_w = left_w[fill.order_id]
+        if rest_w:
+            buys = fill.side is Side.BUY
+            one = Print(fill if buys else None, None if buys else fill, rest_w, average_ticks(fill))
+            found[fill.interval, fill.direction].append(one)
+    return found
+
+
+def price_text(price_ticks: Fraction, rules: MarketRules) -> str:
+    """Return a price in EUR per kW as a decimal string, at least as long as the tick.
+
+    An average that is no exact decimal is rounded, half to even, to a millionth of a tick.
+    """
+    price = (rules.tick * round(price_ticks * _FINE)).scaleb(-6)
+    in_ticks = price.quantize(rules.tick)
+    return f"{in_ticks if in_ticks == price else price.normalize():f}"
