@@ -127,11 +127,8 @@ class ExchangeVenue:
     ----------
     trades
         All clearings so far.
-
-    Raises
-    ------
-    RuntimeError
-        From :meth:`quote`, when the exchange raises an alarm; says which.
+    alarms
+        All alarms so far: where one is raised, something that should trade may not have.
     """
 
     def __init__(
@@ -142,6 +139,7 @@ class ExchangeVenue:
         handle: Callable[[Command, datetime], list[Event]] | None = None,
     ) -> None:
         self.trades: list[Traded] = []
+        self.alarms: list[AlarmRaised] = []
         self._exchange = exchange
         self._interval = interval
         self._now = now
@@ -189,7 +187,7 @@ class ExchangeVenue:
         traded = False
         for event in events:
             if isinstance(event, AlarmRaised):
-                raise RuntimeError(f"alarm {event.kind}: {event.detail}")
+                self.alarms.append(event)
             if isinstance(event, Traded):
                 traded = True
                 self._follow(event)

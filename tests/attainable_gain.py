@@ -23,12 +23,16 @@ from security_check.verdict import LimitChange
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-ROUNDS = 60
-WATTS_FROM_ROWS = (2.0, 0.5, 0.1)
+ROUNDS, REFUSALS = 60, 8
+"""Programs solved at most, and how many of them the AC power flow may refuse in a row."""
+FIRST_AWAY_W, LEAST_AWAY_W = 2.0, 0.1
 """Solutions keep so many watts of a row's most sensitive limit away from it: they are rounded.
 
-The next one once nothing more is gained with one of them.
+Farther where the AC power flow has refused one, nearer with each that it confirms.  A refusal
+brings the rows up to date at the point refused, as in sequential quadratic programming, so that
+seen from the limits in force a row may have less than no headroom.
 """
+_APART = 2.0  # by this factor
 
 _UNIT = 1e6  # ticks, so that the solver sees numbers near one
 _STILL = 1e-8  # of the gain so far: less than this in a round is nothing
@@ -69,20 +73,21 @@ class _Program:
         size = rows.A.max(axis=1, initial=0.0)
         live = size > 0
         A = rows.A[live] / size[live, None]
-        h = np.maximum(rows.headroom[live], 0.0) / size[live] * rows.base_power_w
+        h = rows.headroom[live] / size[live] * rows.base_power_w
         n = len(u)
         x, used = cp.Variable(n), cp.Variable(n)
         worth = self.first / _UNIT @ used - cp.sum(
             cp.multiply(self.slope / (2 * _UNIT), cp.square(used))
         )
-        row = A @ x <= np.maximum(h - away_w, 0.0)
+        row = A @ x <= h - away_w
         constraints = [row, used <= u + x, used <= self.used_w, x >= -u, x <= self.capacity_w - u]
         halves = [x[: n // 2], x[n // 2 :]]
         if self.balanced:
             constraints += [cp.sum(half) == 0 for half in halves]
         problem = cp.Problem(cp.Maximize(worth), constraints)
         problem.solve(solver=cp.CLARABEL)
-        assert problem.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE), problem.status
+        if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
+            raise RuntimeError(f"the attainable gain is not found: {problem.status}")
         eta = np.maximum(row.dual_value, 0.0) * _UNIT
         balance = np.zeros(n)
         if self.balanced:
@@ -96,7 +101,12 @@ class _Program:
         best = np.clip((self.first - local) / self.slope, 0.0, self.capacity_w)
         # Where a limit is worth nothing more, a negative price still pays for taking it.
         best = np.where(local < 0, float(self.capacity_w), np.minimum(best, self.used_w))
-        return float(eta @ h) + self.worth(best) - self.worth(u) - float(local @ (best - u))
+        return (
+            float(eta @ np.maximum(h, 0.0))
+            + self.worth(best)
+            - self.worth(u)
+            - float(local @ (best - u))
+        )
 
 
 def attainable_gain(
@@ -127,22 +137,22 @@ def attainable_gain(
         (d, p) for d in (Direction.INJECTION, Direction.WITHDRAWAL) for p in connection_points
     ]
     start = u = _limits_w(security)
-    bound, part, margins = np.inf, 1.0, list(WATTS_FROM_ROWS)
+    bound, away_w, refused = np.inf, FIRST_AWAY_W, 0
     for _ in range(ROUNDS):
-        change, bound = program.solve(security, u.astype(float), margins[0])
-        whole = _whole(part * change, u, balanced=balanced)
+        change, bound = program.solve(security, u.astype(float), away_w)
+        whole = _whole(change, u, balanced=balanced)
         gained = program.worth(u + whole) - program.worth(u)
-        if gained <= _STILL * max(program.worth(u) - program.worth(start), 1.0):
-            margins, part = margins[1:], 1.0
-            if not margins:
-                break
-            continue
+        still = gained <= _STILL * max(program.worth(u) - program.worth(start), 1.0)
+        if (still and away_w == LEAST_AWAY_W) or refused == REFUSALS:
+            break
         changes = [LimitChange(p, d, int(w)) for (d, p), w in zip(places, whole, strict=True) if w]
-        if security.confirm(changes).secure:
-            security.commit(changes)
-            u, part = u + whole, 1.0
+        if still or security.confirm(changes).secure:
+            if not still:
+                security.commit(changes)
+                u = u + whole
+            away_w, refused = max(away_w / _APART, LEAST_AWAY_W), 0
         else:
-            part *= 0.7  # the rows are corrected now, and near the point asked for they bend
+            away_w, refused = away_w * _APART, refused + 1
     return Attainable(program.worth(u) - program.worth(start), bound, u)
 
 
