@@ -36,8 +36,9 @@ from exchange.commands import CloseGate, Command, OpenSession, SubmitOrder
 from exchange.engine import Exchange
 from exchange.events import AlarmRaised, Event, MatchBlocked, OrderAccepted, Traded
 from exchange.grid import Grid
-from exchange.program import ExchangeRate, Tier
+from exchange.program import ExchangeRate, Optimum, Tier
 from exchange.rules import ConnectionTerms, MarketRules
+from exchange.welfare import WelfareClearing
 from gateway.scenario_network import build_network, open_net
 from gateway.strategies import LimitValue, MarginalValueQuoting
 from gateway.trading_rounds import ExchangeVenue, Place, Trader, Venue, act_until_quiet
@@ -64,35 +65,57 @@ class Timed:
 
     exchange: Exchange
     seconds: list[float] = field(default_factory=list)
-    ends: Counter[str] = field(default_factory=Counter)
+    tiers: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     alarms: Counter[str] = field(default_factory=Counter)
 
     def handle(self, command: Command, now: datetime) -> list[Event]:
+        ANSWERED.clear()
         began = time.process_time()
         events = self.exchange.handle(command, now)
         self.seconds.append(time.process_time() - began)
+        # Where no program was asked, the screen had said before that there is nothing to do.
+        self.tiers[max(ANSWERED, key=list(Tier).index, default=Tier.PRICE_SCREEN)] += 1
         if isinstance(command, SubmitOrder):
-            self.ends[_end(events)] += 1
+            self.outcomes[_outcome(events)] += 1
         self.alarms.update(e.detail for e in events if isinstance(e, AlarmRaised))
         return events
 
     def report(self) -> str:
         ms = 1e3 * np.array(self.seconds)
-        total = sum(self.ends.values())
-        shares = ", ".join(f"{end} {n / total:.1%}" for end, n in self.ends.most_common())
         return (
             f"{len(ms):,} commands, {1e3 * len(ms) / ms.sum():,.0f}/s, "
             f"p50 {np.median(ms):.3f} ms, p99 {np.percentile(ms, 99):.2f} ms, "
-            f"slowest {ms.max():.0f} ms; orders: {shares}"
+            f"slowest {ms.max():.0f} ms\n"
+            f"  commands end in {_shares(self.tiers)}; orders: {_shares(self.outcomes)}"
             + "".join(f"\n  ALARM {detail}: {n} times" for detail, n in self.alarms.items())
         )
 
 
-def _end(events: Sequence[Event]) -> str:
-    """Return what an order came to: the dearest tier of its trades, or why it rests."""
-    tiers = [event.tier for event in events if isinstance(event, Traded)]
-    if tiers:
-        return f"traded, {max(tiers, key=list(Tier).index)}"
+ANSWERED: list[Tier] = []
+"""Tiers of the programs answered since a command began."""
+
+
+def count_answers() -> None:
+    """Let every answer of a clearing program leave its tier in :data:`ANSWERED`."""
+    optimum = WelfareClearing.optimum
+
+    def counted(clearing: WelfareClearing) -> Optimum:
+        found = optimum(clearing)
+        ANSWERED.append(found.tier)
+        return found
+
+    WelfareClearing.optimum = counted
+
+
+def _shares(counts: Counter[str]) -> str:
+    total = sum(counts.values())
+    return ", ".join(f"{name} {n / total:.1%}" for name, n in counts.most_common())
+
+
+def _outcome(events: Sequence[Event]) -> str:
+    if any(isinstance(event, Traded) for event in events):
+        return "traded"
     if any(isinstance(event, MatchBlocked) for event in events):
         return "rests crossed"
     return "rests" if any(isinstance(event, OrderAccepted) for event in events) else "refused"
@@ -243,9 +266,10 @@ def a_day(minutes: float) -> None:
         f"{INTERVALS} intervals x 2 directions"
     )
     timed = Timed(exchange)
-    began, opened_s, done, traded_w = time.process_time(), 0.0, 0, 0
+    began, opened_s, done, traded_w = time.process_time(), 0.0, 0.0, 0
+    deadline = began + 60 * minutes
     for k in range(INTERVALS):
-        if time.process_time() - began > 60 * minutes:
+        if time.process_time() > deadline:
             break
         start = START + k * QUARTER
         before = time.process_time()
@@ -253,24 +277,36 @@ def a_day(minutes: float) -> None:
             OpenSession(start, start + QUARTER, start, InterfaceLimits(0.98, 1.04)), NOW
         )
         opened_s += time.process_time() - before
-        traded_w += _trade_interval(timed, grid, start, active, draw)
+        share, bought_w = _trade_interval(timed, grid, start, active, draw, deadline)
         exchange.handle(CloseGate(start), NOW)
-        done += 1
+        traded_w += bought_w
+        done += share
     seconds = time.process_time() - began
     print(
-        f"  {done} intervals in {seconds:.0f} s ({seconds / done:.2f} s each), of which "
-        f"{opened_s:.0f} s allocation; {traded_w / 1e6:,.1f} MW traded\n  {timed.report()}"
+        f"  {done:.2f} intervals in {seconds:.0f} s ({seconds / done:.1f} s each, "
+        f"{INTERVALS * seconds / done / 60:.0f} minutes for a day), of which {opened_s:.0f} s "
+        f"allocation; {traded_w / 1e6:,.2f} MW traded\n  {timed.report()}"
     )
 
 
 def _trade_interval(
-    timed: Timed, grid: Grid, start: datetime, active: Sequence[int], draw: random.Random
-) -> int:
-    """Let everybody place an order in each direction; return the watts bought."""
+    timed: Timed,
+    grid: Grid,
+    start: datetime,
+    active: Sequence[int],
+    draw: random.Random,
+    deadline: float,
+) -> tuple[float, int]:
+    """Let everybody place an order in each direction.
+
+    Returns which part of them could before the processor's deadline, and the watts bought.
+    """
     places = [(i, direction) for i in active for direction in _DIRECTIONS]
     draw.shuffle(places)
     traded_w = 0
     for number, (i, direction) in enumerate(places):
+        if time.process_time() > deadline:
+            return number / len(places), traded_w
         point = grid.connection_points[i]
         holdings = timed.exchange.state.sessions[start].holdings
         position = holdings.position(direction, point)
@@ -302,7 +338,7 @@ def _trade_interval(
             for fill in event.fills
             if fill.side is Side.BUY
         )
-    return traded_w
+    return 1.0, traded_w
 
 
 def show_memory() -> None:
@@ -344,6 +380,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="for the day at most")
     asked = parser.parse_args()
     print(machine())
+    count_answers()
     for name, show in parts.items():
         if not asked.parts or name in asked.parts:
             show()
