@@ -148,7 +148,7 @@ class MarginalValueQuoting:
         found = []
         bought_w = view.allowed_w(Side.BUY, max(self.step_w, view.lot_w))
         bid = self.value.highest_bid(view.held_w, bought_w)
-        if bought_w and bid > 0:
+        if bought_w:  # also for nothing: a watt worth nothing here may relieve what binds others
             found.append(Quote(Side.BUY, bought_w, bid))
         sold_w = view.allowed_w(Side.SELL, max(self.step_w, view.lot_w))
         if sold_w:

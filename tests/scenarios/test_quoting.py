@@ -117,14 +117,15 @@ class Run:
         self.exchange.check_invariants()
 
 
-def small_network() -> Network:
-    """Five customers on a feeder whose first line and transformer bind."""
-    return network_from_pandapower(feeder(5), name="small")
+def small_network(customers: int = 6) -> Network:
+    """Customers on a feeder whose first line and transformer bind."""
+    return network_from_pandapower(feeder(customers), name="small")
 
 
+@pytest.mark.parametrize("customers", [5, 6])  # of the five, two have more than they can use
 @pytest.mark.parametrize("rate", list(ExchangeRate))
-def test_quoting_ends_at_the_attainable_gain(rate: ExchangeRate) -> None:
-    grid = grid_of(small_network())
+def test_quoting_ends_at_the_attainable_gain(rate: ExchangeRate, customers: int) -> None:
+    grid = grid_of(small_network(customers))
     run = Run(grid, drawn_values(grid.connection_points, 1), rate)
     run.quote_out(1)
     run.assert_reached(0.9999)
