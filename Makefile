@@ -63,7 +63,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev
-	@set -e; for benchmark in benchmarks/*.py; do \
+	@set -e; for benchmark in benchmarks/bench_*.py; do \
 		echo; echo "== $$benchmark"; $(BIN)/python $$benchmark; done
 
 format: $(VENV)/.installed-dev

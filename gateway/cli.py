@@ -38,12 +38,13 @@ from gateway.cli_output import (
 )
 from gateway.files import RefusalRecord, read_envelopes, write_json
 from gateway.input_faults import InputFaults
-from gateway.orders_file import read_orders
+from gateway.orders_file import OrderText, read_orders
 from gateway.ports import GatewayError
 from security_check.errors import GridError
 
 if TYPE_CHECKING:
     from gateway.scenario import Scenario
+    from gateway.simulate import Simulation
 
 
 @contextmanager
@@ -163,6 +164,43 @@ def simulate(
     lines = read_orders(orders)
     loaded = _load(scenario)
     from gateway.report_simulation import show_simulation
+
+    simulation = _simulated(loaded, lines, orders)
+    if not _deliver(simulation.result, output, json):
+        show_simulation(simulation, out)
+    _fail_without_orders(simulation, lines, orders)
+
+
+@app.command()
+def report(
+    scenario: ScenarioArgument,
+    orders: Annotated[Path, typer.Argument(help="Orders, one JSON object a line.")],
+    output: OutputOption = None,
+    json: JsonOption = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the price map into this file (PNG).")
+    ] = None,
+) -> None:
+    """Run a file of orders, and report welfare, share of the optimum, refusals, rent and prices.
+
+    Exit code 1 as for simulate.
+    """
+    lines = read_orders(orders)
+    loaded = _load(scenario)
+    from gateway.cli_report import make_report, show_report
+
+    simulation = _simulated(loaded, lines, orders)
+    with err.status("Looking for the clairvoyant optimum ..."):
+        made = make_report(loaded, simulation, plot)
+    if plot is not None:
+        err.print(f"wrote {plot}", markup=False, soft_wrap=True)
+    if not _deliver(made, output, json):
+        show_report(made, out)
+    _fail_without_orders(simulation, lines, orders)
+
+
+def _simulated(loaded: Scenario, lines: Sequence[OrderText], orders: Path) -> Simulation:
+    """Return what comes of a file of orders, and say what a person must know about it."""
     from gateway.simulate import simulate as run_orders
 
     with bar("Simulating", len(loaded.intervals) + len(lines)) as step:
@@ -171,8 +209,10 @@ def simulate(
         err.print(f"note: {simulation.note}", markup=False, soft_wrap=True)
     for alarm in simulation.alarms:
         err.print(f"alarm {alarm.kind}: {alarm.detail}", markup=False, soft_wrap=True)
-    if not _deliver(simulation.result, output, json):
-        show_simulation(simulation, out)
+    return simulation
+
+
+def _fail_without_orders(simulation: Simulation, lines: Sequence[OrderText], orders: Path) -> None:
     faulty = [refusal for refusal in simulation.result.refusals if refusal.reason in _NO_ORDER]
     if faulty or not lines:
         fail(_why_no_orders(str(orders), len(lines), faulty), FAULTY_ORDERS)

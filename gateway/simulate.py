@@ -67,12 +67,15 @@ class Simulation:
         What a person must look at.
     note
         What was assumed where the scenario says nothing; empty where it says everything.
+    events
+        Everything that happened, in order.
     """
 
     result: ResultFile
     blocked: tuple[MatchBlocked, ...]
     alarms: tuple[AlarmRaised, ...]
     note: str = ""
+    events: tuple[Event, ...] = ()
 
 
 def simulate(
@@ -223,6 +226,7 @@ class _Run:
             tuple(event for event in self.events if isinstance(event, MatchBlocked)),
             tuple(event for event in self.events if isinstance(event, AlarmRaised)),
             _note(self.sessions[0]) if self.scenario.anonymous else "",
+            tuple(self.events),
         )
 
     def _envelopes(self) -> EnvelopeFile:

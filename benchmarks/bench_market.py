@@ -1,0 +1,392 @@
+"""How much of the attainable gain does the market reach, and how fast is it on real feeders?
+
+Run with ``python benchmarks/bench_market.py [PART ...] [--minutes M]``; the parts are ``gain``,
+``modes`` and ``day``.  Agents quote their marginal values until nothing trades; the attainable gain
+comes from a concave program of its own (``tests/attainable_gain.py``).  Nothing here is asserted;
+seeds are fixed.  Seconds are those of the processor, one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import random
+import sys
+import time
+import tracemalloc
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import numpy as np
+import pandapower.networks
+from attainable_gain import attainable_gain, remaining_bound
+from bench_allocation import machine
+from bench_security import grid_of as joint_grid_of
+from pairwise import PairwiseMarket
+
+from doe_allocation.capacity import Capacity
+from doe_allocation.network_grid import NetworkGrid
+from exchange.commands import CloseGate, Command, OpenSession, SubmitOrder
+from exchange.engine import Exchange
+from exchange.events import AlarmRaised, Event, MatchBlocked, OrderAccepted, Traded
+from exchange.grid import Grid
+from exchange.program import ExchangeRate, Optimum, Tier
+from exchange.rules import ConnectionTerms, MarketRules
+from exchange.welfare import WelfareClearing
+from gateway.scenario_network import build_network, open_net
+from gateway.strategies import LimitValue, MarginalValueQuoting
+from gateway.trading_rounds import ExchangeVenue, Place, Trader, Venue, act_until_quiet
+from orderbook.order import Side
+from security_check.envelope import Direction
+from security_check.from_pandapower import network_from_pandapower
+from security_check.limits import InterfaceLimits, VoltageLimits
+
+CAPACITY_W = 30_000
+STEPS_W = (2_000, 500, 100, 20, 5, 1)
+SEEDS = (1, 2, 3)
+NOW = datetime(2030, 6, 1, 8, tzinfo=UTC)
+START = NOW + timedelta(hours=4)
+QUARTER = timedelta(minutes=15)
+CUSTOMERS = 1_000
+INTERVALS = 96
+RESTING = 5_000
+_DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
+
+
+@dataclass
+class Timed:
+    """Hands commands to an exchange, and keeps how long each took and what settled it."""
+
+    exchange: Exchange
+    seconds: list[float] = field(default_factory=list)
+    tiers: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    alarms: Counter[str] = field(default_factory=Counter)
+
+    def handle(self, command: Command, now: datetime) -> list[Event]:
+        ANSWERED.clear()
+        began = time.process_time()
+        events = self.exchange.handle(command, now)
+        self.seconds.append(time.process_time() - began)
+        # Where no program was asked, the screen had said before that there is nothing to do.
+        self.tiers[max(ANSWERED, key=list(Tier).index, default=Tier.PRICE_SCREEN)] += 1
+        if isinstance(command, SubmitOrder):
+            self.outcomes[_outcome(events)] += 1
+        self.alarms.update(e.detail for e in events if isinstance(e, AlarmRaised))
+        return events
+
+    def report(self) -> str:
+        ms = 1e3 * np.array(self.seconds)
+        return (
+            f"{len(ms):,} commands, {1e3 * len(ms) / ms.sum():,.0f}/s, "
+            f"p50 {np.median(ms):.3f} ms, p99 {np.percentile(ms, 99):.2f} ms, "
+            f"slowest {ms.max():.0f} ms\n"
+            f"  commands end in {_shares(self.tiers)}; orders: {_shares(self.outcomes)}"
+            + "".join(f"\n  ALARM {detail}: {n} times" for detail, n in self.alarms.items())
+        )
+
+
+ANSWERED: list[Tier] = []
+"""Tiers of the programs answered since a command began."""
+
+
+def count_answers() -> None:
+    """Let every answer of a clearing program leave its tier in :data:`ANSWERED`."""
+    optimum = WelfareClearing.optimum
+
+    def counted(clearing: WelfareClearing) -> Optimum:
+        found = optimum(clearing)
+        ANSWERED.append(found.tier)
+        return found
+
+    WelfareClearing.optimum = counted
+
+
+def _shares(counts: Counter[str]) -> str:
+    total = sum(counts.values())
+    return ", ".join(f"{name} {n / total:.1%}" for name, n in counts.most_common())
+
+
+def _outcome(events: Sequence[Event]) -> str:
+    if any(isinstance(event, Traded) for event in events):
+        return "traded"
+    if any(isinstance(event, MatchBlocked) for event in events):
+        return "rests crossed"
+    return "rests" if any(isinstance(event, OrderAccepted) for event in events) else "refused"
+
+
+def feeder(source: str, voltages: VoltageLimits) -> NetworkGrid:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of those who read the files
+        net = open_net(source, Path(), [])
+        if net is None:
+            raise SystemExit(f"{source} cannot be read; is simbench installed?")
+        network = build_network(net, "load", "none", "source", {}, source, [])
+    assert network is not None
+    capacity = Capacity.same(network.connection_points, CAPACITY_W, CAPACITY_W)
+    return NetworkGrid(network, voltages, capacity)
+
+
+def an_exchange(grid: Grid, rules: MarketRules) -> Exchange:
+    terms = [
+        ConnectionTerms(point, f"p{i}", CAPACITY_W, CAPACITY_W)
+        for i, point in enumerate(grid.connection_points)
+    ]
+    return Exchange(grid, rules, terms)
+
+
+def drawn_values(points: Sequence[str], seed: int) -> dict[Place, LimitValue]:
+    """First watts worth 30 to 100 EUR/kW in ticks, falling by 5 to 40 ticks a watt."""
+    draw = random.Random(seed)
+    return {
+        Place(direction, point): LimitValue(draw.randrange(300_000, 1_000_000), draw.uniform(5, 40))
+        for direction in _DIRECTIONS
+        for point in points
+    }
+
+
+def quote_out(venue: Venue, values: dict[Place, LimitValue], seed: int) -> int:
+    """Let marginal-value agents act until it is quiet; return how many orders they placed."""
+    traders = [
+        Trader(place, MarginalValueQuoting(value, STEPS_W)) for place, value in values.items()
+    ]
+    ended = act_until_quiet(venue, traders, seed)
+    if not ended.quiet:
+        print(f"  not quiet after {ended.rounds} rounds")
+    return ended.quotes
+
+
+def worth(values: dict[Place, LimitValue], venue: Venue) -> float:
+    """Return what everybody's limits are worth to them, in tick-watts."""
+    return sum(value.total(venue.view(place).held_w) for place, value in values.items())
+
+
+@dataclass(frozen=True)
+class Run:
+    """A market after quoting to quiescence: worth before, gain, and what no change gains more."""
+
+    start: float
+    gain: float
+    left: float
+    trades: int
+    timed: Timed
+
+
+def welfare_run(grid: NetworkGrid, band: InterfaceLimits, rate: ExchangeRate, seed: int) -> Run:
+    exchange = an_exchange(grid, MarketRules(exchange_rate=rate))
+    exchange.handle(OpenSession(START, START + QUARTER, START, band), NOW)
+    timed = Timed(exchange)
+    venue = ExchangeVenue(exchange, START, NOW, timed.handle)
+    values = drawn_values(grid.connection_points, seed)
+    start = worth(values, venue)
+    quote_out(venue, values, seed)
+    held = exchange.state.sessions[START].holdings.envelope_set()
+    left = remaining_bound(
+        grid.resume(band, held),
+        list(values.values()),
+        CAPACITY_W,
+        balanced=rate is ExchangeRate.ONE_TO_ONE,
+    )
+    return Run(start, worth(values, venue) - start, left, len(venue.trades), timed)
+
+
+def pairwise_run(grid: Grid, band: InterfaceLimits, seed: int) -> tuple[float, int]:
+    """Return the gain of matching pairs, and how many have traded."""
+    venue = PairwiseMarket(grid.allocate(band), CAPACITY_W, 1)
+    values = drawn_values(grid.connection_points, seed)
+    start = worth(values, venue)
+    quote_out(venue, values, seed)
+    return worth(values, venue) - start, venue.trades
+
+
+def show_gain() -> None:
+    source, band = "bundled:semiurb4", InterfaceLimits(0.98, 1.04)
+    print(f"\n{source}: share of the attainable gain, one-to-one")
+    grid = feeder(source, VoltageLimits(0.90, 1.10))
+    for seed in SEEDS:
+        values = list(drawn_values(grid.connection_points, seed).values())
+        most = attainable_gain(grid.allocate(band), grid.connection_points, values, CAPACITY_W)
+        run = welfare_run(grid, band, ExchangeRate.ONE_TO_ONE, seed)
+        paired, pairs = pairwise_run(grid, band, seed)
+        print(
+            f"seed {seed}: attainable {most.gain:.7g} tick-W (the duals leave "
+            f"{most.bound / most.gain:.4%} at most)\n"
+            f"  welfare  {run.gain / most.gain:10.4%} in {run.trades:,} clearings "
+            f"(its own duals leave {run.left / most.gain:.4%})\n"
+            f"  pairwise {paired / most.gain:10.4%} in {pairs:,} trades\n"
+            f"  {run.timed.report()}"
+        )
+
+
+def show_modes() -> None:
+    source, band = "simbench:1-LV-rural3--0-sw", InterfaceLimits(0.99, 1.02)
+    grid = feeder(source, VoltageLimits(0.95, 1.05))
+    fair = grid.allocate(band).limits_w.reshape(2, -1)
+    shown = " and ".join(
+        f"{low / 1e3:.4f} to {high / 1e3:.4f} kW {direction}"
+        for direction, low, high in zip(
+            _DIRECTIONS, fair.min(axis=1), fair.max(axis=1), strict=True
+        )
+    )
+    print(f"\n{source}, bus limits 0.95 to 1.05, band 0.99 to 1.02: fair start {shown}")
+    for seed in SEEDS:
+        values = list(drawn_values(grid.connection_points, seed).values())
+        for rate in ExchangeRate:
+            balanced = rate is ExchangeRate.ONE_TO_ONE
+            most = attainable_gain(
+                grid.allocate(band), grid.connection_points, values, CAPACITY_W, balanced=balanced
+            )
+            run = welfare_run(grid, band, rate, seed)
+            print(
+                f"seed {seed}, {rate}: attainable {most.gain / run.start:+.3%} over the fair start "
+                f"(the duals leave {most.bound / most.gain:.4%} of it)\n"
+                f"  reached {run.gain / run.start:+.3%}, {run.gain / most.gain:.4%} of it, in "
+                f"{run.trades:,} clearings (its own duals leave {run.left / most.gain:.4%})\n"
+                f"  {run.timed.report()}"
+            )
+
+
+def a_day(minutes: float) -> None:
+    """Trade the day of a town, interval by interval, until the time is over."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = network_from_pandapower(pandapower.networks.lv_schutterwald())
+    grid = joint_grid_of(network)
+    exchange = an_exchange(grid, MarketRules(lot_w=100))
+    draw = random.Random(1)
+    active = draw.sample(range(len(grid.connection_points)), CUSTOMERS)
+    print(
+        f"\nlv_schutterwald: {CUSTOMERS:,} of {len(grid.connection_points):,} customers trade, "
+        f"{INTERVALS} intervals x 2 directions"
+    )
+    timed = Timed(exchange)
+    began, opened_s, done, traded_w = time.process_time(), 0.0, 0.0, 0
+    deadline = began + 60 * minutes
+    for k in range(INTERVALS):
+        if time.process_time() > deadline:
+            break
+        start = START + k * QUARTER
+        before = time.process_time()
+        exchange.handle(
+            OpenSession(start, start + QUARTER, start, InterfaceLimits(0.98, 1.04)), NOW
+        )
+        opened_s += time.process_time() - before
+        share, bought_w = _trade_interval(timed, grid, start, active, draw, deadline)
+        exchange.handle(CloseGate(start), NOW)
+        traded_w += bought_w
+        done += share
+    seconds = time.process_time() - began
+    print(
+        f"  {done:.2f} intervals in {seconds:.0f} s ({seconds / done:.1f} s each, "
+        f"{INTERVALS * seconds / done / 60:.0f} minutes for a day), of which {opened_s:.0f} s "
+        f"allocation; {traded_w / 1e6:,.2f} MW traded\n  {timed.report()}"
+    )
+
+
+def _trade_interval(
+    timed: Timed,
+    grid: Grid,
+    start: datetime,
+    active: Sequence[int],
+    draw: random.Random,
+    deadline: float,
+) -> tuple[float, int]:
+    """Let everybody place an order in each direction.
+
+    Returns which part of them could before the processor's deadline, and the watts bought.
+    """
+    places = [(i, direction) for i in active for direction in _DIRECTIONS]
+    draw.shuffle(places)
+    traded_w = 0
+    for number, (i, direction) in enumerate(places):
+        if time.process_time() > deadline:
+            return number / len(places), traded_w
+        point = grid.connection_points[i]
+        holdings = timed.exchange.state.sessions[start].holdings
+        position = holdings.position(direction, point)
+        # Most find the middle of the market too dear or too cheap, and wait.
+        side = draw.choice((Side.BUY, Side.SELL))
+        most_w = position.buyable_w if side is Side.BUY else position.sellable_w
+        quantity_w = min(100 * draw.randint(5, 40), most_w // 100 * 100)
+        if not quantity_w:
+            continue
+        away = round(draw.gauss(150.0, 150.0))
+        price = 1_000 - away if side is Side.BUY else 1_000 + away
+        events = timed.handle(
+            SubmitOrder(
+                f"p{i}",
+                f"{start:%H%M}-{number}",
+                point,
+                direction,
+                start,
+                side,
+                quantity_w,
+                max(price, 1),
+            ),
+            NOW,
+        )
+        traded_w += sum(
+            fill.quantity_w
+            for event in events
+            if isinstance(event, Traded)
+            for fill in event.fills
+            if fill.side is Side.BUY
+        )
+    return 1.0, traded_w
+
+
+def show_memory() -> None:
+    """Measure what a resting order takes: state, book, answer and program."""
+    grid = feeder("bundled:semiurb4", VoltageLimits(0.90, 1.10))
+    exchange = an_exchange(grid, MarketRules())
+    band = InterfaceLimits(0.98, 1.04)
+    exchange.handle(OpenSession(START, START + QUARTER, START, band), NOW)
+    draw = random.Random(1)
+
+    def place(number: int) -> None:
+        i = draw.randrange(len(grid.connection_points))
+        side = draw.choice((Side.BUY, Side.SELL))
+        price = draw.randrange(1, 5_000) + (5_000 if side is Side.SELL else 0)
+        point = grid.connection_points[i]
+        direction = draw.choice(_DIRECTIONS)
+        order = SubmitOrder(f"p{i}", f"c{number}", point, direction, START, side, 1, price)
+        exchange.handle(order, NOW)
+
+    for number in range(100):
+        place(number)
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    rested = len(exchange.state.orders)
+    for number in range(100, RESTING):
+        place(number)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    more = len(exchange.state.orders) - rested
+    print(f"\nmemory: {(after - before) / more:,.0f} bytes for each of {more:,} resting orders")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parts = {"gain": show_gain, "modes": show_modes, "memory": show_memory}
+    parser.add_argument("parts", nargs="*", help=f"{', '.join([*parts, 'day'])}; all if none")
+    parser.add_argument("--minutes", type=float, default=5.0, help="for the day at most")
+    asked = parser.parse_args()
+    print(machine())
+    count_answers()
+    for name, show in parts.items():
+        if not asked.parts or name in asked.parts:
+            show()
+    if not asked.parts or "day" in asked.parts:
+        a_day(asked.minutes)
+
+
+if __name__ == "__main__":
+    main()
