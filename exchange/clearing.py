@@ -164,7 +164,7 @@ class Market:
             When the program could not be solved.
         """
         program = self._program_without(instead_of) if instead_of is not None else self.program
-        program.add([order])
+        program.add([order], whole=True)
         trades = order.order_id in program.clearing.optimum().quantities_w
         program.withdraw(order.order_id)
         return trades

@@ -175,6 +175,7 @@ class OrderRequests:
                 remaining_w=quantity_w - order.executed_w,
                 limit_price_ticks=limit_price_ticks,
             )
+            amended.show_next()
             if self._matching.would_trade(amended, record, instead_of=order):
                 self._refuse_to_cross(command, "amend", record)
                 return

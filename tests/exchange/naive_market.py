@@ -167,7 +167,7 @@ class NaiveMarket:
             displayed_w,
             None if expires_in is None else self.now + expires_in,
         )
-        if post_only and self._would_cross(order):
+        if post_only and (self._would_cross(order) or self._would_trade(order)):
             self.log.append(("refused", "would_cross"))
             return self.log
         self.last_number += 1
@@ -231,7 +231,7 @@ class NaiveMarket:
             self.log.append(("refused", "nothing_to_amend"))
         elif total < (order.minimum_w or 0):
             self.log.append(("refused", "conditions_invalid"))
-        elif order.post_only and self._would_cross(replace(order, price=price)):
+        elif order.post_only and self._would_wait_no_more(order, total - done, price):
             self.log.append(("refused", "would_cross"))
         elif total <= done:
             self._cancel(order, "requested")
@@ -326,6 +326,19 @@ class NaiveMarket:
                     self._cancel(order, "self_trade")
                     return False
         return True
+
+    def _would_trade(self, order: NaiveOrder, instead_of: NaiveOrder | None = None) -> bool:
+        """Whether an order would trade at once, be it with conditional orders."""
+        others = [other for other in self.orders if other is not instead_of]
+        return bool(best([*others, order]).worth.watts)
+
+    def _would_wait_no_more(self, order: NaiveOrder, left: int, price: int) -> bool:
+        """Whether an order that only waits would trade at once with other terms."""
+        amended = replace(order, price=price, number=self.last_number + 1)
+        if self._would_cross(amended):
+            return True
+        amended.left = amended.shown = left
+        return left > 0 and self._would_trade(amended, order)
 
     def _first_own(self, leg: NaiveOrder) -> NaiveOrder | None:
         """Return the best of its owner's older orders that an order crosses, if any."""

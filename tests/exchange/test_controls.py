@@ -322,10 +322,11 @@ def test_controls_survive_a_replay_and_a_restart(market):
 def test_snapshots_of_the_first_version_are_read_and_of_others_not(market):
     market.sell(0, "10@5")
     snapshot = json.loads(json.dumps(market.exchange.snapshot()))
-    old = snapshot | {"version": 1}
+    old = json.loads(json.dumps(snapshot)) | {"version": 1}
     del old["controls"]
     for session in old["sessions"]:
-        del session["suspended"]
+        for field in ("suspended", "opened_at", "phase", "phase_until", "buy_backs"):
+            del session[field]
         session["holdings"] = [row[:5] for row in session["holdings"]]
         for order in session["orders"]:
             for field in ("conditions", "conditional", "joint_id", "peak_w", "shown_w"):
@@ -335,6 +336,8 @@ def test_snapshots_of_the_first_version_are_read_and_of_others_not(market):
             for field in ("conditions", "at_market"):
                 answer["event"].pop(field, None)
     restored = Exchange.restore(old, market.grid, market.rules, market.terms)
-    assert restored.digest() == market.exchange.digest()
+    for session in snapshot["sessions"]:
+        session["opened_at"] = snapshot["time"]  # when it opened nobody knows any more
+    assert json.loads(json.dumps(restored.snapshot())) == snapshot
     with pytest.raises(ValueError, match="version 4, this code reads 1 to 3"):
         Exchange.restore(snapshot | {"version": 4}, market.grid, market.rules, market.terms)

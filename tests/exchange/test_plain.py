@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from market import START, Market, interface
+from market import GATE, START, Market, interface
 
 from exchange import events
 from exchange.commands import (
@@ -14,6 +14,7 @@ from exchange.commands import (
     HaltTrading,
     ReportMetering,
     ResumeTrading,
+    SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
@@ -21,7 +22,7 @@ from exchange.commands import (
 )
 from exchange.orders import Leg
 from exchange.plain import event_from_plain, event_to_plain
-from exchange.rules import MarketRules, MeteringRules, PriceCollar, RiskLimits
+from exchange.rules import BuyBack, MarketRules, MeteringRules, PriceCollar, RiskLimits
 from orderbook.order import Side
 from security_check.envelope import Direction
 from security_check.errors import InsecureError
@@ -29,7 +30,10 @@ from security_check.errors import InsecureError
 
 def test_every_kind_of_event_comes_back_as_it_was():
     row = ([1, 2, 2, 1, 0, 0, 0, 0], 30_000, 30_000)
-    rules = MarketRules(compensation_price_ticks=2, metering=MeteringRules(3))
+    closing = timedelta(minutes=5)
+    rules = MarketRules(
+        compensation_price_ticks=2, metering=MeteringRules(3), closing_auction=closing
+    )
     market = Market(points=4, capacity_w=10_000, rows=[row], rules=rules)
     market.sell(0, "5000@5", client_order_id="a")
     market.sell(0, "5000@5", client_order_id="a")
@@ -47,9 +51,11 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.do(SetPriceCollar("c1", PriceCollar(None, 900)))
     market.do(SetRiskLimits("c2", "p0", RiskLimits(credit=10**9)))
     market.do(SetKillSwitch("c3", None, engaged=True))
+    wanted = BuyBack(10, 5)
+    market.do(SetBuyBack("c6", START, Direction.INJECTION, wanted))
     market.do(HaltTrading("c4", START))
     market.do(ResumeTrading("c5", START))
-    market.close()
+    market.do(AdvanceTime(), after=GATE - market.now)
     market.do(ReportMetering("r1", START, "load:1", 9_999, 0), after=timedelta(hours=5))
     market.do(ReportMetering("r2", START, "load:1", 9_998, 0))
     market.do(AdvanceTime(), after=timedelta(hours=24))
