@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from security_check import band
 from security_check.conditions import Conditions, Slopes
 from security_check.curvature import (
     climb_quadratic,
@@ -126,8 +127,9 @@ class Ascent:
         -----
         Each step goes to the vertex that the gradient points to or, where f bends down before
         it, to the point at which customers' joint effect on the gradient is in balance with it
-        (:meth:`_balanced`).  Steps are kept only where they raise f.  Rows that this leaves with
-        something to gain climb on along a quadratic model.
+        (:meth:`_balanced`), at the held voltages at which f peaks on the way.  Steps are kept only
+        where they raise f.  Rows that this leaves with something to gain climb on along a
+        quadratic model.
         """
         at = self.at(rows, start, u)
         self._ascend(rows, at, np.arange(len(rows)), u)
@@ -140,7 +142,7 @@ class Ascent:
         """Take steps with the rows at ``climbing``, in place, as long as they raise f."""
         for _ in range(_ASCENTS):
             here = at.take(climbing)
-            turned = self.turned(here, u)
+            turned = self._turned_in_turn(rows[climbing], here, u)
             on = self.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
             climbing = climbing[on]
             if not len(climbing):
@@ -187,13 +189,35 @@ class Ascent:
         """Return what f gains on the way to other points, to first order, shape (r,)."""
         return self.conditions.gain(at.points, at.slopes, to, u)
 
+    def _turned_in_turn(self, rows: IndexArray, here: Climb, u: FloatArray) -> WorstPoints:
+        """Return where the gradients point to, but held voltages inside the band move last.
+
+        They are at a peak already, and would leave it for an end of the band as soon as others
+        have something to gain.
+        """
+        turned = self.turned(here, u)
+        inside = np.flatnonzero(band.leaves_inside(self.conditions, here.points, turned))
+        if len(inside):
+            still = band.held_still(self.conditions, here.points, turned, inside)
+            gain = self.gain(here.take(inside), still.take(inside), u)
+            first = inside[gain > WORTH * self.limits.scale[rows[inside]]]
+            turned = turned.placed(first, still.take(first))
+        return turned
+
     def _step(self, rows: IndexArray, here: Climb, turned: WorstPoints, u: FloatArray) -> Climb:
         """Return the better of the turned vertex and, where f bends down before it, the bend."""
         there = self.at(rows, turned, u)
         slope_there = -self.gain(there, here.points, u)
         bends = np.flatnonzero(slope_there < 0)
         if len(bends):
-            between = self._balanced(here.take(bends), there.take(bends), u)
+            ends = here.take(bends), there.take(bends)
+            between = self._balanced(*ends, u)
+            between = band.at_peak(
+                self.conditions,
+                (ends[0].points, ends[1].points),
+                (ends[0].slopes, ends[1].slopes),
+                between,
+            )
             middle = self.at(rows[bends], between, u)
             better = middle.values > there.values[bends]
             there.put(bends[better], middle.take(better))

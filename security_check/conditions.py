@@ -385,35 +385,17 @@ class Conditions:
     def drawn(self, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
         """Return points of these shares whose free coordinates are random.
 
-        Extremes mostly; of the deviations every other one is somewhere inside.
+        Extremes mostly; every other one of the held voltages and of the deviations is inside.
         """
         points = len(share)
-        parts = [self.corners[rng.integers(len(self.corners), size=points)]]
+        ends = self.corners[rng.integers(len(self.corners), size=(2, points))]
+        between = np.where(rng.random((points, 1)) < 0.5, rng.random((points, 1)), 1.0)
+        parts = [between * ends[0] + (1.0 - between) * ends[1]]
         parts.append(rng.choice([-1.0, 0.0, 1.0], size=(points, len(self.choosers))))
         direction = rng.normal(size=(points, self.deviations.set.count))
         inwards = np.where(rng.random((points, 1)) < 0.5, rng.random((points, 1)), 1.0)
         parts.append(inwards * self.deviations.set.support(direction))
         return WorstPoints(share, np.concatenate(parts, axis=1))
-
-    def extremes(self, free: FloatArray, slope: FloatArray, part: float) -> FloatArray:
-        """Return other free coordinates worth a try instead of ``free``, shape (a, k).
-
-        Every corner of the held voltages, each reactive power moved by a part of its range either
-        way, and the deviations that the slopes (k,) lead to.
-        """
-        count = self.held + len(self.choosers)
-        parts = [np.repeat(free[None, :], len(self.corners), axis=0)]
-        parts[0][:, : self.held] = self.corners
-        each = np.arange(len(self.choosers))
-        for way in (-2.0 * part, 2.0 * part):
-            moved = np.repeat(free[None, :], len(each), axis=0)
-            moved[each, self.held + each] = np.clip(free[self.held : count] + way, -1.0, 1.0)
-            parts.append(moved)
-        if self.deviations.set.count:
-            worst = free[None, :].copy()
-            worst[:, count:] = self.deviations.set.support(slope[None, count:])
-            parts.append(worst)
-        return np.concatenate(parts)
 
     def with_source(self, points: WorstPoints, corner: int) -> WorstPoints:
         """Return the points with the held voltages at one of the corners."""
