@@ -36,6 +36,7 @@ REFINED = 1e-6
 """Part of a row's scale: less first-order gain, at the end, is counted as if it were made."""
 
 _ASCENTS = 12
+_HALVINGS = 40
 _REFINEMENTS = 6
 _RENEWED = 3  # the refinement before which second derivatives are taken anew
 _FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
@@ -147,7 +148,9 @@ class Ascent:
             climbing = climbing[on]
             if not len(climbing):
                 break
-            best = self._step(rows[climbing], here.take(on), turned.take(on), u)
+            here, turned = here.take(on), turned.take(on)
+            best = self._step(rows[climbing], here, turned, u)
+            self._peak(rows[climbing], here, turned, best, u)
             better = best.values > at.values[climbing] + RISE
             at.put(climbing[better], best.take(better))
             climbing = climbing[better]
@@ -222,6 +225,49 @@ class Ascent:
             better = middle.values > there.values[bends]
             there.put(bends[better], middle.take(better))
         return there
+
+    def _peak(
+        self, rows: IndexArray, here: Climb, turned: WorstPoints, best: Climb, u: FloatArray
+    ) -> None:
+        """Move held voltages to where f peaks, in place in ``best``, for rows that they bend.
+
+        Those are rows whose held voltages were to move, and stopped before a corner or gained
+        nothing: these go on from where they were.  Where inverters respond, f has kinks, which
+        the step from slope to slope overshoots; a bracket closes in on them.
+        """
+        stuck = best.values <= here.values + RISE
+        moving = band.moves(self.conditions, here.points, turned)
+        at = np.flatnonzero(moving & (stuck | band.inside(self.conditions, best.points)))
+        if not len(at):
+            return
+        low = best.take(at)
+        low.put(np.flatnonzero(stuck[at]), here.take(at[stuck[at]]))
+        to = band.held_still(self.conditions, self.turned(low, u), low.points, np.arange(len(at)))
+        high = self.at(rows[at], to, u)
+        peak = low.take(np.arange(len(at)))
+        ahead = np.flatnonzero(high.values > peak.values)
+        peak.put(ahead, high.take(ahead))
+        open_ = np.arange(len(at))
+        for turn in range(_HALVINGS):
+            ends, slopes = (low.points, high.points), (low.slopes, high.slopes)
+            rise, fall = band.slopes_between(self.conditions, ends, slopes)
+            enough = WORTH * self.limits.scale[rows[at]]
+            open_ = open_[((rise > enough) & (fall < -enough))[open_]]
+            if not len(open_):
+                break
+            part = (
+                rise / np.maximum(rise - fall, 1e-300) if turn % 3 == 0 else np.full(len(at), 0.5)
+            )
+            between = band.between(self.conditions, low.points, high.points, part).take(open_)
+            found = self.at(rows[at[open_]], between, u)
+            higher = found.values > peak.values[open_]
+            peak.put(open_[higher], found.take(higher))
+            rest = (found.points, high.points.take(open_)), (found.slopes, found.slopes)
+            up = band.slopes_between(self.conditions, *rest)[0] > 0.0
+            low.put(open_[up], found.take(up))
+            high.put(open_[~up], found.take(~up))
+        gained = peak.values > best.values[at]
+        best.put(at[gained], peak.take(gained))
 
     def _balanced(self, here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
         """Return the points between two ends at which the gradient is in balance with the sides.

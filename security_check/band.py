@@ -14,13 +14,24 @@ from security_check.network import FloatArray, IndexArray
 from security_check.worst_points import BoolArray, WorstPoints
 
 
+def moves(conditions: Conditions, points: WorstPoints, turned: WorstPoints) -> BoolArray:
+    """Return which points' held voltages differ from those of others, shape (r,)."""
+    held = slice(0, conditions.held)
+    differ: BoolArray = (points.free[:, held] != turned.free[:, held]).any(axis=1)
+    return differ
+
+
+def inside(conditions: Conditions, points: WorstPoints) -> BoolArray:
+    """Return which points have held voltages at no corner, shape (r,)."""
+    place = points.free[:, None, : conditions.held]
+    at_corner: BoolArray = (place == conditions.corners).all(axis=2).any(axis=1)
+    return ~at_corner
+
+
 def leaves_inside(conditions: Conditions, points: WorstPoints, turned: WorstPoints) -> BoolArray:
     """Return which points have held voltages at no corner, and would move them, shape (r,)."""
-    here, there = (each.free[:, : conditions.held] for each in (points, turned))
-    leaves: BoolArray = (here != there).any(axis=1)
-    if leaves.any():
-        leaves &= ~(here[:, None, :] == conditions.corners).all(axis=2).any(axis=1)
-    return leaves
+    leaves = moves(conditions, points, turned)
+    return leaves & inside(conditions, points) if leaves.any() else leaves
 
 
 def held_still(
@@ -50,13 +61,31 @@ def at_peak(
         r points, whose held voltages are those of the second end: they stay there where f still
         rises with them.
     """
-    here, there = (each.free[:, : conditions.held] for each in ends)
-    way = there - here
-    first, last = (_along(conditions, each, way) for each in slopes)
+    first, last = slopes_between(conditions, ends, slopes)
     part = np.where(last < 0.0, first / np.maximum(first - last, 1e-300), 1.0)
-    free = points.free.copy()
-    free[:, : conditions.held] = here + np.clip(part, 0.0, 1.0)[:, None] * way
-    return WorstPoints(points.share, free)
+    place = between(conditions, *ends, np.clip(part, 0.0, 1.0))
+    return held_still(conditions, place, points, np.arange(len(part)))
+
+
+def between(
+    conditions: Conditions, first: WorstPoints, last: WorstPoints, part: FloatArray
+) -> WorstPoints:
+    """Return the first points with held voltages a part (r,) of the way to the last."""
+    held = slice(0, conditions.held)
+    free = first.free.copy()
+    free[:, held] += part[:, None] * (last.free[:, held] - first.free[:, held])
+    return WorstPoints(first.share, free)
+
+
+def slopes_between(
+    conditions: Conditions,
+    ends: tuple[WorstPoints, WorstPoints],
+    slopes: tuple[Slopes, Slopes],
+) -> tuple[FloatArray, FloatArray]:
+    """Return what f gains at both ends of the way between held voltages, per whole way, (r,)."""
+    here, there = (each.free[:, : conditions.held] for each in ends)
+    first, last = (_along(conditions, each, there - here) for each in slopes)
+    return first, last
 
 
 def _along(conditions: Conditions, slopes: Slopes, way: FloatArray) -> FloatArray:

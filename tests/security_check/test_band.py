@@ -9,7 +9,7 @@ import pytest
 from brute_force import complex_vertices, measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import REACTIVE_AREAS, SMALL_AREAS, Area, small_area
+from networks import INVERTER_AREAS, REACTIVE_AREAS, SMALL_AREAS, Area, small_area
 from phase_networks import at_phases, phase_network, vertices
 from test_robust_rows import all_at_their_limits, found_by, random_box
 
@@ -23,7 +23,7 @@ from security_check.power_flow import PowerFlow
 from security_check.robust_rows import RobustRows
 
 FINE = 64
-AREAS = SMALL_AREAS | REACTIVE_AREAS
+AREAS = SMALL_AREAS | REACTIVE_AREAS | INVERTER_AREAS
 INSIDE = ("small transformer", 16)  # where most is fed upstream inside the band, see below
 PHASES = InterfaceLimits(0.94, 1.08, 20_000, 20_000, unbalance_pu=0.01)
 
