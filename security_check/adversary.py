@@ -4,7 +4,7 @@ It shares the power flow with the check it attacks, and nothing else of it: no l
 bounds, no gradients.  It tries random corners of the box and random points inside, corners where
 one group injects while the rest withdraws, the corners that no-load sensitivities point to, and
 climbs from the worst of them by changing one customer at a time, from side to side or in part,
-always with the AC power flow.
+or the held voltages, anywhere in the contracted band, always with the AC power flow.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from security_check.worst_points import WorstPoints
 _CHUNK = 256  # operating points solved at once
 _CLIMB_STEPS = 40
 _RISE = 1e-13  # per unit of f
+_WAYS = 0.5 ** np.arange(9)  # parts of the way to a corner of the held voltages that are tried
 _STEP = 0.01  # parts of a deviation's scale
 _FEWEST = 128  # groups of customers tried at the least, where there are so many
 
@@ -125,7 +126,7 @@ class _Attack:
         return replace(first, others=tuple(others))
 
     def _pool(self, samples: int) -> WorstPoints:
-        """Return points to start from, each at both ends of the voltage band."""
+        """Return points to start from, each at both ends of the voltage band and some inside."""
         monitors = self.robust.monitors
         chance = self.rng.random((samples, 1))
         drawn = (self.rng.random((samples, self.points)) < chance) * 1.0
@@ -137,10 +138,7 @@ class _Attack:
         sides = np.concatenate([every, groups, pointed])
         once = np.concatenate([sides, 1.0 - sides, drawn, inside])
         conditions = self.robust.conditions
-        pool = conditions.at_ends(once)
-        if conditions.free > conditions.held or len(conditions.corners) > 2:
-            pool = WorstPoints.joined([pool, conditions.drawn(once, self.rng)])
-        return pool
+        return WorstPoints.joined([conditions.at_ends(once), conditions.drawn(once, self.rng)])
 
     def _some(self, shares: FloatArray, samples: int) -> FloatArray:
         """Return the different lines, or a random part of them where there are very many."""
@@ -231,18 +229,32 @@ class _Attack:
     ) -> FloatArray:
         """Return other voltages, reactive powers and deviations to try, shape (a, k).
 
-        Reactive powers go a part of their range either way, deviations go where differences of f
-        point, each taken by a small step on its own.
+        Held voltages go to every corner and by less and less of the way there, each reactive power
+        goes a part of its range either way, and deviations go where differences of f point, each
+        taken by a small step on its own.
         """
         conditions, free = self.robust.conditions, place.free[0]
-        slope = np.zeros(conditions.free)
-        deviations = np.arange(conditions.free - conditions.deviations.set.count, conditions.free)
-        if len(deviations):
-            stepped = np.repeat(free[None, :], len(deviations), axis=0)
-            stepped[np.arange(len(deviations)), deviations] += _STEP
-            shares = np.repeat(place.share, len(deviations), axis=0)
-            slope[deviations] = self._at(row, WorstPoints(shares, stepped)) - now
-        return conditions.extremes(free, slope, part)
+        held, set_ = conditions.held, conditions.deviations.set
+        count = held + len(conditions.choosers)
+        way = _WAYS[:, None, None]
+        places = way * conditions.corners + (1.0 - way) * free[:held]
+        parts = [np.repeat(free[None, :], places.shape[0] * places.shape[1], axis=0)]
+        parts[0][:, :held] = places.reshape(-1, held)
+        each = np.arange(held, count)
+        for move in (-2.0 * part, 2.0 * part):
+            moved = np.repeat(free[None, :], len(each), axis=0)
+            moved[each - held, each] = np.clip(free[each] + move, -1.0, 1.0)
+            parts.append(moved)
+        if set_.count:
+            deviations = np.arange(count, conditions.free)
+            stepped = np.repeat(free[None, :], set_.count, axis=0)
+            stepped[deviations - count, deviations] += _STEP
+            shares = np.repeat(place.share, set_.count, axis=0)
+            slope = self._at(row, WorstPoints(shares, stepped)) - now
+            worst = free[None, :].copy()
+            worst[:, count:] = set_.support(slope[None, :])
+            parts.append(worst)
+        return np.concatenate(parts)
 
     def _at(self, row: IndexArray, places: WorstPoints) -> FloatArray:
         """Return f of one row at many points."""

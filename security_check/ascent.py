@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from security_check import band
 from security_check.conditions import Conditions, Slopes
 from security_check.curvature import (
     climb_quadratic,
@@ -35,6 +36,7 @@ REFINED = 1e-6
 """Part of a row's scale: less first-order gain, at the end, is counted as if it were made."""
 
 _ASCENTS = 12
+_HALVINGS = 40
 _REFINEMENTS = 6
 _RENEWED = 3  # the refinement before which second derivatives are taken anew
 _FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
@@ -126,8 +128,9 @@ class Ascent:
         -----
         Each step goes to the vertex that the gradient points to or, where f bends down before
         it, to the point at which customers' joint effect on the gradient is in balance with it
-        (:meth:`_balanced`).  Steps are kept only where they raise f.  Rows that this leaves with
-        something to gain climb on along a quadratic model.
+        (:meth:`_balanced`), at the held voltages at which f peaks on the way.  Steps are kept only
+        where they raise f.  Rows that this leaves with something to gain climb on along a
+        quadratic model.
         """
         at = self.at(rows, start, u)
         self._ascend(rows, at, np.arange(len(rows)), u)
@@ -140,12 +143,14 @@ class Ascent:
         """Take steps with the rows at ``climbing``, in place, as long as they raise f."""
         for _ in range(_ASCENTS):
             here = at.take(climbing)
-            turned = self.turned(here, u)
+            turned = self._turned_in_turn(rows[climbing], here, u)
             on = self.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
             climbing = climbing[on]
             if not len(climbing):
                 break
-            best = self._step(rows[climbing], here.take(on), turned.take(on), u)
+            here, turned = here.take(on), turned.take(on)
+            best = self._step(rows[climbing], here, turned, u)
+            self._peak(rows[climbing], here, turned, best, u)
             better = best.values > at.values[climbing] + RISE
             at.put(climbing[better], best.take(better))
             climbing = climbing[better]
@@ -187,17 +192,82 @@ class Ascent:
         """Return what f gains on the way to other points, to first order, shape (r,)."""
         return self.conditions.gain(at.points, at.slopes, to, u)
 
+    def _turned_in_turn(self, rows: IndexArray, here: Climb, u: FloatArray) -> WorstPoints:
+        """Return where the gradients point to, but held voltages inside the band move last.
+
+        They are at a peak already, and would leave it for an end of the band as soon as others
+        have something to gain.
+        """
+        turned = self.turned(here, u)
+        inside = np.flatnonzero(band.leaves_inside(self.conditions, here.points, turned))
+        if len(inside):
+            still = band.held_still(self.conditions, here.points, turned, inside)
+            gain = self.gain(here.take(inside), still.take(inside), u)
+            first = inside[gain > WORTH * self.limits.scale[rows[inside]]]
+            turned = turned.placed(first, still.take(first))
+        return turned
+
     def _step(self, rows: IndexArray, here: Climb, turned: WorstPoints, u: FloatArray) -> Climb:
         """Return the better of the turned vertex and, where f bends down before it, the bend."""
         there = self.at(rows, turned, u)
         slope_there = -self.gain(there, here.points, u)
         bends = np.flatnonzero(slope_there < 0)
         if len(bends):
-            between = self._balanced(here.take(bends), there.take(bends), u)
+            ends = here.take(bends), there.take(bends)
+            between = self._balanced(*ends, u)
+            between = band.at_peak(
+                self.conditions,
+                (ends[0].points, ends[1].points),
+                (ends[0].slopes, ends[1].slopes),
+                between,
+            )
             middle = self.at(rows[bends], between, u)
             better = middle.values > there.values[bends]
             there.put(bends[better], middle.take(better))
         return there
+
+    def _peak(
+        self, rows: IndexArray, here: Climb, turned: WorstPoints, best: Climb, u: FloatArray
+    ) -> None:
+        """Move held voltages to where f peaks, in place in ``best``, for rows that they bend.
+
+        Those are rows whose held voltages were to move, and stopped before a corner or gained
+        nothing: these go on from where they were.  Where inverters respond, f has kinks, which
+        the step from slope to slope overshoots; a bracket closes in on them.
+        """
+        stuck = best.values <= here.values + RISE
+        moving = band.moves(self.conditions, here.points, turned)
+        at = np.flatnonzero(moving & (stuck | band.inside(self.conditions, best.points)))
+        if not len(at):
+            return
+        low = best.take(at)
+        low.put(np.flatnonzero(stuck[at]), here.take(at[stuck[at]]))
+        to = band.held_still(self.conditions, self.turned(low, u), low.points, np.arange(len(at)))
+        high = self.at(rows[at], to, u)
+        peak = low.take(np.arange(len(at)))
+        ahead = np.flatnonzero(high.values > peak.values)
+        peak.put(ahead, high.take(ahead))
+        open_ = np.arange(len(at))
+        for turn in range(_HALVINGS):
+            ends, slopes = (low.points, high.points), (low.slopes, high.slopes)
+            rise, fall = band.slopes_between(self.conditions, ends, slopes)
+            enough = WORTH * self.limits.scale[rows[at]]
+            open_ = open_[((rise > enough) & (fall < -enough))[open_]]
+            if not len(open_):
+                break
+            part = (
+                rise / np.maximum(rise - fall, 1e-300) if turn % 3 == 0 else np.full(len(at), 0.5)
+            )
+            between = band.between(self.conditions, low.points, high.points, part).take(open_)
+            found = self.at(rows[at[open_]], between, u)
+            higher = found.values > peak.values[open_]
+            peak.put(open_[higher], found.take(higher))
+            rest = (found.points, high.points.take(open_)), (found.slopes, found.slopes)
+            up = band.slopes_between(self.conditions, *rest)[0] > 0.0
+            low.put(open_[up], found.take(up))
+            high.put(open_[~up], found.take(~up))
+        gained = peak.values > best.values[at]
+        best.put(at[gained], peak.take(gained))
 
     def _balanced(self, here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
         """Return the points between two ends at which the gradient is in balance with the sides.

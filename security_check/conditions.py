@@ -115,7 +115,8 @@ class Conditions:
         """The corners of what the held voltages may be, as places in the band, shape (V, h)."""
         if self._half_band == 0.0:
             return np.ones((1, self.held))
-        return (self.source_corners - self._middle) / self._half_band
+        # Rounded, so that the same corner is the same place in every interval, whatever its band.
+        return np.round((self.source_corners - self._middle) / self._half_band, 12)
 
     def alike(self, other: Conditions) -> bool:
         """Return whether points of the other conditions mean the same here, and may be reused."""
@@ -124,7 +125,7 @@ class Conditions:
             self.network is other.network
             and self.deviations.set == other.deviations.set
             and mine.shape == others.shape
-            and bool(np.allclose(mine, others, rtol=0.0, atol=1e-9))
+            and bool(np.abs(mine - others).max() <= 1e-9)
         )
 
     @property
@@ -391,35 +392,17 @@ class Conditions:
     def drawn(self, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
         """Return points of these shares whose free coordinates are random.
 
-        Extremes mostly; of the deviations every other one is somewhere inside.
+        Extremes mostly; every other one of the held voltages and of the deviations is inside.
         """
         points = len(share)
-        parts = [self.corners[rng.integers(len(self.corners), size=points)]]
+        ends = self.corners[rng.integers(len(self.corners), size=(2, points))]
+        between = np.where(rng.random((points, 1)) < 0.5, rng.random((points, 1)), 1.0)
+        parts = [between * ends[0] + (1.0 - between) * ends[1]]
         parts.append(rng.choice([-1.0, 0.0, 1.0], size=(points, len(self.choosers))))
         direction = rng.normal(size=(points, self.deviations.set.count))
         inwards = np.where(rng.random((points, 1)) < 0.5, rng.random((points, 1)), 1.0)
         parts.append(inwards * self.deviations.set.support(direction))
         return WorstPoints(share, np.concatenate(parts, axis=1))
-
-    def extremes(self, free: FloatArray, slope: FloatArray, part: float) -> FloatArray:
-        """Return other free coordinates worth a try instead of ``free``, shape (a, k).
-
-        Every corner of the held voltages, each reactive power moved by a part of its range either
-        way, and the deviations that the slopes (k,) lead to.
-        """
-        count = self.held + len(self.choosers)
-        parts = [np.repeat(free[None, :], len(self.corners), axis=0)]
-        parts[0][:, : self.held] = self.corners
-        each = np.arange(len(self.choosers))
-        for way in (-2.0 * part, 2.0 * part):
-            moved = np.repeat(free[None, :], len(each), axis=0)
-            moved[each, self.held + each] = np.clip(free[self.held : count] + way, -1.0, 1.0)
-            parts.append(moved)
-        if self.deviations.set.count:
-            worst = free[None, :].copy()
-            worst[:, count:] = self.deviations.set.support(slope[None, count:])
-            parts.append(worst)
-        return np.concatenate(parts)
 
     def with_source(self, points: WorstPoints, corner: int) -> WorstPoints:
         """Return the points with the held voltages at one of the corners."""

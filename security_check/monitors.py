@@ -52,6 +52,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
 _TERMS = 4
+_AT_ONCE = 128  # rows whose responses are gathered at once: more would not fit into the cache
 _CONTRACTS = 0.7  # a network this close to voltage collapse has no useful series
 _BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
 
@@ -153,7 +154,13 @@ class Monitors:
             B operating points.
         """
         which = self.phasor[rows]
-        phasor = np.einsum("rj,jr->r", self.response[which], points.current[:, place])
+        current = np.ascontiguousarray(points.current.T)
+        phasor = np.empty(len(rows), dtype=np.complex128)
+        for begin in range(0, len(rows), _AT_ONCE):
+            part = slice(begin, begin + _AT_ONCE)
+            np.einsum(
+                "rj,rj->r", self.response[which[part]], current[place[part]], out=phasor[part]
+            )
         phasor += (self.fixed[which] * points.source_pu.T[place]).sum(axis=1)
         values: FloatArray = SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
         at = np.flatnonzero(self._of_interface[rows] | self._of_sequences[rows])

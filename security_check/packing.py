@@ -103,10 +103,15 @@ class PackingRows:
         count
             How many are kept of each.
         """
-        order = np.lexsort((-excess, self.rows))
-        sorted_rows = self.rows[order]
-        place = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
-        return np.sort(order[place < count])
+        return fullest_of_each(self.rows, excess, count)
+
+
+def fullest_of_each(rows: IndexArray, excess: FloatArray, count: int) -> IndexArray:
+    """Return, for each of the rows named, where its ``count`` largest excesses are, in order."""
+    order = np.lexsort((-excess, rows))
+    sorted_rows = rows[order]
+    place = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
+    return np.sort(order[place < count])
 
 
 def _places(rows: IndexArray, points: WorstPoints) -> FloatArray:

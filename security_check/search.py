@@ -13,7 +13,7 @@ import numpy as np
 
 from security_check.ascent import RISE, Ascent
 from security_check.network import FloatArray, IndexArray
-from security_check.packing import PackingRows
+from security_check.packing import PackingRows, fullest_of_each
 from security_check.robust_rows import RobustRows
 from security_check.rows import Kind
 from security_check.sides import at_sides, opposite_to, sides_of, turning_at
@@ -26,6 +26,8 @@ _KEPT = 4  # points of each row, the worst, that a search brings back
 _GROUPS = 3
 _COMPETING = 1e-3  # deviations compete whose places are worth the same to this part of a scale
 _CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
+_TURNS = np.exp(1j * np.pi / 8 * np.array([-4, -3, -2, -1, 1, 2, 3, 4]))
+_LEANING = 6  # directions of each current, the worst, that are climbed from
 _SCAN_PU = 1e-7  # tolerance of power flows that only say where to climb from
 
 
@@ -61,8 +63,9 @@ class Starts:
         points = [pointed, *once]
         points += [robust.conditions.other_end(part.take(again)) for part in points]
         repeated = [rows] * (1 + len(once)) + [rows[again]] * (1 + len(once))
-        # Losses and currents grow with reactive power either way.
-        reactive = [robust.conditions.reactive_ends(part.take(again)) for part in (pointed, *once)]
+        # Losses and currents grow with reactive power either way, at either voltage.
+        either = [part.take(again) for part in (pointed, *once)] + points[1 + len(once) :]
+        reactive = [robust.conditions.reactive_ends(part) for part in either]
         points += [part for ends in reactive for part in ends]
         repeated += [rows[again]] * (len(points) - len(repeated))
         self.watch = Watch(np.concatenate(repeated), WorstPoints.joined(points))
@@ -186,8 +189,7 @@ class Search:
         close = np.flatnonzero(robust.violation(seen.rows, seen.values) > -near)
         rows, points = seen.rows[close], seen.points.take(seen.place[close])
         if robust.conditions.has_cones:
-            leaning = robust.limited[~robust.cannot_bind(u)[robust.limited]]
-            start = robust.leaning_points(leaning, u)
+            leaning, start = self._leaning(u, near)
             rows = np.concatenate([rows, leaning])
             points = WorstPoints.joined([points, start])
         mine = np.column_stack([rows, points.keys(u)])
@@ -197,6 +199,33 @@ class Search:
         if not len(fresh):
             return robust.no_rows()
         return robust.worst(rows[fresh], points.take(fresh), u)[0]
+
+    def _leaning(self, u: FloatArray, near: float) -> tuple[IndexArray, WorstPoints]:
+        """Return rows and points of u to climb from where reactive power grows with active power.
+
+        Who chooses much of it may raise a current from either side, as it suits the direction in
+        which the current then flows.  So each current is taken in several directions, each at
+        the best sides of everyone for it, and at both ends of the band.  Those nearest their
+        limits are returned.
+        """
+        robust, conditions = self.robust, self.robust.conditions
+        rows = robust.limited[~robust.cannot_bind(u)[robust.limited]]
+        kind = robust.monitors.kind[rows]
+        currents = rows[(kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)]
+        by_port, by_source = robust.monitors.no_load_gradients
+        tried, parts = [rows], [robust.leaning_points(rows, u)]
+        for turn in _TURNS:
+            slopes = conditions.slopes(turn * by_port[:, currents], by_source[:, currents])
+            tried.append(currents)
+            parts.append(conditions.turned(robust.start_points(currents), slopes, u))
+        parts += [conditions.other_end(part) for part in parts]
+        which, points = np.concatenate(tried + tried), WorstPoints.joined(parts)
+        first, _ = first_of_equal(np.column_stack([which, points.keys(u)]))
+        which, points = which[first], points.take(first)
+        excess = robust.violation(which, robust.evaluate(which, points, u)[0])
+        chosen = fullest_of_each(which, excess, _LEANING)
+        chosen = chosen[excess[chosen] > -near]
+        return which[chosen], points.take(chosen)
 
     def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
         """Climb each row from the best corner at which groups of customers take one side.

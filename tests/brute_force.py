@@ -1,4 +1,4 @@
-"""Every vertex of a box of envelopes at both ends of the voltage band, one by one.
+"""Every vertex of a box of envelopes at voltages all over the contracted band, one by one.
 
 Nothing here knows of rows, worst points or bounds: only the power flow, which is compared with
 pandapower elsewhere.
@@ -17,6 +17,7 @@ from security_check.power_flow import OperatingPoints, PowerFlow
 from security_check.rows import Kind
 
 INSIDE = 500  # points inside, where reactive power is chosen
+BETWEEN = 16
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,15 @@ class Limits:
     @property
     def band(self) -> tuple[float, float]:
         return self.interface.voltage_min_pu, self.interface.voltage_max_pu
+
+    @property
+    def held_pu(self) -> np.ndarray:
+        """The voltages of the band that are tried: both ends, and so many between.
+
+        What is worst inside is then missed by at most a part ``BETWEEN ** -2`` of what it has
+        over the ends.
+        """
+        return np.unique(np.linspace(*self.band, BETWEEN + 1))
 
 
 def vertices(limits_w: np.ndarray, base_w: float) -> np.ndarray:
@@ -160,7 +170,7 @@ def measured(
 def worst_values(
     flow: PowerFlow, limits: Limits, limits_w: np.ndarray, more_pu: np.ndarray | None = None
 ) -> Values:
-    """Return the extreme values over all vertices and both interface voltages.
+    """Return the extreme values over all vertices and the voltages tried of the band.
 
     ``more_pu``, shape (J, E): what ports may inject besides, each of them with every vertex.
     """
@@ -173,7 +183,7 @@ def worst_values(
         more_pu = np.zeros((len(flow.network.ports.names), 1))
     count, others = power.shape[1], more_pu.shape[1]
     power, more_pu = np.tile(power, others), np.repeat(more_pu, count, axis=1)
-    parts = [measured(flow, power, np.full(count * others, end), more_pu) for end in limits.band]
+    parts = [measured(flow, power, np.full(count * others, end), more_pu) for end in limits.held_pu]
     return extremes({name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]})
 
 

@@ -127,11 +127,11 @@ def over(value: np.ndarray, limit: np.ndarray | float, scale: np.ndarray | float
 
 
 def violation(flow: PowerFlow, limits: Limits, power_pu: np.ndarray) -> float:
-    """Return the largest violation of one state at any of the points, at both interface voltages.
+    """Return the largest violation of one state at any of the points, all over the band.
 
     In parts of what the robust rows measure with.
     """
-    return max(_at(flow, limits, power_pu, end) for end in limits.band)
+    return max(_at(flow, limits, power_pu, held) for held in limits.held_pu)
 
 
 def _at(flow: PowerFlow, limits: Limits, power_pu: np.ndarray, interface_pu: float) -> float:

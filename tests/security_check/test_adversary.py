@@ -13,6 +13,8 @@ from security_check.adversary import attack
 from security_check.errors import PowerFlowError
 from security_check.limits import InterfaceLimits, VoltageLimits
 
+BETWEEN_VOLTAGES = 2e-7  # what brute force may miss between the voltages that it tries
+
 AREAS = pytest.mark.parametrize("name", SMALL_AREAS)
 
 
@@ -35,7 +37,7 @@ def test_finds_the_worst_vertex(name, seed):
     limits_w = (check.limits_w * rng.uniform(0.5, 1.2, len(check.limits_w))).astype(np.int64)
     truth = violation(area.flow, area.limits, limits_w)
     found = attack(check.robust_rows, limits_w, rng)
-    assert found.violation == pytest.approx(truth, abs=1e-9)
+    assert truth - 1e-9 <= found.violation <= truth + BETWEEN_VOLTAGES
 
 
 @AREAS
@@ -50,14 +52,16 @@ def test_finds_one_limit_raised_a_little_above_the_secure_set(name):
         limits_w[k] += 100
         truth = violation(area.flow, area.limits, limits_w)
         found = attack(robust, limits_w, np.random.default_rng(k), samples=16, climbs=3)
-        assert found.violation == pytest.approx(truth, abs=1e-9)
+        assert truth - 1e-9 <= found.violation <= truth + BETWEEN_VOLTAGES
         if found.violation <= 1e-9:
             continue
         found_one += 1
         injection, withdrawal = np.split(limits_w, 2)
         power_w = found.situation.power_w
         assert (np.isclose(power_w, injection) | np.isclose(power_w, -withdrawal)).all()
-        assert found.situation.interface_voltage_pu in area.limits.band
+        held_pu = found.situation.interface_voltage_pu
+        assert held_pu in area.limits.band or found.element == "interface"
+        assert area.limits.band[0] <= held_pu <= area.limits.band[1]
         assert abs(found.value) > abs(found.limit) or found.element.startswith("bus")
         power = found.situation.power_w[:, None] / base_w
         solved = solve(area.flow, power, np.array([found.situation.interface_voltage_pu]))

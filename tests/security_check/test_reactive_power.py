@@ -129,7 +129,9 @@ class TestWorstPoints:
         u = check.limits_w / area.flow.network.base_power_w
         rng = np.random.default_rng(0)
         rows = robust.limited
-        points = conditions.drawn(rng.uniform(0.1, 0.9, (len(rows), robust.points)), rng)
+        share = rng.uniform(0.7, 0.9, (len(rows), robust.points))
+        share = np.where(rng.random((len(rows), 1)) < 0.5, share, 1.0 - share)
+        points = conditions.drawn(share, rng)
         here = robust.ascent.at(rows, points, u)
         slopes = here.slopes
         is_current = robust.monitors.kind[rows] // 2 == Kind.CURRENT_EXPORT // 2
