@@ -162,18 +162,21 @@ class Matching:
         It may go as far as its own one's price, and there only as far as older orders go.
         """
         state, session = self._state, self._state.sessions[order.interval]
-        if next(session.makers(order)) is own:
+        if next(session.makers(order), own) is own:
             return
         market = self._markets.market(order.interval, record)
         if market is None:
             return
-        aside = [
-            self._legs_of(maker)
+        level = [
+            maker
             for maker in session.makers(order)
             if maker.limit_price_ticks == own.limit_price_ticks and not comes_before(maker, own)
         ]
+        # A joint order may be met without being crossed: it alone stands aside then.
+        aside = [self._legs_of(maker) for maker in level or [own]]
         market.set_aside(aside)
-        market.limit(order, own.limit_price_ticks)
+        if level:
+            market.limit(order, own.limit_price_ticks)
         while self._markets.market(order.interval, record) is market:
             found = self._found(market.next_trade, order.interval, record)
             if found is None:

@@ -1,7 +1,8 @@
 """Self-trade prevention: which orders of its own participant an order meets, and who goes.
 
 An order meets its own where it crosses it by price, whether or not the network would let the two
-trade: so orders of one participant never rest crossed in one book.
+trade: so orders of one participant never rest crossed in one book.  The legs of a joint order make
+up for each other, so they meet every order of the other side, at any price.
 """
 
 from __future__ import annotations
@@ -29,9 +30,16 @@ def own_crossed(order: Order, session: Session, state: State) -> Iterator[Order]
             if (
                 other.side is not order.side
                 and other.order_id < order.order_id
-                and crosses(order.side, order.limit_price_ticks, other.limit_price_ticks)
+                and may_cross(order, other)
             ):
                 yield other
+
+
+def may_cross(order: Order, other: Order) -> bool:
+    """Return whether two orders of one book and different sides may trade with each other."""
+    if order.joint_id is not None or other.joint_id is not None:
+        return True
+    return crosses(order.side, order.limit_price_ticks, other.limit_price_ticks)
 
 
 def first_own(order: Order, session: Session, state: State) -> Order | None:

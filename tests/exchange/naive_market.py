@@ -99,6 +99,12 @@ class NaiveOrder:
         """Its price, the better the lower."""
         return -self.price if self.side == "buy" else self.price
 
+    def may_cross(self, other: NaiveOrder) -> bool:
+        """Whether the two could trade if another leg of a joint order made up for it."""
+        if self.book != other.book or self.side == other.side:
+            return False
+        return self.joint is not None or other.joint is not None or self.crosses(other)
+
     def crosses(self, other: NaiveOrder) -> bool:
         """Whether the two could trade if nobody had conditions."""
         if self.book != other.book or self.side == other.side:
@@ -317,6 +323,8 @@ class NaiveMarket:
                 if order.joint is None:
                     behind = [o for o in self.orders if _same_queue(o, own)]
                     behind = [o for o in behind if not o.comes_before(own)]
+                    if not own.crosses(order):
+                        behind = [own]
                     self._clear(order.number, self._without(behind))
                     if order not in self.orders:
                         return False
@@ -345,7 +353,7 @@ class NaiveMarket:
         own = [
             o
             for o in self.orders
-            if o.owner == leg.owner and o.number < leg.number and o.crosses(leg)
+            if o.owner == leg.owner and o.number < leg.number and o.may_cross(leg)
         ]
         return min(own, key=lambda o: (o.signed_price, o.number), default=None)
 

@@ -159,3 +159,23 @@ def test_joint_orders_survive_a_replay_and_a_restart(market):
     assert trades(events) == ["10@7 #2", "10@7 #3", "10@5 #1"]
     (sale,) = (fill for fill in only(events, Traded).fills if fill.participant == "p3")
     assert sale.amount == 10 * (5 - 7 - 7)
+
+
+def test_a_block_that_would_pay_for_a_trade_with_ones_own_order_is_stopped(market):
+    """Neither leg crosses it by price, but together they would: 9 + 4 buys what costs 5 + 5."""
+    market.buy(0, "10@4")
+    market.buy(2, "10@9", interval=LATER)
+    events = block(market, 0, "sell", 10, 5)
+    assert only(events, OrderCancelled).reason is CancelReason.SELF_TRADE
+    assert not all_of(events, Traded)
+
+
+def test_an_order_does_not_trade_with_ones_own_block_through_another_interval(market):
+    block(market, 0, "sell", 10, 5)
+    market.sell(1, "3@4")
+    market.buy(2, "10@9", interval=LATER)
+    events = market.buy(0, "10@4")
+    # It takes what others offer, and stops at its own block.
+    assert [fill.participant for fill in only(events, Traded).fills] == ["p1", "p0"]
+    cancelled = only(events, OrderCancelled)
+    assert (cancelled.remaining_w, cancelled.reason) == (7, CancelReason.SELF_TRADE)
