@@ -159,31 +159,23 @@ class Matching:
     def _trade_ahead_of(self, own: Order, order: Order, record: Record) -> None:
         """Let an order trade with those that have priority over one of its own participant.
 
-        It may go as far as its own one's price, and there only as far as older orders go.
+        The others that it crosses stand aside meanwhile.  O(orders it crosses).
         """
-        state, session = self._state, self._state.sessions[order.interval]
-        if next(session.makers(order), own) is own:
+        session = self._state.sessions[order.interval]
+        if next(session.makers(order), None) is own:
             return
         market = self._markets.market(order.interval, record)
         if market is None:
             return
-        level = [
-            maker
-            for maker in session.makers(order)
-            if maker.limit_price_ticks == own.limit_price_ticks and not comes_before(maker, own)
-        ]
+        behind = [maker for maker in session.makers(order) if not comes_before(maker, own)]
         # A joint order may be met without being crossed: it alone stands aside then.
-        aside = [self._legs_of(maker) for maker in level or [own]]
+        aside = [self._legs_of(maker) for maker in behind or [own]]
         market.set_aside(aside)
-        if level:
-            market.limit(order, own.limit_price_ticks)
         while self._markets.market(order.interval, record) is market:
             found = self._found(market.next_trade, order.interval, record)
             if found is None:
                 break
             self._execute(found, order.order_id, record)
-        if order.order_id in state.orders:
-            market.limit(order, order.limit_price_ticks)
         market.take_back(aside)
 
     def _legs_of(self, order: Order) -> Legs:

@@ -322,9 +322,8 @@ class NaiveMarket:
                     return False
                 if order.joint is None:
                     behind = [o for o in self.orders if _same_queue(o, own)]
-                    behind = [o for o in behind if not o.comes_before(own)]
-                    if not own.crosses(order):
-                        behind = [own]
+                    behind = [o for o in behind if o.crosses(order) and not o.comes_before(own)]
+                    behind = behind or [own]  # a leg that is met without being crossed
                     self._clear(order.number, self._without(behind))
                     if order not in self.orders:
                         return False
