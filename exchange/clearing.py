@@ -8,7 +8,7 @@ The engine makes events of what :meth:`Market.next_trade` finds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from exchange.grid import SecurityState
@@ -128,6 +128,12 @@ class Market:
         """Let orders take part again, in their old places."""
         for legs in orders:
             self.add(legs)
+
+    def limit(self, order: Order, limit_price_ticks: int) -> None:
+        """Let an order that has just come trade up to another price than its own."""
+        self.program.withdraw(order.order_id)
+        limited = replace(order, limit_price_ticks=limit_price_ticks)
+        self.unsettled |= self.program.add([limited], whole=True)
 
     # -- what trades ------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -159,23 +160,30 @@ class Matching:
     def _trade_ahead_of(self, own: Order, order: Order, record: Record) -> None:
         """Let an order trade with those that have priority over one of its own participant.
 
-        The others that it crosses stand aside meanwhile.  O(orders it crosses).
+        The others that it crosses stand aside meanwhile.  Where nobody trades under a condition,
+        it is enough for that not to go beyond its own one's price: O(orders at that price).
         """
-        session = self._state.sessions[order.interval]
+        state, session = self._state, self._state.sessions[order.interval]
         if next(session.makers(order), None) is own:
             return
         market = self._markets.market(order.interval, record)
         if market is None:
             return
-        behind = [maker for maker in session.makers(order) if not comes_before(maker, own)]
+        reach = (
+            order if state.conditional else replace(order, limit_price_ticks=own.limit_price_ticks)
+        )
+        behind = [maker for maker in session.makers(reach) if not comes_before(maker, own)]
         # A joint order may be met without being crossed: it alone stands aside then.
         aside = [self._legs_of(maker) for maker in behind or [own]]
         market.set_aside(aside)
+        market.limit(order, reach.limit_price_ticks)
         while self._markets.market(order.interval, record) is market:
             found = self._found(market.next_trade, order.interval, record)
             if found is None:
                 break
             self._execute(found, order.order_id, record)
+        if order.order_id in state.orders:
+            market.limit(order, order.limit_price_ticks)
         market.take_back(aside)
 
     def _legs_of(self, order: Order) -> Legs:
