@@ -229,6 +229,8 @@ class Matching:
 
     def _note_block(self, order: Order, session: Session, may_trade: bool, record: Record) -> None:
         """Say what the network, or a halt, refuses of an incoming order that crosses others."""
+        if not session.books[order.direction].crossing_w(order.side, order.limit_price_ticks, 1):
+            return
         # Its own it would not trade with, whatever the network says.
         own = own_crossed(order, session, self._state)
         own_w = sum(each.remaining_w for each in own if not each.conditional)

@@ -23,12 +23,13 @@ def own_crossed(order: Order, session: Session, state: State) -> Iterator[Order]
 
     O(its participant's connection points), where none of them has orders of the other side.
     """
+    side = order.side
     for position in state.positions_of(order.participant, session.start, order.direction):
         if not (position.reserved_w if order.side is Side.BUY else position.sought_w):
             continue
         for other in position.orders.values():
             if (
-                other.side is not order.side
+                other.side is not side
                 and other.order_id < order.order_id
                 and may_cross(order, other)
             ):
