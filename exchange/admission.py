@@ -15,6 +15,7 @@ from exchange.condition_checks import (
 from exchange.events import RefusalReason
 from exchange.holdings import Position
 from exchange.orders import Leg, Order
+from exchange.program import MAX_PRICE_TICKS, ExchangeRate
 from exchange.refusal import Refusal, price_text
 from exchange.risk_checks import Ask, check_risk
 from exchange.rules import MarketRules
@@ -215,11 +216,17 @@ def check_quantity(quantity_w: int, rules: MarketRules) -> Refusal | None:
 
 
 def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
-    """Refuse negative prices; zero gives limit away, or takes it for nothing."""
+    """Refuse negative and absurd prices; zero gives limit away, or takes it for nothing."""
     if limit_price_ticks < 0:
         return Refusal(
             RefusalReason.PRICE_INVALID,
             f"limit price of {price_text(limit_price_ticks, rules)} is negative",
+        )
+    if limit_price_ticks > MAX_PRICE_TICKS:
+        return Refusal(
+            RefusalReason.PRICE_INVALID,
+            f"limit price of {price_text(limit_price_ticks, rules)} is above the "
+            f"{price_text(MAX_PRICE_TICKS, rules)} that money is counted up to",
         )
     return None
 
@@ -238,7 +245,12 @@ def effective_limit_price_ticks(command: SubmitOrder, state: State) -> int:
         if (price_ticks := books[command.direction].worst_price_ticks(command.side.opposite))
         is not None
     ]
-    return (max if command.side is Side.BUY else min)(found, default=0)
+    buys = command.side is Side.BUY
+    if state.rules.exchange_rate is ExchangeRate.ONE_TO_ONE:
+        return (max if buys else min)(found, default=0)
+    # The operator takes part, too, but nobody gives limit away to it for nothing.
+    reserve_ticks = state.rules.reserve_price_ticks
+    return max([*found, reserve_ticks]) if buys else max(min(found, default=0), reserve_ticks + 1)
 
 
 def _check_price_of(command: SubmitOrder, state: State) -> Refusal | None:

@@ -119,10 +119,12 @@ class Market:
         """Take up that an order has less left; as :meth:`MarketProgram.lower`."""
         self.unsettled |= self.program.lower(order, whole=whole)
 
-    def set_aside(self, orders: Iterable[Legs]) -> None:
-        """Let orders take no part until :meth:`take_back`."""
-        for legs in orders:
+    def set_aside(self, orders: Iterable[Legs]) -> list[Legs]:
+        """Let orders take no part until :meth:`take_back`; returns those that took part."""
+        taking_part = [legs for legs in orders if legs[0].order_id in self.program]
+        for legs in taking_part:
             self.program.withdraw(legs[0].order_id)
+        return taking_part
 
     def take_back(self, orders: Iterable[Legs]) -> None:
         """Let orders take part again, in their old places."""

@@ -68,7 +68,6 @@ from exchange.phases import change_phase, next_phase
 from exchange.record import Record
 from exchange.repeats import answer_again
 from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
-from exchange.session import Session
 from exchange.settlement import close_readings, report_metering
 from exchange.snapshots import digest_of, restore_state, snapshot_of
 from exchange.state import State
@@ -195,25 +194,32 @@ class Exchange:
             if expiry is not None and expiry <= record.now and (turn is None or expiry <= turn):
                 record.cancel(state.orders[state.expiries[0][1]], CancelReason.EXPIRED)
             elif turn is not None and turn <= record.now:
-                self._end_phase(state.sessions[state.turns[0][1]], record)
+                self._end_phases(turn, record)
             else:
                 break
         while state.metering.due and state.metering.due[0][0] <= record.now:
             close_readings(state.metering.due[0][1], record)
 
-    def _end_phase(self, session: Session, record: Record) -> None:
-        """Hold the auction that a call ends in; then the next phase, or the gate."""
-        until = session.phase_until
-        if session.phase is Phase.CALL:
+    def _end_phases(self, until: datetime, record: Record) -> None:
+        """Hold the auctions that calls end in; then the next phases, or the gates.
+
+        Those of one moment are held together, because joint orders may connect them.  Auctions
+        that the clock has missed meanwhile are one.
+        """
+        state = self.state
+        ending = [state.sessions[start] for time, start in state.turns if time == until]
+        called = [session for session in ending if session.phase is Phase.CALL]
+        for session in called:
             change_phase(session, Phase.AUCTION, until, record)
+        for session in called:
             self._matching.uncross(session, record)
-        if until >= session.gate_closes_at:
-            close_gate(session, record)
-        else:
-            following = next_phase(
-                self.state.rules, session.opened_at, until, session.gate_closes_at
-            )
-            change_phase(session, *following, record)
+        for session in ending:
+            gate = session.gate_closes_at
+            if until >= gate:
+                close_gate(session, record)
+                continue
+            now = min(record.now, gate)
+            change_phase(session, *next_phase(state.rules, now, gate), record)
 
     def _update_limits(self, command: UpdateInterfaceLimits, record: Record) -> None:
         if answer_again(TSO, command.update_id, command, record):

@@ -58,6 +58,9 @@ class MarketProgram:
             intervals=len(self._intervals),
         )
 
+    def __contains__(self, order_id: int) -> bool:
+        return order_id in self.clearing.orders
+
     def add(self, legs: Legs, *, whole: bool = False) -> bool:
         """Take up an order; return whether it may lead to trades (``False`` is a proof).
 

@@ -91,6 +91,11 @@ class Markets:
                 self._split_markets()
             case OrderReduced():
                 self.lower(self._state.orders[event.order_id])
+            case Traded(buy_back=True):
+                # Envelopes that were bought back are new to the network.
+                for interval in {fill.interval for fill in event.fills}:
+                    self._networks.pop(interval, None)
+                    self._leave_market(interval)
             case Traded():
                 for fill in event.fills:
                     self._follow_fill(fill)
@@ -152,7 +157,7 @@ class Markets:
     def _split_markets(self) -> None:
         """Forget markets whose intervals nothing joins any more."""
         for start, market in list(self._markets.items()):
-            if len(market.intervals) > 1 and len(self._group(start)) < len(market.intervals):
+            if len(market.intervals) > 1 and len(self.group(start)) < len(market.intervals):
                 self._leave_market(start)
 
     def _all_markets(self) -> set[Market]:
@@ -163,7 +168,7 @@ class Markets:
     def market(self, interval: datetime, record: Record) -> Market | None:
         """Return the market of an interval, built if need be; ``None`` if that fails."""
         if interval not in self._markets:
-            group = self._group(interval)
+            group = self.group(interval)
             networks = {start: self.network(start, record) for start in group}
             known = {start: network for start, network in networks.items() if network is not None}
             if len(known) < len(group):
@@ -179,7 +184,7 @@ class Markets:
                 self._markets[start] = market
         return self._markets[interval]
 
-    def _group(self, interval: datetime) -> tuple[datetime, ...]:
+    def group(self, interval: datetime) -> tuple[datetime, ...]:
         """Return the intervals that joint orders connect with one that trades."""
         group = {interval}
         joined = [{leg.interval for leg in legs} for legs in self._trading_joints()]

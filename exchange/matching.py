@@ -104,7 +104,8 @@ class Matching:
     def uncross(self, session: Session, record: Record) -> None:
         """Let what rests trade at local prices, now that more of it can, or again."""
         if self._state.may_trade(session):
-            resolve_resting(session, record)
+            for start in self._markets.group(session.start):
+                resolve_resting(self._state.sessions[start], record)
             self._clear(session.start, None, record)
 
     def _clear(self, interval: datetime, taker: int | None, record: Record) -> None:
@@ -175,13 +176,15 @@ class Matching:
         behind = [maker for maker in session.makers(reach) if not comes_before(maker, own)]
         # A joint order may be met without being crossed: it alone stands aside then.
         aside = [self._legs_of(maker) for maker in behind or [own]]
-        market.set_aside(aside)
+        aside = market.set_aside(aside)
         market.limit(order, reach.limit_price_ticks)
         while self._markets.market(order.interval, record) is market:
             found = self._found(market.next_trade, order.interval, record)
             if found is None:
                 break
             self._execute(found, order.order_id, record)
+        else:
+            return  # What is built anew knows nothing of who stood aside.
         if order.order_id in state.orders:
             market.limit(order, order.limit_price_ticks)
         market.take_back(aside)

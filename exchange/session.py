@@ -32,8 +32,6 @@ class Session:
         The TSO's contract in force.
     holdings
         What each connection point holds.
-    opened_at
-        When it opened.
     phase, phase_until
         What it does with orders now, and when that ends.
 
@@ -64,7 +62,6 @@ class Session:
         "halted",
         "holdings",
         "interface_limits",
-        "opened_at",
         "phase",
         "phase_until",
         "start",
@@ -78,7 +75,6 @@ class Session:
         gate_closes_at: datetime,
         interface_limits: InterfaceLimits,
         holdings: Holdings,
-        opened_at: datetime,
         phase: Phase,
         phase_until: datetime,
     ) -> None:
@@ -87,7 +83,6 @@ class Session:
         self.gate_closes_at = gate_closes_at
         self.interface_limits = interface_limits
         self.holdings = holdings
-        self.opened_at = opened_at
         self.phase = phase
         self.phase_until = phase_until
         self.halted = False
@@ -181,7 +176,6 @@ class Session:
             "closed_at": to_plain(self.closed_at),
             "halted": self.halted,
             "suspended": self.suspended,
-            "opened_at": to_plain(self.opened_at),
             "phase": self.phase.value,
             "phase_until": to_plain(self.phase_until),
             "interface_limits": to_plain(self.interface_limits),
@@ -199,7 +193,6 @@ class Session:
             gate_closes_at=datetime.fromisoformat(data["gate_closes_at"]),
             interface_limits=from_plain(InterfaceLimits, data["interface_limits"]),
             holdings=Holdings.restore(data["holdings"], terms),
-            opened_at=datetime.fromisoformat(data["opened_at"]),
             phase=Phase(data["phase"]),
             phase_until=datetime.fromisoformat(data["phase_until"]),
         )

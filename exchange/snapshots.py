@@ -102,7 +102,6 @@ def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
     sessions = [
         session
         | {
-            "opened_at": data["time"],
             "phase": Phase.CONTINUOUS.value,
             "phase_until": session["gate_closes_at"],
             "holdings": [[*row, [], []] for row in session["holdings"]],

@@ -425,7 +425,6 @@ class State:
             gate_closes_at=event.gate_closes_at,
             interface_limits=event.interface_limits,
             holdings=Holdings(self.terms, event.envelopes),
-            opened_at=event.time,
             phase=event.phase,
             phase_until=event.phase_until or event.gate_closes_at,
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from market import GATE, OPENING, SECOND, START, Market, all_of, only
+from market import GATE, OPENING, QUARTER, SECOND, START, Market, all_of, interface, only
 
-from exchange.commands import AdvanceTime, HaltTrading, ResumeTrading
+from exchange.commands import AdvanceTime, HaltTrading, OpenSession, ResumeTrading, SubmitJoint
 from exchange.events import (
     GateClosed,
     MatchBlocked,
@@ -16,7 +16,10 @@ from exchange.events import (
     SessionOpened,
     Traded,
 )
+from exchange.orders import Leg
 from exchange.rules import MarketRules
+from orderbook.order import Side
+from security_check.envelope import Direction
 
 HOUR = timedelta(hours=1)
 
@@ -84,10 +87,10 @@ def test_frequent_batches_clear_at_their_times_only():
     assert [fill[:2] for fill in amounts(only(events, Traded))] == [("p0", 60), ("p1", 60)]
     market.buy(2, "40@4")
     assert len(all_of(market.events, Traded)) == 1
-    # Auctions that the clock has missed are held at once, as one each.
+    # Auctions that the clock has missed are held as one.
     events = market.do(AdvanceTime(), after=timedelta(minutes=11))
     assert len(all_of(events, Traded)) == 1
-    assert len([e for e in all_of(events, PhaseChanged) if e.phase.value == "auction"]) == 2
+    assert len([e for e in all_of(events, PhaseChanged) if e.phase.value == "auction"]) == 1
 
 
 def test_immediate_orders_do_not_wait_for_an_auction():
@@ -134,3 +137,28 @@ def test_rules_that_make_no_sense_are_named(rule):
     (name,) = rule
     with pytest.raises(ValueError, match=name):
         MarketRules(**rule)
+
+
+def test_joint_orders_trade_in_auctions_of_one_moment():
+    market = a_market(batch_every=timedelta(minutes=5))
+    later = START + QUARTER
+    opened = OpenSession(later, later + QUARTER, GATE, interface(20_000, 20_000))
+    market.do(opened, after=0 * SECOND)
+    legs = [Leg("load:0", Direction.INJECTION, start, Side.BUY, 50, 6) for start in (START, later)]
+    market.do(SubmitJoint("p0", "j", tuple(legs)))
+    market.sell(1, "50@4")
+    market.sell(2, "50@8", interval=later)
+    events = market.do(AdvanceTime(), after=timedelta(minutes=5))
+    fills = only(events, Traded).fills
+    assert [(fill.participant, fill.quantity_w) for fill in fills] == [
+        ("p0", 50),
+        ("p0", 50),
+        ("p1", 50),
+        ("p2", 50),
+    ]
+
+
+def test_after_a_long_silence_auctions_that_were_missed_are_one():
+    market = a_market(batch_every=SECOND)
+    events = market.do(AdvanceTime(), after=2 * HOUR)
+    assert [event.phase.value for event in all_of(events, PhaseChanged)] == ["auction", "call"]
