@@ -211,10 +211,12 @@ class PositionReport(_Report):
 class StatementReport(_Report):
     """What one interval brought since the last statement of it, in EUR.
 
-    ``balance = received - paid + compensation - penalties``.
+    ``balance = received - paid + compensation - penalties``.  ``account`` is the participant's own
+    name, or to the operator that of one of the DSO's accounts.
     """
 
     type: Literal["statement"] = "statement"
+    account: str
     interval: Time
     bought_w: int
     sold_w: int

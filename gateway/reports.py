@@ -41,7 +41,7 @@ from exchange.events import (
     TradingResumed,
 )
 from exchange.orders import Leg
-from exchange.rules import NO_COLLAR, ConnectionTerms, MarketRules, PriceCollar
+from exchange.rules import DSO_ACCOUNTS, NO_COLLAR, ConnectionTerms, MarketRules, PriceCollar
 from gateway import outgoing as out
 from gateway.books import Books
 from gateway.envelopes import Envelopes
@@ -242,7 +242,9 @@ class Reports:
                 content = _fields(event, "interval bought_w sold_w")
                 for name in ("paid", "received", "compensation", "penalties", "balance"):
                     content[name] = self._amount(getattr(event, name))
-                return event.participant, out.StatementReport, content
+                content["account"] = event.participant
+                owner = OPERATOR if event.participant in DSO_ACCOUNTS else event.participant
+                return owner, out.StatementReport, content
             case MeterRead():
                 content = _fields(event, "reading_id connection_point interval breach_w replaces")
                 content["repeated"] = repeated

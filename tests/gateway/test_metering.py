@@ -411,4 +411,5 @@ def test_a_journal_whose_money_does_not_add_up_is_refused(
     forged.write_bytes(content.replace(b'"amount":450000', b'"amount":450001'))
     result = run("statements", forged)
     assert result.exit_code == 2
-    assert "the statement of p0 for" in result.stderr
+    assert "does not follow" in result.stderr
+    assert "booked are Account(" in result.stderr

@@ -33,7 +33,7 @@ from exchange.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.orders import Leg
-from exchange.rules import PriceCollar, RiskLimits
+from exchange.rules import DSO_CONGESTION_RENT, PriceCollar, RiskLimits
 from gateway import outgoing
 from gateway.core import Core
 from gateway.ports import JournalEntry, Outgoing, Snapshot
@@ -184,7 +184,7 @@ class World:
             if content["type"] == "statement":
                 owed = Decimal(content["paid"]) - Decimal(content["received"])
                 account = [Decimal(content["bought_w"]), Decimal(content["sold_w"]), owed]
-                self.statements[name, content["interval"]] = account
+                self.statements[content["account"], content["interval"]] = account
         if kind == "trade":
             assert "load:" not in message.payload.decode()
             assert not any(f'"p{number}"' in message.payload.decode() for number in range(POINTS))
@@ -208,7 +208,7 @@ class World:
         assert abs(Decimal(report["price"]) - average) <= Decimal("1e-10")
         if buys:
             self.bought[_book(report)] += report["quantity_w"]
-        for who, sign in ((name, 1), ("operator", -1)):
+        for who, sign in ((name, 1), (DSO_CONGESTION_RENT, -1)):
             account = self.traded.setdefault((who, report["interval"]), [Decimal(0)] * 3)
             account[2] += sign * paid
             if who == name:

@@ -50,7 +50,7 @@ from exchange.events import (
     StatementIssued,
     Traded,
 )
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.rules import DSO_CONGESTION_RENT, ConnectionTerms, MarketRules
 from orderbook.order import Side, TimeInForce
 from security_check.adversary import attack
 from security_check.envelope import Direction
@@ -95,7 +95,7 @@ class Account:
                     key = fill.interval, fill.direction, fill.connection_point
                     self.held_w[key] += sign * fill.quantity_w
                     self.balance[fill.interval, fill.participant] -= fill.amount
-                    self.balance[fill.interval, "operator"] += fill.amount
+                    self.balance[fill.interval, DSO_CONGESTION_RENT] += fill.amount
             case HoldingCurtailed() | HoldingRaised():
                 key = event.interval, event.direction, event.connection_point
                 assert self.held_w[key] == event.from_w
