@@ -11,11 +11,12 @@ from exchange.condition_checks import (
     check_legs,
     check_part,
     check_post_only,
+    check_room,
 )
 from exchange.events import RefusalReason
 from exchange.holdings import Position
 from exchange.orders import Leg, Order
-from exchange.program import MAX_PRICE_TICKS, ExchangeRate
+from exchange.program import ExchangeRate
 from exchange.refusal import Refusal, price_text
 from exchange.risk_checks import Ask, check_risk
 from exchange.rules import MarketRules
@@ -35,6 +36,7 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
         _check_place(command.participant, command.connection_point, command.interval, state)
         or check_quantity(command.quantity_w, state.rules)
         or check_conditions(command, state.rules)
+        or _check_room(command, state)
         or _check_price_of(command, state)
         or _check_expiry(
             command.time_in_force,
@@ -62,6 +64,16 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
         effective_limit_price_ticks(command, state),
     )
     return check_risk([ask], state, now)
+
+
+def _check_room(command: SubmitOrder, state: State) -> Refusal | None:
+    rests = command.time_in_force not in (
+        TimeInForce.IMMEDIATE_OR_CANCEL,
+        TimeInForce.FILL_OR_KILL,
+    )
+    if not (rests and command.conditions.apply_at_once(command.time_in_force)):
+        return None
+    return check_room(command.participant, state.sessions[command.interval], state.rules)
 
 
 def check_joint(command: SubmitJoint, state: State, now: datetime) -> Refusal | None:
@@ -97,6 +109,7 @@ def _check_leg(participant: str, leg: Leg, state: State) -> Refusal | None:
     return (
         _check_place(participant, leg.connection_point, leg.interval, state)
         or check_quantity(leg.quantity_w, state.rules)
+        or check_room(participant, state.sessions[leg.interval], state.rules)
         or check_price(leg.limit_price_ticks, state.rules)
         or check_claim(
             leg.side,
@@ -222,11 +235,11 @@ def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
             RefusalReason.PRICE_INVALID,
             f"limit price of {price_text(limit_price_ticks, rules)} is negative",
         )
-    if limit_price_ticks > MAX_PRICE_TICKS:
+    if limit_price_ticks > rules.max_price_ticks:
         return Refusal(
             RefusalReason.PRICE_INVALID,
-            f"limit price of {price_text(limit_price_ticks, rules)} is above the "
-            f"{price_text(MAX_PRICE_TICKS, rules)} that money is counted up to",
+            f"limit price of {price_text(limit_price_ticks, rules)} is above "
+            f"{price_text(rules.max_price_ticks, rules)}, the highest of this market",
         )
     return None
 

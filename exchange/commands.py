@@ -56,7 +56,7 @@ class SubmitJoint:
 
     With ``all_or_none`` all legs trade in full in one clearing, or nothing does; otherwise the
     same quantity of each trades, so their quantities are equal.  Legs are in different books.
-    The limit price of each holds by itself.
+    Their limit prices hold together: over all legs it never pays more than they come to.
     """
 
     participant: str

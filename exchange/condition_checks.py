@@ -7,6 +7,8 @@ from exchange.events import RefusalReason
 from exchange.orders import Order
 from exchange.refusal import Refusal, price_text
 from exchange.rules import MarketRules
+from exchange.session import Session
+from exchange.wording import format_time
 from orderbook.book import OrderBook
 from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 
@@ -51,6 +53,26 @@ def check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None
     return check_part("minimum", conditions.minimum_w, command.quantity_w, rules) or check_part(
         "displayed", conditions.displayed_w, command.quantity_w, rules
     )
+
+
+def check_room(participant: str, session: Session, rules: MarketRules) -> Refusal | None:
+    """Refuse another resting conditional order where there are as many as may be.
+
+    O(conditional orders of the interval).
+    """
+    resting = session.conditional_orders()
+    own = sum(order.participant == participant for order in resting)
+    for count, most, whose in (
+        (own, rules.max_conditional_orders_each, f"of {participant} "),
+        (len(resting), rules.max_conditional_orders, ""),
+    ):
+        if count >= most:
+            return Refusal(
+                RefusalReason.TOO_MANY_CONDITIONS,
+                f"{count} orders {whose}with conditions rest for {format_time(session.start)} "
+                f"already, at most {most} may",
+            )
+    return None
 
 
 def check_legs(command: SubmitJoint) -> Refusal | None:

@@ -47,6 +47,7 @@ class RefusalReason(StrEnum):
     PRICE_INVALID = "price_invalid"
     EXPIRY_INVALID = "expiry_invalid"
     CONDITIONS_INVALID = "conditions_invalid"
+    TOO_MANY_CONDITIONS = "too_many_conditions"
     WOULD_CROSS = "would_cross"
     EXCEEDS_CAPACITY = "exceeds_capacity"
     EXCEEDS_HOLDING = "exceeds_holding"

@@ -60,8 +60,10 @@ def update_limits(
             interface_limits=command.interface_limits,
         )
     )
-    for envelope in envelopes:
-        _set_limits(envelope, session, record)
+    # All cuts before any rise: what holds after each of these events is then secure.
+    for rising in (False, True):
+        for envelope in envelopes:
+            _set_limits(envelope, session, record, rising=rising)
     for _, _, position in session.holdings.positions():
         _cut_orders(position, Side.SELL, -position.sellable_w, record)
         _cut_orders(position, Side.BUY, -position.buyable_w, record)
@@ -124,14 +126,14 @@ def refuse_unsafe(
     )
 
 
-def _set_limits(envelope: Envelope, session: Session, record: Record) -> None:
+def _set_limits(envelope: Envelope, session: Session, record: Record, *, rising: bool) -> None:
     point = envelope.connection_point
     for direction, to_w, element in (
         (Direction.INJECTION, envelope.injection_limit_w, envelope.injection_bottleneck),
         (Direction.WITHDRAWAL, envelope.withdrawal_limit_w, envelope.withdrawal_bottleneck),
     ):
         from_w = session.holdings.position(direction, point).held_w
-        if to_w == from_w:
+        if to_w == from_w or (to_w > from_w) is not rising:
             continue
         changed = HoldingCurtailed if to_w < from_w else HoldingRaised
         event = changed(

@@ -281,9 +281,9 @@ class Matching:
             f"to {buy.connection_point}"
         )
         if found_w >= least_w:
-            return (
-                _NO_RESULT,
-                f"no clearing in whole lots that the AC power flow confirms lets {least_w:,} W of {moved}",
+            return _NO_RESULT, (
+                f"no clearing in whole lots that the AC power flow confirms gains from "
+                f"{least_w:,} W of {moved}"
             )
         least = "lot" if least_w == self._state.rules.lot_w else "part"
         worst_case = network.explain(element)

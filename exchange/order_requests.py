@@ -63,7 +63,18 @@ class OrderRequests:
                 remember=command,
             )
             return
-        accepted = OrderAccepted(
+        if command.conditions.post_only and self._matching.would_trade(
+            order_of(self._accepted(command, record)), record
+        ):
+            self._refuse_to_cross(command, "submit", record)
+            return
+        # Only now has it its place among the events: asking the network may raise an alarm.
+        accepted = self._accepted(command, record)
+        record.add(accepted)
+        self._matching.trade([self._state.orders[accepted.order_id]], record)
+
+    def _accepted(self, command: SubmitOrder, record: Record) -> OrderAccepted:
+        return OrderAccepted(
             sequence=record.next_sequence,
             time=record.now,
             order_id=self._state.next_order_id,
@@ -80,11 +91,6 @@ class OrderRequests:
             conditions=command.conditions,
             at_market=command.limit_price_ticks is None,
         )
-        if command.conditions.post_only and self._matching.would_trade(order_of(accepted), record):
-            self._refuse_to_cross(command, "submit", record)
-            return
-        record.add(accepted)
-        self._matching.trade([self._state.orders[accepted.order_id]], record)
 
     def submit_joint(self, command: SubmitJoint, record: Record) -> None:
         """Take in several legs that trade together."""

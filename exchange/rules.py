@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from doe_allocation.curtailment import CurtailmentPolicy
-from exchange.program import ExchangeRate
+from exchange.program import MAX_PRICE_TICKS, ExchangeRate
 from security_check.envelope import Direction
 
 TSO = "tso"
@@ -87,6 +87,12 @@ class MarketRules:
         The quantity step, in watts: every order and every trade is a multiple of it.
     max_quantity_w
         Largest quantity of one order, in watts; ``None`` for no bound of its own.
+    max_price_ticks
+        Highest limit price.  Clearing weighs all prices against each other, so one absurd price
+        would cost the others their exactness.
+    max_conditional_orders, max_conditional_orders_each
+        How many orders with conditions (all or none, a minimum, legs of joint ones) may rest in an
+        interval, and how many of one participant: each makes clearing dearer for everybody.
     answers_kept
         How many answers about finished requests are kept for each participant; the oldest
         goes first, so nobody can fill the memory by asking.  Open orders are always kept.
@@ -118,6 +124,9 @@ class MarketRules:
     tick: Decimal = Decimal("0.0001")
     lot_w: int = 1
     max_quantity_w: int | None = None
+    max_price_ticks: int = 1_000_000
+    max_conditional_orders: int = 50
+    max_conditional_orders_each: int = 10
     answers_kept: int = 5_000
     answers_kept_for: timedelta = timedelta(hours=1)
     exchange_rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
@@ -133,6 +142,10 @@ class MarketRules:
         for name in ("tick", "lot_w", "answers_kept"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, it is {getattr(self, name)}")
+        if not 0 < self.max_price_ticks <= MAX_PRICE_TICKS:
+            raise ValueError(
+                f"max_price_ticks is {self.max_price_ticks:,}, it must lie in 1 to {MAX_PRICE_TICKS:,}"
+            )
         if self.max_quantity_w is not None and self.max_quantity_w < self.lot_w:
             raise ValueError(
                 f"max_quantity_w is {self.max_quantity_w} W, less than a lot of {self.lot_w} W"

@@ -10,6 +10,7 @@ from naive_market import Book
 from exchange.commands import OpenSession, SubmitJoint
 from exchange.events import Event
 from exchange.orders import Leg
+from exchange.rules import MarketRules
 from orderbook.order import SelfTradePrevention, Side
 from security_check.envelope import Direction
 
@@ -21,7 +22,10 @@ class FastMarket:
     """
 
     def __init__(self) -> None:
-        self.market = Market()
+        # As many conditional orders as the naive market takes.
+        self.market = Market(
+            rules=MarketRules(max_conditional_orders=10**6, max_conditional_orders_each=10**6)
+        )
         later, half = START + QUARTER, interface(6 * 10**9, 6 * 10**9)
         self.market.do(OpenSession(later, later + QUARTER, GATE, half))
 

@@ -7,10 +7,13 @@ load:1 buys at 9 may come from load:0 at 4, and half from load:2, even at 11.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from market import Market, only, refusal
 
-from exchange.events import MatchBlocked, OrderAccepted, Traded
+from exchange.events import AlarmRaised, MatchBlocked, OrderAccepted, Traded
+from security_check.errors import PowerFlowError
 
 
 @pytest.fixture
@@ -42,3 +45,12 @@ def test_a_post_only_order_that_helps_nobody_waits(market):
 def test_repricing_a_post_only_order_so_that_it_would_trade_is_refused(market):
     market.sell(2, "200@40", post_only=True, client_order_id="waits")
     assert refusal(market.amend(2, "waits", limit_price_ticks=11))[0] == "would_cross"
+
+
+def test_a_network_that_cannot_be_asked_refuses_no_post_only_order_and_crashes_nothing(market):
+    exchange = market.exchange
+    snapshot = json.loads(json.dumps(exchange.snapshot()))
+    market.exchange = type(exchange).restore(snapshot, market.grid, market.rules, market.terms)
+    market.grid.errors.append(PowerFlowError("no convergence"))
+    events = market.buy(3, "10@5", post_only=True)
+    assert [type(event) for event in events] == [AlarmRaised, OrderAccepted]

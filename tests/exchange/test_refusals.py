@@ -25,6 +25,7 @@ from exchange.events import (
     OrderCancelled,
     RefusalReason,
     Refused,
+    Traded,
 )
 from exchange.orders import Leg
 from exchange.rules import MarketRules, RiskLimits
@@ -437,3 +438,29 @@ def test_what_the_gateway_found_is_put_on_record(market, reason):
     assert refusal(events) == (reason, "5 bytes are no JSON")
     # The id is still free for the message as it should have been.
     assert not all_of(market.sell(0, "1@1", client_order_id="a"), Refused)
+
+
+def test_more_conditional_orders_than_clearing_can_bear_are_refused():
+    rules = MarketRules(max_conditional_orders=3, max_conditional_orders_each=2)
+    market = Market(points=4, capacity_w=10_000, rules=rules)
+    for _ in range(2):
+        market.sell(0, "10@9", all_or_none=True)
+    reason, detail = refusal(market.sell(0, "10@9", minimum_w=5))
+    assert reason == "too_many_conditions"
+    assert detail == (
+        "2 orders of p0 with conditions rest for 2030-06-01T12:00:00Z already, at most 2 may"
+    )
+    market.sell(1, "10@9", all_or_none=True)
+    reason, detail = refusal(market.sell(2, "10@9", all_or_none=True))
+    assert detail.startswith("3 orders with conditions rest for")
+    assert only(market.buy(3, "10@9", "FOK"), Traded), "what does not rest is in nobody's way"
+
+
+def test_an_absurd_price_is_refused_with_the_highest():
+    market = Market(points=2)
+    reason, detail = refusal(market.buy(0, "1@1000001"))
+    assert reason == "price_invalid"
+    assert detail == (
+        "limit price of 100.0001 EUR per kW is above 100.0000 EUR per kW, "
+        "the highest of this market"
+    )
