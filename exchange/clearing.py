@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from exchange.grid import SecurityState
+from exchange.local_prices import PointPrice, point_prices
 from exchange.market_program import Legs, MarketProgram
 from exchange.orders import Order
 from exchange.payments import Execution
@@ -202,6 +203,24 @@ class Market:
             program.clearing.replace_rows(self._joined_rows())
         return None
 
+    def local_prices(self, interval: datetime) -> tuple[PointPrice, ...] | None:
+        """Return the local prices of one of its intervals; ``None`` while something may trade.
+
+        See :func:`exchange.local_prices.point_prices`.
+        """
+        if self.unsettled:
+            return None
+        place = self.intervals.index(interval)
+        return point_prices(self.program.clearing, self._points, place, self._element)
+
+    def _element(self, row: int) -> str:
+        """Return the name of the element behind a row of the program."""
+        for rows in self._rows:
+            if row < len(rows.headroom):
+                return rows.element(row)
+            row -= len(rows.headroom)
+        raise IndexError(f"there are {row} rows fewer")
+
     def check_invariants(self) -> None:
         """Check that the program has the open orders, and that no lot's worth is left to gain.
 
@@ -284,6 +303,6 @@ class Market:
 
     def _joined_rows(self, share: float = 1.0) -> NetworkRows:
         """Return the rows of all intervals, with a share of their headrooms."""
-        rows = [network.linear_rows() for network in self._networks.values()]
-        each = [NetworkRows(r.A, share * r.headroom, r.base_power_w) for r in rows]
+        self._rows = [network.linear_rows() for network in self._networks.values()]
+        each = [NetworkRows(r.A, share * r.headroom, r.base_power_w) for r in self._rows]
         return each[0] if len(each) == 1 else NetworkRows.joined(each)
