@@ -20,6 +20,7 @@ from exchange.program import ExchangeRate, LocalPrices, NetworkRows, Tier
 from exchange.rules import MarketRules
 from security_check.envelope import Direction
 from security_check.errors import GridError
+from security_check.linear_rows import LinearRows
 from security_check.verdict import LimitChange, Verdict
 
 CONFIRMATION_ROUNDS = 12
@@ -100,6 +101,7 @@ class Market:
         self._points = tuple(connection_points)
         self._rules = rules
         self.unsettled = True
+        self._rows = self._linear_rows()
         self.program = self._new_program()
         self._open_orders = open_orders
         for legs in open_orders():
@@ -182,7 +184,8 @@ class Market:
         return self._confirm(program)
 
     def _new_program(self) -> MarketProgram:
-        return MarketProgram(self.intervals, self._points, self._rules, self._joined_rows())
+        rows = _joined(self._linear_rows())
+        return MarketProgram(self.intervals, self._points, self._rules, rows)
 
     def _confirm(self, program: MarketProgram) -> Confirmed | None:
         """Return the optimum of a program once the AC power flow confirms it."""
@@ -195,12 +198,12 @@ class Market:
             verdict = self._put_into_force(executions)
             if verdict is not None:
                 program.clearing.execute(optimum)
-                self.program.clearing.replace_rows(self._joined_rows())
+                self._renew_rows(self.program)
                 return Confirmed(executions, optimum.prices, optimum.tier, verdict)
             share = min(left / _CAUTIOUS_ROUNDS, 1.0)
-            program.clearing.replace_rows(self._joined_rows(share))
+            self._renew_rows(program, share)
         if share < 1.0:
-            program.clearing.replace_rows(self._joined_rows())
+            self._renew_rows(program)
         return None
 
     def local_prices(self, interval: datetime) -> tuple[PointPrice, ...] | None:
@@ -301,8 +304,18 @@ class Market:
                 found.append((start, changes))
         return found
 
-    def _joined_rows(self, share: float = 1.0) -> NetworkRows:
-        """Return the rows of all intervals, with a share of their headrooms."""
-        self._rows = [network.linear_rows() for network in self._networks.values()]
-        each = [NetworkRows(r.A, share * r.headroom, r.base_power_w) for r in self._rows]
-        return each[0] if len(each) == 1 else NetworkRows.joined(each)
+    def _linear_rows(self) -> list[LinearRows]:
+        return [network.linear_rows() for network in self._networks.values()]
+
+    def _renew_rows(self, program: MarketProgram, share: float = 1.0) -> None:
+        """Give a program the rows in force, with a share of their headrooms."""
+        rows = self._linear_rows()
+        program.clearing.replace_rows(_joined(rows, share))
+        if program is self.program:
+            self._rows = rows
+
+
+def _joined(intervals: Sequence[LinearRows], share: float = 1.0) -> NetworkRows:
+    """Return the rows of all intervals, with a share of their headrooms."""
+    each = [NetworkRows(r.A, share * r.headroom, r.base_power_w) for r in intervals]
+    return each[0] if len(each) == 1 else NetworkRows.joined(each)

@@ -28,9 +28,9 @@ from exchange.program import ClearingError
 from exchange.state import State
 from exchange.wording import format_eur
 from gateway.clairvoyant import Auction, Clairvoyant
-from gateway.files import Record, Time
 from gateway.ports import GatewayError
 from gateway.prints import price_text
+from gateway.records import Record, Time
 from gateway.scenario import Scenario
 from gateway.simulate import Simulation
 from gateway.wishes import Wishes

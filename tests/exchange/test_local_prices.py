@@ -14,7 +14,7 @@ import pytest
 from clearing_oracle import Oracle
 from hypothesis import given, settings
 from market import GATE, QUARTER, START, Market, interface
-from test_market_optimum import LOT_W, ONE_TO_ONE, POINTS, SEEDS, Day, weighted
+from test_market_optimum import LOT_W, ONE_TO_ONE, SEEDS, Day, weighted
 from trade_checks import program_of
 
 from exchange.commands import (
