@@ -122,10 +122,15 @@ class Market:
         """Take up that an order has less left; as :meth:`MarketProgram.lower`."""
         self.unsettled |= self.program.lower(order, whole=whole)
 
-    def set_aside(self, orders: Iterable[Legs]) -> None:
-        """Let orders take no part until :meth:`take_back`."""
-        for legs in orders:
+    def set_aside(self, orders: Iterable[Legs]) -> list[Legs]:
+        """Let orders take no part until :meth:`take_back`; return those that did.
+
+        A joint order does not while one of its intervals is halted.
+        """
+        aside = [legs for legs in orders if legs[0].order_id in self.program.clearing.orders]
+        for legs in aside:
             self.program.withdraw(legs[0].order_id)
+        return aside
 
     def take_back(self, orders: Iterable[Legs]) -> None:
         """Let orders take part again, in their old places."""

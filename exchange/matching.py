@@ -167,12 +167,11 @@ class Matching:
         market = self._markets.market(order.interval, record)
         if market is None:
             return
-        aside = [
+        aside = market.set_aside(
             self._legs_of(maker)
             for maker in session.makers(order)
             if maker.limit_price_ticks == own.limit_price_ticks and not comes_before(maker, own)
-        ]
-        market.set_aside(aside)
+        )
         market.limit(order, own.limit_price_ticks)
         while self._markets.market(order.interval, record) is market:
             found = self._found(market.next_trade, order.interval, record)

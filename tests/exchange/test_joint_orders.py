@@ -159,3 +159,15 @@ def test_joint_orders_survive_a_replay_and_a_restart(market):
     assert trades(events) == ["10@7 #2", "10@7 #3", "10@5 #1"]
     (sale,) = (fill for fill in only(events, Traded).fills if fill.participant == "p3")
     assert sale.amount == 10 * (5 - 7 - 7)
+
+
+def test_a_block_that_a_halt_keeps_out_stays_out_when_others_are_set_aside(market):
+    """Orders behind one's own are set aside while one trades ahead of it, and taken back."""
+    market.buy(3, "10@5")
+    market.buy(1, "10@5")
+    market.do(HaltTrading("h1", LATER))
+    block(market, 0, "buy", 10, 5, whole=False)
+    events = market.sell(1, "20@5")
+    assert trades(events) == ["10@5 #1"]
+    assert only(events, OrderCancelled).reason is CancelReason.SELF_TRADE
+    assert trades(market.sell(2, "10@5")) == ["10@5 #2"]
