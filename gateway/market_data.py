@@ -25,8 +25,8 @@ from exchange.events import (
 from exchange.local_prices import PointPrice
 from exchange.rules import MarketRules
 from exchange.wording import format_eur
+from gateway.market_messages import PriceMessage, StatisticsMessage
 from gateway.market_statistics import BookStatistics, statistics_of
-from gateway.outgoing import PriceMessage, StatisticsMessage
 from gateway.ports import Outgoing
 from gateway.prints import BookKey, price_text
 from gateway.topics import Topics
