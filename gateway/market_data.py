@@ -24,9 +24,8 @@ from exchange.events import (
 )
 from exchange.local_prices import PointPrice
 from exchange.rules import MarketRules
-from exchange.wording import format_eur
 from gateway.market_messages import PriceMessage, StatisticsMessage
-from gateway.market_statistics import BookStatistics, statistics_of
+from gateway.market_statistics import BookStatistics, figures, statistics_of
 from gateway.ports import Outgoing
 from gateway.prints import BookKey, price_text
 from gateway.topics import Topics
@@ -135,7 +134,7 @@ class MarketData:
             prices = ask(start)
             if prices is None:
                 continue  # What was told is still what the last program said.
-            directions = self._directions(prices)
+            directions = directions_of(prices, self._rules)
             if directions != self._told.get(start):
                 self._told[start] = directions
                 payload = PriceMessage.encode(
@@ -143,35 +142,6 @@ class MarketData:
                 )
                 messages.append(Outgoing(self._topics.price(start), payload, retain=True))
         return messages
-
-    def _directions(self, prices: Sequence[PointPrice]) -> list[dict[str, Any]]:
-        found = []
-        for direction, group in groupby(prices, key=lambda price: price.direction):
-            points = list(group)
-            balance = _fine(points[0].balance_ticks)
-            found.append(
-                {
-                    "direction": direction,
-                    "balance_price": price_text(balance, self._rules),
-                    "connection_points": [
-                        self._point(point, balance) for point in points if point.parts
-                    ],
-                }
-            )
-        return found
-
-    def _point(self, point: PointPrice, balance: Fraction) -> dict[str, Any]:
-        # Rounded one by one and added up afterwards, so that they add up as they are told.
-        parts = [(part.element, _fine(part.price_ticks)) for part in point.parts]
-        price = sum((ticks for _, ticks in parts), balance)
-        return {
-            "connection_point": point.connection_point,
-            "price": price_text(price, self._rules),
-            "parts": [
-                {"element": element, "price": price_text(ticks, self._rules)}
-                for element, ticks in parts
-            ],
-        }
 
     def _statistics_message(self, book: BookKey) -> Outgoing:
         content = figures(self._statistics[book], self._rules)
@@ -203,18 +173,33 @@ class MarketData:
             self._traded_at[book] = datetime.fromisoformat(traded_at)
 
 
-def figures(statistics: BookStatistics, rules: MarketRules) -> dict[str, Any]:
-    """Return the statistics of a book as they are published: prices per kW and amounts in EUR."""
-    names = ("open", "high", "low", "close", "average")
-    prices = {f"{n}_price": price_text(getattr(statistics, f"{n}_ticks"), rules) for n in names}
+def directions_of(prices: Sequence[PointPrice], rules: MarketRules) -> list[dict[str, Any]]:
+    """Return the local prices of an interval by direction, in the form in which they are told."""
+    found = []
+    for direction, group in groupby(prices, key=lambda price: price.direction):
+        points = list(group)
+        balance = _fine(points[0].balance_ticks)
+        priced = [_point(point, balance, rules) for point in points if point.parts]
+        found.append(
+            {
+                "direction": direction,
+                "balance_price": price_text(balance, rules),
+                "connection_points": priced,
+            }
+        )
+    return found
+
+
+def _point(point: PointPrice, balance: Fraction, rules: MarketRules) -> dict[str, Any]:
+    # Rounded one by one and added up afterwards, so that they add up as they are told.
+    parts = [(part.element, _fine(part.price_ticks)) for part in point.parts]
+    price = sum((ticks for _, ticks in parts), balance)
     return {
-        "clearings": statistics.clearings,
-        **prices,
-        "volume_w": statistics.volume_w,
-        "bought_w": statistics.bought_w,
-        "sold_w": statistics.sold_w,
-        "welfare": format_eur(rules.amount_in_eur(statistics.welfare)),
-        "congestion_rent": format_eur(rules.amount_in_eur(statistics.rent)),
+        "connection_point": point.connection_point,
+        "price": price_text(price, rules),
+        "parts": [
+            {"element": element, "price": price_text(ticks, rules)} for element, ticks in parts
+        ],
     }
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from exchange.events import Event, Traded
 from exchange.rules import MarketRules
-from gateway.prints import BookKey, Print, mean_ticks, prints_of
+from exchange.wording import format_eur
+from gateway.prints import BookKey, Print, mean_ticks, price_text, prints_of
 from orderbook.order import Side
 
 
@@ -125,3 +126,18 @@ def _of_clearing(
         welfare=0 if trade.buy_back else sum(fill.gain for fill in fills) - at_reserve,
         rent=0 if trade.buy_back else sum(fill.amount for fill in fills) - at_reserve,
     )
+
+
+def figures(statistics: BookStatistics, rules: MarketRules) -> dict[str, Any]:
+    """Return the statistics of a book as they are published: prices per kW and amounts in EUR."""
+    names = ("open", "high", "low", "close", "average")
+    prices = {f"{n}_price": price_text(getattr(statistics, f"{n}_ticks"), rules) for n in names}
+    return {
+        "clearings": statistics.clearings,
+        **prices,
+        "volume_w": statistics.volume_w,
+        "bought_w": statistics.bought_w,
+        "sold_w": statistics.sold_w,
+        "welfare": format_eur(rules.amount_in_eur(statistics.welfare)),
+        "congestion_rent": format_eur(rules.amount_in_eur(statistics.rent)),
+    }
