@@ -15,7 +15,7 @@ from gateway.simulate import welfare
 def test_rent_welfare_and_watts_of_books_add_up_to_those_of_clearings(rules):
     rent = 0
     for seed in range(3):
-        day = Day(seed, rules, conditional=True, check=False).go(50)
+        day = Day(seed, rules, conditional=True, check=False).go(80)
         trades = all_of(day.market.events, Traded)
         books = statistics_of(day.market.events, rules).values()
         assert sum(book.rent for book in books) == sum(trade.rent for trade in trades)

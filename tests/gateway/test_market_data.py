@@ -118,7 +118,7 @@ def test_a_book_has_open_high_low_close_and_averages() -> None:
         "direction": "injection",
         "time": "2096-06-01T07:00:00Z",
         "clearings": 2,
-        "open_price": "0.04666666667",
+        "open_price": "0.0466666667",
         "high_price": "0.0600",
         "low_price": "0.0400",
         "close_price": "0.0500",
@@ -261,7 +261,9 @@ async def test_everybody_hears_them_and_a_restart_tells_the_same(
         async with (
             serving(area, embedded_broker.settings("exchange"), redis_url),
             client(embedded_broker.settings("p0"), area, "p0") as seller,
-            client(embedded_broker.settings("p1"), area, "p1", wanted, ear) as buyer,
+            client(
+                embedded_broker.settings("p1"), area, "p1", subscriptions=wanted, on_message=ear
+            ) as buyer,
         ):
             if number == 0:
                 await seller.ask(order("a1", 0, "sell", 1000, "0.0450"))

@@ -211,6 +211,8 @@ def test_the_result_has_exactly_the_entries_of_the_format(load: Any, tmp_path: P
         "envelopes",
         "welfare",
         "statements",
+        "statistics",
+        "local_prices",
     ]
     assert list(plain["trades"][0]) == [
         "buyer",
