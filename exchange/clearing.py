@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from exchange.grid import SecurityState
+from exchange.local_prices import PointPrice, point_prices
 from exchange.market_program import Legs, MarketProgram
 from exchange.orders import Order
 from exchange.payments import Execution
@@ -19,6 +20,7 @@ from exchange.program import ExchangeRate, LocalPrices, NetworkRows, Tier
 from exchange.rules import MarketRules
 from security_check.envelope import Direction
 from security_check.errors import GridError
+from security_check.linear_rows import LinearRows
 from security_check.verdict import LimitChange, Verdict
 
 CONFIRMATION_ROUNDS = 12
@@ -99,6 +101,7 @@ class Market:
         self._points = tuple(connection_points)
         self._rules = rules
         self.unsettled = True
+        self._rows = self._linear_rows()
         self.program = self._new_program()
         self._open_orders = open_orders
         for legs in open_orders():
@@ -120,11 +123,14 @@ class Market:
         self.unsettled |= self.program.lower(order, whole=whole)
 
     def set_aside(self, orders: Iterable[Legs]) -> list[Legs]:
-        """Let orders take no part until :meth:`take_back`; returns those that took part."""
-        taking_part = [legs for legs in orders if legs[0].order_id in self.program]
-        for legs in taking_part:
+        """Let orders take no part until :meth:`take_back`; return those that did.
+
+        A joint order does not while one of its intervals is halted.
+        """
+        aside = [legs for legs in orders if legs[0].order_id in self.program]
+        for legs in aside:
             self.program.withdraw(legs[0].order_id)
-        return taking_part
+        return aside
 
     def take_back(self, orders: Iterable[Legs]) -> None:
         """Let orders take part again, in their old places."""
@@ -183,7 +189,8 @@ class Market:
         return self._confirm(program)
 
     def _new_program(self) -> MarketProgram:
-        return MarketProgram(self.intervals, self._points, self._rules, self._joined_rows())
+        rows = _joined(self._linear_rows())
+        return MarketProgram(self.intervals, self._points, self._rules, rows)
 
     def _confirm(self, program: MarketProgram) -> Confirmed | None:
         """Return the optimum of a program once the AC power flow confirms it."""
@@ -196,13 +203,31 @@ class Market:
             verdict = self._put_into_force(executions)
             if verdict is not None:
                 program.clearing.execute(optimum)
-                self.program.clearing.replace_rows(self._joined_rows())
+                self._renew_rows(self.program)
                 return Confirmed(executions, optimum.prices, optimum.tier, verdict)
             share = min(left / _CAUTIOUS_ROUNDS, 1.0)
-            program.clearing.replace_rows(self._joined_rows(share))
+            self._renew_rows(program, share)
         if share < 1.0:
-            program.clearing.replace_rows(self._joined_rows())
+            self._renew_rows(program)
         return None
+
+    def local_prices(self, interval: datetime) -> tuple[PointPrice, ...] | None:
+        """Return the local prices of one of its intervals; ``None`` while something may trade.
+
+        See :func:`exchange.local_prices.point_prices`.
+        """
+        if self.unsettled:
+            return None
+        place = self.intervals.index(interval)
+        return point_prices(self.program.clearing, self._points, place, self._element)
+
+    def _element(self, row: int) -> str:
+        """Return the name of the element behind a row of the program."""
+        for rows in self._rows:
+            if row < len(rows.headroom):
+                return rows.element(row)
+            row -= len(rows.headroom)
+        raise IndexError(f"there are {row} rows fewer")
 
     def check_invariants(self) -> None:
         """Check that the program has the open orders, and that no lot's worth is left to gain.
@@ -284,8 +309,18 @@ class Market:
                 found.append((start, changes))
         return found
 
-    def _joined_rows(self, share: float = 1.0) -> NetworkRows:
-        """Return the rows of all intervals, with a share of their headrooms."""
-        rows = [network.linear_rows() for network in self._networks.values()]
-        each = [NetworkRows(r.A, share * r.headroom, r.base_power_w) for r in rows]
-        return each[0] if len(each) == 1 else NetworkRows.joined(each)
+    def _linear_rows(self) -> list[LinearRows]:
+        return [network.linear_rows() for network in self._networks.values()]
+
+    def _renew_rows(self, program: MarketProgram, share: float = 1.0) -> None:
+        """Give a program the rows in force, with a share of their headrooms."""
+        rows = self._linear_rows()
+        program.clearing.replace_rows(_joined(rows, share))
+        if program is self.program:
+            self._rows = rows
+
+
+def _joined(intervals: Sequence[LinearRows], share: float = 1.0) -> NetworkRows:
+    """Return the rows of all intervals, with a share of their headrooms."""
+    each = [NetworkRows(r.A, share * r.headroom, r.base_power_w) for r in intervals]
+    return each[0] if len(each) == 1 else NetworkRows.joined(each)

@@ -60,6 +60,7 @@ from exchange.events import (
 from exchange.gates import close_gate, open_session
 from exchange.grid import Grid
 from exchange.interface import update_limits
+from exchange.local_prices import PointPrice
 from exchange.markets import Markets
 from exchange.matching import Matching
 from exchange.order_requests import OrderRequests
@@ -301,6 +302,17 @@ class Exchange:
             When no such session is known.
         """
         return self.state.sessions[interval].books[direction]
+
+    def local_prices(self, interval: datetime) -> tuple[PointPrice, ...] | None:
+        """Return the local prices of an interval, in parts by the elements that bind.
+
+        They are no part of the state: they follow from the last clearing program and the open
+        orders (:mod:`exchange.local_prices`).  ``None`` where no program has been solved since
+        the interval opened, its limits changed, or the state was restored; while it is halted,
+        its orders are collected for an auction, or a clearing has failed; and where it is not
+        known.  Asking builds and changes nothing.
+        """
+        return self._markets.local_prices(interval)
 
     def check_invariants(self) -> None:
         """Check the state, and that the network agrees with it.

@@ -31,6 +31,7 @@ from exchange.events import (
     TradingResumed,
 )
 from exchange.grid import Grid, SecurityState
+from exchange.local_prices import PointPrice
 from exchange.market_program import Legs
 from exchange.orders import Order
 from exchange.record import Record, alarm_kind
@@ -162,6 +163,14 @@ class Markets:
 
     def _all_markets(self) -> set[Market]:
         return set(self._markets.values())
+
+    def local_prices(self, interval: datetime) -> tuple[PointPrice, ...] | None:
+        """Return the local prices of an interval, ``None`` where no program is there to tell.
+
+        Builds nothing, and so changes nothing.
+        """
+        market = self._markets.get(interval)
+        return None if market is None else market.local_prices(interval)
 
     # -- what clears together -------------------------------------------------------------------
 

@@ -144,7 +144,8 @@ class MarketRules:
                 raise ValueError(f"{name} must be positive, it is {getattr(self, name)}")
         if not 0 < self.max_price_ticks <= MAX_PRICE_TICKS:
             raise ValueError(
-                f"max_price_ticks is {self.max_price_ticks:,}, it must lie in 1 to {MAX_PRICE_TICKS:,}"
+                f"max_price_ticks is {self.max_price_ticks:,}, it must be positive and at most "
+                f"{MAX_PRICE_TICKS:,}"
             )
         if self.max_quantity_w is not None and self.max_quantity_w < self.lot_w:
             raise ValueError(

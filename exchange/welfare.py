@@ -134,6 +134,16 @@ class WelfareClearing:
         self._known_prices: LocalPrices | None = None
         self._blocked = False
 
+    @property
+    def rows(self) -> LotRows:
+        """The rows, with the headrooms in force; read only."""
+        return self._rows
+
+    @property
+    def balanced(self) -> bool:
+        """Whether watts bought and sold balance in each direction."""
+        return self._balanced
+
     # -- what changes the program -------------------------------------------------------------
 
     def add(self, order: ProgramOrder) -> bool:

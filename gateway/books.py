@@ -96,6 +96,11 @@ class Books:
                 deltas.append(self._message("delta", key, changed, retain=False))
         return deltas
 
+    @property
+    def stale_intervals(self) -> set[datetime]:
+        """The intervals with books that changed since their last snapshot."""
+        return {start for start, _ in self._stale}
+
     def stale_snapshots(self) -> list[Outgoing]:
         """Return snapshots of the books that changed since their last one."""
         messages = [self.snapshot(key) for key in sorted(self._stale)]

@@ -98,6 +98,10 @@ class Core:
         self.sequence = entry.sequence
         return self.reports.entry(entry.events, self._answer)
 
+    def market_data(self) -> list[Outgoing]:
+        """Return depth, statistics and local prices that changed since this was last asked."""
+        return self.reports.market_data(self.exchange.local_prices)
+
     def snapshot(self) -> Snapshot:
         """Return the state as a snapshot of the journal."""
         state = {"exchange": self.exchange.snapshot(), "reports": self.reports.state()}

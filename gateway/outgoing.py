@@ -20,7 +20,9 @@ from orderbook.order import SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
+    """A message, or a part of one."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
@@ -40,7 +42,7 @@ class _Out(BaseModel):
         return {name: field.default for name, field in fields if not field.is_required()}
 
 
-class _Report(_Out):
+class _Report(Out):
     """To one participant, about its own affairs only."""
 
     sequence: int
@@ -74,7 +76,7 @@ class AcceptedReport(_Report):
     repeated: bool = False
 
 
-class JointLeg(_Out):
+class JointLeg(Out):
     """One leg of a joint order; ``order_id`` is its own number."""
 
     order_id: int
@@ -304,7 +306,7 @@ class ControlReport(_Report):
     repeated: bool = False
 
 
-class EnvelopeInterval(_Out):
+class EnvelopeInterval(Out):
     """The limits of one interval; magnitudes in watts."""
 
     start: Time
@@ -316,14 +318,14 @@ class EnvelopeInterval(_Out):
     final: bool
 
 
-class Fallback(_Out):
+class Fallback(Out):
     """What a device returns to when it loses contact; lies inside every envelope."""
 
     injection_limit_w: int
     withdrawal_limit_w: int
 
 
-class EnvelopeMessage(_Out):
+class EnvelopeMessage(Out):
     """The envelopes in force of one connection point; a lower ``version`` is an old one."""
 
     connection_point: str
@@ -333,7 +335,7 @@ class EnvelopeMessage(_Out):
     intervals: tuple[EnvelopeInterval, ...]
 
 
-class BookLevel(_Out):
+class BookLevel(Out):
     """All that is displayed at one price; a ``quantity_w`` of 0 takes the level away.
 
     What an iceberg hides is not in it, nor are orders that trade under a condition only.
@@ -344,7 +346,7 @@ class BookLevel(_Out):
     quantity_w: int
 
 
-class BookMessage(_Out):
+class BookMessage(Out):
     """A whole book (``snapshot``, retained) or what changed in it (``delta``).
 
     Deltas count up by one; a snapshot holds everything up to its own ``sequence``.
@@ -357,7 +359,7 @@ class BookMessage(_Out):
     levels: tuple[BookLevel, ...]
 
 
-class TradeMessage(_Out):
+class TradeMessage(Out):
     """What traded in one book in one clearing, on the public tape, without identities.
 
     Prices are those of the pairs of buyers and sellers (:mod:`gateway.prints`): the average
@@ -376,7 +378,7 @@ class TradeMessage(_Out):
     taker_side: Side | None
 
 
-class SessionInterval(_Out):
+class SessionInterval(Out):
     """The market phase of one interval."""
 
     start: Time
@@ -385,7 +387,7 @@ class SessionInterval(_Out):
     phase: Literal["open", "halted", "closed"]
 
 
-class Alarm(_Out):
+class Alarm(Out):
     """Something failed closed."""
 
     event: int
@@ -395,7 +397,7 @@ class Alarm(_Out):
     halts_trading: bool
 
 
-class SessionMessage(_Out):
+class SessionMessage(Out):
     """The state of the market; also its heartbeat, and its last will with ``offline``.
 
     ``min_price`` and ``max_price`` are the price collar, ``null`` where there is no bound.

@@ -2,7 +2,7 @@
 
 The messages follow from the events alone, sequence numbers included, so a restart makes exactly
 the same ones again.  Of one journal entry come, in this order: envelopes (shrinking first),
-reports to participants, positions, depth, the tape, the session.
+reports to participants, positions, depth, the tape, the end of prices, the session.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from exchange.rules import DSO_ACCOUNTS, NO_COLLAR, ConnectionTerms, MarketRules
 from gateway import outgoing as out
 from gateway.books import Books
 from gateway.envelopes import Envelopes
+from gateway.market_data import AskPrices, MarketData
 from gateway.ports import Outgoing
 from gateway.prints import average_ticks, mean_ticks, price_text, prints_of, takers
 from gateway.topics import METERING, OPERATOR, TSO, Topics, is_identifier
@@ -100,6 +101,7 @@ class Reports:
         self._time: datetime | None = None
         self.envelopes = Envelopes(topics, terms)
         self.books = Books(topics, self._price)
+        self._market_data = MarketData(topics, rules)
 
     def entry(self, events: Sequence[Event], find_answer: FindAnswer) -> list[Outgoing]:
         """Return the messages of one journal entry, in the order they must go out."""
@@ -125,14 +127,27 @@ class Reports:
         for event in events:
             if isinstance(event, GateClosed):
                 depth += self.books.close(event.interval)
-        messages += depth + tape
+        messages += depth + tape + self._market_data.apply(events)
         if session_changed:
             messages.append(self.session())
         return messages
 
     def retained(self) -> list[Outgoing]:
         """Return everything a broker keeps, for one that may have forgotten it."""
-        return [*self.envelopes.messages(), *self.books.snapshots(), self.session()]
+        statistics = self._market_data.statistics()
+        return [*self.envelopes.messages(), *self.books.snapshots(), *statistics, self.session()]
+
+    def market_data(self, local_prices: AskPrices) -> list[Outgoing]:
+        """Return depth, statistics and local prices that changed since this was last asked.
+
+        Of local prices a few intervals at a time (:meth:`MarketData.changed_prices`).
+        """
+        self._market_data.look_at_prices(sorted(self.books.stale_intervals))
+        return [
+            *self.books.stale_snapshots(),
+            *self._market_data.changed_statistics(),
+            *self._market_data.changed_prices(local_prices, self._event, self._time),
+        ]
 
     def session(self, now: datetime | None = None) -> Outgoing:
         """Return the state of the market; with the time ``now`` it is a heartbeat."""
@@ -399,6 +414,7 @@ class Reports:
             "time": self._time and self._time.isoformat(),
             "envelopes": self.envelopes.state(),
             "books": self.books.state(),
+            "market_data": self._market_data.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -419,6 +435,8 @@ class Reports:
         self._time = state["time"] and datetime.fromisoformat(state["time"])
         self.envelopes.restore(state["envelopes"])
         self.books.restore(state["books"])
+        if "market_data" in state:  # Snapshots of a time before statistics have none.
+            self._market_data.restore(state["market_data"])
 
 
 def _fields(source: object, names: str) -> dict[str, Any]:

@@ -375,7 +375,7 @@ class Service:
         messages: list[Outgoing] = []
         if moment >= self._next_depth:
             self._next_depth = moment + self._settings.depth_s
-            messages += self.core.reports.books.stale_snapshots()
+            messages += self.core.market_data()
         if moment >= self._next_heartbeat:
             self._next_heartbeat = moment + self._settings.heartbeat_s
             offline = last_will(self._market.topics)

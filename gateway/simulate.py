@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from exchange.commands import (
     AdvanceTime,
@@ -34,13 +35,18 @@ from gateway.files import (
     EnvelopeRecord,
     FillRecord,
     IntervalRecord,
+    LocalPricesRecord,
     RefusalRecord,
     RestingRecord,
     ResultFile,
     StatementRecord,
+    StatisticsRecord,
     TradeRecord,
 )
 from gateway.input_faults import InputFaults
+from gateway.market_data import directions_of
+from gateway.market_messages import DirectionPrices
+from gateway.market_statistics import figures, statistics_of
 from gateway.order_lines import command_of, named_intervals, named_points
 from gateway.orders_file import OrderLine, OrderText
 from gateway.prints import price_text, prints_of
@@ -143,6 +149,8 @@ class _Run:
         ]
         self.events: list[Event] = []
         self.resting: list[RestingRecord] = []
+        self.to_close = sorted(self.sessions, key=lambda each: each.gate_closes_at, reverse=True)
+        self.local_prices: dict[datetime, list[dict[str, Any]]] = {}
 
     def steps(self) -> Iterator[None]:
         """Open every interval, place every order, close every gate; yields after each."""
@@ -152,6 +160,7 @@ class _Run:
             self._open(session, opened_at)
             yield
         for placed in self.orders:
+            self._look_at_prices(placed.order.time)
             self._place(placed)
             yield
         self.resting = [
@@ -164,6 +173,7 @@ class _Run:
             if order.joint_id in (None, order.order_id)  # Of joint orders the first leg speaks.
         ]
         last_gate = max(session.gate_closes_at for session in self.sessions)
+        self._look_at_prices(last_gate)
         self.events += self.exchange.handle(AdvanceTime(), last_gate)
 
     def _open(self, session: OpenSession, now: datetime) -> None:
@@ -175,6 +185,14 @@ class _Run:
                 [Fault(f"interval {format_time(session.start)}", e.detail) for e in refused],
             )
         self.events += events
+
+    def _look_at_prices(self, now: datetime) -> None:
+        """Take down the local prices of intervals whose gate closes by then."""
+        while self.to_close and self.to_close[-1].gate_closes_at <= now:
+            start = self.to_close.pop().start
+            prices = self.exchange.local_prices(start)
+            if prices:
+                self.local_prices[start] = directions_of(prices, self.rules)
 
     def _place(self, placed: _Placed) -> None:
         command = self._command(placed)
@@ -219,6 +237,19 @@ class _Run:
                 _statement_record(event, self.rules)
                 for event in self.events
                 if isinstance(event, StatementIssued)
+            ],
+            statistics=[
+                StatisticsRecord(interval=start, direction=direction, **figures(each, self.rules))
+                for (start, direction), each in sorted(
+                    statistics_of(self.events, self.rules).items(), key=lambda item: item[0]
+                )
+            ],
+            local_prices=[
+                LocalPricesRecord(
+                    interval=start,
+                    directions=[DirectionPrices.model_validate(each) for each in directions],
+                )
+                for start, directions in sorted(self.local_prices.items())
             ],
         )
         return Simulation(

@@ -119,6 +119,14 @@ class Topics:
         """Return where the depth of a book is published; snapshots are retained."""
         return f"{ROOT}/{self.area}/book/{direction.value}/{interval_level(interval)}"
 
+    def statistics(self, direction: Direction, interval: datetime) -> str:
+        """Return where it is published what has traded in a book; retained."""
+        return f"{ROOT}/{self.area}/statistics/{direction.value}/{interval_level(interval)}"
+
+    def price(self, interval: datetime) -> str:
+        """Return where the local prices of an interval are published; retained."""
+        return f"{ROOT}/{self.area}/price/{interval_level(interval)}"
+
     def meter(self, connection_point: str) -> str:
         """Return where the meter operator writes of a connection point (``+``: of all)."""
         point = connection_point
@@ -181,7 +189,8 @@ class Topics:
 
     def _public(self) -> tuple[str, ...]:
         area = f"{ROOT}/{self.area}"
-        return (f"{area}/envelope/+", f"{area}/book/#", f"{area}/trade", f"{area}/session")
+        names = ("envelope/+", "book/#", "trade", "statistics/#", "price/+", "session")
+        return tuple(f"{area}/{name}" for name in names)
 
 
 def covers(allowed: str, asked: str) -> bool:

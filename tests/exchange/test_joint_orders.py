@@ -179,3 +179,15 @@ def test_an_order_does_not_trade_with_ones_own_block_through_another_interval(ma
     assert [fill.participant for fill in only(events, Traded).fills] == ["p1", "p0"]
     cancelled = only(events, OrderCancelled)
     assert (cancelled.remaining_w, cancelled.reason) == (7, CancelReason.SELF_TRADE)
+
+
+def test_a_block_that_a_halt_keeps_out_stays_out_when_others_are_set_aside(market):
+    """Orders behind one's own are set aside while one trades ahead of it, and taken back."""
+    market.buy(3, "10@5")
+    market.buy(1, "10@5")
+    market.do(HaltTrading("h1", LATER))
+    block(market, 0, "buy", 10, 5, whole=False)
+    events = market.sell(1, "20@5")
+    assert trades(events) == ["10@5 #1"]
+    assert only(events, OrderCancelled).reason is CancelReason.SELF_TRADE
+    assert trades(market.sell(2, "10@5")) == ["10@5 #2"]

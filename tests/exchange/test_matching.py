@@ -139,8 +139,8 @@ def test_what_the_power_flow_refuses_for_ever_does_not_trade(monkeypatch):
     events = market.exchange.handle(market.order(1, "buy", 100, 6), market.now)
     assert trades(events) == []
     assert only(events, MatchBlocked).detail == (
-        "no clearing in whole lots that the AC power flow confirms gains from 1 W of injection limit "
-        "to move from load:0 to load:1"
+        "no clearing in whole lots that the AC power flow confirms gains from 1 W of "
+        "injection limit to move from load:0 to load:1"
     )
     assert market.exchange.envelopes(START) == envelopes
     rounds = len(asked)

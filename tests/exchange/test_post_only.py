@@ -52,5 +52,5 @@ def test_a_network_that_cannot_be_asked_refuses_no_post_only_order_and_crashes_n
     snapshot = json.loads(json.dumps(exchange.snapshot()))
     market.exchange = type(exchange).restore(snapshot, market.grid, market.rules, market.terms)
     market.grid.errors.append(PowerFlowError("no convergence"))
-    events = market.buy(3, "10@5", post_only=True)
+    events = market.buy(3, "10@3", post_only=True)
     assert [type(event) for event in events] == [AlarmRaised, OrderAccepted]

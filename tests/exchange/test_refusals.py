@@ -461,6 +461,5 @@ def test_an_absurd_price_is_refused_with_the_highest():
     reason, detail = refusal(market.buy(0, "1@1000001"))
     assert reason == "price_invalid"
     assert detail == (
-        "limit price of 100.0001 EUR per kW is above 100.0000 EUR per kW, "
-        "the highest of this market"
+        "limit price of 100.0001 EUR per kW is above 100 EUR per kW, the highest of this market"
     )

@@ -11,13 +11,14 @@ from pathlib import Path
 import aiomqtt
 import gateway_servers
 import pytest
-from gateway_market import client, order, serving
+from gateway_market import START, client, order, serving
 from gateway_servers import SecuredMosquitto
 
 from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.mqtt import MqttSettings, MqttTransport
 from gateway.ports import BrokerRefusedError, Incoming, Outgoing
 from gateway.topics import TSO, Rights, Topics
+from security_check.envelope import Direction
 
 LONG_S = 10.0
 TOPICS = Topics("north")
@@ -27,6 +28,8 @@ FOREIGN = {
     "another's report": TOPICS.report("p1"),
     "an envelope": TOPICS.envelope("load:0"),
     "the session": TOPICS.session,
+    "statistics": TOPICS.statistics(Direction.INJECTION, START),
+    "local prices": TOPICS.price(START),
 }
 MakeUser = Callable[[str, str], MqttSettings]
 """Client id and user -> how to reach the broker."""

@@ -34,7 +34,7 @@ from exchange.commands import (
 )
 from exchange.orders import Leg
 from exchange.rules import DSO_CONGESTION_RENT, PriceCollar, RiskLimits
-from gateway import outgoing
+from gateway import market_messages, outgoing
 from gateway.core import Core
 from gateway.ports import JournalEntry, Outgoing, Snapshot
 from gateway.reports import last_will
@@ -51,6 +51,8 @@ FORMS = {
     "envelope": TypeAdapter(outgoing.EnvelopeMessage),
     "book": TypeAdapter(outgoing.BookMessage),
     "trade": TypeAdapter(outgoing.TradeMessage),
+    "statistics": TypeAdapter(market_messages.StatisticsMessage),
+    "price": TypeAdapter(market_messages.PriceMessage),
     "session": TypeAdapter(outgoing.SessionMessage),
     "report": TypeAdapter(
         outgoing.AcceptedReport
@@ -170,7 +172,8 @@ class World:
         kind, _, name = message.topic.removeprefix("doe/v1/a/").partition("/")
         if not message.payload:
             assert message.retain
-            del self.books[name]
+            if kind == "book":
+                del self.books[name]
             return None
         FORMS[kind].validate_json(message.payload, strict=True)
         content: dict[str, Any] = json.loads(message.payload)
@@ -307,7 +310,7 @@ def test_what_is_published_is_right_secure_and_discreet(commands: list[Command])
         world.hear(message)
     told = {key: account for key, account in world.traded.items() if any(account)}
     assert world.statements == told
-    for message in core.reports.books.stale_snapshots():
+    for message in core.market_data():
         world.hear(message)
     for retained in core.reports.retained():
         kind = retained.topic.removeprefix("doe/v1/a/").partition("/")[0]

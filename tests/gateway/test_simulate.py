@@ -212,6 +212,8 @@ def test_the_result_has_exactly_the_entries_of_the_format(load: Any, tmp_path: P
         "envelopes",
         "welfare",
         "statements",
+        "statistics",
+        "local_prices",
     ]
     assert list(plain["trades"][0]) == [
         "buyer",
@@ -431,3 +433,39 @@ def test_no_orders_at_all(load: Any, tmp_path: Path) -> None:
     result = run(load(), tmp_path).result
     assert (result.trades, result.statements, result.welfare) == ([], [], "0")
     assert len(result.envelopes.intervals) == 1
+
+
+def test_statistics_and_local_prices_say_what_traded_and_what_stopped_it(
+    load: Any, tmp_path: Path
+) -> None:
+    result = run(
+        load(),
+        tmp_path,
+        order("s1", participant="p2", connection_point="load:2", quantity_w=3000),
+        buy("b1", quantity_w=2000),
+        order("s2", quantity_w=1000, price="0.0200"),
+        buy("b2", quantity_w=3000),
+    ).result
+    (statistics,) = result.statistics
+    assert (statistics.direction, statistics.clearings) == ("injection", 1)
+    assert statistics.volume_w == sum(trade.quantity_w for trade in result.trades)
+    assert statistics.open_price == statistics.close_price == "0.0450"
+    assert Decimal(statistics.welfare) == Decimal(result.welfare)
+    # Behind the full line a watt is worth what is bid there, at the transformer what is asked.
+    (interval,) = result.local_prices
+    (direction,) = interval.directions
+    assert (direction.direction, direction.balance_price) == ("injection", "0.0100")
+    places = {each.connection_point: each for each in direction.connection_points}
+    assert places.keys() == {"load:0", "load:1"}
+    assert places["load:1"].price == "0.0450"
+    for place in places.values():
+        (part,) = place.parts
+        assert part.element == "line:0"
+        assert Decimal(direction.balance_price) + Decimal(part.price) == Decimal(place.price)
+
+
+def test_a_market_without_orders_has_neither_statistics_nor_prices(
+    load: Any, tmp_path: Path
+) -> None:
+    result = run(load(), tmp_path, order("s1"), cancel("s1", "2026-07-01T10:05:00Z")).result
+    assert (result.statistics, result.local_prices) == ([], [])

@@ -37,6 +37,10 @@ def test_names_are_those_of_the_protocol() -> None:
     assert TOPICS.book(Direction.INJECTION, START) == (
         "doe/v1/north/book/injection/20960601T120000Z"
     )
+    assert TOPICS.statistics(Direction.WITHDRAWAL, START) == (
+        "doe/v1/north/statistics/withdrawal/20960601T120000Z"
+    )
+    assert TOPICS.price(START) == "doe/v1/north/price/20960601T120000Z"
     assert TOPICS.trade == "doe/v1/north/trade"
     assert TOPICS.session == "doe/v1/north/session"
     assert TOPICS.meter("load:0") == "doe/v1/north/meter/load:0"
@@ -66,6 +70,20 @@ def test_participants_cannot_reach_each_other() -> None:
     assert not any(covers(right, TOPICS.order("p2")) for right in rights.publish)
     assert not any(covers(right, TOPICS.interface_limits) for right in rights.publish)
     assert not any(covers(right, TOPICS.meter("load:1")) for right in rights.publish)
+
+
+@pytest.mark.parametrize("name", ["p1", TSO, OPERATOR, METERING])
+def test_market_data_is_for_all_to_read_and_for_the_exchange_alone_to_write(name: str) -> None:
+    rights = TOPICS.rights_of(name)
+    for topic in (
+        TOPICS.book(Direction.INJECTION, START),
+        TOPICS.trade,
+        TOPICS.statistics(Direction.INJECTION, START),
+        TOPICS.price(START),
+    ):
+        assert any(covers(right, topic) for right in rights.subscribe)
+        assert not any(covers(right, topic) for right in rights.publish)
+        assert any(covers(right, topic) for right in TOPICS.exchange_rights().publish)
 
 
 def test_the_meter_operator_writes_readings_and_nothing_else() -> None:
