@@ -255,7 +255,7 @@ def test_a_reserve_price_off_the_tick_is_a_fault(folder: Path) -> None:
     with pytest.raises(InputFaults) as caught:
         load(folder, GOOD + "[market]\ntick = '0.01'\nreserve_price = '0.025'\n")
     (fault,) = caught.value.faults
-    assert "reserve_price 0.025 is not a multiple of the tick 0.01" in fault.detail
+    assert "price 0.025 is not a multiple of the tick of 0.01 EUR per kW" in fault.detail
 
 
 def test_a_column_given_twice_is_a_fault(folder: Path) -> None:
