@@ -80,12 +80,17 @@ class ConditionalOrders:
             key=lambda column: self.rounding.orders.conditions[column].rank,
         )
         bounds = {column: (0, self._most(column)) for column in columns}
-        gain, units = self._solve(bounds)
+        found = self._solve(bounds)
+        if found is None:
+            raise ClearingError("not even trading nothing satisfies the program")
+        gain, units = found
         least = gain - _EQUAL * max(1.0, abs(gain))
         for column in columns:
             most = bounds[column][1]
             if units[column] < most and self._could_have_more(column, units[column], least):
-                units = self._solve(bounds, most_of=column, least_gain=least)[1]
+                better = self._solve(bounds, most_of=column, least_gain=least)
+                # At the edge of its tolerances the solver may find not even what it found before.
+                units = units if better is None else better[1]
             bounds[column] = (units[column], units[column])
         return units
 
@@ -105,10 +110,10 @@ class ConditionalOrders:
         bounds: dict[int, tuple[int, int]],
         most_of: int | None = None,
         least_gain: float = -INFINITY,
-    ) -> tuple[float, dict[int, int]]:
+    ) -> tuple[float, dict[int, int]] | None:
         """Return the gain and the conditional columns' units of a best choice within bounds.
 
-        Best is what gains the most; or what gives the most to one column, at a gain no less.
+        ``None`` where the solver finds none.  Best is what gains the most; or what gives the most to one column, at a gain no less.
         """
         r = self.rounding
         live = np.flatnonzero((r.upper > 0) & (r.orders.limit[: len(r.upper)] >= 0))
@@ -138,7 +143,7 @@ class ConditionalOrders:
             integer=np.concatenate([np.zeros(len(live), dtype=bool), np.ones(2 * len(own), bool)]),
         ).solve(gap=1e-6)
         if solution is None:
-            raise ClearingError("not even trading nothing satisfies the program")
+            return None
         gain = float(r.worth(columns) @ solution[: len(columns)])
         units = np.rint(solution[len(live) : len(columns)]).astype(np.int64)
         return gain, dict(zip(own.tolist(), units.tolist(), strict=True))
