@@ -113,7 +113,8 @@ class ConditionalOrders:
     ) -> tuple[float, dict[int, int]] | None:
         """Return the gain and the conditional columns' units of a best choice within bounds.
 
-        ``None`` where the solver finds none.  Best is what gains the most; or what gives the most to one column, at a gain no less.
+        ``None`` where the solver finds none.  Best is what gains the most; or what gives the most
+        to one column, at a gain no less.
         """
         r = self.rounding
         live = np.flatnonzero((r.upper > 0) & (r.orders.limit[: len(r.upper)] >= 0))
