@@ -237,11 +237,11 @@ def test_prices_come_back_with_the_next_program_after_a_halt_a_restart_and_never
 
 def test_intervals_that_a_block_joins_have_their_own_prices():
     later = START + QUARTER
-    market = Market(points=2, capacity_w=400, rows=[([1, 0, 0, 0], 100, 100)],
-                    limits=interface(200, 200), rules=MarketRules())  # fmt: skip
-    market.do(OpenSession(later, later + QUARTER, GATE, interface(200, 200)))
-    legs = tuple(Leg("load:1", INJECTION, start, Side.SELL, 10, 15) for start in (START, later))
-    market.do(SubmitJoint("p1", "j", legs, False))
+    market = Market(points=3, capacity_w=400, rows=[([1, 0, 0, 0, 0, 0], 100, 100)],
+                    limits=interface(300, 300), rules=MarketRules())  # fmt: skip
+    market.do(OpenSession(later, later + QUARTER, GATE, interface(300, 300)))
+    legs = tuple(Leg("load:2", INJECTION, start, Side.SELL, 10, 15) for start in (START, later))
+    market.do(SubmitJoint("p2", "j", legs, False))
     market.buy(1, "10@5")
     market.sell(1, "50@3", interval=later)
     market.buy(0, "50@10", interval=later)
@@ -251,7 +251,7 @@ def test_intervals_that_a_block_joins_have_their_own_prices():
     assert [part.element for part in second["load:0", INJECTION].parts] == ["line:0"]
     assert second["load:1", INJECTION].parts == ()
     assert not any(price.parts for price in first.values())
-    market.do(CancelOrder("p1", "j"))
+    market.do(CancelOrder("p2", "j"))
     assert market.exchange.local_prices(START) is None  # It is a market of its own from now on.
     market.buy(0, "10@4")
     assert {price.price_ticks for price in market.exchange.local_prices(START)} == {5.0}
