@@ -55,6 +55,16 @@ class Curtailment:
             return self
         return replace(self, acquired_w=self.acquired_w[:, columns])
 
+    def at_most(self, limit_w: IntArray) -> Curtailment:
+        """Return the same where nobody holds more than ``limit_w``, shape (2 c,).
+
+        What is above is lost, what was acquired last first.
+        """
+        if self.acquired_w is None:
+            return self
+        before = np.cumsum(self.acquired_w, axis=0) - self.acquired_w
+        return replace(self, acquired_w=np.clip(limit_w - before, 0, self.acquired_w))
+
     def rule(
         self, fallback_w: IntArray, held_w: IntArray, weight: FloatArray, base_power_w: float
     ) -> FillingRule:

@@ -92,9 +92,11 @@ class JointCheck:
     def confirm(self, changes: Sequence[LimitChange]) -> Verdict:
         """Ask the AC power flow about a joint change, in every part that it touches.
 
-        Raises as :meth:`security_check.check.SecurityCheck.confirm`.
+        No change at all is asked of every part.  Raises as
+        :meth:`security_check.check.SecurityCheck.confirm`.
         """
-        verdicts = [check.confirm(own) for check, own in self._by_part(changes)]
+        touched = self._by_part(changes) or [(check, ()) for check in self.checks]
+        verdicts = [check.confirm(own) for check, own in touched]
         insecure = [verdict for verdict in verdicts if not verdict.secure]
         return max(insecure or verdicts, key=lambda verdict: verdict.loading)
 

@@ -155,11 +155,12 @@ class NetworkGrid:
         First curtailment, where they are not secure any more: what lies above the fallback is cut
         as the policy says, for those who take part in a row that is over its limit.  Then new
         headroom is shared by the fair filling, on top of what each has left.  Raises as
-        :meth:`allocate`.
+        :meth:`allocate`.  What is held above a capacity is lost first, without a row.
         """
         search = self.search(limits)
         lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
-        have = np.concatenate([held.injection_w, held.withdrawal_w])
+        have = np.minimum(np.concatenate([held.injection_w, held.withdrawal_w]), upper)
+        curtailment = curtailment.at_most(upper)
         try:
             curtailed = SecurityCheck(search, have)
         except InsecureError:

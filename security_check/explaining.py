@@ -1,13 +1,15 @@
 """Rows in people's words: verdicts, explanations, bottlenecks.
 
-Everything here is read off the rows that a check follows; nothing is decided.
+Everything here is read off the rows that a check follows; nothing is decided.  A check goes on
+following rows that have fallen far from their limits, while others that nobody follows may be
+fuller: so only rows near their limits are named, all of which are followed.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from security_check.following import CRITICAL
+from security_check.following import CRITICAL, NEAR
 from security_check.network import FloatArray
 from security_check.packing import PackingRows
 from security_check.robust_rows import SECURE, RobustRows
@@ -15,11 +17,14 @@ from security_check.verdict import Explanation, Verdict
 
 
 def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
-    """Return the word on a box of envelopes whose rows are exact there: that of the fullest."""
-    if not len(near.rows):
-        return Verdict(True, "", 0.0, 0.0, "", 0.0)
+    """Return the word on a box of envelopes whose rows are exact there: that of the fullest.
+
+    Where no row is near its limit, none is named.
+    """
     values = robust.values(near, u)
     excess = robust.violation(near.rows, values)
+    if excess.max(initial=-np.inf) <= -NEAR:
+        return Verdict(True, "", 0.0, 0.0, "", 0.0)
     worst = int(excess.argmax())
     row = int(near.rows[worst])
     value, limit, unit = robust.monitors.describe(row, float(values[worst]), robust.limits)
@@ -39,7 +44,8 @@ def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
 def worst_case(robust: RobustRows, near: PackingRows, u: FloatArray, element: str) -> str:
     """Return a sentence on the worst that can happen at an element; empty where it is not near."""
     mine = np.array([robust.element(int(row)) == element for row in near.rows], dtype=bool)
-    return verdict_of(robust, near.take(mine), u).worst_case if mine.any() else ""
+    verdict = verdict_of(robust, near.take(mine), u)
+    return verdict.worst_case if verdict.element else ""
 
 
 def explanations(robust: RobustRows, near: PackingRows, u: FloatArray) -> list[Explanation]:
@@ -65,8 +71,9 @@ def explanations(robust: RobustRows, near: PackingRows, u: FloatArray) -> list[E
 def nearest_elements(robust: RobustRows, near: PackingRows, u: FloatArray) -> tuple[str, ...]:
     """Return, for each of the 2 c limits, the element that would stop it first if it rose alone.
 
-    Empty where none does.
+    Of the rows near their limits; empty where none of them does.
     """
+    near = near.take(robust.excess(near, u) > -NEAR)
     if not len(near.rows):
         return ("",) * len(u)
     headroom = near.b - near.A @ u

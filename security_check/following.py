@@ -37,7 +37,9 @@ from security_check.worst_points import BoolArray
 CRITICAL = 2e-3
 """Part of a row's scale: rows closer to their limits have their worst points proved anew."""
 
-_NEAR = 0.06  # rows closer to their limits than this part of their scale are followed
+NEAR = 0.06
+"""Part of a row's scale: all rows closer to their limits are followed; farther ones, only some."""
+
 _FAR = 0.10  # where every look searches anew, rows farther than this are no longer followed
 _CLIMBED = 0.15  # rows closer than this are climbed to their worst points when all are looked at
 _NEW = 1e-7  # part of its scale by which a row must be worse to count as another
@@ -130,7 +132,7 @@ class Follower:
         The worst case over a smaller box is no worse: nothing needs to be run now, and the next
         look is at all rows.
         """
-        near = known.take(self._robust.excess(known, u) > -_NEAR)
+        near = known.take(self._robust.excess(known, u) > -NEAR)
         return self._following(u, near, None)
 
     def look(self, held: Following, u: FloatArray) -> Following:
@@ -173,7 +175,7 @@ class Follower:
         """Climb the rows near their limits anew, and look for more."""
         known, _ = self._robust.worst(near.rows, near.points, u)
         known = known.take(known.distinct(u))
-        return PackingRows.joined([known, self._search.challenge(known, u, near=_NEAR)])
+        return PackingRows.joined([known, self._search.challenge(known, u, near=NEAR)])
 
     def _surveyed(self, held: Following, u: FloatArray) -> Following:
         """Look at all rows that the rigorous bound does not keep far from their limits.
@@ -191,7 +193,7 @@ class Follower:
         climbing &= seen.values > known[seen.rows] + _NEW * robust.limits.scale[seen.rows]
         climbed, _ = robust.worst(seen.rows[climbing], seen.points.take(climbing), u)
         values = robust.values(climbed, u)
-        fresh = robust.violation(climbed.rows, values) > -_NEAR
+        fresh = robust.violation(climbed.rows, values) > -NEAR
         if fresh.any():
             added = climbed.take(fresh)
             joined = PackingRows.joined([near, added.take(added.distinct_anywhere())])
@@ -204,7 +206,7 @@ class Follower:
         """Look at the rows that the bounds, shape (R,), do not keep far from their limits."""
         robust, starts = self._robust, self._search.starts
         rows = starts.watch.rows[starts.lookouts]
-        open_ = robust.violation(rows, bounds[rows]) > -_NEAR
+        open_ = robust.violation(rows, bounds[rows]) > -NEAR
         seen = starts.watch.evaluate(robust.ascent, u, starts.lookouts[open_])
         return LookedAt(seen.rows, seen.points.take(seen.place), seen.values)
 

@@ -145,6 +145,14 @@ def with_inverters(network: Network, inverters: Mapping[str, Inverter]) -> Netwo
                 Fault(point, f"its inverter's rating is {inverter.rating_va:g} VA, not above 0")
             )
         faults += [Fault(point, sentence) for sentence in inverter.response.faults()]
+    if network.inverters is not None and inverters:
+        faults.append(
+            Fault(
+                "network",
+                f"it has inverters already, at {len(network.inverters.ports)} ports; all that "
+                f"respond to their voltage must be given at once",
+            )
+        )
     if network.ports.compensation is not None:
         faults.append(
             Fault(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -53,7 +54,7 @@ class InterfaceLimits:
     Raises
     ------
     ValueError
-        When the band is empty or a limit is negative.
+        When the band is empty, or a limit is negative, no number, or not whole.
     """
 
     voltage_min_pu: float
@@ -70,8 +71,11 @@ class InterfaceLimits:
             )
         for name in ("injection_limit_w", "withdrawal_limit_w"):
             value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"interface {name} is {value} W, it must be >= 0")
+            # A limit that is not a number would compare as no limit at all.
+            if value is not None and not (0 <= value < math.inf and value == math.floor(value)):
+                raise ValueError(
+                    f"interface {name} is {value} W, it must be a whole number of watts >= 0"
+                )
         if self.unbalance_pu is not None and not 0.0 <= self.unbalance_pu < 1.0:
             raise ValueError(
                 f"the contracted unbalance is {self.unbalance_pu} p.u., it must be in [0, 1)"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import simbench_network
+from networks import BAND, feeder, simbench_network
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
 from doe_allocation.network_grid import NetworkGrid
 from security_check.envelope import EnvelopeSet
+from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
 
 TOLERANCE = 1e-9
@@ -98,6 +99,34 @@ def test_last_in_first_out_wants_to_know_what_came_when():
         policy = Curtailment(CurtailmentPolicy.LAST_IN_FIRST_OUT, acquired)
         with pytest.raises(ValueError, match="adds up to what is held"):
             policy.rule(np.zeros(2), held, np.ones(2), 1.0)
+
+
+@settings(deadline=None)
+@given(
+    acquired=st.lists(st.lists(st.integers(0, 50), min_size=3, max_size=3), min_size=1, max_size=6),
+    limits=st.lists(st.integers(0, 120), min_size=3, max_size=3),
+)
+def test_what_is_above_a_limit_is_lost_newest_first(acquired, limits):
+    policy = Curtailment(CurtailmentPolicy.LAST_IN_FIRST_OUT, np.array(acquired))
+    left = [row.copy() for row in np.array(acquired)]
+    for i, limit in enumerate(limits):  # one watt after the other, from the newest layer
+        while sum(layer[i] for layer in left) > limit:
+            newest = max(k for k, layer in enumerate(left) if layer[i] > 0)
+            left[newest][i] -= 1
+    np.testing.assert_array_equal(policy.at_most(np.array(limits)).acquired_w, left)
+
+
+@pytest.mark.parametrize("policy", list(CurtailmentPolicy))
+def test_no_limit_exceeds_a_capacity_that_was_lowered(policy):
+    network = network_from_pandapower(feeder(4, 1))
+    points = network.connection_points
+    grid = NetworkGrid(network, VoltageLimits(0.92, 1.08), Capacity.same(points, 5_000, 5_000))
+    held = EnvelopeSet(points, np.full(4, 20_000), np.full(4, 3_000))
+    acquired = np.array([[4_000] * 4 + [1_000] * 4, [16_000] * 4 + [2_000] * 4])
+    for limits in (BAND, InterfaceLimits(0.98, 1.04, 12_000, 8_000)):
+        envelopes = grid.reallocate(limits, held, Curtailment(policy, acquired)).envelopes()
+        assert envelopes.injection_w.max() <= 5_000
+        assert envelopes.withdrawal_w.max() <= 5_000
 
 
 @pytest.mark.parametrize("policy", list(CurtailmentPolicy))

@@ -59,6 +59,15 @@ def check(grid: JointGrid) -> JointCheck:
     return found
 
 
+def test_no_change_is_answered_as_what_is_in_force(check: JointCheck) -> None:
+    verdict = check.confirm([])
+    assert verdict.secure
+    assert verdict.element == check.verdict.element
+    before = check.limits_w
+    check.commit([])
+    np.testing.assert_array_equal(check.limits_w, before)
+
+
 def test_parts_hold_everything_once(network: Network) -> None:
     parts = parts_of(network)
     assert [len(part.points) for part in parts] == list(CUSTOMERS)

@@ -430,6 +430,27 @@ class TestEnvelopes:
         assert check.largest_secure_w(INJECTION, "load:0", "load:1", 1) == (1, "")
         assert check.verdict.secure
 
+    @pytest.mark.parametrize("part", [0.01, 0.08, 0.3, 0.5, 0.9])
+    def test_after_large_sales_only_what_a_fresh_check_names_is_named(self, part):
+        network = simbench_network("1-LV-semiurb4--0-sw")
+        points = network.connection_points
+        capacity = Capacity.same(points, 30_000, 30_000)
+        grid = NetworkGrid(network, VoltageLimits(0.9, 1.1), capacity)
+        check = grid.allocate(BAND)
+        sold = (part * check.limits_w).astype(np.int64).reshape(2, -1)
+        changes = [
+            LimitChange(point, direction, -int(sold[k, i]))
+            for k, direction in enumerate((INJECTION, WITHDRAWAL))
+            for i, point in enumerate(points)
+        ]
+        check.commit(changes)
+        fresh = SecurityCheck(grid.search(BAND), check.limits_w)
+        assert check.verdict.element == fresh.verdict.element
+        assert check.verdict.loading == pytest.approx(fresh.verdict.loading, abs=1e-6)
+        assert check.explain(fresh.verdict.element) == fresh.explain(fresh.verdict.element)
+        if not fresh.verdict.element:
+            assert set(check.envelopes().injection_bottlenecks) == {""}
+
 
 def _tiny(area: Area):
     held = area.allocate().envelopes()

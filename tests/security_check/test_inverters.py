@@ -104,6 +104,15 @@ class TestStandards:
 
 
 class TestFaults:
+    def test_are_not_lost_by_giving_more(self):
+        network = network_from_pandapower(feeder(4, 1))
+        inverter = Inverter(AS4777_AUSTRALIA_A, 10_000.0)
+        first, second = network.connection_points[:2]
+        once = with_inverters(network, {first: inverter})
+        with pytest.raises(NetworkFaults, match=r"has inverters already.*given at once"):
+            with_inverters(once, {second: inverter})
+        assert with_inverters(once, {}) is once
+
     def test_name_the_connection_point_and_the_numbers(self):
         network = network_from_pandapower(feeder(4))
         with pytest.raises(NetworkFaults) as caught:
