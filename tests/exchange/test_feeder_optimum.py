@@ -144,17 +144,7 @@ WEIGHTED = ExchangeRate.NETWORK_WEIGHTED
         pytest.param("1-LV-semiurb4--0-sw", WEIGHTED, 150, marks=pytest.mark.slow),
         pytest.param("1-LV-semiurb4--0-sw", ExchangeRate.ONE_TO_ONE, 150, marks=pytest.mark.slow),
         pytest.param("1-LV-rural1--0-sw", WEIGHTED, 150, marks=pytest.mark.slow),
-        pytest.param(
-            *("1-LV-rural1--0-sw", ExchangeRate.ONE_TO_ONE, 150),
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.xfail(
-                    strict=True,
-                    reason="the power flow refuses eight optima with all-or-none orders in turn, "
-                    "and nothing trades, though the linear rows leave a gain",
-                ),
-            ],
-        ),
+        pytest.param("1-LV-rural1--0-sw", ExchangeRate.ONE_TO_ONE, 150, marks=pytest.mark.slow),
     ],
 )
 def test_on_a_real_feeder_nothing_is_left_to_gain_and_all_is_secure(code, rate, events):
