@@ -25,6 +25,7 @@ _PATIENCE = 6  # rounds after which worst points are looked for even if limits s
 _ENDINGS = 6
 _DRAWS = 12
 _RAISES = 6
+_BISECTIONS = 10
 _MARGIN = 1e-6  # parts of a row's scale kept free where limits swing
 _CLOSE = 0.7  # a row filled to more than this is worked on
 _AT_ONCE = 256  # rows worked on in one round
@@ -73,13 +74,14 @@ def fill_securely(search: Search, filling: FillingRule, near: Fill | None = None
     InsecureError
         When the lower bounds themselves break a row; names the element and the numbers.
     PowerFlowError
-        When a power flow does not converge, or no secure limits are found.
+        When the power flow does not converge even at the lower bounds.
 
     Notes
     -----
     Rows taken anew replace the old ones, and mostly settle in a handful of rounds.  Where many
     customers hardly matter to a row that others fill (losses in a common reactance), their limits
     swing from round to round; then :func:`_from_below` ends the search on the secure side.
+    Where searches go on to refute what it finds, :func:`_between` has the last word.
     """
     if near is not None:
         try:
@@ -88,9 +90,14 @@ def fill_securely(search: Search, filling: FillingRule, near: Fill | None = None
             fill = None  # what was near is no guide here
         if fill is not None:
             return fill
-    packing = _rows_at_lower_bounds(search.robust, filling.lower)
-    fill, packing, nearest = _settle(search, filling, packing)
-    return _from_below(search, packing, filling, nearest) if fill is None else fill
+    idle = packing = _rows_at_lower_bounds(search.robust, filling.lower)
+    nearest = filling.filled(idle.A, idle.b).u
+    try:
+        fill, packing, nearest = _settle(search, filling, packing)
+        fill = fill or _from_below(search, packing, filling, nearest)
+    except PowerFlowError:
+        fill = None  # too far up for the power flow; between, it has solutions
+    return fill or _between(search, idle, filling, nearest)
 
 
 def _settle(
@@ -149,8 +156,10 @@ def _searched(search: Search, packing: PackingRows, u: FloatArray, exact: BoolAr
 
 def _from_below(
     search: Search, packing: PackingRows, filling: FillingRule, start: FloatArray
-) -> Fill:
+) -> Fill | None:
     """Return secure limits near ``start``, raised until rows stop every one of them.
+
+    ``None`` where searches do not cease to refute them.
 
     The worst case over a smaller box is no worse, so drawing limits in towards the lower bounds
     reaches secure ones.  From there the filling goes on with the secure limits as its lower
@@ -159,20 +168,25 @@ def _from_below(
     """
     robust, u = search.robust, start
     for rounds in range(1, _ENDINGS + 1):
-        packing, u = _drawn_in(robust, packing, u, filling.lower)
-        packing, u, stopped = _raised(robust, packing, u, filling)
+        drawn = _drawn_in(robust, packing, u, filling.lower)
+        if drawn is None:
+            return None
+        packing, u, stopped = _raised(robust, *drawn, filling)
         known = _searched(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
         missed = known.take(robust.excess(known, u) > SECURE)
         if not len(missed.rows):
             return Fill(u, stopped, known, _ROUNDS + rounds)
         packing = PackingRows.joined([packing, missed])
-    raise PowerFlowError(f"no secure envelopes were found in {_ENDINGS} searches for worst points")
+    return None
 
 
 def _drawn_in(
     robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
-) -> tuple[PackingRows, FloatArray]:
-    """Shrink limits towards the lower bounds until the AC power flow of known rows is secure."""
+) -> tuple[PackingRows, FloatArray] | None:
+    """Shrink limits towards the lower bounds until the AC power flow of known rows is secure.
+
+    ``None`` where it still is not after so many times.
+    """
     for _ in range(_DRAWS):
         packing, u, _ = _retake(robust, packing, u, lower)
         if robust.excess(packing, u).max(initial=-1.0) <= SECURE:
@@ -181,7 +195,50 @@ def _drawn_in(
         room = packing.b - packing.A @ lower - _MARGIN * robust.limits.scale[packing.rows]
         part = np.divide(room, used, out=np.ones_like(room), where=used > np.maximum(room, 0.0))
         u = lower + max(float(part.min(initial=1.0)), 0.0) * (u - lower)
-    raise PowerFlowError(f"limits drawn in {_DRAWS} times are still not secure")
+    return None
+
+
+def _between(search: Search, packing: PackingRows, filling: FillingRule, start: FloatArray) -> Fill:
+    """Return limits between the lower bounds and ``start`` that a whole search finds secure.
+
+    The part of the way is bisected, every trial with a search of its own; then single limits are
+    raised from there, as often as a search confirms it.  At the worst these are the lower bounds.
+    """
+    robust, lower = search.robust, filling.lower
+    known = search.challenge(robust.no_rows(), lower)
+    _check_secure(robust, known.rows, robust.values(known, lower))
+    best, stop = lower, CAPACITY
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        trial = lower + 0.5 * (low + high) * (start - lower)
+        try:
+            found = search.challenge(robust.no_rows(), trial)
+        except PowerFlowError:
+            high = 0.5 * (low + high)
+            continue
+        excess = robust.excess(found, trial)
+        if excess.max(initial=-1.0) <= SECURE:
+            low, best, known = 0.5 * (low + high), trial, found
+        else:
+            high, stop = 0.5 * (low + high), int(found.rows[excess.argmax()])
+            packing = PackingRows.joined([packing, found.take(excess > SECURE)])
+    if stop == CAPACITY:  # power flows stopped it: of what is known, the fullest is next to them
+        fullest = known if len(known.rows) else packing
+        stop = int(fullest.rows[robust.excess(fullest, best).argmax()])
+    stopped = np.where(best < filling.upper, stop, CAPACITY)
+    packing = PackingRows.joined([known, packing])
+    for _ in range(_ENDINGS):
+        try:
+            taken, u, by = _raised(robust, packing, best, filling)
+            found = _searched(search, taken, u, np.zeros(len(taken.rows), dtype=bool))
+        except PowerFlowError:
+            break
+        missed = found.take(robust.excess(found, u) > SECURE)
+        if not len(missed.rows):
+            best, stopped, known = u, by, found
+            break
+        packing = PackingRows.joined([taken, missed])
+    return Fill(best, stopped, known, _ROUNDS + _BISECTIONS)
 
 
 def _raised(
@@ -229,17 +286,21 @@ def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
         raise PowerFlowError(
             f"even with every limit at its lower bound the power flow has no solution: {error}"
         ) from None
-    violation = robust.violation(packing.rows, values)
-    worst = int(violation.argmax())
-    if violation[worst] > SECURE:
-        row = int(packing.rows[worst])
+    _check_secure(robust, packing.rows, values)
+    return packing
+
+
+def _check_secure(robust: RobustRows, rows: IndexArray, values: FloatArray) -> None:
+    """Raise an error where rows exceed their limits with every limit at its lower bound."""
+    if robust.violation(rows, values).max(initial=-1.0) > SECURE:
+        worst = int(robust.violation(rows, values).argmax())
+        row = int(rows[worst])
         value, limit, unit = robust.monitors.describe(row, float(values[worst]), robust.limits)
         raise InsecureError(
             robust.element(row),
             f"with every limit at its lower bound it already reaches {quantity(value, unit)}, "
             f"its limit is {quantity(limit, unit)}",
         )
-    return packing
 
 
 def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:

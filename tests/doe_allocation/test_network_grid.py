@@ -9,13 +9,17 @@ import pytest
 from brute_force import Limits, violation
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import SMALL_AREAS, Area, small_area
+from networks import BAND, SMALL_AREAS, Area, feeder, small_area
 
+from doe_allocation import allocate
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
+from security_check.adversary import attack
 from security_check.envelope import Direction, EnvelopeSet
-from security_check.errors import InsecureError
+from security_check.errors import InsecureError, PowerFlowError
+from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.reactive_power import with_reactive_freedom
 from security_check.verdict import LimitChange
 
 ROUNDED_W = 3  # limits are whole watts, rounded down, and rows are exact to about a watt
@@ -26,6 +30,10 @@ BANDS = ((0.97, 1.05), (0.98, 1.04), (0.99, 1.03), (1.0, 1.0))
 
 def secure(area: Area, limits: InterfaceLimits, limits_w: np.ndarray) -> bool:
     return violation(area.flow, Limits(area.limits.voltage, limits), limits_w) <= 2e-9
+
+
+def _collapsed(*_):
+    raise PowerFlowError("too far up")
 
 
 def held_by(area: Area, limits_w: np.ndarray) -> EnvelopeSet:
@@ -63,6 +71,39 @@ class TestAllocate:
         reasons = np.array(names.injection_bottlenecks + names.withdrawal_bottlenecks)
         np.testing.assert_array_equal(reasons == "capacity", check.limits_w == upper)
         assert "" not in reasons
+
+    @AREAS
+    @pytest.mark.parametrize("bisections", [0, 1, 10])
+    def test_is_secure_where_searches_refute_whatever_is_drawn_in(
+        self, name, bisections, monkeypatch
+    ):
+        """At the worst the lower bounds are published, each limit with what stopped it."""
+        area = small_area(**SMALL_AREAS[name])
+        usual = area.allocate().limits_w
+        monkeypatch.setattr(allocate, "_settle", _collapsed)
+        monkeypatch.setattr(allocate, "_raised", _collapsed)
+        monkeypatch.setattr(allocate, "_BISECTIONS", bisections)
+        check = area.grid.allocate(area.limits.interface)
+        assert violation(area.flow, area.limits, check.limits_w) <= 2e-9
+        lower = area.grid.capacity.lower_w()
+        assert (check.limits_w >= lower).all()
+        if bisections == 0:
+            np.testing.assert_array_equal(check.limits_w, lower)
+        if bisections == 10:
+            assert check.limits_w.sum() > 0.5 * usual.sum()
+        names = check.envelopes()
+        assert "" not in names.injection_bottlenecks + names.withdrawal_bottlenecks
+
+    @pytest.mark.parametrize("cone", [0.01, 0.05, 0.1])
+    def test_wide_cones_have_secure_envelopes(self, cone):
+        network = network_from_pandapower(feeder(4, 1))
+        network = with_reactive_freedom(network, cone_power_factor=cone)
+        capacity = Capacity.same(network.connection_points, 25_000, 25_000)
+        check = NetworkGrid(network, VoltageLimits(), capacity).allocate(BAND)
+        assert check.limits_w.min() > 0
+        assert check.verdict.loading > 0.99, "a limit is nearly reached"
+        found = attack(check.robust_rows, check.limits_w, np.random.default_rng(1))
+        assert found.violation <= 1e-9
 
     @AREAS
     def test_those_with_one_bottleneck_cannot_have_more(self, name):
