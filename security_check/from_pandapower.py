@@ -270,6 +270,9 @@ def terminals(net: Net, internal: dict[str, Any]) -> Terminals:
     )
 
 
+_BR_G = 23  # of the case format: conductance of a branch's shunts; 4 is their susceptance
+
+
 def _series(net: Net, internal: dict[str, Any]) -> SeriesBranches:
     """Return the series impedances of lines and transformers in service.
 
@@ -295,11 +298,17 @@ def _series(net: Net, internal: dict[str, Any]) -> SeriesBranches:
     begins = np.array([side in ("from", "hv") for _, _, side in ends])
     part = np.where(begins, values[branches], -1.0)
     places = (np.arange(len(ends)), branches)
+    impedance = own[:, 2].real + 1j * own[:, 3].real
+    shunt = own[:, _BR_G].real + 1j * own[:, 4].real
+    rated = {row: mva / float(internal["baseMVA"]) for _, _, row, mva, _ in _rated_ends(net)}
+    # Lines, whose ratings are currents, are pi circuits to begin with: here theirs are zero.
+    current = np.array([rated[row] for row in rows])
     return SeriesBranches(
         tuple(name[row] for row in rows),
         across,
-        sp.csr_array(sp.diags_array(1.0 / (own[:, 2].real + 1j * own[:, 3].real))),
+        sp.csr_array(sp.diags_array(1.0 / impedance)),
         sp.csr_array((part, places), shape=(len(ends), len(at))),
+        0.25 * np.abs(impedance) ** 2 * np.abs(shunt) * current,
     )
 
 

@@ -112,12 +112,17 @@ class SeriesBranches:
         Shape (B, B), complex: the currents through are ``admittance @ across^H @ v``.
     at_terminals
         Shape (m, B), complex: the part of ``across`` at each monitored end of the same branch.
+    bent_pu
+        Shape (B,), of branches whose shunts are not at their ends but in the middle (T):
+        ``|z|^2 |y| / 4`` at rated current, per unit of voltage; zero for others.  Scaling z by
+        ``1 + tau`` in the pi form misses this times ``tau (1 + tau)``.
     """
 
     elements: tuple[str, ...]
     across: sp.csr_array
     admittance: sp.csr_array
     at_terminals: sp.csr_array
+    bent_pu: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,14 @@ from security_check.network import (
     IndexArray,
     Network,
     Ports,
+    SeriesBranches,
 )
 
 LARGEST = 0.4
 """Larger tolerances would keep the fixed point of the power flow from converging."""
+
+_BENT_PU = 1e-6  # voltages may be off by no more
+_BEYOND = 2.0  # times what is missed at rated current in the branch alone
 
 
 def with_tolerance(network: Network, tolerance: float | Mapping[str, float]) -> Network:
@@ -43,7 +47,8 @@ def with_tolerance(network: Network, tolerance: float | Mapping[str, float]) -> 
     ------
     NetworkFaults
         When the network's impedances are not known one by one, when it has tolerances already,
-        when there is no such element, or a tolerance is not from 0 to 0.4.
+        when there is no such element, or a tolerance is not from 0 to 0.4, or so large that
+        scaling a transformer with its magnetising branch in the middle would miss voltages.
     """
     series = network.series
     if series is None or network.ports.compensation is not None:
@@ -61,11 +66,34 @@ def with_tolerance(network: Network, tolerance: float | Mapping[str, float]) -> 
         for element in given
         if element not in known
     ]
+    faults += _bent(series, given) if not faults else []
     if faults:
         raise NetworkFaults(faults)
     uncertain = [element for element in known if given.get(element, 0.0) > 0.0]
     parts = np.array([given[element] for element in uncertain])
     return _compensated(network, uncertain, parts) if uncertain else network
+
+
+def _bent(series: SeriesBranches, given: Mapping[str, float]) -> list[Fault]:
+    """Return the transformers whose shunts in the middle make scaling in the pi form inexact.
+
+    There the impedance is ``z (1 + z y / 4)``, so that it does not change in proportion to z.
+    """
+    largest: dict[str, float] = {}
+    for element, bent in zip(series.elements, series.bent_pu.tolist(), strict=True):
+        part = given.get(element, 0.0)
+        missed = _BEYOND * bent * part * (1.0 + part)
+        largest[element] = max(missed, largest.get(element, 0.0))
+    return [
+        Fault(
+            element,
+            f"with an impedance tolerance of {given[element]:g}, its magnetising current and "
+            f"short-circuit voltage may put voltages off by {missed:.2g} p.u. from those checked; "
+            f"at most {_BENT_PU:g} p.u. is allowed, so its tolerance must be smaller",
+        )
+        for element, missed in largest.items()
+        if missed > _BENT_PU
+    ]
 
 
 def _compensated(network: Network, uncertain: list[str], parts: FloatArray) -> Network:

@@ -25,6 +25,7 @@ from security_check.limits import VoltageLimits
 from security_check.packing import PackingRows
 from security_check.power_flow import PowerFlow
 from security_check.robust_rows import RobustRows
+from security_check.rows import Kind
 from security_check.search import Search
 from security_check.tolerance import with_tolerance
 from security_check.uncertainty import Budget
@@ -34,13 +35,18 @@ NETS = {
     "feeder": lambda: plain(feeder(3, 1)),
     "thin lines": lambda: plain(feeder(3, 4, max_i_ka=0.05)),
     "a mesh": lambda: plain(feeder(3, 1, meshed=True)),
-    "magnetised": lambda: feeder(3, 7, trafo_mva=0.05),
+    "magnetised": lambda: magnetised(feeder(3, 7, trafo_mva=0.05)),
 }
 """The last has magnetising current, where scaling a transformer's data is not quite the same."""
 
 
 def plain(net: Net) -> Net:
     net.trafo["i0_percent"] = net.trafo["pfe_kw"] = 0.0
+    return net
+
+
+def magnetised(net: Net) -> Net:
+    net.trafo["i0_percent"], net.trafo["pfe_kw"] = 0.2, 0.05
     return net
 
 
@@ -247,6 +253,53 @@ def test_three_winding_transformers_and_taps_have_tolerances_too():
     net.trafo.loc[1, ["vk_percent", "vkr_percent"]] *= 1.1
     fresh = network_from_pandapower(net).admittance.toarray()
     assert np.abs(ours - fresh).max() < 1e-4 * np.abs(fresh - network.admittance.toarray()).max()
+
+
+def behind(vk_percent: float, i0_percent: float) -> Net:
+    """Return a line behind a transformer, with a customer at either end of it."""
+    net = pp.create_empty_network(sn_mva=0.1)
+    a, b, c = (pp.create_bus(net, kv) for kv in (20.0, 0.4, 0.4))
+    pp.create_ext_grid(net, a)
+    pp.create_transformer_from_parameters(
+        net, a, b, sn_mva=0.1, vn_hv_kv=20.0, vn_lv_kv=0.4, vkr_percent=1.5,
+        vk_percent=vk_percent, pfe_kw=0.05, i0_percent=i0_percent,
+    )  # fmt: skip
+    pp.create_line_from_parameters(
+        net, b, c, length_km=0.2, r_ohm_per_km=0.3, x_ohm_per_km=0.1, c_nf_per_km=0.0, max_i_ka=0.6
+    )
+    for bus in (b, c):
+        pp.create_load(net, bus, 0.001)
+    return net
+
+
+@pytest.mark.parametrize("part", [0.05, 0.1, 0.2, 0.4])
+@pytest.mark.parametrize(
+    ("vk", "i0"), [(4.0, 0.3), (6.0, 0.34), (6.0, 1.0), (8.0, 2.0), (12.0, 0.1), (12.0, 5.0)]
+)
+def test_a_magnetised_transformer_is_exact_enough_or_refused(vk, i0, part):
+    """At the transformer's rating, at either end of the tolerance, voltages are off by 1e-6."""
+    network = network_from_pandapower(behind(vk, i0))
+    refused = 2.0 * 0.25 * (vk / 100) ** 2 * i0 / 100 * part * (1.0 + part) > 1e-6
+    try:
+        tolerant = with_tolerance(network, {"trafo:0": part})
+    except NetworkFaults as found:
+        assert refused
+        (fault,) = found.faults
+        assert fault.element == "trafo:0"
+        assert f"tolerance of {part:g}" in fault.detail
+        return
+    assert not refused
+    capacity = Capacity.same(tolerant.connection_points, 9, 9)
+    monitors = NetworkGrid(tolerant, LIMITS.voltage, capacity).monitors
+    voltages = np.flatnonzero(monitors.kind == Kind.VOLTAGE_MAX)
+    for change, each_w in itertools.product((-part, part), (-42_000.0, 42_000.0)):
+        points = np.full((2, 1), each_w / tolerant.base_power_w)
+        powers = tolerant.port_shares @ points + 0j
+        powers[tolerant.ports.compensation.first :] = change / (1.0 + change)
+        ours = monitors.all_values(monitors.power_flow.solve(powers, np.array([[0.99]])))
+        anew = PowerFlow(network_from_pandapower(scaled(behind(vk, i0), {"trafo:0": change})))
+        voltage = measured(anew, points, np.array([0.99]))["voltage"]
+        np.testing.assert_allclose(ours[voltages], voltage, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
