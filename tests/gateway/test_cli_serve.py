@@ -119,7 +119,7 @@ def test_what_was_answered_is_there_after_a_restart(scenario: Path, tmp_path: Pa
     assert sum(len(session["orders"]) for session in before["state"]["sessions"]) == 1
     foreign = run("replay", tmp_path / "data" / "north", "--area", "south")
     assert foreign.exit_code == 2
-    assert "north: this journal has no entries" in foreign.stderr
+    assert "north, area south: this journal has no entries" in foreign.stderr
     with served(scenario, *options) as where:
         again = ask(where, password="flour", **order)
         assert (again["type"], again["repeated"]) == ("accepted", True)

@@ -285,7 +285,7 @@ def test_a_short_day_over_mqtt() -> None:
     assert result.exit_code == 0, result.stderr
     report = DemoReport.model_validate_json(result.stdout)
     assert report.intervals == 8
-    assert report.trades > 5
+    assert report.trades >= 4  # a clearing of many is one
     assert Decimal(report.paid) == Decimal(report.received) > 0
     assert report.adversary.trades_checked == report.trades
     assert report.adversary.violations == 0
