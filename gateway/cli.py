@@ -284,7 +284,7 @@ def demo(
     output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run a whole market day on a real feeder, everything embedded, in less than a minute."""
+    """Run a whole market day on a real feeder, everything embedded, in about a minute."""
     from gateway.demo import run_demo
     from gateway.report_demo import show_report
     from gateway.report_live import day_view
