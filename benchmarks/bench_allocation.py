@@ -52,9 +52,10 @@ START = NOW + timedelta(hours=4)
 
 
 Transfer = tuple[Direction, str, str]
+STATUTORY = VoltageLimits(0.90, 1.10)
 
 
-def grid_of(source: str, capacity_w: int) -> NetworkGrid:
+def grid_of(source: str, capacity_w: int, voltages: VoltageLimits = STATUTORY) -> NetworkGrid:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of those who read the files
         net = open_net(source, Path(), [])
@@ -63,7 +64,7 @@ def grid_of(source: str, capacity_w: int) -> NetworkGrid:
         network = build_network(net, "load", "none", "source", {}, source, [])
     assert network is not None
     capacity = Capacity.same(network.connection_points, capacity_w, capacity_w)
-    return NetworkGrid(network, VoltageLimits(0.90, 1.10), capacity)
+    return NetworkGrid(network, voltages, capacity)
 
 
 def median_s(work: Callable[[], object], times: int) -> float:

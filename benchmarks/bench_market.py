@@ -26,11 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import numpy as np
 import pandapower.networks
 from attainable_gain import attainable_gain, remaining_bound
-from bench_allocation import machine
+from bench_allocation import grid_of, machine
 from bench_security import grid_of as joint_grid_of
 from pairwise import PairwiseMarket
 
-from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from exchange.commands import CloseGate, Command, OpenSession, SubmitOrder
 from exchange.engine import Exchange
@@ -39,7 +38,6 @@ from exchange.grid import Grid
 from exchange.program import ExchangeRate, Optimum, Tier
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.welfare import WelfareClearing
-from gateway.scenario_network import build_network, open_net
 from gateway.strategies import LimitValue, MarginalValueQuoting
 from gateway.trading_rounds import ExchangeVenue, Place, Trader, Venue, act_until_quiet
 from orderbook.order import Side
@@ -121,18 +119,6 @@ def _outcome(events: Sequence[Event]) -> str:
     return "rests" if any(isinstance(event, OrderAccepted) for event in events) else "refused"
 
 
-def feeder(source: str, voltages: VoltageLimits) -> NetworkGrid:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of those who read the files
-        net = open_net(source, Path(), [])
-        if net is None:
-            raise SystemExit(f"{source} cannot be read; is simbench installed?")
-        network = build_network(net, "load", "none", "source", {}, source, [])
-    assert network is not None
-    capacity = Capacity.same(network.connection_points, CAPACITY_W, CAPACITY_W)
-    return NetworkGrid(network, voltages, capacity)
-
-
 def an_exchange(grid: Grid, rules: MarketRules) -> Exchange:
     terms = [
         ConnectionTerms(point, f"p{i}", CAPACITY_W, CAPACITY_W)
@@ -208,7 +194,7 @@ def pairwise_run(grid: Grid, band: InterfaceLimits, seed: int) -> tuple[float, i
 def show_gain() -> None:
     source, band = "bundled:semiurb4", InterfaceLimits(0.98, 1.04)
     print(f"\n{source}: share of the attainable gain, one-to-one")
-    grid = feeder(source, VoltageLimits(0.90, 1.10))
+    grid = grid_of(source, CAPACITY_W)
     for seed in SEEDS:
         values = list(drawn_values(grid.connection_points, seed).values())
         most = attainable_gain(grid.allocate(band), grid.connection_points, values, CAPACITY_W)
@@ -226,7 +212,7 @@ def show_gain() -> None:
 
 def show_modes() -> None:
     source, band = "simbench:1-LV-rural3--0-sw", InterfaceLimits(0.99, 1.02)
-    grid = feeder(source, VoltageLimits(0.95, 1.05))
+    grid = grid_of(source, CAPACITY_W, VoltageLimits(0.95, 1.05))
     fair = grid.allocate(band).limits_w.reshape(2, -1)
     shown = " and ".join(
         f"{low / 1e3:.4f} to {high / 1e3:.4f} kW {direction}"
@@ -343,7 +329,7 @@ def _trade_interval(
 
 def show_memory() -> None:
     """Measure what a resting order takes: state, book, answer and program."""
-    grid = feeder("bundled:semiurb4", VoltageLimits(0.90, 1.10))
+    grid = grid_of("bundled:semiurb4", CAPACITY_W)
     exchange = an_exchange(grid, MarketRules())
     band = InterfaceLimits(0.98, 1.04)
     exchange.handle(OpenSession(START, START + QUARTER, START, band), NOW)

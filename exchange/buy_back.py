@@ -64,7 +64,7 @@ def buy_back(session: Session, limits: InterfaceLimits, record: Record, grid: Gr
     if not fills:
         return
     fullest = int(np.argmin(rows.headroom))
-    record.add(
+    record.trade(
         Traded(
             sequence=record.next_sequence,
             time=record.now,
@@ -78,10 +78,6 @@ def buy_back(session: Session, limits: InterfaceLimits, record: Record, grid: Gr
             buy_back=True,
         )
     )
-    for fill in fills:
-        order = record.state.orders.get(fill.order_id)
-        if order is not None and order.shown_w == 0:
-            record.refill(order)
 
 
 def _offers(session: Session, connection_points: Sequence[str]) -> list[_Offer]:

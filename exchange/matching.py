@@ -212,7 +212,7 @@ class Matching:
             taker = taker if taker in numbers else numbers[-1]
             paid = at_maker_prices(found.executions, taker, rules.reserve_price_ticks)
         fills = fills_of(found.executions, paid, state)
-        record.add(
+        record.trade(
             Traded(
                 sequence=record.next_sequence,
                 time=record.now,
@@ -225,10 +225,6 @@ class Matching:
                 loading=found.verdict.loading,
             )
         )
-        for fill in fills:
-            order = state.orders.get(fill.order_id)
-            if order is not None and order.shown_w == 0:
-                record.refill(order)
 
     def _note_block(self, order: Order, session: Session, may_trade: bool, record: Record) -> None:
         """Say what the network, or a halt, refuses of an incoming order that crosses others."""

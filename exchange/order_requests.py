@@ -26,6 +26,7 @@ from exchange.events import (
 from exchange.matching import Matching
 from exchange.orders import Order
 from exchange.record import Record
+from exchange.refusal import Refusal
 from exchange.repeats import answer_again
 from exchange.state import State, order_of
 from exchange.wording import format_time
@@ -54,14 +55,7 @@ class OrderRequests:
             return
         refusal = check_submission(command, self._state, record.now)
         if refusal is not None:
-            record.refuse(
-                command.participant,
-                command.client_order_id,
-                "submit",
-                refusal.reason,
-                refusal.detail,
-                remember=command,
-            )
+            _refuse_submission(command, refusal, record)
             return
         if command.conditions.post_only and self._matching.would_trade(
             order_of(self._accepted(command, record)), record
@@ -98,14 +92,7 @@ class OrderRequests:
             return
         refusal = check_joint(command, self._state, record.now)
         if refusal is not None:
-            record.refuse(
-                command.participant,
-                command.client_order_id,
-                "submit",
-                refusal.reason,
-                refusal.detail,
-                remember=command,
-            )
+            _refuse_submission(command, refusal, record)
             return
         order_id = self._state.next_order_id
         record.add(
@@ -240,3 +227,16 @@ class OrderRequests:
                 RefusalReason.ORDER_NOT_OPEN,
                 f"{command.participant} has no open order{where}",
             )
+
+
+def _refuse_submission(
+    command: SubmitOrder | SubmitJoint, refusal: Refusal, record: Record
+) -> None:
+    record.refuse(
+        command.participant,
+        command.client_order_id,
+        "submit",
+        refusal.reason,
+        refusal.detail,
+        remember=command,
+    )

@@ -18,6 +18,7 @@ from exchange.events import (
     OrderRefilled,
     RefusalReason,
     Refused,
+    Traded,
 )
 from exchange.orders import Order
 from exchange.state import State
@@ -129,6 +130,14 @@ class Record:
         for order in sorted(orders, key=lambda each: each.order_id):
             if order.order_id in self.state.orders:
                 self.cancel(order, reason)
+
+    def trade(self, event: Traded) -> None:
+        """Let a clearing happen; icebergs that show nothing any more show their next part."""
+        self.add(event)
+        for fill in event.fills:
+            order = self.state.orders.get(fill.order_id)
+            if order is not None and order.shown_w == 0:
+                self.refill(order)
 
     def refill(self, order: Order) -> None:
         """Let an iceberg show its next part, behind all others at its price."""

@@ -125,11 +125,6 @@ class Session:
     def _book_of(self, order: Order) -> OrderBook[Order]:
         return (self.conditional if order.conditional else self.books)[order.direction]
 
-    @property
-    def has_conditional(self) -> bool:
-        """Whether any conditional order is open.  O(1)."""
-        return any(self.conditional.values())
-
     def conditional_orders(self) -> list[Order]:
         """Return the open conditional orders of both directions, oldest first.  O(n log n)."""
         return _oldest_first(self.conditional.values())
@@ -150,18 +145,6 @@ class Session:
             conditional.orders(side, price_ticks),
             key=lambda maker: (sign * maker.limit_price_ticks, maker.order_id),
         )
-
-    def crossing_w(self, order: Order, up_to_w: int) -> int:
-        """Return how much an order crosses, firm or conditional, up to ``up_to_w``.
-
-        O(price levels counted).
-        """
-        side, price_ticks = order.side, order.limit_price_ticks
-        crossing_w = self.books[order.direction].crossing_w(side, price_ticks, up_to_w)
-        conditional = self.conditional[order.direction]
-        if conditional and crossing_w < up_to_w:
-            crossing_w += conditional.crossing_w(side, price_ticks, up_to_w - crossing_w)
-        return crossing_w
 
     def orders(self) -> list[Order]:
         """Return the open orders of both directions, oldest first.  O(n log n)."""
