@@ -13,10 +13,10 @@ from exchange.condition_checks import (
     check_post_only,
     check_room,
 )
-from exchange.events import RefusalReason
 from exchange.holdings import Position
 from exchange.orders import Leg, Order
 from exchange.program import ExchangeRate
+from exchange.reasons import RefusalReason
 from exchange.refusal import Refusal, price_text
 from exchange.risk_checks import Ask, check_risk
 from exchange.rules import MarketRules

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from exchange.events import Event, HoldingCurtailed, MeterRead, Traded
+from exchange.events import Event, HoldingCurtailed, Traded
 from exchange.ledger import Entry, Purpose
 from exchange.rules import DSO_BUY_BACK, DSO_COMPENSATION, DSO_CONGESTION_RENT, DSO_PENALTIES
+from exchange.settlement_events import MeterRead
 
 
 def entries_of(event: Event) -> tuple[Entry, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from exchange.commands import SubmitJoint, SubmitOrder
-from exchange.events import RefusalReason
 from exchange.orders import Order
+from exchange.reasons import RefusalReason
 from exchange.refusal import Refusal, price_text
 from exchange.rules import MarketRules
 from exchange.session import Session

@@ -51,12 +51,7 @@ from exchange.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.events import (
-    CancelReason,
-    Event,
-    Phase,
-    RefusalReason,
-)
+from exchange.events import Event
 from exchange.gates import close_gate, open_session
 from exchange.grid import Grid
 from exchange.interface import update_limits
@@ -66,6 +61,7 @@ from exchange.matching import Matching
 from exchange.order_requests import OrderRequests
 from exchange.orders import Order
 from exchange.phases import change_phase, next_phase
+from exchange.reasons import CancelReason, Phase, RefusalReason
 from exchange.record import Record
 from exchange.repeats import answer_again
 from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules

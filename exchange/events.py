@@ -10,92 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 
 from exchange.orders import Leg
+from exchange.reasons import AlarmKind, CancelReason, Phase, RefusalReason
 from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.envelope import Direction, Envelope
 from security_check.limits import InterfaceLimits
-
-
-class RefusalReason(StrEnum):
-    """Why something asked for was not done; the list is closed."""
-
-    # The operator's controls.
-    KILL_SWITCH = "kill_switch"
-    OUTSIDE_COLLAR = "outside_collar"
-    ORDER_TOO_LARGE = "order_too_large"
-    EXCEEDS_POSITION = "exceeds_position"
-    INSUFFICIENT_CREDIT = "insufficient_credit"
-    CONTROL_INVALID = "control_invalid"
-    UNKNOWN_PARTICIPANT = "unknown_participant"
-    # What the gateway finds before there is a command.
-    MALFORMED = "malformed"
-    TOO_LARGE = "too_large"
-    TOO_FREQUENT = "too_frequent"
-    UNAUTHORISED = "unauthorised"
-    # Who and where.
-    UNKNOWN_CONNECTION_POINT = "unknown_connection_point"
-    NOT_OWNER = "not_owner"
-    UNKNOWN_INTERVAL = "unknown_interval"
-    INTERVAL_INVALID = "interval_invalid"
-    GATE_CLOSED = "gate_closed"
-    # What.
-    QUANTITY_INVALID = "quantity_invalid"
-    OFF_LOT = "off_lot"
-    PRICE_INVALID = "price_invalid"
-    EXPIRY_INVALID = "expiry_invalid"
-    CONDITIONS_INVALID = "conditions_invalid"
-    TOO_MANY_CONDITIONS = "too_many_conditions"
-    WOULD_CROSS = "would_cross"
-    EXCEEDS_CAPACITY = "exceeds_capacity"
-    EXCEEDS_HOLDING = "exceeds_holding"
-    # What was metered.
-    NOT_METERED = "not_metered"
-    DELIVERY_NOT_OVER = "delivery_not_over"
-    METERING_CLOSED = "metering_closed"
-    READING_INVALID = "reading_invalid"
-    # Which order.
-    CLIENT_ORDER_ID_REUSED = "client_order_id_reused"
-    UNKNOWN_ORDER = "unknown_order"
-    ORDER_NOT_OPEN = "order_not_open"
-    NOTHING_TO_AMEND = "nothing_to_amend"
-    # The network and the operators.
-    SESSION_EXISTS = "session_exists"
-    INSECURE = "insecure"
-    POWER_FLOW_FAILED = "power_flow_failed"
-
-
-class CancelReason(StrEnum):
-    """Why the rest of an order left the book without a trade."""
-
-    REQUESTED = "requested"
-    MASS_CANCEL = "mass_cancel"
-    IMMEDIATE_OR_CANCEL = "immediate_or_cancel"
-    FILL_OR_KILL = "fill_or_kill"
-    SELF_TRADE = "self_trade"
-    EXPIRED = "expired"
-    GATE_CLOSED = "gate_closed"
-    CURTAILED = "curtailed"
-    PRICE_COLLAR = "price_collar"
-    KILL_SWITCH = "kill_switch"
-
-
-class AlarmKind(StrEnum):
-    """What a person must look at."""
-
-    POWER_FLOW_FAILED = "power_flow_failed"
-    INSECURE = "insecure"
-    CLEARING_FAILED = "clearing_failed"
-
-
-class Phase(StrEnum):
-    """What an open interval does with orders (:mod:`exchange.phases`)."""
-
-    CALL = "call"
-    AUCTION = "auction"
-    CONTINUOUS = "continuous"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -448,68 +369,6 @@ class GateClosed(Event):
     readings_until: datetime | None = None
     penalty_price_ticks: int = 0
     tolerance_w: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterRead(Event):
-    """Mean power was metered and held against the final envelope.
-
-    The interval was kept where ``breach_w`` is 0; else the participant owes the DSO ``penalty``
-    tick-watts.  A correction ``replaces`` an earlier reading, whose penalty of
-    ``reversed_penalty`` tick-watts is booked back.
-    """
-
-    reading_id: str
-    interval: datetime
-    participant: str
-    connection_point: str
-    injection_w: int
-    withdrawal_w: int
-    injection_limit_w: int
-    withdrawal_limit_w: int
-    tolerance_w: int
-    breach_w: int
-    penalty: int
-    replaces: str | None = None
-    reversed_penalty: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MissingReading:
-    """A connection point of which no reading came, and its owner."""
-
-    participant: str
-    connection_point: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeteringClosed(Event):
-    """No reading of an interval is taken any more; ``missing`` are those that never came."""
-
-    interval: datetime
-    missing: tuple[MissingReading, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatementIssued(Event):
-    """What one interval brought to an account since its last statement, in tick-watts.
-
-    One is issued when the gate closes, and another when the readings of the interval close, if
-    they led to penalties.  The account is a participant's, or one of the DSO's
-    (:data:`exchange.rules.DSO_ACCOUNTS`); ``compensation`` is what it received, ``penalties`` what
-    it owes, so that ``balance = received - paid + compensation - penalties``.  Over all accounts of
-    an interval the balances add up to zero, and so do compensation and penalties.
-    """
-
-    interval: datetime
-    participant: str
-    bought_w: int
-    sold_w: int
-    paid: int
-    received: int
-    balance: int
-    compensation: int = 0
-    penalties: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from exchange.commands import OpenSession
-from exchange.events import (
-    CancelReason,
-    GateClosed,
-    RefusalReason,
-    SessionOpened,
-)
+from exchange.events import GateClosed, SessionOpened
 from exchange.grid import Grid, SecurityState
 from exchange.interface import check_terms, refuse_unsafe
 from exchange.phases import first_phase
+from exchange.reasons import CancelReason, RefusalReason
 from exchange.record import Record
 from exchange.rules import OPERATOR
 from exchange.session import Session

@@ -9,16 +9,10 @@ from datetime import datetime
 from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
 from exchange.buy_back import buy_back
 from exchange.commands import UpdateInterfaceLimits
-from exchange.events import (
-    CancelReason,
-    HoldingCurtailed,
-    HoldingRaised,
-    InterfaceLimitsUpdated,
-    OrderReduced,
-    RefusalReason,
-)
+from exchange.events import HoldingCurtailed, HoldingRaised, InterfaceLimitsUpdated, OrderReduced
 from exchange.grid import Grid, SecurityState
 from exchange.holdings import Position
+from exchange.reasons import CancelReason, RefusalReason
 from exchange.record import Record, alarm_kind
 from exchange.rules import TSO, ConnectionTerms
 from exchange.session import Session

@@ -8,19 +8,14 @@ from datetime import datetime
 from functools import partial
 
 from exchange.clearing import CheckFailedError, Confirmed
-from exchange.events import (
-    AlarmKind,
-    CancelReason,
-    MatchBlocked,
-    Phase,
-    Traded,
-)
+from exchange.events import MatchBlocked, Traded
 from exchange.fills import fills_of
 from exchange.market_program import Legs
 from exchange.markets import Markets
 from exchange.orders import Order
 from exchange.payments import at_local_prices, at_maker_prices
 from exchange.program import ClearingError
+from exchange.reasons import AlarmKind, CancelReason, Phase
 from exchange.record import Record, alarm_kind
 from exchange.self_trades import comes_before, first_own, own_crossed, resolve, resolve_resting
 from exchange.session import Session

@@ -12,7 +12,8 @@ from typing import Any
 
 from sortedcontainers import SortedSet
 
-from exchange.events import GateClosed, MeterRead, MissingReading
+from exchange.events import GateClosed
+from exchange.settlement_events import MeterRead, MissingReading
 
 
 @dataclass(slots=True)

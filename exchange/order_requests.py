@@ -16,15 +16,10 @@ from exchange.admission import (
     effective_limit_price_ticks,
 )
 from exchange.commands import AmendOrder, CancelOrder, MassCancel, SubmitJoint, SubmitOrder
-from exchange.events import (
-    CancelReason,
-    JointOrderAccepted,
-    OrderAccepted,
-    OrderAmended,
-    RefusalReason,
-)
+from exchange.events import JointOrderAccepted, OrderAccepted, OrderAmended
 from exchange.matching import Matching
 from exchange.orders import Order
+from exchange.reasons import CancelReason, RefusalReason
 from exchange.record import Record
 from exchange.refusal import Refusal
 from exchange.repeats import answer_again

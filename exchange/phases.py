@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from exchange.events import Phase, PhaseChanged
+from exchange.events import PhaseChanged
+from exchange.reasons import Phase
 from exchange.record import Record
 from exchange.rules import MarketRules
 from exchange.session import Session

@@ -14,9 +14,17 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from exchange import events
+from exchange import events, settlement_events
 
 T = TypeVar("T")
+
+EVENT_TYPES: tuple[type[events.Event], ...] = tuple(
+    kind
+    for module in (events, settlement_events)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and events.Event in kind.__bases__
+)
+"""Every type of event."""
 
 
 def to_plain(value: Any) -> Any:
@@ -55,11 +63,7 @@ def event_from_plain(data: dict[str, Any]) -> events.Event:
 
 @cache
 def _event_types() -> dict[str, type[events.Event]]:
-    return {
-        name: kind
-        for name, kind in vars(events).items()
-        if isinstance(kind, type) and issubclass(kind, events.Event)
-    }
+    return {kind.__name__: kind for kind in EVENT_TYPES}
 
 
 @cache

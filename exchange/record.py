@@ -8,19 +8,17 @@ from datetime import datetime
 from exchange.answers import FirstAnswer, Remembered, content_of
 from exchange.commands import SubmitJoint, SubmitOrder
 from exchange.events import (
-    AlarmKind,
     AlarmRaised,
     AnswerRepeated,
-    CancelReason,
     Event,
-    MeterRead,
     OrderCancelled,
     OrderRefilled,
-    RefusalReason,
     Refused,
     Traded,
 )
 from exchange.orders import Order
+from exchange.reasons import AlarmKind, CancelReason, RefusalReason
+from exchange.settlement_events import MeterRead
 from exchange.state import State
 from security_check.errors import GridError, PowerFlowError
 

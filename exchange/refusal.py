@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 from exchange.rules import MarketRules
 from exchange.wording import format_eur
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exchange.answers import Remembered, content_of
 from exchange.commands import SubmitJoint, SubmitOrder, UpdateInterfaceLimits
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 from exchange.record import Record
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from exchange.events import RefusalReason
 from exchange.orders import Order
+from exchange.reasons import RefusalReason
 from exchange.refusal import Refusal, amount_text, price_text
 from exchange.rules import RiskLimits
 from exchange.state import State

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exchange.condition_checks import crosses
-from exchange.events import CancelReason
 from exchange.orders import Order
+from exchange.reasons import CancelReason
 from exchange.record import Record
 from exchange.session import Session
 from exchange.state import State

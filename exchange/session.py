@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from exchange.events import Phase
 from exchange.holdings import Holdings
 from exchange.orders import Order
 from exchange.plain import from_plain, to_plain
+from exchange.reasons import Phase
 from exchange.rules import BuyBack, ConnectionTerms
 from orderbook.book import OrderBook
 from orderbook.order import Side

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from exchange.commands import ReportMetering
-from exchange.events import MeteringClosed, MeterRead, RefusalReason, StatementIssued
 from exchange.metering import MeteredInterval
+from exchange.reasons import RefusalReason
 from exchange.record import Record
 from exchange.refusal import Refusal
 from exchange.rules import METERING
+from exchange.settlement_events import MeteringClosed, MeterRead, StatementIssued
 from exchange.state import State
 from exchange.wording import format_time
 

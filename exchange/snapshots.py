@@ -10,9 +10,9 @@ from typing import Any
 
 from exchange.answers import Answers
 from exchange.controls import Controls
-from exchange.events import Phase
 from exchange.ledger import Ledger
 from exchange.metering import Metering
+from exchange.reasons import Phase
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.session import Session
 from exchange.state import State

@@ -27,20 +27,16 @@ from exchange.events import (
     JointOrderAccepted,
     KillSwitchSet,
     MatchBlocked,
-    MeteringClosed,
-    MeterRead,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
     OrderReduced,
     OrderRefilled,
-    Phase,
     PhaseChanged,
     PriceCollarSet,
     Refused,
     RiskLimitsSet,
     SessionOpened,
-    StatementIssued,
     Traded,
     TradingHalted,
     TradingResumed,
@@ -49,8 +45,10 @@ from exchange.holdings import Holdings, Position
 from exchange.ledger import Ledger
 from exchange.metering import Metering
 from exchange.orders import Order
+from exchange.reasons import Phase
 from exchange.rules import METERING, NO_COLLAR, OPERATOR, TSO, ConnectionTerms, MarketRules
 from exchange.session import Session
+from exchange.settlement_events import MeteringClosed, MeterRead, StatementIssued
 from orderbook.order import Conditions, Side, TimeInForce
 from security_check.envelope import Direction
 

@@ -4,7 +4,7 @@ A statement has an opening balance, one line for each interval on which somethin
 the period, and a closing balance.  What was booked later about an earlier interval, such as the
 correction of a reading, is in the period in which it was booked: a statement once given stays
 right.  Entries come from :mod:`exchange.bookings`, as those of the live ledger do, and the fold
-holds every :class:`exchange.events.StatementIssued` against its own figures.
+holds every :class:`exchange.settlement_events.StatementIssued` against its own figures.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from exchange.bookings import entries_of
-from exchange.events import Event, MeteringClosed, MeterRead, StatementIssued, Traded
+from exchange.events import Event, Traded
 from exchange.ledger import Account, Entry, Ledger
+from exchange.settlement_events import MeteringClosed, MeterRead, StatementIssued
 
 
 @dataclass(frozen=True, slots=True)

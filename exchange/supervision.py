@@ -14,16 +14,15 @@ from exchange.commands import (
 )
 from exchange.events import (
     BuyBackSet,
-    CancelReason,
     ControlEvent,
     KillSwitchSet,
     PriceCollarSet,
-    RefusalReason,
     RiskLimitsSet,
     TradingHalted,
     TradingResumed,
 )
 from exchange.orders import Order
+from exchange.reasons import CancelReason, RefusalReason
 from exchange.record import Record
 from exchange.refusal import Refusal
 from exchange.rules import OPERATOR

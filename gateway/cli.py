@@ -21,7 +21,7 @@ import typer
 from pydantic import BaseModel
 from typer.core import TyperGroup
 
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 from exchange.wording import format_time
 from gateway.cli_loop import run
 from gateway.cli_output import (

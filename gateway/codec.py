@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from exchange import commands, events
 from exchange.orders import Leg
+from exchange.plain import EVENT_TYPES
 from gateway.codec_before import upgraded
 from gateway.ports import CorruptJournalError, JournalEntry
 
@@ -26,11 +27,6 @@ _CONFIG = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 COMMAND_TYPES: tuple[type, ...] = get_args(commands.Command)
-EVENT_TYPES: tuple[type, ...] = tuple(
-    kind
-    for kind in vars(events).values()
-    if isinstance(kind, type) and issubclass(kind, events.Event) and kind is not events.Event
-)
 
 
 class _Record(BaseModel):

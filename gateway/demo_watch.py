@@ -27,10 +27,10 @@ from exchange.events import (
     OrderCancelled,
     Refused,
     SessionOpened,
-    StatementIssued,
     Traded,
 )
 from exchange.rules import OPERATOR
+from exchange.settlement_events import StatementIssued
 from gateway.demo_adversary import Box
 from gateway.demo_report import Party
 from orderbook.order import Side

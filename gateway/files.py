@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 from exchange.wording import format_time
 from gateway.explanations import BindingRecord, DeviationRecord, ProofRecord, VertexPower
 from gateway.input_faults import InputFaults, repeated_entries, sentences, unreadable, why

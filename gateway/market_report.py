@@ -13,18 +13,11 @@ from datetime import datetime
 from fractions import Fraction
 
 from exchange.clearing import Market
-from exchange.events import (
-    CancelReason,
-    Event,
-    GateClosed,
-    MatchBlocked,
-    OrderCancelled,
-    SessionOpened,
-    Traded,
-)
+from exchange.events import Event, GateClosed, MatchBlocked, OrderCancelled, SessionOpened, Traded
 from exchange.grid import Grid
 from exchange.orders import Order
 from exchange.program import ClearingError
+from exchange.reasons import CancelReason
 from exchange.state import State
 from exchange.wording import format_eur
 from gateway.clairvoyant import Auction, Clairvoyant

@@ -26,7 +26,7 @@ from exchange.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 from gateway.control_messages import CONTROL, control_command
 from gateway.meter_messages import METER, meter_command
 from gateway.order_terms import (

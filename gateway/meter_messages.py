@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from exchange.commands import ReportMetering
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 from gateway.order_terms import PointId, Watts
 from gateway.records import Time
 from gateway.unfit import ClientId, UnfitError

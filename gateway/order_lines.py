@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from exchange.commands import AmendOrder, CancelOrder, Command, MassCancel, SubmitOrder
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 from exchange.rules import MarketRules
 from gateway.orders_file import (
     AmendLine,

@@ -24,8 +24,6 @@ from exchange.events import (
     JointOrderAccepted,
     KillSwitchSet,
     MatchBlocked,
-    MeteringClosed,
-    MeterRead,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
@@ -35,13 +33,13 @@ from exchange.events import (
     Refused,
     RiskLimitsSet,
     SessionOpened,
-    StatementIssued,
     Traded,
     TradingHalted,
     TradingResumed,
 )
 from exchange.orders import Leg
 from exchange.rules import DSO_ACCOUNTS, NO_COLLAR, ConnectionTerms, MarketRules, PriceCollar
+from exchange.settlement_events import MeteringClosed, MeterRead, StatementIssued
 from gateway import outgoing as out
 from gateway.books import Books
 from gateway.envelopes import Envelopes

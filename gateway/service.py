@@ -26,7 +26,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from exchange.commands import AdvanceTime, Command, RejectMessage, ReportMetering
-from exchange.events import Event, RefusalReason
+from exchange.events import Event
+from exchange.reasons import RefusalReason
 from gateway.core import Core, Market, recover
 from gateway.hearing import Hearing
 from gateway.limiter import RateLimiter

@@ -18,17 +18,10 @@ from exchange.commands import (
     OpenSession,
 )
 from exchange.engine import Exchange
-from exchange.events import (
-    AlarmRaised,
-    Event,
-    GateClosed,
-    MatchBlocked,
-    RefusalReason,
-    Refused,
-    StatementIssued,
-    Traded,
-)
+from exchange.events import AlarmRaised, Event, GateClosed, MatchBlocked, Refused, Traded
+from exchange.reasons import RefusalReason
 from exchange.rules import RESERVED_PARTICIPANTS, MarketRules
+from exchange.settlement_events import StatementIssued
 from exchange.wording import format_eur, format_time
 from gateway.files import (
     EnvelopeFile,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
 

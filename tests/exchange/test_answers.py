@@ -13,9 +13,9 @@ from exchange.events import (
     InterfaceLimitsUpdated,
     OrderAccepted,
     OrderCancelled,
-    RefusalReason,
     Refused,
 )
+from exchange.reasons import RefusalReason
 from exchange.rules import MarketRules
 from security_check.errors import InsecureError
 

@@ -20,17 +20,16 @@ from exchange.commands import (
 from exchange.engine import Exchange
 from exchange.events import (
     AnswerRepeated,
-    CancelReason,
     KillSwitchSet,
     MatchBlocked,
     OrderAccepted,
     OrderCancelled,
     PriceCollarSet,
-    RefusalReason,
     Refused,
     TradingHalted,
     TradingResumed,
 )
+from exchange.reasons import CancelReason, RefusalReason
 from exchange.rules import PriceCollar, RiskLimits
 from security_check.envelope import Direction
 from security_check.errors import InsecureError

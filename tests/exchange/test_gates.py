@@ -8,13 +8,9 @@ import pytest
 from market import BAND, GATE, OPENING, QUARTER, START, Market, all_of, only
 
 from exchange.commands import AdvanceTime, OpenSession
-from exchange.events import (
-    CancelReason,
-    GateClosed,
-    OrderCancelled,
-    SessionOpened,
-    StatementIssued,
-)
+from exchange.events import GateClosed, OrderCancelled, SessionOpened
+from exchange.reasons import CancelReason
+from exchange.settlement_events import StatementIssued
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ import pytest
 from market import START, Market, all_of, interface, only, refusal, trades
 
 from exchange.events import (
-    AlarmKind,
     AlarmRaised,
-    CancelReason,
     HoldingCurtailed,
     HoldingRaised,
     InterfaceLimitsUpdated,
@@ -18,6 +16,7 @@ from exchange.events import (
     Refused,
     Traded,
 )
+from exchange.reasons import AlarmKind, CancelReason
 from exchange.rules import MarketRules
 from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError

@@ -10,15 +10,9 @@ from market import GATE, QUARTER, START, Market, all_of, interface, only, trades
 
 from exchange.commands import CloseGate, HaltTrading, MassCancel, OpenSession, SubmitJoint
 from exchange.engine import Exchange
-from exchange.events import (
-    AlarmRaised,
-    CancelReason,
-    JointOrderAccepted,
-    MatchBlocked,
-    OrderCancelled,
-    Traded,
-)
+from exchange.events import AlarmRaised, JointOrderAccepted, MatchBlocked, OrderCancelled, Traded
 from exchange.orders import Leg
+from exchange.reasons import CancelReason
 from orderbook.order import Side
 from security_check.envelope import Direction
 from security_check.errors import PowerFlowError

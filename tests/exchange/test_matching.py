@@ -12,15 +12,9 @@ from linear_grid import LinearSecurity
 from market import START, Market, all_of, interface, only, trades
 
 from exchange.commands import AmendOrder, CancelOrder
-from exchange.events import (
-    AlarmKind,
-    AlarmRaised,
-    CancelReason,
-    MatchBlocked,
-    OrderCancelled,
-    Traded,
-)
+from exchange.events import AlarmRaised, MatchBlocked, OrderCancelled, Traded
 from exchange.program import ClearingError
+from exchange.reasons import AlarmKind, CancelReason
 from exchange.rules import MarketRules
 from exchange.welfare import WelfareClearing
 from security_check.envelope import Direction

@@ -10,15 +10,14 @@ from market import GATE, SECOND, START, Market, all_of, only, trades
 from exchange.commands import AdvanceTime, MassCancel
 from exchange.events import (
     AnswerRepeated,
-    CancelReason,
     GateClosed,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
-    RefusalReason,
     Refused,
     Traded,
 )
+from exchange.reasons import CancelReason, RefusalReason
 from orderbook.order import Side
 from security_check.envelope import Direction
 

@@ -26,16 +26,10 @@ from exchange.commands import (
     SubmitJoint,
 )
 from exchange.engine import Exchange
-from exchange.events import (
-    AlarmRaised,
-    GateClosed,
-    JointOrderAccepted,
-    OrderAccepted,
-    StatementIssued,
-    Traded,
-)
+from exchange.events import AlarmRaised, GateClosed, JointOrderAccepted, OrderAccepted, Traded
 from exchange.orders import Leg
 from exchange.rules import MarketRules, PriceCollar
+from exchange.settlement_events import StatementIssued
 from orderbook.order import Side, TimeInForce
 from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 
 TESTS = pathlib.Path(__file__).parent.parent
 

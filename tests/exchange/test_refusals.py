@@ -18,16 +18,15 @@ from exchange.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.events import (
-    AlarmKind,
     AlarmRaised,
     AnswerRepeated,
     JointOrderAccepted,
     OrderCancelled,
-    RefusalReason,
     Refused,
     Traded,
 )
 from exchange.orders import Leg
+from exchange.reasons import AlarmKind, RefusalReason
 from exchange.rules import MarketRules, RiskLimits
 from exchange.wording import format_time
 from orderbook.order import Side

@@ -29,16 +29,7 @@ from market import (
 
 from exchange.commands import AdvanceTime, OpenSession, ReportMetering, SetRiskLimits
 from exchange.engine import Exchange
-from exchange.events import (
-    AnswerRepeated,
-    GateClosed,
-    HoldingCurtailed,
-    MeteringClosed,
-    MeterRead,
-    MissingReading,
-    StatementIssued,
-    Traded,
-)
+from exchange.events import AnswerRepeated, GateClosed, HoldingCurtailed, Traded
 from exchange.ledger import Entry, Ledger, Purpose
 from exchange.rules import (
     DSO_ACCOUNTS,
@@ -50,6 +41,7 @@ from exchange.rules import (
     MeteringRules,
     RiskLimits,
 )
+from exchange.settlement_events import MeteringClosed, MeterRead, MissingReading, StatementIssued
 from exchange.statements import Statements
 from security_check.envelope import Direction
 

@@ -12,7 +12,6 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from exchange.events import (
-    AlarmKind,
     AlarmRaised,
     Event,
     Fill,
@@ -20,10 +19,11 @@ from exchange.events import (
     HoldingCurtailed,
     InterfaceLimitsUpdated,
     SessionOpened,
-    StatementIssued,
     Traded,
 )
+from exchange.reasons import AlarmKind
 from exchange.rules import MarketRules
+from exchange.settlement_events import StatementIssued
 from gateway.agents import QUARTERS, Customer, Kind, draw_customers, read_profiles
 from gateway.agents_trading import Agent
 from gateway.cli import app

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exchange.commands import Command, RejectMessage, SubmitOrder
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 from gateway.embedded_broker import EmbeddedBroker
 from gateway.messages import MAX_MESSAGE_BYTES, Reader
 from gateway.service import ServiceSettings

@@ -12,7 +12,8 @@ import pytest
 from gateway_servers import RedisServer, free_port
 
 from exchange.commands import CancelOrder
-from exchange.events import CancelReason, OrderCancelled
+from exchange.events import OrderCancelled
+from exchange.reasons import CancelReason
 from gateway.embedded_redis import EmbeddedRedis
 from gateway.journal import Durability, RedisJournal
 from gateway.journal_files import dump_journal, read_entries

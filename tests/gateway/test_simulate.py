@@ -10,7 +10,7 @@ from typing import Any
 import pandapower as pp
 import pytest
 
-from exchange.events import RefusalReason
+from exchange.reasons import RefusalReason
 from exchange.rules import DSO_CONGESTION_RENT
 from gateway.files import ResultFile
 from gateway.input_faults import InputFaults

@@ -39,7 +39,6 @@ from exchange.commands import (
 )
 from exchange.engine import Exchange
 from exchange.events import (
-    AlarmKind,
     AlarmRaised,
     GateClosed,
     HoldingCurtailed,
@@ -47,10 +46,11 @@ from exchange.events import (
     InterfaceLimitsUpdated,
     MatchBlocked,
     SessionOpened,
-    StatementIssued,
     Traded,
 )
+from exchange.reasons import AlarmKind
 from exchange.rules import DSO_CONGESTION_RENT, ConnectionTerms, MarketRules
+from exchange.settlement_events import StatementIssued
 from orderbook.order import Side, TimeInForce
 from security_check.adversary import attack
 from security_check.envelope import Direction
