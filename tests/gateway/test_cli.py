@@ -214,7 +214,7 @@ def test_the_table_of_several_intervals_fits_into_80_columns(
 ) -> None:
     scenario = tmp_path / "day.toml"
     scenario.write_text(f"{FOUR_BUSES}[intervals]\nstart = 2016-05-02T23:30:00Z\ncount = 4\n")
-    monkeypatch.setattr("gateway.cli.out._width", 80)
+    monkeypatch.setattr("gateway.cli_output.out._width", 80)
     result = run("allocate", scenario)
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines()]
