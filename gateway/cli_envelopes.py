@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from gateway.cli_app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
-from gateway.cli_output import (
-    NOT_SECURE,
-    bar,
-    out,
-)
+from gateway.cli_output import FAILED_NETWORKS, NOT_SECURE, bar, fail, out, print_json
 from gateway.files import read_envelopes
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command()
 def allocate(
-    scenario: ScenarioArgument, output: OutputOption = None, json: JsonOption = False
+    scenario: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="Scenario file (TOML), bundled:NAME for one that ships with us, or a folder.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write the result to this file (JSON), or folder for a folder."
+        ),
+    ] = None,
+    json: JsonOption = False,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", "-p", min=1, help="For a folder: how many at once."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="For a folder: run on the Dask cluster of this address."),
+    ] = None,
 ) -> None:
-    """Compute the fair and secure envelopes of every interval."""
+    """Compute the fair and secure envelopes of every interval.
+
+    Of a folder, every network by itself: what fails is reported and does not stop the rest (exit
+    code 1), and what has been done before is not done again.
+    """
+    if Path(scenario).is_dir():
+        _allocate_folder(Path(scenario), output, json, processes, scheduler)
+        return
+    if processes is not None or scheduler is not None:
+        fail("--processes and --scheduler are for a folder of scenarios")
     loaded = load(scenario)
     from gateway.cli_grid import allocate_intervals
     from gateway.report_envelopes import show_envelopes
@@ -32,6 +55,24 @@ def allocate(
         result = allocate_intervals(loaded, step)
     if not deliver(result, output, json):
         show_envelopes(result, out)
+
+
+def _allocate_folder(
+    folder: Path, results: Path | None, json: bool, processes: int | None, scheduler: str | None
+) -> None:
+    if results is None:
+        fail("a folder of scenarios needs a folder for the results: -o FOLDER")
+    if processes is not None and scheduler is not None:
+        fail("--processes and --scheduler exclude each other")
+    from gateway.cli_many import allocate_folder, show_summary
+
+    summary = allocate_folder(folder, results, processes, scheduler)
+    if json:
+        print_json(summary)
+    else:
+        show_summary(summary)
+    if summary.failed:
+        raise typer.Exit(FAILED_NETWORKS)
 
 
 @app.command()

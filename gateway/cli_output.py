@@ -21,6 +21,8 @@ NOT_SECURE = 1
 """Exit code of ``verify`` for envelopes that are not secure."""
 FAULTY_ORDERS = 1
 """Exit code of ``simulate`` where lines are no orders; the result is there all the same."""
+FAILED_NETWORKS = 1
+"""Exit code of ``allocate`` where networks of a folder have no envelopes; the others have."""
 BAD_INPUT = 2
 """Exit code for input with faults."""
 
