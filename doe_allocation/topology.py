@@ -1,5 +1,4 @@
-"""Radial configurations of a network with switches: spanning trees, and how to get from one to
-the next.
+"""Radial configurations of a network with switches: spanning trees, one after the other.
 
 A configuration says of each switchable branch whether it is closed.  It is radial when every node
 has exactly one path to a source: no loop, nobody cut off, no two sources joined.
@@ -117,9 +116,9 @@ class SwitchableGraph:
     def _opened(
         self, opened: frozenset[int], kept: frozenset[int], present: Closed, left: int
     ) -> Iterator[Closed]:
-        """Yield those with ``opened`` open and ``kept`` closed, and at most ``left`` more to switch.
+        """Yield those with ``opened`` open and ``kept`` closed.
 
-        ``left`` counts what differs from the present state among branches that are decided.
+        Among the branches that are not decided, at most ``left`` may differ from the present.
         """
         if left < 0:
             return
@@ -140,8 +139,10 @@ class SwitchableGraph:
             closing += not present[k]
 
     def _free_loop(self, opened: frozenset[int], kept: frozenset[int]) -> list[int] | None:
-        """Return the free branches of a loop: none where there is no loop, ``None`` where a loop
-        has no free branch."""
+        """Return the free branches of a loop; none where there is no loop.
+
+        ``None`` where a loop has no free branch.
+        """
         joined = _Joined(self.nodes, ())
         tree: dict[int, list[tuple[int, int]]] = {}
         free = [k for k in range(len(self._ends)) if k not in opened and k not in kept]
@@ -167,8 +168,7 @@ class SwitchableGraph:
             if not closed[k] and a != b:
                 for j in _path(tree, a, b):
                     yield tuple(
-                        True if i == k else False if i == j else was
-                        for i, was in enumerate(closed)
+                        True if i == k else False if i == j else was for i, was in enumerate(closed)
                     )
 
     def tree_along(self, cost: Sequence[float]) -> Closed:

@@ -55,7 +55,9 @@ def test_configurations_are_all_radial_subsets(graph: SwitchableGraph, data: st.
         neighbours = {c for c in radial if sum(a != b for a, b in zip(c, closed, strict=True)) == 2}
         assert set(graph.exchanges(closed)) == neighbours
     if radial:
-        cost = data.draw(st.lists(st.integers(0, 9), min_size=len(every[0]), max_size=len(every[0])))
+        cost = data.draw(
+            st.lists(st.integers(0, 9), min_size=len(every[0]), max_size=len(every[0]))
+        )
         least = min(sum(v for v, c in zip(cost, closed, strict=True) if c) for closed in radial)
         chosen = graph.tree_along(cost)
         assert chosen in radial
