@@ -28,7 +28,7 @@ _CHUNK = 256
 
 INSECURE = "the fallback envelopes are not secure"
 NO_SOLUTION = "the power flow has no solution"
-NO_NETWORK = "there is no such network"
+NO_NETWORK = "pandapower cannot model it"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -190,6 +190,7 @@ class _Progress:
     screen: Screen | None
     capacity_w: IntArray
     step: Callable[[int], None]
+    evaluations: int
     known: dict[Configuration, Assessment | None] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     best: Assessment | None = None
@@ -247,12 +248,18 @@ class _Progress:
             kept += [each for each, is_worse in zip(group, worse, strict=True) if not is_worse]
         return kept
 
+    @property
+    def left(self) -> int:
+        """How many more may be evaluated."""
+        return max(0, self.evaluations - len(self.known))
+
     def climb(self, start: Configuration) -> None:
         """Go from neighbour to neighbour as long as one is better."""
         at = self.look_at(start)
         while True:
             near = [c for c in self.choices.neighbours(start) if self.choices.allowed(c)]
-            found = [self.look_at(each) for each in self.hopeful(near)]
+            hopeful = self.hopeful([each for each in near if each not in self.known])
+            found = [self.look_at(each) for each in hopeful[: self.left]]
             better = [each for each in found if each is not None and each.better_than(at)]
             if not better:
                 return
@@ -302,13 +309,14 @@ def best_configuration(
     Exact search: what the local search finds sets the level, and every configuration that is not
     refuted there is evaluated.  Equal levels are not refuted, so ties are decided by allocations.
     """
-    progress = _Progress(choices, evaluate, screen, capacity_w, step)
+    progress = _Progress(choices, evaluate, screen, capacity_w, step, evaluations)
     present, fault = progress.assess(choices.present)
     few: list[Configuration] = []
     count = choices.count()
-    if choices.most_operations is not None or count <= exact_limit:
+    listed = choices.most_operations is not None or count <= exact_limit
+    if listed:
         few = list(islice(choices.all(), exact_limit + 1))
-    listed = bool(few) and len(few) <= exact_limit
+        listed = len(few) <= exact_limit
     highest_w, guess = int(capacity_w.max(initial=0)), None
     if not listed and count and relax is not None:
         proved_w, guess = relax()
@@ -316,13 +324,12 @@ def best_configuration(
     begin = [choices.present, *([guess] if guess else []), *few[:1]]
     radial = (c for c in begin if not choices.graph.why_not_radial(c.closed))
     for start in [each for each in dict.fromkeys(radial) if choices.allowed(each)]:
-        if len(progress.known) < evaluations:
+        if progress.left:
             progress.climb(start)
-    finished = listed and _all_of(progress, few, evaluations)
-    exact = finished or count == 0
+    exact = listed and _all_of(progress, few)
     evaluated = len(progress.known)
     level_w = progress.best.level_w if progress.best else 0
-    if listed and not finished and relax is not None:
+    if listed and not exact and relax is not None:
         highest_w = int(min(highest_w, np.floor(relax()[0])))
     return Outcome(
         best=progress.best,
@@ -332,17 +339,17 @@ def best_configuration(
         bound_w=level_w if exact else max(level_w, highest_w),
         configurations=float(len(few)) if listed else count,
         evaluated=evaluated,
-        screened=len(few) - evaluated if finished else 0,
+        screened=len(few) - evaluated if exact else 0,
         rejected=dict(progress.reasons),
     )
 
 
-def _all_of(progress: _Progress, few: list[Configuration], evaluations: int) -> bool:
+def _all_of(progress: _Progress, few: list[Configuration]) -> bool:
     """Evaluate all that is not refuted; return whether it was possible within so many."""
     for k in range(0, len(few), _CHUNK):
         chunk = [each for each in few[k : k + _CHUNK] if each not in progress.known]
         for each in progress.hopeful(chunk):
-            if len(progress.known) >= evaluations:
+            if not progress.left:
                 return False
             progress.look_at(each)
     return True

@@ -67,9 +67,9 @@ def _sentences(content: TopologyFile) -> list[str]:
         found.append("Exact: no radial configuration within what is allowed is better.")
     else:
         found.append(
-            "Not all were looked at: no single exchange or tap is better, and no configuration "
-            f"has a smallest limit above {kilowatts(content.bound_w)} kW; "
-            f"the gap is {kilowatts(content.gap_w)} kW."
+            "Not exact: found by single exchanges and taps, each better than the last. No "
+            f"configuration has a smallest limit above {kilowatts(content.bound_w)} kW; the gap "
+            f"is {kilowatts(content.gap_w)} kW."
         )
     if content.no_bound_because:
         found.append(f"No bound besides capacities: {content.no_bound_because}.")
