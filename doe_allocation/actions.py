@@ -25,6 +25,7 @@ from security_check.errors import InsecureError, NetworkFaults, PowerFlowError
 BoolArray = npt.NDArray[np.bool_]
 
 _CHUNK = 256
+_FARTHEST = 20_000  # configurations two steps away that are looked at from one
 
 INSECURE = "the fallback envelopes are not secure"
 NO_SOLUTION = "the power flow has no solution"
@@ -254,20 +255,41 @@ class _Progress:
         return max(0, self.evaluations - len(self.known))
 
     def climb(self, start: Configuration) -> None:
-        """Go from neighbour to neighbour as long as one is better."""
+        """Go to better configurations one step away, or two, as long as there are any."""
         at = self.look_at(start)
-        while True:
+        while self.left:
             near = [c for c in self.choices.neighbours(start) if self.choices.allowed(c)]
-            hopeful = self.hopeful([each for each in near if each not in self.known])
-            found = [self.look_at(each) for each in hopeful[: self.left]]
-            better = [each for each in found if each is not None and each.better_than(at)]
-            if not better:
+            better = self._best_of(near, at)
+            if better is None and self.screen is not None:
+                better = self._first_beyond(near, at)
+            if better is None:
                 return
-            for each in better:
-                if each.better_than(at):
-                    at = each
-            assert at is not None
-            start = at.configuration
+            at, start = better, better.configuration
+
+    def _best_of(
+        self, candidates: Sequence[Configuration], than: Assessment | None
+    ) -> Assessment | None:
+        """Return the best of those that are better than another, if there are any."""
+        hopeful = self.hopeful([each for each in candidates if each not in self.known])
+        best = None
+        for each in hopeful[: self.left]:
+            found = self.look_at(each)
+            if found is not None and found.better_than(than) and found.better_than(best):
+                best = found
+        return best
+
+    def _first_beyond(
+        self, near: Sequence[Configuration], than: Assessment | None
+    ) -> Assessment | None:
+        """Return a better configuration a step beyond those near; few are not refuted."""
+        beyond = (c for each in near for c in self.choices.neighbours(each))
+        allowed = islice(filter(self.choices.allowed, beyond), _FARTHEST)
+        candidates = list(dict.fromkeys(allowed))
+        for k in range(0, len(candidates), _CHUNK):
+            better = self._best_of(candidates[k : k + _CHUNK], than)
+            if better is not None:
+                return better
+        return None
 
 
 def best_configuration(
@@ -298,7 +320,7 @@ def best_configuration(
         present one; asked where not all configurations are looked at.
     exact_limit
         Up to how many configurations are all looked at; more are searched by exchanges of branches
-        and changes of taps from the starts until no single one is better.
+        and changes of taps, one or, with a screen, two at a time, until none is better.
     evaluations
         After how many allocations the search ends.
     step

@@ -67,7 +67,7 @@ def _sentences(content: TopologyFile) -> list[str]:
         found.append("Exact: no radial configuration within what is allowed is better.")
     else:
         found.append(
-            "Not exact: found by single exchanges and taps, each better than the last. No "
+            "Not exact: found by exchanges and taps, as long as one or two made it better. No "
             f"configuration has a smallest limit above {kilowatts(content.bound_w)} kW; the gap "
             f"is {kilowatts(content.gap_w)} kW."
         )
