@@ -20,6 +20,7 @@ from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
+from gateway.scenario_actions import Actions, Modelled, build_actions
 from gateway.scenario_customers import (
     build_capacity,
     build_owners,
@@ -28,9 +29,10 @@ from gateway.scenario_customers import (
 from gateway.scenario_intervals import Interval, build_intervals
 from gateway.scenario_inverters import with_stated_inverters
 from gateway.scenario_market import build_rules
-from gateway.scenario_model import NO_MODEL, Model, build_model, phase_faults
+from gateway.scenario_model import NO_MODEL, Model, build_model, model_of, phase_faults
 from gateway.scenario_network import Held, bundled, bundled_names
 from gateway.scenario_schema import (
+    ActionsSection,
     CapacitySection,
     InterfaceSection,
     IntervalsSection,
@@ -59,12 +61,13 @@ _SECTIONS: dict[str, type[Section]] = {
     "capacity": CapacitySection,
     "inverters": InvertersSection,
     "uncertainty": UncertaintySection,
+    "actions": ActionsSection,
     "market": MarketSection,
     "metering": MeteringSection,
     "intervals": IntervalsSection,
 }
 _REQUIRED = ("network", "interface", "capacity")
-_ABSENT_IS_NONE = ("metering",)  # a market that names none has none
+_ABSENT_IS_NONE = ("actions", "metering")  # a scenario that names none has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ class Scenario:
         Whether the file has a section ``[participants]``.
     rules
         Price step, quantity step, compensation, metering.
+    actions
+        What the operator may switch and tap, if anything.
     gate_closure, opening
         How long before its start an interval's gate closes, and how long before that start it
         opens (``serve`` only: a simulation opens everything before the first order).
@@ -113,6 +118,7 @@ class Scenario:
     rules: MarketRules
     gate_closure: timedelta
     opening: timedelta
+    actions: Actions | None = None
 
     def grid(self) -> NetworkGrid | JointGrid:
         """Return the grid that allocates and checks envelopes for this scenario."""
@@ -190,10 +196,8 @@ def load_scenario(path: Path) -> Scenario:
         intervals = build_intervals(intervals_section, interface_limits, path.parent, faults)
     contracts = [interval.interface_limits for interval in intervals]
     model, capacity, owners = NO_MODEL, None, None
+    held: Held = "phases" if any(each.unbalance_pu is not None for each in contracts) else "source"
     if isinstance(network_section, NetworkSection):
-        held: Held = (
-            "phases" if any(each.unbalance_pu is not None for each in contracts) else "source"
-        )
         model = build_model(network_section, capacity_section, held, area, path.parent, faults)
         model = _with_inverters(model, sections["inverters"], faults)
         if model.network is not None:
@@ -211,6 +215,12 @@ def load_scenario(path: Path) -> Scenario:
     network, forecast, uncertainty = model.network, None, sections["uncertainty"]
     if network is not None and isinstance(uncertainty, UncertaintySection):
         network, forecast = build_uncertainty(uncertainty, network, faults)
+    actions = None
+    if isinstance(sections["actions"], ActionsSection) and isinstance(
+        network_section, NetworkSection
+    ):
+        modelled = _modelled(network_section, sections, held, area)
+        actions = build_actions(sections["actions"], network_section, modelled, path.parent, faults)
     if faults:
         raise InputFaults(str(path), faults)
     assert isinstance(market, MarketSection)
@@ -238,7 +248,24 @@ def load_scenario(path: Path) -> Scenario:
         rules=rules,
         gate_closure=timedelta(minutes=market.gate_closure_minutes),
         opening=timedelta(minutes=market.opening_minutes),
+        actions=actions,
     )
+
+
+def _modelled(
+    section: NetworkSection, sections: Mapping[str, Section | None], held: Held, area: str
+) -> Modelled:
+    """Return what makes the scenario's network and forecast of its net in another state."""
+
+    def modelled(net: Any, faults: list[Fault]) -> tuple[Network | None, Forecast | None]:
+        model = model_of(net, section, sections["capacity"], held, area, faults)
+        model = _with_inverters(model, sections["inverters"], faults)
+        uncertainty = sections["uncertainty"]
+        if model.network is None or not isinstance(uncertainty, UncertaintySection):
+            return None, None
+        return build_uncertainty(uncertainty, model.network, faults)
+
+    return modelled
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.scenario_customers import with_reactive_choice
 from gateway.scenario_network import (
     Held,
+    Net,
     build_meshed,
     build_network,
     connection_points_of,
@@ -125,6 +126,32 @@ def _opened(
     net = open_net(section.source, folder, faults)
     if net is None:
         return NO_MODEL
+    return _of_net(net, section, capacity, held, name, faults)
+
+
+def model_of(
+    net: Net,
+    section: NetworkSection,
+    capacity: Section | None,
+    held: Held,
+    name: str,
+    faults: list[Fault],
+) -> Model:
+    """Return what ``[network]`` would lead to with another net; as :func:`build_model`."""
+    model = _of_net(net, section, capacity, held, name, faults)
+    return model.changed(
+        lambda network, found: with_reactive_choice(network, capacity, found), faults
+    )
+
+
+def _of_net(
+    net: Net,
+    section: NetworkSection,
+    capacity: Section | None,
+    held: Held,
+    name: str,
+    faults: list[Fault],
+) -> Model:
     points = connection_points_of(net, section.connection_points)
     power_factor = _power_factors(capacity, points)
     if section.model == "meshed" and section.connection_points != "asymmetric_load":

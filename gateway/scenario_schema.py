@@ -139,6 +139,19 @@ class UncertaintySection(Section):
     impedance: PerPoint[Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = {"default": 0.0}
 
 
+TapRange = Annotated[list[int], Field(min_length=2, max_length=2)]
+
+
+class ActionsSection(Section):
+    """What the operator may switch and tap, and how far a search for the best goes."""
+
+    switchable: list[Annotated[str, Field(min_length=1)]] = []
+    taps: dict[str, TapRange] | list[str] = []
+    most_operations: Annotated[int, Field(ge=0)] | None = None
+    exact_limit: Annotated[int, Field(ge=0, le=10**7)] = 100_000
+    evaluations: Annotated[int, Field(ge=1, le=10**6)] = 5_000
+
+
 class MarketSection(Section):
     """Price step in EUR per kW for an interval, quantity step, and when intervals trade."""
 
