@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hierarchies import Joined, Owned, corner, joined, medium_voltage, owned, run
+from hierarchies import Joined, Owned, corner, joined, medium_voltage, owned, power_out, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshed_networks import ring
@@ -39,6 +39,9 @@ def two_levels(customers: int = 4, seed: int = 0, band: tuple[float, float] = BA
     )
 
 
+WIDE = (0.93, 1.06)
+
+
 def three_levels(seed: int = 0) -> Owned:
     """Return a meshed high-voltage network with two of :func:`two_levels` and other customers."""
     high = ring(4, seed)
@@ -46,13 +49,13 @@ def three_levels(seed: int = 0) -> Owned:
     for k in range(2):
         below = two_levels(3, seed + 10 * k)
         names = {
-            point: (replace_name(each, f"{each.operator.name} of {k}"), BAND)
+            point: (replace_name(each, f"{each.operator.name} of {k}"), WIDE)
             for point, each in below.children.items()
         }
         net = medium_voltage(4, seed + k, km=8.0)
         regions[f"load:{k}"] = (
-            owned(f"mv{k}", net, names, capacity_w=400_000, limits=VoltageLimits(0.95, 1.05)),
-            (0.98, 1.04),
+            owned(f"mv{k}", net, names, capacity_w=400_000, limits=VoltageLimits(0.92, 1.08)),
+            (0.97, 1.04),
         )
     capacity = {f"load:{k}": 2_000_000 if k < 2 else 60_000_000 for k in range(4)}
     return owned(
@@ -100,11 +103,9 @@ def check_joined(whole: Joined, result: HierarchyAllocation, injects: dict, root
         contract = result.results[boundary.operator].contract
         voltage = net.res_bus.vm_pu.at[boundary.parent_bus]
         assert contract.voltage_min_pu - 1e-7 <= voltage <= contract.voltage_max_pu + 1e-7
-        # Power out of the network downstream, that is into the parent's bus through the switch.
-        power_w = -1e6 * net.res_switch.p_from_mw.at[boundary.switch]
-        reactive_var = -1e6 * net.res_switch.q_from_mvar.at[boundary.switch]
-        assert -contract.withdrawal_limit_w - 0.5 <= power_w <= contract.injection_limit_w + 0.5
-        assert contract.reactive_min_var - 0.5 <= reactive_var <= contract.reactive_max_var + 0.5
+        out = power_out(net, boundary)
+        assert -contract.withdrawal_limit_w - 0.5 <= out.real <= contract.injection_limit_w + 0.5
+        assert contract.reactive_min_var - 0.5 <= out.imag <= contract.reactive_max_var + 0.5
 
 
 def check_voltages(whole: Joined, levels: dict[float, tuple[float, float]]) -> None:
@@ -207,7 +208,7 @@ class TestThreeLevels:
         for injects in corners(result, 6, rng):
             for root_pu in (1.0, 1.04):
                 check_joined(whole, result, injects, root_pu)
-                check_voltages(whole, {20.0: (0.95, 1.05), 0.4: (0.9, 1.1)})
+                check_voltages(whole, {110.0: (0.92, 1.08), 20.0: (0.92, 1.08), 0.4: (0.9, 1.1)})
 
 
 class TestDirections:
@@ -236,8 +237,7 @@ class TestDirections:
     def test_a_wider_band_leaves_the_child_no_more(self, rise: float, fall: float) -> None:
         """What a child can use for every voltage of a band it can use in every part of it."""
         narrow, wide = (0.985, 1.02), (0.985 - fall, 1.02 + rise)
-        root = two_levels(3, 5)
-        child = root.operator.children["load:0"].operator
+        child = allocated()[0].operator.children["load:0"].operator
         sums = []
         for band in (narrow, wide):
             alone = allocate_hierarchy(child, InterfaceLimits(*band))
@@ -330,9 +330,7 @@ class TestBadGraphs:
             "load:0": Child(child, (1.04, 0.97)),
             "load:1": Child(child, BAND),
             "load:9": Child(replace(child, name="lv9"), BAND, (5, -5)),
-            "load:3": Child(owned("hv", ring(3)).operator, BAND)
-            if False
-            else Child(replace(child, name="mv"), BAND),
+            "load:3": Child(replace(child, name="mv"), BAND),
         }
         with pytest.raises(NetworkFaults) as caught:
             allocate_hierarchy(replace(root.operator, children=children), CONTRACT)
@@ -356,5 +354,7 @@ class TestBadGraphs:
         children: dict[str, Child] = {}
         root = replace(owned("mv", medium_voltage(2, 0)).operator, children=children)
         children["load:0"] = Child(root, BAND)
-        with pytest.raises(NetworkFaults, match="mv / mv: mv is also at upstream / mv: its network"):
+        with pytest.raises(
+            NetworkFaults, match="mv / mv: mv is also at upstream / mv: its network"
+        ):
             allocate_hierarchy(root, CONTRACT)

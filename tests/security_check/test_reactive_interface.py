@@ -63,9 +63,7 @@ def extremes(flow: PowerFlow, limits_w: np.ndarray, band: tuple[float, float]) -
     power = tried(flow.network, limits_w)
     every = np.concatenate([supplied(flow, power, v) for v in np.linspace(*band, 9)])
     every = every * flow.network.base_power_w
-    return np.array(
-        [every.real.max(), every.real.min(), every.imag.max(), every.imag.min()]
-    )
+    return np.array([every.real.max(), every.real.min(), every.imag.max(), every.imag.min()])
 
 
 @settings(deadline=None, max_examples=60)
