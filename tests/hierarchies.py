@@ -92,7 +92,7 @@ def medium_voltage(loads: int = 4, seed: int = 0, *, km: float = 4.0, passive: b
 
 @dataclass(frozen=True)
 class Boundary:
-    """Where one operator's interface is in the joined net: a bus of each side, joined by a switch."""
+    """Where an operator's interface is in the joined net: a bus on each side of a switch."""
 
     operator: str
     parent_bus: int
