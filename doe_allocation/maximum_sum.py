@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from doe_allocation.fairness import Filled, FloatArray
-from doe_allocation.packing_program import LinearProgram, Packing, lexicographic
+from doe_allocation.packing_program import FairnessError, LinearProgram, Packing, lexicographic
 
 _FREE = 1e-8  # a price below this part of a watt's gain is none
 
@@ -51,7 +52,9 @@ class MaximumSum:
             )
             free = np.flatnonzero(~settled)
             held = (np.ones((1, m)), np.array([u.sum()]))
-            u = lexicographic(at_bound, np.eye(m)[free], self.weight[free], held).u
+            # A face too thin for the solver's tolerance is a point: the vertex stands.
+            with suppress(FairnessError):
+                u = lexicographic(at_bound, np.eye(m)[free], self.weight[free], held).u
         return Filled(packing.secured(u) * packing.scale, packing.bottlenecks(u, worth))
 
     def above(self, lower: FloatArray) -> MaximumSum:
