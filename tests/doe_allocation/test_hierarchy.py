@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from meshed_networks import ring
 from networks import feeder
 
+from doe_allocation.capacity import Capacity
 from doe_allocation.hierarchy import HierarchyAllocation, OperatorResult, allocate_hierarchy
+from doe_allocation.network_grid import NetworkGrid
 from doe_allocation.operational_graph import Child, Operator
 from security_check.errors import NetworkFaults
+from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
 
 BAND = (0.97, 1.04)
@@ -77,6 +80,12 @@ def attacked(result: OperatorResult, seed: int = 0) -> float:
     assert result.check is not None, result.operator
     rng = np.random.default_rng(seed)
     return result.grid.attack(result.contract, result.check.limits_w, rng).violation
+
+
+def stopped_above(each: OperatorResult) -> bool:
+    """Return whether an operator was granted less withdrawal than it can use."""
+    assert each.statement is not None
+    return each.contract.withdrawal_limit_w < each.statement.most_withdrawal_w
 
 
 def corners(
@@ -152,14 +161,50 @@ class TestTwoLevels:
             )
         assert "interface" in result.results["mv"].envelopes.injection_bottlenecks
         # Who is stopped by the common interface has the same, wherever connected, but for losses.
-        injection = [
-            e.injection_limit_w
+        shares = [
+            e.withdrawal_limit_w
             for each in result.results.values()
             for e in each.envelopes
-            if e.connection_point not in each.children and e.injection_bottleneck == "interface"
+            if e.connection_point not in each.children
+            and e.withdrawal_bottleneck == "interface"
+            and (not each.parent or stopped_above(each))
         ]
-        assert len(injection) > 4
-        assert max(injection) <= 1.03 * min(injection)
+        assert len(shares) == 9
+        assert max(shares) <= 1.01 * min(shares)
+
+    def test_fairness_reaches_customers_whose_neighbours_are_stopped_early(self) -> None:
+        """Half of one network's customers have small capacities; the others are like all others.
+
+        The oracle is one allocation on the joined network, in which nobody is below anybody.
+        """
+        small = {"load:0": 2_000, "load:1": 3_000, "load:2": 20_000, "load:3": 20_000}
+        below = [owned("a", feeder(4, 1), capacity_w=small), owned("b", feeder(4, 2))]
+        root = owned(
+            "mv",
+            medium_voltage(3, 1, passive=False),
+            {f"load:{k}": (each, BAND) for k, each in enumerate(below)},
+            capacity_w={"load:0": 90_000, "load:1": 90_000, "load:2": 20_000},
+        )
+        contract = replace(CONTRACT, injection_limit_w=50_000, withdrawal_limit_w=120_000)
+        result = allocate_hierarchy(root.operator, contract)
+        whole = joined(root)
+        network = network_from_pandapower(whole.net, passive="as-given")
+        places = {f"load:{load}": key for key, load in whole.customers.items()}
+        keys = [places[point] for point in network.connection_points]
+        most = np.array([small[p] if name == "a" else 20_000 for name, p in keys])
+        flat = NetworkGrid(
+            network,
+            VoltageLimits(0.9, 1.1),
+            Capacity(network.connection_points, most, most, 0 * most, 0 * most),
+        )
+        ours = np.array([result.customers[key] for key in keys]).T
+        theirs = flat.allocate(contract).limits_w.reshape(2, -1)
+        for mine, best in zip(ours, theirs, strict=True):
+            assert mine.min() <= 1.001 * best.min() + 1
+            np.testing.assert_allclose(np.sort(mine), np.sort(best), rtol=0.03)
+        assert ours[0].max() < 0.5 * 20_000
+        assert ours[1].max() < 20_000
+        assert {2_000, 3_000} <= set(ours[0].tolist())
 
     def test_an_envelope_beyond_what_was_granted_breaks_the_joined_net(self) -> None:
         """The check of the joined net can fail: twice the power breaks a contract or limit."""
