@@ -33,7 +33,7 @@ def solve_cone(program: RowLevels, typical: FloatArray) -> tuple[FloatArray, Flo
     ``max gain' t`` with ``t <= x^(1 - alpha)`` in power cones for alpha < 1, ``t <= log x`` in
     exponential cones for alpha = 1, and ``t >= x^(1 - alpha)`` with a minus beyond.
     """
-    import cvxpy as cp  # a second to import, and only needed here
+    import cvxpy as cp  # noqa: PLC0415  # a second to import, and only needed here
 
     alpha = program.alpha
     gain = program.weight * (typical / program.weight) ** (1.0 - alpha)
