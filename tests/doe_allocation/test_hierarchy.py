@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hierarchies import Joined, Owned, corner, joined, medium_voltage, owned, po
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshed_networks import ring
-from networks import feeder
+from networks import feeder, simbench_net
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.hierarchy import HierarchyAllocation, OperatorResult, allocate_hierarchy
@@ -45,7 +46,7 @@ def two_levels(customers: int = 4, seed: int = 0, band: tuple[float, float] = BA
 WIDE = (0.93, 1.06)
 
 
-def three_levels(seed: int = 0) -> Owned:
+def three_levels(seed: int = 0, outages: tuple[str, ...] = ()) -> Owned:
     """Return a meshed high-voltage network with two of :func:`two_levels` and other customers."""
     high = ring(4, seed)
     regions = {}
@@ -62,7 +63,13 @@ def three_levels(seed: int = 0) -> Owned:
         )
     capacity = {f"load:{k}": 2_000_000 if k < 2 else 60_000_000 for k in range(4)}
     return owned(
-        "hv", high, regions, capacity_w=capacity, limits=VoltageLimits(0.92, 1.08), meshed=True
+        "hv",
+        high,
+        regions,
+        capacity_w=capacity,
+        limits=VoltageLimits(0.92, 1.08),
+        meshed=True,
+        outages=outages,
     )
 
 
@@ -254,6 +261,51 @@ class TestThreeLevels:
             for root_pu in (1.0, 1.04):
                 check_joined(whole, result, injects, root_pu)
                 check_voltages(whole, {110.0: (0.92, 1.08), 20.0: (0.92, 1.08), 0.4: (0.9, 1.1)})
+
+    def test_promises_hold_after_every_outage_above(self) -> None:
+        root = three_levels(outages=("line:1", "line:4"))
+        result = allocate_hierarchy(root.operator, InterfaceLimits(1.0, 1.04))
+        assert not result.unmet
+        assert attacked(result.results["hv"]) <= 1e-6
+        whole = joined(root)
+        before = {"line:1": 1, "line:4": 4}
+        for out in (None, *before.values()):
+            whole.net.line["in_service"] = True
+            if out is not None:
+                whole.net.line.loc[out, "in_service"] = False
+            for injects in corners(result, 2, np.random.default_rng(3)):
+                check_joined(whole, result, injects, 1.04)
+                check_voltages(whole, {110.0: (0.92, 1.08), 20.0: (0.92, 1.08), 0.4: (0.9, 1.1)})
+
+
+@pytest.mark.slow
+def test_simbench_networks_hold_together() -> None:
+    """A medium-voltage network with 96 loads, at two of which whole low-voltage networks are."""
+
+    def scaled(code: str) -> Any:
+        net = simbench_net(code)
+        net.sgen.scaling = 0.1  # at full power they leave customers nothing
+        return net
+
+    below = [owned(code, scaled(code)) for code in ("1-LV-rural1--0-sw", "1-LV-semiurb4--0-sw")]
+    root = owned(
+        "mv",
+        scaled("1-MV-rural--0-sw"),
+        {"load:3": (below[0], (0.95, 1.05)), "load:40": (below[1], (0.95, 1.05))},
+        capacity_w=500_000,
+        limits=VoltageLimits(0.92, 1.08),
+    )
+    contract = InterfaceLimits(1.0, 1.03, 20_000_000, 20_000_000)
+    result = allocate_hierarchy(root.operator, contract)
+    assert not result.unmet
+    assert len(result.customers) == 94 + len(below[0].net.load) + len(below[1].net.load)
+    for each in result.results.values():
+        assert attacked(each) <= 1e-6, each.operator
+    whole = joined(root)
+    for injects in corners(result, 4, np.random.default_rng(0)):
+        for root_pu in (1.0, 1.03):
+            check_joined(whole, result, injects, root_pu)
+            check_voltages(whole, {20.0: (0.92, 1.08), 0.4: (0.9, 1.1)})
 
 
 class TestDirections:
