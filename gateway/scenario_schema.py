@@ -84,6 +84,8 @@ class InterfaceSection(Section):
     injection_limit_w: Watts | None = None
     withdrawal_limit_w: Watts | None = None
     unbalance_pu: Unbalance | None = None
+    reactive_min_var: Vars | None = None
+    reactive_max_var: Vars | None = None
 
 
 class CapacitySection(Section):
@@ -152,6 +154,25 @@ class ActionsSection(Section):
     evaluations: Annotated[int, Field(ge=1, le=10**6)] = 5_000
 
 
+class FairnessSection(Section):
+    """By what envelopes are divided."""
+
+    rule: Literal[
+        "max_min",
+        "equal",
+        "proportional_to_capacity",
+        "proportional",
+        "alpha",
+        "maximum_sum",
+    ] = "max_min"
+    alpha: Annotated[float, Field(ge=0.0)] | None = None
+    over: Literal["limits", "width"] = "limits"
+    common: Literal["direction", "all"] = "direction"
+    weights: PerPoint[Annotated[float, Field(ge=1e-3, le=1e3)]] = {"default": 1.0}
+    forgetting: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    gain: Annotated[float, Field(gt=0.0, le=20.0)] | None = None
+
+
 class MarketSection(Section):
     """Price step in EUR per kW for an interval, quantity step, and when intervals trade."""
 
@@ -198,6 +219,8 @@ class LimitsRow(Section):
     voltage_min_pu: PerUnit | None = None
     voltage_max_pu: PerUnit | None = None
     unbalance_pu: Unbalance | None = None
+    reactive_min_var: Vars | None = None
+    reactive_max_var: Vars | None = None
 
 
 ParsedSection = TypeVar("ParsedSection", bound=Section)
