@@ -16,7 +16,6 @@ from doe_allocation.network_grid import NetworkGrid
 from gateway.cli import app
 from gateway.cli_grid import allocate_intervals
 
-
 TIGHT = GOOD.replace(
     "voltage_max_pu = 1.04",
     "voltage_max_pu = 1.04\ninjection_limit_w = 40000\nwithdrawal_limit_w = 30000",
