@@ -67,6 +67,9 @@ class Search:
         self._joining = joining
         self._joint_orders: dict[int, Legs] = {}
         self._share = 1.0
+        self._stale = (
+            False  # whether the intervals' own programs have other rows than those in force
+        )
         self.markets: dict[datetime, Market] = {market.interval: market}
         self.program = self._of_first
 
@@ -85,24 +88,29 @@ class Search:
         CheckFailedError
             When the power flow of an interval came to no result.
         """
-        refused = False
         try:
-            for left in reversed(range(CONFIRMATION_ROUNDS)):
-                optimum = self.optimum()
-                if not optimum.quantities_w:
-                    return None
-                executions = self.program.executions(optimum)
-                refused = True  # until it is known better
-                verdict = self._put_into_force(executions)
-                if verdict is not None:
-                    if not self.is_joined:
-                        self.program.clearing.execute(optimum)
-                    return Confirmed(executions, optimum.prices, optimum.tier, verdict)
-                self._share = min(left / _CAUTIOUS_ROUNDS, 1.0)
-                self._renew_rows()
+            return self._confirmed()
         finally:
-            if refused:
-                self._leave()
+            if self._stale:
+                for market in self.markets.values():
+                    market.renew_rows()
+
+    def _confirmed(self) -> Confirmed | None:
+        """Return the first optimum that the AC power flow confirms."""
+        for left in reversed(range(CONFIRMATION_ROUNDS)):
+            optimum = self.optimum()
+            if not optimum.quantities_w:
+                break
+            executions = self.program.executions(optimum)
+            verdict = self._put_into_force(executions)
+            if verdict is not None:
+                self._stale = True
+                if not self.is_joined:
+                    self.program.clearing.execute(optimum)
+                return Confirmed(executions, optimum.prices, optimum.tier, verdict)
+            self._share = min(left / _CAUTIOUS_ROUNDS, 1.0)
+            self.program.clearing.replace_rows(self._rows())
+            self._stale = self._share < 1.0 or self.program is not self._first.program
         return None
 
     def optimum(self) -> Optimum:
@@ -132,14 +140,6 @@ class Search:
         """Return the rows in force, with as much of their headrooms as is asked for now."""
         rows = [network_rows(m.network.linear_rows(), self._share) for m in self.markets.values()]
         return rows[0] if len(rows) == 1 else NetworkRows.joined(rows)
-
-    def _renew_rows(self) -> None:
-        self.program.clearing.replace_rows(self._rows())
-
-    def _leave(self) -> None:
-        """Give the intervals' own programs the rows that are in force now."""
-        for market in self.markets.values():
-            market.renew_rows()
 
     def _put_into_force(self, executions: Sequence[Execution]) -> Verdict | None:
         """Commit what the AC power flow confirms in all intervals; ``None`` if it refuses one."""
