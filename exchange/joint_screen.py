@@ -18,34 +18,135 @@ own intervals' slack, so all together lose more than that of all intervals that 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
 
 from exchange.market_program import Legs
-from exchange.program import TIE
+from exchange.program import TIE, FloatArray, IntArray, Reach
 from orderbook.order import Side
+from security_check.envelope import Direction
 
 _EQUAL = 1e-6  # of the slack, relative: the difference of two gains, each as exact as the solver
 
 
-def may_take_part(legs: Legs, local_ticks: Sequence[float], slack: float, lot_w: int) -> bool:
-    """Return whether a joint order may have a part in an optimum.  O(legs).
+@dataclass(frozen=True, slots=True)
+class _Least:
+    """The least that a joint order trades: all of it, or as many lots as keep the ratio.
 
     Parameters
     ----------
-    legs
-        The order, with what is left of it.
-    local_ticks
-        The local price of each leg's limit.
-    slack
-        The sum of the slacks of its intervals' programs, in tick-lots.
+    limits
+        Shape (legs,), the limits of its legs among those of all intervals.
+    lots
+        Shape (legs,), what these change by.
+    worth
+        What that is worth at its limit prices, in tick-lots.
+    places
+        Which intervals it has legs in.
+    """
+
+    limits: IntArray
+    lots: IntArray
+    worth: float
+    places: IntArray
+
+
+class JointScreen:
+    """The local prices of intervals side by side, and what joint orders gain at them.
+
+    Parameters
+    ----------
+    connection_points
+        In the network's order.
     lot_w
         Watts of a lot.
     """
-    lots = [leg.remaining_w // lot_w for leg in legs]
-    gained = sum(
-        (1 if leg.side is Side.BUY else -1) * (leg.limit_price_ticks - local) * count
-        for leg, local, count in zip(legs, local_ticks, lots, strict=True)
-    )
-    # It trades all, or as little as a unit: as many lots of each leg as keep the ratio.
-    least = 1.0 if any(leg.required_w for leg in legs) else 1.0 / math.gcd(*lots)
-    return gained * least + slack * (1.0 + _EQUAL) > -TIE * sum(lots) * least
+
+    __slots__ = ("_least", "_local", "_lot_w", "_places", "_points", "_shown", "_slack")
+
+    def __init__(self, connection_points: Sequence[str], lot_w: int) -> None:
+        self._points = {point: i for i, point in enumerate(connection_points)}
+        self._lot_w = lot_w
+        self._places: dict[datetime, int] = {}
+        self._shown: list[FloatArray] = []
+        self._local: FloatArray = np.zeros((0, 2 * len(self._points)))
+        self._slack: FloatArray = np.zeros(0)
+        self._least: dict[int, _Least] = {}
+
+    def forget(self, order_id: int) -> None:
+        """Forget a joint order that is gone."""
+        self._least.pop(order_id, None)
+
+    def show(self, interval: datetime, reach: Reach) -> None:
+        """Take up what an interval's own program leaves in reach.  O(1) where prices stay."""
+        place = self._place(interval)
+        if self._shown[place] is not reach.local:
+            self._shown[place] = self._local[place] = reach.local
+        self._slack[place] = reach.slack
+
+    def may_take_part(
+        self, orders: Iterable[Legs], searched: Iterable[datetime], found: Reach
+    ) -> list[Legs]:
+        """Return those joint orders that may have a part in an optimum.
+
+        O(limits of all intervals), and O(legs) for each order.
+
+        Parameters
+        ----------
+        orders
+            Each with a leg in an interval that is searched; all its other intervals were shown.
+        searched
+            The intervals of one program, in the order of its columns.
+        found
+            What the optimum of that program leaves in reach.
+        """
+        places = [self._place(start) for start in searched]
+        local, slack = self._local.copy(), self._slack.copy()
+        local[places] = found.local.reshape(len(places), -1)
+        slack[places] = 0.0
+        return [
+            legs
+            for legs in orders
+            if _may_gain(self._least_of(legs), local.reshape(-1), slack, found.slack)
+        ]
+
+    def _place(self, interval: datetime) -> int:
+        place = self._places.get(interval)
+        if place is None:
+            place = self._places[interval] = len(self._places)
+            prices = np.zeros((1, 2 * len(self._points)))
+            self._shown.append(prices)
+            self._local = np.concatenate([self._local, prices])
+            self._slack = np.concatenate([self._slack, np.zeros(1)])
+        return place
+
+    def _least_of(self, legs: Legs) -> _Least:
+        least = self._least.get(legs[0].order_id)
+        if least is None:
+            least = self._least[legs[0].order_id] = self._new_least(legs)
+        return least
+
+    def _new_least(self, legs: Legs) -> _Least:
+        lots = np.array([leg.remaining_w // self._lot_w for leg in legs], dtype=np.int64)
+        if not any(leg.required_w for leg in legs):
+            lots //= math.gcd(*lots.tolist())
+        lots *= np.array([1 if leg.side is Side.BUY else -1 for leg in legs])
+        prices = np.array([leg.limit_price_ticks for leg in legs], dtype=np.float64)
+        places = np.array([self._place(leg.interval) for leg in legs], dtype=np.int64)
+        count = len(self._points)
+        within = [
+            count * (leg.direction is Direction.WITHDRAWAL) + self._points[leg.connection_point]
+            for leg in legs
+        ]
+        limits = 2 * count * places + np.array(within, dtype=np.int64)
+        return _Least(limits, lots, float(prices @ lots), np.unique(places))
+
+
+def _may_gain(least: _Least, local: FloatArray, slack: FloatArray, found_slack: float) -> bool:
+    """Return whether the least that an order trades may gain as much as is found without it."""
+    gained = least.worth - float(local[least.limits] @ least.lots)
+    reserve = (found_slack + float(slack[least.places].sum())) * (1.0 + _EQUAL)
+    return gained + reserve > -TIE * float(np.abs(least.lots).sum())

@@ -7,7 +7,7 @@ up what events change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime
 
 from exchange.clearing import Confirmed, Market
@@ -32,7 +32,7 @@ from exchange.events import (
 )
 from exchange.grid import Grid, SecurityState
 from exchange.groups import Groups
-from exchange.joint_screen import may_take_part
+from exchange.joint_screen import JointScreen
 from exchange.local_prices import PointPrice
 from exchange.market_invariants import check_nothing_left
 from exchange.market_program import Legs
@@ -54,7 +54,7 @@ class Markets:
         The network of the area.
     """
 
-    __slots__ = ("_aside", "_grid", "_markets", "_networks", "_state", "_touched")
+    __slots__ = ("_aside", "_grid", "_markets", "_networks", "_screen", "_state", "_touched")
 
     def __init__(self, state: State, grid: Grid) -> None:
         self._state = state
@@ -63,6 +63,7 @@ class Markets:
         self._markets: dict[datetime, Market] = {}
         self._aside: set[int] = set()
         self._touched: set[datetime] = set()
+        self._screen = self._new_screen()
 
     # -- keeping in step ------------------------------------------------------------------------
 
@@ -88,6 +89,7 @@ class Markets:
             case OrderAmended() | OrderRefilled():
                 self._follow_change(event)
             case OrderCancelled():
+                self._screen.forget(event.order_id)
                 for market in self._markets.values():
                     market.program.withdraw(event.order_id)
             case OrderReduced():
@@ -99,8 +101,11 @@ class Markets:
             case Traded():
                 for fill in event.fills:
                     self._follow_fill(fill)
-            case HoldingCurtailed() | HoldingRaised() | InterfaceLimitsUpdated() | GateClosed():
+            case HoldingCurtailed() | HoldingRaised() | InterfaceLimitsUpdated():
                 self._leave_interval(event.interval)
+            case GateClosed():
+                self._leave_interval(event.interval)
+                self._screen = self._new_screen()  # without prices of intervals that are gone
             case PhaseChanged():
                 self._leave_market(event.interval)
             case AlarmRaised(halts_trading=True):
@@ -121,6 +126,8 @@ class Markets:
 
     def _follow_fill(self, fill: Fill) -> None:
         order = self._state.orders.get(fill.order_id)
+        if order is None:
+            self._screen.forget(fill.order_id)
         market = self._markets.get(fill.interval)
         if market is None:
             return
@@ -188,6 +195,7 @@ class Markets:
         return None
 
     def _search(self, market: Market, record: Record) -> Confirmed | None:
+        market.unsettled = True  # until the search has come to an end
         search = Search(market, self._joining(record))
         found = search.next_trade()
         if found is None and search.is_joined:
@@ -258,6 +266,9 @@ class Markets:
             elif first.interval in self._markets:
                 self._markets[first.interval].add(first)
 
+    def _new_screen(self) -> JointScreen:
+        return JointScreen(self._grid.connection_points, self._state.rules.lot_w)
+
     # -- joint orders -----------------------------------------------------------------------------
 
     def _joining(
@@ -266,17 +277,22 @@ class Markets:
         """Return what tells a search which joint orders to bring in."""
 
         def joining(search: Search) -> tuple[list[Legs], list[Market]]:
-            found: list[Legs] = []
-            markets: dict[datetime, Market] = {}
-            for legs in self._touching(search.markets):
-                asked = legs[0].order_id not in search.program and may_join(legs)
-                # A network that fails, of another leg's interval, halts it.
-                if asked and self._may_trade(legs):
-                    others = self._others(legs, search, record)
-                    if others is not None and self._may_take_part(legs, search, others):
-                        found.append(legs)
-                        markets |= others
-            return found, list(markets.values())
+            asked = [
+                legs
+                for legs in self._touching(search.markets)
+                if legs[0].order_id not in search.program
+                and may_join(legs)
+                and self._can_be_had(legs, search.markets, record)
+            ]
+            if not asked:
+                return [], []
+            others = {leg.interval for legs in asked for leg in legs} - search.markets.keys()
+            for start in others:
+                self._screen.show(start, self._markets[start].reach())
+            reach = search.program.clearing.reach()
+            found = self._screen.may_take_part(asked, search.markets, reach)
+            joined = {leg.interval for legs in found for leg in legs} - search.markets.keys()
+            return found, [self._markets[start] for start in joined]
 
         return joining
 
@@ -297,29 +313,15 @@ class Markets:
         sessions = self._state.sessions
         return all(self._state.may_trade(sessions[leg.interval]) for leg in legs)
 
-    def _others(self, legs: Legs, search: Search, record: Record) -> dict[datetime, Market] | None:
-        """Return the markets of an order's other intervals; ``None`` if one cannot be had."""
-        found: dict[datetime, Market] = {}
-        for leg in legs:
-            if leg.interval not in search.markets:
-                market = self.market(leg.interval, record)
-                if market is None:
-                    return None
-                found[leg.interval] = market
-        return found
+    def _can_be_had(self, legs: Legs, searched: Container[datetime], record: Record) -> bool:
+        """Return whether a joint order may trade now, and all its intervals have a market.
 
-    def _may_take_part(self, legs: Legs, search: Search, others: Mapping[datetime, Market]) -> bool:
-        """Return whether a joint order may have a part in what a search has found so far."""
-        here = search.program.clearing.reach()
-        reach = {start: market.reach() for start, market in others.items()}
-        local = [
-            reach[leg.interval].local[others[leg.interval].program.column(leg)]
-            if leg.interval in reach
-            else here.local[search.program.column(leg)]
+        Builds those that are missing.  Where a network fails, its interval is halted.
+        """
+        return self._may_trade(legs) and all(
+            leg.interval in searched or self.market(leg.interval, record) is not None
             for leg in legs
-        ]
-        slack = here.slack + sum(each.slack for each in reach.values())
-        return may_take_part(legs, local, slack, self._state.rules.lot_w)
+        )
 
     def group(self, interval: datetime) -> tuple[datetime, ...]:
         """Return the intervals that joint orders connect with one, itself among them."""
