@@ -2,23 +2,22 @@
 
 Without joint orders the program of several intervals falls apart into one for each.  So the duals
 of these, side by side, are duals of the program over all of them and all joint orders, and by weak
-duality no trades with at least m units of a joint order gain more than
+duality trades with at least m units of a joint order j gain no more than
 
-    sum over its intervals (what is found there + slack) + m * (what a unit gains at local prices)
+    sum over intervals (what is found there + slack)
+    + sum over joint orders i (what all of i gains at local prices, if that is more than nothing)
+    + m * (what a unit of j gains at local prices: less than nothing)
 
-with the slack of :class:`exchange.program.Reach`.  Where that is less than what is found without
-it, the order has no part in any optimum, with whatever others.  Joint orders pay for each other's
-legs all the same: one that is as good as its local prices is brought in, which moves them, and
-the rest are looked at again at the prices of the program that has it.
-
-For a chain of joint orders that are left out the bounds add up: each of them loses more than its
-own intervals' slack, so all together lose more than that of all intervals that they connect.
+with the slack of :class:`exchange.program.Reach`, over all intervals and joint orders that are
+connected with j.  Where that is less than what is found without joint orders, j has no part in any
+optimum.  One that may have a part is brought in.  That moves prices, so the rest are looked at
+again at those of the program that has it: joint orders may pay for each other's legs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -88,30 +87,38 @@ class JointScreen:
         self._slack[place] = reach.slack
 
     def may_take_part(
-        self, orders: Iterable[Legs], searched: Iterable[datetime], found: Reach
+        self, orders: Iterable[Legs], searched: Collection[datetime], found: Reach
     ) -> list[Legs]:
-        """Return those joint orders that may have a part in an optimum.
+        """Return those joint orders with a leg in a program that may have a part in its optimum.
 
         O(limits of all intervals), and O(legs) for each order.
 
         Parameters
         ----------
         orders
-            Each with a leg in an interval that is searched; all its other intervals were shown.
+            All that are not in the program and connected with it, be it through each other; what
+            the intervals of their other legs leave in reach was shown.
         searched
-            The intervals of one program, in the order of its columns.
+            The intervals of the program, in the order of its columns.
         found
-            What the optimum of that program leaves in reach.
+            What its optimum leaves in reach.
         """
         places = [self._place(start) for start in searched]
         local, slack = self._local.copy(), self._slack.copy()
         local[places] = found.local.reshape(len(places), -1)
         slack[places] = 0.0
-        return [
-            legs
-            for legs in orders
-            if _may_gain(self._least_of(legs), local.reshape(-1), slack, found.slack)
-        ]
+        prices = local.reshape(-1)
+        left, others, asked = found.slack, set(), []
+        for legs in orders:
+            least = self._least_of(legs)
+            gained = least.worth - float(prices[least.limits] @ least.lots)
+            units = legs[0].remaining_w // (self._lot_w * abs(int(least.lots[0])))
+            left += units * max(gained, 0.0)
+            others.update(least.places.tolist())
+            if any(leg.interval in searched for leg in legs):
+                asked.append((legs, gained, TIE * float(np.abs(least.lots).sum())))
+        left = (left + float(slack[list(others)].sum())) * (1.0 + _EQUAL)
+        return [legs for legs, gained, tie in asked if _may_gain(gained, left, tie)]
 
     def _place(self, interval: datetime) -> int:
         place = self._places.get(interval)
@@ -145,8 +152,6 @@ class JointScreen:
         return _Least(limits, lots, float(prices @ lots), np.unique(places))
 
 
-def _may_gain(least: _Least, local: FloatArray, slack: FloatArray, found_slack: float) -> bool:
-    """Return whether the least that an order trades may gain as much as is found without it."""
-    gained = least.worth - float(local[least.limits] @ least.lots)
-    reserve = (found_slack + float(slack[least.places].sum())) * (1.0 + _EQUAL)
-    return gained + reserve > -TIE * float(np.abs(least.lots).sum())
+def _may_gain(gained: float, left: float, tie: float) -> bool:
+    """Return whether the least that an order trades may be worth it, with what is left to gain."""
+    return gained + left > -tie

@@ -277,13 +277,7 @@ class Markets:
         """Return what tells a search which joint orders to bring in."""
 
         def joining(search: Search) -> tuple[list[Legs], list[Market]]:
-            asked = [
-                legs
-                for legs in self._touching(search.markets)
-                if legs[0].order_id not in search.program
-                and may_join(legs)
-                and self._can_be_had(legs, search.markets, record)
-            ]
+            asked = self._connected(search, may_join, record)
             if not asked:
                 return [], []
             others = {leg.interval for legs in asked for leg in legs} - search.markets.keys()
@@ -312,6 +306,27 @@ class Markets:
     def _may_trade(self, legs: Legs) -> bool:
         sessions = self._state.sessions
         return all(self._state.may_trade(sessions[leg.interval]) for leg in legs)
+
+    def _connected(
+        self, search: Search, may_join: Callable[[Legs], bool], record: Record
+    ) -> list[Legs]:
+        """Return the joint orders that a search has not, but is connected with, oldest first."""
+        found: dict[int, Legs] = {}
+        seen: set[datetime] = set()
+        beyond = set(search.markets)
+        while beyond:
+            new = [
+                legs
+                for legs in self._touching(beyond)
+                if legs[0].order_id not in found
+                and legs[0].order_id not in search.program
+                and may_join(legs)
+                and self._can_be_had(legs, search.markets, record)
+            ]
+            found |= {legs[0].order_id: legs for legs in new}
+            seen |= beyond
+            beyond = {leg.interval for legs in new for leg in legs} - seen
+        return [legs for _, legs in sorted(found.items())]
 
     def _can_be_had(self, legs: Legs, searched: Container[datetime], record: Record) -> bool:
         """Return whether a joint order may trade now, and all its intervals have a market.
