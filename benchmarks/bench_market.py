@@ -1,7 +1,7 @@
 """How much of the attainable gain does the market reach, and how fast is it on real feeders?
 
 Run with ``python benchmarks/bench_market.py [PART ...] [--minutes M]``; the parts are ``gain``,
-``modes`` and ``day``.  Agents quote their marginal values until nothing trades; the attainable gain
+``modes``, ``memory``, ``joint`` and ``day``.  Agents quote their marginal values until nothing trades; the attainable gain
 comes from a concave program of its own (``tests/attainable_gain.py``).  Nothing here is asserted;
 seeds are fixed.  Seconds are those of the processor, one thread.
 """
@@ -31,10 +31,11 @@ from bench_security import grid_of as joint_grid_of
 from pairwise import PairwiseMarket
 
 from doe_allocation.network_grid import NetworkGrid
-from exchange.commands import CloseGate, Command, OpenSession, SubmitOrder
+from exchange.commands import CloseGate, Command, OpenSession, SubmitJoint, SubmitOrder
 from exchange.engine import Exchange
 from exchange.events import AlarmRaised, Event, MatchBlocked, OrderAccepted, Traded
 from exchange.grid import Grid
+from exchange.orders import Leg
 from exchange.program import ExchangeRate, Optimum, Tier
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.welfare import WelfareClearing
@@ -359,9 +360,64 @@ def show_memory() -> None:
     print(f"\nmemory: {(after - before) / more:,.0f} bytes for each of {more:,} resting orders")
 
 
+def show_joint() -> None:
+    """Measure trades in a day of intervals while blocks over all of them rest."""
+    grid = grid_of("bundled:semiurb4", CAPACITY_W)
+    print(f"\nbundled:semiurb4: {INTERVALS} intervals, blocks with a leg in each")
+    for blocks in (0, 1, 20):
+        seconds, traded = _trade_beside(grid, blocks)
+        tracemalloc.start()
+        _trade_beside(grid, 0)
+        _, without = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        tracemalloc.clear_traces()
+        _trade_beside(grid, blocks)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        ms = 1e3 * np.array(seconds)
+        print(
+            f"  {blocks:2} at rest: {traded} of {len(ms)} orders trade, p50 {np.median(ms):.2f} ms, "
+            f"slowest {ms.max():.1f} ms; peak memory {(peak - without) / 1e6:+.1f} MB"
+        )
+
+
+def _trade_beside(grid: Grid, blocks: int) -> tuple[list[float], int]:
+    """Return how long each of some orders took while blocks rest, and how many traded."""
+    exchange = an_exchange(grid, MarketRules(max_conditional_orders_each=50))
+    starts = [START + k * QUARTER for k in range(INTERVALS)]
+    for start in starts:
+        limits = InterfaceLimits(0.98, 1.04)
+        exchange.handle(OpenSession(start, start + QUARTER, start, limits), NOW)
+    draw, points = random.Random(1), grid.connection_points
+
+    def place(number: int, start: datetime, side: Side, price: int) -> list[Event]:
+        i = draw.randrange(1, len(points))
+        direction = draw.choice(_DIRECTIONS)
+        order = SubmitOrder(f"p{i}", f"c{number}", points[i], direction, start, side, 100, price)
+        return exchange.handle(order, NOW)
+
+    for k, start in enumerate(starts):
+        for number in range(40 * k, 40 * k + 20):
+            place(2 * number, start, Side.BUY, draw.randrange(800, 990))
+            place(2 * number + 1, start, Side.SELL, draw.randrange(1_010, 1_200))
+    for number in range(blocks):
+        legs = tuple(
+            Leg(points[0], Direction.INJECTION, start, Side.BUY, 100, 900) for start in starts
+        )
+        exchange.handle(SubmitJoint("p0", f"b{number}", legs, False), NOW)
+    seconds, traded = [], 0
+    for number in range(10**6, 10**6 + 100):
+        side = draw.choice((Side.BUY, Side.SELL))
+        began = time.process_time()
+        events = place(number, draw.choice(starts), side, 1_100 if side is Side.BUY else 900)
+        seconds.append(time.process_time() - began)
+        traded += any(isinstance(event, Traded) for event in events)
+    return seconds, traded
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = {"gain": show_gain, "modes": show_modes, "memory": show_memory}
+    parts = {"gain": show_gain, "modes": show_modes, "memory": show_memory, "joint": show_joint}
     parser.add_argument("parts", nargs="*", help=f"{', '.join([*parts, 'day'])}; all if none")
     parser.add_argument("--minutes", type=float, default=5.0, help="for the day at most")
     asked = parser.parse_args()

@@ -65,8 +65,8 @@ class Controls:
         """Return whether a participant may place no orders.  O(1)."""
         return self.market_killed or participant in self.killed
 
-    def count_order(self, participant: str, time: datetime) -> None:
-        """Note that a participant placed or amended an order, if its rate is limited.  O(1)."""
+    def count_order(self, participant: str, time: datetime, legs: int = 1) -> None:
+        """Note that a participant placed or amended an order, if its rate is limited.  O(legs)."""
         if not self._limits:
             return
         most = self.limits_of(participant).orders_per_minute
@@ -74,12 +74,12 @@ class Controls:
             self._recent.pop(participant, None)
             return
         recent = self._recent.setdefault(participant, deque())
-        recent.append(time)
+        recent.extend([time] * legs)
         while len(recent) > most:
             recent.popleft()
 
     def recent_orders(self, participant: str, since: datetime) -> int:
-        """Return how many orders a participant placed or amended after ``since``, as noted."""
+        """Return how many orders, or legs, a participant placed or amended after ``since``."""
         return sum(time > since for time in self._recent.get(participant, ()))
 
     def snapshot(self) -> dict[str, Any]:

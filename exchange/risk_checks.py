@@ -56,7 +56,7 @@ def check_risk(asks: Sequence[Ask], state: State, now: datetime) -> Refusal | No
         )
         if refusal is not None:
             return refusal
-    return _check_rate(ask, limits, state, now) or _check_credit(asks, limits, state)
+    return _check_rate(asks, limits, state, now) or _check_credit(asks, limits, state)
 
 
 def _check_collar(ask: Ask, state: State) -> Refusal | None:
@@ -85,16 +85,20 @@ def _check_size(ask: Ask, limits: RiskLimits) -> Refusal | None:
     )
 
 
-def _check_rate(ask: Ask, limits: RiskLimits, state: State, now: datetime) -> Refusal | None:
-    most = limits.orders_per_minute
+def _check_rate(
+    asks: Sequence[Ask], limits: RiskLimits, state: State, now: datetime
+) -> Refusal | None:
+    """Refuse what comes too fast; each leg of a joint order counts, because each costs as much."""
+    most, participant = limits.orders_per_minute, asks[0].participant
     if most is None:
         return None
-    recent = state.controls.recent_orders(ask.participant, now - RATE_WINDOW)
-    if recent < most:
+    recent = state.controls.recent_orders(participant, now - RATE_WINDOW)
+    if recent + len(asks) <= most:
         return None
+    legs = f", and this one counts {len(asks)}, one for each leg" if len(asks) > 1 else ""
     return Refusal(
         RefusalReason.TOO_FREQUENT,
-        f"{ask.participant} has placed or amended {recent} orders in the last minute, "
+        f"{participant} has placed or amended {recent} orders in the last minute{legs}, "
         f"at most {most} are allowed",
     )
 

@@ -226,7 +226,7 @@ class RiskLimits:
     max_quantity_w
         Largest quantity of one order, in watts.
     orders_per_minute
-        How many orders may be placed or amended in a minute.
+        How many orders may be placed or amended in a minute; each leg of a joint order counts.
     position_w
         In each direction of each interval, net purchases plus open buy orders may not exceed
         this, in watts, nor net sales plus open sell orders.

@@ -279,7 +279,7 @@ class State:
         )
 
     def _accept_joint(self, event: JointOrderAccepted) -> None:
-        self.controls.count_order(event.participant, event.time)
+        self.controls.count_order(event.participant, event.time, len(event.legs))
         dated = event.expires_at is not None
         for number, leg in enumerate(event.legs, start=event.order_id):
             self._add(

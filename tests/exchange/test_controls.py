@@ -16,6 +16,7 @@ from exchange.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SubmitJoint,
 )
 from exchange.engine import Exchange
 from exchange.events import (
@@ -29,8 +30,10 @@ from exchange.events import (
     TradingHalted,
     TradingResumed,
 )
+from exchange.orders import Leg
 from exchange.reasons import CancelReason, RefusalReason
 from exchange.rules import PriceCollar, RiskLimits
+from orderbook.order import Side
 from security_check.envelope import Direction
 from security_check.errors import InsecureError
 
@@ -90,6 +93,19 @@ def test_an_order_may_have_a_largest_size_of_its_participant_or_of_everybody(mar
     )
     assert not all_of(market.sell(0, "100@5"), Refused)
     assert refusal(market.sell(2, "51@5"))[0] == "order_too_large"
+
+
+def test_each_leg_of_a_joint_order_counts_as_an_order(market):
+    legs = [Leg("load:0", direction, START, Side.SELL, 10, 5) for direction in Direction]
+    limit(market, orders_per_minute=3)
+    assert not all_of(market.do(SubmitJoint("p0", "j1", tuple(legs))), Refused)
+    assert refusal(market.do(SubmitJoint("p0", "j2", tuple(legs)))) == (
+        "too_frequent",
+        "p0 has placed or amended 2 orders in the last minute, and this one counts 2, one for "
+        "each leg, at most 3 are allowed",
+    )
+    assert not all_of(market.sell(0, "10@5"), Refused)
+    assert refusal(market.sell(0, "10@5"))[0] == "too_frequent"
 
 
 def test_orders_come_no_faster_than_the_rate(market):
