@@ -88,9 +88,7 @@ class ConditionalOrders:
         for column in columns:
             most = bounds[column][1]
             if units[column] < most and self._could_have_more(column, units[column], least):
-                better = self._solve(bounds, most_of=column, least_gain=least)
-                # At the edge of its tolerances the solver may find not even what it found before.
-                units = units if better is None else better[1]
+                units = self._better(bounds, column, least) or units
             bounds[column] = (units[column], units[column])
         return units
 
@@ -98,6 +96,20 @@ class ConditionalOrders:
         if column in self.forbidden:
             return 0
         return int(self.rounding.upper[column])
+
+    def _better(
+        self, bounds: dict[int, tuple[int, int]], column: int, least_gain: float
+    ) -> dict[int, int] | None:
+        """Return a choice that gives the most to one column, at a gain no less.
+
+        ``None`` where the solver finds none: at the edge of its tolerances it may not find even
+        what it found before, and that stands then.
+        """
+        try:
+            found = self._solve(bounds, most_of=column, least_gain=least_gain)
+        except ClearingError:
+            return None
+        return None if found is None else found[1]
 
     def _could_have_more(self, column: int, units: int, least_gain: float) -> bool:
         """Return whether duality leaves room for another unit at that gain."""
@@ -128,15 +140,22 @@ class ConditionalOrders:
         block[len(shared) :] = accept
         ones = np.ones(len(own))
         worth = np.concatenate([r.worth(columns), 0.0 * ones])
+        # The row of the gain is scaled, so that the tolerance of rows means lots in it, too.
+        scale = float(np.abs(worth).max(initial=1.0))
         value = worth
         if most_of is not None:
             value = np.zeros(len(worth))
             value[len(live) + list(bounds).index(most_of)] = 1.0
         solution = MixedProgram(
             value=value,
-            coefficients=np.vstack([block, worth]),
+            coefficients=np.vstack([block, worth / scale]),
             row_lower=np.concatenate(
-                [np.zeros(len(groups)), np.full(len(r.h), -INFINITY), accept_lower, [least_gain]]
+                [
+                    np.zeros(len(groups)),
+                    np.full(len(r.h), -INFINITY),
+                    accept_lower,
+                    [least_gain / scale],
+                ]
             ),
             row_upper=np.concatenate([np.zeros(len(groups)), r.h, accept_upper, [INFINITY]]),
             lower=np.concatenate([0.0 * live, [bounds[c][0] for c in own.tolist()], 0.0 * ones]),
