@@ -25,11 +25,13 @@ _ROUNDS = 10_000  # each but the last trades at least a lot
 class Solved:
     """Whole units to trade, shape (columns,), and the linear optima before and after.
 
-    ``first`` has the prices of the program; ``last`` is the optimum, in fractions that no whole
-    lot follows from, of what is left once the units have traded.
+    ``relaxed`` is the optimum without conditions; ``first``, with conditional orders decided, has
+    the prices of the program; ``last`` is the optimum, in fractions that no whole lot follows
+    from, of what is left once the units have traded.
     """
 
     units: IntArray
+    relaxed: Relaxed
     first: Relaxed
     last: Relaxed
     tier: Tier
@@ -60,14 +62,14 @@ class LotProgram:
         ClearingError
             When a solver is not sure.
         """
-        first, total, tier = self._with_conditions(rows)
+        relaxed, first, total, tier = self._with_conditions(rows)
         last, found = first, total
         upper = self.orders.units[: self.orders.size].copy()
         upper[list(self.orders.conditions)] = 0
         lower = np.zeros_like(upper)
         for _ in range(_ROUNDS):
             if not found.any():
-                return Solved(total, first, last, tier)
+                return Solved(total, relaxed, first, last, tier)
             columns = np.flatnonzero(total)
             h = rows.left(self.orders.change(columns, total[columns]))
             remaining = np.where(upper > 0, upper - total, 0)
@@ -79,8 +81,8 @@ class LotProgram:
             total = total + found
         raise ClearingError(f"{_ROUNDS} rounds of rounding do not end")
 
-    def _with_conditions(self, rows: LotRows) -> tuple[Relaxed, IntArray, Tier]:
-        """Return the linear optimum with conditional orders decided, whole units, and the tier."""
+    def _with_conditions(self, rows: LotRows) -> tuple[Relaxed, Relaxed, IntArray, Tier]:
+        """Return the linear optima without and with conditional orders decided, units, and tier."""
         upper = self.orders.units[: self.orders.size].copy()
         free = np.zeros_like(upper)
         whole = self._rounding(rows, free, upper, rows.h)
@@ -100,7 +102,7 @@ class LotProgram:
             rounding = self._rounding(rows, lower, most, rows.h)
             found = rounding.to_lots(linear)
             if found is not None and rounding.gain(found) >= 0.0:
-                return linear, found, tier
+                return relaxed, linear, found, tier
             # No whole lots go with these, or only at a loss: the newest of them has to wait.
             accepted = [column for column, units in decided.items() if units]
             newest = max(accepted, key=lambda column: self.orders.conditions[column].rank)

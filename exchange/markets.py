@@ -1,4 +1,4 @@
-"""Which intervals clear together, and their networks; kept in step with events.
+"""The markets of all intervals, and which clear together; kept in step with events.
 
 Markets and networks are no part of the state.  They follow from the orders and the envelopes in
 force, and are built from these when they are first needed; until then :meth:`Markets.follow` takes
@@ -7,10 +7,10 @@ up what events change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from exchange.clearing import Market
+from exchange.clearing import Confirmed, Market
 from exchange.events import (
     AlarmRaised,
     Event,
@@ -31,10 +31,14 @@ from exchange.events import (
     TradingResumed,
 )
 from exchange.grid import Grid, SecurityState
+from exchange.groups import Groups
+from exchange.joint_screen import may_take_part
 from exchange.local_prices import PointPrice
+from exchange.market_invariants import check_nothing_left
 from exchange.market_program import Legs
 from exchange.orders import Order
 from exchange.record import Record, alarm_kind
+from exchange.search import Joining, Search, nobody
 from exchange.state import State
 from security_check.errors import GridError
 
@@ -48,22 +52,17 @@ class Markets:
         The exchange's state; read here, changed by the events alone.
     grid
         The network of the area.
-
-    Attributes
-    ----------
-    taker
-        Number of the order that has just come and is being cleared, if any: of an iceberg,
-        nothing is hidden until then.
     """
 
-    __slots__ = ("_grid", "_markets", "_networks", "_state", "taker")
+    __slots__ = ("_aside", "_grid", "_markets", "_networks", "_state", "_touched")
 
     def __init__(self, state: State, grid: Grid) -> None:
         self._state = state
         self._grid = grid
         self._networks: dict[datetime, SecurityState] = {}
         self._markets: dict[datetime, Market] = {}
-        self.taker: int | None = None
+        self._aside: set[int] = set()
+        self._touched: set[datetime] = set()
 
     # -- keeping in step ------------------------------------------------------------------------
 
@@ -75,7 +74,7 @@ class Markets:
     def leave_all(self) -> None:
         """Forget every network and market; they are rebuilt when they are needed again."""
         self._networks.clear()
-        self._markets.clear()
+        self._leave_markets()
 
     def follow(self, event: Event) -> None:
         """Take up what an event changes about orders; the state has applied it already."""
@@ -83,35 +82,31 @@ class Markets:
             case OrderAccepted():
                 market = self._markets.get(event.interval)
                 if market is not None:
-                    market.add([self._state.orders[event.order_id]], whole=True)
+                    market.add(self._state.orders[event.order_id], incoming=True)
+            case JointOrderAccepted():
+                self._recheck(leg.interval for leg in event.legs)
             case OrderAmended() | OrderRefilled():
                 self._follow_change(event)
             case OrderCancelled():
-                for market in self._all_markets():
+                for market in self._markets.values():
                     market.program.withdraw(event.order_id)
-                self._split_markets()
             case OrderReduced():
-                self.lower(self._state.orders[event.order_id])
+                self._lower(self._state.orders[event.order_id])
             case Traded(buy_back=True):
                 # Envelopes that were bought back are new to the network.
                 for interval in {fill.interval for fill in event.fills}:
-                    self._networks.pop(interval, None)
-                    self._leave_market(interval)
+                    self._leave_interval(interval)
             case Traded():
                 for fill in event.fills:
                     self._follow_fill(fill)
-                self._follow_default_taker(event)
-                self._split_markets()
-            case JointOrderAccepted():
-                for leg in event.legs:
-                    self._leave_market(leg.interval)
             case HoldingCurtailed() | HoldingRaised() | InterfaceLimitsUpdated() | GateClosed():
-                self._networks.pop(event.interval, None)
-                self._leave_market(event.interval)
+                self._leave_interval(event.interval)
             case PhaseChanged():
                 self._leave_market(event.interval)
-            case AlarmRaised(halts_trading=True) | TradingHalted() | TradingResumed():
-                self._markets.clear()
+            case AlarmRaised(halts_trading=True):
+                self._leave_market(event.interval)
+            case TradingHalted() | TradingResumed():
+                self._leave_markets()
 
     def _follow_change(self, event: OrderAmended | OrderRefilled) -> None:
         order = self._state.orders[event.order_id]
@@ -119,50 +114,249 @@ class Markets:
         if market is None:
             return
         if event.order_id == event.previous_order_id:
-            self.lower(order)
+            market.lower(order)
             return
         market.program.withdraw(event.previous_order_id)
-        market.add([order], whole=isinstance(event, OrderAmended))
+        market.add(order, incoming=isinstance(event, OrderAmended))
 
     def _follow_fill(self, fill: Fill) -> None:
         order = self._state.orders.get(fill.order_id)
         market = self._markets.get(fill.interval)
-        if order is not None:
-            self.lower(order)
-        elif market is not None:
-            market.program.withdraw(fill.order_id)
-
-    def _follow_default_taker(self, event: Traded) -> None:
-        """Take up a taker that rested before: what it hides went first, unlike in the program."""
-        if event.taker_order_id is None or event.taker_order_id == self.taker:
-            return
-        order = self._state.orders.get(event.taker_order_id)
-        if order is not None and order.peak_w is not None:
-            self._leave_market(order.interval)
-
-    def lower(self, order: Order) -> None:
-        """Take up that less of an order takes part; of one that has just come nothing is hidden."""
-        market = self._markets.get(order.interval)
         if market is None:
             return
-        if order.joint_id is None:
-            market.lower(order, whole=order.order_id == self.taker)
+        if order is None:
+            market.program.withdraw(fill.order_id)
+        elif order.joint_id is not None:
+            market.unchecked = True
         else:
-            market.program.lower_joint(self._state.joints[order.joint_id])
+            market.lower(order)
+
+    def _lower(self, order: Order) -> None:
+        """Take up that an order has less left."""
+        if order.joint_id is not None:
+            self._recheck(leg.interval for leg in self._state.joints[order.joint_id])
+        elif order.interval in self._markets:
+            self._markets[order.interval].lower(order)
+
+    def rest(self, order: Order) -> None:
+        """Take up that an order is incoming no more, if it still is: an iceberg hides its rest."""
+        market = self._markets.get(order.interval)
+        if market is not None and order.joint_id is None:
+            market.rest(order)
+
+    def _recheck(self, intervals: Iterable[datetime]) -> None:
+        """Let joint orders be looked at again in some intervals."""
+        for interval in intervals:
+            market = self._markets.get(interval)
+            if market is not None:
+                market.unchecked = True
+
+    def _leave_interval(self, interval: datetime) -> None:
+        self._networks.pop(interval, None)
+        self._leave_market(interval)
 
     def _leave_market(self, interval: datetime) -> None:
-        market = self._markets.get(interval)
-        for start in () if market is None else market.intervals:
-            del self._markets[start]
+        self._markets.pop(interval, None)
+        self._touched.discard(interval)
 
-    def _split_markets(self) -> None:
-        """Forget markets whose intervals nothing joins any more."""
-        for start, market in list(self._markets.items()):
-            if len(market.intervals) > 1 and len(self.group(start)) < len(market.intervals):
-                self._leave_market(start)
+    def _leave_markets(self) -> None:
+        self._markets.clear()
+        self._touched.clear()
 
-    def _all_markets(self) -> set[Market]:
-        return set(self._markets.values())
+    # -- what trades next -----------------------------------------------------------------------
+
+    def next_trade(self, interval: datetime, record: Record) -> Confirmed | None:
+        """Return what trades next, put into force in the networks; ``None`` once nothing does.
+
+        In an interval, and in those that joint orders bring in; then in those alone that such
+        trades have changed.  Whoever asks makes it an event, and asks again.
+
+        Raises
+        ------
+        ClearingError
+            When the program could not be solved.
+        CheckFailedError
+            When the power flow of an interval came to no result.
+        """
+        for start in [interval, *sorted(self._touched - {interval})]:
+            market = self.market(start, record)
+            if market is not None and (market.unsettled or market.unchecked):
+                found = self._search(market, record)
+                if found is not None:
+                    return found
+            self._touched.discard(start)
+        return None
+
+    def _search(self, market: Market, record: Record) -> Confirmed | None:
+        search = Search(market, self._joining(record))
+        found = search.next_trade()
+        if found is None and search.is_joined:
+            # What the network refuses to all together, or whole lots leave over, it may not alone.
+            found = Search(market, nobody).next_trade()
+        elif found is not None and search.is_joined:
+            self._touched |= search.markets.keys()
+        market.unsettled = market.unchecked = found is not None
+        return found
+
+    def trade_among(
+        self, interval: datetime, may_meet: Callable[[Order], bool], record: Record
+    ) -> Confirmed | None:
+        """Return what trades next among some orders of an interval, and joint ones of only such.
+
+        Raises as :meth:`next_trade`.
+        """
+        market = self.market(interval, record)
+        if market is None:
+            return None
+        orders = [order for order in self._open_orders(interval) if may_meet(order)]
+        joining = self._joining(record, lambda legs: all(map(may_meet, legs)))
+        return Search(market, joining, market.program_of(orders)).next_trade()
+
+    def would_trade(self, order: Order, instead_of: Order | None, record: Record) -> bool:
+        """Return whether an order would trade if it came now, in the place of another.
+
+        Raises
+        ------
+        ClearingError
+            When the program could not be solved.
+        """
+        market = self.market(order.interval, record)
+        if market is None:
+            return False
+        program = market.program if instead_of is None else market.program_without(instead_of)
+        program.add([order], incoming=True)
+        try:
+            optimum = Search(market, self._joining(record), program).optimum()
+        finally:
+            program.withdraw(order.order_id)
+        return order.order_id in optimum.quantities_w
+
+    # -- orders that stand aside ------------------------------------------------------------------
+
+    def set_aside(self, orders: Iterable[Legs]) -> list[Legs]:
+        """Let orders take no part until :meth:`take_back`; return those that did."""
+        aside = []
+        for legs in orders:
+            first = legs[0]
+            if first.joint_id is not None:
+                self._aside.add(first.joint_id)
+                aside.append(legs)
+            elif first.interval in self._markets:
+                program = self._markets[first.interval].program
+                if first.order_id in program:
+                    program.withdraw(first.order_id)
+                    aside.append(legs)
+        return aside
+
+    def take_back(self, orders: Iterable[Legs]) -> None:
+        """Let orders take part again, in their old places."""
+        for legs in orders:
+            first = legs[0]
+            if first.joint_id is not None:
+                self._aside.discard(first.joint_id)
+                self._recheck(leg.interval for leg in legs)
+            elif first.interval in self._markets:
+                self._markets[first.interval].add(first)
+
+    # -- joint orders -----------------------------------------------------------------------------
+
+    def _joining(
+        self, record: Record, may_join: Callable[[Legs], bool] = lambda _: True
+    ) -> Joining:
+        """Return what tells a search which joint orders to bring in."""
+
+        def joining(search: Search) -> tuple[list[Legs], list[Market]]:
+            found: list[Legs] = []
+            markets: dict[datetime, Market] = {}
+            for legs in self._touching(search.markets):
+                asked = legs[0].order_id not in search.program and may_join(legs)
+                # A network that fails, of another leg's interval, halts it.
+                if asked and self._may_trade(legs):
+                    others = self._others(legs, search, record)
+                    if others is not None and self._may_take_part(legs, search, others):
+                        found.append(legs)
+                        markets |= others
+            return found, list(markets.values())
+
+        return joining
+
+    def _touching(self, intervals: Iterable[datetime]) -> list[Legs]:
+        """Return joint orders that have a leg in some intervals, oldest first."""
+        state = self._state
+        if not state.joints:
+            return []
+        numbers = {
+            order.joint_id
+            for start in intervals
+            for order in state.sessions[start].conditional_orders()
+            if order.joint_id is not None
+        }
+        return [state.joints[number] for number in sorted(numbers - self._aside)]
+
+    def _may_trade(self, legs: Legs) -> bool:
+        sessions = self._state.sessions
+        return all(self._state.may_trade(sessions[leg.interval]) for leg in legs)
+
+    def _others(self, legs: Legs, search: Search, record: Record) -> dict[datetime, Market] | None:
+        """Return the markets of an order's other intervals; ``None`` if one cannot be had."""
+        found: dict[datetime, Market] = {}
+        for leg in legs:
+            if leg.interval not in search.markets:
+                market = self.market(leg.interval, record)
+                if market is None:
+                    return None
+                found[leg.interval] = market
+        return found
+
+    def _may_take_part(self, legs: Legs, search: Search, others: Mapping[datetime, Market]) -> bool:
+        """Return whether a joint order may have a part in what a search has found so far."""
+        here = search.program.clearing.reach()
+        reach = {start: market.reach() for start, market in others.items()}
+        local = [
+            reach[leg.interval].local[others[leg.interval].program.column(leg)]
+            if leg.interval in reach
+            else here.local[search.program.column(leg)]
+            for leg in legs
+        ]
+        slack = here.slack + sum(each.slack for each in reach.values())
+        return may_take_part(legs, local, slack, self._state.rules.lot_w)
+
+    def group(self, interval: datetime) -> tuple[datetime, ...]:
+        """Return the intervals that joint orders connect with one, itself among them."""
+        groups = Groups()
+        for legs in self._state.joints.values():
+            if self._may_trade(legs):
+                groups.join(leg.interval for leg in legs)
+        return groups.of(interval)
+
+    # -- markets and networks -------------------------------------------------------------------
+
+    def market(
+        self, interval: datetime, record: Record, incoming: int | None = None
+    ) -> Market | None:
+        """Return the market of an interval, built if need be; ``None`` if that fails.
+
+        ``incoming`` is the number of an order that has just come and is in its book already: where
+        the market is built only now, it has it in whole.
+        """
+        if interval not in self._markets:
+            network = self.network(interval, record)
+            if network is None:
+                return None
+            self._markets[interval] = Market(
+                interval,
+                network,
+                self._grid.connection_points,
+                self._state.rules,
+                lambda: self._open_orders(interval),
+                incoming,
+            )
+        return self._markets[interval]
+
+    def _open_orders(self, interval: datetime) -> list[Order]:
+        """Return the open orders of an interval that trade in it alone, oldest first."""
+        orders = self._state.sessions[interval].orders()
+        return [order for order in orders if order.joint_id is None]
 
     def local_prices(self, interval: datetime) -> tuple[PointPrice, ...] | None:
         """Return the local prices of an interval, ``None`` where no program is there to tell.
@@ -170,54 +364,7 @@ class Markets:
         Builds nothing, and so changes nothing.
         """
         market = self._markets.get(interval)
-        return None if market is None else market.local_prices(interval)
-
-    # -- what clears together -------------------------------------------------------------------
-
-    def market(self, interval: datetime, record: Record) -> Market | None:
-        """Return the market of an interval, built if need be; ``None`` if that fails."""
-        if interval not in self._markets:
-            group = self.group(interval)
-            networks = {start: self.network(start, record) for start in group}
-            known = {start: network for start, network in networks.items() if network is not None}
-            if len(known) < len(group):
-                return None
-            market = Market(
-                known,
-                self._grid.connection_points,
-                self._state.rules,
-                lambda: self.open_orders(group),
-                self.taker,
-            )
-            for start in group:
-                self._markets[start] = market
-        return self._markets[interval]
-
-    def group(self, interval: datetime) -> tuple[datetime, ...]:
-        """Return the intervals that joint orders connect with one that trades."""
-        group = {interval}
-        joined = [{leg.interval for leg in legs} for legs in self._trading_joints()]
-        grown = True
-        while grown:
-            grown = False
-            for intervals in joined:
-                if group & intervals and not intervals <= group:
-                    group |= intervals
-                    grown = True
-        return tuple(sorted(group))
-
-    def _trading_joints(self) -> Iterator[list[Order]]:
-        for _, legs in sorted(self._state.joints.items()):
-            if all(self._state.may_trade(self._state.sessions[leg.interval]) for leg in legs):
-                yield legs
-
-    def open_orders(self, group: Sequence[datetime]) -> list[Legs]:
-        """Return the orders of a group, oldest first, joint ones with all their legs."""
-        found: list[Legs] = [legs for legs in self._trading_joints() if legs[0].interval in group]
-        for start in group:
-            orders = self._state.sessions[start].orders()
-            found += [[order] for order in orders if order.joint_id is None]
-        return sorted(found, key=lambda legs: legs[0].order_id)
+        return None if market is None else market.local_prices()
 
     def network(self, interval: datetime, record: Record) -> SecurityState | None:
         """Return an open interval's network, rebuilt if need be; ``None`` if that fails."""
@@ -248,5 +395,10 @@ class Markets:
         for start, network in self._networks.items():
             in_force = self._state.sessions[start].holdings.envelope_set()
             assert network.envelopes() == in_force, f"{start}: the network differs"
-        for market in self._all_markets():
+        for market in self._markets.values():
             market.check_invariants()
+        for group in {self.group(start) for start in self._markets}:
+            markets = [self._markets[start] for start in group if start in self._markets]
+            if len(markets) == len(group) and not any(market.unsettled for market in markets):
+                asked = [legs for legs in self._touching(group) if self._may_trade(legs)]
+                check_nothing_left(markets, asked)

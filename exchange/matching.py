@@ -57,13 +57,15 @@ class Matching:
         order, state = legs[0], self._state
         sessions = [state.sessions[leg.interval] for leg in legs]
         may_trade = all(state.may_trade(session) for session in sessions)
+        if may_trade:
+            # Where its market is not there yet, it is built with the order as one that comes in.
+            market = self._markets.market(order.interval, record, order.order_id)
+            may_trade = market is not None
         stopped = False
         if may_trade:
-            self._markets.taker = order.order_id
             stopped = not self._meet_own(legs, record)
             if not stopped:
                 self._clear(order.interval, order.order_id, record)
-            self._markets.taker = None
         if order.order_id in state.orders:
             self._rest(order, sessions[0], may_trade, record)
         if stopped:
@@ -72,8 +74,7 @@ class Matching:
 
     def _rest(self, order: Order, session: Session, may_trade: bool, record: Record) -> None:
         """Let what is left of an incoming order wait, or cancel it if it may not."""
-        if order.peak_w is not None:
-            self._markets.lower(order)
+        self._markets.rest(order)
         if order.joint_id is None and session.phase is not Phase.CALL:
             self._note_block(order, session, may_trade, record)
         why_not_wait = _WITHOUT_WAITING.get(order.time_in_force)
@@ -86,13 +87,10 @@ class Matching:
         ``instead_of`` is the order whose place it takes.  Where the clearing fails, it might.
         """
         session = self._state.sessions[order.interval]
-        market = (
-            self._markets.market(order.interval, record) if self._state.may_trade(session) else None
-        )
-        if market is None:
+        if not self._state.may_trade(session):
             return False
         try:
-            return market.would_trade(order, instead_of)
+            return self._markets.would_trade(order, instead_of, record)
         except ClearingError:
             return True
 
@@ -105,10 +103,8 @@ class Matching:
 
     def _clear(self, interval: datetime, taker: int | None, record: Record) -> None:
         """Trade until nothing is left that would raise welfare."""
-        while (market := self._markets.market(interval, record)) is not None:
-            found = self._found(market.next_trade, interval, record)
-            if found is None:
-                return
+        search = partial(self._markets.next_trade, interval, record)
+        while (found := self._found(search, interval, record)) is not None:
             self._execute(found, taker, record)
 
     def _found(
@@ -171,30 +167,20 @@ class Matching:
         behind = [maker for maker in session.makers(reach) if not comes_before(maker, own)]
         # A joint order may be met without being crossed: it alone stands aside then.
         aside = [self._legs_of(maker) for maker in behind or [own]]
-        aside = market.set_aside(aside)
+        aside = self._markets.set_aside(aside)
         market.limit(order, reach.limit_price_ticks)
-        while self._markets.market(order.interval, record) is market:
-            found = self._found(market.next_trade, order.interval, record)
-            if found is None:
-                break
-            self._execute(found, order.order_id, record)
-        else:
-            return  # What is built anew knows nothing of who stood aside.
+        self._clear(order.interval, order.order_id, record)
         if order.order_id in state.orders:
             market.limit(order, order.limit_price_ticks)
-        market.take_back(aside)
+        self._markets.take_back(aside)
 
     def _legs_of(self, order: Order) -> Legs:
         return [order] if order.joint_id is None else self._state.joints[order.joint_id]
 
     def _trade_among(self, may_meet: Callable[[Order], bool], order: Order, record: Record) -> None:
         """Let an order trade with some of the others only."""
-        while (market := self._markets.market(order.interval, record)) is not None:
-            orders = self._markets.open_orders(market.intervals)
-            chosen = [legs for legs in orders if all(map(may_meet, legs))]
-            found = self._found(partial(market.trade_among, chosen), order.interval, record)
-            if found is None:
-                return
+        search = partial(self._markets.trade_among, order.interval, may_meet, record)
+        while (found := self._found(search, order.interval, record)) is not None:
             self._execute(found, order.order_id, record)
 
     def _execute(self, found: Confirmed, taker: int | None, record: Record) -> None:

@@ -219,6 +219,27 @@ class LocalPrices:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """What an order that is not in a program would have to be worth to take part in its optimum.
+
+    By weak duality no trades with it gain more than those found, ``slack``, and what it gains at
+    the local prices (less than nothing, where it is worse than these) together.
+
+    Parameters
+    ----------
+    local
+        Shape (n,), local prices of the linear program in which conditions are relaxed, in ticks.
+    slack
+        What that program gains beyond what was found, in tick-lots; zero where no condition bears
+        on the optimum.  Then an order strictly worse than its local prices is empty at every
+        optimum, whatever rounding to whole lots leaves over.
+    """
+
+    local: FloatArray
+    slack: float
+
+
+@dataclass(frozen=True, slots=True)
 class Optimum:
     """What to trade, not yet traded.
 

@@ -39,6 +39,7 @@ from exchange.program import (
     NetworkRows,
     Optimum,
     ProgramOrder,
+    Reach,
     Tier,
 )
 from exchange.program_orders import ProgramOrders
@@ -61,7 +62,8 @@ class _Proposal:
     """Units of columns to trade, the duals that led there, and those of the program that is left.
 
     By the latter the rows are worth ``rows_worth`` and the orders left gain ``surplus``, in
-    tick-lots; no further trades gain more than both together.
+    tick-lots; no further trades gain more than both together.  ``relaxed_local`` are the prices
+    of the program without conditions; where these bear on the optimum, it gains ``relaxed_gain``.
     """
 
     columns: IntArray
@@ -72,6 +74,8 @@ class _Proposal:
     surplus: float
     settled: bool
     tier: Tier
+    relaxed_local: FloatArray
+    relaxed_gain: float | None
 
 
 class WelfareClearing:
@@ -131,6 +135,7 @@ class WelfareClearing:
         self._screening = screening
         self.screen = PriceScreen(self.orders, self._rows, self._reserve)
         self._proposed: tuple[_Proposal, Optimum] | None = None
+        self._reach: Reach | None = None
         self._known_prices: LocalPrices | None = None
         self._blocked = False
 
@@ -152,7 +157,7 @@ class WelfareClearing:
         ``False`` is a proof.  Raises ``ValueError`` as
         :meth:`exchange.program_orders.ProgramOrders.add` does.
         """
-        self._proposed = None
+        self._proposed = self._reach = None
         entry = self.orders.add(order)
         self.screen.added(entry.column, entry.units)
         return not self.screen.nothing_to_solve
@@ -176,7 +181,7 @@ class WelfareClearing:
         self._withdraw(order_id, by_w // unit_w)
 
     def _withdraw(self, order_id: int, units: int) -> None:
-        self._proposed = None
+        self._proposed = self._reach = None
         self.screen.removing(self.orders.entry(order_id).column, units)
         self._take(order_id, units)
 
@@ -198,7 +203,7 @@ class WelfareClearing:
             Shape (n,), how far each limit may still rise and fall, in watts, < 0 without bound.
             Only needed where open orders are not kept within them otherwise.
         """
-        self._proposed = self._known_prices = None
+        self._proposed = self._reach = self._known_prices = None
         self._rows = LotRows.scaled(rows, self._lot_w, rise_w, fall_w)
         self._program.replace_rows(self._rows)
         self.screen.rows_changed(self._rows)
@@ -228,7 +233,24 @@ class WelfareClearing:
             self._proposed = (proposal, optimum)
         else:
             self._certify(proposal)
+        self._reach = self._reach_of(proposal, optimum)
         return optimum
+
+    def reach(self) -> Reach:
+        """Return what orders that are not here would need to take part in the last optimum.
+
+        Where the program has changed since, of trading nothing.  A proof either way, which is the
+        sharper the less has changed.
+        """
+        if self._reach is not None:
+            return self._reach
+        return Reach(self.screen.local, 0.0 if self.screen.settled else self.screen.bound)
+
+    def _reach_of(self, proposal: _Proposal, optimum: Optimum) -> Reach:
+        slack = 0.0
+        if proposal.relaxed_gain is not None:
+            slack = max(proposal.relaxed_gain - optimum.gain / self._lot_w, 0.0)
+        return Reach(proposal.relaxed_local, slack)
 
     def execute(self, optimum: Optimum) -> None:
         """Take the orders of the last optimum off the program, and their change off headrooms.
@@ -249,7 +271,7 @@ class WelfareClearing:
             self._take(order_id, units)
             if column in self.orders.conditions:
                 self.orders.dissolve_link(column)
-        self._proposed = None
+        self._proposed = self._reach = None
         self._rows = replace(self._rows, h=h)
         self._program.replace_rows(self._rows)
         self._certify(proposal)
@@ -309,6 +331,8 @@ class WelfareClearing:
             surplus=0.0,
             settled=True,
             tier=Tier.NETWORK_FREE,
+            relaxed_local=balance[orders.groups],
+            relaxed_gain=None,
         )
 
     def _conditions_matter(self, local: FloatArray) -> bool:
@@ -336,6 +360,8 @@ class WelfareClearing:
             surplus=float(remaining @ np.maximum(last.surplus, 0.0)),
             settled=not self._conditions_matter(last.local),
             tier=solved.tier,
+            relaxed_local=solved.relaxed.local,
+            relaxed_gain=solved.relaxed.gain if solved.tier is Tier.MIXED_INTEGER else None,
         )
 
     @staticmethod

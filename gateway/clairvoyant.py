@@ -96,7 +96,7 @@ class Clairvoyant:
             )
             self._bound(program, networks, traded_w, share, start_w)
             for legs in orders:
-                program.add(legs, whole=True)
+                program.add(legs, incoming=True)
             optimum = program.clearing.optimum()
             if optimum.gain <= gain * (1 + _STILL):
                 break

@@ -189,7 +189,7 @@ class _Story:
             return
         network = self.grid.resume(session.interface_limits, session.holdings.envelope_set())
         points = self.grid.connection_points
-        market = Market({start: network}, points, self.state.rules, lambda: [[o] for o in orders])
+        market = Market(start, network, points, self.state.rules, lambda: orders)
         local = market.program.clearing.optimum().prices.local
         for k, direction in enumerate((Direction.INJECTION, Direction.WITHDRAWAL)):
             if direction in quoted:
