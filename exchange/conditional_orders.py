@@ -56,30 +56,35 @@ class ConditionalOrders:
         The program; plain columns count in fractions here.
     relaxed
         Its optimum without conditions.
-    forbidden
-        Columns that are not to trade.
+    plain_gain
+        What the optimum gains without any conditional order, plain ones in fractions.
     """
 
     rounding: Rounding
     relaxed: Relaxed
-    forbidden: frozenset[int]
+    plain_gain: float
 
-    def chosen(self) -> dict[int, int]:
+    def chosen(self, forbidden: frozenset[int]) -> dict[int, int]:
         """Return the units of each conditional column at the best optimum, older ones first.
 
         Among choices of equal gain the oldest conditional order gets as much as it can, then the
-        next.
+        next.  Those that are ``forbidden`` do not trade, nor do those that no optimum has in it:
+        with one of these, duality says, all together gain less than plain orders do alone.
 
         Raises
         ------
         ClearingError
             When the solver comes to no result.
         """
+        conditions = self.rounding.orders.conditions
+        none = dict.fromkeys(conditions, 0)
         columns = sorted(
-            self.rounding.orders.conditions,
-            key=lambda column: self.rounding.orders.conditions[column].rank,
+            (column for column in conditions if self._may_trade(column, forbidden)),
+            key=lambda column: conditions[column].rank,
         )
-        bounds = {column: (0, self._most(column)) for column in columns}
+        if not columns:
+            return none
+        bounds = {column: (0, int(self.rounding.upper[column])) for column in columns}
         found = self._solve(bounds)
         if found is None:
             raise ClearingError("not even trading nothing satisfies the program")
@@ -90,12 +95,12 @@ class ConditionalOrders:
             if units[column] < most and self._could_have_more(column, units[column], least):
                 units = self._better(bounds, column, least) or units
             bounds[column] = (units[column], units[column])
-        return units
+        return none | units
 
-    def _most(self, column: int) -> int:
-        if column in self.forbidden:
-            return 0
-        return int(self.rounding.upper[column])
+    def _may_trade(self, column: int, forbidden: frozenset[int]) -> bool:
+        """Return whether an optimum may have a column in it, for all that duality says."""
+        least = self.plain_gain - _EQUAL * max(1.0, abs(self.plain_gain))
+        return column not in forbidden and self._could_have_more(column, 0, least)
 
     def _better(
         self, bounds: dict[int, tuple[int, int]], column: int, least_gain: float
@@ -191,7 +196,7 @@ class ConditionalOrders:
                 link = np.zeros(width)
                 link[accepted] = 1.0
                 partner = by_order.get(condition.linked_to)
-                if partner is not None:
+                if partner in place:
                     link[plain + len(own) + place[partner]] = -1.0
                 rows.append(link)
                 upper.append(0.0)
