@@ -11,6 +11,10 @@ with p_o, r_o price and rest of sell order o, Q_d what the operator takes of dir
 and c_i what is left to curtailment, dearer than any purchase (P_i just above the operator's limit
 price), so that it is only for what cannot be bought.  The sellers have their limit prices, the
 operator retires the watts.  Rows are linear here, so a little may be left over for curtailment.
+
+It is not trading: it happens in a call and while trading is halted, too, because curtailment, which
+it spares, does not wait either.  Sales under a condition (all-or-none, a minimum, legs of joint
+orders) are not bought: how much relieves is for the rows to say.  What icebergs hide is.
 """
 
 from __future__ import annotations

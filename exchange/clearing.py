@@ -74,7 +74,7 @@ class Market:
 
     Attributes
     ----------
-    interval, network, connection_points, rules
+    interval, network, connection_points, rules, open_orders
         As above.
     program
         The program; :meth:`add` and :meth:`lower` change it.
@@ -98,7 +98,7 @@ class Market:
         self.connection_points = tuple(connection_points)
         self.rules = rules
         self.unsettled = self.unchecked = True
-        self._open_orders = open_orders
+        self.open_orders = open_orders
         self._rows = network.linear_rows()
         self.program = self.program_of(())
         for order in open_orders():
@@ -138,7 +138,7 @@ class Market:
 
     def program_without(self, other: Order) -> MarketProgram:
         """Return the program without one of its orders."""
-        return self.program_of(order for order in self._open_orders() if order is not other)
+        return self.program_of(order for order in self.open_orders() if order is not other)
 
     def renew_rows(self) -> None:
         """Give the program the rows in force."""
@@ -176,7 +176,7 @@ class Market:
             With what breaks a rule.
         """
         self.program.clearing.orders.check_invariants()
-        anew = self.program_of(self._open_orders())
+        anew = self.program_of(self.open_orders())
         assert self.program.open_w() == anew.open_w(), (
             f"{self.interval}: the program has other orders than the books"
         )
@@ -184,7 +184,7 @@ class Market:
     def copy(self) -> Market:
         """Return the market anew, from its open orders and a copy of its network."""
         network = self.network.copy()
-        return Market(self.interval, network, self.connection_points, self.rules, self._open_orders)
+        return Market(self.interval, network, self.connection_points, self.rules, self.open_orders)
 
 
 def network_rows(rows: LinearRows, share: float = 1.0) -> NetworkRows:

@@ -56,30 +56,35 @@ class ConditionalOrders:
         The program; plain columns count in fractions here.
     relaxed
         Its optimum without conditions.
-    forbidden
-        Columns that are not to trade.
+    plain_gain
+        What the optimum gains without any conditional order, plain ones in fractions.
     """
 
     rounding: Rounding
     relaxed: Relaxed
-    forbidden: frozenset[int]
+    plain_gain: float
 
-    def chosen(self) -> dict[int, int]:
+    def chosen(self, forbidden: frozenset[int]) -> dict[int, int]:
         """Return the units of each conditional column at the best optimum, older ones first.
 
         Among choices of equal gain the oldest conditional order gets as much as it can, then the
-        next.
+        next.  Those that are ``forbidden`` do not trade, nor do those that no optimum has in it:
+        with one of these, duality says, all together gain less than plain orders do alone.
 
         Raises
         ------
         ClearingError
             When the solver comes to no result.
         """
+        conditions = self.rounding.orders.conditions
+        none = dict.fromkeys(conditions, 0)
         columns = sorted(
-            self.rounding.orders.conditions,
-            key=lambda column: self.rounding.orders.conditions[column].rank,
+            (column for column in conditions if self._may_trade(column, forbidden)),
+            key=lambda column: conditions[column].rank,
         )
-        bounds = {column: (0, self._most(column)) for column in columns}
+        if not columns:
+            return none
+        bounds = {column: (0, int(self.rounding.upper[column])) for column in columns}
         found = self._solve(bounds)
         if found is None:
             raise ClearingError("not even trading nothing satisfies the program")
@@ -88,16 +93,28 @@ class ConditionalOrders:
         for column in columns:
             most = bounds[column][1]
             if units[column] < most and self._could_have_more(column, units[column], least):
-                better = self._solve(bounds, most_of=column, least_gain=least)
-                # At the edge of its tolerances the solver may find not even what it found before.
-                units = units if better is None else better[1]
+                units = self._better(bounds, column, least) or units
             bounds[column] = (units[column], units[column])
-        return units
+        return none | units
 
-    def _most(self, column: int) -> int:
-        if column in self.forbidden:
-            return 0
-        return int(self.rounding.upper[column])
+    def _may_trade(self, column: int, forbidden: frozenset[int]) -> bool:
+        """Return whether an optimum may have a column in it, for all that duality says."""
+        least = self.plain_gain - _EQUAL * max(1.0, abs(self.plain_gain))
+        return column not in forbidden and self._could_have_more(column, 0, least)
+
+    def _better(
+        self, bounds: dict[int, tuple[int, int]], column: int, least_gain: float
+    ) -> dict[int, int] | None:
+        """Return a choice that gives the most to one column, at a gain no less.
+
+        ``None`` where the solver finds none: at the edge of its tolerances it may not find even
+        what it found before, and that stands then.
+        """
+        try:
+            found = self._solve(bounds, most_of=column, least_gain=least_gain)
+        except ClearingError:
+            return None
+        return None if found is None else found[1]
 
     def _could_have_more(self, column: int, units: int, least_gain: float) -> bool:
         """Return whether duality leaves room for another unit at that gain."""
@@ -128,15 +145,22 @@ class ConditionalOrders:
         block[len(shared) :] = accept
         ones = np.ones(len(own))
         worth = np.concatenate([r.worth(columns), 0.0 * ones])
+        # The row of the gain is scaled, so that the tolerance of rows means lots in it, too.
+        scale = float(np.abs(worth).max(initial=1.0))
         value = worth
         if most_of is not None:
             value = np.zeros(len(worth))
             value[len(live) + list(bounds).index(most_of)] = 1.0
         solution = MixedProgram(
             value=value,
-            coefficients=np.vstack([block, worth]),
+            coefficients=np.vstack([block, worth / scale]),
             row_lower=np.concatenate(
-                [np.zeros(len(groups)), np.full(len(r.h), -INFINITY), accept_lower, [least_gain]]
+                [
+                    np.zeros(len(groups)),
+                    np.full(len(r.h), -INFINITY),
+                    accept_lower,
+                    [least_gain / scale],
+                ]
             ),
             row_upper=np.concatenate([np.zeros(len(groups)), r.h, accept_upper, [INFINITY]]),
             lower=np.concatenate([0.0 * live, [bounds[c][0] for c in own.tolist()], 0.0 * ones]),
@@ -172,7 +196,7 @@ class ConditionalOrders:
                 link = np.zeros(width)
                 link[accepted] = 1.0
                 partner = by_order.get(condition.linked_to)
-                if partner is not None:
+                if partner in place:
                     link[plain + len(own) + place[partner]] = -1.0
                 rows.append(link)
                 upper.append(0.0)

@@ -11,7 +11,7 @@ from exchange.rules import NO_COLLAR, UNLIMITED, PriceCollar, RiskLimits
 
 
 class Controls:
-    """The controls in force.  Only :class:`exchange.state.State` changes them.
+    """The controls in force.  Only :mod:`exchange.effects` changes them.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ The steps are elsewhere:
 - when: :mod:`exchange.phases`, opening and gate :mod:`exchange.gates`, new limits at the interface
   :mod:`exchange.interface`, the operator's controls :mod:`exchange.supervision`;
 - after the gate: meter readings and statements, :mod:`exchange.settlement`;
-- what it all does to the state: :mod:`exchange.state`.
+- what it all does to the state: :mod:`exchange.effects`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from exchange.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
+from exchange.effects import apply
 from exchange.events import Event
 from exchange.gates import close_gate, open_session
 from exchange.grid import Grid
@@ -250,7 +251,7 @@ class Exchange:
         """
         self._markets.leave_all()  # The envelopes in force change behind its back.
         for event in events:
-            self.state.apply(event)
+            apply(self.state, event)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-able data."""

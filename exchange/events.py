@@ -1,7 +1,7 @@
 """Everything that can happen, refusals and their reasons included.
 
 Events are the only truth: state is what follows from applying them in order
-(:mod:`exchange.state`), the journal stores them, reports and statements are made of them.
+(:mod:`exchange.effects`), the journal stores them, reports and statements are made of them.
 Each carries its number in the exchange's gap-free sequence and the time it happened.
 """
 

@@ -92,7 +92,8 @@ class LotProgram:
         decided = {column: round(float(linear.units[column])) for column in self.orders.conditions}
         if not respected(whole, linear):
             tier = Tier.MIXED_INTEGER
-            decided = ConditionalOrders(whole, relaxed, forbidden).chosen()
+            choice = ConditionalOrders(whole, relaxed, self._plain_gain(free, upper, rows.h))
+            decided = choice.chosen(forbidden)
         while True:
             lower, most = free.copy(), upper.copy()
             for column, units in decided.items():
@@ -108,7 +109,14 @@ class LotProgram:
             newest = max(accepted, key=lambda column: self.orders.conditions[column].rank)
             forbidden |= {newest}
             tier = Tier.MIXED_INTEGER
-            decided = ConditionalOrders(whole, relaxed, forbidden).chosen()
+            choice = ConditionalOrders(whole, relaxed, self._plain_gain(free, upper, rows.h))
+            decided = choice.chosen(forbidden)
+
+    def _plain_gain(self, lower: IntArray, upper: IntArray, h: FloatArray) -> float:
+        """Return what plain orders gain in fractions without any conditional one."""
+        plain = upper.copy()
+        plain[list(self.orders.conditions)] = 0
+        return self.linear.solve(lower, plain, h).gain
 
     def _ordered(self, lower: IntArray, upper: IntArray, h: FloatArray, taken: IntArray) -> Relaxed:
         """Return the linear optimum that serves older orders first."""

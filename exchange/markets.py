@@ -38,6 +38,7 @@ from exchange.market_invariants import check_nothing_left
 from exchange.market_program import Legs
 from exchange.orders import Order
 from exchange.record import Record, alarm_kind
+from exchange.recovery import culprit
 from exchange.search import Joining, Search, nobody
 from exchange.state import State
 from security_check.errors import GridError
@@ -169,6 +170,23 @@ class Markets:
     def _leave_markets(self) -> None:
         self._markets.clear()
         self._touched.clear()
+
+    def build_anew(self, interval: datetime, record: Record, incoming: int | None) -> None:
+        """Build the markets that clear with an interval from nothing, solver and all."""
+        for start in self._together(interval):
+            self._leave_market(start)
+        self.market(interval, record, incoming)
+
+    def culprit(self, interval: datetime, record: Record) -> Order | None:
+        """Return the order for which the clearing of an interval fails, if it is for one."""
+        together = self._together(interval)
+        markets = [self.market(start, record) for start in together]
+        known = [market for market in markets if market is not None]
+        joint = [legs for legs in self._touching(together) if self._may_trade(legs)]
+        return culprit(known, joint)
+
+    def _together(self, interval: datetime) -> list[datetime]:
+        return sorted({*self.group(interval), *self._touched})
 
     # -- what trades next -----------------------------------------------------------------------
 

@@ -28,6 +28,9 @@ _SUSPENDED = "trading is halted until the operator resumes it"
 _NO_RESULT = "power_flow"
 """The element that blocks where only the AC power flow says no."""
 
+_MOST_TAKEN_OUT = 4
+"""Orders that one event may take out because the clearing fails for them."""
+
 _WITHOUT_WAITING = {
     TimeInForce.IMMEDIATE_OR_CANCEL: CancelReason.IMMEDIATE_OR_CANCEL,
     TimeInForce.FILL_OR_KILL: CancelReason.FILL_OR_KILL,
@@ -46,11 +49,12 @@ class Matching:
         What clears together.
     """
 
-    __slots__ = ("_markets", "_state")
+    __slots__ = ("_alarmed", "_markets", "_state")
 
     def __init__(self, state: State, markets: Markets) -> None:
         self._state = state
         self._markets = markets
+        self._alarmed: dict[datetime, str] = {}
 
     def trade(self, legs: Legs, record: Record) -> None:
         """Let an incoming order, in the books already, trade what the network carries."""
@@ -102,24 +106,69 @@ class Matching:
             self._clear(session.start, None, record)
 
     def _clear(self, interval: datetime, taker: int | None, record: Record) -> None:
-        """Trade until nothing is left that would raise welfare."""
+        """Trade until nothing is left that would raise welfare.
+
+        Where a program cannot be solved, it is tried once more with programs built from nothing;
+        then without the order for which it fails, so that the others go on trading.
+        """
         search = partial(self._markets.next_trade, interval, record)
-        while (found := self._found(search, interval, record)) is not None:
+        for attempt in range(1 + _MOST_TAKEN_OUT):
+            try:
+                self._trade_while(search, taker, record)
+            except CheckFailedError as failed:
+                self._check_failed(failed, record)
+                return
+            except ClearingError as error:
+                if not attempt:
+                    self._markets.build_anew(interval, record, taker)
+                elif not self._take_out_culprit(interval, error, record):
+                    return
+            else:
+                self._alarmed.pop(interval, None)
+                return
+
+    def _trade_while(
+        self, search: Callable[[], Confirmed | None], taker: int | None, record: Record
+    ) -> None:
+        """Trade while a search finds something; raises as the search."""
+        while (found := search()) is not None:
             self._execute(found, taker, record)
 
-    def _found(
-        self, search: Callable[[], Confirmed | None], interval: datetime, record: Record
-    ) -> Confirmed | None:
-        """Return what a search finds; where it fails nothing trades, and the alarm is raised."""
+    def _try_to_trade(
+        self, search: Callable[[], Confirmed | None], order: Order, record: Record
+    ) -> None:
+        """Let an order trade while a search finds something; a clearing of all follows it."""
         try:
-            return search()
-        except ClearingError as error:
-            kind, detail = AlarmKind.CLEARING_FAILED, f"the clearing failed: {error}"
+            self._trade_while(search, order.order_id, record)
         except CheckFailedError as failed:
-            interval = failed.interval
-            kind, detail = alarm_kind(failed.error), f"the check of a clearing failed: {failed}"
-        record.alarm(kind, interval, detail)
-        return None
+            self._check_failed(failed, record)
+        except ClearingError as error:
+            self._alarm(AlarmKind.CLEARING_FAILED, order.interval, _failure(error), record)
+
+    def _take_out_culprit(self, interval: datetime, error: ClearingError, record: Record) -> bool:
+        """Cancel the order for which a clearing fails, and say so; return whether it is for one."""
+        culprit = self._markets.culprit(interval, record)
+        if culprit is None:
+            self._alarm(AlarmKind.CLEARING_FAILED, interval, _failure(error), record)
+            return False
+        name = f"order {culprit.order_id} of {culprit.participant}"
+        order = (
+            f"{culprit.side} of {culprit.remaining_w:,} W at {culprit.limit_price_ticks:,} ticks"
+        )
+        detail = f"{_failure(error)}; {name} ({order}) is cancelled, without it the others go on"
+        self._alarm(AlarmKind.CLEARING_FAILED, culprit.interval, detail, record)
+        record.cancel(culprit, CancelReason.CLEARING_FAILED)
+        return True
+
+    def _check_failed(self, failed: CheckFailedError, record: Record) -> None:
+        detail = f"the check of a clearing failed: {failed}"
+        self._alarm(alarm_kind(failed.error), failed.interval, detail, record)
+
+    def _alarm(self, kind: AlarmKind, interval: datetime, detail: str, record: Record) -> None:
+        """Raise an alarm, unless it is the last one of the interval and nothing traded since."""
+        if self._alarmed.get(interval) != detail:
+            self._alarmed[interval] = detail
+            record.alarm(kind, interval, detail)
 
     def _meet_own(self, legs: Legs, record: Record) -> bool:
         """Resolve where an incoming order meets its own; return whether it may go on to trade.
@@ -169,7 +218,8 @@ class Matching:
         aside = [self._legs_of(maker) for maker in behind or [own]]
         aside = self._markets.set_aside(aside)
         market.limit(order, reach.limit_price_ticks)
-        self._clear(order.interval, order.order_id, record)
+        search = partial(self._markets.next_trade, order.interval, record)
+        self._try_to_trade(search, order, record)
         if order.order_id in state.orders:
             market.limit(order, order.limit_price_ticks)
         self._markets.take_back(aside)
@@ -180,8 +230,7 @@ class Matching:
     def _trade_among(self, may_meet: Callable[[Order], bool], order: Order, record: Record) -> None:
         """Let an order trade with some of the others only."""
         search = partial(self._markets.trade_among, order.interval, may_meet, record)
-        while (found := self._found(search, order.interval, record)) is not None:
-            self._execute(found, order.order_id, record)
+        self._try_to_trade(search, order, record)
 
     def _execute(self, found: Confirmed, taker: int | None, record: Record) -> None:
         """Make an event of a clearing, and let icebergs show their next part."""
@@ -193,6 +242,8 @@ class Matching:
             taker = taker if taker in numbers else numbers[-1]
             paid = at_maker_prices(found.executions, taker, rules.reserve_price_ticks)
         fills = fills_of(found.executions, paid, state)
+        for fill in fills:
+            self._alarmed.pop(fill.interval, None)
         record.trade(
             Traded(
                 sequence=record.next_sequence,
@@ -268,6 +319,10 @@ class Matching:
             f"{element} leaves no {least} of {least_w:,} W of {moved}"
             f"{worst_case and ': ' + worst_case}"
         )
+
+
+def _failure(error: ClearingError) -> str:
+    return f"the clearing failed: {error}"
 
 
 def _is_not_own(order: Order, other: Order) -> bool:

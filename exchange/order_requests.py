@@ -18,12 +18,13 @@ from exchange.admission import (
 from exchange.commands import AmendOrder, CancelOrder, MassCancel, SubmitJoint, SubmitOrder
 from exchange.events import JointOrderAccepted, OrderAccepted, OrderAmended
 from exchange.matching import Matching
+from exchange.order_effects import order_of
 from exchange.orders import Order
 from exchange.reasons import CancelReason, RefusalReason
 from exchange.record import Record
 from exchange.refusal import Refusal
 from exchange.repeats import answer_again
-from exchange.state import State, order_of
+from exchange.state import State
 from exchange.wording import format_time
 
 

@@ -66,6 +66,7 @@ class CancelReason(StrEnum):
     CURTAILED = "curtailed"
     PRICE_COLLAR = "price_collar"
     KILL_SWITCH = "kill_switch"
+    CLEARING_FAILED = "clearing_failed"
 
 
 class AlarmKind(StrEnum):

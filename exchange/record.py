@@ -7,6 +7,7 @@ from datetime import datetime
 
 from exchange.answers import FirstAnswer, Remembered, content_of
 from exchange.commands import SubmitJoint, SubmitOrder
+from exchange.effects import apply
 from exchange.events import (
     AlarmRaised,
     AnswerRepeated,
@@ -54,7 +55,7 @@ class Record:
 
     def add(self, event: Event) -> None:
         """Apply an event and keep it."""
-        self.state.apply(event)
+        apply(self.state, event)
         self.events.append(event)
         self._follow(event)
 

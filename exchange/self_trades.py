@@ -7,7 +7,8 @@ up for each other, so they meet every order of the other side, at any price.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from heapq import heappop, heappush
 
 from exchange.condition_checks import crosses
 from exchange.orders import Order
@@ -16,6 +17,7 @@ from exchange.record import Record
 from exchange.session import Session
 from exchange.state import State
 from orderbook.order import SelfTradePrevention, Side
+from security_check.envelope import Direction
 
 
 def own_crossed(order: Order, session: Session, state: State) -> Iterator[Order]:
@@ -68,11 +70,43 @@ def resolve(newer: Order, older: Order, record: Record) -> None:
 
 
 def resolve_resting(session: Session, record: Record) -> None:
-    """Resolve what met while nothing could trade, as if the orders had come one by one."""
-    state = record.state
+    """Resolve what met while nothing could trade, as if the orders had come one by one.
+
+    O(n log n) in the orders of the session.
+    """
+    orders = record.state.orders
+    older: dict[_Group, list[tuple[tuple[int, int], Order]]] = {}
     for order in session.orders():
-        while order.order_id in state.orders:
-            own = first_own(order, session, state)
+        while order.order_id in orders:
+            own = _best_older(order, older, orders)
             if own is None:
+                heappush(older.setdefault(_group(order), []), (_priority(order), order))
                 break
             resolve(order, own, record)
+
+
+_Group = tuple[str, Direction, Side, bool]
+"""A participant's orders of one side of a book, joint ones apart from others."""
+
+
+def _group(order: Order) -> _Group:
+    return order.participant, order.direction, order.side, order.joint_id is not None
+
+
+def _best_older(
+    order: Order,
+    older: Mapping[_Group, list[tuple[tuple[int, int], Order]]],
+    orders: Mapping[int, Order],
+) -> Order | None:
+    """Return the best open one of its participant's older orders that an order crosses.
+
+    Of orders that are alike the best is crossed, or none.  Those that are gone leave their heaps.
+    """
+    best = []
+    for is_joint in (False, True):
+        heap = older.get((order.participant, order.direction, order.side.opposite, is_joint), [])
+        while heap and heap[0][1].order_id not in orders:
+            heappop(heap)
+        if heap and may_cross(order, heap[0][1]):
+            best.append(heap[0])
+    return min(best)[1] if best else None

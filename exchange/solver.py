@@ -33,6 +33,7 @@ _MIXED: dict[str, bool | int | float | str] = {
     "mip_feasibility_tolerance": 1e-7,
     "mip_max_nodes": 5_000,
 }
+_ENDED = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kSolutionLimit)
 
 
 def _new_solver(**options: bool | int | float | str) -> highspy.Highs:
@@ -153,16 +154,51 @@ class WarmModel:
         if not len(self._value):
             # The solver has a word of its own for programs without variables; this is their dual.
             return np.zeros(0), np.zeros(len(self._row_upper))
+        for attempt in (self._run, self._run_afresh, self._run_scaled):
+            solution = attempt()
+            if solution is not None:
+                return np.array(solution.col_value), -np.array(solution.row_dual)
+        status = self._solver.modelStatusToString(self._solver.getModelStatus())
+        raise ClearingError(f"the solver ends with {status}, from nothing and scaled, too")
+
+    def _run(self) -> highspy.HighsSolution | None:
         self._solver.run()
         if self._solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            # A warm start may lead the simplex method astray; from nothing it has another chance.
-            self._solver.clearSolver()
-            self._solver.run()
-        status = self._solver.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
-            raise ClearingError(f"the solver ends with {self._solver.modelStatusToString(status)}")
-        solution = self._solver.getSolution()
-        return np.array(solution.col_value), -np.array(solution.row_dual)
+            return None
+        return self._solver.getSolution()
+
+    def _run_afresh(self) -> highspy.HighsSolution | None:
+        """Solve from nothing: a warm start may have led the simplex method astray."""
+        self._solver = self._fresh()
+        return self._run()
+
+    def _run_scaled(self) -> highspy.HighsSolution | None:
+        """Solve with an objective of at most 1, then without scaling from the basis found.
+
+        Limit prices near their bound and rows that hardly feel an order lead to duals of more
+        than the ratio test bears.  Tolerances of duals grow with the scale; hence the second run,
+        but where that fails again what the first one found counts.
+        """
+        bits = _bits(self._value)
+        for presolve in ("off", "on"):
+            scaled = self._solver = self._fresh(presolve=presolve, user_objective_scale=-bits)
+            found = self._run()
+            if found is not None:
+                self._solver = self._fresh()
+                self._solver.setBasis(scaled.getBasis())
+                return self._run() or found
+        return None
+
+    def _fresh(self, **options: bool | int | float | str) -> highspy.Highs:
+        """Return a new solver with the same program and no basis."""
+        solver = _new_solver(**{**_LINEAR, **options})
+        solver.passModel(self._solver.getLp())
+        return solver
+
+
+def _bits(value: FloatArray) -> int:
+    """Return the binary digits of the largest of some figures, 0 where none is above 1."""
+    return max(int(np.ceil(np.log2(np.abs(value).max(initial=1.0)))), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,20 +227,26 @@ class MixedProgram:
         ClearingError
             When the solver finds neither a solution nor that there is none.
         """
-        solver = _new_solver(**_MIXED, mip_abs_gap=gap)
+        statuses = []
+        for bits in (0, _bits(self.value)):
+            scale = 2.0**-bits
+            solver = _new_solver(**_MIXED, mip_abs_gap=scale * gap)
+            status = self._run(solver, scale)
+            if status == highspy.HighsModelStatus.kInfeasible:
+                return None
+            found = solver.getInfo().primal_solution_status == int(
+                highspy.SolutionStatus.kSolutionStatusFeasible
+            )
+            if status in _ENDED and found:
+                return np.array(solver.getSolution().col_value)
+            statuses.append(solver.modelStatusToString(status))
+        raise ClearingError(f"the solver ends with {statuses[0]}, and scaled with {statuses[1]}")
+
+    def _run(self, solver: highspy.Highs, scale: float) -> highspy.HighsModelStatus:
         _add_rows(solver, self.row_lower, self.row_upper, np.zeros((len(self.row_lower), 0)))
-        _add_columns(solver, -self.value, self.lower, self.upper, self.coefficients)
+        _add_columns(solver, -scale * self.value, self.lower, self.upper, self.coefficients)
         count = len(self.value)
         kinds = self.integer.astype(np.uint8)
         solver.changeColsIntegrality(count, np.arange(count, dtype=np.int32), kinds)
         solver.run()
-        status = solver.getModelStatus()
-        if status == highspy.HighsModelStatus.kInfeasible:
-            return None
-        found = solver.getInfo().primal_solution_status == int(
-            highspy.SolutionStatus.kSolutionStatusFeasible
-        )
-        ended = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kSolutionLimit)
-        if status not in ended or not found:
-            raise ClearingError(f"the solver ends with {solver.modelStatusToString(status)}")
-        return np.array(solver.getSolution().col_value)
+        return solver.getModelStatus()

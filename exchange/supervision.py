@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from exchange.admission import check_interval
 from exchange.commands import (
     Control,
@@ -89,46 +91,20 @@ def _check(command: Control, state: State) -> Refusal | None:
     return None
 
 
+_EVENTS: dict[type[Control], type[ControlEvent]] = {
+    SetPriceCollar: PriceCollarSet,
+    SetRiskLimits: RiskLimitsSet,
+    SetKillSwitch: KillSwitchSet,
+    SetBuyBack: BuyBackSet,
+    HaltTrading: TradingHalted,
+    ResumeTrading: TradingResumed,
+}
+"""The event of each control; it tells all that the control asks for, under the same names."""
+
+
 def _event(command: Control, record: Record) -> ControlEvent:
-    sequence, time, control_id = record.next_sequence, record.now, command.control_id
-    match command:
-        case SetPriceCollar():
-            return PriceCollarSet(
-                sequence=sequence, time=time, control_id=control_id, collar=command.collar
-            )
-        case SetRiskLimits():
-            return RiskLimitsSet(
-                sequence=sequence,
-                time=time,
-                control_id=control_id,
-                participant=command.participant,
-                limits=command.limits,
-            )
-        case SetKillSwitch():
-            return KillSwitchSet(
-                sequence=sequence,
-                time=time,
-                control_id=control_id,
-                participant=command.participant,
-                engaged=command.engaged,
-            )
-        case SetBuyBack():
-            return BuyBackSet(
-                sequence=sequence,
-                time=time,
-                control_id=control_id,
-                interval=command.interval,
-                direction=command.direction,
-                wanted=command.wanted,
-            )
-        case HaltTrading():
-            return TradingHalted(
-                sequence=sequence, time=time, control_id=control_id, interval=command.interval
-            )
-        case ResumeTrading():
-            return TradingResumed(
-                sequence=sequence, time=time, control_id=control_id, interval=command.interval
-            )
+    asked = {field.name: getattr(command, field.name) for field in fields(command)}
+    return _EVENTS[type(command)](sequence=record.next_sequence, time=record.now, **asked)
 
 
 def _in_collar(order: Order, state: State) -> bool:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from exchange.effects import apply
 from exchange.events import SessionOpened
 from exchange.rules import ConnectionTerms, MarketRules
 from exchange.snapshots import digest_of, snapshot_of
@@ -119,7 +120,7 @@ def _apply(entry: JournalEntry, state: State, terms: dict[str, ConnectionTerms])
                 terms.setdefault(
                     point, ConnectionTerms(point, point, _ANY_CAPACITY_W, _ANY_CAPACITY_W)
                 )
-        state.apply(event)
+        apply(state, event)
 
 
 def show_replayed(replayed: Replayed, console: Console) -> None:

@@ -19,7 +19,7 @@ from exchange.reasons import RefusalReason
 from exchange.wording import format_time
 from gateway.explanations import BindingRecord, DeviationRecord, ProofRecord, VertexPower
 from gateway.input_faults import InputFaults, repeated_entries, sentences, unreadable, why
-from gateway.market_messages import DirectionPrices
+from gateway.market_messages import BookFigures, DirectionPrices
 from gateway.records import Name, Record, Time, Watts
 from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import Fault
@@ -119,22 +119,8 @@ class StatementRecord(Record):
     balance: str
 
 
-class StatisticsRecord(Record):
-    """What traded in one book: prices in EUR per kW, money in EUR, as in the public statistics."""
-
-    interval: Time
-    direction: Direction
-    clearings: int
-    open_price: str
-    high_price: str
-    low_price: str
-    close_price: str
-    average_price: str
-    volume_w: int
-    bought_w: int
-    sold_w: int
-    welfare: str
-    congestion_rent: str
+class StatisticsRecord(BookFigures, Record):
+    """What traded in one book, as in the public statistics."""
 
 
 class LocalPricesRecord(Record):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from gateway.outgoing import Out
 from gateway.records import Time
 from security_check.envelope import Direction
 
 
-class StatisticsMessage(Out):
-    """What has traded in one book so far; ``time`` is that of the last clearing.
+class BookFigures(BaseModel):
+    """What has traded in one book: prices in EUR per kW, money in EUR.
 
     Prices are those of the tape: open and close are the averages of the first and the last
-    clearing.  Money in EUR.
+    clearing.
     """
 
     interval: Time
     direction: Direction
-    time: Time
     clearings: int
     open_price: str
     high_price: str
@@ -28,6 +29,12 @@ class StatisticsMessage(Out):
     sold_w: int
     welfare: str
     congestion_rent: str
+
+
+class StatisticsMessage(BookFigures, Out):
+    """What has traded in one book so far; ``time`` is that of the last clearing."""
+
+    time: Time
 
 
 class PricePart(Out):

@@ -1,7 +1,6 @@
 """What came of a recorded market: welfare, what was missed, refusals, rent, and prices by place.
 
-Made of the events of a simulation alone; the clairvoyant optimum and the last local prices ask
-the network again.
+Made of a simulation alone; the clairvoyant optimum asks the network again.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
-from exchange.clearing import Market
-from exchange.events import Event, GateClosed, MatchBlocked, OrderCancelled, SessionOpened, Traded
+from exchange.effects import apply
+from exchange.events import Event, MatchBlocked, SessionOpened, Traded
 from exchange.grid import Grid
 from exchange.orders import Order
 from exchange.program import ClearingError
-from exchange.reasons import CancelReason
 from exchange.state import State
 from exchange.wording import format_eur
 from gateway.clairvoyant import Auction, Clairvoyant
+from gateway.files import ResultFile
 from gateway.ports import GatewayError
 from gateway.prints import price_text
 from gateway.records import Record, Time
@@ -95,7 +94,7 @@ def market_report(scenario: Scenario, simulation: Simulation) -> MarketReport:
     Raises
     ------
     GatewayError
-        When the clairvoyant optimum or a local price could not be computed; says why.
+        When the clairvoyant optimum could not be computed; says why.
     GridError
         When the power flow came to no result.
     """
@@ -106,7 +105,7 @@ def market_report(scenario: Scenario, simulation: Simulation) -> MarketReport:
             story.follow(event)
         auctions = story.auctions()
     except ClearingError as error:
-        raise GatewayError(f"the prices or the clairvoyant optimum: {error}") from error
+        raise GatewayError(f"the clairvoyant optimum: {error}") from error
     return _Writer(scenario, story, auctions).report(simulation)
 
 
@@ -136,27 +135,21 @@ class _Interval:
 
 @dataclass(slots=True)
 class _Story:
-    """Follows the events of a market, and looks at each interval just before its gate closes."""
+    """Follows the events of a market."""
 
     scenario: Scenario
     grid: Grid
     wishes: Wishes = field(default_factory=Wishes)
     intervals: dict[datetime, _Interval] = field(default_factory=dict)
     volumes: dict[Place, _Volume] = field(default_factory=dict)
-    local_ticks: dict[Place, Fraction] = field(default_factory=dict)
     state: State = field(init=False)
-    _priced: set[datetime] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         terms = {each.connection_point: each for each in self.scenario.terms()}
         self.state = State(self.scenario.rules, terms)
 
     def follow(self, event: Event) -> None:
-        start = _closing(event, self.state)
-        if start is not None and start not in self._priced:
-            self._priced.add(start)
-            self._look_at_prices(start)
-        self.state.apply(event)
+        apply(self.state, event)
         self.wishes.follow(event, self.state)
         if isinstance(event, SessionOpened):
             self.intervals[event.start] = _Interval(event)
@@ -177,26 +170,6 @@ class _Story:
                 each.sold_w += fill.quantity_w - bought_w
             volume.worth += fill.amount if bought_w else -fill.amount
 
-    def _look_at_prices(self, start: datetime) -> None:
-        """Take down the local prices of an interval with what rests in its books now.
-
-        A direction in which nothing rests has none.
-        """
-        session = self.state.sessions[start]
-        orders = [order for order in session.orders() if order.joint_id is None]
-        quoted = {order.direction for order in orders}
-        if not quoted:
-            return
-        network = self.grid.resume(session.interface_limits, session.holdings.envelope_set())
-        points = self.grid.connection_points
-        market = Market(start, network, points, self.state.rules, lambda: orders)
-        local = market.program.clearing.optimum().prices.local
-        for k, direction in enumerate((Direction.INJECTION, Direction.WITHDRAWAL)):
-            if direction in quoted:
-                for i, point in enumerate(points):
-                    price = Fraction(float(local[k * len(points) + i]))
-                    self.local_ticks[direction, point] = price
-
     def auctions(self) -> list[Auction]:
         """Return the clairvoyant auctions, one for the intervals that joint orders connect."""
         clairvoyant = Clairvoyant(self.grid, self.state.rules, self.state.terms)
@@ -208,15 +181,6 @@ class _Story:
             )
             for group in _groups(sorted(self.intervals), asked)
         ]
-
-
-def _closing(event: Event, state: State) -> datetime | None:
-    """Return the interval whose gate begins to close with an event."""
-    if isinstance(event, GateClosed):
-        return event.interval
-    if isinstance(event, OrderCancelled) and event.reason is CancelReason.GATE_CLOSED:
-        return state.orders[event.order_id].interval
-    return None
 
 
 def _groups(
@@ -245,6 +209,7 @@ class _Writer:
         trades = [event for event in simulation.events if isinstance(event, Traded)]
         best = {start: gain for auction in self.auctions for start, gain in auction.gain.items()}
         intervals = self.story.intervals
+        local = _local_prices(simulation.result, self.scenario.network.connection_points)
         total, most = sum(each.gain for each in intervals.values()), sum(best.values())
         blocked = (e.element for e in simulation.events if isinstance(e, MatchBlocked))
         return MarketReport(
@@ -271,7 +236,7 @@ class _Writer:
                 )
                 for start, each in sorted(intervals.items())
             ],
-            prices=[self._place(place) for place in self._places()],
+            prices=[self._place(place, local.get(place)) for place in self._places()],
         )
 
     def _places(self) -> Iterator[Place]:
@@ -279,7 +244,7 @@ class _Writer:
             for point in self.scenario.network.connection_points:
                 yield direction, point
 
-    def _place(self, place: Place) -> PlaceReport:
+    def _place(self, place: Place, local_price: str | None) -> PlaceReport:
         volume = self.story.volumes.get(place, _Volume())
         return PlaceReport(
             connection_point=place[1],
@@ -287,7 +252,7 @@ class _Writer:
             bought_w=volume.bought_w,
             sold_w=volume.sold_w,
             average_price=self._price(volume.average_ticks()),
-            local_price=self._price(self.story.local_ticks.get(place)),
+            local_price=local_price,
         )
 
     def _price(self, ticks: Fraction | None) -> str | None:
@@ -295,6 +260,18 @@ class _Writer:
 
     def _eur(self, amount: int) -> str:
         return format_eur(self.scenario.rules.amount_in_eur(amount))
+
+
+def _local_prices(result: ResultFile, points: Sequence[str]) -> dict[Place, str]:
+    """Return the local price of each place in the last interval that had one."""
+    found: dict[Place, str] = {}
+    for interval in result.local_prices:
+        for each in interval.directions:
+            found |= {(each.direction, point): each.balance_price for point in points}
+            found |= {
+                (each.direction, own.connection_point): own.price for own in each.connection_points
+            }
+    return found
 
 
 def _share(gain: int, most: int) -> float | None:

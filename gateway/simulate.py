@@ -44,6 +44,7 @@ from gateway.order_lines import command_of, named_intervals, named_points
 from gateway.orders_file import OrderLine, OrderText
 from gateway.prints import price_text, prints_of
 from gateway.scenario import Scenario
+from gateway.statement_files import figures_in_eur
 from gateway.unfit import UnfitError
 from security_check.errors import Fault
 
@@ -227,7 +228,11 @@ class _Run:
             envelopes=self._envelopes(),
             welfare=format_eur(self.rules.amount_in_eur(welfare(trades, self.rules))),
             statements=[
-                _statement_record(event, self.rules)
+                StatementRecord(
+                    participant=event.participant,
+                    interval=event.interval,
+                    **figures_in_eur(event, self.rules),
+                )
                 for event in self.events
                 if isinstance(event, StatementIssued)
             ],
@@ -355,23 +360,6 @@ def _trade_records(trade: Traded, rules: MarketRules) -> list[TradeRecord]:
         for (_, direction), prints in prints_of(trade).items()
         for each in prints
     ]
-
-
-def _statement_record(statement: StatementIssued, rules: MarketRules) -> StatementRecord:
-    def eur(amount: int) -> str:
-        return format_eur(rules.amount_in_eur(amount))
-
-    return StatementRecord(
-        participant=statement.participant,
-        interval=statement.interval,
-        bought_w=statement.bought_w,
-        sold_w=statement.sold_w,
-        paid=eur(statement.paid),
-        received=eur(statement.received),
-        compensation=eur(statement.compensation),
-        penalties=eur(statement.penalties),
-        balance=eur(statement.balance),
-    )
 
 
 def _fills(trades: Sequence[Traded], rules: MarketRules) -> list[FillRecord]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+from exchange.ledger import Account
 from exchange.rules import MarketRules
+from exchange.settlement_events import StatementIssued
 from exchange.statements import Line, Metered, Statement
 from exchange.wording import format_eur
 from gateway.files import StatementRecord
@@ -45,6 +47,16 @@ class MeteredRecord(Record):
         )
 
 
+def figures_in_eur(account: Account | StatementIssued, rules: MarketRules) -> dict[str, Any]:
+    """Return the watts and the money of a statement by their names, money in EUR."""
+    money = ("paid", "received", "compensation", "penalties", "balance")
+    return {
+        "bought_w": account.bought_w,
+        "sold_w": account.sold_w,
+        **{name: format_eur(rules.amount_in_eur(getattr(account, name))) for name in money},
+    }
+
+
 class LineRecord(Record):
     """What one interval brought to an account, in EUR.
 
@@ -66,22 +78,11 @@ class LineRecord(Record):
     @classmethod
     def of(cls, line: Line, rules: MarketRules) -> LineRecord:
         """Return a line in the form of the file."""
-
-        def eur(amount: int) -> str:
-            return format_eur(rules.amount_in_eur(amount))
-
-        account = line.account
         return cls(
             interval=line.interval,
             trades=line.trades,
-            bought_w=account.bought_w,
-            sold_w=account.sold_w,
-            paid=eur(account.paid),
-            received=eur(account.received),
-            compensation=eur(account.compensation),
-            penalties=eur(account.penalties),
-            balance=eur(account.balance),
             metered=[MeteredRecord.of(each, rules) for _, each in sorted(line.metered.items())],
+            **figures_in_eur(line.account, rules),
         )
 
     @classmethod

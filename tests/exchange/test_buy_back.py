@@ -13,7 +13,7 @@ from market import START, Market, all_of, interface, only, refusal
 from scipy.optimize import linprog
 
 from doe_allocation.curtailment import CurtailmentPolicy
-from exchange.commands import SetBuyBack
+from exchange.commands import HaltTrading, SetBuyBack
 from exchange.events import BuyBackSet, HoldingCurtailed, InterfaceLimitsUpdated, Traded
 from exchange.rules import DSO_BUY_BACK, BuyBack, MarketRules
 from security_check.envelope import Direction
@@ -123,3 +123,32 @@ def test_compensated_curtailment_last_in_first_out_spares_what_was_allocated():
     events = market.update("u1", replace(LOWER, injection_limit_w=19_300))
     cut = {each.participant: each.from_w - each.to_w for each in all_of(events, HoldingCurtailed)}
     assert cut == {"p2": 600, "p1": 100}
+
+
+def test_the_operator_buys_back_while_trading_is_halted(market):
+    """It is no trading: what it spares is curtailment, which does not wait for a halt either."""
+    ask(market, 5_000, 20)
+    market.do(HaltTrading("h", START))
+    events = market.update("u1", LOWER)
+    assert [f.quantity_w for f in only(events, Traded).fills] == [1_500]
+    assert not all_of(events, HoldingCurtailed)
+    assert market.exchange.state.sessions[START].suspended
+
+
+@pytest.mark.parametrize("condition", [{"all_or_none": True}, {"minimum_w": 1_000}])
+def test_sales_under_a_condition_are_not_bought_back(condition):
+    market = Market(points=4, capacity_w=10_000)
+    market.sell(1, "2000@5", **condition)
+    market.sell(0, "1000@7")
+    ask(market, 5_000, 20)
+    events = market.update("u1", LOWER)
+    assert [(f.participant, f.quantity_w) for f in only(events, Traded).fills] == [("p0", 1_000)]
+    assert all_of(events, HoldingCurtailed)
+
+
+def test_what_an_iceberg_hides_is_bought_back_too():
+    market = Market(points=4, capacity_w=10_000)
+    market.sell(1, "2000@5", displayed_w=100)
+    ask(market, 5_000, 20)
+    (fill,) = only(market.update("u1", LOWER), Traded).fills
+    assert (fill.participant, fill.quantity_w) == ("p1", 1_500)

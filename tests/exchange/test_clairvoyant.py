@@ -19,6 +19,7 @@ from exchange.commands import (
     SubmitJoint,
     SubmitOrder,
 )
+from exchange.effects import apply
 from exchange.engine import Exchange
 from exchange.events import Event, OrderAccepted, SessionOpened, Traded
 from exchange.orders import Leg, Order
@@ -62,7 +63,7 @@ class Recorded:
         """Let wishes follow all events, each applied to a state of their own."""
         state, wishes = State(self.rules, self.exchange.state.terms), Wishes()
         for event in self.events:
-            state.apply(event)
+            apply(state, event)
             wishes.follow(event, state)
         return wishes.legs()
 

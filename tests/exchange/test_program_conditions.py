@@ -17,6 +17,7 @@ from random_programs import (
     lot_value,
     network,
     sell,
+    what_is_left,
 )
 
 from exchange.program import Leg, NetworkRows, ProgramOrder, Tier
@@ -184,3 +185,23 @@ def test_an_all_or_none_order_that_no_whole_lots_go_with_waits() -> None:
     assert optimum.quantities_w == {1: 60, 2: 30, 4: 90}
     change = changes_w((*orders, sell(4, 0, 90, 20)), optimum, 6)
     assert (rows.A @ change / BASE_W <= rows.headroom).all()
+
+
+@given(cases(count=12, conditional=True))
+@settings(max_examples=60, deadline=None)
+def test_orders_that_come_one_by_one_leave_no_more_than_a_lot(case: Case) -> None:
+    """Minimum quantities among plain orders, cleared to the end after each."""
+    clearing = case.clearing()
+    by_number = {order.order_id: order for order in case.orders}
+    change = np.zeros(case.rows.A.shape[1])
+    for order in case.orders:
+        clearing.add(order)
+        while (optimum := clearing.optimum()).quantities_w:
+            for number, quantity_w in optimum.quantities_w.items():
+                own = by_number[number]
+                change[own.legs[0].column] += own.sign * quantity_w
+            clearing.execute(optimum)
+        headroom = case.rows.headroom - case.rows.A @ change / BASE_W
+        left = what_is_left(case, clearing, NetworkRows(case.rows.A, headroom, BASE_W))
+        waiting = Case(case.rows, tuple(left.orders), case.reserve)
+        assert left.whole_lots() <= lot_value(waiting) + 1e-5

@@ -95,8 +95,8 @@ def test_a_small_market_by_hand(scenario: Scenario) -> None:
     assert rows["injection", "load:0"].average_price == "0.0100"  # the maker's price
     assert rows["injection", "load:1"].average_price == "0.0100"
     assert rows["injection", "load:2"].average_price is None
-    # One bid is left: the local price is half a tick above it, where nobody buys or sells.
-    assert rows["injection", "load:5"].local_price == "0.09005"
+    # One bid is left: it is the local price.
+    assert rows["injection", "load:5"].local_price == "0.0900"
     assert rows["withdrawal", "load:5"].local_price is None
 
 
