@@ -224,9 +224,10 @@ class Market:
     def _element(self, row: int) -> str:
         """Return the name of the element behind a row of the program."""
         for rows in self._rows:
-            if row < len(rows.headroom):
+            count = len(rows.headroom)
+            if row < count:
                 return rows.element(row)
-            row -= len(rows.headroom)
+            row -= count
         raise IndexError(f"there are {row} rows fewer")
 
     def check_invariants(self) -> None:
@@ -322,5 +323,10 @@ class Market:
 
 def _joined(intervals: Sequence[LinearRows], share: float = 1.0) -> NetworkRows:
     """Return the rows of all intervals, with a share of their headrooms."""
-    each = [NetworkRows(r.A, share * r.headroom, r.base_power_w) for r in intervals]
+    each = []
+    for rows in intervals:
+        parts = rows.parts
+        if share < 1.0:
+            parts = tuple(replace(part, headroom=share * part.headroom) for part in parts)
+        each.append(NetworkRows(parts, rows.limits, rows.base_power_w))
     return each[0] if len(each) == 1 else NetworkRows.joined(each)

@@ -115,7 +115,7 @@ class WelfareClearing:
         intervals: int = 1,
         screening: bool = True,
     ) -> None:
-        limits = rows.A.shape[1]
+        limits = rows.limits
         if intervals < 1 or limits % (2 * intervals):
             raise ValueError(f"{limits} limits are not {intervals} intervals of two directions")
         self._lot_w = lot_w
@@ -157,11 +157,6 @@ class WelfareClearing:
         self.screen.added(entry.column, entry.units)
         return not self.screen.nothing_to_solve
 
-    def cancel(self, order_id: int) -> None:
-        """Drop what is left of an order.  O(1)."""
-        entry = self.orders.entry(order_id)
-        self._withdraw(order_id, entry.units)
-
     def reduce(self, order_id: int, by_w: int) -> None:
         """Lower what is left of an order, in watts over all legs; at 0 it leaves.  O(1).
 
@@ -173,9 +168,7 @@ class WelfareClearing:
         unit_w = self.orders.watts(self.orders.entry(order_id), 1)
         if by_w <= 0 or by_w % unit_w:
             raise ValueError(f"order {order_id} shrinks in steps of {unit_w} W, not by {by_w} W")
-        self._withdraw(order_id, by_w // unit_w)
-
-    def _withdraw(self, order_id: int, units: int) -> None:
+        units = by_w // unit_w
         self._proposed = None
         self.screen.removing(self.orders.entry(order_id).column, units)
         self._take(order_id, units)
@@ -185,21 +178,17 @@ class WelfareClearing:
         if not self.orders.units[column]:
             self._program.forget(column)
 
-    def replace_rows(
-        self, rows: NetworkRows, rise_w: IntArray | None = None, fall_w: IntArray | None = None
-    ) -> None:
+    def replace_rows(self, rows: NetworkRows) -> None:
         """Replace headrooms and coefficients; the next solution starts warm.
 
         Parameters
         ----------
         rows
-            What holds now, after all trades executed so far.
-        rise_w, fall_w
-            Shape (n,), how far each limit may still rise and fall, in watts, < 0 without bound.
-            Only needed where open orders are not kept within them otherwise.
+            What holds now, after all trades executed so far.  Parts whose coefficients are the
+            same array as before cost their headrooms only.
         """
         self._proposed = self._known_prices = None
-        self._rows = LotRows.scaled(rows, self._lot_w, rise_w, fall_w)
+        self._rows = LotRows.scaled(rows, self._lot_w, self._rows)
         self._program.replace_rows(self._rows)
         self.screen.rows_changed(self._rows)
 
@@ -245,10 +234,7 @@ class WelfareClearing:
         proposal = self._proposed[0]
         h = self._rows.left(self.orders.change(proposal.columns, proposal.units))
         for order_id, units in list(self._shares(proposal)):
-            column = self.orders.entry(order_id).column
             self._take(order_id, units)
-            if column in self.orders.conditions:
-                self.orders.dissolve_link(column)
         self._proposed = None
         self._rows = replace(self._rows, h=h)
         self._program.replace_rows(self._rows)
@@ -366,5 +352,5 @@ class WelfareClearing:
         return Optimum(quantities_w, gain, prices, proposal.tier, bound)
 
     def _prices(self, balance: FloatArray, eta: FloatArray) -> LocalPrices:
-        local = balance[self.orders.groups] + eta @ self._rows.a
+        local = balance[self.orders.groups] + self._rows.prices(eta)
         return LocalPrices(balance, self._rows.network_prices(eta), local)

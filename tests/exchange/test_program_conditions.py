@@ -1,4 +1,4 @@
-"""All-or-none, minimum quantities, linked pairs and blocks."""
+"""All-or-none, minimum quantities and blocks."""
 
 from __future__ import annotations
 
@@ -89,29 +89,6 @@ def test_a_minimum_holds_for_what_trades_at_once() -> None:
     assert not clearing.optimum().quantities_w
     clearing.add(buy(5, 1, 10, 12))
     assert clearing.optimum().quantities_w == {1: 40, 4: 30, 5: 10}
-
-
-def test_one_of_a_linked_pair_trades_only_with_the_other() -> None:
-    clearing = WelfareClearing(free_network(2), LOT_W)
-    clearing.add(sell(1, 0, 50, 10, linked_to=2))
-    clearing.add(sell(2, 2, 50, 10, linked_to=1))
-    clearing.add(buy(3, 1, 50, 30))
-    assert not clearing.optimum().quantities_w
-    clearing.add(buy(4, 3, 20, 10))
-    optimum = clearing.optimum()
-    assert optimum.quantities_w == {1: 50, 2: 20, 3: 50, 4: 20}
-    clearing.execute(optimum)
-    clearing.add(buy(5, 3, 30, 10))
-    assert clearing.optimum().quantities_w == {2: 30, 5: 30}
-
-
-def test_a_linked_order_whose_partner_has_gone_does_not_trade() -> None:
-    clearing = WelfareClearing(free_network(2), LOT_W)
-    clearing.add(sell(1, 0, 50, 10, linked_to=2))
-    clearing.add(sell(2, 2, 50, 10, linked_to=1))
-    clearing.add(buy(3, 1, 50, 30))
-    clearing.cancel(2)
-    assert not clearing.optimum().quantities_w
 
 
 def block(number: int, side: Side, price: int, *legs: tuple[int, int], **more: int) -> ProgramOrder:
