@@ -60,12 +60,14 @@ class _Duals:
 class _Proposal:
     """Units of columns to trade, the duals that led there, and those of the program that is left.
 
-    By the latter the rows are worth ``rows_worth`` and the orders left gain ``surplus``, in
-    tick-lots; no further trades gain more than both together.
+    The latter has the headrooms ``h``, shape (m,).  By its duals the rows are worth ``rows_worth``
+    and the orders left gain ``surplus``, in tick-lots; no further trades gain more than both
+    together.
     """
 
     columns: IntArray
     units: IntArray
+    h: FloatArray
     prices: _Duals
     left: _Duals
     rows_worth: float
@@ -232,11 +234,10 @@ class WelfareClearing:
         if self._proposed is None or self._proposed[1] is not optimum:
             raise ValueError("the program has changed since this optimum was found")
         proposal = self._proposed[0]
-        h = self._rows.left(self.orders.change(proposal.columns, proposal.units))
         for order_id, units in list(self._shares(proposal)):
             self._take(order_id, units)
         self._proposed = None
-        self._rows = replace(self._rows, h=h)
+        self._rows = replace(self._rows, h=proposal.h)
         self._program.replace_rows(self._rows)
         self._certify(proposal)
 
@@ -273,21 +274,25 @@ class WelfareClearing:
             else:
                 matched |= network_free.take_all(orders, group, self._reserve)
         columns, units = network_free.as_arrays(matched)
-        if matched and not self._rows.hold(orders.change(columns, units), self._rows.h):
-            return None
-        balance = np.full(self._groups, float(self._reserve))
-        after = balance
+        h = self._rows.h
+        if matched:
+            loads = self._rows.loads(orders.change(columns, units))
+            if (loads > h + LotRows.tolerance(h)).any():
+                return None
+            h = np.maximum(h - loads, 0.0)
+        balance = after = np.full(self._groups, float(self._reserve))
         if self._balanced:
-            balance = np.array([network_free.price(orders, g, matched) for g in groups])
-            after = np.array([network_free.quote(orders, g, matched) for g in groups])
+            prices = [network_free.price_and_quote(orders, g, matched) for g in groups]
+            balance, after = np.array(prices).T
         if orders.conditions and any(
-            self._conditions_matter(prices[orders.groups]) for prices in (balance, after)
+            self._conditions_matter(of_group[orders.groups]) for of_group in (balance, after)
         ):
             return None
         none = np.zeros(len(self._rows.h))
         return _Proposal(
             columns=columns,
             units=units,
+            h=h,
             prices=_Duals(balance, none, frozenset()),
             left=_Duals(after, none, frozenset()),
             rows_worth=0.0,
@@ -316,6 +321,7 @@ class WelfareClearing:
         return _Proposal(
             columns=columns,
             units=units,
+            h=h,
             prices=self._duals(solved.first),
             left=self._duals(last),
             rows_worth=float(last.eta @ h),
@@ -352,5 +358,8 @@ class WelfareClearing:
         return Optimum(quantities_w, gain, prices, proposal.tier, bound)
 
     def _prices(self, balance: FloatArray, eta: FloatArray) -> LocalPrices:
-        local = balance[self.orders.groups] + self._rows.prices(eta)
+        local = balance[self.orders.groups]
+        if not eta.any():
+            return LocalPrices(balance, np.zeros(self._rows.count), local)
+        local = local + self._rows.prices(eta)
         return LocalPrices(balance, self._rows.network_prices(eta), local)
