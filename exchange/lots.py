@@ -116,16 +116,17 @@ class Rounding:
         self, relaxed: Relaxed, fractional: IntArray, support: IntArray, least: float
     ) -> IntArray:
         """Return whole units where none are next to the optimum; none if none gain so much."""
+        if self.gain(relaxed.units) < _FEW * least:
+            # Mostly there are none, which is seen from the corners in less time than it takes to
+            # look for some.
+            known = self._vertex(relaxed, support).best(least)
+            if known is not None:
+                whole = np.zeros_like(self.upper)
+                whole[support] = known
+                return whole
         found = self._from_inside(relaxed.units, fractional, support)
         if found is not None:
             return found
-        known = None
-        if self.gain(relaxed.units) < _FEW * least:
-            known = self._vertex(relaxed, support).best(least)
-        if known is not None:
-            whole = np.zeros_like(self.upper)
-            whole[support] = known
-            return whole
         better = self._integer_program(relaxed.units, support)
         if better is None or self.gain(better) < 0.0:
             return np.zeros_like(self.upper)
