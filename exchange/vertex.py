@@ -98,6 +98,8 @@ class Simplex:
         The direction is an increase of that figure from there.
         """
         row, step = self.moves[place], units - self.units[place]
+        if abs(step) <= _SURE:
+            step = 0.0
         towards = row if step > 0 or (step == 0 and row.max(initial=0.0) > _NOTHING) else -row
         able = np.flatnonzero(towards > _NOTHING)
         if not len(able):
