@@ -54,7 +54,7 @@ class Market:
         )
         room_w = 3_000.0 if self.congested else 1e9
         self.headroom = weights.uniform(0.2, 1.0, ROWS) * room_w / BASE_W
-        rows = NetworkRows(self.A, self.headroom, BASE_W)
+        rows = NetworkRows.of_one(self.A, self.headroom, BASE_W)
         self.clearing = WelfareClearing(rows, LOT_W, self.rate)
 
     def order(self, *, resting: bool = False) -> ProgramOrder:
@@ -94,6 +94,10 @@ class Market:
             self.seconds.setdefault("execute", []).append(taken)
             whole += taken
 
+    def left_w(self, number: int) -> int:
+        entry = self.clearing.orders.entry(number)
+        return self.clearing.orders.watts(entry, entry.units)
+
     def event(self, resting: list[int], target: int) -> None:
         """An order, or the cancellation of one, so that about as many rest as before."""
         if len(self.clearing.orders) > target and self.rng.random() < 0.6:
@@ -104,7 +108,7 @@ class Market:
                 if victim in self.clearing.orders:
                     break
             began = time.process_time()
-            self.clearing.cancel(victim)
+            self.clearing.reduce(victim, self.left_w(victim))
             kind = "cancel"
         else:
             order = self.order()

@@ -7,6 +7,7 @@ bounded, seeds fixed.
 from __future__ import annotations
 
 import gc
+import itertools
 import platform
 import random
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "exchange"))
 
 from linear_grid import LinearGrid
+from tiers import Timed, shares
 
 from exchange.commands import AmendOrder, CancelOrder, Command, OpenSession, SubmitOrder
 from exchange.engine import Exchange
@@ -34,6 +36,7 @@ START = NOW + timedelta(hours=4)
 POINTS = 40
 CAPACITY_W = 30_000
 ORDERS = 20_000
+RESTING = 100_000
 
 
 def timed(work: Callable[[], int]) -> float:
@@ -135,6 +138,56 @@ def some_commands(count: int) -> list[Command]:
     return commands
 
 
+def hold_resting(timed: Timed, target: int, count: int, *, quantity_w: int, spread: int) -> None:
+    """Place and cancel so many orders while just as many rest as are asked for.
+
+    Orders are placed until ``target`` rest, which is not timed.  From then on one is cancelled
+    when there is one too many, and placed otherwise.  Limit prices lie up to 60 ticks on the
+    safe side of 500, or up to ``spread`` beyond; where that is 0, every participant keeps to one
+    side, or it would meet thousands of its own.
+    """
+    rng = random.Random(5)
+    placed: list[tuple[str, str]] = []
+    state, numbers = timed.exchange.state, itertools.count()
+
+    def an_order() -> SubmitOrder:
+        point = rng.randrange(POINTS)
+        side = rng.choice(list(Side)) if spread else list(Side)[point % 2]
+        placed.append((f"p{point}", f"s{next(numbers)}"))
+        price = 500 + rng.randrange(-60, spread) * (1 if side is Side.BUY else -1)
+        return SubmitOrder(
+            *placed[-1],
+            f"load:{point}",
+            rng.choice(list(Direction)),
+            START,
+            side,
+            rng.randrange(1, quantity_w + 1),
+            price,
+        )
+
+    def a_cancel() -> CancelOrder:
+        while True:
+            k = rng.randrange(len(placed))
+            placed[k], placed[-1] = placed[-1], placed[k]
+            participant, client_order_id = placed.pop()
+            answer = state.answers.find(participant, client_order_id)
+            if answer is not None and answer.order_id is not None:
+                return CancelOrder(participant, client_order_id)
+
+    while len(state.orders) < target:
+        timed.exchange.handle(an_order(), NOW)
+    gc.collect()
+    for _ in range(count):
+        timed.handle(a_cancel() if len(state.orders) > target else an_order(), NOW)
+
+
+def show_resting(what: str, rows: int, target: int, count: int, **more: int) -> None:
+    timed = Timed(a_market(rows))
+    hold_resting(timed, target, count, **more)
+    print(f"{what}, {len(timed.exchange.state.orders):,} rest: {timed.speed()}")
+    print(f"   commands end in {shares(timed.tiers)}")
+
+
 def told(events: list[Event]) -> str:
     """Return what happened: clearings by what proved them optimal, and what was not traded."""
     trades = [event for event in events if isinstance(event, Traded)]
@@ -167,6 +220,13 @@ def main() -> None:
         show(f"exchange: commands, {rows} rows bind", timed(work))
         exchange.check_invariants()
         print("   " + told(events))
+    print()
+    for rows in (0, 8):
+        show_resting(
+            f"{rows} rows bind, half cancels", rows, 1_000, count // 2, quantity_w=100, spread=20
+        )
+    for target in (1_000, RESTING):
+        show_resting("nothing crosses, half cancels", 0, target, count // 2, quantity_w=1, spread=0)
 
 
 if __name__ == "__main__":

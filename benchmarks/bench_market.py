@@ -1,9 +1,9 @@
 """How much of the attainable gain does the market reach, and how fast is it on real feeders?
 
 Run with ``python benchmarks/bench_market.py [PART ...] [--minutes M]``; the parts are ``gain``,
-``modes``, ``memory``, ``joint`` and ``day``.  Agents quote their marginal values until nothing trades; the attainable gain
-comes from a concave program of its own (``tests/attainable_gain.py``).  Nothing here is asserted;
-seeds are fixed.  Seconds are those of the processor, one thread.
+``modes``, ``memory``, ``joint`` and ``day``.  Agents quote their marginal values until nothing
+trades; the attainable gain comes from a concave program of its own
+(``tests/attainable_gain.py``).  Nothing here is asserted; seeds are fixed.  Seconds are those of the processor, one thread.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from attainable_gain import attainable_gain, remaining_bound
 from bench_allocation import grid_of, machine
 from bench_security import grid_of as joint_grid_of
 from pairwise import PairwiseMarket
+from tiers import Timed, shares
 
 from doe_allocation.network_grid import NetworkGrid
 from exchange.commands import CloseGate, Command, OpenSession, SubmitJoint, SubmitOrder
@@ -36,9 +37,8 @@ from exchange.engine import Exchange
 from exchange.events import AlarmRaised, Event, MatchBlocked, OrderAccepted, Traded
 from exchange.grid import Grid
 from exchange.orders import Leg
-from exchange.program import ExchangeRate, Optimum, Tier
+from exchange.program import ExchangeRate
 from exchange.rules import ConnectionTerms, MarketRules
-from exchange.welfare import WelfareClearing
 from gateway.strategies import LimitValue, MarginalValueQuoting
 from gateway.trading_rounds import ExchangeVenue, Place, Trader, Venue, act_until_quiet
 from orderbook.order import Side
@@ -59,57 +59,25 @@ _DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
 
 
 @dataclass
-class Timed:
-    """Hands commands to an exchange, and keeps how long each took and what settled it."""
+class Placed(Timed):
+    """As :class:`tiers.Timed`, and what became of orders, and alarms."""
 
-    exchange: Exchange
-    seconds: list[float] = field(default_factory=list)
-    tiers: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     alarms: Counter[str] = field(default_factory=Counter)
 
     def handle(self, command: Command, now: datetime) -> list[Event]:
-        ANSWERED.clear()
-        began = time.process_time()
-        events = self.exchange.handle(command, now)
-        self.seconds.append(time.process_time() - began)
-        # Where no program was asked, the screen had said before that there is nothing to do.
-        self.tiers[max(ANSWERED, key=list(Tier).index, default=Tier.PRICE_SCREEN)] += 1
+        events = super().handle(command, now)
         if isinstance(command, SubmitOrder):
             self.outcomes[_outcome(events)] += 1
         self.alarms.update(e.detail for e in events if isinstance(e, AlarmRaised))
         return events
 
     def report(self) -> str:
-        ms = 1e3 * np.array(self.seconds)
         return (
-            f"{len(ms):,} commands, {1e3 * len(ms) / ms.sum():,.0f}/s, "
-            f"p50 {np.median(ms):.3f} ms, p99 {np.percentile(ms, 99):.2f} ms, "
-            f"slowest {ms.max():.0f} ms\n"
-            f"  commands end in {_shares(self.tiers)}; orders: {_shares(self.outcomes)}"
+            f"{self.speed()}\n"
+            f"  commands end in {shares(self.tiers)}; orders: {shares(self.outcomes)}"
             + "".join(f"\n  ALARM {detail}: {n} times" for detail, n in self.alarms.items())
         )
-
-
-ANSWERED: list[Tier] = []
-"""Tiers of the programs answered since a command began."""
-
-
-def count_answers() -> None:
-    """Let every answer of a clearing program leave its tier in :data:`ANSWERED`."""
-    optimum = WelfareClearing.optimum
-
-    def counted(clearing: WelfareClearing) -> Optimum:
-        found = optimum(clearing)
-        ANSWERED.append(found.tier)
-        return found
-
-    WelfareClearing.optimum = counted
-
-
-def _shares(counts: Counter[str]) -> str:
-    total = sum(counts.values())
-    return ", ".join(f"{name} {n / total:.1%}" for name, n in counts.most_common())
 
 
 def _outcome(events: Sequence[Event]) -> str:
@@ -162,13 +130,13 @@ class Run:
     gain: float
     left: float
     trades: int
-    timed: Timed
+    timed: Placed
 
 
 def welfare_run(grid: NetworkGrid, band: InterfaceLimits, rate: ExchangeRate, seed: int) -> Run:
     exchange = an_exchange(grid, MarketRules(exchange_rate=rate))
     exchange.handle(OpenSession(START, START + QUARTER, START, band), NOW)
-    timed = Timed(exchange)
+    timed = Placed(exchange)
     venue = ExchangeVenue(exchange, START, NOW, timed.handle)
     values = drawn_values(grid.connection_points, seed)
     start = worth(values, venue)
@@ -252,7 +220,7 @@ def a_day(minutes: float) -> None:
         f"\nlv_schutterwald: {CUSTOMERS:,} of {len(grid.connection_points):,} customers trade, "
         f"{INTERVALS} intervals x 2 directions"
     )
-    timed = Timed(exchange)
+    timed = Placed(exchange)
     began, opened_s, done, traded_w = time.process_time(), 0.0, 0.0, 0
     deadline = began + 60 * minutes
     for k in range(INTERVALS):
@@ -277,7 +245,7 @@ def a_day(minutes: float) -> None:
 
 
 def _trade_interval(
-    timed: Timed,
+    timed: Placed,
     grid: Grid,
     start: datetime,
     active: Sequence[int],
@@ -376,8 +344,8 @@ def show_joint() -> None:
         tracemalloc.stop()
         ms = 1e3 * np.array(seconds)
         print(
-            f"  {blocks:2} at rest: {traded} of {len(ms)} orders trade, p50 {np.median(ms):.2f} ms, "
-            f"slowest {ms.max():.1f} ms; peak memory {(peak - without) / 1e6:+.1f} MB"
+            f"  {blocks:2} at rest: {traded} of {len(ms)} orders trade, "
+            f"p50 {np.median(ms):.2f} ms, slowest {ms.max():.1f} ms; peak memory {(peak - without) / 1e6:+.1f} MB"
         )
 
 
@@ -422,7 +390,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="for the day at most")
     asked = parser.parse_args()
     print(machine())
-    count_answers()
     for name, show in parts.items():
         if not asked.parts or name in asked.parts:
             show()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -20,7 +21,7 @@ from security_check.adversary import Finding
 from security_check.check import SecurityCheck
 from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.limits import InterfaceLimits
-from security_check.linear_rows import LinearRows
+from security_check.linear_rows import LinearRows, PartRows
 from security_check.network import FloatArray, IndexArray, Network
 from security_check.parts import Part, parts_of
 from security_check.proof import Proof
@@ -46,6 +47,7 @@ class JointCheck:
     ) -> None:
         self._points = connection_points
         self._parts = list(parts)
+        self._limits = [_own_limits(points, len(connection_points)) for points, _ in parts]
         self._home = {
             connection_points[i]: k for k, (points, _) in enumerate(parts) for i in points
         }
@@ -76,7 +78,11 @@ class JointCheck:
     def linear_rows(self) -> LinearRows:
         """Return the linear rows of all parts near their limits, with their headrooms."""
         return _joined_rows(
-            len(self._points), [(points, check.linear_rows()) for points, check in self._parts]
+            2 * len(self._points),
+            [
+                (limits, check.linear_rows())
+                for limits, check in zip(self._limits, self.checks, strict=True)
+            ],
         )
 
     def largest_secure_w(
@@ -218,9 +224,13 @@ class JointGrid:
         """Return the rows of envelopes that may not be secure, of all parts."""
         if _is_shared(limits):
             return self._joined().rows_under(limits, held)
+        count = len(self.connection_points)
         return _joined_rows(
-            len(self.connection_points),
-            [(own, grid.rows_under(limits, _part_of(held, own))) for own, grid in self._parts],
+            2 * count,
+            [
+                (_own_limits(own, count), grid.rows_under(limits, _part_of(held, own)))
+                for own, grid in self._parts
+            ],
         )
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | JointCheck:
@@ -305,22 +315,30 @@ def _is_shared(limits: InterfaceLimits) -> bool:
     return any(limit is not None for limit in shared)
 
 
+def _own_limits(points: IndexArray, count: int) -> IndexArray:
+    """Return which of the limits of so many connection points are those of some of them."""
+    return np.concatenate([points, count + points])
+
+
 def _joined_rows(limits: int, parts: Sequence[tuple[IndexArray, LinearRows]]) -> LinearRows:
-    """Return the rows of all parts over the limits of the whole network's connection points."""
-    base_w = parts[0][1].base_power_w
-    count = sum(len(rows.headroom) for _, rows in parts)
-    A = np.zeros((count, 2, limits))
-    names: list[tuple[LinearRows, int]] = []
-    for points, rows in parts:
-        own = np.arange(len(names), len(names) + len(rows.headroom))
-        A[own[:, None], :, points] = (
-            rows.A.reshape(len(own), 2, len(points)) * (base_w / rows.base_power_w)
-        ).transpose(0, 2, 1)
-        names += [(rows, k) for k in range(len(own))]
-    headroom = np.concatenate([rows.headroom for _, rows in parts])
-    return LinearRows(
-        A.reshape(count, -1), headroom, base_w, lambda k: names[k][0].element(names[k][1])
-    )
+    """Return the rows of all parts, each with its limits among those of the whole network."""
+    rows = [own for _, own in parts]
+    joined = [
+        PartRows(limits_of[part.limits], part.A, part.headroom)
+        for limits_of, own in parts
+        for part in own.parts
+    ]
+    return LinearRows(tuple(joined), limits, rows[0].base_power_w, partial(_element, rows))
+
+
+def _element(parts: Sequence[LinearRows], row: int) -> str:
+    """Return the name of the element behind a row of several parts."""
+    for rows in parts:
+        count = len(rows.headroom)
+        if row < count:
+            return rows.element(row)
+        row -= count
+    raise IndexError(f"there are {row} rows fewer")
 
 
 def _joined_envelopes(

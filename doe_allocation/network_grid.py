@@ -204,7 +204,7 @@ class NetworkGrid:
         search = self.search(limits)
         u = np.concatenate([held.injection_w, held.withdrawal_w]) / self.network.base_power_w
         rows = search.challenge(search.robust.no_rows(), u)
-        return LinearRows(
+        return LinearRows.of_one(
             rows.A,
             rows.b - rows.A @ u,
             self.network.base_power_w,

@@ -189,4 +189,7 @@ class Market:
 
 def network_rows(rows: LinearRows, share: float = 1.0) -> NetworkRows:
     """Return rows for a program, with a share of their headrooms."""
-    return NetworkRows(rows.A, share * rows.headroom, rows.base_power_w)
+    parts = rows.parts
+    if share < 1.0:
+        parts = tuple(replace(part, headroom=share * part.headroom) for part in parts)
+    return NetworkRows(parts, rows.limits, rows.base_power_w)

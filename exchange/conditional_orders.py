@@ -1,4 +1,4 @@
-"""Blocks, all-or-none, minimum quantities and linked pairs: a mixed-integer program.
+"""Blocks, all-or-none and minimum quantities: a mixed-integer program.
 
 It is needed only where the linear program fills such an order in a way its conditions forbid:
 an optimum of the linear program that respects all conditions is one of the mixed-integer program,
@@ -14,7 +14,7 @@ import numpy as np
 from exchange.linear_program import Relaxed
 from exchange.lots import WHOLE, Rounding
 from exchange.program import ClearingError, FloatArray, IntArray
-from exchange.program_orders import Condition
+from exchange.program_orders import Condition, per_lot_of
 from exchange.solver import INFINITY, MixedProgram
 
 _EQUAL = 1e-6  # of a gain, relative: gains closer than this are equal, so time decides
@@ -22,23 +22,13 @@ _EQUAL = 1e-6  # of a gain, relative: gains closer than this are equal, so time 
 
 def respected(rounding: Rounding, relaxed: Relaxed) -> bool:
     """Return whether an optimum of the linear program keeps all conditions."""
-    by_order = _by_order(rounding)
     for column, condition in rounding.orders.conditions.items():
         units = float(relaxed.units[column])
         if abs(units - round(units)) > WHOLE:
             return False
         if units > WHOLE and units < _minimum(rounding, column, condition) - WHOLE:
             return False
-        if condition.linked_to is not None:
-            partner = by_order.get(condition.linked_to)
-            other = 0.0 if partner is None else float(relaxed.units[partner])
-            if (units > WHOLE) != (other > WHOLE):
-                return False
     return True
-
-
-def _by_order(rounding: Rounding) -> dict[int, int]:
-    return {c.order_id: column for column, c in rounding.orders.conditions.items()}
 
 
 def _minimum(rounding: Rounding, column: int, condition: Condition) -> int:
@@ -138,11 +128,14 @@ class ConditionalOrders:
         own = np.array(list(bounds), dtype=np.int64)
         columns: IntArray = np.concatenate([live, own])
         groups = r.member()
-        shared = np.concatenate([groups, r.rows.a])
         accept, accept_lower, accept_upper = self._acceptance(own, len(live))
-        block = np.zeros((len(shared) + len(accept), len(columns) + len(own)))
-        block[: len(shared), : len(columns)] = r.orders.coefficients(columns, shared)
-        block[len(shared) :] = accept
+        shared = len(groups) + len(r.h)
+        block = np.zeros((shared + len(accept), len(columns) + len(own)))
+        block[: len(groups), : len(columns)] = r.orders.coefficients(columns, per_lot_of(groups))
+        block[len(groups) : shared, : len(columns)] = r.orders.coefficients(
+            columns, r.rows.of_limits
+        )
+        block[shared:] = accept
         ones = np.ones(len(own))
         worth = np.concatenate([r.worth(columns), 0.0 * ones])
         # The row of the gain is scaled, so that the tolerance of rows means lots in it, too.
@@ -174,17 +167,12 @@ class ConditionalOrders:
         return gain, dict(zip(own.tolist(), units.tolist(), strict=True))
 
     def _acceptance(self, own: IntArray, plain: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return rows that tie units to acceptance z: ``minimum z <= units <= upper z``.
-
-        A linked pair shares its acceptance; without its partner an order is not accepted.
-        """
+        """Return rows that tie units to acceptance z: ``minimum z <= units <= upper z``."""
         r = self.rounding
-        place = {column: i for i, column in enumerate(own.tolist())}
-        by_order = _by_order(r)
         width = plain + 2 * len(own)
         rows: list[FloatArray] = []
         upper: list[float] = []
-        for column, i in place.items():
+        for i, column in enumerate(own.tolist()):
             condition = r.orders.conditions[column]
             units, accepted = plain + i, plain + len(own) + i
             row = np.zeros((2, width))
@@ -192,13 +180,5 @@ class ConditionalOrders:
             row[1, units], row[1, accepted] = 1.0, -float(r.upper[column])
             rows.extend(row)
             upper.extend([0.0, 0.0])
-            if condition.linked_to is not None:
-                link = np.zeros(width)
-                link[accepted] = 1.0
-                partner = by_order.get(condition.linked_to)
-                if partner in place:
-                    link[plain + len(own) + place[partner]] = -1.0
-                rows.append(link)
-                upper.append(0.0)
         lower = np.full(len(rows), -INFINITY)
         return np.array(rows).reshape(len(rows), width), lower, np.array(upper)

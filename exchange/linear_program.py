@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from exchange.program import TIE, ClearingError, FloatArray, IntArray
-from exchange.program_orders import ProgramOrders
+from exchange.program_orders import PerLot, ProgramOrders, per_lot_of
 from exchange.program_rows import BoolArray, LotRows
 from exchange.solver import INFINITY, WarmModel
 
@@ -75,7 +75,7 @@ class LinearProgram:
         self._reserve = float(reserve or 0)
         self._balances = groups if reserve is None else 0
         self._balance = np.full(groups, self._reserve)
-        self._rows = rows
+        self._rows = self._loaded = rows
         self._eta = np.zeros(len(rows.h))
         none = np.zeros(0, dtype=np.int64)
         self._load(none, none)
@@ -83,14 +83,28 @@ class LinearProgram:
     # -- what is in the solver ----------------------------------------------------------------
 
     def replace_rows(self, rows: LotRows) -> None:
-        """Replace the rows; columns and rows in the solver and its basis stay."""
-        before = self._rows
+        """Replace the rows; columns and rows in the solver and its basis stay.
+
+        The solver hears of it when it is asked again: most trades need none.
+        """
         self._rows = rows
-        if before.a is rows.a or np.array_equal(before.a, rows.a):
+
+    def _follow_rows(self) -> None:
+        """Give the solver the rows that hold now, if their coefficients have changed."""
+        before, rows = self._loaded, self._rows
+        self._loaded = rows
+        if rows.has_coefficients_of(before):
             return
-        kept = min(len(before.h), len(rows.h))
-        self._eta = np.concatenate([self._eta[:kept], np.zeros(len(rows.h) - kept)])
-        self._reload(self._columns >= 0, self._inside < len(rows.h))
+        self._eta = rows.carried_over(self._eta, before)
+        # The number of each row inside, plus one, where it stands now; 0 for those outside.
+        numbers = np.zeros(len(before.h))
+        numbers[self._inside] = 1.0 + np.arange(len(self._inside))
+        numbers = rows.carried_over(numbers, before)
+        stay = np.flatnonzero(numbers)
+        stay = stay[np.argsort(numbers[stay])]
+        kept = np.zeros(len(self._inside), dtype=bool)
+        kept[numbers[stay].astype(np.int64) - 1] = True
+        self._reload(self._columns >= 0, stay, kept)
 
     def forget(self, column: int) -> None:
         """Forget a column that is free now and may come back as another."""
@@ -108,18 +122,21 @@ class LinearProgram:
         self._enter_rows(rows)
         self._enter(columns)
 
-    def _reload(self, columns: BoolArray, rows: BoolArray) -> None:
-        """Load a new solver with some of the columns and rows of this one, and its basis."""
+    def _reload(self, columns: BoolArray, rows: IntArray, kept: BoolArray) -> None:
+        """Load a new solver with some of the columns of this one, some rows, and its basis.
+
+        ``kept``, shape (rows inside,), says which rows of this one these are, in its order.
+        """
         before = self._model
-        self._load(self._columns[columns], self._inside[rows])
+        self._load(self._columns[columns], rows)
         balances = np.ones(self._balances, dtype=bool)
-        self._model.start_like(before, columns, np.concatenate([balances, rows]))
+        self._model.start_like(before, columns, np.concatenate([balances, kept]))
 
     def _enter(self, columns: IntArray) -> None:
         if not len(columns):
             return
         values = self._worth(columns)
-        self._model.add(values, self._orders.coefficients(columns, self._per_limit))
+        self._model.add(values, self._orders.coefficients(columns, per_lot_of(self._per_limit)))
         self._where[columns] = len(self._columns) + np.arange(len(columns))
         self._columns = np.concatenate([self._columns, columns])
         self._values = np.concatenate([self._values, values])
@@ -127,11 +144,11 @@ class LinearProgram:
     def _enter_rows(self, rows: IntArray) -> None:
         if not len(rows):
             return
-        a = self._rows.a[rows]
+        a = self._rows.of_rows(rows)
         # Columns forgotten are fixed at 0: what they would change does not matter.
         coefficients = np.zeros((len(rows), len(self._columns)))
         known = self._columns >= 0
-        coefficients[:, known] = self._orders.coefficients(self._columns[known], a)
+        coefficients[:, known] = self._orders.coefficients(self._columns[known], per_lot_of(a))
         self._model.add_rows(self._rows.h[rows], coefficients)
         self._inside = np.concatenate([self._inside, rows])
         self._per_limit = np.concatenate([self._per_limit, a])
@@ -140,7 +157,7 @@ class LinearProgram:
         """Return what a unit of each column adds to the objective, in tick-lots."""
         worth: FloatArray = self._orders.value(columns)
         if self._reserve:
-            paid = np.full((1, len(self._orders.groups)), self._reserve)
+            paid = per_lot_of(np.full((1, len(self._orders.groups)), self._reserve))
             worth = worth - self._orders.coefficients(columns, paid)[0]
         return worth
 
@@ -154,7 +171,8 @@ class LinearProgram:
             surplus = self._orders.surplus(self._local(self._balance, self._eta))
             kept = known & (surplus[self._columns] > -TIE)
             if 2 * np.count_nonzero(kept) < len(kept):
-                self._reload(kept, self._eta[self._inside] > 0.0)
+                needed = self._eta[self._inside] > 0.0
+                self._reload(kept, self._inside[needed], needed)
 
     # -- solving ------------------------------------------------------------------------------
 
@@ -173,6 +191,7 @@ class LinearProgram:
         ClearingError
             When the solver is not sure of an optimum.
         """
+        self._follow_rows()
         self._tidy()
         open_ = upper > 0
         surplus = self._orders.surplus(self._local(self._balance, self._eta))
@@ -208,7 +227,7 @@ class LinearProgram:
             values, duals = self._model.solve()
             moved = np.flatnonzero((values != 0.0) & (self._columns >= 0))
             change = self._orders.change(self._columns[moved], values[moved])
-            over = self._rows.a @ change > h + _FULL
+            over = self._rows.loads(change) > h + _FULL
             over[self._inside] = False
             if not over.any():
                 return values, duals
@@ -229,14 +248,8 @@ class LinearProgram:
         return units
 
     def _local(self, balance: FloatArray, eta: FloatArray) -> FloatArray:
-        local: FloatArray = balance[self._orders.groups] + self._row_prices(eta)
+        local: FloatArray = balance[self._orders.groups] + self._rows.prices(eta)
         return local
-
-    def _row_prices(self, eta: FloatArray) -> FloatArray:
-        """Return what the rows add to the price of each limit, shape (n,)."""
-        priced = np.flatnonzero(eta)
-        prices: FloatArray = eta[priced] @ self._rows.a[priced]
-        return prices
 
     def _priced(
         self, values: FloatArray, duals: FloatArray, lower: IntArray, upper: IntArray
@@ -257,7 +270,7 @@ class LinearProgram:
         price screen lets most of what follows rest and few ties are left to time.
         """
         orders, size = self._orders, self._orders.size
-        of_rows = self._row_prices(relaxed.eta)
+        of_rows = self._rows.prices(relaxed.eta)
         units, balance = relaxed.units, relaxed.balance
         if self._balances:
             limit, buys = orders.limit[:size], orders.sign[:size] > 0
@@ -288,15 +301,13 @@ class LinearProgram:
 
     # -- the optimal face ---------------------------------------------------------------------
 
-    def tight_rows(self, relaxed: Relaxed) -> FloatArray:
-        """Return the coefficients per limit of all rows that hold with equality at every optimum.
+    def tight_rows(self, relaxed: Relaxed) -> PerLot:
+        """Return the coefficients of all rows that hold with equality at every optimum.
 
-        Balances, and rows whose dual is positive; shape (rows, n).
+        Balances, and rows whose dual is positive.
         """
-        chosen: FloatArray = np.concatenate(
-            [self._member[: self._balances], self._rows.a[relaxed.eta > TIE]]
-        )
-        return chosen
+        tight = self._rows.of_rows(np.flatnonzero(relaxed.eta > TIE))
+        return per_lot_of(np.concatenate([self._member[: self._balances], tight]))
 
     def most_of(
         self, column: int, lower: FloatArray, upper: FloatArray, h: FloatArray, relaxed: Relaxed

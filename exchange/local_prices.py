@@ -89,7 +89,7 @@ def point_prices(
     elements = sorted(set(names))
     added = np.zeros((len(elements), len(clearing.orders.groups)))
     for name, row in zip(names, priced.tolist(), strict=True):
-        added[elements.index(name)] += eta[row] * clearing.rows.a[row]
+        added[elements.index(name)] += eta[row] * clearing.rows.of_rows(np.array([row]))[0]
     added[added < TIE] = 0.0
     groups = clearing.orders.groups
     low, high = _quotes(clearing, added.sum(axis=0))

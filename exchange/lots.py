@@ -24,7 +24,7 @@ import numpy as np
 
 from exchange.linear_program import Relaxed
 from exchange.program import FloatArray, IntArray
-from exchange.program_orders import ProgramOrders
+from exchange.program_orders import ProgramOrders, per_lot_of
 from exchange.program_rows import BoolArray, LotRows
 from exchange.solver import INFINITY, MixedProgram
 from exchange.vertex import Vertex
@@ -36,6 +36,7 @@ _CHOICES = 12  # columns rounded by looking at all ways
 _MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the error of rounding, by which rows are kept away from
 _WINDOW = 3  # lots around the fraction that the integer program looks at first
 _FEW = 10.0  # values of a lot up to which all whole lots that gain as much are few
+_SUMS = 1e-6  # lots by which sums of a few coefficients may be off
 _GAP = 0.5  # tick-lots: gains are whole numbers of these
 
 
@@ -120,16 +121,17 @@ class Rounding:
         self, relaxed: Relaxed, fractional: IntArray, support: IntArray, least: float
     ) -> IntArray:
         """Return whole units where none are next to the optimum; none if none gain so much."""
+        if self.gain(relaxed.units) < _FEW * least:
+            # Mostly there are none, which is seen from the corners in less time than it takes to
+            # look for some.
+            known = self._vertex(relaxed, support).best(least)
+            if known is not None:
+                whole = np.zeros_like(self.upper)
+                whole[support] = known
+                return whole
         found = self._from_inside(relaxed.units, fractional, support)
         if found is not None:
             return found
-        known = None
-        if self.gain(relaxed.units) < _FEW * least:
-            known = self._vertex(relaxed, support).best(least)
-        if known is not None:
-            whole = np.zeros_like(self.upper)
-            whole[support] = known
-            return whole
         better = self._integer_program(relaxed.units, support)
         if better is None or self.gain(better) < 0.0:
             return np.zeros_like(self.upper)
@@ -141,8 +143,8 @@ class Rounding:
             upper=self.upper[support],
             worth=self.worth(support),
             surplus=relaxed.surplus[support],
-            balances=self.orders.coefficients(support, self.member()),
-            rows=self.orders.coefficients(support, self.rows.a),
+            balances=self.orders.coefficients(support, per_lot_of(self.member())),
+            rows=self.orders.coefficients(support, self.rows.of_limits),
             eta=relaxed.eta,
             room=self.h + LotRows.tolerance(self.h),
         )
@@ -153,7 +155,7 @@ class Rounding:
         """Return what a unit of each column gains, in tick-lots, watts issued paid for."""
         worth: FloatArray = self.orders.value(columns)
         if self.reserve:
-            paid = np.full((1, len(self.orders.groups)), float(self.reserve))
+            paid = per_lot_of(np.full((1, len(self.orders.groups)), float(self.reserve)))
             worth = worth - self.orders.coefficients(columns, paid)[0]
         return worth
 
@@ -203,11 +205,14 @@ class Rounding:
         traded = np.flatnonzero(base)
         start = self.orders.change(traded, base[traded])
         groups = self.member()
-        balance = (groups @ start)[:, None] + self.orders.coefficients(chosen, groups) @ ways.T
+        shares = self.orders.coefficients(chosen, per_lot_of(groups))
+        balance = (groups @ start)[:, None] + shares @ ways.T
         ways = ways[~balance.any(axis=0)]
-        load = self.orders.coefficients(chosen, self.rows.a) @ ways.T
-        room = self.h + LotRows.tolerance(self.h) - self.rows.a @ start
-        ways = ways[(load <= room[:, None]).all(axis=0)]
+        block = self.orders.coefficients(chosen, self.rows.of_limits)
+        room = self.h + LotRows.tolerance(self.h) - self.rows.loads(start)
+        # Rows that hold even if all that loads them is rounded up need no look at every way.
+        reached = np.maximum(block, 0.0).sum(axis=1) > room - _SUMS
+        ways = ways[(block[reached] @ ways.T <= room[reached, None]).all(axis=0)]
         if not len(ways):
             return None
         gain = ways @ self.worth(chosen)
@@ -233,11 +238,11 @@ class Rounding:
         full rows so far away; where they cannot, ``None``.
         """
         groups = self.member()
-        block = self.orders.coefficients(fractional, self.rows.a)
+        block = self.orders.coefficients(fractional, self.rows.of_limits)
         moved = np.flatnonzero(units)
-        slack = self.h - self.rows.a @ self.orders.change(moved, units[moved])
+        slack = self.h - self.rows.loads(self.orders.change(moved, units[moved]))
         error = np.linalg.norm(block, axis=1)
-        balances = self.orders.coefficients(fractional, groups)
+        balances = self.orders.coefficients(fractional, per_lot_of(groups))
         for share in _MARGINS:
             near = np.flatnonzero(slack < share * error)
             shift = np.concatenate([np.zeros(len(groups)), slack[near] - share * error[near]])
@@ -305,7 +310,12 @@ class Rounding:
         every: BoolArray = np.ones(len(columns), dtype=bool)
         program = MixedProgram(
             value=self.worth(columns),
-            coefficients=self.orders.coefficients(columns, np.concatenate([groups, self.rows.a])),
+            coefficients=np.concatenate(
+                [
+                    self.orders.coefficients(columns, per_lot_of(groups)),
+                    self.orders.coefficients(columns, self.rows.of_limits),
+                ]
+            ),
             row_lower=np.concatenate([np.zeros(balances), np.full(len(self.h), -INFINITY)]),
             row_upper=np.concatenate([np.zeros(balances), self.h]),
             lower=low,

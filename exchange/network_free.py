@@ -69,9 +69,15 @@ def take_all(orders: ProgramOrders, group: int, reserve: int) -> dict[int, int]:
     return matched
 
 
-def price(orders: ProgramOrders, group: int, matched: dict[int, int]) -> float:
-    """Return the middle of the prices that prove a match: lambda of the group."""
+def price_and_quote(
+    orders: ProgramOrders, group: int, matched: dict[int, int]
+) -> tuple[float, float]:
+    """Return the middle of the prices that prove a match, lambda of the group, and what is left.
+
+    The latter is the middle between the best bid and ask after the match.
+    """
     bid, ask = _left(orders, group, matched)
+    quote = _middle(bid, ask)
     for column, units in matched.items():
         if units and orders.groups[orders.limit[column]] == group:
             limit_price = int(orders.price[column])
@@ -79,12 +85,7 @@ def price(orders: ProgramOrders, group: int, matched: dict[int, int]) -> float:
                 ask = limit_price if ask is None else min(ask, limit_price)
             else:
                 bid = limit_price if bid is None else max(bid, limit_price)
-    return _middle(bid, ask)
-
-
-def quote(orders: ProgramOrders, group: int, matched: dict[int, int]) -> float:
-    """Return the middle between the best bid and ask that are left after a match."""
-    return _middle(*_left(orders, group, matched))
+    return _middle(bid, ask), quote
 
 
 def _middle(bid: int | None, ask: int | None) -> float:
@@ -136,6 +137,6 @@ def _fill_by_time(
 
 def _best(orders: ProgramOrders, levels: Iterable[Level], matched: dict[int, int]) -> int | None:
     for price, columns in levels:
-        if any(matched.get(column, 0) < orders.units[column] for column in columns):
+        if not matched or any(matched.get(column, 0) < orders.units[column] for column in columns):
             return price
     return None

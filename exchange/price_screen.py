@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from exchange.program import TIE, FloatArray, ProgramOrder
+from exchange.program import TIE, FloatArray
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
 from orderbook.order import Side
@@ -87,9 +87,8 @@ class PriceScreen:
         self.local: FloatArray = self._balance[self._orders.groups]
         self._price_of_rows = 0.0
         if len(priced):
-            eta = self._eta[priced]
-            self.local = self.local + eta @ self._rows.a[priced]
-            self._price_of_rows = float(eta @ self._rows.h[priced])
+            self.local = self.local + self._rows.prices(self._eta)
+            self._price_of_rows = float(self._eta[priced] @ self._rows.h[priced])
         # Sums over all orders, made when they are asked for and kept up from then on.
         self._surplus_sum = None
         self._reach: float | None = None
@@ -132,18 +131,6 @@ class PriceScreen:
         """Lambda and eta of the last optimum."""
         return self._balance, self._eta
 
-    def may_improve(self, order: ProgramOrder) -> bool:
-        """Return whether an order is as good as its local prices.  O(legs).
-
-        One that is not leaves a settled program settled.
-        """
-        gained = sum(
-            order.change_w(leg, order.quantity_w)
-            * (order.price_of(leg) - float(self.local[leg.column]))
-            for leg in order.legs
-        )
-        return gained > -TIE * order.quantity_w
-
     def added(self, column: int, units: int) -> None:
         """Note that units came into a column.  O(legs)."""
         surplus = self._weigh(column, units)
@@ -173,8 +160,7 @@ class PriceScreen:
         Any eta >= 0 proves a bound; these are kept as far as rows stand where they stood.
         Without any, this is O(n): the best price of each side stands for all.
         """
-        kept = min(len(self._eta), len(rows.h))
-        self._eta = np.concatenate([self._eta[:kept], np.zeros(len(rows.h) - kept)])
+        self._eta = rows.carried_over(self._eta, self._rows)
         self._rows = rows
         self._reprice()
         # Trading nothing is the only optimum at these duals, whatever was before.

@@ -15,13 +15,14 @@ stacked limits (injection first):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from orderbook.order import Side
+from security_check.linear_rows import PartRows, dense, every_limit
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -101,8 +102,6 @@ class ProgramOrder:
         same ratio in each.
     minimum_w
         The least it trades at once, over all legs; its whole quantity for all-or-none.
-    linked_to
-        Number of the order without which it does not trade, and which links back to it.
     """
 
     order_id: int
@@ -111,7 +110,6 @@ class ProgramOrder:
     rank: int
     legs: tuple[Leg, ...]
     minimum_w: int = 0
-    linked_to: int | None = None
 
     @property
     def sign(self) -> int:
@@ -144,7 +142,7 @@ class ProgramOrder:
 
     def is_plain(self, lot_w: int) -> bool:
         """Return whether any number of lots up to its quantity may trade by itself."""
-        return len(self.legs) == 1 and self.minimum_w <= lot_w and self.linked_to is None
+        return len(self.legs) == 1 and self.minimum_w <= lot_w
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,49 +151,60 @@ class NetworkRows:
 
     Parameters
     ----------
-    A
-        Shape (r, n), >= 0, per unit of each row's quantity over per unit of power; n = 2 c, or a
-        multiple of it when several intervals share a program.
-    headroom
-        Shape (r,), per unit of each row's quantity.  Below zero counts as zero: no trade may
-        make a row worse that is overfull.
+    parts
+        The rows of each separate part of the network, one after the other.  A headroom below zero
+        counts as zero: no trade may make a row worse that is overfull.
+    limits
+        How many limits there are: n = 2 c, or a multiple of it when several intervals share a
+        program.
     base_power_w
         Watts of one per unit of power.
-
-    Raises
-    ------
-    ValueError
-        When shapes differ, a figure is not finite or a coefficient is negative.
+    rise_w, fall_w
+        Shape (n,), how far each limit may still rise (to its capacity) and fall (to its
+        fallback), in watts, < 0 without bound; where open orders are not kept within them
+        otherwise.
     """
 
-    A: FloatArray
-    headroom: FloatArray
+    parts: tuple[PartRows, ...]
+    limits: int
     base_power_w: float
+    rise_w: IntArray | None = None
+    fall_w: IntArray | None = None
 
-    def __post_init__(self) -> None:
-        if self.A.ndim != 2 or self.headroom.shape != self.A.shape[:1]:
-            raise ValueError(f"rows of shape {self.A.shape} with {self.headroom.shape} headrooms")
-        if not (np.isfinite(self.A).all() and np.isfinite(self.headroom).all()):
-            raise ValueError("a coefficient or headroom is not finite")
-        if self.A.size and self.A.min() < 0:
-            raise ValueError(f"a coefficient is {self.A.min()}, it must be >= 0")
-        if not 0 < self.base_power_w < np.inf:
-            raise ValueError(f"base_power_w is {self.base_power_w}, it must be positive")
+    @classmethod
+    def of_one(cls, A: FloatArray, headroom: FloatArray, base_power_w: float) -> NetworkRows:
+        """Return the rows of a network that is one part, ``A`` of shape (r, n)."""
+        part = PartRows(every_limit(A.shape[1]), A, headroom)
+        return cls((part,), A.shape[1], base_power_w)
+
+    @property
+    def A(self) -> FloatArray:  # noqa: N802
+        """Coefficients over all limits, shape (r, n), made anew."""
+        return dense(self.parts, self.limits)
+
+    @property
+    def headroom(self) -> FloatArray:
+        """Headrooms of all rows, shape (r,), made anew."""
+        return np.concatenate([part.headroom for part in self.parts])
 
     @classmethod
     def joined(cls, intervals: Sequence[NetworkRows]) -> NetworkRows:
         """Return the rows of several intervals side by side, for orders that span them.
 
-        Columns of the first interval come first; no row spans two intervals.
+        Limits of the first interval come first; no row spans two intervals.
+
+        Raises
+        ------
+        ValueError
+            When they count power in different units.
         """
-        base = intervals[0].base_power_w
-        A = np.zeros((sum(len(i.A) for i in intervals), sum(i.A.shape[1] for i in intervals)))
-        row = column = 0
+        base, first, parts = intervals[0].base_power_w, 0, []
         for rows in intervals:
-            height, width = rows.A.shape
-            A[row : row + height, column : column + width] = rows.A * (base / rows.base_power_w)
-            row, column = row + height, column + width
-        return cls(A, np.concatenate([i.headroom for i in intervals]), base)
+            if rows.base_power_w != base:
+                raise ValueError(f"rows per {rows.base_power_w} W and per {base} W do not join")
+            parts += [replace(part, limits=first + part.limits) for part in rows.parts]
+            first += rows.limits
+        return cls(tuple(parts), first, base)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """The open orders of a program, in columns: one for each limit, side and price, in lots.
 
 Orders of one column differ in time only, so the program sees their sum, and time decides within
-it.  An order with a condition (a block, a minimum, a link) is a column of its own, in units: a
+it.  An order with a condition (a block, a minimum) is a column of its own, in units: a
 unit of a block trades so many lots in each leg that the ratio is kept.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,14 @@ from orderbook.order import Side
 _FIRST_ROOM = 256
 
 LevelKey = tuple[int, int, int, bool]
+
+PerLot = Callable[[IntArray], FloatArray]
+"""Returns what a lot more of each of some limits changes rows by, shape (rows, limits)."""
+
+
+def per_lot_of(coefficients: FloatArray) -> PerLot:
+    """Return the columns of a matrix of shape (rows, n) as a function of limits."""
+    return lambda limits: coefficients[:, limits]
 
 
 def _level_of(order: ProgramOrder) -> LevelKey:
@@ -42,8 +50,7 @@ class Condition:
     """What makes an order more than plain.
 
     ``limits`` and ``lots`` (negative where it sells) say what a unit of it changes, ``prices`` at
-    which limit prices, ``minimum`` how many units trade at least, ``linked_to`` without which other
-    order it does not trade.
+    which limit prices, ``minimum`` how many units trade at least.
     """
 
     order_id: int
@@ -52,7 +59,6 @@ class Condition:
     lots: IntArray
     prices: IntArray
     minimum: int
-    linked_to: int | None
 
 
 class ProgramOrders:
@@ -198,7 +204,6 @@ class ProgramOrders:
             lots=lots // units * np.array([order.sign_of(leg) for leg in order.legs]),
             prices=np.array([order.price_of(leg) for leg in order.legs], dtype=np.int64),
             minimum=min(max(-(-order.minimum_w // per_unit_w), 1), units),
-            linked_to=order.linked_to,
         )
         return units
 
@@ -228,10 +233,6 @@ class ProgramOrders:
             if not levels[order.limit_price_ticks]:
                 del levels[order.limit_price_ticks]
         self._free.append(column)
-
-    def dissolve_link(self, column: int) -> None:
-        """Let what is left of a linked order trade by itself, now that both have traded."""
-        self._conditions[column] = replace(self._conditions[column], linked_to=None)
 
     def watts(self, entry: Entry, units: int) -> int:
         """Return how many watts so many units of an order are, over all legs."""
@@ -295,17 +296,18 @@ class ProgramOrders:
             change[condition.limits] += count * condition.lots
         return change
 
-    def coefficients(self, columns: IntArray, per_limit: FloatArray) -> FloatArray:
+    def coefficients(self, columns: IntArray, per_lot: PerLot) -> FloatArray:
         """Return what a unit of each column changes rows by, shape (rows, len(columns)).
 
-        ``per_limit`` has shape (rows, n): what a lot more of each limit changes them by.
+        ``per_lot`` says what a lot more of each of some limits changes them by.
         """
         limits = self.limit[columns]
-        block: FloatArray = per_limit[:, limits] * self.sign[columns]
+        # A conditional order's limit is -1: it reads the last limit here and its own below.
+        block: FloatArray = per_lot(limits) * self.sign[columns]
         if self._conditions:
             for place in np.flatnonzero(limits < 0).tolist():
                 condition = self._conditions[int(columns[place])]
-                block[:, place] = per_limit[:, condition.limits] @ condition.lots
+                block[:, place] = per_lot(condition.limits) @ condition.lots
         return block
 
     def oldest_first(self, columns: IntArray) -> list[Entry]:

@@ -67,9 +67,8 @@ class Search:
         self._joining = joining
         self._joint_orders: dict[int, Legs] = {}
         self._share = 1.0
-        self._stale = (
-            False  # whether the intervals' own programs have other rows than those in force
-        )
+        # Whether the intervals' own programs have other rows than those in force.
+        self._stale = False
         self.markets: dict[datetime, Market] = {market.interval: market}
         self.program = self._of_first
 

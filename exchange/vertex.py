@@ -56,6 +56,8 @@ class Simplex:
 
         ``full`` has the units at which columns that directions take from are full.
         """
+        if np.abs(self.moves[place]).max(initial=0.0) <= _NOTHING:
+            return self._with_settled(place, units)
         moved = self._pivoted(place, float(units), full)
         if moved is None:
             return None
@@ -77,12 +79,27 @@ class Simplex:
             moved = feasible
         return moved
 
+    def _with_settled(self, place: int, units: int) -> Simplex | None:
+        """Return the points at which a basic column that no direction moves trades so many."""
+        if abs(self.units[place] - units) > _SURE:
+            return None
+        stays = np.arange(len(self.basic)) != place
+        return replace(
+            self,
+            fixed=self.fixed | {int(self.basic[place]): units},
+            basic=self.basic[stays],
+            units=self.units[stays],
+            moves=self.moves[stays],
+        )
+
     def _pivoted(self, place: int, units: float, full: FloatArray) -> Simplex | None:
         """Return the cheapest vertex with a basic figure at so many, its direction the last.
 
         The direction is an increase of that figure from there.
         """
         row, step = self.moves[place], units - self.units[place]
+        if abs(step) <= _SURE:
+            step = 0.0
         towards = row if step > 0 or (step == 0 and row.max(initial=0.0) > _NOTHING) else -row
         able = np.flatnonzero(towards > _NOTHING)
         if not len(able):

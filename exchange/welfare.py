@@ -61,13 +61,15 @@ class _Duals:
 class _Proposal:
     """Units of columns to trade, the duals that led there, and those of the program that is left.
 
-    By the latter the rows are worth ``rows_worth`` and the orders left gain ``surplus``, in
-    tick-lots; no further trades gain more than both together.  ``relaxed_local`` are the prices
-    of the program without conditions; where these bear on the optimum, it gains ``relaxed_gain``.
+    The latter has the headrooms ``h``, shape (m,).  By its duals the rows are worth ``rows_worth``
+    and the orders left gain ``surplus``, in tick-lots; no further trades gain more than both
+    together.  ``relaxed_local`` are the prices of the program without conditions; where these bear
+    on the optimum, it gains ``relaxed_gain``.
     """
 
     columns: IntArray
     units: IntArray
+    h: FloatArray
     prices: _Duals
     left: _Duals
     rows_worth: float
@@ -119,7 +121,7 @@ class WelfareClearing:
         intervals: int = 1,
         screening: bool = True,
     ) -> None:
-        limits = rows.A.shape[1]
+        limits = rows.limits
         if intervals < 1 or limits % (2 * intervals):
             raise ValueError(f"{limits} limits are not {intervals} intervals of two directions")
         self._lot_w = lot_w
@@ -162,11 +164,6 @@ class WelfareClearing:
         self.screen.added(entry.column, entry.units)
         return not self.screen.nothing_to_solve
 
-    def cancel(self, order_id: int) -> None:
-        """Drop what is left of an order.  O(1)."""
-        entry = self.orders.entry(order_id)
-        self._withdraw(order_id, entry.units)
-
     def reduce(self, order_id: int, by_w: int) -> None:
         """Lower what is left of an order, in watts over all legs; at 0 it leaves.  O(1).
 
@@ -190,21 +187,17 @@ class WelfareClearing:
         if not self.orders.units[column]:
             self._program.forget(column)
 
-    def replace_rows(
-        self, rows: NetworkRows, rise_w: IntArray | None = None, fall_w: IntArray | None = None
-    ) -> None:
+    def replace_rows(self, rows: NetworkRows) -> None:
         """Replace headrooms and coefficients; the next solution starts warm.
 
         Parameters
         ----------
         rows
-            What holds now, after all trades executed so far.
-        rise_w, fall_w
-            Shape (n,), how far each limit may still rise and fall, in watts, < 0 without bound.
-            Only needed where open orders are not kept within them otherwise.
+            What holds now, after all trades executed so far.  Parts whose coefficients are the
+            same array as before cost their headrooms only.
         """
         self._proposed = self._reach = self._known_prices = None
-        self._rows = LotRows.scaled(rows, self._lot_w, rise_w, fall_w)
+        self._rows = LotRows.scaled(rows, self._lot_w, self._rows)
         self._program.replace_rows(self._rows)
         self.screen.rows_changed(self._rows)
 
@@ -265,14 +258,10 @@ class WelfareClearing:
         if self._proposed is None or self._proposed[1] is not optimum:
             raise ValueError("the program has changed since this optimum was found")
         proposal = self._proposed[0]
-        h = self._rows.left(self.orders.change(proposal.columns, proposal.units))
         for order_id, units in list(self._shares(proposal)):
-            column = self.orders.entry(order_id).column
             self._take(order_id, units)
-            if column in self.orders.conditions:
-                self.orders.dissolve_link(column)
         self._proposed = self._reach = None
-        self._rows = replace(self._rows, h=h)
+        self._rows = replace(self._rows, h=proposal.h)
         self._program.replace_rows(self._rows)
         self._certify(proposal)
 
@@ -309,21 +298,25 @@ class WelfareClearing:
             else:
                 matched |= network_free.take_all(orders, group, self._reserve)
         columns, units = network_free.as_arrays(matched)
-        if matched and not self._rows.hold(orders.change(columns, units), self._rows.h):
-            return None
-        balance = np.full(self._groups, float(self._reserve))
-        after = balance
+        h = self._rows.h
+        if matched:
+            loads = self._rows.loads(orders.change(columns, units))
+            if (loads > h + LotRows.tolerance(h)).any():
+                return None
+            h = np.maximum(h - loads, 0.0)
+        balance = after = np.full(self._groups, float(self._reserve))
         if self._balanced:
-            balance = np.array([network_free.price(orders, g, matched) for g in groups])
-            after = np.array([network_free.quote(orders, g, matched) for g in groups])
+            prices = [network_free.price_and_quote(orders, g, matched) for g in groups]
+            balance, after = np.array(prices).T
         if orders.conditions and any(
-            self._conditions_matter(prices[orders.groups]) for prices in (balance, after)
+            self._conditions_matter(of_group[orders.groups]) for of_group in (balance, after)
         ):
             return None
         none = np.zeros(len(self._rows.h))
         return _Proposal(
             columns=columns,
             units=units,
+            h=h,
             prices=_Duals(balance, none, frozenset()),
             left=_Duals(after, none, frozenset()),
             rows_worth=0.0,
@@ -354,6 +347,7 @@ class WelfareClearing:
         return _Proposal(
             columns=columns,
             units=units,
+            h=h,
             prices=self._duals(solved.first),
             left=self._duals(last),
             rows_worth=float(last.eta @ h),
@@ -392,5 +386,8 @@ class WelfareClearing:
         return Optimum(quantities_w, gain, prices, proposal.tier, bound)
 
     def _prices(self, balance: FloatArray, eta: FloatArray) -> LocalPrices:
-        local = balance[self.orders.groups] + eta @ self._rows.a
+        local = balance[self.orders.groups]
+        if not eta.any():
+            return LocalPrices(balance, np.zeros(self._rows.count), local)
+        local = local + self._rows.prices(eta)
         return LocalPrices(balance, self._rows.network_prices(eta), local)

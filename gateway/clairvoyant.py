@@ -8,7 +8,7 @@ lies, with every order free to trade more or less than there, until nothing more
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -91,10 +91,8 @@ class Clairvoyant:
         best: tuple[Sequence[Execution], LocalPrices] | None = None
         gain, share = 0, 1.0
         for _ in range(ROUNDS):
-            program = MarketProgram(
-                starts, self._grid.connection_points, self._rules, _rows(networks, traded_w, share)
-            )
-            self._bound(program, networks, traded_w, share, start_w)
+            rows = self._bounded(_rows(networks, traded_w, share), start_w)
+            program = MarketProgram(starts, self._grid.connection_points, self._rules, rows)
             for legs in orders:
                 program.add(legs, incoming=True)
             optimum = program.clearing.optimum()
@@ -117,22 +115,15 @@ class Clairvoyant:
         )
         return self._grid.resume(opened.interface_limits, envelopes)
 
-    def _bound(
-        self,
-        program: MarketProgram,
-        networks: Sequence[SecurityState],
-        traded_w: IntArray,
-        share: float,
-        start_w: IntArray,
-    ) -> None:
+    def _bounded(self, rows: NetworkRows, start_w: IntArray) -> NetworkRows:
         """Keep every limit between fallback and capacity: together, orders may ask for more."""
         each = [[(t.capacity_w(d), t.fallback_w(d)) for t in self._terms] for d in _DIRECTIONS]
         capacity_w, fallback_w = np.array(each, dtype=np.int64).reshape(-1, 2).T
-        count = len(networks)
-        program.clearing.replace_rows(
-            _rows(networks, traded_w, share),
-            np.tile(capacity_w, count) - start_w,
-            start_w - np.tile(fallback_w, count),
+        intervals = len(start_w) // len(capacity_w)
+        return replace(
+            rows,
+            rise_w=np.tile(capacity_w, intervals) - start_w,
+            fall_w=start_w - np.tile(fallback_w, intervals),
         )
 
     def _put_into_force(self, networks: Sequence[SecurityState], changes_w: IntArray) -> bool:
@@ -186,10 +177,14 @@ def _rows(networks: Sequence[SecurityState], traded_w: IntArray, share: float) -
     found = []
     for network, own_w in zip(networks, np.split(traded_w, len(networks)), strict=True):
         rows = network.linear_rows()
-        used = rows.A @ own_w / rows.base_power_w
-        # Seen from far, a row that was brought up to date may be overfull already: that much less.
-        room = np.where(rows.headroom > 0, share * rows.headroom, rows.headroom)
-        found.append(NetworkRows(rows.A, used + room, rows.base_power_w))
+        parts = []
+        for part in rows.parts:
+            used = part.A @ own_w[part.limits] / rows.base_power_w
+            # Seen from far, a row that was brought up to date may be overfull already: that much
+            # less.
+            room = np.where(part.headroom > 0, share * part.headroom, part.headroom)
+            parts.append(replace(part, headroom=used + room))
+        found.append(NetworkRows(tuple(parts), rows.limits, rows.base_power_w))
     return found[0] if len(found) == 1 else NetworkRows.joined(found)
 
 

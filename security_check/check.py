@@ -110,7 +110,7 @@ class SecurityCheck:
     def linear_rows(self) -> LinearRows:
         """Return the linear rows near their limits with their headrooms, for joint changes."""
         near = self.rows
-        return LinearRows(
+        return LinearRows.of_one(
             near.A,
             self._headroom,
             self._base_w,

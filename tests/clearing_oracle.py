@@ -117,7 +117,6 @@ class Oracle:
             return 0.0
         steps = np.array([step_w(order, self.lot_w) for order in self.orders], dtype=float)
         most = np.round(quantity / steps)
-        place = {order.order_id: i for i, order in enumerate(self.orders)}
         eye = np.eye(count)
         minimum = np.array([max(least_w(o, self.lot_w), 0) for o in self.orders]) / steps
         constraints = [
@@ -135,13 +134,6 @@ class Oracle:
                     np.hstack([balance * steps, np.zeros((len(balance), count))]), 0.0, 0.0
                 )
             )
-        for i, order in enumerate(self.orders):
-            if order.linked_to is not None:
-                row = np.zeros((1, 2 * count))
-                row[0, count + i] = 1.0
-                if order.linked_to in place:
-                    row[0, count + place[order.linked_to]] = -1.0
-                constraints.append(LinearConstraint(row, 0.0, 0.0))
         found = milp(
             -np.concatenate([value * steps, np.zeros(count)]),
             constraints=constraints,
@@ -161,7 +153,6 @@ class Oracle:
             choices.append(
                 [q for q in range(0, order.quantity_w + 1, step) if q == 0 or q >= least]
             )
-        place = {order.order_id: i for i, order in enumerate(self.orders)}
         best = 0.0
         for x in itertools.product(*choices):
             traded = np.array(x, dtype=float)
@@ -170,12 +161,6 @@ class Oracle:
             if self.reserve is None and np.any(np.abs(balance @ traded) > 1e-6):
                 continue
             if np.any(loads @ traded > room * (1 + 1e-12) + 1e-15):
-                continue
-            if any(
-                o.linked_to is not None
-                and (x[i] > 0) != (o.linked_to in place and x[place[o.linked_to]] > 0)
-                for i, o in enumerate(self.orders)
-            ):
                 continue
             best = float(value @ traded)
         return best

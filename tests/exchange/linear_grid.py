@@ -71,7 +71,9 @@ class LinearGrid:
     def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
         A, b, b_ac, names = self._matrix(limits)
         u = np.concatenate([held.injection_w, held.withdrawal_w])
-        return LinearRows(A.astype(float), np.minimum(b, b_ac) - A @ u, 1.0, names.__getitem__)
+        return LinearRows.of_one(
+            A.astype(float), np.minimum(b, b_ac) - A @ u, 1.0, names.__getitem__
+        )
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearSecurity:
         self._called("resume")
@@ -149,6 +151,7 @@ class LinearSecurity:
         self._points = connection_points
         self._index = {point: i for i, point in enumerate(connection_points)}
         self._A, self._b_ac, self._names = A, b_ac, list(names)
+        self._coefficients = A.astype(float)  # always the same array: they never change
         self._columns = [[int(value) for value in column] for column in A.T]
         self._b, self._u = b.copy(), u.astype(np.int64)
         self._headroom = [int(value) for value in b - A @ u]
@@ -161,7 +164,7 @@ class LinearSecurity:
 
     def linear_rows(self) -> LinearRows:
         headroom = np.array(self._headroom, dtype=float)
-        return LinearRows(self._A.astype(float), headroom, 1.0, self._names.__getitem__)
+        return LinearRows.of_one(self._coefficients, headroom, 1.0, self._names.__getitem__)
 
     def largest_secure_w(
         self, direction: Direction, seller: str, buyer: str, wanted_w: int

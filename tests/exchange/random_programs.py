@@ -60,14 +60,20 @@ def sell(number: int, column: int, quantity_w: int, price: int, **more: object) 
     return ProgramOrder(number, Side.SELL, price, number, (Leg(column, quantity_w),), **more)
 
 
+def cancel(clearing: WelfareClearing, number: int) -> None:
+    """Take all that is left of an order off a program."""
+    entry = clearing.orders.entry(number)
+    clearing.reduce(number, clearing.orders.watts(entry, entry.units))
+
+
 def network(coefficients: Sequence[Sequence[float]], headroom_lots: Sequence[float]) -> NetworkRows:
     """Return rows of which a coefficient of 1 takes a lot of headroom for a lot."""
     A = np.array(coefficients, dtype=float).reshape(len(headroom_lots), -1)
-    return NetworkRows(A, np.array(headroom_lots, dtype=float) * LOT_W / BASE_W, BASE_W)
+    return NetworkRows.of_one(A, np.array(headroom_lots, dtype=float) * LOT_W / BASE_W, BASE_W)
 
 
 def free_network(points: int = POINTS) -> NetworkRows:
-    return NetworkRows(np.zeros((0, 2 * points)), np.zeros(0), BASE_W)
+    return NetworkRows.of_one(np.zeros((0, 2 * points)), np.zeros(0), BASE_W)
 
 
 @st.composite
@@ -140,8 +146,6 @@ def check(case: Case, optimum: Optimum) -> None:
         assert min(own.minimum_w, own.quantity_w) <= quantity_w <= own.quantity_w
         assert quantity_w > 0
         assert quantity_w % LOT_W == 0
-        if own.linked_to is not None:
-            assert own.linked_to in optimum.quantities_w
     change = changes_w(case.orders, optimum, case.rows.A.shape[1])
     if case.reserve is None:
         assert not change.reshape(2 * case.intervals, -1).sum(axis=1).any()
@@ -166,7 +170,6 @@ def what_is_left(case: Case, clearing: WelfareClearing, rows_left: NetworkRows) 
             rank=entry.order.rank,
             legs=clearing.orders.remaining(entry),
             minimum_w=entry.order.minimum_w,
-            linked_to=entry.order.linked_to,
         )
         for entry in clearing.orders
     ]

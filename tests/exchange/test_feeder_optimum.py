@@ -120,7 +120,7 @@ class Feeder:
         state = self.exchange.state
         if network is not None and state.may_trade(state.sessions[START]):
             rows = network.linear_rows()
-            known = NetworkRows(rows.A, rows.headroom, rows.base_power_w)
+            known = NetworkRows.of_one(rows.A, rows.headroom, rows.base_power_w)
             left = left_to_gain(orders, known, self.points, self.rules)
             assert left <= lot_value(orders, self.rules) + 1e-6
             weight = rows.A.max(axis=1) * LOT_W / rows.base_power_w

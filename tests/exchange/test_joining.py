@@ -125,7 +125,7 @@ class Quarters:
         A = np.array([*self.rows, ones + none, none + ones], dtype=float)
         bounds = np.array([*self.bounds, self.half + 20, self.half + 20], dtype=float)
         rows = [
-            NetworkRows(A, bounds - A @ held_w(self.market.exchange.envelopes(start)), 1.0)
+            NetworkRows.of_one(A, bounds - A @ held_w(self.market.exchange.envelopes(start)), 1.0)
             for start in INTERVALS
         ]
         rules = self.market.rules

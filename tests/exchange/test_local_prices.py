@@ -140,7 +140,7 @@ class PriceDay(Day):
         if not self.orders:
             return 0.0
         rules, rows = self.market.rules, self.market.grid.latest.linear_rows()
-        room = NetworkRows(rows.A, np.maximum(rows.headroom, 0.0), 1.0)
+        room = NetworkRows.of_one(rows.A, np.maximum(rows.headroom, 0.0), 1.0)
         balanced = rules.exchange_rate is ExchangeRate.ONE_TO_ONE
         program = program_of(self.orders, self.market.grid.connection_points)
         reserve = None if balanced else rules.reserve_price_ticks

@@ -163,7 +163,7 @@ class Day:
         state = market.exchange.state
         if not state.may_trade(state.sessions[START]):
             return  # The last update could not be made secure, so nothing may trade.
-        rows = NetworkRows(A, room, 1.0)
+        rows = NetworkRows.of_one(A, room, 1.0)
         left = left_to_gain(self.orders, rows, market.grid.connection_points, market.rules)
         assert left <= lot_value(self.orders, market.rules) + 1e-6
 

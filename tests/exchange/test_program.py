@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from clearing_oracle import Oracle
@@ -40,7 +42,7 @@ def test_whole_lots_balance_and_no_improvement_above_one_lot_is_left(case: Case)
         case.rows.headroom
         - case.rows.A @ changes_w(case.orders, optimum, case.rows.A.shape[1]) / BASE_W
     )
-    left = what_is_left(case, clearing, NetworkRows(case.rows.A, headroom, BASE_W))
+    left = what_is_left(case, clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
     assert left.whole_lots() <= lot_value(case) + 1e-5
     # The bound is that of the linear program of what is left, and proved by other duals there.
     assert left.linear()[1] == pytest.approx(optimum.bound, abs=1e-3)
@@ -65,7 +67,7 @@ def test_a_network_free_match_that_holds_is_the_linear_optimum(case: Case) -> No
     gain = case.oracle().linear()[1]
     assert optimum.gain == pytest.approx(gain, abs=1e-3)
     # The same orders with a row that stops one more watt than they trade: tier 3 answers.
-    tight = NetworkRows(np.ones((1, case.rows.A.shape[1])), np.zeros(1), BASE_W)
+    tight = NetworkRows.of_one(np.ones((1, case.rows.A.shape[1])), np.zeros(1), BASE_W)
     if case.reserve is None:
         other = Case(NetworkRows.joined([tight]), case.orders).filled()
         assert other.optimum().quantities_w == optimum.quantities_w
@@ -124,9 +126,9 @@ def test_negative_headroom_allows_what_does_not_load_the_row() -> None:
 
 
 def test_limits_stop_at_their_bounds() -> None:
-    clearing = WelfareClearing(free_network(2), LOT_W)
     rise_w, fall_w = np.array([-1, 35, -1, -1]), np.array([-1, -1, -1, -1])
-    clearing.replace_rows(free_network(2), rise_w, fall_w)
+    rows = replace(free_network(2), rise_w=rise_w, fall_w=fall_w)
+    clearing = WelfareClearing(rows, LOT_W)
     clearing.add(sell(1, 0, 100, 10))
     clearing.add(buy(2, 1, 100, 20))
     optimum = clearing.optimum()
@@ -204,7 +206,7 @@ def test_orders_out_of_range_are_named(order: object, says: str) -> None:
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
 def test_rows_that_are_no_numbers_are_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="coefficient"):
-        NetworkRows(np.array([[bad, 0.0]]), np.zeros(1), BASE_W)
+        WelfareClearing(NetworkRows.of_one(np.array([[bad, 0.0]]), np.zeros(1), BASE_W), LOT_W)
 
 
 def test_prices_of_a_billion_ticks_and_megawatts_stay_exact() -> None:

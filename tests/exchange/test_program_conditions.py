@@ -1,4 +1,4 @@
-"""All-or-none, minimum quantities, linked pairs and blocks."""
+"""All-or-none, minimum quantities and blocks."""
 
 from __future__ import annotations
 
@@ -92,29 +92,6 @@ def test_a_minimum_holds_for_what_trades_at_once() -> None:
     assert clearing.optimum().quantities_w == {1: 40, 4: 30, 5: 10}
 
 
-def test_one_of_a_linked_pair_trades_only_with_the_other() -> None:
-    clearing = WelfareClearing(free_network(2), LOT_W)
-    clearing.add(sell(1, 0, 50, 10, linked_to=2))
-    clearing.add(sell(2, 2, 50, 10, linked_to=1))
-    clearing.add(buy(3, 1, 50, 30))
-    assert not clearing.optimum().quantities_w
-    clearing.add(buy(4, 3, 20, 10))
-    optimum = clearing.optimum()
-    assert optimum.quantities_w == {1: 50, 2: 20, 3: 50, 4: 20}
-    clearing.execute(optimum)
-    clearing.add(buy(5, 3, 30, 10))
-    assert clearing.optimum().quantities_w == {2: 30, 5: 30}
-
-
-def test_a_linked_order_whose_partner_has_gone_does_not_trade() -> None:
-    clearing = WelfareClearing(free_network(2), LOT_W)
-    clearing.add(sell(1, 0, 50, 10, linked_to=2))
-    clearing.add(sell(2, 2, 50, 10, linked_to=1))
-    clearing.add(buy(3, 1, 50, 30))
-    clearing.cancel(2)
-    assert not clearing.optimum().quantities_w
-
-
 def block(number: int, side: Side, price: int, *legs: tuple[int, int], **more: int) -> ProgramOrder:
     return ProgramOrder(number, side, price, number, tuple(Leg(c, q) for c, q in legs), **more)
 
@@ -202,6 +179,6 @@ def test_orders_that_come_one_by_one_leave_no_more_than_a_lot(case: Case) -> Non
                 change[own.legs[0].column] += own.sign * quantity_w
             clearing.execute(optimum)
         headroom = case.rows.headroom - case.rows.A @ change / BASE_W
-        left = what_is_left(case, clearing, NetworkRows(case.rows.A, headroom, BASE_W))
+        left = what_is_left(case, clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
         waiting = Case(case.rows, tuple(left.orders), case.reserve)
         assert left.whole_lots() <= lot_value(waiting) + 1e-5

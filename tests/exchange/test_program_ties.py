@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given, settings
-from random_programs import LOT_W, Case, buy, cases, free_network, network, sell
+from random_programs import LOT_W, Case, buy, cancel, cases, free_network, network, sell
 
 from exchange.time_priority import oldest_first
 from exchange.welfare import WelfareClearing
@@ -76,7 +76,7 @@ def test_a_cancelled_and_repeated_order_has_lost_its_turn() -> None:
     clearing = WelfareClearing(free_network(), LOT_W)
     clearing.add(sell(1, 0, 50, 10))
     clearing.add(sell(2, 1, 50, 10))
-    clearing.cancel(1)
+    cancel(clearing, 1)
     clearing.add(sell(3, 0, 50, 10))
     clearing.reduce(2, 10)
     clearing.add(buy(4, 2, 60, 10))

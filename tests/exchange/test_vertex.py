@@ -15,12 +15,16 @@ from scipy.optimize import linprog
 from exchange.vertex import Vertex
 
 
-def random_vertex(seed: int) -> Vertex | None:
-    """Return a random small program at its optimum, with scipy's duals; ``None`` if it is 0."""
+def random_vertex(seed: int, parts: int = 1) -> Vertex | None:
+    """Return a random small program at its optimum, with scipy's duals; ``None`` if it is 0.
+
+    Rows belong to one of the parts each, and so do columns.
+    """
     rng = np.random.default_rng(seed)
     count, rows = int(rng.integers(2, 6)), int(rng.integers(1, 6))
     sign = rng.choice([-1.0, 1.0], count)
     a = np.round(rng.uniform(0, 1, (rows, count)), int(rng.integers(1, 4))) * sign
+    a *= rng.integers(parts, size=rows)[:, None] == rng.integers(parts, size=count)
     h = np.round(rng.uniform(0, 3, rows), 2)
     worth = -sign * 5.0 + rng.integers(-6, 7, count) + sign * 10.0
     upper = rng.integers(1, 5, count)
@@ -51,6 +55,19 @@ def random_vertex(seed: int) -> Vertex | None:
         eta=eta,
         room=h + 1e-9,
     )
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_columns_are_decided_upon_one_by_one(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In small parts, others decided upon leave a column no choice: it stays where it is."""
+    monkeypatch.setattr("exchange.vertex._MOST", 5)
+    found = Counter(
+        check(vertex, share)
+        for seed in range(300)
+        if (vertex := random_vertex(seed, parts)) is not None
+        for share in (0.0, 0.5, 0.9)
+    )
+    assert min(found["found"], found["none"]) > 50
 
 
 def best_by_trying(vertex: Vertex) -> float:

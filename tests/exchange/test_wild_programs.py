@@ -46,7 +46,7 @@ def test_duals_beyond_the_ratio_test_clear_and_the_bound_holds(seed: int) -> Non
         )
         for entry in clearing.orders
     ]
-    rest = NetworkRows(rows.A, np.maximum(headroom, 0.0), BASE_W)
+    rest = NetworkRows.of_one(rows.A, np.maximum(headroom, 0.0), BASE_W)
     _, gain = Oracle(left, rest, 1, reserve=0).linear()
     bound = clearing.optimum().bound
     assert gain <= bound * (1 + 1e-6) + 1.0

@@ -35,7 +35,7 @@ def wild_market(seed: int, patch: pytest.MonkeyPatch) -> tuple[Market, list[dict
         now = security.envelopes()
         risen_w = np.concatenate([now.injection_w, now.withdrawal_w]) - held_w
         left = headroom - A @ risen_w / _BASE_W
-        return LinearRows(A, left, _BASE_W, lambda row: f"line:{row}")
+        return LinearRows.of_one(A, left, _BASE_W, lambda row: f"line:{row}")
 
     patch.setattr(LinearSecurity, "linear_rows", linear_rows)
     orders: list[dict[str, Any]] = []

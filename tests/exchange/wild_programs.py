@@ -48,4 +48,4 @@ def wild_program(
                 minimum_w=minimum_w,
             )
         )
-    return NetworkRows(A, headroom, BASE_W), found
+    return NetworkRows.of_one(A, headroom, BASE_W), found

@@ -69,7 +69,7 @@ class WideState:
 
     def linear_rows(self) -> LinearRows:
         nothing = np.zeros((0, 2 * len(self._held.connection_points)))
-        return LinearRows(nothing, np.zeros(0), 1.0, lambda row: "line:1")
+        return LinearRows.of_one(nothing, np.zeros(0), 1.0, lambda row: "line:1")
 
     def largest_secure_w(
         self, direction: Direction, seller: str, buyer: str, wanted_w: int

@@ -1,0 +1,66 @@
+"""Times commands, and notes what settled each: the price screen, a match, or a program."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from exchange.commands import Command
+from exchange.engine import Exchange
+from exchange.events import Event
+from exchange.program import Optimum, Tier
+from exchange.welfare import WelfareClearing
+
+_ANSWERED: list[Tier] = []
+
+
+def _count_answers() -> None:
+    """Let every answer of a clearing program leave its tier in :data:`_ANSWERED`."""
+    optimum = WelfareClearing.optimum
+
+    def counted(clearing: WelfareClearing) -> Optimum:
+        found = optimum(clearing)
+        _ANSWERED.append(found.tier)
+        return found
+
+    WelfareClearing.optimum = counted
+
+
+_count_answers()
+
+
+@dataclass
+class Timed:
+    """Hands commands to an exchange, and keeps how long each took and what settled it."""
+
+    exchange: Exchange
+    seconds: list[float] = field(default_factory=list)
+    tiers: Counter[str] = field(default_factory=Counter)
+
+    def handle(self, command: Command, now: datetime) -> list[Event]:
+        _ANSWERED.clear()
+        began = time.process_time()
+        events = self.exchange.handle(command, now)
+        self.seconds.append(time.process_time() - began)
+        # Where no program was asked, the screen had said before that there is nothing to do.
+        self.tiers[max(_ANSWERED, key=list(Tier).index, default=Tier.PRICE_SCREEN)] += 1
+        return events
+
+    def speed(self) -> str:
+        """Return commands per second of processor time, and percentiles."""
+        ms = 1e3 * np.array(self.seconds)
+        return (
+            f"{len(ms):,} commands, {1e3 * len(ms) / ms.sum():,.0f}/s, "
+            f"p50 {np.median(ms):.3f} ms, p99 {np.percentile(ms, 99):.2f} ms, "
+            f"slowest {ms.max():.1f} ms"
+        )
+
+
+def shares(counts: Counter[str]) -> str:
+    """Return counts as shares, the largest first."""
+    total = sum(counts.values())
+    return ", ".join(f"{name} {n / total:.1%}" for name, n in counts.most_common())
