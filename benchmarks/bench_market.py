@@ -3,7 +3,8 @@
 Run with ``python benchmarks/bench_market.py [PART ...] [--minutes M]``; the parts are ``gain``,
 ``modes``, ``memory``, ``joint`` and ``day``.  Agents quote their marginal values until nothing
 trades; the attainable gain comes from a concave program of its own
-(``tests/attainable_gain.py``).  Nothing here is asserted; seeds are fixed.  Seconds are those of the processor, one thread.
+(``tests/attainable_gain.py``).  Nothing here is asserted; seeds are fixed.  Seconds are those of
+the processor, one thread.
 """
 
 from __future__ import annotations
@@ -345,7 +346,8 @@ def show_joint() -> None:
         ms = 1e3 * np.array(seconds)
         print(
             f"  {blocks:2} at rest: {traded} of {len(ms)} orders trade, "
-            f"p50 {np.median(ms):.2f} ms, slowest {ms.max():.1f} ms; peak memory {(peak - without) / 1e6:+.1f} MB"
+            f"p50 {np.median(ms):.2f} ms, slowest {ms.max():.1f} ms; "
+            f"peak memory {(peak - without) / 1e6:+.1f} MB"
         )
 
 
