@@ -1,9 +1,10 @@
 """How much of the attainable gain does the market reach, and how fast is it on real feeders?
 
 Run with ``python benchmarks/bench_market.py [PART ...] [--minutes M]``; the parts are ``gain``,
-``modes``, ``memory``, ``joint`` and ``day``.  Agents quote their marginal values until nothing trades; the attainable gain
-comes from a concave program of its own (``tests/attainable_gain.py``).  Nothing here is asserted;
-seeds are fixed.  Seconds are those of the processor, one thread.
+``modes``, ``memory``, ``joint`` and ``day``.  Agents quote their marginal values until nothing
+trades; the attainable gain comes from a concave program of its own
+(``tests/attainable_gain.py``).  Nothing here is asserted; seeds are fixed.  Seconds are those of
+the processor, one thread.
 """
 
 from __future__ import annotations
@@ -376,8 +377,9 @@ def show_joint() -> None:
         tracemalloc.stop()
         ms = 1e3 * np.array(seconds)
         print(
-            f"  {blocks:2} at rest: {traded} of {len(ms)} orders trade, p50 {np.median(ms):.2f} ms, "
-            f"slowest {ms.max():.1f} ms; peak memory {(peak - without) / 1e6:+.1f} MB"
+            f"  {blocks:2} at rest: {traded} of {len(ms)} orders trade, "
+            f"p50 {np.median(ms):.2f} ms, slowest {ms.max():.1f} ms; "
+            f"peak memory {(peak - without) / 1e6:+.1f} MB"
         )
 
 
