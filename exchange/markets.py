@@ -7,7 +7,7 @@ up what events change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from exchange.clearing import Confirmed, Market
@@ -31,8 +31,7 @@ from exchange.events import (
     TradingResumed,
 )
 from exchange.grid import Grid, SecurityState
-from exchange.groups import Groups
-from exchange.joint_screen import JointScreen
+from exchange.joint_orders import JointOrders
 from exchange.local_prices import PointPrice
 from exchange.market_invariants import check_nothing_left
 from exchange.market_program import Legs
@@ -55,16 +54,15 @@ class Markets:
         The network of the area.
     """
 
-    __slots__ = ("_aside", "_grid", "_markets", "_networks", "_screen", "_state", "_touched")
+    __slots__ = ("_grid", "_joint_orders", "_markets", "_networks", "_state", "_touched")
 
     def __init__(self, state: State, grid: Grid) -> None:
         self._state = state
         self._grid = grid
         self._networks: dict[datetime, SecurityState] = {}
         self._markets: dict[datetime, Market] = {}
-        self._aside: set[int] = set()
+        self._joint_orders = JointOrders(state, grid.connection_points)
         self._touched: set[datetime] = set()
-        self._screen = self._new_screen()
 
     # -- keeping in step ------------------------------------------------------------------------
 
@@ -90,7 +88,7 @@ class Markets:
             case OrderAmended() | OrderRefilled():
                 self._follow_change(event)
             case OrderCancelled():
-                self._screen.forget(event.order_id)
+                self._joint_orders.forget(event.order_id)
                 for market in self._markets.values():
                     market.program.withdraw(event.order_id)
             case OrderReduced():
@@ -106,7 +104,7 @@ class Markets:
                 self._leave_interval(event.interval)
             case GateClosed():
                 self._leave_interval(event.interval)
-                self._screen = self._new_screen()  # without prices of intervals that are gone
+                self._joint_orders.forget_prices()  # of intervals that are gone, too
             case PhaseChanged():
                 self._leave_market(event.interval)
             case AlarmRaised(halts_trading=True):
@@ -128,7 +126,7 @@ class Markets:
     def _follow_fill(self, fill: Fill) -> None:
         order = self._state.orders.get(fill.order_id)
         if order is None:
-            self._screen.forget(fill.order_id)
+            self._joint_orders.forget(fill.order_id)
         market = self._markets.get(fill.interval)
         if market is None:
             return
@@ -265,7 +263,7 @@ class Markets:
         for legs in orders:
             first = legs[0]
             if first.joint_id is not None:
-                self._aside.add(first.joint_id)
+                self._joint_orders.aside.add(first.joint_id)
                 aside.append(legs)
             elif first.interval in self._markets:
                 program = self._markets[first.interval].program
@@ -279,90 +277,21 @@ class Markets:
         for legs in orders:
             first = legs[0]
             if first.joint_id is not None:
-                self._aside.discard(first.joint_id)
+                self._joint_orders.aside.discard(first.joint_id)
                 self._recheck(leg.interval for leg in legs)
             elif first.interval in self._markets:
                 self._markets[first.interval].add(first)
-
-    def _new_screen(self) -> JointScreen:
-        return JointScreen(self._grid.connection_points, self._state.rules.lot_w)
 
     # -- joint orders -----------------------------------------------------------------------------
 
     def _joining(
         self, record: Record, may_join: Callable[[Legs], bool] = lambda _: True
     ) -> Joining:
-        """Return what tells a search which joint orders to bring in."""
-
-        def joining(search: Search) -> tuple[list[Legs], list[Market]]:
-            asked = self._connected(search, may_join, record)
-            if not asked:
-                return [], []
-            others = {leg.interval for legs in asked for leg in legs} - search.markets.keys()
-            for start in others:
-                self._screen.show(start, self._markets[start].reach())
-            reach = search.program.clearing.reach()
-            found = self._screen.may_take_part(asked, search.markets, reach)
-            joined = {leg.interval for legs in found for leg in legs} - search.markets.keys()
-            return found, [self._markets[start] for start in joined]
-
-        return joining
-
-    def _touching(self, intervals: Iterable[datetime]) -> list[Legs]:
-        """Return joint orders that have a leg in some intervals, oldest first."""
-        state = self._state
-        if not state.joints:
-            return []
-        numbers = {
-            order.joint_id
-            for start in intervals
-            for order in state.sessions[start].conditional_orders()
-            if order.joint_id is not None
-        }
-        return [state.joints[number] for number in sorted(numbers - self._aside)]
-
-    def _may_trade(self, legs: Legs) -> bool:
-        sessions = self._state.sessions
-        return all(self._state.may_trade(sessions[leg.interval]) for leg in legs)
-
-    def _connected(
-        self, search: Search, may_join: Callable[[Legs], bool], record: Record
-    ) -> list[Legs]:
-        """Return the joint orders that a search has not, but is connected with, oldest first."""
-        found: dict[int, Legs] = {}
-        seen: set[datetime] = set()
-        beyond = set(search.markets)
-        while beyond:
-            new = [
-                legs
-                for legs in self._touching(beyond)
-                if legs[0].order_id not in found
-                and legs[0].order_id not in search.program
-                and may_join(legs)
-                and self._can_be_had(legs, search.markets, record)
-            ]
-            found |= {legs[0].order_id: legs for legs in new}
-            seen |= beyond
-            beyond = {leg.interval for legs in new for leg in legs} - seen
-        return [legs for _, legs in sorted(found.items())]
-
-    def _can_be_had(self, legs: Legs, searched: Container[datetime], record: Record) -> bool:
-        """Return whether a joint order may trade now, and all its intervals have a market.
-
-        Builds those that are missing.  Where a network fails, its interval is halted.
-        """
-        return self._may_trade(legs) and all(
-            leg.interval in searched or self.market(leg.interval, record) is not None
-            for leg in legs
-        )
+        return self._joint_orders.joining(lambda start: self.market(start, record), may_join)
 
     def group(self, interval: datetime) -> tuple[datetime, ...]:
         """Return the intervals that joint orders connect with one, itself among them."""
-        groups = Groups()
-        for legs in self._state.joints.values():
-            if self._may_trade(legs):
-                groups.join(leg.interval for leg in legs)
-        return groups.of(interval)
+        return self._joint_orders.group(interval)
 
     # -- markets and networks -------------------------------------------------------------------
 
@@ -435,5 +364,5 @@ class Markets:
         for group in {self.group(start) for start in self._markets}:
             markets = [self._markets[start] for start in group if start in self._markets]
             if len(markets) == len(group) and not any(market.unsettled for market in markets):
-                asked = [legs for legs in self._touching(group) if self._may_trade(legs)]
+                asked = self._joint_orders.trading_in(group)
                 check_nothing_left(markets, asked)
