@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def solve_cone(program: RowLevels, typical: FloatArray) -> tuple[FloatArray, Flo
     ``max gain' t`` with ``t <= x^(1 - alpha)`` in power cones for alpha < 1, ``t <= log x`` in
     exponential cones for alpha = 1, and ``t >= x^(1 - alpha)`` with a minus beyond.
     """
-    import cvxpy as cp  # noqa: PLC0415  # a second to import, and only needed here
+    import cvxpy as cp  # a second to import, and only needed here
 
     alpha = program.alpha
     gain = program.weight * (typical / program.weight) ** (1.0 - alpha)
@@ -50,16 +50,16 @@ def solve_cone(program: RowLevels, typical: FloatArray) -> tuple[FloatArray, Flo
     else:
         cones = [cp.PowCone3D(t, x, ones, 1.0 / alpha)]
         worth = -(gain @ t) / (alpha - 1.0)
-    rows = [(program.A * typical) @ x <= program.b]
-    bounds = [x >= program.lower / typical, x <= program.upper / typical]
+    rows: list[Any] = [(program.A * typical) @ x <= program.b]
+    bounds: list[Any] = [x >= program.lower / typical, x <= program.upper / typical]
     problem = cp.Problem(cp.Maximize(worth), rows + bounds + cones)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # inaccurate prices are good enough to begin with
-            problem.solve(solver=cp.CLARABEL)
+            problem.solve(solver=cp.CLARABEL)  # type: ignore[no-untyped-call]
     except cp.SolverError:
         return None
     if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
         return None
-    price: FloatArray = np.maximum(rows[0].dual_value, 0.0) * unit
-    return x.value * typical, price
+    limits = np.asarray(x.value, dtype=float) * typical
+    return limits, np.maximum(np.asarray(rows[0].dual_value, dtype=float), 0.0) * unit

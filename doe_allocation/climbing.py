@@ -113,9 +113,7 @@ def _stepped(
     return robust.worst(rows.rows, rows.points, drawn[1])[0], drawn[1]
 
 
-def _stops(
-    robust: RobustRows, rule: FillingRule, found: PackingRows, u: FloatArray
-) -> IndexArray:
+def _stops(robust: RobustRows, rule: FillingRule, found: PackingRows, u: FloatArray) -> IndexArray:
     """Return the monitored row that stops each limit, or ``CAPACITY``; shape (2 c,)."""
     excess = robust.excess(found, u)
     full, weight = found.take(excess > -_FULL), excess[excess > -_FULL] + _FULL

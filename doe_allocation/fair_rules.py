@@ -75,7 +75,9 @@ class Fairness:
 
     def __post_init__(self) -> None:
         if (self.alpha is not None) != (self.rule is Rule.ALPHA):
-            raise ValueError(f'alpha is for the rule "alpha", which needs it; this is "{self.rule}"')
+            raise ValueError(
+                f'alpha is for the rule "alpha", which needs it; this is "{self.rule}"'
+            )
         if self.alpha is not None and not self.alpha >= 0.0:
             raise ValueError(f"alpha must be at least 0, not {self.alpha:g}")
         if self.over is not Over.LIMITS and self.rule is not Rule.MAX_MIN:

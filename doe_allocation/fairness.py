@@ -38,8 +38,8 @@ class Filling:
         Shape (m,).  Zero fills to a common level (a lower bound counts towards one's share);
         ``offset = lower`` shares increments on top of what each has.
     group
-        Shape (m,), where given: a full row freezes everyone of a group of whom one takes part in
-        it, so that a group keeps one common level.
+        Shape (m,), where given: a full row freezes everyone of a group of whom one could still rise
+        in it, so that a group keeps one common level.
     """
 
     lower: FloatArray
@@ -76,7 +76,7 @@ class FillingRule(Protocol):
 
 
 class Principle(Protocol):
-    """What is fair: makes the rule that divides limits between bounds; most often a rule's class."""
+    """What is fair: makes the rule that divides limits between bounds; often a rule's class."""
 
     def __call__(self, lower: FloatArray, upper: FloatArray, weight: FloatArray) -> FillingRule:
         """Return the rule for bounds and weights of shape (m,), injection first, weights > 0."""
@@ -143,9 +143,6 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
     m = A.shape[1]
     smallest = PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0)
     takes_part = smallest < A
-    if filling.group is not None:
-        same = filling.group[:, None] == filling.group
-        takes_part = takes_part @ same
     headroom = b - A @ filling.lower
     u = filling.lower.copy()
     bottleneck = np.full(m, CAPACITY, dtype=np.int64)
@@ -162,6 +159,8 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
         full |= newly_full
         for row in np.flatnonzero(newly_full):
             frozen = open_ & takes_part[row]
+            if filling.group is not None:
+                frozen = open_ & np.isin(filling.group, filling.group[frozen])
             bottleneck[frozen] = row
             open_ &= ~frozen
         start = open_ & (begins <= level)

@@ -140,7 +140,9 @@ class RowLevels:
                 part = np.exp(log_a[:, free] - self.alpha * z[:, None] - log_cost[free])
                 slope = (A[:, free] * u[free]) @ part.T / room[:, None]
                 step = np.linalg.lstsq(slope, -miss, rcond=1e-13)[0]
-                step *= min(1.0, max(1.0, 1.0 / self.alpha) / max(float(np.abs(step).max()), 1e-300))
+                step *= min(
+                    1.0, max(1.0, 1.0 / self.alpha) / max(float(np.abs(step).max()), 1e-300)
+                )
                 for _ in range(_HALVINGS):
                     tried = missed(z + step)
                     if np.abs(tried[0]).max() < np.abs(miss).max():
@@ -183,7 +185,7 @@ class RowLevels:
         return level
 
     def _own_level(self, row: int, level: FloatArray) -> float:
-        """Return the level at which a row is full, the others' given; infinite where it never is."""
+        """Return the level at which a row is full, the others' given; infinite if it never is."""
         others = np.isfinite(level)
         others[row] = False
         rest = self._logs(others, level)

@@ -140,11 +140,10 @@ def _allocated(
 def show(content: FairnessFile, console: Console) -> None:
     """Print a line for each principle."""
     table = Table(title="Principles of fairness", box=SIMPLE_HEAD)
-    for column in ("principle", "least\nkW", "injection\nkW", "withdrawal\nkW", "sum\nkW"):
-        table.add_column(column, justify="left" if column == "principle" else "right")
-    for column in ("Jain's\nindex", "price of\nfairness", "fullest\n%"):
-        table.add_column(column, justify="right")
-    table.add_column("secure")
+    table.add_column("principle", min_width=26)
+    for column in ("least\nkW", "sum\nkW", "Jain", "price", "full %"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("secure", no_wrap=True)
     for record in content.rules:
         principle = Fairness(
             Rule(record.rule), record.alpha, Over(record.over), Common(record.common)
@@ -152,8 +151,6 @@ def show(content: FairnessFile, console: Console) -> None:
         table.add_row(
             escape(principle.title) + (" *" if record.in_force else ""),
             kilowatts(record.minimum_w),
-            kilowatts(record.injection_sum_w),
-            kilowatts(record.withdrawal_sum_w),
             kilowatts(record.sum_w),
             f"{record.jain:.4f}",
             f"{record.price_of_fairness:.2%}",
@@ -161,4 +158,6 @@ def show(content: FairnessFile, console: Console) -> None:
             "yes" if record.secure else f"[bold red]no: {escape(record.worst_element)}[/]",
         )
     console.print(table)
-    console.print("* the scenario's own; price of fairness: part of the largest sum given up")
+    console.print(
+        "* the scenario's own. Jain: index of equality. price: part of the largest sum given up."
+    )

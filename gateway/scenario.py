@@ -141,9 +141,7 @@ class Scenario:
         weights = self.fairness.weights.reshape(2, -1)[:, part.points].ravel()
         capacity = self.capacity.take(part.points)
         principle = self.fairness.principle
-        return NetworkGrid(
-            part.network, self.voltage_limits, capacity, weights, fairness=principle
-        )
+        return NetworkGrid(part.network, self.voltage_limits, capacity, weights, fairness=principle)
 
     def terms(self, owners: Mapping[str, str] | None = None) -> tuple[ConnectionTerms, ...]:
         """Return the terms of every connection point; ``owners`` replaces the scenario's own."""
