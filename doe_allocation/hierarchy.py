@@ -262,8 +262,11 @@ def _divide(
     """
     division = node.level.divide(contract)
     parent, point = above
-    if division.refusal is not None:
-        unmet.append(_told(parent or UPSTREAM, node.name, point, "child", division.refusal))
+    refusal = division.refusal
+    if refusal is None and node.statement is not None:
+        refusal = node.statement.refusal  # of what it was to keep; this contract is what it can
+    if refusal is not None:
+        unmet.append(_told(parent or UPSTREAM, node.name, point, "child", refusal))
     results[node.name] = OperatorResult(
         node.name,
         parent,

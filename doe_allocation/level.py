@@ -149,7 +149,9 @@ class Level:
             least = most = idle = nothing
             refusal = refusal or Fault(POWER_FLOW, str(error))
         members = self._members(most_w)
-        reactive = widened(most) if reactive_var is None else reactive_var
+        # Who cannot keep its range exchanges what it does, and its parent must count with that.
+        kept = reactive_var if refusal is None else None
+        reactive = widened(most) if kept is None else kept
         least_power = least_w(least.injection_w), least_w(least.withdrawal_w)
         most_power = (
             max(least_w(most.injection_w), least_power[0]),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandapower as pp
 import pytest
 from hierarchies import Joined, Owned, corner, joined, medium_voltage, owned, power_out, run
 from hypothesis import given, settings
@@ -386,11 +387,45 @@ class TestUnmetContracts:
         for name in ("mv", "lv0", "lv1"):
             assert attacked(result.results[name]) <= 1e-6
 
+    def test_a_stated_reactive_range_is_kept_or_refused(self) -> None:
+        root, _ = allocated(CONTRACT)
+        child = root.operator.children["load:0"].operator
+        kept = allocate_hierarchy(
+            with_child(root.operator, "load:0", Child(child, BAND, (-1_500, 500))), CONTRACT
+        )
+        assert not kept.unmet
+        contract = kept.results["lv0"].contract
+        assert (contract.reactive_min_var, contract.reactive_max_var) == (-1_500, 500)
+        assert attacked(kept.results["lv0"]) <= 1e-6
+        free = allocated(CONTRACT)[1].results["lv0"]
+        assert free.contract.reactive_min_var < -1_500  # so the range stated costs something
+        assert kept.results["lv0"].envelopes.injection_w.sum() < free.envelopes.injection_w.sum()
+        refused = allocate_hierarchy(
+            with_child(root.operator, "load:0", Child(child, BAND, (500, 600))), CONTRACT
+        )
+        (unmet,) = refused.unmet
+        assert (unmet.child, unmet.side, unmet.element) == ("lv0", "child", "interface")
+        assert "var, its limit is 500 var" in unmet.detail
+        # The parent counts with what is exchanged in fact.
+        real = refused.results["lv0"].contract
+        assert real.reactive_min_var < 0 < real.reactive_max_var < 500
+
+    def test_a_child_at_the_interface_of_its_parent_has_the_band_of_that(self) -> None:
+        net = feeder(3, 1)
+        point = f"load:{pp.create_load(net, int(net.ext_grid.bus.iloc[0]), p_mw=0.1)}"
+        root = owned("a", net, {point: (owned("b", feeder(3, 2)), (0.98, 1.03))})
+        for band, unmet in (((0.99, 1.02), 0), ((0.97, 1.02), 1), ((0.99, 1.05), 1)):
+            result = allocate_hierarchy(root.operator, InterfaceLimits(*band))
+            assert len(result.unmet) == unmet
+            if unmet:
+                told = str(result.unmet[0])
+                assert told.startswith(f"a {point} / b: a cannot keep its promise to b: interface")
+                assert f"from {band[0]:g} to {band[1]:g} p.u." in told
+                assert "not inside 0.98 to 1.03 p.u." in told
+            assert attacked(result.results["a"]) <= 1e-6
+
     def test_an_interface_that_carries_too_little_is_told(self) -> None:
         net = feeder(3, 0)
-        net.load["bus"] = net.load.bus  # customers; besides them a passive demand
-        import pandapower as pp
-
         pp.create_sgen(net, int(net.load.bus.iloc[0]), p_mw=-0.006, q_mvar=0.0)
         below = owned("lv0", net)
         root = owned(
