@@ -20,16 +20,23 @@ from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
+from gateway.outlook import Outlook
 from gateway.scenario_customers import (
     build_capacity,
     build_owners,
     find_strangers,
 )
-from gateway.scenario_intervals import Interval, build_intervals
+from gateway.scenario_intervals import Interval, build_intervals, build_span
 from gateway.scenario_inverters import with_stated_inverters
 from gateway.scenario_market import build_rules
 from gateway.scenario_model import NO_MODEL, Model, build_model, phase_faults
-from gateway.scenario_network import Held, bundled, bundled_names
+from gateway.scenario_network import Held, bundled, bundled_names, places_of
+from gateway.scenario_perimeters import Perimeters, build_perimeters
+from gateway.scenario_profiles import (
+    CapacityProfile,
+    build_capacity_profile,
+    build_power_profile,
+)
 from gateway.scenario_schema import (
     CapacitySection,
     InterfaceSection,
@@ -39,6 +46,7 @@ from gateway.scenario_schema import (
     MarketSection,
     MeteringSection,
     NetworkSection,
+    ProfilesSection,
     Section,
     UncertaintySection,
     parse_section,
@@ -59,6 +67,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "capacity": CapacitySection,
     "inverters": InvertersSection,
     "uncertainty": UncertaintySection,
+    "profiles": ProfilesSection,
     "market": MarketSection,
     "metering": MeteringSection,
     "intervals": IntervalsSection,
@@ -77,8 +86,10 @@ class Scenario:
         The file it was read from.
     area
         Name of the area; topics and the journal are named after it.
-    network, outages, voltage_limits, capacity, forecast
+    network, outages, voltage_limits, capacity
         What the envelopes are computed from; they hold after each outage, too.
+    outlook, capacities
+        The forecasts of the intervals, and capacities where they change.
     interface_limits
         The contract with the TSO where an interval has no other.
     intervals
@@ -96,6 +107,10 @@ class Scenario:
     gate_closure, opening
         How long before its start an interval's gate closes, and how long before that start it
         opens (``serve`` only: a simulation opens everything before the first order).
+    perimeters
+        The sets of connection points that operators coordinate about.
+    places
+        Where buses are drawn, by their names; empty where the network has no coordinates.
     """
 
     source: str
@@ -105,7 +120,8 @@ class Scenario:
     voltage_limits: VoltageLimits
     interface_limits: InterfaceLimits
     capacity: Capacity
-    forecast: Forecast
+    outlook: Outlook
+    capacities: CapacityProfile | None
     intervals: tuple[Interval, ...]
     anonymous: bool
     owners: Mapping[str, str]
@@ -113,11 +129,61 @@ class Scenario:
     rules: MarketRules
     gate_closure: timedelta
     opening: timedelta
+    perimeters: Perimeters
+    places: Mapping[str, tuple[float, float]]
+
+    @property
+    def forecast(self) -> Forecast:
+        """What is expected of those who do not trade, in the first interval."""
+        return self.outlook.forecast(0)
+
+    @property
+    def changes(self) -> bool:
+        """Whether intervals differ in more than the contract with the TSO."""
+        return self.outlook.changes or self.capacities is not None
 
     def grid(self) -> NetworkGrid | JointGrid:
-        """Return the grid that allocates and checks envelopes for this scenario."""
-        # A set of deviations, or an outage, may reach across parts.
-        if self.forecast.deviations.set.count or self.outages:
+        """Return the grid that allocates and checks envelopes in every interval.
+
+        Raises
+        ------
+        InputFaults
+            When intervals have forecasts or capacities of their own.
+        """
+        if self.changes:
+            detail = (
+                "powers, bands or capacities change from interval to interval; that is for the "
+                "commands allocate, verify, outputs and plot, the market has one forecast"
+            )
+            raise InputFaults(self.source, [Fault("profiles", detail)])
+        return self._usual_grid()
+
+    def capacity_in(self, interval: int) -> Capacity:
+        """Return the capacities in an interval, named by its number."""
+        return self.capacity if self.capacities is None else self.capacities.at(interval)
+
+    def grid_in(
+        self, interval: int, before: NetworkGrid | JointGrid | None = None
+    ) -> NetworkGrid | JointGrid:
+        """Return the grid that allocates and checks envelopes in an interval.
+
+        Parameters
+        ----------
+        interval
+            Its number.
+        before
+            The grid of the interval before: nothing is factorised anew, and what mattered there
+            is looked at first.
+        """
+        grid = self._usual_grid() if before is None else before
+        if isinstance(grid, NetworkGrid) and self.changes:
+            grid = grid.with_forecast(self.outlook.forecast(interval))
+            grid = grid.with_capacity(self.capacity_in(interval))
+        return grid
+
+    def _usual_grid(self) -> NetworkGrid | JointGrid:
+        # A set of deviations, an outage or a forecast may reach across parts.
+        if self.changes or self.forecast.deviations.set.count or self.outages:
             return NetworkGrid(
                 self.network,
                 self.voltage_limits,
@@ -186,8 +252,13 @@ def load_scenario(path: Path) -> Scenario:
     interface_limits = _interface_limits(sections["interface"], faults)
     intervals_section = sections["intervals"]
     intervals: tuple[Interval, ...] = ()
+    span = None
     if isinstance(intervals_section, IntervalsSection):
-        intervals = build_intervals(intervals_section, interface_limits, path.parent, faults)
+        span = build_span(intervals_section, faults)
+        if span is not None:
+            intervals = build_intervals(
+                intervals_section, span, interface_limits, path.parent, faults
+            )
     contracts = [interval.interface_limits for interval in intervals]
     model, capacity, owners = NO_MODEL, None, None
     if isinstance(network_section, NetworkSection):
@@ -208,9 +279,18 @@ def load_scenario(path: Path) -> Scenario:
         metering = sections["metering"]
         assert metering is None or isinstance(metering, MeteringSection)
         rules = build_rules(market, metering, faults)
-    network, forecast, uncertainty = model.network, None, sections["uncertainty"]
-    if network is not None and isinstance(uncertainty, UncertaintySection):
-        network, forecast = build_uncertainty(uncertainty, network, faults)
+    network, outlook, uncertainty = model.network, None, sections["uncertainty"]
+    powers, capacities, perimeters = None, None, None
+    profiles = sections["profiles"]
+    if isinstance(profiles, ProfilesSection) and span is not None:
+        if network is not None:
+            powers = build_power_profile(profiles, model, network, span, path.parent, faults)
+        if capacity is not None:
+            capacities = build_capacity_profile(profiles, capacity, span, path.parent, faults)
+    if network is not None and span is not None and isinstance(uncertainty, UncertaintySection):
+        network, outlook = build_uncertainty(uncertainty, network, powers, span, faults)
+    if network is not None:
+        perimeters = build_perimeters(content.get("perimeters", {}), network, area, faults)
     if faults:
         raise InputFaults(str(path), faults)
     assert isinstance(market, MarketSection)
@@ -219,7 +299,8 @@ def load_scenario(path: Path) -> Scenario:
     assert network is not None
     assert capacity is not None
     assert owners is not None
-    assert forecast is not None
+    assert outlook is not None
+    assert perimeters is not None
     assert voltage_limits is not None
     assert interface_limits is not None
     return Scenario(
@@ -230,7 +311,8 @@ def load_scenario(path: Path) -> Scenario:
         voltage_limits=voltage_limits,
         interface_limits=interface_limits,
         capacity=capacity,
-        forecast=forecast,
+        outlook=outlook,
+        capacities=capacities,
         intervals=intervals,
         anonymous=intervals_section.start is None,
         owners=owners,
@@ -238,6 +320,8 @@ def load_scenario(path: Path) -> Scenario:
         rules=rules,
         gate_closure=timedelta(minutes=market.gate_closure_minutes),
         opening=timedelta(minutes=market.opening_minutes),
+        perimeters=perimeters,
+        places=places_of(model.net),
     )
 
 
@@ -255,7 +339,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _sections(content: Mapping[str, Any], faults: list[Fault]) -> dict[str, Section | None]:
     """Return every section, ``None`` where it is missing or wrong."""
-    known = {*_SECTIONS, "participants", "area"}
+    known = {*_SECTIONS, "participants", "perimeters", "area"}
     faults += [Fault(name, "there is no such section") for name in content if name not in known]
     found: dict[str, Section | None] = {}
     for name, kind in _SECTIONS.items():
