@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,26 +16,51 @@ from gateway.cli_output import (
     NOT_SECURE,
     bar,
     out,
+    say_written,
 )
-from gateway.files import read_envelopes
 
 if TYPE_CHECKING:
-    pass
+    from gateway.files import IntervalRecord
+
+ResultOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Write the result to this file: .parquet, .csv, else JSON."
+    ),
+]
 
 
 @app.command()
 def allocate(
-    scenario: ScenarioArgument, output: OutputOption = None, json: JsonOption = False
+    scenario: ScenarioArgument, output: ResultOption = None, json: JsonOption = False
 ) -> None:
     """Compute the fair and secure envelopes of every interval."""
     loaded = load(scenario)
     from gateway.cli_grid import allocate_intervals
-    from gateway.report_envelopes import show_envelopes
+    from gateway.report_envelopes import SHOWN, show_envelopes
+    from gateway.result_files import json_writer, result_writer
 
-    with bar("Allocating", len(loaded.intervals)) as step:
-        result = allocate_intervals(loaded, step)
-    if not deliver(result, output, json):
-        show_envelopes(result, out)
+    first: list[IntervalRecord] = []
+    # What a fault in a later interval would make void must not be on stdout already.
+    with TemporaryFile("w+", encoding="utf-8") as text:
+        with ExitStack() as stack:
+            writers = [] if output is None else [stack.enter_context(result_writer(output))]
+            if json:
+                writers.append(stack.enter_context(json_writer(text)))
+            step = stack.enter_context(bar("Allocating", len(loaded.intervals)))
+            for record, capacity in allocate_intervals(loaded, step):
+                for write in writers:
+                    write(record, capacity)
+                if len(first) < SHOWN:
+                    first.append(record)
+        if output is not None:
+            say_written(output)
+        if json:
+            text.seek(0)
+            shutil.copyfileobj(text, sys.stdout)
+            sys.stdout.flush()  # a full disk must show while somebody can still say so
+    if not json:
+        show_envelopes(first, [each.start for each in loaded.intervals], out)
 
 
 @app.command()
@@ -43,6 +72,8 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="Of the random points.")] = 0,
 ) -> None:
     """Look for a point inside the envelopes that breaks a limit; exit code 1 if there is one."""
+    from gateway.envelope_table import read_envelopes
+
     given = read_envelopes(envelopes)
     loaded = load(scenario)
     from gateway.cli_grid import match_envelopes, verify_intervals

@@ -54,7 +54,7 @@ def simbench_profile(
             values.append(np.zeros(0) if chosen is None else series[chosen])
         return columns[table, name]
 
-    followed: list[tuple[int, int, int | None]] = []
+    followed: list[tuple[int, int | None, int | None]] = []
     for j, element in enumerate(passive.elements):
         kind, _, index = element.partition(":")
         assert net is not None
@@ -64,14 +64,16 @@ def simbench_profile(
         if not isinstance(name, str) or active not in profiles.get(table, ()):
             found.append(Fault(element, f"its profile {name!r} is not among the network's {table}"))
             continue
-        followed.append((j, column(table, str(active)), reactive and column(table, reactive)))
+        both = [None if part is None else column(table, part) for part in (active, reactive)]
+        followed.append((j, both[0], both[1]))
     faults += found
     if found:
         return None
     builder = ProfileBuilder(np.column_stack(values), passive)
     for j, active_column, reactive_column in followed:
         nominal = complex(passive.power_pu[j])
-        builder.active(j, [active_column], nominal.real)
+        if active_column is not None:
+            builder.active(j, [active_column], nominal.real)
         if reactive_column is not None:
             builder.reactive(j, [reactive_column], nominal.imag)
     return builder.profile()

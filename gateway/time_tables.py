@@ -18,7 +18,7 @@ import numpy as np
 
 from exchange.wording import format_time
 from gateway.input_faults import why
-from gateway.records import in_utc
+from gateway.records import parsed_time
 from gateway.scenario_intervals import Span
 from security_check.errors import Fault
 from security_check.network import FloatArray, IndexArray
@@ -193,7 +193,7 @@ def _from_csv(path: Path, key: str, span: Span, faults: list[Fault]) -> _Filling
                 continue
             text = cells.pop(at)
             try:
-                start = _time(text)
+                start = parsed_time(text)
             except ValueError as error:
                 filling.faults.append(Fault(where, f"{START} is {text!r}: {error}"))
                 continue
@@ -213,23 +213,6 @@ def _fill(filling: _Filling, interval: int, cells: Sequence[str]) -> None:
             filling.values[interval, k] = value
         else:
             filling.note(filling.columns[k], interval, repr(text))
-
-
-def _time(text: str) -> datetime:
-    """Return a time of a file in UTC.
-
-    Raises
-    ------
-    ValueError
-        With why it is none.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("it is not a time as 2016-05-02T00:15:00Z") from None
-    if moment.tzinfo is None:
-        raise ValueError("it has no offset; write Z for UTC")
-    return in_utc(moment)
 
 
 def without_pyarrow(path: Path) -> str:
