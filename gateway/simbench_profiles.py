@@ -3,7 +3,9 @@
 ``net.profiles`` has a table for each kind of element, of factors of the nominal power: ``load``
 with ``NAME_pload`` and ``NAME_qload``, ``renewables`` and ``storage`` with ``NAME``, active power
 only (reactive power then stays as the network says).  Each row of an element's table names its
-profile.  Labels such as ``02.05.2016 00:15`` are read as UTC.
+profile.  Labels such as ``02.05.2016 00:15`` are German time: the clock changes of 2016 are in
+them, an hour is missing in March and one is there twice in October.  So rows are counted, one
+quarter-hour after the other, and the year begins at 2015-12-31T23:00:00Z.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from security_check.network import FloatArray, IndexArray, PassiveElements
 
 _TABLES = {"load": "load", "sgen": "renewables", "storage": "storage"}
 _LABEL = "%d.%m.%Y %H:%M"
+_ZONE = "Europe/Berlin"
 
 
 def simbench_profile(
@@ -66,6 +69,11 @@ def simbench_profile(
             continue
         both = [None if part is None else column(table, part) for part in (active, reactive)]
         followed.append((j, both[0], both[1]))
+    found += [
+        Fault(f"{table}.{name}", "the network's profile has numbers that are not finite")
+        for (table, name), k in columns.items()
+        if not np.isfinite(values[k]).all()
+    ]
     faults += found
     if found:
         return None
@@ -82,17 +90,20 @@ def simbench_profile(
 def _rows_of(frame: Any, table: str, span: Span, faults: list[Fault]) -> IndexArray | None:
     """Return the row of each interval, or ``None`` after adding why there are none."""
     where = f"simbench profiles of {table}"
-    labels = pd.to_datetime(frame["time"], format=_LABEL, utc=True)
-    step = labels.iloc[1] - labels.iloc[0]
+    labels = pd.DatetimeIndex(pd.to_datetime(frame["time"], format=_LABEL))
+    step = labels[1] - labels[0]
+    times = pd.date_range(labels[0].tz_localize(_ZONE), periods=len(labels), freq=step)
+    if not (times.tz_localize(None) == labels).all():
+        faults.append(Fault(where, f"their labels are not one after the other in {_ZONE} time"))
+        return None
     if step != span.length:
         detail = f"they are {step / pd.Timedelta(minutes=1):g} minutes apart"
         faults.append(Fault(where, f"{detail}, intervals.minutes is {span.minutes:g}"))
         return None
-    index = pd.Index(labels)
-    rows = np.asarray(index.get_indexer(pd.DatetimeIndex(span.starts)), dtype=np.int64)
+    rows = np.asarray(times.get_indexer(pd.DatetimeIndex(span.starts)), dtype=np.int64)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
-        first, last = (format_time(index[k].to_pydatetime()) for k in (0, -1))
+        first, last = (format_time(times[k].to_pydatetime()) for k in (0, -1))
         none = format_time(span.starts[missing[0]])
         detail = f"there is no row for {none}, only from {first} to {last}"
         more = f" (and none for {len(missing) - 1:,} more intervals)" if len(missing) > 1 else ""
