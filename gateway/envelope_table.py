@@ -267,7 +267,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
 
     number = 0
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             _lacking(path, file.schema_arrow.names)
             for batch in file.iter_batches(columns=list(_NEEDED)):
                 columns = [batch.column(name).to_pylist() for name in _NEEDED]

@@ -11,7 +11,7 @@ from gateway.ports import GatewayError
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 OTHERS = "0.75"
 HATCHES = ("", "//", "..", "xx", "\\\\", "--", "++", "oo")
-DASHES = ("-", "--", "-.", ":")
+DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 _DPI = 130
 
 

@@ -58,15 +58,15 @@ def draw_envelopes(table: EnvelopeTable, points: Sequence[str], source: str) -> 
             label="smallest to largest",
         )
         middle = _steps(np.median(kilowatts, axis=1))
-        axes.step(edges, middle, where="post", color="black", linewidth=1.8, label="median")
+        axes.step(edges, middle, where="post", color="black", linewidth=2.6, label="median")
         for k, point in enumerate(points):
             own = _steps(kilowatts[:, table.connection_points.index(point)])
-            style = DASHES[k // 4 % len(DASHES)]
+            style = DASHES[k % len(DASHES)]
             colour = (*COLOURS[:4], *COLOURS[5:6])[k % 5]
             axes.step(
-                edges, own, where="post", color=colour, linestyle=style, linewidth=1.2, label=point
+                edges, own, where="post", color=colour, linestyle=style, linewidth=1.6, label=point
             )
-        axes.set_ylim(bottom=0.0)
+        axes.set_ylim(0.0, max(1.08 * float(kilowatts.max()), 1e-3))
         axes.set_ylabel(f"{direction} limit, kW")
         axes.grid(axis="y", color="0.9")
         without_frame(axes, "top", "right")
@@ -136,6 +136,7 @@ def draw_distribution(table: EnvelopeTable) -> Any:
         axes.set_axisbelow(True)
         legend_beside(axes)
         without_frame(axes, "top", "right")
+    panels[1].set_xlim(0.0, largest)
     panels[1].set_xlabel("limit, kW")
     count = f"{len(table.starts):,} intervals, {len(table.connection_points)} connection points"
     figure.suptitle(f"Distribution of limits, {_days(table)}, {count}")
@@ -169,6 +170,6 @@ def _time_axis(axes: Any, edges: Sequence[Any]) -> None:
 
     locator = AutoDateLocator(tz=UTC, maxticks=13)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC, show_offset=False))
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("time (UTC)")

@@ -124,8 +124,10 @@ def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any
     bar.set_label("worst loading inside the envelopes, % of the limit")
     worst = sorted(loading, key=lambda name: -loading[name])[:_WORST]
     listed = "\n".join(f"{100 * loading[name]:6.1f} %  {name}" for name in worst)
-    axes.plot([], [], " ", label=f"fullest:\n{listed}")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=4, frameon=False, fontsize=9)
+    empty = [axes.plot([], [], " ")[0]]
+    style = {"frameon": False, "fontsize": 9}
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, **style)
+    figure.legend(empty, [listed], title="fullest", loc="outside lower right", **style)
     start = format_time(table.starts[interval])
     figure.suptitle(f"{scenario.area}, {start}: how full elements can become")
     if sketch.geographic:
