@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import warnings
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +22,12 @@ from test_cli import run
 from test_scenario import GOOD, faults_of, load, small_net
 
 from gateway import time_tables
+from gateway.scenario_intervals import Span
+from gateway.scenario_model import Model
+from gateway.scenario_profiles import build_power_profile
+from gateway.scenario_schema import ProfilesSection
+from security_check.errors import Fault
+from security_check.network import Network
 
 START = datetime(2016, 5, 2, tzinfo=UTC)
 WITH_GENERATORS = GOOD.replace('source = "net.json"', 'source = "net.json"\npassive = "as-given"')
@@ -46,6 +53,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    folder = tmp_path_factory.mktemp("network")
+    pp.to_json(net_with_generators(), str(folder / "net.json"))
+    return load(folder, WITH_GENERATORS).network
+
+
 def time_of(interval: int) -> str:
     return f"{START + timedelta(minutes=15 * interval):%Y-%m-%dT%H:%M:%SZ}"
 
@@ -69,10 +83,10 @@ halves = st.integers(0, 3_000)
 
 
 @settings(
-    max_examples=10, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=5, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(
-    st.lists(st.tuples(watts, watts, watts, halves), min_size=2, max_size=4),
+    st.lists(st.tuples(watts, watts, watts, halves), min_size=2, max_size=3),
     st.booleans(),
 )
 def test_an_interval_is_what_one_would_write_by_hand(
@@ -152,7 +166,7 @@ issued = 2016-05-01T23:00:00Z
         assert band_w[1] == pytest.approx(min(0.1 + 0.2 * (1 + k / 4), 0.5) * 20_000)
         grid = day.grid_in(k, grid)
         limits.append(grid.allocate(day.interface_limits).limits_w.sum())
-    assert all(later <= earlier for earlier, later in zip(limits, limits[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(limits))
     assert limits[-1] < limits[0]
 
 
@@ -269,12 +283,15 @@ PLAIN = changed(0, 1, "5000")
     ],
 )
 def test_faults_name_column_row_time_and_number(
-    folder: Path, table: str, element: str, words: str
+    network: Network, tmp_path: Path, table: str, element: str, words: str
 ) -> None:
-    (folder / "powers.csv").write_text(table)
-    found = faults_of(folder, scenario_text(3, POWERS_W))
-    assert list(found) == [element] or "powers.csv" in found
-    assert any(words in detail for detail in found[element]), found
+    (tmp_path / "powers.csv").write_text(table)
+    span = Span([START + k * timedelta(minutes=15) for k in range(3)], timedelta(minutes=15))
+    section, model = ProfilesSection(powers="powers.csv", unit="w"), Model(network, (), None)
+    faults: list[Fault] = []
+    assert build_power_profile(section, model, network, span, tmp_path, faults) is None
+    found = [fault.detail for fault in faults if fault.element == element]
+    assert any(words in detail for detail in found), faults
 
 
 @pytest.mark.parametrize(
