@@ -52,9 +52,9 @@ def plot(
     from gateway.envelope_table import read_table
 
     single = output.suffix.lower() in _SUFFIXES
-    kinds = [Kind.ENVELOPES] if single else [each for each in Kind if each is not Kind.NETWORK]
-    if not single and scenario is not None:
-        kinds.append(Kind.NETWORK)
+    kinds = [each for each in Kind if each is not Kind.NETWORK or scenario is not None]
+    if single:
+        kinds = kinds[:1]
     if kind is not None:
         kinds = [kind]
     if Kind.NETWORK in kinds and scenario is None:

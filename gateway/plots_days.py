@@ -110,8 +110,8 @@ def draw_binding(table: EnvelopeTable) -> Any:
         without_frame(axes, "top", "right")
     legend_beside(panels[0], "kept by", reverse=True)
     _time_axis(panels[1], edges)
-    count = len(table.connection_points)
-    figure.suptitle(f"What keeps the limits of {count} connection points, {_days(table)}")
+    customers = len(table.connection_points)
+    figure.suptitle(f"What keeps the limits of {customers} connection points, {_days(table)}")
     return figure
 
 
@@ -166,10 +166,11 @@ def _days(table: EnvelopeTable) -> str:
 
 
 def _time_axis(axes: Any, edges: Sequence[Any]) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib import dates
 
-    locator = AutoDateLocator(tz=UTC, maxticks=13)
+    untyped: Any = dates
+    locator = untyped.AutoDateLocator(tz=UTC, maxticks=13)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC, show_offset=False))
+    axes.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator, tz=UTC, show_offset=False))
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("time (UTC)")

@@ -280,15 +280,12 @@ def load_scenario(path: Path) -> Scenario:
         assert metering is None or isinstance(metering, MeteringSection)
         rules = build_rules(market, metering, faults)
     network, outlook, uncertainty = model.network, None, sections["uncertainty"]
-    powers, capacities, perimeters = None, None, None
-    profiles = sections["profiles"]
-    if isinstance(profiles, ProfilesSection) and span is not None:
-        if network is not None:
-            powers = build_power_profile(profiles, model, network, span, path.parent, faults)
-        if capacity is not None:
-            capacities = build_capacity_profile(profiles, capacity, span, path.parent, faults)
+    capacities, perimeters, profiles = None, None, sections["profiles"]
     if network is not None and span is not None and isinstance(uncertainty, UncertaintySection):
+        powers = build_power_profile(profiles, model, network, span, path.parent, faults)
         network, outlook = build_uncertainty(uncertainty, network, powers, span, faults)
+    if capacity is not None and span is not None:
+        capacities = build_capacity_profile(profiles, capacity, span, path.parent, faults)
     if network is not None:
         perimeters = build_perimeters(content.get("perimeters", {}), network, area, faults)
     if faults:

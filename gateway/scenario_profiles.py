@@ -16,7 +16,7 @@ from doe_allocation.capacity import Capacity
 from gateway.power_profile import PowerProfile, ProfileBuilder
 from gateway.scenario_intervals import Span
 from gateway.scenario_model import Model
-from gateway.scenario_schema import ProfilesSection
+from gateway.scenario_schema import ProfilesSection, Section
 from gateway.simbench_profiles import simbench_profile
 from gateway.time_tables import TimeTable, read_time_table
 from security_check.errors import Fault
@@ -55,7 +55,7 @@ class CapacityProfile:
 
 
 def build_power_profile(
-    section: ProfilesSection,
+    section: Section | None,
     model: Model,
     network: Network,
     span: Span,
@@ -64,8 +64,10 @@ def build_power_profile(
 ) -> PowerProfile | None:
     """Return what those who do not trade do over time, or ``None`` after adding every fault.
 
-    ``None`` without a fault where the section names no powers.
+    ``None`` without a fault where the section names no powers, or has faults of its own.
     """
+    if not isinstance(section, ProfilesSection):
+        return None
     if section.powers is None:
         if section.unit is not None:
             faults.append(Fault("profiles.unit", "it is given, but profiles.powers is not"))
@@ -204,7 +206,7 @@ def _crossed(table: TimeTable, passive: PassiveElements) -> Iterator[Fault]:
 
 
 def build_capacity_profile(
-    section: ProfilesSection,
+    section: Section | None,
     capacity: Capacity,
     span: Span,
     folder: Path,
@@ -212,9 +214,9 @@ def build_capacity_profile(
 ) -> CapacityProfile | None:
     """Return the capacities over time, or ``None`` after adding every fault.
 
-    ``None`` without a fault where the section names none.
+    ``None`` without a fault where the section names none, or has faults of its own.
     """
-    if section.capacities is None:
+    if not isinstance(section, ProfilesSection) or section.capacities is None:
         return None
     table = read_time_table(folder / section.capacities, "profiles.capacities", span, faults)
     if table is None:
