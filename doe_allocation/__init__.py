@@ -5,9 +5,10 @@ Read in this order: ``capacity`` (what each connection may do at most and at lea
 ``allocate`` (filling of robust rows, exact in the AC power flow), ``climbing`` (where filling
 does not come to rest) and ``network_grid`` (the exchange's questions, put to a real network).
 
-From the transmission system down: ``operational_graph`` (who is connected to whom), ``boundary``
-(what crosses an interface), ``level`` (one operator), ``hierarchy`` (the recursion) and
-``contract`` (how two operators agree).
+Several operators, from the transmission network to the customer (docs/hierarchy.md):
+``operational_graph`` (who is below whom), ``boundary`` (what crosses, and what is said of it),
+``nested`` (fairness that reaches customers below), ``level`` (one operator's own network),
+``hierarchy`` (the recursion) and ``contract`` (how two operators agree on a band).
 
 Which switches and taps are best: ``topology`` (radial configurations), ``actions`` (the search),
 ``radial_bound`` (what refutes configurations) and ``radial_program`` (a bound on all of them).

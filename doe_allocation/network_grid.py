@@ -131,6 +131,20 @@ class NetworkGrid:
             other._starts = other._last = None  # points of one set mean nothing in another
         return other
 
+    def with_capacity(self, capacity: Capacity) -> Self:
+        """Return the same grid in an interval of other capacities and fallbacks.
+
+        Raises
+        ------
+        ValueError
+            When they are not those of the network's connection points.
+        """
+        if capacity.connection_points != self.network.connection_points:
+            raise ValueError("the capacities are not those of the network's connection points")
+        other = copy.copy(self)
+        other.capacity = capacity
+        return other
+
     @property
     def connection_points(self) -> tuple[str, ...]:
         """Ids, in the network's order."""

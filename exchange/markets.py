@@ -180,8 +180,7 @@ class Markets:
         together = self._together(interval)
         markets = [self.market(start, record) for start in together]
         known = [market for market in markets if market is not None]
-        joint = [legs for legs in self._touching(together) if self._may_trade(legs)]
-        return culprit(known, joint)
+        return culprit(known, self._joint_orders.trading_in(together))
 
     def _together(self, interval: datetime) -> list[datetime]:
         return sorted({*self.group(interval), *self._touched})

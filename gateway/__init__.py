@@ -6,8 +6,9 @@ and events for the journal.  ``ports`` names what the service needs from outside
 (``mqtt``, ``mqtt_client``, ``embedded_broker``) and a journal (``journal``, ``embedded_redis``,
 ``journal_files``).  ``core`` joins exchange and reports, ``service`` is the loop, ``limiter`` its
 brake, ``hearing`` its ear, ``client`` the customer's side.  Files: ``scenario`` and its parts,
-``files`` and ``orders_file``, ``simulate``.  People: ``cli`` and its parts, ``report_*``, and the
-demo (``demo`` and its parts, ``agents``).
+``files`` and ``orders_file``, ``simulate``; results of many intervals ``result_files``,
+``envelope_table``, ``operator_outputs``.  People: ``cli`` and its parts, ``report_*``, ``plots_*``
+and the demo (``demo`` and its parts, ``agents``).
 """
 
 import os

@@ -5,10 +5,26 @@ Its commands are in modules by concept; ``--help`` lists them in the order of th
 
 from __future__ import annotations
 
-from gateway import cli_envelopes, cli_fairness, cli_market, cli_topology
+from gateway import (
+    cli_envelopes,
+    cli_fairness,
+    cli_market,
+    cli_outputs,
+    cli_plot,
+    cli_topology,
+)
 from gateway.cli_app import app
 
-__all__ = ["app", "cli_envelopes", "cli_fairness", "cli_market", "cli_topology", "main"]
+__all__ = [
+    "app",
+    "cli_envelopes",
+    "cli_fairness",
+    "cli_market",
+    "cli_outputs",
+    "cli_plot",
+    "cli_topology",
+    "main",
+]
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from gateway.cli_output import (
     fail_with_os_error,
     out,
     print_json,
+    say_written,
 )
 from gateway.files import write_json
 from gateway.input_faults import InputFaults
@@ -112,7 +113,7 @@ def deliver(result: BaseModel, output: Path | None, json: bool) -> bool:
     """Write a result where it is wanted; return whether JSON went to stdout."""
     if output is not None:
         write_json(output, result)
-        err.print(f"wrote {output}", markup=False, soft_wrap=True)
+        say_written(output)
     if json:
         print_json(result)
     return json

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli_app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
-from gateway.cli_output import FAILED_NETWORKS, NOT_SECURE, bar, fail, out, print_json
-from gateway.files import read_envelopes
+from gateway.cli_output import (
+    FAILED_NETWORKS,
+    NOT_SECURE,
+    bar,
+    fail,
+    out,
+    print_json,
+    say_written,
+)
+
+if TYPE_CHECKING:
+    from gateway.files import IntervalRecord
+
+
+class ResultFormat(StrEnum):
+    """Of the results of a folder."""
+
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
 
 
 @app.command()
@@ -24,10 +47,15 @@ def allocate(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write the result to this file (JSON), or folder for a folder."
+            "--output",
+            "-o",
+            help="Write the result to this file (.parquet, .csv, else JSON), or to this folder.",
         ),
     ] = None,
     json: JsonOption = False,
+    format_: Annotated[
+        ResultFormat, typer.Option("--format", help="For a folder: of the results.")
+    ] = ResultFormat.JSON,
     processes: Annotated[
         int | None,
         typer.Option("--processes", "-p", min=1, help="For a folder: how many at once."),
@@ -43,22 +71,45 @@ def allocate(
     code 1), and what has been done before is not done again.
     """
     if Path(scenario).is_dir():
-        _allocate_folder(Path(scenario), output, json, processes, scheduler)
+        _allocate_folder(Path(scenario), output, format_, json, processes, scheduler)
         return
     if processes is not None or scheduler is not None:
         fail("--processes and --scheduler are for a folder of scenarios")
     loaded = load(scenario)
     from gateway.cli_grid import allocate_intervals
-    from gateway.report_envelopes import show_envelopes
+    from gateway.report_envelopes import SHOWN, show_envelopes
+    from gateway.result_files import json_writer, result_writer
 
-    with bar("Allocating", len(loaded.intervals)) as step:
-        result = allocate_intervals(loaded, step)
-    if not deliver(result, output, json):
-        show_envelopes(result, out)
+    first: list[IntervalRecord] = []
+    # What a fault in a later interval would make void must not be on stdout already.
+    with TemporaryFile("w+", encoding="utf-8") as text:
+        with ExitStack() as stack:
+            writers = [] if output is None else [stack.enter_context(result_writer(output))]
+            if json:
+                writers.append(stack.enter_context(json_writer(text)))
+            step = stack.enter_context(bar("Allocating", len(loaded.intervals)))
+            for record, capacity in allocate_intervals(loaded, step):
+                for write in writers:
+                    write(record, capacity)
+                if len(first) < SHOWN:
+                    first.append(record)
+        if output is not None:
+            say_written(output)
+        if json:
+            text.seek(0)
+            shutil.copyfileobj(text, sys.stdout)
+            sys.stdout.flush()  # a full disk must show while somebody can still say so
+    if not json:
+        show_envelopes(first, [each.start for each in loaded.intervals], out)
 
 
 def _allocate_folder(
-    folder: Path, results: Path | None, json: bool, processes: int | None, scheduler: str | None
+    folder: Path,
+    results: Path | None,
+    format_: ResultFormat,
+    json: bool,
+    processes: int | None,
+    scheduler: str | None,
 ) -> None:
     if results is None:
         fail("a folder of scenarios needs a folder for the results: -o FOLDER")
@@ -66,7 +117,7 @@ def _allocate_folder(
         fail("--processes and --scheduler exclude each other")
     from gateway.cli_many import allocate_folder, show_summary
 
-    summary = allocate_folder(folder, results, processes, scheduler)
+    summary = allocate_folder(folder, results, processes, scheduler, f".{format_}")
     if json:
         print_json(summary)
     else:
@@ -84,6 +135,8 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="Of the random points.")] = 0,
 ) -> None:
     """Look for a point inside the envelopes that breaks a limit; exit code 1 if there is one."""
+    from gateway.envelope_table import read_envelopes
+
     given = read_envelopes(envelopes)
     loaded = load(scenario)
     from gateway.cli_grid import match_envelopes, verify_intervals

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
 import numpy as np
 
+from doe_allocation.capacity import Capacity
 from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.wording import format_time
@@ -45,21 +46,20 @@ _ONLY_FOUND = "found by the adversary"
 _SAMPLES = 2048  # random corners for each interval, beside those that sensitivities point to
 
 
-def allocate_intervals(scenario: Scenario, step: Step) -> EnvelopeFile:
-    """Return the fair and secure envelopes of every interval.
+def allocate_intervals(scenario: Scenario, step: Step) -> Iterator[tuple[IntervalRecord, Capacity]]:
+    """Yield the fair and secure envelopes of every interval, and the capacities in it.
 
     Raises
     ------
     InputFaults
-        When an interval has no secure envelopes at all; names every such interval.
+        At the end, when an interval has no secure envelopes at all; names every such interval.
     """
-    grid = scenario.grid()
-    records: list[IntervalRecord] = []
+    grid: NetworkGrid | JointGrid | None = None
     faults: list[Fault] = []
     terms = scenario.fairness
-    asked_w = scenario.capacity.upper_w().astype(float)
-    deficit = np.zeros(len(asked_w))
-    for done, interval in enumerate(scenario.intervals, start=1):
+    deficit = np.zeros(2 * len(scenario.network.connection_points))
+    for number, interval in enumerate(scenario.intervals):
+        grid = scenario.grid_in(number, grid)
         try:
             if terms.coupling is not None:
                 weights = terms.coupling.weights(terms.weights, deficit)
@@ -68,20 +68,21 @@ def allocate_intervals(scenario: Scenario, step: Step) -> EnvelopeFile:
         except GridError as error:
             faults.append(Fault(f"interval {format_time(interval.start)}", str(error)))
         else:
-            records.append(envelope_record(interval.start, interval.end, envelopes, proof))
+            capacity = scenario.capacity_in(number)
             if terms.coupling is not None:
                 granted_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
+                asked_w = capacity.upper_w().astype(float)
                 deficit = terms.coupling.after(deficit, granted_w, asked_w)
-        step(done)
+            yield envelope_record(interval.start, interval.end, envelopes, proof), capacity
+        step(number + 1)
     if faults:
         raise InputFaults(scenario.source, faults)
-    return EnvelopeFile(intervals=records)
 
 
 def match_envelopes(
     scenario: Scenario, given: EnvelopeFile, source: str
-) -> list[tuple[IntervalRecord, Interval, EnvelopeSet]]:
-    """Return each interval of an envelopes file with its contract and its envelopes.
+) -> list[tuple[IntervalRecord, int, EnvelopeSet]]:
+    """Return each interval of an envelopes file with its number and its envelopes.
 
     Raises
     ------
@@ -91,6 +92,7 @@ def match_envelopes(
     faults: list[Fault] = []
     matched = []
     seen = set()
+    numbers = {interval.start: k for k, interval in enumerate(scenario.intervals)}
     if not given.intervals:
         faults.append(Fault("intervals", "there is none"))
     if scenario.anonymous and len(given.intervals) > 1:
@@ -99,18 +101,16 @@ def match_envelopes(
         )
     for record in given.intervals:
         where = f"interval {format_time(record.start)}"
-        interval = (
-            scenario.intervals[0] if scenario.anonymous else scenario.interval_at(record.start)
-        )
-        if interval is None:
+        number = 0 if scenario.anonymous else numbers.get(record.start)
+        if number is None:
             faults.append(Fault(where, "the scenario has no interval that starts then"))
         if record.start in seen:
             faults.append(Fault(where, "it is there more than once"))
         seen.add(record.start)
         envelopes, wrong = envelope_set(record, scenario.network.connection_points)
         faults += wrong
-        if interval is not None and envelopes is not None:
-            matched.append((record, interval, envelopes))
+        if number is not None and envelopes is not None:
+            matched.append((record, number, envelopes))
     if faults:
         raise InputFaults(source, faults)
     return matched
@@ -118,7 +118,7 @@ def match_envelopes(
 
 def verify_intervals(
     scenario: Scenario,
-    matched: list[tuple[IntervalRecord, Interval, EnvelopeSet]],
+    matched: list[tuple[IntervalRecord, int, EnvelopeSet]],
     seed: int,
     step: Step,
 ) -> VerdictFile:
@@ -129,9 +129,10 @@ def verify_intervals(
     GridError
         When the network has no power flow solution even without customers.
     """
-    grid = scenario.grid()
+    grid: NetworkGrid | JointGrid | None = None
     verdicts = []
-    for done, (record, interval, envelopes) in enumerate(matched, start=1):
+    for done, (record, number, envelopes) in enumerate(matched, start=1):
+        grid, interval = scenario.grid_in(number, grid), scenario.intervals[number]
         verdicts.append(_verdict(grid, record, interval, envelopes, seed))
         step(done)
     insecure = [verdict for verdict in verdicts if not verdict.secure]

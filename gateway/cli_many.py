@@ -34,7 +34,11 @@ class ManySummary(Record):
 
 
 def allocate_folder(
-    folder: Path, results: Path, processes: int | None, scheduler: str | None
+    folder: Path,
+    results: Path,
+    processes: int | None,
+    scheduler: str | None,
+    suffix: str = ".json",
 ) -> ManySummary:
     """Allocate every network of a folder that has not been allocated before.
 
@@ -46,6 +50,8 @@ def allocate_folder(
         How many on this machine; as many as it has processors where not given.
     scheduler
         Address of a Dask scheduler that runs the jobs instead.
+    suffix
+        Of the files of results: ``.json``, ``.csv`` or ``.parquet``.
 
     Raises
     ------
@@ -54,7 +60,7 @@ def allocate_folder(
     GatewayError
         When the cluster does not answer.
     """
-    jobs = jobs_in(folder, results)
+    jobs = jobs_in(folder, results, suffix)
     began = time.monotonic()
     with open_ledger(results) as ledger:
         to_do, before = left_to_do(jobs, results / LEDGER)

@@ -12,7 +12,14 @@ from typing import NoReturn
 import typer
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from gateway.files import write_text
 from gateway.input_faults import InputFaults, why
@@ -40,10 +47,15 @@ def deliver_text(text: str, output: Path | None) -> None:
     """Write text for a program: to a file, or to stdout and nothing else there."""
     if output is not None:
         write_text(output, text)
-        err.print(f"wrote {output}", markup=False, soft_wrap=True)
+        say_written(output)
         return
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def say_written(path: Path) -> None:
+    """Say that a file is there."""
+    err.print(f"wrote {path}", markup=False, soft_wrap=True)
 
 
 def fail(sentence: str, code: int = BAD_INPUT) -> NoReturn:
@@ -94,6 +106,9 @@ def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("about"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
         console=err,
         transient=True,
         disable=not err.is_terminal,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -184,8 +185,8 @@ class VerdictFile(VerdictRecord):
     intervals: list[IntervalVerdict]
 
 
-def read_envelopes(path: Path) -> EnvelopeFile:
-    """Return the envelopes in a file.
+def read_json_envelopes(path: Path) -> EnvelopeFile:
+    """Return the envelopes in a JSON file.
 
     Raises
     ------
@@ -277,24 +278,37 @@ def write_json(path: Path, content: BaseModel) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all, as :func:`write_json` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a file to write beside ``path``, which takes its place at the end, if there is one.
+
+    Raises
+    ------
+    InputFaults
+        When the place cannot be written to.
+    """
     try:
         if path.is_dir():
             raise InputFaults(str(path), [Fault("file", "it cannot be written: it is a folder")])
         if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be renamed onto
-            path.write_text(text, encoding="utf-8")
+            yield path
         else:
-            _replace(path, text)
+            yield from _replaced(path)
     except OSError as error:
         sentence = f"it cannot be written: {why(error)}"
         raise InputFaults(str(path), [Fault("file", sentence)]) from None
 
 
-def _replace(path: Path, text: str) -> None:
+def _replaced(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
     finally:

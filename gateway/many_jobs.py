@@ -70,8 +70,10 @@ class Outcome(Record):
     faults: list[str] = Field(default_factory=list)
 
 
-def jobs_in(folder: Path, results: Path) -> list[Job]:
+def jobs_in(folder: Path, results: Path, suffix: str = ".json") -> list[Job]:
     """Return a job for every scenario (``*.toml``) in a folder and those below it, sorted by name.
+
+    Their results have that suffix: ``.json``, ``.csv`` or ``.parquet``.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def jobs_in(folder: Path, results: Path) -> list[Job]:
             digest = digest_of(path)
         except OSError as error:
             raise unreadable(str(path), error) from None
-        jobs.append(Job(relative.as_posix(), path, results / relative.with_suffix(".json"), digest))
+        jobs.append(Job(relative.as_posix(), path, results / relative.with_suffix(suffix), digest))
     return jobs
 
 
@@ -141,25 +143,30 @@ def allocate_job(job: Job) -> Outcome:
 
 def _allocated(job: Job) -> Outcome:
     from gateway.cli_grid import allocate_intervals
-    from gateway.files import write_json
+    from gateway.result_files import result_writer
     from gateway.scenario import load_scenario
 
-    result = allocate_intervals(load_scenario(job.scenario), lambda done: None)
+    scenario = load_scenario(job.scenario)
     job.result.parent.mkdir(parents=True, exist_ok=True)
-    write_json(job.result, result)
-    limits_w = [
-        limit_w
-        for interval in result.intervals
-        for each in interval.envelopes
-        for limit_w in (each.injection_limit_w, each.withdrawal_limit_w)
-    ]
+    smallest_w, sum_w = None, 0
+    with result_writer(job.result) as write:
+        for record, capacity in allocate_intervals(scenario, lambda done: None):
+            write(record, capacity)
+            limits_w = [
+                limit_w
+                for each in record.envelopes
+                for limit_w in (each.injection_limit_w, each.withdrawal_limit_w)
+            ]
+            smallest_w = min(limits_w if smallest_w is None else [smallest_w, *limits_w])
+            sum_w += sum(limits_w)
+    intervals, points = len(scenario.intervals), len(scenario.network.connection_points)
     return Outcome(
         name=job.name,
         digest=job.digest,
-        intervals=len(result.intervals),
-        connection_points=len(result.intervals[0].envelopes),
-        smallest_w=min(limits_w, default=None),
-        mean_w=sum(limits_w) / len(limits_w) if limits_w else None,
+        intervals=intervals,
+        connection_points=points,
+        smallest_w=smallest_w,
+        mean_w=sum_w / (2 * intervals * points),
     )
 
 

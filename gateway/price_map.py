@@ -15,8 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
+from gateway.figures import new_figure, save_figure, without_frame
 from gateway.market_report import MarketReport, PlaceReport
-from gateway.ports import GatewayError
 from security_check.envelope import Direction
 from security_check.network import FloatArray, IndexArray, Network
 
@@ -96,24 +96,15 @@ def draw_price_map(network: Network, report: MarketReport, path: Path) -> None:
     GatewayError
         When matplotlib is not installed, or does not know the ending.
     """
-    try:
-        from matplotlib.figure import Figure  # needed by nobody else
-    except ImportError:
-        raise GatewayError(
-            "a plot needs matplotlib, which is not installed; install the extra plot"
-        ) from None
     layout = layout_of(network)
-    figure = Figure(figsize=(12, 7.5), layout="constrained")
+    figure = new_figure(12.0, 7.5)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, direction in zip(panels, Direction, strict=True):
         rows = [row for row in report.prices if row.direction is direction]
         _panel(figure, axes, layout, direction, rows)
     share = "" if report.share is None else f", {report.share:.1%} of the clairvoyant optimum"
     figure.suptitle(f"Prices by connection point; welfare {report.welfare} EUR{share}")
-    try:
-        figure.savefig(path, dpi=130)
-    except ValueError as error:
-        raise GatewayError(f"{path} cannot be drawn: {error}") from None
+    save_figure(figure, path)
 
 
 def _panel(
@@ -156,5 +147,4 @@ def _panel(
     axes.set_title(f"{direction} limits, {traded_w.sum() / 2e3:,.1f} kW traded")
     axes.set_xlabel("impedance from the interface, p.u.")
     axes.set_yticks([])
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    without_frame(axes, "top", "right", "left")

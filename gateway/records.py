@@ -26,6 +26,23 @@ def in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def parsed_time(text: str) -> datetime:
+    """Return a time of a table in UTC.
+
+    Raises
+    ------
+    ValueError
+        With why it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("it is not a time as 2016-05-02T00:15:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError("it has no offset; write Z for UTC")
+    return in_utc(moment)
+
+
 Time = Annotated[
     AwareDatetime, AfterValidator(in_utc), PlainSerializer(format_time, return_type=str)
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -13,7 +14,6 @@ from exchange.wording import format_time
 from gateway.cli_output import escape
 from gateway.explanations import BindingRecord, ProofRecord
 from gateway.files import (
-    EnvelopeFile,
     EnvelopeRecord,
     IntervalRecord,
     IntervalVerdict,
@@ -21,7 +21,7 @@ from gateway.files import (
 )
 from security_check.envelope import Direction
 
-_ROWS = 100  # longer tables are for programs: they get the file
+SHOWN = 100  # rows; longer tables are for programs: they get the file
 
 
 def kilowatts(power_w: float) -> str:
@@ -29,12 +29,22 @@ def kilowatts(power_w: float) -> str:
     return f"{power_w / 1e3:,.3f}"
 
 
-def show_envelopes(content: EnvelopeFile, console: Console) -> None:
-    """Print the envelopes of one interval, or a line for each of several."""
-    if len(content.intervals) == 1:
-        _show_interval(content.intervals[0], console)
+def show_envelopes(
+    first: Sequence[IntervalRecord], starts: Sequence[datetime], console: Console
+) -> None:
+    """Print the envelopes of one interval, or a line for each of several.
+
+    Parameters
+    ----------
+    first
+        The envelopes of the first intervals, ``SHOWN`` at most.
+    starts
+        Of all intervals.
+    """
+    if len(starts) == 1:
+        _show_interval(first[0], console)
     else:
-        _show_intervals(content.intervals, console)
+        _show_intervals(first, starts, console)
 
 
 def _show_interval(interval: IntervalRecord, console: Console) -> None:
@@ -43,7 +53,7 @@ def _show_interval(interval: IntervalRecord, console: Console) -> None:
     for direction in Direction:
         table.add_column(f"{direction} limit\nkW", justify="right")
         table.add_column("kept by\n")
-    for envelope in interval.envelopes[:_ROWS]:
+    for envelope in interval.envelopes[:SHOWN]:
         table.add_row(
             envelope.connection_point,
             kilowatts(envelope.injection_limit_w),
@@ -52,8 +62,8 @@ def _show_interval(interval: IntervalRecord, console: Console) -> None:
             envelope.withdrawal_bottleneck,
         )
     console.print(table)
-    if len(interval.envelopes) > _ROWS:
-        console.print(f"... and {len(interval.envelopes) - _ROWS} more; -o FILE writes them all")
+    if len(interval.envelopes) > SHOWN:
+        console.print(f"... and {len(interval.envelopes) - SHOWN} more; -o FILE writes them all")
     _show_reasons(interval.envelopes, interval.binding, interval.proof, console)
 
 
@@ -112,11 +122,13 @@ def bottlenecks(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> Co
     )
 
 
-def _show_intervals(intervals: Sequence[IntervalRecord], console: Console) -> None:
+def _show_intervals(
+    records: Sequence[IntervalRecord], starts: Sequence[datetime], console: Console
+) -> None:
     """Print a line for each interval; fits into 80 columns."""
-    first, last = (f"{intervals[i].start:%Y-%m-%d}" for i in (0, -1))
+    first, last = (f"{starts[i]:%Y-%m-%d}" for i in (0, -1))
     named = first if first == last else f"{first} to {last}"
-    title = f"Envelopes of {len(intervals)} intervals, {named} (UTC), in kW"
+    title = f"Envelopes of {len(starts)} intervals, {named} (UTC), in kW"
     # Without frame and rules: they would take the place of four digits in each column.
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("\nstart", no_wrap=True)
@@ -124,10 +136,10 @@ def _show_intervals(intervals: Sequence[IntervalRecord], console: Console) -> No
         for column in (f"{direction}\nmin", "\nmean", "\nmax"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("\nkept by", overflow="fold")
-    largest_w = max(max(limits_w(i.envelopes, each)) for i in intervals for each in Direction)
+    largest_w = max(max(limits_w(i.envelopes, each)) for i in records for each in Direction)
     digits = 3 if largest_w < 100_000 else 1
     day = first
-    for interval in intervals[:_ROWS]:
+    for interval in records:
         if f"{interval.start:%Y-%m-%d}" != day:
             day = f"{interval.start:%Y-%m-%d}"
             table.add_row(f"{interval.start:%m-%d}")
@@ -139,8 +151,8 @@ def _show_intervals(intervals: Sequence[IntervalRecord], console: Console) -> No
             cells.append(escape(bottlenecks(interval.envelopes, direction).most_common(1)[0][0]))
         table.add_row(*cells)
     console.print(table)
-    if len(intervals) > _ROWS:
-        console.print(f"... and {len(intervals) - _ROWS} more; -o FILE writes them all")
+    if len(starts) > SHOWN:
+        console.print(f"... and {len(starts) - SHOWN} more; -o FILE writes them all")
 
 
 def show_verdict(verdict: VerdictFile, console: Console) -> None:
@@ -164,10 +176,10 @@ def _show_verdicts(intervals: Sequence[IntervalVerdict], console: Console) -> No
     """Print a line for each of several intervals that are not secure; all where all are."""
     broken = [interval for interval in intervals if not interval.secure]
     console.print(f"{len(intervals) - len(broken)} of {len(intervals)} secure")
-    for interval in (broken or intervals)[:_ROWS]:
+    for interval in (broken or intervals)[:SHOWN]:
         console.print(f"  {format_time(interval.start)}: {escape(interval.detail)}", soft_wrap=True)
-    if len(broken or intervals) > _ROWS:
-        console.print(f"... and {len(broken or intervals) - _ROWS} more; -o FILE writes them all")
+    if len(broken or intervals) > SHOWN:
+        console.print(f"... and {len(broken or intervals) - SHOWN} more; -o FILE writes them all")
 
 
 def _show_point(verdict: VerdictFile, console: Console) -> None:
@@ -176,17 +188,17 @@ def _show_point(verdict: VerdictFile, console: Console) -> None:
     reactive = any(point.reactive_var for point in verdict.vertex)
     if reactive:
         table.add_column("reactive\npower, kvar", justify="right")
-    for point in verdict.vertex[:_ROWS]:
+    for point in verdict.vertex[:SHOWN]:
         cells = [kilowatts(point.power_w)]
         if reactive:
             cells.append(kilowatts(point.reactive_var))
         table.add_row(escape(point.connection_point), *cells)
     console.print(table)
-    if len(verdict.vertex) > _ROWS:
-        console.print(f"... and {len(verdict.vertex) - _ROWS} more; -o FILE writes them all")
+    if len(verdict.vertex) > SHOWN:
+        console.print(f"... and {len(verdict.vertex) - SHOWN} more; -o FILE writes them all")
     if verdict.deviations:
         off = Table("uncertain element", box=SIMPLE_HEAD)
         off.add_column("off by\n(1 is all of its band)", justify="right")
-        for each in verdict.deviations[:_ROWS]:
+        for each in verdict.deviations[:SHOWN]:
             off.add_row(escape(each.element), f"{each.deviation:+.3g}")
         console.print(off)

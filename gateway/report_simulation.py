@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli_output import escape
-from gateway.report_envelopes import kilowatts, show_envelopes
+from gateway.report_envelopes import SHOWN, kilowatts, show_envelopes
 from gateway.simulate import Simulation
 
 _ROWS = 30  # longer tables are for programs: they get the file
@@ -49,7 +49,8 @@ def show_simulation(simulation: Simulation, console: Console) -> None:
             )
         console.print(table)
         _more(len(result.statements), console)
-    show_envelopes(result.envelopes, console)
+    intervals = result.envelopes.intervals
+    show_envelopes(intervals[:SHOWN], [each.start for each in intervals], console)
     _closing(simulation, console)
 
 

@@ -20,6 +20,7 @@ from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
+from gateway.outlook import Outlook
 from gateway.scenario_actions import Actions, Modelled, build_actions
 from gateway.scenario_customers import (
     build_capacity,
@@ -27,11 +28,17 @@ from gateway.scenario_customers import (
     find_strangers,
 )
 from gateway.scenario_fairness import FairnessTerms, build_fairness
-from gateway.scenario_intervals import Interval, build_intervals
+from gateway.scenario_intervals import Interval, Span, build_intervals, build_span
 from gateway.scenario_inverters import with_stated_inverters
 from gateway.scenario_market import build_rules
 from gateway.scenario_model import NO_MODEL, Model, build_model, model_of, phase_faults
-from gateway.scenario_network import Held, bundled, bundled_names
+from gateway.scenario_network import Held, bundled, bundled_names, places_of
+from gateway.scenario_perimeters import Perimeters, build_perimeters
+from gateway.scenario_profiles import (
+    CapacityProfile,
+    build_capacity_profile,
+    build_power_profile,
+)
 from gateway.scenario_schema import (
     ActionsSection,
     CapacitySection,
@@ -43,6 +50,7 @@ from gateway.scenario_schema import (
     MarketSection,
     MeteringSection,
     NetworkSection,
+    ProfilesSection,
     Section,
     UncertaintySection,
     parse_section,
@@ -65,6 +73,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "uncertainty": UncertaintySection,
     "fairness": FairnessSection,
     "actions": ActionsSection,
+    "profiles": ProfilesSection,
     "market": MarketSection,
     "metering": MeteringSection,
     "intervals": IntervalsSection,
@@ -83,10 +92,12 @@ class Scenario:
         The file it was read from.
     area
         Name of the area; topics and the journal are named after it.
-    network, outages, voltage_limits, capacity, forecast
+    network, outages, voltage_limits, capacity
         What the envelopes are computed from; they hold after each outage, too.
     fairness
         By what they are divided.
+    outlook, capacities
+        The forecasts of the intervals, and capacities where they change.
     interface_limits
         The contract with the TSO where an interval has no other.
     intervals
@@ -106,6 +117,10 @@ class Scenario:
     gate_closure, opening
         How long before its start an interval's gate closes, and how long before that start it
         opens (``serve`` only: a simulation opens everything before the first order).
+    perimeters
+        The sets of connection points that operators coordinate about.
+    places
+        Where buses are drawn, by their names; empty where the network has no coordinates.
     """
 
     source: str
@@ -115,8 +130,9 @@ class Scenario:
     voltage_limits: VoltageLimits
     interface_limits: InterfaceLimits
     capacity: Capacity
-    forecast: Forecast
     fairness: FairnessTerms
+    outlook: Outlook
+    capacities: CapacityProfile | None
     intervals: tuple[Interval, ...]
     anonymous: bool
     owners: Mapping[str, str]
@@ -124,12 +140,67 @@ class Scenario:
     rules: MarketRules
     gate_closure: timedelta
     opening: timedelta
+    perimeters: Perimeters
+    places: Mapping[str, tuple[float, float]]
     actions: Actions | None = None
 
+    @property
+    def forecast(self) -> Forecast:
+        """What is expected of those who do not trade, in the first interval."""
+        return self.outlook.forecast(0)
+
+    @property
+    def changes(self) -> bool:
+        """Whether intervals differ in more than the contract with the TSO."""
+        return self.outlook.changes or self.capacities is not None
+
     def grid(self) -> NetworkGrid | JointGrid:
-        """Return the grid that allocates and checks envelopes for this scenario."""
-        # A set of deviations, an outage or a level common to all may reach across parts.
-        reaches = self.forecast.deviations.set.count or self.outages
+        """Return the grid that allocates and checks envelopes in every interval.
+
+        Raises
+        ------
+        InputFaults
+            When intervals have forecasts or capacities of their own.
+        """
+        self.refuse_changes()
+        return self._usual_grid()
+
+    def refuse_changes(self) -> None:
+        """Raise :class:`InputFaults` when intervals have forecasts or capacities of their own."""
+        if self.changes:
+            detail = (
+                "powers, bands or capacities change from interval to interval; that is for the "
+                "commands allocate, verify, outputs and plot, all others have one forecast"
+            )
+            raise InputFaults(self.source, [Fault("profiles", detail)])
+
+    def capacity_in(self, interval: int) -> Capacity:
+        """Return the capacities in an interval, named by its number."""
+        return self.capacity if self.capacities is None else self.capacities.at(interval)
+
+    def grid_in(
+        self, interval: int, before: NetworkGrid | JointGrid | None = None
+    ) -> NetworkGrid | JointGrid:
+        """Return the grid that allocates and checks envelopes in an interval.
+
+        Parameters
+        ----------
+        interval
+            Its number.
+        before
+            The grid of the interval before: nothing is factorised anew, and what mattered there
+            is looked at first.
+        """
+        grid = self._usual_grid() if before is None else before
+        if isinstance(grid, NetworkGrid) and self.changes:
+            grid = grid.with_forecast(self.outlook.forecast(interval))
+            grid = grid.with_capacity(self.capacity_in(interval))
+        return grid
+
+    def _usual_grid(self) -> NetworkGrid | JointGrid:
+        # A set of deviations, an outage, a forecast or a level common to all may reach across
+        # parts.
+        reaches = self.changes or self.forecast.deviations.set.count or self.outages
         if reaches or self.fairness.principle.is_common:
             return NetworkGrid(
                 self.network,
@@ -204,8 +275,13 @@ def load_scenario(path: Path) -> Scenario:
     interface_limits = _interface_limits(sections["interface"], faults)
     intervals_section = sections["intervals"]
     intervals: tuple[Interval, ...] = ()
+    span = None
     if isinstance(intervals_section, IntervalsSection):
-        intervals = build_intervals(intervals_section, interface_limits, path.parent, faults)
+        span = build_span(intervals_section, faults)
+        if span is not None:
+            intervals = build_intervals(
+                intervals_section, span, interface_limits, path.parent, faults
+            )
     contracts = [interval.interface_limits for interval in intervals]
     model, capacity, owners, fairness = NO_MODEL, None, None, None
     held: Held = "phases" if any(each.unbalance_pu is not None for each in contracts) else "source"
@@ -227,14 +303,20 @@ def load_scenario(path: Path) -> Scenario:
         metering = sections["metering"]
         assert metering is None or isinstance(metering, MeteringSection)
         rules = build_rules(market, metering, faults)
-    network, forecast, uncertainty = model.network, None, sections["uncertainty"]
-    if network is not None and isinstance(uncertainty, UncertaintySection):
-        network, forecast = build_uncertainty(uncertainty, network, faults)
+    network, outlook, uncertainty = model.network, None, sections["uncertainty"]
+    capacities, perimeters, profiles = None, None, sections["profiles"]
+    if network is not None and span is not None and isinstance(uncertainty, UncertaintySection):
+        powers = build_power_profile(profiles, model, network, span, path.parent, faults)
+        network, outlook = build_uncertainty(uncertainty, network, powers, span, faults)
+    if capacity is not None and span is not None:
+        capacities = build_capacity_profile(profiles, capacity, span, path.parent, faults)
+    if network is not None:
+        perimeters = build_perimeters(content.get("perimeters", {}), network, area, faults)
     actions = None
     if isinstance(sections["actions"], ActionsSection) and isinstance(
         network_section, NetworkSection
     ):
-        modelled = _modelled(network_section, sections, held, area)
+        modelled = _modelled(network_section, sections, held, area, span)
         actions = build_actions(sections["actions"], network_section, modelled, path.parent, faults)
     if faults:
         raise InputFaults(str(path), faults)
@@ -244,8 +326,9 @@ def load_scenario(path: Path) -> Scenario:
     assert network is not None
     assert capacity is not None
     assert owners is not None
-    assert forecast is not None
     assert fairness is not None
+    assert outlook is not None
+    assert perimeters is not None
     assert voltage_limits is not None
     assert interface_limits is not None
     return Scenario(
@@ -256,8 +339,9 @@ def load_scenario(path: Path) -> Scenario:
         voltage_limits=voltage_limits,
         interface_limits=interface_limits,
         capacity=capacity,
-        forecast=forecast,
         fairness=fairness,
+        outlook=outlook,
+        capacities=capacities,
         intervals=intervals,
         anonymous=intervals_section.start is None,
         owners=owners,
@@ -266,21 +350,31 @@ def load_scenario(path: Path) -> Scenario:
         gate_closure=timedelta(minutes=market.gate_closure_minutes),
         opening=timedelta(minutes=market.opening_minutes),
         actions=actions,
+        perimeters=perimeters,
+        places=places_of(model.net),
     )
 
 
 def _modelled(
-    section: NetworkSection, sections: Mapping[str, Section | None], held: Held, area: str
+    section: NetworkSection,
+    sections: Mapping[str, Section | None],
+    held: Held,
+    area: str,
+    span: Span | None,
 ) -> Modelled:
-    """Return what makes the scenario's network and forecast of its net in another state."""
+    """Return what makes the scenario's network and forecast of its net in another state.
 
-    def modelled(net: Any, faults: list[Fault]) -> tuple[Network | None, Forecast | None]:
+    The one forecast of a scenario that has no profiles.
+    """
+
+    def modelled(net: Any, faults: list[Fault]) -> tuple[Network | None, Outlook | None]:
         model = model_of(net, section, sections["capacity"], held, area, faults)
         model = _with_inverters(model, sections["inverters"], faults)
         uncertainty = sections["uncertainty"]
-        if model.network is None or not isinstance(uncertainty, UncertaintySection):
+        network = model.network
+        if network is None or span is None or not isinstance(uncertainty, UncertaintySection):
             return None, None
-        return build_uncertainty(uncertainty, model.network, faults)
+        return build_uncertainty(uncertainty, network, None, span, faults)
 
     return modelled
 
@@ -299,7 +393,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _sections(content: Mapping[str, Any], faults: list[Fault]) -> dict[str, Section | None]:
     """Return every section, ``None`` where it is missing or wrong."""
-    known = {*_SECTIONS, "participants", "area"}
+    known = {*_SECTIONS, "participants", "perimeters", "area"}
     faults += [Fault(name, "there is no such section") for name in content if name not in known]
     found: dict[str, Section | None] = {}
     for name, kind in _SECTIONS.items():

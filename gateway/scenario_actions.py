@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.outlook import Outlook
 from gateway.scenario_network import open_net
 from gateway.scenario_schema import ActionsSection, NetworkSection
 from gateway.switched_net import SwitchedNet
 from security_check.errors import Fault, NetworkFaults
-from security_check.forecast import Forecast
 from security_check.network import Network
 
 Net = Any  # pandapower publishes no types
 
-Modelled = Callable[[Net, list[Fault]], tuple[Network | None, Forecast | None]]
+Modelled = Callable[[Net, list[Fault]], tuple[Network | None, Outlook | None]]
 """Returns what a scenario makes of a net, after adding all its faults."""
 
 
@@ -40,8 +40,8 @@ class Actions:
     evaluations: int
     modelled: Modelled
 
-    def network(self, net: Net) -> tuple[Network, Forecast]:
-        """Return network and forecast in a configuration.
+    def network(self, net: Net) -> tuple[Network, Outlook]:
+        """Return network and outlook in a configuration.
 
         Raises
         ------
@@ -49,12 +49,12 @@ class Actions:
             With everything that is wrong with the net in this configuration.
         """
         faults: list[Fault] = []
-        network, forecast = self.modelled(net, faults)
+        network, outlook = self.modelled(net, faults)
         if faults:
             raise NetworkFaults(faults)
         assert network is not None
-        assert forecast is not None
-        return network, forecast
+        assert outlook is not None
+        return network, outlook
 
 
 def build_actions(

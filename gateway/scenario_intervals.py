@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,13 +26,38 @@ class Interval:
     interface_limits: InterfaceLimits
 
 
-def build_intervals(
-    section: IntervalsSection, usual: InterfaceLimits | None, folder: Path, faults: list[Fault]
-) -> tuple[Interval, ...]:
-    """Return the intervals in order; ``usual`` holds where a limits file says nothing else.
+class Span:
+    """The times of a scenario's intervals, T of them, one after the other.
 
-    Without ``usual`` (it has faults of its own) the section is only checked.
+    Parameters
+    ----------
+    starts
+        Where each begins, in order.
+    length
+        Of each.
     """
+
+    def __init__(self, starts: Sequence[datetime], length: timedelta) -> None:
+        self.starts = tuple(starts)
+        self.length = length
+        self._numbers = {start: k for k, start in enumerate(self.starts)}
+
+    @property
+    def minutes(self) -> float:
+        """The length of an interval in minutes."""
+        return self.length / timedelta(minutes=1)
+
+    def number_of(self, start: datetime) -> int | None:
+        """Return which interval starts then, if there is one."""
+        return self._numbers.get(start)
+
+    def holds(self, moment: datetime) -> bool:
+        """Return whether a time lies in any of the intervals."""
+        return self.starts[0] <= moment < self.starts[-1] + self.length
+
+
+def build_span(section: IntervalsSection, faults: list[Fault]) -> Span | None:
+    """Return the times of the intervals, or ``None`` after adding what is wrong with them."""
     if section.start is None and (section.count > 1 or section.limits_file is not None):
         faults.append(
             Fault(
@@ -40,7 +66,7 @@ def build_intervals(
                 "only: no count, no limits_file",
             )
         )
-        return ()
+        return None
     first = section.start or default_start()
     length = timedelta(minutes=section.minutes)
     try:
@@ -49,20 +75,34 @@ def build_intervals(
     except OverflowError:
         detail = f"{section.count:,} intervals from {format_time(first)} on leave the calendar"
         faults.append(Fault("intervals.count", detail))
-        return ()
+        return None
+    return Span(starts, length)
+
+
+def build_intervals(
+    section: IntervalsSection,
+    span: Span,
+    usual: InterfaceLimits | None,
+    folder: Path,
+    faults: list[Fault],
+) -> tuple[Interval, ...]:
+    """Return the intervals in order; ``usual`` holds where a limits file says nothing else.
+
+    Without ``usual`` (it has faults of its own) the section is only checked.
+    """
     rows: dict[datetime, LimitsRow] = {}
     if section.limits_file is not None:
-        rows = _limits_rows(folder / section.limits_file, set(starts), faults)
+        rows = _limits_rows(folder / section.limits_file, set(span.starts), faults)
     if usual is None:
         return ()
     intervals = []
-    for start in starts:
+    for start in span.starts:
         try:
             limits = _merged(usual, rows[start]) if start in rows else usual
         except ValueError as error:
             faults.append(Fault(f"interval {format_time(start)}", str(error)))
             continue
-        intervals.append(Interval(start, start + length, limits))
+        intervals.append(Interval(start, start + span.length, limits))
     return tuple(intervals)
 
 

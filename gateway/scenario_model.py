@@ -35,11 +35,14 @@ class Model:
         After each of which envelopes must hold, too.
     points
         Its connection points, also where the network has faults; ``None`` where there are none.
+    net
+        The pandapower net it was built from; ``None`` where it was none.
     """
 
     network: Network | None
     outages: tuple[Outage, ...]
     points: tuple[str, ...] | None
+    net: Net | None = None
 
     def changed(
         self, change: Callable[[Network, list[Fault]], Network], faults: list[Fault]
@@ -155,11 +158,11 @@ def _of_net(
     points = connection_points_of(net, section.connection_points)
     power_factor = _power_factors(capacity, points)
     if section.model == "meshed" and section.connection_points != "asymmetric_load":
-        return Model(*build_meshed(net, section, power_factor, name, faults), points)
+        return Model(*build_meshed(net, section, power_factor, name, faults), points, net)
     network = build_network(
         net, section.connection_points, section.passive, held, power_factor, name, faults
     )
-    return Model(network, (), points)
+    return Model(network, (), points, net)
 
 
 def phase_faults(

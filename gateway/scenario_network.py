@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -218,3 +219,17 @@ def _brief(error: BaseException) -> str:
     """Return the first line of an error: the rest is for those who program it."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def places_of(net: Net | None) -> dict[str, tuple[float, float]]:
+    """Return where the buses of a pandapower net are drawn; empty where not all of them are."""
+    if net is None or "geo" not in net.bus:
+        return {}
+    places = {}
+    for index, text in net.bus.geo.items():
+        try:
+            x, y = json.loads(text)["coordinates"][:2]
+            places[f"bus:{index}"] = (float(x), float(y))
+        except (TypeError, ValueError, LookupError):  # a place that cannot be read is none
+            return {}
+    return places

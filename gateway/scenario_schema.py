@@ -136,6 +136,11 @@ class UncertaintySection(Section):
         "default": 0.0
     }
     absolute_w: PerPoint[Watts] = {"default": 0}
+    relative_per_hour: PerPoint[Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]] = {
+        "default": 0.0
+    }
+    relative_at_most: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] | None = None
+    issued: Time | None = None
     power_factor: PerPoint[PowerFactor] = {}
     groups: list[CorrelatedGroup] = []
     impedance: PerPoint[Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = {"default": 0.0}
@@ -204,8 +209,16 @@ class IntervalsSection(Section):
 
     start: Time | None = None
     minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 15
-    count: Annotated[int, Field(ge=1, le=10_000)] = 1
+    count: Annotated[int, Field(ge=1, le=527_040)] = 1  # a leap year of minutes
     limits_file: Annotated[str, Field(min_length=1)] | None = None
+
+
+class ProfilesSection(Section):
+    """What changes from interval to interval: powers that do not trade, and capacities."""
+
+    powers: Annotated[str, Field(min_length=1)] | None = None
+    unit: Literal["w", "factor"] | None = None
+    capacities: Annotated[str, Field(min_length=1)] | None = None
 
 
 class LimitsRow(Section):

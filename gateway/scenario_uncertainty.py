@@ -3,46 +3,93 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 
 import numpy as np
 
+from exchange.wording import format_time
+from gateway.outlook import Outlook
+from gateway.power_profile import PowerProfile
+from gateway.scenario_intervals import Span
+from gateway.scenario_profiles import remedy
 from gateway.scenario_schema import UncertaintySection
 from security_check.errors import Fault, NetworkFaults
-from security_check.forecast import Forecast, Uncertainty
+from security_check.forecast import Uncertainty
 from security_check.network import FloatArray, Network
 from security_check.tolerance import with_tolerance
 from security_check.uncertainty import Box, Budget, DeviationSet, Ellipsoid
 
 
 def build_uncertainty(
-    section: UncertaintySection, network: Network, faults: list[Fault]
-) -> tuple[Network, Forecast]:
-    """Return the network with its impedance tolerances, and the forecast of what does not trade.
+    section: UncertaintySection,
+    network: Network,
+    powers: PowerProfile | None,
+    span: Span,
+    faults: list[Fault],
+) -> tuple[Network, Outlook]:
+    """Return the network with its impedance tolerances, and the forecasts of what does not trade.
 
-    The network and the forecast are those of certainty where the section has faults, which are
+    The network and the forecasts are those of certainty where the section has faults, which are
     added.
+
+    Parameters
+    ----------
+    powers
+        What passive elements do over time, and within which bands; as the network says where
+        not given.
+    span
+        The scenario's intervals.
     """
     found = list(_strangers(section, network))
     complete = not found
     tolerant = _tolerant(section, network, found)
-    elements, uncertainty = _uncertainty(section, network, found, complete=complete)
+    bounded = () if powers is None else _bounded(section, network, powers, found)
+    elements, uncertainty = _uncertainty(section, network, bounded, found, complete=complete)
+    issued = section.issued or span.starts[0]
+    if issued > span.starts[0]:
+        first = format_time(span.starts[0])
+        detail = f"{format_time(issued)} is after the first interval's start, {first}"
+        found.append(Fault("uncertainty.issued", detail))
     faults += found
-    if found or not elements:
-        return tolerant, Forecast.as_given(tolerant)
-    assert uncertainty is not None
-    return tolerant, uncertainty.forecast(tolerant)
+    certain = bool(found) or not elements
+    assert certain or uncertainty is not None
+    return tolerant, Outlook(
+        tolerant,
+        powers,
+        None if certain else uncertainty,
+        np.zeros(0) if certain else _each(section.relative_per_hour, elements, bounded),
+        math.inf if section.relative_at_most is None else section.relative_at_most,
+        np.array([(start - issued) / timedelta(hours=1) for start in span.starts]),
+    )
+
+
+def _bounded(
+    section: UncertaintySection, network: Network, powers: PowerProfile, faults: list[Fault]
+) -> tuple[str, ...]:
+    """Return the elements whose profiles have bands, after adding who is given another one."""
+    names = [name for name, has in zip(_elements(network), powers.bounded, strict=True) if has]
+    for key in ("relative", "absolute_w", "relative_per_hour"):
+        faults += [
+            Fault(name, f"uncertainty.{key} names it, but its profile has a band of its own")
+            for name in names
+            if getattr(section, key).get(name)
+        ]
+    return tuple(names)
+
+
+def _each(
+    table: Mapping[str, float], names: Sequence[str], bounded: Sequence[str] = ()
+) -> FloatArray:
+    """Return what a table says of each element; 0 of those who are bounded otherwise."""
+    usual = table.get("default", 0.0)
+    return np.array(
+        [0.0 if name in bounded else table.get(name, usual) for name in names], dtype=float
+    )
 
 
 def _elements(network: Network) -> tuple[str, ...]:
     return () if network.passive is None else network.passive.elements
-
-
-def _remedy(network: Network) -> str:
-    """Return how a network comes to have elements that may deviate, where it can."""
-    if network.passive is None:
-        return "this network's are not known one by one, as docs/formats.md says"
-    return 'network.passive must be "as-given"'
 
 
 def _strangers(section: UncertaintySection, network: Network) -> Iterator[Fault]:
@@ -51,6 +98,7 @@ def _strangers(section: UncertaintySection, network: Network) -> Iterator[Fault]
     tables: dict[str, Mapping[str, float]] = {
         "relative": section.relative,
         "absolute_w": section.absolute_w,
+        "relative_per_hour": section.relative_per_hour,
         "power_factor": section.power_factor,
     }
     named = {(key, name) for key, table in tables.items() for name in table if name != "default"}
@@ -60,7 +108,7 @@ def _strangers(section: UncertaintySection, network: Network) -> Iterator[Fault]
             yield Fault(
                 name,
                 f"uncertainty.{key} names it, but it is no passive element of the network "
-                f"(one that does not trade; {_remedy(network)})",
+                f"(one that does not trade; {remedy(network)})",
             )
 
 
@@ -78,7 +126,12 @@ def _tolerant(section: UncertaintySection, network: Network, faults: list[Fault]
 
 
 def _uncertainty(
-    section: UncertaintySection, network: Network, faults: list[Fault], *, complete: bool
+    section: UncertaintySection,
+    network: Network,
+    bounded: Sequence[str],
+    faults: list[Fault],
+    *,
+    complete: bool,
 ) -> tuple[list[str], Uncertainty | None]:
     """Return the elements that deviate, and how; the latter not where there are faults.
 
@@ -86,21 +139,21 @@ def _uncertainty(
     follows from that is no second one.
     """
     known = _elements(network)
-
-    def each(table: Mapping[str, float], names: tuple[str, ...] | list[str]) -> FloatArray:
-        return np.array([table.get(name, table.get("default", 0.0)) for name in names], dtype=float)
-
-    deviates = (each(section.relative, known) > 0.0) | (each(section.absolute_w, known) > 0.0)
+    tables = (section.relative, section.absolute_w, section.relative_per_hour)
+    deviates = np.isin(known, bounded) if bounded else np.zeros(len(known), dtype=bool)
+    for table in tables:
+        deviates |= _each(table, known) > 0.0
     elements = [name for name, does in zip(known, deviates, strict=True) if does]
-    meant_for_all = any(each.get("default") for each in (section.relative, section.absolute_w))
-    if meant_for_all and not known:
+    if any(each.get("default") for each in tables) and not known:
         faults.append(
             Fault(
                 "uncertainty",
                 "powers deviate, but the network has no element that does not trade; "
-                f"{_remedy(network)}",
+                f"{remedy(network)}",
             )
         )
+    relative = _each(section.relative, elements, bounded)
+    faults += _beyond_most(section, elements, relative)
     deviations = _set(section, known, elements, faults, complete=complete)
     if deviations is None:
         return elements, None
@@ -112,11 +165,28 @@ def _uncertainty(
     ]
     return elements, Uncertainty(
         np.flatnonzero(deviates),
-        each(section.relative, elements),
-        each(section.absolute_w, elements) / network.base_power_w,
+        relative,
+        _each(section.absolute_w, elements, bounded) / network.base_power_w,
         np.array(ratios),
         deviations,
     )
+
+
+def _beyond_most(
+    section: UncertaintySection, elements: Sequence[str], relative: FloatArray
+) -> list[Fault]:
+    """Return what of the growth with the horizon does not fit together."""
+    most = section.relative_at_most
+    if most is None:
+        return []
+    if not any(section.relative_per_hour.values()):
+        detail = "it is given, but nothing grows: relative_per_hour is 0"
+        return [Fault("uncertainty.relative_at_most", detail)]
+    return [
+        Fault(name, f"its relative band begins with {part:g}, relative_at_most is {most:g}")
+        for name, part in zip(elements, relative, strict=True)
+        if part > most
+    ]
 
 
 def _set(

@@ -69,8 +69,8 @@ class _Allocations:
 
     def scenario_in(self, configuration: Configuration) -> Scenario:
         """Return the scenario with its network in a configuration."""
-        network, forecast = self._actions.network(self._actions.switched.set(configuration))
-        return replace(self._scenario, network=network, forecast=forecast)
+        network, outlook = self._actions.network(self._actions.switched.set(configuration))
+        return replace(self._scenario, network=network, outlook=outlook)
 
     def __call__(self, configuration: Configuration) -> IntArray:
         """Return the limits under all contracts, after one another."""
@@ -100,6 +100,7 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
     if actions is None:
         detail = "this section is missing, so there is nothing to choose from"
         raise InputFaults(scenario.source, [Fault("actions", detail)])
+    scenario.refuse_changes()
     choices = actions.switched.choices(actions.most_operations)
     allocations = _Allocations(scenario, actions)
     contracts, capacity = allocations.contracts, scenario.capacity

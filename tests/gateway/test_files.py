@@ -9,7 +9,7 @@ from gateway.files import (
     EnvelopeFile,
     envelope_record,
     envelope_set,
-    read_envelopes,
+    read_json_envelopes,
     write_json,
 )
 from gateway.input_faults import InputFaults
@@ -46,7 +46,7 @@ def envelopes() -> EnvelopeSet:
 def test_envelopes_survive_a_file(tmp_path: Path) -> None:
     path = tmp_path / "envelopes.json"
     write_json(path, EnvelopeFile(intervals=[envelope_record(START, END, envelopes())]))
-    record = read_envelopes(path).intervals[0]
+    record = read_json_envelopes(path).intervals[0]
     again, faults = envelope_set(record, ("load:0", "load:1"))
     assert faults == []
     assert again == envelopes()
@@ -90,7 +90,7 @@ def test_a_file_of_another_form_is_a_fault(
     path = tmp_path / "envelopes.json"
     path.write_text(content)
     with pytest.raises(InputFaults) as caught:
-        read_envelopes(path)
+        read_json_envelopes(path)
     assert [fault.element for fault in caught.value.faults] == [element]
     assert words in caught.value.faults[0].detail
 
@@ -103,7 +103,7 @@ def test_limits_must_be_whole_watts_and_all_faults_are_shown(tmp_path: Path) -> 
         '"withdrawal_limit_w": -1}]}]}'
     )
     with pytest.raises(InputFaults) as caught:
-        read_envelopes(path)
+        read_json_envelopes(path)
     assert [fault.element for fault in caught.value.faults] == [
         "intervals.0.start",
         "intervals.0.envelopes.0.injection_limit_w",
@@ -112,7 +112,7 @@ def test_limits_must_be_whole_watts_and_all_faults_are_shown(tmp_path: Path) -> 
 
 
 def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
-    for read in (read_envelopes, read_orders):
+    for read in (read_json_envelopes, read_orders):
         with pytest.raises(InputFaults, match="cannot be read"):
             read(tmp_path / "nothing")
 
@@ -131,7 +131,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(in_a_file, content)
     assert kept.read_text() == "old"
     write_json(kept, content)
-    assert read_envelopes(kept) == content
+    assert read_json_envelopes(kept) == content
     assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
 
 
