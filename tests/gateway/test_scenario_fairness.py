@@ -93,13 +93,15 @@ def test_the_grid_divides_as_the_section_says(folder):
 def test_intervals_of_a_day_are_coupled(folder):
     day = "\n[intervals]\nstart = 2030-06-01T10:00:00Z\ncount = 3\n"
     text = with_section('weights = {default = 1, "load:1" = 3}')
-    apart = allocate_intervals(load(folder, text + day), lambda done: None)
-    coupled = allocate_intervals(
-        load(folder, text + "forgetting = 0.5\ngain = 4\n" + day), lambda done: None
+    apart = list(allocate_intervals(load(folder, text + day), lambda done: None))
+    coupled = list(
+        allocate_intervals(
+            load(folder, text + "forgetting = 0.5\ngain = 4\n" + day), lambda done: None
+        )
     )
 
     def of(content, k):
-        return {e.connection_point: e.injection_limit_w for e in content.intervals[k].envelopes}
+        return {e.connection_point: e.injection_limit_w for e in content[k][0].envelopes}
 
     assert of(apart, 0) == of(apart, 2) == of(coupled, 0)
     changed = {point for point in of(apart, 2) if of(apart, 2)[point] != of(coupled, 2)[point]}
