@@ -1,0 +1,403 @@
+"""From a hierarchy file to the operators and their boundaries, or all of its faults at once.
+
+A hierarchy (TOML) names operators, each with a network, limits and capacities in the sections of a
+scenario; boundaries, at each of which a child's network begins at a connection point of its
+parent's; and the contract of the operator at the top.  ``docs/hierarchy.md`` describes it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from doe_allocation.capacity import Capacity
+from doe_allocation.operational_graph import Child, Operator
+from gateway.hierarchy_faults import boundary_faults, tree_faults
+from gateway.hierarchy_schema import BoundarySection, ContractSection, SharesSection
+from gateway.input_faults import InputFaults, unreadable
+from gateway.scenario_customers import build_capacity, find_strangers
+from gateway.scenario_model import build_model
+from gateway.scenario_network import Net, bundled, open_net
+from gateway.scenario_schema import (
+    CapacitySection,
+    LimitsSection,
+    NetworkSection,
+    Section,
+    parse_section,
+)
+from gateway.topics import is_identifier
+from security_check.errors import Fault
+from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.network import FloatArray, Network
+from security_check.outages import Outage
+from security_check.pandapower_faults import in_service
+
+_SECTIONS: dict[str, type[Section]] = {
+    "network": NetworkSection,
+    "limits": LimitsSection,
+    "capacity": CapacitySection,
+    "shares": SharesSection,
+}
+_REQUIRED = ("network", "capacity")
+_FOLDER = "hierarchies"
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Where a child's network begins in its parent's.
+
+    Parameters
+    ----------
+    parent, connection_point
+        The parent, and the connection point of its network at which the child's begins.
+    child
+        The child.
+    band
+        The voltages that the parent promises there, per unit.
+    reactive_var
+        The reactive power that the child may exchange, injection positive; ``None`` where it is
+        found from the child's network.
+    """
+
+    parent: str
+    connection_point: str
+    child: str
+    band: tuple[float, float]
+    reactive_var: tuple[int, int] | None
+
+    @property
+    def name(self) -> str:
+        """Both ends: ``"parent / child"``."""
+        return f"{self.parent} / {self.child}"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One operator of the file.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    section, net
+        What the file says of its network, and the pandapower net.
+    network, outages, voltage_limits, capacity
+        As in a scenario.
+    weights
+        Shape (2 c,), injection first; ``None`` where the file says nothing of shares.
+    children
+        The boundary at each connection point that is a child's interface.
+    """
+
+    name: str
+    section: NetworkSection
+    net: Net
+    network: Network
+    outages: tuple[Outage, ...]
+    voltage_limits: VoltageLimits
+    capacity: Capacity
+    weights: FloatArray | None
+    children: Mapping[str, Boundary]
+
+    @property
+    def interface_bus(self) -> int:
+        """The bus of its external grid, the first where there are several."""
+        return int(in_service(self.net, "ext_grid").bus.iloc[0])
+
+    def bus_of(self, connection_point: str) -> int:
+        """Return the bus of one of its connection points."""
+        table, _, index = connection_point.partition(":")
+        return int(self.net[table].bus.at[int(index)])
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """The operators, parents before their children, and how they hang together.
+
+    Parameters
+    ----------
+    source
+        The file it was read from.
+    contract
+        What the first operator has agreed with whoever is above it.
+    members
+        The operators, the one at the top first, parents before children.
+    """
+
+    source: str
+    contract: InterfaceLimits
+    members: tuple[Member, ...]
+
+    @property
+    def boundaries(self) -> tuple[Boundary, ...]:
+        """All boundaries, parents before their children."""
+        return tuple(b for member in self.members for b in member.children.values())
+
+    def member(self, name: str) -> Member:
+        """Return the operator of that name."""
+        return self._by_name[name]
+
+    def parent_of(self, name: str) -> Boundary | None:
+        """Return the boundary above an operator; ``None`` at the top."""
+        return next((b for b in self.boundaries if b.child == name), None)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Member]:
+        return {member.name: member for member in self.members}
+
+    def root(self) -> Operator:
+        """Return the operational graph."""
+        return self._operator(self.members[0])
+
+    def _operator(self, member: Member) -> Operator:
+        return Operator(
+            name=member.name,
+            network=member.network,
+            voltage_limits=member.voltage_limits,
+            capacity=member.capacity,
+            children={
+                point: Child(self._operator(self.member(b.child)), b.band, b.reactive_var)
+                for point, b in member.children.items()
+            },
+            outages=member.outages,
+            weights=member.weights,
+        )
+
+
+def hierarchy_path(name: str) -> Path:
+    """Return the file of a hierarchy: a path, or ``bundled:NAME`` for one that ships with us.
+
+    Raises
+    ------
+    InputFaults
+        When no such hierarchy ships with the project.
+    """
+    if not name.startswith("bundled:"):
+        return Path(name)
+    known = sorted(path.stem for path in bundled(_FOLDER).glob("*.toml"))
+    if name.removeprefix("bundled:") not in known:
+        detail = f"no such hierarchy ships with us; there is {', '.join(known)}"
+        raise InputFaults(name, [Fault("file", detail)])
+    return bundled(_FOLDER) / f"{name.removeprefix('bundled:')}.toml"
+
+
+def load_hierarchy(path: Path) -> Hierarchy:
+    """Return the hierarchy in a file.
+
+    Raises
+    ------
+    InputFaults
+        With every fault of the file, of its networks, and of how they fit together.
+    """
+    faults: list[Fault] = []
+    content = _read(path)
+    known = ("contract", "operators", "boundaries")
+    faults += [Fault(name, "there is no such section") for name in content if name not in known]
+    contract, top = _contract(content, faults)
+    drafts = _drafts(content.get("operators"), path.parent, faults)
+    boundaries = _boundaries(content.get("boundaries", []), faults)
+    order: list[str] = []
+    if drafts and top is not None:
+        order, wrong = tree_faults(top, tuple(drafts), boundaries)
+        faults += wrong
+    for boundary in boundaries:
+        parent, child = drafts.get(boundary.parent), drafts.get(boundary.child)
+        if parent is not None and child is not None and parent is not child:
+            faults += boundary_faults(
+                boundary, (parent.net, parent.points), (child.net, child.section)
+            )
+    if faults:
+        raise InputFaults(str(path), faults)
+    assert contract is not None  # no fault means that everything was built
+    members = tuple(drafts[name].member(boundaries) for name in order)
+    return Hierarchy(str(path), contract, members)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise unreadable(str(path), error) from None
+    except UnicodeDecodeError:
+        raise InputFaults(str(path), [Fault("file", "it is not UTF-8 text")]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputFaults(str(path), [Fault("file", f"it is not TOML: {error}")]) from None
+
+
+def _contract(
+    content: Mapping[str, Any], faults: list[Fault]
+) -> tuple[InterfaceLimits | None, str | None]:
+    """Return the contract at the top, and whose it is."""
+    if "contract" not in content:
+        faults.append(Fault("contract", "this section is missing"))
+        return None, None
+    section = parse_section(ContractSection, "contract", content["contract"], faults)
+    if section is None:
+        given = content["contract"]
+        top = given.get("operator") if isinstance(given, Mapping) else None
+        return None, top if isinstance(top, str) else None
+    try:
+        return InterfaceLimits(**section.model_dump(exclude={"operator"})), section.operator
+    except ValueError as error:
+        faults.append(Fault("contract", str(error)))
+        return None, section.operator
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What an operator's sections lead to, as far as it could be built."""
+
+    name: str
+    section: NetworkSection | None
+    net: Net | None
+    network: Network | None
+    outages: tuple[Outage, ...]
+    points: tuple[str, ...] | None
+    voltage_limits: VoltageLimits | None
+    capacity: Capacity | None
+    weights: FloatArray | None
+
+    def member(self, boundaries: tuple[Boundary, ...]) -> Member:
+        """Return the operator; nothing of it has a fault."""
+        assert self.section is not None
+        assert self.network is not None
+        assert self.voltage_limits is not None
+        assert self.capacity is not None
+        return Member(
+            name=self.name,
+            section=self.section,
+            net=self.net,
+            network=self.network,
+            outages=self.outages,
+            voltage_limits=self.voltage_limits,
+            capacity=self.capacity,
+            weights=self.weights,
+            children={b.connection_point: b for b in boundaries if b.parent == self.name},
+        )
+
+
+def _drafts(given: Any, folder: Path, faults: list[Fault]) -> dict[str, _Draft]:
+    if not isinstance(given, Mapping) or not given:
+        faults.append(Fault("operators", "there is none; each is a table [operators.NAME]"))
+        return {}
+    drafts = {}
+    for name, content in given.items():
+        found: list[Fault] = []
+        if not is_identifier(name):
+            found.append(Fault("name", "it has blanks, slashes, + or #"))
+        if isinstance(content, Mapping):
+            drafts[name] = _draft(name, content, folder, found)
+        else:
+            found.append(Fault("content", f"it must be a table, [operators.{name}]"))
+        faults += [Fault(f"operators.{name}.{fault.element}", fault.detail) for fault in found]
+    return drafts
+
+
+def _draft(name: str, content: Mapping[str, Any], folder: Path, faults: list[Fault]) -> _Draft:
+    faults += [Fault(key, "there is no such section") for key in content if key not in _SECTIONS]
+    sections: dict[str, Section | None] = {}
+    for key, kind in _SECTIONS.items():
+        sections[key] = None
+        if key in content or key not in _REQUIRED:
+            sections[key] = parse_section(kind, key, content.get(key, {}), faults)
+        else:
+            faults.append(Fault(key, "this section is missing"))
+    limits, capacity, weights = None, None, None
+    if isinstance(section := sections["limits"], LimitsSection):
+        try:
+            limits = VoltageLimits(section.voltage_min_pu, section.voltage_max_pu)
+        except ValueError as error:
+            faults.append(Fault("limits", str(error)))
+    network_section, capacity_section = sections["network"], sections["capacity"]
+    if not isinstance(network_section, NetworkSection):
+        return _Draft(name, None, None, None, (), None, limits, None, None)
+    if _is_balanced(network_section, faults):
+        opened: list[Fault] = []
+        net = open_net(network_section.source, folder, opened)
+        model = build_model(network_section, capacity_section, "source", name, folder, faults)
+    else:
+        return _Draft(name, network_section, None, None, (), None, limits, None, None)
+    if model.points is not None:
+        find_strangers(content.get("capacity"), model.points, faults)
+        find_strangers(content.get("shares"), model.points, faults)
+        if isinstance(capacity_section, CapacitySection):
+            capacity = build_capacity(capacity_section, model.points, faults)
+        weights = _weights(sections["shares"], model.points)
+    return _Draft(
+        name,
+        network_section,
+        net,
+        model.network,
+        model.outages,
+        model.points,
+        limits,
+        capacity,
+        weights if "shares" in content else None,
+    )
+
+
+def _is_balanced(section: NetworkSection, faults: list[Fault]) -> bool:
+    """Return whether all levels can be modelled together: with one voltage for each bus."""
+    remedy = "a hierarchy is of balanced pandapower nets"
+    if section.source.endswith(".dss"):
+        faults.append(Fault("network.source", f"it is an OpenDSS circuit; {remedy}"))
+    elif section.connection_points == "asymmetric_load":
+        detail = f'"asymmetric_load" has a node for each phase; {remedy}'
+        faults.append(Fault("network.connection_points", detail))
+    else:
+        return True
+    return False
+
+
+def _weights(section: Section | None, points: tuple[str, ...]) -> FloatArray | None:
+    if not isinstance(section, SharesSection):
+        return None
+    table = section.weight
+    return np.tile([table.get(point, table.get("default", 1.0)) for point in points], 2)
+
+
+def _boundaries(given: Any, faults: list[Fault]) -> tuple[Boundary, ...]:
+    if not isinstance(given, list):
+        faults.append(Fault("boundaries", "it must be a list of tables, [[boundaries]]"))
+        return ()
+    found = []
+    for number, content in enumerate(given, start=1):
+        where = f"boundaries[{number}]"
+        section = parse_section(BoundarySection, where, content, faults)
+        if section is None:
+            continue
+        boundary = Boundary(
+            section.parent,
+            section.connection_point,
+            section.child,
+            (section.voltage_min_pu, section.voltage_max_pu),
+            _reactive(section, faults),
+        )
+        found.append(boundary)
+        low, high = boundary.band
+        if low >= high:
+            detail = f"the band that {section.parent} promises to {section.child} is empty"
+            faults.append(Fault(boundary.name, f"{detail}: from {low} to {high} p.u."))
+    return tuple(found)
+
+
+def _reactive(section: BoundarySection, faults: list[Fault]) -> tuple[int, int] | None:
+    low, high = section.reactive_min_var, section.reactive_max_var
+    where = f"{section.parent} / {section.child}"
+    if low is None and high is None:
+        return None
+    if low is None or high is None:
+        detail = "it has one of reactive_min_var and reactive_max_var; both or none are needed"
+        faults.append(Fault(where, detail))
+        return None
+    if low > high:
+        detail = f"the reactive range between them is empty: from {low} to {high} var"
+        faults.append(Fault(where, detail))
+        return None
+    return low, high
