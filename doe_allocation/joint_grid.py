@@ -278,7 +278,13 @@ class JointGrid:
 
 def _is_shared(limits: InterfaceLimits) -> bool:
     """Return whether the contract has a limit that all parts share."""
-    return limits.injection_limit_w is not None or limits.withdrawal_limit_w is not None
+    shared = (
+        limits.injection_limit_w,
+        limits.withdrawal_limit_w,
+        limits.reactive_min_var,
+        limits.reactive_max_var,
+    )
+    return any(limit is not None for limit in shared)
 
 
 def _joined_rows(limits: int, parts: Sequence[tuple[IndexArray, LinearRows]]) -> LinearRows:

@@ -51,6 +51,10 @@ class NetworkGrid:
         After each of which envelopes must be secure, too (N-1).
     forecast
         What does not trade; where not given, what the network says, taken as certain.
+    idle_w
+        Shape (2 c,), injection first, of either sign: where each limit's filling starts.  A
+        downstream network exchanges something before anyone in it is given anything, and what it
+        is given counts from there.  Zero where not given.
 
     Raises
     ------
@@ -68,6 +72,7 @@ class NetworkGrid:
         weights: FloatArray | None = None,
         outages: Sequence[Outage] = (),
         forecast: Forecast | None = None,
+        idle_w: FloatArray | None = None,
     ) -> None:
         if capacity.connection_points != network.connection_points:
             raise ValueError("the capacities are not those of the network's connection points")
@@ -75,6 +80,9 @@ class NetworkGrid:
         self._weights = np.ones(count) if weights is None else np.asarray(weights, dtype=float)
         if self._weights.shape != (count,) or not (self._weights > 0).all():
             raise ValueError(f"weights must be {count} numbers above 0")
+        self._idle_w = np.zeros(count) if idle_w is None else np.asarray(idle_w, dtype=float)
+        if self._idle_w.shape != (count,) or not np.isfinite(self._idle_w).all():
+            raise ValueError(f"what limits start from must be {count} finite numbers")
         self.network = network
         self.voltage_limits = voltage_limits
         self.capacity = capacity
@@ -139,7 +147,7 @@ class NetworkGrid:
             When a power flow does not converge.
         """
         lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
-        filling = self._filling(lower, upper, self._weights, np.zeros(len(lower)))
+        filling = self._filling(lower, upper, self._weights, self._idle_w)
         search = self.search(limits)
         self._last = fill_securely(search, filling, self._last)
         return self._published(search, self._last)

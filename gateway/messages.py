@@ -127,6 +127,8 @@ class LimitsMessage(_Message):
     injection_limit_w: Watts | None = None
     withdrawal_limit_w: Watts | None = None
     unbalance_pu: float | None = None
+    reactive_min_var: Watts | None = None
+    reactive_max_var: Watts | None = None
     time: Time | None = None
 
 
@@ -250,6 +252,8 @@ class Reader:
                 message.injection_limit_w,
                 message.withdrawal_limit_w,
                 message.unbalance_pu,
+                message.reactive_min_var,
+                message.reactive_max_var,
             )
         except ValueError as error:
             raise UnfitError(str(error)) from None

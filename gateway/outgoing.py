@@ -289,6 +289,8 @@ class LimitsReport(_Report):
     injection_limit_w: int | None
     withdrawal_limit_w: int | None
     unbalance_pu: float | None
+    reactive_min_var: int | None
+    reactive_max_var: int | None
     repeated: bool = False
 
 

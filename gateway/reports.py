@@ -270,6 +270,7 @@ class Reports:
                 limits = event.interface_limits
                 names = "voltage_min_pu voltage_max_pu unbalance_pu"
                 names += " injection_limit_w withdrawal_limit_w"
+                names += " reactive_min_var reactive_max_var"
                 content = _fields(event, "update_id interval") | _fields(limits, names)
                 content["repeated"] = repeated
                 return TSO, out.LimitsReport, content

@@ -84,6 +84,8 @@ class InterfaceSection(Section):
     injection_limit_w: Watts | None = None
     withdrawal_limit_w: Watts | None = None
     unbalance_pu: Unbalance | None = None
+    reactive_min_var: Vars | None = None
+    reactive_max_var: Vars | None = None
 
 
 class CapacitySection(Section):
@@ -185,6 +187,8 @@ class LimitsRow(Section):
     voltage_min_pu: PerUnit | None = None
     voltage_max_pu: PerUnit | None = None
     unbalance_pu: Unbalance | None = None
+    reactive_min_var: Vars | None = None
+    reactive_max_var: Vars | None = None
 
 
 ParsedSection = TypeVar("ParsedSection", bound=Section)

@@ -93,16 +93,21 @@ def network_from_pandapower(
     interface = np.sort(np.asarray(internal["ref"], dtype=np.int64))
     monitored[interface] = False
     passive_power = passive_injection(internal, interface)
+    volts = nominal_volts(working, lookup, nodes)
     at_nodes = np.unique(np.concatenate([at, np.flatnonzero(passive_power)]))
     return Network(
         name=name or str(net.name or "pandapower net"),
         nodes=names,
         admittance=sp.csr_array(internal["Ybus"]),
-        interface=Interface(interface, np.ones((len(interface), 1), dtype=np.complex128)),
+        interface=Interface(
+            interface,
+            np.ones((len(interface), 1), dtype=np.complex128),
+            float(volts[interface[0]]) or None,
+        ),
         voltages=Voltages(
             tuple(names[i] for i in np.flatnonzero(monitored)),
             selection(np.flatnonzero(monitored), nodes),
-            nominal_v=nominal_volts(working, lookup, nodes)[monitored],
+            nominal_v=volts[monitored],
         ),
         terminals=terminals(working, internal),
         ports=Ports(

@@ -122,17 +122,18 @@ def meshed_network_from_pandapower(
     real[[m.node for m in held]] = False
     at_nodes = np.unique(np.concatenate([at, np.flatnonzero(passive_power)]))
     base_mva = float(internal["baseMVA"])
+    volts = nominal_volts(working, lookup, nodes)
     generators = _generators(held[0], machines, base_mva, len(at_nodes))
     entering = np.concatenate([at_nodes, [group[0].node for group in _by_node(machines)]])
     return Network(
         name=name or str(net.name or "pandapower net"),
         nodes=names,
         admittance=sp.csr_array(internal["Ybus"]),
-        interface=_interface(net, held),
+        interface=_interface(net, held, volts),
         voltages=Voltages(
             tuple(names[i] for i in np.flatnonzero(real)),
             selection(np.flatnonzero(real), nodes),
-            nominal_v=nominal_volts(working, lookup, nodes)[real],
+            nominal_v=volts[real],
         ),
         terminals=terminals(working, internal),
         ports=Ports(
@@ -232,13 +233,17 @@ def _references(
     return held, others
 
 
-def _interface(net: Net, held: list[_Machine]) -> Interface:
+def _interface(net: Net, held: list[_Machine], volts: FloatArray) -> Interface:
     """Return the held nodes, whose magnitudes are in the proportions that the net gives them."""
     angles = net.ext_grid.va_degree[net.ext_grid.in_service.astype(bool)].to_numpy(dtype=float)
     turned = np.exp(1j * np.deg2rad(angles[: len(held)] - angles[0]))
     size = np.array([m.voltage_pu for m in held]) / held[0].voltage_pu
     node, own = np.unique([m.node for m in held], return_index=True)
-    return Interface(node.astype(np.int64), (size * turned)[own][:, None].astype(np.complex128))
+    return Interface(
+        node.astype(np.int64),
+        (size * turned)[own][:, None].astype(np.complex128),
+        float(volts[node[0]]) or None,
+    )
 
 
 def _by_node(machines: list[_Machine]) -> list[list[_Machine]]:

@@ -4,17 +4,19 @@ Each is a row ``f <= limit``, a function of one phasor ``x = M i_J + m0 m`` (a n
 branch current, a sequence voltage) or of few, so values and gradients of thousands of them are a
 few matrix products.
 
-==========================  =======================  =========================
-kind                        f                        limit
-==========================  =======================  =========================
-``VOLTAGE_MAX``             ``|v|``                  highest voltage, per unit
-``VOLTAGE_MIN``             ``-|v|``                 minus the lowest voltage
-``CURRENT_EXPORT``          ``|i|`` outwards         rating, per unit
-``CURRENT_IMPORT``          ``|i|`` inwards          rating, per unit
-``INTERFACE_INJECTION``     power to the upstream    the TSO's injection limit
-``INTERFACE_WITHDRAWAL``    power from the upstream  the TSO's withdrawal limit
-``UNBALANCE``               ``|v_2| / |v_1|``        largest voltage unbalance
-==========================  =======================  =========================
+==========================  ==========================  ===================================
+kind                        f                           limit
+==========================  ==========================  ===================================
+``VOLTAGE_MAX``             ``|v|``                     highest voltage, per unit
+``VOLTAGE_MIN``             ``-|v|``                    minus the lowest voltage
+``CURRENT_EXPORT``          ``|i|`` outwards            rating, per unit
+``CURRENT_IMPORT``          ``|i|`` inwards             rating, per unit
+``INTERFACE_INJECTION``     power to the upstream       the TSO's injection limit
+``INTERFACE_WITHDRAWAL``    power from the upstream     the TSO's withdrawal limit
+``INTERFACE_REACTIVE_MAX``  reactive power upstream     the contract's largest
+``INTERFACE_REACTIVE_MIN``  minus the same              minus the contract's smallest
+``UNBALANCE``               ``|v_2| / |v_1|``           largest voltage unbalance
+==========================  ==========================  ===================================
 
 The limits of generators (``REACTIVE_MAX`` to ``POWER_MIN``) are rows of their own, in
 :mod:`security_check.generator_rows`.
@@ -43,7 +45,7 @@ from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.observed import entering, phasors
 from security_check.power_flow import OperatingPoints, PowerFlow
 from security_check.row_limits import RowLimits, row_limits
-from security_check.rows import SIGN, Kind, RowTable, rows_of
+from security_check.rows import ALONG, OF_INTERFACE, SIGN, Kind, RowTable, rows_of
 from security_check.tolerance import ports_of_power, put_first
 from security_check.worst_points import halves
 
@@ -103,9 +105,8 @@ class Monitors:
         self._further: IndexArray = table.further
         kind = self.kind
         self._is_current = (kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)
-        self._of_interface = (kind == Kind.INTERFACE_INJECTION) | (
-            kind == Kind.INTERFACE_WITHDRAWAL
-        )
+        self._of_interface = np.isin(kind, OF_INTERFACE)
+        self._turn: ComplexArray = SIGN[kind] * ALONG[kind].conj()
         self._of_sequences = kind == Kind.UNBALANCE
         self._directed = self._is_current | self._of_sequences
         self._orientation = self._orientations()
@@ -137,7 +138,7 @@ class Monitors:
         values = SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
         at = np.flatnonzero(self._of_interface[rows])
         if len(at):
-            values[at] = SIGN[self.kind[rows[at]]] * self._drawn(points.take(at))
+            values[at] = (self._turn[rows[at]] * self._drawn(points.take(at))).real
         at = np.flatnonzero(self._of_sequences[rows])
         if len(at):
             values[at] /= np.abs(self._phasors(self.phasor[rows[at]] - 1, points.take(at)))
@@ -177,7 +178,8 @@ class Monitors:
         size = np.abs(own)
         values: FloatArray = np.where(against, -size, size) * SIGN[kind][:, None]
         at = np.flatnonzero(self._of_interface[rows])
-        values[at] = SIGN[kind[at]][:, None] * self._drawn(points)
+        if len(at):
+            values[at] = (self._turn[rows[at]][:, None] * self._drawn(points)).real
         at = np.flatnonzero(self._of_sequences[rows])
         values[at] /= np.abs(self._phasors_everywhere(self.phasor[rows[at]] - 1, points))
         return values
@@ -199,9 +201,9 @@ class Monitors:
         phasors += self.fixed[self._interface] @ points.source_pu
         return phasors
 
-    def _drawn(self, points: OperatingPoints) -> FloatArray:
-        """Return the power drawn from upstream, shape (B,)."""
-        drawn: FloatArray = (self._interface_phasors(points).real * points.source_pu).sum(axis=0)
+    def _drawn(self, points: OperatingPoints) -> ComplexArray:
+        """Return the conjugate of the power drawn from upstream, shape (B,)."""
+        drawn: ComplexArray = (self._interface_phasors(points) * points.source_pu).sum(axis=0)
         return drawn
 
     def _way(self, rows: IndexArray, phasor: ComplexArray) -> FloatArray:
@@ -244,11 +246,11 @@ class Monitors:
         at = np.flatnonzero(self._of_interface[rows])
         if len(at):
             own = points.take(at)
-            sign = SIGN[self.kind[rows[at]]]
-            held = sign * own.source_pu
+            turn = self._turn[rows[at]]
+            held = turn * own.source_pu
             by_current[:, at] = self.response[self._interface].T @ held
-            by_source[:, at] = self.fixed[self._interface].real.T @ held
-            by_source[:, at] += sign * self._interface_phasors(own).real
+            by_source[:, at] = (self.fixed[self._interface].T @ held).real
+            by_source[:, at] += (turn * self._interface_phasors(own)).real
         at = np.flatnonzero(self._of_sequences[rows])
         if len(at):
             positive = which[at] - 1
@@ -411,7 +413,10 @@ class Monitors:
             buses = len(network.voltages.elements)
             base = float(network.terminals.base_current_a[self.phasor[row] - buses])
             return value * base, limit * base, "A"
-        return value * network.base_power_w, limit * network.base_power_w, "W"
+        size, unit = network.base_power_w, "W"
+        if kind in (Kind.INTERFACE_REACTIVE_MAX, Kind.INTERFACE_REACTIVE_MIN):
+            size, unit = SIGN[kind] * size, "var"
+        return value * size, limit * size, unit
 
     @cached_property
     def no_load_gradients(self) -> tuple[ComplexArray, FloatArray]:

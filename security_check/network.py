@@ -42,10 +42,13 @@ class Interface:
         Shape (s, h), complex: the nodes' voltages are ``phasors @ m``, m being the h held
         magnitudes.  One where all nodes rise and fall together, three where each phase has its
         own; balanced operation is ``m = (v0, ..., v0)``.
+    nominal_v
+        Volts per unit of the held voltages, line to line; ``None`` where nobody said.
     """
 
     nodes: IndexArray
     phasors: ComplexArray
+    nominal_v: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

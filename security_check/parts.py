@@ -92,7 +92,9 @@ def _taken(
         name=f"{network.name}: {network.nodes[source.nodes[held][0]]}",
         nodes=tuple(network.nodes[i] for i in nodes),
         admittance=sp.csr_array(network.admittance[nodes][:, nodes]),
-        interface=Interface(np.searchsorted(nodes, source.nodes[held]), source.phasors[held]),
+        interface=Interface(
+            np.searchsorted(nodes, source.nodes[held]), source.phasors[held], source.nominal_v
+        ),
         voltages=Voltages(
             tuple(voltages.elements[i] for i in seen),
             sp.csr_array(voltages.incidence[seen][:, nodes]),

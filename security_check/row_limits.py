@@ -8,7 +8,7 @@ import numpy as np
 
 from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.network import FloatArray, Network
-from security_check.rows import SIGN, Kind, RowTable
+from security_check.rows import OF_INTERFACE, SIGN, Kind, RowTable
 
 _SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
 
@@ -41,24 +41,31 @@ def row_limits(
     Raises
     ------
     ValueError
-        When voltage unbalance is limited but no bus has three phases.
+        When voltage unbalance is limited but no bus has three phases, or a bus that has a band of
+        its own is none whose voltage is limited, or its band has no part in the network's.
     """
     terminals, base = network.terminals, network.base_power_w
-    buses = len(network.voltages.elements)
     if voltage.unbalance is not None and not len(network.voltages.triples):
         raise ValueError(
             f"voltage unbalance is limited to {voltage.unbalance:g}, but no bus of this "
             f"network has its three phases modelled"
         )
+    smallest_var = interface.reactive_min_var
     contract = [
         np.inf if limit is None else limit / base
-        for limit in (interface.injection_limit_w, interface.withdrawal_limit_w)
+        for limit in (
+            interface.injection_limit_w,
+            interface.withdrawal_limit_w,
+            interface.reactive_max_var,
+            None if smallest_var is None else -smallest_var,
+        )
     ]
+    lowest, highest = _bands(network, voltage)
     unbalance = np.inf if voltage.unbalance is None else voltage.unbalance
     limit = np.concatenate(
         [
-            np.full(buses, voltage.maximum_pu),
-            np.full(buses, -voltage.minimum_pu),
+            highest,
+            -lowest,
             terminals.rating_pu,
             terminals.rating_pu,
             contract,
@@ -68,7 +75,34 @@ def row_limits(
     )
     voltage_way = np.maximum(np.abs(limit - SIGN[rows.kind]), _SMALLEST_VOLTAGE_WAY)
     scale = np.where(rows.kind <= Kind.VOLTAGE_MIN, voltage_way, np.abs(limit))
-    of_interface = np.isin(rows.kind, (Kind.INTERFACE_INJECTION, Kind.INTERFACE_WITHDRAWAL))
+    of_interface = np.isin(rows.kind, OF_INTERFACE)
     smallest_power_w = 1e3  # an interface limit of zero is measured against one kilowatt
     scale = np.maximum(scale, np.where(of_interface, smallest_power_w / base, 0.0))
     return RowLimits(limit, scale, voltage.minimum_pu)
+
+
+def _bands(network: Network, voltage: VoltageLimits) -> tuple[FloatArray, FloatArray]:
+    """Return the lowest and the highest of each limited voltage, narrowed at single buses."""
+    elements = network.voltages.elements
+    lowest = np.full(len(elements), voltage.minimum_pu)
+    highest = np.full(len(elements), voltage.maximum_pu)
+    places: dict[str, list[int]] = {}
+    for k, element in enumerate(elements if voltage.buses else ()):
+        for name in {element, element.partition(".")[0]}:
+            places.setdefault(name, []).append(k)
+    for band in voltage.buses:
+        if band.bus not in places:
+            raise ValueError(
+                f"{band.bus} has a voltage band of its own, {band.minimum_pu:g} to "
+                f"{band.maximum_pu:g} p.u., but is no bus of {network.name} with limited voltage"
+            )
+        at = places[band.bus]
+        lowest[at] = np.maximum(lowest[at], band.minimum_pu)
+        highest[at] = np.minimum(highest[at], band.maximum_pu)
+        if (lowest[at] > highest[at]).any():
+            raise ValueError(
+                f"{band.bus} has a voltage band of its own, {band.minimum_pu:g} to "
+                f"{band.maximum_pu:g} p.u., that has no part in what else holds there, "
+                f"{voltage.minimum_pu:g} to {voltage.maximum_pu:g} p.u."
+            )
+    return lowest, highest

@@ -22,15 +22,28 @@ class Kind(IntEnum):
     CURRENT_IMPORT = 3
     INTERFACE_INJECTION = 4
     INTERFACE_WITHDRAWAL = 5
-    UNBALANCE = 6
-    REACTIVE_MAX = 7
-    REACTIVE_MIN = 8
-    POWER_MAX = 9
-    POWER_MIN = 10
+    INTERFACE_REACTIVE_MAX = 6
+    INTERFACE_REACTIVE_MIN = 7
+    UNBALANCE = 8
+    REACTIVE_MAX = 9
+    REACTIVE_MIN = 10
+    POWER_MAX = 11
+    POWER_MIN = 12
 
 
-# The sign with which the phasor's magnitude (or power) enters f.
-SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
+OF_INTERFACE = (
+    Kind.INTERFACE_INJECTION,
+    Kind.INTERFACE_WITHDRAWAL,
+    Kind.INTERFACE_REACTIVE_MAX,
+    Kind.INTERFACE_REACTIVE_MIN,
+)
+
+# The sign with which the phasor's magnitude (or power, out of the network if reactive) enters f.
+SIGN = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
+
+# The direction in which the interface's current counts: along the voltage it carries active power
+# into the network, a quarter turn ahead of it reactive power out of the network.
+ALONG = np.array([1.0] * 6 + [1j, 1j] + [1.0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +82,10 @@ def rows_of(network: Network, crossed: IndexArray) -> RowTable:
     voltages, terminals = network.voltages, network.terminals
     buses, ends = len(voltages.elements), len(terminals.elements)
     voltage, current = np.arange(buses), buses + np.arange(ends)
-    interface = np.full(1, buses + ends)
+    interface = np.full(len(OF_INTERFACE), buses + ends)
     negative = buses + ends + network.held + 2 * np.arange(len(voltages.triples)) + 1
     turned = np.repeat(negative, len(AROUND))
-    blocks = [voltage, voltage, current, current, interface, interface]
+    blocks = [voltage, voltage, current, current]
     further = np.repeat(crossed, len(BESIDE))
     either = np.repeat([Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT], len(BESIDE) // 2)
     unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in voltages.triples[:, 0])
@@ -80,23 +93,24 @@ def rows_of(network: Network, crossed: IndexArray) -> RowTable:
     return RowTable(
         kind=np.concatenate(
             [
-                np.repeat(np.arange(6), [len(block) for block in blocks]),
+                np.repeat(np.arange(len(blocks)), [len(block) for block in blocks]),
+                np.array(OF_INTERFACE),
                 np.resize(either, len(further)),
                 np.full(len(turned), Kind.UNBALANCE),
             ]
         ),
-        phasor=np.concatenate([*blocks, current[further], turned]),
+        phasor=np.concatenate([*blocks, interface, current[further], turned]),
         elements=(
             voltages.elements * 2
             + terminals.elements * 2
-            + (INTERFACE,) * 2
+            + (INTERFACE,) * len(interface)
             + tuple(terminals.elements[k] for k in further)
             + tuple(np.repeat(unbalanced, len(AROUND)).tolist())
         ),
         sides=(
             nowhere * (2 * buses)
             + terminals.sides * 2
-            + nowhere * 2
+            + nowhere * len(interface)
             + tuple(terminals.sides[k] for k in further)
             + nowhere * len(turned)
         ),

@@ -24,7 +24,8 @@ if
 
 The largest current of the half plane is then found with A at those ends, whatever the others do.
 
-**Interface power** ``v0 Re(x)`` has the gradient ``v0 grad a``, plus a for the voltage v0.
+**Interface power** ``v0 a`` has the gradient ``v0 grad a``, plus a for the voltage v0; d is 1 for
+active and a quarter turn ahead for reactive power.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ import numpy as np
 
 from security_check.enclosure import Enclosure, Gradients, PortModel, gradients, phasors
 from security_check.network import ComplexArray, FloatArray, IndexArray
-from security_check.rows import Kind
+from security_check.rows import ALONG, OF_INTERFACE, SIGN, Kind
 from security_check.worst_points import BoolArray
 
 _TURN = 0.5  # customers who turn a current by more than this part of what they add to it wait
@@ -71,20 +72,26 @@ class RowKinds:
     @property
     def power(self) -> BoolArray:
         """Return which rows are powers at the interface, shape (r,)."""
-        found: BoolArray = self.kind >= Kind.INTERFACE_INJECTION
+        found: BoolArray = np.isin(self.kind, OF_INTERFACE)
+        return found
+
+    @property
+    def carried(self) -> ComplexArray:
+        """Return the direction in which the interface's current carries the power, shape (r,)."""
+        found: ComplexArray = ALONG[self.kind].astype(np.complex128)
         return found
 
     @property
     def sense(self) -> FloatArray:
         """Return -1 where f is the negative of a magnitude or power, shape (r,)."""
-        falling = (self.kind == Kind.VOLTAGE_MIN) | (self.kind == Kind.INTERFACE_INJECTION)
-        return np.where(falling, -1.0, 1.0)
+        return SIGN[self.kind]
 
     def values(self, x: ComplexArray, interface_voltage: FloatArray) -> FloatArray:
         """Return f for phasors x, shape (r,)."""
         against = self.current & ((self.axis.conj() * x).real < 0.0)
         magnitude = np.where(against, -1.0, 1.0) * np.abs(x)
-        size = np.where(self.power, x.real * interface_voltage, magnitude)
+        power = (self.carried.conj() * x).real * interface_voltage
+        size = np.where(self.power, power, magnitude)
         values: FloatArray = self.sense * size
         return values
 
@@ -148,7 +155,7 @@ def simple_bounds(
     lower = np.maximum(np.abs(x) - radius, 0.0)
     magnitude = np.where(rows.kind == Kind.VOLTAGE_MIN, -lower, np.abs(x) + radius)
     voltage, width = enclosure.middle[-1, place], enclosure.half[-1, place]
-    power = rows.sense * x.real + radius
+    power = rows.sense * (rows.carried.conj() * x).real + radius
     power = np.where(power > 0.0, power * (voltage + width), power * (voltage - width))
     return np.where(rows.power, power, magnitude)
 
@@ -169,7 +176,7 @@ def slopes(model: PortModel, enclosure: Enclosure, rows: RowKinds, place: IndexA
     own = np.abs(x) > radius
     own_direction = x / np.maximum(np.abs(x), _SMALLEST)
     direction = np.where(rows.current & ~own, rows.axis, own_direction)
-    direction = np.where(rows.power, 1.0, direction)
+    direction = np.where(rows.power, rows.carried, direction)
     parts = _parts(model, enclosure, rows.phasor, place, x, direction)
     # Where no current of the box lies in the row's half plane, f is minus the magnitude.
     against = rows.current & ((rows.axis.conj() * x).real + radius < 0.0)

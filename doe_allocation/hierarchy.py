@@ -1,0 +1,250 @@
+"""Envelopes from the uppermost operator down to every customer, each on its own network.
+
+First upwards: every operator states what may cross its interface
+(:class:`~doe_allocation.boundary.Statement`).  Then downwards: each divides what its contract
+allows among its customers and its children, as fair as they weigh together; what a child is
+granted, the band promised to it and its own reactive range are the child's contract
+(security.md section 7).  A :class:`~doe_allocation.level.Level` is made of one operator's network
+and its children's statements, and its recursion step of one level and one contract.
+
+So the envelopes of all levels hold together: each child keeps the power inside what its parent
+counted with, for every voltage of the band; each parent keeps the voltage inside the band, for
+every power that its children may exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from doe_allocation.boundary import Statement
+from doe_allocation.level import Division, Level, Perimeter
+from doe_allocation.network_grid import NetworkGrid
+from doe_allocation.operational_graph import Operator, graph_faults, voltages_at
+from security_check.check import SecurityCheck
+from security_check.envelope import EnvelopeSet
+from security_check.errors import Fault, NetworkFaults
+from security_check.limits import InterfaceLimits
+
+UPSTREAM = "upstream"
+"""What the parent of the uppermost operator is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """A contract that one side cannot keep, with both ends and the numbers.
+
+    Parameters
+    ----------
+    parent, child
+        The operators; ``"upstream"`` above the uppermost one.
+    point
+        The connection point of the parent; empty above the uppermost operator.
+    side
+        ``"child"`` where it cannot live within the contract, ``"parent"`` where it cannot keep
+        its promise.
+    element, detail
+        What is over which limit there, or what the side lacks.
+    """
+
+    parent: str
+    child: str
+    point: str
+    side: str
+    element: str
+    detail: str
+
+    def __str__(self) -> str:
+        """Return the sentence for people."""
+        where = f"{self.parent} {self.point}".rstrip() + f" / {self.child}"
+        if self.side == "child":
+            return (
+                f"{where}: {self.child} cannot keep the contract with {self.parent}, even with "
+                f"everyone at the fallback: {self.element}: {self.detail}"
+            )
+        return (
+            f"{where}: {self.parent} cannot keep its promise to {self.child}: "
+            f"{self.element}: {self.detail}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorResult:
+    """What the recursion found for one operator.
+
+    Parameters
+    ----------
+    operator, parent, point
+        Names, and the parent's connection point; the last two empty for the uppermost operator.
+    contract
+        In force at its interface.
+    statement
+        What it stated about that interface; ``None`` for the uppermost operator.
+    grid
+        The grid of its own network with its children's reactive ranges and bands.
+    envelopes
+        Of its customers and its children's interfaces.
+    check
+        The state of the envelopes; ``None`` where the contract is unmet and they are fallbacks.
+    children
+        Names of the operators below, by connection point.
+    """
+
+    operator: str
+    parent: str
+    point: str
+    contract: InterfaceLimits
+    statement: Statement | None
+    grid: NetworkGrid
+    envelopes: EnvelopeSet
+    check: SecurityCheck | None
+    children: Mapping[str, str]
+
+    @property
+    def customers(self) -> dict[str, tuple[int, int]]:
+        """Injection and withdrawal limit of every customer of its own, in watts."""
+        return {
+            each.connection_point: (each.injection_limit_w, each.withdrawal_limit_w)
+            for each in self.envelopes
+            if each.connection_point not in self.children
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HierarchyAllocation:
+    """The envelopes of all levels.
+
+    Parameters
+    ----------
+    results
+        By operator name, parents first.
+    unmet
+        The contracts that one side cannot keep.
+    """
+
+    results: Mapping[str, OperatorResult]
+    unmet: tuple[Unmet, ...]
+
+    @property
+    def customers(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Injection and withdrawal limit of every customer, by operator and connection point."""
+        return {
+            (name, point): limits_w
+            for name, result in self.results.items()
+            for point, limits_w in result.customers.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """One operator once everybody below has stated what crosses."""
+
+    name: str
+    level: Level
+    statement: Statement | None
+    children: Mapping[str, _Node]
+
+
+def allocate_hierarchy(root: Operator, contract: InterfaceLimits) -> HierarchyAllocation:
+    """Return the fair envelopes of a whole operational graph.
+
+    Parameters
+    ----------
+    root
+        The uppermost operator.
+    contract
+        What holds at its own interface.
+
+    Raises
+    ------
+    NetworkFaults
+        When the graph has faults; each names both ends of a boundary.  Contracts that cannot be
+        kept raise nothing: they are in :attr:`HierarchyAllocation.unmet`.
+    """
+    faults = graph_faults(root)
+    if faults:
+        raise NetworkFaults(faults)
+    node = _stated(root, None, None)
+    results: dict[str, OperatorResult] = {}
+    unmet: list[Unmet] = []
+    _divide(node, ("", ""), contract, results, unmet)
+    return HierarchyAllocation(results, tuple(unmet))
+
+
+def _stated(
+    operator: Operator, band: tuple[float, float] | None, reactive_var: tuple[int, int] | None
+) -> _Node:
+    """Return an operator with what it and everybody below state; children first."""
+    children = {
+        point: _stated(child.operator, child.band, child.reactive_var)
+        for point, child in operator.children.items()
+    }
+    below = {p: node.statement for p, node in children.items() if node.statement is not None}
+    level = Level(perimeter_of(operator), below)
+    statement = None if band is None else level.state(band, reactive_var)
+    return _Node(operator.name, level, statement, children)
+
+
+def perimeter_of(operator: Operator) -> Perimeter:
+    """Return what an operator operates itself, without its children's networks."""
+    return Perimeter(
+        operator.network,
+        operator.voltage_limits,
+        operator.capacity,
+        operator.outages,
+        operator.weights,
+        operator.forecast,
+        {point: voltages_at(operator.network, point) for point in operator.children},
+    )
+
+
+def _divide(
+    node: _Node,
+    above: tuple[str, str],
+    contract: InterfaceLimits,
+    results: dict[str, OperatorResult],
+    unmet: list[Unmet],
+) -> None:
+    """Divide one operator's contract, then each child's; add results and unmet contracts.
+
+    A child whose contract is unmet has told the least that crosses its interface, and that is what
+    its parent counts with: siblings are secure, whatever becomes of it.
+    """
+    division = node.level.divide(contract)
+    parent, point = above
+    if division.refusal is not None:
+        unmet.append(_told(parent or UPSTREAM, node.name, point, "child", division.refusal))
+    results[node.name] = OperatorResult(
+        node.name,
+        parent,
+        point,
+        contract,
+        node.statement,
+        division.grid,
+        division.envelopes,
+        division.check,
+        {at: child.name for at, child in node.children.items()},
+    )
+    broken = _broken(node, division)
+    granted = {each.connection_point: each for each in division.envelopes}
+    for at, child in node.children.items():
+        if at in broken:
+            unmet.append(_told(node.name, child.name, at, "parent", broken[at]))
+        assert child.statement is not None
+        given = granted[at]
+        below = child.statement.contract(given.injection_limit_w, given.withdrawal_limit_w)
+        _divide(child, (node.name, at), below, results, unmet)
+
+
+def _broken(node: _Node, division: Division) -> dict[str, Fault]:
+    """Return the children to whom an operator cannot keep its promise; all if it keeps none."""
+    broken = {**node.level.beyond_capacity(), **division.broken}
+    if division.refusal is None:
+        return broken
+    refusal = division.refusal
+    everyone = replace(refusal, detail=f"its own contract is unmet: {refusal.detail}")
+    return dict.fromkeys(node.children, everyone) | broken
+
+
+def _told(parent: str, child: str, point: str, side: str, fault: Fault) -> Unmet:
+    return Unmet(parent, child, point, side, fault.element, fault.detail)
