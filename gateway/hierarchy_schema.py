@@ -26,8 +26,6 @@ class ContractSection(InterfaceSection):
     """What the operator at the top has agreed with whoever is above it."""
 
     operator: AreaName
-    reactive_min_var: Vars | None = None
-    reactive_max_var: Vars | None = None
 
 
 class SharesSection(Section):

@@ -14,7 +14,7 @@ from typing import Any
 import pandapower as pp
 import pandas as pd
 
-from gateway.hierarchy_file import Hierarchy, Member
+from gateway.hierarchy_file import Boundary, Hierarchy, Member
 from security_check.pandapower_faults import POWER_ELEMENTS
 
 Net = Any  # pandapower publishes no types
@@ -40,15 +40,37 @@ class JoinedNet:
     ----------
     net
         The pandapower net; customers are rows of their tables, with no power.
-    members
-        The operators, the one at the top first.
+    hierarchy
+        The operators and their boundaries.
     stride
         Element i of the k-th operator has the index ``k * stride + i``, in every table.
     """
 
     net: Net
-    members: tuple[Member, ...]
+    hierarchy: Hierarchy
     stride: int
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The operators, the one at the top first."""
+        return self.hierarchy.members
+
+    @property
+    def boundaries(self) -> tuple[Boundary, ...]:
+        """All boundaries, parents before their children."""
+        return self.hierarchy.boundaries
+
+    def member(self, name: str) -> Member:
+        """Return the operator of that name."""
+        return self.hierarchy.member(name)
+
+    def below(self, name: str) -> set[str]:
+        """Return an operator and everybody below it."""
+        found = {name}
+        for boundary in self.boundaries:
+            if boundary.parent in found:
+                found.add(boundary.child)
+        return found
 
     def index(self, operator: str, element: int) -> int:
         """Return the joined index of an operator's element, bus or other."""
@@ -79,14 +101,14 @@ def element_of(name: str) -> int:
 def joined_net(hierarchy: Hierarchy) -> JoinedNet:
     """Return the net of all levels."""
     members = hierarchy.members
-    stride = 1 + max(int(m.net[table].index.max(initial=0)) for m in members for table in _TABLES)
+    stride = 1 + max(int(i) for m in members for table in _TABLES for i in m.net[table].index)
     net = pp.create_empty_network(f_hz=members[0].net.f_hz, sn_mva=members[0].net.sn_mva)
     parts = [_shifted(member, k * stride, top=not k) for k, member in enumerate(members)]
     for table in _TABLES:
         rows = [part[table] for part in parts if len(part[table])]
         if rows:
             net[table] = pd.concat(rows)
-    joined = JoinedNet(net, members, stride)
+    joined = JoinedNet(net, hierarchy, stride)
     for boundary in hierarchy.boundaries:
         parent = hierarchy.member(boundary.parent)
         at = parent.bus_of(boundary.connection_point)
