@@ -18,7 +18,7 @@ import numpy as np
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.operational_graph import Child, Operator
-from gateway.hierarchy_faults import boundary_faults, tree_faults
+from gateway.hierarchy_boundaries import Boundary, boundary_faults, tree_faults
 from gateway.hierarchy_schema import BoundarySection, ContractSection, SharesSection
 from gateway.input_faults import InputFaults, unreadable
 from gateway.scenario_customers import build_capacity, find_strangers
@@ -45,36 +45,8 @@ _SECTIONS: dict[str, type[Section]] = {
     "shares": SharesSection,
 }
 _REQUIRED = ("network", "capacity")
+_ABSENT_IS_NONE = ("shares",)
 _FOLDER = "hierarchies"
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """Where a child's network begins in its parent's.
-
-    Parameters
-    ----------
-    parent, connection_point
-        The parent, and the connection point of its network at which the child's begins.
-    child
-        The child.
-    band
-        The voltages that the parent promises there, per unit.
-    reactive_var
-        The reactive power that the child may exchange, injection positive; ``None`` where it is
-        found from the child's network.
-    """
-
-    parent: str
-    connection_point: str
-    child: str
-    band: tuple[float, float]
-    reactive_var: tuple[int, int] | None
-
-    @property
-    def name(self) -> str:
-        """Both ends: ``"parent / child"``."""
-        return f"{self.parent} / {self.child}"
 
 
 @dataclass(frozen=True)
@@ -304,9 +276,9 @@ def _draft(name: str, content: Mapping[str, Any], folder: Path, faults: list[Fau
     sections: dict[str, Section | None] = {}
     for key, kind in _SECTIONS.items():
         sections[key] = None
-        if key in content or key not in _REQUIRED:
+        if key in content or key not in (*_REQUIRED, *_ABSENT_IS_NONE):
             sections[key] = parse_section(kind, key, content.get(key, {}), faults)
-        else:
+        elif key in _REQUIRED:
             faults.append(Fault(key, "this section is missing"))
     limits, capacity, weights = None, None, None
     if isinstance(section := sections["limits"], LimitsSection):
@@ -338,7 +310,7 @@ def _draft(name: str, content: Mapping[str, Any], folder: Path, faults: list[Fau
         model.points,
         limits,
         capacity,
-        weights if "shares" in content else None,
+        weights,
     )
 
 

@@ -31,7 +31,7 @@ class ContractSection(InterfaceSection):
 class SharesSection(Section):
     """How fast the limits of connection points rise against each other."""
 
-    weight: PerPoint[Weight] = {"default": 1.0}
+    weight: PerPoint[Weight]
 
 
 class BoundarySection(Section):

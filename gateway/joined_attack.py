@@ -71,7 +71,7 @@ class Freedom:
     @property
     def idle(self) -> ComplexArray:
         """Nobody injects or withdraws, shape (c,)."""
-        return 1j * self.middle
+        return np.asarray(1j * self.middle, dtype=np.complex128)
 
     def corners(self, gradient: ComplexArray) -> ComplexArray:
         """Return the corners at which quantities are largest to the first order.
@@ -88,8 +88,8 @@ class Freedom:
         active = np.where(injects, up, down)
         reach = self.half[:, None] + self.cone[:, None] * np.abs(active)
         reactive = self.ratio[:, None] * active + self.middle[:, None]
-        found: ComplexArray = active + 1j * (reactive + np.sign(gradient.imag) * reach)
-        return found
+        corners = active + 1j * (reactive + np.sign(gradient.imag) * reach)
+        return np.asarray(corners, dtype=np.complex128)
 
 
 class Attack:
@@ -248,12 +248,13 @@ class Attack:
             pp.runpp(net, **settings(joined))
         buses = net.bus.index[net.bus.in_service.astype(bool)]
         nodes = flow.node_of[buses.to_numpy(dtype=int)]
-        differs = [_most(net.res_bus.vm_pu[buses] - np.abs(state.voltage)[nodes])]
-        own = self.quantities.line_currents_ka(state)
+        voltages = _most(net.res_bus.vm_pu[buses] - np.abs(state.voltage)[nodes])
         rated = net.line.max_i_ka * net.line.df * net.line.parallel
-        for end in ("from", "to"):
-            differs.append(_most((net.res_line[f"i_{end}_ka"] - own[end]) / rated))
-        return max(differs)
+        currents = (
+            _most((net.res_line[f"i_{end}_ka"] - size) / rated)
+            for end, size in self.quantities.line_currents_ka(state).items()
+        )
+        return max(voltages, *currents)
 
 
 def _most(difference: Any) -> float:

@@ -238,9 +238,7 @@ class JoinedFlow:
 
     # -- solutions ------------------------------------------------------------------------------
 
-    def solve(
-        self, power_pu: ComplexArray, source_pu: float, near: State | None = None
-    ) -> State:
+    def solve(self, power_pu: ComplexArray, source_pu: float, near: State | None = None) -> State:
         """Return the operating point at which customers have some power.
 
         Parameters
@@ -265,7 +263,7 @@ class JoinedFlow:
         factors = None if near is None else near.factors
         before = np.inf
         for _ in range(MOST_STEPS):
-            flows = v * (self.Y @ v).conj()
+            flows = v * np.asarray(self.Y @ v).conj()
             wrong = flows - given - self._share * imbalance
             miss = np.concatenate([wrong[self._balanced].real, wrong[self._by_size].imag])
             size = float(np.abs(miss).max(initial=0.0))
@@ -294,8 +292,10 @@ class JoinedFlow:
         """Return the derivative of the mismatch by angles, magnitudes and the imbalance."""
         by_angle, by_size = self.derivatives(v)
         blocks = [
-            [part(D)[rows][:, columns] for D, columns in ((by_angle, self._by_angle),
-                                                          (by_size, self._by_size))]
+            [
+                part(D)[rows][:, columns]
+                for D, columns in ((by_angle, self._by_angle), (by_size, self._by_size))
+            ]
             for part, rows in ((_real, self._balanced), (_imag, self._by_size))
         ]
         if self._shared:
@@ -305,13 +305,14 @@ class JoinedFlow:
 
     def derivatives(self, v: ComplexArray) -> tuple[sp.csr_array, sp.csr_array]:
         """Return how the power that enters each node changes with angles and magnitudes."""
-        current = self.Y @ v
+        current = np.asarray(self.Y @ v)
         V, way = sp.diags_array(v), sp.diags_array(v / np.abs(v))
         turned = sp.diags_array(current) - self.Y @ V
         by_size = V @ (self.Y @ way).conj() + sp.diags_array(current.conj()) @ way
         return sp.csr_array(1j * V @ turned.conj()), sp.csr_array(by_size)
 
-    def sensitivities(self, state: State, by_voltage: ComplexArray, by_imbalance: FloatArray
+    def sensitivities(
+        self, state: State, by_voltage: ComplexArray, by_imbalance: FloatArray
     ) -> ComplexArray:
         """Return how quantities change with every customer's power.
 
@@ -336,7 +337,7 @@ class JoinedFlow:
         parts = [angle_part, size_part]
         if self._shared:
             parts.append(by_imbalance[None, :])
-        adjoint = splu(self.jacobian(v)).solve(np.concatenate(parts), trans="T")
+        adjoint = splu(sp.csc_array(self.jacobian(v).T)).solve(np.concatenate(parts))
         n = len(v)
         by_active, by_reactive = np.zeros((n, adjoint.shape[1])), np.zeros((n, adjoint.shape[1]))
         by_active[self._balanced] = adjoint[: len(self._balanced)]

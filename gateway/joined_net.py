@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandapower as pp
 import pandas as pd
 
-from gateway.hierarchy_file import Boundary, Hierarchy, Member
+from gateway.hierarchy_boundaries import Boundary
+from gateway.hierarchy_file import Hierarchy, Member
 from security_check.pandapower_faults import POWER_ELEMENTS
 
 Net = Any  # pandapower publishes no types
@@ -130,7 +132,8 @@ def _shifted(member: Member, shift: int, *, top: bool) -> dict[str, pd.DataFrame
     for kind in (*POWER_ELEMENTS, "gen"):
         stays = given[kind].in_service.astype(bool)
         if kind == section.connection_points:
-            stays &= [f"{kind}:{i}" not in member.children for i in given[kind].index]
+            ids = [f"{kind}:{i}" for i in given[kind].index]
+            stays &= np.array([name not in member.children for name in ids], dtype=bool)
         elif section.passive == "none" and not (kind == "gen" and section.model == "meshed"):
             stays &= False
         given[kind] = given[kind][stays]

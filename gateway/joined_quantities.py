@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from gateway.hierarchy_file import Boundary
+from gateway.hierarchy_boundaries import Boundary
 from gateway.joined_flow import JoinedFlow, State
 from security_check.from_pandapower import bus_names, terminals
 from security_check.limits import InterfaceLimits
@@ -237,7 +237,7 @@ class Quantities:
         out = self._here @ power_pu + self._passive - entering
         made = (state.power_pu - self.flow.given(power_pu))[self._machine_node]
         active = np.array([m.schedule_pu + m.share * state.imbalance_pu for m in machines])
-        current = np.abs(self._terminal @ v)
+        current = np.abs(np.asarray(self._terminal @ v))
         voltage = np.abs(v[self._voltage_node])
         return np.concatenate([voltage, current, out.real, out.imag, made.imag, active])
 
@@ -251,21 +251,18 @@ class Quantities:
 
     def line_currents_ka(self, state: State) -> dict[str, FloatArray]:
         """Return the currents at either end of the net's lines, in the order of their rows."""
-        size = np.abs(self._terminal @ state.voltage)
+        size = np.abs(np.asarray(self._terminal @ state.voltage))
         return {end: size[at] * base / 1e3 for end, at, base in self._line_ends()}
 
     def _line_ends(self) -> Iterator[tuple[str, IndexArray, FloatArray]]:
         net = self.flow.net
         joined = self.flow.joined
         place = {
-            (w.operator, w.element): (k, w.per_unit)
-            for k, w in enumerate(self._currents_told)
+            (w.operator, w.element): (k, w.per_unit) for k, w in enumerate(self._currents_told)
         }
         for end in ("from", "to"):
             named = [
-                place.get(
-                    (joined.owner(i).name, f"line:{i % joined.stride} {end}"), (0, np.nan)
-                )
+                place.get((joined.owner(i).name, f"line:{i % joined.stride} {end}"), (0, np.nan))
                 for i in net.line.index
             ]
             yield (
@@ -274,9 +271,7 @@ class Quantities:
                 np.array([base for _, base in named]),
             )
 
-    def gradient(
-        self, state: State, wanted: IndexArray, *, flows: bool = False
-    ) -> ComplexArray:
+    def gradient(self, state: State, wanted: IndexArray, *, flows: bool = False) -> ComplexArray:
         """Return how quantities change with the customers' powers, shape (c, k).
 
         Parameters

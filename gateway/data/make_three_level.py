@@ -11,7 +11,8 @@ from typing import Any
 
 import pandapower as pp
 import simbench
-from make_data import DECORATION
+
+from gateway.data.make_data import DECORATION
 
 HERE = Path(__file__).parent
 TABLES = ["bus", "load", "ext_grid", "line", "trafo"]
@@ -62,8 +63,8 @@ def high_voltage() -> Net:
     for bus, vm_pu, p_mw, most_mw, q_mvar, weight in (
         (4, 1.03, 0.0, 250.0, 250.0, 0.2),
         (0, 1.03, 0.0, 250.0, 250.0, 0.2),
-        (52, 1.025, 60.0, 80.0, 80.0, 0.1),
-        (66, 1.025, 60.0, 80.0, 80.0, 0.1),
+        (52, 1.025, 60.0, 80.0, 56.0, 0.1),
+        (66, 1.025, 60.0, 80.0, 56.0, 0.1),
     ):
         pp.create_gen(
             net,
@@ -99,10 +100,6 @@ def medium_voltage(code: str, feeders: dict[str, str]) -> Net:
 def low_voltage(code: str) -> Net:
     """Return a low-voltage network with all its loads."""
     given = simbench.get_simbench_net(code)
-    return compact(given, code, {}) if False else _with_loads(given, code)
-
-
-def _with_loads(given: Net, code: str) -> Net:
     net = compact(given, code, {})
     for row in given.load.itertuples():
         pp.create_load(net, row.bus, p_mw=0.0, name=row.name)

@@ -1,9 +1,12 @@
-"""How operators of a hierarchy do not fit together: each fault names both ends."""
+"""The boundaries of a hierarchy, and how operators do not fit together there.
+
+Each fault names both ends.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 from gateway.scenario_network import Net
 from gateway.scenario_schema import NetworkSection
@@ -13,21 +16,37 @@ from security_check.pandapower_faults import in_service
 _SHOWN = 8  # so many names, then how many more there are
 
 
-class Edge(Protocol):
-    """A boundary, as far as it matters here."""
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Where a child's network begins in its parent's.
+
+    Parameters
+    ----------
+    parent, connection_point
+        The parent, and the connection point of its network at which the child's begins.
+    child
+        The child.
+    band
+        The voltages that the parent promises there, per unit.
+    reactive_var
+        The reactive power that the child may exchange, injection positive; ``None`` where it is
+        found from the child's network.
+    """
+
+    parent: str
+    connection_point: str
+    child: str
+    band: tuple[float, float]
+    reactive_var: tuple[int, int] | None
 
     @property
-    def parent(self) -> str: ...
-    @property
-    def connection_point(self) -> str: ...
-    @property
-    def child(self) -> str: ...
-    @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Both ends: ``"parent / child"``."""
+        return f"{self.parent} / {self.child}"
 
 
 def tree_faults(
-    top: str, operators: Sequence[str], boundaries: Sequence[Edge]
+    top: str, operators: Sequence[str], boundaries: Sequence[Boundary]
 ) -> tuple[list[str], list[Fault]]:
     """Return the operators from the top down, and what keeps them from being a tree.
 
@@ -52,8 +71,8 @@ def tree_faults(
     if top not in operators:
         detail = f"{top} is no operator of this file; there is {_listed(operators)}"
         faults.append(Fault("contract.operator", detail))
-    used: dict[tuple[str, str], Edge] = {}
-    above: dict[str, Edge] = {}
+    used: dict[tuple[str, str], Boundary] = {}
+    above: dict[str, Boundary] = {}
     for edge in boundaries:
         faults += _unknown(edge, operators)
         place = (edge.parent, edge.connection_point)
@@ -88,7 +107,7 @@ def tree_faults(
 
 
 def boundary_faults(
-    edge: Edge,
+    edge: Boundary,
     parent: tuple[Net | None, tuple[str, ...] | None],
     child: tuple[Net | None, NetworkSection | None],
 ) -> list[Fault]:
@@ -149,7 +168,7 @@ def boundary_faults(
     return faults
 
 
-def _unknown(edge: Edge, operators: Sequence[str]) -> list[Fault]:
+def _unknown(edge: Boundary, operators: Sequence[str]) -> list[Fault]:
     return [
         Fault(edge.name, f"{name} is no operator of this file; there is {_listed(operators)}")
         for name in dict.fromkeys((edge.parent, edge.child))
@@ -157,7 +176,7 @@ def _unknown(edge: Edge, operators: Sequence[str]) -> list[Fault]:
     ]
 
 
-def _cycle(edge: Edge, above: dict[str, Edge]) -> list[str]:
+def _cycle(edge: Boundary, above: dict[str, Boundary]) -> list[str]:
     """Return the ring that one more boundary closes, from parent to child; empty if none."""
     way = [edge.child, edge.parent]
     while way[-1] != edge.child:
@@ -167,12 +186,12 @@ def _cycle(edge: Edge, above: dict[str, Edge]) -> list[str]:
     return way[::-1]
 
 
-def _with_cycle(detail: str, edge: Edge, above: dict[str, Edge]) -> str:
+def _with_cycle(detail: str, edge: Boundary, above: dict[str, Boundary]) -> str:
     ring = _cycle(edge, above)
     return f"{detail}; it closes a cycle: {' -> '.join(ring)}" if ring else detail
 
 
-def _from_top(top: str, operators: Sequence[str], above: dict[str, Edge]) -> list[str]:
+def _from_top(top: str, operators: Sequence[str], above: dict[str, Boundary]) -> list[str]:
     order = [top] if top in operators else []
     for name in order:  # grows while it is walked
         order += [child for child, edge in above.items() if edge.parent == name]
