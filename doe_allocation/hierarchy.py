@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from doe_allocation.boundary import Statement
+from doe_allocation.contract import ChildSide, ParentSide
 from doe_allocation.level import Division, Level, Perimeter
 from doe_allocation.network_grid import NetworkGrid
 from doe_allocation.operational_graph import Operator, graph_faults, voltages_at
@@ -196,6 +197,46 @@ def perimeter_of(operator: Operator) -> Perimeter:
         operator.forecast,
         {point: voltages_at(operator.network, point) for point in operator.children},
     )
+
+
+def sides_of(
+    parent: Operator, contract: InterfaceLimits, point: str
+) -> tuple[ParentSide, ChildSide]:
+    """Return the two sides of a boundary, for :func:`~doe_allocation.contract.agree`.
+
+    Parameters
+    ----------
+    parent
+        The operator above the boundary.
+    contract
+        In force at its own interface.
+    point
+        Its connection point with a child, whose band there is what is to be agreed on.
+
+    Raises
+    ------
+    NetworkFaults
+        As :func:`allocate_hierarchy`.
+    KeyError
+        When there is no child at that connection point.
+    """
+    faults = graph_faults(parent)
+    if faults:
+        raise NetworkFaults(faults)
+    child = parent.children[point]
+    above = ParentSide(perimeter_of(parent), contract, point, _statements(parent, besides=point))
+    own = child.operator
+    return above, ChildSide(perimeter_of(own), _statements(own), child.reactive_var)
+
+
+def _statements(operator: Operator, besides: str = "") -> dict[str, Statement]:
+    """Return what an operator's children state, by connection point."""
+    nodes = {
+        point: _stated(child.operator, child.band, child.reactive_var)
+        for point, child in operator.children.items()
+        if point != besides
+    }
+    return {p: node.statement for p, node in nodes.items() if node.statement is not None}
 
 
 def _divide(

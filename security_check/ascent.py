@@ -137,7 +137,24 @@ class Ascent:
         if len(self.conditions.corners) > 2:
             self._ascend(rows, at, self._try_corners(rows, at, u), u)
         self._refine(rows, at, u)
+        if self.conditions.has_cones:
+            self._to_nearer_ends(rows, at, u)
         return at
+
+    def _to_nearer_ends(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
+        """Move customers who stopped inside their ranges to the nearer end, in place.
+
+        A power-factor cone has more to offer at either end than before it, but where the slope
+        points to the far end, which is no better, nobody looks at the near one.
+        """
+        nearer = np.round(at.points.share)
+        inside = np.flatnonzero((nearer != at.points.share).any(axis=1))
+        if not len(inside):
+            return
+        there = WorstPoints(nearer[inside], at.points.free[inside])
+        found = self.at(rows[inside], there, u)
+        better = found.values > at.values[inside] + RISE
+        at.put(inside[better], found.take(better))
 
     def _ascend(self, rows: IndexArray, at: Climb, climbing: IndexArray, u: FloatArray) -> None:
         """Take steps with the rows at ``climbing``, in place, as long as they raise f."""

@@ -92,11 +92,11 @@ def medium_voltage(loads: int = 4, seed: int = 0, *, km: float = 4.0, passive: b
 
 @dataclass(frozen=True)
 class Boundary:
-    """Where one operator's interface is in the joined net."""
+    """Where an operator's interface is in the joined net: a bus on each side of a switch."""
 
     operator: str
     parent_bus: int
-    switch: int
+    bus: int
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,10 @@ def _hung_on(
     grid = int(inner.net.ext_grid.index[0])
     held = of("bus", int(inner.net.ext_grid.bus.at[grid]))
     both.ext_grid.drop(of("ext_grid", grid), inplace=True)
-    switch = int(pp.create_switch(both, bus, held, et="b"))
-    boundaries.append(Boundary(below.operator.name, bus, switch))
+    pp.create_switch(both, bus, held, et="b")
+    boundaries.append(Boundary(below.operator.name, bus, held))
     boundaries += [
-        Boundary(b.operator, of("bus", b.parent_bus), of("switch", b.switch))
-        for b in inner.boundaries
+        Boundary(b.operator, of("bus", b.parent_bus), of("bus", b.bus)) for b in inner.boundaries
     ]
     customers |= {key: of("load", index) for key, index in inner.customers.items()}
     return both
@@ -166,9 +165,28 @@ def run(whole: Joined, power_w: Mapping[tuple[str, str], float], root_pu: float)
         tolerance_mva=1e-10,
         max_iteration=50,
         numba=False,
+        lightsim2grid=False,
         distributed_slack=bool(len(net.gen)),
     )
     return net
+
+
+def power_out(net: Net, boundary: Boundary) -> complex:
+    """Return the power in W and var out of the network below, by all that is at its bus."""
+    into = 0j
+    for table, side in (
+        ("line", "from"),
+        ("line", "to"),
+        ("trafo", "hv"),
+        ("trafo", "lv"),
+    ):
+        at = net[table].index[net[table][f"{side}_bus"] == boundary.bus]
+        found = net[f"res_{table}"].loc[at]
+        into += complex(found[f"p_{side}_mw"].sum(), found[f"q_{side}_mvar"].sum())
+    for table, sign in (("load", 1.0), ("sgen", -1.0)):
+        found = net[f"res_{table}"].loc[net[table].index[net[table].bus == boundary.bus]]
+        into += sign * complex(found.p_mw.sum(), found.q_mvar.sum())
+    return -1e6 * into
 
 
 def corner(

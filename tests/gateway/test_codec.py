@@ -15,7 +15,14 @@ from gateway_market import GATE, OPENING, START, market
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.commands import AdvanceTime, CancelOrder, Command, SubmitOrder
+from exchange.commands import (
+    AdvanceTime,
+    CancelOrder,
+    Command,
+    SubmitOrder,
+    UpdateInterfaceLimits,
+)
+from exchange.plain import from_plain
 from gateway.codec import COMMAND_TYPES, EVENT_TYPES, decode_entry, encode_entry
 from gateway.core import Core
 from gateway.ports import CorruptJournalError, JournalEntry
@@ -33,6 +40,8 @@ LIMITS = st.builds(
     injection_limit_w=st.none() | st.integers(0, 10**12),
     withdrawal_limit_w=st.none() | st.integers(0, 10**12),
     unbalance_pu=st.none() | st.floats(0.0, 0.9),
+    reactive_min_var=st.none() | st.integers(-(10**12), 0),
+    reactive_max_var=st.none() | st.integers(0, 10**12),
 )
 
 
@@ -154,6 +163,18 @@ def test_a_journal_from_before_leads_to_the_same_state() -> None:
         again.apply(entry)
     assert again.exchange.digest() == core.exchange.digest()
     assert again.reports.state() == core.reports.state()
+
+
+def test_contracts_from_before_have_no_reactive_range() -> None:
+    """As commands in the journal, as events, and in a snapshot."""
+    limits = InterfaceLimits(0.98, 1.04, 5_000, 6_000)
+    command = UpdateInterfaceLimits("u1", START, limits)
+    line = encode_entry(JournalEntry(1, command, ()))
+    entry = json.loads(line)
+    contract = entry["command"]["data"]["interface_limits"]
+    del contract["reactive_min_var"], contract["reactive_max_var"]
+    assert decode_entry(json.dumps(entry).encode()).command == command
+    assert from_plain(InterfaceLimits, contract) == limits
 
 
 LINE = encode_entry(JournalEntry(3, CancelOrder("p1", "a"), ()))

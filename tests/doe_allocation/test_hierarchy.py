@@ -1,0 +1,360 @@
+"""Allocation over several levels: secure at each, and together in one joined AC model.
+
+The joined net is solved by pandapower, whose power flow knows of no boundary.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hierarchies import Joined, Owned, corner, joined, medium_voltage, owned, power_out, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from meshed_networks import ring
+from networks import feeder
+
+from doe_allocation.hierarchy import HierarchyAllocation, OperatorResult, allocate_hierarchy
+from doe_allocation.operational_graph import Child, Operator
+from security_check.errors import NetworkFaults
+from security_check.limits import InterfaceLimits, VoltageLimits
+
+BAND = (0.97, 1.04)
+CONTRACT = InterfaceLimits(0.99, 1.03)
+TIGHT = InterfaceLimits(0.99, 1.03, 130_000, 330_000)
+KEY = tuple[str, str]
+
+
+def two_levels(customers: int = 4, seed: int = 0, band: tuple[float, float] = BAND) -> Owned:
+    """Return a medium-voltage feeder with three low-voltage networks and a customer of its own."""
+    below = [owned(f"lv{k}", feeder(customers, seed + k)) for k in range(3)]
+    return owned(
+        "mv",
+        medium_voltage(4, seed, km=8.0),
+        {f"load:{k}": (each, band) for k, each in enumerate(below)},
+        capacity_w=400_000,
+        limits=VoltageLimits(0.95, 1.05),
+    )
+
+
+WIDE = (0.93, 1.06)
+
+
+def three_levels(seed: int = 0) -> Owned:
+    """Return a meshed high-voltage network with two of :func:`two_levels` and other customers."""
+    high = ring(4, seed)
+    regions = {}
+    for k in range(2):
+        below = two_levels(3, seed + 10 * k)
+        names = {
+            point: (replace_name(each, f"{each.operator.name} of {k}"), WIDE)
+            for point, each in below.children.items()
+        }
+        net = medium_voltage(4, seed + k, km=8.0)
+        regions[f"load:{k}"] = (
+            owned(f"mv{k}", net, names, capacity_w=400_000, limits=VoltageLimits(0.92, 1.08)),
+            (0.97, 1.04),
+        )
+    capacity = {f"load:{k}": 2_000_000 if k < 2 else 60_000_000 for k in range(4)}
+    return owned(
+        "hv", high, regions, capacity_w=capacity, limits=VoltageLimits(0.92, 1.08), meshed=True
+    )
+
+
+def replace_name(each: Owned, name: str) -> Owned:
+    return Owned(replace(each.operator, name=name), each.net, each.children)
+
+
+@functools.cache
+def allocated(contract: InterfaceLimits = CONTRACT) -> tuple[Owned, HierarchyAllocation]:
+    root = two_levels()
+    return root, allocate_hierarchy(root.operator, contract)
+
+
+def attacked(result: OperatorResult, seed: int = 0) -> float:
+    assert result.check is not None, result.operator
+    rng = np.random.default_rng(seed)
+    return result.grid.attack(result.contract, result.check.limits_w, rng).violation
+
+
+def corners(
+    result: HierarchyAllocation, count: int, rng: np.random.Generator
+) -> list[dict[KEY, bool]]:
+    """Return all-inject, all-withdraw, each operator's customers against all others, and random."""
+    keys = list(result.customers)
+    chosen = [dict.fromkeys(keys, True), dict.fromkeys(keys, False)]
+    for name in dict.fromkeys(name for name, _ in keys):
+        chosen += [{key: (key[0] == name) == side for key in keys} for side in (True, False)]
+    chosen += [dict(zip(keys, rng.random(len(keys)) < 0.5, strict=True)) for _ in range(count)]
+    return chosen
+
+
+def check_joined(whole: Joined, result: HierarchyAllocation, injects: dict, root_pu: float) -> None:
+    """Assert every limit of every level in the joined net at one corner."""
+    net = run(whole, corner(result, injects), root_pu)
+    assert net.res_line.loading_percent.max() <= 100.0 + 1e-4
+    for trafo in ("hv", "lv"):
+        kv = net.bus.vn_kv.loc[net.trafo[f"{trafo}_bus"]].to_numpy()
+        rated_ka = net.trafo.sn_mva.to_numpy() / (np.sqrt(3.0) * kv)
+        assert (net.res_trafo[f"i_{trafo}_ka"].to_numpy() <= rated_ka * (1.0 + 1e-6)).all()
+    for boundary in whole.boundaries:
+        contract = result.results[boundary.operator].contract
+        voltage = net.res_bus.vm_pu.at[boundary.parent_bus]
+        assert contract.voltage_min_pu - 1e-7 <= voltage <= contract.voltage_max_pu + 1e-7
+        out = power_out(net, boundary)
+        assert -contract.withdrawal_limit_w - 0.5 <= out.real <= contract.injection_limit_w + 0.5
+        assert contract.reactive_min_var - 0.5 <= out.imag <= contract.reactive_max_var + 0.5
+
+
+def check_voltages(whole: Joined, levels: dict[float, tuple[float, float]]) -> None:
+    for kv, (low, high) in levels.items():
+        voltage = whole.net.res_bus.vm_pu[whole.net.bus.vn_kv == kv]
+        assert low - 1e-7 <= voltage.min(), kv
+        assert voltage.max() <= high + 1e-7, kv
+
+
+class TestTwoLevels:
+    @pytest.mark.parametrize("contract", [CONTRACT, TIGHT], ids=["free", "limited"])
+    def test_each_level_is_secure_on_its_own(self, contract: InterfaceLimits) -> None:
+        _, result = allocated(contract)
+        assert not result.unmet
+        assert list(result.results) == ["mv", "lv0", "lv1", "lv2"]
+        for each in result.results.values():
+            assert attacked(each) <= 1e-6, each.operator
+        granted = {e.connection_point: e for e in result.results["mv"].envelopes}
+        for point, child in result.results["mv"].children.items():
+            below = result.results[child]
+            assert below.contract.injection_limit_w == granted[point].injection_limit_w
+            assert below.contract.withdrawal_limit_w == granted[point].withdrawal_limit_w
+            assert (below.parent, below.point) == ("mv", point)
+
+    @pytest.mark.parametrize("contract", [CONTRACT, TIGHT], ids=["free", "limited"])
+    def test_all_levels_are_secure_together(self, contract: InterfaceLimits) -> None:
+        root, result = allocated(contract)
+        whole = joined(root)
+        rng = np.random.default_rng(1)
+        for injects in corners(result, 12, rng):
+            for root_pu in (0.99, 1.03):
+                check_joined(whole, result, injects, root_pu)
+                check_voltages(whole, {20.0: (0.95, 1.05), 0.4: (0.9, 1.1)})
+
+    def test_something_binds_and_everyone_is_given_something(self) -> None:
+        """Where the interface is limited, max-min reaches the customers of all levels."""
+        _, free = allocated(CONTRACT)
+        _, result = allocated(TIGHT)
+        for k in range(2):
+            least = min(limits[k] for limits in result.customers.values())
+            assert least > 0
+            assert sum(x[k] for x in result.customers.values()) < sum(
+                x[k] for x in free.customers.values()
+            )
+        assert "interface" in result.results["mv"].envelopes.injection_bottlenecks
+        # Who is stopped by the common interface has the same, wherever connected, but for losses.
+        injection = [
+            e.injection_limit_w
+            for each in result.results.values()
+            for e in each.envelopes
+            if e.connection_point not in each.children and e.injection_bottleneck == "interface"
+        ]
+        assert len(injection) > 4
+        assert max(injection) <= 1.03 * min(injection)
+
+    def test_an_envelope_beyond_what_was_granted_breaks_the_joined_net(self) -> None:
+        """The check of the joined net can fail: twice the power breaks a contract or limit."""
+        root, result = allocated(TIGHT)
+        whole = joined(root)
+        everyone = dict.fromkeys(result.customers, True)
+        twice = {key: 2.0 * value for key, value in corner(result, everyone).items()}
+        net = run(whole, twice, 1.03)
+        fed_w = -1e6 * net.res_ext_grid.p_mw.sum()
+        assert fed_w > 1.2 * TIGHT.injection_limit_w
+        with pytest.raises(AssertionError):
+            check_joined(
+                whole,
+                HierarchyAllocation(
+                    {
+                        name: replace(
+                            each,
+                            envelopes=type(each.envelopes)(
+                                each.envelopes.connection_points,
+                                2 * each.envelopes.injection_w,
+                                2 * each.envelopes.withdrawal_w,
+                            ),
+                        )
+                        for name, each in result.results.items()
+                    },
+                    (),
+                ),
+                everyone,
+                1.03,
+            )
+
+
+@pytest.mark.slow
+class TestThreeLevels:
+    def test_a_meshed_network_above_two_levels(self) -> None:
+        root = three_levels()
+        contract = InterfaceLimits(1.0, 1.04)
+        result = allocate_hierarchy(root.operator, contract)
+        assert not result.unmet
+        assert len(result.results) == 9
+        for each in result.results.values():
+            assert attacked(each) <= 1e-6, each.operator
+        assert result.results["hv"].grid.network.generators is not None
+        whole = joined(root)
+        rng = np.random.default_rng(2)
+        for injects in corners(result, 6, rng):
+            for root_pu in (1.0, 1.04):
+                check_joined(whole, result, injects, root_pu)
+                check_voltages(whole, {110.0: (0.92, 1.08), 20.0: (0.92, 1.08), 0.4: (0.9, 1.1)})
+
+
+class TestDirections:
+    @settings(deadline=None, max_examples=8)
+    @given(part=st.floats(0.3, 0.9))
+    def test_a_lower_limit_above_lowers_the_sum_below(self, part: float) -> None:
+        root, free = allocated(TIGHT)
+        limits = replace(
+            TIGHT,
+            injection_limit_w=int(part * TIGHT.injection_limit_w),
+            withdrawal_limit_w=int(330_000 - (1 - part) * 150_000),
+        )
+        result = allocate_hierarchy(root.operator, limits)
+        assert not result.unmet
+        for name, each in result.results.items():
+            before = free.results[name].customers
+            for k in range(2):
+                mine = sum(x[k] for x in each.customers.values())
+                assert mine <= sum(x[k] for x in before.values()) * (1 + 1e-3) + 10, name
+
+    @settings(deadline=None, max_examples=8)
+    @given(
+        rise=st.floats(0.0, 0.02),
+        fall=st.floats(0.0, 0.02),
+    )
+    def test_a_wider_band_leaves_the_child_no_more(self, rise: float, fall: float) -> None:
+        """What a child can use for every voltage of a band it can use in every part of it."""
+        narrow, wide = (0.985, 1.02), (0.985 - fall, 1.02 + rise)
+        child = allocated()[0].operator.children["load:0"].operator
+        sums = []
+        for band in (narrow, wide):
+            alone = allocate_hierarchy(child, InterfaceLimits(*band))
+            assert not alone.unmet
+            smallest = [min(x[k] for x in alone.customers.values()) for k in range(2)]
+            sums.append(smallest)
+        assert (np.array(sums[1]) <= np.array(sums[0]) * (1 + 1e-6) + 1).all()
+
+
+def with_child(root: Operator, point: str, child: Child) -> Operator:
+    return replace(root, children={**root.children, point: child})
+
+
+class TestUnmetContracts:
+    def test_a_child_that_cannot_live_within_its_band_is_told_and_siblings_go_on(self) -> None:
+        root, whole = allocated(CONTRACT)
+        strict = replace(
+            root.operator.children["load:1"].operator, voltage_limits=VoltageLimits(0.99, 1.01)
+        )
+        graph = with_child(root.operator, "load:1", Child(strict, BAND))
+        result = allocate_hierarchy(graph, CONTRACT)
+        (unmet,) = result.unmet
+        assert (unmet.parent, unmet.child, unmet.point) == ("mv", "lv1", "load:1")
+        assert unmet.side == "child"
+        told = str(unmet)
+        assert told.startswith("mv load:1 / lv1: lv1 cannot keep the contract with mv")
+        assert "its limit is" in told
+        assert unmet.element.startswith("bus:")
+        assert result.results["lv1"].check is None
+        assert sum(map(sum, result.results["lv1"].customers.values())) == 0
+        for name in ("mv", "lv0", "lv2"):
+            assert attacked(result.results[name]) <= 1e-6
+            # A sibling that takes no part leaves the others no less.
+            mine, before = result.results[name].customers, whole.results[name].customers
+            assert min(x[0] for x in mine.values()) >= min(x[0] for x in before.values()) - 1
+
+    def test_a_promise_that_cannot_be_kept_is_told_and_siblings_go_on(self) -> None:
+        root, _ = allocated(CONTRACT)
+        child = root.operator.children["load:2"].operator
+        graph = with_child(root.operator, "load:2", Child(child, (1.0, 1.001)))
+        result = allocate_hierarchy(graph, CONTRACT)
+        (unmet,) = result.unmet
+        assert (unmet.parent, unmet.child, unmet.side) == ("mv", "lv2", "parent")
+        assert "mv cannot keep its promise to lv2" in str(unmet)
+        least = result.results["lv2"].statement
+        contract = result.results["lv2"].contract
+        assert contract.injection_limit_w == least.least_injection_w
+        assert contract.withdrawal_limit_w == least.least_withdrawal_w
+        for name in ("mv", "lv0", "lv1"):
+            assert attacked(result.results[name]) <= 1e-6
+
+    def test_an_interface_that_carries_too_little_is_told(self) -> None:
+        net = feeder(3, 0)
+        net.load["bus"] = net.load.bus  # customers; besides them a passive demand
+        import pandapower as pp
+
+        pp.create_sgen(net, int(net.load.bus.iloc[0]), p_mw=-0.006, q_mvar=0.0)
+        below = owned("lv0", net)
+        root = owned(
+            "mv",
+            medium_voltage(2, 0),
+            {"load:0": (below, BAND)},
+            capacity_w={"load:0": 5_000, "load:1": 50_000},
+        )
+        result = allocate_hierarchy(root.operator, CONTRACT)
+        (unmet,) = result.unmet
+        assert unmet.side == "parent"
+        assert "it must withdraw 6," in str(unmet)
+        assert "it may carry 5,000 W" in str(unmet)
+        assert result.results["lv0"].check is not None
+
+    def test_without_a_way_out_every_boundary_is_told(self) -> None:
+        root, _ = allocated(CONTRACT)
+        result = allocate_hierarchy(root.operator, replace(CONTRACT, withdrawal_limit_w=1_000))
+        assert [(u.parent, u.child, u.side) for u in result.unmet] == [
+            ("upstream", "mv", "child"),
+            ("mv", "lv0", "parent"),
+            ("mv", "lv1", "parent"),
+            ("mv", "lv2", "parent"),
+        ]
+        for each in result.unmet:
+            assert "1,000 W" in str(each)
+
+
+class TestBadGraphs:
+    def test_every_fault_names_both_ends(self) -> None:
+        root, _ = allocated(CONTRACT)
+        child = root.operator.children["load:0"].operator
+        children = {
+            "load:0": Child(child, (1.04, 0.97)),
+            "load:1": Child(child, BAND),
+            "load:9": Child(replace(child, name="lv9"), BAND, (5, -5)),
+            "load:3": Child(replace(child, name="mv"), BAND),
+        }
+        with pytest.raises(NetworkFaults) as caught:
+            allocate_hierarchy(replace(root.operator, children=children), CONTRACT)
+        told = [str(fault) for fault in caught.value.faults]
+        assert any(t.startswith("mv / lv0: the band 1.04 to 0.97 p.u.") for t in told)
+        assert any(t.startswith("mv / lv0: lv0 is also at mv / lv0") for t in told)
+        assert any("at load:9, but mv has no such connection point" in t for t in told)
+        assert any("reactive power from 5 to -5 var" in t for t in told)
+        assert any(t.startswith("mv / mv: mv is also at upstream / mv") for t in told)
+
+    def test_nominal_voltages_must_be_the_same(self) -> None:
+        low = owned("lv0", feeder(2, 0)).operator
+        net = medium_voltage(2, 0)
+        net.bus.loc[net.bus.vn_kv == 20.0, "vn_kv"] = 10.0
+        net.trafo["vn_lv_kv"] = 10.0
+        root = owned("mv", net).operator
+        with pytest.raises(NetworkFaults, match=r"mv / lv0: nominal voltages differ: 10,000 V at"):
+            allocate_hierarchy(replace(root, children={"load:0": Child(low, BAND)}), CONTRACT)
+
+    def test_a_cycle_is_found(self) -> None:
+        children: dict[str, Child] = {}
+        root = replace(owned("mv", medium_voltage(2, 0)).operator, children=children)
+        children["load:0"] = Child(root, BAND)
+        with pytest.raises(
+            NetworkFaults, match="mv / mv: mv is also at upstream / mv: its network"
+        ):
+            allocate_hierarchy(root, CONTRACT)
