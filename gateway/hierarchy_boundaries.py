@@ -64,8 +64,7 @@ def tree_faults(
     order
         Parents before their children; only whoever is reached from the top.
     faults
-        Unknown operators, second parents, cycles, connection points used twice, and operators
-        that nobody reaches.
+        Unknown operators, second parents, cycles and connection points used twice.
     """
     faults = []
     if top not in operators:
@@ -97,13 +96,16 @@ def tree_faults(
         else:
             above[edge.child] = edge
     order = _from_top(top, operators, above)
-    if not faults:  # where boundaries are wrong, who is not reached follows from them
-        faults += [
-            Fault(f"{top} / {name}", f"no boundary leads from {top}, at the top, to {name}")
-            for name in operators
-            if name not in order
-        ]
     return order, faults
+
+
+def unreached(top: str, operators: Sequence[str], order: Sequence[str]) -> list[Fault]:
+    """Return the operators that are not below the top; ``order`` is who is."""
+    return [
+        Fault(f"{top} / {name}", f"no boundary leads from {top}, at the top, to {name}")
+        for name in operators
+        if name not in order
+    ]
 
 
 def boundary_faults(

@@ -18,7 +18,7 @@ import numpy as np
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.operational_graph import Child, Operator
-from gateway.hierarchy_boundaries import Boundary, boundary_faults, tree_faults
+from gateway.hierarchy_boundaries import Boundary, boundary_faults, tree_faults, unreached
 from gateway.hierarchy_schema import BoundarySection, ContractSection, SharesSection
 from gateway.input_faults import InputFaults, unreadable
 from gateway.scenario_customers import build_capacity, find_strangers
@@ -125,16 +125,18 @@ class Hierarchy:
 
     def root(self) -> Operator:
         """Return the operational graph."""
-        return self._operator(self.members[0])
+        return self.operator(self.members[0].name)
 
-    def _operator(self, member: Member) -> Operator:
+    def operator(self, name: str) -> Operator:
+        """Return an operator with everybody below it."""
+        member = self.member(name)
         return Operator(
             name=member.name,
             network=member.network,
             voltage_limits=member.voltage_limits,
             capacity=member.capacity,
             children={
-                point: Child(self._operator(self.member(b.child)), b.band, b.reactive_var)
+                point: Child(self.operator(b.child), b.band, b.reactive_var)
                 for point, b in member.children.items()
             },
             outages=member.outages,
@@ -177,7 +179,9 @@ def load_hierarchy(path: Path) -> Hierarchy:
     order: list[str] = []
     if drafts and top is not None:
         order, wrong = tree_faults(top, tuple(drafts), boundaries)
-        faults += wrong
+        # Where boundaries are wrong, who is not reached may follow from them.
+        whole = len(boundaries) == len(content.get("boundaries", []))
+        faults += wrong or (unreached(top, tuple(drafts), order) if whole else [])
     for boundary in boundaries:
         parent, child = drafts.get(boundary.parent), drafts.get(boundary.child)
         if parent is not None and child is not None and parent is not child:

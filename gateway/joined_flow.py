@@ -338,8 +338,7 @@ class JoinedFlow:
         if self._shared:
             parts.append(by_imbalance[None, :])
         adjoint = splu(sp.csc_array(self.jacobian(v).T)).solve(np.concatenate(parts))
-        n = len(v)
-        by_active, by_reactive = np.zeros((n, adjoint.shape[1])), np.zeros((n, adjoint.shape[1]))
+        by_active, by_reactive = np.zeros((2, *by_voltage.shape))
         by_active[self._balanced] = adjoint[: len(self._balanced)]
         by_reactive[self._by_size] = adjoint[len(self._balanced) :]
         gradient: ComplexArray = (by_active + 1j * by_reactive)[self.customer_node]
