@@ -36,7 +36,10 @@ from security_check.envelope import EnvelopeSet
 
 VARIANTS = {
     "as it is": FILE,
-    "cones": FILE.replace('"load:0" = 0.97 }', '"load:0" = 0.97 }\ncone_power_factor = { default = 1.0, "load:0" = 0.99 }'),
+    "cones": FILE.replace(
+        'power_factor = { default = 1.0, "load:0" = 0.97 }',
+        'cone_power_factor = { default = 1.0, "load:0" = 0.99 }',
+    ),
     "thin": FILE.replace("voltage_max_pu = 1.05", "voltage_max_pu = 1.032"),
 }
 
