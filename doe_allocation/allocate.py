@@ -55,9 +55,14 @@ class Fill:
     rows: PackingRows
     rounds: int
 
+    @property
+    def rested(self) -> bool:
+        """Whether rounds came to rest by themselves, at a point where rows and rule agree."""
+        return self.rounds <= _ROUNDS
+
 
 def fill_securely(search: Search, filling: FillingRule, near: Fill | None = None) -> Fill:
-    """Return the max-min limits under every robust row, exact in the AC power flow.
+    """Return the limits of a rule under every robust row, exact in the AC power flow.
 
     Parameters
     ----------
@@ -129,7 +134,7 @@ def _settle(
         moved /= max(float(reached.max(initial=0.0)), 1e-12)
         if moved > settled and rounds % _PATIENCE:
             continue
-        known = _searched(search, packing, u, exact & (moved <= _STILL))
+        known = searched(search, packing, u, exact & (moved <= _STILL))
         missed = known.take(robust.excess(known, u) > SECURE)
         if len(missed.rows):
             packing, least = PackingRows.joined([packing, missed]), np.inf
@@ -140,7 +145,7 @@ def _settle(
     return None, packing, nearest if np.isfinite(least) else filled.u
 
 
-def _searched(search: Search, packing: PackingRows, u: FloatArray, exact: BoolArray) -> PackingRows:
+def searched(search: Search, packing: PackingRows, u: FloatArray, exact: BoolArray) -> PackingRows:
     """Return the rows near their limits at u, exact there, with those that a search adds.
 
     Rows that are not ``exact`` at u are made so first.
@@ -168,11 +173,11 @@ def _from_below(
     """
     robust, u = search.robust, start
     for rounds in range(1, _ENDINGS + 1):
-        drawn = _drawn_in(robust, packing, u, filling.lower)
+        drawn = drawn_in(robust, packing, u, filling.lower)
         if drawn is None:
             return None
         packing, u, stopped = _raised(robust, *drawn, filling)
-        known = _searched(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
+        known = searched(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
         missed = known.take(robust.excess(known, u) > SECURE)
         if not len(missed.rows):
             return Fill(u, stopped, known, _ROUNDS + rounds)
@@ -180,7 +185,7 @@ def _from_below(
     return None
 
 
-def _drawn_in(
+def drawn_in(
     robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
 ) -> tuple[PackingRows, FloatArray] | None:
     """Shrink limits towards the lower bounds until the AC power flow of known rows is secure.
@@ -230,7 +235,7 @@ def _between(search: Search, packing: PackingRows, filling: FillingRule, start: 
     for _ in range(_ENDINGS):
         try:
             taken, u, by = _raised(robust, packing, best, filling)
-            found = _searched(search, taken, u, np.zeros(len(taken.rows), dtype=bool))
+            found = searched(search, taken, u, np.zeros(len(taken.rows), dtype=bool))
         except PowerFlowError:
             break
         missed = found.take(robust.excess(found, u) > SECURE)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from doe_allocation.nested import Class
 from security_check.envelope import IntArray
 from security_check.errors import Fault
 from security_check.limits import InterfaceLimits
@@ -114,9 +115,9 @@ class Statement:
     idle_injection_w, idle_withdrawal_w
         Where the two powers stand with no customer doing anything, of either sign; what is granted
         to customers counts from there.
-    weights
-        What all customers below weigh, injection and withdrawal: as many as there are, where
-        nobody says otherwise.
+    injection, withdrawal
+        Classes of all customers below, for either direction: what they weigh (one each, where
+        nobody says otherwise), and what they could use, as power through the interface.
     refusal
         Why it cannot live within the band even with everyone at the fallback: element and
         numbers.  ``None`` where it can.
@@ -131,8 +132,16 @@ class Statement:
     reactive_max_var: int
     idle_injection_w: float
     idle_withdrawal_w: float
-    weights: tuple[float, float]
+    injection: tuple[Class, ...]
+    withdrawal: tuple[Class, ...]
     refusal: Fault | None = None
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """What all customers below weigh together, injection and withdrawal."""
+        return sum(each.weight for each in self.injection), sum(
+            each.weight for each in self.withdrawal
+        )
 
     def contract(self, injection_w: int, withdrawal_w: int) -> InterfaceLimits:
         """Return the contract with the power granted."""

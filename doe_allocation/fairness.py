@@ -1,4 +1,4 @@
-"""Fair division of a packing polytope ``A u <= b`` with ``A >= 0``: plain functions.
+"""Fair division of a packing polytope ``A u <= b`` with ``A >= 0``: what a rule is, and filling.
 
 Progressive filling gives *the* lexicographic max-min point of such a polytope: all limits rise
 together at rates proportional to their weights; when a row is full, those who take part in it
@@ -20,7 +20,7 @@ IndexArray = npt.NDArray[np.int64]
 CAPACITY = -1
 """Bottleneck of a limit that reached its own upper bound."""
 
-_PARTICIPATES = 1e-10
+PARTICIPATES = 1e-10
 """A coefficient below this part of its row's largest is rounding, not participation."""
 
 
@@ -37,12 +37,16 @@ class Filling:
     offset
         Shape (m,).  Zero fills to a common level (a lower bound counts towards one's share);
         ``offset = lower`` shares increments on top of what each has.
+    group
+        Shape (m,), where given: a full row freezes everyone of a group of whom one could still rise
+        in it, so that a group keeps one common level.
     """
 
     lower: FloatArray
     upper: FloatArray
     weight: FloatArray
     offset: FloatArray
+    group: IndexArray | None = None
 
     def filled(self, A: FloatArray, b: FloatArray) -> Filled:
         """Return the limits under rows ``A u <= b``; see :func:`progressive_filling`."""
@@ -71,9 +75,45 @@ class FillingRule(Protocol):
         """Return the same rule from higher lower bounds."""
 
 
+class Principle(Protocol):
+    """What is fair: makes the rule that divides limits between bounds; often a rule's class."""
+
+    def __call__(self, lower: FloatArray, upper: FloatArray, weight: FloatArray) -> FillingRule:
+        """Return the rule for bounds and weights of shape (m,), injection first, weights > 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnTop:
+    """A rule that divides what is added to ``offset``, shape (m,)."""
+
+    rule: FillingRule
+    offset: FloatArray
+
+    @property
+    def lower(self) -> FloatArray:
+        """Shape (m,), what everyone gets in any case."""
+        least: FloatArray = self.offset + self.rule.lower
+        return least
+
+    @property
+    def upper(self) -> FloatArray:
+        """Shape (m,), what nobody exceeds."""
+        most: FloatArray = self.offset + self.rule.upper
+        return most
+
+    def filled(self, A: FloatArray, b: FloatArray) -> Filled:
+        """Return the limits of the rule's choice under rows ``A u <= b``."""
+        added = self.rule.filled(A, b - A @ self.offset)
+        return Filled(self.offset + added.u, added.bottleneck)
+
+    def above(self, lower: FloatArray) -> OnTop:
+        """Return the same from higher lower bounds."""
+        return replace(self, rule=self.rule.above(lower - self.offset))
+
+
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The max-min point ``u``, shape (m,), and the bottleneck row of each limit, shape (m,)."""
+    """The limits ``u``, shape (m,), and the bottleneck row of each limit, shape (m,)."""
 
     u: FloatArray
     bottleneck: IndexArray
@@ -101,7 +141,7 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
     At most 2 m + R events; each costs O(R) plus one product over the limits that change state.
     """
     m = A.shape[1]
-    smallest = _PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0)
+    smallest = PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0)
     takes_part = smallest < A
     headroom = b - A @ filling.lower
     u = filling.lower.copy()
@@ -119,6 +159,8 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
         full |= newly_full
         for row in np.flatnonzero(newly_full):
             frozen = open_ & takes_part[row]
+            if filling.group is not None:
+                frozen = open_ & np.isin(filling.group, filling.group[frozen])
             bottleneck[frozen] = row
             open_ &= ~frozen
         start = open_ & (begins <= level)

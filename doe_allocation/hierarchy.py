@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 
 from doe_allocation.boundary import Statement
 from doe_allocation.contract import ChildSide, ParentSide
+from doe_allocation.fair_rules import MAX_MIN
+from doe_allocation.fairness import Principle
 from doe_allocation.level import Division, Level, Perimeter
 from doe_allocation.network_grid import NetworkGrid
 from doe_allocation.operational_graph import Operator, graph_faults, voltages_at
@@ -146,7 +148,9 @@ class _Node:
     children: Mapping[str, _Node]
 
 
-def allocate_hierarchy(root: Operator, contract: InterfaceLimits) -> HierarchyAllocation:
+def allocate_hierarchy(
+    root: Operator, contract: InterfaceLimits, principle: Principle = MAX_MIN
+) -> HierarchyAllocation:
     """Return the fair envelopes of a whole operational graph.
 
     Parameters
@@ -155,6 +159,8 @@ def allocate_hierarchy(root: Operator, contract: InterfaceLimits) -> HierarchyAl
         The uppermost operator.
     contract
         What holds at its own interface.
+    principle
+        Of fairness, at every level; it reaches the customers below by the classes stated.
 
     Raises
     ------
@@ -165,7 +171,7 @@ def allocate_hierarchy(root: Operator, contract: InterfaceLimits) -> HierarchyAl
     faults = graph_faults(root)
     if faults:
         raise NetworkFaults(faults)
-    node = _stated(root, None, None)
+    node = _stated(root, None, None, principle)
     results: dict[str, OperatorResult] = {}
     unmet: list[Unmet] = []
     _divide(node, ("", ""), contract, results, unmet)
@@ -173,15 +179,18 @@ def allocate_hierarchy(root: Operator, contract: InterfaceLimits) -> HierarchyAl
 
 
 def _stated(
-    operator: Operator, band: tuple[float, float] | None, reactive_var: tuple[int, int] | None
+    operator: Operator,
+    band: tuple[float, float] | None,
+    reactive_var: tuple[int, int] | None,
+    principle: Principle,
 ) -> _Node:
     """Return an operator with what it and everybody below state; children first."""
     children = {
-        point: _stated(child.operator, child.band, child.reactive_var)
+        point: _stated(child.operator, child.band, child.reactive_var, principle)
         for point, child in operator.children.items()
     }
     below = {p: node.statement for p, node in children.items() if node.statement is not None}
-    level = Level(perimeter_of(operator), below)
+    level = Level(perimeter_of(operator), below, principle)
     statement = None if band is None else level.state(band, reactive_var)
     return _Node(operator.name, level, statement, children)
 
@@ -232,7 +241,7 @@ def sides_of(
 def _statements(operator: Operator, besides: str = "") -> dict[str, Statement]:
     """Return what an operator's children state, by connection point."""
     nodes = {
-        point: _stated(child.operator, child.band, child.reactive_var)
+        point: _stated(child.operator, child.band, child.reactive_var, MAX_MIN)
         for point, child in operator.children.items()
         if point != besides
     }
@@ -253,8 +262,11 @@ def _divide(
     """
     division = node.level.divide(contract)
     parent, point = above
-    if division.refusal is not None:
-        unmet.append(_told(parent or UPSTREAM, node.name, point, "child", division.refusal))
+    refusal = division.refusal
+    if refusal is None and node.statement is not None:
+        refusal = node.statement.refusal  # of what it was to keep; this contract is what it can
+    if refusal is not None:
+        unmet.append(_told(parent or UPSTREAM, node.name, point, "child", refusal))
     results[node.name] = OperatorResult(
         node.name,
         parent,

@@ -1,11 +1,12 @@
 """The grid of electrically separate parts: each is allocated and checked on its own.
 
 Exact, because nothing that happens in one part reaches another; and limits that no element binds
-jointly are max-min fair together when they are in each part.
+jointly are fair together when they are in each part, unless a principle has one level for all.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Self
@@ -13,13 +14,14 @@ from typing import Self
 import numpy as np
 
 from doe_allocation.curtailment import PRO_RATA, Curtailment
+from doe_allocation.fairness import Principle
 from doe_allocation.network_grid import NetworkGrid
 from security_check.adversary import Finding
 from security_check.check import SecurityCheck
 from security_check.envelope import Direction, EnvelopeSet, IntArray
 from security_check.limits import InterfaceLimits
 from security_check.linear_rows import LinearRows
-from security_check.network import IndexArray, Network
+from security_check.network import FloatArray, IndexArray, Network
 from security_check.parts import Part, parts_of
 from security_check.proof import Proof
 from security_check.situation import Situation
@@ -157,6 +159,22 @@ class JointGrid:
         self._make = make
         self._parts = [(part.points, make(part)) for part in parts_of(network)]
         self._whole: NetworkGrid | None = None
+
+    def with_fairness(self, fairness: Principle, weights: FloatArray | None = None) -> JointGrid:
+        """Return the same grid under another principle; as :meth:`NetworkGrid.with_fairness`.
+
+        It must be one that may divide parts on their own: none with a level common to all.
+        """
+        other = copy.copy(self)
+        both = None if weights is None else np.asarray(weights, dtype=float).reshape(2, -1)
+
+        def of(points: IndexArray) -> FloatArray | None:
+            return None if both is None else both[:, points].ravel()
+
+        other._parts = [(own, grid.with_fairness(fairness, of(own))) for own, grid in self._parts]
+        other._make = lambda part: self._make(part).with_fairness(fairness, of(part.points))
+        other._whole = None if self._whole is None else self._whole.with_fairness(fairness, weights)
+        return other
 
     @property
     def parts(self) -> list[NetworkGrid]:

@@ -21,6 +21,9 @@ from doe_allocation.boundary import (
     with_reactive_ranges,
 )
 from doe_allocation.capacity import Capacity
+from doe_allocation.fair_rules import MAX_MIN
+from doe_allocation.fairness import Principle
+from doe_allocation.nested import Class, Nested, classes_of, levelled
 from doe_allocation.network_grid import NetworkGrid
 from security_check.check import SecurityCheck
 from security_check.envelope import EnvelopeSet, IntArray
@@ -93,6 +96,8 @@ class Level:
         The operator's own.
     below
         What each child states, by connection point.
+    principle
+        Of fairness among customers, those below children included.
 
     Raises
     ------
@@ -100,8 +105,14 @@ class Level:
         When a child's reactive range does not go together with what is at its connection point.
     """
 
-    def __init__(self, perimeter: Perimeter, below: Mapping[str, Statement]) -> None:
+    def __init__(
+        self,
+        perimeter: Perimeter,
+        below: Mapping[str, Statement],
+        principle: Principle = MAX_MIN,
+    ) -> None:
         self._perimeter = perimeter
+        self._principle = principle
         self._below = dict(below)
         ranges = {p: (s.reactive_min_var, s.reactive_max_var) for p, s in below.items()}
         own = perimeter.network
@@ -137,18 +148,24 @@ class Level:
             nothing = Exchange(0.0, 0.0, 0.0, 0.0)
             least = most = idle = nothing
             refusal = refusal or Fault(POWER_FLOW, str(error))
-        reactive = widened(most) if reactive_var is None else reactive_var
-        least_injection, least_withdrawal = least_w(least.injection_w), least_w(least.withdrawal_w)
+        members = self._members(most_w)
+        # Who cannot keep its range exchanges what it does, and its parent must count with that.
+        kept = reactive_var if refusal is None else None
+        reactive = widened(most) if kept is None else kept
+        least_power = least_w(least.injection_w), least_w(least.withdrawal_w)
+        most_power = (
+            max(least_w(most.injection_w), least_power[0]),
+            max(least_w(most.withdrawal_w), least_power[1]),
+        )
         return Statement(
             band,
-            least_injection,
-            least_withdrawal,
-            max(least_w(most.injection_w), least_injection),
-            max(least_w(most.withdrawal_w), least_withdrawal),
+            *least_power,
+            *most_power,
             *reactive,
             idle.injection_w,
             idle.withdrawal_w,
-            self._weights_together(),
+            classes_of(members[0], most_power[0] - idle.injection_w),
+            classes_of(members[1], most_power[1] - idle.withdrawal_w),
             refusal,
         )
 
@@ -157,9 +174,21 @@ class Level:
     ) -> Exchange:
         return exchange(grid.robust_rows(contract), limits_w)
 
-    def _weights_together(self) -> tuple[float, float]:
-        injection, withdrawal = np.split(self._weights(), 2)
-        return float(injection.sum()), float(withdrawal.sum())
+    def _members(self, granted_w: IntArray) -> tuple[list[Class], list[Class]]:
+        """Return the customers and the classes of children's, of either direction, at a grant."""
+        weights, idle = self._weights(), self._idle_w()
+        count = len(weights) // 2
+        found: tuple[list[Class], list[Class]] = ([], [])
+        for k, (classes, weight) in enumerate(zip(self._classes(), weights, strict=True)):
+            own = found[k // count]
+            if not classes:
+                own.append(Class(float(weight), float(granted_w[k])))
+                continue
+            largest = np.array([each.largest_w for each in classes])
+            heavy = np.array([each.weight for each in classes])
+            used = levelled(float(granted_w[k]) - idle[k], 0.0 * largest, largest, heavy)
+            own += [Class(each.weight, float(w)) for each, w in zip(classes, used, strict=True)]
+        return found
 
     # -- downwards ------------------------------------------------------------------------------
 
@@ -240,7 +269,14 @@ class Level:
                 self._weights(),
                 self._outages,
                 own.forecast,
-                self._idle_w(),
+                Nested(
+                    self._principle,
+                    self._classes(),
+                    self._idle_w(),
+                    self._network.base_power_w,
+                )
+                if self._below
+                else self._principle,
             )
         return self._grids[key]
 
@@ -289,6 +325,13 @@ class Level:
             k = self._network.connection_points.index(point)
             weights[[k, k + count]] = statement.weights
         return weights
+
+    def _classes(self) -> tuple[tuple[Class, ...], ...]:
+        points = self._network.connection_points
+        of_points = [self._below.get(point) for point in points]
+        injection = [() if each is None else each.injection for each in of_points]
+        withdrawal = [() if each is None else each.withdrawal for each in of_points]
+        return (*injection, *withdrawal)
 
     def _idle_w(self) -> FloatArray:
         count = len(self._network.connection_points)

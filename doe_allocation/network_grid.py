@@ -8,10 +8,12 @@ from typing import Self
 
 import numpy as np
 
-from doe_allocation.allocate import Fill, fill_securely
+from doe_allocation.allocate import Fill
 from doe_allocation.capacity import Capacity
+from doe_allocation.climbing import fill_fairly
 from doe_allocation.curtailment import PRO_RATA, Curtailment
-from doe_allocation.fairness import CAPACITY, Filling, FillingRule
+from doe_allocation.fair_rules import MAX_MIN
+from doe_allocation.fairness import CAPACITY, FillingRule, OnTop, Principle
 from security_check.adversary import Finding, attack
 from security_check.check import SecurityCheck
 from security_check.conditions import Conditions
@@ -51,10 +53,8 @@ class NetworkGrid:
         After each of which envelopes must be secure, too (N-1).
     forecast
         What does not trade; where not given, what the network says, taken as certain.
-    idle_w
-        Shape (2 c,), injection first, of either sign: where each limit's filling starts.  A
-        downstream network exchanges something before anyone in it is given anything, and what it
-        is given counts from there.  Zero where not given.
+    fairness
+        By which envelopes are divided: one of :mod:`doe_allocation.fair_rules`, or one's own.
 
     Raises
     ------
@@ -72,18 +72,13 @@ class NetworkGrid:
         weights: FloatArray | None = None,
         outages: Sequence[Outage] = (),
         forecast: Forecast | None = None,
-        idle_w: FloatArray | None = None,
+        fairness: Principle = MAX_MIN,
     ) -> None:
         if capacity.connection_points != network.connection_points:
             raise ValueError("the capacities are not those of the network's connection points")
-        count = 2 * len(network.connection_points)
-        self._weights = np.ones(count) if weights is None else np.asarray(weights, dtype=float)
-        if self._weights.shape != (count,) or not (self._weights > 0).all():
-            raise ValueError(f"weights must be {count} numbers above 0")
-        self._idle_w = np.zeros(count) if idle_w is None else np.asarray(idle_w, dtype=float)
-        if self._idle_w.shape != (count,) or not np.isfinite(self._idle_w).all():
-            raise ValueError(f"what limits start from must be {count} finite numbers")
         self.network = network
+        self.weights = self._checked(weights)
+        self.fairness = fairness
         self.voltage_limits = voltage_limits
         self.capacity = capacity
         self.monitors = monitors_of(network, outages)
@@ -99,6 +94,27 @@ class NetworkGrid:
         if shapes != ((ports,), ports):
             raise ValueError(f"the forecast is not one of the network's {ports} ports")
         return forecast
+
+    def _checked(self, weights: FloatArray | None) -> FloatArray:
+        count = 2 * len(self.network.connection_points)
+        if weights is None:
+            return np.ones(count)
+        weights = np.asarray(weights, dtype=float)
+        if weights.shape != (count,) or not (np.isfinite(weights) & (weights > 0)).all():
+            raise ValueError(f"weights must be {count} numbers above 0")
+        return weights
+
+    def with_fairness(self, fairness: Principle, weights: FloatArray | None = None) -> Self:
+        """Return the same grid that divides by another principle; nothing is factorised anew.
+
+        Raises
+        ------
+        ValueError
+            When the weights do not fit the network.
+        """
+        other = copy.copy(self)
+        other.fairness, other.weights = fairness, self._checked(weights)
+        return other
 
     def with_forecast(self, forecast: Forecast) -> Self:
         """Return the same grid in an interval of another forecast; nothing is factorised anew.
@@ -135,7 +151,7 @@ class NetworkGrid:
         return RobustRows(self.monitors, rows, conditions)
 
     def allocate(self, limits: InterfaceLimits) -> SecurityCheck:
-        """Return the fair envelopes: lexicographic max-min under every robust row.
+        """Return the fair envelopes under every robust row, by the grid's principle.
 
         The rows that mattered in the interval allocated before are looked at first.
 
@@ -147,9 +163,10 @@ class NetworkGrid:
             When a power flow does not converge.
         """
         lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
-        filling = self._filling(lower, upper, self._weights, self._idle_w)
+        base = self.network.base_power_w
+        filling = self.fairness(lower / base, upper / base, self.weights)
         search = self.search(limits)
-        self._last = fill_securely(search, filling, self._last)
+        self._last = fill_fairly(search, filling, self._last)
         return self._published(search, self._last)
 
     def reallocate(
@@ -162,20 +179,21 @@ class NetworkGrid:
 
         First curtailment, where they are not secure any more: what lies above the fallback is cut
         as the policy says, for those who take part in a row that is over its limit.  Then new
-        headroom is shared by the fair filling, on top of what each has left.  Raises as
+        headroom is shared by the grid's principle, on top of what each has left.  Raises as
         :meth:`allocate`.  What is held above a capacity is lost first, without a row.
         """
-        search = self.search(limits)
+        search, base = self.search(limits), self.network.base_power_w
         lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
         have = np.minimum(np.concatenate([held.injection_w, held.withdrawal_w]), upper)
         curtailment = curtailment.at_most(upper)
         try:
             curtailed = SecurityCheck(search, have)
         except InsecureError:
-            base = self.network.base_power_w
-            curtailed = self._secured(search, curtailment.rule(lower, have, self._weights, base))
+            cut = curtailment.rule(lower, have, self.weights, base)
+            curtailed = self._secured(search, cut)
         left = curtailed.limits_w
-        shared = self._secured(search, self._filling(left, upper, self._weights, left))
+        new = self.fairness(np.zeros(len(left)), (upper - left) / base, self.weights)
+        shared = self._secured(search, OnTop(new, left / base))
         return self._with_reasons(shared, curtailed, have)
 
     def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
@@ -227,18 +245,8 @@ class NetworkGrid:
         robust = self._attacked[limits]
         return attack(robust, limits_w, rng, samples=samples, climbs=climbs)
 
-    def _filling(
-        self,
-        lower_w: IntArray,
-        upper_w: IntArray,
-        weight: FloatArray,
-        offset_w: IntArray | FloatArray,
-    ) -> Filling:
-        base = self.network.base_power_w
-        return Filling(lower_w / base, upper_w / base, weight, offset_w / base)
-
     def _secured(self, search: Search, filling: FillingRule) -> SecurityCheck:
-        return self._published(search, fill_securely(search, filling))
+        return self._published(search, fill_fairly(search, filling))
 
     def _published(self, search: Search, fill: Fill) -> SecurityCheck:
         """Round every limit down to whole watts, and put them into force."""

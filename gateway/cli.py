@@ -5,10 +5,10 @@ Its commands are in modules by concept; ``--help`` lists them in the order of th
 
 from __future__ import annotations
 
-from gateway import cli_envelopes, cli_hierarchy, cli_market
+from gateway import cli_envelopes, cli_fairness, cli_hierarchy, cli_market
 from gateway.cli_app import app
 
-__all__ = ["app", "cli_envelopes", "cli_hierarchy", "cli_market", "main"]
+__all__ = ["app", "cli_envelopes", "cli_fairness", "cli_hierarchy", "cli_market", "main"]
 
 
 def main() -> None:

@@ -56,13 +56,22 @@ def allocate_intervals(scenario: Scenario, step: Step) -> EnvelopeFile:
     grid = scenario.grid()
     records: list[IntervalRecord] = []
     faults: list[Fault] = []
+    terms = scenario.fairness
+    asked_w = scenario.capacity.upper_w().astype(float)
+    deficit = np.zeros(len(asked_w))
     for done, interval in enumerate(scenario.intervals, start=1):
         try:
+            if terms.coupling is not None:
+                weights = terms.coupling.weights(terms.weights, deficit)
+                grid = grid.with_fairness(terms.principle, weights)
             envelopes, proof = grid.prove(interval.interface_limits)
         except GridError as error:
             faults.append(Fault(f"interval {format_time(interval.start)}", str(error)))
         else:
             records.append(envelope_record(interval.start, interval.end, envelopes, proof))
+            if terms.coupling is not None:
+                granted_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
+                deficit = terms.coupling.after(deficit, granted_w, asked_w)
         step(done)
     if faults:
         raise InputFaults(scenario.source, faults)

@@ -46,12 +46,11 @@ def hierarchy(
 ) -> None:
     """Allocate from the top operator down to every customer; exit code 1 if a contract is unmet."""
     loaded = _load(file)
-    from doe_allocation.hierarchy import allocate_hierarchy
     from gateway.hierarchy_records import hierarchy_result
     from gateway.report_hierarchy import show_hierarchy
 
     with err.status("Allocating, level by level ..."):
-        allocation = allocate_hierarchy(loaded.root(), loaded.contract)
+        allocation = loaded.allocate()
     verdict: JoinedVerdict | None = None
     if verify:
         from gateway.joined_check import check_joined

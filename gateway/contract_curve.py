@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from doe_allocation.contract import ContractCurve, ContractPoint, agree, bands_within
-from doe_allocation.hierarchy import allocate_hierarchy, sides_of
+from doe_allocation.hierarchy import sides_of
 from gateway.cli_output import escape
 from gateway.hierarchy_boundaries import Boundary
 from gateway.hierarchy_file import Hierarchy
@@ -77,10 +77,10 @@ def contract_curve(
         Their ends are among so many equal steps of it.
     """
     limits = hierarchy.member(boundary.parent).voltage_limits
-    contract = allocate_hierarchy(hierarchy.root(), hierarchy.contract)
+    allocation = hierarchy.allocate()
     above, below = sides_of(
         hierarchy.operator(boundary.parent),
-        contract.results[boundary.parent].contract,
+        allocation.results[boundary.parent].contract,
         boundary.connection_point,
     )
     outer = within or (limits.minimum_pu, limits.maximum_pu)

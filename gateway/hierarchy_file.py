@@ -17,15 +17,19 @@ from typing import Any
 import numpy as np
 
 from doe_allocation.capacity import Capacity
+from doe_allocation.fair_rules import MAX_MIN, Fairness
+from doe_allocation.hierarchy import HierarchyAllocation, allocate_hierarchy
 from doe_allocation.operational_graph import Child, Operator
 from gateway.hierarchy_boundaries import Boundary, boundary_faults, tree_faults, unreached
-from gateway.hierarchy_schema import BoundarySection, ContractSection, SharesSection
+from gateway.hierarchy_schema import BoundarySection, ContractSection, WeightsSection
 from gateway.input_faults import InputFaults, unreadable
 from gateway.scenario_customers import build_capacity, find_strangers
+from gateway.scenario_fairness import build_fairness
 from gateway.scenario_model import build_model
 from gateway.scenario_network import Net, bundled, open_net
 from gateway.scenario_schema import (
     CapacitySection,
+    FairnessSection,
     LimitsSection,
     NetworkSection,
     Section,
@@ -42,10 +46,10 @@ _SECTIONS: dict[str, type[Section]] = {
     "network": NetworkSection,
     "limits": LimitsSection,
     "capacity": CapacitySection,
-    "shares": SharesSection,
+    "fairness": WeightsSection,
 }
 _REQUIRED = ("network", "capacity")
-_ABSENT_IS_NONE = ("shares",)
+_ABSENT_IS_NONE = ("fairness",)
 _FOLDER = "hierarchies"
 
 
@@ -98,12 +102,15 @@ class Hierarchy:
         The file it was read from.
     contract
         What the first operator has agreed with whoever is above it.
+    principle
+        By which all operators divide.
     members
         The operators, the one at the top first, parents before children.
     """
 
     source: str
     contract: InterfaceLimits
+    principle: Fairness
     members: tuple[Member, ...]
 
     @property
@@ -122,6 +129,10 @@ class Hierarchy:
     @cached_property
     def _by_name(self) -> dict[str, Member]:
         return {member.name: member for member in self.members}
+
+    def allocate(self) -> HierarchyAllocation:
+        """Return the envelopes of all levels, from the top down."""
+        return allocate_hierarchy(self.root(), self.contract, self.principle)
 
     def root(self) -> Operator:
         """Return the operational graph."""
@@ -171,9 +182,10 @@ def load_hierarchy(path: Path) -> Hierarchy:
     """
     faults: list[Fault] = []
     content = _read(path)
-    known = ("contract", "operators", "boundaries")
+    known = ("contract", "fairness", "operators", "boundaries")
     faults += [Fault(name, "there is no such section") for name in content if name not in known]
     contract, top = _contract(content, faults)
+    principle = _principle(content.get("fairness", {}), faults)
     drafts = _drafts(content.get("operators"), path.parent, faults)
     boundaries = _boundaries(content.get("boundaries", []), faults)
     order: list[str] = []
@@ -192,7 +204,7 @@ def load_hierarchy(path: Path) -> Hierarchy:
         raise InputFaults(str(path), faults)
     assert contract is not None  # no fault means that everything was built
     members = tuple(drafts[name].member(boundaries) for name in order)
-    return Hierarchy(str(path), contract, members)
+    return Hierarchy(str(path), contract, principle, members)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -223,6 +235,20 @@ def _contract(
     except ValueError as error:
         faults.append(Fault("contract", str(error)))
         return None, section.operator
+
+
+def _principle(content: Any, faults: list[Fault]) -> Fairness:
+    """Return the principle by which all operators divide; weights are each operator's own."""
+    section = parse_section(FairnessSection, "fairness", content, faults)
+    if section is None:
+        return MAX_MIN
+    faults += [
+        Fault(f"fairness.{key}", "it is no entry for all operators; there are rule, alpha, over")
+        for key in ("weights", "forgetting", "gain")
+        if key in content
+    ]
+    terms = build_fairness(section, (), faults)
+    return MAX_MIN if terms is None else terms.principle
 
 
 @dataclass(frozen=True)
@@ -263,19 +289,26 @@ def _drafts(given: Any, folder: Path, faults: list[Fault]) -> dict[str, _Draft]:
         faults.append(Fault("operators", "there is none; each is a table [operators.NAME]"))
         return {}
     drafts = {}
+    nets: dict[str, Net | None] = {}
     for name, content in given.items():
         found: list[Fault] = []
         if not is_identifier(name):
             found.append(Fault("name", "it has blanks, slashes, + or #"))
         if isinstance(content, Mapping):
-            drafts[name] = _draft(name, content, folder, found)
+            drafts[name] = _draft(name, content, folder, nets, found)
         else:
             found.append(Fault("content", f"it must be a table, [operators.{name}]"))
         faults += [Fault(f"operators.{name}.{fault.element}", fault.detail) for fault in found]
     return drafts
 
 
-def _draft(name: str, content: Mapping[str, Any], folder: Path, faults: list[Fault]) -> _Draft:
+def _draft(
+    name: str,
+    content: Mapping[str, Any],
+    folder: Path,
+    nets: dict[str, Net | None],
+    faults: list[Fault],
+) -> _Draft:
     faults += [Fault(key, "there is no such section") for key in content if key not in _SECTIONS]
     sections: dict[str, Section | None] = {}
     for key, kind in _SECTIONS.items():
@@ -294,17 +327,20 @@ def _draft(name: str, content: Mapping[str, Any], folder: Path, faults: list[Fau
     if not isinstance(network_section, NetworkSection):
         return _Draft(name, None, None, None, (), None, limits, None, None)
     if _is_balanced(network_section, faults):
-        opened: list[Fault] = []
-        net = open_net(network_section.source, folder, opened)
-        model = build_model(network_section, capacity_section, "source", name, folder, faults)
+        source = network_section.source
+        if nets.get(source) is None:  # several operators may have networks of one file
+            nets[source] = open_net(source, folder, faults)
+        net = nets[source]
+        if net is None:
+            return _Draft(name, network_section, None, None, (), None, limits, None, None)
+        model = build_model(network_section, capacity_section, "source", name, folder, faults, net)
     else:
         return _Draft(name, network_section, None, None, (), None, limits, None, None)
     if model.points is not None:
         find_strangers(content.get("capacity"), model.points, faults)
-        find_strangers(content.get("shares"), model.points, faults)
         if isinstance(capacity_section, CapacitySection):
             capacity = build_capacity(capacity_section, model.points, faults)
-        weights = _weights(sections["shares"], model.points)
+        weights = _weights(sections["fairness"], model.points, faults)
     return _Draft(
         name,
         network_section,
@@ -331,10 +367,17 @@ def _is_balanced(section: NetworkSection, faults: list[Fault]) -> bool:
     return False
 
 
-def _weights(section: Section | None, points: tuple[str, ...]) -> FloatArray | None:
-    if not isinstance(section, SharesSection):
+def _weights(
+    section: Section | None, points: tuple[str, ...], faults: list[Fault]
+) -> FloatArray | None:
+    if not isinstance(section, WeightsSection):
         return None
-    table = section.weight
+    table = section.weights
+    faults += [
+        Fault(point, "fairness.weights names it, but it is no connection point of the network")
+        for point in table
+        if point not in (*points, "default")
+    ]
     return np.tile([table.get(point, table.get("default", 1.0)) for point in points], 2)
 
 

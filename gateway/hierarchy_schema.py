@@ -28,10 +28,10 @@ class ContractSection(InterfaceSection):
     operator: AreaName
 
 
-class SharesSection(Section):
-    """How fast the limits of connection points rise against each other."""
+class WeightsSection(Section):
+    """How fast the limits of an operator's customers rise against each other."""
 
-    weight: PerPoint[Weight]
+    weights: PerPoint[Weight]
 
 
 class BoundarySection(Section):

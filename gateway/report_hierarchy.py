@@ -61,7 +61,7 @@ def _contracts(operators: Iterable[OperatorRecord]) -> Table:
         table.add_row(
             escape(each.operator),
             escape("" if each.parent is None else f"{each.parent} {each.connection_point}"),
-            f"{agreed.voltage_min_pu:g} to {agreed.voltage_max_pu:g}",
+            f"{agreed.voltage_min_pu:.4f} to {agreed.voltage_max_pu:.4f}",
             _kilo(agreed.injection_limit_w),
             _kilo(agreed.withdrawal_limit_w),
             _range(agreed.reactive_min_var, agreed.reactive_max_var),

@@ -25,6 +25,7 @@ from gateway.scenario_customers import (
     build_owners,
     find_strangers,
 )
+from gateway.scenario_fairness import FairnessTerms, build_fairness
 from gateway.scenario_intervals import Interval, build_intervals
 from gateway.scenario_inverters import with_stated_inverters
 from gateway.scenario_market import build_rules
@@ -32,6 +33,7 @@ from gateway.scenario_model import NO_MODEL, Model, build_model, phase_faults
 from gateway.scenario_network import Held, bundled, bundled_names
 from gateway.scenario_schema import (
     CapacitySection,
+    FairnessSection,
     InterfaceSection,
     IntervalsSection,
     InvertersSection,
@@ -59,6 +61,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "capacity": CapacitySection,
     "inverters": InvertersSection,
     "uncertainty": UncertaintySection,
+    "fairness": FairnessSection,
     "market": MarketSection,
     "metering": MeteringSection,
     "intervals": IntervalsSection,
@@ -79,6 +82,8 @@ class Scenario:
         Name of the area; topics and the journal are named after it.
     network, outages, voltage_limits, capacity, forecast
         What the envelopes are computed from; they hold after each outage, too.
+    fairness
+        By what they are divided.
     interface_limits
         The contract with the TSO where an interval has no other.
     intervals
@@ -106,6 +111,7 @@ class Scenario:
     interface_limits: InterfaceLimits
     capacity: Capacity
     forecast: Forecast
+    fairness: FairnessTerms
     intervals: tuple[Interval, ...]
     anonymous: bool
     owners: Mapping[str, str]
@@ -116,20 +122,26 @@ class Scenario:
 
     def grid(self) -> NetworkGrid | JointGrid:
         """Return the grid that allocates and checks envelopes for this scenario."""
-        # A set of deviations, or an outage, may reach across parts.
-        if self.forecast.deviations.set.count or self.outages:
+        # A set of deviations, an outage or a level common to all may reach across parts.
+        reaches = self.forecast.deviations.set.count or self.outages
+        if reaches or self.fairness.principle.is_common:
             return NetworkGrid(
                 self.network,
                 self.voltage_limits,
                 self.capacity,
+                self.fairness.weights,
                 outages=self.outages,
                 forecast=self.forecast,
+                fairness=self.fairness.principle,
             )
         joint = JointGrid(self.network, self._grid_of)
         return joint if len(joint.parts) > 1 else joint.parts[0]
 
     def _grid_of(self, part: Part) -> NetworkGrid:
-        return NetworkGrid(part.network, self.voltage_limits, self.capacity.take(part.points))
+        weights = self.fairness.weights.reshape(2, -1)[:, part.points].ravel()
+        capacity = self.capacity.take(part.points)
+        principle = self.fairness.principle
+        return NetworkGrid(part.network, self.voltage_limits, capacity, weights, fairness=principle)
 
     def terms(self, owners: Mapping[str, str] | None = None) -> tuple[ConnectionTerms, ...]:
         """Return the terms of every connection point; ``owners`` replaces the scenario's own."""
@@ -189,7 +201,7 @@ def load_scenario(path: Path) -> Scenario:
     if isinstance(intervals_section, IntervalsSection):
         intervals = build_intervals(intervals_section, interface_limits, path.parent, faults)
     contracts = [interval.interface_limits for interval in intervals]
-    model, capacity, owners = NO_MODEL, None, None
+    model, capacity, owners, fairness = NO_MODEL, None, None, None
     if isinstance(network_section, NetworkSection):
         held: Held = (
             "phases" if any(each.unbalance_pu is not None for each in contracts) else "source"
@@ -203,6 +215,9 @@ def load_scenario(path: Path) -> Scenario:
             find_strangers(content.get("capacity"), model.points, faults)
             if isinstance(capacity_section, CapacitySection):
                 capacity = build_capacity(capacity_section, model.points, faults)
+            fairness_section = sections["fairness"]
+            if isinstance(fairness_section, FairnessSection):
+                fairness = build_fairness(fairness_section, model.points, faults)
     market = sections["market"]
     if isinstance(market, MarketSection):
         metering = sections["metering"]
@@ -220,6 +235,7 @@ def load_scenario(path: Path) -> Scenario:
     assert capacity is not None
     assert owners is not None
     assert forecast is not None
+    assert fairness is not None
     assert voltage_limits is not None
     assert interface_limits is not None
     return Scenario(
@@ -231,6 +247,7 @@ def load_scenario(path: Path) -> Scenario:
         interface_limits=interface_limits,
         capacity=capacity,
         forecast=forecast,
+        fairness=fairness,
         intervals=intervals,
         anonymous=intervals_section.start is None,
         owners=owners,

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.scenario_customers import with_reactive_choice
 from gateway.scenario_network import (
     Held,
+    Net,
     build_meshed,
     build_network,
     connection_points_of,
@@ -64,6 +65,7 @@ def build_model(
     name: str,
     folder: Path,
     faults: list[Fault],
+    net: Net | None = None,
 ) -> Model:
     """Return what ``[network]`` leads to, after adding every fault.
 
@@ -75,9 +77,11 @@ def build_model(
         What the contract is about in networks with phases.
     name, folder
         For people; where the scenario's file is.
+    net
+        The pandapower net that the source names, where it is open already; not modified.
     """
     faults += _faults_of_choice(section)
-    model = _opened(section, capacity, held, name, folder, faults)
+    model = _opened(section, capacity, held, name, folder, faults, net)
     return model.changed(
         lambda network, found: with_reactive_choice(network, capacity, found), faults
     )
@@ -113,6 +117,7 @@ def _opened(
     name: str,
     folder: Path,
     faults: list[Fault],
+    net: Net | None,
 ) -> Model:
     if section.source.endswith(".dss"):
         circuit = open_circuit(section.source, folder, name, faults)
@@ -122,7 +127,7 @@ def _opened(
         ratios, wrong = reactive_ratios(points, _power_factors(capacity, points))
         faults += wrong
         return Model(replace(circuit, reactive_ratio=ratios), (), points)
-    net = open_net(section.source, folder, faults)
+    net = open_net(section.source, folder, faults) if net is None else net
     if net is None:
         return NO_MODEL
     points = connection_points_of(net, section.connection_points)

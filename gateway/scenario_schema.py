@@ -141,6 +141,25 @@ class UncertaintySection(Section):
     impedance: PerPoint[Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = {"default": 0.0}
 
 
+class FairnessSection(Section):
+    """By what envelopes are divided."""
+
+    rule: Literal[
+        "max_min",
+        "equal",
+        "proportional_to_capacity",
+        "proportional",
+        "alpha",
+        "maximum_sum",
+    ] = "max_min"
+    alpha: Annotated[float, Field(ge=0.0)] | None = None
+    over: Literal["limits", "width"] = "limits"
+    common: Literal["direction", "all"] = "direction"
+    weights: PerPoint[Annotated[float, Field(ge=1e-3, le=1e3)]] = {"default": 1.0}
+    forgetting: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    gain: Annotated[float, Field(gt=0.0, le=20.0)] | None = None
+
+
 class MarketSection(Section):
     """Price step in EUR per kW for an interval, quantity step, and when intervals trade."""
 

@@ -21,7 +21,7 @@ from doe_allocation.hierarchy import HierarchyAllocation
 from doe_allocation.operational_graph import Child, Operator
 from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import VoltageLimits
-from security_check.meshed_from_pandapower import meshed_network_from_pandapower
+from security_check.outages_from_pandapower import outages_from_pandapower
 
 Net = Any
 
@@ -44,13 +44,13 @@ def owned(
     limits: VoltageLimits | None = None,
     meshed: bool = False,
     fallback_w: int = 0,
-    reactive_var: Mapping[str, tuple[int, int]] | None = None,
+    outages: tuple[str, ...] = (),
 ) -> Owned:
     """Return an operator of a net; children at its loads, each with the band promised."""
-    children = children or {}
+    children, states = children or {}, []
     if meshed:
-        network = meshed_network_from_pandapower(
-            net, passive="as-given", distributed_slack=True, name=name
+        network, states = outages_from_pandapower(
+            net, outages, passive="as-given", distributed_slack=True
         )
     else:
         network = network_from_pandapower(net, passive="as-given", name=name)
@@ -63,10 +63,8 @@ def owned(
         network,
         limits or VoltageLimits(0.9, 1.1),
         Capacity(points, most, most, least, least),
-        {
-            point: Child(below.operator, band, (reactive_var or {}).get(point))
-            for point, (below, band) in children.items()
-        },
+        {point: Child(below.operator, band) for point, (below, band) in children.items()},
+        tuple(states),
     )
     return Owned(operator, net, {point: below for point, (below, _) in children.items()})
 
@@ -111,6 +109,8 @@ class Joined:
 def joined(root: Owned) -> Joined:
     """Return all nets as one: a child's external grid gives way to the bus of its parent."""
     net = copy.deepcopy(root.net)
+    for table in ("loadcases", "profiles"):  # of simbench; merging stumbles over their indices
+        net.pop(table, None)
     customers = {(root.operator.name, f"load:{i}"): int(i) for i in net.load.index}
     boundaries: list[Boundary] = []
     for point, below in root.children.items():

@@ -16,6 +16,7 @@ from networks import feeder
 from doe_allocation.boundary import Statement
 from doe_allocation.contract import ContractCurve, Offer, agree, bands_within
 from doe_allocation.hierarchy import allocate_hierarchy, sides_of
+from doe_allocation.nested import Class
 from doe_allocation.operational_graph import Child, Operator
 from security_check.errors import Fault
 from security_check.limits import InterfaceLimits, VoltageLimits
@@ -131,7 +132,8 @@ class Sides:
         self.stated.append(band)
         width = band[1] - band[0]
         refusal = Fault("bus:1", "too wide") if width > self.child_can else None
-        return Statement(band, 0, 0, 1_000, 1_000, 0, 0, 0.0, 0.0, (1.0, 1.0), refusal)
+        one = (Class(1.0, 1_000.0),)
+        return Statement(band, 0, 0, 1_000, 1_000, 0, 0, 0.0, 0.0, one, one, refusal)
 
     def offer(self, statement: Statement) -> Offer:
         assert statement.refusal is None, "the parent is not asked what the child refuses"

@@ -19,12 +19,12 @@ voltage_max_pu = 1.03
 network = { source = "top.json", model = "meshed", distributed_slack = true, outages = ["line:0"] }
 limits = { voltage_min_pu = 0.93, voltage_max_pu = 1.10 }
 capacity = { injection_w = 40000000, withdrawal_w = 40000000 }
-shares = { weight = 2000 }
+fairness = { weights = 2000 }
 
 [operators.middle]
 network = { source = "middle.json", passive = "as-given" }
 limits = { voltage_min_pu = 0.94, voltage_max_pu = 1.08 }
-shares = { weight = 100 }
+fairness = { weights = 100 }
 [operators.middle.capacity]
 injection_w = { default = 400000, "load:0" = 8000000 }
 withdrawal_w = { default = 400000, "load:0" = 8000000 }

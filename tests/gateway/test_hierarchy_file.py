@@ -208,7 +208,7 @@ def test_bands_that_are_empty(folder: Path) -> None:
 def test_all_faults_at_once_each_with_its_place(folder: Path) -> None:
     text = FILE.replace("injection_w = 60000, ", "")
     text = text.replace('source = "low.json" }', 'source = "gone.json" }')
-    text = text.replace("weight = 2000", 'weight = { "load:7" = 3 }')
+    text = text.replace("weights = 2000", 'weights = { "load:7" = 3 }')
     text = text.replace('child = "left"', 'child = "left"\nvoltage = 3')
     text = text.replace("voltage_max_pu = 1.03", "voltage_max_pu = 0.9")
     text += "\n[extra]\n"
@@ -223,6 +223,7 @@ def test_all_faults_at_once_each_with_its_place(folder: Path) -> None:
     }
     assert faults["operators.left.capacity.injection_w"] == "it is missing"
     assert "gone.json" in faults["operators.right.network.source"]
+    assert "fairness.weights names it" in faults["operators.top.load:7"]
 
 
 @pytest.mark.parametrize(
@@ -233,9 +234,11 @@ def test_all_faults_at_once_each_with_its_place(folder: Path) -> None:
         ("operators = 3", "operators"),
         ("boundaries = 3", "boundaries"),
         ("[operators]\nx = 3", "operators.x.content"),
-        ("[operators.x]\nshares = 1", "operators.x.shares"),
+        ("[operators.x]\nfairness = 1", "operators.x.fairness"),
         ('[operators."a b"]\n', "operators.a b.name"),
         ("boundaries = [3]", "boundaries[1]"),
+        ('fairness = { rule = "alpha" }', "fairness.alpha"),
+        ("fairness = { weights = 2 }", "fairness.weights"),
     ],
 )
 def test_files_that_are_hardly_one(folder: Path, text: str, where: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hierarchy_cases import FILE, write
 from rich.console import Console
 
-from doe_allocation.hierarchy import HierarchyAllocation, allocate_hierarchy
+from doe_allocation.hierarchy import HierarchyAllocation
 from gateway.hierarchy_file import Hierarchy, hierarchy_path, load_hierarchy
 from gateway.hierarchy_records import hierarchy_result
 from gateway.joined_attack import Freedom
@@ -48,7 +48,7 @@ VARIANTS = {
 def small(variant: str = "as it is") -> tuple[Hierarchy, HierarchyAllocation]:
     with TemporaryDirectory() as folder:
         hierarchy = load_hierarchy(write(Path(folder), VARIANTS[variant]))
-    allocation = allocate_hierarchy(hierarchy.root(), hierarchy.contract)
+    allocation = hierarchy.allocate()
     assert not allocation.unmet
     return hierarchy, allocation
 
@@ -200,7 +200,7 @@ def test_the_three_level_example_holds_when_all_its_networks_are_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     hierarchy = load_hierarchy(hierarchy_path("bundled:three-level"))
-    allocation = allocate_hierarchy(hierarchy.root(), hierarchy.contract)
+    allocation = hierarchy.allocate()
     assert not allocation.unmet
     assert len(hierarchy.members) == 9
     assert len(allocation.customers) == 432
