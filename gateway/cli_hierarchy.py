@@ -11,7 +11,7 @@ from gateway.cli_app import JsonOption, OutputOption, app, deliver
 from gateway.cli_output import NOT_SECURE, bar, err, fail, out
 
 if TYPE_CHECKING:
-    from gateway.hierarchy_file import Hierarchy
+    from gateway.hierarchy_model import Hierarchy
     from gateway.joined_check import JoinedVerdict
 
 NO_CONTRACT = 1

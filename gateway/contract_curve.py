@@ -13,7 +13,7 @@ from doe_allocation.contract import ContractCurve, ContractPoint, agree, bands_w
 from doe_allocation.hierarchy import sides_of
 from gateway.cli_output import escape
 from gateway.hierarchy_boundaries import Boundary
-from gateway.hierarchy_file import Hierarchy
+from gateway.hierarchy_model import Hierarchy
 from gateway.hierarchy_records import ContractRecord
 from gateway.input_faults import InputFaults
 from gateway.ports import GatewayError

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from doe_allocation.hierarchy import HierarchyAllocation
-from gateway.hierarchy_file import Hierarchy
+from gateway.hierarchy_model import Hierarchy
 from gateway.joined_attack import Attack
 from gateway.joined_flow import JoinedFlow
 from gateway.joined_net import joined_net

@@ -16,7 +16,7 @@ import pandapower as pp
 import pandas as pd
 
 from gateway.hierarchy_boundaries import Boundary
-from gateway.hierarchy_file import Hierarchy, Member
+from gateway.hierarchy_model import Hierarchy, Member
 from security_check.pandapower_faults import POWER_ELEMENTS
 
 Net = Any  # pandapower publishes no types

@@ -15,7 +15,8 @@ from hierarchy_cases import FILE, write
 from rich.console import Console
 
 from doe_allocation.hierarchy import HierarchyAllocation
-from gateway.hierarchy_file import Hierarchy, hierarchy_path, load_hierarchy
+from gateway.hierarchy_file import hierarchy_path, load_hierarchy
+from gateway.hierarchy_model import Hierarchy
 from gateway.hierarchy_records import hierarchy_result
 from gateway.joined_attack import Freedom
 from gateway.joined_check import check_joined
