@@ -2,7 +2,8 @@
 
 It begins where sensitivities point (one corner for each quantity and direction) and at mixed
 corners drawn at random, and climbs from the worst of them along the sensitivities at that very
-corner: a corner at which those agree with it is a worst one to the first order.
+corner, where at last single customers are turned: a corner at which sensitivities agree with it is
+a worst one to the first order.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _STARTS = 120  # corners that sensitivities point to, for each voltage at the to
 _MIXED = 24  # corners at random, for each voltage at the top
 _CLIMBED = 2  # of each operator's quantities of one kind, how many are climbed, and each way
 _STEPS = 4
+_FLIPPED = 6  # customers turned one by one at the end of each climb
 _COMPARED = 6  # of the worst points, how many pandapower looks at
 
 
@@ -148,8 +150,9 @@ class Attack:
             for power in (*self._pointed_at(idle), *self._mixed(rng)):
                 self._look(power, source, idle)
         for goal in self._nearest():
-            for source in self._sources:
+            for source in (*self._sources, float(np.mean(self._sources))):
                 self._ascend(goal, source)
+            self._flip(goal)
 
     def _look(self, power: ComplexArray, source: float, near: State | None = None) -> State:
         """Solve the power flow at a point, and keep what is worse than anything before."""
@@ -225,6 +228,24 @@ class Attack:
             self._look(corner, source, state)
             if self._place[goal] == before:
                 return
+
+    def _flip(self, goal: int) -> None:
+        """Turn one customer after the other at the worst corner, and keep what is worse.
+
+        Of those who matter least there: sensitivities are surest about the others.
+        """
+        count = len(self.quantities.what)
+        way = 1.0 if goal < count else -1.0
+        state, power = self.point(goal)
+        gradient = way * self.quantities.gradient(state, np.array([goal % count]))
+        matters = np.abs(gradient[:, 0]) * (self._freedom.upper - self._freedom.lower)
+        for customer in np.argsort(matters)[:_FLIPPED].tolist():
+            state, power = self.point(goal)
+            other = np.array(gradient)
+            other[customer] = -other[customer]
+            turned = power.copy()
+            turned[customer] = self._freedom.corners(other)[customer, 0]
+            self._look(turned, state.source_pu, state)
 
     def disagreement(self) -> float:
         """Return how far pandapower's own power flow is off at the worst points.

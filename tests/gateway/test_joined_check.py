@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandapower as pp
 import pytest
-from hierarchy_cases import FILE, write
+from hierarchy_cases import FILE, low_net, middle_net, top_net, write
 from rich.console import Console
 
 from doe_allocation.hierarchy import HierarchyAllocation
@@ -103,6 +103,48 @@ def test_the_power_flow_is_pandapowers(outage: str) -> None:
         assert line[0] * _amperes(quantities, "left", "line:0 from") == pytest.approx(
             1e3 * net.res_line.i_from_ka[at("left", 0)]
         )
+
+
+def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> None:
+    hierarchy, allocation = small()
+    joined = joined_net(hierarchy)
+    flow, quantities = quantities_of(joined, allocation)
+    free = Freedom.of(joined, allocation, flow.base_w)
+    power = np.where(np.arange(len(free.upper)) % 2, free.upper, free.lower) * (1 + 0.2j)
+    state = flow.solve(power, 1.01)
+    values = quantities.values(state, power)
+    told = {
+        (w.operator, w.kind): v * flow.base_w / 1e6
+        for w, v in zip(quantities.what, values, strict=True)
+        if w.kind in (ACTIVE, REACTIVE)
+    }
+    drawn = {
+        (member.name, member.network.connection_points[place]): -own * flow.base_w / 1e6
+        for (member, place, _), own in zip(joined.customers(), power.tolist(), strict=True)
+    }
+    for name, net, children in (
+        ("left", low_net(), {}),
+        ("right", low_net(), {}),
+        ("middle", middle_net(), {"load:1": "left", "load:2": "right"}),
+        ("top", top_net(), {"load:1": "middle"}),
+    ):
+        if name == "right":  # its file leaves out what does not trade
+            net.sgen = net.sgen.iloc[:0]
+        for k in net.load.index:
+            own = drawn.get((name, f"load:{k}"))
+            if own is None:
+                child = children[f"load:{k}"]
+                own = -(told[child, ACTIVE] + 1j * told[child, REACTIVE])
+            net.load.loc[k, ["p_mw", "q_mvar"]] = own.real, own.imag
+        interface = int(net.ext_grid.bus.iloc[0])
+        at = flow.node_of[[joined.index(name, bus) for bus in net.bus.index]]
+        size = np.abs(state.voltage[at])
+        net.ext_grid["vm_pu"] = size[list(net.bus.index).index(interface)]
+        pp.runpp(net, **{**settings(joined), "distributed_slack": name == "top"})
+        np.testing.assert_allclose(net.res_bus.vm_pu, size, atol=1e-9)
+        if name != "top":
+            assert -net.res_ext_grid.p_mw[0] == pytest.approx(told[name, ACTIVE], abs=1e-7)
+            assert -net.res_ext_grid.q_mvar[0] == pytest.approx(told[name, REACTIVE], abs=1e-7)
 
 
 def _amperes(quantities: Quantities, operator: str, element: str) -> float:
