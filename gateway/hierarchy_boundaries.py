@@ -152,13 +152,25 @@ def boundary_faults(
             f"connection point; it has {_listed(points)}"
         )
         return [*faults, Fault(edge.name, detail)]
+    return faults + _unlike(edge, (upper, _bus_above(upper, edge)), (lower, bus))
+
+
+def _bus_above(net: Net, edge: Boundary) -> int:
+    """Return the bus of the parent's connection point."""
     table, _, index = edge.connection_point.partition(":")
-    at = int(upper[table].bus.at[int(index)])
-    above_kv = float(upper.bus.vn_kv.at[at])
+    return int(net[table].bus.at[int(index)])
+
+
+def _unlike(edge: Boundary, above: tuple[Net, int], below: tuple[Net, int]) -> list[Fault]:
+    """Return in what the two sides, each a net and its bus at the boundary, are not alike."""
+    (upper, at), (lower, bus) = above, below
+    faults = []
+    above_kv, below_kv = float(upper.bus.vn_kv.at[at]), float(lower.bus.vn_kv.at[bus])
     if abs(above_kv - below_kv) > 1e-6 * above_kv:
         detail = (
-            f"{here} is to be at {edge.connection_point} of {edge.parent}, whose bus:{at} has "
-            f"{above_kv:g} kV: their nominal voltages must be the same"
+            f"{edge.child}'s interface, its bus:{bus} of {below_kv:g} kV, is to be at "
+            f"{edge.connection_point} of {edge.parent}, whose bus:{at} has {above_kv:g} kV: "
+            "their nominal voltages must be the same"
         )
         faults.append(Fault(edge.name, detail))
     if upper.f_hz != lower.f_hz:

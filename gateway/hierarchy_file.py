@@ -48,6 +48,7 @@ _SECTIONS: dict[str, type[Section]] = {
 _REQUIRED = ("network", "capacity")
 _ABSENT_IS_NONE = ("fairness",)
 _FOLDER = "hierarchies"
+_BALANCED = "a hierarchy is of balanced pandapower nets"
 
 
 def hierarchy_path(name: str) -> Path:
@@ -125,6 +126,9 @@ def _contract(
         given = content["contract"]
         top = given.get("operator") if isinstance(given, Mapping) else None
         return None, top if isinstance(top, str) else None
+    if section.unbalance_pu is not None:
+        detail = f"phases are not modelled; {_BALANCED}"
+        faults.append(Fault("contract.unbalance_pu", detail))
     try:
         return InterfaceLimits(**section.model_dump(exclude={"operator"})), section.operator
     except ValueError as error:
@@ -216,6 +220,8 @@ def _draft(
     if isinstance(section := sections["limits"], LimitsSection):
         try:
             limits = VoltageLimits(section.voltage_min_pu, section.voltage_max_pu)
+            if section.unbalance is not None:
+                faults.append(Fault("limits.unbalance", f"phases are not modelled; {_BALANCED}"))
         except ValueError as error:
             faults.append(Fault("limits", str(error)))
     network_section, capacity_section = sections["network"], sections["capacity"]
@@ -251,11 +257,10 @@ def _draft(
 
 def _is_balanced(section: NetworkSection, faults: list[Fault]) -> bool:
     """Return whether all levels can be modelled together: with one voltage for each bus."""
-    remedy = "a hierarchy is of balanced pandapower nets"
     if section.source.endswith(".dss"):
-        faults.append(Fault("network.source", f"it is an OpenDSS circuit; {remedy}"))
+        faults.append(Fault("network.source", f"it is an OpenDSS circuit; {_BALANCED}"))
     elif section.connection_points == "asymmetric_load":
-        detail = f'"asymmetric_load" has a node for each phase; {remedy}'
+        detail = f'"asymmetric_load" has a node for each phase; {_BALANCED}'
         faults.append(Fault("network.connection_points", detail))
     else:
         return True

@@ -255,6 +255,13 @@ def test_networks_that_cannot_be_one(folder: Path) -> None:
     )
 
 
+def test_phases_are_not_modelled(folder: Path) -> None:
+    text = replaced("voltage_max_pu = 1.08 }", "voltage_max_pu = 1.08, unbalance = 0.02 }")
+    text = text.replace("voltage_max_pu = 1.03", "voltage_max_pu = 1.03\nunbalance_pu = 0.01")
+    faults = faults_of(folder, text)
+    assert list(faults) == ["contract.unbalance_pu", "operators.middle.limits.unbalance"]
+
+
 def test_files_that_cannot_be_read(folder: Path) -> None:
     for name, content in (("none.toml", None), ("bytes.toml", b"\xff"), ("bad.toml", b"[")):
         if content is not None:
