@@ -150,8 +150,11 @@ def _reached(worst: WorstRecord) -> str:
 def _last_word(joined: JoinedRecord, operators: int) -> str:
     """Return the sentence on all levels together."""
     counts = {kind: sum(w.count for w in joined.worst if w.kind == kind) for kind in _LEVELS}
-    outages = len(joined.outages)
-    cases = f", with everything in service and after each of {outages} outages" if outages else ""
+    outages = joined.outages
+    after = (
+        "the outage of " + outages[0] if len(outages) == 1 else f"each of {len(outages)} outages"
+    )
+    cases = f", with everything in service and after {after}" if outages else ""
     flows = (
         f"in {joined.power_flows:,} AC power flows over {joined.customers:,} customers{cases}; "
         f"pandapower agrees to {joined.disagreement_pu:.0e} p.u."
