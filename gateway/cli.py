@@ -8,6 +8,7 @@ from __future__ import annotations
 from gateway import (
     cli_envelopes,
     cli_fairness,
+    cli_hierarchy,
     cli_market,
     cli_outputs,
     cli_plot,
@@ -19,6 +20,7 @@ __all__ = [
     "app",
     "cli_envelopes",
     "cli_fairness",
+    "cli_hierarchy",
     "cli_market",
     "cli_outputs",
     "cli_plot",

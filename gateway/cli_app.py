@@ -1,8 +1,9 @@
 """The application that the commands hang on, and what they share.
 
 Results go to stdout or to the file named with ``-o``; faults, warnings and progress go to
-stderr.  Exit codes: 0 done; 1 not secure (``verify``, ``demo``), or lines that are no orders
-(``simulate``), both with a result; 2 the input has faults, or something else stands in the way.
+stderr.  Exit codes: 0 done; 1 not secure (``verify``, ``demo``, ``hierarchy``), a contract that
+cannot be kept (``hierarchy``, ``contract``), or lines that are no orders (``simulate``), all with a
+result; 2 the input has faults, or something else stands in the way.
 
 The commands import what they need when they run: ``--help`` must not wait for pandapower.
 """

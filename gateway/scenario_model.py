@@ -68,6 +68,7 @@ def build_model(
     name: str,
     folder: Path,
     faults: list[Fault],
+    net: Net | None = None,
 ) -> Model:
     """Return what ``[network]`` leads to, after adding every fault.
 
@@ -79,9 +80,11 @@ def build_model(
         What the contract is about in networks with phases.
     name, folder
         For people; where the scenario's file is.
+    net
+        The pandapower net that the source names, where it is open already; not modified.
     """
     faults += _faults_of_choice(section)
-    model = _opened(section, capacity, held, name, folder, faults)
+    model = _opened(section, capacity, held, name, folder, faults, net)
     return model.changed(
         lambda network, found: with_reactive_choice(network, capacity, found), faults
     )
@@ -117,6 +120,7 @@ def _opened(
     name: str,
     folder: Path,
     faults: list[Fault],
+    net: Net | None,
 ) -> Model:
     if section.source.endswith(".dss"):
         circuit = open_circuit(section.source, folder, name, faults)
@@ -126,7 +130,7 @@ def _opened(
         ratios, wrong = reactive_ratios(points, _power_factors(capacity, points))
         faults += wrong
         return Model(replace(circuit, reactive_ratio=ratios), (), points)
-    net = open_net(section.source, folder, faults)
+    net = open_net(section.source, folder, faults) if net is None else net
     if net is None:
         return NO_MODEL
     return _of_net(net, section, capacity, held, name, faults)

@@ -389,7 +389,7 @@ def test_faults_of_intervals(folder: Path, line: str, element: str, words: str) 
     [
         ("nothing.json", "there is no file"),
         ("village.toml", "cannot be read as pandapower JSON"),
-        ("bundled:nothing", "there is semiurb4"),
+        ("bundled:nothing", "mv-rural, semiurb4"),
         ("simbench:nothing", "not a simbench code"),
         ("pandapower:nothing", "not a network that pandapower builds"),
         ("pandapower:__doc__", "not a network that pandapower builds"),

@@ -1,0 +1,268 @@
+"""All levels as one AC model: the adversary against every corner, and pandapower's own tools."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandapower as pp
+import pytest
+from hierarchy_cases import FILE, low_net, middle_net, top_net, write
+from rich.console import Console
+
+from doe_allocation.hierarchy import HierarchyAllocation
+from gateway.hierarchy_file import hierarchy_path, load_hierarchy
+from gateway.hierarchy_model import Hierarchy
+from gateway.hierarchy_records import hierarchy_result
+from gateway.joined_attack import Freedom
+from gateway.joined_check import check_joined
+from gateway.joined_flow import JoinedFlow, settings
+from gateway.joined_net import JoinedNet, joined_net
+from gateway.joined_quantities import (
+    ACTIVE,
+    BAND,
+    CURRENT,
+    GENERATION,
+    KINDS,
+    REACTIVE,
+    VOLTAGE,
+    Quantities,
+)
+from gateway.report_hierarchy import show_hierarchy
+from security_check.envelope import EnvelopeSet
+
+VARIANTS = {
+    "as it is": FILE,
+    "cones": FILE.replace(
+        'power_factor = { default = 1.0, "load:0" = 0.97 }',
+        'cone_power_factor = { default = 1.0, "load:0" = 0.99 }',
+    ),
+    "thin": FILE.replace("voltage_max_pu = 1.05", "voltage_max_pu = 1.032"),
+}
+
+
+@cache
+def small(variant: str = "as it is") -> tuple[Hierarchy, HierarchyAllocation]:
+    with TemporaryDirectory() as folder:
+        hierarchy = load_hierarchy(write(Path(folder), VARIANTS[variant]))
+    allocation = hierarchy.allocate()
+    assert not allocation.unmet
+    return hierarchy, allocation
+
+
+def quantities_of(
+    joined: JoinedNet, allocation: HierarchyAllocation, outage: str = ""
+) -> tuple[JoinedFlow, Quantities]:
+    flow = JoinedFlow(joined, outage)
+    contracts = {name: result.contract for name, result in allocation.results.items()}
+    return flow, Quantities(flow, contracts)
+
+
+@pytest.mark.parametrize("outage", ["", "line:0"])
+def test_the_power_flow_is_pandapowers(outage: str) -> None:
+    hierarchy, allocation = small()
+    joined = joined_net(hierarchy)
+    flow, quantities = quantities_of(joined, allocation, outage)
+    free = Freedom.of(joined, allocation, flow.base_w)
+    rng = np.random.default_rng(5)
+    net = flow.net
+    for source in (1.0, 1.03):
+        power = np.where(rng.random(len(free.upper)) < 0.5, free.upper, free.lower) * (1 + 0.3j)
+        state = flow.solve(power, source)
+        values = quantities.values(state, power)
+        rows = [row for _, _, row in joined.customers()]
+        net.load.loc[rows, "p_mw"] = -power.real * flow.base_w / 1e6
+        net.load.loc[rows, "q_mvar"] = -power.imag * flow.base_w / 1e6
+        net.ext_grid["vm_pu"] = source
+        pp.runpp(net, **settings(joined))
+        told = dict(zip([(w.operator, w.element) for w in quantities.what], values, strict=True))
+        scale = flow.base_w / 1e6
+        at = joined.index
+        assert told["middle", "bus:10"] == pytest.approx(net.res_bus.vm_pu[at("middle", 10)])
+        assert told["left", "load:1"] * scale == pytest.approx(
+            -net.res_trafo.q_hv_mvar[at("left", 0)], abs=1e-7
+        )
+        assert told["top", "gen:0"] * scale == pytest.approx(net.res_gen.p_mw[0], abs=1e-6)
+        assert told["top", "gen:0 reactive"] * scale == pytest.approx(
+            net.res_gen.q_mvar[0], abs=1e-6
+        )
+        # Of the powers at interfaces the last with a name is reactive; the active ones come before.
+        active = {
+            w.operator: v for w, v in zip(quantities.what, values, strict=True) if w.kind == ACTIVE
+        }
+        for child in ("left", "right", "middle"):
+            flows = -net.res_trafo.p_hv_mw[at(child, 0)]
+            assert active[child] * scale == pytest.approx(flows, abs=1e-7)
+        line = values[
+            [w.element == "line:0 from" and w.operator == "left" for w in quantities.what]
+        ]
+        assert line[0] * _amperes(quantities, "left", "line:0 from") == pytest.approx(
+            1e3 * net.res_line.i_from_ka[at("left", 0)]
+        )
+
+
+def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> None:
+    hierarchy, allocation = small()
+    joined = joined_net(hierarchy)
+    flow, quantities = quantities_of(joined, allocation)
+    free = Freedom.of(joined, allocation, flow.base_w)
+    power = np.where(np.arange(len(free.upper)) % 2, free.upper, free.lower) * (1 + 0.2j)
+    state = flow.solve(power, 1.01)
+    values = quantities.values(state, power)
+    told = {
+        (w.operator, w.kind): v * flow.base_w / 1e6
+        for w, v in zip(quantities.what, values, strict=True)
+        if w.kind in (ACTIVE, REACTIVE)
+    }
+    drawn = {
+        (member.name, member.network.connection_points[place]): -own * flow.base_w / 1e6
+        for (member, place, _), own in zip(joined.customers(), power.tolist(), strict=True)
+    }
+    for name, net, children in (
+        ("left", low_net(), {}),
+        ("right", low_net(), {}),
+        ("middle", middle_net(), {"load:1": "left", "load:2": "right"}),
+        ("top", top_net(), {"load:1": "middle"}),
+    ):
+        if name == "right":  # its file leaves out what does not trade
+            net.sgen = net.sgen.iloc[:0]
+        for k in net.load.index:
+            own = drawn.get((name, f"load:{k}"))
+            if own is None:
+                child = children[f"load:{k}"]
+                own = -(told[child, ACTIVE] + 1j * told[child, REACTIVE])
+            net.load.loc[k, ["p_mw", "q_mvar"]] = own.real, own.imag
+        interface = int(net.ext_grid.bus.iloc[0])
+        at = flow.node_of[[joined.index(name, bus) for bus in net.bus.index]]
+        size = np.abs(state.voltage[at])
+        net.ext_grid["vm_pu"] = size[list(net.bus.index).index(interface)]
+        pp.runpp(net, **{**settings(joined), "distributed_slack": name == "top"})
+        np.testing.assert_allclose(net.res_bus.vm_pu, size, atol=1e-9)
+        if name != "top":
+            assert -net.res_ext_grid.p_mw[0] == pytest.approx(told[name, ACTIVE], abs=1e-7)
+            assert -net.res_ext_grid.q_mvar[0] == pytest.approx(told[name, REACTIVE], abs=1e-7)
+
+
+def _amperes(quantities: Quantities, operator: str, element: str) -> float:
+    return next(
+        w.per_unit for w in quantities.what if (w.operator, w.element) == (operator, element)
+    )
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    hierarchy, allocation = small()
+    joined = joined_net(hierarchy)
+    flow, quantities = quantities_of(joined, allocation)
+    free = Freedom.of(joined, allocation, flow.base_w)
+    power = 0.7 * free.upper + 0.1j * free.lower
+    state = flow.solve(power, 1.02)
+    every = np.arange(len(quantities.what))
+    gradient = quantities.gradient(state, every)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        step = 1e-4 * (free.upper * rng.normal(size=len(power)) * (1 + 0.5j))
+        before, after = (
+            quantities.values(flow.solve(power + sign * step, 1.02), power + sign * step)
+            for sign in (-1.0, 1.0)
+        )
+        expected = gradient.real.T @ step.real + gradient.imag.T @ step.imag
+        np.testing.assert_allclose(expected, (after - before) / 2, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_no_corner_is_worse_than_what_the_adversary_finds(variant: str) -> None:
+    hierarchy, allocation = small(variant)
+    verdict = check_joined(hierarchy, allocation)
+    assert verdict.holds, [worst for worst in verdict.worst if not worst.holds]
+    found = {(worst.operator, worst.kind): worst.excess for worst in verdict.worst}
+    assert max(found.values()) > -2e-3, "nothing is near its limit"
+    joined = joined_net(hierarchy)
+    worst = dict.fromkeys(found, -np.inf)
+    for outage in ("", "line:0"):
+        flow, quantities = quantities_of(joined, allocation, outage)
+        free = Freedom.of(joined, allocation, flow.base_w)
+        place = [
+            list(worst).index((w.operator, w.kind)) if (w.operator, w.kind) in worst else -1
+            for w in quantities.what
+        ]
+        for signs in itertools.product((-1.0, 1.0), repeat=len(free.upper)):
+            for way in (-1.0, 0.0, 1.0) if free.cone.any() else (0.0,):
+                active = np.where(np.array(signs) > 0, free.upper, free.lower)
+                power = active + 1j * (free.ratio * active + way * free.cone * np.abs(active))
+                for source in (1.0, 1.03):
+                    values = quantities.values(flow.solve(power, source), power)
+                    excess = quantities.excess(values).reshape(2, -1).max(axis=0)
+                    for key, k in zip(worst, range(len(worst)), strict=True):
+                        mine = excess[np.array(place) == k]
+                        worst[key] = max(worst[key], float(mine.max(initial=-np.inf)))
+    for key, excess in worst.items():
+        assert found[key] >= excess - 1e-9, key
+
+
+@pytest.mark.parametrize(
+    ("operator", "point", "kinds"),
+    [("left", "load:1", {VOLTAGE, ACTIVE, CURRENT}), ("middle", "load:0", {BAND, ACTIVE, VOLTAGE})],
+)
+def test_a_larger_envelope_is_found_out(operator: str, point: str, kinds: set[str]) -> None:
+    hierarchy, allocation = small()
+    result = allocation.results[operator]
+    own = result.envelopes
+    k = own.connection_points.index(point)
+    larger = own.injection_w.copy()
+    larger[k] = 1.02 * larger[k] + 500
+    changed = replace(
+        result, envelopes=EnvelopeSet(own.connection_points, larger, own.withdrawal_w)
+    )
+    verdict = check_joined(
+        hierarchy, replace(allocation, results={**allocation.results, operator: changed})
+    )
+    assert not verdict.holds
+    assert {worst.kind for worst in verdict.worst if not worst.holds} & kinds
+
+
+def test_a_band_that_is_not_kept_is_found_out() -> None:
+    hierarchy, allocation = small()
+    result = allocation.results["right"]
+    verdict = check_joined(hierarchy, allocation)
+    (reached,) = (worst for worst in verdict.of(BAND) if worst.operator == "right")
+    narrower = replace(result.contract, voltage_max_pu=reached.value - 1e-4)
+    if reached.limit == result.contract.voltage_min_pu:
+        narrower = replace(result.contract, voltage_min_pu=reached.value + 1e-4)
+    changed = {**allocation.results, "right": replace(result, contract=narrower)}
+    broken = check_joined(hierarchy, replace(allocation, results=changed))
+    assert [worst.operator for worst in broken.worst if not worst.holds] == ["right"]
+    assert not broken.of(BAND)[-1].holds
+
+
+@pytest.mark.slow
+def test_the_three_level_example_holds_when_all_its_networks_are_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hierarchy = load_hierarchy(hierarchy_path("bundled:three-level"))
+    allocation = hierarchy.allocate()
+    assert not allocation.unmet
+    assert len(hierarchy.members) == 9
+    assert len(allocation.customers) == 432
+    assert min(min(limits) for limits in allocation.customers.values()) > 1_000
+    binding = {
+        name: {found.verdict.element.split(":")[0] for found in result.check.explanations()}
+        for name, result in allocation.results.items()
+        if result.check is not None
+    }
+    assert binding["tso"] >= {"line", "bus", "gen"}
+    assert binding["commercial"] >= {"line", "bus"}
+    assert binding["hamlet"] >= {"line"}
+    verdict = check_joined(hierarchy, allocation)
+    with capsys.disabled():
+        show_hierarchy(hierarchy_result(allocation, verdict), Console(width=120))
+    assert verdict.disagreement_pu < 1e-7
+    assert {worst.kind for worst in verdict.worst} == set(KINDS)
+    assert sum(worst.count for worst in verdict.of(BAND)) == 8
+    for kind in (VOLTAGE, CURRENT, GENERATION, BAND, ACTIVE, REACTIVE):
+        for worst in verdict.of(kind):
+            assert worst.holds, worst
+    assert verdict.holds
