@@ -23,6 +23,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# A module's tests stay together, because they share what took long to set up.
+WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile
+
 # The matrices are small: more threads would wait for each other (see gateway/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
@@ -51,10 +54,10 @@ demo: $(VENV)/.installed
 	$(BIN)/doe-exchange demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
