@@ -50,21 +50,27 @@ def show_hierarchy(content: HierarchyResult, console: Console) -> None:
 
 def _contracts(operators: Iterable[OperatorRecord]) -> Table:
     """Return what is agreed at each interface, operators from the top down."""
-    table = Table(title="Contracts", title_justify="left", box=None, pad_edge=False)
-    table.add_column("\noperator", no_wrap=True)
-    table.add_column("\nbelow", no_wrap=True)
-    table.add_column("band\np.u.", no_wrap=True)
-    for column in ("injection\nkW", "withdrawal\nkW", "reactive\nkvar"):
+    table = Table(
+        title="Contracts: band in p.u., envelope in kW, reactive power in kvar",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("operator", overflow="fold")
+    table.add_column("below", overflow="fold")
+    for column in ("from", "to", "injection", "withdrawal", "from", "to"):
         table.add_column(column, justify="right", no_wrap=True)
     for each in operators:
         agreed = each.contract
         table.add_row(
             escape(each.operator),
             escape("" if each.parent is None else f"{each.parent} {each.connection_point}"),
-            f"{agreed.voltage_min_pu:.4f} to {agreed.voltage_max_pu:.4f}",
+            f"{agreed.voltage_min_pu:.4g}",
+            f"{agreed.voltage_max_pu:.4g}",
             _kilo(agreed.injection_limit_w),
             _kilo(agreed.withdrawal_limit_w),
-            _range(agreed.reactive_min_var, agreed.reactive_max_var),
+            _kilo(agreed.reactive_min_var),
+            _kilo(agreed.reactive_max_var),
         )
     return table
 
@@ -102,13 +108,6 @@ def _binding(operator: OperatorRecord) -> str:
 
 def _kilo(power: int | None) -> str:
     return "no limit" if power is None else f"{power / 1e3:,.1f}"
-
-
-def _range(low: int | None, high: int | None) -> str:
-    if low is None and high is None:
-        return "no limit"
-    least, most = ("" if each is None else f"{each / 1e3:,.1f}" for each in (low, high))
-    return f"{least} to {most}"
 
 
 def _show_joined(joined: JoinedRecord, operators: int, console: Console) -> None:
