@@ -4,9 +4,8 @@ It is needed only where the linear program fills such an order in a way its cond
 an optimum of the linear program that respects all conditions is one of the mixed-integer program,
 because the one relaxes the other.
 
-Duality keeps it small.  No choice gains more than the linear optimum less what it takes off
-columns that are better than their local prices, or adds to columns that are worse.  So once the
-gain of some choice is known, most columns are where the linear optimum has them, or next to it.
+Once the gain of some choice is known, linear programs say of most columns where they are at all
+that gain more (:mod:`exchange.choice_bounds`), and mostly of all of them.
 """
 
 from __future__ import annotations
@@ -16,30 +15,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exchange.choice_bounds import EQUAL, ChoiceBounds, least_units, shared_rows, slack
 from exchange.linear_program import Relaxed
 from exchange.lots import LEAST_GAP, WHOLE, Rounding
-from exchange.program import TIE, ClearingError, FloatArray, IntArray
-from exchange.program_orders import Condition, per_lot_of
+from exchange.program import ClearingError, FloatArray, IntArray
 from exchange.solver import INFINITY, MixedProgram
 
-_EQUAL = 1e-6  # of a gain, relative: gains closer than this are equal, so time decides
 _WAYS = 2**16  # of sharing among the orders that one program ranks; its weights stay exact
 
 
 def broken(rounding: Rounding, relaxed: Relaxed) -> list[int]:
     """Return the columns whose conditions an optimum of the linear program does not keep."""
     found = []
-    for column, condition in rounding.orders.conditions.items():
+    for column in rounding.orders.conditions:
         units = float(relaxed.units[column])
-        short = WHOLE < units < _minimum(rounding, column, condition) - WHOLE
+        short = WHOLE < units < least_units(rounding, column) - WHOLE
         if short or abs(units - round(units)) > WHOLE:
             found.append(column)
     return found
-
-
-def _minimum(rounding: Rounding, column: int, condition: Condition) -> int:
-    """Return the least units an order trades: its minimum, or all when less than that is left."""
-    return min(condition.minimum, int(rounding.orders.units[column]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +75,10 @@ class ConditionalOrders:
     known_gain: float
     whole: bool = False
 
+    @property
+    def _bounds(self) -> ChoiceBounds:
+        return ChoiceBounds(self.rounding, self.relaxed, self.whole)
+
     def chosen(self) -> FloatArray | None:
         """Return the units of each column at the best optimum, older conditional orders first.
 
@@ -95,41 +92,19 @@ class ConditionalOrders:
         ClearingError
             When the solver comes to no result.
         """
-        low, high = self._within(self.known_gain)
+        low, high = self._bounds.of_gain(self.known_gain)
         own = list(self.rounding.orders.conditions)
         if not self.whole and (low[own] == high[own]).all():
             return high
         found = self._solve(low, high, -INFINITY)
         return None if found is None else self._oldest_first(found)
 
-    def _within(self, least_gain: float) -> tuple[FloatArray, FloatArray]:
-        """Return between which units all choices of that gain lie, by duality."""
-        r = self.rounding
-        low, high = np.zeros(len(r.upper)), r.upper.astype(np.float64)
-        spare = self.relaxed.gain - least_gain + _EQUAL * max(1.0, abs(self.relaxed.gain))
-        surplus = self.relaxed.surplus
-        reach = max(spare, 0.0) / np.maximum(np.abs(surplus), TIE) + WHOLE
-        worse, better = surplus < -TIE, surplus > TIE
-        high[worse] = np.minimum(high, reach)[worse]
-        low[better] = np.maximum(high - reach, 0.0)[better]
-        integer = np.zeros(len(high), dtype=bool)
-        integer[list(r.orders.conditions)] = True
-        integer |= self.whole
-        low[integer], high[integer] = np.ceil(low[integer]), np.floor(high[integer])
-        for column, condition in r.orders.conditions.items():
-            minimum = _minimum(r, column, condition)
-            if high[column] < minimum:
-                high[column] = 0.0
-            if low[column]:
-                low[column] = max(low[column], minimum)
-        return low, high
-
     def _oldest_first(self, units: FloatArray) -> FloatArray:
         """Return the choice of no less gain that gives the oldest the most, then the next."""
         r = self.rounding
         gain = r.gain(units)
-        least = gain - _EQUAL * max(1.0, abs(gain))
-        low, high = self._within(least)
+        least = gain - slack(gain)
+        low, high = self._bounds.of_gain(least)
         waiting = sorted(r.orders.conditions, key=lambda c: r.orders.conditions[c].rank)
         while True:
             # Whoever has the most that duality allows has it for good.
@@ -156,7 +131,7 @@ class ConditionalOrders:
 
     def _ways(self, column: int, high: FloatArray) -> float:
         """Return how many units a column may have: none, or from its minimum on."""
-        minimum = _minimum(self.rounding, column, self.rounding.orders.conditions[column])
+        minimum = least_units(self.rounding, column)
         return float(max(high[column] - minimum, 0.0)) + 2.0
 
     def _aim(self, ranked: Sequence[int], high: FloatArray, units: FloatArray) -> _Aim:
@@ -167,7 +142,7 @@ class ConditionalOrders:
         weights: dict[int, tuple[float, float]] = {}
         weight = 1.0
         for column in reversed(ranked):
-            minimum = _minimum(self.rounding, column, self.rounding.orders.conditions[column])
+            minimum = least_units(self.rounding, column)
             weights[column] = (weight * (1.0 - minimum), weight)
             weight *= self._ways(column, high)
         now = _Aim(weights, 0.0).value(units)
@@ -203,10 +178,7 @@ class ConditionalOrders:
         shared = len(groups) + len(r.h)
         width = len(columns) + len(own)
         block = np.zeros((shared + len(accept), width))
-        block[: len(groups), : len(columns)] = r.orders.coefficients(columns, per_lot_of(groups))
-        block[len(groups) : shared, : len(columns)] = r.orders.coefficients(
-            columns, r.rows.of_limits
-        )
+        block[:shared, : len(columns)] = shared_rows(r, columns)
         block[shared:] = accept
         worth = np.concatenate([r.worth(columns), np.zeros(len(own))])
         # The row of the gain is scaled, so that the tolerance of rows means lots in it, too.
@@ -245,7 +217,7 @@ class ConditionalOrders:
         """Return by how much a choice may miss the best."""
         if aim is not None:
             return LEAST_GAP  # aims count in ones
-        return max(self.rounding.lot_value(columns), LEAST_GAP) if self.whole else _EQUAL
+        return max(self.rounding.lot_value(columns), LEAST_GAP) if self.whole else EQUAL
 
     def _acceptance(self, own: IntArray, high: FloatArray, plain: int) -> FloatArray:
         """Return rows, at most 0, that tie units to acceptance z: ``min z <= units <= max z``."""
@@ -253,7 +225,7 @@ class ConditionalOrders:
         rows = np.zeros((2 * len(own), plain + 2 * len(own)))
         for i, column in enumerate(own.tolist()):
             units, accepted = plain + i, plain + len(own) + i
-            minimum = _minimum(r, column, r.orders.conditions[column])
+            minimum = least_units(r, column)
             rows[2 * i, units], rows[2 * i, accepted] = -1.0, minimum
             rows[2 * i + 1, units], rows[2 * i + 1, accepted] = 1.0, -high[column]
         return rows
