@@ -11,7 +11,6 @@ accepted gains too little it is out, where the one without it does it is in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,14 +56,21 @@ class ChoiceBounds:
 
     def of_gain(self, least: float) -> tuple[FloatArray, FloatArray]:
         """Return the least and the most units of each column, shape (columns,) each."""
+        least -= self._error()
         low, high = self._by_duality(least)
-        self.probe(low, high, least, self.rounding.orders.conditions)
+        self._probe(low, high, least)
         return low, high
+
+    def _error(self) -> float:
+        """Return by how much a gain may be off: by what solvers and whole numbers tolerate."""
+        own = np.array(list(self.rounding.orders.conditions), dtype=np.int64)
+        worth = float(np.abs(self.rounding.worth(own)).sum())
+        return slack(self.relaxed.gain) + WHOLE * worth
 
     def _by_duality(self, least: float) -> tuple[FloatArray, FloatArray]:
         r = self.rounding
         low, high = np.zeros(len(r.upper)), r.upper.astype(np.float64)
-        spare = max(self.relaxed.gain - least + slack(self.relaxed.gain), 0.0)
+        spare = max(self.relaxed.gain - least, 0.0)
         surplus = self.relaxed.surplus
         reach = spare / np.maximum(np.abs(surplus), TIE) + WHOLE
         worse, better = surplus < -TIE, surplus > TIE
@@ -81,29 +87,27 @@ class ChoiceBounds:
                 low[column] = max(low[column], minimum)
         return low, high
 
-    def probe(
-        self, low: FloatArray, high: FloatArray, least: float, columns: Iterable[int]
-    ) -> None:
+    def _probe(self, low: FloatArray, high: FloatArray, least: float) -> None:
         """Narrow the bounds of conditional columns by what else gains too little.
 
         Costs two small warm linear programs for each that is open.
         """
-        asked = [column for column in columns if not low[column] and high[column]]
+        own = self.rounding.orders.conditions
+        asked = [column for column in own if not low[column] and high[column]]
         if not asked:
             return
         live = np.flatnonzero(high > 0.0)
         model = self._model(live)
         where = {column: place for place, column in enumerate(live.tolist())}
-        short = least - slack(self.relaxed.gain)
         for column in asked:
             place, minimum = where[column], least_units(self.rounding, column)
             lower, upper = low[live], high[live]
             lower[place] = minimum
-            if _gain(model, lower, upper) < short:
+            if _gain(model, lower, upper) < least:
                 high[column] = 0.0
                 continue
             lower[place] = upper[place] = 0.0
-            if _gain(model, lower, upper) < short:
+            if _gain(model, lower, upper) < least:
                 low[column] = minimum
 
     def _model(self, columns: IntArray) -> WarmModel:

@@ -167,15 +167,12 @@ class WarmModel:
     def bound(self) -> float:
         """Return what no values exceed: the optimum, and infinity where the solver is not sure.
 
-        Minus infinity where nothing is feasible.
+        Minus infinity where nothing is feasible, which it is sure of from nothing only.
         """
-        self._solver.run()
-        match self._solver.getModelStatus():
-            case highspy.HighsModelStatus.kOptimal:
-                return -float(self._solver.getInfo().objective_function_value)
-            case highspy.HighsModelStatus.kInfeasible:
-                return -INFINITY
-        return INFINITY
+        if self._run() is None and self._run_afresh() is None:
+            infeasible = self._solver.getModelStatus() == highspy.HighsModelStatus.kInfeasible
+            return -INFINITY if infeasible else INFINITY
+        return -float(self._solver.getInfo().objective_function_value)
 
     def _run(self) -> highspy.HighsSolution | None:
         self._solver.run()
