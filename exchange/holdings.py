@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sortedcontainers import SortedDict
 
 from exchange.orders import Order
 from exchange.rules import ConnectionTerms
@@ -40,6 +42,8 @@ class Position:
         allocated.  What is sold or curtailed is what came last.
     orders
         The open orders behind these, by number, oldest first.
+    by_priority
+        The same by side and whether they are legs of joint orders, each by its priority.
     """
 
     held_w: int
@@ -52,6 +56,7 @@ class Position:
     net_bought_w: int = 0
     bought: list[list[int]] = field(default_factory=list)
     orders: dict[int, Order] = field(default_factory=dict)
+    by_priority: dict[tuple[Side, bool], SortedDict] = field(default_factory=dict)
 
     @property
     def sellable_w(self) -> int:
@@ -77,6 +82,41 @@ class Position:
         """Raise the limit by watts from a trade."""
         self.held_w += quantity_w
         self.bought.append([trade_id, quantity_w])
+
+    def add(self, order: Order) -> None:
+        """Take up an open order.  O(log n)."""
+        self.orders[order.order_id] = order
+        group = order.side, order.joint_id is not None
+        self.by_priority.setdefault(group, SortedDict())[order.priority] = order
+
+    def remove(self, order: Order) -> None:
+        """Forget an order that is open no more.  O(log n)."""
+        del self.orders[order.order_id]
+        group = order.side, order.joint_id is not None
+        del self.by_priority[group][order.priority]
+        if not self.by_priority[group]:
+            del self.by_priority[group]
+
+    def crossed_by(self, order: Order) -> Iterator[Order]:
+        """Iterate over the older orders that an order of their owner crosses.
+
+        O(1) each, if they are not younger.
+        """
+        for is_joint in (False, True):
+            yield from self._crossed_by(order, is_joint)
+
+    def first_crossed_by(self, order: Order) -> Iterator[Order]:
+        """Iterate over the best of these, of joint orders and of others.  O(1)."""
+        for is_joint in (False, True):
+            yield from islice(self._crossed_by(order, is_joint), 1)
+
+    def _crossed_by(self, order: Order, is_joint: bool) -> Iterator[Order]:
+        """Iterate over those that are legs of joint orders, or are not, the best first."""
+        for other in self.by_priority.get((order.side.opposite, is_joint), {}).values():
+            if not order.may_cross(other):
+                break
+            if other.order_id < order.order_id:
+                yield other
 
     def orders_of(self, side: Side) -> list[Order]:
         """Return the open orders of one side, oldest first."""
@@ -137,17 +177,17 @@ class Holdings:
                 yield direction, connection_point, position
 
     def add_order(self, order: Order) -> None:
-        """Let an open order claim what remains of it.  O(1)."""
+        """Let an open order claim what remains of it.  O(log n)."""
         position = self._positions[order.direction][order.connection_point]
-        position.orders[order.order_id] = order
+        position.add(order)
         position.claim(order, order.remaining_w)
 
     def release(self, order: Order, by_w: int, *, closed: bool) -> None:
-        """Lower an open order's claim; forget the order when it is closed.  O(1)."""
+        """Lower an open order's claim; forget the order when it is closed.  O(log n)."""
         position = self._positions[order.direction][order.connection_point]
         position.claim(order, -by_w)
         if closed:
-            del position.orders[order.order_id]
+            position.remove(order)
 
     def trade(
         self, trade_id: int, direction: Direction, connection_point: str, change_w: int
@@ -280,5 +320,7 @@ class Holdings:
             lots_w = [quantity_w for _, quantity_w in position.bought]
             assert all(each > 0 for each in lots_w), at
             assert sum(lots_w) <= position.held_w, at
+            ranked = [o.order_id for each in position.by_priority.values() for o in each.values()]
+            assert sorted(ranked) == list(position.orders), f"{ranked} are ranked, {at}"
             assert position.sellable_w >= 0, f"sell orders reserve too much, {at}"
             assert position.buyable_w >= 0, f"buy orders seek too much, {at}"
