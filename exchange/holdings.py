@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -9,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sortedcontainers import SortedDict
 
 from exchange.orders import Order
 from exchange.rules import ConnectionTerms
@@ -43,7 +43,7 @@ class Position:
     orders
         The open orders behind these, by number, oldest first.
     by_priority
-        The same by side and whether they are legs of joint orders, each by its priority.
+        Their priorities in order, by side and whether they are legs of joint orders.
     """
 
     held_w: int
@@ -56,7 +56,7 @@ class Position:
     net_bought_w: int = 0
     bought: list[list[int]] = field(default_factory=list)
     orders: dict[int, Order] = field(default_factory=dict)
-    by_priority: dict[tuple[Side, bool], SortedDict] = field(default_factory=dict)
+    by_priority: dict[tuple[Side, bool], list[tuple[int, int]]] = field(default_factory=dict)
 
     @property
     def sellable_w(self) -> int:
@@ -84,18 +84,19 @@ class Position:
         self.bought.append([trade_id, quantity_w])
 
     def add(self, order: Order) -> None:
-        """Take up an open order.  O(log n)."""
+        """Take up an open order.  O(log n), and a move of memory."""
         self.orders[order.order_id] = order
-        group = order.side, order.joint_id is not None
-        self.by_priority.setdefault(group, SortedDict())[order.priority] = order
+        insort(self.by_priority.setdefault(_group(order), []), order.priority)
 
     def remove(self, order: Order) -> None:
-        """Forget an order that is open no more.  O(log n)."""
+        """Forget an order that is open no more.  O(log n), and a move of memory."""
         del self.orders[order.order_id]
-        group = order.side, order.joint_id is not None
-        del self.by_priority[group][order.priority]
-        if not self.by_priority[group]:
+        group = _group(order)
+        priorities = self.by_priority[group]
+        if len(priorities) == 1:
             del self.by_priority[group]
+        else:
+            del priorities[bisect_left(priorities, order.priority)]
 
     def crossed_by(self, order: Order) -> Iterator[Order]:
         """Iterate over the older orders that an order of their owner crosses.
@@ -112,10 +113,11 @@ class Position:
 
     def _crossed_by(self, order: Order, is_joint: bool) -> Iterator[Order]:
         """Iterate over those that are legs of joint orders, or are not, the best first."""
-        for other in self.by_priority.get((order.side.opposite, is_joint), {}).values():
+        for _, order_id in self.by_priority.get((order.side.opposite, is_joint), ()):
+            other = self.orders[order_id]
             if not order.may_cross(other):
                 break
-            if other.order_id < order.order_id:
+            if order_id < order.order_id:
                 yield other
 
     def orders_of(self, side: Side) -> list[Order]:
@@ -129,6 +131,10 @@ class Position:
         else:
             self.sought_w += change_w
             self.sought_amount += change_w * order.limit_price_ticks
+
+
+def _group(order: Order) -> tuple[Side, bool]:
+    return order.side, order.joint_id is not None
 
 
 class Holdings:
@@ -320,7 +326,9 @@ class Holdings:
             lots_w = [quantity_w for _, quantity_w in position.bought]
             assert all(each > 0 for each in lots_w), at
             assert sum(lots_w) <= position.held_w, at
-            ranked = [o.order_id for each in position.by_priority.values() for o in each.values()]
-            assert sorted(ranked) == list(position.orders), f"{ranked} are ranked, {at}"
+            ranked = [priority for each in position.by_priority.values() for priority in each]
+            open_ = [order.priority for order in position.orders.values()]
+            assert sorted(ranked) == sorted(open_), f"{ranked} are ranked, {at}"
+            assert all(each == sorted(each) for each in position.by_priority.values()), at
             assert position.sellable_w >= 0, f"sell orders reserve too much, {at}"
             assert position.buyable_w >= 0, f"buy orders seek too much, {at}"
