@@ -143,8 +143,7 @@ def hold_resting(timed: Timed, target: int, count: int, *, quantity_w: int, spre
 
     Orders are placed until ``target`` rest, which is not timed.  From then on one is cancelled
     when there is one too many, and placed otherwise.  Limit prices lie up to 60 ticks on the
-    safe side of 500, or up to ``spread`` beyond; where that is 0, every participant keeps to one
-    side, or it would meet thousands of its own.
+    safe side of 500, or up to ``spread`` beyond.
     """
     rng = random.Random(5)
     placed: list[tuple[str, str]] = []
@@ -152,7 +151,7 @@ def hold_resting(timed: Timed, target: int, count: int, *, quantity_w: int, spre
 
     def an_order() -> SubmitOrder:
         point = rng.randrange(POINTS)
-        side = rng.choice(list(Side)) if spread else list(Side)[point % 2]
+        side = rng.choice(list(Side))
         placed.append((f"p{point}", f"s{next(numbers)}"))
         price = 500 + rng.randrange(-60, spread) * (1 if side is Side.BUY else -1)
         return SubmitOrder(

@@ -3,37 +3,55 @@
 It is needed only where the linear program fills such an order in a way its conditions forbid:
 an optimum of the linear program that respects all conditions is one of the mixed-integer program,
 because the one relaxes the other.
+
+Once the gain of some choice is known, linear programs say of most columns where they are at all
+that gain more (:mod:`exchange.choice_bounds`), and mostly of all of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from exchange.choice_bounds import EQUAL, ChoiceBounds, least_units, shared_rows, slack
 from exchange.linear_program import Relaxed
-from exchange.lots import WHOLE, Rounding
+from exchange.lots import LEAST_GAP, WHOLE, Rounding
 from exchange.program import ClearingError, FloatArray, IntArray
-from exchange.program_orders import Condition, per_lot_of
 from exchange.solver import INFINITY, MixedProgram
 
-_EQUAL = 1e-6  # of a gain, relative: gains closer than this are equal, so time decides
+_WAYS = 2**16  # of sharing among the orders that one program ranks; its weights stay exact
 
 
-def respected(rounding: Rounding, relaxed: Relaxed) -> bool:
-    """Return whether an optimum of the linear program keeps all conditions."""
-    for column, condition in rounding.orders.conditions.items():
+def broken(rounding: Rounding, relaxed: Relaxed) -> list[int]:
+    """Return the columns whose conditions an optimum of the linear program does not keep."""
+    found = []
+    for column in rounding.orders.conditions:
         units = float(relaxed.units[column])
-        if abs(units - round(units)) > WHOLE:
-            return False
-        if units > WHOLE and units < _minimum(rounding, column, condition) - WHOLE:
-            return False
-    return True
+        short = WHOLE < units < least_units(rounding, column) - WHOLE
+        if short or abs(units - round(units)) > WHOLE:
+            found.append(column)
+    return found
 
 
-def _minimum(rounding: Rounding, column: int, condition: Condition) -> int:
-    """Return the least units an order trades: its minimum, or all when less than that is left."""
-    return min(condition.minimum, int(rounding.orders.units[column]))
+@dataclass(frozen=True, slots=True)
+class _Aim:
+    """An order of choices: what to have most of, and how much of that at least.
+
+    ``weights`` has, for each of some columns, what its acceptance and each unit of it count.
+    """
+
+    weights: dict[int, tuple[float, float]]
+    least: float
+
+    def value(self, units: FloatArray) -> float:
+        """Return what a choice counts."""
+        return sum(
+            accepted + each * float(units[column])
+            for column, (accepted, each) in self.weights.items()
+            if units[column] > 0.0
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,142 +61,171 @@ class ConditionalOrders:
     Parameters
     ----------
     rounding
-        The program; plain columns count in fractions here.
+        The program.
     relaxed
         Its optimum without conditions.
-    plain_gain
-        What the optimum gains without any conditional order, plain ones in fractions.
+    known_gain
+        What some choice is known to gain.
+    whole
+        Whether plain columns count in whole lots, too, and not in fractions.
     """
 
     rounding: Rounding
     relaxed: Relaxed
-    plain_gain: float
+    known_gain: float
+    whole: bool = False
 
-    def chosen(self, forbidden: frozenset[int]) -> dict[int, int]:
-        """Return the units of each conditional column at the best optimum, older ones first.
+    @property
+    def _bounds(self) -> ChoiceBounds:
+        return ChoiceBounds(self.rounding, self.relaxed, self.whole)
+
+    def chosen(self) -> FloatArray | None:
+        """Return the units of each column at the best optimum, older conditional orders first.
+
+        ``None`` where nothing gains as much as is known.
 
         Among choices of equal gain the oldest conditional order gets as much as it can, then the
-        next.  Those that are ``forbidden`` do not trade, nor do those that no optimum has in it:
-        with one of these, duality says, all together gain less than plain orders do alone.
+        next.  In whole lots, gains are equal that differ by less than a lot is worth.
 
         Raises
         ------
         ClearingError
             When the solver comes to no result.
         """
-        conditions = self.rounding.orders.conditions
-        none = dict.fromkeys(conditions, 0)
-        columns = sorted(
-            (column for column in conditions if self._may_trade(column, forbidden)),
-            key=lambda column: conditions[column].rank,
-        )
-        if not columns:
-            return none
-        bounds = {column: (0, int(self.rounding.upper[column])) for column in columns}
-        found = self._solve(bounds)
-        if found is None:
-            raise ClearingError("not even trading nothing satisfies the program")
-        gain, units = found
-        least = gain - _EQUAL * max(1.0, abs(gain))
-        for column in columns:
-            most = bounds[column][1]
-            if units[column] < most and self._could_have_more(column, units[column], least):
-                units = self._better(bounds, column, least) or units
-            bounds[column] = (units[column], units[column])
-        return none | units
+        low, high = self._bounds.of_gain(self.known_gain)
+        own = list(self.rounding.orders.conditions)
+        if not self.whole and (low[own] == high[own]).all():
+            return high
+        found = self._solve(low, high, -INFINITY)
+        return None if found is None else self._oldest_first(found)
 
-    def _may_trade(self, column: int, forbidden: frozenset[int]) -> bool:
-        """Return whether an optimum may have a column in it, for all that duality says."""
-        least = self.plain_gain - _EQUAL * max(1.0, abs(self.plain_gain))
-        return column not in forbidden and self._could_have_more(column, 0, least)
+    def _oldest_first(self, units: FloatArray) -> FloatArray:
+        """Return the choice of no less gain that gives the oldest the most, then the next."""
+        r = self.rounding
+        gain = r.gain(units)
+        least = gain - slack(gain)
+        low, high = self._bounds.of_gain(least)
+        waiting = sorted(r.orders.conditions, key=lambda c: r.orders.conditions[c].rank)
+        while True:
+            # Whoever has the most that duality allows has it for good.
+            while waiting and units[waiting[0]] >= high[waiting[0]]:
+                low[waiting[0]] = high[waiting[0]] = units[waiting[0]]
+                del waiting[0]
+            if (units[waiting] >= high[waiting]).all():
+                return units
+            ranked = self._next_ranked(waiting, low, high)
+            better = self._better(low, high, least, self._aim(ranked, high, units))
+            units = units if better is None else better
+            low[ranked] = high[ranked] = units[ranked]
+            del waiting[: len(ranked)]
+
+    def _next_ranked(self, waiting: Sequence[int], low: FloatArray, high: FloatArray) -> list[int]:
+        """Return the oldest of some columns that one program can rank; at least one."""
+        ways, ranked = 1.0, list[int]()
+        for column in waiting:
+            ways *= self._ways(column, high) if low[column] < high[column] else 1.0
+            if ranked and ways > _WAYS:
+                break
+            ranked.append(column)
+        return ranked
+
+    def _ways(self, column: int, high: FloatArray) -> float:
+        """Return how many units a column may have: none, or from its minimum on."""
+        minimum = least_units(self.rounding, column)
+        return float(max(high[column] - minimum, 0.0)) + 2.0
+
+    def _aim(self, ranked: Sequence[int], high: FloatArray, units: FloatArray) -> _Aim:
+        """Return what puts the first of some columns before all others, and so on.
+
+        It is the number whose digits are what each column has, so it counts in ones.
+        """
+        weights: dict[int, tuple[float, float]] = {}
+        weight = 1.0
+        for column in reversed(ranked):
+            minimum = least_units(self.rounding, column)
+            weights[column] = (weight * (1.0 - minimum), weight)
+            weight *= self._ways(column, high)
+        now = _Aim(weights, 0.0).value(units)
+        return _Aim(weights, now + 1.0)
 
     def _better(
-        self, bounds: dict[int, tuple[int, int]], column: int, least_gain: float
-    ) -> dict[int, int] | None:
-        """Return a choice that gives the most to one column, at a gain no less.
+        self, low: FloatArray, high: FloatArray, least_gain: float, aim: _Aim
+    ) -> FloatArray | None:
+        """Return the choice that an aim puts first, at a gain no less.
 
-        ``None`` where the solver finds none: at the edge of its tolerances it may not find even
-        what it found before, and that stands then.
+        ``None`` where the solver finds none: what was found before stands then.
         """
         try:
-            found = self._solve(bounds, most_of=column, least_gain=least_gain)
+            found = self._solve(low, high, least_gain, aim)
         except ClearingError:
             return None
-        return None if found is None else found[1]
-
-    def _could_have_more(self, column: int, units: int, least_gain: float) -> bool:
-        """Return whether duality leaves room for another unit at that gain."""
-        surplus = float(self.relaxed.surplus[column])
-        minimum = _minimum(self.rounding, column, self.rounding.orders.conditions[column])
-        return self.relaxed.gain + min(surplus, 0.0) * max(units + 1, minimum) >= least_gain
+        return found if found is not None and aim.value(found) > aim.least - 0.5 else None
 
     def _solve(
-        self,
-        bounds: dict[int, tuple[int, int]],
-        most_of: int | None = None,
-        least_gain: float = -INFINITY,
-    ) -> tuple[float, dict[int, int]] | None:
-        """Return the gain and the conditional columns' units of a best choice within bounds.
+        self, low: FloatArray, high: FloatArray, least_gain: float, aim: _Aim | None = None
+    ) -> FloatArray | None:
+        """Return a best choice within bounds, shape (columns,); ``None`` if there is none.
 
-        ``None`` where the solver finds none.  Best is what gains the most; or what gives the most
-        to one column, at a gain no less.
+        Best is what gains the most; or what an aim puts first, at a gain no less.
         """
         r = self.rounding
-        live = np.flatnonzero((r.upper > 0) & (r.orders.limit[: len(r.upper)] >= 0))
-        own = np.array(list(bounds), dtype=np.int64)
-        columns: IntArray = np.concatenate([live, own])
+        live = np.flatnonzero(high > 0.0)
+        plain = live[r.orders.limit[live] >= 0]
+        own = live[r.orders.limit[live] < 0]
+        columns: IntArray = np.concatenate([plain, own])
         groups = r.member()
-        accept, accept_lower, accept_upper = self._acceptance(own, len(live))
+        accept = self._acceptance(own, high, len(plain))
         shared = len(groups) + len(r.h)
-        block = np.zeros((shared + len(accept), len(columns) + len(own)))
-        block[: len(groups), : len(columns)] = r.orders.coefficients(columns, per_lot_of(groups))
-        block[len(groups) : shared, : len(columns)] = r.orders.coefficients(
-            columns, r.rows.of_limits
-        )
+        width = len(columns) + len(own)
+        block = np.zeros((shared + len(accept), width))
+        block[:shared, : len(columns)] = shared_rows(r, columns)
         block[shared:] = accept
-        ones = np.ones(len(own))
-        worth = np.concatenate([r.worth(columns), 0.0 * ones])
+        worth = np.concatenate([r.worth(columns), np.zeros(len(own))])
         # The row of the gain is scaled, so that the tolerance of rows means lots in it, too.
         scale = float(np.abs(worth).max(initial=1.0))
+        more, least = [worth / scale], [least_gain / scale]
         value = worth
-        if most_of is not None:
-            value = np.zeros(len(worth))
-            value[len(live) + list(bounds).index(most_of)] = 1.0
+        if aim is not None:
+            value = np.zeros(width)
+            for i, column in enumerate(own.tolist()):
+                accepted, each = aim.weights.get(column, (0.0, 0.0))
+                value[len(plain) + i], value[len(columns) + i] = each, accepted
+            more, least = [*more, value], [*least, aim.least]
+        none, ones = np.zeros(len(own)), np.ones(len(own))
         solution = MixedProgram(
             value=value,
-            coefficients=np.vstack([block, worth / scale]),
+            coefficients=np.vstack([block, *more]),
             row_lower=np.concatenate(
-                [
-                    np.zeros(len(groups)),
-                    np.full(len(r.h), -INFINITY),
-                    accept_lower,
-                    [least_gain / scale],
-                ]
+                [np.zeros(len(groups)), np.full(len(r.h) + len(accept), -INFINITY), least]
             ),
-            row_upper=np.concatenate([np.zeros(len(groups)), r.h, accept_upper, [INFINITY]]),
-            lower=np.concatenate([0.0 * live, [bounds[c][0] for c in own.tolist()], 0.0 * ones]),
-            upper=np.concatenate([r.upper[live], [bounds[c][1] for c in own.tolist()], ones]),
-            integer=np.concatenate([np.zeros(len(live), dtype=bool), np.ones(2 * len(own), bool)]),
-        ).solve(gap=1e-6)
+            row_upper=np.concatenate(
+                [np.zeros(len(groups)), r.h, np.zeros(len(accept)), np.full(len(more), INFINITY)]
+            ),
+            lower=np.concatenate([low[columns], none]),
+            upper=np.concatenate([high[columns], ones]),
+            integer=np.arange(width) >= (0 if self.whole else len(plain)),
+        ).solve(self._gap(columns, aim))
         if solution is None:
             return None
-        gain = float(r.worth(columns) @ solution[: len(columns)])
-        units = np.rint(solution[len(live) : len(columns)]).astype(np.int64)
-        return gain, dict(zip(own.tolist(), units.tolist(), strict=True))
+        units = np.zeros(len(high))
+        units[columns] = solution[: len(columns)]
+        integer = columns if self.whole else own
+        units[integer] = np.rint(units[integer])
+        return units
 
-    def _acceptance(self, own: IntArray, plain: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return rows that tie units to acceptance z: ``minimum z <= units <= upper z``."""
+    def _gap(self, columns: IntArray, aim: _Aim | None) -> float:
+        """Return by how much a choice may miss the best."""
+        if aim is not None:
+            return LEAST_GAP  # aims count in ones
+        return max(self.rounding.lot_value(columns), LEAST_GAP) if self.whole else EQUAL
+
+    def _acceptance(self, own: IntArray, high: FloatArray, plain: int) -> FloatArray:
+        """Return rows, at most 0, that tie units to acceptance z: ``min z <= units <= max z``."""
         r = self.rounding
-        width = plain + 2 * len(own)
-        rows: list[FloatArray] = []
-        upper: list[float] = []
+        rows = np.zeros((2 * len(own), plain + 2 * len(own)))
         for i, column in enumerate(own.tolist()):
-            condition = r.orders.conditions[column]
             units, accepted = plain + i, plain + len(own) + i
-            row = np.zeros((2, width))
-            row[0, units], row[0, accepted] = -1.0, _minimum(r, column, condition)
-            row[1, units], row[1, accepted] = 1.0, -float(r.upper[column])
-            rows.extend(row)
-            upper.extend([0.0, 0.0])
-        lower = np.full(len(rows), -INFINITY)
-        return np.array(rows).reshape(len(rows), width), lower, np.array(upper)
+            minimum = least_units(r, column)
+            rows[2 * i, units], rows[2 * i, accepted] = -1.0, minimum
+            rows[2 * i + 1, units], rows[2 * i + 1, accepted] = 1.0, -high[column]
+        return rows

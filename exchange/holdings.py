@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,8 @@ class Position:
         allocated.  What is sold or curtailed is what came last.
     orders
         The open orders behind these, by number, oldest first.
+    by_priority
+        Their priorities in order, by side and whether they are legs of joint orders.
     """
 
     held_w: int
@@ -52,6 +56,7 @@ class Position:
     net_bought_w: int = 0
     bought: list[list[int]] = field(default_factory=list)
     orders: dict[int, Order] = field(default_factory=dict)
+    by_priority: dict[tuple[Side, bool], list[tuple[int, int]]] = field(default_factory=dict)
 
     @property
     def sellable_w(self) -> int:
@@ -78,6 +83,43 @@ class Position:
         self.held_w += quantity_w
         self.bought.append([trade_id, quantity_w])
 
+    def add(self, order: Order) -> None:
+        """Take up an open order.  O(log n), and a move of memory."""
+        self.orders[order.order_id] = order
+        insort(self.by_priority.setdefault(_group(order), []), order.priority)
+
+    def remove(self, order: Order) -> None:
+        """Forget an order that is open no more.  O(log n), and a move of memory."""
+        del self.orders[order.order_id]
+        group = _group(order)
+        priorities = self.by_priority[group]
+        if len(priorities) == 1:
+            del self.by_priority[group]
+        else:
+            del priorities[bisect_left(priorities, order.priority)]
+
+    def crossed_by(self, order: Order) -> Iterator[Order]:
+        """Iterate over the older orders that an order of their owner crosses.
+
+        O(1) each, if they are not younger.
+        """
+        for is_joint in (False, True):
+            yield from self._crossed_by(order, is_joint)
+
+    def first_crossed_by(self, order: Order) -> Iterator[Order]:
+        """Iterate over the best of these, of joint orders and of others.  O(1)."""
+        for is_joint in (False, True):
+            yield from islice(self._crossed_by(order, is_joint), 1)
+
+    def _crossed_by(self, order: Order, is_joint: bool) -> Iterator[Order]:
+        """Iterate over those that are legs of joint orders, or are not, the best first."""
+        for _, order_id in self.by_priority.get((order.side.opposite, is_joint), ()):
+            other = self.orders[order_id]
+            if not order.may_cross(other):
+                break
+            if order_id < order.order_id:
+                yield other
+
     def orders_of(self, side: Side) -> list[Order]:
         """Return the open orders of one side, oldest first."""
         return [order for order in self.orders.values() if order.side is side]
@@ -89,6 +131,10 @@ class Position:
         else:
             self.sought_w += change_w
             self.sought_amount += change_w * order.limit_price_ticks
+
+
+def _group(order: Order) -> tuple[Side, bool]:
+    return order.side, order.joint_id is not None
 
 
 class Holdings:
@@ -137,17 +183,17 @@ class Holdings:
                 yield direction, connection_point, position
 
     def add_order(self, order: Order) -> None:
-        """Let an open order claim what remains of it.  O(1)."""
+        """Let an open order claim what remains of it.  O(log n)."""
         position = self._positions[order.direction][order.connection_point]
-        position.orders[order.order_id] = order
+        position.add(order)
         position.claim(order, order.remaining_w)
 
     def release(self, order: Order, by_w: int, *, closed: bool) -> None:
-        """Lower an open order's claim; forget the order when it is closed.  O(1)."""
+        """Lower an open order's claim; forget the order when it is closed.  O(log n)."""
         position = self._positions[order.direction][order.connection_point]
         position.claim(order, -by_w)
         if closed:
-            del position.orders[order.order_id]
+            position.remove(order)
 
     def trade(
         self, trade_id: int, direction: Direction, connection_point: str, change_w: int
@@ -280,5 +326,9 @@ class Holdings:
             lots_w = [quantity_w for _, quantity_w in position.bought]
             assert all(each > 0 for each in lots_w), at
             assert sum(lots_w) <= position.held_w, at
+            ranked = [priority for each in position.by_priority.values() for priority in each]
+            open_ = [order.priority for order in position.orders.values()]
+            assert sorted(ranked) == sorted(open_), f"{ranked} are ranked, {at}"
+            assert all(each == sorted(each) for each in position.by_priority.values()), at
             assert position.sellable_w >= 0, f"sell orders reserve too much, {at}"
             assert position.buyable_w >= 0, f"buy orders seek too much, {at}"

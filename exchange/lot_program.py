@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exchange.conditional_orders import ConditionalOrders, respected
+from exchange.conditional_orders import ConditionalOrders, broken
 from exchange.linear_program import LinearProgram, Relaxed
 from exchange.lots import Rounding
 from exchange.program import ClearingError, FloatArray, IntArray, Tier
@@ -27,7 +27,8 @@ class Solved:
 
     ``relaxed`` is the optimum without conditions; ``first``, with conditional orders decided, has
     the prices of the program; ``last`` is the optimum, in fractions that no whole lot follows
-    from, of what is left once the units have traded.
+    from, of what is left once the units have traded.  ``in_lots`` says whether whole lots had to
+    decide which conditional orders trade: then prices do not prove that nothing is left.
     """
 
     units: IntArray
@@ -35,6 +36,7 @@ class Solved:
     first: Relaxed
     last: Relaxed
     tier: Tier
+    in_lots: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,15 @@ class LotProgram:
         ClearingError
             When a solver is not sure.
         """
-        relaxed, first, total, tier = self._with_conditions(rows)
-        last, found = first, total
+        solved = self._with_conditions(rows)
+        total = found = solved.units
+        last = solved.last
         upper = self.orders.units[: self.orders.size].copy()
         upper[list(self.orders.conditions)] = 0
         lower = np.zeros_like(upper)
         for _ in range(_ROUNDS):
             if not found.any():
-                return Solved(total, relaxed, first, last, tier)
+                return replace(solved, units=total, last=last)
             columns = np.flatnonzero(total)
             h = rows.left(self.orders.change(columns, total[columns]))
             remaining = np.where(upper > 0, upper - total, 0)
@@ -81,42 +84,75 @@ class LotProgram:
             total = total + found
         raise ClearingError(f"{_ROUNDS} rounds of rounding do not end")
 
-    def _with_conditions(self, rows: LotRows) -> tuple[Relaxed, Relaxed, IntArray, Tier]:
-        """Return the linear optima without and with conditional orders decided, units, and tier."""
+    def _with_conditions(self, rows: LotRows) -> Solved:
+        """Return what trades first, with conditional orders decided."""
         upper = self.orders.units[: self.orders.size].copy()
         free = np.zeros_like(upper)
-        whole = self._rounding(rows, free, upper, rows.h)
-        relaxed = linear = self._ordered(free, upper, rows.h, free)
-        forbidden: frozenset[int] = frozenset()
-        tier = Tier.LINEAR
-        decided = {column: round(float(linear.units[column])) for column in self.orders.conditions}
-        if not respected(whole, linear):
+        program = self._rounding(rows, free, upper, rows.h)
+        relaxed = first = self._ordered(free, upper, rows.h, free)
+        choice, tier = relaxed.units, Tier.LINEAR
+        if broken(program, relaxed):
             tier = Tier.MIXED_INTEGER
-            choice = ConditionalOrders(whole, relaxed, self._plain_gain(free, upper, rows.h))
-            decided = choice.chosen(forbidden)
-        while True:
-            lower, most = free.copy(), upper.copy()
-            for column, units in decided.items():
-                lower[column] = most[column] = units
-            if tier is Tier.MIXED_INTEGER:
-                linear = self._ordered(lower, most, rows.h, free)
-            rounding = self._rounding(rows, lower, most, rows.h)
-            found = rounding.to_lots(linear)
-            if found is not None and rounding.gain(found) >= 0.0:
-                return relaxed, linear, found, tier
-            # No whole lots go with these, or only at a loss: the newest of them has to wait.
-            accepted = [column for column, units in decided.items() if units]
-            newest = max(accepted, key=lambda column: self.orders.conditions[column].rank)
-            forbidden |= {newest}
-            tier = Tier.MIXED_INTEGER
-            choice = ConditionalOrders(whole, relaxed, self._plain_gain(free, upper, rows.h))
-            decided = choice.chosen(forbidden)
+            known = self._gain_without_broken(program, relaxed)
+            found = ConditionalOrders(program, relaxed, known).chosen()
+            if found is None:
+                raise ClearingError("not even trading nothing satisfies the program")
+            choice = found
+        fixed = self._decided(program, choice)
+        if tier is Tier.MIXED_INTEGER:
+            first = self._ordered(fixed.lower, fixed.upper, rows.h, free)
+        units = fixed.to_lots(first)
+        if units is None or not self._is_enough(program, first, units):
+            return self._chosen_in_lots(program, relaxed)
+        return Solved(units, relaxed, first, first, tier, in_lots=False)
 
-    def _plain_gain(self, lower: IntArray, upper: IntArray, h: FloatArray) -> float:
-        """Return what plain orders gain in fractions without any conditional one."""
-        plain = upper.copy()
-        plain[list(self.orders.conditions)] = 0
-        return self.linear.solve(lower, plain, h).gain
+    def _is_enough(self, program: Rounding, first: Relaxed, units: IntArray) -> bool:
+        """Return whether whole lots may follow from a choice made in fractions.
+
+        They gain something, or nothing can by more than a lot.
+        """
+        if not self.orders.conditions:
+            return True
+        if units.any():
+            return program.gain(units) >= 0.0
+        return first.gain <= program.lot_value(np.flatnonzero(program.upper))
+
+    def _chosen_in_lots(self, program: Rounding, relaxed: Relaxed) -> Solved:
+        """Return what trades where whole lots decide which conditional orders do.
+
+        Chosen with plain orders in fractions, these would go with no whole lots, or at a loss.
+        """
+        none = np.zeros_like(program.upper)
+        fixed = self._decided(program, none)
+        first = self._ordered(fixed.lower, fixed.upper, program.h, none)
+        units = fixed.to_lots(first)
+        units = none if units is None else units
+        known = max(program.gain(units), program.lot_value(np.flatnonzero(program.upper)))
+        choice = ConditionalOrders(program, relaxed, known, whole=True).chosen()
+        whole = none if choice is None else np.rint(choice).astype(np.int64)
+        if program.holds(whole) and program.gain(whole) > program.gain(units):
+            fixed, units = self._decided(program, whole), whole
+            first = self._ordered(fixed.lower, fixed.upper, program.h, none)
+            # As good whole lots near the linear optimum serve older orders first.
+            near = fixed.to_lots(first)
+            if near is not None and program.gain(near) >= program.gain(whole):
+                units = near
+        return Solved(units, relaxed, first, first, Tier.MIXED_INTEGER, in_lots=True)
+
+    def _decided(self, program: Rounding, choice: FloatArray | IntArray) -> Rounding:
+        """Return the program with conditional orders fixed at what they have in a choice."""
+        lower, upper = np.zeros_like(program.upper), program.upper.copy()
+        own = list(self.orders.conditions)
+        lower[own] = upper[own] = np.rint(choice[own])
+        return replace(program, lower=lower, upper=upper)
+
+    def _gain_without_broken(self, program: Rounding, relaxed: Relaxed) -> float:
+        """Return what a linear optimum gains without orders whose conditions it would break."""
+        upper = program.upper.copy()
+        while columns := broken(program, relaxed):
+            upper[columns] = 0
+            relaxed = self.linear.solve(program.lower, upper, program.h)
+        return relaxed.gain
 
     def _ordered(self, lower: IntArray, upper: IntArray, h: FloatArray, taken: IntArray) -> Relaxed:
         """Return the linear optimum that serves older orders first."""

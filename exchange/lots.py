@@ -37,7 +37,8 @@ _MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the error of rounding, by which rows 
 _WINDOW = 3  # lots around the fraction that the integer program looks at first
 _FEW = 10.0  # values of a lot up to which all whole lots that gain as much are few
 _SUMS = 1e-6  # lots by which sums of a few coefficients may be off
-_GAP = 0.5  # tick-lots: gains are whole numbers of these
+LEAST_GAP = 0.5
+"""Tick-lots below which two gains in whole lots are the same."""
 
 
 @cache
@@ -104,7 +105,7 @@ class Rounding:
         near = np.rint(units)
         fractional = np.flatnonzero(np.abs(units - near) > WHOLE)
         whole = near.astype(np.int64)
-        if not len(fractional) and self._holds(whole):
+        if not len(fractional) and self.holds(whole):
             return whole
         support = np.flatnonzero((units > WHOLE) | (self.lower > 0))
         found = self._best_neighbour(units, fractional, support)
@@ -112,7 +113,7 @@ class Rounding:
             return self._integer_program(units, support) if found is None else found
         if found is not None and found.any():
             return found
-        least = self._lot_value(support)
+        least = self.lot_value(support)
         if self.gain(units) <= least:
             return np.zeros_like(whole)
         return self._worth_more(relaxed, fractional, support, least)
@@ -164,7 +165,7 @@ class Rounding:
         columns = np.flatnonzero(units)
         return float(self.worth(columns) @ units[columns])
 
-    def _lot_value(self, support: IntArray) -> float:
+    def lot_value(self, support: IntArray) -> float:
         """Return the most that a lot bought and a lot sold can gain among columns."""
         own = [c for column in support.tolist() if (c := self.orders.conditions.get(column))]
         sign = np.concatenate([self.orders.sign[support], *(c.lots for c in own)])
@@ -182,7 +183,8 @@ class Rounding:
         member: FloatArray = (self.orders.groups == np.arange(count)[:, None]).astype(np.float64)
         return member
 
-    def _holds(self, units: IntArray) -> bool:
+    def holds(self, units: IntArray) -> bool:
+        """Return whether directions balance and rows hold with whole units of all columns."""
         columns = np.flatnonzero(units)
         change = self.orders.change(columns, units[columns])
         return not np.any(self.member() @ change) and self.rows.hold(change, self.h)
@@ -300,7 +302,7 @@ class Rounding:
             return None
         whole = np.zeros(len(units), dtype=np.int64)
         whole[support] = np.rint(found).astype(np.int64)
-        return whole if self._holds(whole) else None
+        return whole if self.holds(whole) else None
 
     def _solve_integer(
         self, columns: IntArray, low: FloatArray, high: FloatArray
@@ -322,4 +324,4 @@ class Rounding:
             upper=high,
             integer=every,
         )
-        return program.solve(gap=max(self._lot_value(columns), _GAP))
+        return program.solve(gap=max(self.lot_value(columns), LEAST_GAP))

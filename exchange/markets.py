@@ -89,8 +89,7 @@ class Markets:
                 self._follow_change(event)
             case OrderCancelled():
                 self._joint_orders.forget(event.order_id)
-                for market in self._markets.values():
-                    market.program.withdraw(event.order_id)
+                self._follow_cancel(event)
             case OrderReduced():
                 self._lower(self._state.orders[event.order_id])
             case Traded(buy_back=True):
@@ -111,6 +110,14 @@ class Markets:
                 self._leave_market(event.interval)
             case TradingHalted() | TradingResumed():
                 self._leave_markets()
+
+    def _follow_cancel(self, event: OrderCancelled) -> None:
+        answer = self._state.answers.find(event.participant, event.client_order_id)
+        assert answer is not None, "what has just been cancelled is the last to be forgotten"
+        # A joint order is in no market's program.
+        market = None if answer.interval is None else self._markets.get(answer.interval)
+        if market is not None:
+            market.program.withdraw(event.order_id)
 
     def _follow_change(self, event: OrderAmended | OrderRefilled) -> None:
         order = self._state.orders[event.order_id]

@@ -17,7 +17,7 @@ from exchange.payments import at_local_prices, at_maker_prices
 from exchange.program import ClearingError
 from exchange.reasons import AlarmKind, CancelReason, Phase
 from exchange.record import Record, alarm_kind
-from exchange.self_trades import comes_before, first_own, own_crossed, resolve, resolve_resting
+from exchange.self_trades import first_own, own_crossed, resolve, resolve_resting
 from exchange.session import Session
 from exchange.state import State
 from orderbook.order import SelfTradePrevention, Side, TimeInForce
@@ -213,7 +213,7 @@ class Matching:
         reach = (
             order if state.conditional else replace(order, limit_price_ticks=own.limit_price_ticks)
         )
-        behind = [maker for maker in session.makers(reach) if not comes_before(maker, own)]
+        behind = [maker for maker in session.makers(reach) if maker.priority >= own.priority]
         # A joint order may be met without being crossed: it alone stands aside then.
         aside = [self._legs_of(maker) for maker in behind or [own]]
         aside = self._markets.set_aside(aside)

@@ -44,6 +44,21 @@ class Order(LimitOrder):
     conditional: bool = False
 
     @property
+    def priority(self) -> tuple[int, int]:
+        """What it is sorted by among the orders of its side: by price, then by time."""
+        sign = -1 if self.side is Side.BUY else 1
+        return sign * self.limit_price_ticks, self.order_id
+
+    def may_cross(self, other: Order) -> bool:
+        """Return whether it may trade with an order of the other side of its book.
+
+        Legs of a joint order make up for each other, so they trade at any price.
+        """
+        if self.joint_id is not None or other.joint_id is not None:
+            return True
+        return self.priority[0] + other.priority[0] <= 0
+
+    @property
     def required_w(self) -> int:
         """The least that trades at once, in watts; 0 where any lot will do."""
         if not self.conditional:

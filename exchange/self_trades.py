@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush
 
-from exchange.condition_checks import crosses
 from exchange.orders import Order
 from exchange.reasons import CancelReason
 from exchange.record import Record
@@ -23,41 +22,23 @@ from security_check.envelope import Direction
 def own_crossed(order: Order, session: Session, state: State) -> Iterator[Order]:
     """Iterate over its participant's older orders that an order crosses.
 
-    O(its participant's connection points), where none of them has orders of the other side.
+    O(its participant's connection points), and O(1) for each.
     """
-    side = order.side
     for position in state.positions_of(order.participant, session.start, order.direction):
-        if not (position.reserved_w if order.side is Side.BUY else position.sought_w):
-            continue
-        for other in position.orders.values():
-            if (
-                other.side is not side
-                and other.order_id < order.order_id
-                and may_cross(order, other)
-            ):
-                yield other
-
-
-def may_cross(order: Order, other: Order) -> bool:
-    """Return whether two orders of one book and different sides may trade with each other."""
-    if order.joint_id is not None or other.joint_id is not None:
-        return True
-    return crosses(order.side, order.limit_price_ticks, other.limit_price_ticks)
+        yield from position.crossed_by(order)
 
 
 def first_own(order: Order, session: Session, state: State) -> Order | None:
-    """Return the best of its participant's older orders that an order crosses, if any."""
-    return min(own_crossed(order, session, state), key=_priority, default=None)
+    """Return the best of its participant's older orders that an order crosses, if any.
 
-
-def comes_before(one: Order, other: Order) -> bool:
-    """Return whether an order has priority over another of its side."""
-    return _priority(one) < _priority(other)
-
-
-def _priority(order: Order) -> tuple[int, int]:
-    sign = -1 if order.side is Side.BUY else 1
-    return sign * order.limit_price_ticks, order.order_id
+    O(its participant's connection points).
+    """
+    best = [
+        first
+        for position in state.positions_of(order.participant, session.start, order.direction)
+        for first in position.first_crossed_by(order)
+    ]
+    return min(best, key=lambda own: own.priority, default=None)
 
 
 def resolve(newer: Order, older: Order, record: Record) -> None:
@@ -80,7 +61,7 @@ def resolve_resting(session: Session, record: Record) -> None:
         while order.order_id in orders:
             own = _best_older(order, older, orders)
             if own is None:
-                heappush(older.setdefault(_group(order), []), (_priority(order), order))
+                heappush(older.setdefault(_group(order), []), (order.priority, order))
                 break
             resolve(order, own, record)
 
@@ -107,6 +88,6 @@ def _best_older(
         heap = older.get((order.participant, order.direction, order.side.opposite, is_joint), [])
         while heap and heap[0][1].order_id not in orders:
             heappop(heap)
-        if heap and may_cross(order, heap[0][1]):
+        if heap and order.may_cross(heap[0][1]):
             best.append(heap[0])
     return min(best)[1] if best else None

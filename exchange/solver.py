@@ -28,7 +28,10 @@ _OPTIONS: dict[str, bool | int | float | str] = {
     "dual_feasibility_tolerance": 1e-9,
 }
 _LINEAR: dict[str, bool | int | float | str] = {"presolve": "off", "solver": "simplex"}
+# Bounds from duality have done what presolving would do, and the programs are small.
 _MIXED: dict[str, bool | int | float | str] = {
+    "presolve": "off",
+    "mip_detect_symmetry": False,
     "mip_rel_gap": 0.0,
     "mip_feasibility_tolerance": 1e-7,
     "mip_max_nodes": 5_000,
@@ -160,6 +163,16 @@ class WarmModel:
                 return np.array(solution.col_value), -np.array(solution.row_dual)
         status = self._solver.modelStatusToString(self._solver.getModelStatus())
         raise ClearingError(f"the solver ends with {status}, from nothing and scaled, too")
+
+    def bound(self) -> float:
+        """Return what no values exceed: the optimum, and infinity where the solver is not sure.
+
+        Minus infinity where nothing is feasible, which it is sure of from nothing only.
+        """
+        if self._run() is None and self._run_afresh() is None:
+            infeasible = self._solver.getModelStatus() == highspy.HighsModelStatus.kInfeasible
+            return -INFINITY if infeasible else INFINITY
+        return -float(self._solver.getInfo().objective_function_value)
 
     def _run(self) -> highspy.HighsSolution | None:
         self._solver.run()

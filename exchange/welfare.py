@@ -352,7 +352,7 @@ class WelfareClearing:
             left=self._duals(last),
             rows_worth=float(last.eta @ h),
             surplus=float(remaining @ np.maximum(last.surplus, 0.0)),
-            settled=not self._conditions_matter(last.local),
+            settled=not solved.in_lots and not self._conditions_matter(last.local),
             tier=solved.tier,
             relaxed_local=solved.relaxed.local,
             relaxed_gain=solved.relaxed.gain if solved.tier is Tier.MIXED_INTEGER else None,

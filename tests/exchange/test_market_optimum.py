@@ -198,6 +198,12 @@ def test_nor_where_watts_are_weighed_by_the_network(seed, reserve, conditional):
     run(seed, weighted(reserve), conditional=conditional)
 
 
+@pytest.mark.parametrize(("seed", "rules"), [(29497, ONE_TO_ONE), (30088, weighted(0))], ids=str)
+def test_days_that_once_left_something_to_gain(seed, rules):
+    """A minimum order given up for its whole lots; little left in watts at an extreme price."""
+    run(seed, rules, conditional=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rules", [ONE_TO_ONE, weighted(0), weighted(8)], ids=str)
 @pytest.mark.parametrize("conditional", [False, True])

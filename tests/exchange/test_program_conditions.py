@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -162,6 +164,57 @@ def test_an_all_or_none_order_that_no_whole_lots_go_with_waits() -> None:
     assert optimum.quantities_w == {1: 60, 2: 30, 4: 90}
     change = changes_w((*orders, sell(4, 0, 90, 20)), optimum, 6)
     assert (rows.A @ change / BASE_W <= rows.headroom).all()
+
+
+def test_an_order_with_a_minimum_trades_as_much_as_goes_in_whole_lots() -> None:
+    """Ten lots, of 6.5 and 3.5, keep its condition and are no whole lots; nine are, of 6 and 3."""
+    coefficients = [[0.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]
+    clearing = WelfareClearing(network(coefficients, [6.5, 3.5]), LOT_W)
+    clearing.add(buy(1, 1, 100, 30))
+    clearing.add(buy(2, 2, 100, 30))
+    clearing.add(sell(3, 0, 100, 10, minimum_w=50))
+    optimum = clearing.optimum()
+    assert optimum.quantities_w == {1: 60, 2: 30, 3: 90}
+    assert optimum.gain == 90 * 20
+
+
+def test_another_conditional_order_trades_where_the_best_one_goes_with_no_whole_lots() -> None:
+    """All ten lots gain more in fractions, but only the eight are 6 and 2 of the buyers."""
+    coefficients = [[0.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]
+    clearing = WelfareClearing(network(coefficients, [6.5, 3.5]), LOT_W)
+    clearing.add(buy(1, 1, 100, 30))
+    clearing.add(buy(2, 2, 100, 30))
+    clearing.add(sell(3, 0, 80, 12, minimum_w=80))
+    clearing.add(sell(4, 0, 100, 10, minimum_w=100))
+    assert clearing.optimum().quantities_w == {1: 60, 2: 20, 3: 80}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_ties_among_many_conditional_orders_go_to_the_oldest(seed: int) -> None:
+    """Against every choice: no choice of equal gain gives an older order more."""
+    rng = np.random.default_rng(seed)
+    rows = network(rng.integers(0, 3, (2, 4)).tolist(), rng.integers(4, 12, 2).tolist())
+    orders = []
+    for number in range(1, 8):
+        lots, column = int(rng.integers(2, 5)), int(rng.integers(2))
+        minimum_w = int(rng.integers(2, lots + 1)) * LOT_W
+        orders.append(sell(number, column, lots * LOT_W, 10, minimum_w=minimum_w))
+    orders.append(buy(8, 1, int(rng.integers(3, 13)) * LOT_W, 12))
+    optimum = Case(rows, tuple(orders)).filled().optimum()
+    check(Case(rows, tuple(orders)), optimum)
+    best, most = 0.0, (0,) * 7
+    choices = [[0, *range(o.minimum_w // LOT_W, o.quantity_w // LOT_W + 1)] for o in orders[:7]]
+    for choice in itertools.product(*choices):
+        change = np.zeros(4)
+        for own, lots in zip(orders, choice, strict=False):
+            change[own.legs[0].column] -= lots
+        change[1] += sum(choice)
+        load = rows.A @ change * LOT_W / BASE_W
+        if sum(choice) * LOT_W > orders[7].quantity_w or (load > rows.headroom + 1e-9).any():
+            continue
+        best, most = max((best, most), (20.0 * sum(choice), choice))
+    assert optimum.gain == best
+    assert tuple(optimum.quantities_w.get(n, 0) // LOT_W for n in range(1, 8)) == most
 
 
 @given(cases(count=12, conditional=True))

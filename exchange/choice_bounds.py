@@ -1,0 +1,137 @@
+"""Between which units all choices of conditional orders lie that gain as much as is asked for.
+
+Two proofs, both from linear programs, leave a mixed-integer program little or nothing to decide.
+
+*Duality.*  No choice gains more than the linear optimum less what it takes off columns that are
+better than their local prices, or adds to columns that are worse.
+
+*Probing.*  What remains open of a conditional order is tried: where the linear program with it
+accepted gains too little it is out, where the one without it does it is in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from exchange.linear_program import Relaxed
+from exchange.lots import WHOLE, Rounding
+from exchange.program import TIE, FloatArray, IntArray
+from exchange.program_orders import per_lot_of
+from exchange.solver import INFINITY, WarmModel
+
+EQUAL = 1e-6
+"""Of a gain, relative: gains closer than this are equal, so time decides."""
+
+
+def least_units(rounding: Rounding, column: int) -> int:
+    """Return the least units a conditional order trades: its minimum, or all if less is left."""
+    condition = rounding.orders.conditions[column]
+    return min(condition.minimum, int(rounding.orders.units[column]))
+
+
+def slack(gain: float) -> float:
+    """Return by how much gains may differ and be equal."""
+    return EQUAL * max(1.0, abs(gain))
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceBounds:
+    """Bounds of each column at all choices that gain enough.
+
+    Parameters
+    ----------
+    rounding
+        The program.
+    relaxed
+        Its optimum without conditions.
+    whole
+        Whether plain columns count in whole lots, too, and not in fractions.
+    """
+
+    rounding: Rounding
+    relaxed: Relaxed
+    whole: bool
+
+    def of_gain(self, least: float) -> tuple[FloatArray, FloatArray]:
+        """Return the least and the most units of each column, shape (columns,) each."""
+        least -= self._error()
+        low, high = self._by_duality(least)
+        self._probe(low, high, least)
+        return low, high
+
+    def _error(self) -> float:
+        """Return by how much a gain may be off: by what solvers and whole numbers tolerate."""
+        own = np.array(list(self.rounding.orders.conditions), dtype=np.int64)
+        worth = float(np.abs(self.rounding.worth(own)).sum())
+        return slack(self.relaxed.gain) + WHOLE * worth
+
+    def _by_duality(self, least: float) -> tuple[FloatArray, FloatArray]:
+        r = self.rounding
+        low, high = np.zeros(len(r.upper)), r.upper.astype(np.float64)
+        spare = max(self.relaxed.gain - least, 0.0)
+        surplus = self.relaxed.surplus
+        reach = spare / np.maximum(np.abs(surplus), TIE) + WHOLE
+        worse, better = surplus < -TIE, surplus > TIE
+        high[worse] = np.minimum(high, reach)[worse]
+        low[better] = np.maximum(high - reach, 0.0)[better]
+        integer = np.full(len(high), self.whole)
+        integer[list(r.orders.conditions)] = True
+        low[integer], high[integer] = np.ceil(low[integer]), np.floor(high[integer])
+        for column in r.orders.conditions:
+            minimum = least_units(r, column)
+            if high[column] < minimum:
+                high[column] = 0.0
+            if low[column]:
+                low[column] = max(low[column], minimum)
+        return low, high
+
+    def _probe(self, low: FloatArray, high: FloatArray, least: float) -> None:
+        """Narrow the bounds of conditional columns by what else gains too little.
+
+        Costs two small warm linear programs for each that is open.
+        """
+        own = self.rounding.orders.conditions
+        asked = [column for column in own if not low[column] and high[column]]
+        if not asked:
+            return
+        live = np.flatnonzero(high > 0.0)
+        model = self._model(live)
+        where = {column: place for place, column in enumerate(live.tolist())}
+        for column in asked:
+            place, minimum = where[column], least_units(self.rounding, column)
+            lower, upper = low[live], high[live]
+            lower[place] = minimum
+            if _gain(model, lower, upper) < least:
+                high[column] = 0.0
+                continue
+            lower[place] = upper[place] = 0.0
+            if _gain(model, lower, upper) < least:
+                low[column] = minimum
+
+    def _model(self, columns: IntArray) -> WarmModel:
+        r = self.rounding
+        groups = r.member()
+        model = WarmModel(
+            np.concatenate([np.zeros(len(groups)), np.full(len(r.h), -INFINITY)]),
+            np.concatenate([np.zeros(len(groups)), r.h]),
+        )
+        model.add(r.worth(columns), shared_rows(r, columns))
+        return model
+
+
+def shared_rows(rounding: Rounding, columns: IntArray) -> FloatArray:
+    """Return what a unit of each column changes balances and rows by, shape (rows, columns)."""
+    groups = per_lot_of(rounding.member())
+    return np.concatenate(
+        [
+            rounding.orders.coefficients(columns, groups),
+            rounding.orders.coefficients(columns, rounding.rows.of_limits),
+        ]
+    )
+
+
+def _gain(model: WarmModel, lower: FloatArray, upper: FloatArray) -> float:
+    model.set_bounds(lower, upper)
+    return model.bound()
