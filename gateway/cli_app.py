@@ -105,7 +105,7 @@ def _root(
 def load(name: str) -> Scenario:
     """Return the scenario of a file or ``bundled:NAME``, with a word that it is being read."""
     with err.status("Reading the scenario ..."):
-        from gateway.scenario import load_scenario, scenario_path
+        from gateway.scenario_loading import load_scenario, scenario_path
 
         return load_scenario(scenario_path(name))
 

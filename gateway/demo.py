@@ -35,8 +35,9 @@ from gateway.journal import RedisJournal
 from gateway.mqtt import MqttTransport
 from gateway.ports import GatewayError, JournalEntry
 from gateway.reports import last_will
-from gateway.scenario import Scenario, load_scenario
+from gateway.scenario import Scenario
 from gateway.scenario_intervals import Interval
+from gateway.scenario_loading import load_scenario
 from gateway.scenario_network import bundled
 from gateway.service import Service
 from gateway.topics import TSO, Topics

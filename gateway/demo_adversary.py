@@ -17,7 +17,7 @@ import numpy as np
 
 from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
-from gateway.scenario import load_scenario
+from gateway.scenario_loading import load_scenario
 from security_check.envelope import IntArray
 from security_check.errors import PowerFlowError
 from security_check.limits import InterfaceLimits

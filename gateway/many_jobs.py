@@ -144,7 +144,7 @@ def allocate_job(job: Job) -> Outcome:
 def _allocated(job: Job) -> Outcome:
     from gateway.cli_grid import allocate_intervals
     from gateway.result_files import result_writer
-    from gateway.scenario import load_scenario
+    from gateway.scenario_loading import load_scenario
 
     scenario = load_scenario(job.scenario)
     job.result.parent.mkdir(parents=True, exist_ok=True)

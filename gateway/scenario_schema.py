@@ -1,6 +1,7 @@
-"""What a scenario file may say, section by section; the meaning is in :mod:`gateway.scenario`.
+"""What a scenario file may say, section by section.
 
-Each section is validated on its own, so that a fault in one does not hide those in another.
+What is made of it is in :mod:`gateway.scenario_loading`.  Each section is validated on its own, so
+that a fault in one does not hide those in another.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check import band
-from security_check.conditions import Conditions, Slopes
+from security_check.conditions import Conditions, Slopes, flat
 from security_check.curvature import (
     climb_quadratic,
     climb_within,
@@ -293,14 +293,18 @@ class Ascent:
         a common reactance): the gradient goes from S0 to S1 as all of them turn.  Those turn
         whose component of ``S0 + t (S1 - S0)`` asks for it, and t is the part of the joint effect
         that they then have; the customer at the margin stays in between.  Exact where the
-        curvature has rank one, and solved by bisection in t.
+        curvature has rank one, and solved by bisection in t.  Who is flat at both ends, as someone
+        whose inverter has curtailed all that more power would add, stays.
         """
         place, lowest, highest = coordinates(self.conditions, here.points, u)
         begin = slopes_along(self.conditions, here.points, here.slopes, u)
         change = slopes_along(self.conditions, there.points, there.slopes, u) - begin
+        still = flat(begin) & flat(begin + change)
 
         def sides(t: FloatArray) -> FloatArray:
-            return np.where(begin + t[:, None] * change > 0, highest, lowest)
+            return np.where(
+                still, place, np.where(begin + t[:, None] * change > 0, highest, lowest)
+            )
 
         def part(at: FloatArray) -> FloatArray:
             total: FloatArray = (change * (at - place)).sum(axis=1)

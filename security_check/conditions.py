@@ -50,6 +50,13 @@ class Slopes:
         return Slopes(self.by_power[rows], self.by_free[rows])
 
 
+def flat(slopes: FloatArray) -> BoolArray:
+    """Return which slopes of each row, shape (r, n), are none but for rounding."""
+    size = np.abs(slopes)
+    small: BoolArray = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
+    return small
+
+
 @dataclass(frozen=True)
 class Conditions:
     """One network's conditions in one interval; c connection points, J ports.
@@ -247,9 +254,7 @@ class Conditions:
     def turned(self, points: WorstPoints, slopes: Slopes, u: FloatArray) -> WorstPoints:
         """Return the points that the slopes lead to; a flat direction stays as it is."""
         rising = self.rising(slopes, u)
-        size = np.abs(rising)
-        flat = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
-        share = np.where(flat, points.share, rising > 0)
+        share = np.where(flat(rising), points.share, rising > 0)
         return WorstPoints(share, self._free_turned(points.free, slopes.by_free))
 
     def rising(self, slopes: Slopes, u: FloatArray) -> FloatArray:

@@ -238,7 +238,7 @@ def test_what_the_system_does_not_allow_is_a_sentence(
     def fails(*arguments: Any) -> None:
         raise PermissionError(13, "Permission denied", "somewhere")
 
-    monkeypatch.setattr("gateway.scenario.load_scenario", fails)
+    monkeypatch.setattr("gateway.scenario_loading.load_scenario", fails)
     result = run("allocate", "scenario.toml")
     assert result.exit_code == 2
     assert "error: somewhere: permission denied" in result.stderr

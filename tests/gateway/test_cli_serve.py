@@ -20,7 +20,7 @@ from gateway.cli import app
 from gateway.cli_serve import due_sessions, last_gate
 from gateway.client import Client
 from gateway.mqtt import MqttSettings
-from gateway.scenario import load_scenario
+from gateway.scenario_loading import load_scenario
 from gateway.topics import Topics
 
 SCENARIO = """

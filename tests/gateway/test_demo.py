@@ -32,7 +32,7 @@ from gateway.demo_report import DemoReport
 from gateway.demo_summary import Summary, adversary_count
 from gateway.demo_watch import Watch
 from gateway.report_demo import show_report
-from gateway.scenario import load_scenario
+from gateway.scenario_loading import load_scenario
 from gateway.scenario_network import bundled
 from orderbook.order import Side
 from security_check.envelope import Direction, Envelope

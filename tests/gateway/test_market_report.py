@@ -19,7 +19,8 @@ from gateway.cli import app
 from gateway.market_report import MarketReport, market_report
 from gateway.orders_file import parse_order_line
 from gateway.price_map import layout_of
-from gateway.scenario import Scenario, load_scenario
+from gateway.scenario import Scenario
+from gateway.scenario_loading import load_scenario
 from gateway.simulate import Simulation, simulate
 from security_check.from_pandapower import network_from_pandapower
 

@@ -13,7 +13,8 @@ from phase_networks import phase_net
 from exchange.program import ExchangeRate
 from exchange.rules import MarketRules, MeteringRules
 from gateway.input_faults import InputFaults
-from gateway.scenario import Scenario, load_scenario, scenario_path
+from gateway.scenario import Scenario
+from gateway.scenario_loading import load_scenario, scenario_path
 from security_check.errors import InsecureError
 from security_check.limits import InterfaceLimits
 
@@ -451,7 +452,7 @@ def test_nothing_but_a_simbench_source_needs_simbench() -> None:
     # The test above may have imported it; the modules themselves never do on import.
     assert "simbench" not in {
         name
-        for module in ("gateway.scenario", "gateway.scenario_network")
+        for module in ("gateway.scenario_loading", "gateway.scenario_network")
         for name in vars(sys.modules[module])
     }
 

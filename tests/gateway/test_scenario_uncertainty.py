@@ -9,7 +9,7 @@ import pandapower as pp
 import pytest
 from test_scenario import GOOD, faults_of, load, small_net
 
-from gateway.scenario import load_scenario, scenario_path
+from gateway.scenario_loading import load_scenario, scenario_path
 from security_check.errors import PowerFlowError
 from security_check.uncertainty import Box, Budget, Ellipsoid
 

@@ -15,7 +15,8 @@ from exchange.rules import DSO_CONGESTION_RENT
 from gateway.files import ResultFile
 from gateway.input_faults import InputFaults
 from gateway.orders_file import read_orders
-from gateway.scenario import Scenario, load_scenario
+from gateway.scenario import Scenario
+from gateway.scenario_loading import load_scenario
 from gateway.simulate import Simulation, simulate
 
 SCENARIO = """

@@ -15,7 +15,8 @@ from test_scenario import GOOD, small_net
 
 from gateway.explanations import BindingRecord, phase_of
 from gateway.files import EnvelopeFile, IntervalVerdict, VerdictFile
-from gateway.scenario import Scenario, load_scenario
+from gateway.scenario import Scenario
+from gateway.scenario_loading import load_scenario
 from security_check.conditions import Conditions
 from security_check.power_flow import PowerFlow
 

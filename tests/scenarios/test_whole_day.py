@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli_grid import allocate_intervals
 from gateway.files import envelope_set
-from gateway.scenario import load_scenario
+from gateway.scenario_loading import load_scenario
 
 DAY = """
 [network]

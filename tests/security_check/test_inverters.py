@@ -11,7 +11,7 @@ import pandapower as pp
 import pytest
 import scipy.optimize
 from brute_force import interface_node, measured, of_rows, solve, violation, worst_values
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from networks import (
     INVERTER_AREAS,
@@ -350,6 +350,9 @@ def test_single_phase_inverters_do_as_in_opendss(tmp_path: Path, response, mode,
 
 
 class TestWorstPoints:
+    # Here one or two are curtailed altogether, and what others feed in peaks inside their ranges.
+    @example(name="one with a cone", seed=4053)
+    @example(name="one with a cone", seed=4055)
     @settings(deadline=None, max_examples=60)
     @given(name=st.sampled_from(sorted(INVERTER_AREAS)), seed=st.integers(0, 10**6))
     def test_are_those_of_all_vertices(self, name, seed):
