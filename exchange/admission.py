@@ -184,9 +184,11 @@ def check_interval(interval: datetime, state: State) -> Refusal | None:
             RefusalReason.UNKNOWN_INTERVAL, f"no session is open for {format_time(interval)}"
         )
     if session.closed_at is not None:
+        # The event may be later than the gate: the clock acts before the next command.
+        closed_at = min(session.closed_at, session.gate_closes_at)
         return Refusal(
             RefusalReason.GATE_CLOSED,
-            f"the gate of {format_time(interval)} closed at {format_time(session.closed_at)}",
+            f"the gate of {format_time(interval)} closed at {format_time(closed_at)}",
         )
     return None
 

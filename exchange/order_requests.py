@@ -22,7 +22,7 @@ from exchange.order_effects import order_of
 from exchange.orders import Order
 from exchange.reasons import CancelReason, RefusalReason
 from exchange.record import Record
-from exchange.refusal import Refusal
+from exchange.refusal import Refusal, price_text
 from exchange.repeats import answer_again
 from exchange.state import State
 from exchange.wording import format_time
@@ -53,11 +53,11 @@ class OrderRequests:
         if refusal is not None:
             _refuse_submission(command, refusal, record)
             return
-        if command.conditions.post_only and self._matching.would_trade(
-            order_of(self._accepted(command, record)), record
-        ):
-            self._refuse_to_cross(command, "submit", record)
-            return
+        if command.conditions.post_only:
+            order = order_of(self._accepted(command, record))
+            if self._matching.would_trade(order, record):
+                self._refuse_to_cross(command, order, "submit", record)
+                return
         # Only now has it its place among the events: asking the network may raise an alarm.
         accepted = self._accepted(command, record)
         record.add(accepted)
@@ -166,7 +166,7 @@ class OrderRequests:
             )
             amended.show_next()
             if self._matching.would_trade(amended, record, instead_of=order):
-                self._refuse_to_cross(command, "amend", record)
+                self._refuse_to_cross(command, amended, "amend", record)
                 return
         keeps_priority = (
             limit_price_ticks == order.limit_price_ticks and quantity_w < order.quantity_w
@@ -188,16 +188,17 @@ class OrderRequests:
             self._matching.trade([order], record)
 
     def _refuse_to_cross(
-        self, command: SubmitOrder | AmendOrder, request: str, record: Record
+        self, command: SubmitOrder | AmendOrder, order: Order, request: str, record: Record
     ) -> None:
         """Refuse a post-only order that crosses nobody by price, and yet would trade at once."""
+        price = price_text(order.limit_price_ticks, self._state.rules)
         record.refuse(
             command.participant,
             command.client_order_id,
             request,
             RefusalReason.WOULD_CROSS,
-            "a post-only order only waits, and this one would trade at once: together with orders "
-            "that the network blocks without it",
+            f"post-only {order.side} of {order.remaining_w:,} W at {price} would trade at once, "
+            "together with orders that cannot trade without it",
             remember=command if isinstance(command, SubmitOrder) else None,
         )
 

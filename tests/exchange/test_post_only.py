@@ -28,7 +28,10 @@ def market() -> Market:
 def test_an_order_that_would_make_a_blocked_pair_trade_is_refused_if_it_is_to_wait(market):
     reason, detail = refusal(market.sell(2, "200@11", post_only=True))
     assert reason == "would_cross"
-    assert "would trade at once" in detail
+    assert detail == (
+        "post-only sell of 200 W at 0.0011 EUR per kW would trade at once, "
+        "together with orders that cannot trade without it"
+    )
     # Without the condition it trades indeed, and gets all that the other two leave over.
     trade = only(market.sell(2, "200@11"), Traded)
     assert [(fill.participant, fill.quantity_w, fill.amount) for fill in trade.fills] == [
@@ -44,7 +47,18 @@ def test_a_post_only_order_that_helps_nobody_waits(market):
 
 def test_repricing_a_post_only_order_so_that_it_would_trade_is_refused(market):
     market.sell(2, "200@40", post_only=True, client_order_id="waits")
-    assert refusal(market.amend(2, "waits", limit_price_ticks=11))[0] == "would_cross"
+    reason, detail = refusal(market.amend(2, "waits", limit_price_ticks=11))
+    assert reason == "would_cross"
+    assert detail.startswith("post-only sell of 200 W at 0.0011 EUR per kW would trade at once")
+
+
+def test_the_refusal_blames_no_network_where_it_is_a_condition_that_held_the_others_back():
+    market = Market()
+    market.sell(0, "100@4", all_or_none=True)
+    market.buy(1, "60@9")
+    reason, detail = refusal(market.buy(2, "40@3", post_only=True))
+    assert (reason, "network" in detail) == ("would_cross", False)
+    assert detail.startswith("post-only buy of 40 W at 0.0003 EUR per kW would trade at once")
 
 
 def test_a_network_that_cannot_be_asked_refuses_no_post_only_order_and_crashes_nothing(market):

@@ -414,6 +414,14 @@ def test_an_allocation_below_the_fallback_opens_nothing():
     )
 
 
+def test_the_sentence_names_the_gate_also_where_nobody_came_until_later(market):
+    market.now = GATE + QUARTER
+    assert refusal(market.sell(0, "1@1")) == (
+        "gate_closed",
+        "the gate of 2030-06-01T12:00:00Z closed at 2030-06-01T11:00:00Z",
+    )
+
+
 def test_limits_of_an_interval_that_is_not_open(market):
     command = UpdateInterfaceLimits("u1", START + QUARTER, interface())
     refused = only(market.do(command), Refused)

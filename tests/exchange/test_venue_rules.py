@@ -100,6 +100,17 @@ def test_a_good_till_date_order_that_ends_with_the_gate_expires_before_it_closes
     assert only(events, OrderCancelled).reason is CancelReason.EXPIRED
 
 
+def test_a_good_till_date_order_that_ends_with_the_gate_has_no_part_in_a_closing_auction():
+    market = Market(rules=MarketRules(closing_auction=timedelta(minutes=5)))
+    market.do(AdvanceTime(), after=GATE - timedelta(minutes=4) - market.now)
+    market.sell(0, "10@5", "GTD", expires_at=GATE)
+    market.sell(1, "10@6")
+    market.buy(2, "10@9")
+    events = market.do(AdvanceTime(), after=GATE - market.now)
+    assert only(events, OrderCancelled).reason is CancelReason.EXPIRED
+    assert {fill.participant for fill in only(events, Traded).fills} == {"p1", "p2"}
+
+
 def test_an_order_at_the_very_moment_of_its_gate_comes_too_late():
     market = Market()
     market.do(AdvanceTime(), after=GATE - market.now - timedelta(seconds=1))
