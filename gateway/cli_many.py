@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway.cli_output import bar, err, escape, out
-from gateway.many_jobs import LEDGER, Job, Outcome, jobs_in, left_to_do, open_ledger
+from gateway.many_jobs import LEDGER, Job, Outcome, jobs_in, left_to_do, open_ledger, remove_outdated
 from gateway.many_runners import run_in_processes, run_on_dask
 from gateway.records import Record
 from gateway.report_envelopes import kilowatts
@@ -64,6 +64,7 @@ def allocate_folder(
     began = time.monotonic()
     with open_ledger(results) as ledger:
         to_do, before = left_to_do(jobs, results / LEDGER)
+        remove_outdated(to_do)
         outcomes = []
         with bar("Allocating networks", len(jobs)) as step:
             step(len(before))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import threading
 import time
 import tomllib
@@ -29,6 +30,8 @@ from security_check.errors import Fault, GridError
 
 LEDGER = "networks.jsonl"
 """In the folder of results: an :class:`Outcome` a line, in the order in which they came."""
+
+_NO_NAME = re.compile(r"[\s=\"'()\[\]{},]+")  # between the words of an OpenDSS file
 
 _one_at_a_time = threading.Lock()
 """Warnings and solvers are the process', so a process with several threads does one job."""
@@ -78,42 +81,71 @@ def jobs_in(folder: Path, results: Path, suffix: str = ".json") -> list[Job]:
     Raises
     ------
     InputFaults
-        When there is none, or the folder cannot be read.
+        When there is none, the folder cannot be read, or a result would take the place of a file
+        that a scenario names.
     """
     found = sorted(folder.rglob("*.toml"))
     if not found:
         raise InputFaults(str(folder), [Fault("folder", "there is no scenario (*.toml) in it")])
-    jobs = []
+    jobs, inputs = [], {}
     for path in found:
         relative = path.relative_to(folder)
         try:
-            digest = digest_of(path)
+            digest = digest_of(path, suffix)
+            inputs |= {each.resolve(): relative.as_posix() for each in _inputs_of(path)}
         except OSError as error:
             raise unreadable(str(path), error) from None
         jobs.append(Job(relative.as_posix(), path, results / relative.with_suffix(suffix), digest))
+    faults = [
+        Fault(
+            str(job.result),
+            f"the envelopes of {job.name} would take the place of this file, which "
+            f"{inputs[job.result.resolve()]} names; take another folder for the results",
+        )
+        for job in jobs
+        if job.result.resolve() in inputs
+    ]
+    if faults:
+        raise InputFaults(str(results), faults)
     return jobs
 
 
-def digest_of(scenario: Path) -> str:
+def digest_of(scenario: Path, suffix: str = ".json") -> str:
     """Return a digest of a scenario, of every file it names, and of this program's version.
 
-    Whatever value of the scenario is the name of a file beside it counts as one.
+    Whatever value of the scenario is the name of a file beside it counts as one; so does whatever
+    word of an OpenDSS file is.  The format of the results is part of it: there is one line in the
+    ledger for each network, and what it says of one format is not true of another.
     """
-    text = scenario.read_bytes()
-    digest = hashlib.sha256(version("doe-exchange").encode())
-    try:
-        content = tomllib.loads(text.decode())
-    except ValueError:  # whoever reads it will say what is wrong
-        content = {}
-    for part in (text, *(path.read_bytes() for path in _files_of(content, scenario.parent))):
-        digest.update(hashlib.sha256(part).digest())
+    digest = hashlib.sha256(f"{version('doe-exchange')} {suffix}".encode())
+    for path in (scenario, *_inputs_of(scenario)):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _inputs_of(scenario: Path) -> list[Path]:
+    """Return the files that a scenario names, and those that these name in turn."""
+    try:
+        content = tomllib.loads(scenario.read_bytes().decode())
+    except ValueError:  # whoever reads it will say what is wrong
+        return []
+    found: dict[Path, None] = {}
+    left = list(_files_of(content, scenario.parent))
+    while left:
+        path = left.pop(0)
+        if path in found:
+            continue
+        found[path] = None
+        if path.suffix.lower() == ".dss":  # redirects to others, and loads shapes from them
+            words = _NO_NAME.split(path.read_bytes().decode(errors="replace"))
+            left += _files_of(words, path.parent)
+    return list(found)
 
 
 def _files_of(content: Any, folder: Path) -> Iterator[Path]:
     if isinstance(content, str):
         path = folder / content if "\0" not in content and len(content) < 256 else folder
-        if path.is_file():
+        if content and path.is_file():
             yield path
     elif isinstance(content, Mapping):
         for value in content.values():
@@ -173,6 +205,22 @@ def _allocated(job: Job) -> Outcome:
 def failed(job: Job, faults: Sequence[str]) -> Outcome:
     """Return that a network has no envelopes, and why."""
     return Outcome(name=job.name, digest=job.digest, faults=list(faults))
+
+
+def remove_outdated(jobs: Iterable[Job]) -> None:
+    """Remove the results of jobs that are to be done: whoever fails now has no envelopes.
+
+    Raises
+    ------
+    InputFaults
+        When one cannot be removed.
+    """
+    for job in jobs:
+        try:
+            job.result.unlink(missing_ok=True)
+        except OSError as error:
+            detail = f"it is out of date and cannot be removed: {why(error)}"
+            raise InputFaults(str(job.result), [Fault("file", detail)]) from None
 
 
 def left_to_do(jobs: Iterable[Job], ledger: Path) -> tuple[list[Job], list[Outcome]]:

@@ -275,3 +275,53 @@ def test_an_address_where_no_scheduler_answers_is_an_error(
     folder = a_folder(tmp_path / "in", "a")
     result = run("allocate", folder, "-o", tmp_path / "x", "--scheduler", "tcp://127.0.0.1:9")
     assert result.exit_code == 2
+
+
+def test_a_result_never_takes_the_place_of_an_input(tmp_path: Path) -> None:
+    """``village.toml`` names ``village.json``, which is where its envelopes would go."""
+    folder = a_folder(tmp_path, "ab")
+    text = (folder / "a.toml").read_text()
+    (folder / "a.toml").write_text(text.replace("pandapower:simple_four_bus_system", "b.json"))
+    (folder / "b.json").write_text("a network")
+    result = run("allocate", folder, "-o", folder)
+    assert result.exit_code == 2
+    assert "the envelopes of b.toml would take the place of this file, which a.toml" in (
+        " ".join(result.stderr.split())
+    )
+    assert (folder / "b.json").read_text() == "a network"
+    assert len(jobs_in(folder, folder, ".csv")) == 2
+
+
+def test_a_network_that_fails_now_keeps_no_envelopes_of_before(tmp_path: Path) -> None:
+    folder, out = a_folder(tmp_path / "in", "ab"), tmp_path / "out"
+    assert run("allocate", folder, "-o", out, "-p", 1).exit_code == 0
+    (folder / "a.toml").write_text("[network]\nsource = 'nowhere.json'\n")
+    assert run("allocate", folder, "-o", out, "-p", 1).exit_code == 1
+    assert not (out / "a.json").exists()
+    assert (out / "b.json").exists()
+
+
+def test_what_was_done_in_one_format_is_not_done_in_another(tmp_path: Path) -> None:
+    """Else JSON of old inputs would pass for done once CSV of the new ones is."""
+    folder, out = a_folder(tmp_path / "in", "a"), tmp_path / "out"
+    assert run("allocate", folder, "-o", out, "-p", 1).exit_code == 0
+    before = (out / "a.json").read_bytes()
+    (folder / "a.toml").write_text(SCENARIO.format(capacity_w=5_000))
+    for fmt in ("csv", "json"):
+        result = run("allocate", folder, "-o", out, "-p", 1, "--format", fmt)
+        assert "1 allocated" in result.stdout
+    assert (out / "a.json").read_bytes() != before
+
+
+def test_the_digest_covers_what_an_opendss_file_redirects_to(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("[network]\nsource = 'master.dss'\n")
+    (tmp_path / "master.dss").write_text('clear\nRedirect "lines.dss"\nredirect master.dss\n')
+    (tmp_path / "lines.dss").write_text("New Loadshape.s npts=2 mult=(file=shape.csv)\n")
+    (tmp_path / "shape.csv").write_text("1")
+    digests = {digest_of(path)}
+    (tmp_path / "shape.csv").write_text("2")
+    digests.add(digest_of(path))
+    (tmp_path / "lines.dss").write_text("")
+    digests.add(digest_of(path))
+    assert len(digests) == 3
