@@ -35,7 +35,7 @@ from gateway.client import Client
 from gateway.embedded_broker import EmbeddedBroker
 from gateway.embedded_redis import EmbeddedRedis
 from gateway.mqtt import MqttSettings
-from gateway.service import ServiceSettings
+from gateway.service_settings import ServiceSettings
 
 PARTICIPANTS = 4
 LONGEST_S = 60.0

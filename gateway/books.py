@@ -16,7 +16,7 @@ from exchange.events import (
     OrderRefilled,
     Traded,
 )
-from gateway.outgoing import BookMessage
+from gateway.market_messages import BookMessage
 from gateway.ports import Outgoing
 from gateway.prints import BookKey
 from gateway.topics import Topics

@@ -1,12 +1,58 @@
-"""What goes out on what has traded, and at which local prices more can."""
+"""What goes out to all on the books: depth, the tape, what has traded, and local prices."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import BaseModel
 
 from gateway.outgoing import Out
 from gateway.records import Time
+from orderbook.order import Side
 from security_check.envelope import Direction
+
+
+class BookLevel(Out):
+    """All that is displayed at one price; a ``quantity_w`` of 0 takes the level away.
+
+    What an iceberg hides is not in it, nor are orders that trade under a condition only.
+    """
+
+    side: Side
+    price: str
+    quantity_w: int
+
+
+class BookMessage(Out):
+    """A whole book (``snapshot``, retained) or what changed in it (``delta``).
+
+    Deltas count up by one; a snapshot holds everything up to its own ``sequence``.
+    """
+
+    type: Literal["snapshot", "delta"]
+    direction: Direction
+    interval: Time
+    sequence: int
+    levels: tuple[BookLevel, ...]
+
+
+class TradeMessage(Out):
+    """What traded in one book in one clearing, on the public tape, without identities.
+
+    Prices are those of the pairs of buyers and sellers (:mod:`gateway.prints`): the average
+    weighted by volume, the lowest and the highest.  ``taker_side`` is the side in this book of
+    the order that set the clearing off; ``null`` in an auction, and where it is in other books.
+    """
+
+    trade_id: int
+    time: Time
+    interval: Time
+    direction: Direction
+    quantity_w: int
+    price: str
+    low_price: str
+    high_price: str
+    taker_side: Side | None
 
 
 class BookFigures(BaseModel):

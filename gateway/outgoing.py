@@ -337,49 +337,6 @@ class EnvelopeMessage(Out):
     intervals: tuple[EnvelopeInterval, ...]
 
 
-class BookLevel(Out):
-    """All that is displayed at one price; a ``quantity_w`` of 0 takes the level away.
-
-    What an iceberg hides is not in it, nor are orders that trade under a condition only.
-    """
-
-    side: Side
-    price: str
-    quantity_w: int
-
-
-class BookMessage(Out):
-    """A whole book (``snapshot``, retained) or what changed in it (``delta``).
-
-    Deltas count up by one; a snapshot holds everything up to its own ``sequence``.
-    """
-
-    type: Literal["snapshot", "delta"]
-    direction: Direction
-    interval: Time
-    sequence: int
-    levels: tuple[BookLevel, ...]
-
-
-class TradeMessage(Out):
-    """What traded in one book in one clearing, on the public tape, without identities.
-
-    Prices are those of the pairs of buyers and sellers (:mod:`gateway.prints`): the average
-    weighted by volume, the lowest and the highest.  ``taker_side`` is the side in this book of
-    the order that set the clearing off; ``null`` in an auction, and where it is in other books.
-    """
-
-    trade_id: int
-    time: Time
-    interval: Time
-    direction: Direction
-    quantity_w: int
-    price: str
-    low_price: str
-    high_price: str
-    taker_side: Side | None
-
-
 class SessionInterval(Out):
     """The market phase of one interval."""
 

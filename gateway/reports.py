@@ -14,51 +14,29 @@ from typing import Any, Literal
 from exchange.events import (
     AlarmRaised,
     AnswerRepeated,
-    BuyBackSet,
     Event,
-    Fill,
     GateClosed,
-    HoldingCurtailed,
-    HoldingRaised,
     InterfaceLimitsUpdated,
-    JointOrderAccepted,
-    KillSwitchSet,
-    MatchBlocked,
-    OrderAccepted,
-    OrderAmended,
-    OrderCancelled,
-    OrderReduced,
-    OrderRefilled,
     PriceCollarSet,
-    Refused,
-    RiskLimitsSet,
     SessionOpened,
     Traded,
     TradingHalted,
     TradingResumed,
 )
-from exchange.orders import Leg
-from exchange.rules import DSO_ACCOUNTS, NO_COLLAR, ConnectionTerms, MarketRules, PriceCollar
-from exchange.settlement_events import MeteringClosed, MeterRead, StatementIssued
+from exchange.rules import NO_COLLAR, ConnectionTerms, MarketRules, PriceCollar
+from exchange.settlement_events import MeteringClosed, MeterRead
 from gateway import outgoing as out
 from gateway.books import Books
 from gateway.envelopes import Envelopes
 from gateway.market_data import AskPrices, MarketData
+from gateway.market_messages import TradeMessage
 from gateway.ports import Outgoing
-from gateway.prints import average_ticks, mean_ticks, price_text, prints_of, takers
-from gateway.topics import METERING, OPERATOR, TSO, Topics, is_identifier
+from gateway.prints import mean_ticks, price_text, prints_of, takers
+from gateway.report_contents import Addressed, Contents, fields
+from gateway.topics import Topics, is_identifier
 
 REPORT_EXPIRY_S = 86_400
 """How long a broker keeps a report for a participant who is away (MQTT 5)."""
-
-_CONTROLS: dict[type[Event], str] = {
-    PriceCollarSet: "price_collar",
-    RiskLimitsSet: "risk_limits",
-    KillSwitchSet: "kill_switch",
-    BuyBackSet: "buy_back",
-    TradingHalted: "halt",
-    TradingResumed: "resume",
-}
 
 FindAnswer = Callable[[str, str, int], Event | None]
 """Participant, client id, sequence of the answer -> the answer event."""
@@ -88,6 +66,7 @@ class Reports:
     ) -> None:
         self._topics = topics
         self._rules = rules
+        self._contents = Contents(rules)
         self._terms = terms
         self._sequences: dict[str, int] = {}
         self._sessions: dict[datetime, out.SessionInterval] = {}
@@ -162,27 +141,24 @@ class Reports:
 
     def _reports(self, event: Event, find_answer: FindAnswer) -> list[Outgoing]:
         if isinstance(event, Traded):
-            return [self._traded(event, fill) for fill in event.fills]
+            fills = [self._contents.of_fill(event, fill) for fill in event.fills]
+            return [message for each in fills for message in self._to(event, each)]
         if isinstance(event, MeterRead):
-            told = self._to(event.participant, out.MeteredReport, event, self._metered(event))
+            told = self._to(event, self._contents.of_reading(event))
         elif isinstance(event, MeteringClosed):
             told = self._missing(event)
         else:
             told = []
         if isinstance(event, AnswerRepeated):
             first = find_answer(event.participant, event.client_order_id, event.answer_sequence)
-            report = None if first is None else self._report(first, repeated=True)
+            report = None if first is None else self._contents.of_event(first, repeated=True)
         else:
-            report = self._report(event, repeated=False)
-        if report is None:
-            return told
-        participant, kind, content = report
-        return told + self._to(participant, kind, event, content)
+            report = self._contents.of_event(event, repeated=False)
+        return told if report is None else told + self._to(event, report)
 
-    def _to(
-        self, participant: str, kind: type[out._Report], event: Event, content: dict[str, Any]
-    ) -> list[Outgoing]:
+    def _to(self, event: Event, report: Addressed) -> list[Outgoing]:
         """Address a report: give it the participant's next number."""
+        participant, kind, content = report
         if not is_identifier(participant):
             return []  # for the operator, or for nobody who could read it
         sequence = self._sequences.get(participant, 0) + 1
@@ -196,118 +172,6 @@ class Reports:
             )
         ]
 
-    def _report(
-        self, event: Event, *, repeated: bool
-    ) -> tuple[str, type[out._Report], dict[str, Any]] | None:
-        """Return to whom, in which form and with which content an event is reported."""
-        match event:
-            case OrderAccepted():
-                names = "client_order_id order_id connection_point direction interval side"
-                more = "quantity_w time_in_force expires_at"
-                content = _fields(event, f"{names} {more}")
-                content["price"] = self._price(event.limit_price_ticks)
-                content["order_type"] = "market" if event.at_market else "limit"
-                conditions = event.conditions
-                content |= _fields(conditions, "post_only all_or_none self_trade_prevention")
-                content["minimum_quantity_w"] = conditions.minimum_w
-                content["displayed_quantity_w"] = conditions.displayed_w
-                content["repeated"] = repeated
-                return event.participant, out.AcceptedReport, content
-            case JointOrderAccepted():
-                names = "client_order_id order_id all_or_none expires_at self_trade_prevention"
-                content = _fields(event, names)
-                content["legs"] = tuple(
-                    self._leg(number, leg)
-                    for number, leg in enumerate(event.legs, start=event.order_id)
-                )
-                content["repeated"] = repeated
-                return event.participant, out.JointAcceptedReport, content
-            case Refused():
-                content = _fields(event, "client_order_id request reason detail")
-                content["repeated"] = repeated
-                return event.participant, out.RefusedReport, content
-            case OrderAmended():
-                content = _fields(event, "client_order_id order_id quantity_w remaining_w")
-                content["price"] = self._price(event.limit_price_ticks)
-                return event.participant, out.AmendedReport, content
-            case OrderRefilled():
-                content = _fields(event, "client_order_id order_id remaining_w")
-                content["displayed_quantity_w"] = event.displayed_w
-                return event.participant, out.RefilledReport, content
-            case OrderCancelled():
-                content = _fields(event, "client_order_id order_id remaining_w reason")
-                content["repeated"] = repeated
-                return event.participant, out.CancelledReport, content
-            case OrderReduced():
-                content = _fields(event, "client_order_id order_id reduced_by_w remaining_w")
-                return event.participant, out.ReducedReport, content
-            case MatchBlocked():
-                # Its sentence names the other side's connection point, so it stays inside.
-                content = _fields(event, "client_order_id order_id blocked_w element")
-                return event.participant, out.BlockedReport, content
-            case HoldingCurtailed() | HoldingRaised():
-                content = _fields(event, "connection_point direction interval from_w to_w element")
-                curtailed = isinstance(event, HoldingCurtailed)
-                content["type"] = "curtailed" if curtailed else "raised"
-                content["compensation"] = self._amount(getattr(event, "compensation", 0))
-                return event.participant, out.LimitChangedReport, content
-            case StatementIssued():
-                content = _fields(event, "interval bought_w sold_w")
-                for name in ("paid", "received", "compensation", "penalties", "balance"):
-                    content[name] = self._amount(getattr(event, name))
-                content["account"] = event.participant
-                owner = OPERATOR if event.participant in DSO_ACCOUNTS else event.participant
-                return owner, out.StatementReport, content
-            case MeterRead():
-                content = _fields(event, "reading_id connection_point interval breach_w replaces")
-                content["repeated"] = repeated
-                return METERING, out.ReadingReport, content
-            case MeteringClosed():
-                missing = tuple(each.connection_point for each in event.missing)
-                content = {"interval": event.interval, "missing": missing}
-                return METERING, out.ReadingsClosedReport, content
-            case InterfaceLimitsUpdated():
-                limits = event.interface_limits
-                names = "voltage_min_pu voltage_max_pu unbalance_pu"
-                names += " injection_limit_w withdrawal_limit_w"
-                names += " reactive_min_var reactive_max_var"
-                content = _fields(event, "update_id interval") | _fields(limits, names)
-                content["repeated"] = repeated
-                return TSO, out.LimitsReport, content
-            case (
-                PriceCollarSet()
-                | RiskLimitsSet()
-                | KillSwitchSet()
-                | TradingHalted()
-                | TradingResumed()
-                | BuyBackSet()
-            ):
-                content = {"control_id": event.control_id, "control": _CONTROLS[type(event)]}
-                for name in ("participant", "interval"):
-                    content[name] = getattr(event, name, None)
-                content["repeated"] = repeated
-                return OPERATOR, out.ControlReport, content
-        return None
-
-    def _leg(self, number: int, leg: Leg) -> out.JointLeg:
-        names = "connection_point direction interval side quantity_w"
-        price = self._price(leg.limit_price_ticks)
-        return out.JointLeg.model_construct(order_id=number, **_fields(leg, names), price=price)
-
-    def _traded(self, event: Traded, fill: Fill) -> Outgoing:
-        names = "client_order_id order_id side connection_point direction interval quantity_w"
-        content = _fields(event, "trade_id binding_element") | _fields(fill, names)
-        content["price"] = price_text(average_ticks(fill), self._rules)
-        content["amount"] = self._amount(fill.amount)
-        return self._to(fill.participant, out.TradedReport, event, content)[0]
-
-    def _metered(self, event: MeterRead) -> dict[str, Any]:
-        names = "connection_point interval injection_w withdrawal_w injection_limit_w"
-        content = _fields(event, f"{names} withdrawal_limit_w tolerance_w breach_w")
-        for name in ("penalty", "reversed_penalty"):
-            content[name] = self._amount(getattr(event, name))
-        return content | {"corrects": event.replaces is not None}
-
     def _missing(self, event: MeteringClosed) -> list[Outgoing]:
         """Tell each owner which of its own connection points have no reading."""
         points: dict[str, list[str]] = {}
@@ -317,19 +181,21 @@ class Reports:
             message
             for participant, own in points.items()
             for message in self._to(
-                participant,
-                out.ReadingMissingReport,
                 event,
-                {"interval": event.interval, "connection_points": tuple(own)},
+                (
+                    participant,
+                    out.ReadingMissingReport,
+                    {"interval": event.interval, "connection_points": tuple(own)},
+                ),
             )
         ]
 
     def _position(self, point: str, start: datetime, event: Event) -> Outgoing:
         envelope = self.envelopes.envelope(point, start)
         content = {"connection_point": point, "interval": start}
-        content |= _fields(envelope, "injection_limit_w withdrawal_limit_w")
+        content |= fields(envelope, "injection_limit_w withdrawal_limit_w")
         owner = self._terms[point].participant
-        return self._to(owner, out.PositionReport, event, content)[0]
+        return self._to(event, (owner, out.PositionReport, content))[0]
 
     def _tape(self, event: Traded) -> list[Outgoing]:
         """Return what the public hears of a clearing: one message for each book."""
@@ -337,8 +203,8 @@ class Reports:
         messages = []
         for book, prints in prints_of(event).items():
             prices = [each.price_ticks for each in prints]
-            payload = out.TradeMessage.encode(
-                **_fields(event, "trade_id time"),
+            payload = TradeMessage.encode(
+                **fields(event, "trade_id time"),
                 interval=book[0],
                 direction=book[1],
                 quantity_w=sum(each.quantity_w for each in prints),
@@ -358,7 +224,7 @@ class Reports:
                     del self._sessions[start]
                     self._halts.pop(start, None)
                 self._sessions[event.start] = out.SessionInterval.model_construct(
-                    **_fields(event, "start end gate_closes_at"), phase="open"
+                    **fields(event, "start end gate_closes_at"), phase="open"
                 )
             case GateClosed():
                 if event.interval in self._sessions:
@@ -375,7 +241,7 @@ class Reports:
                 self._collar = event.collar
             case AlarmRaised():
                 self._last_alarm = out.Alarm.model_construct(
-                    event=event.sequence, **_fields(event, "time kind interval halts_trading")
+                    event=event.sequence, **fields(event, "time kind interval halts_trading")
                 )
                 if event.halts_trading:
                     self._halts.setdefault(event.interval, set()).add("alarm")
@@ -395,9 +261,6 @@ class Reports:
 
     def _price(self, ticks: int) -> str:
         return f"{self._rules.price_in_eur_per_kw(ticks):f}"
-
-    def _amount(self, tick_watts: int) -> str:
-        return f"{self._rules.amount_in_eur(tick_watts):f}"
 
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""
@@ -436,7 +299,3 @@ class Reports:
         self.books.restore(state["books"])
         if "market_data" in state:  # Snapshots of a time before statistics have none.
             self._market_data.restore(state["market_data"])
-
-
-def _fields(source: object, names: str) -> dict[str, Any]:
-    return {name: getattr(source, name) for name in names.split()}

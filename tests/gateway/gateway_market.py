@@ -22,7 +22,8 @@ from gateway.core import Market
 from gateway.journal import RedisJournal
 from gateway.mqtt import MqttSettings, MqttTransport
 from gateway.reports import last_will
-from gateway.service import Service, ServiceSettings
+from gateway.service import Service
+from gateway.service_settings import ServiceSettings
 from gateway.topics import Topics
 from security_check.envelope import Direction, EnvelopeSet
 from security_check.limits import InterfaceLimits

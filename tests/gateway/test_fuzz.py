@@ -15,7 +15,7 @@ from exchange.commands import Command, RejectMessage, SubmitOrder
 from exchange.reasons import RefusalReason
 from gateway.embedded_broker import EmbeddedBroker
 from gateway.messages import MAX_MESSAGE_BYTES, Reader
-from gateway.service import ServiceSettings
+from gateway.service_settings import ServiceSettings
 
 GOOD = order("a1", 0, "sell", 1000, "0.0450")
 UNLIMITED = ServiceSettings(messages_per_second=1e9, burst=10**9)

@@ -49,8 +49,8 @@ TOPICS = Topics("a")
 BAND = InterfaceLimits(0.98, 1.04)
 FORMS = {
     "envelope": TypeAdapter(outgoing.EnvelopeMessage),
-    "book": TypeAdapter(outgoing.BookMessage),
-    "trade": TypeAdapter(outgoing.TradeMessage),
+    "book": TypeAdapter(market_messages.BookMessage),
+    "trade": TypeAdapter(market_messages.TradeMessage),
     "statistics": TypeAdapter(market_messages.StatisticsMessage),
     "price": TypeAdapter(market_messages.PriceMessage),
     "session": TypeAdapter(outgoing.SessionMessage),

@@ -19,7 +19,7 @@ from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.journal import RedisJournal
 from gateway.mqtt import MqttTransport
 from gateway.ports import GatewayError, JournalError, Outgoing
-from gateway.service import ServiceSettings
+from gateway.service_settings import ServiceSettings
 from gateway.topics import Rights
 
 LONG_S = 10.0
