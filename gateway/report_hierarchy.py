@@ -56,17 +56,18 @@ def _contracts(operators: Iterable[OperatorRecord]) -> Table:
         box=None,
         pad_edge=False,
     )
+    # What two operators agreed is never cut off: rows wrap where the terminal is narrow.
     table.add_column("operator", overflow="fold")
     table.add_column("below", overflow="fold")
     for column in ("from", "to", "injection", "withdrawal", "from", "to"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", overflow="fold")
     for each in operators:
         agreed = each.contract
         table.add_row(
             escape(each.operator),
             escape("" if each.parent is None else f"{each.parent} {each.connection_point}"),
-            f"{agreed.voltage_min_pu:.4g}",
-            f"{agreed.voltage_max_pu:.4g}",
+            f"{agreed.voltage_min_pu:g}",
+            f"{agreed.voltage_max_pu:g}",
             _kilo(agreed.injection_limit_w),
             _kilo(agreed.withdrawal_limit_w),
             _kilo(agreed.reactive_min_var),
