@@ -32,6 +32,8 @@ from security_check.limits import InterfaceLimits
 UPSTREAM = "upstream"
 """What the parent of the uppermost operator is called."""
 
+_OWN_UNMET = "its own contract is unmet: "
+
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
@@ -88,7 +90,8 @@ class OperatorResult:
     envelopes
         Of its customers and its children's interfaces.
     check
-        The state of the envelopes; ``None`` where the contract is unmet and they are fallbacks.
+        The state of the envelopes; ``None`` where the contract is unmet, by either side, and they
+        are fallbacks.
     children
         Names of the operators below, by connection point.
     """
@@ -254,15 +257,22 @@ def _divide(
     contract: InterfaceLimits,
     results: dict[str, OperatorResult],
     unmet: list[Unmet],
+    unpromised: Fault | None = None,
 ) -> None:
     """Divide one operator's contract, then each child's; add results and unmet contracts.
 
     A child whose contract is unmet has told the least that crosses its interface, and that is what
-    its parent counts with: siblings are secure, whatever becomes of it.
+    its parent counts with: siblings are secure, whatever becomes of it.  ``unpromised`` is why the
+    parent cannot keep the band: no envelope is secure without it, so everyone stays at the
+    fallback.
     """
-    division = node.level.divide(contract)
+    if unpromised is None:
+        division = node.level.divide(contract)
+        refusal = division.refusal
+    else:
+        division = node.level.refused(contract, unpromised)
+        refusal = None  # it is the parent's, and has been told
     parent, point = above
-    refusal = division.refusal
     if refusal is None and node.statement is not None:
         refusal = node.statement.refusal  # of what it was to keep; this contract is what it can
     if refusal is not None:
@@ -278,7 +288,8 @@ def _divide(
         division.check,
         {at: child.name for at, child in node.children.items()},
     )
-    broken = _broken(node, division)
+    unkept = _unkept(node, division)
+    broken = {**node.level.beyond_capacity(), **unkept}
     granted = {each.connection_point: each for each in division.envelopes}
     for at, child in node.children.items():
         if at in broken:
@@ -286,17 +297,17 @@ def _divide(
         assert child.statement is not None
         given = granted[at]
         below = child.statement.contract(given.injection_limit_w, given.withdrawal_limit_w)
-        _divide(child, (node.name, at), below, results, unmet)
+        _divide(child, (node.name, at), below, results, unmet, unkept.get(at))
 
 
-def _broken(node: _Node, division: Division) -> dict[str, Fault]:
-    """Return the children to whom an operator cannot keep its promise; all if it keeps none."""
-    broken = {**node.level.beyond_capacity(), **division.broken}
+def _unkept(node: _Node, division: Division) -> dict[str, Fault]:
+    """Return the children whose band an operator cannot promise; all if it keeps none."""
     if division.refusal is None:
-        return broken
+        return dict(division.broken)
     refusal = division.refusal
-    everyone = replace(refusal, detail=f"its own contract is unmet: {refusal.detail}")
-    return dict.fromkeys(node.children, everyone) | broken
+    reason = refusal.detail.removeprefix(_OWN_UNMET)  # once is enough, however far above it is
+    everyone = replace(refusal, detail=f"{_OWN_UNMET}{reason}")
+    return dict.fromkeys(node.children, everyone) | dict(division.broken)
 
 
 def _told(parent: str, child: str, point: str, side: str, fault: Fault) -> Unmet:

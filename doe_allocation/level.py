@@ -207,10 +207,10 @@ class Level:
                 fault = Fault(error.element, error.detail)
                 child = self._promised_at(error.element, broken)
                 if child is None:
-                    return self._refused(contract, grid, fault, broken)
+                    return self._at_fallback(contract, grid, fault, broken)
                 broken = {**broken, child: fault}
             except PowerFlowError as error:
-                return self._refused(contract, grid, Fault(POWER_FLOW, str(error)), broken)
+                return self._at_fallback(contract, grid, Fault(POWER_FLOW, str(error)), broken)
             else:
                 return Division(contract, grid, check.envelopes(), check, None, broken)
 
@@ -236,7 +236,12 @@ class Level:
                 return point
         return None
 
-    def _refused(
+    def refused(self, contract: InterfaceLimits, why: Fault) -> Division:
+        """Return everyone at the fallback, where the contract is not kept by the other side."""
+        broken = self._at_the_interface(contract)
+        return self._at_fallback(contract, self._grid(broken), why, broken)
+
+    def _at_fallback(
         self,
         contract: InterfaceLimits,
         grid: NetworkGrid,

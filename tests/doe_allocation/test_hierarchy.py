@@ -386,6 +386,21 @@ class TestUnmetContracts:
         assert contract.withdrawal_limit_w == least.least_withdrawal_w
         for name in ("mv", "lv0", "lv1"):
             assert attacked(result.results[name]) <= 1e-6
+        # No envelope is secure in a band that nobody keeps.
+        assert result.results["lv2"].check is None
+        assert set(result.results["lv2"].customers.values()) == {(0, 0)}
+
+    def test_nobody_below_a_broken_promise_has_more_than_the_fallback(self) -> None:
+        """Generation that does not trade leaves room to withdraw, in a band that is not kept."""
+        net = feeder(3, 0)
+        pp.create_sgen(net, int(net.load.bus.iloc[0]), p_mw=0.01)
+        root = owned(
+            "mv", medium_voltage(2, 0), {"load:0": (owned("lv", net, fallback_w=200), (1.0, 1.001))}
+        )
+        result = allocate_hierarchy(root.operator, CONTRACT)
+        assert [(each.child, each.side) for each in result.unmet] == [("lv", "parent")]
+        assert result.results["lv"].check is None
+        assert set(result.results["lv"].customers.values()) == {(200, 200)}
 
     def test_a_stated_reactive_range_is_kept_or_refused(self) -> None:
         root, _ = allocated(CONTRACT)
