@@ -54,8 +54,9 @@ def allocate(
     ] = None,
     json: JsonOption = False,
     format_: Annotated[
-        ResultFormat, typer.Option("--format", help="For a folder: of the results.")
-    ] = ResultFormat.JSON,
+        ResultFormat | None,
+        typer.Option("--format", help="For a folder: of the results; json if not said."),
+    ] = None,
     processes: Annotated[
         int | None,
         typer.Option("--processes", "-p", min=1, help="For a folder: how many at once."),
@@ -71,10 +72,12 @@ def allocate(
     code 1), and what has been done before is not done again.
     """
     if Path(scenario).is_dir():
-        _allocate_folder(Path(scenario), output, format_, json, processes, scheduler)
+        _allocate_folder(
+            Path(scenario), output, format_ or ResultFormat.JSON, json, processes, scheduler
+        )
         return
-    if processes is not None or scheduler is not None:
-        fail("--processes and --scheduler are for a folder of scenarios")
+    if any(each is not None for each in (format_, processes, scheduler)):
+        fail("--format, --processes and --scheduler are for a folder of scenarios")
     loaded = load(scenario)
     from gateway.cli_grid import allocate_intervals
     from gateway.report_envelopes import SHOWN, show_envelopes

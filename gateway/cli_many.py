@@ -11,7 +11,15 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway.cli_output import bar, err, escape, out
-from gateway.many_jobs import LEDGER, Job, Outcome, jobs_in, left_to_do, open_ledger, remove_outdated
+from gateway.many_jobs import (
+    LEDGER,
+    Job,
+    Outcome,
+    jobs_in,
+    left_to_do,
+    open_ledger,
+    remove_outdated,
+)
 from gateway.many_runners import run_in_processes, run_on_dask
 from gateway.records import Record
 from gateway.report_envelopes import kilowatts

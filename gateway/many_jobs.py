@@ -87,7 +87,8 @@ def jobs_in(folder: Path, results: Path, suffix: str = ".json") -> list[Job]:
     found = sorted(folder.rglob("*.toml"))
     if not found:
         raise InputFaults(str(folder), [Fault("folder", "there is no scenario (*.toml) in it")])
-    jobs, inputs = [], {}
+    jobs: list[Job] = []
+    inputs: dict[Path, str] = {}
     for path in found:
         relative = path.relative_to(folder)
         try:

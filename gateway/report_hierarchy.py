@@ -51,17 +51,17 @@ def show_hierarchy(content: HierarchyResult, console: Console) -> None:
 def _contracts(operators: Iterable[OperatorRecord]) -> Table:
     """Return what is agreed at each interface, operators from the top down."""
     table = Table(title="Contracts", title_justify="left", box=None, pad_edge=False)
-    table.add_column("\noperator", no_wrap=True)
-    table.add_column("\nbelow", no_wrap=True)
-    table.add_column("band\np.u.", no_wrap=True)
+    # What two operators agreed is never cut off: rows wrap where the terminal is narrow.
+    for column in ("\noperator", "\nbelow", "band\np.u."):
+        table.add_column(column, overflow="fold")
     for column in ("injection\nkW", "withdrawal\nkW", "reactive\nkvar"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", overflow="fold")
     for each in operators:
         agreed = each.contract
         table.add_row(
             escape(each.operator),
             escape("" if each.parent is None else f"{each.parent} {each.connection_point}"),
-            f"{agreed.voltage_min_pu:.4f} to {agreed.voltage_max_pu:.4f}",
+            f"{agreed.voltage_min_pu:g} to {agreed.voltage_max_pu:g}",
             _kilo(agreed.injection_limit_w),
             _kilo(agreed.withdrawal_limit_w),
             _range(agreed.reactive_min_var, agreed.reactive_max_var),

@@ -325,3 +325,11 @@ def test_the_digest_covers_what_an_opendss_file_redirects_to(tmp_path: Path) -> 
     (tmp_path / "lines.dss").write_text("")
     digests.add(digest_of(path))
     assert len(digests) == 3
+
+
+def test_what_is_for_a_folder_is_refused_of_a_file(tmp_path: Path) -> None:
+    a_folder(tmp_path, "a")
+    for option in (("--format", "csv"), ("-p", 1), ("--scheduler", "tcp://127.0.0.1:1")):
+        result = run("allocate", tmp_path / "a.toml", *option)
+        assert result.exit_code == 2
+        assert "are for a folder of scenarios" in result.stderr
