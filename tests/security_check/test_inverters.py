@@ -350,9 +350,10 @@ def test_single_phase_inverters_do_as_in_opendss(tmp_path: Path, response, mode,
 
 
 class TestWorstPoints:
-    # Here one or two are curtailed altogether, and what others feed in peaks inside their ranges.
+    # Some are curtailed altogether, and the worst is inside one's range and inside the band.
     @example(name="one with a cone", seed=4053)
     @example(name="one with a cone", seed=4055)
+    @example(name="one with a cone", seed=4203)
     @settings(deadline=None, max_examples=60)
     @given(name=st.sampled_from(sorted(INVERTER_AREAS)), seed=st.integers(0, 10**6))
     def test_are_those_of_all_vertices(self, name, seed):
