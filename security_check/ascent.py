@@ -137,7 +137,7 @@ class Ascent:
         if len(self.conditions.corners) > 2:
             self._ascend(rows, at, self._try_corners(rows, at, u), u)
         self._refine(rows, at, u)
-        # A quadratic model knows nothing of the band: what it moves shifts the peak along it.
+        # The quadratic model knows nothing of the band, whose peak shifts with what it has moved.
         self._ascend(rows, at, np.flatnonzero(band.inside(self.conditions, at.points)), u)
         if self.conditions.has_cones:
             self._to_nearer_ends(rows, at, u)
