@@ -90,7 +90,7 @@ def test_refutations_are_near_what_is_attained(seed: int, kinds: Any) -> None:
 
 
 def test_several_contracts_are_each_a_reason() -> None:
-    case = small_case(3, customers=3, ties=1)
+    case = small_case(9, customers=4, ties=1)
     branches, capacity = case.switched().branches(case.build), case.capacity()
     closed = np.array([c.closed for c in case.radial()])
     low = type(case.interface)(0.95, 1.0)
