@@ -3,7 +3,7 @@
     python benchmarks/bench_many.py [LARGEST]
 
 Feeders are `bundled:semiurb4` with capacities of their own, 96 intervals each, with the limits of
-the demo's day; LARGEST is how many (1,000 if not given), beside a tenth and three tenths of it.
+the demo's day; LARGEST is how many (1,000 if not given), beside a tenth of it.
 """
 
 from __future__ import annotations
@@ -94,12 +94,12 @@ def main() -> None:
     print(machine())
     print("               where | feeders | seconds | feeders/s | intervals/s | MB here | MB there")
     with tempfile.TemporaryDirectory() as place:
-        for count in (largest // 10, 3 * largest // 10, largest):
+        for count in (largest // 10, largest):
             folder = Path(place) / f"in{count}"
             write_feeders(folder, count)
             local = Path(place) / f"local{count}"
             show("2 processes", count, partial(allocate_folder, folder, local, PROCESSES, None))
-        folder = Path(place) / f"in{3 * largest // 10}"
+        folder = Path(place) / f"in{largest // 10}"
         began = time.perf_counter()
         with LocalCluster(
             n_workers=PROCESSES, threads_per_worker=1, processes=True, dashboard_address=None
@@ -109,7 +109,7 @@ def main() -> None:
             address = cluster.scheduler_address
             show(
                 "Dask, 2 workers",
-                3 * largest // 10,
+                largest // 10,
                 partial(allocate_folder, folder, remote, None, address),
             )
 

@@ -31,9 +31,9 @@ COLUMNS = (
     "limit_w",
     "capacity_w",
     "bottleneck",
-    "secure",
+    "proved",
 )
-_NEEDED = tuple(name for name in COLUMNS if name not in ("capacity_w", "secure"))
+_NEEDED = tuple(name for name in COLUMNS if name not in ("capacity_w", "proved"))
 _DIRECTIONS = tuple(str(direction) for direction in Direction)
 _MOST_FAULTS = 20  # of a file's rows; further ones would say the same
 

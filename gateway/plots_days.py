@@ -136,7 +136,7 @@ def draw_distribution(table: EnvelopeTable) -> Any:
         axes.set_axisbelow(True)
         legend_beside(axes)
         without_frame(axes, "top", "right")
-    panels[1].set_xlim(0.0, largest)
+    panels[1].set_xlim(0.0, 1.02 * largest)  # what is at the edge is seen whole
     panels[1].set_xlabel("limit, kW")
     count = f"{len(table.starts):,} intervals, {len(table.connection_points)} connection points"
     figure.suptitle(f"Distribution of limits, {_days(table)}, {count}")

@@ -80,7 +80,7 @@ def _csv_writer(path: Path) -> Iterator[Write]:
             columns = _columns(record, capacity)
             for name in ("start", "end"):
                 columns[name] = [format_time(moment) for moment in columns[name]]
-            columns["secure"] = [{None: ""}.get(s, str(s).lower()) for s in columns["secure"]]
+            columns["proved"] = [{None: ""}.get(s, str(s).lower()) for s in columns["proved"]]
             rows.writerows(zip(*columns.values(), strict=True))
 
         yield write
@@ -93,7 +93,7 @@ def _parquet_writer(path: Path) -> Iterator[Write]:
 
     time = pa.timestamp("us", tz="UTC")
     kinds = {"start": time, "end": time, "limit_w": pa.int64(), "capacity_w": pa.int64()}
-    kinds["secure"] = pa.bool_()
+    kinds["proved"] = pa.bool_()
     schema = pa.schema(
         [
             pa.field(
@@ -128,7 +128,7 @@ def _columns(record: IntervalRecord, capacity: Capacity) -> dict[str, list[Any]]
     """Return the rows of one interval, column by column in the order of the files."""
     points = [each.connection_point for each in record.envelopes]
     count = len(points)
-    secure = None if record.proof is None else record.proof.secure
+    proved = None if record.proof is None else record.proof.secure
     return {
         "start": [record.start] * (2 * count),
         "end": [record.end] * (2 * count),
@@ -143,5 +143,5 @@ def _columns(record: IntervalRecord, capacity: Capacity) -> dict[str, list[Any]]
             *(each.injection_bottleneck for each in record.envelopes),
             *(each.withdrawal_bottleneck for each in record.envelopes),
         ],
-        "secure": [secure] * (2 * count),
+        "proved": [proved] * (2 * count),
     }

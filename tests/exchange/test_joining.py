@@ -156,7 +156,7 @@ def always_joined(seed: int, rules: MarketRules, steps: int) -> Quarters:
         return Quarters(seed, rules).go(steps)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=SEEDS, rules=RULES)
 def test_what_prices_leave_out_has_no_part_in_what_trades(seed, rules):
     screened = Quarters(seed, rules).go(40)
@@ -174,6 +174,6 @@ def test_nothing_is_left_to_gain_over_all_intervals(seed, rules):
 @pytest.mark.slow
 @pytest.mark.parametrize("rules", [ONE_TO_ONE, WEIGHTED], ids=["balanced", "weighted"])
 def test_in_long_runs(rules):
-    for seed in range(20):
+    for seed in range(12):
         screened = Quarters(seed, rules).go(120, check=True)
         assert trades(screened) == trades(always_joined(seed, rules, 120))

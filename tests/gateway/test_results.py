@@ -77,7 +77,7 @@ def test_all_formats_say_the_same(results: Path) -> None:
     rows = pq.read_table(results / "r.parquet")
     assert rows.schema.field("limit_w").metadata == {b"unit": b"W"}
     proofs = [each.proof for each in by_json.intervals]
-    told = rows.column("secure").to_pylist()[:: len(told_points(rows))]
+    told = rows.column("proved").to_pylist()[:: len(told_points(rows))]
     assert told == [proof is not None and proof.secure for proof in proofs]
     day = load(results, (results / "day.toml").read_text())
     capacity_w = np.array(rows.column("capacity_w").to_pylist()).reshape(COUNT, -1)
