@@ -7,7 +7,6 @@ parent's; and the contract of the operator at the top.  ``docs/hierarchy.md`` de
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,12 @@ from doe_allocation.fair_rules import MAX_MIN, Fairness
 from gateway.hierarchy_boundaries import Boundary, boundary_faults, tree_faults, unreached
 from gateway.hierarchy_model import Hierarchy, Member
 from gateway.hierarchy_schema import BoundarySection, ContractSection, WeightsSection
-from gateway.input_faults import InputFaults, unreadable
+from gateway.input_faults import InputFaults
+from gateway.named_files import named_file, read_toml
 from gateway.scenario_customers import build_capacity, find_strangers
 from gateway.scenario_fairness import build_fairness
 from gateway.scenario_model import build_model
-from gateway.scenario_network import Net, bundled, open_net
+from gateway.scenario_network import Net, open_net
 from gateway.scenario_schema import (
     CapacitySection,
     FairnessSection,
@@ -59,13 +59,7 @@ def hierarchy_path(name: str) -> Path:
     InputFaults
         When no such hierarchy ships with the project.
     """
-    if not name.startswith("bundled:"):
-        return Path(name)
-    known = sorted(path.stem for path in bundled(_FOLDER).glob("*.toml"))
-    if name.removeprefix("bundled:") not in known:
-        detail = f"no such hierarchy ships with us; there is {', '.join(known)}"
-        raise InputFaults(name, [Fault("file", detail)])
-    return bundled(_FOLDER) / f"{name.removeprefix('bundled:')}.toml"
+    return named_file(name, "hierarchy", _FOLDER)
 
 
 def load_hierarchy(path: Path) -> Hierarchy:
@@ -77,7 +71,7 @@ def load_hierarchy(path: Path) -> Hierarchy:
         With every fault of the file, of its networks, and of how they fit together.
     """
     faults: list[Fault] = []
-    content = _read(path)
+    content = read_toml(path)
     known = ("contract", "fairness", "operators", "boundaries")
     faults += [Fault(name, "there is no such section") for name in content if name not in known]
     contract, top = _contract(content, faults)
@@ -101,17 +95,6 @@ def load_hierarchy(path: Path) -> Hierarchy:
     assert contract is not None  # no fault means that everything was built
     members = tuple(drafts[name].member(boundaries) for name in order)
     return Hierarchy(str(path), contract, principle, members)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise unreadable(str(path), error) from None
-    except UnicodeDecodeError:
-        raise InputFaults(str(path), [Fault("file", "it is not UTF-8 text")]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputFaults(str(path), [Fault("file", f"it is not TOML: {error}")]) from None
 
 
 def _contract(

@@ -8,7 +8,6 @@ shows every fault.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 from doe_allocation.capacity import Capacity
 from exchange.rules import MarketRules
 from gateway.input_faults import InputFaults
+from gateway.named_files import named_file, read_toml
 from gateway.outlook import Outlook
 from gateway.scenario import Scenario
 from gateway.scenario_actions import Actions, build_actions
@@ -27,7 +27,7 @@ from gateway.scenario_intervals import Interval, Span, build_intervals, build_sp
 from gateway.scenario_inverters import with_stated_inverters
 from gateway.scenario_market import build_rules
 from gateway.scenario_model import NO_MODEL, Model, build_model, model_of, phase_faults
-from gateway.scenario_network import Held, bundled, bundled_names, places_of
+from gateway.scenario_network import Held, places_of
 from gateway.scenario_perimeters import build_perimeters
 from gateway.scenario_profiles import (
     CapacityProfile,
@@ -85,14 +85,7 @@ def scenario_path(name: str) -> Path:
     InputFaults
         When no such scenario ships with the project.
     """
-    if not name.startswith("bundled:"):
-        return Path(name)
-    if name.removeprefix("bundled:") not in bundled_names(".toml"):
-        known = ", ".join(bundled_names(".toml"))
-        raise InputFaults(
-            name, [Fault("file", f"no such scenario ships with us; there is {known}")]
-        )
-    return bundled(f"{name.removeprefix('bundled:')}.toml")
+    return named_file(name, "scenario")
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -176,23 +169,11 @@ class _Stated:
 
 
 def _stated(path: Path) -> _Stated:
-    content = _read(path)
+    content = read_toml(path)
     faults: list[Fault] = []
     sections = _sections(content, faults)
     area = _area(content.get("area", path.stem), named="area" in content, faults=faults)
     return _Stated(path, content, sections, area, faults)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputFaults(str(path), [Fault("file", f"it cannot be read: {reason}")]) from None
-    except UnicodeDecodeError:
-        raise InputFaults(str(path), [Fault("file", "it is not UTF-8 text")]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputFaults(str(path), [Fault("file", f"it is not TOML: {error}")]) from None
 
 
 def _sections(

@@ -189,20 +189,19 @@ class SwitchedNet:
         table, index = control_of(name)
         return index if table == "switch" else -1
 
+    def _switches(self) -> Iterator[tuple[Any, ...]]:
+        """Yield index, bus, element, kind and whether it is closed, of every switch."""
+        columns = ("bus", "element", "et", "closed")
+        switch = self._net.switch
+        return zip(switch.index, *(switch[name] for name in columns), strict=True)
+
     def _edges(self) -> Iterator[_Edge]:
         """Yield the branches that are there when everything that may be closed is."""
         net = self._net
         control = {control_of(name): k for k, name in enumerate(self.switchable)}
         by_element: dict[tuple[str, int], int] = {}
         open_elements = set()
-        for i, bus, element, et, closed in zip(
-            net.switch.index,
-            net.switch.bus,
-            net.switch.element,
-            net.switch.et,
-            net.switch.closed,
-            strict=True,
-        ):
+        for i, bus, element, et, closed in self._switches():
             mine = control.get(("switch", int(i)), -1)
             if et == "b" and (closed or mine >= 0):
                 yield _Edge(f"switch:{i}", (int(bus), int(element)), mine)
@@ -277,16 +276,9 @@ class SwitchedNet:
 
     def _nodes(self, place: Mapping[str, int]) -> dict[int, int]:
         """Return the node of each bus; what fixed switches join has the lowest one's name."""
-        net, mine = self._net, {control_of(name) for name in self.switchable}
+        mine = {control_of(name) for name in self.switchable}
         together: dict[int, set[int]] = {}
-        for i, bus, element, et, closed in zip(
-            net.switch.index,
-            net.switch.bus,
-            net.switch.element,
-            net.switch.et,
-            net.switch.closed,
-            strict=True,
-        ):
+        for i, bus, element, et, closed in self._switches():
             if et == "b" and closed and ("switch", int(i)) not in mine:
                 both = together.get(int(bus), {int(bus)}) | together.get(
                     int(element), {int(element)}
