@@ -23,6 +23,7 @@ _ENTRANTS = 40  # columns that enter at once, the best; early prices let far too
 _ROUNDS = 100_000  # each but the last takes in a column or a row
 _SPARE = 100  # columns that stay in the solver without need, beyond four for each row
 _NONE = np.zeros(0)
+_FREED = 1e-9  # units of a column that a unit of another must free to count
 _FULL = 1e-9  # lots by which a row may be overfull: the solver's own tolerance
 
 
@@ -52,6 +53,19 @@ class Relaxed:
     local: FloatArray
     surplus: FloatArray
     gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How many units of some columns can trade, with shape (columns,) units that show it.
+
+    Where these are not enough, shape (n,) prices ``local`` prove that there are no more: what the
+    others free is worth no more units than that.
+    """
+
+    count: float
+    units: FloatArray
+    local: FloatArray
 
 
 class LinearProgram:
@@ -298,6 +312,53 @@ class LinearProgram:
                 local = balance[orders.groups] + of_rows
                 surplus = orders.surplus(local)
         return replace(relaxed, balance=balance, local=local, surplus=surplus)
+
+    # -- what fits at most --------------------------------------------------------------------
+
+    def most(self, targets: IntArray, upper: IntArray, h: FloatArray, enough: float) -> Most:
+        """Return how much of some columns can trade if nothing else matters, or that it is enough.
+
+        Parameters
+        ----------
+        targets
+            The columns.
+        upper
+            Shape (columns,), in units; what is not 0 there may trade, whatever it gains or loses.
+        h
+            Shape (m,), >= 0, in lots.
+        enough
+            Units from which on it does not matter how many there are.
+
+        Raises
+        ------
+        ClearingError
+            When the solver is not sure of an optimum.
+        """
+        self._follow_rows()
+        self._tidy()
+        counted = np.zeros(self._orders.size)
+        counted[targets] = 1.0
+        missing = targets[(upper[targets] > 0) & (self._where[targets] < 0)]
+        none = np.zeros_like(upper)
+        for _ in range(_ROUNDS):
+            self._enter(missing)
+            known = self._columns >= 0
+            self._model.set_value(np.where(known, counted[self._columns], 0.0))
+            self._model.set_bounds(*self._bounds(none, upper))
+            values, duals = self._run(h, None)
+            units = self._spread(values)
+            eta = np.zeros(len(h))
+            eta[self._inside] = np.maximum(duals[self._balances :], 0.0)
+            local = self._rows.prices(eta)
+            if self._balances:
+                local = local + duals[: self._balances][self._orders.groups]
+            most = Most(float(units[targets].sum()), units, local)
+            freed = counted - self._orders.costs(local)
+            missing = np.flatnonzero((freed > _FREED) & (upper > 0) & (self._where < 0))
+            if not len(missing) or most.count >= enough:
+                return most
+            missing = missing[np.argsort(-freed[missing], kind="stable")[:_ENTRANTS]]
+        raise ClearingError(f"{_ROUNDS} rounds of pricing do not end")
 
     # -- the optimal face ---------------------------------------------------------------------
 

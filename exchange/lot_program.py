@@ -1,7 +1,8 @@
 """Tier 3 as a whole: linear, then mixed-integer where conditions ask for it, then whole lots.
 
 What rounding has left over is solved again, as the program of the orders and headrooms that remain,
-until it yields no whole lot more.
+until it yields no whole lot more.  Where nothing follows at all, it is solved without the orders
+that do not fit (:mod:`exchange.unfit`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import numpy as np
 
 from exchange.conditional_orders import ConditionalOrders, broken
 from exchange.linear_program import LinearProgram, Relaxed
-from exchange.lots import Rounding
+from exchange.lots import LEAST_GAP, Rounding
 from exchange.program import ClearingError, FloatArray, IntArray, Tier
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
 from exchange.time_priority import oldest_first
+from exchange.unfit import LeftOut, leave_out
 
 _ROUNDS = 10_000  # each but the last trades at least a lot
 
@@ -29,6 +31,8 @@ class Solved:
     the prices of the program; ``last`` is the optimum, in fractions that no whole lot follows
     from, of what is left once the units have traded.  ``in_lots`` says whether whole lots had to
     decide which conditional orders trade: then prices do not prove that nothing is left.
+    ``left_out`` says which orders do not fit, where nothing trades with all of them, and ``fit``
+    what the program without them comes to.
     """
 
     units: IntArray
@@ -37,6 +41,13 @@ class Solved:
     last: Relaxed
     tier: Tier
     in_lots: bool
+    left_out: LeftOut | None = None
+    fit: Solved | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the units are those of ``relaxed`` but for rounding."""
+        return self.tier is not Tier.MIXED_INTEGER and not (self.left_out and self.left_out.proofs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +75,31 @@ class LotProgram:
         ClearingError
             When a solver is not sure.
         """
-        solved = self._with_conditions(rows)
+        every = self.orders.units[: self.orders.size].copy()
+        solved = self._solve_within(every, rows)
+        if solved.units.any() or solved.relaxed.gain <= LEAST_GAP:
+            return solved
+        none = np.zeros_like(every)
+        left_out = leave_out(
+            self.linear,
+            self.orders,
+            rows.h,
+            solved.relaxed,
+            lambda kept: self._ordered(none, kept, rows.h, none),
+        )
+        if not left_out.proofs:
+            return replace(solved, left_out=left_out)
+        fit = self._solve_within(left_out.kept, rows)
+        if fit.units.any():
+            return replace(fit, relaxed=solved.relaxed, left_out=left_out)
+        return replace(solved, left_out=left_out, fit=fit)
+
+    def _solve_within(self, upper: IntArray, rows: LotRows) -> Solved:
+        """Return the units to trade, at most so many of each column, shape (columns,)."""
+        solved = self._with_conditions(upper, rows)
         total = found = solved.units
         last = solved.last
-        upper = self.orders.units[: self.orders.size].copy()
+        upper = upper.copy()
         upper[list(self.orders.conditions)] = 0
         lower = np.zeros_like(upper)
         for _ in range(_ROUNDS):
@@ -84,9 +116,8 @@ class LotProgram:
             total = total + found
         raise ClearingError(f"{_ROUNDS} rounds of rounding do not end")
 
-    def _with_conditions(self, rows: LotRows) -> Solved:
+    def _with_conditions(self, upper: IntArray, rows: LotRows) -> Solved:
         """Return what trades first, with conditional orders decided."""
-        upper = self.orders.units[: self.orders.size].copy()
         free = np.zeros_like(upper)
         program = self._rounding(rows, free, upper, rows.h)
         relaxed = first = self._ordered(free, upper, rows.h, free)

@@ -8,14 +8,16 @@ from exchange.clearing import Market
 from exchange.market_program import Legs
 from exchange.program import ExchangeRate
 from exchange.search import Search, nobody
+from exchange.welfare import WelfareClearing
 
 
 def check_nothing_left(markets: Sequence[Market], joint_orders: Sequence[Legs]) -> None:
     """Check that no lot's worth is left to gain in some intervals with joint orders.
 
     By one program of all their orders, whatever prices say of them, built from nothing on copies
-    of the networks.  A lot is worth what it gains between the best prices of all these orders.
-    Less than that may appear when orders leave: whole lots can then fit rows better than before.
+    of the networks.  A lot is worth what it gains between the best prices of those orders that the
+    network could carry a lot of.  Less than that may appear when orders leave: whole lots can then
+    fit rows better than before.
 
     Raises
     ------
@@ -32,9 +34,22 @@ def check_nothing_left(markets: Sequence[Market], joint_orders: Sequence[Legs]) 
     weighted = rules.exchange_rate is ExchangeRate.NETWORK_WEIGHTED
     reserve = rules.reserve_price_ticks if weighted else 0
     gain = sum(each.order.worth(each.quantity_w, reserve) for each in found.executions)
-    orders = [entry.order for entry in search.program.clearing.orders]
-    prices = [order.price_of(leg) for order in orders for leg in order.legs]
-    prices += [reserve] if weighted else []
+    prices = _best_prices(search.program.clearing) + ([reserve] if weighted else [])
     assert gain <= rules.lot_w * (max(prices) - min(prices)), (
         f"{[market.interval for market in markets]}: {found} is left to trade"
     )
+
+
+def _best_prices(clearing: WelfareClearing) -> list[int]:
+    """Return the highest bid and the lowest offer of orders that fit, among whatever else does."""
+    offers = [
+        (order.sign_of(leg), order.price_of(leg), order.order_id)
+        for order in (entry.order for entry in clearing.orders)
+        for leg in order.legs
+    ]
+    found = []
+    for side in (1, -1):
+        prices = sorted(((s * p, number) for s, p, number in offers if s == side), reverse=True)
+        best = next((price for price, number in prices if clearing.fits(number)), None)
+        found += [] if best is None else [side * best]
+    return found

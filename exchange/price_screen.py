@@ -5,7 +5,10 @@ Two proofs, each enough, neither of which ever changes a result.
 *Settled.*  The last program left nothing to trade.  Since then came only orders strictly worse
 than their local price, and went only orders that the linear optimum leaves empty.  By
 complementary slackness the former are empty at every optimum of the new program, so the optimum
-that serves older orders first is the same, and it still leaves no whole lot to trade.
+that serves older orders first is the same, and it still leaves no whole lot to trade.  Where
+orders were left out because they do not fit (:mod:`exchange.unfit`), the same must be true of the
+programs without them, what came must free too little to make them fit, and nothing may have gone
+that the others need to fit.
 
 *Out of reach.*  For any duals, by weak duality, no set of trades gains more than
 
@@ -23,6 +26,7 @@ import numpy as np
 from exchange.program import TIE, FloatArray
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
+from exchange.unfit import LeftOut, Proof
 from orderbook.order import Side
 
 _HALF = 0.5  # ticks that every lot counts more
@@ -43,11 +47,15 @@ class PriceScreen:
         balance instead, any lambda proves a bound, and this is the first.
     """
 
-    __slots__ = ("_balance", "_beaten", "_eta", "_filled", "_orders", "_price_of_rows", "_reach",
-                 "_rows", "_settled", "_surplus_sum", "local")  # fmt: skip
+    __slots__ = ("_balance", "_beaten", "_beside", "_eta", "_filled", "_orders", "_price_of_rows",
+                 "_proofs", "_reach", "_rows", "_settled", "_shown", "_surplus_sum",
+                 "local")  # fmt: skip
 
     def __init__(self, orders: ProgramOrders, rows: LotRows, reserve_price_ticks: int) -> None:
         self._orders = orders
+        self._beside: tuple[FloatArray, ...] = ()
+        self._proofs: tuple[Proof, ...] = ()
+        self._shown: tuple[FloatArray, FloatArray] | None = None
         balance = np.full(len(orders.prices), float(reserve_price_ticks))
         self.certify(rows, balance, np.zeros(len(rows.h)), frozenset(), settled=False)
 
@@ -60,6 +68,8 @@ class PriceScreen:
         *,
         settled: bool,
         surplus: float | None = None,
+        left_out: LeftOut | None = None,
+        shown: tuple[FloatArray, FloatArray] | None = None,
     ) -> None:
         """Take up the duals of the program as it stands now.  O(rows n); without eta, O(n).
 
@@ -75,10 +85,20 @@ class PriceScreen:
             Whether nothing is left to trade.
         surplus
             What all orders together gain at local prices, in tick-lots, where it is known.
+        left_out
+            Which orders do not fit, where that was looked at.
+        shown
+            lambda and eta of the program without these.
         """
         self._rows = rows
         self._balance, self._eta = balance, eta
         self._filled, self._settled = filled, settled
+        self._beside, self._proofs, self._shown = (), (), shown
+        if left_out is not None:
+            self._beside = tuple(relaxed.local for relaxed in left_out.optima)
+            self._proofs = left_out.proofs
+            traded = [np.flatnonzero(relaxed.units > 0.0) for relaxed in left_out.optima]
+            self._filled = filled.union(left_out.witnesses, *(each.tolist() for each in traded))
         self._reprice()
         self._surplus_sum: float | None = surplus
 
@@ -120,6 +140,11 @@ class PriceScreen:
         return self._settled
 
     @property
+    def leaves_out(self) -> bool:
+        """Whether nothing trades only because some orders do not fit."""
+        return bool(self._proofs)
+
+    @property
     def bound(self) -> float:
         """What no set of trades exceeds, in tick-lots."""
         if self._surplus_sum is None:
@@ -128,15 +153,20 @@ class PriceScreen:
 
     @property
     def duals(self) -> tuple[FloatArray, FloatArray]:
-        """Lambda and eta of the last optimum."""
-        return self._balance, self._eta
+        """Lambda and eta of the last optimum; without orders that do not fit, where it has none."""
+        return self._shown or (self._balance, self._eta)
 
     def added(self, column: int, units: int) -> None:
         """Note that units came into a column.  O(legs)."""
         surplus = self._weigh(column, units)
-        if surplus > -TIE * self._orders.lots_of_unit(column):
+        tie = TIE * self._orders.lots_of_unit(column)
+        if surplus > -tie:
             # With half a tick more, this order alone is out of what the second proof reaches.
             self._settled, self._beaten = False, True
+        elif self._settled:
+            worse = all(self._orders.surplus_of(column, p) <= -tie for p in self._beside)
+            fits = [proof.added(self._orders, column, units) for proof in self._proofs]
+            self._settled = worse and all(fits)
 
     def removing(self, column: int, units: int) -> None:
         """Note that units are about to leave a column.  O(legs)."""
@@ -162,6 +192,7 @@ class PriceScreen:
         """
         self._eta = rows.carried_over(self._eta, self._rows)
         self._rows = rows
+        self._beside, self._proofs, self._shown = (), (), None
         self._reprice()
         # Trading nothing is the only optimum at these duals, whatever was before.
         self._settled = self._price_of_rows == 0.0 and self._all_worse()

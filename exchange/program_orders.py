@@ -277,6 +277,26 @@ class ProgramOrders:
             return float(self.sign[column] * (self.price[column] - local[self.limit[column]]))
         return float((condition.prices - local[condition.limits]) @ condition.lots)
 
+    def costs(self, local: FloatArray) -> FloatArray:
+        """Return what a unit of each column pays at local prices, shape (columns,)."""
+        size = self._size
+        paid: FloatArray = self.sign[:size] * local[self.limit[:size]]
+        for column in self._conditions:
+            paid[column] = self.cost_of(column, local)
+        return paid
+
+    def cost_of(self, column: int, local: FloatArray) -> float:
+        """Return what a unit of one column pays at local prices: less than 0 where it receives."""
+        condition = self._conditions.get(column)
+        if condition is None:
+            return float(self.sign[column] * local[self.limit[column]])
+        return float(local[condition.limits] @ condition.lots)
+
+    def least_units(self, column: int) -> int:
+        """Return the least units that an order of a column trades: its minimum, or what is left."""
+        condition = self._conditions.get(column)
+        return 1 if condition is None else min(condition.minimum, int(self.units[column]))
+
     def lots_of_unit(self, column: int) -> int:
         """Return how many lots a unit of a column trades."""
         condition = self._conditions.get(column)

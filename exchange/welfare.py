@@ -29,6 +29,7 @@ import numpy as np
 from exchange import network_free
 from exchange.linear_program import LinearProgram, Relaxed
 from exchange.lot_program import LotProgram
+from exchange.lots import LEAST_GAP
 from exchange.price_screen import PriceScreen
 from exchange.program import (
     TIE,
@@ -44,6 +45,7 @@ from exchange.program import (
 )
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
+from exchange.unfit import LeftOut, Place
 
 _FILLED = 1e-12  # lots
 
@@ -64,7 +66,8 @@ class _Proposal:
     The latter has the headrooms ``h``, shape (m,).  By its duals the rows are worth ``rows_worth``
     and the orders left gain ``surplus``, in tick-lots; no further trades gain more than both
     together.  ``relaxed_local`` are the prices of the program without conditions; where these bear
-    on the optimum, it gains ``relaxed_gain``.
+    on the optimum, or orders are left out of it, that program gains ``relaxed_gain``.
+    ``left_out`` says which do not fit, and ``fit`` has the prices of the others.
     """
 
     columns: IntArray
@@ -78,6 +81,8 @@ class _Proposal:
     tier: Tier
     relaxed_local: FloatArray
     relaxed_gain: float | None
+    left_out: LeftOut | None = None
+    fit: _Duals | None = None
 
 
 class WelfareClearing:
@@ -237,13 +242,27 @@ class WelfareClearing:
         """
         if self._reach is not None:
             return self._reach
-        return Reach(self.screen.local, 0.0 if self.screen.settled else self.screen.bound)
+        sure = self.screen.settled and not self.screen.leaves_out
+        return Reach(self.screen.local, 0.0 if sure else self.screen.bound)
 
     def _reach_of(self, proposal: _Proposal, optimum: Optimum) -> Reach:
         slack = 0.0
         if proposal.relaxed_gain is not None:
             slack = max(proposal.relaxed_gain - optimum.gain / self._lot_w, 0.0)
         return Reach(proposal.relaxed_local, slack)
+
+    def fits(self, order_id: int) -> bool:
+        """Return whether the least that an order trades could trade if nothing else mattered.
+
+        In fractions of whatever else is open, at any gain or loss.
+
+        Raises
+        ------
+        ClearingError
+            When the solver is not sure.
+        """
+        place = Place.of(self.orders, self.orders.entry(order_id).column)
+        return place.fits(self._program, self.orders, self._rows.h)
 
     def execute(self, optimum: Optimum) -> None:
         """Take the orders of the last optimum off the program, and their change off headrooms.
@@ -275,6 +294,8 @@ class WelfareClearing:
             left.filled,
             settled=proposal.settled,
             surplus=proposal.surplus,
+            left_out=proposal.left_out,
+            shown=None if proposal.fit is None else (proposal.fit.balance, proposal.fit.eta),
         )
         # Where orders cross at rest the network holds them back, and will not let all of them
         # trade when the next one comes: then the match by price alone is not worth trying.
@@ -341,8 +362,11 @@ class WelfareClearing:
         solved = self._lots.solve(self._rows)
         columns = np.flatnonzero(solved.units)
         units = solved.units[columns]
-        last = solved.last
+        last, fit = solved.last, solved.fit
         h = self._rows.left(self.orders.change(columns, units))
+        # Of what is left over after trades it is not known yet who does not fit.
+        looked_at = not len(columns) or last.gain <= LEAST_GAP
+        programs = [solved] if fit is None else [solved, fit]
         remaining = self.orders.units[: self.orders.size] - solved.units
         return _Proposal(
             columns=columns,
@@ -352,10 +376,15 @@ class WelfareClearing:
             left=self._duals(last),
             rows_worth=float(last.eta @ h),
             surplus=float(remaining @ np.maximum(last.surplus, 0.0)),
-            settled=not solved.in_lots and not self._conditions_matter(last.local),
+            settled=looked_at
+            and not any(
+                each.in_lots or self._conditions_matter(each.last.local) for each in programs
+            ),
             tier=solved.tier,
             relaxed_local=solved.relaxed.local,
-            relaxed_gain=solved.relaxed.gain if solved.tier is Tier.MIXED_INTEGER else None,
+            relaxed_gain=None if solved.is_exact else solved.relaxed.gain,
+            left_out=solved.left_out,
+            fit=None if fit is None else self._duals(fit.last),
         )
 
     @staticmethod

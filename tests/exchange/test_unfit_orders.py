@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from market import Market, all_of
 
 from exchange.events import Traded
@@ -28,11 +27,6 @@ def test_twenty_lots_fit():
     assert all_of(wanted().buy(1, "2000@100"), Traded)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the linear program gives the headroom to a fraction of a lot of the dearest order, "
-    "and the others are then worth less than a lot at that order's price",
-)
 def test_a_dear_lot_that_does_not_fit_holds_up_nobody():
     market = wanted()
     market.buy(0, "100@1000000")
