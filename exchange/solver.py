@@ -240,6 +240,10 @@ class MixedProgram:
         ClearingError
             When the solver finds neither a solution nor that there is none.
         """
+        if not len(self.value):
+            # The solver has a word of its own for programs without variables.
+            feasible = (self.row_lower <= 0.0).all() and (self.row_upper >= 0.0).all()
+            return np.zeros(0) if feasible else None
         statuses = []
         for bits in (0, _bits(self.value)):
             scale = 2.0**-bits

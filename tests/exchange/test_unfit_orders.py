@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from clearing_oracle import Oracle
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from market import Market, all_of
+from program_run import Run
+from random_programs import LOT_W as STEP_W
 
 from exchange.events import Traded
+from exchange.program import ProgramOrder
 from exchange.rules import MarketRules
+from orderbook.order import Side
 
 LOT_W = 100
 
@@ -31,3 +42,47 @@ def test_a_dear_lot_that_does_not_fit_holds_up_nobody():
     market = wanted()
     market.buy(0, "100@1000000")
     assert all_of(market.buy(1, "2000@100"), Traded)
+
+
+class DearRun(Run):
+    """A random market day in which one order in six has a price that no other comes near."""
+
+    def order(self, number: int) -> ProgramOrder:
+        order = super().order(number)
+        if self.rng.random() >= 1 / 6:
+            return order
+        dear = int(self.rng.choice([10**3, 10**6, 10**9]))
+        price = dear if order.side is Side.BUY else -dear
+        leg = replace(order.legs[0], quantity_w=int(self.rng.integers(1, 3)) * STEP_W)
+        return replace(order, limit_price_ticks=price, legs=(leg,), minimum_w=0)
+
+    def most_left(self, left: Oracle) -> float:
+        prices = [order.limit_price_ticks for order in left.orders if fits(order, left)]
+        prices += [] if self.case.reserve is None else [self.case.reserve]
+        return STEP_W * (max(prices, default=0) - min(prices, default=0))
+
+
+def fits(order: ProgramOrder, left: Oracle) -> bool:
+    """Return whether scipy finds room for a lot at the limit of an order and on its side."""
+    same = [o.legs[0].column == order.legs[0].column and o.side is order.side for o in left.orders]
+    return left.linear(value=np.array(same, dtype=float))[1] >= STEP_W * (1 - 1e-6)
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=12, deadline=None)
+def test_nothing_is_left_to_orders_that_fit(seed: int) -> None:
+    DearRun(seed, screening=True, conditional=0.0, oracle=True).go(60)
+
+
+@pytest.mark.parametrize("conditional", [0.0, 0.1])
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=15, deadline=None)
+@pytest.mark.slow
+def test_the_price_screen_changes_nothing_for_dear_orders_either(
+    conditional: float, seed: int
+) -> None:
+    screened = DearRun(seed, screening=True, conditional=conditional, oracle=False)
+    solved = DearRun(seed, screening=False, conditional=conditional, oracle=False)
+    screened.go(80)
+    solved.go(80)
+    assert screened.steps == solved.steps
