@@ -13,7 +13,7 @@ import numpy as np
 
 from exchange.conditional_orders import ConditionalOrders, broken
 from exchange.linear_program import LinearProgram, Relaxed
-from exchange.lots import LEAST_GAP, Rounding
+from exchange.lots import LEAST_GAP, WHOLE, Rounding
 from exchange.program import ClearingError, FloatArray, IntArray, Tier
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
@@ -133,23 +133,27 @@ class LotProgram:
         if tier is Tier.MIXED_INTEGER:
             first = self._ordered(fixed.lower, fixed.upper, rows.h, free)
         units = fixed.to_lots(first)
-        if units is None or not self._is_enough(program, first, units):
-            return self._chosen_in_lots(program, relaxed)
+        # What orders bid that no optimum serves decides nothing, here or in the price screen.
+        least = program.lot_value(np.flatnonzero((relaxed.units > WHOLE) | (first.units > WHOLE)))
+        if units is None or not self._is_enough(program, first, units, least):
+            return self._chosen_in_lots(program, relaxed, least)
         return Solved(units, relaxed, first, first, tier, in_lots=False)
 
-    def _is_enough(self, program: Rounding, first: Relaxed, units: IntArray) -> bool:
+    def _is_enough(self, program: Rounding, first: Relaxed, units: IntArray, least: float) -> bool:
         """Return whether whole lots may follow from a choice made in fractions.
 
-        They gain something, or nothing can by more than a lot.
+        They gain something, or nothing can by more than ``least``, what a lot is worth.
         """
         if not self.orders.conditions:
             return True
         if units.any():
             return program.gain(units) >= 0.0
-        return first.gain <= program.lot_value(np.flatnonzero(program.upper))
+        return first.gain <= least
 
-    def _chosen_in_lots(self, program: Rounding, relaxed: Relaxed) -> Solved:
+    def _chosen_in_lots(self, program: Rounding, relaxed: Relaxed, least: float) -> Solved:
         """Return what trades where whole lots decide which conditional orders do.
+
+        Only what gains more than ``least`` is looked for.
 
         Chosen with plain orders in fractions, these would go with no whole lots, or at a loss.
         """
@@ -158,7 +162,7 @@ class LotProgram:
         first = self._ordered(fixed.lower, fixed.upper, program.h, none)
         units = fixed.to_lots(first)
         units = none if units is None else units
-        known = max(program.gain(units), program.lot_value(np.flatnonzero(program.upper)))
+        known = max(program.gain(units), least)
         choice = ConditionalOrders(program, relaxed, known, whole=True).chosen()
         whole = none if choice is None else np.rint(choice).astype(np.int64)
         if program.holds(whole) and program.gain(whole) > program.gain(units):

@@ -6,13 +6,14 @@ lot away, so that directions can balance; where that is not enough, a small inte
 the columns that trade decides.  What is lost is worth less than the duality bound says, and it is
 looked for again in the program of what is left, until no whole lot can be gained this way.
 
-What may be left over when the clearing ends is bounded: no set of whole lots that keeps all
-conditions gains more than one lot does between the best bid and the best ask of the orders left
-(in network-weighted mode the reserve price counts among both).  Less than that is given up, because
-it would take any number of integer programs to find it.
-
 Only columns that trade in the linear optimum take part.  So an order that is not good enough for
-its local price cannot change the outcome, which the price screen relies on.
+its local price cannot change the outcome, which the price screen relies on.  What may be left over
+when the clearing ends is bounded: no whole lots of these columns that keep all conditions gain more
+than one lot does between the best bid and the best ask among them (in network-weighted mode the
+reserve price counts among both), and each of the two is of orders that fit
+(:mod:`exchange.unfit`).  Less than that is given up, because it would take any number of integer
+programs to find it; so is what whole lots of other columns, worse than their local price, might
+bring in rare cases, where they fit the rows better.
 """
 
 from __future__ import annotations

@@ -48,14 +48,12 @@ class PriceScreen:
     """
 
     __slots__ = ("_balance", "_beaten", "_beside", "_eta", "_filled", "_orders", "_price_of_rows",
-                 "_proofs", "_reach", "_rows", "_settled", "_shown", "_surplus_sum",
-                 "local")  # fmt: skip
+                 "_proofs", "_reach", "_rows", "_settled", "_surplus_sum", "local")  # fmt: skip
 
     def __init__(self, orders: ProgramOrders, rows: LotRows, reserve_price_ticks: int) -> None:
         self._orders = orders
         self._beside: tuple[FloatArray, ...] = ()
         self._proofs: tuple[Proof, ...] = ()
-        self._shown: tuple[FloatArray, FloatArray] | None = None
         balance = np.full(len(orders.prices), float(reserve_price_ticks))
         self.certify(rows, balance, np.zeros(len(rows.h)), frozenset(), settled=False)
 
@@ -69,7 +67,6 @@ class PriceScreen:
         settled: bool,
         surplus: float | None = None,
         left_out: LeftOut | None = None,
-        shown: tuple[FloatArray, FloatArray] | None = None,
     ) -> None:
         """Take up the duals of the program as it stands now.  O(rows n); without eta, O(n).
 
@@ -87,13 +84,11 @@ class PriceScreen:
             What all orders together gain at local prices, in tick-lots, where it is known.
         left_out
             Which orders do not fit, where that was looked at.
-        shown
-            lambda and eta of the program without these.
         """
         self._rows = rows
         self._balance, self._eta = balance, eta
         self._filled, self._settled = filled, settled
-        self._beside, self._proofs, self._shown = (), (), shown
+        self._beside, self._proofs = (), ()
         if left_out is not None:
             self._beside = tuple(relaxed.local for relaxed in left_out.optima)
             self._proofs = left_out.proofs
@@ -153,8 +148,8 @@ class PriceScreen:
 
     @property
     def duals(self) -> tuple[FloatArray, FloatArray]:
-        """Lambda and eta of the last optimum; without orders that do not fit, where it has none."""
-        return self._shown or (self._balance, self._eta)
+        """Lambda and eta of the last optimum."""
+        return self._balance, self._eta
 
     def added(self, column: int, units: int) -> None:
         """Note that units came into a column.  O(legs)."""
@@ -192,7 +187,7 @@ class PriceScreen:
         """
         self._eta = rows.carried_over(self._eta, self._rows)
         self._rows = rows
-        self._beside, self._proofs, self._shown = (), (), None
+        self._beside, self._proofs = (), ()
         self._reprice()
         # Trading nothing is the only optimum at these duals, whatever was before.
         self._settled = self._price_of_rows == 0.0 and self._all_worse()

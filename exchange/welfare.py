@@ -67,7 +67,7 @@ class _Proposal:
     and the orders left gain ``surplus``, in tick-lots; no further trades gain more than both
     together.  ``relaxed_local`` are the prices of the program without conditions; where these bear
     on the optimum, or orders are left out of it, that program gains ``relaxed_gain``.
-    ``left_out`` says which do not fit, and ``fit`` has the prices of the others.
+    ``left_out`` says which do not fit.
     """
 
     columns: IntArray
@@ -82,7 +82,6 @@ class _Proposal:
     relaxed_local: FloatArray
     relaxed_gain: float | None
     left_out: LeftOut | None = None
-    fit: _Duals | None = None
 
 
 class WelfareClearing:
@@ -295,7 +294,6 @@ class WelfareClearing:
             settled=proposal.settled,
             surplus=proposal.surplus,
             left_out=proposal.left_out,
-            shown=None if proposal.fit is None else (proposal.fit.balance, proposal.fit.eta),
         )
         # Where orders cross at rest the network holds them back, and will not let all of them
         # trade when the next one comes: then the match by price alone is not worth trying.
@@ -384,7 +382,6 @@ class WelfareClearing:
             relaxed_local=solved.relaxed.local,
             relaxed_gain=None if solved.is_exact else solved.relaxed.gain,
             left_out=solved.left_out,
-            fit=None if fit is None else self._duals(fit.last),
         )
 
     @staticmethod

@@ -67,21 +67,25 @@ class Oracle:
         # Rows in units of their largest coefficient, so that tolerances mean watts here too.
         scale = np.abs(loads).max(axis=1, initial=0.0)
         live = scale > 0
-        found = linprog(
-            -value,
-            A_ub=loads[live] / scale[live, None] if live.any() else None,
-            b_ub=room[live] / scale[live] if live.any() else None,
-            A_eq=balance if self.reserve is None else None,
-            b_eq=np.zeros(len(balance)) if self.reserve is None else None,
-            bounds=np.column_stack(
-                [
-                    np.zeros_like(quantity) if lower is None else lower,
-                    quantity if upper is None else upper,
-                ]
-            ),
-            method="highs",
-            options=_PRECISE,
-        )
+        for options in (_PRECISE, {}):
+            # Prices far apart are more than the sharp tolerances bear.
+            found = linprog(
+                -value,
+                A_ub=loads[live] / scale[live, None] if live.any() else None,
+                b_ub=room[live] / scale[live] if live.any() else None,
+                A_eq=balance if self.reserve is None else None,
+                b_eq=np.zeros(len(balance)) if self.reserve is None else None,
+                bounds=np.column_stack(
+                    [
+                        np.zeros_like(quantity) if lower is None else lower,
+                        quantity if upper is None else upper,
+                    ]
+                ),
+                method="highs",
+                options=options,
+            )
+            if found.status == 0:
+                break
         assert found.status == 0, found.message
         return found.x, float(value @ found.x)
 

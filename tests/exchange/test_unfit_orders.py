@@ -51,7 +51,7 @@ class DearRun(Run):
         order = super().order(number)
         if self.rng.random() >= 1 / 6:
             return order
-        dear = int(self.rng.choice([10**3, 10**6, 10**9]))
+        dear = int(self.rng.choice([10**3, 10**4, 10**6]))
         price = dear if order.side is Side.BUY else -dear
         leg = replace(order.legs[0], quantity_w=int(self.rng.integers(1, 3)) * STEP_W)
         return replace(order, limit_price_ticks=price, legs=(leg,), minimum_w=0)
@@ -59,7 +59,8 @@ class DearRun(Run):
     def most_left(self, left: Oracle) -> float:
         prices = [order.limit_price_ticks for order in left.orders if fits(order, left)]
         prices += [] if self.case.reserve is None else [self.case.reserve]
-        return STEP_W * (max(prices, default=0) - min(prices, default=0))
+        # A lot; or, where whole lots of worse orders fit the rows better, more than one.
+        return 2 * STEP_W * (max(prices, default=0) - min(prices, default=0))
 
 
 def fits(order: ProgramOrder, left: Oracle) -> bool:
