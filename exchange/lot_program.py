@@ -13,12 +13,12 @@ import numpy as np
 
 from exchange.conditional_orders import ConditionalOrders, broken
 from exchange.linear_program import LinearProgram, Relaxed
-from exchange.lots import LEAST_GAP, WHOLE, Rounding
+from exchange.lots import WHOLE, Rounding
 from exchange.program import ClearingError, FloatArray, IntArray, Tier
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
 from exchange.time_priority import oldest_first
-from exchange.unfit import LeftOut, leave_out
+from exchange.unfit import LeftOut, Look, leave_out
 
 _ROUNDS = 10_000  # each but the last trades at least a lot
 
@@ -77,13 +77,13 @@ class LotProgram:
         """
         every = self.orders.units[: self.orders.size].copy()
         solved = self._solve_within(every, rows)
-        if solved.units.any() or solved.relaxed.gain <= LEAST_GAP:
-            return solved
+        if solved.units.any():
+            return replace(solved, left_out=self._all_fit(solved, rows))
         none = np.zeros_like(every)
         left_out = leave_out(
             self.linear,
             self.orders,
-            rows.h,
+            rows,
             solved.relaxed,
             lambda kept: self._ordered(none, kept, rows.h, none),
         )
@@ -93,6 +93,14 @@ class LotProgram:
         if fit.units.any():
             return replace(fit, relaxed=solved.relaxed, left_out=left_out)
         return replace(solved, left_out=left_out, fit=fit)
+
+    def _all_fit(self, solved: Solved, rows: LotRows) -> LeftOut | None:
+        """Return what shows that nothing is to be left out of what is left; ``None`` if not so."""
+        columns = np.flatnonzero(solved.units)
+        left = replace(rows, h=rows.left(self.orders.change(columns, solved.units[columns])))
+        kept = self.orders.units[: self.orders.size] - solved.units
+        look = Look(self.linear, self.orders, left, kept)
+        return None if look.at(solved.last) else LeftOut(kept, (), (), look.witnesses)
 
     def _solve_within(self, upper: IntArray, rows: LotRows) -> Solved:
         """Return the units to trade, at most so many of each column, shape (columns,)."""

@@ -48,12 +48,14 @@ class PriceScreen:
     """
 
     __slots__ = ("_balance", "_beaten", "_beside", "_eta", "_filled", "_orders", "_price_of_rows",
-                 "_proofs", "_reach", "_rows", "_settled", "_surplus_sum", "local")  # fmt: skip
+                 "_proofs", "_reach", "_rows", "_settled", "_surplus_sum", "_witnesses",
+                 "local")  # fmt: skip
 
     def __init__(self, orders: ProgramOrders, rows: LotRows, reserve_price_ticks: int) -> None:
         self._orders = orders
         self._beside: tuple[FloatArray, ...] = ()
         self._proofs: tuple[Proof, ...] = ()
+        self._witnesses: dict[int, int] = {}
         balance = np.full(len(orders.prices), float(reserve_price_ticks))
         self.certify(rows, balance, np.zeros(len(rows.h)), frozenset(), settled=False)
 
@@ -88,12 +90,13 @@ class PriceScreen:
         self._rows = rows
         self._balance, self._eta = balance, eta
         self._filled, self._settled = filled, settled
-        self._beside, self._proofs = (), ()
+        self._beside, self._proofs, self._witnesses = (), (), {}
         if left_out is not None:
             self._beside = tuple(relaxed.local for relaxed in left_out.optima)
             self._proofs = left_out.proofs
             traded = [np.flatnonzero(relaxed.units > 0.0) for relaxed in left_out.optima]
-            self._filled = filled.union(left_out.witnesses, *(each.tolist() for each in traded))
+            self._filled = filled.union(*(each.tolist() for each in traded))
+            self._witnesses = left_out.witnesses
         self._reprice()
         self._surplus_sum: float | None = surplus
 
@@ -167,7 +170,8 @@ class PriceScreen:
         """Note that units are about to leave a column.  O(legs)."""
         self._weigh(column, -units)
         self._beaten = False
-        if column in self._filled:
+        left = int(self._orders.units[column]) - units
+        if column in self._filled or left < self._witnesses.get(column, 0):
             self._settled = False
 
     def _weigh(self, column: int, units: int) -> float:
@@ -187,7 +191,7 @@ class PriceScreen:
         """
         self._eta = rows.carried_over(self._eta, self._rows)
         self._rows = rows
-        self._beside, self._proofs = (), ()
+        self._beside, self._proofs, self._witnesses = (), (), {}
         self._reprice()
         # Trading nothing is the only optimum at these duals, whatever was before.
         self._settled = self._price_of_rows == 0.0 and self._all_worse()

@@ -29,7 +29,6 @@ import numpy as np
 from exchange import network_free
 from exchange.linear_program import LinearProgram, Relaxed
 from exchange.lot_program import LotProgram
-from exchange.lots import LEAST_GAP
 from exchange.price_screen import PriceScreen
 from exchange.program import (
     TIE,
@@ -362,8 +361,8 @@ class WelfareClearing:
         units = solved.units[columns]
         last, fit = solved.last, solved.fit
         h = self._rows.left(self.orders.change(columns, units))
-        # Of what is left over after trades it is not known yet who does not fit.
-        looked_at = not len(columns) or last.gain <= LEAST_GAP
+        # Of what trades leave over it is not known yet who does not fit, if somebody does not.
+        looked_at = not len(columns) or (solved.left_out is not None and not solved.left_out.proofs)
         programs = [solved] if fit is None else [solved, fit]
         remaining = self.orders.units[: self.orders.size] - solved.units
         return _Proposal(
