@@ -294,7 +294,10 @@ def _check_expiry(
             f"{time_in_force} orders have no expiry, but {format_time(expires_at)} is given",
         )
     if expires_at is None:
-        return Refusal(RefusalReason.EXPIRY_INVALID, "GTD orders need an expiry")
+        return Refusal(
+            RefusalReason.EXPIRY_INVALID,
+            f"GTD orders need an expiry, up to gate closure at {format_time(gate_closes_at)}",
+        )
     if not now < expires_at <= gate_closes_at:
         return Refusal(
             RefusalReason.EXPIRY_INVALID,

@@ -233,7 +233,7 @@ def test_a_post_only_order_that_would_trade(market):
 def test_expiries(market):
     assert refusal(market.sell(0, "1@1", "GTD")) == (
         "expiry_invalid",
-        "GTD orders need an expiry",
+        "GTD orders need an expiry, up to gate closure at 2030-06-01T11:00:00Z",
     )
     assert refusal(market.sell(0, "1@1", "IOC", expires_at=GATE)) == (
         "expiry_invalid",
