@@ -167,7 +167,7 @@ def one_request(both: Both, rng: random.Random) -> None:
 @pytest.mark.parametrize(
     ("seed", "count"),
     [
-        (1, 1_500),
+        (1, 700),
         pytest.param(2, 10_000, marks=pytest.mark.slow),
         pytest.param(3, 10_000, marks=pytest.mark.slow),
     ],

@@ -156,14 +156,14 @@ def always_joined(seed: int, rules: MarketRules, steps: int) -> Quarters:
         return Quarters(seed, rules).go(steps)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=SEEDS, rules=RULES)
 def test_what_prices_leave_out_has_no_part_in_what_trades(seed, rules):
     screened = Quarters(seed, rules).go(40)
     assert trades(screened) == trades(always_joined(seed, rules, 40))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=SEEDS, rules=RULES)
 def test_nothing_is_left_to_gain_over_all_intervals(seed, rules):
     quarters = Quarters(seed, rules).go(35, check=True)

@@ -186,13 +186,13 @@ def run(seed: int, rules: MarketRules, events: int = 60, *, conditional: bool = 
     return day
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=SEEDS, conditional=st.booleans())
 def test_nothing_is_left_to_gain_after_any_event(seed, conditional):
     run(seed, ONE_TO_ONE, conditional=conditional)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=SEEDS, reserve=st.sampled_from([0, 0, 8]), conditional=st.booleans())
 def test_nor_where_watts_are_weighed_by_the_network(seed, reserve, conditional):
     run(seed, weighted(reserve), conditional=conditional)

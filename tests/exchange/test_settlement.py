@@ -457,7 +457,7 @@ def test_random_days_trade_breach_correct_and_miss():
     """The days below are worth the name: without this, the properties could hold of nothing."""
     seen = dict.fromkeys(["trades", "breaches", "corrections", "missing", "compensation"], 0)
 
-    @settings(max_examples=100, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=40, deadline=None, database=None, derandomize=True)
     @given(DAYS)
     def count(day):
         market = run(day)
@@ -474,7 +474,7 @@ def test_random_days_trade_breach_correct_and_miss():
     assert min(seen.values()) > 10, seen
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(DAYS)
 def test_statements_are_the_plain_sums_and_follow_from_the_events(day):
     market = run(day)
@@ -490,7 +490,7 @@ def test_statements_are_the_plain_sums_and_follow_from_the_events(day):
     assert told(folded(market.events)) == told(statements)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(DAYS, st.lists(st.integers(0, 60), max_size=3).map(sorted))
 def test_the_closing_balance_of_a_period_opens_the_next(day, cuts):
     market = run(day)

@@ -70,7 +70,7 @@ def fits(order: ProgramOrder, left: Oracle) -> bool:
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_nothing_is_left_to_orders_that_fit(seed: int) -> None:
     DearRun(seed, screening=True, conditional=0.0, oracle=True).go(60)
 
