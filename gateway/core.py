@@ -14,12 +14,11 @@ from datetime import datetime
 
 from exchange.commands import Command
 from exchange.engine import Exchange
-from exchange.events import Event
 from exchange.grid import Grid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
 from gateway.reports import Reports
-from gateway.topics import METERING, Topics
+from gateway.topics import Topics
 
 _LOG = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ class Core:
         events = tuple(self.exchange.handle(command, now))
         if not events:
             return None, []
-        messages = self.reports.entry(events, self._answer)
+        messages = self.reports.entry(events, self.exchange.state.repeated_answer)
         self.sequence += 1
         return JournalEntry(self.sequence, command, events), messages
 
@@ -96,7 +95,7 @@ class Core:
         """Come to the state after an entry that was handled before; return its messages."""
         self.exchange.replay(entry.events)
         self.sequence = entry.sequence
-        return self.reports.entry(entry.events, self._answer)
+        return self.reports.entry(entry.events, self.exchange.state.repeated_answer)
 
     def market_data(self) -> list[Outgoing]:
         """Return depth, statistics and local prices that changed since this was last asked."""
@@ -106,17 +105,6 @@ class Core:
         """Return the state as a snapshot of the journal."""
         state = {"exchange": self.exchange.snapshot(), "reports": self.reports.state()}
         return Snapshot(self.sequence, json.dumps(state).encode())
-
-    def _answer(self, participant: str, client_id: str, sequence: int) -> Event | None:
-        """Return the event a repeated request was answered with."""
-        state = self.exchange.state
-        if participant == METERING:
-            return state.metering.reading(client_id)
-        answer = state.answers.find(participant, client_id)
-        if answer is None:
-            return None
-        found = (answer.event, answer.cancelled)
-        return next((each for each in found if each and each.sequence == sequence), None)
 
 
 async def recover(market: Market, journal: Journal) -> tuple[Core, list[Outgoing]]:

@@ -38,8 +38,8 @@ from gateway.topics import Topics, is_identifier
 REPORT_EXPIRY_S = 86_400
 """How long a broker keeps a report for a participant who is away (MQTT 5)."""
 
-FindAnswer = Callable[[str, str, int], Event | None]
-"""Participant, client id, sequence of the answer -> the answer event."""
+FindAnswer = Callable[[AnswerRepeated], Event | None]
+"""Returns the event that an answer given again repeats, unless it is forgotten."""
 
 
 def last_will(topics: Topics) -> Outgoing:
@@ -150,7 +150,7 @@ class Reports:
         else:
             told = []
         if isinstance(event, AnswerRepeated):
-            first = find_answer(event.participant, event.client_order_id, event.answer_sequence)
+            first = find_answer(event)
             report = None if first is None else self._contents.of_event(first, repeated=True)
         else:
             report = self._contents.of_event(event, repeated=False)
