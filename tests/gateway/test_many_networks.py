@@ -32,6 +32,7 @@ from gateway.many_jobs import (
 )
 from gateway.many_runners import run_in_processes, run_on_dask
 from gateway.ports import GatewayError
+from gateway.whole_files import replacing
 
 SCENARIO = """
 [network]
@@ -213,6 +214,58 @@ def test_jobs_are_taken_as_there_is_room_for_them(tmp_path: Path) -> None:
     assert came == len(jobs)
 
 
+WRITES = """
+import os, sys, time
+from pathlib import Path
+from gateway.whole_files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_had_begun_to_write_is_removed_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    folder, out = a_folder(tmp_path / "in", "aB"), tmp_path / "out"
+    (out / "B").mkdir(parents=True)
+    writers, begun = [], []
+    for name in ("a.json", "B/B.csv", "a.parquet"):
+        command = [sys.executable, "-c", WRITES, str(out / name)]
+        writers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        stream = writers[-1].stdout
+        assert stream is not None
+        begun.append(Path(stream.readline().strip()))
+    others = out / ".a.json.tmp"
+    try:
+        for writer in writers[:-1]:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        others.write_text("not ours")
+        assert all(path.is_file() for path in begun)
+        assert run("allocate", folder, "-o", out, "-p", 1).exit_code == 0
+        assert [path.is_file() for path in begun] == [False, False, True]
+        assert others.is_file()
+        assert {path.name for path in out.rglob("*.json")} == {"a.json", "B.json"}
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    # Started again with nothing left to do.
+    assert run("allocate", folder, "-o", out, "-p", 1).exit_code == 0
+    assert sorted(path.name for path in out.rglob("*.tmp")) == [".a.json.tmp"]
+
+
+def test_a_file_left_by_a_process_of_the_same_number_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / f".a.json.{os.getpid()}.tmp").write_text("half")
+    with replacing(tmp_path / "a.json") as temporary:
+        assert temporary.read_text() == ""
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "whole"
+
+
 @pytest.mark.slow
 def test_a_kill_loses_nothing_and_leaves_no_process_behind(tmp_path: Path) -> None:
     folder, out = a_folder(tmp_path / "in", "abcdefgh"), tmp_path / "out"
@@ -237,6 +290,7 @@ def test_a_kill_loses_nothing_and_leaves_no_process_behind(tmp_path: Path) -> No
     assert f"{8 - len(done)} allocated, {len(done)} done before, 0 failed" in second.stdout
     assert before == {name: (out / name).with_suffix(".json").stat().st_mtime_ns for name in done}
     assert len(list(out.glob("*.json"))) == 8
+    assert not list(out.glob("*.tmp"))
 
 
 @pytest.mark.slow
