@@ -55,7 +55,8 @@ class MaximumSum:
             # A face too thin for the solver's tolerance is a point: the vertex stands.
             with suppress(FairnessError):
                 u = lexicographic(at_bound, np.eye(m)[free], self.weight[free], held).u
-        return Filled(packing.secured(u) * packing.scale, packing.bottlenecks(u, worth))
+        u = packing.secured(u)
+        return Filled(u * packing.scale, packing.bottlenecks(u, worth))
 
     def above(self, lower: FloatArray) -> MaximumSum:
         """Return the same from higher lower bounds."""

@@ -85,12 +85,21 @@ class Packing:
         return stuck
 
     def secured(self, u: FloatArray) -> FloatArray:
-        """Return u drawn towards the lower bounds until no row is exceeded, by rounding or more."""
+        """Return u without what rounding left: no row exceeded, and at capacity where it may be.
+
+        Programs hold what they have reached only to within what they may give, so a limit that
+        close to capacity is at capacity where its rows let it.  Those who take part in a row that
+        is exceeded are drawn towards their lower bounds.
+        """
         u = np.clip(u, self.lower, self.upper)
+        whole = np.where(u >= self.upper - 2.0 * _GIVE_AT_MOST, self.upper, u)
+        beyond = self.A @ whole > self.b
+        u = np.where((self.A[beyond] > 0.0).any(axis=0), u, whole)
         used, room = self.A @ (u - self.lower), self.b - self.A @ self.lower
         part = np.divide(room, used, out=np.ones_like(room), where=used > room)
-        secured: FloatArray = self.lower + float(part.min(initial=1.0)) * (u - self.lower)
-        return secured
+        drawn = np.where(self.A > 0.0, part[:, None], 1.0).min(axis=0, initial=1.0)
+        secured: FloatArray = self.lower + drawn * (u - self.lower)
+        return np.where(drawn < 1.0, secured, u)
 
     def bottlenecks(self, u: FloatArray, price: FloatArray) -> IndexArray:
         """Return the row that stops each limit, or :data:`CAPACITY`; shape (m,).
