@@ -17,6 +17,7 @@ from security_check.packing import PackingRows, fullest_of_each
 from security_check.robust_rows import RobustRows
 from security_check.rows import Kind
 from security_check.sides import at_sides, opposite_to, sides_of, turning_at
+from security_check.starting_points import at_ends, other_end, reactive_ends
 from security_check.watch import Watch
 from security_check.worst_points import BoolArray, WorstPoints, first_of_equal
 
@@ -61,11 +62,11 @@ class Starts:
             once.append(robust.leant_points(rows, side * every, side, none))
         again = np.flatnonzero(robust.monitors.kind[rows] > Kind.VOLTAGE_MIN)
         points = [pointed, *once]
-        points += [robust.conditions.other_end(part.take(again)) for part in points]
+        points += [other_end(robust.conditions, part.take(again)) for part in points]
         repeated = [rows] * (1 + len(once)) + [rows[again]] * (1 + len(once))
         # Losses and currents grow with reactive power either way, at either voltage.
         either = [part.take(again) for part in (pointed, *once)] + points[1 + len(once) :]
-        reactive = [robust.conditions.reactive_ends(part) for part in either]
+        reactive = [reactive_ends(robust.conditions, part) for part in either]
         points += [part for ends in reactive for part in ends]
         repeated += [rows[again]] * (len(points) - len(repeated))
         self.watch = Watch(np.concatenate(repeated), WorstPoints.joined(points))
@@ -218,7 +219,7 @@ class Search:
             slopes = conditions.slopes(turn * by_port[:, currents], by_source[:, currents])
             tried.append(currents)
             parts.append(conditions.turned(robust.start_points(currents), slopes, u))
-        parts += [conditions.other_end(part) for part in parts]
+        parts += [other_end(conditions, part) for part in parts]
         which, points = np.concatenate(tried + tried), WorstPoints.joined(parts)
         first, _ = first_of_equal(np.column_stack([which, points.keys(u)]))
         which, points = which[first], points.take(first)
@@ -234,7 +235,7 @@ class Search:
         of feeders, and what is left of them.
         """
         monitors, conditions = self.robust.monitors, self.robust.conditions
-        pool = conditions.at_ends(self._group_shares)
+        pool = at_ends(conditions, self._group_shares)
         solved = monitors.power_flow.solve(*conditions.ports(pool, u))
         values = monitors.all_values(solved, rows)
         best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()

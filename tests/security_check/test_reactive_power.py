@@ -24,6 +24,7 @@ from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitors import Kind
 from security_check.reactive_power import with_reactive_freedom
 from security_check.sides import coordinates, slopes_along
+from security_check.starting_points import drawn
 from security_check.verdict import LimitChange
 from security_check.worst_points import WorstPoints
 
@@ -131,7 +132,7 @@ class TestWorstPoints:
         rows = robust.limited
         share = rng.uniform(0.7, 0.9, (len(rows), robust.points))
         share = np.where(rng.random((len(rows), 1)) < 0.5, share, 1.0 - share)
-        points = conditions.drawn(share, rng)
+        points = drawn(conditions, share, rng)
         here = robust.ascent.at(rows, points, u)
         slopes = here.slopes
         is_current = robust.monitors.kind[rows] // 2 == Kind.CURRENT_EXPORT // 2
