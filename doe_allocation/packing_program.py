@@ -21,6 +21,7 @@ TIGHT = 1e-7
 _FEASIBLE = 1e-9
 _GIVE = 1e-9  # of the largest capacity: what is held may give way to rounding
 _GIVE_AT_MOST = 1e-6
+_GIVEN = 4.0  # times that a limit may have given way: in its share, and as a share itself, twice
 _SURE = 1e-8  # a dual above this is not rounding
 _OPTIONS: dict[str, bool | int | float | str] = {
     "output_flag": False,
@@ -84,15 +85,22 @@ class Packing:
         stuck: np.ndarray = (self.A[full] > 0.0).any(axis=0) | (self.upper <= self.lower)
         return stuck
 
-    def secured(self, u: FloatArray) -> FloatArray:
+    def secured(self, u: FloatArray, give: float = 0.0) -> FloatArray:
         """Return u without what rounding left: no row exceeded, and at capacity where it may be.
 
-        Programs hold what they have reached only to within what they may give, so a limit that
-        close to capacity is at capacity where its rows let it.  Those who take part in a row that
-        is exceeded are drawn towards their lower bounds.
+        Those who take part in a row that is exceeded are drawn towards their lower bounds.
+
+        Parameters
+        ----------
+        u
+            Shape (m,).
+        give
+            What a sequence of programs let go of at each step; a limit that is below capacity by
+            no more than that is at capacity, where its rows let it.
         """
         u = np.clip(u, self.lower, self.upper)
-        whole = np.where(u >= self.upper - 2.0 * _GIVE_AT_MOST, self.upper, u)
+        short = np.maximum(TIGHT * self.upper, _GIVEN * give)
+        whole = np.where(u >= self.upper - short, self.upper, u)
         beyond = self.A @ whole > self.b
         u = np.where((self.A[beyond] > 0.0).any(axis=0), u, whole)
         used, room = self.A @ (u - self.lower), self.b - self.A @ self.lower
@@ -232,11 +240,14 @@ class Lexicographic:
         Shape (k,), the shares that were maximised one after the other.
     price
         Shape (r, k): what a unit of each row was worth to the level at which a share came to rest.
+    give
+        By how much what was held was missed at most.
     """
 
     u: FloatArray
     shares: FloatArray
     price: FloatArray
+    give: float
 
 
 def lexicographic(
@@ -311,4 +322,4 @@ def _sequence(
             price[:, j] = np.maximum(found.worth[: len(packing.rows)], 0.0)
             program.hold(places[j], level, shares[j] - give)
         open_ &= ~fixed
-    return Lexicographic(u, shares, price)
+    return Lexicographic(u, shares, price, give)

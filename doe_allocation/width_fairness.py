@@ -43,7 +43,7 @@ class WidthFilling:
         held = (widths, first.shares)
         second = lexicographic(packing, np.eye(m), np.ones(m), held)
         price = np.hstack([first.price, first.price])
-        u = packing.secured(second.u)
+        u = packing.secured(second.u, max(first.give, second.give))
         return Filled(u * packing.scale, packing.bottlenecks(u, price))
 
     def above(self, lower: FloatArray) -> WidthFilling:

