@@ -2,7 +2,9 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+from sampling import FAST
 
 import gateway  # noqa: F401  # sets the BLAS to one thread before NumPy is imported
 
@@ -18,3 +20,11 @@ settings.register_profile(
 # Tests with settings of their own inherit the rest from here, since this file is read first.
 settings.register_profile("ci", settings.get_profile("drawn"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "drawn")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell tests, before they are read, whether slow ones are left out."""
+    if config.option.markexpr == "not slow":
+        os.environ[FAST] = "1"
+    else:
+        os.environ.pop(FAST, None)
