@@ -64,6 +64,16 @@ def jobs_of(folder: Path, results: Path) -> list[Job]:
     return jobs_in(folder, results)
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allocate in this process, where other processes are of no matter: they start slowly."""
+
+    def run_here(jobs: list[Job], processes: int) -> Iterator[Outcome]:
+        yield from map(allocate_job, jobs)
+
+    monkeypatch.setattr("gateway.cli_many.run_in_processes", run_here)
+
+
 def die_at_b(job: Job) -> Outcome:
     if job.name == "b.toml":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -86,6 +96,7 @@ def test_a_folder_gives_what_each_scenario_gives_by_itself(tmp_path: Path) -> No
         assert (tmp_path / "out" / f"{name}.json").read_bytes() == alone.read_bytes()
 
 
+@pytest.mark.usefixtures("here")
 def test_a_failed_network_is_reported_and_does_not_stop_the_rest(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "in", "ac")
     (folder / "b.toml").write_text("[network]\nsource = 'nowhere.json'\n")
@@ -225,6 +236,7 @@ with replacing(Path(sys.argv[1])) as temporary:
 """
 
 
+@pytest.mark.usefixtures("here")
 def test_what_a_killed_process_had_begun_to_write_is_removed_at_the_next_start(
     tmp_path: Path,
 ) -> None:
@@ -346,6 +358,7 @@ def test_a_result_never_takes_the_place_of_an_input(tmp_path: Path) -> None:
     assert len(jobs_in(folder, folder, ".csv")) == 2
 
 
+@pytest.mark.usefixtures("here")
 def test_a_network_that_fails_now_keeps_no_envelopes_of_before(tmp_path: Path) -> None:
     folder, out = a_folder(tmp_path / "in", "ab"), tmp_path / "out"
     assert run("allocate", folder, "-o", out, "-p", 1).exit_code == 0
@@ -355,6 +368,7 @@ def test_a_network_that_fails_now_keeps_no_envelopes_of_before(tmp_path: Path) -
     assert (out / "b.json").exists()
 
 
+@pytest.mark.usefixtures("here")
 def test_what_was_done_in_one_format_is_not_done_in_another(tmp_path: Path) -> None:
     """Else JSON of old inputs would pass for done once CSV of the new ones is."""
     folder, out = a_folder(tmp_path / "in", "a"), tmp_path / "out"

@@ -209,7 +209,10 @@ count = {count}
 """
 
 
-@pytest.mark.parametrize("start", ["2016-01-30T22:30:00Z", "2016-07-01T10:00:00Z"])
+@pytest.mark.parametrize(
+    "start",
+    ["2016-01-30T22:30:00Z", pytest.param("2016-07-01T10:00:00Z", marks=pytest.mark.slow)],
+)
 def test_simbench_profiles_are_simbenchs_absolute_values(tmp_path: Path, start: str) -> None:
     day = load(tmp_path, SIMBENCH.format(start=start, count=5))
     with warnings.catch_warnings():
