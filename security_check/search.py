@@ -19,12 +19,13 @@ from security_check.rows import Kind
 from security_check.sides import at_sides, opposite_to, sides_of, turning_at
 from security_check.starting_points import at_ends, other_end, reactive_ends
 from security_check.watch import Watch
-from security_check.worst_points import BoolArray, WorstPoints, first_of_equal
+from security_check.worst_points import BoolArray, WorstPoints, first_of_equal, halves
 
 _CHANGES = 6
 _TRIED = 2  # points of each row, the worst, from which changes are tried
 _KEPT = 4  # points of each row, the worst, that a search brings back
 _GROUPS = 3
+_SWAPPED = 6  # customers of either side of whom two change together
 _COMPETING = 1e-3  # deviations compete whose places are worth the same to this part of a scale
 _CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
 _TURNS = np.exp(1j * np.pi / 8 * np.array([-4, -3, -2, -1, 1, 2, 3, 4]))
@@ -123,6 +124,8 @@ class Search:
             changed = pairs
             for _ in range(_CHANGES):
                 changed = self.try_changes(changed, u)
+                if robust.conditions.has_cones and not len(changed.rows):
+                    changed = self._swapped(pairs, u)
                 if not len(changed.rows):
                     break
                 pairs = PackingRows.joined([pairs, changed])
@@ -309,4 +312,43 @@ class Search:
         start = at_sides(conditions, close.points.take(twice), np.concatenate([best, together]))
         found, values = self.robust.worst(close.rows[twice], start, u)
         found = found.take(values > now[twice] + RISE)
+        return found.take(found.distinct(u))
+
+    def _swapped(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
+        """Let two customers on different sides both change, in the rows nearest their limits.
+
+        With power-factor cones a row may need much active power of everyone and little of the
+        sum, as losses in reactances do: a single change spoils the sum, two keep it.  Of either
+        side those are tried whose own change costs least, to first order.
+
+        Returns
+        -------
+        PackingRows
+            Those found that are worse than where they started; often none.
+        """
+        robust, conditions = self.robust, self.robust.conditions
+        close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
+        close = close.take(close.fullest(robust.excess(close, u), _TRIED))
+        slopes = self.ascent.at(close.rows, close.points, u).slopes
+        cost = np.abs(conditions.rising(slopes, u)) * np.add(*halves(u))
+        pair, first, second = [], [], []
+        for k, share in enumerate(close.points.share):
+            cheap = np.argsort(cost[k], kind="stable")
+            up, down = cheap[share[cheap] == 1.0][:_SWAPPED], cheap[share[cheap] == 0.0][:_SWAPPED]
+            pair.append(np.full(len(up) * len(down), k))
+            first.append(np.repeat(up, len(down)))
+            second.append(np.tile(down, len(up)))
+        each = np.concatenate(pair) if pair else np.zeros(0, dtype=np.int64)
+        if not len(each):
+            return close.take(each)
+        points, line = close.points.take(each), np.arange(len(each))
+        points.share[line, np.concatenate(first)] = 0.0
+        points.share[line, np.concatenate(second)] = 1.0
+        now = robust.values(close, u)
+        rise = robust.evaluate(close.rows[each], points, u)[0] - now[each]
+        order = np.argsort(-rise, kind="stable")
+        best = order[np.unique(each[order], return_index=True)[1]]
+        best = best[rise[best] > RISE]
+        found, values = robust.worst(close.rows[each[best]], points.take(best), u)
+        found = found.take(values > now[each[best]] + RISE)
         return found.take(found.distinct(u))

@@ -10,7 +10,7 @@ import functools
 import numpy as np
 import pytest
 from brute_force import complex_vertices, inside, interface_node, point_nodes, solve
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from meshed_networks import meshed_area, ring
 from networks import REACTIVE_AREAS, SMALL_AREAS, feeder, small_area
@@ -110,6 +110,7 @@ def unlimited_range(name: str) -> tuple[int, int]:
     return int(found.reactive_min_var), int(found.reactive_max_var)
 
 
+@example(name="cone", part=0.71875, upper=True)  # two customers must change sides at once
 @settings(deadline=None, max_examples=examples(25))
 @given(
     name=st.sampled_from(["lagging", "thin mesh, lagging", "cone"]),
