@@ -262,19 +262,20 @@ def _divide(
     """Divide one operator's contract, then each child's; add results and unmet contracts.
 
     A child whose contract is unmet has told the least that crosses its interface, and that is what
-    its parent counts with: siblings are secure, whatever becomes of it.  ``unpromised`` is why the
-    parent cannot keep the band: no envelope is secure without it, so everyone stays at the
-    fallback.
+    its parent counts with: siblings are secure, whatever becomes of it.  Everyone below stays at
+    the fallback then, even where the power that crosses would let them rise: the contract stated
+    is not kept.  ``unpromised`` is why the parent cannot keep the band: no envelope is secure
+    without it, so everyone stays at the fallback, too.
     """
-    if unpromised is None:
+    stated = None if node.statement is None else node.statement.refusal
+    if unpromised is not None:
+        division, refusal = node.level.refused(contract, unpromised), stated
+    elif stated is not None:
+        division, refusal = node.level.refused(contract, stated), stated
+    else:
         division = node.level.divide(contract)
         refusal = division.refusal
-    else:
-        division = node.level.refused(contract, unpromised)
-        refusal = None  # it is the parent's, and has been told
     parent, point = above
-    if refusal is None and node.statement is not None:
-        refusal = node.statement.refusal  # of what it was to keep; this contract is what it can
     if refusal is not None:
         unmet.append(_told(parent or UPSTREAM, node.name, point, "child", refusal))
     results[node.name] = OperatorResult(

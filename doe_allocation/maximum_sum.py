@@ -54,8 +54,9 @@ class MaximumSum:
             held = (np.ones((1, m)), np.array([u.sum()]))
             # A face too thin for the solver's tolerance is a point: the vertex stands.
             with suppress(FairnessError):
-                u = lexicographic(at_bound, np.eye(m)[free], self.weight[free], held).u
-        return Filled(packing.secured(u) * packing.scale, packing.bottlenecks(u, worth))
+                found = lexicographic(at_bound, np.eye(m)[free], self.weight[free], held)
+                u = packing.secured(found.u, found.give)
+        return Filled(u * packing.scale, packing.bottlenecks(u, worth))
 
     def above(self, lower: FloatArray) -> MaximumSum:
         """Return the same from higher lower bounds."""

@@ -151,6 +151,27 @@ def _own_faults(operator: Operator) -> list[Fault]:
             least, most = child.reactive_var
             faults.append(Fault(ends, f"reactive power from {least} to {most} var is no range"))
         faults += _base_faults(operator, point, child.operator, ends)
+        faults += _interface_faults(operator, child.operator, ends)
+    return faults
+
+
+def _interface_faults(parent: Operator, child: Operator, ends: str) -> list[Fault]:
+    """Return faults where a child holds its own voltage or balance beside its parent."""
+    network, faults = child.network, []
+    # The phases of one bus are nodes of their own, and still one place.
+    held = dict.fromkeys(network.nodes[i].partition(".")[0] for i in network.interface.nodes)
+    if len(held) > 1:
+        detail = (
+            f"the voltage of {child.name} is held at {len(held)} buses ({', '.join(held)}); it "
+            f"meets {parent.name} at one bus, so it must have one interface"
+        )
+        faults.append(Fault(ends, detail))
+    if network.generators is not None and network.generators.shares_imbalance:
+        detail = (
+            f"generators of {child.name} share its imbalance, but {parent.name} is above it and "
+            "takes what it does not balance"
+        )
+        faults.append(Fault(ends, detail))
     return faults
 
 

@@ -21,6 +21,7 @@ TIGHT = 1e-7
 _FEASIBLE = 1e-9
 _GIVE = 1e-9  # of the largest capacity: what is held may give way to rounding
 _GIVE_AT_MOST = 1e-6
+_GIVEN = 4.0  # times that a limit may have given way: in its share, and as a share itself, twice
 _SURE = 1e-8  # a dual above this is not rounding
 _OPTIONS: dict[str, bool | int | float | str] = {
     "output_flag": False,
@@ -84,13 +85,29 @@ class Packing:
         stuck: np.ndarray = (self.A[full] > 0.0).any(axis=0) | (self.upper <= self.lower)
         return stuck
 
-    def secured(self, u: FloatArray) -> FloatArray:
-        """Return u drawn towards the lower bounds until no row is exceeded, by rounding or more."""
+    def secured(self, u: FloatArray, give: float = 0.0) -> FloatArray:
+        """Return u without what rounding left: no row exceeded, and at capacity where it may be.
+
+        Those who take part in a row that is exceeded are drawn towards their lower bounds.
+
+        Parameters
+        ----------
+        u
+            Shape (m,).
+        give
+            What a sequence of programs let go of at each step; a limit that is below capacity by
+            no more than that is at capacity, where its rows let it.
+        """
         u = np.clip(u, self.lower, self.upper)
+        short = np.maximum(TIGHT * self.upper, _GIVEN * give)
+        whole = np.where(u >= self.upper - short, self.upper, u)
+        beyond = self.A @ whole > self.b
+        u = np.where((self.A[beyond] > 0.0).any(axis=0), u, whole)
         used, room = self.A @ (u - self.lower), self.b - self.A @ self.lower
         part = np.divide(room, used, out=np.ones_like(room), where=used > room)
-        secured: FloatArray = self.lower + float(part.min(initial=1.0)) * (u - self.lower)
-        return secured
+        drawn = np.where(self.A > 0.0, part[:, None], 1.0).min(axis=0, initial=1.0)
+        secured: FloatArray = self.lower + drawn * (u - self.lower)
+        return np.where(drawn < 1.0, secured, u)
 
     def bottlenecks(self, u: FloatArray, price: FloatArray) -> IndexArray:
         """Return the row that stops each limit, or :data:`CAPACITY`; shape (m,).
@@ -223,11 +240,14 @@ class Lexicographic:
         Shape (k,), the shares that were maximised one after the other.
     price
         Shape (r, k): what a unit of each row was worth to the level at which a share came to rest.
+    give
+        By how much what was held was missed at most.
     """
 
     u: FloatArray
     shares: FloatArray
     price: FloatArray
+    give: float
 
 
 def lexicographic(
@@ -302,4 +322,4 @@ def _sequence(
             price[:, j] = np.maximum(found.worth[: len(packing.rows)], 0.0)
             program.hold(places[j], level, shares[j] - give)
         open_ &= ~fixed
-    return Lexicographic(u, shares, price)
+    return Lexicographic(u, shares, price, give)

@@ -43,9 +43,8 @@ class WidthFilling:
         held = (widths, first.shares)
         second = lexicographic(packing, np.eye(m), np.ones(m), held)
         price = np.hstack([first.price, first.price])
-        return Filled(
-            packing.secured(second.u) * packing.scale, packing.bottlenecks(second.u, price)
-        )
+        u = packing.secured(second.u, max(first.give, second.give))
+        return Filled(u * packing.scale, packing.bottlenecks(u, price))
 
     def above(self, lower: FloatArray) -> WidthFilling:
         """Return the same from higher lower bounds."""

@@ -72,7 +72,7 @@ def allocate_folder(
     began = time.monotonic()
     with open_ledger(results) as ledger:
         to_do, before = left_to_do(jobs, results / LEDGER)
-        remove_outdated(to_do)
+        remove_outdated(jobs, to_do)
         outcomes = []
         with bar("Allocating networks", len(jobs)) as step:
             step(len(before))

@@ -7,10 +7,7 @@ whole watts; prices and amounts are exact decimal strings (``docs/formats.md``).
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -19,9 +16,10 @@ from pydantic import BaseModel, Field, ValidationError
 from exchange.reasons import RefusalReason
 from exchange.wording import format_time
 from gateway.explanations import BindingRecord, DeviationRecord, ProofRecord, VertexPower
-from gateway.input_faults import InputFaults, repeated_entries, sentences, unreadable, why
+from gateway.input_faults import InputFaults, repeated_entries, sentences, unreadable
 from gateway.market_messages import BookFigures, DirectionPrices
 from gateway.records import Name, Record, Time, Watts
+from gateway.whole_files import replacing
 from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import Fault
 from security_check.proof import Proof
@@ -280,37 +278,3 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all, as :func:`write_json` does."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a file to write beside ``path``, which takes its place at the end, if there is one.
-
-    Raises
-    ------
-    InputFaults
-        When the place cannot be written to.
-    """
-    try:
-        if path.is_dir():
-            raise InputFaults(str(path), [Fault("file", "it cannot be written: it is a folder")])
-        if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be renamed onto
-            yield path
-        else:
-            yield from _replaced(path)
-    except OSError as error:
-        sentence = f"it cannot be written: {why(error)}"
-        raise InputFaults(str(path), [Fault("file", sentence)]) from None
-
-
-def _replaced(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.touch(exist_ok=False)
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):  # what stopped the writing may stop this, too
-            temporary.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from pydantic import Field, ValidationError
 
 from gateway.input_faults import InputFaults, unreadable, why
 from gateway.records import Record
+from gateway.whole_files import remove_left_over
 from security_check.errors import Fault, GridError
 
 LEDGER = "networks.jsonl"
@@ -208,15 +209,19 @@ def failed(job: Job, faults: Sequence[str]) -> Outcome:
     return Outcome(name=job.name, digest=job.digest, faults=list(faults))
 
 
-def remove_outdated(jobs: Iterable[Job]) -> None:
+def remove_outdated(jobs: Sequence[Job], to_do: Iterable[Job]) -> None:
     """Remove the results of jobs that are to be done: whoever fails now has no envelopes.
+
+    So is what a process that was killed had begun to write, for any of the jobs.
 
     Raises
     ------
     InputFaults
         When one cannot be removed.
     """
-    for job in jobs:
+    for folder in dict.fromkeys(job.result.parent for job in jobs):
+        remove_left_over(folder)
+    for job in to_do:
         try:
             job.result.unlink(missing_ok=True)
         except OSError as error:

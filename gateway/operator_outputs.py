@@ -22,7 +22,11 @@ from security_check.envelope import Direction, IntArray
 from security_check.errors import Fault
 from security_check.network import Network
 
-_LEVELS = ((1e3, "low"), (36e3, "medium"), (150e3, "high"))  # up to so many volts; EN 50160
+_LEVELS = (
+    (1e3, "low"),
+    (36e3, "medium"),
+    (150e3, "high"),
+)  # up to so many volts, as EN 50160 names
 
 
 class Light(StrEnum):

@@ -16,9 +16,10 @@ from typing import IO, Any
 from doe_allocation.capacity import Capacity
 from exchange.wording import format_time
 from gateway.envelope_table import COLUMNS
-from gateway.files import IntervalRecord, replacing
+from gateway.files import IntervalRecord
 from gateway.input_faults import InputFaults
 from gateway.time_tables import without_pyarrow
+from gateway.whole_files import replacing
 from security_check.envelope import Direction
 from security_check.errors import Fault
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from doe_allocation.actions import Assessment, Configuration, Outcome, best_configuration
+from doe_allocation.capacity import Capacity
 from doe_allocation.radial_bound import RadialBound
 from doe_allocation.radial_program import relaxed
 from gateway.input_faults import InputFaults
@@ -26,7 +27,8 @@ _SAMPLES = 512  # random corners for each contract, beside those that sensitivit
 class ConfigurationRecord(Record):
     """A configuration, and the fair envelopes it leads to; limits over all intervals, in watts.
 
-    ``level_w`` is the smallest limit below its connection's capacity.
+    ``level_w`` is the smallest limit below its connection's capacity, ``smallest_w`` the smallest
+    one where the connection has any capacity in that direction.
     """
 
     closed: list[str]
@@ -125,9 +127,7 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
     if outcome.exact and not outcome.configurations:
         raise InputFaults(scenario.source, [Fault("actions", _none_allowed(actions))])
     loading = None if outcome.best is None else allocations.loading(outcome.best, seed)
-    return _file(
-        actions, outcome, choices.present, why_none, loading, len(capacity.connection_points)
-    )
+    return _file(actions, outcome, choices.present, why_none, loading, capacity)
 
 
 def _screen(
@@ -160,14 +160,16 @@ def _file(
     present: Configuration,
     why_none: str,
     loading: float | None,
-    points: int,
+    capacity: Capacity,
 ) -> TopologyFile:
     best = outcome.best
     return TopologyFile(
-        present=_record(actions, present, present, outcome.present, outcome.present_fault, points),
+        present=_record(
+            actions, present, present, outcome.present, outcome.present_fault, capacity
+        ),
         best=None
         if best is None
-        else _record(actions, present, best.configuration, best, "", points),
+        else _record(actions, present, best.configuration, best, "", capacity),
         exact=outcome.exact,
         bound_w=outcome.bound_w,
         gap_w=outcome.gap_w,
@@ -186,12 +188,14 @@ def _record(
     configuration: Configuration,
     found: Assessment | None,
     why_not: str,
-    points: int,
+    capacity: Capacity,
 ) -> ConfigurationRecord:
     switched = actions.switched
     named = list(zip(switched.switchable, configuration.closed, strict=True))
-    limits_w = None if found is None else found.limits_w
-    halves = None if limits_w is None else limits_w.reshape(-1, 2, points)
+    points = len(capacity.connection_points)
+    halves = None if found is None else found.limits_w.reshape(-1, 2, points)
+    # A limit without capacity is zero whatever is switched, and says nothing of a configuration.
+    able = capacity.upper_w().reshape(2, points) > 0
     return ConfigurationRecord(
         closed=[name for name, closed in named if closed],
         open=[name for name, closed in named if not closed],
@@ -201,7 +205,7 @@ def _record(
         why_not=why_not,
         operations=switched.describe(present, configuration),
         level_w=None if found is None else found.level_w,
-        smallest_w=None if limits_w is None else int(limits_w.min()),
+        smallest_w=None if halves is None or not able.any() else int(halves[:, able].min()),
         mean_injection_w=None if halves is None else float(halves[:, 0].mean()),
         mean_withdrawal_w=None if halves is None else float(halves[:, 1].mean()),
     )

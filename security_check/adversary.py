@@ -18,6 +18,7 @@ from security_check.network import FloatArray, IndexArray
 from security_check.power_flow import OperatingPoints
 from security_check.robust_rows import RobustRows
 from security_check.situation import Situation
+from security_check.starting_points import at_ends, drawn
 from security_check.worst_points import WorstPoints
 
 _CHUNK = 256  # operating points solved at once
@@ -129,16 +130,16 @@ class _Attack:
         """Return points to start from, each at both ends of the voltage band and some inside."""
         monitors = self.robust.monitors
         chance = self.rng.random((samples, 1))
-        drawn = (self.rng.random((samples, self.points)) < chance) * 1.0
+        random = (self.rng.random((samples, self.points)) < chance) * 1.0
         inside = self.rng.random((samples // 8, self.points))
         every = np.ones((1, self.points))
         strongly = monitors.acts_strongly(np.arange(len(monitors)))
         groups = self._some(strongly.astype(np.float64), samples)
         pointed = self._some(self.robust.start_points(self.rows).share, samples)
         sides = np.concatenate([every, groups, pointed])
-        once = np.concatenate([sides, 1.0 - sides, drawn, inside])
+        once = np.concatenate([sides, 1.0 - sides, random, inside])
         conditions = self.robust.conditions
-        return WorstPoints.joined([conditions.at_ends(once), conditions.drawn(once, self.rng)])
+        return WorstPoints.joined([at_ends(conditions, once), drawn(conditions, once, self.rng)])
 
     def _some(self, shares: FloatArray, samples: int) -> FloatArray:
         """Return the different lines, or a random part of them where there are very many."""

@@ -26,7 +26,6 @@ from security_check.network import ComplexArray, FloatArray, IndexArray, Network
 from security_check.situation import Situation
 from security_check.worst_points import BoolArray, WorstPoints, halves
 
-_FIRST = 1e3  # how much more a direction counts that is known than one that is tried
 _FLAT = 1e-12  # a slope below this part of the largest is rounding
 
 
@@ -124,6 +123,12 @@ class Conditions:
             return np.ones((1, self.held))
         # Rounded, so that the same corner is the same place in every interval, whatever its band.
         return np.round((self.source_corners - self._middle) / self._half_band, 12)
+
+    @cached_property
+    def ends(self) -> tuple[int, int]:
+        """The corners of the lowest and of the highest held voltages."""
+        whole = self.corners.sum(axis=1)
+        return int(whole.argmin()), int(whole.argmax())
 
     def alike(self, other: Conditions) -> bool:
         """Return whether points of the other conditions mean the same here, and may be reused."""
@@ -257,6 +262,12 @@ class Conditions:
         share = np.where(flat(rising), points.share, rising > 0)
         return WorstPoints(share, self._free_turned(points.free, slopes.by_free))
 
+    def begin(self, share: FloatArray, slopes: Slopes) -> WorstPoints:
+        """Return points of these shares whose free coordinates go where the slopes lead."""
+        free = np.zeros((len(share), self.free))
+        free[:, : self.held] = self.corners[self.ends[0]]
+        return WorstPoints(share, self._free_turned(free, slopes.by_free))
+
     def rising(self, slopes: Slopes, u: FloatArray) -> FloatArray:
         """Return, per unit of range, what the injection side has over the withdrawal side, (r, c).
 
@@ -329,88 +340,3 @@ class Conditions:
                 np.where(share < 1.0, np.maximum(down, 0.0), 0.0),
             ]
         )
-
-    # -- points to begin with -------------------------------------------------------------------
-
-    def begin(self, share: FloatArray, slopes: Slopes) -> WorstPoints:
-        """Return points of these shares whose free coordinates go where the slopes lead."""
-        free = np.zeros((len(share), self.free))
-        free[:, : self.held] = self.corners[self.ends[0]]
-        return WorstPoints(share, self._free_turned(free, slopes.by_free))
-
-    def other_end(self, points: WorstPoints) -> WorstPoints:
-        """Return the points with the held voltages at the other end of the contracted band."""
-        low, high = (self.with_source(points, corner).free for corner in self.ends)
-        is_low = points.free[:, : self.held].sum(axis=1) < 0.0
-        return WorstPoints(points.share, np.where(is_low[:, None], high, low))
-
-    def reactive_ends(self, points: WorstPoints) -> list[WorstPoints]:
-        """Return the points with all chosen reactive power at the lower and at the upper end."""
-        if not len(self.choosers):
-            return []
-        found = []
-        for end in (-1.0, 1.0):
-            free = points.free.copy()
-            free[:, self.held : self.held + len(self.choosers)] = end
-            found.append(WorstPoints(points.share, free))
-        return found
-
-    def leant(
-        self, points: WorstPoints, slopes: Slopes, strong: BoolArray, side: float
-    ) -> WorstPoints:
-        """Return the points with deviations at their extreme on one side.
-
-        Parameters
-        ----------
-        points, slopes
-            r points, and how their quantities change.
-        strong
-            Shape (r, d): these go where the slopes lead, before all others.
-        side
-            1 injects, 0 withdraws.
-        """
-        size = np.asarray(self.deviations.power_pu.sum(axis=0)).real
-        own = np.sign(self.parts(slopes.by_free)[2]) * np.abs(size)
-        free = points.free.copy()
-        known = strong.copy()
-        known[:, self.deviations.set.count - self.deviations.impedances :] = True
-        direction = np.where(known, _FIRST * own, (2.0 * side - 1.0) * size)
-        free[:, self.deviating] = self.deviations.set.support(direction)
-        return WorstPoints(points.share, free)
-
-    @cached_property
-    def ends(self) -> tuple[int, int]:
-        """The corners of the lowest and of the highest held voltages."""
-        whole = self.corners.sum(axis=1)
-        return int(whole.argmin()), int(whole.argmax())
-
-    def at_ends(self, share: FloatArray) -> WorstPoints:
-        """Return points of these shares at both ends of the band, nothing deviating.
-
-        Where reactive power is chosen, all of it is at one end or the other.
-        """
-        points = WorstPoints(share, np.zeros((len(share), self.free)))
-        ends = [self.with_source(points, corner) for corner in self.ends]
-        reactive = [changed for end in ends for changed in self.reactive_ends(end)]
-        return WorstPoints.joined(reactive or ends)
-
-    def drawn(self, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
-        """Return points of these shares whose free coordinates are random.
-
-        Extremes mostly; every other one of the held voltages and of the deviations is inside.
-        """
-        points = len(share)
-        ends = self.corners[rng.integers(len(self.corners), size=(2, points))]
-        between = np.where(rng.random((points, 1)) < 0.5, rng.random((points, 1)), 1.0)
-        parts = [between * ends[0] + (1.0 - between) * ends[1]]
-        parts.append(rng.choice([-1.0, 0.0, 1.0], size=(points, len(self.choosers))))
-        direction = rng.normal(size=(points, self.deviations.set.count))
-        inwards = np.where(rng.random((points, 1)) < 0.5, rng.random((points, 1)), 1.0)
-        parts.append(inwards * self.deviations.set.support(direction))
-        return WorstPoints(share, np.concatenate(parts, axis=1))
-
-    def with_source(self, points: WorstPoints, corner: int) -> WorstPoints:
-        """Return the points with the held voltages at one of the corners."""
-        free = points.free.copy()
-        free[:, : self.held] = self.corners[corner]
-        return WorstPoints(points.share, free)

@@ -34,7 +34,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from security_check import directions
@@ -45,17 +44,13 @@ from security_check.network import ComplexArray, FloatArray, IndexArray
 from security_check.observed import entering, phasors
 from security_check.power_flow import OperatingPoints, PowerFlow
 from security_check.row_limits import RowLimits, row_limits
+from security_check.row_reach import RowReach
 from security_check.rows import ALONG, OF_INTERFACE, SIGN, Kind, RowTable, rows_of
 from security_check.tolerance import ports_of_power, put_first
-from security_check.worst_points import halves
-
-BoolArray = npt.NDArray[np.bool_]
-
+from security_check.worst_points import BoolArray
 
 _IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
-_TERMS = 4
 _AT_ONCE = 128  # rows whose responses are gathered at once: more would not fit into the cache
-_CONTRACTS = 0.7  # a network this close to voltage collapse has no useful series
 _BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
 
 
@@ -113,6 +108,9 @@ class Monitors:
         idle = np.full(len(self.response), _BALANCED)
         idle[current] = _IDLE * network.terminals.rating_pu
         self._idle: FloatArray = np.where(self._directed, idle[self.phasor], 0.0)
+        self._reach = RowReach(
+            power_flow, self.kind, self.phasor, self.response, self.fixed, self._interface
+        )
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -295,108 +293,33 @@ class Monitors:
         nominal: ComplexArray = self.power_flow.no_load_voltage(np.ones((held, 1)))[:, 0]
         return nominal
 
-    # -- what acts on what ----------------------------------------------------------------------
+    # -- without a power flow -------------------------------------------------------------------
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
         """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
-        size = self._reach[self.phasor[rows]]
-        acts: BoolArray = size >= 0.5 * size.max(axis=1, keepdims=True, initial=0.0)
-        return acts
+        return self._reach.acts_strongly(rows)
 
     def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers and deviations act on each row, per unit of power.
-
-        At least half as strongly as any of them, shapes (r, c) and (r, d).
-        """
-        if not deviations.set.count:
-            return self.acts_strongly(rows), np.zeros((len(rows), 0), dtype=bool)
-        which, powers = self.phasor[rows], deviations.set.count - deviations.impedances
-        power = abs(deviations.power_pu)[:, :powers]
-        by_customer = self._reach[which]
-        by_deviation = (self._size[which] @ power) / np.maximum(power.sum(axis=0), 1e-300)
-        both = np.hstack([by_customer, by_deviation])
-        acts = both >= 0.5 * both.max(axis=1, keepdims=True, initial=0.0)
-        count = by_customer.shape[1]
-        impedances = np.zeros((len(rows), deviations.impedances), dtype=bool)
-        return acts[:, :count], np.hstack([acts[:, count:], impedances])
-
-    @cached_property
-    def _size(self) -> FloatArray:
-        """The magnitudes of the responses, shape (Q, J)."""
-        size: FloatArray = np.abs(self.response)
-        return size
-
-    @cached_property
-    def _reach(self) -> FloatArray:
-        """How strongly one unit of power of each connection point acts on each phasor, (Q, c)."""
-        reach: FloatArray = self._size @ self.power_flow.network.port_shares
-        return reach
+        """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
+        return self._reach.acting(rows, deviations)
 
     def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
         """Return an upper bound of every row's f over a whole box of envelopes, shape (R,).
 
-        By the triangle inequality: no node's current exceeds its largest power over the lowest
-        voltage allowed.  Rigorous wherever the lowest-voltage rows hold, and cheap; a row whose
-        bound is below its limit needs no power flow.  Interface rows are not bounded (``inf``).
+        Rigorous and cheap; see :meth:`~security_check.row_reach.RowReach.bounds`.
         """
-        largest = conditions.largest_ports(u)
-        powers = ports_of_power(self.power_flow.network)
-        largest[powers] /= limits.voltage_min_pu
-        if self.power_flow.compensating is not None:
-            largest = self.power_flow.compensating.bounded(largest, conditions.band[1])
-        reach = self._size @ largest
-        least, most = self._held_range(conditions)
-        by_phasor = np.stack([most + reach, reach - least])
-        bounds = by_phasor[(self.kind == Kind.VOLTAGE_MIN).astype(np.int64), self.phasor]
-        unbalance = np.flatnonzero(self._of_sequences)
-        positive = self.phasor[unbalance] - 1
-        bounds[unbalance] /= np.maximum(-by_phasor[1, positive], 1e-12)
-        return np.where(self._of_interface, np.inf, bounds)
+        return self._reach.bounds(conditions, u, limits)
 
     def drift(
         self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
     ) -> FloatArray:
-        """Return by how much each row's f can change anywhere when the box changes, shape (R,).
+        """Return by how much each row's f can change anywhere between two boxes, shape (R,).
 
-        Port currents obey ``di = conj(ds) / conj(v) - i conj(Z di) / conj(v)``, so that their
-        changes are at most ``y = a + B y`` with ``a = |ds| / v_min`` and ``B = |s| / v_min^2
-        |Z|``.  Rigorous, as :meth:`bounds` are, for both boxes and all between; ``inf`` where
-        the series does not converge, for unbalance, and where inverters respond to voltages.
-
-        Parameters
-        ----------
-        before, after
-            Shape (2 c,), boxes of envelopes, per unit.
+        Rigorous; see :meth:`~security_check.row_reach.RowReach.drift`.
         """
-        responding = self.power_flow.network.inverters is not None
-        if responding or self.power_flow.compensating is not None:  # no such simple bound holds
-            return np.full(len(self), np.inf)
-        low = limits.voltage_min_pu
-        moved = np.maximum(*halves(np.abs(after - before)))
-        change = conditions.largest_change(moved) / low
-        weight = conditions.largest_ports(np.maximum(before, after)) / low**2
-        distance = self.power_flow.port_distance
-        total = change
-        for _ in range(_TERMS):
-            change = weight * (distance @ change)
-            total = total + change
-        shrinks = float((weight * distance.sum(axis=1)).max(initial=0.0))
-        if shrinks >= _CONTRACTS:
-            return np.full(len(self), np.inf)
-        total = total + float(change.max(initial=0.0)) * shrinks / (1.0 - shrinks)
-        moves = self._size @ total
-        held = moves[self._interface].sum() * conditions.band[1]
-        moves = moves[self.phasor]
-        moves[self._of_interface] = held
-        moves[self._of_sequences] = np.inf
-        return moves
+        return self._reach.drift(conditions, before, after, limits)
 
-    def _held_range(self, conditions: Conditions) -> tuple[FloatArray, FloatArray]:
-        """Return bounds of what the held voltages alone make of each phasor's size, (Q,) each."""
-        at_corners = self.fixed @ conditions.source_corners.T
-        middle = at_corners.mean(axis=1, keepdims=True)
-        along = (at_corners * middle.conj()).real / np.maximum(np.abs(middle), 1e-300)
-        return along.min(axis=1), np.abs(at_corners).max(axis=1)
+    # -- for people, and before anything flows --------------------------------------------------
 
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
         """Return value, limit and their unit as people know them."""

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 from security_check.errors import Fault, NetworkFaults
 from security_check.generators import Generators
+from security_check.network_faults import network_faults
 from security_check.responses import Inverters
 
 ComplexArray = npt.NDArray[np.complex128]
@@ -308,121 +309,9 @@ class Network:
         return int(self.interface.phasors.shape[1])
 
     def __post_init__(self) -> None:
-        faults = self._faults()
+        faults = network_faults(self)
         if faults:
             raise NetworkFaults(faults)
-
-    def _faults(self) -> list[Fault]:
-        faults: list[Fault] = []
-        for ids, what in ((self.nodes, "node"), (self.connection_points, "connection point")):
-            if len(set(ids)) != len(ids):
-                repeated = next(i for i in ids if ids.count(i) > 1)
-                faults.append(Fault(repeated, f"this {what} id is used more than once"))
-        if not self.connection_points:
-            faults.append(Fault("network", "it has no connection points, so nobody can trade"))
-        if not np.isfinite(self.admittance.data).all():
-            faults.append(Fault("network", "its admittance matrix has entries that are not finite"))
-            return faults
-        faults += self._rating_faults() + self._connection_faults() + self._island_faults()
-        return faults if self.generators is None else faults + self._generator_faults()
-
-    def _rating_faults(self) -> list[Fault]:
-        rated = self.terminals.rating_pu * self.terminals.base_current_a
-        wrong = ~(np.isfinite(rated) & (rated > 0))
-        named = {
-            self.terminals.elements[k]: f"its rating is {rated[k]:g} A; it must be a number above 0"
-            for k in np.flatnonzero(wrong)
-        }
-        return [Fault(element, detail) for element, detail in named.items()]
-
-    def _connection_faults(self) -> list[Fault]:
-        faults = [
-            Fault(self.connection_points[i], "its power factor is not a number above 0 up to 1")
-            for i in np.flatnonzero(~np.isfinite(self.reactive_ratio))
-        ]
-        faults += self._freedom_faults() + self._inverter_faults()
-        whole = np.asarray(self.port_shares.sum(axis=0)).ravel()
-        faults += [
-            Fault(self.connection_points[i], f"its shares of ports add up to {whole[i]:g}, not 1")
-            for i in np.flatnonzero(~(np.abs(whole - 1.0) < 1e-9))
-        ]
-        passive = np.flatnonzero(~np.isfinite(self.ports.passive_power_pu))
-        return faults + [
-            Fault(self.ports.names[j], "its passive power is not finite") for j in passive
-        ]
-
-    def _freedom_faults(self) -> list[Fault]:
-        if self.reactive_freedom is None:
-            return []
-        cone, half = self.reactive_freedom.cone, self.reactive_freedom.half
-        middle = self.reactive_freedom.middle
-        wrong = ~((cone >= 0.0) & (half >= 0.0) & np.isfinite(cone + half + middle))
-        return [
-            Fault(
-                self.connection_points[i],
-                f"its reactive range (cone {cone[i]:g}, {middle[i]:g} +- {half[i]:g} p.u.) is none",
-            )
-            for i in np.flatnonzero(wrong)
-        ]
-
-    def _inverter_faults(self) -> list[Fault]:
-        """Return what inverters do not go together with; no power flow knows both."""
-        if self.inverters is None:
-            return []
-        faults = []
-        if self.generators is not None:
-            faults.append(
-                Fault(
-                    "network",
-                    "it has voltage-controlled generators besides inverters that "
-                    "respond to their voltage; only one of the two is possible",
-                )
-            )
-        if self.ports.compensation is not None:
-            faults.append(
-                Fault(
-                    "network",
-                    "its impedances have tolerances and its inverters respond to "
-                    "their voltage; only one of the two is possible",
-                )
-            )
-        freedom = self.reactive_freedom
-        if freedom is None:
-            return faults
-        responds = np.asarray(self.port_shares[self.inverters.ports].sum(axis=0)) > 0.0
-        both = responds & ((freedom.cone > 0.0) | (freedom.half > 0.0))
-        return faults + [
-            Fault(
-                self.connection_points[i],
-                "it chooses its reactive power freely and has an inverter that responds to its "
-                "voltage; it can only do one of the two",
-            )
-            for i in np.flatnonzero(both)
-        ]
-
-    def _generator_faults(self) -> list[Fault]:
-        """Return what is wrong with the generators, two of which may not hold one node."""
-        assert self.generators is not None
-        faults = self.generators.faults()
-        at = self.ports.incidence[:, self.generators.ports].tocsc().indices
-        holds = {int(node): "the interface" for node in self.interface.nodes}
-        for name, node in zip(self.generators.names, at.tolist(), strict=True):
-            if node in holds:
-                detail = f"the voltage of {self.nodes[node]} is held by {holds[node]} already"
-                faults.append(Fault(name, detail))
-            holds[node] = name
-        return faults
-
-    def _island_faults(self) -> list[Fault]:
-        """Name the nodes without a path to the interface, whose phases hang together outside."""
-        count, island = sp.csgraph.connected_components(abs(self.admittance), directed=False)
-        held = np.unique(island[self.interface.nodes])
-        if count == len(held):
-            return []
-        return [
-            Fault(self.nodes[i], "no branch in service connects it to the interface")
-            for i in np.flatnonzero(~np.isin(island, held))
-        ]
 
 
 def selection(chosen: IndexArray, count: int) -> sp.csr_array:

@@ -8,7 +8,7 @@ grows with its power there, at its withdrawal limit if f falls.  So
 
 exact at u0, by the AC power flow and its exact gradient (security.md section 3).  Each row also
 has its own worst interface voltage.  Only rows that can bind are worked on: all others are ruled
-out by a rigorous bound (:meth:`~security_check.monitors.Monitors.bounds`) or by their own AC
+out by a rigorous bound (:meth:`~security_check.row_reach.RowReach.bounds`) or by their own AC
 power flow.
 """
 
@@ -26,6 +26,7 @@ from security_check.packing import PackingRows
 from security_check.power_flow import OperatingPoints
 from security_check.row_limits import RowLimits
 from security_check.rows import Kind
+from security_check.starting_points import leant, other_end
 from security_check.worst_points import BoolArray, WorstPoints
 
 SECURE = 1e-9
@@ -137,7 +138,7 @@ class RobustRows:
         points = self.start_points(rows, share)
         if not self.conditions.deviations.set.count:
             return points
-        return self.conditions.leant(points, self._no_load_slopes.take(rows), strong, side)
+        return leant(self.conditions, points, self._no_load_slopes.take(rows), strong, side)
 
     @cached_property
     def _no_load_slopes(self) -> Slopes:
@@ -187,7 +188,7 @@ class RobustRows:
         rows, points = self.limited, self.start_points(self.limited)
         A = self.conditions.coefficients(points, self._no_load_slopes.take(rows))
         values = self.evaluate(rows, points, lower)[0]
-        other = self.conditions.other_end(points)
+        other = other_end(self.conditions, points)
         others = self.evaluate(rows, other, lower)[0]
         worse = np.flatnonzero(others > values)
         points = points.placed(worse, other.take(worse))

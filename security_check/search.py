@@ -17,13 +17,15 @@ from security_check.packing import PackingRows, fullest_of_each
 from security_check.robust_rows import RobustRows
 from security_check.rows import Kind
 from security_check.sides import at_sides, opposite_to, sides_of, turning_at
+from security_check.starting_points import at_ends, other_end, reactive_ends
 from security_check.watch import Watch
-from security_check.worst_points import BoolArray, WorstPoints, first_of_equal
+from security_check.worst_points import BoolArray, WorstPoints, first_of_equal, halves
 
 _CHANGES = 6
 _TRIED = 2  # points of each row, the worst, from which changes are tried
 _KEPT = 4  # points of each row, the worst, that a search brings back
 _GROUPS = 3
+_SWAPPED = 6  # customers of either side of whom two change together
 _COMPETING = 1e-3  # deviations compete whose places are worth the same to this part of a scale
 _CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
 _TURNS = np.exp(1j * np.pi / 8 * np.array([-4, -3, -2, -1, 1, 2, 3, 4]))
@@ -61,11 +63,11 @@ class Starts:
             once.append(robust.leant_points(rows, side * every, side, none))
         again = np.flatnonzero(robust.monitors.kind[rows] > Kind.VOLTAGE_MIN)
         points = [pointed, *once]
-        points += [robust.conditions.other_end(part.take(again)) for part in points]
+        points += [other_end(robust.conditions, part.take(again)) for part in points]
         repeated = [rows] * (1 + len(once)) + [rows[again]] * (1 + len(once))
         # Losses and currents grow with reactive power either way, at either voltage.
         either = [part.take(again) for part in (pointed, *once)] + points[1 + len(once) :]
-        reactive = [robust.conditions.reactive_ends(part) for part in either]
+        reactive = [reactive_ends(robust.conditions, part) for part in either]
         points += [part for ends in reactive for part in ends]
         repeated += [rows[again]] * (len(points) - len(repeated))
         self.watch = Watch(np.concatenate(repeated), WorstPoints.joined(points))
@@ -122,6 +124,8 @@ class Search:
             changed = pairs
             for _ in range(_CHANGES):
                 changed = self.try_changes(changed, u)
+                if robust.conditions.has_cones and not len(changed.rows):
+                    changed = self._swapped(pairs, u)
                 if not len(changed.rows):
                     break
                 pairs = PackingRows.joined([pairs, changed])
@@ -218,7 +222,7 @@ class Search:
             slopes = conditions.slopes(turn * by_port[:, currents], by_source[:, currents])
             tried.append(currents)
             parts.append(conditions.turned(robust.start_points(currents), slopes, u))
-        parts += [conditions.other_end(part) for part in parts]
+        parts += [other_end(conditions, part) for part in parts]
         which, points = np.concatenate(tried + tried), WorstPoints.joined(parts)
         first, _ = first_of_equal(np.column_stack([which, points.keys(u)]))
         which, points = which[first], points.take(first)
@@ -234,7 +238,7 @@ class Search:
         of feeders, and what is left of them.
         """
         monitors, conditions = self.robust.monitors, self.robust.conditions
-        pool = conditions.at_ends(self._group_shares)
+        pool = at_ends(conditions, self._group_shares)
         solved = monitors.power_flow.solve(*conditions.ports(pool, u))
         values = monitors.all_values(solved, rows)
         best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()
@@ -308,4 +312,43 @@ class Search:
         start = at_sides(conditions, close.points.take(twice), np.concatenate([best, together]))
         found, values = self.robust.worst(close.rows[twice], start, u)
         found = found.take(values > now[twice] + RISE)
+        return found.take(found.distinct(u))
+
+    def _swapped(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
+        """Let two customers on different sides both change, in the rows nearest their limits.
+
+        With power-factor cones a row may need much active power of everyone and little of the
+        sum, as losses in reactances do: a single change spoils the sum, two keep it.  Of either
+        side those are tried whose own change costs least, to first order.
+
+        Returns
+        -------
+        PackingRows
+            Those found that are worse than where they started; often none.
+        """
+        robust, conditions = self.robust, self.robust.conditions
+        close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
+        close = close.take(close.fullest(robust.excess(close, u), _TRIED))
+        slopes = self.ascent.at(close.rows, close.points, u).slopes
+        cost = np.abs(conditions.rising(slopes, u)) * np.add(*halves(u))
+        pair, first, second = [], [], []
+        for k, share in enumerate(close.points.share):
+            cheap = np.argsort(cost[k], kind="stable")
+            up, down = cheap[share[cheap] == 1.0][:_SWAPPED], cheap[share[cheap] == 0.0][:_SWAPPED]
+            pair.append(np.full(len(up) * len(down), k))
+            first.append(np.repeat(up, len(down)))
+            second.append(np.tile(down, len(up)))
+        each = np.concatenate(pair) if pair else np.zeros(0, dtype=np.int64)
+        if not len(each):
+            return close.take(each)
+        points, line = close.points.take(each), np.arange(len(each))
+        points.share[line, np.concatenate(first)] = 0.0
+        points.share[line, np.concatenate(second)] = 1.0
+        now = robust.values(close, u)
+        rise = robust.evaluate(close.rows[each], points, u)[0] - now[each]
+        order = np.argsort(-rise, kind="stable")
+        best = order[np.unique(each[order], return_index=True)[1]]
+        best = best[rise[best] > RISE]
+        found, values = robust.worst(close.rows[each[best]], points.take(best), u)
+        found = found.take(values > now[each[best]] + RISE)
         return found.take(found.distinct(u))

@@ -1,8 +1,14 @@
 """Settings every test shares."""
 
+import copy
 import os
+from collections.abc import Iterator
+from typing import Any
 
+import pandapower as pp
+import pytest
 from hypothesis import HealthCheck, settings
+from sampling import FAST
 
 import gateway  # noqa: F401  # sets the BLAS to one thread before NumPy is imported
 
@@ -18,3 +24,27 @@ settings.register_profile(
 # Tests with settings of their own inherit the rest from here, since this file is read first.
 settings.register_profile("ci", settings.get_profile("drawn"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "drawn")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell tests, before they are read, whether slow ones are left out."""
+    if config.option.markexpr == "not slow":
+        os.environ[FAST] = "1"
+    else:
+        os.environ.pop(FAST, None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_networks_made_once() -> Iterator[None]:
+    """Copy empty networks, which pandapower takes a tenth of a second to make each."""
+    make, known = pp.create_empty_network, {}
+
+    def make_once(*arguments: Any, **named: Any) -> Any:
+        key = repr((arguments, sorted(named.items())))
+        if key not in known:
+            known[key] = make(*arguments, **named)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pp, "create_empty_network", make_once)
+        yield

@@ -49,8 +49,7 @@ def test_no_vertex_breaks_anything_and_bounds_hold(name, principle):
     envelopes = check.envelopes()
     names = envelopes.injection_bottlenecks + envelopes.withdrawal_bottlenecks
     for stop, limit_w, most_w in zip(names, limits_w, grid.capacity.upper_w(), strict=True):
-        # Rounded down to whole watts, and programs reach a bound to within their tolerance.
-        assert limit_w >= most_w - 1 if stop == "capacity" else limit_w < most_w
+        assert limit_w == most_w if stop == "capacity" else limit_w < most_w
         assert stop.startswith(("bus:", "line:", "trafo:", "interface", "capacity"))
     # Something is full, but for whole watts: none of these rules leaves room that all could use.
     assert check.verdict.loading == pytest.approx(1.0, abs=1e-3)

@@ -17,14 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshed_networks import ring
 from networks import feeder, simbench_net
+from phase_networks import phase_net
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.hierarchy import HierarchyAllocation, OperatorResult, allocate_hierarchy
 from doe_allocation.network_grid import NetworkGrid
-from doe_allocation.operational_graph import Child, Operator
+from doe_allocation.operational_graph import Child, Operator, graph_faults
 from security_check.errors import NetworkFaults
 from security_check.from_pandapower import network_from_pandapower
 from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.meshed_from_pandapower import meshed_network_from_pandapower
+from security_check.phases_from_pandapower import phases_from_pandapower
 
 BAND = (0.97, 1.04)
 CONTRACT = InterfaceLimits(0.99, 1.03)
@@ -402,6 +405,31 @@ class TestUnmetContracts:
         assert result.results["lv"].check is None
         assert set(result.results["lv"].customers.values()) == {(200, 200)}
 
+    def test_nobody_below_a_range_that_is_not_kept_has_more_than_the_fallback(self) -> None:
+        """The same room to withdraw, in the band agreed on, under a range that is not kept."""
+        net = feeder(3, 0)
+        pp.create_sgen(net, int(net.load.bus.iloc[0]), p_mw=0.01)
+        root = owned(
+            "mv", medium_voltage(2, 0), {"load:0": (owned("lv", net, fallback_w=200), BAND)}
+        ).operator
+        below = root.children["load:0"]
+        kept = allocate_hierarchy(root, CONTRACT)
+        assert not kept.unmet
+        assert min(kept.results["lv"].customers.values()) > (200, 200)
+        graph = with_child(root, "load:0", replace(below, reactive_var=(5_000, 6_000)))
+        result = allocate_hierarchy(graph, CONTRACT)
+        (unmet,) = result.unmet
+        assert (unmet.child, unmet.side, unmet.element) == ("lv", "child", "interface")
+        assert "var, its limit is 5,000 var" in unmet.detail
+        lower = result.results["lv"]
+        assert lower.check is None
+        assert set(lower.customers.values()) == {(200, 200)}
+        # What the parent counts with is what crosses then.
+        fallback_w = lower.grid.capacity.lower_w()
+        rng = np.random.default_rng(0)
+        assert lower.grid.attack(lower.contract, fallback_w, rng).violation <= 1e-6
+        assert attacked(result.results["mv"]) <= 1e-6
+
     def test_a_stated_reactive_range_is_kept_or_refused(self) -> None:
         root, _ = allocated(CONTRACT)
         child = root.operator.children["load:0"].operator
@@ -496,6 +524,47 @@ class TestBadGraphs:
         root = owned("mv", net).operator
         with pytest.raises(NetworkFaults, match=r"mv / lv0: nominal voltages differ: 10,000 V at"):
             allocate_hierarchy(replace(root, children={"load:0": Child(low, BAND)}), CONTRACT)
+
+    @pytest.mark.parametrize("meshed", [False, True], ids=["radial", "meshed"])
+    def test_a_child_has_one_interface(self, meshed: bool) -> None:
+        net = feeder(3, 0)
+        pp.create_ext_grid(net, int(net.line.to_bus.iloc[-1]))
+        net.line.loc[net.line.index[-1], "in_service"] = meshed  # else each grid feeds its own part
+        upper = owned("mv", medium_voltage(2, 0)).operator
+        capacity = owned("lv", feeder(3, 0)).operator.capacity
+        read = meshed_network_from_pandapower if meshed else network_from_pandapower
+        lower = Operator("lv", read(net), VoltageLimits(0.9, 1.1), capacity)
+        nodes = lower.network.interface.nodes
+        first, second = (lower.network.nodes[i] for i in nodes)
+        graph = replace(upper, children={"load:0": Child(lower, BAND)})
+        with pytest.raises(NetworkFaults) as caught:
+            allocate_hierarchy(graph, CONTRACT)
+        (told,) = map(str, caught.value.faults)
+        assert told.startswith(f"mv / lv: the voltage of lv is held at 2 buses ({first}, {second})")
+        assert "so it must have one interface" in told
+
+    def test_three_phases_of_one_bus_are_one_interface(self) -> None:
+        lower = phases_from_pandapower(phase_net(3), held="phases")
+        points = lower.connection_points
+        most, none = np.full(len(points), 1_000), np.zeros(len(points), dtype=np.int64)
+        own = Operator(
+            "lv", lower, VoltageLimits(0.9, 1.1), Capacity(points, most, most, none, none)
+        )
+        assert lower.held == len(lower.interface.nodes) == 3
+        upper = owned("mv", medium_voltage(2, 0)).operator
+        faults = graph_faults(replace(upper, children={"load:0": Child(own, BAND)}))
+        assert not [fault for fault in faults if "one interface" in fault.detail]
+
+    def test_who_is_below_takes_no_part_in_the_balance(self) -> None:
+        upper = owned("mv", medium_voltage(2, 0)).operator
+        lower = owned("lv", ring(4, 0), meshed=True).operator
+        assert lower.network.generators is not None
+        assert lower.network.generators.shares_imbalance
+        graph = replace(upper, children={"load:0": Child(lower, BAND)})
+        told = [str(fault) for fault in graph_faults(graph)]
+        assert any(
+            each.startswith("mv / lv: generators of lv share its imbalance") for each in told
+        )
 
     def test_a_cycle_is_found(self) -> None:
         children: dict[str, Child] = {}

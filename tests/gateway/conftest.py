@@ -1,15 +1,18 @@
-"""Servers and ports for the gateway's tests.
+"""Servers and ports for the gateway's tests, and networks read once.
 
 Everything runs against the embedded servers and against real mosquitto and redis-server.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import pandapower as pp
 import pytest
 from gateway_servers import MakeSettings, Mosquitto, RedisServer
 
@@ -17,6 +20,24 @@ from gateway.embedded_broker import EmbeddedBroker
 from gateway.embedded_redis import EmbeddedRedis
 
 _AREAS = count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def networks_read_once() -> Iterator[None]:
+    """Give files of the same content the same network: pandapower takes long to read even one."""
+    read, known = pp.from_json, {}
+
+    def read_once(path: str) -> Any:
+        content = Path(path).read_bytes() if Path(path).is_file() else None
+        if content is None:
+            return read(path)
+        if content not in known:
+            known[content] = read(path)
+        return copy.deepcopy(known[content])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pp, "from_json", read_once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ from gateway.many_jobs import (
 )
 from gateway.many_runners import run_in_processes, run_on_dask
 from gateway.ports import GatewayError
+from gateway.whole_files import replacing
 
 SCENARIO = """
 [network]
@@ -63,6 +64,16 @@ def jobs_of(folder: Path, results: Path) -> list[Job]:
     return jobs_in(folder, results)
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allocate in this process, where other processes are of no matter: they start slowly."""
+
+    def run_here(jobs: list[Job], processes: int) -> Iterator[Outcome]:
+        yield from map(allocate_job, jobs)
+
+    monkeypatch.setattr("gateway.cli_many.run_in_processes", run_here)
+
+
 def die_at_b(job: Job) -> Outcome:
     if job.name == "b.toml":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -85,6 +96,7 @@ def test_a_folder_gives_what_each_scenario_gives_by_itself(tmp_path: Path) -> No
         assert (tmp_path / "out" / f"{name}.json").read_bytes() == alone.read_bytes()
 
 
+@pytest.mark.usefixtures("here")
 def test_a_failed_network_is_reported_and_does_not_stop_the_rest(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "in", "ac")
     (folder / "b.toml").write_text("[network]\nsource = 'nowhere.json'\n")
@@ -213,6 +225,59 @@ def test_jobs_are_taken_as_there_is_room_for_them(tmp_path: Path) -> None:
     assert came == len(jobs)
 
 
+WRITES = """
+import os, sys, time
+from pathlib import Path
+from gateway.whole_files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.usefixtures("here")
+def test_what_a_killed_process_had_begun_to_write_is_removed_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    folder, out = a_folder(tmp_path / "in", "aB"), tmp_path / "out"
+    (out / "B").mkdir(parents=True)
+    writers, begun = [], []
+    for name in ("a.json", "B/B.csv", "a.parquet"):
+        command = [sys.executable, "-c", WRITES, str(out / name)]
+        writers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        stream = writers[-1].stdout
+        assert stream is not None
+        begun.append(Path(stream.readline().strip()))
+    others = out / ".a.json.tmp"
+    try:
+        for writer in writers[:-1]:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        others.write_text("not ours")
+        assert all(path.is_file() for path in begun)
+        assert run("allocate", folder, "-o", out, "-p", 1).exit_code == 0
+        assert [path.is_file() for path in begun] == [False, False, True]
+        assert others.is_file()
+        assert {path.name for path in out.rglob("*.json")} == {"a.json", "B.json"}
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    # Started again with nothing left to do.
+    assert run("allocate", folder, "-o", out, "-p", 1).exit_code == 0
+    assert sorted(path.name for path in out.rglob("*.tmp")) == [".a.json.tmp"]
+
+
+def test_a_file_left_by_a_process_of_the_same_number_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / f".a.json.{os.getpid()}.tmp").write_text("half")
+    with replacing(tmp_path / "a.json") as temporary:
+        assert temporary.read_text() == ""
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "whole"
+
+
 @pytest.mark.slow
 def test_a_kill_loses_nothing_and_leaves_no_process_behind(tmp_path: Path) -> None:
     folder, out = a_folder(tmp_path / "in", "abcdefgh"), tmp_path / "out"
@@ -237,6 +302,7 @@ def test_a_kill_loses_nothing_and_leaves_no_process_behind(tmp_path: Path) -> No
     assert f"{8 - len(done)} allocated, {len(done)} done before, 0 failed" in second.stdout
     assert before == {name: (out / name).with_suffix(".json").stat().st_mtime_ns for name in done}
     assert len(list(out.glob("*.json"))) == 8
+    assert not list(out.glob("*.tmp"))
 
 
 @pytest.mark.slow
@@ -292,6 +358,7 @@ def test_a_result_never_takes_the_place_of_an_input(tmp_path: Path) -> None:
     assert len(jobs_in(folder, folder, ".csv")) == 2
 
 
+@pytest.mark.usefixtures("here")
 def test_a_network_that_fails_now_keeps_no_envelopes_of_before(tmp_path: Path) -> None:
     folder, out = a_folder(tmp_path / "in", "ab"), tmp_path / "out"
     assert run("allocate", folder, "-o", out, "-p", 1).exit_code == 0
@@ -301,6 +368,7 @@ def test_a_network_that_fails_now_keeps_no_envelopes_of_before(tmp_path: Path) -
     assert (out / "b.json").exists()
 
 
+@pytest.mark.usefixtures("here")
 def test_what_was_done_in_one_format_is_not_done_in_another(tmp_path: Path) -> None:
     """Else JSON of old inputs would pass for done once CSV of the new ones is."""
     folder, out = a_folder(tmp_path / "in", "a"), tmp_path / "out"

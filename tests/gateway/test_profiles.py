@@ -16,17 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import simbench
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from test_cli import run
 from test_scenario import GOOD, faults_of, load, small_net
 
+from doe_allocation.network_grid import NetworkGrid
 from gateway import time_tables
 from gateway.scenario_intervals import Span
 from gateway.scenario_model import Model
 from gateway.scenario_profiles import build_power_profile
 from gateway.scenario_schema import ProfilesSection
-from security_check.errors import Fault
+from security_check.errors import Fault, InsecureError
+from security_check.limits import InterfaceLimits
 from security_check.network import Network
 
 START = datetime(2016, 5, 2, tzinfo=UTC)
@@ -82,13 +84,25 @@ watts = st.integers(-9_000, 9_000)
 halves = st.integers(0, 3_000)
 
 
+def outcome(grid: NetworkGrid, limits: InterfaceLimits) -> list[int] | str:
+    """Return the envelopes, or why there are none: bands keep the ratio of var to W."""
+    try:
+        return grid.allocate(limits).limits_w.tolist()
+    except InsecureError as error:
+        return str(error)
+
+
 @settings(
-    max_examples=5, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=5,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
 @given(
-    st.lists(st.tuples(watts, watts, watts, halves), min_size=2, max_size=3),
-    st.booleans(),
+    rows=st.lists(st.tuples(watts, watts, watts, halves), min_size=2, max_size=3),
+    banded=st.booleans(),
 )
+@example(rows=[(-9_000, -49, 3_797, 2_999), (2_448, 8_999, 9_000, 672)], banded=True)
 def test_an_interval_is_what_one_would_write_by_hand(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, ...]], banded: bool
 ) -> None:
@@ -119,9 +133,12 @@ def test_an_interval_is_what_one_would_write_by_hand(
         moved = np.abs(forecast.deviations.power_pu.toarray()).sum()
         assert moved == pytest.approx(np.abs(expected.deviations.power_pu.toarray()).sum())
         grid = day.grid_in(k, grid)
-        found = grid.allocate(day.interface_limits).limits_w
-        by_hand = alone.grid().allocate(alone.interface_limits).limits_w
-        np.testing.assert_allclose(found, by_hand, atol=1)
+        found = outcome(grid, day.interface_limits)
+        by_hand = outcome(alone.grid(), alone.interface_limits)
+        if isinstance(by_hand, str):
+            assert found == by_hand
+        else:
+            np.testing.assert_allclose(found, by_hand, atol=1)
 
 
 def test_factors_are_of_what_the_network_says(folder: Path) -> None:
@@ -209,7 +226,10 @@ count = {count}
 """
 
 
-@pytest.mark.parametrize("start", ["2016-01-30T22:30:00Z", "2016-07-01T10:00:00Z"])
+@pytest.mark.parametrize(
+    "start",
+    ["2016-01-30T22:30:00Z", pytest.param("2016-07-01T10:00:00Z", marks=pytest.mark.slow)],
+)
 def test_simbench_profiles_are_simbenchs_absolute_values(tmp_path: Path, start: str) -> None:
     day = load(tmp_path, SIMBENCH.format(start=start, count=5))
     with warnings.catch_warnings():

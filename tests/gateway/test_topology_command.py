@@ -267,6 +267,20 @@ def test_the_scenario_itself_is_that_of_the_present_state(folder: Path) -> None:
         scenario.actions.network(scenario.actions.switched.set(Configuration((False,) * 6, (0,))))
 
 
+@pytest.mark.parametrize("none", ["injection", "withdrawal"])
+def test_the_smallest_limit_is_of_those_who_have_capacity(folder: Path, none: str) -> None:
+    """A direction in which nobody may do anything would make it zero in any configuration."""
+    text = SCENARIO.replace(f"{none}_w = 30000", f"{none}_w = 0")
+    content = found(folder, text + SWITCHES)
+    assert content.best is not None
+    assert content.best.smallest_w == content.best.level_w > 0
+    assert content.present.smallest_w == content.present.level_w > 0
+    nobody = SCENARIO.replace("30000", "0")
+    content = found(folder, nobody + SWITCHES)
+    assert content.best is not None
+    assert content.best.smallest_w is None
+
+
 def test_json_is_json(folder: Path) -> None:
     result = run("topology", write(folder, SCENARIO + ACTIONS), "--json")
     assert json.loads(result.stdout)["exact"] is True

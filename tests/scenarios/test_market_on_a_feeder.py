@@ -24,6 +24,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from networks import simbench_network
+from sampling import examples
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
@@ -387,7 +388,7 @@ def run(code: str, examples: int, steps: int) -> None:
 
 
 def test_random_markets_on_the_feeder_of_the_demo():
-    run("1-LV-semiurb4--0-sw", examples=14, steps=25)
+    run("1-LV-semiurb4--0-sw", examples=examples(14), steps=25)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import INVERTER_AREAS, REACTIVE_AREAS, SMALL_AREAS, Area, small_area
 from phase_networks import at_phases, phase_network, vertices
+from sampling import examples
 from test_robust_rows import all_at_their_limits, found_by, random_box
 
 from doe_allocation.capacity import Capacity
@@ -38,7 +39,7 @@ def exchanged(area: Area, limits_w: np.ndarray, voltages: int) -> np.ndarray:
     return np.array([[-each.min() for each in drawn], [each.max() for each in drawn]])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(name=st.sampled_from(sorted(AREAS)), seed=st.integers(0, 10**6))
 def test_the_power_of_the_interface_is_worst_where_a_fine_grid_finds_it(name, seed):
     area = small_area(**AREAS[name])
@@ -105,7 +106,7 @@ def test_limits_filled_to_the_watt_are_confirmed_anew(name, part):
     assert fed.max() <= most_w * (1.0 + 1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(name=st.sampled_from(["bus 0", "bus 2", "bus 5", "neutral 0"]), seed=st.integers(0, 10**6))
 def test_the_power_of_phases_is_worst_where_a_grid_finds_it(name, seed):
     """Every phase's voltage is held on its own, within a bound of their unbalance."""

@@ -10,6 +10,7 @@ from brute_force import Limits, violation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import BAND, SMALL_AREAS, Area, simbench_network, small_area
+from sampling import examples
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
@@ -167,7 +168,7 @@ class TestConfirmAndCommit:
         if check.headroom.shape == headroom.shape:
             np.testing.assert_allclose(check.headroom, headroom, rtol=0, atol=1e-4)
 
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=examples(60))
     @given(data=st.data())
     def test_a_verdict_is_that_of_the_vertices(self, data):
         """Any joint change of limits, also one that adds power, near what is secure."""

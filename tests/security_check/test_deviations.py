@@ -12,6 +12,7 @@ import pytest
 from brute_force import measured, of_rows, solve, vertices, violation, worst_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import examples
 from uncertain_networks import (
     AREAS,
     SETS,
@@ -122,7 +123,7 @@ def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
     return PackingRows.joined([known, Search(robust).challenge(known, u, near=np.inf)])
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=examples(120))
 @given(name=NAMES, kind=KINDS, seed=st.integers(0, 10**6))
 def test_the_robust_bound_is_the_largest_value_of_all(name, kind, seed):
     area, deviations = uncertain_area(**AREAS[name]), SETS[kind]
@@ -251,7 +252,7 @@ def sampled(kind: str, count: int, rng: np.random.Generator) -> np.ndarray:
     return drawn
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(kind=st.sampled_from(sorted(TWO)), half_mw=st.floats(3.0, 12.0), seed=st.integers(0, 10**6))
 def test_no_point_inside_is_worse_than_the_bound(kind, half_mw, seed):
     """Where reactances bend voltages down, the worst deviation lies inside its set."""

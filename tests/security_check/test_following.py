@@ -17,6 +17,7 @@ from brute_force import Limits, violation
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from networks import Area
+from sampling import examples
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
@@ -178,7 +179,7 @@ SOLD_FAR = [
 ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(market=markets())
 @example(market=(Star((1_000, 20)), SOLD_FAR))
 def test_what_is_sold_far_and_bought_back_is_checked_as_if_nothing_had_been(market):

@@ -21,6 +21,7 @@ from networks import (
     small_area,
 )
 from oracle import voltages
+from sampling import examples
 from test_robust_rows import all_at_their_limits, found_by, random_box
 
 from doe_allocation.capacity import Capacity
@@ -354,7 +355,7 @@ class TestWorstPoints:
     @example(name="one with a cone", seed=4053)
     @example(name="one with a cone", seed=4055)
     @example(name="one with a cone", seed=4203)
-    @settings(deadline=None, max_examples=25)
+    @settings(deadline=None, max_examples=examples(25))
     @given(name=st.sampled_from(sorted(INVERTER_AREAS)), seed=st.integers(0, 10**6))
     def test_are_those_of_all_vertices(self, name, seed):
         area = small_area(**INVERTER_AREAS[name])
@@ -372,7 +373,7 @@ class TestWorstPoints:
             short = (brute - worst) / scale[rows[0]]
             assert short < 1e-6, (robust.element(int(rows[0])), worst, brute)
 
-    @settings(deadline=None, max_examples=40)
+    @settings(deadline=None, max_examples=examples(40))
     @given(name=st.sampled_from(sorted(INVERTER_AREAS)), seed=st.integers(0, 10**6))
     def test_no_bound_is_below_the_truth(self, name, seed):
         area = small_area(**INVERTER_AREAS[name])

@@ -18,6 +18,7 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from networks import BAND, simbench_network
 from proof_areas import AREAS, ENDS, Area, customer_slopes, line_of_two, random_box, wild_area
+from sampling import examples
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
@@ -114,7 +115,7 @@ def everything_holds(seed: int, sizes: list[int]) -> None:
 
 class TestSoundness:
     @given(where=AREAS, seed=st.integers(0, 10_000), size=st.sampled_from([1, 5, 15, 40, 80, 200]))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=examples(30), deadline=None)
     def test_search_beats_no_bound(self, where, seed, size):
         bounds_hold(where, random_box(where, seed, size), seed)
 
@@ -132,12 +133,12 @@ class TestSoundness:
     @pytest.mark.slow
     @pytest.mark.timeout(900)
     @given(where=AREAS, seed=st.integers(0, 10_000), size=st.floats(0.5, 500.0))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=examples(300), deadline=None)
     def test_search_beats_no_bound_at_length(self, where, seed, size):
         bounds_hold(where, random_box(where, seed, size), seed)
 
     @given(where=AREAS, seed=st.integers(0, 10_000), size=st.sampled_from([2, 10, 40]))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=examples(30), deadline=None)
     def test_a_proved_value_is_what_the_power_flow_has_at_the_vertex(self, where, seed, size):
         u = random_box(where, seed, size)
         proof = prove_monotone(where.model, where.conditions, u, tree=where.tree)
@@ -154,7 +155,7 @@ class TestSoundness:
         assert proof.gap[proved] == pytest.approx(0.0, abs=0.0)
 
     @given(where=AREAS, seed=st.integers(0, 10_000), size=st.sampled_from([2, 10, 40]))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=examples(20), deadline=None)
     def test_rows_below_their_limits_are_found_below_them(self, where, seed, size):
         u = random_box(where, seed, size)
         try:
@@ -173,7 +174,7 @@ class TestSoundness:
         assert (found[secure] <= limit[secure] + 2e-9 * (1.0 + np.abs(limit[secure]))).all()
 
     @given(where=AREAS, seed=st.integers(0, 10_000))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=examples(30), deadline=None)
     def test_where_a_vertex_has_no_power_flow_nothing_is_claimed(self, where, seed):
         u = random_box(where, seed, 2_000)
         corners = vertices(u, 1.0)
@@ -189,7 +190,7 @@ class TestSoundness:
 
 class TestEnclosures:
     @given(where=AREAS, seed=st.integers(0, 10_000), size=st.sampled_from([2, 20, 60, 150]))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     def test_voltages_and_gradients_are_inside(self, where, seed, size):
         u = random_box(where, seed, size)
         injection, withdrawal = np.split(u, 2)
@@ -229,7 +230,7 @@ class TestCurrentsThatPassZero:
     """The condition of slopes.py, on phasors that are linear in the powers."""
 
     @given(seed=st.integers(0, 100_000))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=examples(300), deadline=None)
     def test_going_to_the_ends_named_never_lowers_the_current(self, seed):
         rng = np.random.default_rng(seed)
         turn = rng.uniform(-0.6, 0.6, 4) * rng.choice([0.2, 1.0])

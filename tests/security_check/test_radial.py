@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import menagerie, simbench_network
 from proof_areas import AREAS, ENDS, Area, customer_slopes, line_of_two, of_network, random_box
+from sampling import examples
 
 from security_check.enclosure import Enclosure, enclose
 from security_check.from_pandapower import network_from_pandapower
@@ -67,7 +68,7 @@ def assert_exact(where: Area, power: np.ndarray, interface_voltage: float) -> No
 
 class TestTheRecursion:
     @given(where=AREAS, seed=st.integers(0, 10_000))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=examples(40), deadline=None)
     def test_it_is_exact_at_a_point(self, where, seed):
         assume(where.tree is not None)
         rng = np.random.default_rng(seed)
@@ -87,7 +88,7 @@ class TestTheRecursion:
 
 class TestSoundness:
     @given(where=AREAS, seed=st.integers(0, 10_000), size=st.sampled_from([1, 5, 15, 40, 80]))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     def test_no_voltage_falls_with_what_is_said_to_raise_all(self, where, seed, size):
         assume(where.tree is not None)
         u = random_box(where, seed, size)

@@ -10,10 +10,11 @@ import functools
 import numpy as np
 import pytest
 from brute_force import complex_vertices, inside, interface_node, point_nodes, solve
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from meshed_networks import meshed_area, ring
 from networks import REACTIVE_AREAS, SMALL_AREAS, feeder, small_area
+from sampling import examples
 from test_robust_rows import random_box
 
 from doe_allocation.boundary import exchange
@@ -66,7 +67,7 @@ def extremes(flow: PowerFlow, limits_w: np.ndarray, band: tuple[float, float]) -
     return np.array([every.real.max(), every.real.min(), every.imag.max(), every.imag.min()])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(name=st.sampled_from(sorted(AREAS)), seed=st.integers(0, 10**6))
 def test_the_extremes_are_those_of_all_vertices(name: str, seed: int) -> None:
     area = small_area(**AREAS[name])
@@ -109,7 +110,8 @@ def unlimited_range(name: str) -> tuple[int, int]:
     return int(found.reactive_min_var), int(found.reactive_max_var)
 
 
-@settings(deadline=None, max_examples=25)
+@example(name="cone", part=0.71875, upper=True)  # two customers must change sides at once
+@settings(deadline=None, max_examples=examples(25))
 @given(
     name=st.sampled_from(["lagging", "thin mesh, lagging", "cone"]),
     part=st.floats(0.2, 0.8),

@@ -12,6 +12,7 @@ from brute_force import complex_vertices, measured, of_rows, violation, worst_va
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import REACTIVE_AREAS, Area, feeder, simbench_network, small_area
+from sampling import examples
 from test_robust_rows import all_at_their_limits, found_by, random_box
 
 from doe_allocation.capacity import Capacity
@@ -24,6 +25,7 @@ from security_check.limits import InterfaceLimits, VoltageLimits
 from security_check.monitors import Kind
 from security_check.reactive_power import with_reactive_freedom
 from security_check.sides import coordinates, slopes_along
+from security_check.starting_points import drawn
 from security_check.verdict import LimitChange
 from security_check.worst_points import WorstPoints
 
@@ -70,7 +72,7 @@ class TestStatements:
 
 
 class TestWorstPoints:
-    @settings(deadline=None, max_examples=80)
+    @settings(deadline=None, max_examples=examples(80))
     @given(name=st.sampled_from(sorted(REACTIVE_AREAS)), seed=st.integers(0, 10**6))
     def test_are_those_of_all_vertices(self, name, seed):
         """At least as bad as the worst vertex, and truly reached at the point named."""
@@ -103,7 +105,7 @@ class TestWorstPoints:
             seen = by_row[int(row)][k]
             assert seen >= values[k] - 1e-6 * scale[row], robust.element(int(row))
 
-    @settings(deadline=None, max_examples=40)
+    @settings(deadline=None, max_examples=examples(40))
     @given(
         name=st.sampled_from(sorted(REACTIVE_AREAS)),
         seed=st.integers(0, 10**6),
@@ -131,7 +133,7 @@ class TestWorstPoints:
         rows = robust.limited
         share = rng.uniform(0.7, 0.9, (len(rows), robust.points))
         share = np.where(rng.random((len(rows), 1)) < 0.5, share, 1.0 - share)
-        points = conditions.drawn(share, rng)
+        points = drawn(conditions, share, rng)
         here = robust.ascent.at(rows, points, u)
         slopes = here.slopes
         is_current = robust.monitors.kind[rows] // 2 == Kind.CURRENT_EXPORT // 2

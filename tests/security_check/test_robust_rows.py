@@ -10,6 +10,7 @@ from brute_force import measured, of_rows, worst_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import SMALL_AREAS, Area, small_area
+from sampling import examples
 
 from security_check.packing import PackingRows
 from security_check.robust_rows import RobustRows
@@ -46,7 +47,7 @@ def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
     return PackingRows.joined([known, Search(robust).challenge(known, u, near=np.inf)])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(name=NAMES, seed=st.integers(0, 10**6))
 def test_the_worst_is_that_of_all_vertices(name, seed):
     """At least as bad as the worst vertex, and truly reached at the point named."""
@@ -104,7 +105,7 @@ def test_rows_are_exact_where_taken_and_tangent(name):
         assert error.max() < 1e-4 * np.abs(anew.A).max()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(name=NAMES, seed=st.integers(0, 10**6), size=st.floats(0.1, 1.6))
 def test_no_bound_is_below_the_truth(name, seed, size):
     """Wherever the lowest voltages hold, as the bound demands; what is ruled out cannot bind."""
@@ -148,7 +149,7 @@ def test_lookouts_watch_every_limited_row(name):
     assert len(of_interface) == expected
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(name=NAMES, seed=st.integers(0, 10**6), part=st.sampled_from([0.002, 0.02, 0.2]))
 def test_nothing_moves_farther_than_its_drift(name, seed, part):
     """From one box to another, by brute force over the vertices of both."""

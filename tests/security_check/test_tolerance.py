@@ -14,6 +14,7 @@ from brute_force import Limits, extremes, measured, of_rows, vertices, violation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import BAND, Net, feeder, menagerie
+from sampling import examples
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
@@ -158,7 +159,7 @@ def test_gradients_by_impedance_are_those_of_differences(name):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(
     name=st.sampled_from(["feeder", "thin lines", "a mesh"]),
     tolerance=st.sampled_from([0.05, 0.3]),

@@ -27,6 +27,7 @@ from phase_networks import (
     violation,
     worst_values,
 )
+from sampling import examples
 from scipy.optimize import linprog
 
 from doe_allocation.capacity import Capacity
@@ -299,7 +300,7 @@ def test_gradients_are_those_of_differences(name):
     assert error[smooth].max() < 1e-5
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(
     name=st.sampled_from(NAMES),
     seed=st.integers(0, 10**6),
@@ -345,7 +346,7 @@ def test_the_worst_is_that_of_all_vertices(name, seed, bound):
         assert by_row[int(row)][k] >= values[k] - 1e-6 * scale[row], robust.element(int(row))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(name=st.sampled_from(NAMES), seed=st.integers(0, 10**6), size=st.floats(0.05, 1.0))
 def test_no_bound_is_below_the_truth(name, seed, size):
     contract = contract_of(name)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sampling import examples
 from scipy.optimize import linprog, minimize
 
 from security_check.errors import InsecureError
@@ -47,7 +48,7 @@ def budget_by_linear_program(direction: np.ndarray, gamma: float) -> float:
     return float(-solved.fun)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(direction=directions())
 def test_a_box_is_farthest_at_its_signs(direction):
     box = Box(direction.shape[1])
@@ -55,7 +56,7 @@ def test_a_box_is_farthest_at_its_signs(direction):
     assert (np.abs(box.support(direction)) <= box.largest).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(direction=directions(), part=st.floats(0.0, 1.0))
 def test_a_budget_is_what_a_linear_program_says(direction, part):
     gamma = part * direction.shape[1]
@@ -67,7 +68,7 @@ def test_a_budget_is_what_a_linear_program_says(direction, part):
     np.testing.assert_allclose(budget.margin(direction), expected, rtol=0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(direction=directions(), parts=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_budget_lies_between_nothing_and_the_box(direction, parts):
     d = direction.shape[1]
@@ -78,7 +79,7 @@ def test_a_budget_lies_between_nothing_and_the_box(direction, parts):
     assert (more <= Box(d).margin(direction) + 1e-12).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     direction=directions(),
     seed=st.integers(0, 10**6),
@@ -124,7 +125,7 @@ def test_an_ellipsoid_is_what_a_solver_says(seed):
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(direction=directions(), seed=st.integers(0, 10**6), radius=st.floats(0.0, 3.0))
 def test_independent_deviations_add_up_in_squares(direction, seed, radius):
     """A diagonal covariance, and radius and deviations scale alike."""
@@ -137,7 +138,7 @@ def test_independent_deviations_add_up_in_squares(direction, seed, radius):
     assert (larger >= ellipsoid.margin(direction)).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(data=st.data(), direction=directions(5), gamma=st.floats(0.0, 3.0))
 def test_no_point_of_a_set_is_farther_than_its_support(data, direction, gamma):
     """Random points of each set, drawn without its own code."""
@@ -152,7 +153,7 @@ def test_no_point_of_a_set_is_farther_than_its_support(data, direction, gamma):
     assert (direction @ drawn <= Ellipsoid(sigma, 2.0).margin(direction) + 1e-9).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(data=st.data(), gamma=st.floats(0.0, 2.0))
 def test_sets_side_by_side_are_each_at_their_own_worst(data, gamma):
     direction = data.draw(directions(5))
@@ -169,7 +170,7 @@ def test_sets_side_by_side_are_each_at_their_own_worst(data, gamma):
     np.testing.assert_array_equal(both.largest, np.concatenate([budget.largest, box.largest]))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     seed=st.integers(0, 10**6),
     gamma=st.floats(0.0, 4.0),
@@ -214,7 +215,7 @@ def test_an_ellipsoid_needs_a_covariance_and_a_radius(covariance, radius, why):
         Ellipsoid(np.asarray(covariance), radius)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(
     low=st.floats(0.9, 0.99),
     width=st.floats(0.01, 0.15),
