@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from exchange.clearing import Confirmed, Market
+from exchange.effort import EventEffort
 from exchange.events import (
     AlarmRaised,
     Event,
@@ -54,7 +55,7 @@ class Markets:
         The network of the area.
     """
 
-    __slots__ = ("_grid", "_joint_orders", "_markets", "_networks", "_state", "_touched")
+    __slots__ = ("_effort", "_grid", "_joint_orders", "_markets", "_networks", "_state", "_touched")
 
     def __init__(self, state: State, grid: Grid) -> None:
         self._state = state
@@ -63,6 +64,11 @@ class Markets:
         self._markets: dict[datetime, Market] = {}
         self._joint_orders = JointOrders(state, grid.connection_points)
         self._touched: set[datetime] = set()
+        self._effort = EventEffort()
+
+    def begin_event(self) -> None:
+        """Grant programs the effort of another event."""
+        self._effort.renew()
 
     # -- keeping in step ------------------------------------------------------------------------
 
@@ -320,6 +326,7 @@ class Markets:
                 self._state.rules,
                 lambda: self._open_orders(interval),
                 incoming,
+                self._effort,
             )
         return self._markets[interval]
 
