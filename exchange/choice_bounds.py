@@ -50,15 +50,18 @@ class WarmChoices:
     ----------
     rounding
         As above.
+    proved
+        For which gain bounds have been proved of choices in fractions, and these.
     """
 
-    __slots__ = ("_columns", "_model", "_rows", "rounding")
+    __slots__ = ("_columns", "_model", "_rows", "proved", "rounding")
 
     def __init__(self, rounding: Rounding) -> None:
         self.rounding = rounding
         self._columns: IntArray = np.zeros(0, dtype=np.int64)
         self._model: WarmModel | None = None
         self._rows = 0
+        self.proved: tuple[float, FloatArray, FloatArray] | None = None
 
     @property
     def work(self) -> Work:
@@ -131,7 +134,16 @@ class ChoiceBounds:
         """Return the least and the most units of each column, shape (columns,) each."""
         least -= self._error()
         low, high = self._by_duality(least)
+        before = self.programs.proved
+        if before is not None and before[0] <= least:
+            # What gains more, or trades whole lots, lies within.
+            own = list(self.rounding.orders.conditions)
+            high[own] = np.minimum(high, before[2])[own]
+            # Where both contradict each other nothing gains so much, which others are to find out.
+            low[own] = np.minimum(np.maximum(low, before[1]), high)[own]
         self._probe(low, high, least)
+        if not self.whole:
+            self.programs.proved = least, low.copy(), high.copy()
         return low, high
 
     def _error(self) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-CHOICES = 4_000
+CHOICES = 3_000
 """Units of an event for which conditional orders trade."""
 
 LOTS = 20_000
