@@ -85,6 +85,8 @@ class Market:
         Whether something has changed since it was found that nothing more can trade here.
     unchecked
         Whether something has changed since it was found that nothing trades in joint orders.
+    undecided
+        Whether the effort of the event ran out before the last search came to its end.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Market:
         self.connection_points = tuple(connection_points)
         self.rules = rules
         self.unsettled = self.unchecked = True
+        self.undecided = False
         self.open_orders = open_orders
         self.effort = effort or EventEffort()
         self._rows = network.linear_rows()

@@ -99,6 +99,11 @@ class EventEffort:
     alone: Effort = field(default_factory=Effort)
     joined: Effort = field(default_factory=Effort)
 
+    @property
+    def used_up(self) -> bool:
+        """Whether something is left undecided for want of effort."""
+        return not (self.alone.choices.left and self.joined.choices.left)
+
     def renew(self) -> None:
         """Begin another event."""
         self.alone.renew()

@@ -232,6 +232,8 @@ class Markets:
         elif found is not None and search.is_joined:
             self._touched |= search.markets.keys()
         market.unsettled = market.unchecked = found is not None
+        for each in search.markets.values():
+            each.undecided = self._effort.used_up
         return found
 
     def trade_among(
@@ -376,6 +378,7 @@ class Markets:
             market.check_invariants()
         for group in {self.group(start) for start in self._markets}:
             markets = [self._markets[start] for start in group if start in self._markets]
-            if len(markets) == len(group) and not any(market.unsettled for market in markets):
+            known = not any(market.unsettled or market.undecided for market in markets)
+            if len(markets) == len(group) and known:
                 asked = self._joint_orders.trading_in(group)
                 check_nothing_left(markets, asked)
