@@ -478,9 +478,8 @@ def test_the_last_places_for_conditional_orders_are_for_those_who_have_none(owne
     held = dict.fromkeys(range(16), 0)
     for owner in owners:
         free = most - sum(held.values())
-        may = held[owner] < each and held[owner] + 1 <= max(
-            free / 4, min(free, 1) * (not held[owner])
-        )
+        has, few = held[owner], not held[owner] or 4 * (held[owner] + 1) <= free
+        may = free > 0 and has < each and few
         refused = all_of(market.sell(owner, "1@9", all_or_none=True), Refused)
         assert bool(refused) == (not may)
         if refused:
