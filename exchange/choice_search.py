@@ -48,14 +48,9 @@ def branch(
     equal
         By how much a choice must gain more than the best so far to be looked for; infinite where
         any choice will do.
-
-    Raises
-    ------
-    ClearingError
-        When the solver refuses a program.
     """
     best: FloatArray | None = None
-    waiting = [(low, high)]
+    waiting, own = [(low, high)], list(programs.rounding.orders.conditions)
     budget, work = programs.rounding.effort.choices, programs.work
     stop = max(budget.left - MOST, 0)
     while waiting and budget.left > stop:
@@ -64,11 +59,12 @@ def branch(
         # That nothing is feasible is believed from nothing only, which takes several times longer.
         budget.spend(work.linear * (1 if bound > -INFINITY else _FROM_NOTHING))
         if bound == INFINITY:
-            break
+            return Branching(best, complete=False)
         if bound < least:
             continue
         column = _most_broken(programs, units)
         if column is None:
+            units[own] = np.rint(units[own])
             best, least = units, bound + equal
             if equal == INFINITY:
                 return Branching(best, complete=True)

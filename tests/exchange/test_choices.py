@@ -12,9 +12,11 @@ from market import Market, all_of
 from random_programs import LOT_W, Case, buy, check, free_network, network, sell
 
 from exchange import choice_search, effort
+from exchange.choice_bounds import WarmChoices
 from exchange.effort import Budget, Effort, Work
 from exchange.events import AlarmRaised, Traded
 from exchange.program import NetworkRows, ProgramOrder
+from exchange.solver import INFINITY
 from exchange.welfare import WelfareClearing
 
 
@@ -67,6 +69,26 @@ def test_among_plain_orders_both_ways_agree(seed, monkeypatch):
         check(case, optimum)
         gains.append(optimum.gain)
     assert gains[0] == gains[1]
+
+
+@pytest.mark.parametrize("unsure", range(6))
+def test_where_a_linear_program_is_not_sure_the_solver_decides(unsure, monkeypatch):
+    """Whichever of the programs it is: what is not known to be looked at is not left out."""
+    solve, asked = WarmChoices.solve, []
+
+    def sometimes(programs, low, high):
+        asked.append(programs)
+        bound, units = solve(programs, low, high)
+        return (INFINITY if len(asked) == 1 + unsure else bound), units
+
+    for seed in range(8):
+        case = many(seed, count=12, lots=30, whole=True)
+        asked.clear()
+        monkeypatch.setattr(WarmChoices, "solve", sometimes)
+        found = case.filled().optimum()
+        monkeypatch.setattr(WarmChoices, "solve", solve)
+        assert found.gain == pytest.approx(case.oracle().whole_lots(), abs=1e-6)
+        assert found.quantities_w == case.filled().optimum().quantities_w
 
 
 @given(st.integers(0, 10**6), st.integers(0, 400))
