@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exchange.effort import LOTS, Budget
 from exchange.events import Traded
 from exchange.fills import fill_of
 from exchange.grid import Grid
@@ -132,7 +133,7 @@ def _cheapest(
             ]
         ),
         integer=np.zeros(len(offers) + limits, dtype=bool),
-    ).solve(gap=0.0)
+    ).solve(0.0, Budget(LOTS))
     if solution is None:
         return [0] * len(offers)
     return _in_lots(solution[: len(offers)], offers, session, lot_w)

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exchange.effort import Work
 from exchange.linear_program import Relaxed
 from exchange.lots import WHOLE, Rounding
 from exchange.program import TIE, FloatArray, IntArray
 from exchange.program_orders import per_lot_of
+from exchange.program_rows import BoolArray
 from exchange.solver import INFINITY, WarmModel
 
 EQUAL = 1e-6
@@ -36,29 +38,112 @@ def slack(gain: float) -> float:
     return EQUAL * max(1.0, abs(gain))
 
 
+class WarmChoices:
+    """The linear programs of a choice, without conditions: bounds change, the solver stays warm.
+
+    Parameters
+    ----------
+    rounding
+        The program.
+
+    Attributes
+    ----------
+    rounding
+        As above.
+    proved
+        For which gain bounds have been proved of choices in fractions, and these.
+    """
+
+    __slots__ = ("_columns", "_model", "_rows", "proved", "rounding")
+
+    def __init__(self, rounding: Rounding) -> None:
+        self.rounding = rounding
+        self._columns: IntArray = np.zeros(0, dtype=np.int64)
+        self._model: WarmModel | None = None
+        self._rows = 0
+        self.proved: tuple[float, FloatArray, FloatArray] | None = None
+
+    @property
+    def work(self) -> Work:
+        """What one of them costs."""
+        return Work(self._rows, len(self._columns))
+
+    def bound(self, low: FloatArray, high: FloatArray) -> float:
+        """Return what no units between bounds gain more than, shape (columns,) each.
+
+        Infinity where the solver is not sure, minus infinity where nothing is feasible.
+        """
+        model = self._model
+        if model is None or high[self._outside()].any():
+            model = self._load(np.flatnonzero(high > 0.0))
+        model.set_bounds(low[self._columns], high[self._columns])
+        return model.bound()
+
+    def solve(self, low: FloatArray, high: FloatArray) -> tuple[float, FloatArray]:
+        """Return the most that units between bounds gain, as :meth:`bound`, and these units.
+
+        Where the first is infinite, the units mean nothing.
+        """
+        bound = self.bound(low, high)
+        units = np.zeros(len(high))
+        if abs(bound) < INFINITY and self._model is not None:
+            units[self._columns] = self._model.values()
+        return bound, units
+
+    def _outside(self) -> BoolArray:
+        outside: BoolArray = np.ones(len(self.rounding.upper), dtype=bool)
+        outside[self._columns] = False
+        return outside
+
+    def _load(self, columns: IntArray) -> WarmModel:
+        r = self.rounding
+        groups = r.member()
+        self._columns, self._rows = columns, len(groups) + len(r.h)
+        self._model = WarmModel(
+            np.concatenate([np.zeros(len(groups)), np.full(len(r.h), -INFINITY)]),
+            np.concatenate([np.zeros(len(groups)), r.h]),
+        )
+        self._model.add(r.worth(columns), shared_rows(r, columns))
+        return self._model
+
+
 @dataclass(frozen=True, slots=True)
 class ChoiceBounds:
     """Bounds of each column at all choices that gain enough.
 
     Parameters
     ----------
-    rounding
-        The program.
+    programs
+        The linear programs.
     relaxed
-        Its optimum without conditions.
+        Their optimum.
     whole
         Whether plain columns count in whole lots, too, and not in fractions.
     """
 
-    rounding: Rounding
+    programs: WarmChoices
     relaxed: Relaxed
     whole: bool
+
+    @property
+    def rounding(self) -> Rounding:
+        """The program."""
+        return self.programs.rounding
 
     def of_gain(self, least: float) -> tuple[FloatArray, FloatArray]:
         """Return the least and the most units of each column, shape (columns,) each."""
         least -= self._error()
         low, high = self._by_duality(least)
+        before = self.programs.proved
+        if before is not None and before[0] <= least:
+            # What gains more, or trades whole lots, lies within.
+            own = list(self.rounding.orders.conditions)
+            high[own] = np.minimum(high, before[2])[own]
+            # Where both contradict each other nothing gains so much, which others are to find out.
+            low[own] = np.minimum(np.maximum(low, before[1]), high)[own]
         self._probe(low, high, least)
+        if not self.whole:
+            self.programs.proved = least, low.copy(), high.copy()
         return low, high
 
     def _error(self) -> float:
@@ -94,31 +179,15 @@ class ChoiceBounds:
         """
         own = self.rounding.orders.conditions
         asked = [column for column in own if not low[column] and high[column]]
-        if not asked:
-            return
-        live = np.flatnonzero(high > 0.0)
-        model = self._model(live)
-        where = {column: place for place, column in enumerate(live.tolist())}
         for column in asked:
-            place, minimum = where[column], least_units(self.rounding, column)
-            lower, upper = low[live], high[live]
-            lower[place] = minimum
-            if _gain(model, lower, upper) < least:
+            lower, upper, minimum = low.copy(), high.copy(), least_units(self.rounding, column)
+            lower[column] = minimum
+            if self.programs.bound(lower, upper) < least:
                 high[column] = 0.0
                 continue
-            lower[place] = upper[place] = 0.0
-            if _gain(model, lower, upper) < least:
+            lower[column] = upper[column] = 0.0
+            if self.programs.bound(lower, upper) < least:
                 low[column] = minimum
-
-    def _model(self, columns: IntArray) -> WarmModel:
-        r = self.rounding
-        groups = r.member()
-        model = WarmModel(
-            np.concatenate([np.zeros(len(groups)), np.full(len(r.h), -INFINITY)]),
-            np.concatenate([np.zeros(len(groups)), r.h]),
-        )
-        model.add(r.worth(columns), shared_rows(r, columns))
-        return model
 
 
 def shared_rows(rounding: Rounding, columns: IntArray) -> FloatArray:
@@ -130,8 +199,3 @@ def shared_rows(rounding: Rounding, columns: IntArray) -> FloatArray:
             rounding.orders.coefficients(columns, rounding.rows.of_limits),
         ]
     )
-
-
-def _gain(model: WarmModel, lower: FloatArray, upper: FloatArray) -> float:
-    model.set_bounds(lower, upper)
-    return model.bound()

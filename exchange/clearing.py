@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from exchange.effort import EventEffort
 from exchange.grid import SecurityState
 from exchange.local_prices import PointPrice, point_prices
 from exchange.market_program import MarketProgram
@@ -71,10 +72,12 @@ class Market:
         Returns the open orders, oldest first, without joint ones.
     incoming
         The one that has just come, if any, and hides nothing yet.
+    effort
+        What programs of one event may take: of single intervals, and of joined ones.
 
     Attributes
     ----------
-    interval, network, connection_points, rules, open_orders
+    interval, network, connection_points, rules, open_orders, effort
         As above.
     program
         The program; :meth:`add` and :meth:`lower` change it.
@@ -82,6 +85,8 @@ class Market:
         Whether something has changed since it was found that nothing more can trade here.
     unchecked
         Whether something has changed since it was found that nothing trades in joint orders.
+    undecided
+        Whether the effort of the event ran out before the last search came to its end.
     """
 
     def __init__(
@@ -92,13 +97,16 @@ class Market:
         rules: MarketRules,
         open_orders: Callable[[], Iterable[Order]],
         incoming: int | None = None,
+        effort: EventEffort | None = None,
     ) -> None:
         self.interval = interval
         self.network = network
         self.connection_points = tuple(connection_points)
         self.rules = rules
         self.unsettled = self.unchecked = True
+        self.undecided = False
         self.open_orders = open_orders
+        self.effort = effort or EventEffort()
         self._rows = network.linear_rows()
         self.program = self.program_of(())
         for order in open_orders():
@@ -132,7 +140,9 @@ class Market:
     def program_of(self, orders: Iterable[Order]) -> MarketProgram:
         """Return a program of some orders under the rows in force."""
         rows = network_rows(self._rows)
-        program = MarketProgram([self.interval], self.connection_points, self.rules, rows)
+        program = MarketProgram(
+            [self.interval], self.connection_points, self.rules, rows, self.effort.alone
+        )
         program.add_all([order] for order in orders)
         return program
 
@@ -182,7 +192,7 @@ class Market:
         )
 
     def copy(self) -> Market:
-        """Return the market anew, from its open orders and a copy of its network."""
+        """Return the market anew, from its open orders, a copy of its network, all effort."""
         network = self.network.copy()
         return Market(self.interval, network, self.connection_points, self.rules, self.open_orders)
 

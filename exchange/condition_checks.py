@@ -15,6 +15,9 @@ from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 MAX_LEGS = 96
 """Most legs of a joint order: a day of quarter-hours."""
 
+_SHARE = 4
+"""One of so many places that are free is for somebody who has an order with conditions already."""
+
 _IMMEDIATE = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
 
 
@@ -58,10 +61,12 @@ def check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None
 def check_room(participant: str, session: Session, rules: MarketRules) -> Refusal | None:
     """Refuse another resting conditional order where there are as many as may be.
 
-    O(conditional orders of the interval).
+    Beyond the first, nobody may have more than a quarter of the places that are free, so that the
+    last ones are for those who have none.  O(conditional orders of the interval).
     """
     resting = session.conditional_orders()
     own = sum(order.participant == participant for order in resting)
+    start = format_time(session.start)
     for count, most, whose in (
         (own, rules.max_conditional_orders_each, f"of {participant} "),
         (len(resting), rules.max_conditional_orders, ""),
@@ -69,9 +74,17 @@ def check_room(participant: str, session: Session, rules: MarketRules) -> Refusa
         if count >= most:
             return Refusal(
                 RefusalReason.TOO_MANY_CONDITIONS,
-                f"{count} orders {whose}with conditions rest for {format_time(session.start)} "
-                f"already, at most {most} may",
+                f"{count} orders {whose}with conditions rest for {start} already, "
+                f"at most {most} may",
             )
+    free = rules.max_conditional_orders - len(resting)
+    if own and _SHARE * (own + 1) > free:
+        return Refusal(
+            RefusalReason.TOO_MANY_CONDITIONS,
+            f"{own} orders of {participant} with conditions rest for {start} already, and of "
+            f"{rules.max_conditional_orders} places {free} are free: beyond the first, nobody may "
+            f"have more than a quarter of these",
+        )
     return None
 
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from exchange.choice_bounds import EQUAL, ChoiceBounds, least_units, shared_rows, slack
+from exchange.choice_bounds import EQUAL, ChoiceBounds, WarmChoices, least_units, slack
+from exchange.choice_program import Aim, ChoiceProgram
+from exchange.choice_search import branch
 from exchange.linear_program import Relaxed
 from exchange.lots import LEAST_GAP, WHOLE, Rounding
 from exchange.program import ClearingError, FloatArray, IntArray
-from exchange.solver import INFINITY, MixedProgram
+from exchange.solver import INFINITY
 
 _WAYS = 2**16  # of sharing among the orders that one program ranks; its weights stay exact
 
@@ -36,53 +36,42 @@ def broken(rounding: Rounding, relaxed: Relaxed) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Aim:
-    """An order of choices: what to have most of, and how much of that at least.
-
-    ``weights`` has, for each of some columns, what its acceptance and each unit of it count.
-    """
-
-    weights: dict[int, tuple[float, float]]
-    least: float
-
-    def value(self, units: FloatArray) -> float:
-        """Return what a choice counts."""
-        return sum(
-            accepted + each * float(units[column])
-            for column, (accepted, each) in self.weights.items()
-            if units[column] > 0.0
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class ConditionalOrders:
     """The choice of conditional orders in one clearing.
 
     Parameters
     ----------
-    rounding
-        The program.
+    programs
+        The linear programs.
     relaxed
-        Its optimum without conditions.
+        Their optimum without conditions.
     known_gain
         What some choice is known to gain.
+    beats
+        What a choice must gain more than to be of use.
     whole
         Whether plain columns count in whole lots, too, and not in fractions.
     """
 
-    rounding: Rounding
+    programs: WarmChoices
     relaxed: Relaxed
     known_gain: float
+    beats: float = -INFINITY
     whole: bool = False
 
     @property
+    def rounding(self) -> Rounding:
+        """The program."""
+        return self.programs.rounding
+
+    @property
     def _bounds(self) -> ChoiceBounds:
-        return ChoiceBounds(self.rounding, self.relaxed, self.whole)
+        return ChoiceBounds(self.programs, self.relaxed, self.whole)
 
     def chosen(self) -> FloatArray | None:
         """Return the units of each column at the best optimum, older conditional orders first.
 
-        ``None`` where nothing gains as much as is known.
+        ``None`` where nothing that is found gains as much as is known, or is of use.
 
         Among choices of equal gain the oldest conditional order gets as much as it can, then the
         next.  In whole lots, gains are equal that differ by less than a lot is worth.
@@ -96,8 +85,27 @@ class ConditionalOrders:
         own = list(self.rounding.orders.conditions)
         if not self.whole and (low[own] == high[own]).all():
             return high
-        found = self._solve(low, high, -INFINITY)
-        return None if found is None else self._oldest_first(found)
+        found = self._best(low, high)
+        if found is None or self.rounding.gain(found) <= self.beats:
+            return None
+        return self._oldest_first(found)
+
+    def _best(self, low: FloatArray, high: FloatArray) -> FloatArray | None:
+        """Return a choice that gains the most, or the best that is found."""
+        if self.whole:
+            return self._solve(low, high, -INFINITY)
+        # Bounds have room for a choice that gains as much as is known, but for what solvers err by.
+        least = self.known_gain - 2.0 * slack(self.known_gain)
+        seen = branch(self.programs, low, high, least, equal=EQUAL)
+        if seen.complete or seen.best is None:
+            return (
+                seen.best
+                if seen.complete and seen.best is not None
+                else self._solve(low, high, -INFINITY)
+            )
+        gain = self.rounding.gain(seen.best)
+        better = self._solve(*self._bounds.of_gain(gain), -INFINITY)
+        return seen.best if better is None or self.rounding.gain(better) < gain else better
 
     def _oldest_first(self, units: FloatArray) -> FloatArray:
         """Return the choice of no less gain that gives the oldest the most, then the next."""
@@ -113,11 +121,26 @@ class ConditionalOrders:
                 del waiting[0]
             if (units[waiting] >= high[waiting]).all():
                 return units
+            if self._is_in_or_out(waiting[0], low, high):
+                accepted = low.copy()
+                accepted[waiting[0]] = high[waiting[0]]
+                seen = branch(self.programs, accepted, high, least, equal=INFINITY)
+                if seen.complete:
+                    units = units if seen.best is None else seen.best
+                    high[waiting[0]] = units[waiting[0]]
+                    continue
             ranked = self._next_ranked(waiting, low, high)
             better = self._better(low, high, least, self._aim(ranked, high, units))
             units = units if better is None else better
             low[ranked] = high[ranked] = units[ranked]
             del waiting[: len(ranked)]
+
+    def _is_in_or_out(self, column: int, low: FloatArray, high: FloatArray) -> bool:
+        """Return whether all that a column has open is to trade all or nothing of one quantity."""
+        return not self.whole and not low[column] and high[column] == self._least(column)
+
+    def _least(self, column: int) -> int:
+        return least_units(self.rounding, column)
 
     def _next_ranked(self, waiting: Sequence[int], low: FloatArray, high: FloatArray) -> list[int]:
         """Return the oldest of some columns that one program can rank; at least one."""
@@ -131,10 +154,10 @@ class ConditionalOrders:
 
     def _ways(self, column: int, high: FloatArray) -> float:
         """Return how many units a column may have: none, or from its minimum on."""
-        minimum = least_units(self.rounding, column)
+        minimum = self._least(column)
         return float(max(high[column] - minimum, 0.0)) + 2.0
 
-    def _aim(self, ranked: Sequence[int], high: FloatArray, units: FloatArray) -> _Aim:
+    def _aim(self, ranked: Sequence[int], high: FloatArray, units: FloatArray) -> Aim:
         """Return what puts the first of some columns before all others, and so on.
 
         It is the number whose digits are what each column has, so it counts in ones.
@@ -142,14 +165,14 @@ class ConditionalOrders:
         weights: dict[int, tuple[float, float]] = {}
         weight = 1.0
         for column in reversed(ranked):
-            minimum = least_units(self.rounding, column)
+            minimum = self._least(column)
             weights[column] = (weight * (1.0 - minimum), weight)
             weight *= self._ways(column, high)
-        now = _Aim(weights, 0.0).value(units)
-        return _Aim(weights, now + 1.0)
+        now = Aim(weights, 0.0).value(units)
+        return Aim(weights, now + 1.0)
 
     def _better(
-        self, low: FloatArray, high: FloatArray, least_gain: float, aim: _Aim
+        self, low: FloatArray, high: FloatArray, least_gain: float, aim: Aim
     ) -> FloatArray | None:
         """Return the choice that an aim puts first, at a gain no less.
 
@@ -162,70 +185,14 @@ class ConditionalOrders:
         return found if found is not None and aim.value(found) > aim.least - 0.5 else None
 
     def _solve(
-        self, low: FloatArray, high: FloatArray, least_gain: float, aim: _Aim | None = None
+        self, low: FloatArray, high: FloatArray, least_gain: float, aim: Aim | None = None
     ) -> FloatArray | None:
-        """Return a best choice within bounds, shape (columns,); ``None`` if there is none.
+        """Return a best choice within bounds; see :meth:`ChoiceProgram.best`."""
+        program = ChoiceProgram.between(self.rounding, low, high, whole=self.whole)
+        return program.best(least_gain, self._gap(program.columns, aim), aim)
 
-        Best is what gains the most; or what an aim puts first, at a gain no less.
-        """
-        r = self.rounding
-        live = np.flatnonzero(high > 0.0)
-        plain = live[r.orders.limit[live] >= 0]
-        own = live[r.orders.limit[live] < 0]
-        columns: IntArray = np.concatenate([plain, own])
-        groups = r.member()
-        accept = self._acceptance(own, high, len(plain))
-        shared = len(groups) + len(r.h)
-        width = len(columns) + len(own)
-        block = np.zeros((shared + len(accept), width))
-        block[:shared, : len(columns)] = shared_rows(r, columns)
-        block[shared:] = accept
-        worth = np.concatenate([r.worth(columns), np.zeros(len(own))])
-        # The row of the gain is scaled, so that the tolerance of rows means lots in it, too.
-        scale = float(np.abs(worth).max(initial=1.0))
-        more, least = [worth / scale], [least_gain / scale]
-        value = worth
-        if aim is not None:
-            value = np.zeros(width)
-            for i, column in enumerate(own.tolist()):
-                accepted, each = aim.weights.get(column, (0.0, 0.0))
-                value[len(plain) + i], value[len(columns) + i] = each, accepted
-            more, least = [*more, value], [*least, aim.least]
-        none, ones = np.zeros(len(own)), np.ones(len(own))
-        solution = MixedProgram(
-            value=value,
-            coefficients=np.vstack([block, *more]),
-            row_lower=np.concatenate(
-                [np.zeros(len(groups)), np.full(len(r.h) + len(accept), -INFINITY), least]
-            ),
-            row_upper=np.concatenate(
-                [np.zeros(len(groups)), r.h, np.zeros(len(accept)), np.full(len(more), INFINITY)]
-            ),
-            lower=np.concatenate([low[columns], none]),
-            upper=np.concatenate([high[columns], ones]),
-            integer=np.arange(width) >= (0 if self.whole else len(plain)),
-        ).solve(self._gap(columns, aim))
-        if solution is None:
-            return None
-        units = np.zeros(len(high))
-        units[columns] = solution[: len(columns)]
-        integer = columns if self.whole else own
-        units[integer] = np.rint(units[integer])
-        return units
-
-    def _gap(self, columns: IntArray, aim: _Aim | None) -> float:
+    def _gap(self, columns: IntArray, aim: Aim | None) -> float:
         """Return by how much a choice may miss the best."""
         if aim is not None:
             return LEAST_GAP  # aims count in ones
         return max(self.rounding.lot_value(columns), LEAST_GAP) if self.whole else EQUAL
-
-    def _acceptance(self, own: IntArray, high: FloatArray, plain: int) -> FloatArray:
-        """Return rows, at most 0, that tie units to acceptance z: ``min z <= units <= max z``."""
-        r = self.rounding
-        rows = np.zeros((2 * len(own), plain + 2 * len(own)))
-        for i, column in enumerate(own.tolist()):
-            units, accepted = plain + i, plain + len(own) + i
-            minimum = least_units(r, column)
-            rows[2 * i, units], rows[2 * i, accepted] = -1.0, minimum
-            rows[2 * i + 1, units], rows[2 * i + 1, accepted] = 1.0, -high[column]
-        return rows

@@ -128,6 +128,7 @@ class Exchange:
         is answered by a :class:`exchange.events.Refused`, never by an exception.
         """
         record = Record(self.state, now, self._markets.follow)
+        self._markets.begin_event()
         self._let_time_pass(record)
         match command:
             case SubmitOrder():

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from exchange.choice_bounds import WarmChoices, slack
 from exchange.conditional_orders import ConditionalOrders, broken
+from exchange.effort import Effort
 from exchange.linear_program import LinearProgram, Relaxed
 from exchange.lots import WHOLE, Rounding
 from exchange.program import ClearingError, FloatArray, IntArray, Tier
@@ -60,12 +62,15 @@ class LotProgram:
         The open orders, and their linear program.
     balanced, reserve
         Whether directions balance, and the price of watts issued otherwise, in ticks.
+    effort
+        What mixed-integer programs may take.
     """
 
     orders: ProgramOrders
     linear: LinearProgram
     balanced: bool
     reserve: int
+    effort: Effort
 
     def solve(self, rows: LotRows) -> Solved:
         """Return the units to trade.
@@ -128,14 +133,19 @@ class LotProgram:
         """Return what trades first, with conditional orders decided."""
         free = np.zeros_like(upper)
         program = self._rounding(rows, free, upper, rows.h)
+        programs = WarmChoices(program)
         relaxed = first = self._ordered(free, upper, rows.h, free)
         choice, tier = relaxed.units, Tier.LINEAR
         if broken(program, relaxed):
             tier = Tier.MIXED_INTEGER
-            known = self._gain_without_broken(program, relaxed)
-            found = ConditionalOrders(program, relaxed, known).chosen()
-            if found is None:
-                raise ClearingError("not even trading nothing satisfies the program")
+            known = self._without_broken(program, relaxed)
+            found = ConditionalOrders(programs, relaxed, known.gain).chosen()
+            if found is None and self.effort.choices.left:
+                raise ClearingError("no choice is found where one is known")
+            # What is known stands where the effort for a better one has run out.  Who is oldest
+            # may cost a slack, and solvers tolerate a little.
+            if found is None or program.gain(found) < known.gain - 2.0 * slack(known.gain):
+                found = known.units
             choice = found
         fixed = self._decided(program, choice)
         if tier is Tier.MIXED_INTEGER:
@@ -144,7 +154,7 @@ class LotProgram:
         # What orders bid that no optimum serves decides nothing, here or in the price screen.
         least = program.lot_value(np.flatnonzero((relaxed.units > WHOLE) | (first.units > WHOLE)))
         if units is None or not self._is_enough(program, first, units, least):
-            return self._chosen_in_lots(program, relaxed, least)
+            return self._chosen_in_lots(programs, relaxed, least)
         return Solved(units, relaxed, first, first, tier, in_lots=False)
 
     def _is_enough(self, program: Rounding, first: Relaxed, units: IntArray, least: float) -> bool:
@@ -158,20 +168,22 @@ class LotProgram:
             return program.gain(units) >= 0.0
         return first.gain <= least
 
-    def _chosen_in_lots(self, program: Rounding, relaxed: Relaxed, least: float) -> Solved:
+    def _chosen_in_lots(self, programs: WarmChoices, relaxed: Relaxed, least: float) -> Solved:
         """Return what trades where whole lots decide which conditional orders do.
 
         Only what gains more than ``least`` is looked for.
 
         Chosen with plain orders in fractions, these would go with no whole lots, or at a loss.
         """
+        program = programs.rounding
         none = np.zeros_like(program.upper)
         fixed = self._decided(program, none)
         first = self._ordered(fixed.lower, fixed.upper, program.h, none)
         units = fixed.to_lots(first)
         units = none if units is None else units
-        known = max(program.gain(units), least)
-        choice = ConditionalOrders(program, relaxed, known, whole=True).chosen()
+        beats = program.gain(units)
+        known = max(beats, least)
+        choice = ConditionalOrders(programs, relaxed, known, beats, whole=True).chosen()
         whole = none if choice is None else np.rint(choice).astype(np.int64)
         if program.holds(whole) and program.gain(whole) > program.gain(units):
             fixed, units = self._decided(program, whole), whole
@@ -189,13 +201,13 @@ class LotProgram:
         lower[own] = upper[own] = np.rint(choice[own])
         return replace(program, lower=lower, upper=upper)
 
-    def _gain_without_broken(self, program: Rounding, relaxed: Relaxed) -> float:
-        """Return what a linear optimum gains without orders whose conditions it would break."""
+    def _without_broken(self, program: Rounding, relaxed: Relaxed) -> Relaxed:
+        """Return a linear optimum without orders whose conditions it would break."""
         upper = program.upper.copy()
         while columns := broken(program, relaxed):
             upper[columns] = 0
             relaxed = self.linear.solve(program.lower, upper, program.h)
-        return relaxed.gain
+        return relaxed
 
     def _ordered(self, lower: IntArray, upper: IntArray, h: FloatArray, taken: IntArray) -> Relaxed:
         """Return the linear optimum that serves older orders first."""
@@ -204,4 +216,6 @@ class LotProgram:
         return replace(relaxed, units=units)
 
     def _rounding(self, rows: LotRows, lower: IntArray, upper: IntArray, h: FloatArray) -> Rounding:
-        return Rounding(self.orders, rows, h, self.balanced, self.reserve, lower=lower, upper=upper)
+        return Rounding(
+            self.orders, rows, h, self.balanced, self.reserve, lower, upper, self.effort
+        )

@@ -23,6 +23,7 @@ from functools import cache
 
 import numpy as np
 
+from exchange.effort import Effort
 from exchange.linear_program import Relaxed
 from exchange.program import FloatArray, IntArray
 from exchange.program_orders import ProgramOrders, per_lot_of
@@ -82,6 +83,8 @@ class Rounding:
         Price of watts issued, in ticks; 0 when balanced.
     lower, upper
         Shape (columns,), bounds in units.
+    effort
+        What mixed-integer programs may take.
     """
 
     orders: ProgramOrders
@@ -91,6 +94,7 @@ class Rounding:
     reserve: int
     lower: IntArray
     upper: IntArray
+    effort: Effort
 
     def to_lots(self, relaxed: Relaxed) -> IntArray | None:
         """Return whole units near an optimum, shape (columns,); ``None`` when there are none.
@@ -325,4 +329,4 @@ class Rounding:
             upper=high,
             integer=every,
         )
-        return program.solve(gap=max(self.lot_value(columns), LEAST_GAP))
+        return program.solve(max(self.lot_value(columns), LEAST_GAP), self.effort.lots)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from exchange.effort import Effort
 from exchange.orders import Order
 from exchange.payments import Execution
 from exchange.program import HIDDEN, Leg, NetworkRows, Optimum, ProgramOrder
@@ -36,6 +37,8 @@ class MarketProgram:
         Lot, exchange rate and reserve price.
     rows
         The rows of all intervals side by side, with the headrooms in force.
+    effort
+        As of :class:`exchange.welfare.WelfareClearing`.
 
     Attributes
     ----------
@@ -49,6 +52,7 @@ class MarketProgram:
         connection_points: Sequence[str],
         rules: MarketRules,
         rows: NetworkRows,
+        effort: Effort | None = None,
     ) -> None:
         self._intervals = {start: k for k, start in enumerate(intervals)}
         self._points: Mapping[str, int] = {p: i for i, p in enumerate(connection_points)}
@@ -59,6 +63,7 @@ class MarketProgram:
             rules.exchange_rate,
             reserve_price_ticks=rules.reserve_price_ticks,
             intervals=len(self._intervals),
+            effort=effort,
         )
 
     def __contains__(self, order_id: int) -> bool:

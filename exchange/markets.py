@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from exchange.clearing import Confirmed, Market
+from exchange.effort import EventEffort
 from exchange.events import (
     AlarmRaised,
     Event,
@@ -54,7 +55,7 @@ class Markets:
         The network of the area.
     """
 
-    __slots__ = ("_grid", "_joint_orders", "_markets", "_networks", "_state", "_touched")
+    __slots__ = ("_effort", "_grid", "_joint_orders", "_markets", "_networks", "_state", "_touched")
 
     def __init__(self, state: State, grid: Grid) -> None:
         self._state = state
@@ -63,6 +64,11 @@ class Markets:
         self._markets: dict[datetime, Market] = {}
         self._joint_orders = JointOrders(state, grid.connection_points)
         self._touched: set[datetime] = set()
+        self._effort = EventEffort()
+
+    def begin_event(self) -> None:
+        """Grant programs the effort of another event."""
+        self._effort.renew()
 
     # -- keeping in step ------------------------------------------------------------------------
 
@@ -226,6 +232,8 @@ class Markets:
         elif found is not None and search.is_joined:
             self._touched |= search.markets.keys()
         market.unsettled = market.unchecked = found is not None
+        for each in search.markets.values():
+            each.undecided = self._effort.used_up
         return found
 
     def trade_among(
@@ -320,6 +328,7 @@ class Markets:
                 self._state.rules,
                 lambda: self._open_orders(interval),
                 incoming,
+                self._effort,
             )
         return self._markets[interval]
 
@@ -369,6 +378,7 @@ class Markets:
             market.check_invariants()
         for group in {self.group(start) for start in self._markets}:
             markets = [self._markets[start] for start in group if start in self._markets]
-            if len(markets) == len(group) and not any(market.unsettled for market in markets):
+            known = not any(market.unsettled or market.undecided for market in markets)
+            if len(markets) == len(group) and known:
                 asked = self._joint_orders.trading_in(group)
                 check_nothing_left(markets, asked)

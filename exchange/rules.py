@@ -93,6 +93,7 @@ class MarketRules:
     max_conditional_orders, max_conditional_orders_each
         How many orders with conditions (all or none, a minimum, legs of joint ones) may rest in an
         interval, and how many of one participant: each makes clearing dearer for everybody.
+        Beyond the first, nobody may have more than a quarter of the places that are free.
     answers_kept
         How many answers about finished requests are kept for each participant; the oldest
         goes first, so nobody can fill the memory by asking.  Open orders are always kept.

@@ -128,7 +128,11 @@ class Search:
         self._joint_orders |= {legs[0].order_id: legs for legs in joint_orders}
         first = self._first
         self.program = MarketProgram(
-            tuple(self.markets), first.connection_points, first.rules, self._rows()
+            tuple(self.markets),
+            first.connection_points,
+            first.rules,
+            self._rows(),
+            first.effort.joined,
         )
         for start, market in self.markets.items():
             program = self._of_first if market is first else market.program

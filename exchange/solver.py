@@ -12,6 +12,7 @@ import highspy
 import numpy as np
 import numpy.typing as npt
 
+from exchange.effort import Budget, Work
 from exchange.program import ClearingError, FloatArray
 from exchange.program_rows import BoolArray
 
@@ -28,14 +29,14 @@ _OPTIONS: dict[str, bool | int | float | str] = {
     "dual_feasibility_tolerance": 1e-9,
 }
 _LINEAR: dict[str, bool | int | float | str] = {"presolve": "off", "solver": "simplex"}
-# Bounds from duality have done what presolving would do, and the programs are small.
 _MIXED: dict[str, bool | int | float | str] = {
-    "presolve": "off",
     "mip_detect_symmetry": False,
     "mip_rel_gap": 0.0,
     "mip_feasibility_tolerance": 1e-7,
-    "mip_max_nodes": 5_000,
+    # Takes longer than most of these programs, and finds nothing that they need.
+    "mip_heuristic_run_feasibility_jump": False,
 }
+_IN_VAIN = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kSolutionLimit)
 _ENDED = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kSolutionLimit)
 
 
@@ -174,6 +175,10 @@ class WarmModel:
             return -INFINITY if infeasible else INFINITY
         return -float(self._solver.getInfo().objective_function_value)
 
+    def values(self) -> FloatArray:
+        """Return the values at the optimum of the last :meth:`bound`."""
+        return np.array(self._solver.getSolution().col_value)
+
     def _run(self) -> highspy.HighsSolution | None:
         self._solver.run()
         if self._solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
@@ -229,11 +234,11 @@ class MixedProgram:
     upper: FloatArray
     integer: BoolArray
 
-    def solve(self, gap: float) -> FloatArray | None:
+    def solve(self, gap: float, budget: Budget) -> FloatArray | None:
         """Return an optimum to within ``gap`` tick-lots; ``None`` when nothing is feasible.
 
-        Deterministic: effort is bounded by nodes, never by time; when they run out, the best
-        solution found counts.
+        Takes its effort off a budget.  Where that runs out the best solution found counts, and
+        ``None`` where none is.
 
         Raises
         ------
@@ -244,18 +249,25 @@ class MixedProgram:
             # The solver has a word of its own for programs without variables.
             feasible = (self.row_lower <= 0.0).all() and (self.row_upper >= 0.0).all()
             return np.zeros(0) if feasible else None
-        statuses = []
+        statuses, work = [], Work(*self.coefficients.shape)
         for bits in (0, _bits(self.value)):
-            scale = 2.0**-bits
-            solver = _new_solver(**_MIXED, mip_abs_gap=scale * gap)
-            status = self._run(solver, scale)
-            if status == highspy.HighsModelStatus.kInfeasible:
+            nodes, scale = budget.nodes(work), 2.0**-bits
+            if not nodes:
+                budget.close()
                 return None
-            found = solver.getInfo().primal_solution_status == int(
+            solver = _new_solver(**_MIXED, mip_abs_gap=scale * gap, mip_max_nodes=nodes)
+            status = self._run(solver, scale)
+            info = solver.getInfo()
+            budget.spend(work.root + work.node * max(int(info.mip_node_count), 0))
+            if status == highspy.HighsModelStatus.kSolutionLimit:
+                budget.close()
+            found = info.primal_solution_status == int(
                 highspy.SolutionStatus.kSolutionStatusFeasible
             )
             if status in _ENDED and found:
                 return np.array(solver.getSolution().col_value)
+            if status in _IN_VAIN:
+                return None
             statuses.append(solver.modelStatusToString(status))
         raise ClearingError(f"the solver ends with {statuses[0]}, and scaled with {statuses[1]}")
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from exchange import network_free
+from exchange.effort import Effort
 from exchange.linear_program import LinearProgram, Relaxed
 from exchange.lot_program import LotProgram
 from exchange.price_screen import PriceScreen
@@ -98,6 +99,9 @@ class WelfareClearing:
         At which watts are issued and retired in network-weighted mode.
     intervals
         How many intervals lie side by side in the columns, each with its injection limits first.
+    effort
+        What mixed-integer programs may take, with other programs of the same event; without it,
+        each clearing has an effort of its own.
     screening
         Whether the price screen may spare solving; results are the same without.
 
@@ -122,6 +126,7 @@ class WelfareClearing:
         *,
         reserve_price_ticks: int = 0,
         intervals: int = 1,
+        effort: Effort | None = None,
         screening: bool = True,
     ) -> None:
         limits = rows.limits
@@ -136,7 +141,11 @@ class WelfareClearing:
         self._rows = LotRows.scaled(rows, lot_w)
         reserve = None if self._balanced else self._reserve
         self._program = LinearProgram(self.orders, self._rows, reserve)
-        self._lots = LotProgram(self.orders, self._program, self._balanced, self._reserve)
+        self._is_alone = effort is None
+        self._effort = effort or Effort()
+        self._lots = LotProgram(
+            self.orders, self._program, self._balanced, self._reserve, self._effort
+        )
         self._screening = screening
         self.screen = PriceScreen(self.orders, self._rows, self._reserve)
         self._proposed: tuple[_Proposal, Optimum] | None = None
@@ -356,6 +365,8 @@ class WelfareClearing:
     # -- tier 3 -------------------------------------------------------------------------------
 
     def _solve(self) -> _Proposal:
+        if self._is_alone:
+            self._effort.renew()
         solved = self._lots.solve(self._rows)
         columns = np.flatnonzero(solved.units)
         units = solved.units[columns]

@@ -28,12 +28,12 @@ from security_check.envelope import Direction
 POINTS = 4
 INTERVALS = [START + k * QUARTER for k in range(5)]
 CAPACITY_W = 200
-ONE_TO_ONE = MarketRules(max_conditional_orders=100, max_conditional_orders_each=100)
+ONE_TO_ONE = MarketRules(max_conditional_orders=10**6, max_conditional_orders_each=10**6)
 WEIGHTED = MarketRules(
     exchange_rate=ExchangeRate.NETWORK_WEIGHTED,
     reserve_price_ticks=9,
-    max_conditional_orders=100,
-    max_conditional_orders_each=100,
+    max_conditional_orders=10**6,
+    max_conditional_orders_each=10**6,
 )
 RULES = st.sampled_from([ONE_TO_ONE, WEIGHTED])
 SEEDS = st.integers(0, 2**32 - 1)

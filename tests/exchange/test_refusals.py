@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from market import GATE, OPENING, QUARTER, START, Market, all_of, interface, only, refusal
 
 from exchange.commands import (
@@ -448,8 +450,8 @@ def test_what_the_gateway_found_is_put_on_record(market, reason):
 
 
 def test_more_conditional_orders_than_clearing_can_bear_are_refused():
-    rules = MarketRules(max_conditional_orders=3, max_conditional_orders_each=2)
-    market = Market(points=4, capacity_w=10_000, rules=rules)
+    rules = MarketRules(max_conditional_orders=9, max_conditional_orders_each=2)
+    market = Market(points=11, capacity_w=10_000, rules=rules)
     for _ in range(2):
         market.sell(0, "10@9", all_or_none=True)
     reason, detail = refusal(market.sell(0, "10@9", minimum_w=5))
@@ -457,10 +459,57 @@ def test_more_conditional_orders_than_clearing_can_bear_are_refused():
     assert detail == (
         "2 orders of p0 with conditions rest for 2030-06-01T12:00:00Z already, at most 2 may"
     )
-    market.sell(1, "10@9", all_or_none=True)
-    reason, detail = refusal(market.sell(2, "10@9", all_or_none=True))
-    assert detail.startswith("3 orders with conditions rest for")
-    assert only(market.buy(3, "10@9", "FOK"), Traded), "what does not rest is in nobody's way"
+    for owner in range(1, 8):
+        assert not all_of(market.sell(owner, "10@9", all_or_none=True), Refused)
+    reason, detail = refusal(market.sell(8, "10@9", all_or_none=True))
+    assert detail.startswith("9 orders with conditions rest for")
+    assert only(market.buy(9, "10@9", "FOK"), Traded), "what does not rest is in nobody's way"
+
+
+@given(
+    owners=st.lists(st.integers(0, 15), max_size=80),
+    most=st.integers(1, 60),
+    each=st.integers(1, 12),
+)
+@settings(max_examples=40)
+def test_the_last_places_for_conditional_orders_are_for_those_who_have_none(owners, most, each):
+    rules = MarketRules(max_conditional_orders=most, max_conditional_orders_each=each)
+    market = Market(points=16, capacity_w=10**6, rules=rules)
+    held = dict.fromkeys(range(16), 0)
+    for owner in owners:
+        free = most - sum(held.values())
+        has, few = held[owner], not held[owner] or 4 * (held[owner] + 1) <= free
+        may = free > 0 and has < each and few
+        refused = all_of(market.sell(owner, "1@9", all_or_none=True), Refused)
+        assert bool(refused) == (not may)
+        if refused:
+            assert refused[0].reason == "too_many_conditions"
+        else:
+            held[owner] += 1
+
+
+def test_ten_participants_cannot_take_all_places_for_conditional_orders():
+    market = Market(points=17, capacity_w=10**6)
+    for owner in range(10):
+        while not all_of(market.sell(owner, "1@9", all_or_none=True), Refused):
+            pass
+    taken = [order.participant for order in market.exchange.state.orders.values()]
+    assert taken.count("p0") == 10
+    assert len(taken) < 50
+    assert not all_of(market.sell(16, "1@9", all_or_none=True), Refused)
+
+
+def test_a_refusal_for_want_of_places_says_how_many_are_free():
+    rules = MarketRules(max_conditional_orders=9, max_conditional_orders_each=4)
+    market = Market(points=4, capacity_w=10_000, rules=rules)
+    for _ in range(2):
+        market.sell(0, "10@9", all_or_none=True)
+    assert refusal(market.sell(0, "10@9", minimum_w=5)) == (
+        "too_many_conditions",
+        "2 orders of p0 with conditions rest for 2030-06-01T12:00:00Z already, and of 9 places 7 "
+        "are free: beyond the first, nobody may have more than a quarter of these",
+    )
+    assert not all_of(market.sell(1, "10@9", all_or_none=True), Refused)
 
 
 def test_an_absurd_price_is_refused_with_the_highest():
