@@ -24,20 +24,26 @@ def check_nothing_left(markets: Sequence[Market], joint_orders: Sequence[Legs]) 
     AssertionError
         With what is left.
     """
-    copies = [market.copy() for market in markets]
-    search = Search(copies[0], nobody)
-    search.join(joint_orders, copies)
-    found = search.next_trade()
+    found = _joined(markets, joint_orders).next_trade()
     if found is None:
         return
-    rules = copies[0].rules
+    rules = markets[0].rules
     weighted = rules.exchange_rate is ExchangeRate.NETWORK_WEIGHTED
     reserve = rules.reserve_price_ticks if weighted else 0
     gain = sum(each.order.worth(each.quantity_w, reserve) for each in found.executions)
-    prices = _best_prices(search.program.clearing) + ([reserve] if weighted else [])
+    before = _joined(markets, joint_orders).program.clearing
+    prices = _best_prices(before) + ([reserve] if weighted else [])
     assert gain <= rules.lot_w * (max(prices) - min(prices)), (
         f"{[market.interval for market in markets]}: {found} is left to trade"
     )
+
+
+def _joined(markets: Sequence[Market], joint_orders: Sequence[Legs]) -> Search:
+    """Return a search over all intervals and joint orders, on copies."""
+    copies = [market.copy() for market in markets]
+    search = Search(copies[0], nobody)
+    search.join(joint_orders, copies)
+    return search
 
 
 def _best_prices(clearing: WelfareClearing) -> list[int]:
