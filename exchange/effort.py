@@ -16,6 +16,13 @@ CHOICES = 3_000
 LOTS = 20_000
 """Units of an event for whole lots: who exhausts the others does not stop plain orders."""
 
+JOINED = 10_000
+"""Units that searches over intervals which joint orders join may take, over all events."""
+
+REGAINED = 150
+"""Units of these that each event brings back."""
+
+_JOIN = 40  # units for each interval that a search joins, whatever is searched there
 _ENTRIES = 25_000  # coefficients that make a program a unit dearer
 _ROOT = 100  # units that a mixed-integer program costs at least
 _COLUMN = 2  # units more for each of its variables
@@ -88,23 +95,46 @@ class Effort:
 class EventEffort:
     """The effort of one event: joint orders cannot exhaust that of an interval by itself.
 
+    What searches over joined intervals may take is bounded over many events, too: a block that is
+    good by price but finds no counterpart of its size would be searched for again after every order
+    in any of its intervals.  One search may overdraw it; then others wait until events have paid it
+    back, but for those that no single order sets off: auctions, and new limits.
+
     Attributes
     ----------
     alone
         For programs of one interval.
     joined
         For programs of intervals that joint orders bring together.
+    joining
+        Units that searches over joined intervals may take yet; below zero, they wait.
     """
 
     alone: Effort = field(default_factory=Effort)
     joined: Effort = field(default_factory=Effort)
+    joining: int = JOINED
 
     @property
     def used_up(self) -> bool:
         """Whether something is left undecided for want of effort."""
         return not (self.alone.choices.left and self.joined.choices.left)
 
+    @property
+    def may_join(self) -> bool:
+        """Whether a search may begin to join intervals."""
+        return self.joining > 0
+
+    def join(self, intervals: int) -> None:
+        """Take off what a program over so many intervals costs by itself."""
+        self.joining -= _JOIN * intervals
+
+    def let_join(self) -> None:
+        """Let the next search join intervals in any case."""
+        self.joining = max(self.joining, 1)
+
     def renew(self) -> None:
         """Begin another event."""
+        searched = CHOICES - self.joined.choices.left + LOTS - self.joined.lots.left
+        self.joining = min(self.joining - searched + REGAINED, JOINED)
         self.alone.renew()
         self.joined.renew()

@@ -70,6 +70,10 @@ class Markets:
         """Grant programs the effort of another event."""
         self._effort.renew()
 
+    def let_join(self) -> None:
+        """Let the next search bring in joint orders, whatever others have taken before."""
+        self._effort.let_join()
+
     # -- keeping in step ------------------------------------------------------------------------
 
     def enter(self, interval: datetime, network: SecurityState) -> None:
@@ -231,9 +235,10 @@ class Markets:
             found = Search(market, nobody).next_trade()
         elif found is not None and search.is_joined:
             self._touched |= search.markets.keys()
-        market.unsettled = market.unchecked = found is not None
+        market.unsettled = found is not None
+        market.unchecked = found is not None or search.is_cut
         for each in search.markets.values():
-            each.undecided = self._effort.used_up
+            each.undecided = self._effort.used_up or search.is_cut
         return found
 
     def trade_among(

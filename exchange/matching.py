@@ -111,6 +111,8 @@ class Matching:
         Where a program cannot be solved, it is tried once more with programs built from nothing;
         then without the order for which it fails, so that the others go on trading.
         """
+        if taker is None:
+            self._markets.let_join()
         search = partial(self._markets.next_trade, interval, record)
         for attempt in range(1 + _MOST_TAKEN_OUT):
             try:

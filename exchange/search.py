@@ -54,6 +54,8 @@ class Search:
         Those it is over, in the order of the program's columns.
     program
         The program.
+    is_cut
+        Whether joint orders that may have a part were left out for want of effort.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Search:
         self._share = 1.0
         # Whether the intervals' own programs have other rows than those in force.
         self._stale = False
+        self.is_cut = False
         self.markets: dict[datetime, Market] = {market.interval: market}
         self.program = self._of_first
 
@@ -117,7 +120,9 @@ class Search:
         while True:
             optimum = self.program.clearing.optimum()
             joint_orders, markets = self._joining(self)
-            if not joint_orders:
+            if joint_orders and not self.is_joined:
+                self.is_cut = not self._first.effort.may_join
+            if self.is_cut or not joint_orders:
                 return optimum
             self.join(joint_orders, markets)
 
@@ -127,6 +132,7 @@ class Search:
         self.markets = dict(sorted(found.items()))
         self._joint_orders |= {legs[0].order_id: legs for legs in joint_orders}
         first = self._first
+        first.effort.join(len(self.markets))
         self.program = MarketProgram(
             tuple(self.markets),
             first.connection_points,

@@ -8,7 +8,15 @@ import pytest
 from linear_grid import LinearGrid
 from market import GATE, QUARTER, START, Market, all_of, interface, only, trades
 
-from exchange.commands import CloseGate, HaltTrading, MassCancel, OpenSession, SubmitJoint
+from exchange import effort
+from exchange.commands import (
+    CloseGate,
+    HaltTrading,
+    MassCancel,
+    OpenSession,
+    ResumeTrading,
+    SubmitJoint,
+)
 from exchange.engine import Exchange
 from exchange.events import AlarmRaised, JointOrderAccepted, MatchBlocked, OrderCancelled, Traded
 from exchange.orders import Leg
@@ -185,3 +193,33 @@ def test_a_block_that_a_halt_keeps_out_stays_out_when_others_are_set_aside(marke
     assert trades(events) == ["10@5 #1"]
     assert only(events, OrderCancelled).reason is CancelReason.SELF_TRADE
     assert trades(market.sell(2, "10@5")) == ["10@5 #2"]
+
+
+@pytest.fixture
+def in_debt(market, monkeypatch) -> Market:
+    """A market in which a block found no counterpart, and searches for others have to wait."""
+    monkeypatch.setattr(effort, "JOINED", 1)
+    monkeypatch.setattr(effort, "REGAINED", 30)
+    market.sell(0, "100@5")
+    assert not all_of(block(market, 2, "buy", 80, 7), Traded)
+    assert not all_of(market.sell(1, "100@6", interval=LATER), Traded)
+    return market
+
+
+def test_a_block_that_took_much_effort_waits_until_events_have_paid_it_back(in_debt):
+    asked = 0
+    while not all_of(in_debt.events, Traded):
+        asked += 1
+        assert asked < 30
+        in_debt.buy(3, "1@1", interval=LATER)
+    assert asked > 1
+    assert [fill.quantity_w for fill in only(in_debt.events, Traded).fills] == [80] * 4
+
+
+def test_others_trade_meanwhile(in_debt):
+    assert trades(in_debt.buy(3, "10@6", interval=LATER)) == ["10@6 #4"]
+
+
+def test_what_no_single_order_sets_off_waits_for_nothing(in_debt):
+    in_debt.do(HaltTrading("halt", START))
+    assert all_of(in_debt.do(ResumeTrading("resume", START)), Traded)
