@@ -19,10 +19,10 @@ LOTS = 20_000
 JOINED = 10_000
 """Units that searches over intervals which joint orders join may take, over all events."""
 
-REGAINED = 150
+REGAINED = 500
 """Units of these that each event brings back."""
 
-_JOIN = 40  # units for each interval that a search joins, whatever is searched there
+_JOIN = 6  # linear programs of its size that a program over joined intervals costs by itself
 _ENTRIES = 25_000  # coefficients that make a program a unit dearer
 _ROOT = 100  # units that a mixed-integer program costs at least
 _COLUMN = 2  # units more for each of its variables
@@ -124,9 +124,9 @@ class EventEffort:
         """Whether a search may begin to join intervals."""
         return self.joining > 0
 
-    def join(self, intervals: int) -> None:
-        """Take off what a program over so many intervals costs by itself."""
-        self.joining -= _JOIN * intervals
+    def join(self, work: Work) -> None:
+        """Take off what a program over joined intervals costs by itself."""
+        self.joining -= _JOIN * work.linear
 
     def let_join(self) -> None:
         """Let the next search join intervals in any case."""

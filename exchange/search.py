@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from exchange.clearing import CheckFailedError, Confirmed, Market, network_rows
+from exchange.effort import Work
 from exchange.market_program import Legs, MarketProgram
 from exchange.payments import Execution
 from exchange.program import NetworkRows, Optimum
@@ -132,7 +133,6 @@ class Search:
         self.markets = dict(sorted(found.items()))
         self._joint_orders |= {legs[0].order_id: legs for legs in joint_orders}
         first = self._first
-        first.effort.join(len(self.markets))
         self.program = MarketProgram(
             tuple(self.markets),
             first.connection_points,
@@ -144,6 +144,8 @@ class Search:
             program = self._of_first if market is first else market.program
             self.program.add_all_of(start, program)
         self.program.add_all(legs for _, legs in sorted(self._joint_orders.items()))
+        clearing = self.program.clearing
+        first.effort.join(Work(len(clearing.rows.h), clearing.orders.size))
 
     def _rows(self) -> NetworkRows:
         """Return the rows in force, with as much of their headrooms as is asked for now."""

@@ -144,6 +144,10 @@ def boundary_faults(
     if upper is None or points is None:
         return faults
     bus = int(grids.bus.iloc[0])
+    unfit = _unfit_bus(lower, bus)
+    if unfit:
+        detail = f"{edge.child}'s interface to {edge.parent} is to be at its bus:{bus}, {unfit}"
+        return [*faults, Fault(edge.name, detail)]
     below_kv = float(lower.bus.vn_kv.at[bus])
     here = f"{edge.child}'s interface, its bus:{bus} of {below_kv:g} kV,"
     if edge.connection_point not in points:
@@ -152,7 +156,21 @@ def boundary_faults(
             f"connection point; it has {_listed(points)}"
         )
         return [*faults, Fault(edge.name, detail)]
-    return faults + _unlike(edge, (upper, _bus_above(upper, edge)), (lower, bus))
+    above = _bus_above(upper, edge)
+    unfit = _unfit_bus(upper, above)
+    if unfit:
+        detail = (
+            f"{here} is to be at {edge.connection_point} of {edge.parent}, at bus:{above}, {unfit}"
+        )
+        return [*faults, Fault(edge.name, detail)]
+    return faults + _unlike(edge, (upper, above), (lower, bus))
+
+
+def _unfit_bus(net: Net, bus: int) -> str:
+    """Return why no boundary can be at a bus, as the end of a sentence; empty if one can."""
+    if bus not in net.bus.index:
+        return "which does not exist"
+    return "" if net.bus.in_service.at[bus] else "which is out of service"
 
 
 def _bus_above(net: Net, edge: Boundary) -> int:

@@ -95,6 +95,33 @@ def test_a_childs_interface_that_is_missing_in_the_parent(folder: Path) -> None:
     )
 
 
+def gone(net: pp.pandapowerNet, bus: int) -> str:
+    net.bus = net.bus.drop(bus)
+    return "which does not exist"
+
+
+def switched_off(net: pp.pandapowerNet, bus: int) -> str:
+    net.bus.loc[bus, "in_service"] = False
+    return "which is out of service"
+
+
+@pytest.mark.parametrize("spoil", [gone, switched_off])
+def test_a_bus_of_the_boundary_that_is_not_there_on_either_side(folder: Path, spoil) -> None:
+    net = low_net()
+    why = spoil(net, 0)
+    pp.to_json(net, str(folder / "spoilt.json"))
+    faults = faults_of(folder, replaced('"low.json" }', '"spoilt.json" }'))
+    assert faults["middle / right"] == (f"right's interface to middle is to be at its bus:0, {why}")
+    net = middle_net()
+    bus = int(net.load.bus.at[2])
+    spoil(net, bus)
+    pp.to_json(net, str(folder / "middle.json"))
+    faults = faults_of(folder, FILE)
+    assert faults["middle / right"] == (
+        f"right's interface, its bus:0 of 20 kV, is to be at load:2 of middle, at bus:{bus}, {why}"
+    )
+
+
 def test_voltage_bases_that_differ(folder: Path) -> None:
     net = low_net()
     net.bus.loc[0, "vn_kv"] = 10.0
