@@ -262,10 +262,10 @@ def _divide(
     """Divide one operator's contract, then each child's; add results and unmet contracts.
 
     A child whose contract is unmet has told the least that crosses its interface, and that is what
-    its parent counts with: siblings are secure, whatever becomes of it.  Everyone below stays at
-    the fallback then, even where the power that crosses would let them rise: the contract stated
-    is not kept.  ``unpromised`` is why the parent cannot keep the band: no envelope is secure
-    without it, so everyone stays at the fallback, too.
+    its parent counts with: siblings are secure as long as its voltage is in the band.  Everyone
+    below stays at the fallback then, even where the power that crosses would let them rise: the
+    contract stated is not kept.  ``unpromised`` is why the parent cannot keep the band: no envelope
+    is secure without it, so everyone stays at the fallback, too.
     """
     stated = None if node.statement is None else node.statement.refusal
     if unpromised is not None:
