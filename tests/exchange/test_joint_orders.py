@@ -199,7 +199,7 @@ def test_a_block_that_a_halt_keeps_out_stays_out_when_others_are_set_aside(marke
 def in_debt(market, monkeypatch) -> Market:
     """A market in which a block found no counterpart, and searches for others have to wait."""
     monkeypatch.setattr(effort, "JOINED", 1)
-    monkeypatch.setattr(effort, "REGAINED", 30)
+    monkeypatch.setattr(effort, "REGAINED", 2)
     market.sell(0, "100@5")
     assert not all_of(block(market, 2, "buy", 80, 7), Traded)
     assert not all_of(market.sell(1, "100@6", interval=LATER), Traded)
