@@ -179,7 +179,11 @@ class ChoiceBounds:
         """
         own = self.rounding.orders.conditions
         asked = [column for column in own if not low[column] and high[column]]
+        budget, work = self.rounding.effort.choices, self.programs.work
         for column in asked:
+            budget.spend(2 * work.linear)
+            if not budget.left:
+                break
             lower, upper, minimum = low.copy(), high.copy(), least_units(self.rounding, column)
             lower[column] = minimum
             if self.programs.bound(lower, upper) < least:

@@ -15,13 +15,14 @@ from exchange.choice_bounds import WarmChoices, slack
 from exchange.conditional_orders import ConditionalOrders, broken
 from exchange.effort import Effort
 from exchange.linear_program import LinearProgram, Relaxed
-from exchange.lots import WHOLE, Rounding
+from exchange.lots import LEAST_GAP, WHOLE, Rounding
 from exchange.program import ClearingError, FloatArray, IntArray, Tier
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
 from exchange.time_priority import oldest_first
 from exchange.unfit import LeftOut, Look, leave_out
 
+_CAPPED = 4  # programs solved again because what an order was to get was rounded away
 _ROUNDS = 10_000  # each but the last trades at least a lot
 
 
@@ -34,7 +35,8 @@ class Solved:
     from, of what is left once the units have traded.  ``in_lots`` says whether whole lots had to
     decide which conditional orders trade: then prices do not prove that nothing is left.
     ``left_out`` says which orders do not fit, where nothing trades with all of them, and ``fit``
-    what the program without them comes to.
+    what the program without them comes to.  ``capped`` says that some had to do with less than an
+    optimum gives them, so that others need not trade in vain.
     """
 
     units: IntArray
@@ -45,11 +47,13 @@ class Solved:
     in_lots: bool
     left_out: LeftOut | None = None
     fit: Solved | None = None
+    capped: bool = False
 
     @property
     def is_exact(self) -> bool:
         """Whether the units are those of ``relaxed`` but for rounding."""
-        return self.tier is not Tier.MIXED_INTEGER and not (self.left_out and self.left_out.proofs)
+        left_out = self.left_out is not None and bool(self.left_out.proofs)
+        return not (self.tier is Tier.MIXED_INTEGER or left_out or self.capped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +85,20 @@ class LotProgram:
             When a solver is not sure.
         """
         every = self.orders.units[: self.orders.size].copy()
-        solved = self._solve_within(every, rows)
+        solved = self._for_nobody_in_vain(every, rows)
+        if solved.capped:
+            return solved
         if solved.units.any():
             return replace(solved, left_out=self._all_fit(solved, rows))
         none = np.zeros_like(every)
         left_out = leave_out(
-            self.linear,
-            self.orders,
-            rows,
+            self._look(rows, every),
             solved.relaxed,
             lambda kept: self._ordered(none, kept, rows.h, none),
         )
         if not left_out.proofs:
             return replace(solved, left_out=left_out)
-        fit = self._solve_within(left_out.kept, rows)
+        fit = self._for_nobody_in_vain(left_out.kept, rows)
         if fit.units.any():
             return replace(fit, relaxed=solved.relaxed, left_out=left_out)
         return replace(solved, left_out=left_out, fit=fit)
@@ -104,8 +108,36 @@ class LotProgram:
         columns = np.flatnonzero(solved.units)
         left = replace(rows, h=rows.left(self.orders.change(columns, solved.units[columns])))
         kept = self.orders.units[: self.orders.size] - solved.units
-        look = Look(self.linear, self.orders, left, kept)
+        look = self._look(left, kept)
         return None if look.at(solved.last) else LeftOut(kept, (), (), look.witnesses)
+
+    def _look(self, rows: LotRows, kept: IntArray) -> Look:
+        return Look(self.linear, self.orders, rows, kept, self.effort.lots)
+
+    def _for_nobody_in_vain(self, upper: IntArray, rows: LotRows) -> Solved:
+        """Return the units to trade, none of them for an order that gets nothing in the end.
+
+        A linear optimum may let others trade at a loss to make room for a fraction of a dear order.
+        Where rounding takes that fraction away, and what was lost with it is more than a lot of
+        those who trade is worth, the program is solved once more with such orders capped at what
+        they got.
+        """
+        solved = self._solve_within(upper, rows)
+        relaxed, program = solved.relaxed, self._rounding(rows, upper, upper, rows.h)
+        for _ in range(_CAPPED):
+            traded = solved.units > 0
+            short = (solved.first.units > solved.units + WHOLE) & ~traded
+            lost = solved.first.gain - program.gain(solved.units)
+            if not traded.any() or not short.any():
+                break
+            if lost <= max(program.lot_value(np.flatnonzero(traded)), LEAST_GAP):
+                break
+            upper = np.where(short, 0, upper)
+            again = self._solve_within(upper, rows)
+            if program.gain(again.units) <= program.gain(solved.units):
+                break
+            solved = replace(again, relaxed=relaxed, capped=True)
+        return solved
 
     def _solve_within(self, upper: IntArray, rows: LotRows) -> Solved:
         """Return the units to trade, at most so many of each column, shape (columns,)."""

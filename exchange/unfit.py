@@ -1,11 +1,11 @@
-"""Orders of which not even a unit fits, whatever else trades: the others trade without them.
+"""Orders of which not even a lot fits, whatever else trades: the others trade without them.
 
 No set of whole lots has a part for such an order, but the linear program gives it a fraction.  If
 its price is high enough, that fraction takes headroom that whole lots of others would have used,
 and what these gain looks like less than a lot at that price.  So where whole lots follow from no
 optimum, the orders with the best prices in it are looked at: whether a lot of each could trade with
 a lot of somebody else's, at whatever loss, and otherwise by a linear program how much of it could
-trade if nothing else mattered.  Those of which that is less than a unit are left out, and the
+trade if nothing else mattered.  Those of which that is less than a lot are left out, and the
 optimum is looked for again, until it has the best prices from orders that fit.
 """
 
@@ -17,50 +17,55 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exchange.linear_program import LinearProgram, Relaxed
+from exchange.effort import Budget
+from exchange.linear_program import LinearProgram, Most, Relaxed
 from exchange.lots import LEAST_GAP, WHOLE
 from exchange.program import FloatArray, IntArray
 from exchange.program_orders import ProgramOrders
-from exchange.program_rows import LotRows
+from exchange.program_rows import BoolArray, LotRows
+
+_MOST = 8  # places that are left out at most
+FITS = 1.0 - WHOLE
+"""Lots from which on a lot fits."""
+
+_COLUMNS = 2  # that make a linear program a unit of work dearer
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Plain orders of one side at one limit, or (with ``column``) one conditional order.
+    """The plain orders of one side at one limit.
 
-    What fits of plain orders does not depend on their prices, so all of a place fit or none.
+    What fits does not depend on prices, so all of them fit or none.
     """
 
     limit: int
     sign: float
-    column: int = -1
 
     @classmethod
     def of(cls, orders: ProgramOrders, column: int) -> Place:
-        """Return the place of a column."""
-        limit = int(orders.limit[column])
-        if limit < 0:
-            return cls(-1, 0.0, column)
-        return cls(limit, float(orders.sign[column]))
+        """Return the place of a plain column."""
+        return cls(int(orders.limit[column]), float(orders.sign[column]))
 
-    def columns(self, orders: ProgramOrders) -> IntArray:
-        """Return its columns."""
-        if self.column >= 0:
-            return np.array([self.column])
+    @property
+    def opposite(self) -> Place:
+        """The other side at the same limit.
+
+        Its orders free all that these need, and are mostly one's own: that does not count.
+        """
+        return Place(self.limit, -self.sign)
+
+    def has(self, orders: ProgramOrders) -> BoolArray:
+        """Return which columns are of it, shape (columns,)."""
         size = orders.size
-        return np.flatnonzero(
-            (orders.limit[:size] == self.limit) & (orders.sign[:size] == self.sign)
-        )
+        found: BoolArray = (orders.limit[:size] == self.limit) & (orders.sign[:size] == self.sign)
+        return found
 
-    def least_units(self, orders: ProgramOrders) -> int:
-        """Return the least units of it that trade."""
-        return 1 if self.column < 0 else orders.least_units(self.column)
-
-    def fits(self, linear: LinearProgram, orders: ProgramOrders, h: FloatArray) -> bool:
-        """Return whether so many could trade if nothing else mattered, with headrooms h."""
-        least = self.least_units(orders) - WHOLE
-        every = orders.units[: orders.size]
-        return linear.most(self.columns(orders), every, h, enough=least).count >= least
+    def most(
+        self, linear: LinearProgram, orders: ProgramOrders, kept: IntArray, h: FloatArray
+    ) -> Most:
+        """Return how much of it could trade if nothing else mattered, if less than a lot."""
+        others = np.where(self.opposite.has(orders), 0, kept)
+        return linear.most(np.flatnonzero(self.has(orders)), others, h, enough=FITS)
 
 
 @dataclass(slots=True)
@@ -83,8 +88,10 @@ class Proof:
 
     def added(self, orders: ProgramOrders, column: int, units: int) -> bool:
         """Note that units came into a column; return whether the proof still stands.  O(legs)."""
-        own = Place.of(orders, column) == self.place
-        freed = float(own) - orders.cost_of(column, self.local)
+        place = Place.of(orders, column)
+        if place == self.place.opposite:
+            return True
+        freed = float(place == self.place) - orders.cost_of(column, self.local)
         self.spare -= units * max(freed, 0.0)
         return self.spare > 0.0
 
@@ -111,38 +118,30 @@ class LeftOut:
     witnesses: dict[int, int]
 
 
-def leave_out(
-    linear: LinearProgram,
-    orders: ProgramOrders,
-    rows: LotRows,
-    relaxed: Relaxed,
-    solve: Callable[[IntArray], Relaxed],
-) -> LeftOut:
+def leave_out(look: Look, relaxed: Relaxed, solve: Callable[[IntArray], Relaxed]) -> LeftOut:
     """Leave out what does not fit, as far as it decides what a lot is worth.
 
     Costs a linear program for each place that fits with no single other, and two for each left
-    out.
+    out; no more than a few places are, the dearest first.
 
     Parameters
     ----------
-    linear, orders, rows
-        The program.
+    look
+        At the program.
     relaxed
         Its linear optimum, from which no whole lots follow.
     solve
         Returns the linear optimum of so many units of each column, shape (columns,).
     """
-    kept = orders.units[: orders.size].copy()
     optima: list[Relaxed] = []
     proofs: list[Proof] = []
-    look = Look(linear, orders, rows, kept)
-    while unfit := look.at(relaxed):
+    while len(proofs) < _MOST and (unfit := look.at(relaxed)):
         for proof in unfit:
-            kept[proof.place.columns(orders)] = 0
+            look.kept[proof.place.has(look.orders)] = 0
         proofs += unfit
-        relaxed = solve(kept)
+        relaxed = solve(look.kept)
         optima.append(relaxed)
-    return LeftOut(kept, tuple(optima), tuple(proofs), look.witnesses)
+    return LeftOut(look.kept, tuple(optima), tuple(proofs), look.witnesses)
 
 
 class Look:
@@ -153,18 +152,28 @@ class Look:
     linear, orders, rows
         The program.
     kept
-        Shape (columns,), units of each that may trade; read each time.
+        Shape (columns,), units of each that may trade; may change from look to look.
+    budget
+        For its linear programs; when it is used up, what is left counts as fit.
 
     Attributes
     ----------
+    orders, kept
+        As above.
     witnesses
         How many units of some columns show that the orders looked at fit, where they do.
     """
 
     def __init__(
-        self, linear: LinearProgram, orders: ProgramOrders, rows: LotRows, kept: IntArray
+        self,
+        linear: LinearProgram,
+        orders: ProgramOrders,
+        rows: LotRows,
+        kept: IntArray,
+        budget: Budget,
     ) -> None:
-        self._linear, self._orders, self._rows, self._kept = linear, orders, rows, kept
+        self._linear, self._rows, self._budget = linear, rows, budget
+        self.orders, self.kept = orders, kept
         self._fit: set[Place] = set()
         self.witnesses: dict[int, int] = {}
 
@@ -176,7 +185,7 @@ class Look:
         if relaxed.gain <= LEAST_GAP:
             return []
         found = []
-        for place in _decisive(self._orders, relaxed.units) - self._fit:
+        for place in _decisive(self.orders, relaxed.units) - self._fit:
             proof = self._proof(place)
             if proof is None:
                 self._fit.add(place)
@@ -186,16 +195,17 @@ class Look:
 
     def _proof(self, place: Place) -> Proof | None:
         """Return why a place does not fit; ``None`` where witnesses show that it does."""
-        own = place.columns(self._orders)
-        own = own[self._kept[own] > 0]
-        partner = None if place.column >= 0 else self._partner(place)
+        partner = self._partner(place)
         if partner is not None:
-            self._note({partner: 1, int(own[0]): 1})
+            own = int(np.flatnonzero(place.has(self.orders) & (self.kept > 0))[0])
+            self._note({partner: 1, own: 1})
             return None
-        least = place.least_units(self._orders) - WHOLE
-        most = self._linear.most(own, self._kept, self._rows.h, enough=least)
-        if most.count < least:
-            return Proof(place, most.local, least - most.count)
+        self._budget.spend(1 + self.orders.size // _COLUMNS)
+        if not self._budget.left:
+            return None
+        most = place.most(self._linear, self.orders, self.kept, self._rows.h)
+        if most.count < FITS:
+            return Proof(place, most.local, FITS - most.count)
         needed = np.flatnonzero(most.units > WHOLE)
         self._note({int(c): math.ceil(float(most.units[c]) - WHOLE) for c in needed})
         return None
@@ -206,10 +216,11 @@ class Look:
 
     def _partner(self, place: Place) -> int | None:
         """Return a column of which a lot fits with one of a place, as if these were all."""
-        orders, rows = self._orders, self._rows
-        live = np.flatnonzero((self._kept > 0) & (orders.limit[: orders.size] >= 0))
+        orders, rows = self.orders, self._rows
+        live = np.flatnonzero((self.kept > 0) & (orders.limit[: orders.size] >= 0))
         same = orders.groups[orders.limit[live]] == orders.groups[place.limit]
-        others = live[same & (orders.sign[live] == -place.sign)]
+        elsewhere = orders.limit[live] != place.limit
+        others = live[same & elsewhere & (orders.sign[live] == -place.sign)]
         limits, first = np.unique(orders.limit[others], return_index=True)
         own = rows.of_limits(np.array([place.limit]))
         load = place.sign * (own - rows.of_limits(limits))
@@ -236,8 +247,4 @@ def _decisive(orders: ProgramOrders, units: FloatArray) -> set[Place]:
             if len(own):
                 best = int(own[np.argmax(sign * orders.price[own])])
                 found.add(Place.of(orders, best))
-    found = {place for place in found if traded[place] < 1.0 - WHOLE}
-    for column in orders.conditions:
-        if WHOLE < units[column] < orders.least_units(column) - WHOLE:
-            found.add(Place.of(orders, column))
-    return found
+    return {place for place in found if traded[place] < FITS}

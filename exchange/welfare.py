@@ -45,7 +45,7 @@ from exchange.program import (
 )
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
-from exchange.unfit import LeftOut, Place
+from exchange.unfit import FITS, LeftOut, Place
 
 _FILLED = 1e-12  # lots
 
@@ -259,17 +259,22 @@ class WelfareClearing:
         return Reach(proposal.relaxed_local, slack)
 
     def fits(self, order_id: int) -> bool:
-        """Return whether the least that an order trades could trade if nothing else mattered.
+        """Return whether a lot of an order could trade if nothing else mattered.
 
-        In fractions of whatever else is open, at any gain or loss.
+        In fractions of whatever else is open but at its own limit, at any gain or loss; an order
+        with a condition counts as one that fits.
 
         Raises
         ------
         ClearingError
             When the solver is not sure.
         """
-        place = Place.of(self.orders, self.orders.entry(order_id).column)
-        return place.fits(self._program, self.orders, self._rows.h)
+        column = self.orders.entry(order_id).column
+        if column in self.orders.conditions:
+            return True
+        every = self.orders.units[: self.orders.size]
+        place = Place.of(self.orders, column)
+        return place.most(self._program, self.orders, every, self._rows.h).count >= FITS
 
     def execute(self, optimum: Optimum) -> None:
         """Take the orders of the last optimum off the program, and their change off headrooms.
