@@ -23,6 +23,7 @@ REGAINED = 500
 """Units of these that each event brings back."""
 
 _JOIN = 6  # linear programs of its size that a program over joined intervals costs by itself
+_CONDITION = 10  # units more for each order with a condition in it
 _ENTRIES = 25_000  # coefficients that make a program a unit dearer
 _ROOT = 100  # units that a mixed-integer program costs at least
 _COLUMN = 2  # units more for each of its variables
@@ -124,9 +125,9 @@ class EventEffort:
         """Whether a search may begin to join intervals."""
         return self.joining > 0
 
-    def join(self, work: Work) -> None:
+    def join(self, work: Work, conditions: int) -> None:
         """Take off what a program over joined intervals costs by itself."""
-        self.joining -= _JOIN * work.linear
+        self.joining -= _JOIN * work.linear + _CONDITION * conditions
 
     def let_join(self) -> None:
         """Let the next search join intervals in any case."""

@@ -61,6 +61,38 @@ class Condition:
     minimum: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Stacked:
+    """All conditional orders side by side.
+
+    ``columns`` (orders,) and ``worth`` (orders,), what a unit of each is worth at its limit prices;
+    ``limits`` and ``lots`` (legs,) of all legs, those of each order from ``starts`` (orders,) on.
+    """
+
+    columns: IntArray
+    worth: FloatArray
+    limits: IntArray
+    lots: IntArray
+    starts: IntArray
+
+    @classmethod
+    def of(cls, conditions: dict[int, Condition]) -> _Stacked:
+        """Return conditional orders, at least one, side by side."""
+        legs = np.array([len(each.limits) for each in conditions.values()])
+        return cls(
+            columns=np.array(list(conditions), dtype=np.int64),
+            worth=np.array([float(each.prices @ each.lots) for each in conditions.values()]),
+            limits=np.concatenate([each.limits for each in conditions.values()]),
+            lots=np.concatenate([each.lots for each in conditions.values()]),
+            starts=np.cumsum(legs) - legs,
+        )
+
+    def costs(self, local: FloatArray) -> FloatArray:
+        """Return what a unit of each pays at local prices, shape (orders,)."""
+        costs: FloatArray = np.add.reduceat(local[self.limits] * self.lots, self.starts)
+        return costs
+
+
 class ProgramOrders:
     """The open orders of a program.
 
@@ -81,8 +113,8 @@ class ProgramOrders:
         For each group and side, the columns of plain orders at each price.
     """
 
-    __slots__ = ("_conditions", "_entries", "_free", "_levels", "_queues", "_size", "groups",
-                 "limit", "lot_w", "price", "prices", "sign", "units")  # fmt: skip
+    __slots__ = ("_conditions", "_entries", "_free", "_levels", "_queues", "_size", "_stacked",
+                 "groups", "limit", "lot_w", "price", "prices", "sign", "units")  # fmt: skip
 
     def __init__(self, groups: IntArray, lot_w: int) -> None:
         self.groups = groups
@@ -100,6 +132,7 @@ class ProgramOrders:
         self._queues: dict[int, dict[int, Entry]] = {}
         self._entries: dict[int, Entry] = {}
         self._conditions: dict[int, Condition] = {}
+        self._stacked: _Stacked | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -197,6 +230,7 @@ class ProgramOrders:
         lots = np.array([leg.quantity_w // self.lot_w for leg in order.legs], dtype=np.int64)
         units = math.gcd(*lots.tolist())
         per_unit_w = order.quantity_w // units
+        self._stacked = None
         self._conditions[column] = Condition(
             order_id=order.order_id,
             rank=order.rank,
@@ -225,7 +259,9 @@ class ProgramOrders:
     def _close(self, entry: Entry) -> None:
         column, order = entry.column, entry.order
         del self._queues[column]
-        if self._conditions.pop(column, None) is None:
+        if self._conditions.pop(column, None) is not None:
+            self._stacked = None
+        else:
             leg = order.legs[0]
             del self._levels[_level_of(order)]
             levels = self.prices[self.groups[leg.column]][order.side]
@@ -266,9 +302,15 @@ class ProgramOrders:
         size = self._size
         # A conditional order's limit is -1: it reads the last price here and its own below.
         gained: FloatArray = self.sign[:size] * (self.price[:size] - local[self.limit[:size]])
-        for column in self._conditions:
-            gained[column] = self.surplus_of(column, local)
+        if self._conditions:
+            stacked = self._side_by_side()
+            gained[stacked.columns] = stacked.worth - stacked.costs(local)
         return gained
+
+    def _side_by_side(self) -> _Stacked:
+        if self._stacked is None:
+            self._stacked = _Stacked.of(self._conditions)
+        return self._stacked
 
     def surplus_of(self, column: int, local: FloatArray) -> float:
         """Return what a unit of one column gains at local prices, in tick-lots.  O(legs)."""
@@ -281,8 +323,9 @@ class ProgramOrders:
         """Return what a unit of each column pays at local prices, shape (columns,)."""
         size = self._size
         paid: FloatArray = self.sign[:size] * local[self.limit[:size]]
-        for column in self._conditions:
-            paid[column] = self.cost_of(column, local)
+        if self._conditions:
+            stacked = self._side_by_side()
+            paid[stacked.columns] = stacked.costs(local)
         return paid
 
     def cost_of(self, column: int, local: FloatArray) -> float:

@@ -145,7 +145,8 @@ class Search:
             self.program.add_all_of(start, program)
         self.program.add_all(legs for _, legs in sorted(self._joint_orders.items()))
         clearing = self.program.clearing
-        first.effort.join(Work(len(clearing.rows.h), clearing.orders.size))
+        orders = clearing.orders
+        first.effort.join(Work(len(clearing.rows.h), orders.size), len(orders.conditions))
 
     def _rows(self) -> NetworkRows:
         """Return the rows in force, with as much of their headrooms as is asked for now."""

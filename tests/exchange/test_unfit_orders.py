@@ -9,11 +9,11 @@ import pytest
 from clearing_oracle import Oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market import Market, all_of
+from market import Market, all_of, only
 from program_run import Run
 from random_programs import LOT_W as STEP_W
 
-from exchange.events import Traded
+from exchange.events import Event, Traded
 from exchange.program import ProgramOrder
 from exchange.rules import MarketRules
 from orderbook.order import Side
@@ -42,6 +42,51 @@ def test_a_dear_lot_that_does_not_fit_holds_up_nobody():
     market = wanted()
     market.buy(0, "100@1000000")
     assert all_of(market.buy(1, "2000@100"), Traded)
+
+
+def test_nor_where_its_owner_sells_beside_it_at_a_price_nobody_pays():
+    market = wanted()
+    market.sell(0, "100@1000000")
+    market.buy(0, "100@999999")
+    assert all_of(market.buy(1, "2000@100"), Traded)
+
+
+FAR, RELIEF, NEAR, SELLER, HONEST = range(5)
+
+
+def crowded(*, attacked: bool) -> list[Event]:
+    """Return what a sale leads to where a dear bid asks for a full row, and a pair could free it.
+
+    The row is full; a lot at FAR takes ten of it, one at RELIEF one.  RELIEF would sell to NEAR at
+    a loss, which gains only if FAR gets more than the fraction that there is room for then.
+    """
+    full = 11 * 50 * LOT_W
+    market = Market(
+        points=6,
+        capacity_w=100 * LOT_W,
+        rows=[([10, 1, *[0] * 10], full, full)],
+        rules=MarketRules(lot_w=LOT_W),
+    )
+    market.buy(HONEST, "1000@100")
+    if attacked:
+        market.sell(RELIEF, "800@150")
+        market.buy(NEAR, "800@20")
+        market.buy(FAR, "100@1000000")
+    return market.sell(SELLER, "1100@1")
+
+
+def test_nobody_trades_at_a_loss_for_a_fraction_that_is_rounded_away():
+    received = {
+        attacked: [
+            (fill.participant, fill.quantity_w, fill.amount)
+            for fill in only(crowded(attacked=attacked), Traded).fills
+        ]
+        for attacked in (False, True)
+    }
+    honest = (f"p{HONEST}", 1_000, 100_000)
+    assert set(received[False]) == {honest, (f"p{SELLER}", 1_000, -100_000)}
+    near = (f"p{NEAR}", 100, 2_000)  # Buys the rest of what is sold, at its own price.
+    assert set(received[True]) == {honest, near, (f"p{SELLER}", 1_100, -102_000)}
 
 
 class DearRun(Run):
