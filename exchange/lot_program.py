@@ -118,9 +118,8 @@ class LotProgram:
         """Return the units to trade, none of them for an order that gets nothing in the end.
 
         A linear optimum may let others trade at a loss to make room for a fraction of a dear order.
-        Where rounding takes that fraction away, and what was lost with it is more than a lot of
-        those who trade is worth, the program is solved once more with such orders capped at what
-        they got.
+        Where rounding takes that fraction away, and some of those who trade would gain more without
+        the others, the program is solved once more with such orders capped at what they got.
         """
         solved = self._solve_within(upper, rows)
         relaxed, program = solved.relaxed, self._rounding(rows, upper, upper, rows.h)
@@ -131,6 +130,9 @@ class LotProgram:
             if not traded.any() or not short.any():
                 break
             if lost <= max(program.lot_value(np.flatnonzero(traded)), LEAST_GAP):
+                break
+            trimmed = self.linear.solve(np.zeros_like(upper), solved.units, rows.h)
+            if trimmed.gain <= program.gain(solved.units) + LEAST_GAP:
                 break
             upper = np.where(short, 0, upper)
             again = self._solve_within(upper, rows)
