@@ -186,17 +186,20 @@ class LotProgram:
             first = self._ordered(fixed.lower, fixed.upper, rows.h, free)
         units = fixed.to_lots(first)
         # What orders bid that no optimum serves decides nothing, here or in the price screen.
-        least = program.lot_value(np.flatnonzero((relaxed.units > WHOLE) | (first.units > WHOLE)))
-        if units is None or not self._is_enough(program, first, units, least):
+        support = np.flatnonzero((relaxed.units > WHOLE) | (first.units > WHOLE))
+        least = program.lot_value(support)
+        if units is None or not self._is_enough(program, support, first, units, least):
             return self._chosen_in_lots(programs, relaxed, least)
         return Solved(units, relaxed, first, first, tier, in_lots=False)
 
-    def _is_enough(self, program: Rounding, first: Relaxed, units: IntArray, least: float) -> bool:
+    def _is_enough(
+        self, program: Rounding, support: IntArray, first: Relaxed, units: IntArray, least: float
+    ) -> bool:
         """Return whether whole lots may follow from a choice made in fractions.
 
         They gain something, or nothing can by more than ``least``, what a lot is worth.
         """
-        if not self.orders.conditions:
+        if self.orders.conditions.keys().isdisjoint(support.tolist()):
             return True
         if units.any():
             return program.gain(units) >= 0.0
