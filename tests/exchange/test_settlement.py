@@ -457,7 +457,7 @@ def test_random_days_trade_breach_correct_and_miss():
     """The days below are worth the name: without this, the properties could hold of nothing."""
     seen = dict.fromkeys(["trades", "breaches", "corrections", "missing", "compensation"], 0)
 
-    @settings(max_examples=40, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=100, deadline=None, database=None, derandomize=True)
     @given(DAYS)
     def count(day):
         market = run(day)
