@@ -27,12 +27,6 @@ EQUAL = 1e-6
 """Of a gain, relative: gains closer than this are equal, so time decides."""
 
 
-def least_units(rounding: Rounding, column: int) -> int:
-    """Return the least units a conditional order trades: its minimum, or all if less is left."""
-    condition = rounding.orders.conditions[column]
-    return min(condition.minimum, int(rounding.orders.units[column]))
-
-
 def slack(gain: float) -> float:
     """Return by how much gains may differ and be equal."""
     return EQUAL * max(1.0, abs(gain))
@@ -165,7 +159,7 @@ class ChoiceBounds:
         integer[list(r.orders.conditions)] = True
         low[integer], high[integer] = np.ceil(low[integer]), np.floor(high[integer])
         for column in r.orders.conditions:
-            minimum = least_units(r, column)
+            minimum = r.orders.least_units(column)
             if high[column] < minimum:
                 high[column] = 0.0
             if low[column]:
@@ -184,7 +178,11 @@ class ChoiceBounds:
             budget.spend(2 * work.linear)
             if not budget.left:
                 break
-            lower, upper, minimum = low.copy(), high.copy(), least_units(self.rounding, column)
+            lower, upper, minimum = (
+                low.copy(),
+                high.copy(),
+                self.rounding.orders.least_units(column),
+            )
             lower[column] = minimum
             if self.programs.bound(lower, upper) < least:
                 high[column] = 0.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exchange.choice_bounds import least_units, shared_rows
+from exchange.choice_bounds import shared_rows
 from exchange.lots import Rounding
 from exchange.program import FloatArray, IntArray
 from exchange.program_rows import BoolArray, LotRows
@@ -82,7 +82,7 @@ class ChoiceProgram:
         conditional = rounding.orders.limit[columns] < 0
         minimum = np.ones(len(columns))
         for place in np.flatnonzero(conditional).tolist():
-            minimum[place] = least_units(rounding, int(columns[place]))
+            minimum[place] = rounding.orders.least_units(int(columns[place]))
         lower, upper = low[columns], high[columns]
         at_once = conditional & (upper == minimum)
         step = np.where(at_once, minimum, 1.0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exchange.choice_bounds import WarmChoices, least_units
+from exchange.choice_bounds import WarmChoices
 from exchange.lots import WHOLE
 from exchange.program import FloatArray
 from exchange.solver import INFINITY
@@ -78,7 +78,7 @@ def _most_broken(programs: WarmChoices, units: FloatArray) -> int | None:
     rounding, most, found = programs.rounding, WHOLE, None
     for column in rounding.orders.conditions:
         here = float(units[column])
-        minimum = least_units(rounding, column)
+        minimum = rounding.orders.least_units(column)
         off = min(here, minimum - here) if here < minimum else abs(here - round(here))
         if off > most:
             most, found = off, column
@@ -89,7 +89,7 @@ def _branches(
     lower: FloatArray, upper: FloatArray, column: int, units: float, programs: WarmChoices
 ) -> Sequence[tuple[FloatArray, FloatArray]]:
     """Return both sides of what a column may not have, the nearer one last."""
-    minimum = least_units(programs.rounding, column)
+    minimum = programs.rounding.orders.least_units(column)
     below = 0.0 if units < minimum else np.floor(units)
     above = max(float(minimum), below + 1.0)
     less, more = upper.copy(), lower.copy()

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exchange.choice_bounds import EQUAL, ChoiceBounds, WarmChoices, least_units, slack
+from exchange.choice_bounds import EQUAL, ChoiceBounds, WarmChoices, slack
 from exchange.choice_program import Aim, ChoiceProgram
 from exchange.choice_search import branch
 from exchange.linear_program import Relaxed
@@ -29,7 +29,7 @@ def broken(rounding: Rounding, relaxed: Relaxed) -> list[int]:
     found = []
     for column in rounding.orders.conditions:
         units = float(relaxed.units[column])
-        short = WHOLE < units < least_units(rounding, column) - WHOLE
+        short = WHOLE < units < rounding.orders.least_units(column) - WHOLE
         if short or abs(units - round(units)) > WHOLE:
             found.append(column)
     return found
@@ -97,12 +97,10 @@ class ConditionalOrders:
         # Bounds have room for a choice that gains as much as is known, but for what solvers err by.
         least = self.known_gain - 2.0 * slack(self.known_gain)
         seen = branch(self.programs, low, high, least, equal=EQUAL)
-        if seen.complete or seen.best is None:
-            return (
-                seen.best
-                if seen.complete and seen.best is not None
-                else self._solve(low, high, -INFINITY)
-            )
+        if seen.best is None:
+            return self._solve(low, high, -INFINITY)
+        if seen.complete:
+            return seen.best
         gain = self.rounding.gain(seen.best)
         better = self._solve(*self._bounds.of_gain(gain), -INFINITY)
         return seen.best if better is None or self.rounding.gain(better) < gain else better
@@ -137,10 +135,11 @@ class ConditionalOrders:
 
     def _is_in_or_out(self, column: int, low: FloatArray, high: FloatArray) -> bool:
         """Return whether all that a column has open is to trade all or nothing of one quantity."""
-        return not self.whole and not low[column] and high[column] == self._least(column)
-
-    def _least(self, column: int) -> int:
-        return least_units(self.rounding, column)
+        return (
+            not self.whole
+            and not low[column]
+            and high[column] == self.rounding.orders.least_units(column)
+        )
 
     def _next_ranked(self, waiting: Sequence[int], low: FloatArray, high: FloatArray) -> list[int]:
         """Return the oldest of some columns that one program can rank; at least one."""
@@ -154,7 +153,7 @@ class ConditionalOrders:
 
     def _ways(self, column: int, high: FloatArray) -> float:
         """Return how many units a column may have: none, or from its minimum on."""
-        minimum = self._least(column)
+        minimum = self.rounding.orders.least_units(column)
         return float(max(high[column] - minimum, 0.0)) + 2.0
 
     def _aim(self, ranked: Sequence[int], high: FloatArray, units: FloatArray) -> Aim:
@@ -165,7 +164,7 @@ class ConditionalOrders:
         weights: dict[int, tuple[float, float]] = {}
         weight = 1.0
         for column in reversed(ranked):
-            minimum = self._least(column)
+            minimum = self.rounding.orders.least_units(column)
             weights[column] = (weight * (1.0 - minimum), weight)
             weight *= self._ways(column, high)
         now = Aim(weights, 0.0).value(units)

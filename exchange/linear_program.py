@@ -265,13 +265,18 @@ class LinearProgram:
         local: FloatArray = balance[self._orders.groups] + self._rows.prices(eta)
         return local
 
+    def _eta_of(self, duals: FloatArray) -> FloatArray:
+        """Return the prices of all rows, shape (m,), from the duals of those in the solver."""
+        eta = np.zeros(len(self._rows.h))
+        eta[self._inside] = np.maximum(duals[self._balances :], 0.0)
+        return eta
+
     def _priced(
         self, values: FloatArray, duals: FloatArray, lower: IntArray, upper: IntArray
     ) -> Relaxed:
         """Return an optimum of the solver with its prices, centred where they prove it."""
         units = self._spread(values)
-        eta = np.zeros(len(self._rows.h))
-        eta[self._inside] = np.maximum(duals[self._balances :], 0.0)
+        eta = self._eta_of(duals)
         balance = duals[: self._balances] if self._balances else self._balance
         gain = float(self._values @ values)
         return self._centred(Relaxed(units, balance, eta, _NONE, _NONE, gain), lower, upper)
@@ -347,9 +352,7 @@ class LinearProgram:
             self._model.set_bounds(*self._bounds(none, upper))
             values, duals = self._run(h, None)
             units = self._spread(values)
-            eta = np.zeros(len(h))
-            eta[self._inside] = np.maximum(duals[self._balances :], 0.0)
-            local = self._rows.prices(eta)
+            local = self._rows.prices(self._eta_of(duals))
             if self._balances:
                 local = local + duals[: self._balances][self._orders.groups]
             most = Most(float(units[targets].sum()), units, local)

@@ -126,17 +126,18 @@ class LotProgram:
         for _ in range(_CAPPED):
             traded = solved.units > 0
             short = (solved.first.units > solved.units + WHOLE) & ~traded
-            lost = solved.first.gain - program.gain(solved.units)
             if not traded.any() or not short.any():
                 break
-            if lost <= max(program.lot_value(np.flatnonzero(traded)), LEAST_GAP):
+            gain = program.gain(solved.units)
+            a_lot = max(program.lot_value(np.flatnonzero(traded)), LEAST_GAP)
+            if solved.first.gain - gain <= a_lot:
                 break
             trimmed = self.linear.solve(np.zeros_like(upper), solved.units, rows.h)
-            if trimmed.gain <= program.gain(solved.units) + LEAST_GAP:
+            if trimmed.gain <= gain + LEAST_GAP:
                 break
             upper = np.where(short, 0, upper)
             again = self._solve_within(upper, rows)
-            if program.gain(again.units) <= program.gain(solved.units):
+            if program.gain(again.units) <= gain:
                 break
             solved = replace(again, relaxed=relaxed, capped=True)
         return solved

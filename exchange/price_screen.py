@@ -26,7 +26,7 @@ import numpy as np
 from exchange.program import TIE, FloatArray
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
-from exchange.unfit import LeftOut, Proof
+from exchange.unfit import LeftOut
 from orderbook.order import Side
 
 _HALF = 0.5  # ticks that every lot counts more
@@ -47,15 +47,11 @@ class PriceScreen:
         balance instead, any lambda proves a bound, and this is the first.
     """
 
-    __slots__ = ("_balance", "_beaten", "_beside", "_eta", "_filled", "_orders", "_price_of_rows",
-                 "_proofs", "_reach", "_rows", "_settled", "_surplus_sum", "_witnesses",
-                 "local")  # fmt: skip
+    __slots__ = ("_balance", "_beaten", "_eta", "_filled", "_left_out", "_orders", "_price_of_rows",
+                 "_reach", "_rows", "_settled", "_surplus_sum", "local")  # fmt: skip
 
     def __init__(self, orders: ProgramOrders, rows: LotRows, reserve_price_ticks: int) -> None:
         self._orders = orders
-        self._beside: tuple[FloatArray, ...] = ()
-        self._proofs: tuple[Proof, ...] = ()
-        self._witnesses: dict[int, int] = {}
         balance = np.full(len(orders.prices), float(reserve_price_ticks))
         self.certify(rows, balance, np.zeros(len(rows.h)), frozenset(), settled=False)
 
@@ -89,14 +85,8 @@ class PriceScreen:
         """
         self._rows = rows
         self._balance, self._eta = balance, eta
-        self._filled, self._settled = filled, settled
-        self._beside, self._proofs, self._witnesses = (), (), {}
-        if left_out is not None:
-            self._beside = tuple(relaxed.local for relaxed in left_out.optima)
-            self._proofs = left_out.proofs
-            traded = [np.flatnonzero(relaxed.units > 0.0) for relaxed in left_out.optima]
-            self._filled = filled.union(*(each.tolist() for each in traded))
-            self._witnesses = left_out.witnesses
+        self._filled = filled if left_out is None else filled | left_out.traded
+        self._settled, self._left_out = settled, left_out
         self._reprice()
         self._surplus_sum: float | None = surplus
 
@@ -140,7 +130,7 @@ class PriceScreen:
     @property
     def leaves_out(self) -> bool:
         """Whether nothing trades only because some orders do not fit."""
-        return bool(self._proofs)
+        return self._left_out is not None and bool(self._left_out.proofs)
 
     @property
     def bound(self) -> float:
@@ -157,21 +147,18 @@ class PriceScreen:
     def added(self, column: int, units: int) -> None:
         """Note that units came into a column.  O(legs)."""
         surplus = self._weigh(column, units)
-        tie = TIE * self._orders.lots_of_unit(column)
-        if surplus > -tie:
+        if surplus > -TIE * self._orders.lots_of_unit(column):
             # With half a tick more, this order alone is out of what the second proof reaches.
             self._settled, self._beaten = False, True
-        elif self._settled:
-            worse = all(self._orders.surplus_of(column, p) <= -tie for p in self._beside)
-            fits = [proof.added(self._orders, column, units) for proof in self._proofs]
-            self._settled = worse and all(fits)
+        elif self._settled and self._left_out is not None:
+            self._settled = self._left_out.added(self._orders, column, units)
 
     def removing(self, column: int, units: int) -> None:
         """Note that units are about to leave a column.  O(legs)."""
         self._weigh(column, -units)
         self._beaten = False
-        left = int(self._orders.units[column]) - units
-        if column in self._filled or left < self._witnesses.get(column, 0):
+        needed = 0 if self._left_out is None else self._left_out.witnesses.get(column, 0)
+        if column in self._filled or self._orders.units[column] - units < needed:
             self._settled = False
 
     def _weigh(self, column: int, units: int) -> float:
@@ -191,7 +178,7 @@ class PriceScreen:
         """
         self._eta = rows.carried_over(self._eta, self._rows)
         self._rows = rows
-        self._beside, self._proofs, self._witnesses = (), (), {}
+        self._left_out = None
         self._reprice()
         # Trading nothing is the only optimum at these duals, whatever was before.
         self._settled = self._price_of_rows == 0.0 and self._all_worse()

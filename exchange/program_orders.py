@@ -336,9 +336,8 @@ class ProgramOrders:
         return float(local[condition.limits] @ condition.lots)
 
     def least_units(self, column: int) -> int:
-        """Return the least units that an order of a column trades: its minimum, or what is left."""
-        condition = self._conditions.get(column)
-        return 1 if condition is None else min(condition.minimum, int(self.units[column]))
+        """Return the least units a conditional order trades: its minimum, or all that is left."""
+        return min(self._conditions[column].minimum, int(self.units[column]))
 
     def lots_of_unit(self, column: int) -> int:
         """Return how many lots a unit of a column trades."""

@@ -20,7 +20,7 @@ import numpy as np
 from exchange.effort import Budget
 from exchange.linear_program import LinearProgram, Most, Relaxed
 from exchange.lots import LEAST_GAP, WHOLE
-from exchange.program import FloatArray, IntArray
+from exchange.program import TIE, FloatArray, IntArray
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import BoolArray, LotRows
 
@@ -116,6 +116,21 @@ class LeftOut:
     optima: tuple[Relaxed, ...]
     proofs: tuple[Proof, ...]
     witnesses: dict[int, int]
+
+    def added(self, orders: ProgramOrders, column: int, units: int) -> bool:
+        """Note that units came into a column; return whether nothing is found in spite of them.
+
+        They are worse than their local price at every optimum, and do not make anything fit.
+        """
+        tie = TIE * orders.lots_of_unit(column)
+        worse = all(orders.surplus_of(column, optimum.local) <= -tie for optimum in self.optima)
+        fits = [proof.added(orders, column, units) for proof in self.proofs]
+        return worse and all(fits)
+
+    @property
+    def traded(self) -> frozenset[int]:
+        """Columns that one of the optima trades, if only in fractions."""
+        return frozenset().union(*(np.flatnonzero(o.units > 0.0).tolist() for o in self.optima))
 
 
 def leave_out(look: Look, relaxed: Relaxed, solve: Callable[[IntArray], Relaxed]) -> LeftOut:
@@ -230,21 +245,18 @@ class Look:
 
 
 def _decisive(orders: ProgramOrders, units: FloatArray) -> set[Place]:
-    """Return the places with the best price of each side, where they trade less than a unit."""
+    """Return the places with the best price of each side, where they trade less than a lot."""
     support = np.flatnonzero(units > WHOLE)
     plain = support[orders.limit[support] >= 0]
-    # One lot more or less at a limit may be in orders of several prices.
-    traded: dict[Place, float] = {}
-    for column in plain.tolist():
-        place = Place.of(orders, column)
-        traded[place] = traded.get(place, 0.0) + float(units[column])
+    groups, signs = orders.groups[orders.limit[plain]], orders.sign[plain]
     found = set()
     for group in range(len(orders.prices)):
         for sign in (1.0, -1.0):
-            own = plain[
-                (orders.groups[orders.limit[plain]] == group) & (orders.sign[plain] == sign)
-            ]
-            if len(own):
-                best = int(own[np.argmax(sign * orders.price[own])])
-                found.add(Place.of(orders, best))
-    return {place for place in found if traded[place] < FITS}
+            own = plain[(groups == group) & (signs == sign)]
+            if not len(own):
+                continue
+            best = Place.of(orders, int(own[np.argmax(sign * orders.price[own])]))
+            # What trades at a place may be orders of several prices.
+            if units[own][best.has(orders)[own]].sum() < FITS:
+                found.add(best)
+    return found
