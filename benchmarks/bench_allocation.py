@@ -27,11 +27,11 @@ from exchange.events import MatchBlocked, OrderAccepted, OrderCancelled, Refused
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.scenario_network import build_network, open_net
 from orderbook.order import Side, TimeInForce
-from security_check.adversary import attack
-from security_check.check import SecurityCheck
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.verdict import LimitChange
+from security_check.checking.check import SecurityCheck
+from security_check.checking.verdict import LimitChange
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.verification.adversary import attack
 
 NETWORKS = {  # and the capacity of each connection point, in watts
     "bundled:semiurb4": 30_000,

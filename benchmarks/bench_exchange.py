@@ -28,8 +28,8 @@ from exchange.events import Event, MatchBlocked, Refused, Traded
 from exchange.rules import ConnectionTerms, MarketRules
 from orderbook.book import OrderBook
 from orderbook.order import LimitOrder, Side, TimeInForce
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 NOW = datetime(2030, 6, 1, 8, tzinfo=UTC)
 START = NOW + timedelta(hours=4)

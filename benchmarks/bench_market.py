@@ -43,9 +43,9 @@ from exchange.rules import ConnectionTerms, MarketRules
 from gateway.strategies import LimitValue, MarginalValueQuoting
 from gateway.trading_rounds import ExchangeVenue, Place, Trader, Venue, act_until_quiet
 from orderbook.order import Side
-from security_check.envelope import Direction
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 CAPACITY_W = 30_000
 STEPS_W = (2_000, 500, 100, 20, 5, 1)

@@ -15,13 +15,13 @@ import pandapower.networks
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.enclosure import PortModel
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monotonicity import Standing, prove_monotone
-from security_check.network import Network
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.radial import radial_tree
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.verification.enclosure import PortModel
+from security_check.verification.monotonicity import Standing, prove_monotone
+from security_check.verification.radial_condition import radial_tree
 
 BAND = InterfaceLimits(0.98, 1.04)
 REPEATED = 5

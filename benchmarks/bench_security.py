@@ -23,14 +23,14 @@ from bench_allocation import machine
 from doe_allocation.capacity import Capacity
 from doe_allocation.joint_grid import JointCheck, JointGrid
 from doe_allocation.network_grid import NetworkGrid
-from security_check.check import SecurityCheck
-from security_check.envelope import Direction
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
-from security_check.parts import Part, parts_of
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.verdict import LimitChange
+from security_check.checking.check import SecurityCheck
+from security_check.checking.verdict import LimitChange
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.envelope import Direction
+from security_check.model.islands import Part, parts_of
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
 
 QUARTERS = 96
 TRADES = 300

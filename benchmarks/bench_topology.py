@@ -19,8 +19,8 @@ from doe_allocation.network_grid import NetworkGrid
 from doe_allocation.radial_bound import RadialBound
 from doe_allocation.radial_program import relaxed
 from gateway.switched_net import SwitchedNet
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 BAND, VOLTAGE = InterfaceLimits(0.98, 1.02), VoltageLimits(0.90, 1.10)
 

@@ -16,13 +16,13 @@ from bench_allocation import BAND
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from gateway.scenario_network import open_net
-from security_check.adversary import attack
-from security_check.forecast import Forecast, Uncertainty
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import VoltageLimits
-from security_check.network import Network
-from security_check.tolerance import with_tolerance
-from security_check.uncertainty import Box, Budget, Ellipsoid
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import VoltageLimits
+from security_check.model.network import Network
+from security_check.modifications.impedance_tolerance import with_tolerance
+from security_check.uncertainty.deviation_sets import Box, Budget, Ellipsoid
+from security_check.uncertainty.forecast import Forecast, Uncertainty
+from security_check.verification.adversary import attack
 
 NETWORKS = {"bundled:semiurb4": 30_000, "simbench:1-LV-rural3--0-sw": 30_000}
 DEVIATIONS = 20

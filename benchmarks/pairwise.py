@@ -13,8 +13,8 @@ from exchange.grid import SecurityState
 from gateway.strategies import Quote, View
 from gateway.trading_rounds import Place
 from orderbook.order import Side
-from security_check.envelope import Direction
-from security_check.verdict import LimitChange
+from security_check.checking.verdict import LimitChange
+from security_check.model.envelope import Direction
 
 CONFIRMATION_ROUNDS = 8
 

@@ -16,13 +16,10 @@ from itertools import islice, product
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from doe_allocation.topology import Closed, SwitchableGraph
-from security_check.envelope import IntArray
+from security_check.arrays import BoolArray, IntArray
 from security_check.errors import InsecureError, NetworkFaults, PowerFlowError
-
-BoolArray = npt.NDArray[np.bool_]
 
 _CHUNK = 256
 _FARTHEST = 20_000  # configurations two steps away that are looked at from one

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from doe_allocation.fairness import CAPACITY, Filled, FillingRule
+from security_check.arrays import BoolArray, FloatArray, IndexArray
+from security_check.checking.verdict import quantity
 from security_check.errors import InsecureError, PowerFlowError
-from security_check.network import FloatArray, IndexArray
-from security_check.packing import PackingRows
-from security_check.robust_rows import SECURE, RobustRows
-from security_check.search import Search
-from security_check.verdict import quantity
-from security_check.worst_points import BoolArray
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.robust_rows import SECURE, RobustRows
+from security_check.worst_case.search import Search
 
 _ROUNDS = 12  # then limits that still swing are settled from below
 _PATIENCE = 6  # rounds after which worst points are looked for even if limits still move

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from doe_allocation.fairness import FloatArray
+from security_check.arrays import FloatArray
 
 if TYPE_CHECKING:
     from doe_allocation.row_levels import RowLevels

@@ -19,16 +19,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from doe_allocation.alpha_cone import solve_cone
-from doe_allocation.fairness import (
-    Filled,
-    Filling,
-    FloatArray,
-    IndexArray,
-    progressive_filling,
-)
+from doe_allocation.fairness import Filled, Filling, progressive_filling
 from doe_allocation.maximum_sum import MaximumSum
 from doe_allocation.packing_program import FairnessError, Packing
 from doe_allocation.row_levels import RowLevels
+from security_check.arrays import FloatArray, IndexArray
 
 _TURNS = 4  # of rows from levels that are given; then they are not good enough to begin with
 _CONE_UP_TO = 4.0  # beyond, a cone solver no longer sees the prices of those who have more

@@ -3,7 +3,7 @@
 A boundary is one node of both networks: the interface of the downstream one, a connection point of
 the upstream one.  Power is counted there, out of the downstream network, so losses below are in it
 and losses above are not.  Downstream states a few numbers (:class:`Statement`), upstream answers
-with a contract (:class:`~security_check.limits.InterfaceLimits`); no network crosses.
+with a contract (:class:`~security_check.model.limits.InterfaceLimits`); no network crosses.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from doe_allocation.nested import Class
-from security_check.envelope import IntArray
+from security_check.arrays import IntArray
 from security_check.errors import Fault
-from security_check.limits import InterfaceLimits
-from security_check.network import Network, ReactiveFreedom
-from security_check.outages import Outage
-from security_check.robust_rows import RobustRows
-from security_check.row_limits import RowLimits
-from security_check.rows import OF_INTERFACE, Kind
-from security_check.search import Search, Starts
+from security_check.model.limits import InterfaceLimits
+from security_check.model.network import Network
+from security_check.model.network_elements import ReactiveFreedom
+from security_check.model.outage import Outage
+from security_check.monitoring.row_kinds import OF_INTERFACE, Kind
+from security_check.monitoring.row_limits import RowLimits
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.search import Search, Starts
 
 REACTIVE_MARGIN = 0.02
 """Part of its width that a reactive range found is widened by at either end."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from security_check.envelope import IntArray
+from security_check.arrays import IntArray
 
 
 @dataclass(frozen=True, slots=True)

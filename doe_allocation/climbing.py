@@ -14,12 +14,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from doe_allocation.allocate import Fill, drawn_in, fill_securely, searched
-from doe_allocation.fairness import CAPACITY, FillingRule, FloatArray, IndexArray
+from doe_allocation.fairness import CAPACITY, FillingRule
 from doe_allocation.packing_program import Packing
+from security_check.arrays import FloatArray, IndexArray
 from security_check.errors import PowerFlowError
-from security_check.packing import PackingRows
-from security_check.robust_rows import SECURE, RobustRows
-from security_check.search import Search
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.robust_rows import SECURE, RobustRows
+from security_check.worst_case.search import Search
 
 _STEPS = 60
 _CORRECTIONS = 3

@@ -19,7 +19,7 @@ import numpy as np
 from doe_allocation.boundary import Statement
 from doe_allocation.level import Division, Level, Perimeter
 from security_check.errors import Fault
-from security_check.limits import InterfaceLimits
+from security_check.model.limits import InterfaceLimits
 
 Band = tuple[float, float]
 _SAME = 1e-9

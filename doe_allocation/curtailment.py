@@ -11,12 +11,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
 from doe_allocation.fairness import CAPACITY, Filled, Filling, FillingRule, progressive_filling
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from security_check.arrays import FloatArray, IntArray
 
 
 class CurtailmentPolicy(StrEnum):

@@ -12,9 +12,10 @@ from enum import StrEnum
 import numpy as np
 
 from doe_allocation.alpha_fairness import AlphaFairness
-from doe_allocation.fairness import Filling, FillingRule, FloatArray, IndexArray
+from doe_allocation.fairness import Filling, FillingRule
 from doe_allocation.maximum_sum import MaximumSum
 from doe_allocation.width_fairness import WidthFilling
+from security_check.arrays import FloatArray, IndexArray
 
 
 class Rule(StrEnum):

@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IndexArray = npt.NDArray[np.int64]
+from security_check.arrays import FloatArray, IndexArray
 
 CAPACITY = -1
 """Bottleneck of a limit that reached its own upper bound."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from doe_allocation.fairness import FloatArray
+from security_check.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from doe_allocation.fairness import Principle
 from doe_allocation.level import Division, Level, Perimeter
 from doe_allocation.network_grid import NetworkGrid
 from doe_allocation.operational_graph import Operator, graph_faults, voltages_at
-from security_check.check import SecurityCheck
-from security_check.envelope import EnvelopeSet
+from security_check.checking.check import SecurityCheck
 from security_check.errors import Fault, NetworkFaults
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import EnvelopeSet
+from security_check.model.limits import InterfaceLimits
 
 UPSTREAM = "upstream"
 """What the parent of the uppermost operator is called."""

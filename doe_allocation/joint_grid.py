@@ -17,16 +17,17 @@ import numpy as np
 from doe_allocation.curtailment import PRO_RATA, Curtailment
 from doe_allocation.fairness import Principle
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import Finding
-from security_check.check import SecurityCheck
-from security_check.envelope import Direction, EnvelopeSet, IntArray
-from security_check.limits import InterfaceLimits
-from security_check.linear_rows import LinearRows, PartRows
-from security_check.network import FloatArray, IndexArray, Network
-from security_check.parts import Part, parts_of
-from security_check.proof import Proof
-from security_check.situation import Situation
-from security_check.verdict import LimitChange, Verdict
+from security_check.arrays import FloatArray, IndexArray, IntArray
+from security_check.checking.check import SecurityCheck
+from security_check.checking.linear_rows import LinearRows, PartRows
+from security_check.checking.verdict import LimitChange, Verdict
+from security_check.model.envelope import Direction, EnvelopeSet
+from security_check.model.islands import Part, parts_of
+from security_check.model.limits import InterfaceLimits
+from security_check.model.network import Network
+from security_check.operating_range.operating_point import Situation
+from security_check.verification.adversary import Finding
+from security_check.verification.certificate import Proof
 
 
 class JointCheck:
@@ -101,7 +102,7 @@ class JointCheck:
         """Ask the AC power flow about a joint change, in every part that it touches.
 
         No change at all is asked of every part.  Raises as
-        :meth:`security_check.check.SecurityCheck.confirm`.
+        :meth:`security_check.checking.check.SecurityCheck.confirm`.
         """
         touched = self._by_part(changes) or [(check, ()) for check in self.checks]
         verdicts = [check.confirm(own) for check, own in touched]

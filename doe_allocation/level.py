@@ -25,13 +25,14 @@ from doe_allocation.fair_rules import MAX_MIN
 from doe_allocation.fairness import Principle
 from doe_allocation.nested import Class, Nested, classes_of, levelled
 from doe_allocation.network_grid import NetworkGrid
-from security_check.check import SecurityCheck
-from security_check.envelope import EnvelopeSet, IntArray
+from security_check.arrays import FloatArray, IntArray
+from security_check.checking.check import SecurityCheck
 from security_check.errors import Fault, InsecureError, PowerFlowError
-from security_check.forecast import Forecast
-from security_check.limits import BusBand, InterfaceLimits, VoltageLimits
-from security_check.network import FloatArray, Network
-from security_check.outages import Outage
+from security_check.model.envelope import EnvelopeSet
+from security_check.model.limits import BusBand, InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
+from security_check.uncertainty.forecast import Forecast
 
 POWER_FLOW = "power flow"
 """What is named where no element is over a limit, but the power flow has no solution."""

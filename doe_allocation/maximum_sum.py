@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from doe_allocation.fairness import Filled, FloatArray
+from doe_allocation.fairness import Filled
 from doe_allocation.packing_program import FairnessError, LinearProgram, Packing, lexicographic
+from security_check.arrays import FloatArray
 
 _FREE = 1e-8  # a price below this part of a watt's gain is none
 

@@ -13,14 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from doe_allocation.fairness import (
-    CAPACITY,
-    Filled,
-    FillingRule,
-    FloatArray,
-    IndexArray,
-    Principle,
-)
+from doe_allocation.fairness import CAPACITY, Filled, FillingRule, Principle
+from security_check.arrays import FloatArray, IndexArray
 
 CLASSES = 8
 """How many classes of customers a child states at most, for injection and for withdrawal."""

@@ -14,20 +14,22 @@ from doe_allocation.climbing import fill_fairly
 from doe_allocation.curtailment import PRO_RATA, Curtailment
 from doe_allocation.fair_rules import MAX_MIN
 from doe_allocation.fairness import CAPACITY, FillingRule, OnTop, Principle
-from security_check.adversary import Finding, attack
-from security_check.check import SecurityCheck
-from security_check.conditions import Conditions
-from security_check.envelope import EnvelopeSet, IntArray
+from security_check.arrays import FloatArray, IntArray
+from security_check.checking.check import SecurityCheck
+from security_check.checking.linear_rows import LinearRows
 from security_check.errors import InsecureError
-from security_check.forecast import Forecast
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.linear_rows import LinearRows
-from security_check.network import FloatArray, Network
-from security_check.outages import Outage, monitors_of
-from security_check.proof import Proof, Prover
-from security_check.robust_rows import RobustRows
-from security_check.search import Search, Starts
-from security_check.uncertainty import source_vertices
+from security_check.model.envelope import EnvelopeSet
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
+from security_check.monitoring.contingencies import monitors_of
+from security_check.operating_range.conditions import Conditions
+from security_check.uncertainty.deviation_sets import source_vertices
+from security_check.uncertainty.forecast import Forecast
+from security_check.verification.adversary import Finding, attack
+from security_check.verification.certificate import Proof, Prover
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.search import Search, Starts
 
 _WHOLE_W = 1e-6  # a limit this close below a whole watt is that watt
 
@@ -252,7 +254,7 @@ class NetworkGrid:
     ) -> Finding:
         """Let the adversary look for the worst point of envelopes under a contract.
 
-        See :func:`security_check.adversary.attack`.
+        See :func:`security_check.verification.adversary.attack`.
         """
         if limits not in self._attacked:
             self._attacked = {limits: self.robust_rows(limits)}

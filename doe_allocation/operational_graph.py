@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from doe_allocation.capacity import Capacity
+from security_check.arrays import FloatArray
 from security_check.errors import Fault
-from security_check.forecast import Forecast
-from security_check.limits import VoltageLimits
-from security_check.network import FloatArray, Network
-from security_check.outages import Outage
+from security_check.model.limits import VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
+from security_check.uncertainty.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)

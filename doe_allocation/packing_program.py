@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import highspy
 import numpy as np
 
-from doe_allocation.fairness import CAPACITY, PARTICIPATES, FloatArray, IndexArray
+from doe_allocation.fairness import CAPACITY, PARTICIPATES
+from security_check.arrays import FloatArray, IndexArray
 from security_check.errors import GridError
 
 TIGHT = 1e-7

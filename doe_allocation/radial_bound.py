@@ -22,12 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from doe_allocation.capacity import Capacity
+from doe_allocation.pi_branches import Branches, NotTwoEndedError
 from doe_allocation.switched_branches import SwitchedBranches, check_radial, without_stubs
-from security_check.branches import Branches, NotTwoEndedError
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
-BoolArray = npt.NDArray[np.bool_]
 _Number = TypeVar("_Number", np.float64, np.complex128)
 
 _SWEEPS = 3  # the third sweep moves bounds by parts in a million

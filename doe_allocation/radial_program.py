@@ -26,10 +26,10 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from doe_allocation.actions import Choices, Configuration
 from doe_allocation.capacity import Capacity
+from doe_allocation.pi_branches import Branches
 from doe_allocation.switched_branches import SwitchedBranches
-from security_check.branches import Branches
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.arrays import ComplexArray, FloatArray, IndexArray
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 _HIGHEST = 4.0  # squared voltage; nothing without losses comes near it
 _NODES = 1_000  # of the solver's tree; then its bound is what it is

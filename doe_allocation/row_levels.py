@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import brentq, nnls
 from scipy.special import logsumexp
 
-from doe_allocation.fairness import FloatArray
+from security_check.arrays import FloatArray
 
 _EXACT = 1e-13  # parts of a row's room
 _GOOD = 1e-9  # the same, where rounding stops the search

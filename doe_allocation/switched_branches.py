@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from security_check.branches import Branches, NotTwoEndedError
-from security_check.network import ComplexArray, IndexArray, Network
+from doe_allocation.pi_branches import Branches, NotTwoEndedError
+from security_check.arrays import ComplexArray, IndexArray
+from security_check.model.network import Network
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from doe_allocation.fairness import Filled, FloatArray
+from doe_allocation.fairness import Filled
 from doe_allocation.packing_program import Packing, lexicographic
+from security_check.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

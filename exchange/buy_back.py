@@ -29,15 +29,16 @@ from exchange.events import Traded
 from exchange.fills import fill_of
 from exchange.grid import Grid
 from exchange.orders import Order
-from exchange.program import ClearingError, FloatArray
+from exchange.program import ClearingError
 from exchange.record import Record
 from exchange.session import Session
 from exchange.solver import INFINITY, MixedProgram
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.arrays import FloatArray
+from security_check.checking.linear_rows import LinearRows
 from security_check.errors import GridError
-from security_check.limits import InterfaceLimits
-from security_check.linear_rows import LinearRows
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 
 @dataclass(frozen=True, slots=True)

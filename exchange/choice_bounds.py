@@ -18,10 +18,10 @@ import numpy as np
 from exchange.effort import Work
 from exchange.linear_program import Relaxed
 from exchange.lots import WHOLE, Rounding
-from exchange.program import TIE, FloatArray, IntArray
+from exchange.program import TIE
 from exchange.program_orders import per_lot_of
-from exchange.program_rows import BoolArray
 from exchange.solver import INFINITY, WarmModel
+from security_check.arrays import BoolArray, FloatArray, IntArray
 
 EQUAL = 1e-6
 """Of a gain, relative: gains closer than this are equal, so time decides."""

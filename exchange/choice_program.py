@@ -15,9 +15,9 @@ import numpy as np
 
 from exchange.choice_bounds import shared_rows
 from exchange.lots import Rounding
-from exchange.program import FloatArray, IntArray
-from exchange.program_rows import BoolArray, LotRows
+from exchange.program_rows import LotRows
 from exchange.solver import INFINITY, MixedProgram
+from security_check.arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ import numpy as np
 
 from exchange.choice_bounds import WarmChoices
 from exchange.lots import WHOLE
-from exchange.program import FloatArray
 from exchange.solver import INFINITY
+from security_check.arrays import FloatArray
 
 MOST = 600
 """Units of work that one search may take; then a mixed-integer solver goes on."""

@@ -19,9 +19,9 @@ from exchange.orders import Order
 from exchange.payments import Execution
 from exchange.program import LocalPrices, NetworkRows, Reach, Tier
 from exchange.rules import MarketRules
+from security_check.checking.linear_rows import LinearRows
+from security_check.checking.verdict import Verdict
 from security_check.errors import GridError
-from security_check.linear_rows import LinearRows
-from security_check.verdict import Verdict
 
 
 class CheckFailedError(Exception):

@@ -13,8 +13,8 @@ from datetime import datetime
 from exchange.orders import Leg
 from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ from exchange.choice_program import Aim, ChoiceProgram
 from exchange.choice_search import branch
 from exchange.linear_program import Relaxed
 from exchange.lots import LEAST_GAP, WHOLE, Rounding
-from exchange.program import ClearingError, FloatArray, IntArray
+from exchange.program import ClearingError
 from exchange.solver import INFINITY
+from security_check.arrays import FloatArray, IntArray
 
 _WAYS = 2**16  # of sharing among the orders that one program ranks; its weights stay exact
 

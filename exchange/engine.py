@@ -72,7 +72,7 @@ from exchange.state import State
 from exchange.state_invariants import check_state
 from exchange.supervision import control
 from orderbook.book import OrderBook
-from security_check.envelope import Direction, Envelope
+from security_check.model.envelope import Direction, Envelope
 
 
 class Exchange:

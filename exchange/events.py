@@ -15,8 +15,8 @@ from exchange.orders import Leg
 from exchange.reasons import AlarmKind, CancelReason, Phase, RefusalReason
 from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
-from security_check.envelope import Direction, Envelope
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction, Envelope
+from security_check.model.limits import InterfaceLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

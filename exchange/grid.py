@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from doe_allocation.curtailment import Curtailment
-from security_check.envelope import Direction, EnvelopeSet
-from security_check.limits import InterfaceLimits
-from security_check.linear_rows import LinearRows
-from security_check.verdict import LimitChange, Verdict
+from security_check.checking.linear_rows import LinearRows
+from security_check.checking.verdict import LimitChange, Verdict
+from security_check.model.envelope import Direction, EnvelopeSet
+from security_check.model.limits import InterfaceLimits
 
 
 class SecurityState(Protocol):

@@ -9,14 +9,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from exchange.orders import Order
 from exchange.rules import ConnectionTerms
 from orderbook.order import Side
-from security_check.envelope import Direction, Envelope, EnvelopeSet
-
-IntArray = npt.NDArray[np.int64]
+from security_check.arrays import IntArray
+from security_check.model.envelope import Direction, Envelope, EnvelopeSet
 
 
 @dataclass(slots=True)

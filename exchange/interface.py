@@ -17,8 +17,8 @@ from exchange.record import Record, alarm_kind
 from exchange.rules import TSO, ConnectionTerms
 from exchange.session import Session
 from orderbook.order import Side
-from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import GridError, InsecureError
+from security_check.model.envelope import Direction, Envelope, EnvelopeSet
 
 
 def update_limits(

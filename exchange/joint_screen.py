@@ -24,9 +24,10 @@ from datetime import datetime
 import numpy as np
 
 from exchange.market_program import Legs
-from exchange.program import TIE, FloatArray, IntArray, Reach
+from exchange.program import TIE, Reach
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.arrays import FloatArray, IntArray
+from security_check.model.envelope import Direction
 
 _EQUAL = 1e-6  # of the slack, relative: the difference of two gains, each as exact as the solver
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exchange.program import TIE, ClearingError, FloatArray, IntArray
+from exchange.program import TIE, ClearingError
 from exchange.program_orders import PerLot, ProgramOrders, per_lot_of
-from exchange.program_rows import BoolArray, LotRows
+from exchange.program_rows import LotRows
 from exchange.solver import INFINITY, WarmModel
+from security_check.arrays import BoolArray, FloatArray, IntArray
 
 _WHOLE = 1e-7  # lots by which a quantity must differ from a bound to count as off it
 _ENTRANTS = 40  # columns that enter at once, the best; early prices let far too many look good

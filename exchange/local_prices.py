@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exchange.program import TIE, FloatArray, IntArray
+from exchange.program import TIE
 from exchange.welfare import WelfareClearing
-from security_check.envelope import Direction
+from security_check.arrays import FloatArray, IntArray
+from security_check.model.envelope import Direction
 
 _DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
 

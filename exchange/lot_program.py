@@ -16,11 +16,12 @@ from exchange.conditional_orders import ConditionalOrders, broken
 from exchange.effort import Effort
 from exchange.linear_program import LinearProgram, Relaxed
 from exchange.lots import LEAST_GAP, WHOLE, Rounding
-from exchange.program import ClearingError, FloatArray, IntArray, Tier
+from exchange.program import ClearingError, Tier
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
 from exchange.time_priority import oldest_first
 from exchange.unfit import LeftOut, Look, leave_out
+from security_check.arrays import FloatArray, IntArray
 
 _CAPPED = 4  # programs solved again because what an order was to get was rounded away
 _ROUNDS = 10_000  # each but the last trades at least a lot

@@ -25,11 +25,11 @@ import numpy as np
 
 from exchange.effort import Effort
 from exchange.linear_program import Relaxed
-from exchange.program import FloatArray, IntArray
 from exchange.program_orders import ProgramOrders, per_lot_of
-from exchange.program_rows import BoolArray, LotRows
+from exchange.program_rows import LotRows
 from exchange.solver import INFINITY, MixedProgram
 from exchange.vertex import Vertex
+from security_check.arrays import BoolArray, FloatArray, IntArray
 
 WHOLE = 1e-6
 """Lots by which a quantity may miss a whole number and still be one."""

@@ -18,7 +18,7 @@ from exchange.payments import Execution
 from exchange.program import HIDDEN, Leg, NetworkRows, Optimum, ProgramOrder
 from exchange.rules import MarketRules
 from exchange.welfare import WelfareClearing
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 Legs = Sequence[Order]
 """An order, or all legs of a joint order, the first first."""

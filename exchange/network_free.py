@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from exchange.program import IntArray
 from exchange.program_orders import ProgramOrders
 from orderbook.order import Side
+from security_check.arrays import IntArray
 
 
 def match(orders: ProgramOrders, group: int) -> dict[int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orderbook.order import UNCONDITIONAL, Conditions, LimitOrder, Side, TimeInForce
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exchange.program import FloatArray, ProgramOrder
+from exchange.program import ProgramOrder
+from security_check.arrays import FloatArray
 
 _FINE = 1_000_000
 """Local prices count in millionths of a tick."""

@@ -23,11 +23,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from exchange.program import TIE, FloatArray
+from exchange.program import TIE
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
 from exchange.unfit import LeftOut
 from orderbook.order import Side
+from security_check.arrays import FloatArray
 
 _HALF = 0.5  # ticks that every lot counts more
 _NOTHING = 0.499  # tick-lots: below a half by more than sums of floats can err

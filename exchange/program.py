@@ -19,13 +19,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
 from orderbook.order import Side
-from security_check.linear_rows import PartRows, dense, every_limit
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from security_check.arrays import FloatArray, IntArray
+from security_check.checking.linear_rows import PartRows, dense, every_limit
 
 TIE = 1e-6
 """Surplus, in ticks, up to which an order is as good as its local price."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sortedcontainers import SortedDict
 
-from exchange.program import HIDDEN, MAX_PRICE_TICKS, FloatArray, IntArray, Leg, ProgramOrder
+from exchange.program import HIDDEN, MAX_PRICE_TICKS, Leg, ProgramOrder
 from orderbook.order import Side
+from security_check.arrays import FloatArray, IntArray
 
 _FIRST_ROOM = 256
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from exchange.program import ROW_TOLERANCE, FloatArray, IntArray, NetworkRows
-from security_check.linear_rows import PartRows
-
-BoolArray = npt.NDArray[np.bool_]
+from exchange.program import ROW_TOLERANCE, NetworkRows
+from security_check.arrays import FloatArray, IntArray
+from security_check.checking.linear_rows import PartRows
 
 _FEW = 8  # a part of the limits: of fewer, columns are picked before they are multiplied
 

@@ -12,7 +12,7 @@ from exchange.refusal import Refusal, amount_text, price_text
 from exchange.rules import RiskLimits
 from exchange.state import State
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 RATE_WINDOW = timedelta(minutes=1)
 """Over how much time orders are counted."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from doe_allocation.curtailment import CurtailmentPolicy
 from exchange.program import MAX_PRICE_TICKS, ExchangeRate
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 TSO = "tso"
 """Whose requests are interface limits, in answers and refusals."""

@@ -17,9 +17,9 @@ from exchange.effort import Work
 from exchange.market_program import Legs, MarketProgram
 from exchange.payments import Execution
 from exchange.program import NetworkRows, Optimum
-from security_check.envelope import Direction
+from security_check.checking.verdict import LimitChange, Verdict
 from security_check.errors import GridError
-from security_check.verdict import LimitChange, Verdict
+from security_check.model.envelope import Direction
 
 CONFIRMATION_ROUNDS = 12
 """How often an optimum is looked for again after the AC power flow has refused one.

@@ -16,7 +16,7 @@ from exchange.record import Record
 from exchange.session import Session
 from exchange.state import State
 from orderbook.order import SelfTradePrevention, Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 def own_crossed(order: Order, session: Session, state: State) -> Iterator[Order]:

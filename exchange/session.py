@@ -15,8 +15,8 @@ from exchange.reasons import Phase
 from exchange.rules import BuyBack, ConnectionTerms
 from orderbook.book import OrderBook
 from orderbook.order import Side
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 
 class Session:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exchange.effort import Budget, Work
-from exchange.program import ClearingError, FloatArray
-from exchange.program_rows import BoolArray
+from exchange.program import ClearingError
+from security_check.arrays import BoolArray, FloatArray
 
-IndexArray = npt.NDArray[np.int32]
+Int32Array = npt.NDArray[np.int32]
 
 INFINITY = float(highspy.kHighsInf)
 
@@ -48,7 +48,7 @@ def _new_solver(**options: bool | int | float | str) -> highspy.Highs:
     return solver
 
 
-def _packed(rows: FloatArray) -> tuple[int, IndexArray, IndexArray, FloatArray]:
+def _packed(rows: FloatArray) -> tuple[int, Int32Array, Int32Array, FloatArray]:
     """Return how many entries rows have that are not 0, where each row starts, and the entries."""
     filled = rows != 0.0
     starts = np.zeros(len(rows), dtype=np.int32)

@@ -25,7 +25,7 @@ from exchange.rules import METERING, ConnectionTerms, MarketRules
 from exchange.session import Session
 from exchange.settlement_events import MeterRead
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 class State:

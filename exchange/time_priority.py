@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 
 from exchange.linear_program import LinearProgram, Relaxed
-from exchange.program import TIE, FloatArray, IntArray
+from exchange.program import TIE
 from exchange.program_orders import ProgramOrders
-from exchange.program_rows import BoolArray
+from security_check.arrays import BoolArray, FloatArray, IntArray
 
 _WHOLE = 1e-7  # lots that count as nothing
 _SINGULAR = 1e-9

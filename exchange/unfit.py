@@ -20,9 +20,10 @@ import numpy as np
 from exchange.effort import Budget
 from exchange.linear_program import LinearProgram, Most, Relaxed
 from exchange.lots import LEAST_GAP, WHOLE
-from exchange.program import TIE, FloatArray, IntArray
+from exchange.program import TIE
 from exchange.program_orders import ProgramOrders
-from exchange.program_rows import BoolArray, LotRows
+from exchange.program_rows import LotRows
+from security_check.arrays import BoolArray, FloatArray, IntArray
 
 _MOST = 8  # places that are left out at most
 FITS = 1.0 - WHOLE

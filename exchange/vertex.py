@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exchange.program import TIE, FloatArray, IntArray
+from exchange.program import TIE
+from security_check.arrays import FloatArray, IntArray
 
 _PIVOTS = 3  # towards the vertex of a smaller simplex, which holds anyway
 _NODES = 200  # vertices looked at

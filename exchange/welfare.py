@@ -34,8 +34,6 @@ from exchange.price_screen import PriceScreen
 from exchange.program import (
     TIE,
     ExchangeRate,
-    FloatArray,
-    IntArray,
     LocalPrices,
     NetworkRows,
     Optimum,
@@ -46,6 +44,7 @@ from exchange.program import (
 from exchange.program_orders import ProgramOrders
 from exchange.program_rows import LotRows
 from exchange.unfit import FITS, LeftOut, Place
+from security_check.arrays import FloatArray, IntArray
 
 _FILLED = 1e-12  # lots
 

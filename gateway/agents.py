@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from security_check.envelope import Direction, IntArray
-from security_check.network import FloatArray
+from security_check.arrays import FloatArray, IntArray
+from security_check.model.envelope import Direction
 
 QUARTERS = 96
 _HOURS = 0.25

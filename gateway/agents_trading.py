@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from gateway.agents import Customer
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 _HOURS = 0.25
 _MARGIN = 1.10  # needs are forecasts: keep a tenth more than expected

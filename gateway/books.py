@@ -21,7 +21,7 @@ from gateway.ports import Outgoing
 from gateway.prints import BookKey
 from gateway.topics import Topics
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 @dataclass(slots=True)

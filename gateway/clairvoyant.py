@@ -17,10 +17,11 @@ from exchange.events import SessionOpened
 from exchange.grid import Grid, SecurityState
 from exchange.market_program import Legs, MarketProgram
 from exchange.payments import Execution, at_local_prices
-from exchange.program import IntArray, LocalPrices, NetworkRows
+from exchange.program import LocalPrices, NetworkRows
 from exchange.rules import ConnectionTerms, MarketRules
-from security_check.envelope import Direction, EnvelopeSet
-from security_check.verdict import LimitChange
+from security_check.arrays import IntArray
+from security_check.checking.verdict import LimitChange
+from security_check.model.envelope import Direction, EnvelopeSet
 
 ROUNDS = 24
 """Programs solved at most for one auction."""

@@ -32,11 +32,11 @@ from gateway.files import (
 from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario
 from gateway.scenario_intervals import Interval
-from security_check.adversary import Finding
-from security_check.envelope import EnvelopeSet
+from security_check.checking.verdict import Verdict
 from security_check.errors import Fault, GridError, InsecureError, PowerFlowError
-from security_check.proof import Proof
-from security_check.verdict import Verdict
+from security_check.model.envelope import EnvelopeSet
+from security_check.verification.adversary import Finding
+from security_check.verification.certificate import Proof
 
 Step = Callable[[int], None]
 

@@ -21,7 +21,7 @@ from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.order_terms import Price, Watts
 from gateway.records import Time
 from gateway.unfit import ClientId, amount_in_tick_watts, price_in_ticks
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 Participant = Annotated[str, Field(min_length=1, max_length=128)]
 Count = Annotated[int, Field(ge=0, le=10**6)]

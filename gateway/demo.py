@@ -41,8 +41,8 @@ from gateway.scenario_loading import load_scenario
 from gateway.scenario_network import bundled
 from gateway.service import Service
 from gateway.topics import TSO, Topics
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 _EXCHANGE = "exchange"
 _NETWORK = "1-LV-semiurb4--0-sw"

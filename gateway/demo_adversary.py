@@ -18,9 +18,9 @@ import numpy as np
 from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
 from gateway.scenario_loading import load_scenario
-from security_check.envelope import IntArray
+from security_check.arrays import IntArray
 from security_check.errors import PowerFlowError
-from security_check.limits import InterfaceLimits
+from security_check.model.limits import InterfaceLimits
 
 _TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
 _SAMPLES = 64

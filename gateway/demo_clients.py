@@ -17,7 +17,7 @@ from gateway.client import Client
 from gateway.mqtt import MqttSettings
 from gateway.topics import Topics
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 _PATIENCE_S = 20.0  # an answer that has not come by then never will
 

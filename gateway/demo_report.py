@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from gateway.agents import Kind
 from gateway.records import Time
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 Party = Kind | Literal["operator"]
 """Who pays and receives: customers of a kind, or the system operator."""

@@ -31,7 +31,7 @@ from gateway.demo_report import (
 )
 from gateway.demo_watch import ContractChange, Watch, Watched
 from gateway.prints import mean_ticks, price_text, prints_of
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 _SHOWN_CHANGES = 8
 _SHOWN_TRADES = 6

@@ -34,8 +34,9 @@ from exchange.settlement_events import StatementIssued
 from gateway.demo_adversary import Box
 from gateway.demo_report import Party
 from orderbook.order import Side
-from security_check.envelope import Direction, Envelope, IntArray
-from security_check.limits import InterfaceLimits
+from security_check.arrays import IntArray
+from security_check.model.envelope import Direction, Envelope
+from security_check.model.limits import InterfaceLimits
 
 
 @dataclass(slots=True)

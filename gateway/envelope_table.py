@@ -20,8 +20,9 @@ from gateway.files import EnvelopeFile, EnvelopeRecord, IntervalRecord, read_jso
 from gateway.input_faults import InputFaults, unreadable
 from gateway.records import parsed_time
 from gateway.time_tables import without_pyarrow
-from security_check.envelope import Direction, IntArray
+from security_check.arrays import IntArray
 from security_check.errors import Fault
+from security_check.model.envelope import Direction
 
 COLUMNS = (
     "start",

@@ -25,7 +25,7 @@ from exchange.rules import ConnectionTerms
 from gateway.outgoing import EnvelopeMessage
 from gateway.ports import Outgoing
 from gateway.topics import Topics
-from security_check.envelope import Direction, Envelope
+from security_check.model.envelope import Direction, Envelope
 
 Held = dict[datetime, Envelope]
 """The envelopes of one connection point, by start of the interval."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from gateway.records import Record
-from security_check.monotonicity import Standing
-from security_check.proof import Proof
-from security_check.situation import Situation
-from security_check.verdict import Verdict
+from security_check.checking.verdict import Verdict
+from security_check.operating_range.operating_point import Situation
+from security_check.verification.certificate import Proof
+from security_check.verification.monotonicity import Standing
 
 
 class VertexPower(Record):

@@ -18,8 +18,9 @@ from gateway.records import Record, Time
 from gateway.report_envelopes import kilowatts
 from gateway.scenario import Scenario
 from gateway.scenario_intervals import Interval
-from security_check.envelope import EnvelopeSet, IntArray
+from security_check.arrays import IntArray
 from security_check.errors import Fault, GridError
+from security_check.model.envelope import EnvelopeSet
 
 _TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
 _SAMPLES = 512

@@ -20,9 +20,9 @@ from gateway.input_faults import InputFaults, repeated_entries, sentences, unrea
 from gateway.market_messages import BookFigures, DirectionPrices
 from gateway.records import Name, Record, Time, Watts
 from gateway.whole_files import replacing
-from security_check.envelope import Direction, Envelope, EnvelopeSet
 from security_check.errors import Fault
-from security_check.proof import Proof
+from security_check.model.envelope import Direction, Envelope, EnvelopeSet
+from security_check.verification.certificate import Proof
 
 
 class EnvelopeRecord(Record):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gateway.scenario_network import Net
 from gateway.scenario_schema import NetworkSection
 from security_check.errors import Fault
-from security_check.pandapower_faults import in_service
+from security_check.importers.pandapower_faults import in_service
 
 _SHOWN = 8  # so many names, then how many more there are
 

@@ -34,10 +34,11 @@ from gateway.scenario_schema import (
     parse_section,
 )
 from gateway.topics import is_identifier
+from security_check.arrays import FloatArray
 from security_check.errors import Fault
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import FloatArray, Network
-from security_check.outages import Outage
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
 
 _SECTIONS: dict[str, type[Section]] = {
     "network": NetworkSection,

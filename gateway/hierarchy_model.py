@@ -13,10 +13,11 @@ from doe_allocation.operational_graph import Child, Operator
 from gateway.hierarchy_boundaries import Boundary
 from gateway.scenario_network import Net
 from gateway.scenario_schema import NetworkSection
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import FloatArray, Network
-from security_check.outages import Outage
-from security_check.pandapower_faults import in_service
+from security_check.arrays import FloatArray
+from security_check.importers.pandapower_faults import in_service
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
 
 
 @dataclass(frozen=True)

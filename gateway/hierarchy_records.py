@@ -8,8 +8,8 @@ from doe_allocation.hierarchy import HierarchyAllocation, OperatorResult, Unmet
 from gateway.files import EnvelopeRecord
 from gateway.joined_check import JoinedVerdict, Worst
 from gateway.records import Record, Watts
-from security_check.limits import InterfaceLimits
-from security_check.verdict import Explanation
+from security_check.checking.verdict import Explanation
+from security_check.model.limits import InterfaceLimits
 
 
 class ContractRecord(Record):

@@ -19,9 +19,9 @@ from doe_allocation.hierarchy import HierarchyAllocation
 from gateway.joined_flow import JoinedFlow, State, settings
 from gateway.joined_net import JoinedNet
 from gateway.joined_quantities import CURRENT, Quantities
-from security_check.from_pandapower import modelling
-from security_check.limits import InterfaceLimits
-from security_check.network import ComplexArray, FloatArray
+from security_check.arrays import ComplexArray, FloatArray
+from security_check.importers.pandapower_balanced import modelling
+from security_check.model.limits import InterfaceLimits
 
 _STARTS = 120  # corners that sensitivities point to, for each voltage at the top
 _MIXED = 24  # corners at random, for each voltage at the top
@@ -40,7 +40,7 @@ class Freedom:
     upper, lower
         Shape (c,), largest injection and minus the largest withdrawal, per unit.
     ratio, cone, middle, half
-        Shape (c,), as in :class:`security_check.network.ReactiveFreedom`, per unit.
+        Shape (c,), as in :class:`security_check.model.network_elements.ReactiveFreedom`, per unit.
     """
 
     upper: FloatArray

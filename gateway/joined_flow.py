@@ -19,9 +19,9 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from gateway.joined_net import JoinedNet, element_of
+from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
-from security_check.from_pandapower import PLAIN, modelling
-from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.importers.pandapower_balanced import PLAIN, modelling
 
 _SIGNS = {"load": -1.0, "sgen": 1.0, "storage": -1.0}
 _SLOW = 0.3  # of the mismatch left after a step: then the Jacobian is taken anew

@@ -17,7 +17,7 @@ import pandas as pd
 
 from gateway.hierarchy_boundaries import Boundary
 from gateway.hierarchy_model import Hierarchy, Member
-from security_check.pandapower_faults import POWER_ELEMENTS
+from security_check.importers.pandapower_faults import POWER_ELEMENTS
 
 Net = Any  # pandapower publishes no types
 

@@ -16,9 +16,9 @@ import scipy.sparse as sp
 
 from gateway.hierarchy_boundaries import Boundary
 from gateway.joined_flow import JoinedFlow, State
-from security_check.from_pandapower import bus_names, terminals
-from security_check.limits import InterfaceLimits
-from security_check.network import ComplexArray, FloatArray, IndexArray
+from security_check.arrays import ComplexArray, FloatArray, IndexArray
+from security_check.importers.pandapower_balanced import bus_names, terminals
+from security_check.model.limits import InterfaceLimits
 
 VOLTAGE, CURRENT, BAND, ACTIVE, REACTIVE, GENERATION = (
     "voltage",

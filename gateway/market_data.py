@@ -29,7 +29,7 @@ from gateway.market_statistics import BookStatistics, figures, statistics_of
 from gateway.ports import Outgoing
 from gateway.prints import BookKey, price_text
 from gateway.topics import Topics
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 AskPrices = Callable[[datetime], tuple[PointPrice, ...] | None]
 """Returns the local prices of an interval, ``None`` where they are not known."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from gateway.outgoing import Out
 from gateway.records import Time
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 class BookLevel(Out):

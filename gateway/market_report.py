@@ -27,7 +27,7 @@ from gateway.scenario import Scenario
 from gateway.simulate import Simulation
 from gateway.wishes import Wishes
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 Place = tuple[Direction, str]
 

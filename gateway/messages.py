@@ -41,8 +41,8 @@ from gateway.records import Time
 from gateway.topics import OPERATOR, TSO
 from gateway.unfit import ClientId, UnfitError, price_in_ticks
 from orderbook.order import Side
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 _T = TypeVar("_T")
 

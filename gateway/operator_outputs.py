@@ -18,9 +18,10 @@ from gateway.envelope_table import EnvelopeTable
 from gateway.input_faults import InputFaults
 from gateway.records import Record, Time
 from gateway.scenario import Scenario
-from security_check.envelope import Direction, IntArray
+from security_check.arrays import IntArray
 from security_check.errors import Fault
-from security_check.network import Network
+from security_check.model.envelope import Direction
+from security_check.model.network import Network
 
 _LEVELS = (
     (1e3, "low"),

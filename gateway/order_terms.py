@@ -17,7 +17,7 @@ from orderbook.order import (
     Side,
     TimeInForce,
 )
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 # At most 12 digits on each side of the point: finite, no exponent, and nothing overflows.
 Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]

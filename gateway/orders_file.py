@@ -14,7 +14,7 @@ from gateway.input_faults import repeated_entries, sentences, unreadable
 from gateway.order_terms import BlockTerms, LinkedTerms, OrderTerms, Price
 from gateway.records import Name, Record, Time
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 MAX_LINE_BYTES = 10_000
 """Longest line of an orders file that is looked at; no order comes near."""

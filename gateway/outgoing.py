@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from exchange.reasons import AlarmKind, CancelReason, RefusalReason
 from gateway.records import Time
 from orderbook.order import SelfTradePrevention, Side, TimeInForce
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 class Out(BaseModel):

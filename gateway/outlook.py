@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gateway.power_profile import PowerProfile
-from security_check.forecast import Forecast, Uncertainty
-from security_check.network import FloatArray, Network
-from security_check.uncertainty import Box
+from security_check.arrays import FloatArray
+from security_check.model.network import Network
+from security_check.uncertainty.deviation_sets import Box
+from security_check.uncertainty.forecast import Forecast, Uncertainty
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from gateway.figures import (
     without_frame,
 )
 from gateway.input_faults import InputFaults
-from security_check.envelope import Direction, IntArray
+from security_check.arrays import FloatArray, IntArray
 from security_check.errors import Fault
-from security_check.network import FloatArray
+from security_check.model.envelope import Direction
 
 _WIDTH, _HEIGHT = 11.0, 6.5  # inches
 _NAMED = 7  # elements with a colour of their own; the rest are one

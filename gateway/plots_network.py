@@ -15,7 +15,8 @@ from gateway.explanations import phase_of
 from gateway.figures import new_figure, without_frame
 from gateway.price_map import layout_of
 from gateway.scenario import Scenario
-from security_check.network import FloatArray, Network
+from security_check.arrays import FloatArray
+from security_check.model.network import Network
 
 _WORST = 5  # elements that are listed beside the picture
 _MAP = "cividis_r"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from security_check.network import ComplexArray, FloatArray, PassiveElements
-from security_check.worst_points import BoolArray
+from security_check.arrays import BoolArray, ComplexArray, FloatArray
+from security_check.model.network_elements import PassiveElements
 
 
 @dataclass(frozen=True, slots=True)

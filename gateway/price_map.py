@@ -17,8 +17,9 @@ from scipy.sparse.csgraph import dijkstra
 
 from gateway.figures import new_figure, save_figure, without_frame
 from gateway.market_report import MarketReport, PlaceReport
-from security_check.envelope import Direction
-from security_check.network import FloatArray, IndexArray, Network
+from security_check.arrays import FloatArray, IndexArray
+from security_check.model.envelope import Direction
+from security_check.model.network import Network
 
 _SMALLEST, _LARGEST = 20.0, 260.0  # areas of dots, in square points
 

@@ -17,7 +17,7 @@ from exchange.events import Fill, Traded
 from exchange.fills import pairs_of
 from exchange.rules import OPERATOR, MarketRules
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 BookKey = tuple[datetime, Direction]
 """Interval and direction: which book."""

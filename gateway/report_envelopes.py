@@ -19,7 +19,7 @@ from gateway.files import (
     IntervalVerdict,
     VerdictFile,
 )
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 SHOWN = 100  # rows; longer tables are for programs: they get the file
 

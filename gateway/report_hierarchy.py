@@ -23,7 +23,7 @@ from gateway.joined_quantities import (
     REACTIVE,
     VOLTAGE,
 )
-from security_check.verdict import quantity
+from security_check.checking.verdict import quantity
 
 _NAMED = 3  # so many elements at their limits, then how many more
 _LEVELS = {

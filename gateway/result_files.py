@@ -20,8 +20,8 @@ from gateway.files import IntervalRecord
 from gateway.input_faults import InputFaults
 from gateway.time_tables import without_pyarrow
 from gateway.whole_files import replacing
-from security_check.envelope import Direction
 from security_check.errors import Fault
+from security_check.model.envelope import Direction
 
 Write = Callable[[IntervalRecord, Capacity], None]
 """Takes an interval of the result, and the capacities in it."""

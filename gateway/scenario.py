@@ -21,11 +21,11 @@ from gateway.scenario_intervals import Interval
 from gateway.scenario_perimeters import Perimeters
 from gateway.scenario_profiles import CapacityProfile
 from security_check.errors import Fault
-from security_check.forecast import Forecast
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
-from security_check.outages import Outage
-from security_check.parts import Part
+from security_check.model.islands import Part
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
+from security_check.uncertainty.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)

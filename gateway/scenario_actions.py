@@ -12,7 +12,7 @@ from gateway.scenario_network import open_net
 from gateway.scenario_schema import ActionsSection, NetworkSection
 from gateway.switched_net import SwitchedNet
 from security_check.errors import Fault, NetworkFaults
-from security_check.network import Network
+from security_check.model.network import Network
 
 Net = Any  # pandapower publishes no types
 

@@ -11,10 +11,10 @@ from doe_allocation.capacity import Capacity
 from exchange.rules import RESERVED_PARTICIPANTS
 from gateway.scenario_schema import CapacitySection
 from gateway.topics import is_identifier
-from security_check.envelope import IntArray
+from security_check.arrays import IntArray
 from security_check.errors import Fault, NetworkFaults
-from security_check.network import Network
-from security_check.reactive_power import with_reactive_freedom
+from security_check.model.network import Network
+from security_check.modifications.reactive_freedom import with_reactive_freedom
 
 
 def build_capacity(

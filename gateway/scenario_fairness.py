@@ -10,8 +10,8 @@ import numpy as np
 from doe_allocation.fair_rules import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
 from doe_allocation.time_coupling import TimeCoupling
 from gateway.scenario_schema import FairnessSection
+from security_check.arrays import FloatArray
 from security_check.errors import Fault
-from security_check.network import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from exchange.wording import format_time
 from gateway.input_faults import sentences
 from gateway.scenario_schema import IntervalsSection, LimitsRow, default_start
 from security_check.errors import Fault
-from security_check.limits import InterfaceLimits
+from security_check.model.limits import InterfaceLimits
 
 
 @dataclass(frozen=True, slots=True)

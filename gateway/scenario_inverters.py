@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from gateway.scenario_schema import CurvesSection, InvertersSection
 from security_check.errors import Fault, NetworkFaults
-from security_check.inverters import (
+from security_check.model.network import Network
+from security_check.modifications.inverters import (
     AS4777_AUSTRALIA_A,
     IEEE1547_CATEGORY_A,
     IEEE1547_CATEGORY_B,
@@ -15,7 +16,6 @@ from security_check.inverters import (
     Response,
     with_inverters,
 )
-from security_check.network import Network
 
 NO_RESPONSE = "none"
 

@@ -54,8 +54,8 @@ from gateway.scenario_schema import (
 from gateway.scenario_uncertainty import build_uncertainty
 from gateway.topics import is_identifier
 from security_check.errors import Fault
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
 
 _SECTIONS: dict[str, type[Section]] = {
     "network": NetworkSection,

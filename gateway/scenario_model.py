@@ -18,9 +18,9 @@ from gateway.scenario_network import (
 )
 from gateway.scenario_schema import CapacitySection, NetworkSection, Section
 from security_check.errors import Fault
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network, reactive_ratios
-from security_check.outages import Outage
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network, reactive_ratios
+from security_check.model.outage import Outage
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ import pandapower.networks
 
 from gateway.scenario_schema import NetworkSection
 from security_check.errors import Fault, NetworkFaults
-from security_check.from_opendss import network_from_opendss
-from security_check.from_pandapower import network_from_pandapower
-from security_check.network import Network
-from security_check.outages import Outage
-from security_check.outages_from_pandapower import outages_from_pandapower
-from security_check.phases_from_pandapower import phases_from_pandapower
+from security_check.importers.opendss import network_from_opendss
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_outages import outages_from_pandapower
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.network import Network
+from security_check.model.outage import Outage
 
 Net = Any  # pandapower publishes no types
 Held = Literal["source", "phases"]

@@ -10,8 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from gateway.topics import is_identifier
+from security_check.arrays import IndexArray
 from security_check.errors import Fault
-from security_check.network import IndexArray, Network
+from security_check.model.network import Network
 
 
 @dataclass(frozen=True, slots=True)

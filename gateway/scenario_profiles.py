@@ -20,7 +20,8 @@ from gateway.scenario_schema import ProfilesSection, Section
 from gateway.simbench_profiles import simbench_profile
 from gateway.time_tables import TimeTable, read_time_table
 from security_check.errors import Fault
-from security_check.network import Network, PassiveElements
+from security_check.model.network import Network
+from security_check.model.network_elements import PassiveElements
 
 SIMBENCH = "simbench"
 _LARGEST = 100.0  # times the nominal power: beyond, a number is in another unit

@@ -14,11 +14,12 @@ from gateway.power_profile import PowerProfile
 from gateway.scenario_intervals import Span
 from gateway.scenario_profiles import remedy
 from gateway.scenario_schema import UncertaintySection
+from security_check.arrays import FloatArray
 from security_check.errors import Fault, NetworkFaults
-from security_check.forecast import Uncertainty
-from security_check.network import FloatArray, Network
-from security_check.tolerance import with_tolerance
-from security_check.uncertainty import Box, Budget, DeviationSet, Ellipsoid
+from security_check.model.network import Network
+from security_check.modifications.impedance_tolerance import with_tolerance
+from security_check.uncertainty.deviation_sets import Box, Budget, DeviationSet, Ellipsoid
+from security_check.uncertainty.forecast import Uncertainty
 
 
 def build_uncertainty(

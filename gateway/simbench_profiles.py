@@ -19,8 +19,9 @@ from exchange.wording import format_time
 from gateway.power_profile import PowerProfile, ProfileBuilder
 from gateway.scenario_intervals import Span
 from gateway.scenario_network import Net
+from security_check.arrays import FloatArray, IndexArray
 from security_check.errors import Fault
-from security_check.network import FloatArray, IndexArray, PassiveElements
+from security_check.model.network_elements import PassiveElements
 
 _TABLES = {"load": "load", "sgen": "renewables", "storage": "storage"}
 _LABEL = "%d.%m.%Y %H:%M"

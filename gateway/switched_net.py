@@ -15,12 +15,12 @@ import numpy as np
 from pandapower.topology import connected_components, create_nxgraph
 
 from doe_allocation.actions import Choices, Configuration
+from doe_allocation.pi_branches import Branches, NotTwoEndedError, branches_of
 from doe_allocation.switched_branches import SwitchedBranches, TapChanger
 from doe_allocation.topology import SwitchableGraph
 from gateway.switch_faults import TABLE_OF, control_of, switch_faults, tap_positions
-from security_check.branches import Branches, NotTwoEndedError, branches_of
 from security_check.errors import Fault
-from security_check.network import Network
+from security_check.model.network import Network
 
 Net = Any  # pandapower publishes no types
 

@@ -20,8 +20,8 @@ from exchange.wording import format_time
 from gateway.input_faults import why
 from gateway.records import parsed_time
 from gateway.scenario_intervals import Span
+from security_check.arrays import FloatArray, IndexArray
 from security_check.errors import Fault
-from security_check.network import FloatArray, IndexArray
 
 START = "start"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 ROOT = "doe/v1"
 TSO = "tso"

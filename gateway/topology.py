@@ -9,17 +9,17 @@ import numpy as np
 
 from doe_allocation.actions import Assessment, Configuration, Outcome, best_configuration
 from doe_allocation.capacity import Capacity
+from doe_allocation.pi_branches import NotTwoEndedError
 from doe_allocation.radial_bound import RadialBound
 from doe_allocation.radial_program import relaxed
 from gateway.input_faults import InputFaults
 from gateway.records import Record
 from gateway.scenario import Scenario
 from gateway.scenario_actions import Actions
-from security_check.branches import NotTwoEndedError
-from security_check.envelope import IntArray
+from security_check.arrays import IntArray
 from security_check.errors import Fault
-from security_check.limits import InterfaceLimits
-from security_check.network import Network
+from security_check.model.limits import InterfaceLimits
+from security_check.model.network import Network
 
 _SAMPLES = 512  # random corners for each contract, beside those that sensitivities point to
 

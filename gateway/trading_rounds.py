@@ -16,7 +16,7 @@ from exchange.engine import Exchange
 from exchange.events import AlarmRaised, Event, Traded
 from exchange.holdings import Position
 from gateway.strategies import Quote, Strategy, View
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 MAX_ROUNDS = 1_000
 """How often everybody acts at most; agents that trade without end would never be quiet."""

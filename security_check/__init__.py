@@ -1,16 +1,18 @@
-"""The answer to "is this set of envelopes secure, and how much of this trade is?".
+"""Answer "is this set of envelopes secure, and how much of this trade is?".
 
-Read in this order: ``network`` (what there is), ``limits`` (what must hold), ``envelope``
-(what customers may do), ``power_flow`` (what then happens), ``monitors`` (what is watched),
-``conditions`` and ``worst_points`` (what an interval lets happen), ``packing`` and ``robust_rows``
-(the worst of it as packing rows), ``watch`` and ``check`` (headroom, largest secure quantity,
-verdict), and ``adversary`` (the attempt to prove all of that wrong).  ``from_pandapower`` builds
-networks.
+Rooms, from the lowest layer up; a room imports only from rooms above it in this list:
 
-Meshed networks with voltage-controlled generators: ``generators``, ``controlled_flow`` and
-``controlled_jacobian`` (what happens), ``generator_rows`` (what generators must keep).  Outages:
-``outages`` and ``cases`` (the rows of several states at once).  ``meshed_from_pandapower`` and
-``outages_from_pandapower`` build their networks.
+``arrays``, ``errors``   array types; faults and errors, as one tree
+``model``                the network, its limits, envelopes, outages
+``power_flow``           voltages that follow from powers, with gradients
+``uncertainty``          deviations of forecasts and impedances
+``importers``            networks from pandapower and OpenDSS
+``modifications``        inverters, impedance tolerances, reactive freedom added to a network
+``operating_range``      all points that an interval's envelopes allow
+``monitoring``           the quantities that have limits
+``worst_case``           their worst points, as packing rows
+``checking``             headroom, verdict and commit of a trade
+``verification``         the adversary, and proofs
 
 The package imports nothing of the project, and does no I/O.
 """

@@ -13,15 +13,12 @@ from dataclasses import dataclass
 
 import cvxpy as cp
 import numpy as np
-import numpy.typing as npt
 
 from exchange.grid import SecurityState
 from gateway.strategies import LimitValue
-from security_check.envelope import Direction
-from security_check.verdict import LimitChange
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from security_check.arrays import FloatArray, IntArray
+from security_check.checking.verdict import LimitChange
+from security_check.model.envelope import Direction
 
 ROUNDS, REFUSALS = 60, 8
 """Programs solved at most, and how many of them the AC power flow may refuse in a row."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Monitors
-from security_check.network import Network
-from security_check.power_flow import OperatingPoints, PowerFlow
-from security_check.rows import Kind
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import Kind
+from security_check.power_flow.implicit_zbus import OperatingPoints, PowerFlow
 
 INSIDE = 500  # points inside, where reactive power is chosen
 BETWEEN = 16

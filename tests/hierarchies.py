@@ -19,9 +19,9 @@ from pandapower.toolbox import merge_nets
 from doe_allocation.capacity import Capacity
 from doe_allocation.hierarchy import HierarchyAllocation
 from doe_allocation.operational_graph import Child, Operator
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import VoltageLimits
-from security_check.outages_from_pandapower import outages_from_pandapower
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_outages import outages_from_pandapower
+from security_check.model.limits import VoltageLimits
 
 Net = Any
 

@@ -17,12 +17,12 @@ from brute_force import Limits, solve, vertices
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.check import SecurityCheck
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
-from security_check.outages import Outage
-from security_check.outages_from_pandapower import outages_from_pandapower
-from security_check.power_flow import PowerFlow
+from security_check.checking.check import SecurityCheck
+from security_check.importers.pandapower_outages import outages_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 Net = Any
 

@@ -15,9 +15,11 @@ from brute_force import Limits
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from gateway.scenario_network import bundled
-from security_check.check import SecurityCheck
-from security_check.from_pandapower import network_from_pandapower
-from security_check.inverters import (
+from security_check.checking.check import SecurityCheck
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.modifications.inverters import (
     AS4777_AUSTRALIA_A,
     IEEE1547_CATEGORY_A,
     IEEE1547_CATEGORY_B,
@@ -25,10 +27,8 @@ from security_check.inverters import (
     Response,
     with_inverters,
 )
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
-from security_check.power_flow import PowerFlow
-from security_check.reactive_power import with_reactive_freedom
+from security_check.modifications.reactive_freedom import with_reactive_freedom
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 Net = Any
 

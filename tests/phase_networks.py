@@ -16,13 +16,13 @@ import opendssdirect as dss
 import pandapower as pp
 from brute_force import Values, vertices
 
-from security_check.from_opendss import network_from_opendss
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Monitors
-from security_check.network import Network
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.power_flow import PowerFlow
-from security_check.rows import Kind
+from security_check.importers.opendss import network_from_opendss
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import Kind
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 Net = Any
 

@@ -18,8 +18,8 @@ from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from gateway.switched_net import SwitchedNet
 from security_check.errors import GridError
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 Net = Any
 CABLE = {"r_ohm_per_km": 0.4, "x_ohm_per_km": 0.12, "c_nf_per_km": 250.0}

@@ -13,11 +13,11 @@ from networks import BAND, Net, feeder
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.forecast import Uncertainty
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.power_flow import PowerFlow
-from security_check.uncertainty import Box, Budget, DeviationSet, Ellipsoid
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.uncertainty.deviation_sets import Box, Budget, DeviationSet, Ellipsoid
+from security_check.uncertainty.forecast import Uncertainty
 
 PASSIVE = (("sgen", 0.012, 0.0), ("storage", 0.004, 0.001), ("sgen", 0.006, -0.002))
 """Table, active and reactive power in MW and Mvar of what does not trade, at different buses."""

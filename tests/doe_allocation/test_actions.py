@@ -14,7 +14,7 @@ from doe_allocation.radial_bound import RadialBound
 from doe_allocation.radial_program import relaxed
 from doe_allocation.topology import SwitchableGraph
 from security_check.errors import InsecureError, PowerFlowError
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 CASES: dict[str, dict[str, Any]] = {
     "two loops": {"seed": 2, "customers": 4, "ties": 2},

@@ -14,15 +14,15 @@ import pytest
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness import Filling, progressive_filling
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
-from security_check.check import SecurityCheck
+from security_check.checking.check import SecurityCheck
 from security_check.errors import InsecureError
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
-from security_check.packing import PackingRows
-from security_check.robust_rows import RobustRows
-from security_check.worst_points import WorstPoints
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.operating_range.points import WorstPoints
+from security_check.verification.adversary import attack
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.robust_rows import RobustRows
 
 SEMIURBAN = "1-LV-semiurb4--0-sw"
 BAND = InterfaceLimits(0.98, 1.04)

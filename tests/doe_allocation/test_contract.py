@@ -19,7 +19,7 @@ from doe_allocation.hierarchy import allocate_hierarchy, sides_of
 from doe_allocation.nested import Class
 from doe_allocation.operational_graph import Child, Operator
 from security_check.errors import Fault
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 ABOVE = InterfaceLimits(0.99, 1.01)
 POINT = "load:2"

@@ -11,9 +11,9 @@ from networks import BAND, feeder, simbench_network
 from doe_allocation.capacity import Capacity
 from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
 from doe_allocation.network_grid import NetworkGrid
-from security_check.envelope import EnvelopeSet
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.envelope import EnvelopeSet
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 TOLERANCE = 1e-9
 

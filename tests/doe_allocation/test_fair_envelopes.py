@@ -16,8 +16,8 @@ from doe_allocation.fair_rules import TAKE_NO_WEIGHTS, Common, Fairness, Over, R
 from doe_allocation.fairness import Filled
 from doe_allocation.joint_grid import JointGrid
 from doe_allocation.network_grid import NetworkGrid
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import VoltageLimits
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import VoltageLimits
 
 PRINCIPLES = [
     Fairness(over=Over.WIDTH),

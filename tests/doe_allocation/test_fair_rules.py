@@ -19,7 +19,7 @@ from doe_allocation.fairness import CAPACITY, Filling, OnTop
 from doe_allocation.maximum_sum import MaximumSum
 from doe_allocation.network_grid import NetworkGrid
 from doe_allocation.width_fairness import WidthFilling
-from security_check.limits import VoltageLimits
+from security_check.model.limits import VoltageLimits
 
 PRINCIPLES = [
     Fairness(),

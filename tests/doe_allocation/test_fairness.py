@@ -12,7 +12,7 @@ from networks import SMALL_AREAS, simbench_network, small_area
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness import CAPACITY, Filling, progressive_filling
 from doe_allocation.network_grid import NetworkGrid
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 EXACT = 1e-6
 

@@ -24,10 +24,10 @@ from doe_allocation.hierarchy import HierarchyAllocation, OperatorResult, alloca
 from doe_allocation.network_grid import NetworkGrid
 from doe_allocation.operational_graph import Child, Operator, graph_faults
 from security_check.errors import NetworkFaults
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.meshed_from_pandapower import meshed_network_from_pandapower
-from security_check.phases_from_pandapower import phases_from_pandapower
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 BAND = (0.97, 1.04)
 CONTRACT = InterfaceLimits(0.99, 1.03)

@@ -13,13 +13,13 @@ from networks import feeder
 from doe_allocation.capacity import Capacity
 from doe_allocation.joint_grid import JointCheck, JointGrid
 from doe_allocation.network_grid import NetworkGrid
-from security_check.envelope import Direction
+from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
-from security_check.parts import Part, parts_of
-from security_check.verdict import LimitChange
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.envelope import Direction
+from security_check.model.islands import Part, parts_of
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
 
 BAND = InterfaceLimits(0.98, 1.04)
 VOLTAGES = VoltageLimits(0.92, 1.08)

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from meshed_networks import MeshedArea, meshed_area, worst_of
 
-from security_check.adversary import attack
-from security_check.envelope import Direction
+from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError
-from security_check.limits import InterfaceLimits
-from security_check.verdict import LimitChange
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
+from security_check.verification.adversary import attack
 
 ROUNDED = 1e-6  # parts of a scale that limits rounded down to watts may leave
 AREAS = {

@@ -14,13 +14,13 @@ from networks import BAND, SMALL_AREAS, Area, feeder, small_area
 from doe_allocation import allocate
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
-from security_check.envelope import Direction, EnvelopeSet
+from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError, PowerFlowError
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.reactive_power import with_reactive_freedom
-from security_check.verdict import LimitChange
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.envelope import Direction, EnvelopeSet
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.modifications.reactive_freedom import with_reactive_freedom
+from security_check.verification.adversary import attack
 
 ROUNDED_W = 3  # limits are whole watts, rounded down, and rows are exact to about a watt
 LOST = 5e-3  # part of a limit that rows which bend may cost although all was secure

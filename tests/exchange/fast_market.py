@@ -12,7 +12,7 @@ from exchange.events import Event
 from exchange.orders import Leg
 from exchange.rules import MarketRules
 from orderbook.order import SelfTradePrevention, Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 class FastMarket:

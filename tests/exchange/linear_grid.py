@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
-from security_check.envelope import Direction, EnvelopeSet
+from security_check.checking.linear_rows import LinearRows
+from security_check.checking.verdict import LimitChange, Verdict
 from security_check.errors import GridError, InsecureError
-from security_check.limits import InterfaceLimits
-from security_check.linear_rows import LinearRows
-from security_check.verdict import LimitChange, Verdict
+from security_check.model.envelope import Direction, EnvelopeSet
+from security_check.model.limits import InterfaceLimits
 
 Ints = npt.NDArray[np.int64]
 UNLIMITED_W = 10**12

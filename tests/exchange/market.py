@@ -21,8 +21,8 @@ from exchange.engine import Exchange
 from exchange.events import Event, Refused, Traded
 from exchange.rules import ConnectionTerms, MarketRules
 from orderbook.order import Conditions, SelfTradePrevention, Side, TimeInForce
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 START = datetime(2030, 6, 1, 12, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)

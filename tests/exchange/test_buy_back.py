@@ -16,7 +16,7 @@ from doe_allocation.curtailment import CurtailmentPolicy
 from exchange.commands import HaltTrading, SetBuyBack
 from exchange.events import BuyBackSet, HoldingCurtailed, InterfaceLimitsUpdated, Traded
 from exchange.rules import DSO_BUY_BACK, BuyBack, MarketRules
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 LOWER = interface(18_500, 20_000)
 

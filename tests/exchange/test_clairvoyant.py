@@ -29,7 +29,7 @@ from exchange.state import State
 from gateway.clairvoyant import Clairvoyant
 from gateway.wishes import Wishes
 from orderbook.order import Side, TimeInForce
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 POINTS = 5
 CAPACITY_W = 1_000

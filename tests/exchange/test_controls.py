@@ -34,8 +34,8 @@ from exchange.orders import Leg
 from exchange.reasons import CancelReason, RefusalReason
 from exchange.rules import PriceCollar, RiskLimits
 from orderbook.order import Side
-from security_check.envelope import Direction
 from security_check.errors import InsecureError
+from security_check.model.envelope import Direction
 
 AT_ONE_PRICE = ["8@5 #2", "8@5 #1"]
 """After a halt nobody is the taker: both trade at the price of the one that is not filled."""

@@ -21,9 +21,9 @@ from exchange.events import Traded
 from exchange.program import ExchangeRate, NetworkRows
 from exchange.rules import ConnectionTerms, MarketRules
 from orderbook.order import Conditions, Side, TimeInForce
-from security_check.adversary import attack
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.verification.adversary import attack
 
 START = datetime(2030, 6, 1, 12, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)

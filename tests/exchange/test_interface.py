@@ -18,8 +18,8 @@ from exchange.events import (
 )
 from exchange.reasons import AlarmKind, CancelReason
 from exchange.rules import MarketRules
-from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError
+from security_check.model.envelope import Direction
 
 INSECURE = InsecureError("line:3", "reaches 120 A of 100 A")
 

@@ -6,7 +6,7 @@ import pytest
 from market import START, Market
 
 from orderbook.order import LimitOrder, Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 INJECTION = Direction.INJECTION
 

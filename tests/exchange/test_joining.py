@@ -24,7 +24,7 @@ from exchange.orders import Leg
 from exchange.program import ExchangeRate, NetworkRows
 from exchange.rules import MarketRules
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 POINTS = 4
 INTERVALS = [START + k * QUARTER for k in range(5)]

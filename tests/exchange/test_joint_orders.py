@@ -22,8 +22,8 @@ from exchange.events import AlarmRaised, JointOrderAccepted, MatchBlocked, Order
 from exchange.orders import Leg
 from exchange.reasons import CancelReason
 from orderbook.order import Side
-from security_check.envelope import Direction
 from security_check.errors import PowerFlowError
+from security_check.model.envelope import Direction
 
 LATER = START + QUARTER
 

@@ -39,7 +39,7 @@ from exchange.orders import Leg
 from exchange.program import ExchangeRate, NetworkRows
 from exchange.rules import MarketRules
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 INJECTION, WITHDRAWAL = Direction
 HALF_A_TICK_LOT = 0.5 * LOT_W

@@ -23,7 +23,7 @@ from exchange.price_screen import PriceScreen
 from exchange.program import ExchangeRate, NetworkRows
 from exchange.rules import MarketRules
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 POINTS = 5
 CAPACITY_W = 400

@@ -17,9 +17,9 @@ from exchange.program import ClearingError
 from exchange.reasons import AlarmKind, CancelReason
 from exchange.rules import MarketRules
 from exchange.welfare import WelfareClearing
-from security_check.envelope import Direction
+from security_check.checking.verdict import Verdict
 from security_check.errors import PowerFlowError
-from security_check.verdict import Verdict
+from security_check.model.envelope import Direction
 
 UNIT_W = 5_000
 """What everyone holds: a row with coefficients that add up to c is full at c units."""

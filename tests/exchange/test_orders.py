@@ -19,7 +19,7 @@ from exchange.events import (
 )
 from exchange.reasons import CancelReason, RefusalReason
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 @pytest.fixture

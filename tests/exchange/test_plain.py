@@ -23,8 +23,8 @@ from exchange.orders import Leg
 from exchange.plain import EVENT_TYPES, event_from_plain, event_to_plain
 from exchange.rules import BuyBack, MarketRules, MeteringRules, PriceCollar, RiskLimits
 from orderbook.order import Side
-from security_check.envelope import Direction
 from security_check.errors import InsecureError
+from security_check.model.envelope import Direction
 
 
 def test_every_kind_of_event_comes_back_as_it_was():

@@ -12,7 +12,7 @@ from random_programs import BASE_W, LOT_W, POINTS, buy, sell
 from exchange.program import NetworkRows
 from exchange.program_rows import LotRows
 from exchange.welfare import WelfareClearing
-from security_check.linear_rows import PartRows
+from security_check.checking.linear_rows import PartRows
 
 LIMITS = 2 * POINTS
 

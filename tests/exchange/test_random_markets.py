@@ -31,8 +31,8 @@ from exchange.orders import Leg
 from exchange.rules import MarketRules, PriceCollar
 from exchange.settlement_events import StatementIssued
 from orderbook.order import Side, TimeInForce
-from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError
+from security_check.model.envelope import Direction
 
 POINTS = 4
 OWNERS = [0, 1, 2, 0]

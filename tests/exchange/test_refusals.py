@@ -32,8 +32,8 @@ from exchange.reasons import AlarmKind, RefusalReason
 from exchange.rules import MarketRules, RiskLimits
 from exchange.wording import format_time
 from orderbook.order import Side
-from security_check.envelope import Direction
 from security_check.errors import InsecureError, PowerFlowError
+from security_check.model.envelope import Direction
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from exchange.record import Record
 from exchange.self_trades import first_own, resolve, resolve_resting
 from exchange.state import State
 from orderbook.order import SelfTradePrevention, Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 MODES = [mode.value for mode in SelfTradePrevention]
 

@@ -43,7 +43,7 @@ from exchange.rules import (
 )
 from exchange.settlement_events import MeteringClosed, MeterRead, MissingReading, StatementIssued
 from exchange.statements import Statements
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 END = START + QUARTER
 DAY = timedelta(hours=24)

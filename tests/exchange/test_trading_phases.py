@@ -19,7 +19,7 @@ from exchange.events import (
 from exchange.orders import Leg
 from exchange.rules import MarketRules
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 HOUR = timedelta(hours=1)
 

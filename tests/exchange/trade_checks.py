@@ -13,7 +13,7 @@ from exchange.orders import Order
 from exchange.program import ExchangeRate, Leg, NetworkRows, ProgramOrder
 from exchange.rules import MarketRules
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 def check_payments(traded: Traded, rules: MarketRules) -> None:

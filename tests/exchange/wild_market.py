@@ -13,8 +13,8 @@ import pytest
 from linear_grid import LinearSecurity
 from market import Market
 
-from security_check.envelope import Direction
-from security_check.linear_rows import LinearRows
+from security_check.checking.linear_rows import LinearRows
+from security_check.model.envelope import Direction
 
 POINTS = 16
 _BASE_W = 1e4

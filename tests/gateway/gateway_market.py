@@ -25,10 +25,10 @@ from gateway.reports import last_will
 from gateway.service import Service
 from gateway.service_settings import ServiceSettings
 from gateway.topics import Topics
-from security_check.envelope import Direction, EnvelopeSet
-from security_check.limits import InterfaceLimits
-from security_check.linear_rows import LinearRows
-from security_check.verdict import Verdict
+from security_check.checking.linear_rows import LinearRows
+from security_check.checking.verdict import Verdict
+from security_check.model.envelope import Direction, EnvelopeSet
+from security_check.model.limits import InterfaceLimits
 
 START = datetime(2096, 6, 1, 12, tzinfo=UTC)
 GATE = START - timedelta(hours=1)

@@ -21,7 +21,7 @@ from gateway.codec import encode_entry
 from gateway.files import EnvelopeFile, ResultFile, VerdictFile
 from gateway.ports import JournalEntry
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 ORDER = {
     "time": "2026-07-01T10:00:00Z",

@@ -27,8 +27,8 @@ from gateway.codec import COMMAND_TYPES, EVENT_TYPES, decode_entry, encode_entry
 from gateway.core import Core
 from gateway.ports import CorruptJournalError, JournalEntry
 from orderbook.order import Conditions, Side, TimeInForce
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1)).map(
     lambda time: time.replace(tzinfo=UTC, fold=0)

@@ -23,7 +23,7 @@ from exchange.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.core import Core
 from gateway.messages import Reader
 from gateway.topics import OPERATOR, Topics
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 TOPICS = Topics("a")
 NOON = START.isoformat().replace("+00:00", "Z")

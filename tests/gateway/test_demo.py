@@ -35,8 +35,8 @@ from gateway.report_demo import show_report
 from gateway.scenario_loading import load_scenario
 from gateway.scenario_network import bundled
 from orderbook.order import Side
-from security_check.envelope import Direction, Envelope
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction, Envelope
+from security_check.model.limits import InterfaceLimits
 
 POINTS = tuple(f"load:{i}" for i in range(41))
 START = datetime(2016, 5, 2, 12, tzinfo=UTC)

@@ -18,7 +18,7 @@ from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.mqtt import MqttSettings, MqttTransport
 from gateway.ports import BrokerRefusedError, Incoming, Outgoing
 from gateway.topics import TSO, Rights, Topics
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 LONG_S = 10.0
 TOPICS = Topics("north")

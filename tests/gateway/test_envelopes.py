@@ -9,7 +9,7 @@ from gateway_market import OPENING, START, market
 
 from exchange.events import HoldingCurtailed, HoldingRaised
 from gateway.core import Core
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 
 def test_point_that_falls_and_rises_first_hears_the_smaller() -> None:

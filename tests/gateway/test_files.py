@@ -25,7 +25,7 @@ from gateway.orders_file import (
     read_orders,
 )
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
-from security_check.envelope import Direction, EnvelopeSet
+from security_check.model.envelope import Direction, EnvelopeSet
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 END = START + timedelta(minutes=15)

@@ -33,7 +33,7 @@ from gateway.joined_quantities import (
     Quantities,
 )
 from gateway.report_hierarchy import show_hierarchy
-from security_check.envelope import EnvelopeSet
+from security_check.model.envelope import EnvelopeSet
 
 VARIANTS = {
     "as it is": FILE,

@@ -24,8 +24,8 @@ from gateway.market_data import PRICES_AT_ONCE, MarketData
 from gateway.ports import Outgoing
 from gateway.topics import Topics
 from orderbook.order import Side, TimeInForce
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 TOPICS = Topics("a")
 INJECTION, WITHDRAWAL = Direction

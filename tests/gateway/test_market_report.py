@@ -22,7 +22,7 @@ from gateway.price_map import layout_of
 from gateway.scenario import Scenario
 from gateway.scenario_loading import load_scenario
 from gateway.simulate import Simulation, simulate
-from security_check.from_pandapower import network_from_pandapower
+from security_check.importers.pandapower_balanced import network_from_pandapower
 
 SCENARIO = """
 [network]

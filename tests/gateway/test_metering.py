@@ -35,7 +35,7 @@ from gateway.messages import Reader
 from gateway.ports import JournalEntry, Outgoing
 from gateway.statement_files import StatementsFile
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 END = START + timedelta(minutes=15)
 NOON = "2096-06-01T12:00:00Z"

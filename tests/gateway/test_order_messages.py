@@ -12,7 +12,7 @@ from exchange.commands import MassCancel, RejectMessage, SubmitJoint, SubmitOrde
 from exchange.orders import Leg
 from gateway.messages import Reader
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 NOON = START.isoformat().replace("+00:00", "Z")
 LEG = {

@@ -14,7 +14,7 @@ from exchange.events import Fill, Traded
 from exchange.rules import MarketRules
 from gateway.prints import average_ticks, mean_ticks, price_text, prints_of, takers
 from orderbook.order import Side
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 START = datetime(2030, 6, 1, 12, tzinfo=UTC)
 BOOKS = list(product((START, START + timedelta(minutes=15)), Direction))

@@ -28,8 +28,8 @@ from gateway.scenario_model import Model
 from gateway.scenario_profiles import build_power_profile
 from gateway.scenario_schema import ProfilesSection
 from security_check.errors import Fault, InsecureError
-from security_check.limits import InterfaceLimits
-from security_check.network import Network
+from security_check.model.limits import InterfaceLimits
+from security_check.model.network import Network
 
 START = datetime(2016, 5, 2, tzinfo=UTC)
 WITH_GENERATORS = GOOD.replace('source = "net.json"', 'source = "net.json"\npassive = "as-given"')

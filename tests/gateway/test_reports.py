@@ -40,8 +40,8 @@ from gateway.ports import JournalEntry, Outgoing, Snapshot
 from gateway.reports import last_will
 from gateway.topics import Topics
 from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 POINTS = 4
 LATER = START + timedelta(minutes=15)

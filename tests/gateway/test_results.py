@@ -36,7 +36,7 @@ from gateway.operator_outputs import (
 )
 from gateway.plots_days import draw_binding, draw_envelopes
 from gateway.plots_network import sketch_of, worst_loadings
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 PERIMETERS = '\n[perimeters]\nwest = ["load:1"]\n'
 COUNT = 3

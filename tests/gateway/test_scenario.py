@@ -16,7 +16,7 @@ from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario
 from gateway.scenario_loading import load_scenario, scenario_path
 from security_check.errors import InsecureError
-from security_check.limits import InterfaceLimits
+from security_check.model.limits import InterfaceLimits
 
 GOOD = """
 [network]

@@ -13,7 +13,7 @@ from test_cli import run
 from test_scenario import GOOD, faults_of, load, small_net
 
 from gateway.files import EnvelopeFile, VerdictFile
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 OUTAGES = ("line:1", "line:4", "gen:0")
 RING = """

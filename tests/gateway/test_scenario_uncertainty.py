@@ -11,7 +11,7 @@ from test_scenario import GOOD, faults_of, load, small_net
 
 from gateway.scenario_loading import load_scenario, scenario_path
 from security_check.errors import PowerFlowError
-from security_check.uncertainty import Box, Budget, Ellipsoid
+from security_check.uncertainty.deviation_sets import Box, Budget, Ellipsoid
 
 AS_GIVEN = GOOD.replace('source = "net.json"', 'source = "net.json"\npassive = "as-given"')
 

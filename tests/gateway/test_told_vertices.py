@@ -17,8 +17,8 @@ from gateway.explanations import BindingRecord, phase_of
 from gateway.files import EnvelopeFile, IntervalVerdict, VerdictFile
 from gateway.scenario import Scenario
 from gateway.scenario_loading import load_scenario
-from security_check.conditions import Conditions
-from security_check.power_flow import PowerFlow
+from security_check.operating_range.conditions import Conditions
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 LARGE = GOOD.replace("30000", "200000").replace("20000\n", "200000\n")
 PHASES = LARGE.replace('"net.json"', '"net.json"\nconnection_points = "asymmetric_load"')

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.topics import METERING, OPERATOR, TSO, Topics, covers, is_identifier
-from security_check.envelope import Direction
+from security_check.model.envelope import Direction
 
 TOPICS = Topics("north")
 BAD_IDS = ["", "+", "#", "a/b", "a+", "#a", "a b", "a\tb", "a\x00", "a\x7f", "\u200b", "\ud800"]

@@ -53,9 +53,9 @@ from exchange.reasons import AlarmKind
 from exchange.rules import DSO_CONGESTION_RENT, ConnectionTerms, MarketRules
 from exchange.settlement_events import StatementIssued
 from orderbook.order import Side, TimeInForce
-from security_check.adversary import attack
-from security_check.envelope import Direction
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.verification.adversary import attack
 
 OPENING = datetime(2030, 6, 1, 8, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)

@@ -23,10 +23,10 @@ from exchange.program import ExchangeRate
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.strategies import LimitValue, MarginalValueQuoting, MarketMaker, ZeroIntelligence
 from gateway.trading_rounds import ExchangeVenue, Place, Trader, act_until_quiet
-from security_check.envelope import Direction
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
 
 NOW = datetime(2030, 6, 1, 8, tzinfo=UTC)
 START = NOW + timedelta(hours=4)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from networks import feeder, menagerie, simbench_network
 
-from security_check.from_pandapower import network_from_pandapower
-from security_check.power_flow import PowerFlow
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 CASES = {
     "semiurb4": (lambda: simbench_network("1-LV-semiurb4--0-sw"), 6e3),

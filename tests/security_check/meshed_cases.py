@@ -14,9 +14,9 @@ import pandapower.networks as pn
 from meshed_networks import ring
 from networks import simbench_net
 
-from security_check.controlled_flow import ControlledFlow
-from security_check.meshed_from_pandapower import meshed_network_from_pandapower
-from security_check.power_flow import OperatingPoints
+from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
+from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.power_flow.newton import ControlledFlow
 
 Net = Any
 

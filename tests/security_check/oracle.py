@@ -10,8 +10,8 @@ import numpy as np
 import pandapower as pp
 from brute_force import solve
 
-from security_check.network import Network
-from security_check.power_flow import PowerFlow
+from security_check.model.network import Network
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 Net = Any
 

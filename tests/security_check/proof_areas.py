@@ -11,14 +11,14 @@ from brute_force import solve
 from hypothesis import strategies as st
 from networks import feeder
 
-from security_check.conditions import Conditions, Deviations
-from security_check.enclosure import PortModel
-from security_check.from_pandapower import network_from_pandapower
-from security_check.monitors import Monitors
-from security_check.network import Network
-from security_check.power_flow import PowerFlow
-from security_check.radial import RadialTree, radial_tree
-from security_check.rows import Kind
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.network import Network
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import Kind
+from security_check.operating_range.conditions import Conditions, Deviations
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.verification.enclosure import PortModel
+from security_check.verification.radial_condition import RadialTree, radial_tree
 
 ENDS = (0.98, 1.04)
 

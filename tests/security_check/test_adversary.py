@@ -9,9 +9,9 @@ from networks import SMALL_AREAS, simbench_network, small_area
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
 from security_check.errors import PowerFlowError
-from security_check.limits import InterfaceLimits, VoltageLimits
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.verification.adversary import attack
 
 BETWEEN_VOLTAGES = 2e-7  # what brute force may miss between the voltages that it tries
 

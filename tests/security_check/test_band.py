@@ -16,12 +16,12 @@ from test_robust_rows import all_at_their_limits, found_by, random_box
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
-from security_check.check import SecurityCheck
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Kind
-from security_check.power_flow import PowerFlow
-from security_check.robust_rows import RobustRows
+from security_check.checking.check import SecurityCheck
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.monitoring.monitors import Kind
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.verification.adversary import attack
+from security_check.worst_case.robust_rows import RobustRows
 
 FINE = 64
 AREAS = SMALL_AREAS | REACTIVE_AREAS | INVERTER_AREAS

@@ -9,13 +9,13 @@ import pytest
 from meshed_networks import meshed_area, ring
 from networks import BAND, feeder
 
-from security_check.cases import CaseMonitors
-from security_check.conditions import Conditions, Deviations
 from security_check.errors import NetworkFaults, PowerFlowError
-from security_check.limits import VoltageLimits
-from security_check.meshed_from_pandapower import meshed_network_from_pandapower
-from security_check.outages import Outage, monitors_of
-from security_check.outages_from_pandapower import outages_from_pandapower
+from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
+from security_check.importers.pandapower_outages import outages_from_pandapower
+from security_check.model.limits import VoltageLimits
+from security_check.model.outage import Outage
+from security_check.monitoring.contingencies import CaseMonitors, monitors_of
+from security_check.operating_range.conditions import Conditions, Deviations
 
 OUTAGES = ("line:1", "gen:0", "line:4")
 VOLTAGE = VoltageLimits(0.92, 1.08)

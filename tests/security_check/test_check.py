@@ -14,13 +14,13 @@ from sampling import examples
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
-from security_check.check import SecurityCheck
-from security_check.envelope import Direction
+from security_check.checking.check import SecurityCheck
+from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError, PowerFlowError
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.search import Search
-from security_check.verdict import LimitChange
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.verification.adversary import attack
+from security_check.worst_case.search import Search
 
 ROUNDING = 2e-9  # the check takes 1e-9 for rounding, the reference has its own
 INJECTION, WITHDRAWAL = Direction.INJECTION, Direction.WITHDRAWAL

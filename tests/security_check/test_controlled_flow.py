@@ -11,10 +11,10 @@ from meshed_cases import NETS, at_ports, by_pandapower, customers_pu, flow_of, s
 from meshed_networks import ring
 from networks import feeder
 
-from security_check.controlled_flow import ControlledFlow
 from security_check.errors import NetworkFaults, PowerFlowError
-from security_check.from_pandapower import network_from_pandapower
-from security_check.meshed_from_pandapower import meshed_network_from_pandapower
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
+from security_check.power_flow.newton import ControlledFlow
 
 FINE = 1e-11  # tolerance where differences of power flows are taken
 

@@ -24,13 +24,13 @@ from uncertain_networks import (
     uncertain_area,
 )
 
-from security_check.adversary import attack
-from security_check.limits import InterfaceLimits
-from security_check.packing import PackingRows
-from security_check.robust_rows import RobustRows
-from security_check.rows import Kind
-from security_check.search import Search
-from security_check.uncertainty import Box, Budget, DeviationSet, Ellipsoid
+from security_check.model.limits import InterfaceLimits
+from security_check.monitoring.row_kinds import Kind
+from security_check.uncertainty.deviation_sets import Box, Budget, DeviationSet, Ellipsoid
+from security_check.verification.adversary import attack
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.search import Search
 
 NAMES = st.sampled_from(sorted(AREAS))
 KINDS = st.sampled_from(sorted(SETS))

@@ -21,13 +21,13 @@ from sampling import examples
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.check import SecurityCheck
-from security_check.envelope import Direction
-from security_check.following import Follower
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.search import Search
-from security_check.verdict import LimitChange
+from security_check.checking.check import SecurityCheck
+from security_check.checking.tracked_rows import Follower
+from security_check.checking.verdict import LimitChange
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.worst_case.search import Search
 
 ROUNDING = 2e-9  # the check takes 1e-9 for rounding, the reference has its own
 ATTEMPTS = 20

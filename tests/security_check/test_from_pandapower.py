@@ -15,10 +15,10 @@ from networks import feeder, menagerie, simbench_net
 from oracle import currents_a, our_results, ratings_a, run_pandapower, voltages
 
 from security_check.errors import NetworkFaults
-from security_check.from_pandapower import network_from_pandapower
-from security_check.monitors import Monitors
-from security_check.power_flow import PowerFlow
-from security_check.rows import Kind
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import Kind
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 BAND = (0.98, 1.04)
 

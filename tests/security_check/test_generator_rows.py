@@ -7,11 +7,11 @@ import pytest
 from meshed_cases import NETS, at_ports, by_pandapower, customers_pu, flow_of, solved
 from meshed_networks import ring
 
-from security_check.conditions import Conditions, Deviations
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.meshed_from_pandapower import meshed_network_from_pandapower
-from security_check.outages import monitors_of
-from security_check.rows import Kind
+from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.monitoring.contingencies import monitors_of
+from security_check.monitoring.row_kinds import Kind
+from security_check.operating_range.conditions import Conditions, Deviations
 
 NAMES = ["case9, shared", "case30", "urban, shared", "two grids", "one bus, shared"]
 VOLTAGE = VoltageLimits(0.9, 1.1)

@@ -26,11 +26,12 @@ from test_robust_rows import all_at_their_limits, found_by, random_box
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
 from security_check.errors import NetworkFaults, PowerFlowError
-from security_check.from_opendss import network_from_opendss
-from security_check.from_pandapower import network_from_pandapower
-from security_check.inverters import (
+from security_check.importers.opendss import network_from_opendss
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.modifications.inverters import (
     AS4777_AUSTRALIA_A,
     IEEE1547_CATEGORY_A,
     IEEE1547_CATEGORY_B,
@@ -39,11 +40,10 @@ from security_check.inverters import (
     Response,
     with_inverters,
 )
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Kind, Monitors
-from security_check.network import Network
-from security_check.power_flow import PowerFlow
-from security_check.reactive_power import with_reactive_freedom
+from security_check.modifications.reactive_freedom import with_reactive_freedom
+from security_check.monitoring.monitors import Kind, Monitors
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.verification.adversary import attack
 
 AREAS = pytest.mark.parametrize("name", INVERTER_AREAS)
 STANDARDS = {"AS 4777": AS4777_AUSTRALIA_A, "A": IEEE1547_CATEGORY_A, "B": IEEE1547_CATEGORY_B}

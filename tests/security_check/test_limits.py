@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from security_check.limits import InterfaceLimits
+from security_check.model.limits import InterfaceLimits
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, -1, 0.5])

@@ -11,8 +11,8 @@ from meshed_cases import shared_bus, two_grids
 from meshed_networks import ring
 
 from security_check.errors import NetworkFaults
-from security_check.meshed_from_pandapower import meshed_network_from_pandapower
-from security_check.parts import parts_of
+from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
+from security_check.model.islands import parts_of
 
 read = meshed_network_from_pandapower
 

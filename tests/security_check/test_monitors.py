@@ -8,13 +8,13 @@ from brute_force import interface_node, passive_at_nodes, point_nodes, solve
 from flow_cases import CASES, random_points
 from networks import feeder
 
-from security_check.conditions import Conditions
-from security_check.deviations import Deviations
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Monitors
-from security_check.power_flow import PowerFlow
-from security_check.rows import Kind
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import Kind
+from security_check.operating_range.conditions import Conditions
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.uncertainty.deviations import Deviations
 
 
 @pytest.fixture(params=CASES, scope="module")

@@ -22,19 +22,24 @@ from sampling import examples
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.check import SecurityCheck
-from security_check.conditions import Conditions, Deviations
-from security_check.enclosure import Gradients, PortModel, enclose, gradients
+from security_check.checking.check import SecurityCheck
 from security_check.errors import NetworkFaults, PowerFlowError
-from security_check.limits import VoltageLimits
-from security_check.monitors import Monitors
-from security_check.monotonicity import OPEN, MonotonicityProof, Standing, prove_monotone
-from security_check.network import ReactiveFreedom
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.radial import radial_tree
-from security_check.rows import Kind
-from security_check.slopes import _of_passing, _Parts
-from security_check.uncertainty import Box
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.limits import VoltageLimits
+from security_check.model.network_elements import ReactiveFreedom
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import Kind
+from security_check.operating_range.conditions import Conditions, Deviations
+from security_check.uncertainty.deviation_sets import Box
+from security_check.verification.enclosure import Gradients, PortModel, enclose, gradients
+from security_check.verification.gradient_signs import _of_passing, _Parts
+from security_check.verification.monotonicity import (
+    OPEN,
+    MonotonicityProof,
+    Standing,
+    prove_monotone,
+)
+from security_check.verification.radial_condition import radial_tree
 
 ROUNDING = 1e-9
 STEPS = (0.5, 0.1, 0.02)

@@ -12,9 +12,9 @@ from meshed_cases import by_pandapower, shared_bus
 from meshed_networks import ring
 from networks import feeder
 
-from security_check.controlled_flow import ControlledFlow
 from security_check.errors import NetworkFaults
-from security_check.outages_from_pandapower import islanding_outages, outages_from_pandapower
+from security_check.importers.pandapower_outages import islanding_outages, outages_from_pandapower
+from security_check.power_flow.newton import ControlledFlow
 
 EVERY = ["line:0", "line:3", "line:8", "gen:0", "gen:1", "gen:2"]
 

@@ -12,10 +12,10 @@ import pytest
 from phase_networks import measured, phase_net, run_circuit, run_phases
 
 from security_check.errors import NetworkFaults
-from security_check.from_opendss import network_from_opendss
-from security_check.network import Network
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.power_flow import PowerFlow
+from security_check.importers.opendss import network_from_opendss
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.network import Network
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 
 def named(caught) -> dict[str, list[str]]:

@@ -15,14 +15,14 @@ from european_feeder import SOURCE_PU, european_circuit, european_net
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
-from security_check.check import SecurityCheck
+from security_check.checking.check import SecurityCheck
 from security_check.errors import NetworkFaults
-from security_check.from_opendss import network_from_opendss
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.network import Network
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.power_flow import PowerFlow
+from security_check.importers.opendss import network_from_opendss
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.verification.adversary import attack
 
 CONTRACT = InterfaceLimits(0.98, 1.04)
 

@@ -14,8 +14,8 @@ from networks import feeder
 from oracle import our_results
 
 from security_check.errors import PowerFlowError
-from security_check.from_pandapower import network_from_pandapower
-from security_check.power_flow import PowerFlow
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 
 @pytest.fixture(params=CASES, scope="module")

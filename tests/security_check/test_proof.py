@@ -13,14 +13,14 @@ from phase_networks import phase_net
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.enclosure import PortModel
 from security_check.errors import ProofError
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Monitors
-from security_check.monotonicity import MonotonicityProof, Standing, prove_monotone
-from security_check.outages import Outage
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.proof import THIS_WAY, Proof, Prover, rows_beside
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.outage import Outage
+from security_check.monitoring.monitors import Monitors
+from security_check.verification.certificate import THIS_WAY, Proof, Prover, rows_beside
+from security_check.verification.enclosure import PortModel
+from security_check.verification.monotonicity import MonotonicityProof, Standing, prove_monotone
 
 BAND = InterfaceLimits(0.98, 1.04)
 
@@ -143,7 +143,7 @@ def test_a_value_above_what_is_proved_to_be_the_most_is_an_error(
         wrong.append(replace(found, bound=found.bound - 1e-3 * np.abs(found.bound)))
         return wrong[-1]
 
-    monkeypatch.setattr("security_check.proof.prove_monotone", too_low)
+    monkeypatch.setattr("security_check.verification.certificate.prove_monotone", too_low)
     with pytest.raises(ProofError, match=r"line:24: the power flow reaches .* proved to be"):
         grid.prove(BAND)
     assert wrong

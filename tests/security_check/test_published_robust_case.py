@@ -16,15 +16,15 @@ import numpy as np
 import pandapower as pp
 import pytest
 
-from security_check.conditions import Conditions
-from security_check.forecast import Uncertainty
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Kind, Monitors
-from security_check.network import Network
-from security_check.power_flow import PowerFlow
-from security_check.robust_rows import RobustRows
-from security_check.uncertainty import Box, Budget
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.monitoring.monitors import Kind, Monitors
+from security_check.operating_range.conditions import Conditions
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.uncertainty.deviation_sets import Box, Budget
+from security_check.uncertainty.forecast import Uncertainty
+from security_check.worst_case.robust_rows import RobustRows
 
 CASE = json.loads((Path(__file__).parents[1] / "cases" / "robust_feeder_12bus.json").read_text())
 PUBLISHED = CASE["published"]

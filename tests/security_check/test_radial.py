@@ -12,11 +12,11 @@ from networks import menagerie, simbench_network
 from proof_areas import AREAS, ENDS, Area, customer_slopes, line_of_two, of_network, random_box
 from sampling import examples
 
-from security_check.enclosure import Enclosure, enclose
-from security_check.from_pandapower import network_from_pandapower
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.radial import rising_voltages, voltage_effects
-from security_check.rows import Kind
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.monitoring.row_kinds import Kind
+from security_check.verification.enclosure import Enclosure, enclose
+from security_check.verification.radial_condition import rising_voltages, voltage_effects
 
 
 def enclosed(where: Area, u: np.ndarray) -> Enclosure:

@@ -21,12 +21,12 @@ from doe_allocation.boundary import exchange
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
 from security_check.errors import InsecureError
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import BusBand, InterfaceLimits, VoltageLimits
-from security_check.network import Network
-from security_check.outages_from_pandapower import outages_from_pandapower
-from security_check.power_flow import PowerFlow
-from security_check.reactive_power import with_reactive_freedom
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_outages import outages_from_pandapower
+from security_check.model.limits import BusBand, InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.modifications.reactive_freedom import with_reactive_freedom
+from security_check.power_flow.implicit_zbus import PowerFlow
 
 BAND = InterfaceLimits(0.98, 1.04)
 OFF_ZERO = {

@@ -17,17 +17,17 @@ from test_robust_rows import all_at_their_limits, found_by, random_box
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
-from security_check.envelope import Direction
+from security_check.checking.verdict import LimitChange
 from security_check.errors import NetworkFaults
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Kind
-from security_check.reactive_power import with_reactive_freedom
-from security_check.sides import coordinates, slopes_along
-from security_check.starting_points import drawn
-from security_check.verdict import LimitChange
-from security_check.worst_points import WorstPoints
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.modifications.reactive_freedom import with_reactive_freedom
+from security_check.monitoring.monitors import Kind
+from security_check.operating_range.points import WorstPoints
+from security_check.verification.adversary import attack
+from security_check.worst_case.coordinates import coordinates, slopes_along
+from security_check.worst_case.starting_points import drawn
 
 AREAS = pytest.mark.parametrize("name", REACTIVE_AREAS)
 IDLE = 0.05  # a branch loaded to less is idle: what flows there has no side

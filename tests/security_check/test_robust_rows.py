@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from networks import SMALL_AREAS, Area, small_area
 from sampling import examples
 
-from security_check.packing import PackingRows
-from security_check.robust_rows import RobustRows
-from security_check.search import Search, Starts
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.search import Search, Starts
 
 NAMES = st.sampled_from(sorted(SMALL_AREAS))
 

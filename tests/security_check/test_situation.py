@@ -10,12 +10,12 @@ from meshed_networks import ring
 from networks import simbench_network
 from phase_networks import four_wires, phase_net
 
-from security_check.from_opendss import network_from_opendss
-from security_check.meshed_from_pandapower import meshed_network_from_pandapower
-from security_check.parts import parts_of
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.situation import Situation
-from security_check.verdict import Verdict
+from security_check.checking.verdict import Verdict
+from security_check.importers.opendss import network_from_opendss
+from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.islands import parts_of
+from security_check.operating_range.operating_point import Situation
 
 
 def situation(**changes: object) -> Situation:

@@ -18,18 +18,18 @@ from sampling import examples
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
 from security_check.errors import NetworkFaults
-from security_check.forecast import Uncertainty
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import VoltageLimits
-from security_check.packing import PackingRows
-from security_check.power_flow import PowerFlow
-from security_check.robust_rows import RobustRows
-from security_check.rows import Kind
-from security_check.search import Search
-from security_check.tolerance import with_tolerance
-from security_check.uncertainty import Budget
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.limits import VoltageLimits
+from security_check.modifications.impedance_tolerance import with_tolerance
+from security_check.monitoring.row_kinds import Kind
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.uncertainty.deviation_sets import Budget
+from security_check.uncertainty.forecast import Uncertainty
+from security_check.verification.adversary import attack
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.search import Search
 
 LIMITS = Limits(VoltageLimits(0.92, 1.08), BAND)
 NETS = {

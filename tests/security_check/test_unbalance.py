@@ -32,23 +32,23 @@ from scipy.optimize import linprog
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.network_grid import NetworkGrid
-from security_check.adversary import attack
-from security_check.conditions import Conditions, Deviations
-from security_check.envelope import Direction
+from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError
-from security_check.from_opendss import network_from_opendss
-from security_check.from_pandapower import network_from_pandapower
-from security_check.limits import InterfaceLimits, VoltageLimits
-from security_check.monitors import Monitors
-from security_check.network import Network
-from security_check.packing import PackingRows
-from security_check.phases_from_pandapower import phases_from_pandapower
-from security_check.power_flow import PowerFlow
-from security_check.robust_rows import RobustRows
-from security_check.rows import Kind
-from security_check.search import Search
-from security_check.uncertainty import source_vertices
-from security_check.verdict import LimitChange
+from security_check.importers.opendss import network_from_opendss
+from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import Kind
+from security_check.operating_range.conditions import Conditions, Deviations
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.uncertainty.deviation_sets import source_vertices
+from security_check.verification.adversary import attack
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.search import Search
 
 NAMES = ("source 0", "source 1", "source 4", "bus 0", "bus 2", "bus 5", "neutral 0")
 UNBALANCED = InterfaceLimits(0.98, 1.04, unbalance_pu=0.01)

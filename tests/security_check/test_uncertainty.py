@@ -13,8 +13,14 @@ from sampling import examples
 from scipy.optimize import linprog, minimize
 
 from security_check.errors import InsecureError
-from security_check.limits import InterfaceLimits
-from security_check.uncertainty import Box, Budget, Ellipsoid, Together, source_vertices
+from security_check.model.limits import InterfaceLimits
+from security_check.uncertainty.deviation_sets import (
+    Box,
+    Budget,
+    Ellipsoid,
+    Together,
+    source_vertices,
+)
 
 SIZES = st.integers(1, 6)
 

@@ -1,0 +1,175 @@
+"""The branches of a network one by one: what a bound over many configurations needs of them.
+
+A ``Network`` has one admittance matrix for one configuration.  Here
+it is taken apart again: a pi circuit for each branch, behind an ideal transformer at its start,
+and the shunts at nodes.  Balanced networks of two-ended branches only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from security_check.arrays import ComplexArray, FloatArray, IndexArray
+from security_check.model.network import Network
+
+_NOTHING = 1e-9  # of the largest admittance: what is left of one taken away again
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """Pi circuits; E of them.
+
+    Parameters
+    ----------
+    elements
+        Ids, for example ``"line:12"``.
+    start, end
+        Shape (E,), nodes.
+    impedance
+        Shape (E,), complex, per unit: the series impedance at the end's voltage level.
+    ratio
+        Shape (E,), magnitude of the ideal transformer at the start: the pi circuit sees the
+        start's voltage divided by it.
+    start_shunt, end_shunt
+        Shape (E,), complex admittances of the pi circuit, per unit at the end's voltage level.
+    start_rating, end_rating
+        Shape (E,), current ratings, per unit of each node's own base; ``inf`` for none.
+    """
+
+    elements: tuple[str, ...]
+    start: IndexArray
+    end: IndexArray
+    impedance: ComplexArray
+    ratio: FloatArray
+    start_shunt: ComplexArray
+    end_shunt: ComplexArray
+    start_rating: FloatArray
+    end_rating: FloatArray
+
+    def take(self, chosen: IndexArray) -> Self:
+        """Return the branches named by their places."""
+        names = ("start", "end", "impedance", "ratio", "start_shunt", "end_shunt")
+        arrays = {name: getattr(self, name)[chosen] for name in names}
+        return replace(
+            self,
+            elements=tuple(self.elements[k] for k in chosen),
+            start_rating=self.start_rating[chosen],
+            end_rating=self.end_rating[chosen],
+            **arrays,
+        )
+
+    def joined(self, other: Self) -> Self:
+        """Return these branches and others."""
+        names = ("start", "end", "impedance", "ratio", "start_shunt", "end_shunt")
+        arrays = {n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in names}
+        return replace(
+            self,
+            elements=self.elements + other.elements,
+            start_rating=np.concatenate([self.start_rating, other.start_rating]),
+            end_rating=np.concatenate([self.end_rating, other.end_rating]),
+            **arrays,
+        )
+
+    def open_shunt(self, at_start: bool) -> ComplexArray:
+        """Return the admittance that each branch has at one end while its other end is open.
+
+        Per unit at that end's own voltage level, shape (E,).
+        """
+        near, far = self.start_shunt, self.end_shunt
+        if not at_start:
+            near, far = far, near
+        # Written without dividing by the far shunt, which may be zero.
+        seen = near + far / (1.0 + self.impedance * far)
+        return seen / self.ratio**2 if at_start else seen
+
+
+class NotTwoEndedError(Exception):
+    """A network is not made of two-ended balanced branches; the message is a sentence."""
+
+
+def branches_of(
+    network: Network, placeholders: Collection[frozenset[int]] = ()
+) -> tuple[Branches, ComplexArray]:
+    """Take a network apart.
+
+    Parameters
+    ----------
+    network
+        A balanced network.
+    placeholders
+        Pairs of nodes with a series admittance between them that stands for something else, and
+        is left out.
+
+    Returns
+    -------
+    branches
+        Lines and transformers.
+    shunts
+        Shape (n,), complex admittances at the nodes, which belong to no branch.
+
+    Raises
+    ------
+    NotTwoEndedError
+        Where something is neither a line nor a two-winding transformer nor a shunt.
+    """
+    series, terminals = network.series, network.terminals
+    if series is None:
+        raise NotTwoEndedError("its branches are not known one by one")
+    n, count = len(network.nodes), len(series.elements)
+    ends = sp.coo_array(series.at_terminals)
+    by_end: dict[tuple[int, bool], int] = {}
+    for row, branch in zip(ends.row.tolist(), ends.col.tolist(), strict=True):
+        by_end[branch, terminals.sides[row] in ("from", "hv")] = row
+    across = sp.csc_array(series.across)
+    nodes = np.zeros((2, count), dtype=np.int64)
+    rows = np.zeros((2, count), dtype=np.int64)
+    ratio = np.ones(count)
+    for k in range(count):
+        column = slice(across.indptr[k], across.indptr[k + 1])
+        at, values = across.indices[column], across.data[column]
+        if len(at) != 2 or any((k, begins) not in by_end for begins in (True, False)):
+            raise NotTwoEndedError(f"{series.elements[k]} is not monitored at two ends")
+        rows[:, k] = by_end[k, True], by_end[k, False]
+        # At its end a branch takes part with -1; so it does at its start if that is turned by 180
+        # degrees, and then its terminals' own nodes tell which is which.
+        first = int(np.argmax(np.abs(values + 1.0)))
+        nodes[:, k] = at[first], at[1 - first]
+        ratio[k] = 1.0 / abs(values[first])
+    diagonal = series.admittance.diagonal()
+    admittance = sp.csr_array(terminals.admittance)
+    every = range(count)
+    own_start = np.array([admittance[int(rows[0, k]), int(nodes[0, k])] for k in every], complex)
+    own_end = np.array([admittance[int(rows[1, k]), int(nodes[1, k])] for k in every], complex)
+    placed = sp.csr_array(
+        (np.ones(2 * count), (nodes.ravel(), np.arange(2 * count))), (n, 2 * count)
+    )
+    stamps = placed @ sp.csr_array(sp.vstack([admittance[rows[0]], admittance[rows[1]]]))
+    left = (network.admittance - stamps).tocoo()
+    scale = float(np.abs(network.admittance.data).max(initial=1.0))
+    for i, j, value in zip(left.row.tolist(), left.col.tolist(), left.data, strict=True):
+        if i != j and abs(value) > _NOTHING * scale and frozenset((i, j)) not in placeholders:
+            raise NotTwoEndedError(
+                f"{network.nodes[i]} and {network.nodes[j]} are joined by something that is "
+                "neither a line nor a two-winding transformer"
+            )
+    shunts: ComplexArray = np.asarray(left.sum(axis=1)).ravel().astype(np.complex128)
+    shunts[np.abs(shunts) < _NOTHING] = 0.0
+    return (
+        Branches(
+            series.elements,
+            nodes[0],
+            nodes[1],
+            np.asarray(1.0 / diagonal, dtype=np.complex128),
+            ratio,
+            ratio**2 * own_start - diagonal,
+            own_end - diagonal,
+            terminals.rating_pu[rows[0]],
+            terminals.rating_pu[rows[1]],
+        ),
+        shunts,
+    )

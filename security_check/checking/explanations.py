@@ -1,0 +1,86 @@
+"""Rows in people's words: verdicts, explanations, bottlenecks.
+
+Everything here is read off the rows that a check follows; nothing is decided.  A check goes on
+following rows that have fallen far from their limits, while others that nobody follows may be
+fuller: so only rows near their limits are named, all of which are followed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from security_check.arrays import FloatArray
+from security_check.checking.tracked_rows import CRITICAL, NEAR
+from security_check.checking.verdict import Explanation, Verdict
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.robust_rows import SECURE, RobustRows
+
+
+def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
+    """Return the word on a box of envelopes whose rows are exact there: that of the fullest.
+
+    Where no row is near its limit, none is named.
+    """
+    values = robust.values(near, u)
+    excess = robust.violation(near.rows, values)
+    if excess.max(initial=-np.inf) <= -NEAR:
+        return Verdict(True, "", 0.0, 0.0, "", 0.0)
+    worst = int(excess.argmax())
+    row = int(near.rows[worst])
+    value, limit, unit = robust.monitors.describe(row, float(values[worst]), robust.limits)
+    situation = robust.conditions.situation(near.points.take(np.array([worst])), u)
+    return Verdict(
+        secure=bool(excess[worst] <= SECURE),
+        element=robust.element(row),
+        value=value,
+        limit=limit,
+        unit=unit,
+        loading=1.0 + float(excess[worst]),
+        circumstances=str(situation),
+        nominal_v=robust.nominal_v(row),
+    )
+
+
+def worst_case(robust: RobustRows, near: PackingRows, u: FloatArray, element: str) -> str:
+    """Return a sentence on the worst that can happen at an element; empty where it is not near."""
+    mine = np.array([robust.element(int(row)) == element for row in near.rows], dtype=bool)
+    verdict = verdict_of(robust, near.take(mine), u)
+    return verdict.worst_case if verdict.element else ""
+
+
+def explanations(robust: RobustRows, near: PackingRows, u: FloatArray) -> list[Explanation]:
+    """Return, for each element at its limit, what it reaches and at which vertex.
+
+    The fullest first; one vertex for each element and kind of limit (of a current, each way),
+    its worst.
+    """
+    values = robust.values(near, u)
+    excess = robust.violation(near.rows, values)
+    found: dict[tuple[str, int], Explanation] = {}
+    for k in np.argsort(-excess):
+        row = int(near.rows[k])
+        limit = robust.element(row), int(robust.monitors.kind[row])
+        if excess[k] <= -CRITICAL or limit in found:
+            continue
+        one = near.take(np.array([k]))
+        situation = robust.conditions.situation(one.points, u)
+        found[limit] = Explanation(verdict_of(robust, one, u), situation, row, float(values[k]))
+    return list(found.values())
+
+
+def nearest_elements(robust: RobustRows, near: PackingRows, u: FloatArray) -> tuple[str, ...]:
+    """Return, for each of the 2 c limits, the element that would stop it first if it rose alone.
+
+    Of the rows near their limits; empty where none of them does.
+    """
+    near = near.take(robust.excess(near, u) > -NEAR)
+    if not len(near.rows):
+        return ("",) * len(u)
+    headroom = near.b - near.A @ u
+    room = np.maximum(headroom, 0.0)[:, None] / np.maximum(near.A, 1e-300)
+    first = room.argmin(axis=0)
+    reached = near.A[first, np.arange(len(first))] > 0
+    return tuple(
+        robust.element(int(near.rows[k])) if ok else ""
+        for k, ok in zip(first, reached, strict=True)
+    )

@@ -1,0 +1,113 @@
+"""The words in which the security check is asked and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from security_check.model.envelope import Direction
+from security_check.operating_range.operating_point import Situation
+
+_WHOLE = ("A", "W", "var")
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a value with its unit, for people; powers to the last unit."""
+    return f"{value:,.0f} {unit}" if unit in ("W", "var") else f"{value:.6g} {unit}"
+
+
+def in_volts(value_pu: float, nominal_v: float | None) -> str:
+    """Return a voltage in volts, to go behind it per unit; empty where the nominal is unknown."""
+    if not nominal_v:
+        return ""
+    volts = value_pu * nominal_v
+    return f" = {volts:.1f} V" if volts < 1e3 else f" = {volts:,.0f} V"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """A change of one limit of one connection point, in watts; negative lowers it."""
+
+    connection_point: str
+    direction: Direction
+    change_w: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to "would the network carry this?", for a whole set of envelopes.
+
+    Parameters
+    ----------
+    secure
+        Whether the AC power flow confirms every monitored element at its worst vertex.
+    element
+        The element nearest its limit, for example ``"line:12"``.
+    value, limit, unit
+        Its worst value, its limit, and their unit (``"p.u."``, ``"A"``, ``"W"``).
+    loading
+        How full it is: 1.0 is exactly at the limit, 1.01 is beyond it by 1 % of the scale of
+        ``RowLimits``.  For a voltage that is the way from nominal
+        (1 p.u.) to the limit, for a generator its range, else the limit itself.
+    circumstances
+        What everyone does at that worst vertex, in words.
+    nominal_v
+        Of a voltage, the volts per unit, where they are known.
+    """
+
+    secure: bool
+    element: str
+    value: float
+    limit: float
+    unit: str
+    loading: float
+    circumstances: str = ""
+    nominal_v: float | None = None
+
+    def __str__(self) -> str:
+        """Return one sentence that names the element, the numbers and the worst case."""
+        word = "secure" if self.secure else "not secure"
+        return (
+            f"{word}: {self.worst_case}" if self.element else f"{word}: nothing is near its limit"
+        )
+
+    @property
+    def worst_case(self) -> str:
+        """What the element reaches, of what limit, and when."""
+        when = f" with {self.circumstances}" if self.circumstances else ""
+        return f"{self.element} reaches {self._reached()}{when}"
+
+    def _reached(self) -> str:
+        """Return value and limit; in percent, too, where the limit is the whole of something.
+
+        That is so for currents and powers.  Of a voltage limit, a part is never meant.
+        """
+        value, limit = (
+            quantity(each, self.unit) + in_volts(each, self.nominal_v)
+            for each in (self.value, self.limit)
+        )
+        if self.unit not in _WHOLE or self.value * self.limit <= 0.0:
+            return f"{value} (limit {limit})"
+        return f"{value} of {limit} ({100 * self.value / self.limit:.2f} %)"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an element keeps limits from being larger.
+
+    Parameters
+    ----------
+    verdict
+        What it reaches at its worst vertex, of what limit.
+    situation
+        That vertex: what every connection point does there, at which interface voltage.
+    row, value_pu
+        The monitors' row, and its value there, per unit.
+    proof
+        What is proved of it, in words; empty where nobody has asked.
+    """
+
+    verdict: Verdict
+    situation: Situation
+    row: int
+    value_pu: float
+    proof: str = ""

@@ -1,0 +1,295 @@
+"""Build a meshed ``Network`` with generators from a pandapower net.
+
+Generators (``gen``) hold the voltages of their buses.  Without a distributed slack every external
+grid is part of the interface; with it the first one is, and the others are generators like the
+rest, as in pandapower's own power flow with ``distributed_slack``.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandapower as pp
+import scipy.sparse as sp
+
+from security_check.arrays import FloatArray, IndexArray
+from security_check.errors import Fault, NetworkFaults
+from security_check.importers.pandapower_balanced import (
+    PLAIN,
+    bus_names,
+    connected,
+    modelling,
+    nominal_volts,
+    passive_injection,
+    terminals,
+)
+from security_check.importers.pandapower_faults import POWER_ELEMENTS, no_path
+from security_check.importers.pandapower_meshed_faults import meshed_faults
+from security_check.model.generators import Generators
+from security_check.model.network import Network, reactive_ratios, selection
+from security_check.model.network_elements import Interface, Ports, Voltages
+
+Net = Any  # pandapower publishes no types
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """One generator, or external grid taken as one, as the net has it."""
+
+    name: str
+    node: int
+    power_mw: float
+    voltage_pu: float
+    weight: float
+    power_limits_mw: tuple[float, float]
+    reactive_limits_mvar: tuple[float, float]
+
+
+def meshed_network_from_pandapower(
+    net: Net,
+    *,
+    connection_points: str = "load",
+    passive: Literal["none", "as-given"] = "none",
+    power_factor: float | Mapping[str, float] = 1.0,
+    distributed_slack: bool = False,
+    name: str = "",
+) -> Network:
+    """Return the network of ``net`` with its voltage-controlled generators.
+
+    Parameters
+    ----------
+    net
+        A pandapower net with external grids and generators in service.  Not modified.  What the
+        external grids of the interface may supply is the contract's to say, not the net's.
+    connection_points
+        The element table whose in-service rows are the connection points (``"load"``,
+        ``"sgen"`` or ``"storage"``); row 3 of ``load`` becomes ``"load:3"``.
+    passive
+        ``"none"``: everything else that consumes or generates is out of service, except
+        generators.  ``"as-given"``: it stays, at the power the net gives it.
+    power_factor
+        Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
+        withdrawing.
+    distributed_slack
+        Whether external grids and generators share the imbalance in proportion to their
+        ``slack_weight``; otherwise the external grids take all of it.
+    name
+        For people; the net's own where not given.
+
+    Raises
+    ------
+    NetworkFaults
+        With every fault found, each naming its element.
+
+    Notes
+    -----
+    Generators at one node become one.  They share reactive power in proportion to their ranges and
+    the imbalance in proportion to their weights, so the limits of the one are exactly those at
+    which the first of them reaches its own.
+    """
+    ids = connected(net, connection_points)
+    ratios, faults = reactive_ratios(ids, power_factor)
+    faults = meshed_faults(net, connection_points, passive, distributed_slack) + faults
+    if faults:
+        raise NetworkFaults(faults)
+    working, internal = _modelled(net, connection_points, passive)
+    lookup = working._pd2ppc_lookups["bus"]
+    nodes = internal["Ybus"].shape[0]
+    table = net[connection_points]
+    buses = table.bus[table.in_service.astype(bool)].to_numpy(dtype=np.int64)
+    at = np.asarray(lookup[buses], dtype=np.int64)
+    real, names = bus_names(working, lookup, nodes)
+    machines, cut_off = _machines(net, lookup, nodes, distributed_slack)
+    cut_off += [no_path(ids[i], buses[i]) for i in np.flatnonzero((at < 0) | (at >= nodes))]
+    if cut_off:
+        raise NetworkFaults(cut_off)
+    grids = np.array([m.node for m in machines if m.name.startswith("ext_grid")])
+    passive_power = passive_injection(internal, grids)
+    held, machines = _references(net, machines, distributed_slack)
+    real[[m.node for m in held]] = False
+    at_nodes = np.unique(np.concatenate([at, np.flatnonzero(passive_power)]))
+    base_mva = float(internal["baseMVA"])
+    volts = nominal_volts(working, lookup, nodes)
+    generators = _generators(held[0], machines, base_mva, len(at_nodes))
+    entering = np.concatenate([at_nodes, [group[0].node for group in _by_node(machines)]])
+    return Network(
+        name=name or str(net.name or "pandapower net"),
+        nodes=names,
+        admittance=sp.csr_array(internal["Ybus"]),
+        interface=_interface(net, held, volts),
+        voltages=Voltages(
+            tuple(names[i] for i in np.flatnonzero(real)),
+            selection(np.flatnonzero(real), nodes),
+            nominal_v=volts[real],
+        ),
+        terminals=terminals(working, internal),
+        ports=Ports(
+            tuple(names[i] for i in at_nodes) + generators.names,
+            sp.csr_array(selection(entering.astype(np.int64), nodes).T),
+            np.append(passive_power[at_nodes], np.zeros(len(generators.names))),
+        ),
+        connection_points=ids,
+        port_shares=sp.csr_array(selection(np.searchsorted(at_nodes, at), len(entering)).T),
+        reactive_ratio=ratios,
+        base_power_w=base_mva * 1e6,
+        generators=generators if machines else None,
+    )
+
+
+def _modelled(net: Net, table: str, passive: str) -> tuple[Net, dict[str, Any]]:
+    """Return the net as pandapower modelled it, and its internal matrices.
+
+    Whether its power flow converges without customers and generators does not matter: the
+    matrices are there before it begins.
+    """
+    working = copy.deepcopy(net)
+    for kind in (*POWER_ELEMENTS, "gen"):
+        stays = working[kind].in_service.astype(bool) & (kind not in (table, "gen"))
+        working[kind] = working[kind][stays & (passive == "as-given")]
+    with modelling(), suppress(pp.LoadflowNotConverged):
+        pp.runpp(
+            working,
+            calculate_voltage_angles=True,
+            trafo_model="t",
+            max_iteration=1,
+            **PLAIN,
+        )
+    internal: dict[str, Any] = working._ppc["internal"]
+    return working, internal
+
+
+def _machines(
+    net: Net, lookup: np.ndarray[Any, Any], nodes: int, distributed_slack: bool
+) -> tuple[list[_Machine], list[Fault]]:
+    """Return external grids, first, and generators in service; and those at buses cut off."""
+    machines, cut_off = [], []
+    for kind in ("ext_grid", "gen"):
+        rows = net[kind][net[kind].in_service.astype(bool)]
+        for i, row in rows.iterrows():
+            node = int(lookup[int(row.bus)])
+            if not 0 <= node < nodes:
+                cut_off.append(no_path(f"{kind}:{i}", row.bus))
+                continue
+            power = float(row.p_mw * row.scaling) if kind == "gen" else 0.0
+            weight = float(row.slack_weight) if distributed_slack else 0.0
+            machines.append(
+                _Machine(
+                    f"{kind}:{i}",
+                    node,
+                    power,
+                    float(row.vm_pu),
+                    weight,
+                    _limits(row, "p_mw"),
+                    _limits(row, "q_mvar"),
+                )
+            )
+    return machines, cut_off
+
+
+def _limits(row: Any, quantity: str) -> tuple[float, float]:
+    """Return the lowest and the highest value a row allows; infinite where it does not say."""
+    low, high = (float(row.get(f"{end}_{quantity}", math.nan)) for end in ("min", "max"))
+    return -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high
+
+
+def _references(
+    net: Net, machines: list[_Machine], distributed_slack: bool
+) -> tuple[list[_Machine], list[_Machine]]:
+    """Return the machines that are the interface, and those that are generators."""
+    grids = int(net.ext_grid.in_service.astype(bool).sum())
+    count = 1 if distributed_slack else grids
+    held, others = machines[:count], machines[count:]
+    nodes = {m.node: m.name for m in held}
+    faults = [
+        Fault(m.name, f"{nodes[m.node]} holds the voltage of its bus already")
+        for m in others
+        if m.node in nodes
+    ]
+    for first, *more in _by_node(others):
+        faults += [
+            Fault(
+                m.name,
+                f"it holds the node of {first.name} at {m.voltage_pu:g} p.u., "
+                f"not at {first.voltage_pu:g} p.u. like it",
+            )
+            for m in more
+            if m.voltage_pu != first.voltage_pu
+        ]
+    if faults:
+        raise NetworkFaults(faults)
+    return held, others
+
+
+def _interface(net: Net, held: list[_Machine], volts: FloatArray) -> Interface:
+    """Return the held nodes, whose magnitudes are in the proportions that the net gives them."""
+    angles = net.ext_grid.va_degree[net.ext_grid.in_service.astype(bool)].to_numpy(dtype=float)
+    turned = np.exp(1j * np.deg2rad(angles[: len(held)] - angles[0]))
+    size = np.array([m.voltage_pu for m in held]) / held[0].voltage_pu
+    node, own = np.unique([m.node for m in held], return_index=True)
+    return Interface(
+        node.astype(np.int64),
+        (size * turned)[own][:, None].astype(np.complex128),
+        float(volts[node[0]]) or None,
+    )
+
+
+def _by_node(machines: list[_Machine]) -> list[list[_Machine]]:
+    """Return the machines in groups that share a node."""
+    groups: dict[int, list[_Machine]] = {}
+    for machine in machines:
+        groups.setdefault(machine.node, []).append(machine)
+    return list(groups.values())
+
+
+def _generators(
+    reference: _Machine, machines: list[_Machine], base_mva: float, first_port: int
+) -> Generators:
+    """Return the generators, those of one node as one, with shares that add up to 1."""
+    groups = _by_node(machines)
+    weights = np.array([sum(m.weight for m in group) for group in groups])
+    whole = float(weights.sum()) + reference.weight or 1.0
+    shares: FloatArray = weights / whole
+    ports: IndexArray = first_port + np.arange(len(groups))
+    return Generators(
+        names=tuple("+".join(m.name for m in group) for group in groups),
+        ports=ports,
+        power_pu=np.array([sum(m.power_mw for m in group) for group in groups]) / base_mva,
+        voltage_pu=np.array([group[0].voltage_pu for group in groups]),
+        participation=shares,
+        reference_participation=1.0 - float(shares.sum()),
+        power_limits_pu=_stacked([_joint_power_limits(g) for g in groups]) / base_mva,
+        reactive_limits_pu=_stacked(
+            [
+                (
+                    sum(m.reactive_limits_mvar[0] for m in group),
+                    sum(m.reactive_limits_mvar[1] for m in group),
+                )
+                for group in groups
+            ]
+        )
+        / base_mva,
+    )
+
+
+def _stacked(limits: list[tuple[float, float]]) -> FloatArray:
+    return np.array(limits, dtype=np.float64).reshape(-1, 2)
+
+
+def _joint_power_limits(group: list[_Machine]) -> tuple[float, float]:
+    """Return the joint powers at which the first of a group reaches a limit of its own.
+
+    Each takes its weight's part of the imbalance, so all of them move together.
+    """
+    weight, power = sum(m.weight for m in group), sum(m.power_mw for m in group)
+    if len(group) == 1 or weight == 0.0:
+        return sum(m.power_limits_mw[0] for m in group), sum(m.power_limits_mw[1] for m in group)
+    moving = [m for m in group if m.weight > 0.0]
+    down = max((m.power_limits_mw[0] - m.power_mw) / m.weight for m in moving)
+    up = min((m.power_limits_mw[1] - m.power_mw) / m.weight for m in moving)
+    return power + weight * down, power + weight * up

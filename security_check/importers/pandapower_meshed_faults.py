@@ -1,0 +1,132 @@
+"""What is wrong with who holds which voltage in a pandapower net, and who takes the imbalance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandapower.topology import unsupplied_buses
+
+from security_check.errors import Fault
+from security_check.importers.pandapower_faults import (
+    in_service,
+    is_positive,
+    no_path,
+    table_faults,
+    wrong_quantities,
+)
+
+Net = Any  # pandapower publishes no types
+
+_CONTROLLERS = ("ext_grid", "gen")
+
+
+def meshed_faults(net: Net, table: str, passive: str, distributed_slack: bool) -> list[Fault]:
+    """Return everything that can be found wrong in the tables of a net with generators.
+
+    Parameters
+    ----------
+    net
+        The net.
+    table
+        The table of the connection points.
+    passive
+        ``"none"`` or ``"as-given"``.
+    distributed_slack
+        Whether external grids and generators share the imbalance.
+    """
+    faults = []
+    if not len(in_service(net, "ext_grid")):
+        faults.append(Fault("interface", "an external grid must be in service, found none"))
+    faults += list(_missing_buses(net)) or _unreachable(net)
+    faults += [
+        Fault(f"gen:{i}", "it is marked as slack: make it an external grid (ext_grid)")
+        for i in net.gen.index[net.gen.in_service.astype(bool) & _marked(net.gen, "slack")]
+    ]
+    faults += [
+        Fault(f"gen:{i}", "its reactive limits are a curve; only a range is supported")
+        for i in net.gen.index[
+            net.gen.in_service.astype(bool) & _marked(net.gen, "reactive_capability_curve")
+        ]
+    ]
+    for kind in _CONTROLLERS:
+        faults += wrong_quantities(net, kind, ("vm_pu",), is_positive)
+    faults += wrong_quantities(net, "ext_grid", ("va_degree",), np.isfinite)
+    faults += wrong_quantities(net, "gen", ("p_mw", "scaling"), np.isfinite)
+    for kind in _CONTROLLERS:
+        faults += _limit_faults(net, kind)
+    if distributed_slack:
+        faults += _weight_faults(net)
+    faults += _set_point_faults(net)
+    return faults + table_faults(net, table, passive)
+
+
+def _marked(rows: pd.DataFrame, column: str) -> Any:
+    return rows[column].fillna(False).astype(bool) if column in rows else False
+
+
+def _missing_buses(net: Net) -> Iterator[Fault]:
+    rows = net.gen  # external grids are looked up with everything else
+    for i in rows.index[~rows.bus.isin(net.bus.index)]:
+        yield Fault(f"gen:{i}", f"its bus {rows.bus.at[i]} does not exist")
+
+
+def _unreachable(net: Net) -> list[Fault]:
+    """Return the external grids and generators at buses that nothing supplies."""
+    out = set(net.bus.index[~net.bus.in_service.astype(bool)])
+    faults = []
+    for kind, lost in (("ext_grid", out), ("gen", out | unsupplied_buses(net))):
+        rows = in_service(net, kind)
+        at = rows.bus
+        faults += [no_path(f"{kind}:{i}", at.at[i]) for i in rows.index[at.isin(lost)]]
+    return faults
+
+
+def _limit_faults(net: Net, kind: str) -> list[Fault]:
+    rows = in_service(net, kind)
+    faults = []
+    for quantity, unit in (("p_mw", "MW"), ("q_mvar", "Mvar")):
+        low, high = f"min_{quantity}", f"max_{quantity}"
+        if low in rows and high in rows:
+            crossed = rows[low].astype(float) > rows[high].astype(float)
+            faults += [
+                Fault(
+                    f"{kind}:{i}",
+                    f"its {low} {rows[low].at[i]:g} {unit} is above its {high} "
+                    f"{rows[high].at[i]:g} {unit}",
+                )
+                for i in rows.index[crossed]
+            ]
+    return faults
+
+
+def _weight_faults(net: Net) -> list[Fault]:
+    faults: list[Fault] = []
+    whole = 0.0
+    for kind in _CONTROLLERS:
+        faults += wrong_quantities(net, kind, ("slack_weight",), _is_weight)
+        whole += float(in_service(net, kind).slack_weight.sum())
+    if not faults and whole <= 0.0:
+        detail = "the slack weights of all external grids and generators add up to nothing"
+        faults.append(Fault("slack_weight", detail))
+    return faults
+
+
+def _is_weight(values: Any) -> Any:
+    return np.isfinite(values) & (values >= 0)
+
+
+def _set_point_faults(net: Net) -> list[Fault]:
+    """Return those that hold one bus at a voltage that another one does not want."""
+    wanted: dict[int, tuple[str, float]] = {}
+    faults = []
+    for kind in _CONTROLLERS:
+        rows = in_service(net, kind)
+        for i, bus, voltage in zip(rows.index, rows.bus, rows.vm_pu, strict=True):
+            first, held = wanted.setdefault(int(bus), (f"{kind}:{i}", float(voltage)))
+            if held != voltage:
+                detail = f"it holds bus {bus} at {voltage:g} p.u., but {first} at {held:g} p.u."
+                faults.append(Fault(f"{kind}:{i}", detail))
+    return faults

@@ -1,0 +1,181 @@
+"""Build the networks after outages of lines, transformers and generators of a pandapower net."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from pandapower.topology import unsupplied_buses
+
+from security_check.arrays import IndexArray
+from security_check.errors import Fault, NetworkFaults
+from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
+from security_check.model.network import Network, selection
+from security_check.model.network_elements import Ports
+from security_check.model.outage import Outage
+
+Net = Any  # pandapower publishes no types
+
+OUTAGE_TABLES = ("line", "trafo", "trafo3w", "impedance", "gen", "ext_grid")
+"""Tables whose elements can be out of service in an outage."""
+
+
+def outages_from_pandapower(
+    net: Net,
+    names: Sequence[str],
+    *,
+    connection_points: str = "load",
+    passive: Literal["none", "as-given"] = "none",
+    power_factor: float | Mapping[str, float] = 1.0,
+    distributed_slack: bool = False,
+) -> tuple[Network, list[Outage]]:
+    """Return the network of ``net`` with everything in service, and after each outage.
+
+    Parameters
+    ----------
+    net
+        The net.  Not modified.
+    names
+        Elements that may fail, one at a time, for example ``"line:3"`` or ``"gen:0"``.
+    connection_points, passive, power_factor, distributed_slack
+        As in ``meshed_network_from_pandapower``.  The
+        participation of a generator that fails goes to the others in proportion to theirs.
+
+    Raises
+    ------
+    NetworkFaults
+        With every fault found: outages of elements that are not there, outages that cut off
+        buses, and whatever is wrong with a network; each begins with the outage.
+    """
+
+    def read(state: Net) -> Network:
+        return meshed_network_from_pandapower(
+            state,
+            connection_points=connection_points,
+            passive=passive,
+            power_factor=power_factor,
+            distributed_slack=distributed_slack,
+        )
+
+    try:
+        whole = read(net)
+    except NetworkFaults as error:
+        # What a net with faults is without an element, nobody can say; who is none, one can.
+        strangers = [fault for name in names if (fault := _stranger(net, name)) is not None]
+        raise NetworkFaults([*error.faults, *strangers]) from None
+    faults: list[Fault] = []
+    outages = []
+    for name in names:
+        state, found = _without(net, name)
+        if state is not None:
+            try:
+                outages.append(Outage(name, _aligned(read(state), whole)))
+            except NetworkFaults as error:
+                found += [Fault(name, f"without it, {fault}") for fault in error.faults]
+        faults += found
+    if faults:
+        raise NetworkFaults(faults)
+    return whole, outages
+
+
+def islanding_outages(net: Net, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the outages that cut off buses in service, and which.
+
+    Whoever is cut off has no supply whatever envelopes say, so these outages cannot be part of a
+    list that envelopes are made secure against.
+
+    Parameters
+    ----------
+    net
+        A pandapower net.
+    names
+        Elements, for example ``"line:3"``; those that do not exist or are out of service cut off
+        nothing.
+    """
+    before = _cut_off(net)
+    found = {}
+    for name in names:
+        table, index = _element(net, name)
+        if index is None:
+            continue
+        in_service = net[table].in_service.at[index]
+        net[table].loc[index, "in_service"] = False
+        lost = sorted(_cut_off(net) - before)
+        net[table].loc[index, "in_service"] = in_service
+        if lost:
+            found[name] = tuple(f"bus:{bus}" for bus in lost)
+    return found
+
+
+def _cut_off(net: Net) -> set[int]:
+    supplied_by = {"ext_grid": net.ext_grid.in_service.astype(bool)}
+    if not supplied_by["ext_grid"].any():
+        return set(net.bus.index[net.bus.in_service.astype(bool)])
+    in_service = set(net.bus.index[net.bus.in_service.astype(bool)])
+    return {int(bus) for bus in unsupplied_buses(net) & in_service}
+
+
+def _element(net: Net, name: str) -> tuple[str, int | None]:
+    """Return the table of an element and its index, ``None`` where there is no such element."""
+    table, _, index = name.partition(":")
+    if table not in OUTAGE_TABLES or table not in net or not index.isdecimal():
+        return table, None
+    return table, int(index) if int(index) in net[table].index else None
+
+
+def _stranger(net: Net, name: str) -> Fault | None:
+    """Return why a name is not that of an element that can fail, if it is none."""
+    table, index = _element(net, name)
+    if index is None:
+        kinds = ", ".join(OUTAGE_TABLES)
+        return Fault(name, f"there is no such element that could fail ({kinds})")
+    if not net[table].in_service.at[index]:
+        return Fault(name, "it is out of service already, so it cannot fail")
+    return None
+
+
+def _without(net: Net, name: str) -> tuple[Net | None, list[Fault]]:
+    """Return the net without an element, or the faults of such an outage."""
+    stranger = _stranger(net, name)
+    if stranger is not None:
+        return None, [stranger]
+    table, index = _element(net, name)
+    state = copy.deepcopy(net)
+    lost = islanding_outages(state, [name]).get(name)
+    if lost:
+        shown = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+        return None, [Fault(name, f"its outage cuts off {shown}")]
+    state[table].loc[index, "in_service"] = False
+    return state, []
+
+
+def _aligned(network: Network, whole: Network) -> Network:
+    """Return the network with the ports of the whole one, in its order.
+
+    The port of a generator that failed stays, and nothing enters there.
+    """
+    place = {name: k for k, name in enumerate(network.nodes)}
+    names = [whole.nodes[k] for k in _port_nodes(whole)]
+    missing = [name for name in names if name not in place]
+    if missing:
+        raise NetworkFaults([Fault(missing[0], "there is no such node any more")])
+    ports = Ports(
+        whole.ports.names,
+        sp.csr_array(selection(np.array([place[n] for n in names]), len(place)).T),
+        whole.ports.passive_power_pu,
+    )
+    generators = network.generators
+    if generators is not None:
+        assert whole.generators is not None
+        holds = {names[port]: int(port) for port in whole.generators.ports}
+        at = [network.nodes[k] for k in _port_nodes(network)[generators.ports]]
+        generators = replace(generators, ports=np.array([holds[node] for node in at], dtype=int))
+    return replace(network, ports=ports, port_shares=whole.port_shares, generators=generators)
+
+
+def _port_nodes(network: Network) -> IndexArray:
+    return np.asarray(sp.csc_array(network.ports.incidence).indices, dtype=np.int64)

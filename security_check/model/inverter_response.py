@@ -1,0 +1,121 @@
+"""What ports inject when their inverters respond to the voltage, with exact slopes.
+
+See :mod:`security_check.modifications.inverters` for where the numbers come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from security_check.arrays import ComplexArray, FloatArray, IndexArray
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Piecewise linear functions, one for each of K ports, each of at most s segments.
+
+    Parameters
+    ----------
+    first
+        Shape (K,), the values below the first corner.
+    begin, width, rise
+        Shape (s, K): where each segment begins, how wide it is (> 0), and by how much the
+        function rises along it.
+    """
+
+    first: FloatArray
+    begin: FloatArray
+    width: FloatArray
+    rise: FloatArray
+
+    def __call__(self, at: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return values and slopes at (K, B) places; at a corner, the slope of its left side."""
+        value = np.repeat(self.first[:, None], at.shape[1], axis=1)
+        slope = np.zeros_like(at)
+        for begin, width, rise in zip(self.begin, self.width, self.rise, strict=True):
+            along = (at - begin[:, None]) / width[:, None]
+            value += rise[:, None] * np.clip(along, 0.0, 1.0)
+            slope += np.where((along > 0.0) & (along <= 1.0), (rise / width)[:, None], 0.0)
+        return value, slope
+
+    @property
+    def largest(self) -> FloatArray:
+        """The largest magnitude of each function, shape (K,)."""
+        corners = self.first + np.concatenate(
+            [np.zeros((1, len(self.first))), np.cumsum(self.rise, axis=0)]
+        )
+        largest: FloatArray = np.abs(corners).max(axis=0)
+        return largest
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What K ports inject in B operating points, and how it changes; shapes (K, B).
+
+    Parameters
+    ----------
+    power
+        Complex power injected.
+    by_voltage
+        Its change by the magnitude of the port's voltage, complex.
+    passes
+        The part of a change of the active power asked for that is injected: one, or none where
+        less is injected than asked for.
+    """
+
+    power: ComplexArray
+    by_voltage: ComplexArray
+    passes: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Inverters:
+    """Inverters at K ports; each port's power is asked for by one connection point alone.
+
+    Parameters
+    ----------
+    ports
+        Shape (K,), their ports.
+    rating_pu
+        Shape (K,), > 0: apparent power.
+    nominal
+        Shape (K,), the port's nominal voltage: 1, or the square root of 3 between two phases.
+    volt_var, volt_watt
+        The curves, in parts of the rating, over the voltage in parts of its nominal value.
+    """
+
+    ports: IndexArray
+    rating_pu: FloatArray
+    nominal: FloatArray
+    volt_var: Segments
+    volt_watt: Segments
+
+    def answer(self, asked: ComplexArray, size: FloatArray) -> Answer:
+        """Return what is injected where ``asked`` is asked for, at voltages of these magnitudes.
+
+        Parameters
+        ----------
+        asked
+            Shape (K, B), complex powers, injection positive.
+        size
+            Shape (K, B), magnitudes of the ports' voltages, per unit.
+        """
+        nominal, rating = self.nominal[:, None], self.rating_pu[:, None]
+        var, var_slope = self.volt_var(size / nominal)
+        watt, watt_slope = self.volt_watt(size / nominal)
+        beside = np.sqrt(np.maximum(1.0 - var**2, 0.0))  # what reactive power leaves
+        beside_slope = np.where(beside > 0.0, -var / np.maximum(beside, 1e-300), 0.0) * var_slope
+        curtails = watt <= beside
+        most = rating * np.where(curtails, watt, beside)
+        most_slope = np.where(curtails, watt_slope, beside_slope)
+        capped = asked.real > most
+        power = np.where(capped, most, asked.real) + 1j * (asked.imag + rating * var)
+        slope = np.where(capped, most_slope, 0.0) + 1j * var_slope
+        return Answer(power, slope * rating / nominal, np.where(capped, 0.0, 1.0))
+
+    @property
+    def largest_reactive_pu(self) -> FloatArray:
+        """The most reactive power that each adds, either way, shape (K,)."""
+        return self.rating_pu * self.volt_var.largest

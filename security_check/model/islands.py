@@ -1,0 +1,123 @@
+"""The electrically separate parts of a network: each can be looked at on its own.
+
+A map of a town has many substations, each with a voltage that the upstream operator holds, and no
+branch between their areas.  What happens in one does not reach the others; so thousands of
+customers become a few hundred at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from security_check.arrays import IndexArray
+from security_check.model.network import Network
+from security_check.model.network_elements import (
+    Interface,
+    Ports,
+    ReactiveFreedom,
+    Terminals,
+    Voltages,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a network.
+
+    Parameters
+    ----------
+    network
+        It alone, a network like any other.
+    points
+        Which of the whole network's connection points are its own.
+    """
+
+    network: Network
+    points: IndexArray
+
+
+def parts_of(network: Network) -> list[Part]:
+    """Return the parts of a network that no branch connects, those with customers.
+
+    A network in which a connection point, a voltage or a branch end lies in several parts, as
+    phases may that nothing couples, is returned whole; so is one with voltage-controlled
+    generators, inverters that respond to voltages, or uncertain impedances.
+    """
+    whole = [Part(network, np.arange(len(network.connection_points)))]
+    count, label = sp.csgraph.connected_components(abs(network.admittance), directed=False)
+    coupled = network.generators is not None or network.ports.compensation is not None
+    if count == 1 or coupled or network.inverters is not None:
+        return whole
+    island = label.astype(np.int64)
+    port_island = _shared(sp.csr_array(network.ports.incidence.T), island)
+    islands = [
+        _shared(sp.csr_array(network.port_shares.T), port_island),
+        _shared(network.voltages.incidence, island),
+        _shared(network.terminals.admittance, island),
+        port_island,
+    ]
+    if any((found < 0).any() for found in islands):
+        return whole
+    of_point, *of_elements = islands
+    parts = []
+    for k in np.unique(of_point):
+        nodes, points = np.flatnonzero(island == k), np.flatnonzero(of_point == k)
+        parts.append(Part(_taken(network, nodes, points, [e == k for e in of_elements]), points))
+    return parts
+
+
+def _shared(rows: sp.csr_array, label: IndexArray) -> IndexArray:
+    """Return the label that all entries of each row share; -1 where they differ."""
+    first = np.full(rows.shape[0], -1)
+    for k in range(rows.shape[0]):
+        found = label[rows.indices[rows.indptr[k] : rows.indptr[k + 1]]]
+        if len(found) and (found == found[0]).all():
+            first[k] = found[0]
+    return first
+
+
+def _taken(
+    network: Network, nodes: IndexArray, points: IndexArray, elements: list[np.ndarray]
+) -> Network:
+    """Return the network of some nodes; ``elements`` mark its voltages, terminals and ports."""
+    voltages, terminals, ports = network.voltages, network.terminals, network.ports
+    seen, ends, entering = (np.flatnonzero(mine) for mine in elements)
+    source, freedom = network.interface, network.reactive_freedom
+    held = np.isin(source.nodes, nodes)
+    triples = voltages.triples[np.isin(voltages.triples[:, 0], seen)]
+    return Network(
+        name=f"{network.name}: {network.nodes[source.nodes[held][0]]}",
+        nodes=tuple(network.nodes[i] for i in nodes),
+        admittance=sp.csr_array(network.admittance[nodes][:, nodes]),
+        interface=Interface(
+            np.searchsorted(nodes, source.nodes[held]), source.phasors[held], source.nominal_v
+        ),
+        voltages=Voltages(
+            tuple(voltages.elements[i] for i in seen),
+            sp.csr_array(voltages.incidence[seen][:, nodes]),
+            np.searchsorted(seen, triples),
+            None if voltages.nominal_v is None else voltages.nominal_v[seen],
+        ),
+        terminals=Terminals(
+            tuple(terminals.elements[i] for i in ends),
+            tuple(terminals.sides[i] for i in ends),
+            sp.csr_array(terminals.admittance[ends][:, nodes]),
+            terminals.rating_pu[ends],
+            terminals.base_current_a[ends],
+        ),
+        ports=Ports(
+            tuple(ports.names[j] for j in entering),
+            sp.csr_array(ports.incidence[nodes][:, entering]),
+            ports.passive_power_pu[entering],
+        ),
+        connection_points=tuple(network.connection_points[i] for i in points),
+        port_shares=sp.csr_array(network.port_shares[entering][:, points]),
+        reactive_ratio=network.reactive_ratio[points],
+        base_power_w=network.base_power_w,
+        reactive_freedom=None
+        if freedom is None
+        else ReactiveFreedom(freedom.cone[points], freedom.middle[points], freedom.half[points]),
+    )

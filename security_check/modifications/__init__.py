@@ -1,0 +1,1 @@
+"""Network in, network out: inverters, impedance tolerances, reactive freedom."""

@@ -1,0 +1,397 @@
+"""Several states of one network at once: what is monitored in any of them, as one set of rows.
+
+Envelopes that hold with every element in service and after each outage of a list (N-1) must keep
+the limits of every state.  So the rows of all states are added up; each state, here a *case*, has
+its own admittances, power flow and monitored quantities.  Customers, ports and the interface's
+voltage are the same in all of them.  A row needs the power flow of its own case only, so operating
+points are solved case by case, when a value is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
+from security_check.errors import Fault, NetworkFaults, PowerFlowError
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
+from security_check.monitoring.generator_rows import GeneratorRows, MeshedMonitors
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.protocol import Monitored
+from security_check.monitoring.row_limits import RowLimits
+from security_check.operating_range.conditions import Conditions
+from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints, PowerFlow
+from security_check.power_flow.newton import ControlledFlow
+from security_check.uncertainty.deviations import Deviations
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One state of a network.
+
+    Parameters
+    ----------
+    name
+        Empty for the network with everything in service; else the outage, ``"line:3"``.
+    power_flow
+        Its power flow.
+    monitors
+        What is monitored in it.
+    """
+
+    name: str
+    power_flow: PowerFlow
+    monitors: tuple[Monitored, ...]
+
+    def told(self, element: str) -> str:
+        """Return the name of an element in this case."""
+        return f"{element} without {self.name}" if self.name else element
+
+
+class CasePoints(OperatingPoints):
+    """Operating points of which each case's own are solved when they are asked for.
+
+    Parameters
+    ----------
+    store
+        What is solved.
+    columns
+        Shape (B,), the store's columns that these points are.
+    """
+
+    __slots__ = ("_columns", "_store")
+
+    def __init__(self, store: _Store, columns: IndexArray) -> None:
+        # The values of a frozen class are set as its own constructor would.
+        object.__setattr__(self, "_store", store)
+        object.__setattr__(self, "_columns", columns)
+
+    _store: _Store
+    _columns: IndexArray
+
+    @property
+    def every(self) -> IndexArray:
+        """All points, shape (B,)."""
+        return np.arange(len(self._columns))
+
+    def of_case(self, case: int, columns: IndexArray) -> OperatingPoints:
+        """Return the operating points of a case at some of the points."""
+        return self._store.solved(case, self._columns[columns])
+
+    def take(self, columns: IndexArray) -> CasePoints:
+        """Return the points named by ``columns``, in that order; a column may repeat."""
+        return CasePoints(self._store, self._columns[columns])
+
+    @property
+    def voltage(self) -> ComplexArray:
+        """Voltages across the ports in one of the cases solved: where power flows may start."""
+        return self._store.voltages(self._columns)
+
+
+class _Store:
+    """What has been solved, of which case at which point; K cases, B points."""
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        power_pu: ComplexArray,
+        source_pu: FloatArray,
+        start: ComplexArray | None,
+        tolerance_pu: float,
+    ) -> None:
+        self._cases = cases
+        self._power = power_pu
+        self._source = source_pu
+        self._tolerance = tolerance_pu
+        self._start = start
+        self._known = np.zeros((len(cases), power_pu.shape[1]), dtype=bool)
+        self._points: dict[int, OperatingPoints] = {}
+
+    def solved(self, case: int, columns: IndexArray) -> OperatingPoints:
+        """Return a case's operating points at some columns; solves those not known yet."""
+        if case not in self._points:
+            blank = np.zeros_like(self._power)
+            self._points[case] = OperatingPoints(blank, self._source, blank.copy(), blank.copy())
+        missing = np.unique(columns[~self._known[case, columns]])
+        if len(missing):
+            self._solve(case, missing)
+        return self._points[case].take(columns)
+
+    def _solve(self, case: int, columns: IndexArray) -> None:
+        power, source = self._power[:, columns], self._source[:, columns]
+        start = None if self._start is None else self._start[:, columns]
+        flow = self._cases[case].power_flow
+        try:
+            found = flow.solve(power, source, start, self._tolerance)
+        except PowerFlowError as error:
+            name = self._cases[case].name
+            raise PowerFlowError(f"without {name}: {error}" if name else str(error)) from None
+        points = self._points[case]
+        points.power_pu[:, columns] = found.power_pu
+        points.voltage[:, columns] = found.voltage
+        points.current[:, columns] = found.current
+        self._known[case, columns] = True
+
+    def voltages(self, columns: IndexArray) -> ComplexArray:
+        """Return voltages from which any case's power flow may start, shape (J, b).
+
+        Those of a case solved at the same point, or else those that were given.
+        """
+        if self._start is None:
+            first = self._cases[0].power_flow
+            voltage = first.no_load_voltage(self._source[:, columns])
+        else:
+            voltage = self._start[:, columns]
+        for case, points in self._points.items():
+            known = self._known[case, columns]
+            voltage[:, known] = points.voltage[:, columns[known]]
+        return voltage
+
+
+class CaseFlow:
+    """The power flows of all cases.
+
+    Parameters
+    ----------
+    cases
+        The cases; the first is the network with everything in service.
+
+    Raises
+    ------
+    NetworkFaults
+        When a case has other customers, ports or held voltages than the first; names it.
+    """
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.cases = tuple(cases)
+        self.network = self.cases[0].power_flow.network
+        faults = [
+            Fault(case.name, "its customers, ports, held voltages or base power are not the same")
+            for case in self.cases[1:]
+            if not self._fits(case)
+        ]
+        if faults:
+            raise NetworkFaults(faults)
+
+    def _fits(self, case: Case) -> bool:
+        ours, theirs = self.network, case.power_flow.network
+        return (
+            ours.connection_points == theirs.connection_points
+            and ours.ports.names == theirs.ports.names
+            and ours.held == theirs.held
+            and ours.base_power_w == theirs.base_power_w
+        )
+
+    def no_load_voltage(self, source_pu: FloatArray) -> ComplexArray:
+        """Return voltages from which any case's power flow may start, shape (J, B)."""
+        return self.cases[0].power_flow.no_load_voltage(source_pu)
+
+    def solve(
+        self,
+        power_pu: ComplexArray,
+        source_pu: FloatArray,
+        start: ComplexArray | None = None,
+        tolerance_pu: float = TOLERANCE_PU,
+    ) -> OperatingPoints:
+        """Return operating points that solve each case when it is asked for.
+
+        Parameters
+        ----------
+        power_pu
+            Shape (J, B), complex power of each port.
+        source_pu
+            Shape (h, B), magnitudes of the held voltages.
+        start
+            Shape (J, B), voltages to start from, in every case.
+        tolerance_pu
+            As in the cases' own power flows.
+        """
+        store = _Store(self.cases, power_pu, source_pu, start, tolerance_pu)
+        return CasePoints(store, np.arange(power_pu.shape[1]))
+
+
+class CaseMonitors:
+    """The monitored quantities of all cases as one set of rows.
+
+    An element's name tells its case: ``"line:12 without line:3"``.
+
+    Parameters
+    ----------
+    cases
+        The cases; the first is the network with everything in service.
+
+    Raises
+    ------
+    NetworkFaults
+        As :class:`CaseFlow`.
+    """
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.power_flow = CaseFlow(cases)
+        parts = [(k, case, part) for k, case in enumerate(cases) for part in case.monitors]
+        self._parts = [part for _, _, part in parts]
+        self._case = np.array([k for k, _, _ in parts])
+        count = [len(part) for part in self._parts]
+        self._first = np.concatenate([[0], np.cumsum(count)])
+        self._part: IndexArray = np.repeat(np.arange(len(parts)), count)
+        self.kind: IndexArray = np.concatenate([part.kind for part in self._parts])
+        self.elements: tuple[str, ...] = tuple(
+            case.told(element) for _, case, part in parts for element in part.elements
+        )
+        self.sides: tuple[str, ...] = tuple(side for part in self._parts for side in part.sides)
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def _own(self, rows: IndexArray) -> list[tuple[int, IndexArray, IndexArray]]:
+        """Return, for each part that is asked, where its rows are among these, and its rows."""
+        part = self._part[rows]
+        found = []
+        for p in np.unique(part):
+            at = np.flatnonzero(part == p)
+            found.append((int(p), at, rows[at] - self._first[p]))
+        return found
+
+    def _limits_of(self, part: int, limits: RowLimits) -> RowLimits:
+        own = slice(self._first[part], self._first[part + 1])
+        return RowLimits(limits.limit[own], limits.scale[own], limits.voltage_min_pu)
+
+    def row_limits(self, voltage: VoltageLimits, interface: InterfaceLimits) -> RowLimits:
+        """Return the limits of all rows: the same in every case."""
+        parts = [part.row_limits(voltage, interface) for part in self._parts]
+        return RowLimits(
+            np.concatenate([part.limit for part in parts]),
+            np.concatenate([part.scale for part in parts]),
+            voltage.minimum_pu,
+        )
+
+    def values(self, rows: IndexArray, points: OperatingPoints) -> FloatArray:
+        """Return f of each row at its own operating point, shape (r,)."""
+        assert isinstance(points, CasePoints)
+        values = np.zeros(len(rows))
+        for p, at, own in self._own(rows):
+            values[at] = self._parts[p].values(own, points.of_case(int(self._case[p]), at))
+        return values
+
+    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
+        """Return f of each row at the operating point named by ``place``, shape (r,)."""
+        assert isinstance(points, CasePoints)
+        values = np.zeros(len(rows))
+        for p, at, own in self._own(rows):
+            used, where = np.unique(place[at], return_inverse=True)
+            solved = points.of_case(int(self._case[p]), used)
+            values[at] = self._parts[p].values_at(own, where, solved)
+        return values
+
+    def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
+        """Return f of every row, or of those named, at every one of B points, shape (r, B)."""
+        assert isinstance(points, CasePoints)
+        every = points.every
+        rows = np.arange(len(self)) if rows is None else rows
+        values = np.zeros((len(rows), len(every)))
+        for p, at, own in self._own(rows):
+            solved = points.of_case(int(self._case[p]), every)
+            values[at] = self._parts[p].all_values(solved, own)
+        return values
+
+    def gradients(
+        self, rows: IndexArray, points: OperatingPoints
+    ) -> tuple[ComplexArray, FloatArray]:
+        """Return the exact gradient of f of each row at its own operating point.
+
+        By port power, shape (J, r), and by held magnitude, shape (h, r).
+        """
+        assert isinstance(points, CasePoints)
+        network = self.power_flow.network
+        by_port = np.zeros((len(network.ports.names), len(rows)), dtype=np.complex128)
+        by_source = np.zeros((network.held, len(rows)))
+        for p, at, own in self._own(rows):
+            solved = points.of_case(int(self._case[p]), at)
+            by_port[:, at], by_source[:, at] = self._parts[p].gradients(own, solved)
+        return by_port, by_source
+
+    @cached_property
+    def no_load_gradients(self) -> tuple[ComplexArray, FloatArray]:
+        """All rows' gradients with every customer idle, shapes (J, R) and (h, R)."""
+        parts = [part.no_load_gradients for part in self._parts]
+        return (
+            np.concatenate([by_port for by_port, _ in parts], axis=1),
+            np.concatenate([by_source for _, by_source in parts], axis=1),
+        )
+
+    def acts_strongly(self, rows: IndexArray) -> BoolArray:
+        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        acts = np.zeros((len(rows), len(self.power_flow.network.connection_points)), dtype=bool)
+        for p, at, own in self._own(rows):
+            acts[at] = self._parts[p].acts_strongly(own)
+        return acts
+
+    def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
+        """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
+        customers = np.zeros((len(rows), len(self.power_flow.network.connection_points)), bool)
+        deviating = np.zeros((len(rows), deviations.set.count), dtype=bool)
+        for p, at, own in self._own(rows):
+            customers[at], deviating[at] = self._parts[p].acting(own, deviations)
+        return customers, deviating
+
+    def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
+        """Return an upper bound of every row's f over a whole box of envelopes, shape (R,)."""
+        return np.concatenate(
+            [
+                part.bounds(conditions, u, self._limits_of(p, limits))
+                for p, part in enumerate(self._parts)
+            ]
+        )
+
+    def drift(
+        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+    ) -> FloatArray:
+        """Return by how much each row's f can change anywhere between two boxes, shape (R,)."""
+        return np.concatenate(
+            [
+                part.drift(conditions, before, after, self._limits_of(p, limits))
+                for p, part in enumerate(self._parts)
+            ]
+        )
+
+    def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
+        """Return value, limit and their unit as people know them."""
+        p = int(self._part[row])
+        own = row - int(self._first[p])
+        return self._parts[p].describe(own, value, self._limits_of(p, limits))
+
+
+def monitors_of(network: Network, outages: Sequence[Outage] = ()) -> Monitored:
+    """Return what is monitored in a network, and after each outage.
+
+    Parameters
+    ----------
+    network
+        With everything in service.
+    outages
+        After which everything must hold, too.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When there are voltage-controlled generators and ``lightsim2grid`` is not installed.
+    NetworkFaults
+        When an outage's network does not fit the network; names the outage.
+    """
+    first = _case("", network)
+    if not outages and len(first.monitors) == 1:
+        return first.monitors[0]
+    return CaseMonitors([first, *(_case(outage.name, outage.network) for outage in outages)])
+
+
+def _case(name: str, network: Network) -> Case:
+    if network.generators is None:
+        flow = PowerFlow(network)
+        return Case(name, flow, (Monitors(flow),))
+    controlled = ControlledFlow(network)
+    return Case(name, controlled, (MeshedMonitors(controlled), GeneratorRows(controlled)))

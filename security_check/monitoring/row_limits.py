@@ -1,0 +1,109 @@
+"""The limits of all monitored rows in one interval, and what they are measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from security_check.arrays import FloatArray
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.monitoring.row_kinds import OF_INTERFACE, SIGN, Kind, RowTable
+
+_SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
+
+
+@dataclass(frozen=True, slots=True)
+class RowLimits:
+    """Limits of all rows for one interval.
+
+    Parameters
+    ----------
+    limit
+        Shape (R,), per unit; ``inf`` where the contract sets none.
+    scale
+        Shape (R,), what violations and headroom are measured against: the limit, or for
+        voltages the way from nominal (1 p.u.) to the limit.
+    voltage_min_pu
+        The lowest voltage any node may have: what currents are bounded with.
+    """
+
+    limit: FloatArray
+    scale: FloatArray
+    voltage_min_pu: float
+
+
+def row_limits(
+    network: Network, rows: RowTable, voltage: VoltageLimits, interface: InterfaceLimits
+) -> RowLimits:
+    """Return the limits of all rows under a voltage band for buses and a contract.
+
+    Raises
+    ------
+    ValueError
+        When voltage unbalance is limited but no bus has three phases, or a bus that has a band of
+        its own is none whose voltage is limited, or its band has no part in the network's.
+    """
+    terminals, base = network.terminals, network.base_power_w
+    if voltage.unbalance is not None and not len(network.voltages.triples):
+        raise ValueError(
+            f"voltage unbalance is limited to {voltage.unbalance:g}, but no bus of this "
+            f"network has its three phases modelled"
+        )
+    smallest_var = interface.reactive_min_var
+    contract = [
+        np.inf if limit is None else limit / base
+        for limit in (
+            interface.injection_limit_w,
+            interface.withdrawal_limit_w,
+            interface.reactive_max_var,
+            None if smallest_var is None else -smallest_var,
+        )
+    ]
+    lowest, highest = _bands(network, voltage)
+    unbalance = np.inf if voltage.unbalance is None else voltage.unbalance
+    limit = np.concatenate(
+        [
+            highest,
+            -lowest,
+            terminals.rating_pu,
+            terminals.rating_pu,
+            contract,
+            terminals.rating_pu[rows.further],
+            np.full(int((rows.kind == Kind.UNBALANCE).sum()), unbalance),
+        ]
+    )
+    voltage_way = np.maximum(np.abs(limit - SIGN[rows.kind]), _SMALLEST_VOLTAGE_WAY)
+    scale = np.where(rows.kind <= Kind.VOLTAGE_MIN, voltage_way, np.abs(limit))
+    of_interface = np.isin(rows.kind, OF_INTERFACE)
+    smallest_power_w = 1e3  # an interface limit of zero is measured against one kilowatt
+    scale = np.maximum(scale, np.where(of_interface, smallest_power_w / base, 0.0))
+    return RowLimits(limit, scale, voltage.minimum_pu)
+
+
+def _bands(network: Network, voltage: VoltageLimits) -> tuple[FloatArray, FloatArray]:
+    """Return the lowest and the highest of each limited voltage, narrowed at single buses."""
+    elements = network.voltages.elements
+    lowest = np.full(len(elements), voltage.minimum_pu)
+    highest = np.full(len(elements), voltage.maximum_pu)
+    places: dict[str, list[int]] = {}
+    for k, element in enumerate(elements if voltage.buses else ()):
+        for name in {element, element.partition(".")[0]}:
+            places.setdefault(name, []).append(k)
+    for band in voltage.buses:
+        if band.bus not in places:
+            raise ValueError(
+                f"{band.bus} has a voltage band of its own, {band.minimum_pu:g} to "
+                f"{band.maximum_pu:g} p.u., but is no bus of {network.name} with limited voltage"
+            )
+        at = places[band.bus]
+        lowest[at] = np.maximum(lowest[at], band.minimum_pu)
+        highest[at] = np.minimum(highest[at], band.maximum_pu)
+        if (lowest[at] > highest[at]).any():
+            raise ValueError(
+                f"{band.bus} has a voltage band of its own, {band.minimum_pu:g} to "
+                f"{band.maximum_pu:g} p.u., that has no part in what else holds there, "
+                f"{voltage.minimum_pu:g} to {voltage.maximum_pu:g} p.u."
+            )
+    return lowest, highest

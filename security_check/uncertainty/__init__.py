@@ -1,0 +1,1 @@
+"""What is not known exactly: sets of deviations, and what deviates in one interval."""

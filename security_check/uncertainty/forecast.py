@@ -1,0 +1,126 @@
+"""What is expected of those who do not trade, and how far each of them may be off.
+
+An interval's :class:`Forecast` is one value; the network, its power flow and its monitors stay as
+they are from interval to interval.  :class:`Uncertainty` makes forecasts out of the powers that
+are expected, element by element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from security_check.arrays import ComplexArray, FloatArray, IndexArray
+from security_check.model.network import Network
+from security_check.model.network_elements import PassiveElements
+from security_check.uncertainty.deviation_sets import DeviationSet
+from security_check.uncertainty.deviations import Deviations
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What does not trade in one interval; J ports.
+
+    Parameters
+    ----------
+    power_pu
+        Shape (J,), complex power expected at the ports, injection positive.
+    deviations
+        How far it, and the network's impedances, may be off.
+    """
+
+    power_pu: ComplexArray
+    deviations: Deviations
+
+    @classmethod
+    def as_given(cls, network: Network) -> Self:
+        """Return what the description of the network says, taken as certain."""
+        power = network.ports.passive_power_pu
+        return cls(power, Deviations.none(len(power)).with_impedances(network))
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """How far d passive elements may be off whatever is expected of them.
+
+    Element j's power is ``s_j + xi_j (1 + 1j ratio_j) (relative_j |Re s_j| + absolute_j)``.
+
+    Parameters
+    ----------
+    chosen
+        Shape (d,), which of the network's passive elements.
+    relative
+        Shape (d,), >= 0, parts of the active power expected.
+    absolute_pu
+        Shape (d,), >= 0, per unit of power.
+    reactive_ratio
+        Shape (d,), reactive over active power of the deviation; ``nan``: as that of the power
+        expected, and 0 where no active power is.
+    set
+        Where xi may lie; d deviations.
+
+    Raises
+    ------
+    ValueError
+        When the set is not one of d deviations.
+    """
+
+    chosen: IndexArray
+    relative: FloatArray
+    absolute_pu: FloatArray
+    reactive_ratio: FloatArray
+    set: DeviationSet
+
+    def __post_init__(self) -> None:
+        if self.set.count != len(self.chosen):
+            raise ValueError(
+                f"a set of {self.set.count} deviations cannot be that of "
+                f"{len(self.chosen)} elements"
+            )
+
+    def forecast(self, network: Network, power_pu: ComplexArray | None = None) -> Forecast:
+        """Return the forecast of one interval.
+
+        Parameters
+        ----------
+        network
+            The network; p passive elements.
+        power_pu
+            Shape (p,), complex power expected of each, injection positive; what the description
+            of the network says where not given.
+
+        Raises
+        ------
+        ValueError
+            When the network names no passive elements.
+        """
+        passive = passive_elements(network)
+        expected = passive.power_pu if power_pu is None else power_pu
+        given = network.ports.passive_power_pu
+        power = given + np.asarray(passive.port_shares @ (expected - passive.power_pu))
+        own = expected[self.chosen]
+        active = own.real
+        band = self.relative * np.abs(active) + self.absolute_pu
+        follows = np.divide(own.imag, active, out=np.zeros_like(active), where=active != 0.0)
+        ratio = np.where(np.isnan(self.reactive_ratio), follows, self.reactive_ratio)
+        shares = sp.csr_array(passive.port_shares[:, self.chosen])
+        deviating = sp.csr_array(shares * (band * (1.0 + 1j * ratio))[None, :])
+        elements = tuple(passive.elements[k] for k in self.chosen)
+        deviations = Deviations(self.set, deviating, elements=elements)
+        return Forecast(power, deviations.with_impedances(network))
+
+
+def passive_elements(network: Network) -> PassiveElements:
+    """Return what does not trade, one by one.
+
+    Raises
+    ------
+    ValueError
+        When whoever built the network did not say.
+    """
+    if network.passive is None:
+        raise ValueError(f"the passive elements of {network.name} are not known one by one")
+    return network.passive

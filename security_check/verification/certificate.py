@@ -1,0 +1,160 @@
+"""What is proved of published envelopes, row by row, for whoever must answer for them.
+
+A row is *proved* where its worst vertex is shown to be the worst point of the whole box and
+voltage band, *proved below its limit* where it cannot reach it anywhere, *proved within* a gap
+where it can exceed its value by no more than that; all others are *only checked*: by the search
+for worst points and by the adversary (:mod:`security_check.verification.monotonicity`,
+docs/proof.md).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from security_check.arrays import IndexArray
+from security_check.checking.check import SecurityCheck
+from security_check.checking.verdict import Explanation
+from security_check.errors import ProofError
+from security_check.model.network import Network
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import Kind
+from security_check.verification.enclosure import PortModel
+from security_check.verification.monotonicity import MonotonicityProof, Standing, prove_monotone
+from security_check.verification.radial_condition import RadialTree, radial_tree
+from security_check.worst_case.ascent import REFINED
+from security_check.worst_case.robust_rows import RobustRows
+
+_SAME = 1e-7  # of a row's scale: what rounding limits down to whole watts may leave
+_ROUNDING = REFINED + _SAME  # of a row's scale: a value may be told larger by this than it is
+_LARGEST_TREE = 2_000  # nodes; the recursion along a tree takes their number squared
+
+THIS_WAY = "proved for this way of flow"
+"""The worst of a current this way is at the vertex named; the other way it is larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is proved of a set of envelopes.
+
+    Parameters
+    ----------
+    standing
+        How many monitored rows stand how.
+    secure
+        Whether every row is proved not to exceed its limit anywhere.
+    reason
+        Why rows are only checked; empty where none is.
+    explanations
+        The elements at their limits, each with what is proved of it.
+    """
+
+    standing: dict[Standing, int]
+    secure: bool
+    reason: str
+    explanations: tuple[Explanation, ...]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Proof]) -> Proof:
+        """Return the proof of electrically separate parts together."""
+        counted = sum((Counter(part.standing) for part in parts), Counter[Standing]())
+        return cls(
+            {standing: counted[standing] for standing in Standing},
+            all(part.secure for part in parts),
+            next((part.reason for part in parts if part.reason), ""),
+            tuple(found for part in parts for found in part.explanations),
+        )
+
+
+class Prover:
+    """Proves what can be proved of the envelopes of one network, factorised once."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @cached_property
+    def _model(self) -> PortModel:
+        return PortModel(self._network)
+
+    @cached_property
+    def _tree(self) -> RadialTree | None:
+        return radial_tree(self._model) if len(self._network.nodes) <= _LARGEST_TREE else None
+
+    def prove(self, check: SecurityCheck) -> Proof:
+        """Return what is proved of the envelopes in force.
+
+        Raises
+        ------
+        ProofError
+            When the power flow exceeds what is proved to be the most.
+        """
+        robust = check.robust_rows
+        explanations = check.explanations()
+        if not isinstance(robust.monitors, Monitors) or self._network.generators is not None:
+            return _only_checked(
+                explanations,
+                len(robust.limited),
+                "networks with generators or outages are not covered by the proof",
+            )
+        u = check.limits_w / self._network.base_power_w
+        limit = robust.limits.limit
+        found = prove_monotone(self._model, robust.conditions, u, limit, self._tree)
+        standing = Counter(found.standing[row] for row in robust.limited)
+        return Proof(
+            {each: standing[each] for each in Standing},
+            bool(found.secure[robust.limited].all()),
+            found.reason,
+            tuple(replace(each, proof=_in_words(each, found, robust)) for each in explanations),
+        )
+
+
+def rows_beside(monitors: Monitors, row: int) -> IndexArray:
+    """Return the rows that watch the same quantity as a row does, itself among them.
+
+    Many rows watch one current, each in a half plane of its own, so only together do they bound
+    it.
+    """
+    currents = np.isin(monitors.kind, (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT))
+    if not currents[row]:
+        return np.array([row])
+    return np.flatnonzero(currents & (monitors.phasor == monitors.phasor[row]))
+
+
+def _in_words(each: Explanation, found: MonotonicityProof, robust: RobustRows) -> str:
+    """Return what is proved of the quantity that an explanation's row watches.
+
+    Raises
+    ------
+    ProofError
+        When the power flow exceeds what is proved to be the most.
+    """
+    monitors = robust.monitors
+    assert isinstance(monitors, Monitors)
+    scale = float(robust.limits.scale[each.row])
+    rows = rows_beside(monitors, each.row)
+    this_way = rows[monitors.kind[rows] == monitors.kind[each.row]]
+    gap = (float(found.bound[rows].max()) - each.value_pu) / scale
+    if gap < -_ROUNDING:
+        raise ProofError(
+            f"{robust.element(each.row)}: the power flow reaches {each.value_pu:.9g} per unit, "
+            f"but {found.bound[rows].max():.9g} is proved to be the most; one of the two is wrong"
+        )
+    if gap <= _SAME:
+        return str(Standing.PROVED)
+    if (float(found.bound[this_way].max()) - each.value_pu) / scale <= _SAME:
+        return THIS_WAY
+    if found.secure[rows].all():
+        return str(Standing.BELOW)
+    if np.isfinite(gap):
+        return f"proved within {100 * gap:.2g} %"
+    return f"{Standing.CHECKED}: {found.reason}"
+
+
+def _only_checked(explanations: Sequence[Explanation], rows: int, reason: str) -> Proof:
+    standing = {each: rows if each is Standing.CHECKED else 0 for each in Standing}
+    told = f"{Standing.CHECKED}: {reason}"
+    return Proof(standing, False, reason, tuple(replace(e, proof=told) for e in explanations))

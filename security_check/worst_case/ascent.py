@@ -1,0 +1,378 @@
+"""The ascent of monitored quantities to their worst points in a box of envelopes.
+
+Most quantities are worst at a vertex, and a step or two to the vertex that the exact gradient
+points to finds it.  Where one bends down on the way, the worst point lies between; where the
+gradient is nearly zero for many, only second derivatives find it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from security_check.arrays import BoolArray, FloatArray, IndexArray
+from security_check.monitoring.protocol import Monitored
+from security_check.monitoring.row_limits import RowLimits
+from security_check.operating_range.conditions import Conditions, Slopes, flat
+from security_check.operating_range.points import WorstPoints, halves
+from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.worst_case import band
+from security_check.worst_case.coordinates import coordinates, kinks, placed, slopes_along
+from security_check.worst_case.quadratic_model import (
+    climb_quadratic,
+    climb_within,
+    joint_second_derivatives,
+    second_derivatives,
+)
+
+RISE = 1e-10
+"""Per unit of f: a smaller rise is rounding."""
+
+WORTH = 1e-8
+"""Part of a row's scale: a step that promises less, to first order, is not taken."""
+
+REFINED = 1e-6
+"""Part of a row's scale: less first-order gain, at the end, is counted as if it were made."""
+
+_ASCENTS = 12
+_HALVINGS = 40
+_REFINEMENTS = 6
+_RENEWED = 3  # the refinement before which second derivatives are taken anew
+_FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
+_CORNERED = 5e-2  # part of a row's scale: rows this far from their limits stay at their corners
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """Rows on their way to their worst points: where they are, f there and its gradient."""
+
+    points: WorstPoints
+    values: FloatArray
+    slopes: Slopes
+
+    def take(self, rows: IndexArray | BoolArray) -> Climb:
+        """Return a copy of the rows named."""
+        return Climb(self.points.take(rows), self.values[rows], self.slopes.take(rows))
+
+    def put(self, where: IndexArray, found: Climb) -> None:
+        """Replace the rows at ``where``; a climb owns its arrays."""
+        self.points.share[where] = found.points.share
+        self.points.free[where] = found.points.free
+        self.values[where] = found.values
+        self.slopes.by_power[where] = found.slopes.by_power
+        self.slopes.by_free[where] = found.slopes.by_free
+
+
+class Ascent:
+    """Climbs rows of one network under one interval's limits to their worst points.
+
+    Parameters
+    ----------
+    monitors
+        What is monitored; c connection points.
+    limits
+        The limits of all rows.
+    conditions
+        What the interval lets happen.
+    """
+
+    def __init__(self, monitors: Monitored, limits: RowLimits, conditions: Conditions) -> None:
+        self.monitors = monitors
+        self.limits = limits
+        self.conditions = conditions
+        # Second derivatives change little with the envelopes, and only direct the search: exact
+        # gradients decide where it ends.  So they are kept.
+        self._second: dict[int, FloatArray] = {}
+
+    def evaluate(
+        self, rows: IndexArray, points: WorstPoints, u: FloatArray
+    ) -> tuple[FloatArray, OperatingPoints]:
+        """Run the AC power flow of each row at its own point of u; equal points are run once.
+
+        Returns
+        -------
+        values
+            Shape (r,), f of each row.
+        solved
+            r operating points, one per row.
+
+        Raises
+        ------
+        PowerFlowError
+            When one does not converge.
+        """
+        first, group = points.distinct(u)
+        flow = self.monitors.power_flow
+        solved = flow.solve(*self.conditions.ports(points.take(first), u)).take(group)
+        return self.monitors.values(rows, solved), solved
+
+    def climb(self, rows: IndexArray, start: WorstPoints, u: FloatArray) -> Climb:
+        """Move each row from its start to a worst point of the box u.
+
+        Parameters
+        ----------
+        rows
+            Shape (r,), indices into the monitors' rows.
+        start
+            r points.
+        u
+            Shape (2 c,), per unit.
+
+        Raises
+        ------
+        PowerFlowError
+            When the power flow at a point does not converge.
+
+        Notes
+        -----
+        Each step goes to the vertex that the gradient points to or, where f bends down before
+        it, to the point at which customers' joint effect on the gradient is in balance with it
+        (:meth:`_balanced`), at the held voltages at which f peaks on the way.  Steps are kept only
+        where they raise f.  Rows that this leaves with something to gain climb on along a
+        quadratic model.
+        """
+        at = self.at(rows, start, u)
+        self._ascend(rows, at, np.arange(len(rows)), u)
+        if len(self.conditions.corners) > 2:
+            self._ascend(rows, at, self._try_corners(rows, at, u), u)
+        self._refine(rows, at, u)
+        # The quadratic model knows nothing of the band, whose peak shifts with what it has moved.
+        self._ascend(rows, at, np.flatnonzero(band.inside(self.conditions, at.points)), u)
+        if self.conditions.has_cones:
+            self._to_nearer_ends(rows, at, u)
+        return at
+
+    def _to_nearer_ends(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
+        """Move customers who stopped inside their ranges to the nearer end, in place.
+
+        A power-factor cone has more to offer at either end than before it, but where the slope
+        points to the far end, which is no better, nobody looks at the near one.
+        """
+        nearer = np.round(at.points.share)
+        inside = np.flatnonzero((nearer != at.points.share).any(axis=1))
+        if not len(inside):
+            return
+        there = WorstPoints(nearer[inside], at.points.free[inside])
+        found = self.at(rows[inside], there, u)
+        better = found.values > at.values[inside] + RISE
+        at.put(inside[better], found.take(better))
+
+    def _ascend(self, rows: IndexArray, at: Climb, climbing: IndexArray, u: FloatArray) -> None:
+        """Take steps with the rows at ``climbing``, in place, as long as they raise f."""
+        for _ in range(_ASCENTS):
+            here = at.take(climbing)
+            turned = self._turned_in_turn(rows[climbing], here, u)
+            on = self.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
+            climbing = climbing[on]
+            if not len(climbing):
+                break
+            here, turned = here.take(on), turned.take(on)
+            best = self._step(rows[climbing], here, turned, u)
+            self._peak(rows[climbing], here, turned, best, u)
+            better = best.values > at.values[climbing] + RISE
+            at.put(climbing[better], best.take(better))
+            climbing = climbing[better]
+
+    def _try_corners(self, rows: IndexArray, at: Climb, u: FloatArray) -> IndexArray:
+        """Move rows near their limits, in place, to the worst corner of the held voltages.
+
+        Where f bends down between a low and a high voltage, the corner that the gradient points
+        to is beyond the bend, and the one that differs in unbalance only is never tried.
+
+        Returns
+        -------
+        IndexArray
+            Those that moved.
+        """
+        watched = self.limits.limit[rows] - _CORNERED * self.limits.scale[rows]
+        near = np.flatnonzero(at.values > watched)
+        corners = self.conditions.corners
+        pool = at.points.take(np.repeat(near, len(corners)))
+        pool.free[:, : self.conditions.held] = np.tile(corners, (len(near), 1))
+        values = self.evaluate(np.repeat(rows[near], len(corners)), pool, u)[0]
+        each = values.reshape(len(near), len(corners))
+        better = np.flatnonzero(each.max(axis=1, initial=-np.inf) > at.values[near] + RISE)
+        place = better * len(corners) + each[better].argmax(axis=1)
+        at.put(near[better], self.at(rows[near[better]], pool.take(place), u))
+        return near[better]
+
+    def at(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> Climb:
+        """Return rows at their own points, with values and exact gradients."""
+        values, solved = self.evaluate(rows, points, u)
+        slopes = self.conditions.slopes(*self.monitors.gradients(rows, solved))
+        return Climb(WorstPoints(points.share.copy(), points.free.copy()), values, slopes)
+
+    def turned(self, at: Climb, u: FloatArray) -> WorstPoints:
+        """Return the vertices that the gradients point to; a flat direction keeps its side."""
+        return self.conditions.turned(at.points, at.slopes, u)
+
+    def gain(self, at: Climb, to: WorstPoints, u: FloatArray) -> FloatArray:
+        """Return what f gains on the way to other points, to first order, shape (r,)."""
+        return self.conditions.gain(at.points, at.slopes, to, u)
+
+    def _turned_in_turn(self, rows: IndexArray, here: Climb, u: FloatArray) -> WorstPoints:
+        """Return where the gradients point to, but held voltages inside the band move last.
+
+        They are at a peak already, and would leave it for an end of the band as soon as others
+        have something to gain.
+        """
+        turned = self.turned(here, u)
+        inside = np.flatnonzero(band.leaves_inside(self.conditions, here.points, turned))
+        if len(inside):
+            still = band.held_still(self.conditions, here.points, turned, inside)
+            gain = self.gain(here.take(inside), still.take(inside), u)
+            first = inside[gain > WORTH * self.limits.scale[rows[inside]]]
+            turned = turned.placed(first, still.take(first))
+        return turned
+
+    def _step(self, rows: IndexArray, here: Climb, turned: WorstPoints, u: FloatArray) -> Climb:
+        """Return the better of the turned vertex and, where f bends down before it, the bend."""
+        there = self.at(rows, turned, u)
+        slope_there = -self.gain(there, here.points, u)
+        bends = np.flatnonzero(slope_there < 0)
+        if len(bends):
+            ends = here.take(bends), there.take(bends)
+            between = self._balanced(*ends, u)
+            between = band.at_peak(
+                self.conditions,
+                (ends[0].points, ends[1].points),
+                (ends[0].slopes, ends[1].slopes),
+                between,
+            )
+            middle = self.at(rows[bends], between, u)
+            better = middle.values > there.values[bends]
+            there.put(bends[better], middle.take(better))
+        return there
+
+    def _peak(
+        self, rows: IndexArray, here: Climb, turned: WorstPoints, best: Climb, u: FloatArray
+    ) -> None:
+        """Move held voltages to where f peaks, in place in ``best``, for rows that they bend.
+
+        Those are rows whose held voltages were to move, and stopped before a corner or gained
+        nothing: these go on from where they were.  Where inverters respond, f has kinks, which
+        the step from slope to slope overshoots; a bracket closes in on them.
+        """
+        stuck = best.values <= here.values + RISE
+        moving = band.moves(self.conditions, here.points, turned)
+        at = np.flatnonzero(moving & (stuck | band.inside(self.conditions, best.points)))
+        if not len(at):
+            return
+        low = best.take(at)
+        low.put(np.flatnonzero(stuck[at]), here.take(at[stuck[at]]))
+        to = band.held_still(self.conditions, self.turned(low, u), low.points, np.arange(len(at)))
+        high = self.at(rows[at], to, u)
+        peak = low.take(np.arange(len(at)))
+        ahead = np.flatnonzero(high.values > peak.values)
+        peak.put(ahead, high.take(ahead))
+        open_ = np.arange(len(at))
+        for turn in range(_HALVINGS):
+            ends, slopes = (low.points, high.points), (low.slopes, high.slopes)
+            rise, fall = band.slopes_between(self.conditions, ends, slopes)
+            enough = WORTH * self.limits.scale[rows[at]]
+            open_ = open_[((rise > enough) & (fall < -enough))[open_]]
+            if not len(open_):
+                break
+            part = (
+                rise / np.maximum(rise - fall, 1e-300) if turn % 3 == 0 else np.full(len(at), 0.5)
+            )
+            between = band.between(self.conditions, low.points, high.points, part).take(open_)
+            found = self.at(rows[at[open_]], between, u)
+            higher = found.values > peak.values[open_]
+            peak.put(open_[higher], found.take(higher))
+            rest = (found.points, high.points.take(open_)), (found.slopes, found.slopes)
+            up = band.slopes_between(self.conditions, *rest)[0] > 0.0
+            low.put(open_[up], found.take(up))
+            high.put(open_[~up], found.take(~up))
+        gained = peak.values > best.values[at]
+        best.put(at[gained], peak.take(gained))
+
+    def _balanced(self, here: Climb, there: Climb, u: FloatArray) -> WorstPoints:
+        """Return the points between two ends at which the gradient is in balance with the sides.
+
+        Losses make f concave in a joint effect of many customers (the sum of their powers through
+        a common reactance): the gradient goes from S0 to S1 as all of them turn.  Those turn
+        whose component of ``S0 + t (S1 - S0)`` asks for it, and t is the part of the joint effect
+        that they then have; the customer at the margin stays in between.  Exact where the
+        curvature has rank one, and solved by bisection in t.  Who is flat at both ends, as someone
+        whose inverter has curtailed all that more power would add, stays.
+        """
+        place, lowest, highest = coordinates(self.conditions, here.points, u)
+        begin = slopes_along(self.conditions, here.points, here.slopes, u)
+        change = slopes_along(self.conditions, there.points, there.slopes, u) - begin
+        still = flat(begin) & flat(begin + change)
+
+        def sides(t: FloatArray) -> FloatArray:
+            return np.where(
+                still, place, np.where(begin + t[:, None] * change > 0, highest, lowest)
+            )
+
+        def part(at: FloatArray) -> FloatArray:
+            total: FloatArray = (change * (at - place)).sum(axis=1)
+            return total
+
+        whole = part(sides(np.zeros(len(begin))))
+        whole[whole == 0.0] = 1.0  # no customer turns, only what is free does
+        low, high = np.zeros(len(begin)), np.ones(len(begin))
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            more = part(sides(middle)) / whole > middle
+            low, high = np.where(more, middle, low), np.where(more, high, middle)
+        before, after = part(sides(low)) / whole, part(sides(high)) / whole
+        mix = np.clip((before - low) / np.maximum(before - after, 1e-12), 0.0, 1.0)[:, None]
+        at = (1.0 - mix) * sides(low) + mix * sides(high)
+        return placed(self.conditions, there.points, at, u)
+
+    def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
+        """Climb on, in place, where the first order still promises much, near the limit."""
+        scale = self.limits.scale[rows]
+        watched = self.limits.limit[rows] - _FAR * scale
+        for attempt in range(_REFINEMENTS):
+            left = self.gain(at, self.turned(at, u), u)
+            on = np.flatnonzero((left > REFINED * scale) & (at.values + left > watched))
+            if not len(on):
+                return
+            here = at.take(on)
+            second = self._second_derivatives(rows[on], here, u, anew=attempt == _RENEWED)
+            place, low, high = coordinates(self.conditions, here.points, u)
+            slope = slopes_along(self.conditions, here.points, here.slopes, u)
+            enough = 0.1 * REFINED * scale[on]
+            kink = kinks(self.conditions, here.slopes)
+            room = low - place, high - place
+            step = climb_quadratic(slope, second, room, kink, enough)
+            moved = placed(self.conditions, here.points, place + step, u)
+            there = self.at(rows[on], moved, u)
+            better = there.values > here.values
+            at.put(on[better], there.take(better))
+            if self.conditions.deviations.set.count:
+                self._settle(rows, at, on, u)
+
+    def _settle(self, rows: IndexArray, at: Climb, on: IndexArray, u: FloatArray) -> None:
+        """Move customers and deviations together, in place, to the peak of a quadratic model."""
+        conditions = self.conditions
+        here, own = at.take(on), conditions.deviating
+        slopes, share, free = here.slopes, here.points.share, here.points.free.copy()
+        gradient = np.hstack([slopes.by_power * np.add(*halves(u)), slopes.by_free[:, own]])
+        second = joint_second_derivatives(self.monitors, conditions, rows[on], here.points, u)
+        peak = climb_within(
+            gradient, second, np.hstack([share, free[:, own]]), conditions.deviations.set
+        )
+        count = share.shape[1]
+        free[:, own] = peak[:, count:]
+        there = self.at(rows[on], WorstPoints(peak[:, :count], free), u)
+        better = there.values > here.values
+        at.put(on[better], there.take(better))
+
+    def _second_derivatives(
+        self, rows: IndexArray, at: Climb, u: FloatArray, anew: bool
+    ) -> FloatArray:
+        """Return second derivatives of the rows, shape (r, c, c), taken once for each row."""
+        every, first, group = np.unique(rows, return_index=True, return_inverse=True)
+        known = np.array([not anew and int(row) in self._second for row in every], dtype=bool)
+        take = first[~known]
+        if len(take):
+            points = at.points.take(take)
+            found = second_derivatives(self.monitors, self.conditions, rows[take], points, u)
+            self._second.update(zip(rows[take].tolist(), found, strict=True))
+        return np.stack([self._second[int(row)] for row in every])[group]

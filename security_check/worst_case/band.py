@@ -1,0 +1,93 @@
+"""The place of the held voltages in the contracted band: one more coordinate to climb along.
+
+Most quantities are worst at a corner of what the contract allows, as the gradient says.  The power
+fed upstream often is not: currents and their losses fall with the voltage, magnetising losses
+rise with it, and where the two balance, inside the band, most arrives at the interface.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from security_check.arrays import BoolArray, FloatArray, IndexArray
+from security_check.operating_range.conditions import Conditions, Slopes
+from security_check.operating_range.points import WorstPoints
+
+
+def moves(conditions: Conditions, points: WorstPoints, turned: WorstPoints) -> BoolArray:
+    """Return which points' held voltages differ from those of others, shape (r,)."""
+    held = slice(0, conditions.held)
+    differ: BoolArray = (points.free[:, held] != turned.free[:, held]).any(axis=1)
+    return differ
+
+
+def inside(conditions: Conditions, points: WorstPoints) -> BoolArray:
+    """Return which points have held voltages at no corner, shape (r,)."""
+    place = points.free[:, None, : conditions.held]
+    at_corner: BoolArray = (place == conditions.corners).all(axis=2).any(axis=1)
+    return ~at_corner
+
+
+def leaves_inside(conditions: Conditions, points: WorstPoints, turned: WorstPoints) -> BoolArray:
+    """Return which points have held voltages at no corner, and would move them, shape (r,)."""
+    leaves = moves(conditions, points, turned)
+    return leaves & inside(conditions, points) if leaves.any() else leaves
+
+
+def held_still(
+    conditions: Conditions, points: WorstPoints, turned: WorstPoints, rows: IndexArray
+) -> WorstPoints:
+    """Return the points turned, with the held voltages of the rows named where they were."""
+    free = turned.free.copy()
+    free[rows, : conditions.held] = points.free[rows, : conditions.held]
+    return WorstPoints(turned.share, free)
+
+
+def at_peak(
+    conditions: Conditions,
+    ends: tuple[WorstPoints, WorstPoints],
+    slopes: tuple[Slopes, Slopes],
+    points: WorstPoints,
+) -> WorstPoints:
+    """Return points with held voltages where f peaks on the way between two ends.
+
+    That is where the slope along the way passes zero, were it to change evenly.
+
+    Parameters
+    ----------
+    ends, slopes
+        r points each, and the slopes there; f rises from the first towards the second.
+    points
+        r points, whose held voltages are those of the second end: they stay there where f still
+        rises with them.
+    """
+    first, last = slopes_between(conditions, ends, slopes)
+    part = np.where(last < 0.0, first / np.maximum(first - last, 1e-300), 1.0)
+    place = between(conditions, *ends, np.clip(part, 0.0, 1.0))
+    return held_still(conditions, place, points, np.arange(len(part)))
+
+
+def between(
+    conditions: Conditions, first: WorstPoints, last: WorstPoints, part: FloatArray
+) -> WorstPoints:
+    """Return the first points with held voltages a part (r,) of the way to the last."""
+    held = slice(0, conditions.held)
+    free = first.free.copy()
+    free[:, held] += part[:, None] * (last.free[:, held] - first.free[:, held])
+    return WorstPoints(first.share, free)
+
+
+def slopes_between(
+    conditions: Conditions,
+    ends: tuple[WorstPoints, WorstPoints],
+    slopes: tuple[Slopes, Slopes],
+) -> tuple[FloatArray, FloatArray]:
+    """Return what f gains at both ends of the way between held voltages, per whole way, (r,)."""
+    here, there = (each.free[:, : conditions.held] for each in ends)
+    first, last = (_along(conditions, each, there - here) for each in slopes)
+    return first, last
+
+
+def _along(conditions: Conditions, slopes: Slopes, way: FloatArray) -> FloatArray:
+    along: FloatArray = (slopes.by_free[:, : conditions.held] * way).sum(axis=1)
+    return along

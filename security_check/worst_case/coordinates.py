@@ -1,0 +1,179 @@
+"""Between which ends points move: sides to change, and coordinates to climb along.
+
+Everyone's active power lies between two limits, and so does the reactive power of those who choose
+it (``ReactiveFreedom``).  A search changes sides, an ascent moves
+along the coordinates; c connection points, f of whom choose reactive power.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from security_check.arrays import BoolArray, ComplexArray, FloatArray
+from security_check.operating_range.conditions import Conditions, Slopes
+from security_check.operating_range.points import WorstPoints, halves
+
+_RISE = 1e-10  # per unit of f: a smaller rise is rounding
+
+
+def sides_of(conditions: Conditions, points: WorstPoints) -> FloatArray:
+    """Return between which ends points are, shape (r, c + f): 0 is the lower one, 1 the upper.
+
+    Active power of everyone and, of those who choose it, reactive power.
+    """
+    if not len(conditions.choosers):
+        return points.share
+    return np.hstack([points.share, 0.5 * (1.0 + conditions.parts(points.free)[1])])
+
+
+def at_sides(conditions: Conditions, points: WorstPoints, sides: FloatArray) -> WorstPoints:
+    """Return the points at other sides, all else as it was."""
+    count = points.share.shape[1]
+    if not len(conditions.choosers):
+        return WorstPoints(sides, points.free)
+    free = points.free.copy()
+    free[:, conditions.held : conditions.held + len(conditions.choosers)] = (
+        2.0 * sides[:, count:] - 1.0
+    )
+    return WorstPoints(sides[:, :count], free)
+
+
+def opposite_to(conditions: Conditions, points: WorstPoints, stay: BoolArray) -> WorstPoints:
+    """Return the points with all on the other side but those who stay, shape (r, c or c + f).
+
+    With f more columns they also say whose reactive power stays; otherwise it goes with the
+    active power.
+    """
+    sides = sides_of(conditions, points)
+    return at_sides(conditions, points, np.where(_whole(conditions, stay), sides, 1.0 - sides))
+
+
+def _whole(conditions: Conditions, stay: BoolArray) -> BoolArray:
+    if stay.shape[1] > len(conditions.network.connection_points):
+        return stay
+    return np.hstack([stay, stay[:, conditions.choosers]])
+
+
+def turning_at(
+    conditions: Conditions, opposite: WorstPoints, slopes: Slopes, stay: BoolArray, u: FloatArray
+) -> BoolArray:
+    """Return whose influence turns sign between points and their opposites, (r, c + f).
+
+    Parameters
+    ----------
+    opposite, slopes
+        The opposite points, and the slopes there.
+    stay
+        Who did not change sides, as in :func:`opposite_to`.
+    u
+        Shape (2 c,), per unit.
+    """
+    there, width = conditions.rising(slopes, u), np.add(*halves(u))
+    if len(conditions.choosers):
+        there = np.hstack([there, conditions.parts(slopes.by_free)[1]])
+        width = np.hstack(
+            [np.broadcast_to(width, opposite.share.shape), conditions.reach(opposite.power(u))]
+        )
+    acts = np.abs(there) * width > _RISE
+    turning: BoolArray = (
+        ~_whole(conditions, stay) & acts & ((there > 0) == (sides_of(conditions, opposite) > 0.5))
+    )
+    return turning
+
+
+def coordinates(
+    conditions: Conditions, points: WorstPoints, u: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return where points are and their lowest and highest places, shape (r, c + f) each.
+
+    Active power of everyone and, of those who choose it, reactive power; along the first,
+    chosen reactive power keeps its part of what a power-factor cone allows.
+    """
+    injection, withdrawal = halves(u)
+    power = points.power(u)
+    shape = power.shape
+    low, high = np.broadcast_to(-withdrawal, shape), np.broadcast_to(injection, shape)
+    if not len(conditions.choosers):
+        return power, low, high
+    reach = conditions.reach(power)
+    at = np.hstack([power, conditions.parts(points.free)[1] * reach])
+    return at, np.hstack([low, -reach]), np.hstack([high, reach])
+
+
+def placed(
+    conditions: Conditions, points: WorstPoints, at: FloatArray, u: FloatArray
+) -> WorstPoints:
+    """Return the points moved to other coordinates, all else as it was."""
+    injection, withdrawal = halves(u)
+    count = len(injection)
+    width = np.maximum(injection + withdrawal, 1e-300)
+    share = np.clip((at[:, :count] + withdrawal) / width, 0.0, 1.0)
+    if not len(conditions.choosers):
+        return WorstPoints(share, points.free)
+    free = points.free.copy()
+    reach = np.maximum(conditions.reach(points.power(u)), 1e-300)
+    part = np.clip(at[:, count:] / reach, -1.0, 1.0)
+    free[:, conditions.held : conditions.held + len(conditions.choosers)] = part
+    return WorstPoints(share, free)
+
+
+def slopes_along(
+    conditions: Conditions, points: WorstPoints, slopes: Slopes, u: FloatArray
+) -> FloatArray:
+    """Return slopes along the coordinates, shape (r, c + f)."""
+    if not len(conditions.choosers):
+        return slopes.by_power
+    by_power, by_reactive = slopes.by_power.copy(), conditions.parts(slopes.by_free)[1]
+    by_power[:, conditions.choosers] += _tilt(conditions, points, u) * by_reactive
+    return np.hstack([by_power, by_reactive])
+
+
+def kinks(conditions: Conditions, slopes: Slopes) -> FloatArray:
+    """Return by how much slopes along the coordinates rise inside a range, (r, c + f), >= 0.
+
+    Chosen reactive power grows with active power either way, so the slope rises at none.
+    """
+    kinks = np.zeros((len(slopes.by_power), slopes.by_power.shape[1] + len(conditions.choosers)))
+    kinks[:, conditions.choosers] = (
+        2.0 * conditions.cone * np.abs(conditions.parts(slopes.by_free)[1])
+    )
+    return kinks
+
+
+def _tilt(conditions: Conditions, points: WorstPoints, u: FloatArray) -> FloatArray:
+    """Return how chosen reactive power changes with active power, shape (r, f).
+
+    From one end of the range to the other: in between, a cone has less to offer.
+    """
+    injection, withdrawal = (limits[conditions.choosers] for limits in halves(u))
+    chord = (injection - withdrawal) / np.maximum(injection + withdrawal, 1e-300)
+    tilt: FloatArray = conditions.cone * chord * conditions.parts(points.free)[1]
+    return tilt
+
+
+def steps(
+    conditions: Conditions, points: WorstPoints, u: FloatArray, step: FloatArray
+) -> ComplexArray:
+    """Return changes of port powers for a step along each coordinate alone.
+
+    Parameters
+    ----------
+    points
+        r points.
+    step
+        Shape (r, c + f).
+
+    Returns
+    -------
+    ComplexArray
+        Shape (J, r, c + f).
+    """
+    count = len(conditions.network.connection_points)
+    power = step[:, :count, None] * np.eye(count)
+    change = conditions.port_change(power.reshape(-1, count).T).reshape(-1, len(step), count)
+    if not len(conditions.choosers):
+        return change
+    shares = conditions.network.port_shares[:, conditions.choosers].toarray()
+    tilted = _tilt(conditions, points, u) * step[:, conditions.choosers]
+    change[:, :, conditions.choosers] += 1j * shares[:, None, :] * tilted
+    return np.concatenate([change, 1j * shares[:, None, :] * step[:, count:]], axis=2)

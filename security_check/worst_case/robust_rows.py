@@ -1,0 +1,211 @@
+"""Robust constraints as packing rows ``A u <= b``, each at its own worst point.
+
+With u = (injection limits, withdrawal limits) stacked, in per unit, a monitored quantity f takes
+its largest value over the box of envelopes where each customer is at its injection limit if f
+grows with its power there, at its withdrawal limit if f falls.  So
+
+    max f  ~  f(worst point of u0) + A (u - u0),     A >= 0
+
+exact at u0, by the AC power flow and its exact gradient (security.md section 3).  Each row also
+has its own worst interface voltage.  Only rows that can bind are worked on: all others are ruled
+out by a rigorous bound (``bounds``) or by their own AC
+power flow.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from security_check.arrays import BoolArray, FloatArray, IndexArray
+from security_check.monitoring.protocol import Monitored
+from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_limits import RowLimits
+from security_check.operating_range.conditions import Conditions, Slopes
+from security_check.operating_range.points import WorstPoints
+from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.worst_case.ascent import REFINED, Ascent, Climb
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.starting_points import leant, other_end
+
+SECURE = 1e-9
+"""Largest violation, in parts of a row's scale, that counts as rounding."""
+
+
+class RobustRows:
+    """Builds and verifies robust rows of one network under one interval's limits.
+
+    Parameters
+    ----------
+    monitors
+        What is monitored; R rows, c connection points.
+    limits
+        The limits of all rows.
+    conditions
+        What the interval lets happen.
+    """
+
+    def __init__(self, monitors: Monitored, limits: RowLimits, conditions: Conditions) -> None:
+        self.monitors = monitors
+        self.limits = limits
+        self.conditions = conditions
+        self.ascent = Ascent(monitors, limits, conditions)
+        self.points = len(monitors.power_flow.network.connection_points)
+        self.limited: IndexArray = np.flatnonzero(np.isfinite(limits.limit))
+
+    # -- where rows stand ---------------------------------------------------------------------
+
+    def element(self, row: int) -> str:
+        """Return the name of a row's element."""
+        return self.monitors.elements[row]
+
+    def nominal_v(self, row: int) -> float | None:
+        """Return the volts per unit of a row that is a voltage's, where they are known."""
+        if self.monitors.kind[row] not in (Kind.VOLTAGE_MAX, Kind.VOLTAGE_MIN):
+            return None
+        name = self.element(row).partition(" without ")[0]
+        return self.monitors.power_flow.network.nominal_v.get(name)
+
+    def violation(self, rows: IndexArray, values: FloatArray) -> FloatArray:
+        """Return by how much values exceed their limits, in parts of the row's scale.
+
+        At most 0 is secure; ``1 + violation`` is how full the row is.
+        """
+        excess: FloatArray = (values - self.limits.limit[rows]) / self.limits.scale[rows]
+        return excess
+
+    def values(self, packing: PackingRows, u: FloatArray) -> FloatArray:
+        """Return f as the linear rows have it, shape (r,); exact where they were taken."""
+        linear: FloatArray = self.limits.limit[packing.rows] - packing.b + packing.A @ u
+        return linear
+
+    def excess(self, packing: PackingRows, u: FloatArray) -> FloatArray:
+        """Return the violations that the linear rows have at u, shape (r,)."""
+        return self.violation(packing.rows, self.values(packing, u))
+
+    def no_rows(self) -> PackingRows:
+        """Return no linear rows, to begin a collection."""
+        return PackingRows.none(self.points, self.conditions.free)
+
+    def cannot_bind(self, u: FloatArray) -> BoolArray:
+        """Return, for all monitored rows, whether the rigorous bound rules them out at u."""
+        bounds = self.monitors.bounds(self.conditions, u, self.limits)
+        ruled_out: BoolArray = bounds <= self.limits.limit
+        return ruled_out
+
+    def evaluate(
+        self, rows: IndexArray, points: WorstPoints, u: FloatArray
+    ) -> tuple[FloatArray, OperatingPoints]:
+        """Run the AC power flow of each row at its own point of u.
+
+        See :meth:`security_check.worst_case.ascent.Ascent.evaluate`.
+        """
+        return self.ascent.evaluate(rows, points, u)
+
+    # -- where to begin -------------------------------------------------------------------------
+
+    def start_points(self, rows: IndexArray, share: FloatArray | None = None) -> WorstPoints:
+        """Return the points that the no-load sensitivities lead to, or with the shares given."""
+        slopes = self._no_load_slopes.take(rows)
+        if share is None:
+            share = (slopes.by_power > 0).astype(np.float64)
+        return self.conditions.begin(share, slopes)
+
+    def leaning_points(self, rows: IndexArray, u: FloatArray) -> WorstPoints:
+        """Return the points of the box u that the no-load sensitivities lead to.
+
+        They depend on u where reactive power grows with active power: then both sides of a
+        customer may raise a quantity, and the larger limit does so more.
+        """
+        points = self.start_points(rows)
+        return self.conditions.turned(points, self._no_load_slopes.take(rows), u)
+
+    def leant_points(
+        self, rows: IndexArray, share: FloatArray, side: float, strong: BoolArray
+    ) -> WorstPoints:
+        """Return points of the shares given, with deviations on one side, too.
+
+        Parameters
+        ----------
+        rows, share
+            Shapes (r,) and (r, c).
+        side
+            1 injects, 0 withdraws.
+        strong
+            Shape (r, d), deviations that go where the no-load sensitivities lead instead.
+        """
+        points = self.start_points(rows, share)
+        if not self.conditions.deviations.set.count:
+            return points
+        return leant(self.conditions, points, self._no_load_slopes.take(rows), strong, side)
+
+    @cached_property
+    def _no_load_slopes(self) -> Slopes:
+        return self.conditions.slopes(*self.monitors.no_load_gradients)
+
+    # -- worst points and linear rows -----------------------------------------------------------
+
+    def worst(
+        self, rows: IndexArray, start: WorstPoints, u: FloatArray
+    ) -> tuple[PackingRows, FloatArray]:
+        """Move each row from its start to a worst point of the box u, and linearise it there.
+
+        At the point found every gradient component agrees in sign with the side taken, or is
+        zero inside the box (the first-order condition of a worst point), or else taking the
+        other side was tried and did not raise f.  Steps are kept only where they raise f.
+
+        Parameters
+        ----------
+        rows
+            Shape (r,), indices into the monitors' rows.
+        start
+            r points.
+        u
+            Shape (2 c,), per unit.
+
+        Returns
+        -------
+        PackingRows
+            Exact at u.
+        values
+            Shape (r,), f by the AC power flow at the points found.
+
+        Raises
+        ------
+        PowerFlowError
+            When the power flow at a point does not converge.
+
+        """
+        at = self.ascent.climb(rows, start, u)
+        return self._packing(rows, at, u), at.values
+
+    def idle_rows(self, lower: FloatArray) -> tuple[PackingRows, FloatArray]:
+        """Return all limited rows with their coefficients without load, and f at ``lower``.
+
+        Exact at ``lower`` in value, but not in slope: a first guess of which rows matter.
+        """
+        rows, points = self.limited, self.start_points(self.limited)
+        A = self.conditions.coefficients(points, self._no_load_slopes.take(rows))
+        values = self.evaluate(rows, points, lower)[0]
+        other = other_end(self.conditions, points)
+        others = self.evaluate(rows, other, lower)[0]
+        worse = np.flatnonzero(others > values)
+        points = points.placed(worse, other.take(worse))
+        values[worse] = others[worse]
+        return PackingRows(rows, points, A, self.limits.limit[rows] - values + A @ lower), values
+
+    def exact(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> PackingRows:
+        """Linearise rows at the points given, without looking for worse ones."""
+        return self._packing(rows, self.ascent.at(rows, points, u), u)
+
+    def _packing(self, rows: IndexArray, at: Climb, u: FloatArray) -> PackingRows:
+        """Return the packing rows of points found.
+
+        The little that f could still gain at the end of an ascent is added, so that the row
+        stays an upper bound where f is concave.
+        """
+        A = self.conditions.coefficients(at.points, at.slopes)
+        gain = self.ascent.gain(at, self.ascent.turned(at, u), u)
+        left = np.where(gain <= REFINED * self.limits.scale[rows], gain, 0.0)
+        return PackingRows(rows, at.points, A, self.limits.limit[rows] - at.values - left + A @ u)

@@ -1,0 +1,354 @@
+"""The search for worst points that were missed.
+
+A quantity with several local maxima over the box (currents; voltages where reactances and losses
+count) needs several points.  So rows are climbed from many starts, from corners at which groups
+of customers take one side, and, near their limits, from changes of single customers.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from security_check.arrays import BoolArray, FloatArray, IndexArray, first_of_equal
+from security_check.monitoring.row_kinds import Kind
+from security_check.operating_range.points import WorstPoints, halves
+from security_check.worst_case.ascent import RISE, Ascent
+from security_check.worst_case.coordinates import at_sides, opposite_to, sides_of, turning_at
+from security_check.worst_case.packing_rows import PackingRows, fullest_of_each
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.starting_points import at_ends, other_end, reactive_ends
+from security_check.worst_case.watched_rows import Watch
+
+_CHANGES = 6
+_TRIED = 2  # points of each row, the worst, from which changes are tried
+_KEPT = 4  # points of each row, the worst, that a search brings back
+_GROUPS = 3
+_SWAPPED = 6  # customers of either side of whom two change together
+_COMPETING = 1e-3  # deviations compete whose places are worth the same to this part of a scale
+_CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
+_TURNS = np.exp(1j * np.pi / 8 * np.array([-4, -3, -2, -1, 1, 2, 3, 4]))
+_LEANING = 6  # directions of each current, the worst, that are climbed from
+_SCAN_PU = 1e-7  # tolerance of power flows that only say where to climb from
+
+
+class Starts:
+    """Where rows are watched from, and climbed from: the same in all intervals of a network.
+
+    Every limited row has the vertex that its no-load sensitivities point to.  Those who act on a
+    quantity strongly take the side of their no-load sensitivity; the others act through voltages
+    and losses, which may be worst with all of them injecting or with all of them withdrawing; so
+    there are vertices for both, besides all-inject and all-withdraw.  A current or the
+    interface's power, whose worst interface voltage shows only under load, is watched at both
+    ends of the contracted band.
+
+    Parameters
+    ----------
+    robust
+        The rows of any interval; R of them, c connection points.
+    """
+
+    def __init__(self, robust: RobustRows) -> None:
+        self.conditions = robust.conditions
+        self.limited = robust.limited
+        rows = robust.limited
+        strong, deviating = robust.monitors.acting(rows, robust.conditions.deviations)
+        pointed = robust.start_points(rows)
+        every, none = np.ones(strong.shape), np.zeros(deviating.shape, dtype=bool)
+        once = []
+        for side in (1.0, 0.0):
+            mixed = np.where(strong, pointed.share, side)
+            once.append(robust.leant_points(rows, mixed, side, deviating))
+            once.append(robust.leant_points(rows, side * every, side, none))
+        again = np.flatnonzero(robust.monitors.kind[rows] > Kind.VOLTAGE_MIN)
+        points = [pointed, *once]
+        points += [other_end(robust.conditions, part.take(again)) for part in points]
+        repeated = [rows] * (1 + len(once)) + [rows[again]] * (1 + len(once))
+        # Losses and currents grow with reactive power either way, at either voltage.
+        either = [part.take(again) for part in (pointed, *once)] + points[1 + len(once) :]
+        reactive = [reactive_ends(robust.conditions, part) for part in either]
+        points += [part for ends in reactive for part in ends]
+        repeated += [rows[again]] * (len(points) - len(repeated))
+        self.watch = Watch(np.concatenate(repeated), WorstPoints.joined(points))
+        # The first of each row, at either end of the band, is where it is watched from afar.
+        lookouts = np.zeros(len(self.watch.rows), dtype=bool)
+        lookouts[: len(rows)] = True
+        lookouts[(1 + len(once)) * len(rows) :][: len(again)] = True
+        self.lookouts: IndexArray = np.flatnonzero(lookouts)
+
+    def serve(self, robust: RobustRows) -> bool:
+        """Return whether they are starts of another interval's rows, too."""
+        return robust.conditions.alike(self.conditions) and np.array_equal(
+            robust.limited, self.limited
+        )
+
+
+class Search:
+    """Looks for worst points of one network under one interval's limits.
+
+    Parameters
+    ----------
+    robust
+        The rows; c connection points.
+    starts
+        Where to climb from; made anew where those given do not serve.
+    """
+
+    def __init__(self, robust: RobustRows, starts: Starts | None = None) -> None:
+        self.robust = robust
+        self.ascent: Ascent = robust.ascent
+        self.starts = starts if starts is not None and starts.serve(robust) else Starts(robust)
+
+    def challenge(self, known: PackingRows, u: FloatArray, near: float = 0.1) -> PackingRows:
+        """Return the rows nearest their limits, at points that are not among those known.
+
+        Every row that the rigorous bound does not rule out is tried.
+
+        Parameters
+        ----------
+        known
+            Rows already worked on: at worst points to first order, and exact at u.
+        u
+            Shape (2 c,), per unit.
+        near
+            Rows closer to the limit than this part of their scale are returned.
+        """
+        robust = self.robust
+        pairs = PackingRows.joined([known, self._climbed(known, u, near)])
+        pairs = pairs.take(pairs.distinct(u))
+        close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
+        if self._turning(close, u).any():
+            grouped = self._best_of_groups(np.unique(close.rows), u)
+            pairs = PackingRows.joined([pairs, grouped])
+            changed = pairs
+            for _ in range(_CHANGES):
+                changed = self.try_changes(changed, u)
+                if robust.conditions.has_cones and not len(changed.rows):
+                    changed = self._swapped(pairs, u)
+                if not len(changed.rows):
+                    break
+                pairs = PackingRows.joined([pairs, changed])
+        pairs = PackingRows.joined([known, pairs, self._exchanged(pairs, u)])
+        if len(robust.conditions.choosers):
+            pairs = PackingRows.joined([pairs, self._shared(pairs, u, near)])
+        chosen = pairs.distinct(u)
+        fresh = pairs.take(chosen[chosen >= len(known.rows)])
+        excess = robust.excess(fresh, u)
+        kept = fresh.fullest(excess, _KEPT)
+        return fresh.take(kept[excess[kept] > -near])
+
+    def _shared(self, pairs: PackingRows, u: FloatArray, near: float) -> PackingRows:
+        """Climb rows from the points at which others are worst, where they are worse there, too.
+
+        The two ends of a branch carry nearly the same current, but where reactive power is chosen
+        the start of one may lead elsewhere than that of the other.
+        """
+        robust, conditions = self.robust, self.robust.conditions
+        close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
+        pool = close.points.take(close.points.distinct(u)[0])
+        rows = robust.limited
+        solved = robust.monitors.power_flow.solve(*conditions.ports(pool, u))
+        values = robust.monitors.all_values(solved, rows)
+        known = np.full(len(robust.monitors), -np.inf)
+        np.maximum.at(known, pairs.rows, robust.values(pairs, u))
+        best = values.argmax(axis=1) if len(pool.share) else np.zeros(len(rows), dtype=np.int64)
+        reached = values.max(axis=1, initial=-np.inf)
+        worse = (robust.violation(rows, reached) > -near) & (
+            reached > known[rows] + RISE * robust.limits.scale[rows]
+        )
+        return robust.worst(rows[worse], pool.take(best[worse]), u)[0]
+
+    def _exchanged(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
+        """Let deviations that compete change places in the rows nearest their limits.
+
+        To first order the others are worth less, but where they are worth nearly the same the
+        second order decides.  Often none is returned.
+        """
+        robust, ascent = self.robust, self.ascent
+        own, within = robust.conditions.deviating, robust.conditions.deviations.set
+        close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
+        close = close.take(close.fullest(robust.excess(close, u), _TRIED))
+        others = [within.exchanges(xi) for xi in close.points.free[:, own]]
+        pair = np.repeat(np.arange(len(others)), [len(found) for found in others])
+        if not len(pair):
+            return close.take(pair)
+        points = close.points.take(pair)
+        points.free[:, own] = np.concatenate(others)
+        here = ascent.at(close.rows, close.points, u)
+        less = -ascent.gain(here.take(pair), points, u)
+        competing = np.flatnonzero(less < _COMPETING * robust.limits.scale[close.rows[pair]])
+        pair, points = pair[competing], points.take(competing)
+        rise = robust.evaluate(close.rows[pair], points, u)[0] - here.values[pair]
+        order = np.argsort(-rise, kind="stable")
+        best = order[np.unique(pair[order], return_index=True)[1]]
+        best = best[rise[best] > RISE]
+        return robust.worst(close.rows[pair[best]], points.take(best), u)[0]
+
+    def _climbed(self, known: PackingRows, u: FloatArray, near: float) -> PackingRows:
+        """Return the rows near their limits, climbed from each of their starts not yet known."""
+        robust, watch = self.robust, self.starts.watch
+        open_ = np.flatnonzero(~robust.cannot_bind(u)[watch.rows])
+        seen = watch.evaluate(self.ascent, u, open_, _SCAN_PU)
+        close = np.flatnonzero(robust.violation(seen.rows, seen.values) > -near)
+        rows, points = seen.rows[close], seen.points.take(seen.place[close])
+        if robust.conditions.has_cones:
+            leaning, start = self._leaning(u, near)
+            rows = np.concatenate([rows, leaning])
+            points = WorstPoints.joined([points, start])
+        mine = np.column_stack([rows, points.keys(u)])
+        others = np.column_stack([known.rows, known.points.keys(u)])
+        first, _ = first_of_equal(np.concatenate([others, mine]))
+        fresh = first[first >= len(others)] - len(others)
+        if not len(fresh):
+            return robust.no_rows()
+        return robust.worst(rows[fresh], points.take(fresh), u)[0]
+
+    def _leaning(self, u: FloatArray, near: float) -> tuple[IndexArray, WorstPoints]:
+        """Return rows and points of u to climb from where reactive power grows with active power.
+
+        Who chooses much of it may raise a current from either side, as it suits the direction in
+        which the current then flows.  So each current is taken in several directions, each at
+        the best sides of everyone for it, and at both ends of the band.  Those nearest their
+        limits are returned.
+        """
+        robust, conditions = self.robust, self.robust.conditions
+        rows = robust.limited[~robust.cannot_bind(u)[robust.limited]]
+        kind = robust.monitors.kind[rows]
+        currents = rows[(kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)]
+        by_port, by_source = robust.monitors.no_load_gradients
+        tried, parts = [rows], [robust.leaning_points(rows, u)]
+        for turn in _TURNS:
+            slopes = conditions.slopes(turn * by_port[:, currents], by_source[:, currents])
+            tried.append(currents)
+            parts.append(conditions.turned(robust.start_points(currents), slopes, u))
+        parts += [other_end(conditions, part) for part in parts]
+        which, points = np.concatenate(tried + tried), WorstPoints.joined(parts)
+        first, _ = first_of_equal(np.column_stack([which, points.keys(u)]))
+        which, points = which[first], points.take(first)
+        excess = robust.violation(which, robust.evaluate(which, points, u)[0])
+        chosen = fullest_of_each(which, excess, _LEANING)
+        chosen = chosen[excess[chosen] > -near]
+        return which[chosen], points.take(chosen)
+
+    def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
+        """Climb each row from the best corner at which groups of customers take one side.
+
+        The groups are those who act strongly on one and the same branch or bus: feeders, parts
+        of feeders, and what is left of them.
+        """
+        monitors, conditions = self.robust.monitors, self.robust.conditions
+        pool = at_ends(conditions, self._group_shares)
+        solved = monitors.power_flow.solve(*conditions.ports(pool, u))
+        values = monitors.all_values(solved, rows)
+        best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()
+        return self.robust.worst(np.repeat(rows, _GROUPS), pool.take(best), u)[0]
+
+    @cached_property
+    def _group_shares(self) -> FloatArray:
+        every = np.arange(len(self.robust.monitors))
+        groups = np.unique(self.robust.monitors.acts_strongly(every), axis=0) * 1.0
+        return np.concatenate([groups, 1.0 - groups])
+
+    def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
+        """Return whose influence turns sign between each point and its opposite.
+
+        Opposite is where everyone who does not act strongly on the row has changed sides; those
+        who do stay, since without them the row is nowhere near its limit.
+        """
+        conditions = self.robust.conditions
+        if conditions.network.inverters is not None or conditions.has_cones:
+            # Gradients turn sign at the corners of a response, anywhere.  With cones both sides
+            # of a customer allow reactive power that loads a branch, and the gradient says what a
+            # little of the other side is worth, not what all of it is.  All changes are tried.
+            return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
+        strong = self.robust.monitors.acting(pairs.rows, conditions.deviations)[0]
+        stays = [strong]
+        if len(conditions.choosers):  # a current changes sign with the reactive power behind it
+            nobody = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
+            stays.append(np.hstack([strong, nobody]))
+        turning = np.zeros(sides_of(conditions, pairs.points).shape, dtype=bool)
+        for stay in stays:
+            opposite = opposite_to(conditions, pairs.points, stay)
+            there = self.ascent.at(pairs.rows, opposite, u).slopes
+            turning |= turning_at(conditions, opposite, there, stay, u)
+        return turning
+
+    def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
+        """Change customers' sides in the rows nearest their limits, and climb from there.
+
+        Each row is climbed anew from its best single change, and from all single changes that
+        raise it, together.  Only customers whose influence turns sign between a point and its
+        opposite are tried: for all others the gradient at the point already says that changing
+        does not pay.
+
+        Returns
+        -------
+        PackingRows
+            Those found that are worse than where they started; often none.
+        """
+        close = pairs.take(self.robust.excess(pairs, u) > -_CLOSE)
+        close = close.take(close.fullest(self.robust.excess(close, u), _TRIED))
+        turning = self._turning(close, u)
+        if not turning.any():
+            return close.take(np.zeros(0, dtype=np.int64))
+        pair, point = np.nonzero(turning)
+        conditions = self.robust.conditions
+        sides = sides_of(conditions, close.points)
+        single = sides[pair]
+        single[np.arange(len(pair)), point] = 1.0 - single[np.arange(len(pair)), point]
+        changed = at_sides(conditions, close.points.take(pair), single)
+        now = self.robust.values(close, u)
+        rise = self.robust.evaluate(close.rows[pair], changed, u)[0] - now[pair]
+        rises = np.zeros(sides.shape)
+        rises[pair, point] = np.maximum(rise, 0.0)
+        promising = np.flatnonzero(rises.max(axis=1) > RISE)
+        rises, starts = rises[promising], sides[promising]
+        best, together = starts.copy(), starts.copy()
+        each, which = np.arange(len(promising)), rises.argmax(axis=1)
+        best[each, which] = 1.0 - starts[each, which]
+        together[rises > RISE] = 1.0 - starts[rises > RISE]
+        twice = np.concatenate([promising, promising])
+        start = at_sides(conditions, close.points.take(twice), np.concatenate([best, together]))
+        found, values = self.robust.worst(close.rows[twice], start, u)
+        found = found.take(values > now[twice] + RISE)
+        return found.take(found.distinct(u))
+
+    def _swapped(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
+        """Let two customers on different sides both change, in the rows nearest their limits.
+
+        With power-factor cones a row may need much active power of everyone and little of the
+        sum, as losses in reactances do: a single change spoils the sum, two keep it.  Of either
+        side those are tried whose own change costs least, to first order.
+
+        Returns
+        -------
+        PackingRows
+            Those found that are worse than where they started; often none.
+        """
+        robust, conditions = self.robust, self.robust.conditions
+        close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
+        close = close.take(close.fullest(robust.excess(close, u), _TRIED))
+        slopes = self.ascent.at(close.rows, close.points, u).slopes
+        cost = np.abs(conditions.rising(slopes, u)) * np.add(*halves(u))
+        pair, first, second = [], [], []
+        for k, share in enumerate(close.points.share):
+            cheap = np.argsort(cost[k], kind="stable")
+            up, down = cheap[share[cheap] == 1.0][:_SWAPPED], cheap[share[cheap] == 0.0][:_SWAPPED]
+            pair.append(np.full(len(up) * len(down), k))
+            first.append(np.repeat(up, len(down)))
+            second.append(np.tile(down, len(up)))
+        each = np.concatenate(pair) if pair else np.zeros(0, dtype=np.int64)
+        if not len(each):
+            return close.take(each)
+        points, line = close.points.take(each), np.arange(len(each))
+        points.share[line, np.concatenate(first)] = 0.0
+        points.share[line, np.concatenate(second)] = 1.0
+        now = robust.values(close, u)
+        rise = robust.evaluate(close.rows[each], points, u)[0] - now[each]
+        order = np.argsort(-rise, kind="stable")
+        best = order[np.unique(each[order], return_index=True)[1]]
+        best = best[rise[best] > RISE]
+        found, values = robust.worst(close.rows[each[best]], points.take(best), u)
+        found = found.take(values > now[each[best]] + RISE)
+        return found.take(found.distinct(u))

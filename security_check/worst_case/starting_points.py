@@ -1,0 +1,88 @@
+"""Points from which a search for worst points begins, and those that it tries beside others."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from security_check.arrays import BoolArray, FloatArray
+from security_check.operating_range.conditions import Conditions, Slopes
+from security_check.operating_range.points import WorstPoints
+
+_FIRST = 1e3  # how much more a direction counts that is known than one that is tried
+
+
+def other_end(conditions: Conditions, points: WorstPoints) -> WorstPoints:
+    """Return the points with the held voltages at the other end of the contracted band."""
+    low, high = (_with_source(conditions, points, corner).free for corner in conditions.ends)
+    is_low = points.free[:, : conditions.held].sum(axis=1) < 0.0
+    return WorstPoints(points.share, np.where(is_low[:, None], high, low))
+
+
+def reactive_ends(conditions: Conditions, points: WorstPoints) -> list[WorstPoints]:
+    """Return the points with all chosen reactive power at the lower and at the upper end."""
+    if not len(conditions.choosers):
+        return []
+    found = []
+    for end in (-1.0, 1.0):
+        free = points.free.copy()
+        free[:, conditions.held : conditions.held + len(conditions.choosers)] = end
+        found.append(WorstPoints(points.share, free))
+    return found
+
+
+def leant(
+    conditions: Conditions, points: WorstPoints, slopes: Slopes, strong: BoolArray, side: float
+) -> WorstPoints:
+    """Return the points with deviations at their extreme on one side.
+
+    Parameters
+    ----------
+    points, slopes
+        r points, and how their quantities change.
+    strong
+        Shape (r, d): these go where the slopes lead, before all others.
+    side
+        1 injects, 0 withdraws.
+    """
+    size = np.asarray(conditions.deviations.power_pu.sum(axis=0)).real
+    own = np.sign(conditions.parts(slopes.by_free)[2]) * np.abs(size)
+    free = points.free.copy()
+    known = strong.copy()
+    known[:, conditions.deviations.set.count - conditions.deviations.impedances :] = True
+    direction = np.where(known, _FIRST * own, (2.0 * side - 1.0) * size)
+    free[:, conditions.deviating] = conditions.deviations.set.support(direction)
+    return WorstPoints(points.share, free)
+
+
+def at_ends(conditions: Conditions, share: FloatArray) -> WorstPoints:
+    """Return points of these shares at both ends of the band, nothing deviating.
+
+    Where reactive power is chosen, all of it is at one end or the other.
+    """
+    points = WorstPoints(share, np.zeros((len(share), conditions.free)))
+    ends = [_with_source(conditions, points, corner) for corner in conditions.ends]
+    reactive = [changed for end in ends for changed in reactive_ends(conditions, end)]
+    return WorstPoints.joined(reactive or ends)
+
+
+def drawn(conditions: Conditions, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
+    """Return points of these shares whose free coordinates are random.
+
+    Extremes mostly; every other one of the held voltages and of the deviations is inside.
+    """
+    points = len(share)
+    ends = conditions.corners[rng.integers(len(conditions.corners), size=(2, points))]
+    between = np.where(rng.random((points, 1)) < 0.5, rng.random((points, 1)), 1.0)
+    parts = [between * ends[0] + (1.0 - between) * ends[1]]
+    parts.append(rng.choice([-1.0, 0.0, 1.0], size=(points, len(conditions.choosers))))
+    direction = rng.normal(size=(points, conditions.deviations.set.count))
+    inwards = np.where(rng.random((points, 1)) < 0.5, rng.random((points, 1)), 1.0)
+    parts.append(inwards * conditions.deviations.set.support(direction))
+    return WorstPoints(share, np.concatenate(parts, axis=1))
+
+
+def _with_source(conditions: Conditions, points: WorstPoints, corner: int) -> WorstPoints:
+    """Return the points with the held voltages at one of the corners."""
+    free = points.free.copy()
+    free[:, : conditions.held] = conditions.corners[corner]
+    return WorstPoints(points.share, free)

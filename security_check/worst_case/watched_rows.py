@@ -1,0 +1,163 @@
+"""Rows watched at few points: what a check of a trade evaluates, at the least cost.
+
+Hundreds of rows share a handful of worst points (everyone injects, everyone withdraws, one
+feeder against the rest).  A watch knows which row is watched at which point, so that each point
+costs one power flow, however often the box of envelopes changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray, first_of_equal
+from security_check.operating_range.points import WorstPoints
+from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints
+from security_check.worst_case.ascent import Ascent
+from security_check.worst_case.coordinates import opposite_to, turning_at
+
+_RISE = 1e-10  # per unit of f: a smaller rise is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Rows at solved points of a box of envelopes.
+
+    Parameters
+    ----------
+    rows, place
+        Shape (r,), rows of the monitors and the point of each.
+    points, solved
+        k points of the box, and the power flow there.
+    values
+        Shape (r,), f of each row.
+    """
+
+    rows: IndexArray
+    place: IndexArray
+    points: WorstPoints
+    solved: OperatingPoints
+    values: FloatArray
+
+
+class Watch:
+    """Rows and the points at which they are watched, in any box and any interval.
+
+    Parameters
+    ----------
+    rows
+        Shape (r,), indices into the monitors' rows.
+    points
+        r points.
+    """
+
+    def __init__(self, rows: IndexArray, points: WorstPoints) -> None:
+        self.rows = rows
+        first, self.place = first_of_equal(np.column_stack([points.share, points.free]))
+        self.points = points.take(first)
+        # Voltages of the last power flow at each point: where the next one starts.
+        self._voltage: ComplexArray | None = None
+
+    def evaluate(
+        self,
+        ascent: Ascent,
+        u: FloatArray,
+        chosen: IndexArray,
+        tolerance_pu: float = TOLERANCE_PU,
+    ) -> Watched:
+        """Run the AC power flow at the points that the rows chosen are watched at.
+
+        Parameters
+        ----------
+        ascent
+            The network under one interval's limits and conditions.
+        u
+            Shape (2 c,), the box of envelopes, per unit.
+        chosen
+            Shape (r,), positions in :attr:`rows`.
+        tolerance_pu
+            Of the power flow.
+
+        Raises
+        ------
+        PowerFlowError
+            When one does not converge.
+        """
+        monitors = ascent.monitors
+        used, place = np.unique(self.place[chosen], return_inverse=True)
+        rows, points = self.rows[chosen], self.points.take(used)
+        powers, source = ascent.conditions.ports(points, u)
+        if self._voltage is None:
+            nominal = monitors.power_flow.no_load_voltage(np.ones((len(source), 1)))
+            self._voltage = np.repeat(nominal, len(self.points.share), axis=1)
+        start = self._voltage[:, used]
+        solved = monitors.power_flow.solve(powers, source, start, tolerance_pu)
+        values = monitors.values_at(rows, place, solved)
+        self._voltage[:, used] = solved.voltage
+        return Watched(rows, place, points, solved, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the gradients say of rows at their points; r rows.
+
+    Parameters
+    ----------
+    A
+        Shape (r, 2 c), the packing coefficients there.
+    gain
+        Shape (r,), what f could still gain, to first order.
+    turning
+        Shape (r,), whether some customer's influence turns sign within its range, so that a
+        change of its side might raise f although the gradient says no.
+    """
+
+    A: FloatArray
+    gain: FloatArray
+    turning: BoolArray
+
+
+def twofold(ascent: Ascent, rows: IndexArray, points: WorstPoints) -> Watch:
+    """Return a watch of rows at their points and, after these, at the opposite ones.
+
+    Opposite is where everyone who does not act strongly on a row is on the other side.
+    """
+    strong = ascent.monitors.acts_strongly(rows)
+    both = WorstPoints.joined([points, opposite_to(ascent.conditions, points, strong)])
+    return Watch(np.concatenate([rows, rows]), both)
+
+
+def prove(
+    ascent: Ascent, seen: Watched, own: IndexArray, opposite: IndexArray, u: FloatArray
+) -> Proof:
+    """Ask the gradients whether rows are watched at their worst points.
+
+    Each row's gradient is taken at its point and at the opposite one: a customer whose influence
+    has the same sign at both gains nothing by a change of side.  Those who act strongly stay at
+    their side, since without them f is nowhere near its limit.
+
+    Parameters
+    ----------
+    ascent
+        The network under one interval's limits and conditions.
+    seen
+        Rows of a twofold watch, evaluated at u.
+    own, opposite
+        Shape (r,) each, positions in ``seen``: the rows asked for at their own points, and the
+        same rows at the opposite ones.
+    u
+        Shape (2 c,), per unit.
+    """
+    monitors, conditions = ascent.monitors, ascent.conditions
+    rows = seen.rows[own]
+    at = seen.solved.take(seen.place[np.concatenate([own, opposite])])
+    both = conditions.slopes(*monitors.gradients(np.concatenate([rows, rows]), at))
+    slopes = both.take(np.arange(len(rows)))
+    mirrored = both.take(np.arange(len(rows), 2 * len(rows)))
+    points = seen.points.take(seen.place[own])
+    gain = conditions.gain(points, slopes, conditions.turned(points, slopes, u), u)
+    strong = monitors.acts_strongly(rows)
+    turning = turning_at(conditions, seen.points.take(seen.place[opposite]), mirrored, strong, u)
+    unsure: BoolArray = np.asarray(turning.any(axis=1))
+    return Proof(conditions.coefficients(points, slopes), gain, unsure)
