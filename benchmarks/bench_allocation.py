@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from exchange.commands import CancelOrder, Command, OpenSession, SubmitOrder
 from exchange.engine import Exchange
 from exchange.events import MatchBlocked, OrderAccepted, OrderCancelled, Refused, Traded

@@ -32,7 +32,7 @@ from bench_security import grid_of as joint_grid_of
 from pairwise import PairwiseMarket
 from tiers import Timed, shares
 
-from doe_allocation.network_grid import NetworkGrid
+from doe_allocation.allocation.network_grid import NetworkGrid
 from exchange.commands import CloseGate, Command, OpenSession, SubmitJoint, SubmitOrder
 from exchange.engine import Exchange
 from exchange.events import AlarmRaised, Event, MatchBlocked, OrderAccepted, Traded

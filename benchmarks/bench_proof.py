@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import pandapower.networks
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits

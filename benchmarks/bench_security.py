@@ -20,9 +20,9 @@ import pandapower.networks
 import simbench
 from bench_allocation import machine
 
+from doe_allocation.allocation.islands_grid import JointCheck, JointGrid
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.joint_grid import JointCheck, JointGrid
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.check import SecurityCheck
 from security_check.checking.verdict import LimitChange
 from security_check.importers.pandapower_balanced import network_from_pandapower

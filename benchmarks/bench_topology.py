@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandapower.networks
 
-from doe_allocation.actions import Configuration, best_configuration
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
-from doe_allocation.radial_bound import RadialBound
-from doe_allocation.radial_program import relaxed
-from gateway.switched_net import SwitchedNet
+from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
+from doe_allocation.reconfiguration.refutation import RadialBound
+from doe_allocation.reconfiguration.relaxation import relaxed
+from doe_allocation.reconfiguration.search import Configuration, best_configuration
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandapower as pp
 from bench_allocation import BAND
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from gateway.scenario_network import open_net
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import VoltageLimits

@@ -1,15 +1,10 @@
-"""Which secure set of envelopes is the fair one.
+"""Find the secure set of envelopes that is the fair one.
 
-Read in this order: ``capacity`` (what each connection may do at most and at least), ``fairness``
-(what a rule is, progressive filling, plain arrays), ``fair_rules`` (all rules by name),
-``allocate`` (filling of robust rows, exact in the AC power flow), ``climbing`` (where filling
-does not come to rest) and ``network_grid`` (the exchange's questions, put to a real network).
+Rooms, from the lowest layer up; a room imports only from rooms above it in this list:
 
-Several operators, from the transmission network to the customer (docs/hierarchy.md):
-``operational_graph`` (who is below whom), ``boundary`` (what crosses, and what is said of it),
-``nested`` (fairness that reaches customers below), ``level`` (one operator's own network),
-``hierarchy`` (the recursion) and ``contract`` (how two operators agree on a band).
-
-Which switches and taps are best: ``topology`` (radial configurations), ``actions`` (the search),
-``radial_bound`` (what refutes configurations) and ``radial_program`` (a bound on all of them).
+``capacity``         what each connection point may do at most, and its fallback
+``fairness``         rules that divide a packing polytope, on plain arrays
+``allocation``       these rules on a network's robust rows, exact in the AC power flow
+``hierarchy``        several operators, from the transmission network to the customer
+``reconfiguration``  the switches and taps under which the smallest envelope is largest
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from doe_allocation.curtailment import Curtailment
+from doe_allocation.allocation.curtailment import Curtailment
 from security_check.checking.linear_rows import LinearRows
 from security_check.checking.verdict import LimitChange, Verdict
 from security_check.model.envelope import Direction, EnvelopeSet

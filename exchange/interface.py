@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
+from doe_allocation.allocation.curtailment import Curtailment, CurtailmentPolicy
 from exchange.buy_back import buy_back
 from exchange.commands import UpdateInterfaceLimits
 from exchange.events import HoldingCurtailed, HoldingRaised, InterfaceLimitsUpdated, OrderReduced

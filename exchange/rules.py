@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from doe_allocation.curtailment import CurtailmentPolicy
+from doe_allocation.allocation.curtailment import CurtailmentPolicy
 from exchange.program import MAX_PRICE_TICKS, ExchangeRate
 from security_check.model.envelope import Direction
 

@@ -8,9 +8,9 @@ from math import inf
 
 import numpy as np
 
+from doe_allocation.allocation.islands_grid import JointGrid
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.joint_grid import JointGrid
-from doe_allocation.network_grid import NetworkGrid
 from exchange.wording import format_time
 from gateway.explanations import (
     BindingRecord,

@@ -11,8 +11,8 @@ from gateway.cli_app import JsonOption, OutputOption, app, deliver
 from gateway.cli_output import NOT_SECURE, bar, err, fail, out
 
 if TYPE_CHECKING:
-    from gateway.hierarchy_model import Hierarchy
-    from gateway.joined_check import JoinedVerdict
+    from doe_allocation.hierarchy.joint_model.check import JoinedVerdict
+    from doe_allocation.hierarchy.joint_model.members import Hierarchy
 
 NO_CONTRACT = 1
 """Exit code of ``contract`` where no band is one that both sides can keep."""
@@ -53,7 +53,7 @@ def hierarchy(
         allocation = loaded.allocate()
     verdict: JoinedVerdict | None = None
     if verify:
-        from gateway.joined_check import check_joined
+        from doe_allocation.hierarchy.joint_model.check import check_joined
 
         with bar("Attacking", 1 + len(loaded.members[0].outages)) as step:
             verdict = check_joined(loaded, allocation, seed, step)

@@ -9,11 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from doe_allocation.contract import ContractCurve, ContractPoint, agree, bands_within
-from doe_allocation.hierarchy import sides_of
+from doe_allocation.hierarchy.allocation import sides_of
+from doe_allocation.hierarchy.joint_model.members import Boundary, Hierarchy
+from doe_allocation.hierarchy.negotiation import ContractCurve, ContractPoint, agree, bands_within
 from gateway.cli_output import escape
-from gateway.hierarchy_boundaries import Boundary
-from gateway.hierarchy_model import Hierarchy
 from gateway.hierarchy_records import ContractRecord
 from gateway.input_faults import InputFaults
 from gateway.ports import GatewayError

@@ -15,8 +15,8 @@ from typing import Self
 
 import numpy as np
 
-from doe_allocation.joint_grid import JointGrid
-from doe_allocation.network_grid import NetworkGrid
+from doe_allocation.allocation.islands_grid import JointGrid
+from doe_allocation.allocation.network_grid import NetworkGrid
 from gateway.scenario_loading import load_scenario
 from security_check.arrays import IntArray
 from security_check.errors import PowerFlowError

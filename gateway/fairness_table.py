@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from doe_allocation.fair_rules import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
-from doe_allocation.fairness_report import FairnessFigures
+from doe_allocation.fairness.figures import FairnessFigures
+from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
 from gateway.cli_output import escape
 from gateway.input_faults import InputFaults
 from gateway.records import Record, Time

@@ -6,43 +6,14 @@ Each fault names both ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from doe_allocation.hierarchy.joint_model.members import Boundary
 from gateway.scenario_network import Net
 from gateway.scenario_schema import NetworkSection
 from security_check.errors import Fault
 from security_check.importers.pandapower_faults import in_service
 
 _SHOWN = 8  # so many names, then how many more there are
-
-
-@dataclass(frozen=True, slots=True)
-class Boundary:
-    """Where a child's network begins in its parent's.
-
-    Parameters
-    ----------
-    parent, connection_point
-        The parent, and the connection point of its network at which the child's begins.
-    child
-        The child.
-    band
-        The voltages that the parent promises there, per unit.
-    reactive_var
-        The reactive power that the child may exchange, injection positive; ``None`` where it is
-        found from the child's network.
-    """
-
-    parent: str
-    connection_point: str
-    child: str
-    band: tuple[float, float]
-    reactive_var: tuple[int, int] | None
-
-    @property
-    def name(self) -> str:
-        """Both ends: ``"parent / child"``."""
-        return f"{self.parent} / {self.child}"
 
 
 def tree_faults(

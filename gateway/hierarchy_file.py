@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from doe_allocation.capacity import Capacity
-from doe_allocation.fair_rules import MAX_MIN, Fairness
-from gateway.hierarchy_boundaries import Boundary, boundary_faults, tree_faults, unreached
-from gateway.hierarchy_model import Hierarchy, Member
+from doe_allocation.fairness.principles import MAX_MIN, Fairness
+from doe_allocation.hierarchy.joint_model.members import Boundary, Hierarchy, Member
+from gateway.hierarchy_boundaries import boundary_faults, tree_faults, unreached
 from gateway.hierarchy_schema import BoundarySection, ContractSection, WeightsSection
 from gateway.input_faults import InputFaults
 from gateway.named_files import named_file, read_toml
@@ -156,8 +156,11 @@ class _Draft:
         assert self.capacity is not None
         return Member(
             name=self.name,
-            section=self.section,
             net=self.net,
+            customer_table=self.section.connection_points,
+            keeps_passive=self.section.passive != "none",
+            keeps_generators=self.section.model == "meshed",
+            distributed_slack=self.section.distributed_slack,
             network=self.network,
             outages=self.outages,
             voltage_limits=self.voltage_limits,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from doe_allocation.hierarchy import HierarchyAllocation, OperatorResult, Unmet
+from doe_allocation.hierarchy.allocation import HierarchyAllocation, OperatorResult, Unmet
+from doe_allocation.hierarchy.joint_model.check import JoinedVerdict, Worst
 from gateway.files import EnvelopeRecord
-from gateway.joined_check import JoinedVerdict, Worst
 from gateway.records import Record, Watts
 from security_check.checking.verdict import Explanation
 from security_check.model.limits import InterfaceLimits

@@ -8,20 +8,20 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli_output import escape
-from gateway.hierarchy_records import (
-    HierarchyResult,
-    JoinedRecord,
-    OperatorRecord,
-    WorstRecord,
-)
-from gateway.joined_quantities import (
+from doe_allocation.hierarchy.joint_model.quantities import (
     ACTIVE,
     BAND,
     CURRENT,
     GENERATION,
     REACTIVE,
     VOLTAGE,
+)
+from gateway.cli_output import escape
+from gateway.hierarchy_records import (
+    HierarchyResult,
+    JoinedRecord,
+    OperatorRecord,
+    WorstRecord,
 )
 from security_check.checking.verdict import quantity
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from doe_allocation.allocation.islands_grid import JointGrid
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.joint_grid import JointGrid
-from doe_allocation.network_grid import NetworkGrid
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
 from gateway.outlook import Outlook

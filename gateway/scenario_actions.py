@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
 from gateway.outlook import Outlook
 from gateway.scenario_network import open_net
 from gateway.scenario_schema import ActionsSection, NetworkSection
-from gateway.switched_net import SwitchedNet
 from security_check.errors import Fault, NetworkFaults
 from security_check.model.network import Network
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from doe_allocation.fair_rules import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
-from doe_allocation.time_coupling import TimeCoupling
+from doe_allocation.fairness.over_time import TimeCoupling
+from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
 from gateway.scenario_schema import FairnessSection
 from security_check.arrays import FloatArray
 from security_check.errors import Fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from doe_allocation.curtailment import CurtailmentPolicy
+from doe_allocation.allocation.curtailment import CurtailmentPolicy
 from exchange.program import ExchangeRate
 from exchange.rules import MarketRules, MeteringRules
 from gateway.scenario_schema import MarketSection, MeteringSection

@@ -7,11 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from doe_allocation.actions import Assessment, Configuration, Outcome, best_configuration
 from doe_allocation.capacity import Capacity
-from doe_allocation.pi_branches import NotTwoEndedError
-from doe_allocation.radial_bound import RadialBound
-from doe_allocation.radial_program import relaxed
+from doe_allocation.reconfiguration.pi_branches import NotTwoEndedError
+from doe_allocation.reconfiguration.refutation import RadialBound
+from doe_allocation.reconfiguration.relaxation import relaxed
+from doe_allocation.reconfiguration.search import (
+    Assessment,
+    Configuration,
+    Outcome,
+    best_configuration,
+)
 from gateway.input_faults import InputFaults
 from gateway.records import Record
 from gateway.scenario import Scenario

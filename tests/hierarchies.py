@@ -17,8 +17,8 @@ import pandapower as pp
 from pandapower.toolbox import merge_nets
 
 from doe_allocation.capacity import Capacity
-from doe_allocation.hierarchy import HierarchyAllocation
-from doe_allocation.operational_graph import Child, Operator
+from doe_allocation.hierarchy.allocation import HierarchyAllocation
+from doe_allocation.hierarchy.operators import Child, Operator
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.model.limits import VoltageLimits

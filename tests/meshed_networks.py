@@ -15,8 +15,8 @@ import numpy as np
 import pandapower as pp
 from brute_force import Limits, solve, vertices
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.check import SecurityCheck
 from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits

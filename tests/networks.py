@@ -12,8 +12,8 @@ import numpy as np
 import pandapower as pp
 from brute_force import Limits
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from gateway.scenario_network import bundled
 from security_check.checking.check import SecurityCheck
 from security_check.importers.pandapower_balanced import network_from_pandapower

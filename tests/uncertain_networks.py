@@ -11,8 +11,8 @@ import pandapower as pp
 from brute_force import Limits
 from networks import BAND, Net, feeder
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.power_flow.implicit_zbus import PowerFlow

@@ -9,10 +9,15 @@ import pandapower.networks as pn
 import pytest
 from switched_networks import Case, level_w, small_case
 
-from doe_allocation.actions import Choices, Configuration, Outcome, best_configuration
-from doe_allocation.radial_bound import RadialBound
-from doe_allocation.radial_program import relaxed
-from doe_allocation.topology import SwitchableGraph
+from doe_allocation.reconfiguration.radial_configurations import SwitchableGraph
+from doe_allocation.reconfiguration.refutation import RadialBound
+from doe_allocation.reconfiguration.relaxation import relaxed
+from doe_allocation.reconfiguration.search import (
+    Choices,
+    Configuration,
+    Outcome,
+    best_configuration,
+)
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 

@@ -11,9 +11,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.fairness import Filling, progressive_filling
-from doe_allocation.network_grid import NetworkGrid
+from doe_allocation.fairness.progressive_filling import Filling, progressive_filling
 from security_check.checking.check import SecurityCheck
 from security_check.errors import InsecureError
 from security_check.importers.pandapower_balanced import network_from_pandapower

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import feeder
 
-from doe_allocation.boundary import Statement
-from doe_allocation.contract import ContractCurve, Offer, agree, bands_within
-from doe_allocation.hierarchy import allocate_hierarchy, sides_of
-from doe_allocation.nested import Class
-from doe_allocation.operational_graph import Child, Operator
+from doe_allocation.hierarchy.allocation import allocate_hierarchy, sides_of
+from doe_allocation.hierarchy.customer_classes import Class
+from doe_allocation.hierarchy.interface_statement import Statement
+from doe_allocation.hierarchy.negotiation import ContractCurve, Offer, agree, bands_within
+from doe_allocation.hierarchy.operators import Child, Operator
 from security_check.errors import Fault
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import BAND, feeder, simbench_network
 
+from doe_allocation.allocation.curtailment import Curtailment, CurtailmentPolicy
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
-from doe_allocation.network_grid import NetworkGrid
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.envelope import EnvelopeSet
 from security_check.model.limits import InterfaceLimits, VoltageLimits

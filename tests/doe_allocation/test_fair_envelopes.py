@@ -10,12 +10,12 @@ from brute_force import violation, worst_values
 from networks import BAND, SMALL_AREAS, Area, feeder, simbench_network, small_area
 from scipy.optimize import minimize
 
+from doe_allocation.allocation.ac_climbing import ValuedRule
+from doe_allocation.allocation.islands_grid import JointGrid
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.climbing import ValuedRule
-from doe_allocation.fair_rules import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
-from doe_allocation.fairness import Filled
-from doe_allocation.joint_grid import JointGrid
-from doe_allocation.network_grid import NetworkGrid
+from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
+from doe_allocation.fairness.rule import Filled
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import VoltageLimits
 

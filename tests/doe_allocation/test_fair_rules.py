@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import BAND, SMALL_AREAS, simbench_network, small_area
 
-from doe_allocation.alpha_fairness import AlphaFairness
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.fair_rules import Common, Fairness, Over, Rule
-from doe_allocation.fairness import CAPACITY, Filling, OnTop
-from doe_allocation.maximum_sum import MaximumSum
-from doe_allocation.network_grid import NetworkGrid
-from doe_allocation.width_fairness import WidthFilling
+from doe_allocation.fairness.alpha import AlphaFairness
+from doe_allocation.fairness.linear_rules import MaximumSum, WidthFilling
+from doe_allocation.fairness.principles import Common, Fairness, Over, Rule
+from doe_allocation.fairness.progressive_filling import Filling
+from doe_allocation.fairness.rule import CAPACITY, OnTop
 from security_check.model.limits import VoltageLimits
 
 PRINCIPLES = [

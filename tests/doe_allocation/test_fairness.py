@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import SMALL_AREAS, simbench_network, small_area
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.fairness import CAPACITY, Filling, progressive_filling
-from doe_allocation.network_grid import NetworkGrid
+from doe_allocation.fairness.progressive_filling import Filling, progressive_filling
+from doe_allocation.fairness.rule import CAPACITY
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 EXACT = 1e-6

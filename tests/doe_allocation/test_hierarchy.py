@@ -19,10 +19,14 @@ from meshed_networks import ring
 from networks import feeder, simbench_net
 from phase_networks import phase_net
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.hierarchy import HierarchyAllocation, OperatorResult, allocate_hierarchy
-from doe_allocation.network_grid import NetworkGrid
-from doe_allocation.operational_graph import Child, Operator, graph_faults
+from doe_allocation.hierarchy.allocation import (
+    HierarchyAllocation,
+    OperatorResult,
+    allocate_hierarchy,
+)
+from doe_allocation.hierarchy.operators import Child, Operator, graph_faults
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower

@@ -10,9 +10,9 @@ import pandapower.networks
 import pytest
 from networks import feeder
 
+from doe_allocation.allocation.islands_grid import JointCheck, JointGrid
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.joint_grid import JointCheck, JointGrid
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError
 from security_check.importers.pandapower_balanced import network_from_pandapower

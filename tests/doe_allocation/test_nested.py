@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doe_allocation.fair_rules import MAX_MIN
-from doe_allocation.fairness import CAPACITY, Filling
-from doe_allocation.nested import Class, Nested, classes_of, levelled
+from doe_allocation.fairness.principles import MAX_MIN
+from doe_allocation.fairness.progressive_filling import Filling
+from doe_allocation.fairness.rule import CAPACITY
+from doe_allocation.hierarchy.customer_classes import Class, Nested, classes_of, levelled
 
 BASE_W = 1e5
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import BAND, SMALL_AREAS, Area, feeder, small_area
 
-from doe_allocation import allocate
+from doe_allocation.allocation import ac_filling as allocate
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.importers.pandapower_balanced import network_from_pandapower

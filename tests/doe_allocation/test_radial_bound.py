@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from switched_networks import Case, level_w, small_case
 
-from doe_allocation.radial_bound import RadialBound
-from doe_allocation.radial_program import relaxed
+from doe_allocation.reconfiguration.refutation import RadialBound
+from doe_allocation.reconfiguration.relaxation import relaxed
 from security_check.errors import GridError
 
 KINDS = ("tap_changer", "bus_switches", "line_switches", "second_source", "passive")

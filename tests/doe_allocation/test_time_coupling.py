@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import SMALL_AREAS, small_area
 
-from doe_allocation.fairness_report import FairnessFigures, jain_index, price_of_fairness
-from doe_allocation.time_coupling import TimeCoupling
+from doe_allocation.fairness.figures import FairnessFigures, jain_index, price_of_fairness
+from doe_allocation.fairness.over_time import TimeCoupling
 
 shares = st.lists(st.floats(0.0, 1.0), min_size=4, max_size=4)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doe_allocation.topology import CUT_OFF, LOOP, SwitchableGraph
+from doe_allocation.reconfiguration.radial_configurations import CUT_OFF, LOOP, SwitchableGraph
 
 
 def _is_radial(graph: SwitchableGraph, closed: tuple[bool, ...]) -> bool:

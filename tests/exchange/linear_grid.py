@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from doe_allocation.curtailment import Curtailment, CurtailmentPolicy
+from doe_allocation.allocation.curtailment import Curtailment, CurtailmentPolicy
 from security_check.checking.linear_rows import LinearRows
 from security_check.checking.verdict import LimitChange, Verdict
 from security_check.errors import GridError, InsecureError

@@ -12,7 +12,7 @@ import pytest
 from market import START, Market, all_of, interface, only, refusal
 from scipy.optimize import linprog
 
-from doe_allocation.curtailment import CurtailmentPolicy
+from doe_allocation.allocation.curtailment import CurtailmentPolicy
 from exchange.commands import HaltTrading, SetBuyBack
 from exchange.events import BuyBackSet, HoldingCurtailed, InterfaceLimitsUpdated, Traded
 from exchange.rules import DSO_BUY_BACK, BuyBack, MarketRules

@@ -13,8 +13,8 @@ import pytest
 from networks import simbench_network
 from trade_checks import check_payments, held_w, left_to_gain, lot_value
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from exchange.commands import CancelOrder, OpenSession, SubmitOrder, UpdateInterfaceLimits
 from exchange.engine import Exchange
 from exchange.events import Traded

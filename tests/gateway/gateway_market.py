@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from doe_allocation.curtailment import Curtailment
+from doe_allocation.allocation.curtailment import Curtailment
 from exchange.commands import OpenSession
 from exchange.rules import ConnectionTerms, MarketRules
 from gateway.client import Client

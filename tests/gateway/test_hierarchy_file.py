@@ -9,7 +9,7 @@ import pandapower as pp
 import pytest
 from hierarchy_cases import FILE, low_net, middle_net, write
 
-from doe_allocation.operational_graph import graph_faults
+from doe_allocation.hierarchy.operators import graph_faults
 from gateway.hierarchy_file import hierarchy_path, load_hierarchy
 from gateway.input_faults import InputFaults
 

@@ -14,15 +14,13 @@ import pytest
 from hierarchy_cases import FILE, low_net, middle_net, top_net, write
 from rich.console import Console
 
-from doe_allocation.hierarchy import HierarchyAllocation
-from gateway.hierarchy_file import hierarchy_path, load_hierarchy
-from gateway.hierarchy_model import Hierarchy
-from gateway.hierarchy_records import hierarchy_result
-from gateway.joined_attack import Freedom
-from gateway.joined_check import check_joined
-from gateway.joined_flow import JoinedFlow, settings
-from gateway.joined_net import JoinedNet, joined_net
-from gateway.joined_quantities import (
+from doe_allocation.hierarchy.allocation import HierarchyAllocation
+from doe_allocation.hierarchy.joint_model.attack import Freedom
+from doe_allocation.hierarchy.joint_model.check import check_joined
+from doe_allocation.hierarchy.joint_model.members import Hierarchy
+from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, settings
+from doe_allocation.hierarchy.joint_model.pandapower_net import JoinedNet, joined_net
+from doe_allocation.hierarchy.joint_model.quantities import (
     ACTIVE,
     BAND,
     CURRENT,
@@ -32,6 +30,8 @@ from gateway.joined_quantities import (
     VOLTAGE,
     Quantities,
 )
+from gateway.hierarchy_file import hierarchy_path, load_hierarchy
+from gateway.hierarchy_records import hierarchy_result
 from gateway.report_hierarchy import show_hierarchy
 from security_check.model.envelope import EnvelopeSet
 

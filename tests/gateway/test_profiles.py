@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from test_cli import run
 from test_scenario import GOOD, faults_of, load, small_net
 
-from doe_allocation.network_grid import NetworkGrid
+from doe_allocation.allocation.network_grid import NetworkGrid
 from gateway import time_tables
 from gateway.scenario_intervals import Span
 from gateway.scenario_model import Model

@@ -11,8 +11,8 @@ import pytest
 from test_scenario import GOOD, faults_of, load, small_net
 from typer.testing import CliRunner
 
-from doe_allocation.fair_rules import Fairness, Over, Rule
-from doe_allocation.network_grid import NetworkGrid
+from doe_allocation.allocation.network_grid import NetworkGrid
+from doe_allocation.fairness.principles import Fairness, Over, Rule
 from gateway.cli import app
 from gateway.cli_grid import allocate_intervals
 

@@ -12,7 +12,7 @@ from switched_networks import CABLE, small_case
 from test_cli import run
 from test_scenario import faults_of, load
 
-from doe_allocation.actions import Configuration
+from doe_allocation.reconfiguration.search import Configuration
 from gateway.topology import TopologyFile
 from security_check.errors import GridError
 

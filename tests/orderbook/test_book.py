@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import orderbook.book
 from orderbook.book import DepthLevel, OrderBook
-from orderbook.naive import NaiveBook
+from naive_book import NaiveBook
 from orderbook.order import LimitOrder, Side
 
 Book = OrderBook[LimitOrder] | NaiveBook[LimitOrder]

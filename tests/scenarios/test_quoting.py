@@ -14,8 +14,8 @@ import pytest
 from attainable_gain import attainable_gain, remaining_bound
 from networks import feeder, simbench_network
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from exchange.commands import OpenSession
 from exchange.engine import Exchange
 from exchange.events import Traded

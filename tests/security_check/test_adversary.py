@@ -7,8 +7,8 @@ import pytest
 from brute_force import solve, violation
 from networks import SMALL_AREAS, simbench_network, small_area
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.errors import PowerFlowError
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.verification.adversary import attack

@@ -14,8 +14,8 @@ from phase_networks import at_phases, phase_network, vertices
 from sampling import examples
 from test_robust_rows import all_at_their_limits, found_by, random_box
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.check import SecurityCheck
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.monitoring.monitors import Kind

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from networks import BAND, SMALL_AREAS, Area, simbench_network, small_area
 from sampling import examples
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.check import SecurityCheck
 from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError, PowerFlowError

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from networks import Area
 from sampling import examples
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.check import SecurityCheck
 from security_check.checking.tracked_rows import Follower
 from security_check.checking.verdict import LimitChange

@@ -24,8 +24,8 @@ from oracle import voltages
 from sampling import examples
 from test_robust_rows import all_at_their_limits, found_by, random_box
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.errors import NetworkFaults, PowerFlowError
 from security_check.importers.opendss import network_from_opendss
 from security_check.importers.pandapower_balanced import network_from_pandapower

@@ -20,8 +20,8 @@ from networks import BAND, simbench_network
 from proof_areas import AREAS, ENDS, Area, customer_slopes, line_of_two, random_box, wild_area
 from sampling import examples
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.check import SecurityCheck
 from security_check.errors import NetworkFaults, PowerFlowError
 from security_check.importers.pandapower_phases import phases_from_pandapower

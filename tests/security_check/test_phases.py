@@ -13,8 +13,8 @@ import pytest
 from brute_force import solve
 from european_feeder import SOURCE_PU, european_circuit, european_net
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.check import SecurityCheck
 from security_check.errors import NetworkFaults
 from security_check.importers.opendss import network_from_opendss

@@ -11,8 +11,8 @@ from brute_force import violation
 from networks import SMALL_AREAS, simbench_network, small_area
 from phase_networks import phase_net
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.errors import ProofError
 from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits

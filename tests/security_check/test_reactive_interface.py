@@ -17,9 +17,9 @@ from networks import REACTIVE_AREAS, SMALL_AREAS, feeder, small_area
 from sampling import examples
 from test_robust_rows import random_box
 
-from doe_allocation.boundary import exchange
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
+from doe_allocation.hierarchy.interface_statement import exchange
 from security_check.errors import InsecureError
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower

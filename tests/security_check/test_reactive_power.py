@@ -15,8 +15,8 @@ from networks import REACTIVE_AREAS, Area, feeder, simbench_network, small_area
 from sampling import examples
 from test_robust_rows import all_at_their_limits, found_by, random_box
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.verdict import LimitChange
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_balanced import network_from_pandapower

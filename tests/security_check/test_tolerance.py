@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from networks import BAND, Net, feeder, menagerie
 from sampling import examples
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import VoltageLimits

@@ -30,8 +30,8 @@ from phase_networks import (
 from sampling import examples
 from scipy.optimize import linprog
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.network_grid import NetworkGrid
 from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError
 from security_check.importers.opendss import network_from_opendss

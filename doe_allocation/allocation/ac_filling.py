@@ -1,0 +1,364 @@
+"""The fair and secure envelopes: progressive filling of robust rows, made AC-exact.
+
+Rows are linear only near the envelopes at which they were taken, and the envelopes follow from
+the rows: so fill, take the rows again at the result (AC power flow and exact gradient at each
+row's own worst vertex), and fill again.  This is Newton's method; a handful of rounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from doe_allocation.fairness.rule import CAPACITY, Filled, FillingRule
+from security_check.arrays import BoolArray, FloatArray, IndexArray
+from security_check.checking.verdict import quantity
+from security_check.errors import InsecureError, PowerFlowError
+from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.robust_rows import SECURE, RobustRows
+from security_check.worst_case.search import Search
+
+_ROUNDS = 12  # then limits that still swing are settled from below
+_PATIENCE = 6  # rounds after which worst points are looked for even if limits still move
+_ENDINGS = 6
+_DRAWS = 12
+_RAISES = 6
+_BISECTIONS = 10
+_MARGIN = 1e-6  # parts of a row's scale kept free where limits swing
+_CLOSE = 0.7  # a row filled to more than this is worked on
+_AT_ONCE = 256  # rows worked on in one round
+_STILL = 1e-9  # largest change of a limit between rounds, relative to the largest limit
+_ROUGH = 1e-4  # the same, while rows are still being found
+_WIDE = 0.06  # rows closer to their limits than this part of their scale are near
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """The fair, AC-exact limits.
+
+    Parameters
+    ----------
+    u
+        Shape (2 c,), limits per unit, injection first.
+    bottleneck
+        Shape (2 c,), index of the monitored row that stopped each limit, or ``CAPACITY``.
+    rows
+        The rows near their limits at all the worst points found, exact at u.
+    rounds
+        How many times the rows were taken.
+    """
+
+    u: FloatArray
+    bottleneck: IndexArray
+    rows: PackingRows
+    rounds: int
+
+    @property
+    def rested(self) -> bool:
+        """Whether rounds came to rest by themselves, at a point where rows and rule agree."""
+        return self.rounds <= _ROUNDS
+
+
+def fill_securely(search: Search, filling: FillingRule, near: Fill | None = None) -> Fill:
+    """Return the limits of a rule under every robust row, exact in the AC power flow.
+
+    Parameters
+    ----------
+    search
+        The network's rows under one interval's limits, and the search for their worst points;
+        c connection points.
+    filling
+        The rule that divides the 2 c limits, and their bounds, per unit.
+    near
+        The fill of a similar interval: where its rows are taken first.
+
+    Raises
+    ------
+    InsecureError
+        When the lower bounds themselves break a row; names the element and the numbers.
+    PowerFlowError
+        When the power flow does not converge even at the lower bounds.
+
+    Notes
+    -----
+    Rows taken anew replace the old ones, and mostly settle in a handful of rounds.  Where many
+    customers hardly matter to a row that others fill (losses in a common reactance), their limits
+    swing from round to round; then :func:`_from_below` ends the search on the secure side.
+    Where searches go on to refute what it finds, :func:`_between` has the last word.
+    """
+    if near is not None:
+        try:
+            fill, _, _ = _settle(search, filling, _rows_of(near, search.robust, filling))
+        except PowerFlowError:
+            fill = None  # what was near is no guide here
+        if fill is not None:
+            return fill
+    idle = packing = _rows_at_lower_bounds(search.robust, filling.lower)
+    nearest = filling.filled(idle.A, idle.b).u
+    try:
+        fill, packing, nearest = _settle(search, filling, packing)
+        fill = fill or _from_below(search, packing, filling, nearest)
+    except PowerFlowError:
+        fill = None  # too far up for the power flow; between, it has solutions
+    return fill or _between(search, idle, filling, nearest)
+
+
+def _settle(
+    search: Search, filling: FillingRule, packing: PackingRows
+) -> tuple[Fill | None, PackingRows, FloatArray]:
+    """Fill and take rows anew until the limits stay where they are.
+
+    Returns
+    -------
+    fill
+        The limits; ``None`` where they still swing at the end.
+    packing
+        The rows at the end.
+    nearest
+        The limits at which the rows' excess was smallest.
+    """
+    robust, lower = search.robust, filling.lower
+    filled = filling.filled(packing.A, packing.b)
+    settled = _STILL
+    least, nearest = np.inf, lower
+    for rounds in range(1, _ROUNDS + 1):
+        packing, reached, exact = _retake(robust, packing, filled.u, lower)
+        filled = filling.filled(packing.A, packing.b)
+        u = filled.u
+        miss = abs(float(robust.excess(packing, reached).max(initial=-1.0)))
+        if miss < least:
+            least, nearest = miss, reached
+        moved = float(np.abs(u - reached).max(initial=0.0))
+        moved /= max(float(reached.max(initial=0.0)), 1e-12)
+        if moved > settled and rounds % _PATIENCE:
+            continue
+        known = searched(search, packing, u, exact & (moved <= _STILL))
+        missed = known.take(robust.excess(known, u) > SECURE)
+        if len(missed.rows):
+            packing, least = PackingRows.joined([packing, missed]), np.inf
+            filled = filling.filled(packing.A, packing.b)
+            settled = _ROUGH  # where one row was missed others may be: look before polishing
+        elif moved <= _STILL:
+            return Fill(u, _bottleneck_rows(filled, packing), known, rounds), packing, u
+    return None, packing, nearest if np.isfinite(least) else filled.u
+
+
+def searched(search: Search, packing: PackingRows, u: FloatArray, exact: BoolArray) -> PackingRows:
+    """Return the rows near their limits at u, exact there, with those that a search adds.
+
+    Rows that are not ``exact`` at u are made so first.
+    """
+    robust = search.robust
+    near = robust.excess(packing, u) > -_WIDE
+    known, stale = packing.take(near & exact), packing.take(near & ~exact)
+    if len(stale.rows):
+        renewed = robust.exact(stale.rows, stale.points, u)
+        known = PackingRows.joined([known, renewed])
+    return PackingRows.joined([known, search.challenge(known, u, near=_WIDE)])
+
+
+def _from_below(
+    search: Search, packing: PackingRows, filling: FillingRule, start: FloatArray
+) -> Fill | None:
+    """Return secure limits near ``start``, raised until rows stop every one of them.
+
+    ``None`` where searches do not cease to refute them.
+
+    The worst case over a smaller box is no worse, so drawing limits in towards the lower bounds
+    reaches secure ones.  From there the filling goes on with the secure limits as its lower
+    bounds: what it adds is kept where the AC power flow confirms it, and the rows that refute it
+    are kept where not.  So the limits only rise, and come to rest.
+    """
+    robust, u = search.robust, start
+    for rounds in range(1, _ENDINGS + 1):
+        drawn = drawn_in(robust, packing, u, filling.lower)
+        if drawn is None:
+            return None
+        packing, u, stopped = _raised(robust, *drawn, filling)
+        known = searched(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
+        missed = known.take(robust.excess(known, u) > SECURE)
+        if not len(missed.rows):
+            return Fill(u, stopped, known, _ROUNDS + rounds)
+        packing = PackingRows.joined([packing, missed])
+    return None
+
+
+def drawn_in(
+    robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
+) -> tuple[PackingRows, FloatArray] | None:
+    """Shrink limits towards the lower bounds until the AC power flow of known rows is secure.
+
+    ``None`` where it still is not after so many times.
+    """
+    for _ in range(_DRAWS):
+        packing, u, _ = _retake(robust, packing, u, lower)
+        if robust.excess(packing, u).max(initial=-1.0) <= SECURE:
+            return packing, u
+        used = packing.A @ (u - lower)
+        room = packing.b - packing.A @ lower - _MARGIN * robust.limits.scale[packing.rows]
+        part = np.divide(room, used, out=np.ones_like(room), where=used > np.maximum(room, 0.0))
+        u = lower + max(float(part.min(initial=1.0)), 0.0) * (u - lower)
+    return None
+
+
+def _between(search: Search, packing: PackingRows, filling: FillingRule, start: FloatArray) -> Fill:
+    """Return limits between the lower bounds and ``start`` that a whole search finds secure.
+
+    The part of the way is bisected, every trial with a search of its own; then single limits are
+    raised from there, as often as a search confirms it.  At the worst these are the lower bounds.
+    """
+    robust, lower = search.robust, filling.lower
+    known = search.challenge(robust.no_rows(), lower)
+    _check_secure(robust, known.rows, robust.values(known, lower))
+    best, stop = lower, CAPACITY
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        trial = lower + 0.5 * (low + high) * (start - lower)
+        try:
+            found = search.challenge(robust.no_rows(), trial)
+        except PowerFlowError:
+            high = 0.5 * (low + high)
+            continue
+        excess = robust.excess(found, trial)
+        if excess.max(initial=-1.0) <= SECURE:
+            low, best, known = 0.5 * (low + high), trial, found
+        else:
+            high, stop = 0.5 * (low + high), int(found.rows[excess.argmax()])
+            packing = PackingRows.joined([packing, found.take(excess > SECURE)])
+    if stop == CAPACITY:  # power flows stopped it: of what is known, the fullest is next to them
+        fullest = known if len(known.rows) else packing
+        stop = int(fullest.rows[robust.excess(fullest, best).argmax()])
+    stopped = np.where(best < filling.upper, stop, CAPACITY)
+    packing = PackingRows.joined([known, packing])
+    for _ in range(_ENDINGS):
+        try:
+            taken, u, by = _raised(robust, packing, best, filling)
+            found = searched(search, taken, u, np.zeros(len(taken.rows), dtype=bool))
+        except PowerFlowError:
+            break
+        missed = found.take(robust.excess(found, u) > SECURE)
+        if not len(missed.rows):
+            best, stopped, known = u, by, found
+            break
+        packing = PackingRows.joined([taken, missed])
+    return Fill(best, stopped, known, _ROUNDS + _BISECTIONS)
+
+
+def _raised(
+    robust: RobustRows, packing: PackingRows, u: FloatArray, filling: FillingRule
+) -> tuple[PackingRows, FloatArray, IndexArray]:
+    """Raise secure limits as far as known rows let them, in the order of the filling.
+
+    Returns
+    -------
+    packing
+        The rows known now, exact at the limits.
+    u
+        The limits.
+    stopped
+        Shape (2 c,), the monitored row that stops each, or ``CAPACITY``.
+    """
+    for _ in range(_RAISES):
+        margin = _MARGIN * robust.limits.scale[packing.rows]
+        filled = filling.above(u).filled(packing.A, packing.b - margin)
+        stopped = _bottleneck_rows(filled, packing)
+        if np.abs(filled.u - u).max(initial=0.0) <= _ROUGH * u.max(initial=0.0):
+            break
+        taken, reached, _ = _retake(robust, packing, filled.u, u)
+        if robust.excess(taken, reached).max(initial=-1.0) <= SECURE:
+            packing, u = taken, reached
+        else:
+            packing = PackingRows.joined([packing, taken])
+    return packing, u, stopped
+
+
+def _rows_of(near: Fill, robust: RobustRows, filling: FillingRule) -> PackingRows:
+    """Return the rows of a similar interval, as far as they have limits now, taken anew."""
+    rows = near.rows.take(np.isfinite(robust.limits.limit[near.rows.rows]))
+    return robust.exact(rows.rows, rows.points, np.clip(near.u, filling.lower, filling.upper))
+
+
+def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
+    """Return all rows, exact at the lower bounds, which must themselves be secure.
+
+    Their coefficients are those without load: good enough to find which rows come near.
+    """
+    try:
+        packing, values = robust.idle_rows(lower)
+    except PowerFlowError as error:
+        raise PowerFlowError(
+            f"even with every limit at its lower bound the power flow has no solution: {error}"
+        ) from None
+    _check_secure(robust, packing.rows, values)
+    return packing
+
+
+def _check_secure(robust: RobustRows, rows: IndexArray, values: FloatArray) -> None:
+    """Raise an error where rows exceed their limits with every limit at its lower bound."""
+    if robust.violation(rows, values).max(initial=-1.0) > SECURE:
+        worst = int(robust.violation(rows, values).argmax())
+        row = int(rows[worst])
+        value, limit, unit = robust.monitors.describe(row, float(values[worst]), robust.limits)
+        raise InsecureError(
+            robust.element(row),
+            f"with every limit at its lower bound it already reaches {quantity(value, unit)}, "
+            f"its limit is {quantity(limit, unit)}",
+        )
+
+
+def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
+    """Return the rows of whose room between the lower bounds and the limit u uses a good part.
+
+    Where very many do (all buses along a feeder), the fullest: the others' turn comes when these
+    have been taken and they are still near.
+    """
+    room = packing.b - packing.A @ lower
+    fullness = packing.A @ (u - lower) - _CLOSE * room
+    near = np.flatnonzero(fullness >= 0.0)
+    if len(near) > _AT_ONCE:
+        part = fullness[near] / np.maximum(room[near], 1e-12)
+        near = np.sort(near[np.argsort(-part)[:_AT_ONCE]])
+    return near
+
+
+def _retake(
+    robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
+) -> tuple[PackingRows, FloatArray, BoolArray]:
+    """Take the rows near their limits again at u.
+
+    A first, linear filling may overshoot into voltage collapse; then the rows are taken half-way
+    to the lower bounds, and know better.
+
+    Returns
+    -------
+    packing
+        All rows.
+    u
+        Where rows were taken.
+    exact
+        Shape (r,), which of them.
+    """
+    near = _near(packing, u, lower)
+    chosen = packing.take(near)
+    for halving in range(11):
+        try:
+            worst, _ = robust.worst(chosen.rows, chosen.points, u)
+        except PowerFlowError:
+            if halving == 10:
+                raise
+            u = 0.5 * (u + lower)
+            continue
+        break
+    # What was taken now comes first, so that no older row at the same point outlasts it.
+    left = np.setdiff1d(np.arange(len(packing.rows)), near)
+    packing = PackingRows.joined([worst, packing.take(left)])
+    kept = packing.distinct(u)
+    return packing.take(kept), u, kept < len(near)
+
+
+def _bottleneck_rows(filled: Filled, packing: PackingRows) -> IndexArray:
+    stopped = filled.bottleneck != CAPACITY
+    rows = np.full(len(filled.u), CAPACITY, dtype=np.int64)
+    rows[stopped] = packing.rows[filled.bottleneck[stopped]]
+    return rows

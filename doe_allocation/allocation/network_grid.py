@@ -1,0 +1,289 @@
+"""The grid of one area: the exchange's questions, put to a real network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+
+from doe_allocation.allocation.ac_climbing import fill_fairly
+from doe_allocation.allocation.ac_filling import Fill
+from doe_allocation.allocation.curtailment import PRO_RATA, Curtailment
+from doe_allocation.capacity import Capacity
+from doe_allocation.fairness.principles import MAX_MIN
+from doe_allocation.fairness.rule import CAPACITY, FillingRule, OnTop, Principle
+from security_check.arrays import FloatArray, IntArray
+from security_check.checking.check import SecurityCheck
+from security_check.checking.linear_rows import LinearRows
+from security_check.errors import InsecureError
+from security_check.model.envelope import EnvelopeSet
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
+from security_check.monitoring.contingencies import monitors_of
+from security_check.operating_range.conditions import Conditions
+from security_check.uncertainty.deviation_sets import source_vertices
+from security_check.uncertainty.forecast import Forecast
+from security_check.verification.adversary import Finding, attack
+from security_check.verification.certificate import Proof, Prover
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.search import Search, Starts
+
+_WHOLE_W = 1e-6  # a limit this close below a whole watt is that watt
+
+
+class NetworkGrid:
+    """Allocates, reallocates and resumes envelopes on one network.
+
+    Factorised once; each interval brings its own interface limits and, by
+    :meth:`with_forecast`, its own forecast of what does not trade.
+
+    Parameters
+    ----------
+    network
+        The area's network; c connection points.
+    voltage_limits
+        Limits at every bus but the interface.
+    capacity
+        Capacities and fallbacks of the connection points, in the network's order.
+    weights
+        Shape (2 c,), injection first: a limit of weight 2 rises twice as fast.  One for all where
+        not given.
+    outages
+        After each of which envelopes must be secure, too (N-1).
+    forecast
+        What does not trade; where not given, what the network says, taken as certain.
+    fairness
+        By which envelopes are divided: one of :mod:`doe_allocation.fairness.principles`, or one's
+        own.
+
+    Raises
+    ------
+    ValueError
+        When capacities, weights or forecast do not fit the network.
+    PowerFlowError
+        When the network has no solution without customers.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        voltage_limits: VoltageLimits,
+        capacity: Capacity,
+        weights: FloatArray | None = None,
+        outages: Sequence[Outage] = (),
+        forecast: Forecast | None = None,
+        fairness: Principle = MAX_MIN,
+    ) -> None:
+        if capacity.connection_points != network.connection_points:
+            raise ValueError("the capacities are not those of the network's connection points")
+        self.network = network
+        self.weights = self._checked(weights)
+        self.fairness = fairness
+        self.voltage_limits = voltage_limits
+        self.capacity = capacity
+        self.monitors = monitors_of(network, outages)
+        self._prover = Prover(network)
+        self._starts: Starts | None = None
+        self._last: Fill | None = None
+        self._attacked: dict[InterfaceLimits, RobustRows] = {}
+        self.forecast = self._fitting(Forecast.as_given(network) if forecast is None else forecast)
+
+    def _fitting(self, forecast: Forecast) -> Forecast:
+        ports = len(self.network.ports.names)
+        shapes = (forecast.power_pu.shape, forecast.deviations.power_pu.shape[0])
+        if shapes != ((ports,), ports):
+            raise ValueError(f"the forecast is not one of the network's {ports} ports")
+        return forecast
+
+    def _checked(self, weights: FloatArray | None) -> FloatArray:
+        count = 2 * len(self.network.connection_points)
+        if weights is None:
+            return np.ones(count)
+        weights = np.asarray(weights, dtype=float)
+        if weights.shape != (count,) or not (np.isfinite(weights) & (weights > 0)).all():
+            raise ValueError(f"weights must be {count} numbers above 0")
+        return weights
+
+    def with_fairness(self, fairness: Principle, weights: FloatArray | None = None) -> Self:
+        """Return the same grid that divides by another principle; nothing is factorised anew.
+
+        Raises
+        ------
+        ValueError
+            When the weights do not fit the network.
+        """
+        other = copy.copy(self)
+        other.fairness, other.weights = fairness, self._checked(weights)
+        return other
+
+    def with_forecast(self, forecast: Forecast) -> Self:
+        """Return the same grid in an interval of another forecast; nothing is factorised anew.
+
+        Raises
+        ------
+        ValueError
+            When the forecast does not fit the network.
+        """
+        other = copy.copy(self)
+        other.forecast = self._fitting(forecast)
+        other._attacked = {}
+        if other.forecast.deviations.set != self.forecast.deviations.set:
+            other._starts = other._last = None  # points of one set mean nothing in another
+        return other
+
+    def with_capacity(self, capacity: Capacity) -> Self:
+        """Return the same grid in an interval of other capacities and fallbacks.
+
+        Raises
+        ------
+        ValueError
+            When they are not those of the network's connection points.
+        """
+        if capacity.connection_points != self.network.connection_points:
+            raise ValueError("the capacities are not those of the network's connection points")
+        other = copy.copy(self)
+        other.capacity = capacity
+        return other
+
+    @property
+    def connection_points(self) -> tuple[str, ...]:
+        """Ids, in the network's order."""
+        return self.network.connection_points
+
+    def search(self, limits: InterfaceLimits) -> Search:
+        """Return the search for worst points under a contract at the interface."""
+        search = Search(self.robust_rows(limits), self._starts)
+        self._starts = search.starts
+        return search
+
+    def robust_rows(self, limits: InterfaceLimits) -> RobustRows:
+        """Return what envelopes must hold under a contract at the interface."""
+        corners = source_vertices(limits, self.network.held)
+        forecast = self.forecast
+        conditions = Conditions(self.network, corners, forecast.power_pu, forecast.deviations)
+        rows = self.monitors.row_limits(self.voltage_limits, limits)
+        return RobustRows(self.monitors, rows, conditions)
+
+    def allocate(self, limits: InterfaceLimits) -> SecurityCheck:
+        """Return the fair envelopes under every robust row, by the grid's principle.
+
+        The rows that mattered in the interval allocated before are looked at first.
+
+        Raises
+        ------
+        InsecureError
+            When the fallback envelopes are not secure; names the element.
+        PowerFlowError
+            When a power flow does not converge.
+        """
+        lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
+        base = self.network.base_power_w
+        filling = self.fairness(lower / base, upper / base, self.weights)
+        search = self.search(limits)
+        self._last = fill_fairly(search, filling, self._last)
+        return self._published(search, self._last)
+
+    def reallocate(
+        self,
+        limits: InterfaceLimits,
+        held: EnvelopeSet,
+        curtailment: Curtailment = PRO_RATA,
+    ) -> SecurityCheck:
+        """Return what becomes of the envelopes held when the interface limits change.
+
+        First curtailment, where they are not secure any more: what lies above the fallback is cut
+        as the policy says, for those who take part in a row that is over its limit.  Then new
+        headroom is shared by the grid's principle, on top of what each has left.  Raises as
+        :meth:`allocate`.  What is held above a capacity is lost first, without a row.
+        """
+        search, base = self.search(limits), self.network.base_power_w
+        lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
+        have = np.minimum(np.concatenate([held.injection_w, held.withdrawal_w]), upper)
+        curtailment = curtailment.at_most(upper)
+        try:
+            curtailed = SecurityCheck(search, have)
+        except InsecureError:
+            cut = curtailment.rule(lower, have, self.weights, base)
+            curtailed = self._secured(search, cut)
+        left = curtailed.limits_w
+        new = self.fairness(np.zeros(len(left)), (upper - left) / base, self.weights)
+        shared = self._secured(search, OnTop(new, left / base))
+        return self._with_reasons(shared, curtailed, have)
+
+    def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
+        """Return the linear rows of envelopes that may not be secure.
+
+        Raises as :meth:`allocate`.
+        """
+        search = self.search(limits)
+        u = np.concatenate([held.injection_w, held.withdrawal_w]) / self.network.base_power_w
+        rows = search.challenge(search.robust.no_rows(), u)
+        return LinearRows.of_one(
+            rows.A,
+            rows.b - rows.A @ u,
+            self.network.base_power_w,
+            lambda k: search.robust.element(int(rows.rows[k])),
+        )
+
+    def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck:
+        """Return the state for envelopes already in force; raises as :meth:`allocate`."""
+        have = np.concatenate([held.injection_w, held.withdrawal_w])
+        return SecurityCheck(self.search(limits), have)
+
+    def prove(
+        self, limits: InterfaceLimits, held: EnvelopeSet | None = None
+    ) -> tuple[EnvelopeSet, Proof]:
+        """Return envelopes, and what is proved of them; raises as :meth:`allocate`.
+
+        Those held, with the elements that keep their limits from being larger; the fair ones
+        where none are given.
+        """
+        check = self.allocate(limits) if held is None else self.resume(limits, held)
+        return check.envelopes(), self._prover.prove(check)
+
+    def attack(
+        self,
+        limits: InterfaceLimits,
+        limits_w: IntArray,
+        rng: np.random.Generator,
+        *,
+        samples: int = 512,
+        climbs: int = 12,
+    ) -> Finding:
+        """Let the adversary look for the worst point of envelopes under a contract.
+
+        See :func:`security_check.verification.adversary.attack`.
+        """
+        if limits not in self._attacked:
+            self._attacked = {limits: self.robust_rows(limits)}
+        robust = self._attacked[limits]
+        return attack(robust, limits_w, rng, samples=samples, climbs=climbs)
+
+    def _secured(self, search: Search, filling: FillingRule) -> SecurityCheck:
+        return self._published(search, fill_fairly(search, filling))
+
+    def _published(self, search: Search, fill: Fill) -> SecurityCheck:
+        """Round every limit down to whole watts, and put them into force."""
+        limits_w = np.floor(fill.u * self.network.base_power_w + _WHOLE_W).astype(np.int64)
+        return SecurityCheck(search, limits_w, fill.rows, _names(search.robust, fill))
+
+    def _with_reasons(
+        self, shared: SecurityCheck, curtailed: SecurityCheck, had: IntArray
+    ) -> SecurityCheck:
+        """Give each limit that was curtailed the element that curtailed it as bottleneck."""
+        before = curtailed.envelopes()
+        cut = before.injection_bottlenecks + before.withdrawal_bottlenecks
+        now = shared.envelopes()
+        stop = now.injection_bottlenecks + now.withdrawal_bottlenecks
+        lowered = curtailed.limits_w < had
+        names = tuple(c if low else s for c, s, low in zip(cut, stop, lowered, strict=True))
+        return shared.with_bottlenecks(names)
+
+
+def _names(robust: RobustRows, fill: Fill) -> tuple[str, ...]:
+    rows = fill.bottleneck.tolist()
+    named = {row: "capacity" if row == CAPACITY else robust.element(row) for row in set(rows)}
+    return tuple(named[row] for row in rows)

@@ -1,0 +1,326 @@
+"""Fair division by programs: the packing polytope in numbers that solvers like, and HiGHS.
+
+Per unit of power, and of as many kinds as rows, coefficients lie many powers of ten apart.  Here
+limits are measured in the largest capacity and each row by its largest coefficient, so that
+absolute tolerances of solvers mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import highspy
+import numpy as np
+
+from doe_allocation.fairness.rule import CAPACITY, PARTICIPATES
+from security_check.arrays import FloatArray, IndexArray
+from security_check.errors import GridError
+
+TIGHT = 1e-7
+"""Room of a row, in parts of what it lets through, below which it stops those who take part."""
+
+_FEASIBLE = 1e-9
+_GIVE = 1e-9  # of the largest capacity: what is held may give way to rounding
+_GIVE_AT_MOST = 1e-6
+_GIVEN = 4.0  # times that a limit may have given way: in its share, and as a share itself, twice
+_SURE = 1e-8  # a dual above this is not rounding
+_OPTIONS: dict[str, bool | int | float | str] = {
+    "output_flag": False,
+    "threads": 1,
+    "random_seed": 0,
+    "presolve": "off",
+    "solver": "simplex",
+    "small_matrix_value": 1e-12,
+    "primal_feasibility_tolerance": _FEASIBLE,
+    "dual_feasibility_tolerance": _FEASIBLE,
+}
+
+
+class FairnessError(GridError):
+    """A program of the fair division ends without a solution that can be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """The polytope ``{A u <= b, lower <= u <= upper}``, scaled.
+
+    Parameters
+    ----------
+    A, b
+        Shapes (r, m) and (r,): the rows that capacities can fill, the largest coefficient of each
+        1, and at least what the lower bounds use.
+    lower, upper
+        Shape (m,), in parts of ``scale``.
+    rows
+        Shape (r,), the places of these rows among those given.
+    scale
+        The largest upper bound, in the units given.
+    """
+
+    A: FloatArray
+    b: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    rows: IndexArray
+    scale: float
+
+    @classmethod
+    def of(cls, A: FloatArray, b: FloatArray, lower: FloatArray, upper: FloatArray) -> Packing:
+        """Return the scaled polytope.
+
+        A row that the lower bounds fill beyond b is one that they just fill: it freezes those who
+        take part in it, as in ``progressive_filling``.
+        """
+        scale = float(upper.max(initial=0.0)) or 1.0
+        largest = A.max(axis=1, initial=0.0)
+        rows = np.flatnonzero((largest > 0.0) & (A @ upper > b))
+        A = A[rows] / largest[rows, None]
+        A = np.where(A > PARTICIPATES, A, 0.0)
+        lower = lower / scale
+        room = np.maximum(b[rows] / largest[rows] / scale, A @ lower)
+        return cls(A, room, lower, upper / scale, rows, scale)
+
+    def frozen(self) -> np.ndarray:
+        """Return, shape (m,), who cannot rise at all: at capacity, or in a row that is full."""
+        full = self.b - self.A @ self.lower <= 1e-13 * np.maximum(self.b, 1e-9)
+        stuck: np.ndarray = (self.A[full] > 0.0).any(axis=0) | (self.upper <= self.lower)
+        return stuck
+
+    def secured(self, u: FloatArray, give: float = 0.0) -> FloatArray:
+        """Return u without what rounding left: no row exceeded, and at capacity where it may be.
+
+        Those who take part in a row that is exceeded are drawn towards their lower bounds.
+
+        Parameters
+        ----------
+        u
+            Shape (m,).
+        give
+            What a sequence of programs let go of at each step; a limit that is below capacity by
+            no more than that is at capacity, where its rows let it.
+        """
+        u = np.clip(u, self.lower, self.upper)
+        short = np.maximum(TIGHT * self.upper, _GIVEN * give)
+        whole = np.where(u >= self.upper - short, self.upper, u)
+        beyond = self.A @ whole > self.b
+        u = np.where((self.A[beyond] > 0.0).any(axis=0), u, whole)
+        used, room = self.A @ (u - self.lower), self.b - self.A @ self.lower
+        part = np.divide(room, used, out=np.ones_like(room), where=used > room)
+        drawn = np.where(self.A > 0.0, part[:, None], 1.0).min(axis=0, initial=1.0)
+        secured: FloatArray = self.lower + drawn * (u - self.lower)
+        return np.where(drawn < 1.0, secured, u)
+
+    def bottlenecks(self, u: FloatArray, price: FloatArray) -> IndexArray:
+        """Return the row that stops each limit, or :data:`CAPACITY`; shape (m,).
+
+        Parameters
+        ----------
+        u
+            Shape (m,), where the limits are.
+        price
+            Shape (r,) or (r, m), >= 0: what a unit of each row is worth, to each limit where they
+            differ.  Of the full rows that a limit takes part in, the one that costs it most has
+            stopped it; where none costs anything, the fullest.
+        """
+        bottleneck = np.full(len(u), CAPACITY, dtype=np.int64)
+        if not len(self.rows):
+            return bottleneck
+        room = (self.b - self.A @ u) / np.maximum(self.b, 1e-12)
+        prices = price[:, None] if price.ndim == 1 else price
+        cost = np.where(self.A > 0.0, prices * self.A, -1.0)
+        cost[room > TIGHT] = -1.0
+        stopped = u < self.upper * (1.0 - TIGHT)
+        by_cost = cost.argmax(axis=0)
+        fullest = np.where(self.A > 0.0, room[:, None], np.inf).argmin(axis=0)
+        row = np.where(cost.max(axis=0) > 0.0, by_cost, fullest)
+        in_any = (self.A > 0.0).any(axis=0)
+        bottleneck[stopped & in_any] = self.rows[row[stopped & in_any]]
+        return bottleneck
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """What the simplex method ends with.
+
+    Parameters
+    ----------
+    values
+        Shape (variables,).
+    worth
+        Shape (rows,), by how much the objective rises with a unit of each row's bound; its sign
+        says which bound.
+    reduced
+        Shape (variables,), the same of the variables' own bounds.
+    """
+
+    values: FloatArray
+    worth: FloatArray
+    reduced: FloatArray
+
+
+class LinearProgram:
+    """``max gain x`` over rows and bounds, in a solver that keeps its basis between solutions.
+
+    Parameters
+    ----------
+    packing
+        Its variables are the first, its rows the first.
+    """
+
+    def __init__(self, packing: Packing) -> None:
+        self._solver = highspy.Highs()  # type: ignore[no-untyped-call]
+        for name, value in _OPTIONS.items():
+            self._solver.setOptionValue(name, value)
+        self._variables = 0
+        self._rows = 0
+        for low, high in zip(packing.lower, packing.upper, strict=True):
+            self.add_variable(float(low), float(high))
+        for row, most in zip(packing.A, packing.b, strict=True):
+            self.add_row(row, -np.inf, float(most))
+
+    def add_variable(self, lower: float, upper: float) -> int:
+        """Add a variable; return its place."""
+        none: IndexArray = np.zeros(0, dtype=np.int64)
+        self._solver.addCol(0.0, lower, upper, 0, none.astype(np.int32), np.zeros(0))
+        self._variables += 1
+        return self._variables - 1
+
+    def add_row(self, coefficients: FloatArray, lower: float, upper: float) -> int:
+        """Add a row over the first variables; return its place."""
+        places = np.flatnonzero(coefficients).astype(np.int32)
+        values = np.ascontiguousarray(coefficients[places], dtype=float)
+        self._solver.addRow(lower, upper, len(places), places, values)
+        self._rows += 1
+        return self._rows - 1
+
+    def set_gain(self, gain: FloatArray) -> None:
+        """Replace the objective, shape (variables,)."""
+        places = np.arange(self._variables, dtype=np.int32)
+        self._solver.changeColsCost(self._variables, places, -gain)
+
+    def hold(self, row: int, variable: int, least: float) -> None:
+        """Take a variable out of a row, which from now on is at least ``least``."""
+        self._solver.changeCoeff(row, variable, 0.0)
+        self._solver.changeRowBounds(row, least, np.inf)
+
+    def solve(self) -> Optimum:
+        """Return an optimum.
+
+        Raises
+        ------
+        FairnessError
+            When the solver ends in any other way.
+        """
+        optimal = highspy.HighsModelStatus.kOptimal
+        self._solver.run()
+        if self._solver.getModelStatus() != optimal:
+            # A warm start may lead the simplex method astray; from nothing it has another chance.
+            self._solver.clearSolver()
+            self._solver.run()
+        status = self._solver.getModelStatus()
+        if status != optimal:
+            said = self._solver.modelStatusToString(status)
+            raise FairnessError(f"the linear program of the fair division ends with: {said}")
+        solution = self._solver.getSolution()
+        return Optimum(
+            np.array(solution.col_value),
+            -np.array(solution.row_dual),
+            -np.array(solution.col_dual),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicographic:
+    """A lexicographic max-min point.
+
+    Parameters
+    ----------
+    u
+        Shape (m,), scaled.
+    shares
+        Shape (k,), the shares that were maximised one after the other.
+    price
+        Shape (r, k): what a unit of each row was worth to the level at which a share came to rest.
+    give
+        By how much what was held was missed at most.
+    """
+
+    u: FloatArray
+    shares: FloatArray
+    price: FloatArray
+    give: float
+
+
+def lexicographic(
+    packing: Packing,
+    share_of: FloatArray,
+    weight: FloatArray,
+    held: tuple[FloatArray, FloatArray] | None = None,
+) -> Lexicographic:
+    """Maximise the least of weighted shares, then the next one, and so on, by linear programs.
+
+    Parameters
+    ----------
+    packing
+        The polytope; r rows, m limits.
+    share_of
+        Shape (k, m), >= 0: shares are ``share_of @ u``.
+    weight
+        Shape (k,), > 0: the level of share j is ``share_j / weight_j``.
+    held
+        Rows and what they are at least, beside the polytope.
+
+    Notes
+    -----
+    Each program raises the common level of all shares that are still open.  Those whose row has a
+    price cannot be above it in any optimum (complementary slackness), so they are fixed; the prices
+    of the open shares add up to 1, so at least one is (Ogryczak, Pioro and Tomaszewski, 2005;
+    Nace and Pioro, 2008).
+    """
+    give = _GIVE
+    while True:
+        try:
+            return _sequence(packing, share_of, weight, held, give)
+        except FairnessError:
+            give *= 10.0
+            if give > _GIVE_AT_MOST:
+                raise
+
+
+def _sequence(
+    packing: Packing,
+    share_of: FloatArray,
+    weight: FloatArray,
+    held: tuple[FloatArray, FloatArray] | None,
+    give: float,
+) -> Lexicographic:
+    """Run the programs of :func:`lexicographic`; what they reached may be missed by ``give``."""
+    m, count = len(packing.lower), len(share_of)
+    program = LinearProgram(packing)
+    if held is not None:
+        for row, least in zip(*held, strict=True):
+            program.add_row(row, float(least) - give, np.inf)
+    level = program.add_variable(-np.inf, np.inf)
+    places = [
+        program.add_row(np.append(row, -each), 0.0, np.inf)
+        for row, each in zip(share_of, weight, strict=True)
+    ]
+    gain = np.zeros(m + 1)
+    gain[level] = 1.0
+    program.set_gain(gain)
+    shares, price = np.zeros(count), np.zeros((len(packing.rows), count))
+    open_ = np.ones(count, dtype=bool)
+    u = packing.lower
+    while open_.any():
+        found = program.solve()
+        u, reached = found.values[:m], float(found.values[level])
+        worth = np.abs(found.worth[places]) * weight  # of the open ones, they add up to 1
+        fixed = open_ & (worth > max(_SURE, 1e-6 * float(worth[open_].max())))
+        if not fixed.any():
+            raise FairnessError("no share stops the common level of the fair division")
+        for j in np.flatnonzero(fixed):
+            shares[j] = weight[j] * reached
+            price[:, j] = np.maximum(found.worth[: len(packing.rows)], 0.0)
+            program.hold(places[j], level, shares[j] - give)
+        open_ &= ~fixed
+    return Lexicographic(u, shares, price, give)

@@ -1,0 +1,199 @@
+"""What may cross a boundary between two operators, and what each side says of it.
+
+A boundary is one node of both networks: the interface of the downstream one, a connection point of
+the upstream one.  Power is counted there, out of the downstream network, so losses below are in it
+and losses above are not.  Downstream states a few numbers (:class:`Statement`), upstream answers
+with a contract (:class:`~security_check.model.limits.InterfaceLimits`); no network crosses.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from doe_allocation.hierarchy.customer_classes import Class
+from security_check.arrays import IntArray
+from security_check.errors import Fault
+from security_check.model.limits import InterfaceLimits
+from security_check.model.network import Network
+from security_check.model.network_elements import ReactiveFreedom
+from security_check.model.outage import Outage
+from security_check.monitoring.row_kinds import OF_INTERFACE, Kind
+from security_check.monitoring.row_limits import RowLimits
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.search import Search, Starts
+
+REACTIVE_MARGIN = 0.02
+"""Part of its width that a reactive range found is widened by at either end."""
+
+_SMALLEST_MARGIN_VAR = 100  # where the range is so narrow that a part of it is nothing
+_ROUNDING = 1e-6  # parts of a power, and one watt besides: what search and rounding may leave
+_FAR = 1e3  # scales below any value: every row is worked on as if it were at its limit
+_SMALLEST_SCALE_W = 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The extremes of what crosses an interface, in watts and var, anywhere in a box and a band.
+
+    Parameters
+    ----------
+    injection_w, withdrawal_w
+        Largest active power out of and into the downstream network; negative where it always flows
+        the other way.
+    reactive_min_var, reactive_max_var
+        Of the reactive power out of the downstream network.
+    """
+
+    injection_w: float
+    withdrawal_w: float
+    reactive_min_var: float
+    reactive_max_var: float
+
+
+def exchange(robust: RobustRows, limits_w: IntArray, starts: Starts | None = None) -> Exchange:
+    """Return the extremes of the interface's power over a box of envelopes and the band.
+
+    Found by the same search for worst points that envelopes are checked with, in every state of
+    the network (outages), with nothing else limited.
+
+    Parameters
+    ----------
+    robust
+        The network under any limits; c connection points.
+    limits_w
+        Shape (2 c,), watts, injection first.
+    starts
+        Where to climb from; made anew where these do not serve.
+
+    Raises
+    ------
+    PowerFlowError
+        When a power flow does not converge.
+    """
+    monitors = robust.monitors
+    base = monitors.power_flow.network.base_power_w
+    u = np.asarray(limits_w, dtype=float) / base
+    passive = np.abs(robust.conditions.passive_power_pu).sum()
+    scale = max(float(u.sum() + passive), _SMALLEST_SCALE_W / base)
+    own = np.isin(monitors.kind, OF_INTERFACE)
+    limits = RowLimits(
+        np.where(own, -_FAR * scale, np.inf),
+        np.full(len(own), scale),
+        robust.limits.voltage_min_pu,
+    )
+    asked = RobustRows(monitors, limits, robust.conditions)
+    found = Search(asked, starts).challenge(asked.no_rows(), u, near=np.inf)
+    values, kind = asked.values(found, u) * base, monitors.kind[found.rows]
+    most = {k: float(values[kind == k].max()) for k in OF_INTERFACE}
+    return Exchange(
+        most[Kind.INTERFACE_INJECTION],
+        most[Kind.INTERFACE_WITHDRAWAL],
+        -most[Kind.INTERFACE_REACTIVE_MIN],
+        most[Kind.INTERFACE_REACTIVE_MAX],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a downstream operator states about its interface, worked out on its own network.
+
+    All of it holds for every voltage of the band stated.
+
+    Parameters
+    ----------
+    band
+        The voltage band that it counts on.
+    least_injection_w, least_withdrawal_w
+        What crosses even with everyone below at the fallback: passive demand, generation, losses.
+        An envelope cannot be smaller.
+    most_injection_w, most_withdrawal_w
+        What its customers could use if the interface's power were not limited.
+    reactive_min_var, reactive_max_var
+        Where its reactive power stays, whatever envelope it gets; it keeps this as a limit.
+    idle_injection_w, idle_withdrawal_w
+        Where the two powers stand with no customer doing anything, of either sign; what is granted
+        to customers counts from there.
+    injection, withdrawal
+        Classes of all customers below, for either direction: what they weigh (one each, where
+        nobody says otherwise), and what they could use, as power through the interface.
+    refusal
+        Why it cannot live within the band even with everyone at the fallback: element and
+        numbers.  ``None`` where it can.
+    """
+
+    band: tuple[float, float]
+    least_injection_w: int
+    least_withdrawal_w: int
+    most_injection_w: int
+    most_withdrawal_w: int
+    reactive_min_var: int
+    reactive_max_var: int
+    idle_injection_w: float
+    idle_withdrawal_w: float
+    injection: tuple[Class, ...]
+    withdrawal: tuple[Class, ...]
+    refusal: Fault | None = None
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """What all customers below weigh together, injection and withdrawal."""
+        return sum(each.weight for each in self.injection), sum(
+            each.weight for each in self.withdrawal
+        )
+
+    def contract(self, injection_w: int, withdrawal_w: int) -> InterfaceLimits:
+        """Return the contract with the power granted."""
+        return InterfaceLimits(
+            *self.band,
+            injection_w,
+            withdrawal_w,
+            reactive_min_var=self.reactive_min_var,
+            reactive_max_var=self.reactive_max_var,
+        )
+
+
+def least_w(power_w: float) -> int:
+    """Return a limit that a power keeps, in whole watts, with what rounding may leave."""
+    return max(math.ceil(power_w + _ROUNDING * abs(power_w)) + 1, 0) if power_w > 0.0 else 0
+
+
+def widened(found: Exchange) -> tuple[int, int]:
+    """Return a reactive range around one found, in whole var, with the margin stated."""
+    low, high = found.reactive_min_var, found.reactive_max_var
+    margin = max(REACTIVE_MARGIN * (high - low), _SMALLEST_MARGIN_VAR)
+    return math.floor(low - margin), math.ceil(high + margin)
+
+
+def with_reactive_ranges(network: Network, ranges: dict[str, tuple[int, int]]) -> Network:
+    """Return the network whose connection points named have reactive power anywhere in a range.
+
+    Whatever their active power is; what the network said of their power factor is void.
+
+    Parameters
+    ----------
+    network
+        Of the upstream operator.
+    ranges
+        Smallest and largest reactive power out of the network downstream, var, by connection point.
+    """
+    count = len(network.connection_points)
+    given = network.reactive_freedom or ReactiveFreedom(*np.zeros((3, count)))
+    ratio, cone = network.reactive_ratio.copy(), given.cone.copy()
+    middle, half = given.middle.copy(), given.half.copy()
+    for point, (low, high) in ranges.items():
+        k = network.connection_points.index(point)
+        ratio[k] = cone[k] = 0.0
+        middle[k] = 0.5 * (high + low) / network.base_power_w
+        half[k] = 0.5 * (high - low) / network.base_power_w
+    freedom = ReactiveFreedom(cone, middle, half)
+    return replace(network, reactive_ratio=ratio, reactive_freedom=freedom)
+
+
+def outages_with_reactive_ranges(
+    outages: tuple[Outage, ...], ranges: dict[str, tuple[int, int]]
+) -> tuple[Outage, ...]:
+    """Return the outages, each network as :func:`with_reactive_ranges` has it."""
+    return tuple(Outage(o.name, with_reactive_ranges(o.network, ranges)) for o in outages)

@@ -1,0 +1,194 @@
+"""Whether what operators agreed on is enough: all their networks as one AC model, attacked.
+
+Each operator looked at its own network and the contracts at its boundaries.  Here an adversary
+chooses every customer's power at the corners of its envelope, and the voltage at the top in its
+contracted band, to bring every voltage, current, interface voltage, interface power and generator
+of every level as near to its limit as it can, with everything in service and after each outage
+that the operator at the top names.  pandapower's own power flow has the last word on the worst
+points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from doe_allocation.hierarchy.allocation import HierarchyAllocation
+from doe_allocation.hierarchy.joint_model.attack import Attack
+from doe_allocation.hierarchy.joint_model.members import Hierarchy
+from doe_allocation.hierarchy.joint_model.newton import JoinedFlow
+from doe_allocation.hierarchy.joint_model.pandapower_net import joined_net
+from doe_allocation.hierarchy.joint_model.quantities import KINDS
+from security_check.errors import PowerFlowError
+
+TOLERANCE = 1e-6  # parts of a quantity's scale; what power flows may be off
+AGREED_PU = 1e-7  # by how much the two power flows may differ
+
+Step = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The worst of one kind of quantity at one operator.
+
+    Parameters
+    ----------
+    operator, kind
+        Whose, and one of :data:`doe_allocation.hierarchy.joint_model.quantities.KINDS`.
+    count
+        How many limited quantities of it there are.
+    element
+        The one nearest to its limit or farthest beyond.
+    value, limit, unit
+        What it reaches of what.
+    excess
+        How far beyond its limit, in parts of its scale; negative inside.
+    outage
+        Without which element; empty with everything in service.
+    injecting, withdrawing
+        How many customers do so at that point.
+    source_pu
+        The voltage at the top.
+    """
+
+    operator: str
+    kind: str
+    count: int
+    element: str
+    value: float
+    limit: float
+    unit: str
+    excess: float
+    outage: str
+    injecting: int
+    withdrawing: int
+    source_pu: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is within its limit, up to what power flows may be off."""
+        return self.excess <= TOLERANCE
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedVerdict:
+    """What the adversary found.
+
+    Parameters
+    ----------
+    worst
+        For each operator and kind, operators from the top down.
+    customers, operators
+        How many there are.
+    outages
+        Those that were looked at, besides everything in service.
+    power_flows
+        How many AC power flows of all levels it took.
+    disagreement_pu
+        The largest difference to pandapower's power flow at the worst points: of voltages per
+        unit, of currents in parts of their ratings.
+    failure
+        Why there is no more to say: some point has no power flow solution; empty otherwise.
+    """
+
+    worst: tuple[Worst, ...]
+    customers: int
+    operators: int
+    outages: tuple[str, ...]
+    power_flows: int
+    disagreement_pu: float
+    failure: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every quantity is within its limits, and pandapower says the same."""
+        agreed = self.disagreement_pu <= AGREED_PU
+        return not self.failure and agreed and all(each.holds for each in self.worst)
+
+    def of(self, kind: str) -> tuple[Worst, ...]:
+        """Return the worst of one kind, at every operator that has it."""
+        return tuple(each for each in self.worst if each.kind == kind)
+
+
+def check_joined(
+    hierarchy: Hierarchy, allocation: HierarchyAllocation, seed: int = 0, step: Step | None = None
+) -> JoinedVerdict:
+    """Let the adversary attack the envelopes of all levels in one AC model.
+
+    Parameters
+    ----------
+    hierarchy
+        The operators and their networks.
+    allocation
+        The envelopes of all customers, and the contracts in force.
+    seed
+        Of the corners drawn at random.
+    step
+        Told how many of the cases, everything in service and each outage, are done.
+    """
+    joined = joined_net(hierarchy)
+    contracts = {name: result.contract for name, result in allocation.results.items()}
+    cases = ("", *(outage.name for outage in hierarchy.members[0].outages))
+    attacks, failure = [], ""
+    for done, outage in enumerate(cases, start=1):
+        try:
+            attack = Attack(JoinedFlow(joined, outage), contracts, allocation)
+            attack.run(np.random.default_rng(seed))
+        except PowerFlowError as error:
+            failure = str(error)
+            break
+        attacks.append(attack)
+        if step is not None:
+            step(done)
+    return JoinedVerdict(
+        worst=() if failure else _worst(hierarchy, attacks),
+        customers=len(list(joined.customers())),
+        operators=len(hierarchy.members),
+        outages=cases[1:],
+        power_flows=sum(attack.flows for attack in attacks),
+        disagreement_pu=max((attack.disagreement() for attack in attacks), default=0.0),
+        failure=failure,
+    )
+
+
+def _worst(hierarchy: Hierarchy, attacks: list[Attack]) -> tuple[Worst, ...]:
+    """Return the worst of each kind at each operator, over all cases."""
+    found: dict[tuple[str, str], Worst] = {}
+    for attack in attacks:
+        what = attack.quantities.what
+        limited = np.isfinite(attack.excess.reshape(2, -1)).any(axis=0)
+        groups: dict[tuple[str, str], list[int]] = {}
+        for k in np.flatnonzero(limited).tolist():
+            groups.setdefault((what[k].operator, what[k].kind), []).append(k)
+        for key, members in groups.items():
+            goals = np.array([*members, *(k + len(what) for k in members)])
+            goal = int(goals[attack.excess[goals].argmax()])
+            worst = _told(attack, goal, len(members))
+            if key not in found or found[key].excess < worst.excess:
+                found[key] = worst
+    order = [(m.name, kind) for m in hierarchy.members for kind in KINDS]
+    return tuple(found[key] for key in order if key in found)
+
+
+def _told(attack: Attack, goal: int, count: int) -> Worst:
+    quantities = attack.quantities
+    k = goal % len(quantities.what)
+    what = quantities.what[k]
+    limit = quantities.high[k] if goal == k else quantities.low[k]
+    state, power = attack.point(goal)
+    return Worst(
+        operator=what.operator,
+        kind=what.kind,
+        count=count,
+        element=what.element,
+        value=float(attack.value[goal]) * what.per_unit,
+        limit=float(limit) * what.per_unit,
+        unit=what.unit,
+        excess=float(attack.excess[goal]),
+        outage=attack.flow.outage,
+        injecting=int((power.real > 0.0).sum()),
+        withdrawing=int((power.real < 0.0).sum()),
+        source_pu=state.source_pu,
+    )

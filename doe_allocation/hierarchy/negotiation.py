@@ -1,0 +1,315 @@
+"""How two operators agree on their contract, each asked only what it would do under a band.
+
+A narrow band costs the parent, whose others must keep its voltages there; a wide one costs the
+child, whose customers must be secure anywhere in it, and spares the parent, who then can grant the
+child more power.  :func:`agree` asks both sides about one band after the other and keeps what they
+say as points of a curve; nobody shows the other its network.  The default choice is max-min over
+both sides, each measured against the best it is offered anywhere on the curve.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from doe_allocation.hierarchy.interface_statement import Statement
+from doe_allocation.hierarchy.operator_level import Division, Level, Perimeter
+from security_check.errors import Fault
+from security_check.model.limits import InterfaceLimits
+
+Band = tuple[float, float]
+_SAME = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a parent answers to a child's statement.
+
+    Parameters
+    ----------
+    injection_w, withdrawal_w
+        The envelope it would grant.
+    others_w
+        The smallest limit then left to anyone else who is connected to it: of customers, and of
+        other children per unit of weight of their customers.  ``inf`` where there is nobody else.
+    refusal
+        Why it cannot promise the band; ``None`` where it can.
+    """
+
+    injection_w: int
+    withdrawal_w: int
+    others_w: float
+    refusal: Fault | None = None
+
+
+class Above(Protocol):
+    """The parent's side of a boundary."""
+
+    def offer(self, statement: Statement) -> Offer:
+        """Return what it would grant a child that states this, under the band stated."""
+
+
+class Below(Protocol):
+    """The child's side of a boundary."""
+
+    def state(self, band: Band) -> Statement:
+        """Return what it states for a band."""
+
+    def smallest_w(self, contract: InterfaceLimits) -> float | None:
+        """Return the smallest limit of its customers under a contract; ``None``: it cannot live."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContractPoint:
+    """One contract that was asked about; secure on both sides where ``refusal`` is ``None``.
+
+    Parameters
+    ----------
+    contract
+        Band, envelope and reactive range.
+    below_w, above_w
+        The smallest limit of a customer below the child, and of anyone else connected to the
+        parent, watts; zero where one of the sides refuses.
+    refusal
+        Which side refuses, and why.
+    """
+
+    contract: InterfaceLimits
+    below_w: float
+    above_w: float
+    refusal: Fault | None = None
+
+    @property
+    def band(self) -> Band:
+        """The voltage band."""
+        return self.contract.voltage_min_pu, self.contract.voltage_max_pu
+
+
+@dataclass(frozen=True, slots=True)
+class ContractCurve:
+    """All contracts asked about, and the one to choose.
+
+    Parameters
+    ----------
+    points
+        In the order of width, then of the lower end of the band.
+    chosen
+        The default choice; ``None`` where one side or the other refuses every band.
+    """
+
+    points: tuple[ContractPoint, ...]
+    chosen: ContractPoint | None
+
+    @property
+    def front(self) -> tuple[ContractPoint, ...]:
+        """The points at which neither side can have more unless the other has less.
+
+        From most for the parent's others to most for the child's customers.
+        """
+        open_ = [p for p in self.points if p.refusal is None]
+        best = [
+            p
+            for p in open_
+            if not any(
+                q.below_w >= p.below_w
+                and q.above_w >= p.above_w
+                and (q.below_w, q.above_w) != (p.below_w, p.above_w)
+                for q in open_
+            )
+        ]
+        return tuple(sorted(best, key=lambda p: (p.below_w, -p.above_w)))
+
+
+def agree(above: Above, below: Below, bands: Iterable[Band], refinements: int = 1) -> ContractCurve:
+    """Return the curve of contracts between a parent and a child, and the default choice.
+
+    Parameters
+    ----------
+    above, below
+        The two sides.
+    bands
+        Voltage bands to ask about, for example :func:`bands_within`.
+    refinements
+        How often bands around the choice are asked about, half as far apart every time.
+
+    Raises
+    ------
+    ValueError
+        When no band is given.
+    """
+    asked = {band: _asked(above, below, band) for band in dict.fromkeys(bands)}
+    if not asked:
+        raise ValueError("no voltage band is given to agree on")
+    step = _step_of(asked)
+    for _ in range(refinements):
+        chosen = _chosen(asked.values())
+        step *= 0.5
+        if chosen is None or step <= _SAME:
+            break
+        for band in _around(chosen.band, step, _outer(asked)):
+            if band not in asked:
+                asked[band] = _asked(above, below, band)
+    ordered = sorted(asked.values(), key=lambda p: (round(p.band[1] - p.band[0], 9), p.band[0]))
+    return ContractCurve(tuple(ordered), _chosen(ordered))
+
+
+def bands_within(outer: Band, steps: int = 4) -> list[Band]:
+    """Return the bands whose ends are among ``steps + 1`` voltages evenly within a band."""
+    ends = np.round(np.linspace(*outer, steps + 1), 9).tolist()
+    return list(itertools.combinations(ends, 2))
+
+
+def _asked(above: Above, below: Below, band: Band) -> ContractPoint:
+    statement = below.state(band)
+    floor = statement.contract(statement.least_injection_w, statement.least_withdrawal_w)
+    if statement.refusal is not None:
+        return ContractPoint(floor, 0.0, 0.0, _of_side("child", statement.refusal))
+    offer = above.offer(statement)
+    if offer.refusal is not None:
+        return ContractPoint(floor, 0.0, 0.0, _of_side("parent", offer.refusal))
+    contract = statement.contract(offer.injection_w, offer.withdrawal_w)
+    smallest = below.smallest_w(contract)
+    if smallest is None:
+        detail = "it cannot live within the envelope granted"
+        return ContractPoint(contract, 0.0, 0.0, Fault("child", detail))
+    return ContractPoint(contract, smallest, offer.others_w)
+
+
+def _of_side(side: str, fault: Fault) -> Fault:
+    return Fault(side, str(fault))
+
+
+def _chosen(points: Iterable[ContractPoint]) -> ContractPoint | None:
+    """Return the point whose worse side, in parts of its best, is best off; then the other side."""
+    open_ = [p for p in points if p.refusal is None]
+    if not open_:
+        return None
+    most = max(p.below_w for p in open_), max(p.above_w for p in open_)
+
+    def satisfied(point: ContractPoint) -> tuple[float, ...]:
+        sides = zip((point.below_w, point.above_w), most, strict=True)
+        parts = sorted(1.0 if own >= best else own / best for own, best in sides)
+        # Of bands that are worth the same, the widest binds the parent least.
+        return (*(round(part, 9) for part in parts), point.band[1] - point.band[0])
+
+    return max(open_, key=satisfied)
+
+
+def _outer(bands: Iterable[Band]) -> Band:
+    ends = list(bands)
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def _step_of(bands: Iterable[Band]) -> float:
+    ends = np.unique(np.array(list(bands)))
+    return float(np.diff(ends).min()) if len(ends) > 1 else 0.0
+
+
+def _around(band: Band, step: float, outer: Band) -> list[Band]:
+    """Return bands with one end or both moved by a step, not beyond the outer one."""
+    moves = itertools.product((-step, 0.0, step), repeat=2)
+    found = [(round(band[0] + a, 9), round(band[1] + b, 9)) for a, b in moves]
+    return [(low, high) for low, high in found if outer[0] <= low < high <= outer[1]]
+
+
+class ParentSide:
+    """A parent's side: its own network, its own contract, and what its other children state.
+
+    Parameters
+    ----------
+    perimeter
+        What it operates.
+    contract
+        In force at its own interface.
+    point
+        The child's connection point.
+    others
+        What the other children state, by connection point.
+    """
+
+    def __init__(
+        self,
+        perimeter: Perimeter,
+        contract: InterfaceLimits,
+        point: str,
+        others: Mapping[str, Statement],
+    ) -> None:
+        self._perimeter = perimeter
+        self._contract = contract
+        self._point = point
+        self._others = {at: each for at, each in others.items() if at != point}
+
+    def offer(self, statement: Statement) -> Offer:
+        """Return what it would grant a child that states this, under the band stated."""
+        below = {**self._others, self._point: statement}
+        level = Level(self._perimeter, below)
+        division = level.divide(self._contract)
+        # A promise to another child that only this one makes impossible is refused, too.
+        unkept = [*division.broken.values(), *level.beyond_capacity().values()]
+        refusal = division.refusal or next(iter(unkept), None)
+        granted = next(e for e in division.envelopes if e.connection_point == self._point)
+        return Offer(
+            granted.injection_limit_w,
+            granted.withdrawal_limit_w,
+            smallest_w(division, self._others, lambda point: point != self._point),
+            refusal,
+        )
+
+
+class ChildSide:
+    """A child's side: its own network, and what its own children state.
+
+    Parameters
+    ----------
+    perimeter
+        What it operates.
+    below
+        What its children state, by connection point.
+    reactive_var
+        The reactive range that it states; found for each band where not given.
+    """
+
+    def __init__(
+        self,
+        perimeter: Perimeter,
+        below: Mapping[str, Statement],
+        reactive_var: tuple[int, int] | None = None,
+    ) -> None:
+        self._level = Level(perimeter, below)
+        self._below = below
+        self._reactive_var = reactive_var
+
+    def state(self, band: Band) -> Statement:
+        """Return what it states for a band."""
+        return self._level.state(band, self._reactive_var)
+
+    def smallest_w(self, contract: InterfaceLimits) -> float | None:
+        """Return the smallest limit of its customers under a contract; ``None``: it cannot live."""
+        division = self._level.divide(contract)
+        if division.refusal is not None or division.broken:
+            return None
+        return smallest_w(division, self._below, lambda _: True)
+
+
+def smallest_w(
+    division: Division, below: Mapping[str, Statement], counts: Callable[[str], bool]
+) -> float:
+    """Return the smallest limit of those who count, of children per unit of customers' weight.
+
+    ``inf`` where nobody counts.
+    """
+    found = [np.inf]
+    for each in division.envelopes:
+        if not counts(each.connection_point):
+            continue
+        limits = np.array([each.injection_limit_w, each.withdrawal_limit_w], dtype=float)
+        if each.connection_point in below:
+            statement = below[each.connection_point]
+            limits -= statement.idle_injection_w, statement.idle_withdrawal_w
+            limits = np.maximum(limits / statement.weights, 0.0)
+        found.append(float(limits.min()))
+    return float(min(found))

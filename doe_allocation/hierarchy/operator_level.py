@@ -1,0 +1,348 @@
+"""One level of an operational graph: one operator's network, and what its children state.
+
+Nothing here ever sees two networks.  Upwards a level states what may cross its interface;
+downwards it answers each statement with a contract, once it has one itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from doe_allocation.allocation.network_grid import NetworkGrid
+from doe_allocation.capacity import Capacity
+from doe_allocation.fairness.principles import MAX_MIN
+from doe_allocation.fairness.rule import Principle
+from doe_allocation.hierarchy.customer_classes import Class, Nested, classes_of, levelled
+from doe_allocation.hierarchy.interface_statement import (
+    Exchange,
+    Statement,
+    exchange,
+    least_w,
+    outages_with_reactive_ranges,
+    widened,
+    with_reactive_ranges,
+)
+from security_check.arrays import FloatArray, IntArray
+from security_check.checking.check import SecurityCheck
+from security_check.errors import Fault, InsecureError, PowerFlowError
+from security_check.model.envelope import EnvelopeSet
+from security_check.model.limits import BusBand, InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
+from security_check.uncertainty.forecast import Forecast
+
+POWER_FLOW = "power flow"
+"""What is named where no element is over a limit, but the power flow has no solution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Perimeter:
+    """What one operator operates; as :class:`~doe_allocation.hierarchy.operators.Operator` has it.
+
+    Parameters
+    ----------
+    buses
+        The limited voltages at the connection points of children, by connection point; none where
+        one is at the operator's own interface.
+    """
+
+    network: Network
+    voltage_limits: VoltageLimits
+    capacity: Capacity
+    outages: tuple[Outage, ...]
+    weights: FloatArray | None
+    forecast: Forecast | None
+    buses: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """What one level makes of its contract.
+
+    Parameters
+    ----------
+    contract
+        The contract in force at its interface.
+    grid
+        The grid that the envelopes were computed on, and can be checked and attacked on.
+    envelopes
+        Of customers and of children's interfaces; the fallbacks where there is no check.
+    check
+        The state that trades are checked against; ``None`` where even the fallbacks are not
+        secure under the contract.
+    refusal
+        Why not: element and numbers; ``None`` where there is a check.
+    broken
+        The children whose band this operator cannot promise, and why; they have the least power
+        that they stated.
+    """
+
+    contract: InterfaceLimits
+    grid: NetworkGrid
+    envelopes: EnvelopeSet
+    check: SecurityCheck | None
+    refusal: Fault | None
+    broken: Mapping[str, Fault]
+
+
+class Level:
+    """One operator's own network with what its children state.
+
+    Parameters
+    ----------
+    perimeter
+        The operator's own.
+    below
+        What each child states, by connection point.
+    principle
+        Of fairness among customers, those below children included.
+
+    Raises
+    ------
+    NetworkFaults
+        When a child's reactive range does not go together with what is at its connection point.
+    """
+
+    def __init__(
+        self,
+        perimeter: Perimeter,
+        below: Mapping[str, Statement],
+        principle: Principle = MAX_MIN,
+    ) -> None:
+        self._perimeter = perimeter
+        self._principle = principle
+        self._below = dict(below)
+        ranges = {p: (s.reactive_min_var, s.reactive_max_var) for p, s in below.items()}
+        own = perimeter.network
+        self._network = with_reactive_ranges(own, ranges) if ranges else own
+        self._outages = outages_with_reactive_ranges(perimeter.outages, ranges)
+        self._grids: dict[tuple[str, ...], NetworkGrid] = {}
+
+    # -- upwards --------------------------------------------------------------------------------
+
+    def state(
+        self, band: tuple[float, float], reactive_var: tuple[int, int] | None = None
+    ) -> Statement:
+        """Return what this level states about its interface, for voltages in a band.
+
+        Parameters
+        ----------
+        band
+            The voltage band promised at its interface.
+        reactive_var
+            The reactive range that it is to keep; found where not given.
+        """
+        low, high = (None, None) if reactive_var is None else reactive_var
+        alone = InterfaceLimits(*band, reactive_min_var=low, reactive_max_var=high)
+        division = self.divide(alone)
+        grid, fallback_w = division.grid, division.grid.capacity.lower_w()
+        refusal = division.refusal
+        most_w = fallback_w if division.check is None else division.check.limits_w
+        try:
+            least, most = self._exchange(grid, alone, fallback_w), None
+            most = least if refusal is not None else self._exchange(grid, alone, most_w)
+            idle = least if not fallback_w.any() else self._exchange(grid, alone, 0 * fallback_w)
+        except PowerFlowError as error:
+            nothing = Exchange(0.0, 0.0, 0.0, 0.0)
+            least = most = idle = nothing
+            refusal = refusal or Fault(POWER_FLOW, str(error))
+        members = self._members(most_w)
+        # Who cannot keep its range exchanges what it does, and its parent must count with that.
+        kept = reactive_var if refusal is None else None
+        reactive = widened(most) if kept is None else kept
+        least_power = least_w(least.injection_w), least_w(least.withdrawal_w)
+        most_power = (
+            max(least_w(most.injection_w), least_power[0]),
+            max(least_w(most.withdrawal_w), least_power[1]),
+        )
+        return Statement(
+            band,
+            *least_power,
+            *most_power,
+            *reactive,
+            idle.injection_w,
+            idle.withdrawal_w,
+            classes_of(members[0], most_power[0] - idle.injection_w),
+            classes_of(members[1], most_power[1] - idle.withdrawal_w),
+            refusal,
+        )
+
+    def _exchange(
+        self, grid: NetworkGrid, contract: InterfaceLimits, limits_w: IntArray
+    ) -> Exchange:
+        return exchange(grid.robust_rows(contract), limits_w)
+
+    def _members(self, granted_w: IntArray) -> tuple[list[Class], list[Class]]:
+        """Return the customers and the classes of children's, of either direction, at a grant."""
+        weights, idle = self._weights(), self._idle_w()
+        count = len(weights) // 2
+        found: tuple[list[Class], list[Class]] = ([], [])
+        for k, (classes, weight) in enumerate(zip(self._classes(), weights, strict=True)):
+            own = found[k // count]
+            if not classes:
+                own.append(Class(float(weight), float(granted_w[k])))
+                continue
+            largest = np.array([each.largest_w for each in classes])
+            heavy = np.array([each.weight for each in classes])
+            used = levelled(float(granted_w[k]) - idle[k], 0.0 * largest, largest, heavy)
+            own += [Class(each.weight, float(w)) for each, w in zip(classes, used, strict=True)]
+        return found
+
+    # -- downwards ------------------------------------------------------------------------------
+
+    def divide(self, contract: InterfaceLimits) -> Division:
+        """Return fair envelopes under a contract, for customers and for children's interfaces.
+
+        A child whose band cannot be promised even with everyone at the fallback is named, left
+        with the least that it stated, and no longer counted on; all others go on.
+        """
+        broken = self._at_the_interface(contract)
+        while True:
+            grid = self._grid(broken)
+            try:
+                check = grid.allocate(contract)
+            except InsecureError as error:
+                fault = Fault(error.element, error.detail)
+                child = self._promised_at(error.element, broken)
+                if child is None:
+                    return self._at_fallback(contract, grid, fault, broken)
+                broken = {**broken, child: fault}
+            except PowerFlowError as error:
+                return self._at_fallback(contract, grid, Fault(POWER_FLOW, str(error)), broken)
+            else:
+                return Division(contract, grid, check.envelopes(), check, None, broken)
+
+    def _at_the_interface(self, contract: InterfaceLimits) -> dict[str, Fault]:
+        """Return the children at this level's own interface whose band its contract breaks."""
+        low, high = contract.voltage_min_pu, contract.voltage_max_pu
+        found = {}
+        for point, statement in self._below.items():
+            inside = statement.band[0] <= low and high <= statement.band[1]
+            if not self._perimeter.buses[point] and not inside:
+                detail = (
+                    f"the voltage there is anywhere from {low:g} to {high:g} p.u. by contract, "
+                    f"which is not inside {statement.band[0]:g} to {statement.band[1]:g} p.u."
+                )
+                found[point] = Fault("interface", detail)
+        return found
+
+    def _promised_at(self, element: str, broken: Mapping[str, Fault]) -> str | None:
+        """Return the child, not yet given up, whose bus an insecure element is."""
+        bus = element.partition(" without ")[0]
+        for point in self._below:
+            if point not in broken and bus in self._perimeter.buses[point]:
+                return point
+        return None
+
+    def refused(self, contract: InterfaceLimits, why: Fault) -> Division:
+        """Return everyone at the fallback, where the contract is not kept by the other side."""
+        broken = self._at_the_interface(contract)
+        return self._at_fallback(contract, self._grid(broken), why, broken)
+
+    def _at_fallback(
+        self,
+        contract: InterfaceLimits,
+        grid: NetworkGrid,
+        refusal: Fault,
+        broken: Mapping[str, Fault],
+    ) -> Division:
+        floor = grid.capacity
+        envelopes = EnvelopeSet(
+            floor.connection_points, floor.fallback_injection_w, floor.fallback_withdrawal_w
+        )
+        return Division(contract, grid, envelopes, None, refusal, broken)
+
+    # -- the grid -------------------------------------------------------------------------------
+
+    def _grid(self, broken: Mapping[str, Fault]) -> NetworkGrid:
+        """Return the grid that keeps all promises but those broken; each made once."""
+        key = tuple(sorted(broken))
+        if key not in self._grids:
+            own = self._perimeter
+            bands = tuple(
+                BusBand(bus, *statement.band)
+                for point, statement in self._below.items()
+                if point not in broken
+                for bus in own.buses[point]
+            )
+            self._grids[key] = NetworkGrid(
+                self._network,
+                replace(own.voltage_limits, buses=(*own.voltage_limits.buses, *bands)),
+                self._capacity(broken),
+                self._weights(),
+                self._outages,
+                own.forecast,
+                Nested(
+                    self._principle,
+                    self._classes(),
+                    self._idle_w(),
+                    self._network.base_power_w,
+                )
+                if self._below
+                else self._principle,
+            )
+        return self._grids[key]
+
+    def _capacity(self, broken: Mapping[str, Fault]) -> Capacity:
+        """Return the capacities of all; of a child what it can use, within its interface's.
+
+        What it cannot help is exchanged even where its interface's capacity is less, and then
+        counted: :meth:`beyond_capacity` says so.
+        """
+        own = self._perimeter.capacity
+        columns = [
+            own.injection_w.copy(),
+            own.withdrawal_w.copy(),
+            own.fallback_injection_w.copy(),
+            own.fallback_withdrawal_w.copy(),
+        ]
+        injection, withdrawal, least_injection, least_withdrawal = columns
+        for point, statement in self._below.items():
+            k = own.connection_points.index(point)
+            least = statement.least_injection_w, statement.least_withdrawal_w
+            stays = point in broken or statement.refusal is not None
+            most = least if stays else (statement.most_injection_w, statement.most_withdrawal_w)
+            least_injection[k], least_withdrawal[k] = least
+            injection[k] = max(min(injection[k], most[0]), least[0])
+            withdrawal[k] = max(min(withdrawal[k], most[1]), least[1])
+        return Capacity(own.connection_points, *columns)
+
+    def beyond_capacity(self) -> dict[str, Fault]:
+        """Return the children whose least power exceeds the capacity of their interface."""
+        own, found = self._perimeter.capacity, {}
+        for point, statement in self._below.items():
+            k = own.connection_points.index(point)
+            least = statement.least_injection_w, statement.least_withdrawal_w
+            most = int(own.injection_w[k]), int(own.withdrawal_w[k])
+            for what, needed, carried in zip(("inject", "withdraw"), least, most, strict=True):
+                if needed > carried:
+                    detail = f"it must {what} {needed:,} W at least, it may carry {carried:,} W"
+                    found[point] = Fault(point, detail)
+        return found
+
+    def _weights(self) -> FloatArray:
+        count = len(self._network.connection_points)
+        given = self._perimeter.weights
+        weights = np.ones(2 * count) if given is None else np.array(given, dtype=float)
+        for point, statement in self._below.items():
+            k = self._network.connection_points.index(point)
+            weights[[k, k + count]] = statement.weights
+        return weights
+
+    def _classes(self) -> tuple[tuple[Class, ...], ...]:
+        points = self._network.connection_points
+        of_points = [self._below.get(point) for point in points]
+        injection = [() if each is None else each.injection for each in of_points]
+        withdrawal = [() if each is None else each.withdrawal for each in of_points]
+        return (*injection, *withdrawal)
+
+    def _idle_w(self) -> FloatArray:
+        count = len(self._network.connection_points)
+        idle = np.zeros(2 * count)
+        for point, statement in self._below.items():
+            k = self._network.connection_points.index(point)
+            idle[[k, k + count]] = statement.idle_injection_w, statement.idle_withdrawal_w
+        return idle

@@ -1,0 +1,217 @@
+"""Who operates which network, and where one operator's network hangs on another's.
+
+An operational graph is a tree: an operator has one parent, at whose connection point its interface
+is, and children at connection points of its own; everything else there is customers.  Whoever
+builds one has all networks in hand; what computes on it
+(:mod:`doe_allocation.hierarchy.operator_level`) is only
+ever given one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from doe_allocation.capacity import Capacity
+from security_check.arrays import FloatArray
+from security_check.errors import Fault
+from security_check.model.limits import VoltageLimits
+from security_check.model.network import Network
+from security_check.model.outage import Outage
+from security_check.uncertainty.forecast import Forecast
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A downstream operator, at a connection point of its parent.
+
+    Parameters
+    ----------
+    operator
+        Who operates the network below.
+    band
+        The voltage band at its interface, per unit, that the parent promises.
+    reactive_var
+        Smallest and largest reactive power out of its network; found from that network where not
+        given (:mod:`doe_allocation.hierarchy.interface_statement`).
+    """
+
+    operator: Operator
+    band: tuple[float, float]
+    reactive_var: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator and its own network.
+
+    Parameters
+    ----------
+    name
+        Unique in the graph.
+    network
+        Its network; c connection points, which are customers or children's interfaces.
+    voltage_limits
+        Limits at every bus but the interface.
+    capacity
+        Of all connection points; of a child's interface what it may carry at most.  A child's
+        fallback is what it states itself, and not looked at here.
+    children
+        By connection point.
+    outages
+        After each of which envelopes must be secure, too (N-1).
+    weights
+        Shape (2 c,), injection first, of customers; one for all where not given.  A child weighs
+        as much as all customers below it together.
+    forecast
+        What does not trade; where not given, what the network says, taken as certain.
+    """
+
+    name: str
+    network: Network
+    voltage_limits: VoltageLimits
+    capacity: Capacity
+    children: Mapping[str, Child] = field(default_factory=dict)
+    outages: tuple[Outage, ...] = ()
+    weights: FloatArray | None = None
+    forecast: Forecast | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an operator is in the graph: its parent and the connection point there.
+
+    Both are empty for the root, whose parent is not part of the graph.
+    """
+
+    operator: Operator
+    parent: str = ""
+    point: str = ""
+
+    @property
+    def ends(self) -> str:
+        """Both ends of the boundary, for people."""
+        return f"{self.parent or 'upstream'} / {self.operator.name}"
+
+
+def places(root: Operator) -> Iterator[Place]:
+    """Yield every operator with its place, parents first; raises nothing, follows no cycle."""
+    yield from _below(Place(root), ())
+
+
+def _below(place: Place, above: tuple[str, ...]) -> Iterator[Place]:
+    yield place
+    own = place.operator
+    if own.name in above:
+        return
+    for point, child in own.children.items():
+        yield from _below(Place(child.operator, own.name, point), (*above, own.name))
+
+
+def graph_faults(root: Operator) -> list[Fault]:
+    """Return everything wrong with a graph; each fault names both ends of a boundary."""
+    seen: dict[str, Place] = {}
+    faults = []
+    for place in places(root):
+        name = place.operator.name
+        if name in seen:
+            same = seen[name].operator is place.operator
+            what = (
+                "its network would be below itself or below two parents"
+                if same
+                else ("two operators have this name")
+            )
+            faults.append(Fault(place.ends, f"{name} is also at {seen[name].ends}: {what}"))
+            continue
+        seen[name] = place
+        faults += _own_faults(place.operator)
+    return faults
+
+
+def _own_faults(operator: Operator) -> list[Fault]:
+    points = operator.network.connection_points
+    faults = []
+    if operator.capacity.connection_points != points:
+        detail = "its capacities are not those of its network's connection points"
+        faults.append(Fault(operator.name, detail))
+    for point, child in operator.children.items():
+        ends = Place(child.operator, operator.name, point).ends
+        if point not in points:
+            detail = (
+                f"the interface of {child.operator.name} is to be at {point}, but "
+                f"{operator.name} has no such connection point"
+            )
+            faults.append(Fault(ends, detail))
+        low, high = child.band
+        if not 0.0 < low <= high < 2.0:
+            detail = (
+                f"the band {low} to {high} p.u. that {operator.name} promises at {point} "
+                f"needs 0 < minimum <= maximum < 2 p.u."
+            )
+            faults.append(Fault(ends, detail))
+        if child.reactive_var is not None and child.reactive_var[0] > child.reactive_var[1]:
+            least, most = child.reactive_var
+            faults.append(Fault(ends, f"reactive power from {least} to {most} var is no range"))
+        faults += _base_faults(operator, point, child.operator, ends)
+        faults += _interface_faults(operator, child.operator, ends)
+    return faults
+
+
+def _interface_faults(parent: Operator, child: Operator, ends: str) -> list[Fault]:
+    """Return faults where a child holds its own voltage or balance beside its parent."""
+    network, faults = child.network, []
+    # The phases of one bus are nodes of their own, and still one place.
+    held = dict.fromkeys(network.nodes[i].partition(".")[0] for i in network.interface.nodes)
+    if len(held) > 1:
+        detail = (
+            f"the voltage of {child.name} is held at {len(held)} buses ({', '.join(held)}); it "
+            f"meets {parent.name} at one bus, so it must have one interface"
+        )
+        faults.append(Fault(ends, detail))
+    if network.generators is not None and network.generators.shares_imbalance:
+        detail = (
+            f"generators of {child.name} share its imbalance, but {parent.name} is above it and "
+            "takes what it does not balance"
+        )
+        faults.append(Fault(ends, detail))
+    return faults
+
+
+def _base_faults(parent: Operator, point: str, child: Operator, ends: str) -> list[Fault]:
+    """Return a fault where the two sides count per unit of different voltages."""
+    above = nominal_at(parent.network, point)
+    below = child.network.interface.nominal_v
+    if above is None or below is None or abs(above - below) <= 1e-6 * max(above, below):
+        return []
+    return [
+        Fault(
+            ends,
+            f"nominal voltages differ: {above:,.0f} V at {point} of {parent.name}, {below:,.0f} V "
+            f"at the interface of {child.name}",
+        )
+    ]
+
+
+def nominal_at(network: Network, point: str) -> float | None:
+    """Return the volts per unit where a connection point is; ``None`` where they are not known."""
+    names = voltages_at(network, point)
+    known = [network.nominal_v[name] for name in names if name in network.nominal_v]
+    if names:
+        return known[0] if known else None
+    return network.interface.nominal_v
+
+
+def voltages_at(network: Network, point: str) -> tuple[str, ...]:
+    """Return the limited voltages at a connection point, by name.
+
+    None where it is at the network's own interface, or is no connection point at all.
+    """
+    if point not in network.connection_points:
+        return ()
+    place = network.connection_points.index(point)
+    shares = network.port_shares[:, [place]]
+    nodes = abs(network.ports.incidence) @ abs(shares)
+    reached = (abs(network.voltages.incidence) @ nodes).toarray().ravel()
+    return tuple(
+        name for name, reach in zip(network.voltages.elements, reached, strict=True) if reach > 0.0
+    )
