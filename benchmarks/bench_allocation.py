@@ -21,10 +21,10 @@ import numpy as np
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from exchange.commands import CancelOrder, Command, OpenSession, SubmitOrder
 from exchange.engine import Exchange
-from exchange.events import MatchBlocked, OrderAccepted, OrderCancelled, Refused, Traded
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.commands import CancelOrder, Command, OpenSession, SubmitOrder
+from exchange.vocabulary.events import MatchBlocked, OrderAccepted, OrderCancelled, Refused, Traded
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.scenario_network import build_network, open_net
 from orderbook.order import Side, TimeInForce
 from security_check.checking.check import SecurityCheck

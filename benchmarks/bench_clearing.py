@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exchange.program import ExchangeRate, Leg, NetworkRows, ProgramOrder, Tier
-from exchange.welfare import WelfareClearing
+from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder, Tier
+from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.vocabulary.rules import ExchangeRate
 from orderbook.order import Side
 
 POINTS = 40

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exchange.effort import Effort
-from exchange.program import Leg, NetworkRows, ProgramOrder
-from exchange.welfare import WelfareClearing
+from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder
+from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.clearing.work_budget import Effort
 from orderbook.order import Side
 
 LIMITS = 120

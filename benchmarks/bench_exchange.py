@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "exchange
 from linear_grid import LinearGrid
 from tiers import Timed, shares
 
-from exchange.commands import AmendOrder, CancelOrder, Command, OpenSession, SubmitOrder
 from exchange.engine import Exchange
-from exchange.events import Event, MatchBlocked, Refused, Traded
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.commands import AmendOrder, CancelOrder, Command, OpenSession, SubmitOrder
+from exchange.vocabulary.events import Event, MatchBlocked, Refused, Traded
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from orderbook.book import OrderBook
 from orderbook.order import LimitOrder, Side, TimeInForce
 from security_check.model.envelope import Direction

@@ -33,13 +33,12 @@ from pairwise import PairwiseMarket
 from tiers import Timed, shares
 
 from doe_allocation.allocation.network_grid import NetworkGrid
-from exchange.commands import CloseGate, Command, OpenSession, SubmitJoint, SubmitOrder
 from exchange.engine import Exchange
-from exchange.events import AlarmRaised, Event, MatchBlocked, OrderAccepted, Traded
-from exchange.grid import Grid
-from exchange.orders import Leg
-from exchange.program import ExchangeRate
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.commands import CloseGate, Command, OpenSession, SubmitJoint, SubmitOrder
+from exchange.vocabulary.events import AlarmRaised, Event, MatchBlocked, OrderAccepted, Traded
+from exchange.vocabulary.network_port import Grid
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
 from gateway.strategies import LimitValue, MarginalValueQuoting
 from gateway.trading_rounds import ExchangeVenue, Place, Trader, Venue, act_until_quiet
 from orderbook.order import Side

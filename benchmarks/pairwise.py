@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exchange.grid import SecurityState
+from exchange.vocabulary.network_port import SecurityState
 from gateway.strategies import Quote, View
 from gateway.trading_rounds import Place
 from orderbook.order import Side

@@ -9,11 +9,11 @@ from datetime import datetime
 
 import numpy as np
 
-from exchange.commands import Command
+from exchange.clearing.problem import Optimum, Tier
+from exchange.clearing.welfare_clearing import WelfareClearing
 from exchange.engine import Exchange
-from exchange.events import Event
-from exchange.program import Optimum, Tier
-from exchange.welfare import WelfareClearing
+from exchange.vocabulary.commands import Command
+from exchange.vocabulary.events import Event
 
 _ANSWERED: list[Tier] = []
 

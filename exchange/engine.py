@@ -11,14 +11,19 @@ met an order of its own participant.
 
 The steps are elsewhere:
 
-- who may: :mod:`exchange.order_requests`, :mod:`exchange.admission`;
-- who trades with whom: :mod:`exchange.matching`, which asks :mod:`exchange.clearing`, the program
-  (:mod:`exchange.market_program`, :mod:`exchange.welfare`) and the networks; which intervals clear
-  together is for :mod:`exchange.markets` to know, who pays what for :mod:`exchange.payments`;
-- when: :mod:`exchange.phases`, opening and gate :mod:`exchange.gates`, new limits at the interface
-  :mod:`exchange.interface`, the operator's controls :mod:`exchange.supervision`;
-- after the gate: meter readings and statements, :mod:`exchange.settlement`;
-- what it all does to the state: :mod:`exchange.effects`.
+- who may: :mod:`exchange.handlers.order_requests`, :mod:`exchange.handlers.admission`;
+- who trades with whom: :mod:`exchange.handlers.matching`, which asks
+:mod:`exchange.market.interval_market`, the program
+  (:mod:`exchange.market.market_program`, :mod:`exchange.clearing.welfare_clearing`) and the
+  networks; which intervals clear
+  together is for :mod:`exchange.market.interval_markets` to know, who pays what for
+  :mod:`exchange.clearing.payments`;
+- when: :mod:`exchange.handlers.session_phases`, opening and gate
+:mod:`exchange.handlers.session_phases`, new limits at the interface
+  :mod:`exchange.handlers.interface_limits`, the operator's controls
+  :mod:`exchange.handlers.operator_controls`;
+- after the gate: meter readings and statements, :mod:`exchange.handlers.settlement`;
+- what it all does to the state: :mod:`exchange.state.effects`.
 """
 
 from __future__ import annotations
@@ -27,10 +32,21 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from exchange.admission import (
-    check_interval,
-)
-from exchange.commands import (
+from exchange.handlers.admission import check_interval
+from exchange.handlers.interface_limits import update_limits
+from exchange.handlers.matching import Matching
+from exchange.handlers.operator_controls import control
+from exchange.handlers.order_requests import OrderRequests
+from exchange.handlers.session_phases import change_phase, close_gate, next_phase, open_session
+from exchange.handlers.settlement import close_readings, report_metering
+from exchange.market.interval_markets import Markets
+from exchange.market.local_prices import PointPrice
+from exchange.state.effects import apply
+from exchange.state.invariants import check_state
+from exchange.state.recording import Record, answer_again
+from exchange.state.snapshots import digest_of, restore_state, snapshot_of
+from exchange.state.state import State
+from exchange.vocabulary.commands import (
     AdvanceTime,
     AmendOrder,
     CancelOrder,
@@ -51,26 +67,11 @@ from exchange.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.effects import apply
-from exchange.events import Event
-from exchange.gates import close_gate, open_session
-from exchange.grid import Grid
-from exchange.interface import update_limits
-from exchange.local_prices import PointPrice
-from exchange.markets import Markets
-from exchange.matching import Matching
-from exchange.order_requests import OrderRequests
-from exchange.orders import Order
-from exchange.phases import change_phase, next_phase
-from exchange.reasons import CancelReason, Phase, RefusalReason
-from exchange.record import Record
-from exchange.repeats import answer_again
-from exchange.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
-from exchange.settlement import close_readings, report_metering
-from exchange.snapshots import digest_of, restore_state, snapshot_of
-from exchange.state import State
-from exchange.state_invariants import check_state
-from exchange.supervision import control
+from exchange.vocabulary.events import Event
+from exchange.vocabulary.network_port import Grid
+from exchange.vocabulary.orders import Order
+from exchange.vocabulary.reasons import CancelReason, Phase, RefusalReason
+from exchange.vocabulary.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
 from orderbook.book import OrderBook
 from security_check.model.envelope import Direction, Envelope
 
@@ -125,7 +126,7 @@ class Exchange:
         Returns
         -------
         What happened, in order; already part of :attr:`state`.  A request that cannot be met
-        is answered by a :class:`exchange.events.Refused`, never by an exception.
+        is answered by a :class:`exchange.vocabulary.events.Refused`, never by an exception.
         """
         record = Record(self.state, now, self._markets.follow)
         self._markets.begin_event()
@@ -305,7 +306,8 @@ class Exchange:
         """Return the local prices of an interval, in parts by the elements that bind.
 
         They are no part of the state: they follow from the last clearing program and the open
-        orders (:mod:`exchange.local_prices`).  ``None`` where no program has been solved since
+        orders (:mod:`exchange.market.local_prices`).  ``None`` where no program has been solved
+        since
         the interval opened, its limits changed, or the state was restored; while it is halted,
         its orders are collected for an auction, or a clearing has failed; and where it is not
         known.  Asking builds and changes nothing.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from exchange.events import (
+from exchange.vocabulary.events import (
     Event,
     OrderAccepted,
     OrderAmended,

@@ -13,12 +13,12 @@ from datetime import datetime
 
 import numpy as np
 
-from exchange.events import SessionOpened
-from exchange.grid import Grid, SecurityState
-from exchange.market_program import Legs, MarketProgram
-from exchange.payments import Execution, at_local_prices
-from exchange.program import LocalPrices, NetworkRows
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.clearing.payments import Execution, at_local_prices
+from exchange.clearing.problem import LocalPrices, NetworkRows
+from exchange.market.market_program import Legs, MarketProgram
+from exchange.vocabulary.events import SessionOpened
+from exchange.vocabulary.network_port import Grid, SecurityState
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from security_check.arrays import IntArray
 from security_check.checking.verdict import LimitChange
 from security_check.model.envelope import Direction, EnvelopeSet

@@ -11,7 +11,7 @@ import numpy as np
 from doe_allocation.allocation.islands_grid import JointGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.explanations import (
     BindingRecord,
     ProofRecord,

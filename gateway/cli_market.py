@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exchange.reasons import RefusalReason
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.reasons import RefusalReason
 from gateway.cli_app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
 from gateway.cli_loop import run
 from gateway.cli_output import (

@@ -16,12 +16,12 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from exchange.effects import apply
-from exchange.events import SessionOpened
-from exchange.rules import ConnectionTerms, MarketRules
-from exchange.snapshots import digest_of, snapshot_of
-from exchange.state import State
-from exchange.state_invariants import check_state
+from exchange.state.effects import apply
+from exchange.state.invariants import check_state
+from exchange.state.snapshots import digest_of, snapshot_of
+from exchange.state.state import State
+from exchange.vocabulary.events import SessionOpened
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.embedded_redis import EmbeddedRedis
 from gateway.journal_files import read_entries
 from gateway.ports import CorruptJournalError, JournalEntry

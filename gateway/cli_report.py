@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.cli_output import escape
 from gateway.market_report import MarketReport, market_report
 from gateway.price_map import draw_price_map

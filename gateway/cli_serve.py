@@ -21,10 +21,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from exchange.commands import OpenSession
-from exchange.events import Refused
-from exchange.rules import EXCHANGE
-from exchange.wording import format_time
+from exchange.vocabulary.commands import OpenSession
+from exchange.vocabulary.events import Refused
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.rules import EXCHANGE
 from gateway.core import Market
 from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.embedded_redis import EmbeddedRedis

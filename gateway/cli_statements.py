@@ -16,10 +16,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from exchange.events import SessionOpened
-from exchange.rules import MarketRules
-from exchange.statements import Statements
-from exchange.wording import format_eur, format_time
+from exchange.accounts.statements import Statements
+from exchange.vocabulary.events import SessionOpened
+from exchange.vocabulary.formatting import format_eur, format_time
+from exchange.vocabulary.rules import MarketRules
 from gateway.cli_replay import journal_entries
 from gateway.files import ResultFile
 from gateway.input_faults import InputFaults, sentences

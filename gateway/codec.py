@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from exchange import commands, events
-from exchange.orders import Leg
-from exchange.plain import EVENT_TYPES
+from exchange.vocabulary import commands, events
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.serialization import EVENT_TYPES
 from gateway.codec_before import upgraded
 from gateway.ports import CorruptJournalError, JournalEntry
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from exchange.commands import (
+from exchange.vocabulary.commands import (
     Control,
     HaltTrading,
     ResumeTrading,
@@ -17,7 +17,7 @@ from exchange.commands import (
     SetPriceCollar,
     SetRiskLimits,
 )
-from exchange.rules import BuyBack, PriceCollar, RiskLimits
+from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.order_terms import Price, Watts
 from gateway.records import Time
 from gateway.unfit import ClientId, amount_in_tick_watts, price_in_ticks

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange.commands import Command
 from exchange.engine import Exchange
-from exchange.grid import Grid
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.commands import Command
+from exchange.vocabulary.network_port import Grid
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
 from gateway.reports import Reports
 from gateway.topics import Topics

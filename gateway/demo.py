@@ -16,9 +16,9 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
-from exchange.commands import AdvanceTime, OpenSession
-from exchange.events import Refused
-from exchange.wording import format_time
+from exchange.vocabulary.commands import AdvanceTime, OpenSession
+from exchange.vocabulary.events import Refused
+from exchange.vocabulary.formatting import format_time
 from gateway.agents import Customer, draw_customers, read_profiles
 from gateway.agents_trading import Agent, Wish
 from gateway.cli_replay import replay_journal

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.agents_trading import Agent, Wish
 from gateway.client import Client
 from gateway.mqtt import MqttSettings

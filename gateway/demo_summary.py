@@ -8,9 +8,9 @@ from datetime import datetime
 
 import numpy as np
 
-from exchange.events import Traded
-from exchange.rules import OPERATOR, MarketRules
-from exchange.wording import format_eur
+from exchange.vocabulary.events import Traded
+from exchange.vocabulary.formatting import format_eur
+from exchange.vocabulary.rules import OPERATOR, MarketRules
 from gateway.agents import Customer, Kind, energy_kwh
 from gateway.demo_adversary import Attacked
 from gateway.demo_report import (

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from exchange.events import (
+from exchange.vocabulary.events import (
     AlarmRaised,
     Event,
     GateClosed,
@@ -29,8 +29,8 @@ from exchange.events import (
     SessionOpened,
     Traded,
 )
-from exchange.rules import OPERATOR
-from exchange.settlement_events import StatementIssued
+from exchange.vocabulary.rules import OPERATOR
+from exchange.vocabulary.settlement_events import StatementIssued
 from gateway.demo_adversary import Box
 from gateway.demo_report import Party
 from orderbook.order import Side

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.files import EnvelopeFile, EnvelopeRecord, IntervalRecord, read_json_envelopes
 from gateway.input_faults import InputFaults, unreadable
 from gateway.records import parsed_time

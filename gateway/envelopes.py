@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from exchange.events import (
+from exchange.vocabulary.events import (
     Event,
     GateClosed,
     HoldingCurtailed,
@@ -21,7 +21,7 @@ from exchange.events import (
     SessionOpened,
     Traded,
 )
-from exchange.rules import ConnectionTerms
+from exchange.vocabulary.rules import ConnectionTerms
 from gateway.outgoing import EnvelopeMessage
 from gateway.ports import Outgoing
 from gateway.topics import Topics

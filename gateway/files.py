@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-from exchange.reasons import RefusalReason
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.reasons import RefusalReason
 from gateway.explanations import BindingRecord, DeviationRecord, ProofRecord, VertexPower
 from gateway.input_faults import InputFaults, repeated_entries, sentences, unreadable
 from gateway.market_messages import BookFigures, DirectionPrices

@@ -13,7 +13,8 @@ from fractions import Fraction
 from itertools import groupby, islice
 from typing import Any
 
-from exchange.events import (
+from exchange.market.local_prices import PointPrice
+from exchange.vocabulary.events import (
     Event,
     GateClosed,
     InterfaceLimitsUpdated,
@@ -22,8 +23,7 @@ from exchange.events import (
     SessionOpened,
     Traded,
 )
-from exchange.local_prices import PointPrice
-from exchange.rules import MarketRules
+from exchange.vocabulary.rules import MarketRules
 from gateway.market_messages import PriceMessage, StatisticsMessage
 from gateway.market_statistics import BookStatistics, figures, statistics_of
 from gateway.ports import Outgoing

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
-from exchange.effects import apply
-from exchange.events import Event, MatchBlocked, SessionOpened, Traded
-from exchange.grid import Grid
-from exchange.orders import Order
-from exchange.program import ClearingError
-from exchange.state import State
-from exchange.wording import format_eur
+from exchange.clearing.problem import ClearingError
+from exchange.state.effects import apply
+from exchange.state.state import State
+from exchange.vocabulary.events import Event, MatchBlocked, SessionOpened, Traded
+from exchange.vocabulary.formatting import format_eur
+from exchange.vocabulary.network_port import Grid
+from exchange.vocabulary.orders import Order
 from gateway.clairvoyant import Auction, Clairvoyant
 from gateway.files import ResultFile
 from gateway.ports import GatewayError

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from exchange.events import Event, Traded
-from exchange.rules import MarketRules
-from exchange.wording import format_eur
+from exchange.vocabulary.events import Event, Traded
+from exchange.vocabulary.formatting import format_eur
+from exchange.vocabulary.rules import MarketRules
 from gateway.prints import BookKey, Print, mean_ticks, price_text, prints_of
 from orderbook.order import Side
 

@@ -1,7 +1,7 @@
 """What comes in: JSON messages of participants, TSO and operators, turned into commands.
 
 Nothing a sender writes may stop the exchange or pass unanswered: whatever is not a message as
-``docs/formats.md`` has it becomes a :class:`exchange.commands.RejectMessage` with a reason and
+``docs/formats.md`` has it becomes a ``RejectMessage`` with a reason and
 a sentence, to be journaled and reported like everything else.
 """
 
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from exchange.commands import (
+from exchange.vocabulary.commands import (
     AmendOrder,
     CancelOrder,
     Command,
@@ -26,7 +26,7 @@ from exchange.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.reasons import RefusalReason
+from exchange.vocabulary.reasons import RefusalReason
 from gateway.control_messages import CONTROL, control_command
 from gateway.meter_messages import METER, meter_command
 from gateway.order_terms import (

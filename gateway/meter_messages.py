@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
-from exchange.commands import ReportMetering
-from exchange.reasons import RefusalReason
+from exchange.vocabulary.commands import ReportMetering
+from exchange.vocabulary.reasons import RefusalReason
 from gateway.order_terms import PointId, Watts
 from gateway.records import Time
 from gateway.unfit import ClientId, UnfitError

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.envelope_table import EnvelopeTable
 from gateway.input_faults import InputFaults
 from gateway.records import Record, Time

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from exchange.commands import AmendOrder, CancelOrder, Command, MassCancel, SubmitOrder
-from exchange.reasons import RefusalReason
-from exchange.rules import MarketRules
+from exchange.vocabulary.commands import AmendOrder, CancelOrder, Command, MassCancel, SubmitOrder
+from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.rules import MarketRules
 from gateway.orders_file import (
     AmendLine,
     BlockLine,

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from exchange.commands import SubmitJoint
-from exchange.orders import Leg
+from exchange.vocabulary.commands import SubmitJoint
+from exchange.vocabulary.orders import Leg
 from gateway.records import Time
 from orderbook.order import (
     UNCONDITIONAL,

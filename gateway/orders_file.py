@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from exchange.reasons import RefusalReason
+from exchange.vocabulary.reasons import RefusalReason
 from gateway.input_faults import repeated_entries, sentences, unreadable
 from gateway.order_terms import BlockTerms, LinkedTerms, OrderTerms, Price
 from gateway.records import Name, Record, Time

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
-from exchange.reasons import AlarmKind, CancelReason, RefusalReason
+from exchange.vocabulary.reasons import AlarmKind, CancelReason, RefusalReason
 from gateway.records import Time
 from orderbook.order import SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from doe_allocation.allocation.network_grid import NetworkGrid
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.envelope_table import EnvelopeTable
 from gateway.explanations import phase_of
 from gateway.figures import new_figure, without_frame

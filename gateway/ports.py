@@ -23,8 +23,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from exchange.commands import Command
-from exchange.events import Event
+from exchange.vocabulary.commands import Command
+from exchange.vocabulary.events import Event
 
 
 class GatewayError(Exception):

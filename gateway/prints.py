@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
-from exchange.events import Fill, Traded
-from exchange.fills import pairs_of
-from exchange.rules import OPERATOR, MarketRules
+from exchange.handlers.fills import pairs_of
+from exchange.vocabulary.events import Fill, Traded
+from exchange.vocabulary.rules import OPERATOR, MarketRules
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exchange.events import (
+from exchange.vocabulary.events import (
     BuyBackSet,
     Event,
     Fill,
@@ -29,9 +29,9 @@ from exchange.events import (
     TradingHalted,
     TradingResumed,
 )
-from exchange.orders import Leg
-from exchange.rules import DSO_ACCOUNTS, MarketRules
-from exchange.settlement_events import MeteringClosed, MeterRead, StatementIssued
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import DSO_ACCOUNTS, MarketRules
+from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 from gateway import outgoing as out
 from gateway.prints import average_ticks, price_text
 from gateway.topics import METERING, OPERATOR, TSO

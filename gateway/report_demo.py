@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from exchange.rules import OPERATOR
+from exchange.vocabulary.rules import OPERATOR
 from gateway.agents import Kind
 from gateway.cli_output import escape, some
 from gateway.demo_report import DemoReport, Party, Update

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.cli_output import escape
 from gateway.explanations import BindingRecord, ProofRecord
 from gateway.files import (

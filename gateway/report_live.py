@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exchange.events import Traded
+from exchange.vocabulary.events import Traded
 from gateway.cli_output import some
 from gateway.demo import Progress, Show
 from gateway.prints import mean_ticks, prints_of

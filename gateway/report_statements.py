@@ -10,7 +10,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.table import Table
 
-from exchange.wording import format_eur, format_time
+from exchange.vocabulary.formatting import format_eur, format_time
 from gateway.cli_output import escape
 from gateway.report_envelopes import kilowatts
 from gateway.statement_files import AccountRecord, LineRecord, StatementsFile

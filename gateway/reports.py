@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from exchange.events import (
+from exchange.vocabulary.events import (
     AlarmRaised,
     AnswerRepeated,
     Event,
@@ -23,8 +23,8 @@ from exchange.events import (
     TradingHalted,
     TradingResumed,
 )
-from exchange.rules import NO_COLLAR, ConnectionTerms, MarketRules, PriceCollar
-from exchange.settlement_events import MeteringClosed, MeterRead
+from exchange.vocabulary.rules import NO_COLLAR, ConnectionTerms, MarketRules, PriceCollar
+from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead
 from gateway import outgoing as out
 from gateway.books import Books
 from gateway.envelopes import Envelopes

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from doe_allocation.capacity import Capacity
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.envelope_table import COLUMNS
 from gateway.files import IntervalRecord
 from gateway.input_faults import InputFaults

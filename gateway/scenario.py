@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from doe_allocation.allocation.islands_grid import JointGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.input_faults import InputFaults
 from gateway.outlook import Outlook
 from gateway.scenario_actions import Actions

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from doe_allocation.capacity import Capacity
-from exchange.rules import RESERVED_PARTICIPANTS
+from exchange.vocabulary.rules import RESERVED_PARTICIPANTS
 from gateway.scenario_schema import CapacitySection
 from gateway.topics import is_identifier
 from security_check.arrays import IntArray

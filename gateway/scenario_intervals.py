@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.input_faults import sentences
 from gateway.scenario_schema import IntervalsSection, LimitsRow, default_start
 from security_check.errors import Fault

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from doe_allocation.capacity import Capacity
-from exchange.rules import MarketRules
+from exchange.vocabulary.rules import MarketRules
 from gateway.input_faults import InputFaults
 from gateway.named_files import named_file, read_toml
 from gateway.outlook import Outlook

@@ -6,8 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from doe_allocation.allocation.curtailment import CurtailmentPolicy
-from exchange.program import ExchangeRate
-from exchange.rules import MarketRules, MeteringRules
+from exchange.vocabulary.rules import ExchangeRate, MarketRules, MeteringRules
 from gateway.scenario_schema import MarketSection, MeteringSection
 from gateway.unfit import UnfitError, price_in_ticks
 from security_check.errors import Fault

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.outlook import Outlook
 from gateway.power_profile import PowerProfile
 from gateway.scenario_intervals import Span

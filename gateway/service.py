@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from exchange.commands import AdvanceTime, Command, RejectMessage, ReportMetering
-from exchange.events import Event
-from exchange.reasons import RefusalReason
+from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, ReportMetering
+from exchange.vocabulary.events import Event
+from exchange.vocabulary.reasons import RefusalReason
 from gateway.core import Core, Market, recover
 from gateway.hearing import Hearing
 from gateway.limiter import RateLimiter

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.power_profile import PowerProfile, ProfileBuilder
 from gateway.scenario_intervals import Span
 from gateway.scenario_network import Net

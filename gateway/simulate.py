@@ -12,17 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from exchange.commands import (
-    AdvanceTime,
-    Command,
-    OpenSession,
-)
 from exchange.engine import Exchange
-from exchange.events import AlarmRaised, Event, GateClosed, MatchBlocked, Refused, Traded
-from exchange.reasons import RefusalReason
-from exchange.rules import RESERVED_PARTICIPANTS, MarketRules
-from exchange.settlement_events import StatementIssued
-from exchange.wording import format_eur, format_time
+from exchange.vocabulary.commands import AdvanceTime, Command, OpenSession
+from exchange.vocabulary.events import AlarmRaised, Event, GateClosed, MatchBlocked, Refused, Traded
+from exchange.vocabulary.formatting import format_eur, format_time
+from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.rules import RESERVED_PARTICIPANTS, MarketRules
+from exchange.vocabulary.settlement_events import StatementIssued
 from gateway.files import (
     EnvelopeFile,
     EnvelopeRecord,

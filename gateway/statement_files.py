@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from exchange.ledger import Account
-from exchange.rules import MarketRules
-from exchange.settlement_events import StatementIssued
-from exchange.statements import Line, Metered, Statement
-from exchange.wording import format_eur
+from exchange.accounts.ledger import Account
+from exchange.accounts.statements import Line, Metered, Statement
+from exchange.vocabulary.formatting import format_eur
+from exchange.vocabulary.rules import MarketRules
+from exchange.vocabulary.settlement_events import StatementIssued
 from gateway.files import StatementRecord
 from gateway.records import Record, Time
 

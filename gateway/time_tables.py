@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
 from gateway.input_faults import why
 from gateway.records import parsed_time
 from gateway.scenario_intervals import Span

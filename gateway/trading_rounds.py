@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from exchange.commands import CancelOrder, Command, SubmitOrder
 from exchange.engine import Exchange
-from exchange.events import AlarmRaised, Event, Traded
-from exchange.holdings import Position
+from exchange.state.holdings import Position
+from exchange.vocabulary.commands import CancelOrder, Command, SubmitOrder
+from exchange.vocabulary.events import AlarmRaised, Event, Traded
 from gateway.strategies import Quote, Strategy, View
 from security_check.model.envelope import Direction
 

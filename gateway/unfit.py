@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from exchange.reasons import RefusalReason
+from exchange.vocabulary.reasons import RefusalReason
 
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
 

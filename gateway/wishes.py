@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-from exchange.events import (
+from exchange.state.state import State
+from exchange.vocabulary.events import (
     Event,
     JointOrderAccepted,
     OrderAccepted,
@@ -13,8 +14,7 @@ from exchange.events import (
     OrderRefilled,
     Traded,
 )
-from exchange.orders import Order
-from exchange.state import State
+from exchange.vocabulary.orders import Order
 
 
 @dataclass(slots=True)

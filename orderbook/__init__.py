@@ -1,5 +1,4 @@
 """Orders, price levels and time priority; knows nothing of networks or money.
 
-:mod:`orderbook.order` has the words, :mod:`orderbook.book` the book the exchange runs on.  The tests
-drive it beside the same book written so plainly that it is right at sight.
+:mod:`orderbook.order` has the words, :mod:`orderbook.book` the book the exchange runs on.
 """

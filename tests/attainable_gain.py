@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cvxpy as cp
 import numpy as np
 
-from exchange.grid import SecurityState
+from exchange.vocabulary.network_port import SecurityState
 from gateway.strategies import LimitValue
 from security_check.arrays import FloatArray, IntArray
 from security_check.checking.verdict import LimitChange

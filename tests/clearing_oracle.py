@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
-from exchange.program import NetworkRows, ProgramOrder
+from exchange.clearing.problem import NetworkRows, ProgramOrder
 from orderbook.order import Side
 
 _PRECISE = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}

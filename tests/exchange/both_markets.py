@@ -8,7 +8,7 @@ from fast_market import FastMarket
 from naive_market import NaiveMarket, told
 from naive_program import is_conditional
 
-from exchange.events import Event
+from exchange.vocabulary.events import Event
 
 MOST_CONDITIONAL = 6
 """So many orders with conditions may be open at once: the naive market tries all their choices."""

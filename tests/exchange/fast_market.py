@@ -7,10 +7,10 @@ from typing import Any
 from market import GATE, QUARTER, SECOND, START, Market, interface
 from naive_market import Book
 
-from exchange.commands import OpenSession, SubmitJoint
-from exchange.events import Event
-from exchange.orders import Leg
-from exchange.rules import MarketRules
+from exchange.vocabulary.commands import OpenSession, SubmitJoint
+from exchange.vocabulary.events import Event
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import MarketRules
 from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction
 

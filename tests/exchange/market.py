@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from linear_grid import LinearGrid
 
-from exchange.commands import (
+from exchange.engine import Exchange
+from exchange.vocabulary.commands import (
     AmendOrder,
     CancelOrder,
     CloseGate,
@@ -17,9 +18,8 @@ from exchange.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.engine import Exchange
-from exchange.events import Event, Refused, Traded
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.events import Event, Refused, Traded
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from orderbook.order import Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits

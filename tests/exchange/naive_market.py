@@ -20,7 +20,7 @@ from typing import Any
 
 from naive_program import best, is_conditional
 
-from exchange import events as happened
+from exchange.vocabulary import events as happened
 
 Book = tuple[int, str]
 """An interval, counted from 0, and a direction."""

@@ -17,8 +17,8 @@ from random_programs import (
     what_is_left,
 )
 
-from exchange.program import TIE, Leg, NetworkRows, ProgramOrder, Tier
-from exchange.welfare import WelfareClearing
+from exchange.clearing.problem import TIE, Leg, NetworkRows, ProgramOrder, Tier
+from exchange.clearing.welfare_clearing import WelfareClearing
 from orderbook.order import Side
 
 ROWS = 3

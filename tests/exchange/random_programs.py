@@ -9,8 +9,9 @@ import numpy as np
 from clearing_oracle import Oracle
 from hypothesis import strategies as st
 
-from exchange.program import ExchangeRate, Leg, NetworkRows, Optimum, ProgramOrder
-from exchange.welfare import WelfareClearing
+from exchange.clearing.problem import Leg, NetworkRows, Optimum, ProgramOrder
+from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.vocabulary.rules import ExchangeRate
 from orderbook.order import Side
 
 LOT_W = 10

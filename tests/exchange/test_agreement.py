@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from market import all_of
 
-from exchange.events import JointOrderAccepted, Traded
+from exchange.vocabulary.events import JointOrderAccepted, Traded
 
 CONDITIONS: list[tuple[str, dict[str, Any]]] = [
     ("GTC", {}),

@@ -7,16 +7,16 @@ from datetime import timedelta
 import pytest
 from market import BAND, GATE, QUARTER, START, Market, interface, only
 
-from exchange.commands import CloseGate, OpenSession
-from exchange.events import (
+from exchange.vocabulary.commands import CloseGate, OpenSession
+from exchange.vocabulary.events import (
     AnswerRepeated,
     InterfaceLimitsUpdated,
     OrderAccepted,
     OrderCancelled,
     Refused,
 )
-from exchange.reasons import RefusalReason
-from exchange.rules import MarketRules
+from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.rules import MarketRules
 from security_check.errors import InsecureError
 
 HOUR = timedelta(hours=1)

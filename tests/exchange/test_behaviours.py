@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 from market import Market, all_of, only, trades
 
-from exchange.events import OrderAmended, OrderCancelled, Traded
-from exchange.reasons import CancelReason
+from exchange.vocabulary.events import OrderAmended, OrderCancelled, Traded
+from exchange.vocabulary.reasons import CancelReason
 from orderbook.order import Side
 
 

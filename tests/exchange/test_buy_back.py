@@ -13,9 +13,9 @@ from market import START, Market, all_of, interface, only, refusal
 from scipy.optimize import linprog
 
 from doe_allocation.allocation.curtailment import CurtailmentPolicy
-from exchange.commands import HaltTrading, SetBuyBack
-from exchange.events import BuyBackSet, HoldingCurtailed, InterfaceLimitsUpdated, Traded
-from exchange.rules import DSO_BUY_BACK, BuyBack, MarketRules
+from exchange.vocabulary.commands import HaltTrading, SetBuyBack
+from exchange.vocabulary.events import BuyBackSet, HoldingCurtailed, InterfaceLimitsUpdated, Traded
+from exchange.vocabulary.rules import DSO_BUY_BACK, BuyBack, MarketRules
 from security_check.model.envelope import Direction
 
 LOWER = interface(18_500, 20_000)

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from market import Market, all_of
 from random_programs import LOT_W, Case, buy, check, free_network, network, sell
 
-from exchange import choice_search, effort
-from exchange.choice_bounds import WarmChoices
-from exchange.effort import Budget, Effort, Work
-from exchange.events import AlarmRaised, Traded
-from exchange.program import NetworkRows, ProgramOrder
-from exchange.solver import INFINITY
-from exchange.welfare import WelfareClearing
+from exchange.clearing import work_budget as effort
+from exchange.clearing.conditional import branch_and_bound as choice_search
+from exchange.clearing.conditional.bounds import WarmChoices
+from exchange.clearing.highs import INFINITY
+from exchange.clearing.problem import NetworkRows, ProgramOrder
+from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.clearing.work_budget import Budget, Effort, Work
+from exchange.vocabulary.events import AlarmRaised, Traded
 
 
 def many(seed: int, count: int, lots: int, *, whole: bool) -> Case:

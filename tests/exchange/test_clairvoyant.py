@@ -11,7 +11,10 @@ from linear_grid import LinearGrid
 from market import BAND, GATE, OPENING, QUARTER, START
 from scipy.optimize import linprog
 
-from exchange.commands import (
+from exchange.engine import Exchange
+from exchange.state.effects import apply
+from exchange.state.state import State
+from exchange.vocabulary.commands import (
     AmendOrder,
     CancelOrder,
     Command,
@@ -19,13 +22,9 @@ from exchange.commands import (
     SubmitJoint,
     SubmitOrder,
 )
-from exchange.effects import apply
-from exchange.engine import Exchange
-from exchange.events import Event, OrderAccepted, SessionOpened, Traded
-from exchange.orders import Leg, Order
-from exchange.program import ExchangeRate
-from exchange.rules import ConnectionTerms, MarketRules
-from exchange.state import State
+from exchange.vocabulary.events import Event, OrderAccepted, SessionOpened, Traded
+from exchange.vocabulary.orders import Leg, Order
+from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
 from gateway.clairvoyant import Clairvoyant
 from gateway.wishes import Wishes
 from orderbook.order import Side, TimeInForce

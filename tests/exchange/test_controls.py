@@ -9,7 +9,8 @@ import pytest
 from linear_grid import LinearGrid
 from market import QUARTER, START, Market, all_of, interface, only, refusal, trades
 
-from exchange.commands import (
+from exchange.engine import Exchange
+from exchange.vocabulary.commands import (
     HaltTrading,
     OpenSession,
     ResumeTrading,
@@ -18,8 +19,7 @@ from exchange.commands import (
     SetRiskLimits,
     SubmitJoint,
 )
-from exchange.engine import Exchange
-from exchange.events import (
+from exchange.vocabulary.events import (
     AnswerRepeated,
     KillSwitchSet,
     MatchBlocked,
@@ -30,9 +30,9 @@ from exchange.events import (
     TradingHalted,
     TradingResumed,
 )
-from exchange.orders import Leg
-from exchange.reasons import CancelReason, RefusalReason
-from exchange.rules import PriceCollar, RiskLimits
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.reasons import CancelReason, RefusalReason
+from exchange.vocabulary.rules import PriceCollar, RiskLimits
 from orderbook.order import Side
 from security_check.errors import InsecureError
 from security_check.model.envelope import Direction

@@ -15,11 +15,16 @@ from trade_checks import check_payments, held_w, left_to_gain, lot_value
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from exchange.commands import CancelOrder, OpenSession, SubmitOrder, UpdateInterfaceLimits
+from exchange.clearing.problem import NetworkRows
 from exchange.engine import Exchange
-from exchange.events import Traded
-from exchange.program import ExchangeRate, NetworkRows
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.commands import (
+    CancelOrder,
+    OpenSession,
+    SubmitOrder,
+    UpdateInterfaceLimits,
+)
+from exchange.vocabulary.events import Traded
+from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
 from orderbook.order import Conditions, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits

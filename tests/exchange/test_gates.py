@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from market import BAND, GATE, OPENING, QUARTER, START, Market, all_of, only
 
-from exchange.commands import AdvanceTime, OpenSession
-from exchange.events import GateClosed, OrderCancelled, SessionOpened
-from exchange.reasons import CancelReason
-from exchange.settlement_events import StatementIssued
+from exchange.vocabulary.commands import AdvanceTime, OpenSession
+from exchange.vocabulary.events import GateClosed, OrderCancelled, SessionOpened
+from exchange.vocabulary.reasons import CancelReason
+from exchange.vocabulary.settlement_events import StatementIssued
 
 
 @pytest.fixture

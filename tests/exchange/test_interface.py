@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from market import START, Market, all_of, interface, only, refusal, trades
 
-from exchange.events import (
+from exchange.vocabulary.events import (
     AlarmRaised,
     HoldingCurtailed,
     HoldingRaised,
@@ -16,8 +16,8 @@ from exchange.events import (
     Refused,
     Traded,
 )
-from exchange.reasons import AlarmKind, CancelReason
-from exchange.rules import MarketRules
+from exchange.vocabulary.reasons import AlarmKind, CancelReason
+from exchange.vocabulary.rules import MarketRules
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.model.envelope import Direction
 

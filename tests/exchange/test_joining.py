@@ -16,13 +16,19 @@ from hypothesis import strategies as st
 from market import GATE, QUARTER, START, Market, all_of, interface
 from trade_checks import check_payments, held_w, lot_value, program_of
 
-from exchange import effort
-from exchange.commands import CancelOrder, HaltTrading, OpenSession, ResumeTrading, SubmitJoint
-from exchange.events import Traded
-from exchange.joint_screen import JointScreen
-from exchange.orders import Leg
-from exchange.program import ExchangeRate, NetworkRows
-from exchange.rules import MarketRules
+from exchange.clearing import work_budget as effort
+from exchange.clearing.problem import NetworkRows
+from exchange.market.joint_order_screen import JointScreen
+from exchange.vocabulary.commands import (
+    CancelOrder,
+    HaltTrading,
+    OpenSession,
+    ResumeTrading,
+    SubmitJoint,
+)
+from exchange.vocabulary.events import Traded
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import ExchangeRate, MarketRules
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

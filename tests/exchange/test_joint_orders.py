@@ -8,8 +8,9 @@ import pytest
 from linear_grid import LinearGrid
 from market import GATE, QUARTER, START, Market, all_of, interface, only, trades
 
-from exchange import effort
-from exchange.commands import (
+from exchange.clearing import work_budget as effort
+from exchange.engine import Exchange
+from exchange.vocabulary.commands import (
     CloseGate,
     HaltTrading,
     MassCancel,
@@ -17,10 +18,15 @@ from exchange.commands import (
     ResumeTrading,
     SubmitJoint,
 )
-from exchange.engine import Exchange
-from exchange.events import AlarmRaised, JointOrderAccepted, MatchBlocked, OrderCancelled, Traded
-from exchange.orders import Leg
-from exchange.reasons import CancelReason
+from exchange.vocabulary.events import (
+    AlarmRaised,
+    JointOrderAccepted,
+    MatchBlocked,
+    OrderCancelled,
+    Traded,
+)
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.reasons import CancelReason
 from orderbook.order import Side
 from security_check.errors import PowerFlowError
 from security_check.model.envelope import Direction

@@ -17,7 +17,10 @@ from market import GATE, QUARTER, START, Market, interface
 from test_market_optimum import LOT_W, ONE_TO_ONE, SEEDS, Day, weighted
 from trade_checks import program_of
 
-from exchange.commands import (
+from exchange.clearing.problem import NetworkRows
+from exchange.engine import Exchange
+from exchange.market.local_prices import PointPrice
+from exchange.vocabulary.commands import (
     AdvanceTime,
     CancelOrder,
     HaltTrading,
@@ -25,8 +28,7 @@ from exchange.commands import (
     ResumeTrading,
     SubmitJoint,
 )
-from exchange.engine import Exchange
-from exchange.events import (
+from exchange.vocabulary.events import (
     Event,
     OrderAmended,
     OrderCancelled,
@@ -34,10 +36,8 @@ from exchange.events import (
     Traded,
     TradingResumed,
 )
-from exchange.local_prices import PointPrice
-from exchange.orders import Leg
-from exchange.program import ExchangeRate, NetworkRows
-from exchange.rules import MarketRules
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import ExchangeRate, MarketRules
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

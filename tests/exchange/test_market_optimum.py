@@ -15,13 +15,19 @@ from hypothesis import strategies as st
 from market import START, Market, all_of, interface
 from trade_checks import check_payments, held_w, left_to_gain, lot_value
 
-from exchange.clearing import Market as Clearings
-from exchange.commands import AmendOrder, CancelOrder, HaltTrading, ResumeTrading, SubmitJoint
-from exchange.events import MatchBlocked, Traded
-from exchange.orders import Leg
-from exchange.price_screen import PriceScreen
-from exchange.program import ExchangeRate, NetworkRows
-from exchange.rules import MarketRules
+from exchange.clearing.price_screen import PriceScreen
+from exchange.clearing.problem import NetworkRows
+from exchange.market.interval_market import Market as Clearings
+from exchange.vocabulary.commands import (
+    AmendOrder,
+    CancelOrder,
+    HaltTrading,
+    ResumeTrading,
+    SubmitJoint,
+)
+from exchange.vocabulary.events import MatchBlocked, Traded
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import ExchangeRate, MarketRules
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

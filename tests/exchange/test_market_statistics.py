@@ -6,7 +6,7 @@ import pytest
 from market import all_of
 from test_market_optimum import ONE_TO_ONE, Day, weighted
 
-from exchange.events import Traded
+from exchange.vocabulary.events import Traded
 from gateway.market_statistics import BookStatistics, statistics_of
 from gateway.simulate import welfare
 

@@ -11,12 +11,12 @@ import pytest
 from linear_grid import LinearSecurity
 from market import START, Market, all_of, interface, only, trades
 
-from exchange.commands import AmendOrder, CancelOrder
-from exchange.events import AlarmRaised, MatchBlocked, OrderCancelled, Traded
-from exchange.program import ClearingError
-from exchange.reasons import AlarmKind, CancelReason
-from exchange.rules import MarketRules
-from exchange.welfare import WelfareClearing
+from exchange.clearing.problem import ClearingError
+from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.vocabulary.commands import AmendOrder, CancelOrder
+from exchange.vocabulary.events import AlarmRaised, MatchBlocked, OrderCancelled, Traded
+from exchange.vocabulary.reasons import AlarmKind, CancelReason
+from exchange.vocabulary.rules import MarketRules
 from security_check.checking.verdict import Verdict
 from security_check.errors import PowerFlowError
 from security_check.model.envelope import Direction

@@ -15,8 +15,8 @@ import pytest
 from both_markets import Both
 from naive_market import told
 
-from exchange.events import Event, Traded
-from exchange.fills import pairs_of
+from exchange.handlers.fills import pairs_of
+from exchange.vocabulary.events import Event, Traded
 
 
 def in_pairs(events: list[Event]) -> list[tuple]:

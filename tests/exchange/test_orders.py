@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from market import GATE, SECOND, START, Market, all_of, only, trades
 
-from exchange.commands import AdvanceTime, MassCancel
-from exchange.events import (
+from exchange.vocabulary.commands import AdvanceTime, MassCancel
+from exchange.vocabulary.events import (
     AnswerRepeated,
     GateClosed,
     OrderAccepted,
@@ -17,7 +17,7 @@ from exchange.events import (
     Refused,
     Traded,
 )
-from exchange.reasons import CancelReason, RefusalReason
+from exchange.vocabulary.reasons import CancelReason, RefusalReason
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

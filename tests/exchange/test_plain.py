@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from market import GATE, START, Market, interface
 
-from exchange.commands import (
+from exchange.vocabulary.commands import (
     AdvanceTime,
     HaltTrading,
     ReportMetering,
@@ -19,9 +19,9 @@ from exchange.commands import (
     SetRiskLimits,
     SubmitJoint,
 )
-from exchange.orders import Leg
-from exchange.plain import EVENT_TYPES, event_from_plain, event_to_plain
-from exchange.rules import BuyBack, MarketRules, MeteringRules, PriceCollar, RiskLimits
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import BuyBack, MarketRules, MeteringRules, PriceCollar, RiskLimits
+from exchange.vocabulary.serialization import EVENT_TYPES, event_from_plain, event_to_plain
 from orderbook.order import Side
 from security_check.errors import InsecureError
 from security_check.model.envelope import Direction

@@ -12,7 +12,7 @@ import json
 import pytest
 from market import Market, only, refusal
 
-from exchange.events import AlarmRaised, MatchBlocked, OrderAccepted, Traded
+from exchange.vocabulary.events import AlarmRaised, MatchBlocked, OrderAccepted, Traded
 from security_check.errors import PowerFlowError
 
 

@@ -23,9 +23,10 @@ from random_programs import (
     what_is_left,
 )
 
-from exchange.program import ClearingError, ExchangeRate, NetworkRows, Tier
-from exchange.solver import WarmModel
-from exchange.welfare import WelfareClearing
+from exchange.clearing.highs import WarmModel
+from exchange.clearing.problem import ClearingError, NetworkRows, Tier
+from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.vocabulary.rules import ExchangeRate
 
 
 @given(cases())

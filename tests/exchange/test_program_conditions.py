@@ -22,8 +22,8 @@ from random_programs import (
     what_is_left,
 )
 
-from exchange.program import Leg, NetworkRows, ProgramOrder, Tier
-from exchange.welfare import WelfareClearing
+from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder, Tier
+from exchange.clearing.welfare_clearing import WelfareClearing
 from orderbook.order import Side
 
 

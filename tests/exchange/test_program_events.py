@@ -16,8 +16,8 @@ from random_programs import (
     sell,
 )
 
-from exchange.program import Tier
-from exchange.welfare import WelfareClearing
+from exchange.clearing.problem import Tier
+from exchange.clearing.welfare_clearing import WelfareClearing
 
 
 @pytest.mark.parametrize("conditional", [0.0, 0.1])

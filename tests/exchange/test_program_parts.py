@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import BASE_W, LOT_W, POINTS, buy, sell
 
-from exchange.program import NetworkRows
-from exchange.program_rows import LotRows
-from exchange.welfare import WelfareClearing
+from exchange.clearing.lot_rows import LotRows
+from exchange.clearing.problem import NetworkRows
+from exchange.clearing.welfare_clearing import WelfareClearing
 from security_check.checking.linear_rows import PartRows
 
 LIMITS = 2 * POINTS

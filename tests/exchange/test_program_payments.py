@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import LOT_W, POINTS, Case, buy, cases, free_network, network, sell
 
-from exchange.payments import Execution, Payments, at_local_prices, at_maker_prices
-from exchange.program import Optimum
+from exchange.clearing.payments import Execution, Payments, at_local_prices, at_maker_prices
+from exchange.clearing.problem import Optimum
 
 
 def executions(case: Case, optimum: Optimum) -> list[Execution]:

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from random_programs import LOT_W, Case, buy, cancel, cases, free_network, network, sell
 
-from exchange.time_priority import oldest_first
-from exchange.welfare import WelfareClearing
+from exchange.clearing.time_priority import oldest_first
+from exchange.clearing.welfare_clearing import WelfareClearing
 
 
 def fractions(case: Case) -> np.ndarray:

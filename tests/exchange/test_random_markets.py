@@ -14,7 +14,8 @@ from linear_grid import LinearGrid
 from market import GATE, START, Market, all_of, interface
 from trade_checks import check_payments
 
-from exchange.commands import (
+from exchange.engine import Exchange
+from exchange.vocabulary.commands import (
     AdvanceTime,
     AmendOrder,
     CancelOrder,
@@ -25,11 +26,16 @@ from exchange.commands import (
     SetPriceCollar,
     SubmitJoint,
 )
-from exchange.engine import Exchange
-from exchange.events import AlarmRaised, GateClosed, JointOrderAccepted, OrderAccepted, Traded
-from exchange.orders import Leg
-from exchange.rules import MarketRules, PriceCollar
-from exchange.settlement_events import StatementIssued
+from exchange.vocabulary.events import (
+    AlarmRaised,
+    GateClosed,
+    JointOrderAccepted,
+    OrderAccepted,
+    Traded,
+)
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import MarketRules, PriceCollar
+from exchange.vocabulary.settlement_events import StatementIssued
 from orderbook.order import Side, TimeInForce
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.model.envelope import Direction

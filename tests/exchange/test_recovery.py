@@ -6,12 +6,12 @@ import pytest
 from market import Market, all_of, only, trades
 from wild_market import wild_market
 
-from exchange.commands import HaltTrading, ResumeTrading
-from exchange.events import AlarmRaised, OrderCancelled, Traded
-from exchange.program import ClearingError
-from exchange.reasons import AlarmKind, CancelReason
-from exchange.state_invariants import check_state
-from exchange.welfare import WelfareClearing
+from exchange.clearing.problem import ClearingError
+from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.state.invariants import check_state
+from exchange.vocabulary.commands import HaltTrading, ResumeTrading
+from exchange.vocabulary.events import AlarmRaised, OrderCancelled, Traded
+from exchange.vocabulary.reasons import AlarmKind, CancelReason
 from security_check.errors import PowerFlowError
 
 

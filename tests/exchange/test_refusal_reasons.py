@@ -14,7 +14,7 @@ from decimal import Decimal
 import pytest
 from market import GATE, OPENING, QUARTER, START, Market, interface, only
 
-from exchange.commands import (
+from exchange.vocabulary.commands import (
     AdvanceTime,
     Command,
     OpenSession,
@@ -24,9 +24,9 @@ from exchange.commands import (
     SetPriceCollar,
     SetRiskLimits,
 )
-from exchange.events import Event, Refused
-from exchange.reasons import RefusalReason
-from exchange.rules import MarketRules, MeteringRules, PriceCollar, RiskLimits
+from exchange.vocabulary.events import Event, Refused
+from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.rules import MarketRules, MeteringRules, PriceCollar, RiskLimits
 from gateway.messages import Reader
 from security_check.errors import InsecureError, PowerFlowError
 

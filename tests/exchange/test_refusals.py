@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market import GATE, OPENING, QUARTER, START, Market, all_of, interface, only, refusal
 
-from exchange.commands import (
+from exchange.vocabulary.commands import (
     CloseGate,
     MassCancel,
     OpenSession,
@@ -19,7 +19,7 @@ from exchange.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.events import (
+from exchange.vocabulary.events import (
     AlarmRaised,
     AnswerRepeated,
     JointOrderAccepted,
@@ -27,10 +27,10 @@ from exchange.events import (
     Refused,
     Traded,
 )
-from exchange.orders import Leg
-from exchange.reasons import AlarmKind, RefusalReason
-from exchange.rules import MarketRules, RiskLimits
-from exchange.wording import format_time
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.reasons import AlarmKind, RefusalReason
+from exchange.vocabulary.rules import MarketRules, RiskLimits
 from orderbook.order import Side
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.model.envelope import Direction

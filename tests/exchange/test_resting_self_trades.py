@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from market import START, Market
 
-from exchange.commands import HaltTrading, SubmitJoint
 from exchange.engine import Exchange
-from exchange.orders import Leg
-from exchange.record import Record
-from exchange.self_trades import first_own, resolve, resolve_resting
-from exchange.state import State
+from exchange.handlers.self_trade_prevention import first_own, resolve, resolve_resting
+from exchange.state.recording import Record
+from exchange.state.state import State
+from exchange.vocabulary.commands import HaltTrading, SubmitJoint
+from exchange.vocabulary.orders import Leg
 from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction
 

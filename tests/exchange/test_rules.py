@@ -9,7 +9,7 @@ import pytest
 from linear_grid import LinearGrid
 
 from exchange.engine import Exchange
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 
 
 def test_money_is_exact():

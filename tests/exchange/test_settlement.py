@@ -27,11 +27,12 @@ from market import (
     refusal,
 )
 
-from exchange.commands import AdvanceTime, OpenSession, ReportMetering, SetRiskLimits
+from exchange.accounts.ledger import Entry, Ledger, Purpose
+from exchange.accounts.statements import Statements
 from exchange.engine import Exchange
-from exchange.events import AnswerRepeated, GateClosed, HoldingCurtailed, Traded
-from exchange.ledger import Entry, Ledger, Purpose
-from exchange.rules import (
+from exchange.vocabulary.commands import AdvanceTime, OpenSession, ReportMetering, SetRiskLimits
+from exchange.vocabulary.events import AnswerRepeated, GateClosed, HoldingCurtailed, Traded
+from exchange.vocabulary.rules import (
     DSO_ACCOUNTS,
     DSO_COMPENSATION,
     DSO_CONGESTION_RENT,
@@ -41,8 +42,12 @@ from exchange.rules import (
     MeteringRules,
     RiskLimits,
 )
-from exchange.settlement_events import MeteringClosed, MeterRead, MissingReading, StatementIssued
-from exchange.statements import Statements
+from exchange.vocabulary.settlement_events import (
+    MeteringClosed,
+    MeterRead,
+    MissingReading,
+    StatementIssued,
+)
 from security_check.model.envelope import Direction
 
 END = START + QUARTER

@@ -7,8 +7,14 @@ from datetime import timedelta
 import pytest
 from market import GATE, OPENING, QUARTER, SECOND, START, Market, all_of, interface, only
 
-from exchange.commands import AdvanceTime, HaltTrading, OpenSession, ResumeTrading, SubmitJoint
-from exchange.events import (
+from exchange.vocabulary.commands import (
+    AdvanceTime,
+    HaltTrading,
+    OpenSession,
+    ResumeTrading,
+    SubmitJoint,
+)
+from exchange.vocabulary.events import (
     GateClosed,
     MatchBlocked,
     OrderCancelled,
@@ -16,8 +22,8 @@ from exchange.events import (
     SessionOpened,
     Traded,
 )
-from exchange.orders import Leg
-from exchange.rules import MarketRules
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import MarketRules
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

@@ -13,9 +13,9 @@ from market import Market, all_of, only
 from program_run import Run
 from random_programs import LOT_W as STEP_W
 
-from exchange.events import Event, Traded
-from exchange.program import ProgramOrder
-from exchange.rules import MarketRules
+from exchange.clearing.problem import ProgramOrder
+from exchange.vocabulary.events import Event, Traded
+from exchange.vocabulary.rules import MarketRules
 from orderbook.order import Side
 
 LOT_W = 100

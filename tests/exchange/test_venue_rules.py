@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from market import GATE, START, Market, all_of, only, refusal, trades
 
-from exchange.commands import AdvanceTime, HaltTrading, ResumeTrading
-from exchange.events import MatchBlocked, OrderCancelled, OrderRefilled, Traded
-from exchange.reasons import CancelReason
-from exchange.rules import MarketRules
+from exchange.vocabulary.commands import AdvanceTime, HaltTrading, ResumeTrading
+from exchange.vocabulary.events import MatchBlocked, OrderCancelled, OrderRefilled, Traded
+from exchange.vocabulary.reasons import CancelReason
+from exchange.vocabulary.rules import MarketRules
 
 
 def a_call() -> Market:

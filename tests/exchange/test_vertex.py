@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from random_programs import Case, cases
 from scipy.optimize import linprog
 
-from exchange.vertex import Vertex
+from exchange.clearing.integer_points import Vertex
 
 
 def random_vertex(seed: int, parts: int = 1) -> Vertex | None:
@@ -60,7 +60,7 @@ def random_vertex(seed: int, parts: int = 1) -> Vertex | None:
 @pytest.mark.parametrize("parts", [1, 2, 3])
 def test_columns_are_decided_upon_one_by_one(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In small parts, others decided upon leave a column no choice: it stays where it is."""
-    monkeypatch.setattr("exchange.vertex._MOST", 5)
+    monkeypatch.setattr("exchange.clearing.integer_points._MOST", 5)
     found = Counter(
         check(vertex, share)
         for seed in range(300)

@@ -8,8 +8,9 @@ from clearing_oracle import Oracle
 from random_programs import BASE_W
 from wild_programs import HIGHEST_TICKS, wild_program
 
-from exchange.program import ExchangeRate, NetworkRows, ProgramOrder
-from exchange.welfare import WelfareClearing
+from exchange.clearing.problem import NetworkRows, ProgramOrder
+from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.vocabulary.rules import ExchangeRate
 
 
 def cleared(

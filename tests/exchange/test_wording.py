@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.wording import format_eur, format_time
+from exchange.vocabulary.formatting import format_eur, format_time
 
 
 def test_times_are_utc_and_end_in_z():

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from clearing_oracle import Oracle
 
-from exchange.events import Traded
-from exchange.orders import Order
-from exchange.program import ExchangeRate, Leg, NetworkRows, ProgramOrder
-from exchange.rules import MarketRules
+from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder
+from exchange.vocabulary.events import Traded
+from exchange.vocabulary.orders import Order
+from exchange.vocabulary.rules import ExchangeRate, MarketRules
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

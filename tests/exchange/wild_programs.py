@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from random_programs import BASE_W
 
-from exchange.program import Leg, NetworkRows, ProgramOrder
+from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder
 from orderbook.order import Side
 
 POINTS = 20

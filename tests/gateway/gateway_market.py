@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from doe_allocation.allocation.curtailment import Curtailment
-from exchange.commands import OpenSession
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.commands import OpenSession
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.client import Client
 from gateway.core import Market
 from gateway.journal import RedisJournal

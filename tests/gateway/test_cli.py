@@ -13,9 +13,9 @@ from click.testing import Result
 from gateway_market import GATE, OPENING, START, WideGrid
 from typer.testing import CliRunner
 
-from exchange.commands import CancelOrder, SubmitOrder
 from exchange.engine import Exchange
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.commands import CancelOrder, SubmitOrder
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.cli import app
 from gateway.codec import encode_entry
 from gateway.files import EnvelopeFile, ResultFile, VerdictFile

@@ -15,14 +15,14 @@ from gateway_market import GATE, OPENING, START, market
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.commands import (
+from exchange.vocabulary.commands import (
     AdvanceTime,
     CancelOrder,
     Command,
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.plain import from_plain
+from exchange.vocabulary.serialization import from_plain
 from gateway.codec import COMMAND_TYPES, EVENT_TYPES, decode_entry, encode_entry
 from gateway.core import Core
 from gateway.ports import CorruptJournalError, JournalEntry

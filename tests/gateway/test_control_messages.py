@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from gateway_market import OPENING, START, market, order
 
-from exchange.commands import (
+from exchange.vocabulary.commands import (
     Control,
     HaltTrading,
     RejectMessage,
@@ -19,7 +19,7 @@ from exchange.commands import (
     SetPriceCollar,
     SetRiskLimits,
 )
-from exchange.rules import BuyBack, PriceCollar, RiskLimits
+from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.core import Core
 from gateway.messages import Reader
 from gateway.topics import OPERATOR, Topics

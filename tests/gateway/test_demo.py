@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from exchange.events import (
+from exchange.vocabulary.events import (
     AlarmRaised,
     Event,
     Fill,
@@ -21,9 +21,9 @@ from exchange.events import (
     SessionOpened,
     Traded,
 )
-from exchange.reasons import AlarmKind
-from exchange.rules import MarketRules
-from exchange.settlement_events import StatementIssued
+from exchange.vocabulary.reasons import AlarmKind
+from exchange.vocabulary.rules import MarketRules
+from exchange.vocabulary.settlement_events import StatementIssued
 from gateway.agents import QUARTERS, Customer, Kind, draw_customers, read_profiles
 from gateway.agents_trading import Agent
 from gateway.cli import app

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from gateway_market import OPENING, START, market
 
-from exchange.events import HoldingCurtailed, HoldingRaised
+from exchange.vocabulary.events import HoldingCurtailed, HoldingRaised
 from gateway.core import Core
 from security_check.model.envelope import Direction
 

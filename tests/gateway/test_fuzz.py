@@ -11,8 +11,8 @@ from gateway_market import START, client, market, order, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchange.commands import Command, RejectMessage, SubmitOrder
-from exchange.reasons import RefusalReason
+from exchange.vocabulary.commands import Command, RejectMessage, SubmitOrder
+from exchange.vocabulary.reasons import RefusalReason
 from gateway.embedded_broker import EmbeddedBroker
 from gateway.messages import MAX_MESSAGE_BYTES, Reader
 from gateway.service_settings import ServiceSettings

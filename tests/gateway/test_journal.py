@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from gateway_servers import RedisServer, free_port
 
-from exchange.commands import CancelOrder
-from exchange.events import OrderCancelled
-from exchange.reasons import CancelReason
+from exchange.vocabulary.commands import CancelOrder
+from exchange.vocabulary.events import OrderCancelled
+from exchange.vocabulary.reasons import CancelReason
 from gateway.embedded_redis import EmbeddedRedis
 from gateway.journal import Durability, RedisJournal
 from gateway.journal_files import dump_journal, read_entries

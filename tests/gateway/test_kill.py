@@ -13,7 +13,7 @@ import gateway_market
 from gateway_market import client, market, order
 from gateway_servers import Mosquitto, RedisServer
 
-from exchange.events import OrderAccepted, Refused, Traded
+from exchange.vocabulary.events import OrderAccepted, Refused, Traded
 from gateway.core import Core
 from gateway.journal import RedisJournal
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from test_reports import COMMANDS, FORMS, LATER, OPENINGS
 from test_service import Ear
 
-from exchange.commands import AdvanceTime, CloseGate, Command, OpenSession, SubmitOrder
-from exchange.events import Event, GateClosed, OrderAccepted
-from exchange.local_prices import PointPrice, PricePart
-from exchange.rules import MarketRules
+from exchange.market.local_prices import PointPrice, PricePart
+from exchange.vocabulary.commands import AdvanceTime, CloseGate, Command, OpenSession, SubmitOrder
+from exchange.vocabulary.events import Event, GateClosed, OrderAccepted
+from exchange.vocabulary.rules import MarketRules
 from gateway.core import Core
 from gateway.embedded_broker import EmbeddedBroker
 from gateway.market_data import PRICES_AT_ONCE, MarketData

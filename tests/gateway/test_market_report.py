@@ -14,7 +14,7 @@ import pytest
 from networks import feeder
 from typer.testing import CliRunner
 
-from exchange.events import Traded
+from exchange.vocabulary.events import Traded
 from gateway.cli import app
 from gateway.market_report import MarketReport, market_report
 from gateway.orders_file import parse_order_line

@@ -22,9 +22,9 @@ from pydantic import TypeAdapter
 from test_reports import FORMS
 from typer.testing import CliRunner
 
-from exchange.commands import AdvanceTime, Command, ReportMetering, SubmitOrder
-from exchange.events import SessionOpened
-from exchange.rules import MarketRules, MeteringRules
+from exchange.vocabulary.commands import AdvanceTime, Command, ReportMetering, SubmitOrder
+from exchange.vocabulary.events import SessionOpened
+from exchange.vocabulary.rules import MarketRules, MeteringRules
 from gateway.cli import app
 from gateway.codec import encode_entry
 from gateway.core import Core

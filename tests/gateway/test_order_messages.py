@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from gateway_market import START, market, order
 
-from exchange.commands import MassCancel, RejectMessage, SubmitJoint, SubmitOrder
-from exchange.orders import Leg
+from exchange.vocabulary.commands import MassCancel, RejectMessage, SubmitJoint, SubmitOrder
+from exchange.vocabulary.orders import Leg
 from gateway.messages import Reader
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction

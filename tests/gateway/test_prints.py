@@ -10,8 +10,8 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.events import Fill, Traded
-from exchange.rules import MarketRules
+from exchange.vocabulary.events import Fill, Traded
+from exchange.vocabulary.rules import MarketRules
 from gateway.prints import average_ticks, mean_ticks, price_text, prints_of, takers
 from orderbook.order import Side
 from security_check.model.envelope import Direction

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from exchange.commands import (
+from exchange.vocabulary.commands import (
     AdvanceTime,
     AmendOrder,
     CancelOrder,
@@ -32,8 +32,8 @@ from exchange.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.orders import Leg
-from exchange.rules import DSO_CONGESTION_RENT, PriceCollar, RiskLimits
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import DSO_CONGESTION_RENT, PriceCollar, RiskLimits
 from gateway import market_messages, outgoing
 from gateway.core import Core
 from gateway.ports import JournalEntry, Outgoing, Snapshot

@@ -10,8 +10,7 @@ import pandapower as pp
 import pytest
 from phase_networks import phase_net
 
-from exchange.program import ExchangeRate
-from exchange.rules import MarketRules, MeteringRules
+from exchange.vocabulary.rules import ExchangeRate, MarketRules, MeteringRules
 from gateway.input_faults import InputFaults
 from gateway.scenario import Scenario
 from gateway.scenario_loading import load_scenario, scenario_path

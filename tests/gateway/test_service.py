@@ -12,8 +12,8 @@ import pytest
 from gateway_market import GATE, START, client, market, order, serving
 from gateway_servers import MakeSettings, Mosquitto, RedisServer, steal
 
-from exchange.commands import RejectMessage
-from exchange.order_requests import OrderRequests
+from exchange.handlers.order_requests import OrderRequests
+from exchange.vocabulary.commands import RejectMessage
 from gateway.core import Core, recover
 from gateway.embedded_broker import Account, EmbeddedBroker
 from gateway.journal import RedisJournal

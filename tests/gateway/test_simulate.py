@@ -10,8 +10,8 @@ from typing import Any
 import pandapower as pp
 import pytest
 
-from exchange.reasons import RefusalReason
-from exchange.rules import DSO_CONGESTION_RENT
+from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.rules import DSO_CONGESTION_RENT
 from gateway.files import ResultFile
 from gateway.input_faults import InputFaults
 from gateway.orders_file import read_orders

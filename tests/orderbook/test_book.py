@@ -8,10 +8,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from naive_book import NaiveBook
 
 import orderbook.book
 from orderbook.book import DepthLevel, OrderBook
-from naive_book import NaiveBook
 from orderbook.order import LimitOrder, Side
 
 Book = OrderBook[LimitOrder] | NaiveBook[LimitOrder]

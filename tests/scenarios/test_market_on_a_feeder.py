@@ -28,7 +28,8 @@ from sampling import examples
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from exchange.commands import (
+from exchange.engine import Exchange
+from exchange.vocabulary.commands import (
     AdvanceTime,
     AmendOrder,
     CancelOrder,
@@ -38,8 +39,7 @@ from exchange.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.engine import Exchange
-from exchange.events import (
+from exchange.vocabulary.events import (
     AlarmRaised,
     GateClosed,
     HoldingCurtailed,
@@ -49,9 +49,9 @@ from exchange.events import (
     SessionOpened,
     Traded,
 )
-from exchange.reasons import AlarmKind
-from exchange.rules import DSO_CONGESTION_RENT, ConnectionTerms, MarketRules
-from exchange.settlement_events import StatementIssued
+from exchange.vocabulary.reasons import AlarmKind
+from exchange.vocabulary.rules import DSO_CONGESTION_RENT, ConnectionTerms, MarketRules
+from exchange.vocabulary.settlement_events import StatementIssued
 from orderbook.order import Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits

@@ -16,11 +16,10 @@ from networks import feeder, simbench_network
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from exchange.commands import OpenSession
 from exchange.engine import Exchange
-from exchange.events import Traded
-from exchange.program import ExchangeRate
-from exchange.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.commands import OpenSession
+from exchange.vocabulary.events import Traded
+from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
 from gateway.strategies import LimitValue, MarginalValueQuoting, MarketMaker, ZeroIntelligence
 from gateway.trading_rounds import ExchangeVenue, Place, Trader, act_until_quiet
 from security_check.importers.pandapower_balanced import network_from_pandapower

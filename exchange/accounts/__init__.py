@@ -1,0 +1,1 @@
+"""Money and meters: the ledger, what is booked and when, statements, metered intervals."""

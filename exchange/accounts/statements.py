@@ -1,0 +1,174 @@
+"""Statements of account for any period, made of events alone.
+
+A statement has an opening balance, one line for each interval on which something was booked in
+the period, and a closing balance.  What was booked later about an earlier interval, such as the
+correction of a reading, is in the period in which it was booked: a statement once given stays
+right.  Entries come from :mod:`exchange.accounts.bookings`, as those of the live ledger do, and
+the fold
+holds every :class:`exchange.vocabulary.settlement_events.StatementIssued` against its own figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from exchange.accounts.bookings import entries_of
+from exchange.accounts.ledger import Account, Entry, Ledger
+from exchange.vocabulary.events import Event, Traded
+from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """How one connection point kept one interval.
+
+    Parameters
+    ----------
+    connection_point
+        Its id.
+    reading
+        The reading in force, with limits, breach and penalty; ``None`` where none ever came.
+    corrections
+        How many readings it replaced.
+    """
+
+    connection_point: str
+    reading: MeterRead | None
+    corrections: int = 0
+
+
+@dataclass(slots=True)
+class Line:
+    """What one interval brought to an account within a period.
+
+    ``trades`` counts those the account took part in; ``metered`` is by connection point, as at the
+    end of the period.
+    """
+
+    interval: datetime
+    account: Account = field(default_factory=Account)
+    trades: int = 0
+    metered: dict[str, Metered] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An account over a period, in tick-watts.
+
+    ``opening + sum(line.account.balance) == closing``; balances are what the account is owed.
+    """
+
+    name: str
+    opening: int
+    lines: tuple[Line, ...]
+    closing: int
+
+
+class Statements:
+    """Statements of all accounts over ``[since, until)``: a fold over the events of a journal.
+
+    Parameters
+    ----------
+    since, until
+        The period, by the time at which things were booked; ``None`` is without end.
+    """
+
+    __slots__ = ("_ledger", "_lines", "_opening", "_since", "_until")
+
+    def __init__(self, since: datetime | None = None, until: datetime | None = None) -> None:
+        self._since = since
+        self._until = until
+        self._ledger = Ledger()
+        self._opening: dict[str, int] = {}
+        self._lines: dict[str, dict[datetime, Line]] = {}
+
+    def apply(self, event: Event) -> None:
+        """Take the next event.
+
+        Raises
+        ------
+        ValueError
+            When a statement on record is not the sum of what was booked.
+        """
+        if self._until is not None and event.time >= self._until:
+            return
+        within = self._since is None or event.time >= self._since
+        for entry in entries_of(event):
+            self._ledger.book(entry)
+            if within:
+                self._add(entry, trades=isinstance(event, Traded))
+            else:
+                self._opening[entry.payer] = self._ledger.balance(entry.payer)
+                self._opening[entry.payee] = self._ledger.balance(entry.payee)
+        match event:
+            case StatementIssued():
+                self._check(event)
+                self._ledger.settle(event.interval, event.participant)
+            case MeterRead() if within:
+                line = self._line(event.participant, event.interval)
+                before = line.metered.get(event.connection_point)
+                line.metered[event.connection_point] = Metered(
+                    event.connection_point,
+                    event,
+                    0 if event.replaces is None else 1 + (before.corrections if before else 0),
+                )
+            case MeteringClosed() if within:
+                for each in event.missing:
+                    line = self._line(each.participant, event.interval)
+                    line.metered[each.connection_point] = Metered(each.connection_point, None)
+
+    def names(self) -> list[str]:
+        """Return all accounts there is something to say of, in their order."""
+        return sorted(self._opening.keys() | self._lines.keys())
+
+    def statement(self, name: str) -> Statement:
+        """Return the statement of one account; an empty one where nothing was booked."""
+        lines = self._lines.get(name, {})
+        return Statement(
+            name,
+            self._opening.get(name, 0),
+            tuple(line for _, line in sorted(lines.items())),
+            self._ledger.balance(name),
+        )
+
+    def check_invariants(self) -> None:
+        """Check that nothing was made or lost, and that each statement adds up.
+
+        Raises
+        ------
+        AssertionError
+            With the account and what is left over.
+        """
+        self._ledger.check_invariants()
+        assert sum(self._opening.values()) == 0, "opening balances do not add up to zero"
+        for statement in map(self.statement, self.names()):
+            moved = sum(line.account.balance for line in statement.lines)
+            left = statement.opening + moved - statement.closing
+            assert left == 0, f"{statement.name}: {left} tick-watts are in no line"
+
+    def _line(self, name: str, interval: datetime) -> Line:
+        return self._lines.setdefault(name, {}).setdefault(interval, Line(interval))
+
+    def _add(self, entry: Entry, *, trades: bool) -> None:
+        for name in (entry.payer, entry.payee):
+            self._line(name, entry.interval).trades += trades
+        self._line(entry.payer, entry.interval).account.pay(entry)
+        self._line(entry.payee, entry.interval).account.receive(entry)
+
+    def _check(self, event: StatementIssued) -> None:
+        stated = Account(
+            event.bought_w,
+            event.sold_w,
+            event.paid,
+            event.received,
+            event.compensation,
+            event.penalties,
+        )
+        booked = self._ledger.account(event.interval, event.participant)
+        if stated != booked or event.balance != stated.balance:
+            raise ValueError(
+                f"event {event.sequence}: the statement of {event.participant} for "
+                f"{event.interval} says {stated} with a balance of {event.balance}, booked are "
+                f"{booked}"
+            )

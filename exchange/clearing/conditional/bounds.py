@@ -1,0 +1,203 @@
+"""Between which units all choices of conditional orders lie that gain as much as is asked for.
+
+Two proofs, both from linear programs, leave a mixed-integer program little or nothing to decide.
+
+*Duality.*  No choice gains more than the linear optimum less what it takes off columns that are
+better than their local prices, or adds to columns that are worse.
+
+*Probing.*  What remains open of a conditional order is tried: where the linear program with it
+accepted gains too little it is out, where the one without it does it is in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from exchange.clearing.highs import INFINITY, WarmModel
+from exchange.clearing.linear_program import Relaxed
+from exchange.clearing.order_columns import per_lot_of
+from exchange.clearing.problem import TIE
+from exchange.clearing.rounding import WHOLE, Rounding
+from exchange.clearing.work_budget import Work
+from security_check.arrays import BoolArray, FloatArray, IntArray
+
+EQUAL = 1e-6
+"""Of a gain, relative: gains closer than this are equal, so time decides."""
+
+
+def slack(gain: float) -> float:
+    """Return by how much gains may differ and be equal."""
+    return EQUAL * max(1.0, abs(gain))
+
+
+class WarmChoices:
+    """The linear programs of a choice, without conditions: bounds change, the solver stays warm.
+
+    Parameters
+    ----------
+    rounding
+        The program.
+
+    Attributes
+    ----------
+    rounding
+        As above.
+    proved
+        For which gain bounds have been proved of choices in fractions, and these.
+    """
+
+    __slots__ = ("_columns", "_model", "_rows", "proved", "rounding")
+
+    def __init__(self, rounding: Rounding) -> None:
+        self.rounding = rounding
+        self._columns: IntArray = np.zeros(0, dtype=np.int64)
+        self._model: WarmModel | None = None
+        self._rows = 0
+        self.proved: tuple[float, FloatArray, FloatArray] | None = None
+
+    @property
+    def work(self) -> Work:
+        """What one of them costs."""
+        return Work(self._rows, len(self._columns))
+
+    def bound(self, low: FloatArray, high: FloatArray) -> float:
+        """Return what no units between bounds gain more than, shape (columns,) each.
+
+        Infinity where the solver is not sure, minus infinity where nothing is feasible.
+        """
+        model = self._model
+        if model is None or high[self._outside()].any():
+            model = self._load(np.flatnonzero(high > 0.0))
+        model.set_bounds(low[self._columns], high[self._columns])
+        return model.bound()
+
+    def solve(self, low: FloatArray, high: FloatArray) -> tuple[float, FloatArray]:
+        """Return the most that units between bounds gain, as :meth:`bound`, and these units.
+
+        Where the first is infinite, the units mean nothing.
+        """
+        bound = self.bound(low, high)
+        units = np.zeros(len(high))
+        if abs(bound) < INFINITY and self._model is not None:
+            units[self._columns] = self._model.values()
+        return bound, units
+
+    def _outside(self) -> BoolArray:
+        outside: BoolArray = np.ones(len(self.rounding.upper), dtype=bool)
+        outside[self._columns] = False
+        return outside
+
+    def _load(self, columns: IntArray) -> WarmModel:
+        r = self.rounding
+        groups = r.member()
+        self._columns, self._rows = columns, len(groups) + len(r.h)
+        self._model = WarmModel(
+            np.concatenate([np.zeros(len(groups)), np.full(len(r.h), -INFINITY)]),
+            np.concatenate([np.zeros(len(groups)), r.h]),
+        )
+        self._model.add(r.worth(columns), shared_rows(r, columns))
+        return self._model
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceBounds:
+    """Bounds of each column at all choices that gain enough.
+
+    Parameters
+    ----------
+    programs
+        The linear programs.
+    relaxed
+        Their optimum.
+    whole
+        Whether plain columns count in whole lots, too, and not in fractions.
+    """
+
+    programs: WarmChoices
+    relaxed: Relaxed
+    whole: bool
+
+    @property
+    def rounding(self) -> Rounding:
+        """The program."""
+        return self.programs.rounding
+
+    def of_gain(self, least: float) -> tuple[FloatArray, FloatArray]:
+        """Return the least and the most units of each column, shape (columns,) each."""
+        least -= self._error()
+        low, high = self._by_duality(least)
+        before = self.programs.proved
+        if before is not None and before[0] <= least:
+            # What gains more, or trades whole lots, lies within.
+            own = list(self.rounding.orders.conditions)
+            high[own] = np.minimum(high, before[2])[own]
+            # Where both contradict each other nothing gains so much, which others are to find out.
+            low[own] = np.minimum(np.maximum(low, before[1]), high)[own]
+        self._probe(low, high, least)
+        if not self.whole:
+            self.programs.proved = least, low.copy(), high.copy()
+        return low, high
+
+    def _error(self) -> float:
+        """Return by how much a gain may be off: by what solvers and whole numbers tolerate."""
+        own = np.array(list(self.rounding.orders.conditions), dtype=np.int64)
+        worth = float(np.abs(self.rounding.worth(own)).sum())
+        return slack(self.relaxed.gain) + WHOLE * worth
+
+    def _by_duality(self, least: float) -> tuple[FloatArray, FloatArray]:
+        r = self.rounding
+        low, high = np.zeros(len(r.upper)), r.upper.astype(np.float64)
+        spare = max(self.relaxed.gain - least, 0.0)
+        surplus = self.relaxed.surplus
+        reach = spare / np.maximum(np.abs(surplus), TIE) + WHOLE
+        worse, better = surplus < -TIE, surplus > TIE
+        high[worse] = np.minimum(high, reach)[worse]
+        low[better] = np.maximum(high - reach, 0.0)[better]
+        integer = np.full(len(high), self.whole)
+        integer[list(r.orders.conditions)] = True
+        low[integer], high[integer] = np.ceil(low[integer]), np.floor(high[integer])
+        for column in r.orders.conditions:
+            minimum = r.orders.least_units(column)
+            if high[column] < minimum:
+                high[column] = 0.0
+            if low[column]:
+                low[column] = max(low[column], minimum)
+        return low, high
+
+    def _probe(self, low: FloatArray, high: FloatArray, least: float) -> None:
+        """Narrow the bounds of conditional columns by what else gains too little.
+
+        Costs two small warm linear programs for each that is open.
+        """
+        own = self.rounding.orders.conditions
+        asked = [column for column in own if not low[column] and high[column]]
+        budget, work = self.rounding.effort.choices, self.programs.work
+        for column in asked:
+            budget.spend(2 * work.linear)
+            if not budget.left:
+                break
+            lower, upper, minimum = (
+                low.copy(),
+                high.copy(),
+                self.rounding.orders.least_units(column),
+            )
+            lower[column] = minimum
+            if self.programs.bound(lower, upper) < least:
+                high[column] = 0.0
+                continue
+            lower[column] = upper[column] = 0.0
+            if self.programs.bound(lower, upper) < least:
+                low[column] = minimum
+
+
+def shared_rows(rounding: Rounding, columns: IntArray) -> FloatArray:
+    """Return what a unit of each column changes balances and rows by, shape (rows, columns)."""
+    groups = per_lot_of(rounding.member())
+    return np.concatenate(
+        [
+            rounding.orders.coefficients(columns, groups),
+            rounding.orders.coefficients(columns, rounding.rows.of_limits),
+        ]
+    )

@@ -1,0 +1,290 @@
+"""Whole lots around a vertex of the linear program: the best that is worth enough, or none.
+
+At an optimum of the linear program that is a vertex, every other point is reached by giving
+something up: slack in a row that is full, at the row's price, or units of a column that is full,
+at the column's surplus.  What may be given up is what the optimum gains beyond what is asked for.
+So the points worth that much form a simplex, often one with no whole lots in it at all, which is
+seen from its corners.  Where there are some between its corners, one column after the other is
+fixed, the one with the fewest choices first; each time a step of the dual simplex method leads to
+the vertex of a smaller simplex.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from exchange.clearing.problem import TIE
+from security_check.arrays import FloatArray, IntArray
+
+_PIVOTS = 3  # towards the vertex of a smaller simplex, which holds anyway
+_NODES = 200  # vertices looked at
+_WIDE = 30  # choices for one column; where there are more, there are too many points
+_MOST = 256  # points that are looked at all together
+_SURE = 1e-6  # lots by which corners may be off
+_SINGULAR = 1e9  # lots that a lot of slack moves, above which figures tell nothing
+_NOTHING = 1e-9  # lots, or ticks for one: no movement, no price
+
+
+@dataclass(frozen=True, slots=True)
+class Simplex:
+    """Points around a vertex, as far away as may be given up.
+
+    ``fixed`` has the columns decided upon and their units, ``basic`` the columns that move by
+    ``moves`` (basic, directions) for a unit of each direction from ``units``.  A direction costs
+    ``cost``; where ``given`` is not -1 it takes a unit off that column.  ``spare`` may be spent.
+    """
+
+    fixed: dict[int, int]
+    basic: IntArray
+    units: FloatArray
+    moves: FloatArray
+    cost: FloatArray
+    given: IntArray
+    spare: float
+
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Return between which figures the basic columns lie."""
+        reach = self.spare / np.maximum(self.cost, _NOTHING * max(self.spare, 1.0))
+        corners = self.moves * reach
+        low: FloatArray = self.units + corners.min(axis=1, initial=0.0)
+        high: FloatArray = self.units + corners.max(axis=1, initial=0.0)
+        return low, high
+
+    def with_basic(self, place: int, units: int, full: FloatArray) -> Simplex | None:
+        """Return the points at which a basic column trades so many; ``None`` where there are none.
+
+        ``full`` has the units at which columns that directions take from are full.
+        """
+        if np.abs(self.moves[place]).max(initial=0.0) <= _NOTHING:
+            return self._with_settled(place, units)
+        moved = self._pivoted(place, float(units), full)
+        if moved is None:
+            return None
+        moved = replace(
+            moved,
+            fixed=self.fixed | {int(self.basic[place]): units},
+            moves=moved.moves[:, :-1],
+            cost=moved.cost[:-1],
+            given=moved.given[:-1],
+        )
+        # Slack that is negative now is not to be: it stays at nothing, or costs something again.
+        for _ in range(_PIVOTS):
+            short = np.flatnonzero((moved.basic < 0) & (moved.units < -_SURE))
+            if not len(short) or moved.spare < -_SURE:
+                break
+            feasible = moved._pivoted(int(short[moved.units[short].argmin()]), 0.0, full)
+            if feasible is None:
+                return None
+            moved = feasible
+        return moved
+
+    def _with_settled(self, place: int, units: int) -> Simplex | None:
+        """Return the points at which a basic column that no direction moves trades so many."""
+        if abs(self.units[place] - units) > _SURE:
+            return None
+        stays = np.arange(len(self.basic)) != place
+        return replace(
+            self,
+            fixed=self.fixed | {int(self.basic[place]): units},
+            basic=self.basic[stays],
+            units=self.units[stays],
+            moves=self.moves[stays],
+        )
+
+    def _pivoted(self, place: int, units: float, full: FloatArray) -> Simplex | None:
+        """Return the cheapest vertex with a basic figure at so many, its direction the last.
+
+        The direction is an increase of that figure from there.
+        """
+        row, step = self.moves[place], units - self.units[place]
+        if abs(step) <= _SURE:
+            step = 0.0
+        towards = row if step > 0 or (step == 0 and row.max(initial=0.0) > _NOTHING) else -row
+        able = np.flatnonzero(towards > _NOTHING)
+        if not len(able):
+            return None
+        enters = int(able[np.argmin(self.cost[able] / towards[able])])
+        taken = max(step / row[enters], 0.0)
+        others = np.arange(len(self.cost)) != enters
+        stays = np.arange(len(self.basic)) != place
+        share = np.append(-row[others], 1.0) / row[enters]
+        entering = self.moves[stays, enters]
+        moves = np.zeros((len(self.basic), len(self.cost)))
+        moves[:-1, :-1] = self.moves[np.ix_(stays, others)]
+        moves[:-1] += np.outer(entering, share)
+        # What enters is slack, or what a column gives, and counted the other way there.
+        column = int(self.given[enters])
+        moves[-1] = share if column < 0 else -share
+        left = taken if column < 0 else full[column] - taken
+        cost = np.append(self.cost[others], 0.0) + self.cost[enters] * share
+        return replace(
+            self,
+            basic=np.append(self.basic[stays], column),
+            units=np.append(self.units[stays] + entering * taken, left),
+            moves=moves,
+            cost=np.maximum(cost, 0.0),
+            given=np.append(self.given[others], -1),
+            spare=self.spare - float(self.cost[enters]) * taken,
+        )
+
+    def with_given(self, place: int, taken: int, full: FloatArray) -> Simplex:
+        """Return the points at which a direction takes so many units off its column."""
+        others = np.arange(len(self.cost)) != place
+        column = int(self.given[place])
+        return Simplex(
+            self.fixed | {column: round(float(full[column])) - taken},
+            self.basic,
+            self.units + self.moves[:, place] * taken,
+            self.moves[:, others],
+            self.cost[others],
+            self.given[others],
+            self.spare - float(self.cost[place]) * taken,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Vertex:
+    """The columns that trade at an optimum, and what holds them there.
+
+    Parameters
+    ----------
+    units
+        Shape (columns,), what trades; only columns that do.
+    upper
+        Shape (columns,), at most.
+    worth, surplus
+        Shape (columns,), what a unit gains, and gains at local prices, in tick-lots.
+    balances, rows
+        Shape (groups, columns) and (m, columns): coefficients of the groups that balance, and of
+        all rows.
+    eta
+        Shape (m,), prices of the rows in ticks.
+    room
+        Shape (m,), headrooms in lots, with what rounding may exceed them by.
+    """
+
+    units: FloatArray
+    upper: IntArray
+    worth: FloatArray
+    surplus: FloatArray
+    balances: FloatArray
+    rows: FloatArray
+    eta: FloatArray
+    room: FloatArray
+
+    def simplex(self, least: float) -> Simplex | None:
+        """Return the points worth at least so much, in tick-lots.
+
+        ``None`` where the optimum is no vertex that its prices describe.
+        """
+        full = self.surplus > TIE
+        basic, given = np.flatnonzero(~full), np.flatnonzero(full)
+        priced = np.flatnonzero(self.eta > TIE)
+        shared = self.balances[self.balances.any(axis=1)]
+        block = np.concatenate([shared, self.rows[priced]])
+        if not len(basic) or len(basic) != len(block):
+            return None
+        try:
+            inverse = np.linalg.inv(block[:, basic])
+        except np.linalg.LinAlgError:
+            return None
+        if not np.abs(inverse).max() < _SINGULAR:
+            return None
+        moves = np.concatenate([-inverse[:, len(shared) :], inverse @ block[:, given]], axis=1)
+        return Simplex(
+            fixed={},
+            basic=basic,
+            units=self.units[basic],
+            moves=moves,
+            cost=np.concatenate([self.eta[priced], self.surplus[given]]),
+            given=np.concatenate([np.full(len(priced), -1), given]),
+            spare=max(float(self.worth @ self.units) - least, 0.0),
+        )
+
+    def best(self, least: float) -> IntArray | None:
+        """Return the best whole units worth at least so much, all 0 if there are none.
+
+        ``None`` where that is not for certain known without looking at too many.
+        """
+        root = self.simplex(least)
+        if root is None:
+            return None
+        best, most = np.zeros_like(self.upper), least
+        waiting = [root]
+        for _ in range(_NODES):
+            if not waiting:
+                return best
+            simplex = waiting.pop()
+            simplex = replace(simplex, spare=simplex.spare - (most - least))
+            columns, low, high, place = self._choices(simplex)
+            counts = high - low + 1
+            if simplex.spare < -_SURE or not (counts > 0).all():
+                continue
+            if np.prod(counts.astype(np.float64)) <= _MOST:
+                better = self._best_of(simplex.fixed, columns, low, counts, most)
+                if better is not None:
+                    best, most = better, float(self.worth @ better)
+                continue
+            least_spread = int(counts.argmin())
+            if counts[least_spread] > _WIDE:
+                return None
+            waiting += self._branches(
+                replace(simplex, spare=simplex.spare + (most - least)),
+                int(place[least_spread]),
+                range(int(low[least_spread]), int(high[least_spread]) + 1),
+            )
+        return None
+
+    def _choices(self, simplex: Simplex) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        """Return columns not decided upon, the whole units they may have, and where they stand.
+
+        Basic columns stand at their place, those taken from by a direction at -1 - its place.
+        """
+        low, high = simplex.bounds()
+        slack = simplex.basic < 0
+        if (high[slack] < -_SURE).any():
+            none = np.zeros(1, dtype=np.int64)
+            return none, none, none - 1, none
+        moving = np.flatnonzero(~slack)
+        low, high = low[moving], high[moving]
+        places = np.flatnonzero(simplex.given >= 0)
+        given = simplex.given[places]
+        taken = simplex.spare / simplex.cost[places].clip(_NOTHING)
+        columns = np.concatenate([simplex.basic[moving], given])
+        low = np.concatenate([low, self.units[given] - taken])
+        high = np.concatenate([high, self.units[given]])
+        return (
+            columns,
+            np.ceil(np.maximum(low, 0.0) - _SURE).astype(np.int64),
+            np.floor(np.minimum(high, self.upper[columns]) + _SURE).astype(np.int64),
+            np.concatenate([moving, -1 - places]),
+        )
+
+    def _branches(self, simplex: Simplex, place: int, choices: range) -> list[Simplex]:
+        """Return what is left with each choice for one column, the cheapest last."""
+        if place < 0:
+            full = round(float(self.units[simplex.given[-1 - place]]))
+            found = [simplex.with_given(-1 - place, full - c, self.units) for c in choices]
+        else:
+            tried = [simplex.with_basic(place, choice, self.units) for choice in choices]
+            found = [one for one in tried if one is not None and one.spare >= -_SURE]
+        return sorted(found, key=lambda one: one.spare)
+
+    def _best_of(
+        self, fixed: dict[int, int], columns: IntArray, low: IntArray, counts: IntArray, most: float
+    ) -> IntArray | None:
+        """Return the best of all points between bounds, if better than that."""
+        every = np.stack(np.unravel_index(np.arange(int(counts.prod())), tuple(counts)), axis=1)
+        points = np.zeros((len(every), len(self.units)), dtype=np.int64)
+        points[:, list(fixed)] = list(fixed.values())
+        points[:, columns] = low + every
+        gain = points @ self.worth
+        good = np.flatnonzero(gain > most + _SURE)
+        good = good[~(points[good] @ self.balances.T).any(axis=1)]
+        good = good[(points[good] @ self.rows.T <= self.room).all(axis=1)]
+        if not len(good):
+            return None
+        best: IntArray = points[good[np.argmax(gain[good])]]
+        return best

@@ -1,0 +1,260 @@
+"""Tier 3 as a whole: linear, then mixed-integer where conditions ask for it, then whole lots.
+
+What rounding has left over is solved again, as the program of the orders and headrooms that remain,
+until it yields no whole lot more.  Where nothing follows at all, it is solved without the orders
+that do not fit (:mod:`exchange.clearing.unfillable`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from exchange.clearing.conditional.bounds import WarmChoices, slack
+from exchange.clearing.conditional.choice import ConditionalOrders, broken
+from exchange.clearing.linear_program import LinearProgram, Relaxed
+from exchange.clearing.lot_rows import LotRows
+from exchange.clearing.order_columns import ProgramOrders
+from exchange.clearing.problem import ClearingError, Tier
+from exchange.clearing.rounding import LEAST_GAP, WHOLE, Rounding
+from exchange.clearing.time_priority import oldest_first
+from exchange.clearing.unfillable import LeftOut, Look, leave_out
+from exchange.clearing.work_budget import Effort
+from security_check.arrays import FloatArray, IntArray
+
+_CAPPED = 4  # programs solved again because what an order was to get was rounded away
+_ROUNDS = 10_000  # each but the last trades at least a lot
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """Whole units to trade, shape (columns,), and the linear optima before and after.
+
+    ``relaxed`` is the optimum without conditions; ``first``, with conditional orders decided, has
+    the prices of the program; ``last`` is the optimum, in fractions that no whole lot follows
+    from, of what is left once the units have traded.  ``in_lots`` says whether whole lots had to
+    decide which conditional orders trade: then prices do not prove that nothing is left.
+    ``left_out`` says which orders do not fit, where nothing trades with all of them, and ``fit``
+    what the program without them comes to.  ``capped`` says that some had to do with less than an
+    optimum gives them, so that others need not trade in vain.
+    """
+
+    units: IntArray
+    relaxed: Relaxed
+    first: Relaxed
+    last: Relaxed
+    tier: Tier
+    in_lots: bool
+    left_out: LeftOut | None = None
+    fit: Solved | None = None
+    capped: bool = False
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the units are those of ``relaxed`` but for rounding."""
+        left_out = self.left_out is not None and bool(self.left_out.proofs)
+        return not (self.tier is Tier.MIXED_INTEGER or left_out or self.capped)
+
+
+@dataclass(frozen=True, slots=True)
+class LotProgram:
+    """The program in whole lots.
+
+    Parameters
+    ----------
+    orders, linear
+        The open orders, and their linear program.
+    balanced, reserve
+        Whether directions balance, and the price of watts issued otherwise, in ticks.
+    effort
+        What mixed-integer programs may take.
+    """
+
+    orders: ProgramOrders
+    linear: LinearProgram
+    balanced: bool
+    reserve: int
+    effort: Effort
+
+    def solve(self, rows: LotRows) -> Solved:
+        """Return the units to trade.
+
+        Raises
+        ------
+        ClearingError
+            When a solver is not sure.
+        """
+        every = self.orders.units[: self.orders.size].copy()
+        solved = self._for_nobody_in_vain(every, rows)
+        if solved.capped:
+            return solved
+        if solved.units.any():
+            return replace(solved, left_out=self._all_fit(solved, rows))
+        none = np.zeros_like(every)
+        left_out = leave_out(
+            self._look(rows, every),
+            solved.relaxed,
+            lambda kept: self._ordered(none, kept, rows.h, none),
+        )
+        if not left_out.proofs:
+            return replace(solved, left_out=left_out)
+        fit = self._for_nobody_in_vain(left_out.kept, rows)
+        if fit.units.any():
+            return replace(fit, relaxed=solved.relaxed, left_out=left_out)
+        return replace(solved, left_out=left_out, fit=fit)
+
+    def _all_fit(self, solved: Solved, rows: LotRows) -> LeftOut | None:
+        """Return what shows that nothing is to be left out of what is left; ``None`` if not so."""
+        columns = np.flatnonzero(solved.units)
+        left = replace(rows, h=rows.left(self.orders.change(columns, solved.units[columns])))
+        kept = self.orders.units[: self.orders.size] - solved.units
+        look = self._look(left, kept)
+        return None if look.at(solved.last) else LeftOut(kept, (), (), look.witnesses)
+
+    def _look(self, rows: LotRows, kept: IntArray) -> Look:
+        return Look(self.linear, self.orders, rows, kept, self.effort.lots)
+
+    def _for_nobody_in_vain(self, upper: IntArray, rows: LotRows) -> Solved:
+        """Return the units to trade, none of them for an order that gets nothing in the end.
+
+        A linear optimum may let others trade at a loss to make room for a fraction of a dear order.
+        Where rounding takes that fraction away, and some of those who trade would gain more without
+        the others, the program is solved once more with such orders capped at what they got.
+        """
+        solved = self._solve_within(upper, rows)
+        relaxed, program = solved.relaxed, self._rounding(rows, upper, upper, rows.h)
+        for _ in range(_CAPPED):
+            traded = solved.units > 0
+            short = (solved.first.units > solved.units + WHOLE) & ~traded
+            if not traded.any() or not short.any():
+                break
+            gain = program.gain(solved.units)
+            a_lot = max(program.lot_value(np.flatnonzero(traded)), LEAST_GAP)
+            if solved.first.gain - gain <= a_lot:
+                break
+            trimmed = self.linear.solve(np.zeros_like(upper), solved.units, rows.h)
+            if trimmed.gain <= gain + LEAST_GAP:
+                break
+            upper = np.where(short, 0, upper)
+            again = self._solve_within(upper, rows)
+            if program.gain(again.units) <= gain:
+                break
+            solved = replace(again, relaxed=relaxed, capped=True)
+        return solved
+
+    def _solve_within(self, upper: IntArray, rows: LotRows) -> Solved:
+        """Return the units to trade, at most so many of each column, shape (columns,)."""
+        solved = self._with_conditions(upper, rows)
+        total = found = solved.units
+        last = solved.last
+        upper = upper.copy()
+        upper[list(self.orders.conditions)] = 0
+        lower = np.zeros_like(upper)
+        for _ in range(_ROUNDS):
+            if not found.any():
+                return replace(solved, units=total, last=last)
+            columns = np.flatnonzero(total)
+            h = rows.left(self.orders.change(columns, total[columns]))
+            remaining = np.where(upper > 0, upper - total, 0)
+            last = self._ordered(lower, remaining, h, total)
+            rounded = self._rounding(rows, lower, remaining, h).to_lots(last)
+            if rounded is None:
+                raise ClearingError("rounding finds nothing where nothing is allowed")
+            found = rounded
+            total = total + found
+        raise ClearingError(f"{_ROUNDS} rounds of rounding do not end")
+
+    def _with_conditions(self, upper: IntArray, rows: LotRows) -> Solved:
+        """Return what trades first, with conditional orders decided."""
+        free = np.zeros_like(upper)
+        program = self._rounding(rows, free, upper, rows.h)
+        programs = WarmChoices(program)
+        relaxed = first = self._ordered(free, upper, rows.h, free)
+        choice, tier = relaxed.units, Tier.LINEAR
+        if broken(program, relaxed):
+            tier = Tier.MIXED_INTEGER
+            known = self._without_broken(program, relaxed)
+            found = ConditionalOrders(programs, relaxed, known.gain).chosen()
+            if found is None and self.effort.choices.left:
+                raise ClearingError("no choice is found where one is known")
+            # What is known stands where the effort for a better one has run out.  Who is oldest
+            # may cost a slack, and solvers tolerate a little.
+            if found is None or program.gain(found) < known.gain - 2.0 * slack(known.gain):
+                found = known.units
+            choice = found
+        fixed = self._decided(program, choice)
+        if tier is Tier.MIXED_INTEGER:
+            first = self._ordered(fixed.lower, fixed.upper, rows.h, free)
+        units = fixed.to_lots(first)
+        # What orders bid that no optimum serves decides nothing, here or in the price screen.
+        support = np.flatnonzero((relaxed.units > WHOLE) | (first.units > WHOLE))
+        least = program.lot_value(support)
+        if units is None or not self._is_enough(program, support, first, units, least):
+            return self._chosen_in_lots(programs, relaxed, least)
+        return Solved(units, relaxed, first, first, tier, in_lots=False)
+
+    def _is_enough(
+        self, program: Rounding, support: IntArray, first: Relaxed, units: IntArray, least: float
+    ) -> bool:
+        """Return whether whole lots may follow from a choice made in fractions.
+
+        They gain something, or nothing can by more than ``least``, what a lot is worth.
+        """
+        if self.orders.conditions.keys().isdisjoint(support.tolist()):
+            return True
+        if units.any():
+            return program.gain(units) >= 0.0
+        return first.gain <= least
+
+    def _chosen_in_lots(self, programs: WarmChoices, relaxed: Relaxed, least: float) -> Solved:
+        """Return what trades where whole lots decide which conditional orders do.
+
+        Only what gains more than ``least`` is looked for.
+
+        Chosen with plain orders in fractions, these would go with no whole lots, or at a loss.
+        """
+        program = programs.rounding
+        none = np.zeros_like(program.upper)
+        fixed = self._decided(program, none)
+        first = self._ordered(fixed.lower, fixed.upper, program.h, none)
+        units = fixed.to_lots(first)
+        units = none if units is None else units
+        beats = program.gain(units)
+        known = max(beats, least)
+        choice = ConditionalOrders(programs, relaxed, known, beats, whole=True).chosen()
+        whole = none if choice is None else np.rint(choice).astype(np.int64)
+        if program.holds(whole) and program.gain(whole) > program.gain(units):
+            fixed, units = self._decided(program, whole), whole
+            first = self._ordered(fixed.lower, fixed.upper, program.h, none)
+            # As good whole lots near the linear optimum serve older orders first.
+            near = fixed.to_lots(first)
+            if near is not None and program.gain(near) >= program.gain(whole):
+                units = near
+        return Solved(units, relaxed, first, first, Tier.MIXED_INTEGER, in_lots=True)
+
+    def _decided(self, program: Rounding, choice: FloatArray | IntArray) -> Rounding:
+        """Return the program with conditional orders fixed at what they have in a choice."""
+        lower, upper = np.zeros_like(program.upper), program.upper.copy()
+        own = list(self.orders.conditions)
+        lower[own] = upper[own] = np.rint(choice[own])
+        return replace(program, lower=lower, upper=upper)
+
+    def _without_broken(self, program: Rounding, relaxed: Relaxed) -> Relaxed:
+        """Return a linear optimum without orders whose conditions it would break."""
+        upper = program.upper.copy()
+        while columns := broken(program, relaxed):
+            upper[columns] = 0
+            relaxed = self.linear.solve(program.lower, upper, program.h)
+        return relaxed
+
+    def _ordered(self, lower: IntArray, upper: IntArray, h: FloatArray, taken: IntArray) -> Relaxed:
+        """Return the linear optimum that serves older orders first."""
+        relaxed = self.linear.solve(lower, upper, h)
+        units = oldest_first(self.linear, self.orders, relaxed, lower, upper, h, taken)
+        return replace(relaxed, units=units)
+
+    def _rounding(self, rows: LotRows, lower: IntArray, upper: IntArray, h: FloatArray) -> Rounding:
+        return Rounding(
+            self.orders, rows, h, self.balanced, self.reserve, lower, upper, self.effort
+        )

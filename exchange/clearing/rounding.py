@@ -1,0 +1,333 @@
+"""From fractions to whole lots: directions balance exactly and rows hold.
+
+An optimum of the linear program has at most as many fractional columns as rows that bind.  All
+ways of rounding these down or up are looked at together with a few full columns that may give a
+lot away, so that directions can balance; where that is not enough, a small integer program over
+the columns that trade decides.  What is lost is worth less than the duality bound says, and it is
+looked for again in the program of what is left, until no whole lot can be gained this way.
+
+Only columns that trade in the linear optimum take part.  So an order that is not good enough for
+its local price cannot change the outcome, which the price screen relies on.  What may be left over
+when the clearing ends is bounded: no whole lots of these columns that keep all conditions gain more
+than one lot does between the best bid and the best ask among them (in network-weighted mode the
+reserve price counts among both), and each of the two is of orders that fit
+(:mod:`exchange.clearing.unfillable`).  Less than that is given up, because it would take any
+number of integer
+programs to find it; so is what whole lots of other columns, worse than their local price, might
+bring in rare cases, where they fit the rows better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from exchange.clearing.highs import INFINITY, MixedProgram
+from exchange.clearing.integer_points import Vertex
+from exchange.clearing.linear_program import Relaxed
+from exchange.clearing.lot_rows import LotRows
+from exchange.clearing.order_columns import ProgramOrders, per_lot_of
+from exchange.clearing.work_budget import Effort
+from security_check.arrays import BoolArray, FloatArray, IntArray
+
+WHOLE = 1e-6
+"""Lots by which a quantity may miss a whole number and still be one."""
+
+_CHOICES = 12  # columns rounded by looking at all ways
+_MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the error of rounding, by which rows are kept away from
+_WINDOW = 3  # lots around the fraction that the integer program looks at first
+_FEW = 10.0  # values of a lot up to which all whole lots that gain as much are few
+_SUMS = 1e-6  # lots by which sums of a few coefficients may be off
+LEAST_GAP = 0.5
+"""Tick-lots below which two gains in whole lots are the same."""
+
+
+@cache
+def _ways(count: int) -> FloatArray:
+    """Return all ways of rounding so many columns down (0) or up (1), shape (ways, count)."""
+    return ((np.arange(2**count)[:, None] >> np.arange(count)[::-1]) & 1).astype(np.float64)
+
+
+def _step(system: FloatArray, shift: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Return a short step with ``system step = shift``, or nearly so where bounds are in the way.
+
+    Columns that would leave their bounds stop there, and the others make up for them.
+    """
+    step = np.zeros(len(low))
+    free = np.ones(len(low), dtype=bool)
+    while free.any():
+        rest = shift - system[:, ~free] @ step[~free]
+        step[free] = np.linalg.lstsq(system[:, free], rest, rcond=1e-9)[0]
+        out = free & ((step < low) | (step > high))
+        if not out.any():
+            break
+        step = np.clip(step, low, high)
+        free &= ~out
+    return step
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """A program to be rounded.
+
+    Parameters
+    ----------
+    orders, rows
+        Of the program.
+    h
+        Shape (m,), headrooms in lots.
+    balanced
+        Whether each group must balance.
+    reserve
+        Price of watts issued, in ticks; 0 when balanced.
+    lower, upper
+        Shape (columns,), bounds in units.
+    effort
+        What mixed-integer programs may take.
+    """
+
+    orders: ProgramOrders
+    rows: LotRows
+    h: FloatArray
+    balanced: bool
+    reserve: int
+    lower: IntArray
+    upper: IntArray
+    effort: Effort
+
+    def to_lots(self, relaxed: Relaxed) -> IntArray | None:
+        """Return whole units near an optimum, shape (columns,); ``None`` when there are none.
+
+        There always are (nothing at all) unless ``lower`` demands some.
+
+        Raises
+        ------
+        ClearingError
+            When the solver comes to no result.
+        """
+        units = relaxed.units
+        near = np.rint(units)
+        fractional = np.flatnonzero(np.abs(units - near) > WHOLE)
+        whole = near.astype(np.int64)
+        if not len(fractional) and self.holds(whole):
+            return whole
+        support = np.flatnonzero((units > WHOLE) | (self.lower > 0))
+        found = self._best_neighbour(units, fractional, support)
+        if self.lower.any():
+            return self._integer_program(units, support) if found is None else found
+        if found is not None and found.any():
+            return found
+        least = self.lot_value(support)
+        if self.gain(units) <= least:
+            return np.zeros_like(whole)
+        return self._worth_more(relaxed, fractional, support, least)
+
+    def _worth_more(
+        self, relaxed: Relaxed, fractional: IntArray, support: IntArray, least: float
+    ) -> IntArray:
+        """Return whole units where none are next to the optimum; none if none gain so much."""
+        if self.gain(relaxed.units) < _FEW * least:
+            # Mostly there are none, which is seen from the corners in less time than it takes to
+            # look for some.
+            known = self._vertex(relaxed, support).best(least)
+            if known is not None:
+                whole = np.zeros_like(self.upper)
+                whole[support] = known
+                return whole
+        found = self._from_inside(relaxed.units, fractional, support)
+        if found is not None:
+            return found
+        better = self._integer_program(relaxed.units, support)
+        if better is None or self.gain(better) < 0.0:
+            return np.zeros_like(self.upper)
+        return better
+
+    def _vertex(self, relaxed: Relaxed, support: IntArray) -> Vertex:
+        return Vertex(
+            units=relaxed.units[support],
+            upper=self.upper[support],
+            worth=self.worth(support),
+            surplus=relaxed.surplus[support],
+            balances=self.orders.coefficients(support, per_lot_of(self.member())),
+            rows=self.orders.coefficients(support, self.rows.of_limits),
+            eta=relaxed.eta,
+            room=self.h + LotRows.tolerance(self.h),
+        )
+
+    # -- what a rounding must satisfy ---------------------------------------------------------
+
+    def worth(self, columns: IntArray) -> FloatArray:
+        """Return what a unit of each column gains, in tick-lots, watts issued paid for."""
+        worth: FloatArray = self.orders.value(columns)
+        if self.reserve:
+            paid = per_lot_of(np.full((1, len(self.orders.groups)), float(self.reserve)))
+            worth = worth - self.orders.coefficients(columns, paid)[0]
+        return worth
+
+    def gain(self, units: FloatArray | IntArray) -> float:
+        """Return the gain of units of all columns, in tick-lots."""
+        columns = np.flatnonzero(units)
+        return float(self.worth(columns) @ units[columns])
+
+    def lot_value(self, support: IntArray) -> float:
+        """Return the most that a lot bought and a lot sold can gain among columns."""
+        own = [c for column in support.tolist() if (c := self.orders.conditions.get(column))]
+        sign = np.concatenate([self.orders.sign[support], *(c.lots for c in own)])
+        price = np.concatenate([self.orders.price[support], *(c.prices for c in own)])
+        default = float(self.reserve)
+        bid = price[sign > 0].max(initial=-np.inf)
+        ask = price[sign < 0].min(initial=np.inf)
+        if not self.balanced:
+            bid, ask = max(bid, default), min(ask, default)
+        return max(float(bid - ask), 0.0)
+
+    def member(self) -> FloatArray:
+        """Return which limits belong to each group that must balance, shape (groups, n)."""
+        count = len(self.orders.prices) if self.balanced else 0
+        member: FloatArray = (self.orders.groups == np.arange(count)[:, None]).astype(np.float64)
+        return member
+
+    def holds(self, units: IntArray) -> bool:
+        """Return whether directions balance and rows hold with whole units of all columns."""
+        columns = np.flatnonzero(units)
+        change = self.orders.change(columns, units[columns])
+        return not np.any(self.member() @ change) and self.rows.hold(change, self.h)
+
+    # -- all ways of rounding a few columns ---------------------------------------------------
+
+    def _best_neighbour(
+        self, units: FloatArray, fractional: IntArray, support: IntArray
+    ) -> IntArray | None:
+        """Return the best way to round a few columns down or up; ``None`` if none holds."""
+        base = np.rint(units).astype(np.int64)
+        if len(fractional) > _CHOICES:
+            # Those nearest to whole lots are rounded to them.
+            off = np.abs(units[fractional] - base[fractional])
+            fractional = fractional[np.argsort(-off, kind="stable")[:_CHOICES]]
+        chosen = self._with_helpers(units, fractional, support)[:_CHOICES]
+        base[fractional] = np.floor(units[fractional]).astype(np.int64)
+        base[chosen[len(fractional) :]] -= 1
+        ways = _ways(len(chosen))
+        traded = np.flatnonzero(base)
+        start = self.orders.change(traded, base[traded])
+        groups = self.member()
+        shares = self.orders.coefficients(chosen, per_lot_of(groups))
+        balance = (groups @ start)[:, None] + shares @ ways.T
+        ways = ways[~balance.any(axis=0)]
+        block = self.orders.coefficients(chosen, self.rows.of_limits)
+        room = self.h + LotRows.tolerance(self.h) - self.rows.loads(start)
+        # Rows that hold even if all that loads them is rounded up need no look at every way.
+        reached = np.maximum(block, 0.0).sum(axis=1) > room - _SUMS
+        ways = ways[(block[reached] @ ways.T <= room[reached, None]).all(axis=0)]
+        if not len(ways):
+            return None
+        gain = ways @ self.worth(chosen)
+        best = ways[gain == gain.max()]
+        if len(best) > 1:
+            # Of equal gains the one that serves older orders first.
+            by_age = np.argsort([self._rank(c, int(base[c])) for c in chosen], kind="stable")
+            best = best[np.lexsort(best[:, by_age[::-1]].T)[-1:]]
+        base[chosen] += best[0].astype(np.int64)
+        # Worse than nothing is no trade, where nothing is allowed.
+        if self.gain(base) < 0 and not self.lower.any():
+            return np.zeros_like(base)
+        return base
+
+    def _from_inside(
+        self, units: FloatArray, fractional: IntArray, support: IntArray
+    ) -> IntArray | None:
+        """Return a good way to round an optimum that keeps away from the rows a little.
+
+        Around a point on many rows, hardly any whole lots satisfy all of them; around one that
+        is about as far inside as rounding errs, many do.  What that gives away is regained from
+        the program of what is left.  The columns in fractions move by the least that takes the
+        full rows so far away; where they cannot, ``None``.
+        """
+        groups = self.member()
+        block = self.orders.coefficients(fractional, self.rows.of_limits)
+        moved = np.flatnonzero(units)
+        slack = self.h - self.rows.loads(self.orders.change(moved, units[moved]))
+        error = np.linalg.norm(block, axis=1)
+        balances = self.orders.coefficients(fractional, per_lot_of(groups))
+        for share in _MARGINS:
+            near = np.flatnonzero(slack < share * error)
+            shift = np.concatenate([np.zeros(len(groups)), slack[near] - share * error[near]])
+            system = np.concatenate([balances, block[near]])
+            inside = units.copy()
+            inside[fractional] += _step(
+                system, shift, -units[fractional], (self.upper - units)[fractional]
+            )
+            between = np.flatnonzero(np.abs(inside - np.rint(inside)) > WHOLE)
+            found = self._best_neighbour(inside, between, support)
+            if found is not None and found.any():
+                return found
+        return None
+
+    def _with_helpers(self, units: FloatArray, fractional: IntArray, support: IntArray) -> IntArray:
+        """Return the fractional columns, then full ones of the worst prices on each side."""
+        movable = (self.orders.limit[support] >= 0) & (self.lower[support] == 0)
+        whole = np.abs(units[support] - np.rint(units[support])) <= WHOLE
+        others = support[movable & whole & (units[support] >= 1.0 - WHOLE)]
+        order = others[
+            np.argsort(self.orders.sign[others] * self.orders.price[others], kind="stable")
+        ]
+        group = self.orders.groups[self.orders.limit[order]]
+        sign = self.orders.sign[order]
+        helpers = [
+            int(order[(group == g) & (sign == side)][0])
+            for g in range(len(self.orders.prices))
+            for side in (1.0, -1.0)
+            if ((group == g) & (sign == side)).any()
+        ]
+        return np.concatenate([fractional, np.array(helpers, dtype=np.int64)])
+
+    def _rank(self, column: int, units: int) -> int:
+        """Return the rank of the order that the next unit of a column would go to."""
+        last = 0
+        for entry in self.orders.queue(column):
+            last = entry.order.rank
+            units -= entry.units
+            if units < 0:
+                break
+        return last
+
+    # -- an integer program over the columns that trade ---------------------------------------
+
+    def _integer_program(self, units: FloatArray, support: IntArray) -> IntArray | None:
+        """Return the best whole units near the optimum, or anywhere if there are none near."""
+        middle = units[support]
+        low = np.maximum(np.floor(middle) - _WINDOW, self.lower[support])
+        high = np.minimum(np.ceil(middle) + _WINDOW, self.upper[support])
+        found = self._solve_integer(support, low, high)
+        if found is None:
+            low, high = self.lower[support], self.upper[support]
+            found = self._solve_integer(support, low.astype(float), high.astype(float))
+        if found is None:
+            return None
+        whole = np.zeros(len(units), dtype=np.int64)
+        whole[support] = np.rint(found).astype(np.int64)
+        return whole if self.holds(whole) else None
+
+    def _solve_integer(
+        self, columns: IntArray, low: FloatArray, high: FloatArray
+    ) -> FloatArray | None:
+        groups = self.member()
+        balances = len(groups)
+        every: BoolArray = np.ones(len(columns), dtype=bool)
+        program = MixedProgram(
+            value=self.worth(columns),
+            coefficients=np.concatenate(
+                [
+                    self.orders.coefficients(columns, per_lot_of(groups)),
+                    self.orders.coefficients(columns, self.rows.of_limits),
+                ]
+            ),
+            row_lower=np.concatenate([np.zeros(balances), np.full(len(self.h), -INFINITY)]),
+            row_upper=np.concatenate([np.zeros(balances), self.h]),
+            lower=low,
+            upper=high,
+            integer=every,
+        )
+        return program.solve(max(self.lot_value(columns), LEAST_GAP), self.effort.lots)

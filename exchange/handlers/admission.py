@@ -1,0 +1,366 @@
+"""May this order stand?  Every reason to refuse one, each with a sentence and its numbers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import islice
+
+from exchange.handlers.condition_checks import (
+    check_conditions,
+    check_legs,
+    check_part,
+    check_post_only,
+    check_room,
+)
+from exchange.handlers.risk_checks import Ask, check_risk
+from exchange.state.holdings import Position
+from exchange.state.state import State
+from exchange.vocabulary.commands import AmendOrder, SubmitJoint, SubmitOrder
+from exchange.vocabulary.formatting import format_time, price_text
+from exchange.vocabulary.orders import Leg, Order
+from exchange.vocabulary.reasons import Refusal, RefusalReason
+from exchange.vocabulary.rules import ExchangeRate, MarketRules
+from orderbook.order import Side, TimeInForce
+
+_NAMED_ORDERS = 3
+
+
+def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:
+    """Return why an order may not be placed, ``None`` when it may.
+
+    O(1) when it may, and none of the operator's controls is set.
+    """
+    refusal = (
+        _check_place(command.participant, command.connection_point, command.interval, state)
+        or check_quantity(command.quantity_w, state.rules)
+        or check_conditions(command, state.rules)
+        or _check_room(command, state)
+        or _check_price_of(command, state)
+        or _check_expiry(
+            command.time_in_force,
+            command.expires_at,
+            state.sessions[command.interval].gate_closes_at,
+            now,
+        )
+        or check_claim(
+            command.side,
+            command.quantity_w,
+            state.sessions[command.interval].holdings.position(
+                command.direction, command.connection_point
+            ),
+        )
+    )
+    if refusal is not None or not state.controls.concern_orders:
+        return refusal
+    ask = Ask(
+        command.participant,
+        command.interval,
+        command.direction,
+        command.side,
+        command.quantity_w,
+        command.quantity_w,
+        effective_limit_price_ticks(command, state),
+    )
+    return check_risk([ask], state, now)
+
+
+def _check_room(command: SubmitOrder, state: State) -> Refusal | None:
+    rests = command.time_in_force not in (
+        TimeInForce.IMMEDIATE_OR_CANCEL,
+        TimeInForce.FILL_OR_KILL,
+    )
+    if not (rests and command.conditions.apply_at_once(command.time_in_force)):
+        return None
+    return check_room(command.participant, state.sessions[command.interval], state.rules)
+
+
+def check_joint(command: SubmitJoint, state: State, now: datetime) -> Refusal | None:
+    """Return why a joint order may not be placed, ``None`` when it may.
+
+    Each leg is checked like an order of its own.
+    """
+    refusal = check_legs(command)
+    for leg in command.legs:
+        refusal = refusal or _check_leg(command.participant, leg, state)
+    if refusal is None and command.expires_at is not None:
+        first_gate = min(state.sessions[leg.interval].gate_closes_at for leg in command.legs)
+        good_till_date = TimeInForce.GOOD_TILL_DATE
+        refusal = _check_expiry(good_till_date, command.expires_at, first_gate, now)
+    if refusal is not None or not state.controls.concern_orders:
+        return refusal
+    asks = [
+        Ask(
+            command.participant,
+            leg.interval,
+            leg.direction,
+            leg.side,
+            leg.quantity_w,
+            leg.quantity_w,
+            leg.limit_price_ticks,
+        )
+        for leg in command.legs
+    ]
+    return check_risk(asks, state, now)
+
+
+def _check_leg(participant: str, leg: Leg, state: State) -> Refusal | None:
+    return (
+        _check_place(participant, leg.connection_point, leg.interval, state)
+        or check_quantity(leg.quantity_w, state.rules)
+        or check_room(participant, state.sessions[leg.interval], state.rules)
+        or check_price(leg.limit_price_ticks, state.rules)
+        or check_claim(
+            leg.side,
+            leg.quantity_w,
+            state.sessions[leg.interval].holdings.position(leg.direction, leg.connection_point),
+        )
+    )
+
+
+def check_amendment(
+    command: AmendOrder, order: Order, state: State, now: datetime
+) -> Refusal | None:
+    """Return why an open order may not be changed so, ``None`` when it may.
+
+    O(1) when it may, and none of the operator's controls is set.
+    """
+    quantity_w, limit_price_ticks = amended_terms(command, order)
+    if order.joint_id is not None:
+        return Refusal(
+            RefusalReason.CONDITIONS_INVALID,
+            f"joint order {order.joint_id} cannot be amended: cancel it and place another",
+        )
+    if (quantity_w, limit_price_ticks) == (order.quantity_w, order.limit_price_ticks):
+        return Refusal(
+            RefusalReason.NOTHING_TO_AMEND,
+            f"order {order.order_id} already has {quantity_w:,} W "
+            f"at a limit price of {price_text(limit_price_ticks, state.rules)}",
+        )
+    session = state.sessions[order.interval]
+    position = session.holdings.position(order.direction, order.connection_point)
+    refusal = (
+        check_quantity(quantity_w, state.rules)
+        or check_part("minimum", order.conditions.minimum_w, quantity_w, state.rules)
+        or check_price(limit_price_ticks, state.rules)
+        or check_post_only(
+            order.conditions,
+            order.side,
+            limit_price_ticks,
+            session.books[order.direction],
+            state.rules,
+        )
+        or check_claim(order.side, quantity_w - order.executed_w, position, amended=order)
+    )
+    if refusal is not None or not state.controls.concern_orders:
+        return refusal
+    ask = Ask(
+        order.participant,
+        order.interval,
+        order.direction,
+        order.side,
+        quantity_w,
+        quantity_w - order.executed_w,
+        limit_price_ticks,
+        amended=order,
+    )
+    return check_risk([ask], state, now)
+
+
+def amended_terms(command: AmendOrder, order: Order) -> tuple[int, int]:
+    """Return the total in watts and the price in ticks that an amended order would have."""
+    return (
+        order.quantity_w if command.quantity_w is None else command.quantity_w,
+        order.limit_price_ticks if command.limit_price_ticks is None else command.limit_price_ticks,
+    )
+
+
+def check_interval(interval: datetime, state: State) -> Refusal | None:
+    """Refuse intervals that were never opened, or have closed."""
+    session = state.sessions.get(interval)
+    if session is None:
+        return Refusal(
+            RefusalReason.UNKNOWN_INTERVAL, f"no session is open for {format_time(interval)}"
+        )
+    if session.closed_at is not None:
+        # The event may be later than the gate: the clock acts before the next command.
+        closed_at = min(session.closed_at, session.gate_closes_at)
+        return Refusal(
+            RefusalReason.GATE_CLOSED,
+            f"the gate of {format_time(interval)} closed at {format_time(closed_at)}",
+        )
+    return None
+
+
+def _check_place(
+    participant: str, connection_point: str, interval: datetime, state: State
+) -> Refusal | None:
+    terms = state.terms.get(connection_point)
+    if terms is None:
+        return Refusal(
+            RefusalReason.UNKNOWN_CONNECTION_POINT,
+            f"there is no connection point {connection_point}",
+        )
+    if terms.participant != participant:
+        return Refusal(
+            RefusalReason.NOT_OWNER,
+            f"connection point {connection_point} does not belong to {participant}",
+        )
+    return check_interval(interval, state)
+
+
+def check_quantity(quantity_w: int, rules: MarketRules) -> Refusal | None:
+    """Refuse quantities that are not positive, too large, or not whole lots."""
+    if quantity_w <= 0:
+        return Refusal(
+            RefusalReason.QUANTITY_INVALID, f"quantity of {quantity_w:,} W is not positive"
+        )
+    if rules.max_quantity_w is not None and quantity_w > rules.max_quantity_w:
+        return Refusal(
+            RefusalReason.ORDER_TOO_LARGE,
+            f"quantity of {quantity_w:,} W exceeds the {rules.max_quantity_w:,} W "
+            f"that one order may have",
+        )
+    if quantity_w % rules.lot_w:
+        return Refusal(
+            RefusalReason.OFF_LOT,
+            f"quantity of {quantity_w:,} W is not a multiple of the lot of {rules.lot_w:,} W",
+        )
+    return None
+
+
+def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
+    """Refuse negative and absurd prices; zero gives limit away, or takes it for nothing."""
+    if limit_price_ticks < 0:
+        return Refusal(
+            RefusalReason.PRICE_INVALID,
+            f"limit price of {price_text(limit_price_ticks, rules)} is negative",
+        )
+    if limit_price_ticks > rules.max_price_ticks:
+        return Refusal(
+            RefusalReason.PRICE_INVALID,
+            f"limit price of {price_text(limit_price_ticks, rules)} is above "
+            f"{price_text(rules.max_price_ticks, rules)}, the highest of this market",
+        )
+    return None
+
+
+def effective_limit_price_ticks(command: SubmitOrder, state: State) -> int:
+    """Return the limit price of an order, that of a market order being as far as the book goes.
+
+    O(1).  A market order that finds nobody on the other side trades at no price at all.
+    """
+    if command.limit_price_ticks is not None:
+        return command.limit_price_ticks
+    session = state.sessions[command.interval]
+    found = [
+        price_ticks
+        for books in (session.books, session.conditional)
+        if (price_ticks := books[command.direction].worst_price_ticks(command.side.opposite))
+        is not None
+    ]
+    buys = command.side is Side.BUY
+    if state.rules.exchange_rate is ExchangeRate.ONE_TO_ONE:
+        return (max if buys else min)(found, default=0)
+    # The operator takes part, too, but nobody gives limit away to it for nothing.
+    reserve_ticks = state.rules.reserve_price_ticks
+    return max([*found, reserve_ticks]) if buys else max(min(found, default=0), reserve_ticks + 1)
+
+
+def _check_price_of(command: SubmitOrder, state: State) -> Refusal | None:
+    if command.limit_price_ticks is None:
+        return None
+    return check_price(command.limit_price_ticks, state.rules) or check_post_only(
+        command.conditions,
+        command.side,
+        command.limit_price_ticks,
+        state.sessions[command.interval].books[command.direction],
+        state.rules,
+    )
+
+
+def _check_expiry(
+    time_in_force: TimeInForce,
+    expires_at: datetime | None,
+    gate_closes_at: datetime,
+    now: datetime,
+) -> Refusal | None:
+    if time_in_force is not TimeInForce.GOOD_TILL_DATE:
+        if expires_at is None:
+            return None
+        return Refusal(
+            RefusalReason.EXPIRY_INVALID,
+            f"{time_in_force} orders have no expiry, but {format_time(expires_at)} is given",
+        )
+    if expires_at is None:
+        return Refusal(
+            RefusalReason.EXPIRY_INVALID,
+            f"GTD orders need an expiry, up to gate closure at {format_time(gate_closes_at)}",
+        )
+    if not now < expires_at <= gate_closes_at:
+        return Refusal(
+            RefusalReason.EXPIRY_INVALID,
+            f"expiry at {format_time(expires_at)} is not after {format_time(now)} "
+            f"and up to gate closure at {format_time(gate_closes_at)}",
+        )
+    return None
+
+
+def check_claim(
+    side: Side, quantity_w: int, position: Position, amended: Order | None = None
+) -> Refusal | None:
+    """Refuse selling what is not held above the fallback, and buying beyond capacity.
+
+    Parameters
+    ----------
+    side, quantity_w
+        What is asked for, in watts.
+    position
+        Of the connection point, in the direction asked for.
+    amended
+        The open order that the quantity would replace; its own claim does not count.
+    """
+    own_w = 0 if amended is None else amended.remaining_w
+    if side is Side.SELL:
+        if quantity_w <= position.sellable_w + own_w:
+            return None
+        bounds = _claims(side, "reserved", position.reserved_w - own_w, position, amended)
+        if position.fallback_w:
+            bounds.append(f"{position.fallback_w:,} W are the fallback limit and not for sale")
+        return _exceeds(
+            RefusalReason.EXCEEDS_HOLDING,
+            f"sell of {quantity_w:,} W exceeds the {position.held_w:,} W held",
+            bounds,
+        )
+    if quantity_w <= position.buyable_w + own_w:
+        return None
+    bounds = _claims(side, "sought", position.sought_w - own_w, position, amended)
+    return _exceeds(
+        RefusalReason.EXCEEDS_CAPACITY,
+        f"buy of {quantity_w:,} W exceeds the capacity of {position.capacity_w:,} W",
+        [f"{position.held_w:,} W are held", *bounds],
+    )
+
+
+def _exceeds(reason: RefusalReason, sentence: str, bounds: list[str]) -> Refusal:
+    return Refusal(reason, sentence + (f", of which {' and '.join(bounds)}" if bounds else ""))
+
+
+def _claims(
+    side: Side, word: str, claimed_w: int, position: Position, amended: Order | None
+) -> list[str]:
+    """Say what other open orders of a side claim, if they claim anything."""
+    if not claimed_w:
+        return []
+    return [f"{claimed_w:,} W are {word} by {_names(position, side, amended)}"]
+
+
+def _names(position: Position, side: Side, without: Order | None) -> str:
+    """Return "order 17", "orders 17 and 18", or the first few "and others"."""
+    others = (order for order in position.orders.values() if order.side is side)
+    found = islice((order for order in others if order is not without), _NAMED_ORDERS + 1)
+    numbers = [str(order.order_id) for order in found]
+    if len(numbers) == 1:
+        return f"order {numbers[0]}"
+    if len(numbers) > _NAMED_ORDERS:
+        numbers[_NAMED_ORDERS] = "others"
+    return f"orders {', '.join(numbers[:-1])} and {numbers[-1]}"

@@ -1,0 +1,147 @@
+"""Conditions that contradict each other, or what rests."""
+
+from __future__ import annotations
+
+from exchange.state.session import Session
+from exchange.vocabulary.commands import SubmitJoint, SubmitOrder
+from exchange.vocabulary.formatting import format_time, price_text
+from exchange.vocabulary.orders import Order
+from exchange.vocabulary.reasons import Refusal, RefusalReason
+from exchange.vocabulary.rules import MarketRules
+from orderbook.book import OrderBook
+from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
+
+MAX_LEGS = 96
+"""Most legs of a joint order: a day of quarter-hours."""
+
+_SHARE = 4
+"""One of so many places that are free is for somebody who has an order with conditions already."""
+
+_IMMEDIATE = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
+
+
+def check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None:
+    """Refuse conditions that contradict each other or the quantity."""
+    conditions = command.conditions
+    if conditions is UNCONDITIONAL and command.limit_price_ticks is not None:
+        return None
+    immediate = command.time_in_force in _IMMEDIATE
+    if command.limit_price_ticks is None and not immediate:
+        return _contradiction(
+            f"a market order never rests, so its time in force is IOC or FOK, "
+            f"not {command.time_in_force}"
+        )
+    if conditions.post_only and immediate:
+        return _contradiction(f"a post-only order waits, and {command.time_in_force} does not")
+    if conditions.all_or_none and immediate:
+        return _contradiction(
+            f"an all-or-none order waits, and {command.time_in_force} does not: "
+            f"all at once or nothing is FOK"
+        )
+    asked = [
+        name
+        for name, given in (
+            ("all-or-none", conditions.all_or_none),
+            ("fill or kill", command.time_in_force is TimeInForce.FILL_OR_KILL),
+            ("a minimum quantity", conditions.minimum_w is not None),
+            ("a displayed quantity", conditions.displayed_w is not None),
+        )
+        if given
+    ]
+    if len(asked) > 1:
+        return _contradiction(f"{asked[0]} and {asked[1]} do not go together")
+    if conditions.displayed_w is not None and immediate:
+        return _contradiction(f"an iceberg waits, and {command.time_in_force} does not")
+    return check_part("minimum", conditions.minimum_w, command.quantity_w, rules) or check_part(
+        "displayed", conditions.displayed_w, command.quantity_w, rules
+    )
+
+
+def check_room(participant: str, session: Session, rules: MarketRules) -> Refusal | None:
+    """Refuse another resting conditional order where there are as many as may be.
+
+    Beyond the first, nobody may have more than a quarter of the places that are free, so that the
+    last ones are for those who have none.  O(conditional orders of the interval).
+    """
+    resting = session.conditional_orders()
+    own = sum(order.participant == participant for order in resting)
+    start = format_time(session.start)
+    for count, most, whose in (
+        (own, rules.max_conditional_orders_each, f"of {participant} "),
+        (len(resting), rules.max_conditional_orders, ""),
+    ):
+        if count >= most:
+            return Refusal(
+                RefusalReason.TOO_MANY_CONDITIONS,
+                f"{count} orders {whose}with conditions rest for {start} already, "
+                f"at most {most} may",
+            )
+    free = rules.max_conditional_orders - len(resting)
+    if own and _SHARE * (own + 1) > free:
+        return Refusal(
+            RefusalReason.TOO_MANY_CONDITIONS,
+            f"{own} orders of {participant} with conditions rest for {start} already, and of "
+            f"{rules.max_conditional_orders} places {free} are free: beyond the first, nobody may "
+            f"have more than a quarter of these",
+        )
+    return None
+
+
+def check_legs(command: SubmitJoint) -> Refusal | None:
+    """Refuse legs that cannot trade together."""
+    legs = command.legs
+    if not 2 <= len(legs) <= MAX_LEGS:
+        return _contradiction(f"a joint order has 2 to {MAX_LEGS} legs, not {len(legs)}")
+    if len({(leg.interval, leg.direction) for leg in legs}) < len(legs):
+        return _contradiction("two legs of a joint order are in the same book")
+    quantities = sorted({leg.quantity_w for leg in legs})
+    if not command.all_or_none and len(quantities) > 1:
+        return _contradiction(
+            f"legs of {quantities[0]:,} W and {quantities[-1]:,} W cannot trade the same quantity: "
+            "a joint order that may trade in part has legs of one size"
+        )
+    return None
+
+
+def check_part(
+    name: str, part_w: int | None, quantity_w: int, rules: MarketRules
+) -> Refusal | None:
+    """Refuse a part of an order that is not positive, not whole lots, or more than the order."""
+    if part_w is None or (0 < part_w <= quantity_w and not part_w % rules.lot_w):
+        return None
+    return _contradiction(
+        f"{name} quantity of {part_w:,} W is not a positive multiple of the lot of "
+        f"{rules.lot_w:,} W up to the order's {quantity_w:,} W"
+    )
+
+
+def _contradiction(detail: str) -> Refusal:
+    return Refusal(RefusalReason.CONDITIONS_INVALID, detail)
+
+
+def check_post_only(
+    conditions: Conditions,
+    side: Side,
+    limit_price_ticks: int,
+    book: OrderBook[Order],
+    rules: MarketRules,
+) -> Refusal | None:
+    """Refuse a post-only order that meets anything, whether or not the network would let it."""
+    if not conditions.post_only:
+        return None
+    best_ticks = book.best_price_ticks(side.opposite)
+    if best_ticks is None or not crosses(side, limit_price_ticks, best_ticks):
+        return None
+    best = "offer" if side is Side.BUY else "bid"
+    return Refusal(
+        RefusalReason.WOULD_CROSS,
+        f"post-only {side} at {price_text(limit_price_ticks, rules)} would cross the best {best} "
+        f"at {price_text(best_ticks, rules)}",
+    )
+
+
+def crosses(side: Side, limit_price_ticks: int, other_price_ticks: int) -> bool:
+    """Return whether an order of ``side`` would trade with one at the other price."""
+    if side is Side.BUY:
+        return limit_price_ticks >= other_price_ticks
+    return limit_price_ticks <= other_price_ticks

@@ -1,0 +1,243 @@
+"""What participants ask about orders: submit, amend, cancel.
+
+Each request is answered: by an event that says it is done, by a refusal with a reason, or by the
+answer that the same request got before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exchange.handlers.admission import (
+    amended_terms,
+    check_amendment,
+    check_joint,
+    check_submission,
+    effective_limit_price_ticks,
+)
+from exchange.handlers.matching import Matching
+from exchange.state.order_effects import order_of
+from exchange.state.recording import Record, answer_again
+from exchange.state.state import State
+from exchange.vocabulary.commands import (
+    AmendOrder,
+    CancelOrder,
+    MassCancel,
+    SubmitJoint,
+    SubmitOrder,
+)
+from exchange.vocabulary.events import JointOrderAccepted, OrderAccepted, OrderAmended
+from exchange.vocabulary.formatting import format_time, price_text
+from exchange.vocabulary.orders import Order
+from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
+
+
+class OrderRequests:
+    """Meets, or refuses, what participants ask about orders.
+
+    Parameters
+    ----------
+    state
+        The exchange's state; read here, changed by the events alone.
+    matching
+        Lets orders trade.
+    """
+
+    __slots__ = ("_matching", "_state")
+
+    def __init__(self, state: State, matching: Matching) -> None:
+        self._state = state
+        self._matching = matching
+
+    def submit(self, command: SubmitOrder, record: Record) -> None:
+        """Take in an order and let it trade."""
+        if answer_again(command.participant, command.client_order_id, command, record):
+            return
+        refusal = check_submission(command, self._state, record.now)
+        if refusal is not None:
+            _refuse_submission(command, refusal, record)
+            return
+        if command.conditions.post_only:
+            order = order_of(self._accepted(command, record))
+            if self._matching.would_trade(order, record):
+                self._refuse_to_cross(command, order, "submit", record)
+                return
+        # Only now has it its place among the events: asking the network may raise an alarm.
+        accepted = self._accepted(command, record)
+        record.add(accepted)
+        self._matching.trade([self._state.orders[accepted.order_id]], record)
+
+    def _accepted(self, command: SubmitOrder, record: Record) -> OrderAccepted:
+        return OrderAccepted(
+            sequence=record.next_sequence,
+            time=record.now,
+            order_id=self._state.next_order_id,
+            participant=command.participant,
+            client_order_id=command.client_order_id,
+            connection_point=command.connection_point,
+            direction=command.direction,
+            interval=command.interval,
+            side=command.side,
+            quantity_w=command.quantity_w,
+            limit_price_ticks=effective_limit_price_ticks(command, self._state),
+            time_in_force=command.time_in_force,
+            expires_at=command.expires_at,
+            conditions=command.conditions,
+            at_market=command.limit_price_ticks is None,
+        )
+
+    def submit_joint(self, command: SubmitJoint, record: Record) -> None:
+        """Take in several legs that trade together."""
+        if answer_again(command.participant, command.client_order_id, command, record):
+            return
+        refusal = check_joint(command, self._state, record.now)
+        if refusal is not None:
+            _refuse_submission(command, refusal, record)
+            return
+        order_id = self._state.next_order_id
+        record.add(
+            JointOrderAccepted(
+                sequence=record.next_sequence,
+                time=record.now,
+                order_id=order_id,
+                participant=command.participant,
+                client_order_id=command.client_order_id,
+                legs=command.legs,
+                all_or_none=command.all_or_none,
+                expires_at=command.expires_at,
+                self_trade_prevention=command.self_trade_prevention,
+            )
+        )
+        self._matching.trade(list(self._state.joints[order_id]), record)
+
+    def cancel(self, command: CancelOrder, record: Record) -> None:
+        """Take the rest of an order out of the book."""
+        answer = self._state.answers.find(command.participant, command.client_order_id)
+        if answer is not None and answer.cancelled is not None:
+            record.repeat_answer(command.participant, command.client_order_id, answer.cancelled)
+            return
+        order = self._open_order(command, "cancel", record)
+        if order is not None:
+            record.cancel(order, CancelReason.REQUESTED)
+
+    def _open_order(
+        self, command: CancelOrder | AmendOrder, request: str, record: Record
+    ) -> Order | None:
+        """Return the open order that a participant names by its own id, or refuse."""
+        participant, client_id = command.participant, command.client_order_id
+        answer = self._state.answers.find(participant, client_id)
+        if answer is None or not isinstance(answer.event, OrderAccepted | JointOrderAccepted):
+            reason, detail = RefusalReason.UNKNOWN_ORDER, f"there is no order {client_id}"
+        elif answer.order_id is None:
+            ending = "has traded in full"
+            if answer.cancelled is not None:
+                ending = f"was cancelled ({answer.cancelled.reason})"
+            reason, detail = RefusalReason.ORDER_NOT_OPEN, f"order {client_id} {ending}"
+        else:
+            return self._state.orders[answer.order_id]
+        record.refuse(participant, client_id, request, reason, detail)
+        return None
+
+    def amend(self, command: AmendOrder, record: Record) -> None:
+        """Change an order.
+
+        A total at or below what has traded already asks for no more trades: as on other
+        exchanges the remainder is cancelled.
+        """
+        order = self._open_order(command, "amend", record)
+        if order is None:
+            return
+        refusal = check_amendment(command, order, self._state, record.now)
+        if refusal is not None:
+            record.refuse(
+                command.participant,
+                command.client_order_id,
+                "amend",
+                refusal.reason,
+                refusal.detail,
+            )
+            return
+        quantity_w, limit_price_ticks = amended_terms(command, order)
+        if quantity_w <= order.executed_w:
+            record.cancel(order, CancelReason.REQUESTED)
+            return
+        if order.conditions.post_only:
+            amended = replace(
+                order,
+                order_id=self._state.next_order_id,
+                remaining_w=quantity_w - order.executed_w,
+                limit_price_ticks=limit_price_ticks,
+            )
+            amended.show_next()
+            if self._matching.would_trade(amended, record, instead_of=order):
+                self._refuse_to_cross(command, amended, "amend", record)
+                return
+        keeps_priority = (
+            limit_price_ticks == order.limit_price_ticks and quantity_w < order.quantity_w
+        )
+        record.add(
+            OrderAmended(
+                sequence=record.next_sequence,
+                time=record.now,
+                participant=order.participant,
+                client_order_id=order.client_order_id,
+                previous_order_id=order.order_id,
+                order_id=order.order_id if keeps_priority else self._state.next_order_id,
+                quantity_w=quantity_w,
+                remaining_w=quantity_w - order.executed_w,
+                limit_price_ticks=limit_price_ticks,
+            )
+        )
+        if not keeps_priority or order.conditional:
+            self._matching.trade([order], record)
+
+    def _refuse_to_cross(
+        self, command: SubmitOrder | AmendOrder, order: Order, request: str, record: Record
+    ) -> None:
+        """Refuse a post-only order that crosses nobody by price, and yet would trade at once."""
+        price = price_text(order.limit_price_ticks, self._state.rules)
+        record.refuse(
+            command.participant,
+            command.client_order_id,
+            request,
+            RefusalReason.WOULD_CROSS,
+            f"post-only {order.side} of {order.remaining_w:,} W at {price} would trade at once, "
+            "together with orders that cannot trade without it",
+            remember=command if isinstance(command, SubmitOrder) else None,
+        )
+
+    def mass_cancel(self, command: MassCancel, record: Record) -> None:
+        """Take all orders that match out of the books."""
+        orders = self._state.orders_of(
+            command.participant,
+            command.interval,
+            command.connection_point,
+            command.direction,
+            command.side,
+        )
+        record.cancel_all(orders, CancelReason.MASS_CANCEL)
+        if not orders:
+            asked = [command.connection_point, command.direction, command.side]
+            named = ", ".join(str(each) for each in asked if each is not None)
+            where = "" if command.interval is None else f" for {format_time(command.interval)}"
+            where += f" of {named}" if named else ""
+            record.refuse(
+                command.participant,
+                None,
+                "mass_cancel",
+                RefusalReason.ORDER_NOT_OPEN,
+                f"{command.participant} has no open order{where}",
+            )
+
+
+def _refuse_submission(
+    command: SubmitOrder | SubmitJoint, refusal: Refusal, record: Record
+) -> None:
+    record.refuse(
+        command.participant,
+        command.client_order_id,
+        "submit",
+        refusal.reason,
+        refusal.detail,
+        remember=command,
+    )

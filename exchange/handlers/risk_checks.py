@@ -1,0 +1,153 @@
+"""Orders that the operator's controls stand against: kill switch, collar, size, rate, risk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from exchange.state.state import State
+from exchange.vocabulary.formatting import amount_text, price_text
+from exchange.vocabulary.orders import Order
+from exchange.vocabulary.reasons import Refusal, RefusalReason
+from exchange.vocabulary.rules import RiskLimits
+from orderbook.order import Side
+from security_check.model.envelope import Direction
+
+RATE_WINDOW = timedelta(minutes=1)
+"""Over how much time orders are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What an order, new or amended, would be.
+
+    ``open_w`` is what it may still trade, ``amended`` the order it takes the place of.
+    """
+
+    participant: str
+    interval: datetime
+    direction: Direction
+    side: Side
+    quantity_w: int
+    open_w: int
+    limit_price_ticks: int
+    amended: Order | None = None
+
+
+def check_risk(asks: Sequence[Ask], state: State, now: datetime) -> Refusal | None:
+    """Refuse an order, or the legs of a joint one, that a control stands against.
+
+    O(connection points of the participant * intervals), less where credit is not limited.
+    """
+    controls = state.controls
+    ask = asks[0]  # All legs have one participant.
+    if controls.is_killed(ask.participant):
+        whose = "of the market" if controls.market_killed else f"of {ask.participant}"
+        return Refusal(
+            RefusalReason.KILL_SWITCH, f"the kill switch {whose} is engaged: no orders are taken"
+        )
+    limits = controls.limits_of(ask.participant)
+    for each in asks:
+        refusal = (
+            _check_collar(each, state)
+            or _check_size(each, limits)
+            or _check_position(each, limits, state)
+        )
+        if refusal is not None:
+            return refusal
+    return _check_rate(asks, limits, state, now) or _check_credit(asks, limits, state)
+
+
+def _check_collar(ask: Ask, state: State) -> Refusal | None:
+    collar = state.controls.collar
+    if collar.contains(ask.limit_price_ticks):
+        return None
+    bounds = [
+        f"{word} {price_text(bound, state.rules)}"
+        for word, bound in (("from", collar.min_price_ticks), ("to", collar.max_price_ticks))
+        if bound is not None
+    ]
+    return Refusal(
+        RefusalReason.OUTSIDE_COLLAR,
+        f"limit price of {price_text(ask.limit_price_ticks, state.rules)} is outside the price "
+        f"collar {' '.join(bounds)}",
+    )
+
+
+def _check_size(ask: Ask, limits: RiskLimits) -> Refusal | None:
+    if limits.max_quantity_w is None or ask.quantity_w <= limits.max_quantity_w:
+        return None
+    return Refusal(
+        RefusalReason.ORDER_TOO_LARGE,
+        f"quantity of {ask.quantity_w:,} W exceeds the {limits.max_quantity_w:,} W that one order "
+        f"of {ask.participant} may have",
+    )
+
+
+def _check_rate(
+    asks: Sequence[Ask], limits: RiskLimits, state: State, now: datetime
+) -> Refusal | None:
+    """Refuse what comes too fast; each leg of a joint order counts, because each costs as much."""
+    most, participant = limits.orders_per_minute, asks[0].participant
+    if most is None:
+        return None
+    recent = state.controls.recent_orders(participant, now - RATE_WINDOW)
+    if recent + len(asks) <= most:
+        return None
+    legs = f", and this one counts {len(asks)}, one for each leg" if len(asks) > 1 else ""
+    return Refusal(
+        RefusalReason.TOO_FREQUENT,
+        f"{participant} has placed or amended {recent} orders in the last minute{legs}, "
+        f"at most {most} are allowed",
+    )
+
+
+def _check_position(ask: Ask, limits: RiskLimits, state: State) -> Refusal | None:
+    """Refuse what could take the net purchases or sales of an interval beyond the limit."""
+    if limits.position_w is None:
+        return None
+    positions = state.positions_of(ask.participant, ask.interval, ask.direction)
+    sign = 1 if ask.side is Side.BUY else -1
+    traded_w = sign * sum(position.net_bought_w for position in positions)
+    open_w = sum(
+        position.sought_w if ask.side is Side.BUY else position.reserved_w for position in positions
+    )
+    if ask.amended is not None:
+        open_w -= ask.amended.remaining_w
+    if traded_w + open_w + ask.open_w <= limits.position_w:
+        return None
+    done = "bought" if ask.side is Side.BUY else "sold"
+    return Refusal(
+        RefusalReason.EXCEEDS_POSITION,
+        f"{ask.side} of {ask.open_w:,} W exceeds the position limit of {limits.position_w:,} W "
+        f"of {ask.participant}: {traded_w:,} W net are {done} and {open_w:,} W are in open "
+        f"{ask.side} orders",
+    )
+
+
+def _check_credit(asks: Sequence[Ask], limits: RiskLimits, state: State) -> Refusal | None:
+    """Refuse purchases that could make their participant owe more than the limit."""
+    bought = [each for each in asks if each.side is Side.BUY]
+    if limits.credit is None or not bought:
+        return None
+    ask = bought[0]
+    owed = -state.ledger.balance(ask.participant)
+    committed = sum(
+        position.sought_amount
+        for interval in state.sessions
+        for direction in Direction
+        for position in state.positions_of(ask.participant, interval, direction)
+    )
+    if ask.amended is not None:
+        committed -= ask.amended.remaining_w * ask.amended.limit_price_ticks
+    cost = sum(each.open_w * each.limit_price_ticks for each in bought)
+    if owed + committed + cost <= limits.credit:
+        return None
+    needed, limit = amount_text(cost, state.rules), amount_text(limits.credit, state.rules)
+    return Refusal(
+        RefusalReason.INSUFFICIENT_CREDIT,
+        f"buy for up to {needed} exceeds the credit limit of {limit} of {ask.participant}, of "
+        f"which {amount_text(owed, state.rules)} are owed and "
+        f"{amount_text(committed, state.rules)} are in open buy orders",
+    )

@@ -1,0 +1,143 @@
+"""The phases of an interval's trading: call, auction, continuous.
+
+In a *call* orders come and go, and nothing trades.  It ends in an *auction*, which trades all that
+raises welfare at the local prices of one clearing, and lasts no time.  In *continuous* trading
+every order is cleared when it comes.  The rules say which phases there are:
+
+- an opening auction: the first stretch after the opening is a call;
+- a closing auction: the last stretch before the gate is one;
+- frequent batches: all of the time is, with an auction every so often, in all intervals at once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from exchange.handlers.interface_limits import check_terms, refuse_unsafe
+from exchange.handlers.settlement import issue_statements
+from exchange.state.recording import Record
+from exchange.state.session import Session
+from exchange.vocabulary.commands import OpenSession
+from exchange.vocabulary.events import GateClosed, PhaseChanged, SessionOpened
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.network_port import Grid, SecurityState
+from exchange.vocabulary.reasons import CancelReason, Phase, RefusalReason
+from exchange.vocabulary.rules import OPERATOR, MarketRules
+from security_check.errors import GridError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def first_phase(
+    rules: MarketRules, opened_at: datetime, gate_closes_at: datetime
+) -> tuple[Phase, datetime]:
+    """Return the phase that an interval opens with, and until when."""
+    if rules.opening_auction:
+        return Phase.CALL, min(opened_at + rules.opening_auction, gate_closes_at)
+    return next_phase(rules, opened_at, gate_closes_at)
+
+
+def next_phase(
+    rules: MarketRules, now: datetime, gate_closes_at: datetime
+) -> tuple[Phase, datetime]:
+    """Return the phase after an auction, or after the opening, and until when."""
+    if rules.batch_every:
+        past = (now - _EPOCH) // rules.batch_every
+        return Phase.CALL, min(_EPOCH + (past + 1) * rules.batch_every, gate_closes_at)
+    closing = gate_closes_at - rules.closing_auction
+    if now < closing:
+        return Phase.CONTINUOUS, closing
+    return Phase.CALL, gate_closes_at
+
+
+def change_phase(session: Session, phase: Phase, until: datetime, record: Record) -> None:
+    """Let an interval enter a phase."""
+    record.add(
+        PhaseChanged(
+            sequence=record.next_sequence,
+            time=record.now,
+            interval=session.start,
+            phase=phase,
+            until=until,
+        )
+    )
+
+
+def open_session(command: OpenSession, record: Record, grid: Grid) -> SecurityState | None:
+    """Allocate an interval and open it, or refuse.
+
+    Returns
+    -------
+    The network's state for the envelopes now in force; ``None`` when nothing was opened.
+    """
+    refusal = _check(command, record)
+    if refusal is not None:
+        record.refuse(OPERATOR, None, "session", *refusal)
+        return None
+    try:
+        security = grid.allocate(command.interface_limits)
+        envelopes = security.envelopes()
+        check_terms(envelopes, record.state.terms)
+    except GridError as error:
+        refuse_unsafe(error, command.start, record, OPERATOR, None, "session")
+        return None
+    phase, until = first_phase(record.state.rules, record.now, command.gate_closes_at)
+    record.add(
+        SessionOpened(
+            sequence=record.next_sequence,
+            time=record.now,
+            start=command.start,
+            end=command.end,
+            gate_closes_at=command.gate_closes_at,
+            interface_limits=command.interface_limits,
+            envelopes=tuple(envelopes),
+            phase=phase,
+            phase_until=until,
+            tick=record.state.rules.tick,
+        )
+    )
+    return security
+
+
+def _check(command: OpenSession, record: Record) -> tuple[RefusalReason, str] | None:
+    interval = f"[{format_time(command.start)}, {format_time(command.end)})"
+    if command.start >= command.end:
+        return RefusalReason.INTERVAL_INVALID, f"interval {interval} is empty"
+    for session in record.state.sessions.values():
+        if command.start < session.end and session.start < command.end:
+            return (
+                RefusalReason.SESSION_EXISTS,
+                f"interval {interval} overlaps the session of "
+                f"[{format_time(session.start)}, {format_time(session.end)})",
+            )
+    if command.start in record.state.metering.intervals:
+        return (
+            RefusalReason.SESSION_EXISTS,
+            f"interval {interval} has been delivered and awaits its readings",
+        )
+    if command.gate_closes_at <= record.now:
+        return (
+            RefusalReason.GATE_CLOSED,
+            f"the gate of {interval} would close at {format_time(command.gate_closes_at)}, "
+            f"which is not after {format_time(record.now)}",
+        )
+    return None
+
+
+def close_gate(session: Session, record: Record) -> None:
+    """Freeze an interval: cancel what rests, publish final envelopes, settle."""
+    record.cancel_all(session.orders(), CancelReason.GATE_CLOSED)
+    metering = record.state.rules.metering
+    until = None if metering is None else max(session.end, record.now) + metering.window
+    record.add(
+        GateClosed(
+            sequence=record.next_sequence,
+            time=record.now,
+            interval=session.start,
+            envelopes=session.holdings.envelopes(),
+            readings_until=until,
+            penalty_price_ticks=0 if metering is None else metering.penalty_price_ticks,
+            tolerance_w=0 if metering is None else metering.tolerance_w,
+        )
+    )
+    issue_statements(session.start, record)

@@ -1,0 +1,175 @@
+"""After the gate: meter readings held against final envelopes, and statements of account."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from exchange.accounts.metering import MeteredInterval
+from exchange.state.recording import Record
+from exchange.state.state import State
+from exchange.vocabulary.commands import ReportMetering
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.reasons import Refusal, RefusalReason
+from exchange.vocabulary.rules import METERING
+from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
+
+
+def issue_statements(interval: datetime, record: Record) -> None:
+    """Settle every account on which something was booked for an interval."""
+    for name, account in record.state.ledger.accounts(interval).items():
+        record.add(
+            StatementIssued(
+                sequence=record.next_sequence,
+                time=record.now,
+                interval=interval,
+                participant=name,
+                bought_w=account.bought_w,
+                sold_w=account.sold_w,
+                paid=account.paid,
+                received=account.received,
+                balance=account.balance,
+                compensation=account.compensation,
+                penalties=account.penalties,
+            )
+        )
+
+
+def report_metering(command: ReportMetering, record: Record) -> None:
+    """Take a reading, or refuse it.
+
+    A refused reading leaves no trace: sent again, it is looked at again, because what came too
+    early is right later.
+    """
+    state = record.state
+    known = state.metering.reading(command.reading_id)
+    if known is not None and _same(command, known):
+        record.repeat_answer(METERING, command.reading_id, known)
+        return
+    refusal = _check_id(command, known) or _check(command, state, record.now)
+    if refusal is not None:
+        record.refuse(METERING, command.reading_id, "metering", refusal.reason, refusal.detail)
+        return
+    point = command.connection_point
+    record.add(
+        state.metering.intervals[command.interval].assess(
+            sequence=record.next_sequence,
+            time=record.now,
+            reading_id=command.reading_id,
+            participant=state.terms[point].participant,
+            connection_point=point,
+            injection_w=command.injection_w,
+            withdrawal_w=command.withdrawal_w,
+        )
+    )
+
+
+def close_readings(interval: datetime, record: Record) -> None:
+    """End the metering of an interval: say what is missing, settle the penalties."""
+    owners = {point: terms.participant for point, terms in record.state.terms.items()}
+    record.add(
+        MeteringClosed(
+            sequence=record.next_sequence,
+            time=record.now,
+            interval=interval,
+            missing=record.state.metering.missing(interval, owners),
+        )
+    )
+    issue_statements(interval, record)
+
+
+def _same(command: ReportMetering, reading: MeterRead) -> bool:
+    return (
+        command.interval == reading.interval
+        and command.connection_point == reading.connection_point
+        and command.injection_w == reading.injection_w
+        and command.withdrawal_w == reading.withdrawal_w
+    )
+
+
+def _check_id(command: ReportMetering, known: MeterRead | None) -> Refusal | None:
+    if known is None:
+        return None
+    return Refusal(
+        RefusalReason.CLIENT_ORDER_ID_REUSED,
+        f"id {command.reading_id} was used for another reading, that of "
+        f"{known.connection_point} in {format_time(known.interval)}, taken by event "
+        f"{known.sequence}",
+    )
+
+
+def _check(command: ReportMetering, state: State, now: datetime) -> Refusal | None:
+    interval = state.metering.intervals.get(command.interval)
+    if interval is None:
+        return _check_unmetered(command.interval, state, now)
+    if now < interval.end:
+        return _too_early(interval.start, interval.end, now)
+    if command.connection_point not in interval.limits_w:
+        return Refusal(
+            RefusalReason.UNKNOWN_CONNECTION_POINT,
+            f"there is no connection point {command.connection_point}",
+        )
+    return _check_power(command, interval)
+
+
+def _check_unmetered(start: datetime, state: State, now: datetime) -> Refusal:
+    """Return why an interval takes no readings: not yet, no longer, or never."""
+    session = state.sessions.get(start)
+    if session is None:
+        return Refusal(
+            RefusalReason.UNKNOWN_INTERVAL,
+            f"no interval that starts at {format_time(start)} awaits readings",
+        )
+    metering = state.rules.metering
+    if metering is None:
+        return Refusal(
+            RefusalReason.NOT_METERED,
+            f"the interval of {format_time(start)} is not metered: the market has no rules for it",
+        )
+    if session.closed_at is None:
+        if now < session.end:
+            return _too_early(start, session.end, now)
+        return Refusal(
+            RefusalReason.DELIVERY_NOT_OVER,
+            f"the gate of {format_time(start)} closes at {format_time(session.gate_closes_at)} "
+            f"only, it is {format_time(now)}: its envelopes are not final",
+        )
+    until = max(session.end, session.closed_at) + metering.window
+    return Refusal(
+        RefusalReason.METERING_CLOSED,
+        f"readings of {format_time(start)} were taken until {format_time(until)}, "
+        f"it is {format_time(now)}",
+    )
+
+
+def _too_early(start: datetime, end: datetime, now: datetime) -> Refusal:
+    return Refusal(
+        RefusalReason.DELIVERY_NOT_OVER,
+        f"delivery of {format_time(start)} ends at {format_time(end)}, it is {format_time(now)}",
+    )
+
+
+def _check_power(command: ReportMetering, interval: MeteredInterval) -> Refusal | None:
+    """Refuse what is no mean power of an interval: whole watts of one direction."""
+    where = f"{command.connection_point} in {format_time(interval.start)}"
+    for word, power_w in (
+        ("injection", command.injection_w),
+        ("withdrawal", command.withdrawal_w),
+    ):
+        # A program may hand over what a message cannot: one NaN would poison every balance.
+        if type(power_w) is not int:
+            return Refusal(
+                RefusalReason.READING_INVALID,
+                f"{word} of {power_w!r} W metered at {where} is no whole number of watts",
+            )
+        if power_w < 0:
+            return Refusal(
+                RefusalReason.READING_INVALID,
+                f"{word} of {power_w:,} W metered at {where} is negative",
+            )
+    if command.injection_w and command.withdrawal_w:
+        return Refusal(
+            RefusalReason.READING_INVALID,
+            f"mean power has one direction, but {command.injection_w:,} W of injection and "
+            f"{command.withdrawal_w:,} W of withdrawal were metered at {where}",
+        )
+    return None

@@ -1,0 +1,205 @@
+"""The market of one delivery interval: its network, and the program over its orders.
+
+Its books and envelopes change by events alone; what is kept here follows from them, and is built
+anew when it is missing.  Joint orders are in none of these programs.  A search
+(:mod:`exchange.market.confirmation`) brings in those that may trade, and finds what trades next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from exchange.clearing.payments import Execution
+from exchange.clearing.problem import LocalPrices, NetworkRows, Reach, Tier
+from exchange.clearing.work_budget import EventEffort
+from exchange.market.local_prices import PointPrice, point_prices
+from exchange.market.market_program import MarketProgram
+from exchange.vocabulary.network_port import SecurityState
+from exchange.vocabulary.orders import Order
+from exchange.vocabulary.rules import MarketRules
+from security_check.checking.linear_rows import LinearRows
+from security_check.checking.verdict import Verdict
+from security_check.errors import GridError
+
+
+class CheckFailedError(Exception):
+    """The power flow of an interval came to no result; ``error`` says why."""
+
+    def __init__(self, interval: datetime, error: GridError) -> None:
+        super().__init__(str(error))
+        self.interval = interval
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Orders that trade together; the limits after it are in force in the networks.
+
+    Parameters
+    ----------
+    executions
+        What each order trades, oldest first.
+    prices
+        The local prices of the clearing.
+    tier
+        What proved it optimal.
+    verdict
+        Of the interval whose network is nearest its limits afterwards.
+    """
+
+    executions: tuple[Execution, ...]
+    prices: LocalPrices
+    tier: Tier
+    verdict: Verdict
+
+
+class Market:
+    """The orders of an interval that trade in it alone, its network, and the program over both.
+
+    Parameters
+    ----------
+    interval
+        Its start.
+    network
+        The envelopes in force.
+    connection_points
+        In the network's order.
+    rules
+        Of the market.
+    open_orders
+        Returns the open orders, oldest first, without joint ones.
+    incoming
+        The one that has just come, if any, and hides nothing yet.
+    effort
+        What programs of one event may take: of single intervals, and of joined ones.
+
+    Attributes
+    ----------
+    interval, network, connection_points, rules, open_orders, effort
+        As above.
+    program
+        The program; :meth:`add` and :meth:`lower` change it.
+    unsettled
+        Whether something has changed since it was found that nothing more can trade here.
+    unchecked
+        Whether something has changed since it was found that nothing trades in joint orders.
+    undecided
+        Whether the effort of the event ran out before the last search came to its end.
+    """
+
+    def __init__(
+        self,
+        interval: datetime,
+        network: SecurityState,
+        connection_points: Sequence[str],
+        rules: MarketRules,
+        open_orders: Callable[[], Iterable[Order]],
+        incoming: int | None = None,
+        effort: EventEffort | None = None,
+    ) -> None:
+        self.interval = interval
+        self.network = network
+        self.connection_points = tuple(connection_points)
+        self.rules = rules
+        self.unsettled = self.unchecked = True
+        self.undecided = False
+        self.open_orders = open_orders
+        self.effort = effort or EventEffort()
+        self._rows = network.linear_rows()
+        self.program = self.program_of(())
+        for order in open_orders():
+            self.add(order, incoming=order.order_id == incoming)
+
+    # -- what follows from events ---------------------------------------------------------------
+
+    def add(self, order: Order, *, incoming: bool = False) -> None:
+        """Take up an order; as :meth:`exchange.market.market_program.MarketProgram.add`."""
+        self._changed(may_trade=self.program.add([order], incoming=incoming))
+
+    def lower(self, order: Order) -> None:
+        """Take up that an order has less left."""
+        self._changed(may_trade=self.program.lower(order))
+
+    def rest(self, order: Order) -> None:
+        """Take up that an order is incoming no more."""
+        self._changed(may_trade=self.program.rest(order))
+
+    def limit(self, order: Order, limit_price_ticks: int) -> None:
+        """Let an order that has just come trade up to another price than its own."""
+        self.program.withdraw(order.order_id)
+        self.add(replace(order, limit_price_ticks=limit_price_ticks), incoming=True)
+
+    def _changed(self, *, may_trade: bool) -> None:
+        self.unsettled |= may_trade
+        self.unchecked = True
+
+    # -- its program ------------------------------------------------------------------------------
+
+    def program_of(self, orders: Iterable[Order]) -> MarketProgram:
+        """Return a program of some orders under the rows in force."""
+        rows = network_rows(self._rows)
+        program = MarketProgram(
+            [self.interval], self.connection_points, self.rules, rows, self.effort.alone
+        )
+        program.add_all([order] for order in orders)
+        return program
+
+    def program_without(self, other: Order) -> MarketProgram:
+        """Return the program without one of its orders."""
+        return self.program_of(order for order in self.open_orders() if order is not other)
+
+    def renew_rows(self) -> None:
+        """Give the program the rows in force."""
+        self._rows = self.network.linear_rows()
+        self.program.clearing.replace_rows(network_rows(self._rows))
+        self.unsettled = self.unchecked = True
+
+    def reach(self) -> Reach:
+        """Return what an order from elsewhere would need to take part in what may trade here.
+
+        Raises
+        ------
+        ClearingError
+            When the program could not be solved.
+        """
+        if self.unsettled:
+            self.unsettled = bool(self.program.clearing.optimum().quantities_w)
+        return self.program.clearing.reach()
+
+    def local_prices(self) -> tuple[PointPrice, ...] | None:
+        """Return the local prices; ``None`` while something may trade.
+
+        See :func:`exchange.market.local_prices.point_prices`.
+        """
+        if self.unsettled:
+            return None
+        return point_prices(self.program.clearing, self.connection_points, 0, self._rows.element)
+
+    def check_invariants(self) -> None:
+        """Check that the program has the open orders.
+
+        Raises
+        ------
+        AssertionError
+            With what breaks a rule.
+        """
+        self.program.clearing.orders.check_invariants()
+        anew = self.program_of(self.open_orders())
+        assert self.program.open_w() == anew.open_w(), (
+            f"{self.interval}: the program has other orders than the books"
+        )
+
+    def copy(self) -> Market:
+        """Return the market anew, from its open orders, a copy of its network, all effort."""
+        network = self.network.copy()
+        return Market(self.interval, network, self.connection_points, self.rules, self.open_orders)
+
+
+def network_rows(rows: LinearRows, share: float = 1.0) -> NetworkRows:
+    """Return rows for a program, with a share of their headrooms."""
+    parts = rows.parts
+    if share < 1.0:
+        parts = tuple(replace(part, headroom=share * part.headroom) for part in parts)
+    return NetworkRows(parts, rows.limits, rows.base_power_w)

@@ -1,0 +1,184 @@
+"""The clearing program of a market, in the words of its orders.
+
+The program (:mod:`exchange.clearing.welfare_clearing`) knows columns and legs; here they are
+connection points,
+directions and intervals.  An iceberg is two orders there: what it shows, with its time priority,
+and what it hides, which comes after all that is shown at its price.  Only while it is *incoming*
+nothing of it is hidden: until :meth:`MarketProgram.rest` it is one order of all that is left of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from exchange.clearing.payments import Execution
+from exchange.clearing.problem import HIDDEN, Leg, NetworkRows, Optimum, ProgramOrder
+from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.clearing.work_budget import Effort
+from exchange.vocabulary.orders import Order
+from exchange.vocabulary.rules import MarketRules
+from security_check.model.envelope import Direction
+
+Legs = Sequence[Order]
+"""An order, or all legs of a joint order, the first first."""
+
+
+class MarketProgram:
+    """The program over the open orders of some intervals.
+
+    Parameters
+    ----------
+    intervals
+        Starts of the intervals, in the order of their columns.
+    connection_points
+        In the network's order.
+    rules
+        Lot, exchange rate and reserve price.
+    rows
+        The rows of all intervals side by side, with the headrooms in force.
+    effort
+        As of :class:`exchange.clearing.welfare_clearing.WelfareClearing`.
+
+    Attributes
+    ----------
+    clearing
+        The program.
+    """
+
+    def __init__(
+        self,
+        intervals: Sequence[datetime],
+        connection_points: Sequence[str],
+        rules: MarketRules,
+        rows: NetworkRows,
+        effort: Effort | None = None,
+    ) -> None:
+        self._intervals = {start: k for k, start in enumerate(intervals)}
+        self._points: Mapping[str, int] = {p: i for i, p in enumerate(connection_points)}
+        self._incoming: set[int] = set()
+        self.clearing = WelfareClearing(
+            rows,
+            rules.lot_w,
+            rules.exchange_rate,
+            reserve_price_ticks=rules.reserve_price_ticks,
+            intervals=len(self._intervals),
+            effort=effort,
+        )
+
+    def __contains__(self, order_id: int) -> bool:
+        return order_id in self.clearing.orders
+
+    def add(self, legs: Legs, *, incoming: bool = False) -> bool:
+        """Take up an order; return whether it may lead to trades (``False`` is a proof)."""
+        first = legs[0]
+        if first.peak_w is None or incoming:
+            if first.peak_w is not None:
+                self._incoming.add(first.order_id)
+            return self.clearing.add(self.program_order(legs, [leg.remaining_w for leg in legs]))
+        may_trade = False
+        if first.displayed_w:
+            may_trade = self.clearing.add(self.program_order(legs, [first.displayed_w]))
+        return self._set_hidden(first) or may_trade
+
+    def add_all(self, orders: Iterable[Legs]) -> None:
+        """Take up orders, oldest first."""
+        for legs in orders:
+            self.add(legs)
+
+    def add_all_of(self, interval: datetime, other: MarketProgram) -> None:
+        """Take up the orders of another program, which is over one of the intervals here."""
+        before = self._first_column(interval)
+        orders = other.clearing.orders
+        for entry in sorted(orders, key=lambda entry: entry.order.rank):
+            legs = [replace(leg, column=before + leg.column) for leg in orders.remaining(entry)]
+            self.clearing.add(replace(entry.order, legs=tuple(legs)))
+
+    def withdraw(self, order_id: int) -> None:
+        """Let an order leave, if it takes part."""
+        self._incoming.discard(order_id)
+        self._lower_to(order_id, 0)
+        self._lower_to(-order_id, 0)
+
+    def lower(self, order: Order) -> bool:
+        """Take up that an order has less left.
+
+        Returns whether that may lead to trades: what a conditional order needs may be less, too.
+        """
+        if order.conditional:
+            self.withdraw(order.order_id)
+            return self.add([order])
+        if order.peak_w is None or order.order_id in self._incoming:
+            self._lower_to(order.order_id, order.remaining_w)
+            return False
+        if self._left_w(order.order_id) < order.displayed_w:
+            # It rested and was the taker all the same: then what it hid went first.
+            self.withdraw(order.order_id)
+            return self.add([order])
+        self._lower_to(order.order_id, order.displayed_w)
+        return self._set_hidden(order)
+
+    def rest(self, order: Order) -> bool:
+        """Take up that an order is incoming no more; returns as :meth:`lower`."""
+        self._incoming.discard(order.order_id)
+        return order.order_id in self and self.lower(order)
+
+    def _set_hidden(self, order: Order) -> bool:
+        hidden_w = order.remaining_w - order.displayed_w
+        if -order.order_id in self.clearing.orders or not hidden_w:
+            self._lower_to(-order.order_id, hidden_w)
+            return False
+        return self.clearing.add(self.program_order([order], [hidden_w], hidden=True))
+
+    def _lower_to(self, number: int, quantity_w: int) -> None:
+        excess_w = self._left_w(number) - quantity_w
+        if excess_w > 0:
+            self.clearing.reduce(number, excess_w)
+
+    def _left_w(self, number: int) -> int:
+        orders = self.clearing.orders
+        if number not in orders:
+            return 0
+        entry = orders.entry(number)
+        return orders.watts(entry, entry.units)
+
+    def program_order(
+        self, legs: Legs, quantities_w: Sequence[int], *, hidden: bool = False
+    ) -> ProgramOrder:
+        """Return so many watts of the legs of an order as the program sees them."""
+        first = legs[0]
+        return ProgramOrder(
+            order_id=-first.order_id if hidden else first.order_id,
+            side=first.side,
+            limit_price_ticks=first.limit_price_ticks,
+            rank=HIDDEN + first.order_id if hidden else first.order_id,
+            legs=tuple(
+                Leg(self.column(leg), quantity_w, leg.side, leg.limit_price_ticks)
+                for leg, quantity_w in zip(legs, quantities_w, strict=True)
+            ),
+            minimum_w=sum(leg.required_w for leg in legs),
+        )
+
+    def column(self, order: Order) -> int:
+        """Return the place of an order's limit among the columns."""
+        offset = len(self._points) if order.direction is Direction.WITHDRAWAL else 0
+        return self._first_column(order.interval) + offset + self._points[order.connection_point]
+
+    def _first_column(self, interval: datetime) -> int:
+        return 2 * len(self._points) * self._intervals[interval]
+
+    def executions(self, optimum: Optimum) -> tuple[Execution, ...]:
+        """Return what each order trades in an optimum, oldest first, all of an iceberg in one."""
+        total_w: dict[int, int] = {}
+        for number, quantity_w in optimum.quantities_w.items():
+            total_w[abs(number)] = total_w.get(abs(number), 0) + quantity_w
+        orders = self.clearing.orders
+        return tuple(
+            Execution(orders.entry(number).order, total_w[number]) for number in sorted(total_w)
+        )
+
+    def open_w(self) -> dict[int, int]:
+        """Return what is left of each order, in watts; under minus its number, what it hides."""
+        orders = self.clearing.orders
+        return {e.order.order_id: orders.watts(e, e.units) for e in orders}

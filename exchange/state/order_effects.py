@@ -1,0 +1,151 @@
+"""What the events of orders change in the state."""
+
+from __future__ import annotations
+
+from exchange.state.request_answers import Answer
+from exchange.state.state import State
+from exchange.vocabulary.events import (
+    JointOrderAccepted,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderReduced,
+    OrderRefilled,
+    Traded,
+)
+from exchange.vocabulary.orders import Order
+from orderbook.order import Conditions, TimeInForce
+
+
+def accept(state: State, event: OrderAccepted) -> None:
+    """Let an order rest."""
+    state.controls.count_order(event.participant, event.time)
+    order = order_of(event)
+    state.add(order)
+    state.answers.remember(order.participant, order.client_order_id, Answer(event, order.order_id))
+
+
+def accept_joint(state: State, event: JointOrderAccepted) -> None:
+    """Let the legs of a joint order rest."""
+    state.controls.count_order(event.participant, event.time, len(event.legs))
+    dated = event.expires_at is not None
+    for number, leg in enumerate(event.legs, start=event.order_id):
+        state.add(
+            Order(
+                order_id=number,
+                side=leg.side,
+                limit_price_ticks=leg.limit_price_ticks,
+                remaining_w=leg.quantity_w,
+                participant=event.participant,
+                client_order_id=event.client_order_id,
+                connection_point=leg.connection_point,
+                direction=leg.direction,
+                interval=leg.interval,
+                quantity_w=leg.quantity_w,
+                time_in_force=TimeInForce.GOOD_TILL_DATE if dated else TimeInForce.GOOD_TILL_CANCEL,
+                expires_at=event.expires_at,
+                conditions=Conditions(
+                    all_or_none=event.all_or_none,
+                    self_trade_prevention=event.self_trade_prevention,
+                ),
+                joint_id=event.order_id,
+                conditional=True,
+            )
+        )
+    answer = Answer(event, event.order_id)
+    state.answers.remember(event.participant, event.client_order_id, answer)
+
+
+def refill(state: State, event: OrderRefilled) -> None:
+    """Let an iceberg show its next part, behind all others at its price."""
+    order = state.orders[event.previous_order_id]
+    state.remove(order)
+    _add_as(state, order, event.order_id)
+
+
+def reduce(state: State, event: OrderReduced) -> None:
+    """Take watts off an order that its holding no longer covers."""
+    order = state.orders[event.order_id]
+    order.quantity_w -= event.reduced_by_w
+    _lower(state, order, event.reduced_by_w)
+
+
+def _lower(state: State, order: Order, by_w: int) -> None:
+    state.sessions[order.interval].reduce(order, by_w)
+    _close_if_empty(state, order)
+
+
+def _close_if_empty(state: State, order: Order) -> None:
+    if not order.remaining_w:
+        state.unindex(order)
+        if order.joint_id not in state.joints:
+            state.answers.finish(order.participant, order.client_order_id)
+
+
+def trade(state: State, event: Traded) -> None:
+    """Let orders trade, and what they trade move between holdings."""
+    for fill in event.fills:
+        session, order = state.sessions[fill.interval], state.orders[fill.order_id]
+        if fill.order_id == event.taker_order_id:
+            session.reduce(order, fill.quantity_w)
+        else:
+            session.fill(order, fill.quantity_w)
+        _close_if_empty(state, order)
+        session.holdings.trade(event.trade_id, fill.direction, fill.connection_point, fill.change_w)
+        if event.buy_back:
+            session.note_bought_back(fill.direction, fill.quantity_w)
+    state.next_trade_id = event.trade_id + 1
+
+
+def cancel(state: State, event: OrderCancelled) -> None:
+    """Take the rest of an order out of the book, all legs of a joint one."""
+    order = state.orders[event.order_id]
+    for leg in list(state.joints.get(event.order_id, [order])):
+        state.remove(leg)
+    state.answers.finish(order.participant, order.client_order_id, event)
+
+
+def amend(state: State, event: OrderAmended) -> None:
+    """Change an order; unless only its quantity falls, it goes behind the others at its price."""
+    state.controls.count_order(event.participant, event.time)
+    order = state.orders[event.previous_order_id]
+    if event.order_id == event.previous_order_id:
+        order.quantity_w = event.quantity_w
+        _lower(state, order, order.remaining_w - event.remaining_w)
+        return
+    state.remove(order)
+    order.quantity_w = event.quantity_w
+    order.remaining_w = event.remaining_w
+    order.limit_price_ticks = event.limit_price_ticks
+    _add_as(state, order, event.order_id)
+
+
+def _add_as(state: State, order: Order, order_id: int) -> None:
+    """Put an order behind all others at its price, under a new number."""
+    order.order_id = order_id
+    order.show_next()
+    state.add(order)
+    answer = state.answers.find(order.participant, order.client_order_id)
+    assert answer is not None, "an open order's answer is never forgotten"
+    answer.order_id = order.order_id
+
+
+def order_of(event: OrderAccepted) -> Order:
+    """Return the order that an event accepts."""
+    return Order(
+        order_id=event.order_id,
+        side=event.side,
+        limit_price_ticks=event.limit_price_ticks,
+        remaining_w=event.quantity_w,
+        participant=event.participant,
+        client_order_id=event.client_order_id,
+        connection_point=event.connection_point,
+        direction=event.direction,
+        interval=event.interval,
+        quantity_w=event.quantity_w,
+        time_in_force=event.time_in_force,
+        expires_at=event.expires_at,
+        conditions=event.conditions,
+        peak_w=event.conditions.displayed_w,
+        conditional=event.conditions.apply_at_once(event.time_in_force),
+    )

@@ -1,0 +1,95 @@
+"""What the events of intervals, of the operator's controls and of refusals change in the state."""
+
+from __future__ import annotations
+
+from exchange.state.holdings import Holdings
+from exchange.state.request_answers import Answer
+from exchange.state.session import Session
+from exchange.state.state import State
+from exchange.vocabulary.events import (
+    BuyBackSet,
+    ControlEvent,
+    GateClosed,
+    InterfaceLimitsUpdated,
+    KillSwitchSet,
+    PhaseChanged,
+    PriceCollarSet,
+    Refused,
+    RiskLimitsSet,
+    SessionOpened,
+    TradingHalted,
+    TradingResumed,
+)
+from exchange.vocabulary.rules import NO_COLLAR, OPERATOR, TSO
+
+
+def set_control(state: State, event: ControlEvent) -> None:
+    """Let what the operator has set apply."""
+    match event:
+        case PriceCollarSet():
+            state.controls.collar = NO_COLLAR if event.collar == NO_COLLAR else event.collar
+        case RiskLimitsSet():
+            state.controls.set_limits(event.participant, event.limits)
+        case KillSwitchSet():
+            state.controls.kill(event.participant, engaged=event.engaged)
+        case BuyBackSet():
+            state.sessions[event.interval].buy_backs[event.direction] = event.wanted
+        case TradingHalted() | TradingResumed():
+            halted = isinstance(event, TradingHalted)
+            if event.interval is None:
+                state.controls.halted = halted
+            else:
+                state.sessions[event.interval].suspended = halted
+    state.answers.remember(OPERATOR, event.control_id, Answer(event))
+
+
+def remember_refusal(state: State, event: Refused) -> None:
+    """Keep the answer to a request that may come again."""
+    # Only a request whose content is on record can be recognised when it comes again, and
+    # a reused id must not displace the answer that the id already has.
+    if event.content and event.client_order_id is not None:
+        state.answers.remember(event.participant, event.client_order_id, Answer(event))
+
+
+def open_session(state: State, event: SessionOpened) -> None:
+    """Open an interval."""
+    state.sessions[event.start] = Session(
+        start=event.start,
+        end=event.end,
+        gate_closes_at=event.gate_closes_at,
+        interface_limits=event.interface_limits,
+        holdings=Holdings(state.terms, event.envelopes),
+        phase=event.phase,
+        phase_until=event.phase_until or event.gate_closes_at,
+    )
+    state.turns.add((state.sessions[event.start].phase_until, event.start))
+
+
+def close_gate(state: State, event: GateClosed) -> None:
+    """Close the gate of an interval, and forget what is long over."""
+    session = state.sessions[event.interval]
+    session.closed_at = event.time
+    state.metering.expect(event, session.end)
+    state.turns.remove((session.phase_until, session.start))
+    # A gate closed early stays known until its hour, or the interval could open again.
+    before = event.time - state.rules.answers_kept_for
+    for start, old in list(state.sessions.items()):
+        if old.closed_at is not None and max(old.closed_at, old.gate_closes_at) <= before:
+            del state.sessions[start]
+    state.answers.prune(before, state.sessions)
+
+
+def change_phase(state: State, event: PhaseChanged) -> None:
+    """Let an interval do something else with orders from now on."""
+    session = state.sessions[event.interval]
+    state.turns.remove((session.phase_until, session.start))
+    session.phase, session.phase_until = event.phase, event.until
+    state.turns.add((session.phase_until, session.start))
+
+
+def set_interface_limits(state: State, event: InterfaceLimitsUpdated) -> None:
+    """Put new limits at the interface into force; an interval they halted trades again."""
+    session = state.sessions[event.interval]
+    session.interface_limits = event.interface_limits
+    session.halted = False
+    state.answers.remember(TSO, event.update_id, Answer(event))

@@ -1,0 +1,112 @@
+"""The whole state as JSON-able data and back, and the digest that tells states apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from exchange.accounts.ledger import Ledger
+from exchange.accounts.metering import Metering
+from exchange.state.controls import Controls
+from exchange.state.request_answers import Answers
+from exchange.state.session import Session
+from exchange.state.state import State
+from exchange.vocabulary.reasons import Phase
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
+
+VERSION = 3
+"""Of snapshots: 2 came with conditional orders and controls, 3 with phases and metering."""
+
+
+def snapshot_of(state: State) -> dict[str, Any]:
+    """Return everything as JSON-able data, in one canonical form.  O(everything)."""
+    return {
+        "version": VERSION,
+        "sequence": state.sequence,
+        "time": None if state.time is None else state.time.isoformat(),
+        "next_order_id": state.next_order_id,
+        "next_trade_id": state.next_trade_id,
+        "sessions": [state.sessions[start].snapshot() for start in sorted(state.sessions)],
+        "answers": state.answers.snapshot(),
+        "controls": state.controls.snapshot(),
+        "ledger": state.ledger.snapshot(),
+        "metering": state.metering.snapshot(),
+    }
+
+
+def digest_of(state: State) -> str:
+    """Return SHA-256 over the snapshot, in hexadecimal: equal states, equal digests."""
+    canonical = json.dumps(snapshot_of(state), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def restore_state(
+    data: dict[str, Any], rules: MarketRules, terms: Mapping[str, ConnectionTerms]
+) -> State:
+    """Return the state a snapshot was taken of.
+
+    Raises
+    ------
+    ValueError
+        When the snapshot has a version this code does not know.
+    """
+    if data["version"] == 1:
+        data = _from_version_1(data)
+    if data["version"] == 2:
+        data = _from_version_2(data)
+    if data["version"] != VERSION:
+        raise ValueError(f"snapshot has version {data['version']}, this code reads 1 to {VERSION}")
+    state = State(rules, terms)
+    orders = []
+    for plain in data["sessions"]:
+        session = Session.restore(plain, terms)
+        state.sessions[session.start] = session
+        if session.is_open:
+            state.turns.add((session.phase_until, session.start))
+        orders += session.orders()
+    # By number, because that is the order of the legs of a joint order.
+    for order in sorted(orders, key=lambda each: each.order_id):
+        state.index(order)
+    state.sequence = data["sequence"]
+    state.time = None if data["time"] is None else datetime.fromisoformat(data["time"])
+    state.next_order_id = data["next_order_id"]
+    state.next_trade_id = data["next_trade_id"]
+    state.answers = Answers.restore(data["answers"], rules.answers_kept)
+    state.controls = Controls.restore(data["controls"])
+    state.ledger = Ledger.restore(data["ledger"])
+    state.metering = Metering.restore(data["metering"])
+    return state
+
+
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a snapshot of version 1 as one of version 2: nothing was controlled in its time.
+
+    Net purchases were not kept, so position limits count from the upgrade on in its intervals.
+    """
+    sessions = [
+        session | {"suspended": False, "holdings": [[*row, 0, 0] for row in session["holdings"]]}
+        for session in data["sessions"]
+    ]
+    return data | {"version": 2, "sessions": sessions, "controls": Controls().snapshot()}
+
+
+def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a snapshot of version 2 as one of today.
+
+    All trading was continuous in its time and nothing was metered; when something was bought was
+    not kept, so it counts as allocated.
+    """
+    sessions = [
+        session
+        | {
+            "phase": Phase.CONTINUOUS.value,
+            "phase_until": session["gate_closes_at"],
+            "holdings": [[*row, [], []] for row in session["holdings"]],
+            "buy_backs": {},
+        }
+        for session in data["sessions"]
+    ]
+    return data | {"version": 3, "sessions": sessions, "metering": Metering().snapshot()}

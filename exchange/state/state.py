@@ -1,0 +1,202 @@
+"""The state of the exchange, and what is asked of it.
+
+It follows from the events: :mod:`exchange.state.effects` is the one place where it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sortedcontainers import SortedSet
+
+from exchange.accounts.ledger import Ledger
+from exchange.accounts.metering import Metering
+from exchange.state.controls import Controls
+from exchange.state.holdings import Position
+from exchange.state.request_answers import Answers, FirstAnswer
+from exchange.state.session import Session
+from exchange.vocabulary.events import AnswerRepeated, OrderCancelled
+from exchange.vocabulary.orders import Order
+from exchange.vocabulary.reasons import Phase
+from exchange.vocabulary.rules import METERING, ConnectionTerms, MarketRules
+from exchange.vocabulary.settlement_events import MeterRead
+from orderbook.order import Side
+from security_check.model.envelope import Direction
+
+
+class State:
+    """Everything the exchange knows.
+
+    Parameters
+    ----------
+    rules
+        The market's rules.
+    terms
+        Connection terms by connection point.
+
+    Attributes
+    ----------
+    participants
+        The connection points of each participant.
+    sequence, time
+        Of the last event; 0 and ``None`` before the first.
+    next_order_id, next_trade_id
+        The numbers given out next.
+    sessions
+        By start of the interval, closed ones for ``rules.answers_kept_for`` longer.
+    orders
+        All open orders by number.
+    conditional
+        Numbers of the open orders that trade under a condition only; they follow from orders.
+    joints
+        The open legs of joint orders, by the number of the first leg; they follow from orders.
+    answers
+        First answers by participant and client id.
+    controls
+        What the operator has set.
+    ledger
+        Who paid whom.
+    metering
+        The intervals that await readings.
+    turns, expiries
+        What the clock must do next: ``(time, start)`` of the ends of phases, the last of which is
+        the gate, and ``(time, order id)`` of good-till-date orders, both sorted; they follow from
+        sessions and orders.
+    """
+
+    __slots__ = (
+        "answers",
+        "conditional",
+        "controls",
+        "expiries",
+        "joints",
+        "ledger",
+        "metering",
+        "next_order_id",
+        "next_trade_id",
+        "orders",
+        "participants",
+        "rules",
+        "sequence",
+        "sessions",
+        "terms",
+        "time",
+        "turns",
+    )
+
+    def __init__(self, rules: MarketRules, terms: Mapping[str, ConnectionTerms]) -> None:
+        self.rules = rules
+        self.terms = terms
+        self.participants: dict[str, list[str]] = {}
+        for point in terms.values():
+            self.participants.setdefault(point.participant, []).append(point.connection_point)
+        self.sequence = 0
+        self.time: datetime | None = None
+        self.next_order_id = 1
+        self.next_trade_id = 1
+        self.sessions: dict[datetime, Session] = {}
+        self.orders: dict[int, Order] = {}
+        self.conditional: set[int] = set()
+        self.joints: dict[int, list[Order]] = {}
+        self.answers = Answers(rules.answers_kept)
+        self.controls = Controls()
+        self.ledger = Ledger()
+        self.metering = Metering()
+        self.turns: SortedSet = SortedSet()
+        self.expiries: SortedSet = SortedSet()
+
+    def answer(self, participant: str, client_order_id: str) -> FirstAnswer | None:
+        """Return the first answer to a request; ``"tso"`` asks for interface limits.  O(1)."""
+        answer = self.answers.find(participant, client_order_id)
+        return None if answer is None else answer.event
+
+    def repeated_answer(
+        self, repeat: AnswerRepeated
+    ) -> FirstAnswer | OrderCancelled | MeterRead | None:
+        """Return the event an :class:`AnswerRepeated` points to, unless forgotten since.  O(1)."""
+        if repeat.participant == METERING:
+            return self.metering.reading(repeat.client_order_id)
+        answer = self.answers.find(repeat.participant, repeat.client_order_id)
+        if answer is None:
+            return None
+        for event in (answer.event, answer.cancelled):
+            if event is not None and event.sequence == repeat.answer_sequence:
+                return event
+        return None
+
+    def orders_of(
+        self,
+        participant: str,
+        interval: datetime | None = None,
+        connection_point: str | None = None,
+        direction: Direction | None = None,
+        side: Side | None = None,
+    ) -> list[Order]:
+        """Return a participant's open orders that match all that is given, oldest first."""
+        sessions: Iterable[Session] = self.sessions.values()
+        if interval is not None:
+            sessions = [self.sessions[interval]] if interval in self.sessions else []
+        found = [
+            order
+            for session in sessions
+            for point in self.participants.get(participant, ())
+            if connection_point in (None, point)
+            for each in Direction
+            if direction in (None, each)
+            for order in session.holdings.position(each, point).orders.values()
+            if side in (None, order.side)
+        ]
+        return sorted(found, key=lambda order: order.order_id)
+
+    def positions_of(
+        self, participant: str, interval: datetime, direction: Direction
+    ) -> list[Position]:
+        """Return a participant's positions of one direction, one per connection point."""
+        holdings = self.sessions[interval].holdings
+        return [
+            holdings.position(direction, point) for point in self.participants.get(participant, ())
+        ]
+
+    def is_halted(self, session: Session) -> bool:
+        """Return whether trading in a session is halted.  O(1)."""
+        return session.halted or session.suspended or self.controls.halted
+
+    def may_trade(self, session: Session) -> bool:
+        """Return whether orders of a session trade: no halt, no call.  O(1)."""
+        return session.phase is not Phase.CALL and not self.is_halted(session)
+
+    # -- orders, in their sessions and in the indexes over all of them --------------------------
+
+    def add(self, order: Order) -> None:
+        """Let an order rest under the next number."""
+        self.sessions[order.interval].add(order)
+        self.index(order)
+        self.next_order_id = order.order_id + 1
+
+    def index(self, order: Order) -> None:
+        """Take an order that rests in its session into the indexes over all sessions."""
+        self.orders[order.order_id] = order
+        if order.conditional:
+            self.conditional.add(order.order_id)
+            if order.joint_id is not None:
+                self.joints.setdefault(order.joint_id, []).append(order)
+        if order.expires_at is not None:
+            self.expiries.add((order.expires_at, order.order_id))
+
+    def remove(self, order: Order) -> None:
+        """Take an order out of its session."""
+        self.sessions[order.interval].remove(order)
+        self.unindex(order)
+
+    def unindex(self, order: Order) -> None:
+        """Take an order that has left its session out of the indexes."""
+        del self.orders[order.order_id]
+        if order.conditional:
+            self.conditional.remove(order.order_id)
+            if order.joint_id is not None:
+                self.joints[order.joint_id].remove(order)
+                if not self.joints[order.joint_id]:
+                    del self.joints[order.joint_id]
+        if order.expires_at is not None:
+            self.expiries.remove((order.expires_at, order.order_id))

@@ -1,0 +1,79 @@
+"""An order as the exchange knows it: whose it is, and which limit it trades."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from orderbook.order import UNCONDITIONAL, Conditions, LimitOrder, Side, TimeInForce
+from security_check.model.envelope import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One part of a joint order: which limit it trades, and at what price at worst."""
+
+    connection_point: str
+    direction: Direction
+    interval: datetime
+    side: Side
+    quantity_w: int
+    limit_price_ticks: int
+
+
+@dataclass(slots=True)
+class Order(LimitOrder):
+    """An open order, or one leg of a joint order.
+
+    ``quantity_w`` is its total in watts, executed part included; ``joint_id`` is the number of
+    the first leg of the joint order it belongs to, if any.  A ``conditional`` order trades under a
+    condition only, and so may be passed over.  The rest is in the fields of
+    :class:`exchange.vocabulary.events.OrderAccepted`.
+    """
+
+    participant: str
+    client_order_id: str
+    connection_point: str
+    direction: Direction
+    interval: datetime
+    quantity_w: int
+    time_in_force: TimeInForce
+    expires_at: datetime | None
+    conditions: Conditions = UNCONDITIONAL
+    joint_id: int | None = None
+    conditional: bool = False
+
+    @property
+    def priority(self) -> tuple[int, int]:
+        """What it is sorted by among the orders of its side: by price, then by time."""
+        sign = -1 if self.side is Side.BUY else 1
+        return sign * self.limit_price_ticks, self.order_id
+
+    def may_cross(self, other: Order) -> bool:
+        """Return whether it may trade with an order of the other side of its book.
+
+        Legs of a joint order make up for each other, so they trade at any price.
+        """
+        if self.joint_id is not None or other.joint_id is not None:
+            return True
+        return self.priority[0] + other.priority[0] <= 0
+
+    @property
+    def required_w(self) -> int:
+        """The least that trades at once, in watts; 0 where any lot will do."""
+        if not self.conditional:
+            return 0
+        if self.conditions.all_or_none or self.time_in_force is TimeInForce.FILL_OR_KILL:
+            return self.remaining_w
+        return min(self.conditions.minimum_w or 0, self.remaining_w)
+
+    def may_be_cut_by(self, cut_w: int) -> bool:
+        """Return whether its conditions still make sense with a quantity lower by ``cut_w``."""
+        if self.conditions.all_or_none or self.joint_id is not None:
+            return False
+        return self.quantity_w - cut_w >= (self.conditions.minimum_w or 0)
+
+    @property
+    def executed_w(self) -> int:
+        """How much has traded, in watts."""
+        return self.quantity_w - self.remaining_w

@@ -1,0 +1,94 @@
+"""The closed lists of words in events: refusals, cancellations, alarms, phases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RefusalReason(StrEnum):
+    """Why something asked for was not done; the list is closed."""
+
+    # The operator's controls.
+    KILL_SWITCH = "kill_switch"
+    OUTSIDE_COLLAR = "outside_collar"
+    ORDER_TOO_LARGE = "order_too_large"
+    EXCEEDS_POSITION = "exceeds_position"
+    INSUFFICIENT_CREDIT = "insufficient_credit"
+    CONTROL_INVALID = "control_invalid"
+    UNKNOWN_PARTICIPANT = "unknown_participant"
+    # What the gateway finds before there is a command.
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    TOO_FREQUENT = "too_frequent"
+    UNAUTHORISED = "unauthorised"
+    # Who and where.
+    UNKNOWN_CONNECTION_POINT = "unknown_connection_point"
+    NOT_OWNER = "not_owner"
+    UNKNOWN_INTERVAL = "unknown_interval"
+    INTERVAL_INVALID = "interval_invalid"
+    GATE_CLOSED = "gate_closed"
+    # What.
+    QUANTITY_INVALID = "quantity_invalid"
+    OFF_LOT = "off_lot"
+    PRICE_INVALID = "price_invalid"
+    EXPIRY_INVALID = "expiry_invalid"
+    CONDITIONS_INVALID = "conditions_invalid"
+    TOO_MANY_CONDITIONS = "too_many_conditions"
+    WOULD_CROSS = "would_cross"
+    EXCEEDS_CAPACITY = "exceeds_capacity"
+    EXCEEDS_HOLDING = "exceeds_holding"
+    # What was metered.
+    NOT_METERED = "not_metered"
+    DELIVERY_NOT_OVER = "delivery_not_over"
+    METERING_CLOSED = "metering_closed"
+    READING_INVALID = "reading_invalid"
+    # Which order.
+    CLIENT_ORDER_ID_REUSED = "client_order_id_reused"
+    UNKNOWN_ORDER = "unknown_order"
+    ORDER_NOT_OPEN = "order_not_open"
+    NOTHING_TO_AMEND = "nothing_to_amend"
+    # The network and the operators.
+    SESSION_EXISTS = "session_exists"
+    INSECURE = "insecure"
+    POWER_FLOW_FAILED = "power_flow_failed"
+
+
+class CancelReason(StrEnum):
+    """Why the rest of an order left the book without a trade."""
+
+    REQUESTED = "requested"
+    MASS_CANCEL = "mass_cancel"
+    IMMEDIATE_OR_CANCEL = "immediate_or_cancel"
+    FILL_OR_KILL = "fill_or_kill"
+    SELF_TRADE = "self_trade"
+    EXPIRED = "expired"
+    GATE_CLOSED = "gate_closed"
+    CURTAILED = "curtailed"
+    PRICE_COLLAR = "price_collar"
+    KILL_SWITCH = "kill_switch"
+    CLEARING_FAILED = "clearing_failed"
+
+
+class AlarmKind(StrEnum):
+    """What a person must look at."""
+
+    POWER_FLOW_FAILED = "power_flow_failed"
+    INSECURE = "insecure"
+    CLEARING_FAILED = "clearing_failed"
+
+
+class Phase(StrEnum):
+    """What an open interval does with orders (:mod:`exchange.handlers.session_phases`)."""
+
+    CALL = "call"
+    AUCTION = "auction"
+    CONTINUOUS = "continuous"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why not."""
+
+    reason: RefusalReason
+    detail: str

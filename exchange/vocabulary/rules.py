@@ -1,0 +1,325 @@
+"""What an area's market agrees on before it opens: units, bounds, and who holds which terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from doe_allocation.allocation.curtailment import CurtailmentPolicy
+from security_check.model.envelope import Direction
+
+MAX_PRICE_TICKS = 2**40
+"""Largest magnitude of a limit price; above it, float64 no longer tells ticks apart safely."""
+
+
+class ExchangeRate(StrEnum):
+    """What a watt sold in one place is worth in another.
+
+    With ``ONE_TO_ONE`` watts bought and sold balance in each direction.  With
+    ``NETWORK_WEIGHTED`` the rows alone decide, and the system operator issues or retires the
+    difference at its reserve price.
+    """
+
+    ONE_TO_ONE = "one_to_one"
+    NETWORK_WEIGHTED = "network_weighted"
+
+
+TSO = "tso"
+"""Whose requests are interface limits, in answers and refusals."""
+
+OPERATOR = "operator"
+"""In whose name sessions and gates are refused."""
+
+METERING = "metering"
+"""Whose requests are meter readings: the meter operator."""
+
+EXCHANGE = "exchange"
+"""The exchange itself: its account at the broker."""
+
+DSO_CONGESTION_RENT = "dso congestion rent"
+"""The DSO's account for what buyers pay and sellers do not receive."""
+
+DSO_COMPENSATION = "dso compensation"
+"""The DSO's account for what it pays where it curtails."""
+
+DSO_PENALTIES = "dso penalties"
+"""The DSO's account for what it receives for breaches of envelopes."""
+
+DSO_BUY_BACK = "dso buy-back"
+"""The DSO's account for limit that it buys back before it curtails."""
+
+DSO_ACCOUNTS = (DSO_CONGESTION_RENT, DSO_COMPENSATION, DSO_PENALTIES, DSO_BUY_BACK)
+"""Accounts of the ledger that belong to no customer; their blanks keep them out of topics."""
+
+RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR, METERING, EXCHANGE, *DSO_ACCOUNTS})
+"""Names that stand for roles and accounts, so no customer may have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeteringRules:
+    """How metered power is held against the final envelopes.
+
+    A breach is what the mean power of the interval exceeds limit and tolerance by: the tolerance
+    is the meter's, so it never costs anything, and one watt more costs the price of one watt.
+
+    Parameters
+    ----------
+    penalty_price_ticks
+        What one watt of breach costs, in ticks.
+    tolerance_w
+        How far beyond its limit a connection point may be metered without a breach, in watts.
+    window
+        For how long after delivery readings are taken, and corrected.
+
+    Raises
+    ------
+    ValueError
+        When price or tolerance is negative, or the window not positive.
+    """
+
+    penalty_price_ticks: int
+    tolerance_w: int = 0
+    window: timedelta = timedelta(hours=24)
+
+    def __post_init__(self) -> None:
+        for name in ("penalty_price_ticks", "tolerance_w"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name):,}, it must not be negative")
+        if self.window <= timedelta(0):
+            raise ValueError(f"the window for readings is {self.window}, it must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRules:
+    """The rules of one area's market.
+
+    Parameters
+    ----------
+    tick
+        The price step, in EUR per kW of limit for the interval.
+    lot_w
+        The quantity step, in watts: every order and every trade is a multiple of it.
+    max_quantity_w
+        Largest quantity of one order, in watts; ``None`` for no bound of its own.
+    max_price_ticks
+        Highest limit price.  Clearing weighs all prices against each other, so one absurd price
+        would cost the others their exactness.
+    max_conditional_orders, max_conditional_orders_each
+        How many orders with conditions (all or none, a minimum, legs of joint ones) may rest in an
+        interval, and how many of one participant: each makes clearing dearer for everybody.
+        Beyond the first, nobody may have more than a quarter of the places that are free.
+    answers_kept
+        How many answers about finished requests are kept for each participant; the oldest
+        goes first, so nobody can fill the memory by asking.  Open orders are always kept.
+    answers_kept_for
+        How long a closed interval and the answers about it are kept.
+    exchange_rate
+        What a watt sold in one place is worth in another.
+    reserve_price_ticks
+        The price at which the system operator issues and retires watts where they need not
+        balance; without effect otherwise.
+    curtailment
+        In which proportions holdings are cut when they are no longer secure.
+    compensation_price_ticks
+        What the DSO pays for one watt of limit that it curtails, in ticks.
+    opening_auction, closing_auction
+        How long orders are collected after the opening and before the gate, to trade in one
+        auction then; zero for none.
+    batch_every
+        How often there is an auction where nothing trades continuously; ``None`` where it does.
+    metering
+        How deliveries are metered; ``None`` where they are not.
+
+    Raises
+    ------
+    ValueError
+        When a value is not positive, or the compensation negative.
+    """
+
+    tick: Decimal = Decimal("0.0001")
+    lot_w: int = 1
+    max_quantity_w: int | None = None
+    max_price_ticks: int = 1_000_000
+    max_conditional_orders: int = 50
+    max_conditional_orders_each: int = 10
+    answers_kept: int = 5_000
+    answers_kept_for: timedelta = timedelta(hours=1)
+    exchange_rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
+    reserve_price_ticks: int = 0
+    curtailment: CurtailmentPolicy = CurtailmentPolicy.PRO_RATA
+    compensation_price_ticks: int = 0
+    opening_auction: timedelta = timedelta(0)
+    closing_auction: timedelta = timedelta(0)
+    batch_every: timedelta | None = None
+    metering: MeteringRules | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("tick", "lot_w", "answers_kept"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, it is {getattr(self, name)}")
+        if not 0 < self.max_price_ticks <= MAX_PRICE_TICKS:
+            raise ValueError(
+                f"max_price_ticks is {self.max_price_ticks:,}, it must be positive and at most "
+                f"{MAX_PRICE_TICKS:,}"
+            )
+        if self.max_quantity_w is not None and self.max_quantity_w < self.lot_w:
+            raise ValueError(
+                f"max_quantity_w is {self.max_quantity_w} W, less than a lot of {self.lot_w} W"
+            )
+        for name in ("answers_kept_for", "opening_auction", "closing_auction"):
+            if getattr(self, name) < timedelta(0):
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be >= 0")
+        if self.batch_every is not None and self.batch_every <= timedelta(0):
+            raise ValueError(f"batch_every is {self.batch_every}, it must be positive")
+        for name in ("reserve_price_ticks", "compensation_price_ticks"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name):,}, it must be >= 0")
+
+    def price_in_eur_per_kw(self, price_ticks: int) -> Decimal:
+        """Return a price in EUR per kW of limit for the interval, exact."""
+        return self.tick * price_ticks
+
+    def amount_in_eur(self, amount: int) -> Decimal:
+        """Return an amount of money in EUR, exact.
+
+        ``amount`` is in tick-watts, ``price_ticks * quantity_w``, and a tick is EUR per kW:
+        hence the thousand.
+        """
+        return (self.tick * amount).scaleb(-3)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceCollar:
+    """The prices that orders may have, in ticks, bounds included; ``None`` is no bound."""
+
+    min_price_ticks: int | None = None
+    max_price_ticks: int | None = None
+
+    def contains(self, price_ticks: int) -> bool:
+        """Return whether a price is allowed."""
+        if self.min_price_ticks is not None and price_ticks < self.min_price_ticks:
+            return False
+        return self.max_price_ticks is None or price_ticks <= self.max_price_ticks
+
+    def fault(self) -> str | None:
+        """Return what is wrong with it as a sentence, ``None`` when nothing is."""
+        if self.min_price_ticks is None or self.max_price_ticks is None:
+            return None
+        if self.min_price_ticks <= self.max_price_ticks:
+            return None
+        return (
+            f"the collar from {self.min_price_ticks:,} to {self.max_price_ticks:,} ticks is empty"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BuyBack:
+    """What the operator buys back of a limit before it curtails, and at what price at most."""
+
+    quantity_w: int
+    limit_price_ticks: int
+
+    def fault(self) -> str | None:
+        """Return what is wrong with it as a sentence, ``None`` when nothing is."""
+        if self.quantity_w < 0:
+            return f"a buy-back of {self.quantity_w:,} W is negative"
+        if self.limit_price_ticks < 0:
+            return f"a limit price of {self.limit_price_ticks:,} ticks is negative"
+        return None
+
+
+NO_COLLAR = PriceCollar()
+"""Every price is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimits:
+    """What one participant may do at most; ``None`` is no limit.
+
+    Parameters
+    ----------
+    max_quantity_w
+        Largest quantity of one order, in watts.
+    orders_per_minute
+        How many orders may be placed or amended in a minute; each leg of a joint order counts.
+    position_w
+        In each direction of each interval, net purchases plus open buy orders may not exceed
+        this, in watts, nor net sales plus open sell orders.
+    credit
+        What is owed, penalties included, plus what open buy orders could cost may not exceed
+        this, in tick-watts.
+    """
+
+    max_quantity_w: int | None = None
+    orders_per_minute: int | None = None
+    position_w: int | None = None
+    credit: int | None = None
+
+    def fault(self) -> str | None:
+        """Return what is wrong with them as a sentence, ``None`` when nothing is."""
+        for name in ("max_quantity_w", "orders_per_minute", "position_w", "credit"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                return f"{name} is {value:,}, it must not be negative"
+        return None
+
+
+UNLIMITED = RiskLimits()
+"""No limits of risk."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTerms:
+    """Who owns a connection point, what it can carry, and what it falls back to.
+
+    Parameters
+    ----------
+    connection_point
+        Its id in the network.
+    participant
+        Its owner, the only one who may trade its limits.
+    injection_capacity_w, withdrawal_capacity_w
+        No limit ever exceeds these, in watts.
+    fallback_injection_w, fallback_withdrawal_w
+        The limits a device returns to when it loses contact, in watts.  They lie inside every
+        envelope in force: nobody sells below them.
+
+    Raises
+    ------
+    ValueError
+        When a fallback is negative or above its capacity, or the owner's name is reserved.
+    """
+
+    connection_point: str
+    participant: str
+    injection_capacity_w: int
+    withdrawal_capacity_w: int
+    fallback_injection_w: int = 0
+    fallback_withdrawal_w: int = 0
+
+    def __post_init__(self) -> None:
+        for direction in Direction:
+            fallback_w, capacity_w = self.fallback_w(direction), self.capacity_w(direction)
+            if not 0 <= fallback_w <= capacity_w:
+                raise ValueError(
+                    f"{self.connection_point}: {direction} fallback is {fallback_w} W, "
+                    f"it must lie in 0 to the capacity of {capacity_w} W"
+                )
+        if not self.participant or self.participant in RESERVED_PARTICIPANTS:
+            raise ValueError(
+                f"{self.connection_point}: {self.participant!r} cannot be a participant's name"
+            )
+
+    def capacity_w(self, direction: Direction) -> int:
+        """Return the capacity of the connection in one direction, in watts."""
+        if direction is Direction.INJECTION:
+            return self.injection_capacity_w
+        return self.withdrawal_capacity_w
+
+    def fallback_w(self, direction: Direction) -> int:
+        """Return the fallback limit in one direction, in watts."""
+        if direction is Direction.INJECTION:
+            return self.fallback_injection_w
+        return self.fallback_withdrawal_w
