@@ -25,7 +25,7 @@ from exchange.engine import Exchange
 from exchange.vocabulary.commands import CancelOrder, Command, OpenSession, SubmitOrder
 from exchange.vocabulary.events import MatchBlocked, OrderAccepted, OrderCancelled, Refused, Traded
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
-from gateway.scenario_network import build_network, open_net
+from gateway.scenario.network_source import build_network, open_net
 from orderbook.order import Side, TimeInForce
 from security_check.checking.check import SecurityCheck
 from security_check.checking.verdict import LimitChange

@@ -42,7 +42,7 @@ def run(count: int, suffix: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         scenario = Path(folder) / "scenario.toml"
         scenario.write_text(SCENARIO.format(count=count))
-        script = "import sys; from gateway.cli import main; sys.exit(main())"
+        script = "import sys; from gateway.cli.main import main; sys.exit(main())"
         output = Path(folder) / f"result{suffix}"
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         # A child that measures itself: the largest of all children would hide the smaller ones.

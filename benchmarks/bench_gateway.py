@@ -31,11 +31,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from gateway.client import Client
-from gateway.embedded_broker import EmbeddedBroker
-from gateway.embedded_redis import EmbeddedRedis
-from gateway.mqtt import MqttSettings
-from gateway.service_settings import ServiceSettings
+from gateway.journal.embedded_redis import EmbeddedRedis
+from gateway.service.settings import ServiceSettings
+from gateway.transport.embedded_broker import EmbeddedBroker
+from gateway.transport.mqtt import MqttSettings
+from gateway.transport.participant_client import Client
 
 PARTICIPANTS = 4
 LONGEST_S = 60.0

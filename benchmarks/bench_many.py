@@ -20,8 +20,8 @@ import psutil
 from bench_allocation import machine
 from distributed import LocalCluster
 
-from gateway.cli_many import ManySummary, allocate_folder
-from gateway.scenario_network import bundled
+from gateway.cli.batch import ManySummary, allocate_folder
+from gateway.formats.bundled import bundled
 
 PROCESSES = 2
 FEEDER = """

@@ -26,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import numpy as np
 import pandapower.networks
+from agents.strategies import LimitValue, MarginalValueQuoting
+from agents.trading_rounds import ExchangeVenue, Place, Trader, Venue, act_until_quiet
 from attainable_gain import attainable_gain, remaining_bound
 from bench_allocation import grid_of, machine
 from bench_security import grid_of as joint_grid_of
@@ -39,8 +41,6 @@ from exchange.vocabulary.events import AlarmRaised, Event, MatchBlocked, OrderAc
 from exchange.vocabulary.network_port import Grid
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
-from gateway.strategies import LimitValue, MarginalValueQuoting
-from gateway.trading_rounds import ExchangeVenue, Place, Trader, Venue, act_until_quiet
 from orderbook.order import Side
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.envelope import Direction

@@ -15,7 +15,7 @@ from bench_allocation import BAND
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from gateway.scenario_network import open_net
+from gateway.scenario.network_source import open_net
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import VoltageLimits
 from security_check.model.network import Network

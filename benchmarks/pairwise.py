@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agents.strategies import Quote, View
+from agents.trading_rounds import Place
+
 from exchange.vocabulary.network_port import SecurityState
-from gateway.strategies import Quote, View
-from gateway.trading_rounds import Place
 from orderbook.order import Side
 from security_check.checking.verdict import LimitChange
 from security_check.model.envelope import Direction
@@ -31,7 +32,7 @@ class Resting:
 
 
 class PairwiseMarket:
-    """A venue for :mod:`gateway.trading_rounds` that matches pairs.
+    """A venue for :mod:`agents.trading_rounds` that matches pairs.
 
     Parameters
     ----------

@@ -1,14 +1,18 @@
-"""Every byte that enters or leaves: MQTT, Redis, files, the command line.
+"""Handle every byte that enters or leaves: MQTT, Redis, files, the command line.
 
-Read in this order.  ``topics`` and ``messages`` say what a customer may say and where,
-``outgoing``, ``envelopes``, ``books`` and ``reports`` what it is told; ``codec`` writes commands
-and events for the journal.  ``ports`` names what the service needs from outside: a transport
-(``mqtt``, ``mqtt_client``, ``embedded_broker``) and a journal (``journal``, ``embedded_redis``,
-``journal_files``).  ``core`` joins exchange and reports, ``service`` is the loop, ``limiter`` its
-brake, ``hearing`` its ear, ``client`` the customer's side.  Files: ``scenario`` and its parts,
-``files`` and ``orders_file``, ``simulate``; results of many intervals ``result_files``,
-``envelope_table``, ``operator_outputs``.  People: ``cli`` and its parts, ``report_*``, ``plots_*``
-and the demo (``demo`` and its parts, ``agents``).
+Rooms, from the lowest layer up; a room imports only from rooms above it in this list:
+
+``errors``                            what can go wrong, as one tree
+``formats``, ``ports``                files as records; what a transport and a journal must do
+``messages``                          topics, requests, reports
+``publishing``, ``transport``,
+``journal``                           events to messages; MQTT; Redis
+``scenario``, ``service``             the scenario file; the running exchange of an area
+``hierarchy``                         the file of several operators
+``runs``                              what each command computes
+``terminal``, ``plots``               results for people
+``demo``                              a market day with everything embedded
+``cli``                               the commands
 """
 
 import os

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import cvxpy as cp
 import numpy as np
+from agents.strategies import LimitValue
 
 from exchange.vocabulary.network_port import SecurityState
-from gateway.strategies import LimitValue
 from security_check.arrays import FloatArray, IntArray
 from security_check.checking.verdict import LimitChange
 from security_check.model.envelope import Direction

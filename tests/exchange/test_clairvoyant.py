@@ -25,8 +25,8 @@ from exchange.vocabulary.commands import (
 from exchange.vocabulary.events import Event, OrderAccepted, SessionOpened, Traded
 from exchange.vocabulary.orders import Leg, Order
 from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
-from gateway.clairvoyant import Clairvoyant
-from gateway.wishes import Wishes
+from gateway.runs.clairvoyant import Clairvoyant
+from gateway.runs.submitted_orders import Wishes
 from orderbook.order import Side, TimeInForce
 from security_check.model.envelope import Direction
 

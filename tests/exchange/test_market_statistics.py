@@ -7,8 +7,8 @@ from market import all_of
 from test_market_optimum import ONE_TO_ONE, Day, weighted
 
 from exchange.vocabulary.events import Traded
-from gateway.market_statistics import BookStatistics, statistics_of
-from gateway.simulate import welfare
+from gateway.publishing.statistics import BookStatistics, statistics_of
+from gateway.runs.simulation import welfare
 
 
 @pytest.mark.parametrize("rules", [ONE_TO_ONE, weighted(0), weighted(8)], ids=str)

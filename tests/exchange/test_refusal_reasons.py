@@ -27,7 +27,7 @@ from exchange.vocabulary.commands import (
 from exchange.vocabulary.events import Event, Refused
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import MarketRules, MeteringRules, PriceCollar, RiskLimits
-from gateway.messages import Reader
+from gateway.messages.requests import Reader
 from security_check.errors import InsecureError, PowerFlowError
 
 LATER = START + QUARTER

@@ -16,8 +16,8 @@ import pandapower as pp
 import pytest
 from gateway_servers import MakeSettings, Mosquitto, RedisServer
 
-from gateway.embedded_broker import EmbeddedBroker
-from gateway.embedded_redis import EmbeddedRedis
+from gateway.journal.embedded_redis import EmbeddedRedis
+from gateway.transport.embedded_broker import EmbeddedBroker
 
 _AREAS = count(1)
 

@@ -17,14 +17,14 @@ import numpy as np
 from doe_allocation.allocation.curtailment import Curtailment
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
-from gateway.client import Client
-from gateway.core import Market
-from gateway.journal import RedisJournal
-from gateway.mqtt import MqttSettings, MqttTransport
-from gateway.reports import last_will
-from gateway.service import Service
-from gateway.service_settings import ServiceSettings
-from gateway.topics import Topics
+from gateway.journal.redis_journal import RedisJournal
+from gateway.messages.topics import Topics
+from gateway.publishing.publisher import last_will
+from gateway.service.core import Market
+from gateway.service.service import Service
+from gateway.service.settings import ServiceSettings
+from gateway.transport.mqtt import MqttSettings, MqttTransport
+from gateway.transport.participant_client import Client
 from security_check.checking.linear_rows import LinearRows
 from security_check.checking.verdict import Verdict
 from security_check.model.envelope import Direction, EnvelopeSet

@@ -16,8 +16,8 @@ from typing import Self
 import aiomqtt
 import pytest
 
-from gateway.mqtt import MqttSettings
-from gateway.topics import Rights
+from gateway.messages.topics import Rights
+from gateway.transport.mqtt import MqttSettings
 
 MakeSettings = Callable[[str], MqttSettings]
 """How to reach a running broker under a client id."""

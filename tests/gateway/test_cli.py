@@ -16,10 +16,12 @@ from typer.testing import CliRunner
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import CancelOrder, SubmitOrder
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
-from gateway.cli import app
-from gateway.codec import encode_entry
-from gateway.files import EnvelopeFile, ResultFile, VerdictFile
+from gateway.cli.main import app
+from gateway.formats.envelope_file import EnvelopeFile
+from gateway.formats.verdict_file import VerdictFile
+from gateway.journal.codec import encode_entry
 from gateway.ports import JournalEntry
+from gateway.runs.result_file import ResultFile
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
@@ -214,7 +216,7 @@ def test_the_table_of_several_intervals_fits_into_80_columns(
 ) -> None:
     scenario = tmp_path / "day.toml"
     scenario.write_text(f"{FOUR_BUSES}[intervals]\nstart = 2016-05-02T23:30:00Z\ncount = 4\n")
-    monkeypatch.setattr("gateway.cli_output.out._width", 80)
+    monkeypatch.setattr("gateway.terminal.console.out._width", 80)
     result = run("allocate", scenario)
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines()]
@@ -238,7 +240,7 @@ def test_what_the_system_does_not_allow_is_a_sentence(
     def fails(*arguments: Any) -> None:
         raise PermissionError(13, "Permission denied", "somewhere")
 
-    monkeypatch.setattr("gateway.scenario_loading.load_scenario", fails)
+    monkeypatch.setattr("gateway.scenario.loading.load_scenario", fails)
     result = run("allocate", "scenario.toml")
     assert result.exit_code == 2
     assert "error: somewhere: permission denied" in result.stderr

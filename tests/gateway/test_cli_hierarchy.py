@@ -9,8 +9,8 @@ import pytest
 from hierarchy_cases import FILE, write
 from test_cli import run
 
-from gateway.contract_curve import CurveRecord
-from gateway.hierarchy_records import HierarchyResult
+from gateway.hierarchy.contract_curve import CurveRecord
+from gateway.hierarchy.result_file import HierarchyResult
 
 
 @pytest.fixture(scope="module")

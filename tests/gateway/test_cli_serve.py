@@ -16,12 +16,12 @@ import pytest
 from gateway_servers import Mosquitto, RedisServer
 from typer.testing import CliRunner
 
-from gateway.cli import app
-from gateway.cli_serve import due_sessions, last_gate
-from gateway.client import Client
-from gateway.mqtt import MqttSettings
-from gateway.scenario_loading import load_scenario
-from gateway.topics import Topics
+from gateway.cli.main import app
+from gateway.messages.topics import Topics
+from gateway.runs.serving import due_sessions, last_gate
+from gateway.scenario.loading import load_scenario
+from gateway.transport.mqtt import MqttSettings
+from gateway.transport.participant_client import Client
 
 SCENARIO = """
 area = "north"

@@ -23,9 +23,10 @@ from exchange.vocabulary.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.serialization import from_plain
-from gateway.codec import COMMAND_TYPES, EVENT_TYPES, decode_entry, encode_entry
-from gateway.core import Core
-from gateway.ports import CorruptJournalError, JournalEntry
+from gateway.errors import CorruptJournalError
+from gateway.journal.codec import COMMAND_TYPES, EVENT_TYPES, decode_entry, encode_entry
+from gateway.ports import JournalEntry
+from gateway.service.core import Core
 from orderbook.order import Conditions, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits

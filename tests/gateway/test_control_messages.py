@@ -20,9 +20,9 @@ from exchange.vocabulary.commands import (
     SetRiskLimits,
 )
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
-from gateway.core import Core
-from gateway.messages import Reader
-from gateway.topics import OPERATOR, Topics
+from gateway.messages.requests import Reader
+from gateway.messages.topics import OPERATOR, Topics
+from gateway.service.core import Core
 from security_check.model.envelope import Direction
 
 TOPICS = Topics("a")

@@ -24,16 +24,16 @@ from exchange.vocabulary.events import (
 from exchange.vocabulary.reasons import AlarmKind
 from exchange.vocabulary.rules import MarketRules
 from exchange.vocabulary.settlement_events import StatementIssued
-from gateway.agents import QUARTERS, Customer, Kind, draw_customers, read_profiles
-from gateway.agents_trading import Agent
-from gateway.cli import app
-from gateway.demo_adversary import AdversaryProcess, Attacked, Box
-from gateway.demo_report import DemoReport
-from gateway.demo_summary import Summary, adversary_count
-from gateway.demo_watch import Watch
-from gateway.report_demo import show_report
-from gateway.scenario_loading import load_scenario
-from gateway.scenario_network import bundled
+from gateway.cli.main import app
+from gateway.demo.adversary_process import AdversaryProcess, Attacked, Box
+from gateway.demo.customers import QUARTERS, Customer, Kind, draw_customers, read_profiles
+from gateway.demo.observer import Watch
+from gateway.demo.report import DemoReport
+from gateway.demo.report_tables import show_report
+from gateway.demo.summary import Summary, adversary_count
+from gateway.demo.trading_agent import Agent
+from gateway.formats.bundled import bundled
+from gateway.scenario.loading import load_scenario
 from orderbook.order import Side
 from security_check.model.envelope import Direction, Envelope
 from security_check.model.limits import InterfaceLimits

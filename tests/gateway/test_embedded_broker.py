@@ -14,10 +14,11 @@ import pytest
 from gateway_market import START, client, order, serving
 from gateway_servers import SecuredMosquitto
 
-from gateway.embedded_broker import Account, EmbeddedBroker
-from gateway.mqtt import MqttSettings, MqttTransport
-from gateway.ports import BrokerRefusedError, Incoming, Outgoing
-from gateway.topics import TSO, Rights, Topics
+from gateway.errors import BrokerRefusedError
+from gateway.messages.topics import TSO, Rights, Topics
+from gateway.ports import Incoming, Outgoing
+from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.mqtt import MqttSettings, MqttTransport
 from security_check.model.envelope import Direction
 
 LONG_S = 10.0

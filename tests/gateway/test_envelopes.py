@@ -8,7 +8,7 @@ from datetime import timedelta
 from gateway_market import OPENING, START, market
 
 from exchange.vocabulary.events import HoldingCurtailed, HoldingRaised
-from gateway.core import Core
+from gateway.service.core import Core
 from security_check.model.envelope import Direction
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.files import (
+from gateway.formats.atomic_files import write_json
+from gateway.formats.envelope_file import (
     EnvelopeFile,
     envelope_record,
     envelope_set,
     read_json_envelopes,
-    write_json,
 )
-from gateway.input_faults import InputFaults
-from gateway.orders_file import (
+from gateway.formats.faults import InputFaults
+from gateway.formats.orders_file import (
     MAX_LINE_BYTES,
     AmendLine,
     BlockLine,

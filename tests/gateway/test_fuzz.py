@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from exchange.vocabulary.commands import Command, RejectMessage, SubmitOrder
 from exchange.vocabulary.reasons import RefusalReason
-from gateway.embedded_broker import EmbeddedBroker
-from gateway.messages import MAX_MESSAGE_BYTES, Reader
-from gateway.service_settings import ServiceSettings
+from gateway.messages.requests import MAX_MESSAGE_BYTES, Reader
+from gateway.service.settings import ServiceSettings
+from gateway.transport.embedded_broker import EmbeddedBroker
 
 GOOD = order("a1", 0, "sell", 1000, "0.0450")
 UNLIMITED = ServiceSettings(messages_per_second=1e9, burst=10**9)

@@ -10,8 +10,8 @@ import pytest
 from hierarchy_cases import FILE, low_net, middle_net, write
 
 from doe_allocation.hierarchy.operators import graph_faults
-from gateway.hierarchy_file import hierarchy_path, load_hierarchy
-from gateway.input_faults import InputFaults
+from gateway.formats.faults import InputFaults
+from gateway.hierarchy.loading import hierarchy_path, load_hierarchy
 
 TO_LEFT = 'connection_point = "load:1"\nchild = "left"'
 

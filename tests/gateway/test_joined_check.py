@@ -30,9 +30,9 @@ from doe_allocation.hierarchy.joint_model.quantities import (
     VOLTAGE,
     Quantities,
 )
-from gateway.hierarchy_file import hierarchy_path, load_hierarchy
-from gateway.hierarchy_records import hierarchy_result
-from gateway.report_hierarchy import show_hierarchy
+from gateway.hierarchy.loading import hierarchy_path, load_hierarchy
+from gateway.hierarchy.result_file import hierarchy_result
+from gateway.terminal.hierarchy import show_hierarchy
 from security_check.model.envelope import EnvelopeSet
 
 VARIANTS = {

@@ -14,20 +14,19 @@ from gateway_servers import RedisServer, free_port
 from exchange.vocabulary.commands import CancelOrder
 from exchange.vocabulary.events import OrderCancelled
 from exchange.vocabulary.reasons import CancelReason
-from gateway.embedded_redis import EmbeddedRedis
-from gateway.journal import Durability, RedisJournal
-from gateway.journal_files import dump_journal, read_entries
-from gateway.ports import (
+from gateway.errors import (
     CorruptJournalError,
-    JournalEntry,
     JournalError,
     JournalUnavailableError,
     LeaseHeldError,
     NotDurableError,
     SequenceGapError,
-    Snapshot,
     StaleWriterError,
 )
+from gateway.journal.embedded_redis import EmbeddedRedis
+from gateway.journal.files import dump_journal, read_entries
+from gateway.journal.redis_journal import Durability, RedisJournal
+from gateway.ports import JournalEntry, Snapshot
 
 TIME = datetime(2026, 7, 1, 12, tzinfo=UTC)
 

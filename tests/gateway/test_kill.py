@@ -14,8 +14,8 @@ from gateway_market import client, market, order
 from gateway_servers import Mosquitto, RedisServer
 
 from exchange.vocabulary.events import OrderAccepted, Refused, Traded
-from gateway.core import Core
-from gateway.journal import RedisJournal
+from gateway.journal.redis_journal import RedisJournal
+from gateway.service.core import Core
 
 ORDERS = 2000
 KILLS = 5

@@ -18,9 +18,11 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from gateway.cli import app
-from gateway.input_faults import InputFaults
-from gateway.many_jobs import (
+from gateway.cli.main import app
+from gateway.errors import GatewayError
+from gateway.formats.atomic_files import replacing
+from gateway.formats.faults import InputFaults
+from gateway.runs.batch_jobs import (
     LEDGER,
     Job,
     Outcome,
@@ -30,9 +32,7 @@ from gateway.many_jobs import (
     left_to_do,
     open_ledger,
 )
-from gateway.many_runners import run_in_processes, run_on_dask
-from gateway.ports import GatewayError
-from gateway.whole_files import replacing
+from gateway.runs.batch_runners import run_in_processes, run_on_dask
 
 SCENARIO = """
 [network]
@@ -71,7 +71,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     def run_here(jobs: list[Job], processes: int) -> Iterator[Outcome]:
         yield from map(allocate_job, jobs)
 
-    monkeypatch.setattr("gateway.cli_many.run_in_processes", run_here)
+    monkeypatch.setattr("gateway.cli.batch.run_in_processes", run_here)
 
 
 def die_at_b(job: Job) -> Outcome:
@@ -228,7 +228,7 @@ def test_jobs_are_taken_as_there_is_room_for_them(tmp_path: Path) -> None:
 WRITES = """
 import os, sys, time
 from pathlib import Path
-from gateway.whole_files import replacing
+from gateway.formats.atomic_files import replacing
 with replacing(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     print(temporary, flush=True)
@@ -281,7 +281,7 @@ def test_a_file_left_by_a_process_of_the_same_number_is_in_nobodys_way(tmp_path:
 @pytest.mark.slow
 def test_a_kill_loses_nothing_and_leaves_no_process_behind(tmp_path: Path) -> None:
     folder, out = a_folder(tmp_path / "in", "abcdefgh"), tmp_path / "out"
-    command = [sys.executable, "-m", "gateway.cli", "allocate", str(folder), "-o", str(out)]
+    command = [sys.executable, "-m", "gateway.cli.main", "allocate", str(folder), "-o", str(out)]
     command += ["--processes", "2"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ledger = out / LEDGER
@@ -335,7 +335,7 @@ def test_a_dask_cluster_gives_the_same_and_survives_the_same(tmp_path: Path) -> 
 def test_an_address_where_no_scheduler_answers_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.many_runners._CONNECT_S", 0.2)
+    monkeypatch.setattr("gateway.runs.batch_runners._CONNECT_S", 0.2)
     with pytest.raises(GatewayError, match="no Dask scheduler answers at tcp://127"):
         next(run_on_dask(jobs_of(a_folder(tmp_path, "a"), tmp_path / "out"), "tcp://127.0.0.1:9"))
     folder = a_folder(tmp_path / "in", "a")

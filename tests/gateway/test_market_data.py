@@ -18,11 +18,11 @@ from exchange.market.local_prices import PointPrice, PricePart
 from exchange.vocabulary.commands import AdvanceTime, CloseGate, Command, OpenSession, SubmitOrder
 from exchange.vocabulary.events import Event, GateClosed, OrderAccepted
 from exchange.vocabulary.rules import MarketRules
-from gateway.core import Core
-from gateway.embedded_broker import EmbeddedBroker
-from gateway.market_data import PRICES_AT_ONCE, MarketData
+from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
-from gateway.topics import Topics
+from gateway.publishing.market_data import PRICES_AT_ONCE, MarketData
+from gateway.service.core import Core
+from gateway.transport.embedded_broker import EmbeddedBroker
 from orderbook.order import Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits

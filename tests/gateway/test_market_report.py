@@ -15,13 +15,13 @@ from networks import feeder
 from typer.testing import CliRunner
 
 from exchange.vocabulary.events import Traded
-from gateway.cli import app
-from gateway.market_report import MarketReport, market_report
-from gateway.orders_file import parse_order_line
-from gateway.price_map import layout_of
-from gateway.scenario import Scenario
-from gateway.scenario_loading import load_scenario
-from gateway.simulate import Simulation, simulate
+from gateway.cli.main import app
+from gateway.formats.orders_file import parse_order_line
+from gateway.plots.price_map import layout_of
+from gateway.runs.market_report import MarketReport, market_report
+from gateway.runs.simulation import Simulation, simulate
+from gateway.scenario.loading import load_scenario
+from gateway.scenario.scenario import Scenario
 from security_check.importers.pandapower_balanced import network_from_pandapower
 
 SCENARIO = """

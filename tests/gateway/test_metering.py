@@ -25,15 +25,15 @@ from typer.testing import CliRunner
 from exchange.vocabulary.commands import AdvanceTime, Command, ReportMetering, SubmitOrder
 from exchange.vocabulary.events import SessionOpened
 from exchange.vocabulary.rules import MarketRules, MeteringRules
-from gateway.cli import app
-from gateway.codec import encode_entry
-from gateway.core import Core
-from gateway.files import ResultFile, StatementRecord
-from gateway.journal import RedisJournal
-from gateway.journal_files import dump_journal
-from gateway.messages import Reader
+from gateway.cli.main import app
+from gateway.formats.statements_file import StatementRecord, StatementsFile
+from gateway.journal.codec import encode_entry
+from gateway.journal.files import dump_journal
+from gateway.journal.redis_journal import RedisJournal
+from gateway.messages.requests import Reader
 from gateway.ports import JournalEntry, Outgoing
-from gateway.statement_files import StatementsFile
+from gateway.runs.result_file import ResultFile
+from gateway.service.core import Core
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

@@ -10,7 +10,7 @@ from gateway_market import START, market, order
 
 from exchange.vocabulary.commands import MassCancel, RejectMessage, SubmitJoint, SubmitOrder
 from exchange.vocabulary.orders import Leg
-from gateway.messages import Reader
+from gateway.messages.requests import Reader
 from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction
 

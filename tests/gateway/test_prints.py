@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exchange.vocabulary.events import Fill, Traded
 from exchange.vocabulary.rules import MarketRules
-from gateway.prints import average_ticks, mean_ticks, price_text, prints_of, takers
+from gateway.publishing.trade_prints import average_ticks, mean_ticks, price_text, prints_of, takers
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

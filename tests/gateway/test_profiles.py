@@ -22,11 +22,11 @@ from test_cli import run
 from test_scenario import GOOD, faults_of, load, small_net
 
 from doe_allocation.allocation.network_grid import NetworkGrid
-from gateway import time_tables
-from gateway.scenario_intervals import Span
-from gateway.scenario_model import Model
-from gateway.scenario_profiles import build_power_profile
-from gateway.scenario_schema import ProfilesSection
+from gateway.scenario import time_tables
+from gateway.scenario.intervals import Span
+from gateway.scenario.network_states import Model
+from gateway.scenario.profile_files import build_power_profile
+from gateway.scenario.schema import ProfilesSection
 from security_check.errors import Fault, InsecureError
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network

@@ -34,11 +34,12 @@ from exchange.vocabulary.commands import (
 )
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.rules import DSO_CONGESTION_RENT, PriceCollar, RiskLimits
-from gateway import market_messages, outgoing
-from gateway.core import Core
+from gateway.messages import market_data as market_messages
+from gateway.messages import reports as outgoing
+from gateway.messages.topics import Topics
 from gateway.ports import JournalEntry, Outgoing, Snapshot
-from gateway.reports import last_will
-from gateway.topics import Topics
+from gateway.publishing.publisher import last_will
+from gateway.service.core import Core
 from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits

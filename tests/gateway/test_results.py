@@ -23,10 +23,12 @@ from test_profiles import POWERS_W, net_with_generators, scenario_text, write_ta
 from test_scenario import GOOD, faults_of, load, small_net
 
 from doe_allocation.capacity import Capacity
-from gateway import result_files
-from gateway.envelope_table import EnvelopeTable, read_envelopes, read_table
-from gateway.files import EnvelopeFile
-from gateway.operator_outputs import (
+from gateway.formats import envelope_writers as result_files
+from gateway.formats.envelope_file import EnvelopeFile
+from gateway.formats.envelope_rows import EnvelopeTable, read_envelopes, read_table
+from gateway.plots.envelopes_over_time import draw_binding, draw_envelopes
+from gateway.plots.network_loading import sketch_of, worst_loadings
+from gateway.runs.operator_outputs import (
     Light,
     Matched,
     csv_text,
@@ -34,8 +36,6 @@ from gateway.operator_outputs import (
     topological_matrix,
     traffic_light,
 )
-from gateway.plots_days import draw_binding, draw_envelopes
-from gateway.plots_network import sketch_of, worst_loadings
 from security_check.model.envelope import Direction
 
 PERIMETERS = '\n[perimeters]\nwest = ["load:1"]\n'

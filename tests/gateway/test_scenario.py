@@ -11,9 +11,9 @@ import pytest
 from phase_networks import phase_net
 
 from exchange.vocabulary.rules import ExchangeRate, MarketRules, MeteringRules
-from gateway.input_faults import InputFaults
-from gateway.scenario import Scenario
-from gateway.scenario_loading import load_scenario, scenario_path
+from gateway.formats.faults import InputFaults
+from gateway.scenario.loading import load_scenario, scenario_path
+from gateway.scenario.scenario import Scenario
 from security_check.errors import InsecureError
 from security_check.model.limits import InterfaceLimits
 
@@ -404,7 +404,7 @@ def test_a_source_that_leads_nowhere(folder: Path, source: str, words: str) -> N
 
 
 def test_simbench_may_be_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.scenario_network.find_spec", lambda name: None)
+    monkeypatch.setattr("gateway.scenario.network_source.find_spec", lambda name: None)
     found = faults_of(folder, GOOD.replace("net.json", "simbench:1-LV-semiurb4--0-sw"))
     assert "not installed" in found["network.source"][0]
 
@@ -451,7 +451,7 @@ def test_nothing_but_a_simbench_source_needs_simbench() -> None:
     # The test above may have imported it; the modules themselves never do on import.
     assert "simbench" not in {
         name
-        for module in ("gateway.scenario_loading", "gateway.scenario_network")
+        for module in ("gateway.scenario.loading", "gateway.scenario.network_source")
         for name in vars(sys.modules[module])
     }
 

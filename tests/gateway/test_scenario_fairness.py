@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.fairness.principles import Fairness, Over, Rule
-from gateway.cli import app
-from gateway.cli_grid import allocate_intervals
+from gateway.cli.main import app
+from gateway.runs.allocation import allocate_intervals
 
 TIGHT = GOOD.replace(
     "voltage_max_pu = 1.04",

@@ -12,7 +12,8 @@ from meshed_networks import MeshedArea, ring, worst_of
 from test_cli import run
 from test_scenario import GOOD, faults_of, load, small_net
 
-from gateway.files import EnvelopeFile, VerdictFile
+from gateway.formats.envelope_file import EnvelopeFile
+from gateway.formats.verdict_file import VerdictFile
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 OUTAGES = ("line:1", "line:4", "gen:0")
@@ -175,6 +176,6 @@ def test_faults_of_net_and_outages_are_told_together(folder: Path) -> None:
 def test_the_power_flow_of_generators_may_be_missing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.scenario_network.find_spec", lambda name: None)
+    monkeypatch.setattr("gateway.scenario.network_source.find_spec", lambda name: None)
     (detail,) = faults_of(folder, RING)["network.model"]
     assert "lightsim2grid, which is not installed" in detail

@@ -9,7 +9,7 @@ import pandapower as pp
 import pytest
 from test_scenario import GOOD, faults_of, load, small_net
 
-from gateway.scenario_loading import load_scenario, scenario_path
+from gateway.scenario.loading import load_scenario, scenario_path
 from security_check.errors import PowerFlowError
 from security_check.uncertainty.deviation_sets import Box, Budget, Ellipsoid
 

@@ -14,13 +14,14 @@ from gateway_servers import MakeSettings, Mosquitto, RedisServer, steal
 
 from exchange.handlers.order_requests import OrderRequests
 from exchange.vocabulary.commands import RejectMessage
-from gateway.core import Core, recover
-from gateway.embedded_broker import Account, EmbeddedBroker
-from gateway.journal import RedisJournal
-from gateway.mqtt import MqttTransport
-from gateway.ports import GatewayError, JournalError, Outgoing
-from gateway.service_settings import ServiceSettings
-from gateway.topics import Rights
+from gateway.errors import GatewayError, JournalError
+from gateway.journal.redis_journal import RedisJournal
+from gateway.messages.topics import Rights
+from gateway.ports import Outgoing
+from gateway.service.core import Core, recover
+from gateway.service.settings import ServiceSettings
+from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.mqtt import MqttTransport
 
 LONG_S = 10.0
 

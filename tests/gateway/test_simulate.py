@@ -12,12 +12,12 @@ import pytest
 
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import DSO_CONGESTION_RENT
-from gateway.files import ResultFile
-from gateway.input_faults import InputFaults
-from gateway.orders_file import read_orders
-from gateway.scenario import Scenario
-from gateway.scenario_loading import load_scenario
-from gateway.simulate import Simulation, simulate
+from gateway.formats.faults import InputFaults
+from gateway.formats.orders_file import read_orders
+from gateway.runs.result_file import ResultFile
+from gateway.runs.simulation import Simulation, simulate
+from gateway.scenario.loading import load_scenario
+from gateway.scenario.scenario import Scenario
 
 SCENARIO = """
 [network]

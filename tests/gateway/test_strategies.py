@@ -6,10 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
-
-from gateway.strategies import (
+from agents.strategies import (
     LimitValue,
     MarginalValueQuoting,
     MarketMaker,
@@ -18,6 +15,9 @@ from gateway.strategies import (
     View,
     ZeroIntelligence,
 )
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
 from orderbook.order import Side
 
 VALUES = st.builds(LimitValue, st.floats(0, 1e6), st.floats(0, 50))

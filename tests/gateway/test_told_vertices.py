@@ -13,10 +13,10 @@ from phase_networks import phase_net
 from test_cli import run
 from test_scenario import GOOD, small_net
 
-from gateway.explanations import BindingRecord, phase_of
-from gateway.files import EnvelopeFile, IntervalVerdict, VerdictFile
-from gateway.scenario import Scenario
-from gateway.scenario_loading import load_scenario
+from gateway.formats.envelope_file import BindingRecord, EnvelopeFile, phase_of
+from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
+from gateway.scenario.loading import load_scenario
+from gateway.scenario.scenario import Scenario
 from security_check.operating_range.conditions import Conditions
 from security_check.power_flow.implicit_zbus import PowerFlow
 

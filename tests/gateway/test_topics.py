@@ -7,7 +7,8 @@ from gateway_market import START
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.topics import METERING, OPERATOR, TSO, Topics, covers, is_identifier
+from gateway.formats.identifiers import is_identifier
+from gateway.messages.topics import METERING, OPERATOR, TSO, Topics, covers
 from security_check.model.envelope import Direction
 
 TOPICS = Topics("north")

@@ -13,7 +13,7 @@ from test_cli import run
 from test_scenario import faults_of, load
 
 from doe_allocation.reconfiguration.search import Configuration
-from gateway.topology import TopologyFile
+from gateway.runs.reconfiguration import TopologyFile
 from security_check.errors import GridError
 
 SCENARIO = """

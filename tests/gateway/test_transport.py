@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from gateway_servers import MakeSettings, Mosquitto, free_port, steal
 
-from gateway.embedded_broker import Account, EmbeddedBroker
-from gateway.mqtt import MqttSettings, MqttTransport
-from gateway.ports import BrokerRefusedError, Incoming, Outgoing, TransportError
-from gateway.topics import Rights, Topics
+from gateway.errors import BrokerRefusedError, TransportError
+from gateway.messages.topics import Rights, Topics
+from gateway.ports import Incoming, Outgoing
+from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.mqtt import MqttSettings, MqttTransport
 
 LONG_S = 10.0
 

@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 from typer.testing import CliRunner
 
-from gateway.agents import Kind
-from gateway.cli import app
-from gateway.demo_report import DemoReport
+from gateway.cli.main import app
+from gateway.demo.customers import Kind
+from gateway.demo.report import DemoReport
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
+from agents.strategies import LimitValue, MarginalValueQuoting, MarketMaker, ZeroIntelligence
+from agents.trading_rounds import ExchangeVenue, Place, Trader, act_until_quiet
 from attainable_gain import attainable_gain, remaining_bound
 from networks import feeder, simbench_network
 
@@ -20,8 +22,6 @@ from exchange.engine import Exchange
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import Traded
 from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
-from gateway.strategies import LimitValue, MarginalValueQuoting, MarketMaker, ZeroIntelligence
-from gateway.trading_rounds import ExchangeVenue, Place, Trader, act_until_quiet
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits

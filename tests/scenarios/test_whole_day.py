@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.cli_grid import allocate_intervals
-from gateway.files import envelope_set
-from gateway.scenario_loading import load_scenario
+from gateway.formats.envelope_file import envelope_set
+from gateway.runs.allocation import allocate_intervals
+from gateway.scenario.loading import load_scenario
 
 DAY = """
 [network]

@@ -1,0 +1,282 @@
+"""How a participant quotes one limit: by its marginal value, at random, or on both sides.
+
+For tests, benchmarks and research; the customers of the demo are in :mod:`gateway.demo.customers`.
+ A
+strategy looks at one limit of one connection point and says which orders it wants to have there;
+:mod:`agents.trading_rounds` lets many of them act.  Prices are ticks per watt, seeds arguments.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orderbook.order import Side
+
+
+@dataclass(frozen=True, slots=True)
+class LimitValue:
+    """What a limit is worth to its owner: concave, each watt worth a little less than the last.
+
+    The watt at ``q`` is worth ``max(0, first_ticks - slope_ticks_per_w * q)``.
+
+    Parameters
+    ----------
+    first_ticks
+        Worth of the first watt, in ticks, >= 0.
+    slope_ticks_per_w
+        By how much each further watt is worth less, >= 0.
+
+    Raises
+    ------
+    ValueError
+        When one of them is negative or not finite.
+    """
+
+    first_ticks: float
+    slope_ticks_per_w: float
+
+    def __post_init__(self) -> None:
+        for name in ("first_ticks", "slope_ticks_per_w"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value}, it must be finite and >= 0")
+
+    def marginal(self, limit_w: float) -> float:
+        """Return the worth of the watt at ``limit_w``, in ticks."""
+        return max(0.0, self.first_ticks - self.slope_ticks_per_w * limit_w)
+
+    def total(self, limit_w: float) -> float:
+        """Return the worth of a limit, in tick-watts: the integral of :meth:`marginal`."""
+        used_w = limit_w
+        if self.slope_ticks_per_w:
+            used_w = min(limit_w, self.first_ticks / self.slope_ticks_per_w)
+        return used_w * (self.first_ticks - self.slope_ticks_per_w * used_w / 2)
+
+    def highest_bid(self, held_w: int, quantity_w: int) -> int:
+        """Return the highest price at which no part of a purchase loses."""
+        return math.floor(self.marginal(held_w + quantity_w))
+
+    def lowest_ask(self, held_w: int, quantity_w: int) -> int:
+        """Return the lowest price at which no part of a sale loses."""
+        return math.ceil(self.marginal(held_w - quantity_w))
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a participant sees of one limit before it quotes, none of its own orders open there.
+
+    Parameters
+    ----------
+    held_w
+        The limit in force.
+    sellable_w, buyable_w
+        Most it may sell (down to its fallback) and buy (up to its capacity).
+    lot_w
+        Quantities are multiples of it.
+    price_ticks
+        Where it trades: the local price or the last one paid; ``None`` where nothing is known.
+    """
+
+    held_w: int
+    sellable_w: int
+    buyable_w: int
+    lot_w: int
+    price_ticks: float | None = None
+
+    def allowed_w(self, side: Side, wanted_w: int) -> int:
+        """Return whole lots of what is wanted, as far as one may."""
+        most_w = self.buyable_w if side is Side.BUY else self.sellable_w
+        return max(0, min(wanted_w, most_w)) // self.lot_w * self.lot_w
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """An order that a strategy wants to have in the book; watts > 0, ticks >= 0."""
+
+    side: Side
+    quantity_w: int
+    price_ticks: int
+
+
+class Strategy(Protocol):
+    """Decides what one participant quotes for one limit."""
+
+    def quotes(self, view: View) -> list[Quote]:
+        """Return the orders it wants now, in place of those it had."""
+
+    def refine(self) -> bool:
+        """Go on more finely now that nothing trades; return whether that changes anything."""
+
+
+class MarginalValueQuoting:
+    """Quotes a step above and a step below what it holds, at its marginal value there.
+
+    The worth of every watt bought is at least that of the last one, which is the price, and the
+    worth of every watt sold at most that of the last one: it never loses, in whole or in part.
+    The steps shrink whenever nothing trades any more, so that quoting ends near the optimum.
+
+    Parameters
+    ----------
+    value
+        What the limit is worth to it.
+    steps_w
+        Quantities it quotes, in watts, one after the other as it refines; the first first.
+
+    Raises
+    ------
+    ValueError
+        When there is no step, or one is not positive.
+    """
+
+    def __init__(self, value: LimitValue, steps_w: Sequence[int]) -> None:
+        if not steps_w or min(steps_w) <= 0:
+            raise ValueError(f"steps_w are {list(steps_w)}; there must be one, and each positive")
+        self.value = value
+        self._steps_w = tuple(steps_w)
+        self._at = 0
+
+    @property
+    def step_w(self) -> int:
+        """What it quotes now, in watts."""
+        return self._steps_w[self._at]
+
+    def quotes(self, view: View) -> list[Quote]:
+        """Return a purchase and a sale of a step each, as far as they are allowed."""
+        found = []
+        bought_w = view.allowed_w(Side.BUY, max(self.step_w, view.lot_w))
+        bid = self.value.highest_bid(view.held_w, bought_w)
+        if bought_w:  # also for nothing: a watt worth nothing here may relieve what binds others
+            found.append(Quote(Side.BUY, bought_w, bid))
+        sold_w = view.allowed_w(Side.SELL, max(self.step_w, view.lot_w))
+        if sold_w:
+            # Where value does not fall at all both prices could be one: nobody meets its own.
+            ask = max(self.value.lowest_ask(view.held_w, sold_w), bid + 1)
+            found.append(Quote(Side.SELL, sold_w, ask))
+        return found
+
+    def refine(self) -> bool:
+        """Go to the next step; ``False`` after the last."""
+        if self._at + 1 == len(self._steps_w):
+            return False
+        self._at += 1
+        return True
+
+
+class ZeroIntelligence:
+    """Quotes at random, but never at a loss: "zero intelligence with a budget constraint".
+
+    Side and quantity are random, too.  A bid is uniform from zero up to the worth of the last
+    watt it would add, an ask uniform from the worth of the last watt it would give up
+    (D. K. Gode and S. Sunder, "Allocative efficiency of markets with zero-intelligence traders",
+    Journal of Political Economy 101, 1993).
+
+    Parameters
+    ----------
+    value
+        What the limit is worth to it.
+    max_quantity_w
+        Largest quantity of a quote.
+    max_price_ticks
+        Highest ask; a watt worth more is not offered.
+    seed
+        Of its moods.  Text or number: give each participant its own.
+    """
+
+    def __init__(
+        self, value: LimitValue, max_quantity_w: int, max_price_ticks: int, seed: int | str
+    ) -> None:
+        self.value = value
+        self._max_quantity_w = max_quantity_w
+        self._max_price_ticks = max_price_ticks
+        self._draw = random.Random(seed)
+
+    def quotes(self, view: View) -> list[Quote]:
+        """Return one quote, or none where the side drawn allows none."""
+        side = self._draw.choice((Side.BUY, Side.SELL))
+        lots = max(1, self._max_quantity_w // view.lot_w)
+        wanted_w = self._draw.randint(1, lots) * view.lot_w
+        luck = self._draw.random()
+        quantity_w = view.allowed_w(side, wanted_w)
+        if not quantity_w:
+            return []
+        if side is Side.BUY:
+            price = math.floor(luck * self.value.highest_bid(view.held_w, quantity_w))
+        else:
+            least = self.value.lowest_ask(view.held_w, quantity_w)
+            if least > self._max_price_ticks:
+                return []
+            price = least + math.floor(luck * (self._max_price_ticks - least + 1))
+        return [Quote(side, quantity_w, price)] if price > 0 else []
+
+    def refine(self) -> bool:
+        """Return ``False``: it learns nothing."""
+        return False
+
+
+class MarketMaker:
+    """Quotes on both sides of the price where it is, and leans against what it has piled up.
+
+    With ``e = held - target`` its quotes lie ``half_spread`` around ``price - skew * e``: who has
+    too much bids and asks less.  It earns the spread, and it can lose when prices run away.
+
+    Parameters
+    ----------
+    quantity_w
+        Of each quote.
+    half_spread_ticks
+        How far bid and ask lie from their middle, > 0.
+    skew_ticks_per_w
+        By how much the middle falls for each watt above the target, >= 0.
+    target_w
+        What it would like to hold; what it holds when it first looks where not given.
+    start_ticks
+        Its middle as long as no price is known.
+
+    Raises
+    ------
+    ValueError
+        When the spread is not positive or the skew negative.
+    """
+
+    def __init__(
+        self,
+        quantity_w: int,
+        half_spread_ticks: int,
+        skew_ticks_per_w: float,
+        start_ticks: int,
+        target_w: int | None = None,
+    ) -> None:
+        if half_spread_ticks <= 0 or skew_ticks_per_w < 0:
+            raise ValueError(
+                f"a half-spread of {half_spread_ticks} ticks and a skew of {skew_ticks_per_w} "
+                "ticks per watt; the first must be positive, the second not negative"
+            )
+        self._quantity_w = quantity_w
+        self._half_spread_ticks = half_spread_ticks
+        self._skew_ticks_per_w = skew_ticks_per_w
+        self._start_ticks = start_ticks
+        self._target_w = target_w
+
+    def quotes(self, view: View) -> list[Quote]:
+        """Return a bid and an ask around the skewed middle, as far as they are allowed."""
+        if self._target_w is None:
+            self._target_w = view.held_w
+        around = self._start_ticks if view.price_ticks is None else view.price_ticks
+        middle = around - self._skew_ticks_per_w * (view.held_w - self._target_w)
+        prices = {
+            Side.BUY: math.floor(middle - self._half_spread_ticks),
+            Side.SELL: math.ceil(middle + self._half_spread_ticks),
+        }
+        found = [
+            Quote(side, view.allowed_w(side, self._quantity_w), max(price, 0))
+            for side, price in prices.items()
+        ]
+        return [q for q in found if q.quantity_w and (q.side is Side.SELL or q.price_ticks > 0)]
+
+    def refine(self) -> bool:
+        """Return ``False``: its quotes do not depend on how fine others are."""
+        return False

@@ -1,0 +1,1 @@
+"""The commands: arguments and options, and which run and which table belong to them."""

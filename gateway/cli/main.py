@@ -1,0 +1,37 @@
+"""The command line: ``doe-exchange COMMAND``.
+
+Its commands are in modules by concept; ``--help`` lists them in the order of this tuple.
+"""
+
+from __future__ import annotations
+
+from gateway.cli import (
+    envelopes,
+    fairness,
+    hierarchy,
+    market,
+    operator_outputs,
+    plot,
+    reconfiguration,
+)
+from gateway.cli.app import app
+
+COMMAND_MODULES = (
+    envelopes,
+    fairness,
+    hierarchy,
+    market,
+    operator_outputs,
+    plot,
+    reconfiguration,
+)
+"""The modules whose commands have registered themselves with the application."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

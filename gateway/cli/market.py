@@ -1,0 +1,240 @@
+"""The commands about the market: orders, service, demo, journal, statements."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.reasons import RefusalReason
+from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
+from gateway.cli.event_loop import run
+from gateway.formats.orders_file import OrderText, read_orders
+from gateway.runs.result_file import RefusalRecord
+from gateway.terminal.console import FAULTY_ORDERS, NOT_SECURE, bar, deliver_text, err, fail, out
+
+if TYPE_CHECKING:
+    from gateway.runs.simulation import Simulation
+    from gateway.scenario.scenario import Scenario
+
+
+_NO_ORDER = (RefusalReason.MALFORMED, RefusalReason.TOO_LARGE)
+
+
+@app.command()
+def simulate(
+    scenario: ScenarioArgument,
+    orders: Annotated[Path, typer.Argument(help="Orders, one JSON object a line.")],
+    output: OutputOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run a file of orders through the exchange: trades, refusals, money, final envelopes.
+
+    Exit code 1 if a line is no order, or there is none; the result says what came of the rest.
+    """
+    lines = read_orders(orders)
+    loaded = load(scenario)
+    from gateway.terminal.simulation import show_simulation
+
+    simulation = _simulated(loaded, lines, orders)
+    if not deliver(simulation.result, output, json):
+        show_simulation(simulation, out)
+    _fail_without_orders(simulation, lines, orders)
+
+
+@app.command()
+def report(
+    scenario: ScenarioArgument,
+    orders: Annotated[Path, typer.Argument(help="Orders, one JSON object a line.")],
+    output: OutputOption = None,
+    json: JsonOption = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the price map into this file (PNG).")
+    ] = None,
+) -> None:
+    """Run a file of orders, and report welfare, share of the optimum, refusals, rent and prices.
+
+    Exit code 1 as for simulate.
+    """
+    lines = read_orders(orders)
+    loaded = load(scenario)
+    from gateway.cli.market_report import make_report
+    from gateway.terminal.market_report import show_report
+
+    simulation = _simulated(loaded, lines, orders)
+    with err.status("Looking for the clairvoyant optimum ..."):
+        made = make_report(loaded, simulation, plot)
+    if plot is not None:
+        err.print(f"wrote {plot}", markup=False, soft_wrap=True)
+    if not deliver(made, output, json):
+        show_report(made, out)
+    _fail_without_orders(simulation, lines, orders)
+
+
+def _simulated(loaded: Scenario, lines: Sequence[OrderText], orders: Path) -> Simulation:
+    """Return what comes of a file of orders, and say what a person must know about it."""
+    from gateway.runs.simulation import simulate as run_orders
+
+    with bar("Simulating", len(loaded.intervals) + len(lines)) as step:
+        simulation = run_orders(loaded, lines, step, str(orders))
+    if simulation.note:
+        err.print(f"note: {simulation.note}", markup=False, soft_wrap=True)
+    for alarm in simulation.alarms:
+        err.print(f"alarm {alarm.kind}: {alarm.detail}", markup=False, soft_wrap=True)
+    return simulation
+
+
+def _fail_without_orders(simulation: Simulation, lines: Sequence[OrderText], orders: Path) -> None:
+    faulty = [refusal for refusal in simulation.result.refusals if refusal.reason in _NO_ORDER]
+    if faulty or not lines:
+        fail(_why_no_orders(str(orders), len(lines), faulty), FAULTY_ORDERS)
+
+
+def _why_no_orders(source: str, lines: int, faulty: Sequence[RefusalRecord]) -> str:
+    if not lines:
+        return f"{source} holds no orders"
+    first = f"line {faulty[0].line}: {faulty[0].detail}"
+    if len(faulty) == lines:
+        return f"no line of {source} is an order; {first}"
+    are = "is no order" if len(faulty) == 1 else "are no orders"
+    return f"{len(faulty)} of the {lines} lines of {source} {are}; {first}"
+
+
+@app.command()
+def serve(
+    scenario: ScenarioArgument,
+    data: Annotated[
+        Path, typer.Option(help="Where the journal stays when no DOE_REDIS_URL is given.")
+    ] = Path("doe-exchange-data"),
+    accounts: Annotated[
+        Path | None,
+        typer.Option(help="Names and passwords (TOML) for the broker that comes with us."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Run the exchange for an area, until it is stopped.
+
+    Broker and journal are those of DOE_MQTT_URL and DOE_REDIS_URL, or the program's own.
+    """
+    loaded = load(scenario)
+    from gateway.runs.serving import Places, Served, last_gate, read_accounts
+    from gateway.runs.serving import serve as run_service
+
+    last = last_gate(loaded)
+    if last is not None and last <= datetime.now(UTC):
+        fail(f"every gate of {scenario} has closed; the last one at {format_time(last)}")
+    mqtt_url, redis_url = os.environ.get("DOE_MQTT_URL"), os.environ.get("DOE_REDIS_URL")
+    if mqtt_url is not None and accounts is not None:
+        fail("--accounts is for the broker that comes with us; DOE_MQTT_URL names another one")
+    passwords = None if accounts is None else read_accounts(accounts, loaded)
+    if mqtt_url is None and passwords is None:
+        err.print("warning: without --accounts everybody on this machine may act for anybody")
+
+    def started(served: Served) -> None:
+        if json:
+            out.print_json(served.model_dump_json())
+            return
+        out.print(
+            f"Serving area {served.area} with {served.connection_points} connection points.\n"
+            f"  MQTT     {served.mqtt}\n  journal  {served.journal}\nCtrl-C stops it.",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    try:
+        run(run_service(loaded, Places(mqtt_url, redis_url, data, passwords), started))
+    except ValueError as error:
+        fail(str(error))
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(min=0, help="Draws the customers and their moods.")] = 1,
+    intervals: Annotated[
+        int | None, typer.Option(min=1, max=96, help="Only so many quarter-hours from midnight on.")
+    ] = None,
+    output: OutputOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run a whole market day on a real feeder, everything embedded, in about a minute."""
+    from gateway.demo.day import run_demo
+    from gateway.demo.live_view import day_view
+    from gateway.demo.report_tables import show_report
+
+    with day_view(err if json else out) as show:
+        report = run(run_demo(seed, intervals, show))
+    if not deliver(report, output, json):
+        show_report(report, out)
+    if report.adversary.violations:
+        raise typer.Exit(NOT_SECURE)
+
+
+@app.command()
+def replay(
+    journal: Annotated[
+        str,
+        typer.Argument(
+            help="File of JSON lines, URL of a Redis server (URL#area), or folder that serve keeps."
+        ),
+    ],
+    area: Annotated[str | None, typer.Option(help="Whose journal, on a Redis server.")] = None,
+    output: OutputOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Rebuild the state of an exchange from its journal, and print its digest."""
+    from gateway.journal.replay import replay_journal
+    from gateway.terminal.replay import show_replayed
+
+    try:
+        replayed = run(replay_journal(journal, area))
+    except OSError as error:
+        fail(f"{journal} cannot be read: {error.strerror or error}")
+    except ValueError as error:
+        fail(f"{journal}: {error}")
+    if not deliver(replayed, output, json):
+        show_replayed(replayed, out)
+
+
+@app.command()
+def statements(
+    source: Annotated[
+        str,
+        typer.Argument(help="Journal, as for replay, or a result that simulate has written."),
+    ],
+    participant: Annotated[str | None, typer.Option(help="Only this account.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only what was booked from this time on.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Only what was booked before this time.")
+    ] = None,
+    area: Annotated[str | None, typer.Option(help="Whose journal, on a Redis server.")] = None,
+    tick: Annotated[
+        str | None, typer.Option(help="Price step in EUR per kW, for journals that name none.")
+    ] = None,
+    output: OutputOption = None,
+    json: JsonOption = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Write CSV instead, a row an interval.")
+    ] = False,
+) -> None:
+    """Print statements of account: trades, compensation, penalties, opening and closing balance."""
+    from gateway.runs.statements import Wanted, make_statements
+    from gateway.terminal.statements import show_statements, statements_csv
+
+    if csv and json:
+        fail("--csv and --json exclude each other")
+    try:
+        wanted = Wanted.of(participant, since, until, area, tick)
+        made = run(make_statements(source, wanted))
+    except ValueError as error:
+        fail(f"{source}: {error}")
+    if csv:
+        deliver_text(statements_csv(made), output)
+    elif not deliver(made, output, json):
+        show_statements(made, out)

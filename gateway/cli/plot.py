@@ -1,0 +1,123 @@
+"""The command ``plot``: pictures of a result of ``allocate``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli.app import app, load
+from gateway.formats.faults import InputFaults, why
+from gateway.terminal.console import say_written
+from security_check.errors import Fault
+
+if TYPE_CHECKING:
+    from gateway.formats.envelope_rows import EnvelopeTable
+
+_SUFFIXES = (".png", ".svg")
+
+
+class Kind(StrEnum):
+    """What is shown."""
+
+    ENVELOPES = "envelopes"
+    BINDING = "binding"
+    DISTRIBUTION = "distribution"
+    NETWORK = "network"
+
+
+@app.command()
+def plot(
+    result: Annotated[Path, typer.Argument(help="Envelopes, as allocate writes them.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A .png or .svg file, or a folder for all.")
+    ],
+    kind: Annotated[
+        Kind | None, typer.Option(help="Only this picture; of a file: envelopes if not said.")
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option(metavar="SCENARIO", help="Needed for the network.")
+    ] = None,
+    point: Annotated[
+        list[str] | None, typer.Option(help="A connection point to show; may be repeated.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Start of the interval of the network; the tightest if not said."),
+    ] = None,
+) -> None:
+    """Draw envelopes over the day, what binds, the distribution of limits, the loaded network."""
+    from gateway.formats.envelope_rows import read_table
+
+    single = output.suffix.lower() in _SUFFIXES
+    kinds = [each for each in Kind if each is not Kind.NETWORK or scenario is not None]
+    if single:
+        kinds = kinds[:1]
+    if kind is not None:
+        kinds = [kind]
+    if Kind.NETWORK in kinds and scenario is None:
+        raise InputFaults("plot", [Fault("--scenario", "the network's picture needs it")])
+    table = read_table(result)
+    if not single:
+        _make(output)
+    for each in kinds:
+        figure = _drawn(each, table, str(result), scenario, point or [], at)
+        path = output if single else output / f"{each}.png"
+        _save(figure, path)
+
+
+def _make(folder: Path) -> None:
+    if folder.suffix and not folder.is_dir():
+        detail = f"it is neither a folder nor a {' or '.join(_SUFFIXES)} file"
+        raise InputFaults(str(folder), [Fault("--output", detail)])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sentence = f"it cannot be made: {why(error)}"
+        raise InputFaults(str(folder), [Fault("--output", sentence)]) from None
+
+
+def _drawn(
+    kind: Kind,
+    table: EnvelopeTable,
+    source: str,
+    scenario: str | None,
+    points: list[str],
+    at: str | None,
+) -> Any:
+    from gateway.plots.envelopes_over_time import draw_binding, draw_distribution, draw_envelopes
+
+    if kind is Kind.ENVELOPES:
+        return draw_envelopes(table, points, source)
+    if kind is Kind.BINDING:
+        return draw_binding(table)
+    if kind is Kind.DISTRIBUTION:
+        return draw_distribution(table)
+    assert scenario is not None
+    from gateway.plots.network_loading import draw_network
+    from gateway.runs.operator_outputs import match_table
+
+    loaded = load(scenario)
+    matched = match_table(loaded, table, source).table
+    return draw_network(loaded, matched, _interval(matched, at, source))
+
+
+def _interval(table: EnvelopeTable, at: str | None, source: str) -> int:
+    """Return the interval to show: the one that starts then, or that with the least limits."""
+    from gateway.formats.records import parsed_time
+
+    if at is None:
+        return int(table.limits_w.sum(axis=(1, 2)).argmin())
+    try:
+        return table.starts.index(parsed_time(at))
+    except ValueError:
+        raise InputFaults(source, [Fault("--at", f"no interval starts at {at}")]) from None
+
+
+def _save(figure: Any, path: Path) -> None:
+    from gateway.plots.style import save_figure
+
+    save_figure(figure, path)
+    say_written(path)

@@ -1,0 +1,1 @@
+"""A whole market day with everything embedded, and the report on it."""

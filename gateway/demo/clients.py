@@ -1,0 +1,171 @@
+"""The customers of the demo as MQTT clients: one connection each.
+
+They know nothing but what comes over MQTT: envelopes and reports in, orders out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from exchange.vocabulary.formatting import format_time
+from gateway.demo.trading_agent import Agent, Wish
+from gateway.messages.topics import Topics
+from gateway.transport.mqtt import MqttSettings
+from gateway.transport.participant_client import Client
+from orderbook.order import Side
+from security_check.model.envelope import Direction
+
+_PATIENCE_S = 20.0  # an answer that has not come by then never will
+
+
+@dataclass(slots=True)
+class _Order:
+    """An order under way, as its sender knows it."""
+
+    wish: Wish
+    interval: datetime
+    remaining_w: int
+
+
+class AgentClient:
+    """Trades for one customer over MQTT.
+
+    An asynchronous context manager: entering connects.
+
+    Parameters
+    ----------
+    agent
+        Decides.
+    settings
+        How to reach the broker as this customer.
+    topics
+        Of the area.
+    """
+
+    def __init__(self, agent: Agent, settings: MqttSettings, topics: Topics) -> None:
+        self.agent = agent
+        customer = agent.customer
+        self._client = Client(
+            settings,
+            topics,
+            customer.participant,
+            (topics.envelope(customer.connection_point),),
+            self._take,
+        )
+        self._limits_w: dict[datetime, dict[Direction, int]] = {}
+        self._orders: dict[str, _Order] = {}
+        self._unanswered: set[str] = set()
+        self._short: list[Direction] = []
+        self._changed = asyncio.Event()
+        self._sent = 0
+
+    async def __aenter__(self) -> Self:
+        """Connect and listen."""
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Disconnect."""
+        await self._client.__aexit__(*exc_info)
+
+    def _take(self, topic: str, content: Any) -> None:
+        if content is None:
+            return  # an envelope that was taken away
+        if "intervals" in content:
+            self._take_envelopes(content)
+        else:
+            self._take_report(content)
+        self._changed.set()
+
+    def _take_envelopes(self, content: dict[str, Any]) -> None:
+        self._limits_w = {
+            datetime.fromisoformat(interval["start"]): {
+                direction: interval[f"{direction}_limit_w"] for direction in Direction
+            }
+            for interval in content["intervals"]
+        }
+
+    def _take_report(self, report: dict[str, Any]) -> None:
+        client_order_id = report.get("client_order_id")
+        order = self._orders.get(client_order_id) if client_order_id else None
+        match report["type"]:
+            case "accepted" | "amended":
+                self._unanswered.discard(report["client_order_id"])
+            case "refused":
+                self._unanswered.discard(report["client_order_id"])
+                if order is not None and report["reason"] == "exceeds_holding":
+                    self._short.append(order.wish.direction)
+                self._orders.pop(report["client_order_id"], None)
+            case "cancelled":
+                self._orders.pop(report["client_order_id"], None)
+            case "traded" | "reduced" if order is not None:
+                order.remaining_w -= report.get("quantity_w", report.get("reduced_by_w", 0))
+                if order.remaining_w <= 0:
+                    del self._orders[report["client_order_id"]]
+
+    async def limits_w(self, interval: datetime) -> dict[Direction, int]:
+        """Wait for the envelope of an interval and return its limits."""
+        await self._until(lambda: interval in self._limits_w)
+        return self._limits_w[interval]
+
+    async def answered(self) -> None:
+        """Wait until everything sent has been answered."""
+        await self._until(lambda: not self._unanswered)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(_PATIENCE_S):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def place(self, wishes: list[Wish], interval: datetime) -> int:
+        """Send orders; returns their number once the broker has them."""
+        sent = []
+        for wish in wishes:
+            self._sent += 1
+            client_order_id = f"o{self._sent}"
+            self._orders[client_order_id] = _Order(wish, interval, wish.quantity_w)
+            self._unanswered.add(client_order_id)
+            order = {
+                "type": "submit",
+                "client_order_id": client_order_id,
+                "connection_point": self.agent.customer.connection_point,
+                "direction": wish.direction,
+                "interval": format_time(interval),
+                "side": wish.side,
+                "quantity_w": wish.quantity_w,
+                "price": f"{wish.price:f}",
+            }
+            sent.append(self._client.send(order))
+        await asyncio.gather(*sent)
+        return len(sent)
+
+    async def raise_bids(self, interval: datetime) -> int:
+        """Go to the true value with the buy orders of an interval that are still open."""
+        price = self.agent.second_look(Side.BUY)
+        open_bids = [
+            client_order_id
+            for client_order_id, order in self._orders.items()
+            if order.interval == interval
+            and order.wish.side is Side.BUY
+            and order.wish.price < price
+        ]
+        self._unanswered.update(open_bids)
+        await asyncio.gather(
+            *(
+                self._client.send({"type": "amend", "client_order_id": name, "price": f"{price:f}"})
+                for name in open_bids
+            )
+        )
+        return len(open_bids)
+
+    async def try_again(self, quarter: int, interval: datetime) -> int:
+        """Place anew what was refused because the envelope had shrunk in the meantime."""
+        directions, self._short = self._short, []
+        limits_w = self._limits_w[interval]
+        wishes = [self.agent.look(d, quarter, limits_w[d]) for d in directions]
+        return await self.place([wish for wish in wishes if wish is not None], interval)

@@ -1,0 +1,367 @@
+"""A whole market day, everything embedded: broker, journal, exchange, agents, adversary.
+
+One quarter-hour after the other: the exchange allocates and opens it, the envelopes go out,
+agents place orders, in some the TSO changes its limits in the middle of it, agents go to their
+true values, the gate closes.  The market's clock jumps from one step to the next; everything
+else is as in production: orders travel over MQTT, nothing is answered before it is in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+from exchange.vocabulary.commands import AdvanceTime, OpenSession
+from exchange.vocabulary.events import Refused
+from exchange.vocabulary.formatting import format_time
+from gateway.demo.adversary_process import AdversaryProcess
+from gateway.demo.clients import AgentClient
+from gateway.demo.customers import Customer, draw_customers, read_profiles
+from gateway.demo.observer import Watch
+from gateway.demo.report import DemoReport
+from gateway.demo.summary import Summary, adversary_count
+from gateway.demo.trading_agent import Agent, Wish
+from gateway.errors import GatewayError
+from gateway.formats.bundled import bundled
+from gateway.journal.embedded_redis import EmbeddedRedis
+from gateway.journal.redis_journal import RedisJournal
+from gateway.journal.replay import replay_journal
+from gateway.messages.topics import TSO, Topics
+from gateway.ports import JournalEntry
+from gateway.publishing.publisher import last_will
+from gateway.scenario.intervals import Interval
+from gateway.scenario.loading import load_scenario
+from gateway.scenario.scenario import Scenario
+from gateway.service.core import Market
+from gateway.service.service import Service
+from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.mqtt import MqttTransport
+from gateway.transport.participant_client import Client
+from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
+
+_EXCHANGE = "exchange"
+_NETWORK = "1-LV-semiurb4--0-sw"
+_LEAD = timedelta(minutes=15)
+_SHOWN_TURNS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _TsoPlan:
+    """What the TSO changes in the middle of trading, from one hour to another."""
+
+    first: float
+    last: float
+    change_injection_w: int
+    change_withdrawal_w: int
+
+
+_TSO_PLANS = (
+    # A line of the transmission network trips at noon; at night a neighbour needs less.
+    _TsoPlan(12.0, 13.0, -50_000, 0),
+    _TsoPlan(19.0, 20.0, 0, +30_000),
+)
+
+
+class MarketClock:
+    """The market's time; it moves when it is told to."""
+
+    def __init__(self, start: datetime) -> None:
+        self.now = start
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return self.now
+
+
+class WatchedJournal(RedisJournal):
+    """A journal that tells what it has made durable."""
+
+    watch: Watch
+
+    async def append(self, entries: Sequence[JournalEntry], published: int) -> None:
+        """Write entries, then tell of their events."""
+        await super().append(entries, published)
+        for entry in entries:
+            self.watch.take(entry.events)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the day has come, for whoever shows it."""
+
+    watch: Watch
+    adversary: AdversaryProcess
+    interval: Interval
+    done: int
+    total: int
+    messages: int
+
+
+Show = Callable[[Progress], None]
+
+
+async def run_demo(seed: int, intervals: int | None, show: Show) -> DemoReport:
+    """Run the day and return its numbers.
+
+    Parameters
+    ----------
+    seed
+        Draws the customers, their moods and the adversary's points.
+    intervals
+        How many quarter-hours from midnight on; ``None`` for all.
+    show
+        Called after every quarter-hour.
+    """
+    began = time.monotonic()
+    path = bundled("demo.toml")
+    scenario = load_scenario(path)
+    points = scenario.network.connection_points
+    customers = draw_customers(points, read_profiles(bundled("day.csv")), seed)
+    async with AsyncExitStack() as stack:
+        adversary = stack.enter_context(AdversaryProcess(path, seed))
+        day = _Day(scenario, customers, seed, Watch(adversary.submit), adversary)
+        await day.start(stack)
+        for quarter, interval in enumerate(scenario.intervals[:intervals]):
+            await day.trade(quarter, interval)
+            show(day.progress(quarter, interval, intervals or len(scenario.intervals)))
+        digests = await day.digests()
+        await asyncio.to_thread(adversary.results)
+        return _report(day, time.monotonic() - began, digests)
+
+
+class _Day:
+    """Everybody who takes part, and the steps of a quarter-hour."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        customers: Sequence[Customer],
+        seed: int,
+        watch: Watch,
+        adversary: AdversaryProcess,
+    ) -> None:
+        self.scenario = scenario
+        self.customers = customers
+        self.seed = seed
+        self.watch = watch
+        self.adversary = adversary
+        self.messages = 0
+        self.clock = MarketClock(scenario.intervals[0].start - 2 * _LEAD)
+        self.topics = Topics(scenario.area)
+        self.clients: list[AgentClient] = []
+        self.late: list[tuple[AgentClient, list[Wish], datetime]] = []
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Start servers, exchange and clients; ``stack`` stops them."""
+        broker = await stack.enter_async_context(EmbeddedBroker(self._accounts()))
+        redis = await stack.enter_async_context(EmbeddedRedis())
+        self.journal = WatchedJournal(redis.url, self.scenario.area)
+        self.journal.watch = self.watch
+        self.redis_url = redis.url
+        await stack.enter_async_context(self.journal)
+        transport = await stack.enter_async_context(
+            MqttTransport(
+                broker.settings(_EXCHANGE, _EXCHANGE),
+                self.topics.incoming,
+                will=last_will(self.topics),
+                ignore_retained=True,
+            )
+        )
+        terms = self.scenario.terms({c.connection_point: c.participant for c in self.customers})
+        market = Market(self.topics, self.scenario.grid(), self.scenario.rules, terms)
+        self.service = Service(market, transport, self.journal, clock=self.clock)
+        self._running = await stack.enter_async_context(_Running())
+        self._running.start(self.service.run())
+        await self.service.ready.wait()
+        for customer in self.customers:
+            settings = broker.settings(customer.participant, customer.participant)
+            client = AgentClient(self._agent(customer), settings, self.topics)
+            self.clients.append(await stack.enter_async_context(client))
+        self.tso = Client(broker.settings(TSO, TSO), self.topics, TSO)
+        await stack.enter_async_context(self.tso)
+
+    def _accounts(self) -> dict[str, Account]:
+        """Return an account for everybody: each may use its own topics only."""
+        rights = {
+            c.participant: self.topics.participant_rights(c.participant) for c in self.customers
+        }
+        rights |= {TSO: self.topics.tso_rights(), _EXCHANGE: self.topics.exchange_rights()}
+        return {name: Account(secrets.token_hex(16), right) for name, right in rights.items()}
+
+    def _agent(self, customer: Customer) -> Agent:
+        row = self.scenario.network.connection_points.index(customer.connection_point)
+        capacity = self.scenario.capacity
+        return Agent(
+            customer,
+            tick=self.scenario.rules.tick,
+            lot_w=self.scenario.rules.lot_w,
+            fallback_w={
+                Direction.INJECTION: int(capacity.fallback_injection_w[row]),
+                Direction.WITHDRAWAL: int(capacity.fallback_withdrawal_w[row]),
+            },
+            capacity_w={
+                Direction.INJECTION: int(capacity.injection_w[row]),
+                Direction.WITHDRAWAL: int(capacity.withdrawal_w[row]),
+            },
+            seed=self.seed,
+        )
+
+    async def trade(self, quarter: int, interval: Interval) -> None:
+        """Let one quarter-hour open, trade and close."""
+        await self._running.watching(self._trade(quarter, interval))
+
+    async def _trade(self, quarter: int, interval: Interval) -> None:
+        self.clock.now = interval.start - _LEAD
+        gate = interval.start - self.scenario.gate_closure
+        opened = await self.service.request(
+            OpenSession(interval.start, interval.end, gate, interval.interface_limits)
+        )
+        refused = [event.detail for event in opened if isinstance(event, Refused)]
+        if refused:
+            raise GatewayError(f"{interval.start:%H:%M} cannot be opened: {refused[0]}")
+        await self._send_late()
+        # Everybody decides on the envelope of the opening; what the TSO changes meanwhile comes
+        # as a surprise to those who act later.
+        limits_w = [await client.limits_w(interval.start) for client in self.clients]
+        for position, client in enumerate(self.clients):
+            if position == len(self.clients) // 2:
+                await self._tso(interval)
+            wishes = [client.agent.look(d, quarter, limits_w[position][d]) for d in Direction]
+            found = [wish for wish in wishes if wish is not None]
+            if client.agent.oversleeps():
+                self.late.append((client, found, interval.start))
+            else:
+                self.messages += await client.place(found, interval.start)
+        await self._answered()
+        for client in self.clients:
+            self.messages += await client.try_again(quarter, interval.start)
+        await self._answered()
+        for client in self.clients:
+            self.messages += await client.raise_bids(interval.start)
+        await self._answered()
+        self.clock.now = gate
+        await self.service.request(AdvanceTime())
+
+    async def _send_late(self) -> None:
+        """Let those who overslept send their orders after the gate."""
+        for client, wishes, interval in self.late:
+            self.messages += await client.place(wishes, interval)
+        self.late.clear()
+
+    async def _answered(self) -> None:
+        for client in self.clients:
+            await client.answered()
+
+    async def _tso(self, interval: Interval) -> None:
+        hour = interval.start.hour + interval.start.minute / 60
+        for plan in _TSO_PLANS:
+            if plan.first <= hour < plan.last:
+                self.messages += 1
+                limits = asdict(_changed(interval, plan))
+                about = {
+                    "update_id": f"{interval.start:%H%M}",
+                    "interval": format_time(interval.start),
+                }
+                await self.tso.ask(about | limits)
+
+    def progress(self, quarter: int, interval: Interval, total: int) -> Progress:
+        """Return how far the day has come."""
+        return Progress(self.watch, self.adversary, interval, quarter + 1, total, self.messages)
+
+    async def digests(self) -> tuple[int, str, str]:
+        """Return the entries of the journal, the state's digest, and that of a replay."""
+        live = self.service.core.exchange.digest()
+        replayed = await replay_journal(self.redis_url, self.scenario.area)
+        return replayed.entries, live, replayed.digest
+
+
+def _changed(interval: Interval, plan: _TsoPlan) -> InterfaceLimits:
+    usual = interval.interface_limits
+    injection_w, withdrawal_w = usual.injection_limit_w, usual.withdrawal_limit_w
+    assert injection_w is not None, "the demo's scenario names both limits"
+    assert withdrawal_w is not None, "the demo's scenario names both limits"
+    return replace(
+        usual,
+        injection_limit_w=injection_w + plan.change_injection_w,
+        withdrawal_limit_w=withdrawal_w + plan.change_withdrawal_w,
+    )
+
+
+class _Running:
+    """Tasks in the background; when one fails, whoever is watching fails with it."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> _Running:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def start(self, work: Awaitable[None]) -> None:
+        """Run something until the end of the day."""
+        self._tasks.add(asyncio.ensure_future(work))
+
+    async def watching(self, work: Awaitable[None]) -> None:
+        """Do something, unless a background task ends first: none of them should."""
+        main = asyncio.ensure_future(work)
+        await asyncio.wait({main, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        if not main.done():
+            main.cancel()
+            await asyncio.gather(main, return_exceptions=True)
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+            raise GatewayError("a part of the demo ended before the day did")
+        main.result()
+
+
+def _report(day: _Day, seconds: float, digests: tuple[int, str, str]) -> DemoReport:
+    watch = day.watch
+    summary = Summary(watch, day.customers, day.scenario.rules)
+    turns = summary.turns()
+    largest = sorted(turns, key=lambda turn: -turn.quantity_w)[:_SHOWN_TURNS]
+    entries, digest, replayed_digest = digests
+    return DemoReport(
+        network=_NETWORK,
+        seed=day.seed,
+        seconds=seconds,
+        customers=len(day.customers),
+        intervals=len(watch.sessions),
+        groups=summary.groups(),
+        messages=day.messages,
+        orders=watch.orders,
+        amendments=watch.amendments,
+        trades=len(watch.trades),
+        traded_w=watch.traded_w,
+        spreads=summary.spreads(),
+        unmet=summary.unmet(),
+        busiest=summary.busiest(),
+        elements=summary.elements(),
+        turns=sorted(largest, key=lambda turn: turn.trade_id),
+        turns_in_all=len(turns),
+        updates=summary.updates(),
+        blocked=len(watch.blocked),
+        largest_blocked=summary.largest_blocked(),
+        flows=summary.flows(),
+        accounts=summary.accounts(),
+        refusals=summary.refusals(),
+        alarms=[f"{alarm.kind}: {alarm.detail}" for alarm in watch.alarms],
+        welfare=summary.eur(watch.welfare),
+        paid=summary.eur(sum(statement.paid for statement in watch.statements)),
+        received=summary.eur(sum(statement.received for statement in watch.statements)),
+        difference=summary.eur(sum(statement.balance for statement in watch.statements)),
+        adversary=adversary_count(day.adversary.results()),
+        journal_entries=entries,
+        digest=digest,
+        replayed_digest=replayed_digest,
+    )

@@ -1,0 +1,192 @@
+"""What happened on the demo's day: a mirror of the envelopes, and counts of everything.
+
+It learns from events only, the way the journal would tell it, and knows nothing of how they
+came about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+
+import numpy as np
+
+from exchange.vocabulary.events import (
+    AlarmRaised,
+    Event,
+    GateClosed,
+    HoldingCurtailed,
+    HoldingRaised,
+    InterfaceLimitsUpdated,
+    MatchBlocked,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    Refused,
+    SessionOpened,
+    Traded,
+)
+from exchange.vocabulary.rules import OPERATOR
+from exchange.vocabulary.settlement_events import StatementIssued
+from gateway.demo.adversary_process import Box
+from gateway.demo.report import Party
+from orderbook.order import Side
+from security_check.arrays import IntArray
+from security_check.model.envelope import Direction, Envelope
+from security_check.model.limits import InterfaceLimits
+
+
+@dataclass(slots=True)
+class Watched:
+    """One interval: its contract, its envelopes when it opened, now, and when it closed.
+
+    ``opened_w`` and ``now_w`` have shape (2, c), injection first, in watts.
+    """
+
+    start: datetime
+    interface_limits: InterfaceLimits
+    opened: tuple[Envelope, ...]
+    opened_w: IntArray
+    now_w: IntArray
+    closed: tuple[Envelope, ...] = ()
+    trades: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContractChange:
+    """A new contract with the TSO for an interval that trades, and what it did to holdings."""
+
+    event: InterfaceLimitsUpdated
+    before: InterfaceLimits
+    cuts: list[HoldingCurtailed] = field(default_factory=list)
+    raises: list[HoldingRaised] = field(default_factory=list)
+
+
+class Watch:
+    """Counts and mirrors what happens.
+
+    Parameters
+    ----------
+    check
+        Called with the envelopes after every trade.
+    """
+
+    def __init__(self, check: Callable[[Box], None]) -> None:
+        self._check = check
+        self._row: dict[str, int] = {}
+        self.sessions: dict[datetime, Watched] = {}
+        self.trades: list[Traded] = []
+        self.orders = 0
+        self.amendments = 0
+        self.cancelled: Counter[str] = Counter()
+        self.refusals: list[Refused] = []
+        self.blocked: list[MatchBlocked] = []
+        self.updates: list[ContractChange] = []
+        self.statements: list[StatementIssued] = []
+        self.alarms: list[AlarmRaised] = []
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Learn what happened, in order."""
+        for event in events:
+            match event:
+                case SessionOpened():
+                    self._open(event)
+                case Traded():
+                    self._trade(event)
+                case OrderAccepted():
+                    self.orders += 1
+                case OrderAmended():
+                    self.amendments += 1
+                case OrderCancelled():
+                    self.cancelled[event.reason] += 1
+                case Refused():
+                    self.refusals.append(event)
+                case MatchBlocked():
+                    self.blocked.append(event)
+                case InterfaceLimitsUpdated():
+                    session = self.sessions[event.interval]
+                    self.updates.append(ContractChange(event, session.interface_limits))
+                    session.interface_limits = event.interface_limits
+                case HoldingCurtailed() | HoldingRaised():
+                    self._set(event)
+                case GateClosed():
+                    self._close(event)
+                case StatementIssued():
+                    self.statements.append(event)
+                case AlarmRaised():
+                    self.alarms.append(event)
+
+    def _open(self, event: SessionOpened) -> None:
+        self._row = {e.connection_point: i for i, e in enumerate(event.envelopes)}
+        opened_w = np.array(
+            [
+                [envelope.injection_limit_w for envelope in event.envelopes],
+                [envelope.withdrawal_limit_w for envelope in event.envelopes],
+            ],
+            dtype=np.int64,
+        )
+        self.sessions[event.start] = Watched(
+            event.start, event.interface_limits, event.envelopes, opened_w, opened_w.copy()
+        )
+
+    def _trade(self, event: Traded) -> None:
+        for fill in event.fills:
+            column = 0 if fill.direction is Direction.INJECTION else 1
+            now_w = self.sessions[fill.interval].now_w
+            now_w[column, self._row[fill.connection_point]] += fill.change_w
+        self.trades.append(event)
+        for start in dict.fromkeys(fill.interval for fill in event.fills):
+            session = self.sessions[start]
+            session.trades += 1
+            limits_w = session.now_w.reshape(-1).copy()
+            self._check(Box(event.trade_id, session.interface_limits, limits_w))
+
+    def _set(self, event: HoldingCurtailed | HoldingRaised) -> None:
+        column = 0 if event.direction is Direction.INJECTION else 1
+        row = self._row[event.connection_point]
+        self.sessions[event.interval].now_w[column, row] = event.to_w
+        update = self.updates[-1]
+        if isinstance(event, HoldingCurtailed):
+            update.cuts.append(event)
+        else:
+            update.raises.append(event)
+
+    def _close(self, event: GateClosed) -> None:
+        session = self.sessions[event.interval]
+        session.closed = event.envelopes
+        final = [[e.injection_limit_w for e in event.envelopes]]
+        final += [[e.withdrawal_limit_w for e in event.envelopes]]
+        assert (session.now_w == np.array(final)).all(), "the mirror missed something"
+
+    @property
+    def welfare(self) -> int:
+        """What the trades gained, in tick-watts."""
+        return sum(trade.gain for trade in self.trades)
+
+    @property
+    def traded_w(self) -> int:
+        """How many watts of limits were bought."""
+        fills = (fill for trade in self.trades for fill in trade.fills)
+        return sum(fill.quantity_w for fill in fills if fill.side is Side.BUY)
+
+    def paid(self, party_of: Mapping[str, Party]) -> dict[tuple[Party, Party], Fraction]:
+        """Return who paid whom how much, in tick-watts, by kind of customer.
+
+        What is paid in a clearing goes to those who receive, the system operator with its
+        congestion rent among them, in proportion to what each receives.
+        """
+        flows: dict[tuple[Party, Party], Fraction] = {}
+        for trade in self.trades:
+            amounts = [(fill.participant, fill.amount) for fill in trade.fills]
+            amounts.append((OPERATOR, -sum(amount for _, amount in amounts)))
+            total = sum(amount for _, amount in amounts if amount > 0)
+            for payer, paid in amounts:
+                for receiver, received in amounts:
+                    if paid > 0 > received:
+                        pair = party_of[payer], party_of[receiver]
+                        share = Fraction(-paid * received, total)
+                        flows[pair] = flows.get(pair, Fraction(0)) + share
+        return flows

@@ -1,0 +1,188 @@
+"""The form of the demo's report: one model for the terminal and for ``--json``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from gateway.demo.customers import Kind
+from gateway.formats.records import Time
+from security_check.model.envelope import Direction
+
+Party = Kind | Literal["operator"]
+"""Who pays and receives: customers of a kind, or the system operator."""
+
+
+class Group(BaseModel):
+    """How many customers are of a kind."""
+
+    kind: Kind
+    customers: int
+
+
+class Spread(BaseModel):
+    """Limits of one direction over all customers and intervals, in watts."""
+
+    direction: Direction
+    opened_min_w: int
+    opened_mean_w: int
+    opened_max_w: int
+    closed_min_w: int
+    closed_mean_w: int
+    closed_max_w: int
+
+
+class Unmet(BaseModel):
+    """Energy that customers of a kind wanted to exchange, and what lay beyond their envelopes."""
+
+    kind: Kind
+    direction: Direction
+    wanted_kwh: float
+    beyond_before_kwh: float
+    beyond_after_kwh: float
+
+
+class Change(BaseModel):
+    """What trading did to one limit of one customer."""
+
+    participant: str
+    connection_point: str
+    direction: Direction
+    wanted_w: int
+    opened_w: int
+    closed_w: int
+    bottleneck: str
+
+
+class Interval(BaseModel):
+    """The quarter-hour with the most trades, and the limits that changed most in it."""
+
+    start: Time
+    trades: int
+    changes: list[Change]
+
+
+class Element(BaseModel):
+    """One element that binds.
+
+    ``limits_kept`` are limits it held down when intervals opened, ``matches_blocked`` those it
+    could not carry, ``nearest_after_trades`` trades after which it was the nearest to its limit.
+    """
+
+    element: str
+    limits_kept: int
+    matches_blocked: int
+    nearest_after_trades: int
+    highest_loading: float
+
+
+class Turn(BaseModel):
+    """A clearing after which another element than before was the nearest to its limit.
+
+    Those who sold, those who bought, the watts that changed hands and their average price.
+    """
+
+    trade_id: int
+    interval: Time
+    direction: Direction
+    sellers: list[str]
+    buyers: list[str]
+    quantity_w: int
+    price: str
+    nearest_before: str
+    nearest_after: str
+    loading_after: float
+
+
+class Blocked(BaseModel):
+    """A match that the network could not carry, wholly or in part."""
+
+    participant: str
+    blocked_w: int
+    element: str
+    detail: str
+
+
+class Update(BaseModel):
+    """A change of the TSO's limits in the middle of trading, and what became of holdings."""
+
+    interval: Time
+    injection_limit_w: tuple[int | None, int | None]
+    withdrawal_limit_w: tuple[int | None, int | None]
+    curtailed: int
+    curtailed_w: int
+    raised: int
+    raised_w: int
+    element: str
+
+
+class Flow(BaseModel):
+    """What customers of one kind paid those of another, in EUR."""
+
+    payer: Party
+    receiver: Party
+    amount: str
+
+
+class Account(BaseModel):
+    """What one customer paid and received over the day, in EUR."""
+
+    participant: str
+    paid: str
+    received: str
+    balance: str
+
+
+class RefusalCount(BaseModel):
+    """Requests refused for one reason, and the sentence that one of them got."""
+
+    reason: str
+    count: int
+    example: str
+
+
+class AdversaryCount(BaseModel):
+    """What the adversary did: attacked the envelopes after every trade."""
+
+    trades_checked: int
+    vertices_tried: int
+    violations: int
+    examples: list[str]
+
+
+class DemoReport(BaseModel):
+    """A whole market day in numbers."""
+
+    network: str
+    seed: int
+    seconds: float
+    customers: int
+    intervals: int
+    groups: list[Group]
+    messages: int
+    orders: int
+    amendments: int
+    trades: int
+    traded_w: int
+    spreads: list[Spread]
+    unmet: list[Unmet]
+    busiest: Interval | None
+    elements: list[Element]
+    turns: list[Turn]
+    turns_in_all: int
+    updates: list[Update]
+    blocked: int
+    largest_blocked: list[Blocked]
+    flows: list[Flow]
+    accounts: list[Account]
+    refusals: list[RefusalCount]
+    alarms: list[str]
+    welfare: str
+    paid: str
+    received: str
+    difference: str
+    adversary: AdversaryCount
+    journal_entries: int
+    digest: str
+    replayed_digest: str

@@ -1,0 +1,107 @@
+"""Files that appear whole or not at all, whatever becomes of the process that writes them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from gateway.formats.faults import InputFaults, unreadable, why
+from security_check.errors import Fault
+
+_TEMPORARY = re.compile(r"\..+\.(?P<process>[0-9]+)\.tmp")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a file to write beside ``path``, which takes its place at the end, if there is one.
+
+    Raises
+    ------
+    InputFaults
+        When the place cannot be written to.
+    """
+    try:
+        if path.is_dir():
+            raise InputFaults(str(path), [Fault("file", "it cannot be written: it is a folder")])
+        if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be renamed onto
+            yield path
+        else:
+            yield from _replaced(path)
+    except OSError as error:
+        sentence = f"it cannot be written: {why(error)}"
+        raise InputFaults(str(path), [Fault("file", sentence)]) from None
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove from a folder what processes that were killed had begun to write there.
+
+    What a process that is alive writes stays; so does what this one does.
+
+    Raises
+    ------
+    InputFaults
+        When something cannot be removed.
+    """
+    try:
+        left = [path for path in folder.iterdir() if _is_left_over(path.name)]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unreadable(str(folder), error) from None
+    for path in left:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            detail = f"a process that was killed left it behind, it cannot be removed: {why(error)}"
+            raise InputFaults(str(path), [Fault("file", detail)]) from None
+
+
+def _is_left_over(name: str) -> bool:
+    found = _TEMPORARY.fullmatch(name)
+    if found is None:
+        return False
+    try:
+        os.kill(int(found["process"]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # somebody else's, and alive
+        pass
+    return False
+
+
+def _replaced(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # One is here already where a process of this number was killed, in a container for example.
+        temporary.unlink(missing_ok=True)
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # what stopped the writing may stop this, too
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: BaseModel) -> None:
+    """Write a file whole or not at all: into a temporary file beside it, then renamed.
+
+    Raises
+    ------
+    InputFaults
+        When the place cannot be written to.
+    """
+    write_text(path, content.model_dump_json(indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, as :func:`write_json` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

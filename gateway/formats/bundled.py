@@ -1,0 +1,16 @@
+"""The files that ship with the project."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+
+def bundled(name: str) -> Path:
+    """Return the path of a file that ships with the project."""
+    return Path(str(resources.files("gateway") / "data" / name))
+
+
+def bundled_names(suffix: str) -> list[str]:
+    """Return the names, without suffix, of what ships with the project."""
+    return sorted(path.stem for path in bundled("").glob(f"*{suffix}"))

@@ -1,0 +1,132 @@
+"""The file of statements: amounts are exact decimal strings in EUR."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from exchange.accounts.ledger import Account
+from exchange.accounts.statements import Line, Metered, Statement
+from exchange.vocabulary.formatting import format_eur
+from exchange.vocabulary.rules import MarketRules
+from exchange.vocabulary.settlement_events import StatementIssued
+from gateway.formats.records import Record, Time
+
+
+class MeteredRecord(Record):
+    """How one connection point kept one interval; ``penalty`` in EUR."""
+
+    connection_point: str
+    standing: Literal["kept", "breach", "missing"]
+    injection_w: int | None = None
+    withdrawal_w: int | None = None
+    injection_limit_w: int | None = None
+    withdrawal_limit_w: int | None = None
+    tolerance_w: int | None = None
+    breach_w: int = 0
+    penalty: str = "0"
+    corrections: int = 0
+
+    @classmethod
+    def of(cls, metered: Metered, rules: MarketRules) -> MeteredRecord:
+        """Return what was metered in the form of the file."""
+        reading = metered.reading
+        if reading is None:
+            return cls(connection_point=metered.connection_point, standing="missing")
+        return cls(
+            connection_point=metered.connection_point,
+            standing="breach" if reading.breach_w else "kept",
+            injection_w=reading.injection_w,
+            withdrawal_w=reading.withdrawal_w,
+            injection_limit_w=reading.injection_limit_w,
+            withdrawal_limit_w=reading.withdrawal_limit_w,
+            tolerance_w=reading.tolerance_w,
+            breach_w=reading.breach_w,
+            penalty=format_eur(rules.amount_in_eur(reading.penalty)),
+            corrections=metered.corrections,
+        )
+
+
+def figures_in_eur(account: Account | StatementIssued, rules: MarketRules) -> dict[str, Any]:
+    """Return the watts and the money of a statement by their names, money in EUR."""
+    money = ("paid", "received", "compensation", "penalties", "balance")
+    return {
+        "bought_w": account.bought_w,
+        "sold_w": account.sold_w,
+        **{name: format_eur(rules.amount_in_eur(getattr(account, name))) for name in money},
+    }
+
+
+class LineRecord(Record):
+    """What one interval brought to an account, in EUR.
+
+    ``balance = received - paid + compensation - penalties``; ``trades`` is ``null`` where the
+    source does not count them.
+    """
+
+    interval: Time
+    trades: int | None
+    bought_w: int
+    sold_w: int
+    paid: str
+    received: str
+    compensation: str
+    penalties: str
+    balance: str
+    metered: list[MeteredRecord]
+
+    @classmethod
+    def of(cls, line: Line, rules: MarketRules) -> LineRecord:
+        """Return a line in the form of the file."""
+        return cls(
+            interval=line.interval,
+            trades=line.trades,
+            metered=[MeteredRecord.of(each, rules) for _, each in sorted(line.metered.items())],
+            **figures_in_eur(line.account, rules),
+        )
+
+    @classmethod
+    def of_result(cls, record: StatementRecord) -> LineRecord:
+        """Return a statement of a simulation's result as a line."""
+        content = record.model_dump(exclude={"participant", "interval"})
+        return cls(interval=record.interval, trades=None, metered=[], **content)
+
+
+class AccountRecord(Record):
+    """One account: ``opening`` and the balances of its lines add up to ``closing``, in EUR."""
+
+    account: str
+    opening: str
+    lines: list[LineRecord]
+    closing: str
+
+    @classmethod
+    def of(cls, statement: Statement, rules: MarketRules) -> AccountRecord:
+        """Return a statement in the form of the file."""
+        return cls(
+            account=statement.name,
+            opening=format_eur(rules.amount_in_eur(statement.opening)),
+            lines=[LineRecord.of(line, rules) for line in statement.lines],
+            closing=format_eur(rules.amount_in_eur(statement.closing)),
+        )
+
+
+class StatementsFile(Record):
+    """What ``statements`` writes; without a period it is about everything."""
+
+    since: Time | None
+    until: Time | None
+    accounts: list[AccountRecord]
+
+
+class StatementRecord(Record):
+    """One account for one interval, in EUR; with those of the DSO they add up to zero."""
+
+    participant: str
+    interval: Time
+    bought_w: int
+    sold_w: int
+    paid: str
+    received: str
+    compensation: str = "0"
+    penalties: str = "0"
+    balance: str

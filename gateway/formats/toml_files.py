@@ -1,0 +1,49 @@
+"""TOML files that a command is given: where they are, and what they hold."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from gateway.formats.bundled import bundled
+from gateway.formats.faults import InputFaults, unreadable
+from security_check.errors import Fault
+
+
+def named_file(name: str, kind: str, folder: str = "") -> Path:
+    """Return the file of a ``kind`` of input: a path, or ``bundled:NAME`` for one that ships.
+
+    Parameters
+    ----------
+    name
+        What the user wrote.
+    kind
+        For people: ``"scenario"``, ``"hierarchy"``.
+    folder
+        Where those that ship with the project are, below their common folder.
+
+    Raises
+    ------
+    InputFaults
+        When none of that name ships with the project.
+    """
+    if not name.startswith("bundled:"):
+        return Path(name)
+    known = sorted(path.stem for path in bundled(folder).glob("*.toml"))
+    if name.removeprefix("bundled:") not in known:
+        detail = f"no such {kind} ships with us; there is {', '.join(known)}"
+        raise InputFaults(name, [Fault("file", detail)])
+    return bundled(folder) / f"{name.removeprefix('bundled:')}.toml"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds; raises :class:`InputFaults` when it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise unreadable(str(path), error) from None
+    except UnicodeDecodeError:
+        raise InputFaults(str(path), [Fault("file", "it is not UTF-8 text")]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputFaults(str(path), [Fault("file", f"it is not TOML: {error}")]) from None

@@ -1,0 +1,104 @@
+"""What ``contract`` does: the contracts that two operators could agree on, as table and picture."""
+
+from __future__ import annotations
+
+import math
+
+from doe_allocation.hierarchy.allocation import sides_of
+from doe_allocation.hierarchy.joint_model.members import Boundary, Hierarchy
+from doe_allocation.hierarchy.negotiation import ContractCurve, ContractPoint, agree, bands_within
+from gateway.formats.faults import InputFaults
+from gateway.formats.records import Record
+from gateway.hierarchy.result_file import ContractRecord
+from security_check.errors import Fault
+
+Band = tuple[float, float]
+
+
+class OfferRecord(Record):
+    """One contract that was asked about; ``refused_by`` names the side that cannot keep it."""
+
+    contract: ContractRecord
+    child_smallest_w: float
+    others_smallest_w: float | None
+    best: bool
+    chosen: bool
+    refused_by: str | None
+    detail: str
+
+
+class CurveRecord(Record):
+    """The contracts that a parent and a child could agree on, the narrowest band first."""
+
+    parent: str
+    connection_point: str
+    child: str
+    offers: list[OfferRecord]
+
+
+def boundary_of(hierarchy: Hierarchy, child: str) -> Boundary:
+    """Return the boundary above an operator.
+
+    Raises
+    ------
+    InputFaults
+        When there is no such operator, or it is the one at the top.
+    """
+    boundary = hierarchy.parent_of(child)
+    if boundary is None:
+        children = ", ".join(b.child for b in hierarchy.boundaries)
+        detail = f"it is no child of another operator; there is {children or 'none'}"
+        raise InputFaults(hierarchy.source, [Fault(child, detail)])
+    return boundary
+
+
+def contract_curve(
+    hierarchy: Hierarchy, boundary: Boundary, within: Band | None, steps: int
+) -> CurveRecord:
+    """Return the contracts that both sides of a boundary were asked about.
+
+    Parameters
+    ----------
+    hierarchy
+        The operators; the parent's own contract is the one that the allocation gives it.
+    boundary
+        Where the two meet.
+    within
+        Bands lie in this one, per unit; the parent's voltage limits where not given.
+    steps
+        Their ends are among so many equal steps of it.
+    """
+    limits = hierarchy.member(boundary.parent).voltage_limits
+    allocation = hierarchy.allocate()
+    above, below = sides_of(
+        hierarchy.operator(boundary.parent),
+        allocation.results[boundary.parent].contract,
+        boundary.connection_point,
+    )
+    outer = within or (limits.minimum_pu, limits.maximum_pu)
+    curve = agree(above, below, bands_within(outer, steps))
+    return _record(boundary, curve)
+
+
+def _record(boundary: Boundary, curve: ContractCurve) -> CurveRecord:
+    best = set(map(id, curve.front))
+
+    def told(point: ContractPoint) -> OfferRecord:
+        refusal = point.refusal
+        names = {"child": boundary.child, "parent": boundary.parent}
+        return OfferRecord(
+            contract=ContractRecord.of(point.contract),
+            child_smallest_w=point.below_w,
+            others_smallest_w=point.above_w if math.isfinite(point.above_w) else None,
+            best=id(point) in best,
+            chosen=point is curve.chosen,
+            refused_by=None if refusal is None else names[refusal.element],
+            detail="" if refusal is None else refusal.detail,
+        )
+
+    return CurveRecord(
+        parent=boundary.parent,
+        connection_point=boundary.connection_point,
+        child=boundary.child,
+        offers=[told(point) for point in curve.points],
+    )

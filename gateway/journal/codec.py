@@ -1,0 +1,131 @@
+"""Commands and events as JSON, for the journal: exact there and back.
+
+One entry is one line::
+
+    {"sequence":7,"command":{"type":"CancelOrder","data":{...}},"events":[{"type":...},...]}
+
+What a type's fields are comes from its annotations, so a new command or event needs nothing
+here but its place in the union.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from exchange.vocabulary import commands, events
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.serialization import EVENT_TYPES
+from gateway.errors import CorruptJournalError
+from gateway.journal.codec_before import upgraded
+from gateway.ports import JournalEntry
+
+_CONFIG = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+
+COMMAND_TYPES: tuple[type, ...] = get_args(commands.Command)
+
+
+class _Record(BaseModel):
+    """A value and the name of its type."""
+
+    model_config = _CONFIG
+
+    type: str
+    data: Any
+
+
+def _record_type(kind: type) -> type[_Record]:
+    name: Any = Literal[kind.__name__]  # known only at run time
+    return create_model(
+        f"{kind.__name__}Record", __base__=_Record, type=(name, ...), data=(kind, ...)
+    )
+
+
+def _union_of(kinds: tuple[type, ...]) -> tuple[dict[type, type[_Record]], Any]:
+    """Return a record type for each kind, and the union of them told apart by ``type``."""
+    records = {kind: _record_type(kind) for kind in kinds}
+    union = reduce(or_, records.values())
+    return records, Annotated[union, Field(discriminator="type")]
+
+
+_COMMAND_RECORDS, _ANY_COMMAND = _union_of(COMMAND_TYPES)
+_EVENT_RECORDS, _ANY_EVENT = _union_of(EVENT_TYPES)
+
+
+class _EntryBase(BaseModel):
+    model_config = _CONFIG
+
+    sequence: int = Field(ge=1)
+    command: Any
+    events: Any
+
+
+_Entry = create_model(
+    "_Entry",
+    __base__=_EntryBase,
+    command=(_ANY_COMMAND, ...),
+    events=(tuple[_ANY_EVENT, ...], ...),  # type: ignore[valid-type]  # known at run time
+)
+
+
+def encode_entry(entry: JournalEntry) -> bytes:
+    """Return an entry as one line of JSON, without the line break."""
+    # The values were checked when they were made; the records only carry them.
+    command = _COMMAND_RECORDS[type(entry.command)].model_construct(
+        type=type(entry.command).__name__, data=entry.command
+    )
+    outcome = tuple(
+        _EVENT_RECORDS[type(event)].model_construct(type=type(event).__name__, data=event)
+        for event in entry.events
+    )
+    record = _Entry.model_construct(sequence=entry.sequence, command=command, events=outcome)
+    return record.model_dump_json().encode()
+
+
+def decode_entry(line: bytes | str) -> JournalEntry:
+    """Return the entry that :func:`encode_entry` made the line of.
+
+    Raises
+    ------
+    CorruptJournalError
+        When the line is no such entry; the sentence says what is wrong first.
+    """
+    try:
+        record = _Entry.model_validate_json(upgraded(line), strict=True)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(step) for step in fault["loc"]) or "the line"
+        raise CorruptJournalError(f"not a journal entry: {place}: {fault['msg']}") from None
+    return JournalEntry(
+        record.sequence,
+        _in_utc(record.command.data),
+        tuple(_in_utc(each.data) for each in record.events),
+    )
+
+
+def _in_utc(value: Any) -> Any:
+    """Give a fresh value the standard library's UTC, which is what the core puts into times.
+
+    pydantic's own UTC is equal to it, but prints differently, and digests are made of print.
+    """
+    for name in _TIME_FIELDS[type(value)]:
+        time = getattr(value, name)
+        if time is not None:
+            # The value was made a moment ago and nobody else has seen it.
+            object.__setattr__(value, name, time.astimezone(UTC))
+    for part in (*getattr(value, "legs", ()), *getattr(value, "fills", ())):
+        _in_utc(part)
+    return value
+
+
+_TIME_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: tuple(
+        name for name, hint in get_type_hints(kind).items() if hint in (datetime, datetime | None)
+    )
+    for kind in (*COMMAND_TYPES, *EVENT_TYPES, Leg, events.Fill)
+}

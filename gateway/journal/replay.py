@@ -1,0 +1,121 @@
+"""Rebuild the state of an exchange from its journal, and from nothing else.
+
+Events are the only truth, so neither a scenario nor a network is needed.  Connection points get
+terms that forbid nothing, for everything in a journal has been allowed before it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from exchange.state.effects import apply
+from exchange.state.invariants import check_state
+from exchange.state.snapshots import digest_of, snapshot_of
+from exchange.state.state import State
+from exchange.vocabulary.events import SessionOpened
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
+from gateway.errors import CorruptJournalError
+from gateway.journal.embedded_redis import EmbeddedRedis
+from gateway.journal.files import read_entries
+from gateway.ports import JournalEntry
+
+_ANY_CAPACITY_W = 10**15
+
+
+class Replayed(BaseModel):
+    """The state after a journal's last entry; ``digest`` is SHA-256 over ``state``."""
+
+    entries: int
+    events: int
+    digest: str
+    state: dict[str, Any]
+
+
+async def replay_journal(source: str, area: str | None) -> Replayed:
+    """Return what a journal adds up to.
+
+    Parameters
+    ----------
+    source
+        A file of JSON lines, the URL of a Redis server, or the folder in which ``serve`` keeps
+        the journal of an area.
+    area
+        Whose journal, where the source does not say.
+
+    Raises
+    ------
+    OSError, ValueError, gateway.errors.GatewayError
+        When the journal cannot be read, or is no gap-free sequence of entries.
+    """
+    name = source if area is None else f"{source}, area {area}"
+    async with aclosing(journal_entries(source, area)) as entries:
+        return await _replay(entries, name)
+
+
+async def journal_entries(source: str, area: str | None) -> AsyncGenerator[JournalEntry, None]:
+    """Yield the entries of a journal: of a file, a server, or a folder that ``serve`` keeps.
+
+    Close it (``contextlib.aclosing``): a folder has a server of its own meanwhile.  Raises as
+    :func:`replay_journal`.
+    """
+    folder = journal_folder(source)
+    if folder is None:
+        async for entry in read_entries(source, area):
+            yield entry
+        return
+    async with EmbeddedRedis(folder) as redis:
+        async for entry in read_entries(redis.url, area or folder.name):
+            yield entry
+
+
+def journal_folder(source: str) -> Path | None:
+    """Return the folder a source names, ``None`` where it is a file or a URL.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds no journal.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return None
+    if not any((folder / name).exists() for name in ("appendonly.aof", "appendonlydir")):
+        raise ValueError("this folder holds no journal")
+    return folder.resolve()
+
+
+async def _replay(journal: AsyncIterator[JournalEntry], name: str) -> Replayed:
+    terms: dict[str, ConnectionTerms] = {}
+    state = State(MarketRules(), terms)
+    entries = 0
+    async for entry in journal:
+        entries += 1
+        try:
+            _apply(entry, state, terms)
+        except (LookupError, ValueError, AssertionError) as error:
+            # Each entry is well-formed, but together they are not what an exchange has written.
+            raise CorruptJournalError(
+                f"{name}: entry {entries} does not follow from those before it: {error}"
+            ) from error
+    if not entries:
+        raise CorruptJournalError(f"{name}: this journal has no entries")
+    check_state(state)
+    return Replayed(
+        entries=entries, events=state.sequence, digest=digest_of(state), state=snapshot_of(state)
+    )
+
+
+def _apply(entry: JournalEntry, state: State, terms: dict[str, ConnectionTerms]) -> None:
+    for event in entry.events:
+        if isinstance(event, SessionOpened):
+            for envelope in event.envelopes:
+                point = envelope.connection_point
+                terms.setdefault(
+                    point, ConnectionTerms(point, point, _ANY_CAPACITY_W, _ANY_CAPACITY_W)
+                )
+        apply(state, event)

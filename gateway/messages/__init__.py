@@ -1,0 +1,1 @@
+"""The JSON messages of MQTT: topics, requests of participants and operators, reports."""

@@ -1,0 +1,120 @@
+"""What goes out to all on the books: depth, the tape, what has traded, and local prices."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from gateway.formats.records import Time
+from gateway.messages.reports import Out
+from orderbook.order import Side
+from security_check.model.envelope import Direction
+
+
+class BookLevel(Out):
+    """All that is displayed at one price; a ``quantity_w`` of 0 takes the level away.
+
+    What an iceberg hides is not in it, nor are orders that trade under a condition only.
+    """
+
+    side: Side
+    price: str
+    quantity_w: int
+
+
+class BookMessage(Out):
+    """A whole book (``snapshot``, retained) or what changed in it (``delta``).
+
+    Deltas count up by one; a snapshot holds everything up to its own ``sequence``.
+    """
+
+    type: Literal["snapshot", "delta"]
+    direction: Direction
+    interval: Time
+    sequence: int
+    levels: tuple[BookLevel, ...]
+
+
+class TradeMessage(Out):
+    """What traded in one book in one clearing, on the public tape, without identities.
+
+    Prices are those of the pairs of buyers and sellers (:mod:`gateway.publishing.trade_prints`):
+    the average
+    weighted by volume, the lowest and the highest.  ``taker_side`` is the side in this book of
+    the order that set the clearing off; ``null`` in an auction, and where it is in other books.
+    """
+
+    trade_id: int
+    time: Time
+    interval: Time
+    direction: Direction
+    quantity_w: int
+    price: str
+    low_price: str
+    high_price: str
+    taker_side: Side | None
+
+
+class BookFigures(BaseModel):
+    """What has traded in one book: prices in EUR per kW, money in EUR.
+
+    Prices are those of the tape: open and close are the averages of the first and the last
+    clearing.
+    """
+
+    interval: Time
+    direction: Direction
+    clearings: int
+    open_price: str
+    high_price: str
+    low_price: str
+    close_price: str
+    average_price: str
+    volume_w: int
+    bought_w: int
+    sold_w: int
+    welfare: str
+    congestion_rent: str
+
+
+class StatisticsMessage(BookFigures, Out):
+    """What has traded in one book so far; ``time`` is that of the last clearing."""
+
+    time: Time
+
+
+class PricePart(Out):
+    """What a binding element adds to a local price."""
+
+    element: str
+    price: str
+
+
+class LocalPrice(Out):
+    """The local price of one limit: the balance price and its parts added up, exactly."""
+
+    connection_point: str
+    price: str
+    parts: tuple[PricePart, ...]
+
+
+class DirectionPrices(Out):
+    """Local prices in one direction.
+
+    Only those connection points are listed whose price has parts; at all others it is the
+    ``balance_price``.
+    """
+
+    direction: Direction
+    balance_price: str
+    connection_points: tuple[LocalPrice, ...]
+
+
+class PriceMessage(Out):
+    """The local prices of an interval after an event; a direction without orders has none."""
+
+    interval: Time
+    event: int
+    time: Time
+    directions: tuple[DirectionPrices, ...]

@@ -1,0 +1,371 @@
+"""What goes out: the models of every message the exchange publishes.
+
+Prices and amounts are exact decimal strings in EUR (per kW of limit for the interval), power is
+whole watts, times end in ``Z``.  A report carries ``sequence``, gap-free for each participant:
+who finds a number missing has lost a message, who finds one again may drop it.  ``event`` is the
+number of the event it tells of.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+
+from exchange.vocabulary.reasons import AlarmKind, CancelReason, RefusalReason
+from gateway.formats.records import Time
+from orderbook.order import SelfTradePrevention, Side, TimeInForce
+from security_check.model.envelope import Direction
+
+
+class Out(BaseModel):
+    """A message, or a part of one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def encode(cls, **content: Any) -> bytes:
+        """Return a message of this form as JSON.
+
+        The content comes from events, which are right by construction, so it is not validated
+        here: tests hold everything that is published against the models.
+        """
+        return to_json(cls._constants() | content)
+
+    @classmethod
+    @cache
+    def _constants(cls) -> dict[str, Any]:
+        """Return the fields that have a value of their own, above all ``type``."""
+        fields = cls.model_fields.items()
+        return {name: field.default for name, field in fields if not field.is_required()}
+
+
+class _Report(Out):
+    """To one participant, about its own affairs only."""
+
+    sequence: int
+    event: int
+    time: Time
+
+
+class AcceptedReport(_Report):
+    """An order is in the book, or on its way through it.
+
+    The ``price`` of a market order is how far it may go: as far as the book went.
+    """
+
+    type: Literal["accepted"] = "accepted"
+    client_order_id: str
+    order_id: int
+    connection_point: str
+    direction: Direction
+    interval: Time
+    side: Side
+    quantity_w: int
+    order_type: Literal["limit", "market"]
+    price: str
+    time_in_force: TimeInForce
+    expires_at: Time | None
+    post_only: bool
+    all_or_none: bool
+    minimum_quantity_w: int | None
+    displayed_quantity_w: int | None
+    self_trade_prevention: SelfTradePrevention
+    repeated: bool = False
+
+
+class JointLeg(Out):
+    """One leg of a joint order; ``order_id`` is its own number."""
+
+    order_id: int
+    connection_point: str
+    direction: Direction
+    interval: Time
+    side: Side
+    quantity_w: int
+    price: str
+
+
+class JointAcceptedReport(_Report):
+    """A block or a linked pair is in; its ``order_id`` is that of its first leg."""
+
+    type: Literal["joint_accepted"] = "joint_accepted"
+    client_order_id: str
+    order_id: int
+    legs: tuple[JointLeg, ...]
+    all_or_none: bool
+    expires_at: Time | None
+    self_trade_prevention: SelfTradePrevention
+    repeated: bool = False
+
+
+class RefusedReport(_Report):
+    """What was asked was not done, and why."""
+
+    type: Literal["refused"] = "refused"
+    client_order_id: str | None
+    request: str
+    reason: RefusalReason
+    detail: str
+    repeated: bool = False
+
+
+class AmendedReport(_Report):
+    """An order was changed; a new ``order_id`` means that it lost its time priority."""
+
+    type: Literal["amended"] = "amended"
+    client_order_id: str
+    order_id: int
+    quantity_w: int
+    remaining_w: int
+    price: str
+
+
+class RefilledReport(_Report):
+    """An iceberg shows its next part, under a new ``order_id``: it lost its time priority."""
+
+    type: Literal["refilled"] = "refilled"
+    client_order_id: str
+    order_id: int
+    displayed_quantity_w: int
+    remaining_w: int
+
+
+class CancelledReport(_Report):
+    """The rest of an order left the book."""
+
+    type: Literal["cancelled"] = "cancelled"
+    client_order_id: str
+    order_id: int
+    remaining_w: int
+    reason: CancelReason
+    repeated: bool = False
+
+
+class ReducedReport(_Report):
+    """An order shrank because the limit behind it changed."""
+
+    type: Literal["reduced"] = "reduced"
+    client_order_id: str
+    order_id: int
+    reduced_by_w: int
+    remaining_w: int
+
+
+class TradedReport(_Report):
+    """What one order traded in a clearing; ``amount`` is positive where the participant pays.
+
+    ``price`` is what it pays or receives on average, ``amount / quantity_w``.
+    """
+
+    type: Literal["traded"] = "traded"
+    trade_id: int
+    client_order_id: str
+    order_id: int
+    side: Side
+    connection_point: str
+    direction: Direction
+    interval: Time
+    quantity_w: int
+    price: str
+    amount: str
+    binding_element: str
+
+
+class BlockedReport(_Report):
+    """An order crosses the book, but the network cannot carry (all of) the match."""
+
+    type: Literal["blocked"] = "blocked"
+    client_order_id: str
+    order_id: int
+    blocked_w: int
+    element: str
+
+
+class LimitChangedReport(_Report):
+    """A limit was lowered (``curtailed``) or raised without a trade, and by which element.
+
+    ``compensation`` is what its holder receives for it, in EUR.
+    """
+
+    type: Literal["curtailed", "raised"]
+    connection_point: str
+    direction: Direction
+    interval: Time
+    from_w: int
+    to_w: int
+    element: str
+    compensation: str
+
+
+class PositionReport(_Report):
+    """The limits a participant now holds at one connection point in one interval."""
+
+    type: Literal["position"] = "position"
+    connection_point: str
+    interval: Time
+    injection_limit_w: int
+    withdrawal_limit_w: int
+
+
+class StatementReport(_Report):
+    """What one interval brought since the last statement of it, in EUR.
+
+    ``balance = received - paid + compensation - penalties``.  ``account`` is the participant's own
+    name, or to the operator that of one of the DSO's accounts.
+    """
+
+    type: Literal["statement"] = "statement"
+    account: str
+    interval: Time
+    bought_w: int
+    sold_w: int
+    paid: str
+    received: str
+    compensation: str
+    penalties: str
+    balance: str
+
+
+class MeteredReport(_Report):
+    """Mean power was metered and held against the final envelope.
+
+    ``breach_w`` is what it exceeds limit and tolerance by, 0 where the envelope was kept;
+    ``penalty`` is in EUR.  A correction books back ``reversed_penalty`` of the reading before.
+    """
+
+    type: Literal["metered"] = "metered"
+    connection_point: str
+    interval: Time
+    injection_w: int
+    withdrawal_w: int
+    injection_limit_w: int
+    withdrawal_limit_w: int
+    tolerance_w: int
+    breach_w: int
+    penalty: str
+    corrects: bool
+    reversed_penalty: str
+
+
+class ReadingMissingReport(_Report):
+    """No reading of these connection points came while readings were taken."""
+
+    type: Literal["reading_missing"] = "reading_missing"
+    interval: Time
+    connection_points: tuple[str, ...]
+
+
+class ReadingReport(_Report):
+    """To the meter operator: a reading is in force; ``replaces`` is the id of the one before."""
+
+    type: Literal["reading"] = "reading"
+    reading_id: str
+    connection_point: str
+    interval: Time
+    breach_w: int
+    replaces: str | None
+    repeated: bool = False
+
+
+class ReadingsClosedReport(_Report):
+    """To the meter operator: no reading of an interval is taken any more, and what is missing."""
+
+    type: Literal["readings_closed"] = "readings_closed"
+    interval: Time
+    missing: tuple[str, ...]
+
+
+class LimitsReport(_Report):
+    """To the TSO: its new contract is in force."""
+
+    type: Literal["limits_updated"] = "limits_updated"
+    update_id: str
+    interval: Time
+    voltage_min_pu: float
+    voltage_max_pu: float
+    injection_limit_w: int | None
+    withdrawal_limit_w: int | None
+    unbalance_pu: float | None
+    reactive_min_var: int | None
+    reactive_max_var: int | None
+    repeated: bool = False
+
+
+class ControlReport(_Report):
+    """To the operator: a control is in force.
+
+    ``participant`` and ``interval`` are ``null`` where it is for all, or about neither.
+    """
+
+    type: Literal["control_set"] = "control_set"
+    control_id: str
+    control: Literal["price_collar", "risk_limits", "kill_switch", "halt", "resume", "buy_back"]
+    participant: str | None
+    interval: Time | None
+    repeated: bool = False
+
+
+class EnvelopeInterval(Out):
+    """The limits of one interval; magnitudes in watts."""
+
+    start: Time
+    end: Time
+    injection_limit_w: int
+    withdrawal_limit_w: int
+    injection_bottleneck: str
+    withdrawal_bottleneck: str
+    final: bool
+
+
+class Fallback(Out):
+    """What a device returns to when it loses contact; lies inside every envelope."""
+
+    injection_limit_w: int
+    withdrawal_limit_w: int
+
+
+class EnvelopeMessage(Out):
+    """The envelopes in force of one connection point; a lower ``version`` is an old one."""
+
+    connection_point: str
+    version: int
+    issued_at: Time
+    fallback: Fallback
+    intervals: tuple[EnvelopeInterval, ...]
+
+
+class SessionInterval(Out):
+    """The market phase of one interval."""
+
+    start: Time
+    end: Time
+    gate_closes_at: Time
+    phase: Literal["open", "halted", "closed"]
+
+
+class Alarm(Out):
+    """Something failed closed."""
+
+    event: int
+    time: Time
+    kind: AlarmKind
+    interval: Time
+    halts_trading: bool
+
+
+class SessionMessage(Out):
+    """The state of the market; also its heartbeat, and its last will with ``offline``.
+
+    ``min_price`` and ``max_price`` are the price collar, ``null`` where there is no bound.
+    """
+
+    status: Literal["online", "offline"]
+    event: int
+    time: Time | None
+    intervals: tuple[SessionInterval, ...] = ()
+    last_alarm: Alarm | None = None
+    min_price: str | None = None
+    max_price: str | None = None

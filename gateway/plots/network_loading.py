@@ -1,0 +1,212 @@
+"""A picture of the network, coloured by how full its elements can become inside the envelopes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from doe_allocation.allocation.network_grid import NetworkGrid
+from exchange.vocabulary.formatting import format_time
+from gateway.formats.envelope_file import phase_of
+from gateway.formats.envelope_rows import EnvelopeTable
+from gateway.plots.price_map import layout_of
+from gateway.plots.style import new_figure, without_frame
+from gateway.scenario.scenario import Scenario
+from security_check.arrays import FloatArray
+from security_check.model.network import Network
+
+_WORST = 5  # elements that are listed beside the picture
+_MAP = "cividis_r"
+
+Place = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """Where a network is drawn.
+
+    Parameters
+    ----------
+    places
+        Of buses, by their names.
+    ends
+        The two buses of each branch, by its name; windings of one transformer have several.
+    geographic
+        Whether places are coordinates, or those of a tree.
+    """
+
+    places: Mapping[str, Place]
+    ends: Mapping[str, list[tuple[str, str]]]
+    geographic: bool
+
+
+def worst_loadings(scenario: Scenario, table: EnvelopeTable, interval: int) -> dict[str, float]:
+    """Return how full each element becomes at its worst point inside the envelopes.
+
+    Parameters
+    ----------
+    table
+        Envelopes, in the order of the scenario's connection points.
+    interval
+        Which of the table's.
+
+    Raises
+    ------
+    PowerFlowError
+        When a power flow does not converge.
+    """
+    starts = {each.start: k for k, each in enumerate(scenario.intervals)}
+    number = 0 if scenario.anonymous else starts[table.starts[interval]]
+    grid = NetworkGrid(
+        scenario.network,
+        scenario.voltage_limits,
+        scenario.capacity_in(number),
+        outages=scenario.outages,
+        forecast=scenario.outlook.forecast(number),
+    )
+    robust = grid.robust_rows(scenario.intervals[number].interface_limits)
+    u = table.limits_w[interval].ravel() / scenario.network.base_power_w
+    rows = robust.limited
+    _, values = robust.worst(rows, robust.leaning_points(rows, u), u)
+    found: dict[str, float] = {}
+    for row, loading in zip(rows.tolist(), 1.0 + robust.violation(rows, values), strict=True):
+        name = _whole(robust.element(row))
+        found[name] = max(found.get(name, 0.0), float(loading))
+    return found
+
+
+def _whole(element: str) -> str:
+    """Return an element without its phase and without the outage before which it is."""
+    name, phase = element.partition(" without ")[0], phase_of(element)
+    return name.removesuffix(f".{phase}") if phase else name
+
+
+def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
+    """Return where a network is drawn: at its coordinates if every bus has some, else as a tree."""
+    buses = [node.partition(".")[0] for node in network.nodes]
+    terminals = network.terminals
+    ends: dict[str, list[tuple[str, str]]] = {}
+    for k, element in enumerate(terminals.elements):
+        columns = terminals.admittance.indices[
+            terminals.admittance.indptr[k] : terminals.admittance.indptr[k + 1]
+        ]
+        pair = sorted({buses[node] for node in columns})
+        own = ends.setdefault(_whole(element), [])
+        if len(pair) == 2 and (pair[0], pair[1]) not in own:
+            own.append((pair[0], pair[1]))
+    known = {bus: places[bus] for bus in buses if bus in places}
+    inner = {bus for bus in buses if bus.startswith("auxiliary:")}
+    if not known or set(buses) - inner - set(known):
+        layout = layout_of(network)
+        tree = {bus: (float(layout.x[i]), float(layout.y[i])) for i, bus in enumerate(buses)}
+        return Sketch(tree, ends, geographic=False)
+    for bus in sorted(inner):  # the star of a transformer has no place of its own
+        pairs = [pair for own in ends.values() for pair in own if bus in pair]
+        near = [known[b] for pair in pairs for b in pair if b in known and b != bus]
+        known[bus] = tuple(np.mean(near, axis=0)) if near else next(iter(known.values()))
+    return Sketch(known, ends, geographic=True)
+
+
+def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any:
+    """Return the network, coloured by the largest loading that the envelopes allow."""
+    from matplotlib.colors import Normalize
+
+    loading = worst_loadings(scenario, table, interval)
+    sketch = sketch_of(scenario.network, scenario.places)
+    figure = new_figure(11.0, 7.5)
+    axes = figure.subplots()
+    norm = Normalize(0.0, 100.0)
+    lines = _draw_branches(axes, sketch, loading, norm)
+    _draw_buses(axes, scenario, sketch, loading, norm)
+    bar = figure.colorbar(lines, ax=axes, shrink=0.7, pad=0.02)
+    bar.set_label("worst loading inside the envelopes, % of the limit")
+    worst = sorted(loading, key=lambda name: -loading[name])[:_WORST]
+    listed = "\n".join(f"{100 * loading[name]:6.1f} %  {name}" for name in worst)
+    empty = [axes.plot([], [], " ")[0]]
+    style = {"frameon": False, "fontsize": 9}
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, **style)
+    figure.legend(empty, [listed], title="fullest", loc="outside lower right", **style)
+    start = format_time(table.starts[interval])
+    figure.suptitle(f"{scenario.area}, {start}: how full elements can become")
+    if sketch.geographic:
+        axes.set_xlabel("longitude or x of the network's data")
+        axes.set_ylabel("latitude or y")
+        axes.ticklabel_format(useOffset=False)
+        axes.locator_params(nbins=6)
+    else:
+        axes.set_xlabel("impedance from the interface, p.u.")
+        axes.set_yticks([])
+        without_frame(axes, "left")
+    without_frame(axes, "top", "right")
+    return figure
+
+
+def _draw_branches(axes: Any, sketch: Sketch, loading: Mapping[str, float], norm: Any) -> Any:
+    """Draw lines as lines and transformers as diamonds; return what the colours belong to."""
+    from matplotlib.collections import LineCollection
+
+    paths, colours, middles, own = [], [], [], []
+    for element, pairs in sketch.ends.items():
+        for pair in pairs:
+            (x0, y0), (x1, y1) = (sketch.places[bus] for bus in pair)
+            # In a tree branches go across first, so that they do not cross.
+            corner = [] if sketch.geographic else [(min(x0, x1), (y0, y1)[x1 > x0])]
+            paths.append([(x0, y0), *corner, (x1, y1)])
+            colours.append(100.0 * loading.get(element, 0.0))
+            if element.startswith("trafo"):
+                middles.append((0.5 * (x0 + x1), y1 if corner else 0.5 * (y0 + y1)))
+                own.append(colours[-1])
+    lines = LineCollection(paths, cmap=_MAP, norm=norm, linewidths=2.5, zorder=1)
+    lines.set_array(np.array(colours))
+    axes.add_collection(lines)
+    if middles:
+        x, y = np.array(middles).T
+        axes.scatter(
+            x,
+            y,
+            c=own,
+            cmap=_MAP,
+            norm=norm,
+            marker="D",
+            s=130,
+            edgecolors="black",
+            zorder=4,
+            label="transformer",
+        )
+    return lines
+
+
+def _draw_buses(
+    axes: Any, scenario: Scenario, sketch: Sketch, loading: Mapping[str, float], norm: Any
+) -> None:
+    """Draw a dot for each bus, larger where customers are, in the colour of its voltage."""
+    served = {node.partition(".")[0] for node in scenario.perimeters.node}
+    source = {bus for joined in scenario.perimeters.interface for bus in joined.split("+")}
+    kinds = (
+        ("bus with customers (colour: voltage)", [b for b in sketch.places if b in served], 42.0),
+        ("other bus", [b for b in sketch.places if b not in served | source], 10.0),
+    )
+    for label, buses, size in kinds:
+        shown = [bus for bus in buses if not bus.startswith("auxiliary:")]
+        if shown:
+            x, y = np.array([sketch.places[bus] for bus in shown]).T
+            full: FloatArray = np.array([100.0 * loading.get(bus, 0.0) for bus in shown])
+            axes.scatter(
+                x,
+                y,
+                c=full,
+                s=size,
+                cmap=_MAP,
+                norm=norm,
+                edgecolors="0.3",
+                linewidths=0.5,
+                zorder=3,
+                label=label,
+            )
+    x, y = np.array([sketch.places[bus] for bus in sorted(source)]).T
+    axes.scatter(
+        x, y, marker="s", s=90, color="white", edgecolors="black", zorder=3.5, label="interface"
+    )

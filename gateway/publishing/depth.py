@@ -1,0 +1,255 @@
+"""The depth of the books as the public sees it: price levels, without orders or owners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from exchange.vocabulary.events import (
+    Event,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderReduced,
+    OrderRefilled,
+    Traded,
+)
+from gateway.messages.market_data import BookMessage
+from gateway.messages.topics import Topics
+from gateway.ports import Outgoing
+from gateway.publishing.trade_prints import BookKey
+from orderbook.order import Side
+from security_check.model.envelope import Direction
+
+
+@dataclass(slots=True)
+class _OpenOrder:
+    """An order as the public may know it.
+
+    Orders that trade under a condition only are not known to it, nor are joint ones.
+    ``peak_w`` is how much of an iceberg is displayed at a time, ``displayed_w`` what is now.
+    """
+
+    book: BookKey
+    side: Side
+    price_ticks: int
+    remaining_w: int
+    peak_w: int | None
+    displayed_w: int
+
+    def next_part_w(self, remaining_w: int) -> int:
+        """Return what is displayed when the order joins a level with so much left."""
+        return remaining_w if self.peak_w is None else min(self.peak_w, remaining_w)
+
+
+class Books:
+    """Price levels of all books, kept up to date by events.
+
+    Parameters
+    ----------
+    topics
+        Where depth is published.
+    price
+        Turns ticks into the decimal string that is published.
+    """
+
+    def __init__(self, topics: Topics, price: Callable[[int], str]) -> None:
+        self._topics = topics
+        self._price = price
+        self._orders: dict[int, _OpenOrder] = {}
+        self._levels: dict[BookKey, dict[tuple[Side, int], int]] = {}
+        self._sequences: dict[BookKey, int] = {}
+        self._stale: set[BookKey] = set()
+
+    def open(self, start: datetime) -> list[Outgoing]:
+        """Begin the two empty books of an interval; returns their first snapshots."""
+        for direction in Direction:
+            self._levels[start, direction] = {}
+            self._sequences[start, direction] = 0
+        return [self.snapshot((start, direction)) for direction in Direction]
+
+    def close(self, start: datetime) -> list[Outgoing]:
+        """End the books of an interval: their retained snapshots are taken away."""
+        gone = [(start, direction) for direction in Direction]
+        for key in gone:
+            self._levels.pop(key, None)
+            self._sequences.pop(key, None)
+            self._stale.discard(key)
+        return [
+            Outgoing(self._topics.book(direction, start), b"", retain=True) for _, direction in gone
+        ]
+
+    def apply(self, events: Iterable[Event]) -> list[Outgoing]:
+        """Apply one entry's events; return one delta for each book whose depth changed."""
+        before: dict[BookKey, dict[tuple[Side, int], int]] = {}
+        for event in events:
+            self._apply(event, before)
+        deltas = []
+        for key, levels in before.items():
+            now = self._levels.get(key, {})
+            changed = [level for level, was_w in levels.items() if now.get(level, 0) != was_w]
+            if changed and key in self._sequences:
+                self._sequences[key] += 1
+                self._stale.add(key)
+                deltas.append(self._message("delta", key, changed, retain=False))
+        return deltas
+
+    @property
+    def stale_intervals(self) -> set[datetime]:
+        """The intervals with books that changed since their last snapshot."""
+        return {start for start, _ in self._stale}
+
+    def stale_snapshots(self) -> list[Outgoing]:
+        """Return snapshots of the books that changed since their last one."""
+        messages = [self.snapshot(key) for key in sorted(self._stale)]
+        self._stale.clear()
+        return messages
+
+    def snapshots(self) -> list[Outgoing]:
+        """Return snapshots of all books."""
+        return [self.snapshot(key) for key in sorted(self._levels)]
+
+    def snapshot(self, key: BookKey) -> Outgoing:
+        """Return all levels of a book: bids from the best down, then offers from the best up."""
+        best_first = sorted(
+            self._levels[key],
+            key=lambda level: (level[0], -level[1] if level[0] is Side.BUY else level[1]),
+        )
+        return self._message("snapshot", key, best_first, retain=True)
+
+    def _apply(self, event: Event, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
+        match event:
+            case OrderAccepted():
+                if event.conditions.apply_at_once(event.time_in_force):
+                    return
+                order = _OpenOrder(
+                    (event.interval, event.direction),
+                    event.side,
+                    event.limit_price_ticks,
+                    remaining_w=0,
+                    peak_w=event.conditions.displayed_w,
+                    displayed_w=0,
+                )
+                self._orders[event.order_id] = order
+                self._set(event.order_id, event.quantity_w, before)
+            case OrderAmended() if event.order_id == event.previous_order_id:
+                self._lower(event.order_id, event.remaining_w, before)
+            case OrderAmended() | OrderRefilled() if event.previous_order_id in self._orders:
+                order = self._orders[event.previous_order_id]
+                self._set(event.previous_order_id, 0, before)
+                if isinstance(event, OrderAmended):
+                    order.price_ticks = event.limit_price_ticks
+                self._orders[event.order_id] = order
+                self._set(event.order_id, event.remaining_w, before)
+            case OrderCancelled() if event.order_id in self._orders:
+                self._set(event.order_id, 0, before)
+            case OrderReduced():
+                self._lower(event.order_id, event.remaining_w, before)
+            case Traded():
+                self._trade(event, before)
+
+    def _trade(self, event: Traded, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
+        """Lower every order: of those that were there before, what is displayed goes first."""
+        for fill in event.fills:
+            order = self._orders.get(fill.order_id)
+            if order is None:
+                continue
+            remaining_w = order.remaining_w - fill.quantity_w
+            if fill.order_id == event.taker_order_id:
+                self._lower(fill.order_id, remaining_w, before)
+            else:
+                displayed_w = max(0, order.displayed_w - fill.quantity_w)
+                self._set(fill.order_id, remaining_w, before, displayed_w)
+
+    def _lower(
+        self,
+        order_id: int,
+        remaining_w: int,
+        before: dict[BookKey, dict[tuple[Side, int], int]],
+    ) -> None:
+        """Lower what is left of an order, if it is known: what is hidden goes first."""
+        if order_id in self._orders:
+            displayed_w = min(self._orders[order_id].displayed_w, remaining_w)
+            self._set(order_id, remaining_w, before, displayed_w)
+
+    def _set(
+        self,
+        order_id: int,
+        remaining_w: int,
+        before: dict[BookKey, dict[tuple[Side, int], int]],
+        displayed_w: int | None = None,
+    ) -> None:
+        """Change what is left of an order, what of it is displayed, and the level it stands in."""
+        order = self._orders[order_id]
+        if displayed_w is None:
+            displayed_w = order.next_part_w(remaining_w)
+        level = (order.side, order.price_ticks)
+        levels = self._levels.setdefault(order.book, {})
+        was_w = levels.get(level, 0)
+        before.setdefault(order.book, {}).setdefault(level, was_w)
+        now_w = was_w + displayed_w - order.displayed_w
+        order.remaining_w, order.displayed_w = remaining_w, displayed_w
+        if now_w:
+            levels[level] = now_w
+        else:
+            levels.pop(level, None)
+        if not remaining_w:
+            del self._orders[order_id]
+
+    def _message(
+        self, kind: Any, key: BookKey, levels: Iterable[tuple[Side, int]], *, retain: bool
+    ) -> Outgoing:
+        now = self._levels[key]
+        payload = BookMessage.encode(
+            type=kind,
+            direction=key[1],
+            interval=key[0],
+            sequence=self._sequences[key],
+            levels=tuple(
+                {
+                    "side": side,
+                    "price": self._price(ticks),
+                    "quantity_w": now.get((side, ticks), 0),
+                }
+                for side, ticks in levels
+            ),
+        )
+        return Outgoing(self._topics.book(key[1], key[0]), payload, retain)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as JSON-able data."""
+        return {
+            "books": [[*_plain(book), sequence] for book, sequence in self._sequences.items()],
+            "orders": [
+                [
+                    number,
+                    start.isoformat(),
+                    direction,
+                    each.side,
+                    each.price_ticks,
+                    each.remaining_w,
+                    each.peak_w,
+                    each.displayed_w,
+                ]
+                for number, each in self._orders.items()
+                for start, direction in [each.book]
+            ],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state` returned."""
+        for start, direction, sequence in state["books"]:
+            key = (datetime.fromisoformat(start), Direction(direction))
+            self._sequences[key], self._levels[key] = sequence, {}
+        for number, start, direction, side, ticks, remaining_w, *shown in state["orders"]:
+            # Snapshots of a time before icebergs have no more: everything was displayed.
+            peak_w, displayed_w = shown or (None, remaining_w)
+            key = (datetime.fromisoformat(start), Direction(direction))
+            self._orders[number] = _OpenOrder(key, Side(side), ticks, 0, peak_w, 0)
+            self._set(number, remaining_w, {}, displayed_w)
+
+
+def _plain(book: BookKey) -> tuple[str, str]:
+    return book[0].isoformat(), book[1].value

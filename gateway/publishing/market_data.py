@@ -1,0 +1,214 @@
+"""Statistics and local prices as the public hears them: retained, renewed when they have changed.
+
+Statistics follow from events alone, so a restart makes the same again.  Local prices follow from
+the last clearing program, which is no part of the state: after a restart those that the broker
+retains stand, until an interval's next program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from fractions import Fraction
+from itertools import groupby, islice
+from typing import Any
+
+from exchange.market.local_prices import PointPrice
+from exchange.vocabulary.events import (
+    Event,
+    GateClosed,
+    InterfaceLimitsUpdated,
+    JointOrderAccepted,
+    OrderAccepted,
+    SessionOpened,
+    Traded,
+)
+from exchange.vocabulary.rules import MarketRules
+from gateway.messages.market_data import PriceMessage, StatisticsMessage
+from gateway.messages.topics import Topics
+from gateway.ports import Outgoing
+from gateway.publishing.statistics import BookStatistics, figures, statistics_of
+from gateway.publishing.trade_prints import BookKey, price_text
+from security_check.model.envelope import Direction
+
+AskPrices = Callable[[datetime], tuple[PointPrice, ...] | None]
+"""Returns the local prices of an interval, ``None`` where they are not known."""
+
+PRICES_AT_ONCE = 2
+"""Of how many intervals, at most, local prices are worked out at once.
+
+Orders wait meanwhile: 16 ms for an interval of 1,000 connection points, half of them with parts.
+"""
+
+_FINE = 1_000_000  # parts of a tick, as in price_text
+
+
+class MarketData:
+    """Statistics and local prices of an area.
+
+    Parameters
+    ----------
+    topics
+        Where they are published.
+    rules
+        For tick and reserve price.
+    """
+
+    def __init__(self, topics: Topics, rules: MarketRules) -> None:
+        self._topics = topics
+        self._rules = rules
+        self._ends: dict[datetime, datetime] = {}
+        self._statistics: dict[BookKey, BookStatistics] = {}
+        self._traded_at: dict[BookKey, datetime] = {}
+        self._stale_books: set[BookKey] = set()
+        self._stale_prices: dict[datetime, None] = {}  # in the order they became so
+        self._told: dict[datetime, Any] = {}
+
+    def apply(self, events: Iterable[Event]) -> list[Outgoing]:
+        """Apply one entry's events; return what is no longer published.
+
+        Local prices end with the gate, statistics when a session opens after the interval is over.
+        """
+        messages: list[Outgoing] = []
+        for event in events:
+            match event:
+                case SessionOpened():
+                    over = [start for start, end in self._ends.items() if end <= event.time]
+                    messages += [each for start in over for each in self._forget(start)]
+                    self._ends[event.start] = event.end
+                case OrderAccepted() | InterfaceLimitsUpdated():
+                    self.look_at_prices([event.interval])
+                case JointOrderAccepted():
+                    self.look_at_prices([leg.interval for leg in event.legs])
+                case Traded():
+                    self.look_at_prices([fill.interval for fill in event.fills])
+                    self._trade(event)
+                case GateClosed():
+                    self._stale_prices.pop(event.interval, None)
+                    self._told.pop(event.interval, None)
+                    messages.append(_taken_away(self._topics.price(event.interval)))
+        return messages
+
+    def _trade(self, event: Traded) -> None:
+        for book, one in statistics_of([event], self._rules).items():
+            before = self._statistics.get(book)
+            self._statistics[book] = one if before is None else before.followed_by(one)
+            self._traded_at[book] = event.time
+            self._stale_books.add(book)
+
+    def _forget(self, start: datetime) -> Iterator[Outgoing]:
+        del self._ends[start]
+        for direction in Direction:
+            book = (start, direction)
+            if self._statistics.pop(book, None) is not None:
+                del self._traded_at[book]
+                self._stale_books.discard(book)
+                yield _taken_away(self._topics.statistics(direction, start))
+
+    def look_at_prices(self, intervals: Iterable[datetime]) -> None:
+        """Note that the local prices of intervals may have changed."""
+        self._stale_prices |= dict.fromkeys(intervals)
+
+    # -- what is published ----------------------------------------------------------------------
+
+    def changed_statistics(self) -> list[Outgoing]:
+        """Return the statistics that have changed since they were last asked for."""
+        messages = [self._statistics_message(book) for book in sorted(self._stale_books)]
+        self._stale_books.clear()
+        return messages
+
+    def statistics(self) -> list[Outgoing]:
+        """Return the statistics of all books that have traded."""
+        return [self._statistics_message(book) for book in sorted(self._statistics)]
+
+    def changed_prices(self, ask: AskPrices, event: int, time: datetime | None) -> list[Outgoing]:
+        """Return local prices that have changed since they were last told, of a few intervals.
+
+        Parameters
+        ----------
+        ask
+            Tells what they are now.
+        event, time
+            Of the last event.
+        """
+        messages = []
+        for start in list(islice(self._stale_prices, PRICES_AT_ONCE)):
+            del self._stale_prices[start]
+            prices = ask(start)
+            if prices is None:
+                continue  # What was told is still what the last program said.
+            directions = directions_of(prices, self._rules)
+            if directions != self._told.get(start):
+                self._told[start] = directions
+                payload = PriceMessage.encode(
+                    interval=start, event=event, time=time, directions=directions
+                )
+                messages.append(Outgoing(self._topics.price(start), payload, retain=True))
+        return messages
+
+    def _statistics_message(self, book: BookKey) -> Outgoing:
+        content = figures(self._statistics[book], self._rules)
+        payload = StatisticsMessage.encode(
+            interval=book[0], direction=book[1], time=self._traded_at[book], **content
+        )
+        return Outgoing(self._topics.statistics(book[1], book[0]), payload, retain=True)
+
+    # -- snapshots ------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return what follows from events as JSON-able data."""
+        return {
+            "ends": [[start.isoformat(), end.isoformat()] for start, end in self._ends.items()],
+            "statistics": [
+                [start.isoformat(), direction.value, traded_at.isoformat(), each.as_data()]
+                for (start, direction), each in self._statistics.items()
+                for traded_at in [self._traded_at[start, direction]]
+            ],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state` returned."""
+        for start, end in state["ends"]:
+            self._ends[datetime.fromisoformat(start)] = datetime.fromisoformat(end)
+        for start, direction, traded_at, data in state["statistics"]:
+            book = (datetime.fromisoformat(start), Direction(direction))
+            self._statistics[book] = BookStatistics.from_data(data)
+            self._traded_at[book] = datetime.fromisoformat(traded_at)
+
+
+def directions_of(prices: Sequence[PointPrice], rules: MarketRules) -> list[dict[str, Any]]:
+    """Return the local prices of an interval by direction, in the form in which they are told."""
+    found = []
+    for direction, group in groupby(prices, key=lambda price: price.direction):
+        points = list(group)
+        balance = _fine(points[0].balance_ticks)
+        priced = [_point(point, balance, rules) for point in points if point.parts]
+        found.append(
+            {
+                "direction": direction,
+                "balance_price": price_text(balance, rules),
+                "connection_points": priced,
+            }
+        )
+    return found
+
+
+def _point(point: PointPrice, balance: Fraction, rules: MarketRules) -> dict[str, Any]:
+    # Rounded one by one and added up afterwards, so that they add up as they are told.
+    parts = [(part.element, _fine(part.price_ticks)) for part in point.parts]
+    price = sum((ticks for _, ticks in parts), balance)
+    return {
+        "connection_point": point.connection_point,
+        "price": price_text(price, rules),
+        "parts": [
+            {"element": element, "price": price_text(ticks, rules)} for element, ticks in parts
+        ],
+    }
+
+
+def _fine(ticks: float) -> Fraction:
+    return Fraction(round(ticks * _FINE), _FINE)
+
+
+def _taken_away(topic: str) -> Outgoing:
+    return Outgoing(topic, b"", retain=True)

@@ -1,0 +1,1 @@
+"""What each command computes; writes to no terminal."""

@@ -1,0 +1,216 @@
+"""What ``topology`` does: the search over a scenario's configurations, and its result as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from doe_allocation.capacity import Capacity
+from doe_allocation.reconfiguration.pi_branches import NotTwoEndedError
+from doe_allocation.reconfiguration.refutation import RadialBound
+from doe_allocation.reconfiguration.relaxation import relaxed
+from doe_allocation.reconfiguration.search import (
+    Assessment,
+    Configuration,
+    Outcome,
+    best_configuration,
+)
+from gateway.formats.faults import InputFaults
+from gateway.formats.records import Record
+from gateway.scenario.actions import Actions
+from gateway.scenario.scenario import Scenario
+from security_check.arrays import IntArray
+from security_check.errors import Fault
+from security_check.model.limits import InterfaceLimits
+from security_check.model.network import Network
+
+_SAMPLES = 512  # random corners for each contract, beside those that sensitivities point to
+
+
+class ConfigurationRecord(Record):
+    """A configuration, and the fair envelopes it leads to; limits over all intervals, in watts.
+
+    ``level_w`` is the smallest limit below its connection's capacity, ``smallest_w`` the smallest
+    one where the connection has any capacity in that direction.
+    """
+
+    closed: list[str]
+    open: list[str]
+    taps: dict[str, int]
+    radial: bool
+    secure: bool
+    why_not: str
+    operations: list[str]
+    level_w: int | None
+    smallest_w: int | None
+    mean_injection_w: float | None
+    mean_withdrawal_w: float | None
+
+
+class TopologyFile(Record):
+    """The present configuration, the best one found, and what is known about all others."""
+
+    present: ConfigurationRecord
+    best: ConfigurationRecord | None
+    exact: bool
+    bound_w: int
+    gap_w: int
+    no_bound_because: str
+    configurations: float
+    evaluated: int
+    proved_worse: int
+    rejected: dict[str, int]
+    adversary_loading: float | None
+
+
+class _Allocations:
+    """The envelopes of a scenario in any configuration, each contract once."""
+
+    def __init__(self, scenario: Scenario, actions: Actions) -> None:
+        self._scenario, self._actions = scenario, actions
+        self.contracts = tuple(
+            dict.fromkeys(interval.interface_limits for interval in scenario.intervals)
+        )
+
+    def scenario_in(self, configuration: Configuration) -> Scenario:
+        """Return the scenario with its network in a configuration."""
+        network, outlook = self._actions.network(self._actions.switched.set(configuration))
+        return replace(self._scenario, network=network, outlook=outlook)
+
+    def __call__(self, configuration: Configuration) -> IntArray:
+        """Return the limits under all contracts, after one another."""
+        grid = self.scenario_in(configuration).grid()
+        return np.concatenate([grid.allocate(each).limits_w for each in self.contracts])
+
+    def loading(self, best: Assessment, seed: int) -> float:
+        """Return how full the adversary finds the fullest element at its worst point."""
+        grid = self.scenario_in(best.configuration).grid()
+        rng = np.random.default_rng(seed)
+        parts = np.split(best.limits_w, len(self.contracts))
+        return max(
+            1.0 + grid.attack(contract, limits_w, rng, samples=_SAMPLES).violation
+            for contract, limits_w in zip(self.contracts, parts, strict=True)
+        )
+
+
+def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int = 0) -> TopologyFile:
+    """Return the best configuration of a scenario with actions, for all its intervals together.
+
+    Raises
+    ------
+    InputFaults
+        When the scenario has no actions, or no configuration is radial and allowed.
+    """
+    actions = scenario.actions
+    if actions is None:
+        detail = "this section is missing, so there is nothing to choose from"
+        raise InputFaults(scenario.source, [Fault("actions", detail)])
+    scenario.refuse_changes()
+    choices = actions.switched.choices(actions.most_operations)
+    allocations = _Allocations(scenario, actions)
+    contracts, capacity = allocations.contracts, scenario.capacity
+    screen, why_none = _screen(scenario, actions, contracts)
+
+    def relax() -> tuple[float, Configuration | None]:
+        if screen is None:
+            return np.inf, None
+        found = relaxed(screen.switched, choices, scenario.voltage_limits, contracts, capacity)
+        return found.bound_w, found.configuration
+
+    outcome = best_configuration(
+        choices,
+        allocations,
+        np.tile(capacity.upper_w(), len(contracts)),
+        screen=screen,
+        relax=relax,
+        exact_limit=actions.exact_limit,
+        evaluations=actions.evaluations,
+        step=step,
+    )
+    if outcome.exact and not outcome.configurations:
+        raise InputFaults(scenario.source, [Fault("actions", _none_allowed(actions))])
+    loading = None if outcome.best is None else allocations.loading(outcome.best, seed)
+    return _file(actions, outcome, choices.present, why_none, loading, capacity)
+
+
+def _screen(
+    scenario: Scenario, actions: Actions, contracts: tuple[InterfaceLimits, ...]
+) -> tuple[RadialBound | None, str]:
+    """Return what refutes configurations, or why nothing does."""
+
+    def build(net: object) -> Network:
+        return actions.network(net)[0]
+
+    try:
+        # Of what is uncertain, what is expected is enough: envelopes must hold for that, too.
+        switched = actions.switched.branches(build)
+        return RadialBound(switched, scenario.voltage_limits, contracts, scenario.capacity), ""
+    except NotTwoEndedError as error:
+        return None, str(error)
+
+
+def _none_allowed(actions: Actions) -> str:
+    if actions.most_operations is None:
+        return "no choice of switches supplies every bus without a loop"
+    return (
+        f"no radial configuration is within {actions.most_operations} operations of the present one"
+    )
+
+
+def _file(
+    actions: Actions,
+    outcome: Outcome,
+    present: Configuration,
+    why_none: str,
+    loading: float | None,
+    capacity: Capacity,
+) -> TopologyFile:
+    best = outcome.best
+    return TopologyFile(
+        present=_record(
+            actions, present, present, outcome.present, outcome.present_fault, capacity
+        ),
+        best=None
+        if best is None
+        else _record(actions, present, best.configuration, best, "", capacity),
+        exact=outcome.exact,
+        bound_w=outcome.bound_w,
+        gap_w=outcome.gap_w,
+        no_bound_because=why_none,
+        configurations=outcome.configurations,
+        evaluated=outcome.evaluated,
+        proved_worse=outcome.screened,
+        rejected=outcome.rejected,
+        adversary_loading=loading,
+    )
+
+
+def _record(
+    actions: Actions,
+    present: Configuration,
+    configuration: Configuration,
+    found: Assessment | None,
+    why_not: str,
+    capacity: Capacity,
+) -> ConfigurationRecord:
+    switched = actions.switched
+    named = list(zip(switched.switchable, configuration.closed, strict=True))
+    points = len(capacity.connection_points)
+    halves = None if found is None else found.limits_w.reshape(-1, 2, points)
+    # A limit without capacity is zero whatever is switched, and says nothing of a configuration.
+    able = capacity.upper_w().reshape(2, points) > 0
+    return ConfigurationRecord(
+        closed=[name for name, closed in named if closed],
+        open=[name for name, closed in named if not closed],
+        taps=dict(zip(switched.tap_changers, configuration.taps, strict=True)),
+        radial=not switched.graph.why_not_radial(configuration.closed),
+        secure=found is not None,
+        why_not=why_not,
+        operations=switched.describe(present, configuration),
+        level_w=None if found is None else found.level_w,
+        smallest_w=None if halves is None or not able.any() else int(halves[:, able].min()),
+        mean_injection_w=None if halves is None else float(halves[:, 0].mean()),
+        mean_withdrawal_w=None if halves is None else float(halves[:, 1].mean()),
+    )

@@ -1,0 +1,227 @@
+"""What ``serve`` does: run the exchange of one area until it is told to stop.
+
+Broker and journal are those that ``DOE_MQTT_URL`` and ``DOE_REDIS_URL`` name, or the program's
+own.  Intervals open some time before they start: those the scenario names, or else one after the
+other for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from exchange.vocabulary.commands import OpenSession
+from exchange.vocabulary.events import Refused
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.rules import EXCHANGE
+from gateway.formats.faults import InputFaults
+from gateway.journal.embedded_redis import EmbeddedRedis
+from gateway.journal.redis_journal import RedisJournal
+from gateway.messages.topics import METERING, OPERATOR, TSO, Topics
+from gateway.publishing.publisher import last_will
+from gateway.scenario.scenario import Scenario
+from gateway.service.core import Market
+from gateway.service.service import Service
+from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.mqtt import MqttSettings, MqttTransport
+from security_check.errors import Fault
+
+_LOG = logging.getLogger(__name__)
+_LOOK_EVERY_S = 1.0
+
+
+class Served(BaseModel):
+    """Where clients find the exchange."""
+
+    area: str
+    mqtt: str
+    journal: str
+    connection_points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Broker and journal; ``None`` means the program's own.
+
+    Parameters
+    ----------
+    mqtt_url, redis_url
+        Of real servers.
+    data
+        Where the program's own journal stays.
+    accounts
+        Passwords of the program's own broker; ``None`` lets everybody on this machine in.
+    """
+
+    mqtt_url: str | None
+    redis_url: str | None
+    data: Path
+    accounts: Mapping[str, str] | None
+
+
+def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
+    """Return names and passwords from a TOML file.
+
+    Raises
+    ------
+    InputFaults
+        When it cannot be read, or names somebody who takes no part.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputFaults(str(path), [Fault("file", f"it cannot be read: {error}")]) from None
+    known = {*scenario.owners.values(), TSO, OPERATOR, METERING}
+    faults = [
+        Fault(name, "nobody of that name takes part") for name in content if name not in known
+    ]
+    faults += [
+        Fault(name, "its password must be text, and not empty")
+        for name, password in content.items()
+        if not isinstance(password, str) or not password
+    ]
+    if faults:
+        raise InputFaults(str(path), faults)
+    return content
+
+
+async def serve(scenario: Scenario, places: Places, started: Callable[[Served], None]) -> None:
+    """Run the exchange until a signal stops it; ``started`` is told where it is.
+
+    Raises
+    ------
+    gateway.errors.GatewayError
+        When broker or journal cannot be reached, or fail for good.
+    ValueError
+        When a URL is none.
+    """
+    topics = Topics(scenario.area)
+    async with AsyncExitStack() as stack:
+        settings, mqtt_url = await _broker(places, topics, stack)
+        redis_url = places.redis_url
+        if redis_url is None:
+            redis = await stack.enter_async_context(EmbeddedRedis(places.data / scenario.area))
+            redis_url = redis.url
+        # Under its old name a restarted exchange gets its own lease at once; only the program's
+        # own journal is known to have no other writer.
+        owner = EXCHANGE if places.redis_url is None else None
+        journal = await stack.enter_async_context(
+            RedisJournal(redis_url, scenario.area, owner=owner)
+        )
+        transport = await stack.enter_async_context(
+            MqttTransport(settings, topics.incoming, will=last_will(topics), ignore_retained=True)
+        )
+        market = Market(topics, scenario.grid(), scenario.rules, scenario.terms())
+        service = Service(market, transport, journal)
+        running = asyncio.create_task(service.run())
+        opened = asyncio.Event()
+        opening = asyncio.create_task(_open_intervals(scenario, service, opened))
+        with _signals(service.stop):
+            ready = asyncio.create_task(opened.wait())
+            await asyncio.wait({running, opening, ready}, return_when=asyncio.FIRST_COMPLETED)
+            if opened.is_set():
+                points = len(scenario.network.connection_points)
+                started(
+                    Served(
+                        area=scenario.area,
+                        mqtt=mqtt_url,
+                        journal=redis_url,
+                        connection_points=points,
+                    )
+                )
+            done, _ = await asyncio.wait({running, opening}, return_when=asyncio.FIRST_COMPLETED)
+            service.stop()
+            for task in (opening, ready):
+                task.cancel()
+            await asyncio.gather(opening, ready, return_exceptions=True)
+            await running
+        if running not in done:
+            opening.result()  # it never ends by itself, so this raises what ended it
+
+
+async def _broker(
+    places: Places, topics: Topics, stack: AsyncExitStack
+) -> tuple[MqttSettings, str]:
+    """Return how the exchange reaches its broker, and the address for clients."""
+    if places.mqtt_url is not None:
+        settings = MqttSettings.from_url(places.mqtt_url, f"doe-exchange-{topics.area}")
+        scheme = "mqtts" if settings.tls else "mqtt"
+        return settings, f"{scheme}://{settings.host}:{settings.port}"
+    accounts: dict[str, Account] | None = None
+    if places.accounts is not None:
+        accounts = {EXCHANGE: Account(secrets.token_hex(16), topics.exchange_rights())}
+        for name, password in places.accounts.items():
+            accounts[name] = Account(password, topics.rights_of(name))
+    broker = await stack.enter_async_context(EmbeddedBroker(accounts))
+    return broker.settings(EXCHANGE, EXCHANGE), broker.url
+
+
+async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.Event) -> None:
+    """Open every interval when it is due; what was refused once is not asked for again.
+
+    ``opened`` is set when those are open that were due at the start.
+    """
+    await service.ready.wait()
+    asked: set[datetime] = set()
+    while True:
+        for session in due_sessions(scenario, datetime.now(UTC)):
+            known = service.core.exchange.state.sessions
+            if session.start in asked or session.start in known:
+                continue
+            asked.add(session.start)
+            for event in await service.request(session):
+                if isinstance(event, Refused):
+                    _LOG.error("%s was not opened: %s", format_time(session.start), event.detail)
+        opened.set()
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def due_sessions(scenario: Scenario, now: datetime) -> Iterator[OpenSession]:
+    """Yield the sessions that should be open now: opening is past, gate closure is not.
+
+    A scenario that names no interval has one after the other for ever, aligned to midnight.
+    """
+    if scenario.anonymous:
+        (usual,) = scenario.intervals
+        length = usual.end - usual.start
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        start = midnight + (now - midnight) // length * length
+        starts = [start + k * length for k in range(1, scenario.opening // length + 2)]
+        candidates = [(s, s + length, usual.interface_limits) for s in starts]
+    else:
+        candidates = [(i.start, i.end, i.interface_limits) for i in scenario.intervals]
+    for start, end, limits in candidates:
+        gate_closes_at = start - scenario.gate_closure
+        if start - scenario.opening <= now < gate_closes_at:
+            yield OpenSession(start, end, gate_closes_at, limits)
+
+
+def last_gate(scenario: Scenario) -> datetime | None:
+    """Return when the last gate closes; ``None`` where intervals go on for ever."""
+    if scenario.anonymous:
+        return None
+    return max(interval.start for interval in scenario.intervals) - scenario.gate_closure
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the usual signals end the service gracefully."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,379 @@
+"""Run a file of orders through the exchange, with no network traffic and no journal.
+
+The clock is that of the orders: lines are taken in order of their times, those of the same time
+in the order they stand in, so dates expire and gates close as they would have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from exchange.engine import Exchange
+from exchange.vocabulary.commands import AdvanceTime, Command, OpenSession
+from exchange.vocabulary.events import AlarmRaised, Event, GateClosed, MatchBlocked, Refused, Traded
+from exchange.vocabulary.formatting import format_eur, format_time
+from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.rules import RESERVED_PARTICIPANTS, MarketRules
+from exchange.vocabulary.settlement_events import StatementIssued
+from gateway.formats.envelope_file import EnvelopeFile, EnvelopeRecord, IntervalRecord
+from gateway.formats.faults import InputFaults
+from gateway.formats.orders_file import (
+    OrderLine,
+    OrderText,
+    command_of,
+    named_intervals,
+    named_points,
+)
+from gateway.formats.prices import UnfitError
+from gateway.formats.statements_file import StatementRecord, figures_in_eur
+from gateway.messages.market_data import DirectionPrices
+from gateway.publishing.market_data import directions_of
+from gateway.publishing.statistics import figures, statistics_of
+from gateway.publishing.trade_prints import price_text, prints_of
+from gateway.runs.result_file import (
+    FillRecord,
+    LocalPricesRecord,
+    RefusalRecord,
+    RestingRecord,
+    ResultFile,
+    StatisticsRecord,
+    TradeRecord,
+)
+from gateway.scenario.scenario import Scenario
+from security_check.errors import Fault
+
+_MOMENT = timedelta(seconds=1)
+Step = Callable[[int], None]
+"""Told how many intervals are open and how many orders are placed, together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What came of a file of orders.
+
+    Parameters
+    ----------
+    result
+        As it is written to a file.
+    blocked
+        Matches that the network could not carry, wholly or in part.
+    alarms
+        What a person must look at.
+    note
+        What was assumed where the scenario says nothing; empty where it says everything.
+    events
+        Everything that happened, in order.
+    """
+
+    result: ResultFile
+    blocked: tuple[MatchBlocked, ...]
+    alarms: tuple[AlarmRaised, ...]
+    note: str = ""
+    events: tuple[Event, ...] = ()
+
+
+def simulate(
+    scenario: Scenario,
+    lines: Sequence[OrderText],
+    step: Step | None = None,
+    source: str = "the orders",
+) -> Simulation:
+    """Return what comes of the orders.
+
+    Parameters
+    ----------
+    scenario
+        Network, limits, intervals and market rules.
+    lines
+        The orders, as :func:`gateway.formats.orders_file.read_orders` returns them.
+    step
+        Called as things go on.
+    source
+        Where the orders come from, for faults.
+
+    Raises
+    ------
+    InputFaults
+        When the orders do not fit the scenario as a whole, or an interval cannot be opened.
+    """
+    run = _Run(scenario, lines, source)
+    for done, _ in enumerate(run.steps(), start=1):
+        if step is not None:
+            step(done)
+    return run.outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A line with an order in it."""
+
+    line: int
+    order: OrderLine
+
+
+class _Run:
+    """One simulation on its way from lines to result."""
+
+    def __init__(self, scenario: Scenario, lines: Sequence[OrderText], source: str) -> None:
+        self.scenario = scenario
+        self.rules = scenario.rules
+        self.orders = sorted(
+            (_Placed(line.number, line.order) for line in lines if line.order is not None),
+            key=lambda placed: placed.order.time,  # stable: equal times keep their order
+        )
+        self.sessions = _sessions(scenario, self.orders, source)
+        owners = _owners(scenario, self.orders)
+        self.exchange = Exchange(scenario.grid(), scenario.rules, scenario.terms(owners))
+        self.refusals = [
+            RefusalRecord(
+                line=line.number,
+                participant=line.participant,
+                client_order_id=line.client_order_id,
+                reason=line.reason,
+                detail=line.fault,
+            )
+            for line in lines
+            if line.order is None
+        ]
+        self.events: list[Event] = []
+        self.resting: list[RestingRecord] = []
+        self.to_close = sorted(self.sessions, key=lambda each: each.gate_closes_at, reverse=True)
+        self.local_prices: dict[datetime, list[dict[str, Any]]] = {}
+
+    def steps(self) -> Iterator[None]:
+        """Open every interval, place every order, close every gate; yields after each."""
+        first_gate = min(session.gate_closes_at for session in self.sessions)
+        opened_at = min([first_gate, *(placed.order.time for placed in self.orders[:1])]) - _MOMENT
+        for session in self.sessions:
+            self._open(session, opened_at)
+            yield
+        for placed in self.orders:
+            self._look_at_prices(placed.order.time)
+            self._place(placed)
+            yield
+        self.resting = [
+            RestingRecord(
+                participant=order.participant,
+                client_order_id=order.client_order_id,
+                remaining_w=order.remaining_w,
+            )
+            for _, order in sorted(self.exchange.state.orders.items())
+            if order.joint_id in (None, order.order_id)  # Of joint orders the first leg speaks.
+        ]
+        last_gate = max(session.gate_closes_at for session in self.sessions)
+        self._look_at_prices(last_gate)
+        self.events += self.exchange.handle(AdvanceTime(), last_gate)
+
+    def _open(self, session: OpenSession, now: datetime) -> None:
+        events = self.exchange.handle(session, now)
+        refused = [event for event in events if isinstance(event, Refused)]
+        if refused:
+            raise InputFaults(
+                self.scenario.source,
+                [Fault(f"interval {format_time(session.start)}", e.detail) for e in refused],
+            )
+        self.events += events
+
+    def _look_at_prices(self, now: datetime) -> None:
+        """Take down the local prices of intervals whose gate closes by then."""
+        while self.to_close and self.to_close[-1].gate_closes_at <= now:
+            start = self.to_close.pop().start
+            prices = self.exchange.local_prices(start)
+            if prices:
+                self.local_prices[start] = directions_of(prices, self.rules)
+
+    def _place(self, placed: _Placed) -> None:
+        command = self._command(placed)
+        if command is None:
+            return
+        events = self.exchange.handle(command, placed.order.time)
+        self.events += events
+        for event in events:
+            if isinstance(event, Refused):
+                self._refuse(placed, event.reason, event.detail)
+
+    def _command(self, placed: _Placed) -> Command | None:
+        """Return what a line asks for, ``None`` after refusing what cannot be asked."""
+        try:
+            return command_of(placed.order, self.rules, [each.start for each in self.sessions])
+        except UnfitError as unfit:
+            self._refuse(placed, unfit.reason, str(unfit))
+            return None
+
+    def _refuse(self, placed: _Placed, reason: RefusalReason, detail: str) -> None:
+        self.refusals.append(
+            RefusalRecord(
+                line=placed.line,
+                participant=placed.order.participant,
+                client_order_id=placed.order.client_order_id,
+                reason=reason,
+                detail=detail,
+            )
+        )
+
+    def outcome(self) -> Simulation:
+        """Return everything in the form of the result."""
+        trades = [event for event in self.events if isinstance(event, Traded)]
+        result = ResultFile(
+            trades=[record for trade in trades for record in _trade_records(trade, self.rules)],
+            fills=_fills(trades, self.rules),
+            resting=self.resting,
+            refusals=sorted(self.refusals, key=lambda refusal: refusal.line),
+            envelopes=self._envelopes(),
+            welfare=format_eur(self.rules.amount_in_eur(welfare(trades, self.rules))),
+            statements=[
+                StatementRecord(
+                    participant=event.participant,
+                    interval=event.interval,
+                    **figures_in_eur(event, self.rules),
+                )
+                for event in self.events
+                if isinstance(event, StatementIssued)
+            ],
+            statistics=[
+                StatisticsRecord(interval=start, direction=direction, **figures(each, self.rules))
+                for (start, direction), each in sorted(
+                    statistics_of(self.events, self.rules).items(), key=lambda item: item[0]
+                )
+            ],
+            local_prices=[
+                LocalPricesRecord(
+                    interval=start,
+                    directions=[DirectionPrices.model_validate(each) for each in directions],
+                )
+                for start, directions in sorted(self.local_prices.items())
+            ],
+        )
+        return Simulation(
+            result,
+            tuple(event for event in self.events if isinstance(event, MatchBlocked)),
+            tuple(event for event in self.events if isinstance(event, AlarmRaised)),
+            _note(self.sessions[0]) if self.scenario.anonymous else "",
+            tuple(self.events),
+        )
+
+    def _envelopes(self) -> EnvelopeFile:
+        ends = {session.start: session.end for session in self.sessions}
+        closed = [event for event in self.events if isinstance(event, GateClosed)]
+        return EnvelopeFile(
+            intervals=[
+                IntervalRecord(
+                    start=event.interval,
+                    end=ends[event.interval],
+                    envelopes=[EnvelopeRecord.of(envelope) for envelope in event.envelopes],
+                )
+                for event in sorted(closed, key=lambda event: event.interval)
+            ]
+        )
+
+
+def _note(session: OpenSession) -> str:
+    return (
+        f"the scenario names no interval: the one that starts at {format_time(session.start)} "
+        "is traded until after the last order, its gate closes at "
+        f"{format_time(session.gate_closes_at)}"
+    )
+
+
+def _sessions(scenario: Scenario, orders: Sequence[_Placed], source: str) -> list[OpenSession]:
+    """Return the sessions to open.
+
+    An interval that the scenario names closes its gate as long before its start as the scenario
+    says.  The one interval of a scenario that names none gets its start from the orders, and its
+    gate closes when nothing can happen any more.
+    """
+    if not scenario.anonymous:
+        return [
+            OpenSession(i.start, i.end, i.start - scenario.gate_closure, i.interface_limits)
+            for i in scenario.intervals
+        ]
+    (usual,) = scenario.intervals
+    starts = sorted({start for placed in orders for start in named_intervals(placed.order)})
+    if len(starts) > 1:
+        named = " and ".join(format_time(start) for start in starts[:2])
+        more = f" and {len(starts) - 2} more" if len(starts) > 2 else ""
+        raise InputFaults(
+            source,
+            [
+                Fault(
+                    "interval",
+                    f"they name {named}{more}, but the scenario has one interval only; "
+                    "give the scenario a section [intervals]",
+                )
+            ],
+        )
+    start = starts[0] if starts else usual.start
+    times = [placed.order.time for placed in orders]
+    times += [at for placed in orders if (at := getattr(placed.order, "expires_at", None))]
+    gate_closes_at = max([start, *times]) + _MOMENT
+    return [
+        OpenSession(
+            start, start + (usual.end - usual.start), gate_closes_at, usual.interface_limits
+        )
+    ]
+
+
+def _owners(scenario: Scenario, orders: Sequence[_Placed]) -> Mapping[str, str]:
+    """Return who owns what: as the scenario says, or as the first order for each point says."""
+    if scenario.has_participants:
+        return scenario.owners
+    owners = dict(scenario.owners)
+    bound: set[str] = set()
+    for placed in orders:
+        participant = placed.order.participant
+        for point in named_points(placed.order):
+            if point in owners and point not in bound and participant not in RESERVED_PARTICIPANTS:
+                owners[point] = participant
+                bound.add(point)
+    return owners
+
+
+def welfare(trades: Sequence[Traded], rules: MarketRules) -> int:
+    """Return what the trades gained, in tick-watts.
+
+    The buyers' limit prices less the sellers', and less the reserve price of watts that the system
+    operator issues.  What it buys back to relieve the network is no gain of the market's.
+    """
+    market = [trade for trade in trades if not trade.buy_back]
+    issued_w = sum(fill.change_w for trade in market for fill in trade.fills)
+    return sum(trade.gain for trade in market) - rules.reserve_price_ticks * issued_w
+
+
+def _trade_records(trade: Traded, rules: MarketRules) -> list[TradeRecord]:
+    """Return who may be said to have traded with whom in a clearing."""
+    return [
+        TradeRecord(
+            buyer=each.buyer,
+            seller=each.seller,
+            buy_connection_point="" if each.buy is None else each.buy.connection_point,
+            sell_connection_point="" if each.sell is None else each.sell.connection_point,
+            direction=direction,
+            quantity_w=each.quantity_w,
+            price=price_text(each.price_ticks, rules),
+        )
+        for (_, direction), prints in prints_of(trade).items()
+        for each in prints
+    ]
+
+
+def _fills(trades: Sequence[Traded], rules: MarketRules) -> list[FillRecord]:
+    """Return what each order traded in all, in order of its first trade, buyers first."""
+    quantity_w: Counter[tuple[str, str]] = Counter()
+    paid: Counter[tuple[str, str]] = Counter()
+    for trade in trades:
+        for fill in sorted(trade.fills, key=lambda fill: fill.side):
+            quantity_w[fill.participant, fill.client_order_id] += fill.quantity_w
+            paid[fill.participant, fill.client_order_id] += fill.amount
+    return [
+        FillRecord(
+            participant=participant,
+            client_order_id=client_order_id,
+            quantity_w=quantity_w[participant, client_order_id],
+            amount=format_eur(rules.amount_in_eur(amount)),
+        )
+        for (participant, client_order_id), amount in paid.items()
+    ]

@@ -1,0 +1,357 @@
+"""From a scenario file to a scenario, or all of its faults at once.
+
+A scenario (TOML) is the input of every command; ``docs/formats.md`` describes it.  The sections
+are validated one by one (:mod:`gateway.scenario.schema`), then the network is built
+(:mod:`gateway.scenario.network_states`), and what is right is used to check the rest, so that one
+run
+shows every fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from doe_allocation.capacity import Capacity
+from exchange.vocabulary.rules import MarketRules
+from gateway.formats.faults import InputFaults
+from gateway.formats.identifiers import is_identifier
+from gateway.formats.toml_files import named_file, read_toml
+from gateway.scenario.actions import Actions, build_actions
+from gateway.scenario.customers import build_capacity, build_owners, find_strangers
+from gateway.scenario.fairness import FairnessTerms, build_fairness
+from gateway.scenario.forecasts import Outlook
+from gateway.scenario.intervals import Interval, Span, build_intervals, build_span
+from gateway.scenario.inverters import with_stated_inverters
+from gateway.scenario.market import build_rules
+from gateway.scenario.network_source import Held, places_of
+from gateway.scenario.network_states import NO_MODEL, Model, build_model, model_of, phase_faults
+from gateway.scenario.perimeters import build_perimeters
+from gateway.scenario.profile_files import (
+    CapacityProfile,
+    build_capacity_profile,
+    build_power_profile,
+)
+from gateway.scenario.scenario import Scenario
+from gateway.scenario.schema import (
+    ActionsSection,
+    CapacitySection,
+    FairnessSection,
+    InterfaceSection,
+    IntervalsSection,
+    InvertersSection,
+    LimitsSection,
+    MarketSection,
+    MeteringSection,
+    NetworkSection,
+    ParsedSection,
+    ProfilesSection,
+    Section,
+    UncertaintySection,
+    parse_section,
+)
+from gateway.scenario.uncertainty import build_uncertainty
+from security_check.errors import Fault
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.network import Network
+
+_SECTIONS: dict[str, type[Section]] = {
+    "network": NetworkSection,
+    "limits": LimitsSection,
+    "interface": InterfaceSection,
+    "capacity": CapacitySection,
+    "inverters": InvertersSection,
+    "uncertainty": UncertaintySection,
+    "fairness": FairnessSection,
+    "actions": ActionsSection,
+    "profiles": ProfilesSection,
+    "market": MarketSection,
+    "metering": MeteringSection,
+    "intervals": IntervalsSection,
+}
+_REQUIRED = ("network", "interface", "capacity")
+_ABSENT_IS_NONE = ("actions", "metering")  # a scenario that names none has none
+
+Built = TypeVar("Built")
+
+
+def scenario_path(name: str) -> Path:
+    """Return the file of a scenario: a path, or ``bundled:NAME`` for one that ships with us.
+
+    Raises
+    ------
+    InputFaults
+        When no such scenario ships with the project.
+    """
+    return named_file(name, "scenario")
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Return the scenario in a file.
+
+    Raises
+    ------
+    InputFaults
+        With every fault of the file, of the network it names, and of how they fit together.
+    """
+    stated = _stated(path)
+    faults = stated.faults
+    voltage_limits = _voltage_limits(stated)
+    times = _times(stated)
+    model = _model(stated, times, voltage_limits)
+    customers = _customers(stated, model.points)
+    rules = _rules(stated)
+    network, outlook = _forecast(stated, model, times.span)
+    capacities = _capacities(stated, customers.capacity, times.span)
+    perimeters = None
+    if network is not None:
+        given = stated.content.get("perimeters", {})
+        perimeters = build_perimeters(given, network, stated.area, faults)
+    actions = _actions(stated, times)
+    if faults:
+        raise InputFaults(str(path), faults)
+    market = _built(stated.section(MarketSection))
+    return Scenario(
+        source=str(path),
+        area=stated.area,
+        network=_built(network),
+        outages=model.outages,
+        voltage_limits=_built(voltage_limits),
+        interface_limits=_built(times.interface_limits),
+        capacity=_built(customers.capacity),
+        fairness=_built(customers.fairness),
+        outlook=_built(outlook),
+        capacities=capacities,
+        intervals=times.intervals,
+        anonymous=_built(stated.section(IntervalsSection)).start is None,
+        owners=_built(customers.owners),
+        has_participants="participants" in stated.content,
+        rules=_built(rules),
+        gate_closure=timedelta(minutes=market.gate_closure_minutes),
+        opening=timedelta(minutes=market.opening_minutes),
+        actions=actions,
+        perimeters=_built(perimeters),
+        places=places_of(model.net),
+    )
+
+
+def _built(value: Built | None) -> Built:
+    """Return what was built, as everything is that has no fault."""
+    assert value is not None
+    return value
+
+
+# -- the file and its sections --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What a file states, and the faults found so far: whoever builds more of it adds to them."""
+
+    path: Path
+    content: Mapping[str, Any]
+    sections: Mapping[type[Section], Section | None]
+    area: str
+    faults: list[Fault]
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are that the sections name."""
+        return self.path.parent
+
+    def section(self, kind: type[ParsedSection]) -> ParsedSection | None:
+        """Return a section; ``None`` where it is missing or wrong."""
+        found = self.sections[kind]
+        assert found is None or isinstance(found, kind)
+        return found
+
+
+def _stated(path: Path) -> _Stated:
+    content = read_toml(path)
+    faults: list[Fault] = []
+    sections = _sections(content, faults)
+    area = _area(content.get("area", path.stem), named="area" in content, faults=faults)
+    return _Stated(path, content, sections, area, faults)
+
+
+def _sections(
+    content: Mapping[str, Any], faults: list[Fault]
+) -> dict[type[Section], Section | None]:
+    """Return every section, ``None`` where it is missing or wrong."""
+    known = {*_SECTIONS, "participants", "perimeters", "area"}
+    faults += [Fault(name, "there is no such section") for name in content if name not in known]
+    found: dict[type[Section], Section | None] = {}
+    for name, kind in _SECTIONS.items():
+        if name not in content and name in _REQUIRED:
+            faults.append(Fault(name, "this section is missing"))
+            found[kind] = None
+        elif name not in content and name in _ABSENT_IS_NONE:
+            found[kind] = None
+        else:
+            found[kind] = parse_section(kind, name, content.get(name, {}), faults)
+    return found
+
+
+def _area(given: Any, *, named: bool, faults: list[Fault]) -> str:
+    if isinstance(given, str) and is_identifier(given):
+        return given
+    if not named:  # the file's name is no part of its content, so it cannot be at fault
+        return "area"
+    faults.append(
+        Fault("area", f"{given!r} cannot be a level of a topic: no blanks, slashes, + or #")
+    )
+    return "area"
+
+
+# -- limits and times -----------------------------------------------------------------------------
+
+
+def _voltage_limits(stated: _Stated) -> VoltageLimits | None:
+    section = stated.section(LimitsSection)
+    if section is None:
+        return None
+    try:
+        return VoltageLimits(section.voltage_min_pu, section.voltage_max_pu, section.unbalance)
+    except ValueError as error:
+        stated.faults.append(Fault("limits", str(error)))
+        return None
+
+
+def _interface_limits(stated: _Stated) -> InterfaceLimits | None:
+    section = stated.section(InterfaceSection)
+    if section is None:
+        return None
+    try:
+        return InterfaceLimits(**section.model_dump())
+    except ValueError as error:
+        stated.faults.append(Fault("interface", str(error)))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """The intervals, and what the contract with the TSO says in each and where none says more."""
+
+    interface_limits: InterfaceLimits | None
+    span: Span | None
+    intervals: tuple[Interval, ...]
+
+    @property
+    def contracts(self) -> list[InterfaceLimits]:
+        return [interval.interface_limits for interval in self.intervals]
+
+    @property
+    def held(self) -> Held:
+        """What of the interface's voltage is held: each phase where its unbalance has a limit."""
+        unbalanced = any(each.unbalance_pu is not None for each in self.contracts)
+        return "phases" if unbalanced else "source"
+
+
+def _times(stated: _Stated) -> _Times:
+    usual = _interface_limits(stated)
+    section = stated.section(IntervalsSection)
+    span = None if section is None else build_span(section, stated.faults)
+    intervals: tuple[Interval, ...] = ()
+    if section is not None and span is not None:
+        intervals = build_intervals(section, span, usual, stated.folder, stated.faults)
+    return _Times(usual, span, intervals)
+
+
+# -- the network and who is connected -------------------------------------------------------------
+
+
+def _model(stated: _Stated, times: _Times, voltage_limits: VoltageLimits | None) -> Model:
+    section = stated.section(NetworkSection)
+    if section is None:
+        return NO_MODEL
+    capacity = stated.section(CapacitySection)
+    faults = stated.faults
+    model = build_model(section, capacity, times.held, stated.area, stated.folder, faults)
+    model = _with_inverters(stated, model, faults)
+    if model.network is not None:
+        faults += phase_faults(model.network, voltage_limits, times.contracts)
+    return model
+
+
+def _with_inverters(stated: _Stated, model: Model, faults: list[Fault]) -> Model:
+    section = stated.section(InvertersSection)
+    if section is None:
+        return model
+    return model.changed(
+        lambda network, found: with_stated_inverters(network, section, found), faults
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Customers:
+    """Who is at the connection points, and what they may do at most."""
+
+    owners: Mapping[str, str] | None = None
+    capacity: Capacity | None = None
+    fairness: FairnessTerms | None = None
+
+
+def _customers(stated: _Stated, points: tuple[str, ...] | None) -> _Customers:
+    if points is None:
+        return _Customers()
+    faults = stated.faults
+    owners = build_owners(stated.content.get("participants", {}), points, faults)
+    find_strangers(stated.content.get("capacity"), points, faults)
+    capacity, fairness = stated.section(CapacitySection), stated.section(FairnessSection)
+    return _Customers(
+        owners,
+        None if capacity is None else build_capacity(capacity, points, faults),
+        None if fairness is None else build_fairness(fairness, points, faults),
+    )
+
+
+# -- what changes over time, and what may be traded and done --------------------------------------
+
+
+def _rules(stated: _Stated) -> MarketRules | None:
+    market = stated.section(MarketSection)
+    if market is None:
+        return None
+    return build_rules(market, stated.section(MeteringSection), stated.faults)
+
+
+def _forecast(
+    stated: _Stated, model: Model, span: Span | None
+) -> tuple[Network | None, Outlook | None]:
+    """Return the network with its impedance tolerances, and the forecasts."""
+    network, section = model.network, stated.section(UncertaintySection)
+    if network is None or span is None or section is None:
+        return network, None
+    profiles = stated.section(ProfilesSection)
+    powers = build_power_profile(profiles, model, network, span, stated.folder, stated.faults)
+    return build_uncertainty(section, network, powers, span, stated.faults)
+
+
+def _capacities(
+    stated: _Stated, capacity: Capacity | None, span: Span | None
+) -> CapacityProfile | None:
+    if capacity is None or span is None:
+        return None
+    profiles = stated.section(ProfilesSection)
+    return build_capacity_profile(profiles, capacity, span, stated.folder, stated.faults)
+
+
+def _actions(stated: _Stated, times: _Times) -> Actions | None:
+    section, network_section = stated.section(ActionsSection), stated.section(NetworkSection)
+    if section is None or network_section is None:
+        return None
+
+    def modelled(net: Any, faults: list[Fault]) -> tuple[Network | None, Outlook | None]:
+        """Return network and forecast of the net in another state, by the one forecast there is."""
+        capacity = stated.section(CapacitySection)
+        model = model_of(net, network_section, capacity, times.held, stated.area, faults)
+        network = _with_inverters(stated, model, faults).network
+        uncertainty = stated.section(UncertaintySection)
+        if network is None or times.span is None or uncertainty is None:
+            return None, None
+        return build_uncertainty(uncertainty, network, None, times.span, faults)
+
+    return build_actions(section, network_section, modelled, stated.folder, stated.faults)

@@ -1,0 +1,267 @@
+"""What a scenario file may say, section by section.
+
+What is made of it is in :mod:`gateway.scenario.loading`.  Each section is validated on its own, so
+that a fault in one does not hide those in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from gateway.formats.faults import sentences
+from gateway.formats.records import Time
+from security_check.errors import Fault
+
+Number = TypeVar("Number")
+
+# A terawatt is more than any area has; it keeps sums inside 64 bits.
+Watts = Annotated[int, Field(ge=0, le=10**12)]
+PerUnit = Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
+Vars = Annotated[int, Field(ge=-(10**12), le=10**12)]
+Unbalance = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+PowerFactor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+# A number for all, or a table with one for each connection point and a default for the rest.
+PerPoint = Annotated[
+    dict[str, Number],
+    BeforeValidator(lambda given: given if isinstance(given, dict) else {"default": given}),
+]
+# Topics are made of it, so no separators and no wildcards.
+AreaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Participant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+
+
+NotNegativePrice = Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$")]
+
+
+def _tick(text: str) -> str:
+    # The pattern has been checked already; what is left is that a tick must be something.
+    if Decimal(text) <= 0:
+        raise ValueError("a tick must be above 0")
+    return text
+
+
+class Section(BaseModel):
+    """A table of the file: exact types, no entries but these."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class NetworkSection(Section):
+    """Where the network comes from, and which of its elements take part."""
+
+    source: Annotated[str, Field(min_length=1)]
+    connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
+    passive: Literal["none", "as-given"] = "none"
+    model: Literal["feeder", "meshed"] = "feeder"
+    distributed_slack: bool = False
+    outages: list[Annotated[str, Field(min_length=1)]] = []
+
+
+class LimitsSection(Section):
+    """Voltage limits at every bus but the interface."""
+
+    voltage_min_pu: PerUnit = 0.90
+    voltage_max_pu: PerUnit = 1.10
+    unbalance: Annotated[Unbalance, Field(gt=0.0)] | None = None
+
+
+class InterfaceSection(Section):
+    """The contract with the upstream operator, where no interval says otherwise."""
+
+    voltage_min_pu: PerUnit
+    voltage_max_pu: PerUnit
+    injection_limit_w: Watts | None = None
+    withdrawal_limit_w: Watts | None = None
+    unbalance_pu: Unbalance | None = None
+    reactive_min_var: Vars | None = None
+    reactive_max_var: Vars | None = None
+
+
+class CapacitySection(Section):
+    """What each connection can carry, and what it falls back to without contact."""
+
+    injection_w: PerPoint[Watts]
+    withdrawal_w: PerPoint[Watts]
+    power_factor: PerPoint[PowerFactor] = {"default": 1.0}
+    cone_power_factor: PerPoint[PowerFactor] = {"default": 1.0}
+    reactive_min_var: PerPoint[Vars] = {"default": 0}
+    reactive_max_var: PerPoint[Vars] = {"default": 0}
+    fallback_injection_w: PerPoint[Watts] = {"default": 0}
+    fallback_withdrawal_w: PerPoint[Watts] = {"default": 0}
+
+
+Corner = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class CurvesSection(Section):
+    """A response of one's own: corners of its curves, voltage in p.u. and part of the rating."""
+
+    volt_var: list[Corner] | None = None
+    volt_watt: list[Corner] | None = None
+
+
+class InvertersSection(Section):
+    """Who has an inverter that responds to its voltage, and of which rating."""
+
+    response: PerPoint[str] = {}
+    rating_va: PerPoint[Watts] = {}
+    curves: dict[str, CurvesSection] = {}
+
+
+class CorrelatedGroup(Section):
+    """Elements whose deviations hang together."""
+
+    elements: Annotated[list[str], Field(min_length=2)]
+    correlation: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class UncertaintySection(Section):
+    """How far what does not trade, and impedances, may be off."""
+
+    set: Literal["box", "budget", "ellipsoid"] = "box"
+    gamma: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    radius: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] | None = None
+    relative: PerPoint[Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]] = {
+        "default": 0.0
+    }
+    absolute_w: PerPoint[Watts] = {"default": 0}
+    relative_per_hour: PerPoint[Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]] = {
+        "default": 0.0
+    }
+    relative_at_most: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] | None = None
+    issued: Time | None = None
+    power_factor: PerPoint[PowerFactor] = {}
+    groups: list[CorrelatedGroup] = []
+    impedance: PerPoint[Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = {"default": 0.0}
+
+
+TapRange = Annotated[list[int], Field(min_length=2, max_length=2)]
+
+
+class ActionsSection(Section):
+    """What the operator may switch and tap, and how far a search for the best goes."""
+
+    switchable: list[Annotated[str, Field(min_length=1)]] = []
+    taps: dict[str, TapRange] | list[str] = []
+    most_operations: Annotated[int, Field(ge=0)] | None = None
+    exact_limit: Annotated[int, Field(ge=0, le=10**7)] = 100_000
+    evaluations: Annotated[int, Field(ge=1, le=10**6)] = 5_000
+
+
+class FairnessSection(Section):
+    """By what envelopes are divided."""
+
+    rule: Literal[
+        "max_min",
+        "equal",
+        "proportional_to_capacity",
+        "proportional",
+        "alpha",
+        "maximum_sum",
+    ] = "max_min"
+    alpha: Annotated[float, Field(ge=0.0)] | None = None
+    over: Literal["limits", "width"] = "limits"
+    common: Literal["direction", "all"] = "direction"
+    weights: PerPoint[Annotated[float, Field(ge=1e-3, le=1e3)]] = {"default": 1.0}
+    forgetting: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    gain: Annotated[float, Field(gt=0.0, le=20.0)] | None = None
+
+
+class MarketSection(Section):
+    """Price step in EUR per kW for an interval, quantity step, and when intervals trade."""
+
+    tick: Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$"), AfterValidator(_tick)] = (
+        "0.0001"
+    )
+    lot_w: Annotated[int, Field(ge=1, le=10**9)] = 1
+    exchange_rate: Literal["one_to_one", "network_weighted"] = "one_to_one"
+    reserve_price: NotNegativePrice = "0"
+    gate_closure_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
+    opening_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
+    compensation_price: NotNegativePrice = "0"
+    curtailment: Literal["pro_rata", "max_min", "last_in_first_out"] = "pro_rata"
+    opening_auction_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
+    closing_auction_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 0
+    batch_seconds: Annotated[int, Field(ge=1, le=24 * 60 * 60)] | None = None
+
+
+class MeteringSection(Section):
+    """What a breach of an envelope costs, EUR per kW for an interval, and until when it is read."""
+
+    penalty_price: NotNegativePrice
+    tolerance_w: Watts = 0
+    window_hours: Annotated[int, Field(ge=1, le=366 * 24)] = 24
+
+
+class IntervalsSection(Section):
+    """Consecutive delivery intervals from ``start`` on."""
+
+    start: Time | None = None
+    minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 15
+    count: Annotated[int, Field(ge=1, le=527_040)] = 1  # a leap year of minutes
+    limits_file: Annotated[str, Field(min_length=1)] | None = None
+
+
+class ProfilesSection(Section):
+    """What changes from interval to interval: powers that do not trade, and capacities."""
+
+    powers: Annotated[str, Field(min_length=1)] | None = None
+    unit: Literal["w", "factor"] | None = None
+    capacities: Annotated[str, Field(min_length=1)] | None = None
+
+
+class LimitsRow(Section):
+    """One row of a limits file; what a cell leaves open is as ``[interface]`` says."""
+
+    model_config = ConfigDict(strict=False)  # CSV has only text
+
+    start: Time
+    injection_limit_w: Watts | None = None
+    withdrawal_limit_w: Watts | None = None
+    voltage_min_pu: PerUnit | None = None
+    voltage_max_pu: PerUnit | None = None
+    unbalance_pu: Unbalance | None = None
+    reactive_min_var: Vars | None = None
+    reactive_max_var: Vars | None = None
+
+
+ParsedSection = TypeVar("ParsedSection", bound=Section)
+
+
+def parse_section(
+    kind: type[ParsedSection], name: str, content: Any, faults: list[Fault]
+) -> ParsedSection | None:
+    """Return a section, or ``None`` after adding all its faults to ``faults``."""
+    if not isinstance(content, Mapping):
+        faults.append(Fault(name, f"it must be a table, [{name}]"))
+        return None
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        faults.extend(_as_written(sentences(error, name), content))
+        return None
+
+
+def _as_written(found: Iterator[Fault], content: Mapping[str, Any]) -> Iterator[Fault]:
+    """Name a plain number by its own key: only the model made a table with a default of it."""
+    for fault in found:
+        parts = fault.element.split(".")
+        plain = len(parts) == 3 and not isinstance(content.get(parts[1]), Mapping)
+        yield Fault(".".join(parts[:2]), fault.detail) if plain else fault
+
+
+def default_start() -> datetime:
+    """Return the start of the one interval of a scenario that names none."""
+    return datetime(2000, 1, 1, tzinfo=UTC)

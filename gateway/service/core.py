@@ -1,0 +1,131 @@
+"""The exchange of an area together with the messages it gives rise to.
+
+Both follow from the journal's entries alone.  A :class:`Core` takes commands and makes entries,
+or takes entries and comes to the same state; either way it returns the messages to publish.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from exchange.engine import Exchange
+from exchange.vocabulary.commands import Command
+from exchange.vocabulary.network_port import Grid
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
+from gateway.messages.topics import Topics
+from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
+from gateway.publishing.publisher import Reports
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What an area's exchange is made of.
+
+    Parameters
+    ----------
+    topics
+        The area's topics.
+    grid
+        The network.
+    rules, terms
+        The market's rules, and the terms of each connection point.
+    """
+
+    topics: Topics
+    grid: Grid
+    rules: MarketRules
+    terms: Sequence[ConnectionTerms]
+
+
+class Core:
+    """Exchange and reports, in step.
+
+    Parameters
+    ----------
+    market
+        What it is made of.
+    snapshot
+        Where to begin; ``None`` for the beginning.
+    """
+
+    def __init__(self, market: Market, snapshot: Snapshot | None = None) -> None:
+        terms = {each.connection_point: each for each in market.terms}
+        self.reports = Reports(market.topics, market.rules, terms)
+        if snapshot is None:
+            self.sequence = 0
+            self.exchange = Exchange(market.grid, market.rules, market.terms)
+        else:
+            self.sequence = snapshot.sequence
+            state = json.loads(snapshot.state)
+            self.exchange = Exchange.restore(
+                state["exchange"], market.grid, market.rules, market.terms
+            )
+            self.reports.restore(state["reports"])
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the clock must act next: for a gate, an order that expires, or readings."""
+        state = self.exchange.state
+        queues = (state.turns, state.expiries, state.metering.due)
+        due = [queue[0][0] for queue in queues if queue]
+        return min(due, default=None)
+
+    def handle(self, command: Command, now: datetime) -> tuple[JournalEntry | None, list[Outgoing]]:
+        """Do what a command asks.
+
+        Returns
+        -------
+        The entry to journal, ``None`` where nothing happened, and the messages to publish once
+        it is durable.
+        """
+        events = tuple(self.exchange.handle(command, now))
+        if not events:
+            return None, []
+        messages = self.reports.entry(events, self.exchange.state.repeated_answer)
+        self.sequence += 1
+        return JournalEntry(self.sequence, command, events), messages
+
+    def apply(self, entry: JournalEntry) -> list[Outgoing]:
+        """Come to the state after an entry that was handled before; return its messages."""
+        self.exchange.replay(entry.events)
+        self.sequence = entry.sequence
+        return self.reports.entry(entry.events, self.exchange.state.repeated_answer)
+
+    def market_data(self) -> list[Outgoing]:
+        """Return depth, statistics and local prices that changed since this was last asked."""
+        return self.reports.market_data(self.exchange.local_prices)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state as a snapshot of the journal."""
+        state = {"exchange": self.exchange.snapshot(), "reports": self.reports.state()}
+        return Snapshot(self.sequence, json.dumps(state).encode())
+
+
+async def recover(market: Market, journal: Journal) -> tuple[Core, list[Outgoing]]:
+    """Rebuild the state from snapshot and journal.
+
+    Returns
+    -------
+    The core, and the messages of those entries that may not have been published.
+    """
+    core = Core(market, await journal.read_snapshot())
+    start = core.sequence
+    unpublished: list[Outgoing] = []
+    async for entry in journal.read(after=start):
+        messages = core.apply(entry)
+        if entry.sequence > journal.published_sequence:
+            unpublished += messages
+    _LOG.info(
+        "%s: recovered snapshot %d and %d entries after it, state %s",
+        market.topics.area,
+        start,
+        core.sequence - start,
+        core.exchange.digest(),
+    )
+    return core, unpublished

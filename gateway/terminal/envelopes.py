@@ -1,0 +1,199 @@
+"""Envelopes and verdicts for people, as tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from exchange.vocabulary.formatting import format_time
+from gateway.formats.envelope_file import BindingRecord, EnvelopeRecord, IntervalRecord, ProofRecord
+from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
+from gateway.terminal.console import escape
+from security_check.model.envelope import Direction
+
+SHOWN = 100  # rows; longer tables are for programs: they get the file
+
+
+def kilowatts(power_w: float) -> str:
+    """Return a power for people, for example ``6.907``; three decimals are watts."""
+    return f"{power_w / 1e3:,.3f}"
+
+
+def show_envelopes(
+    first: Sequence[IntervalRecord], starts: Sequence[datetime], console: Console
+) -> None:
+    """Print the envelopes of one interval, or a line for each of several.
+
+    Parameters
+    ----------
+    first
+        The envelopes of the first intervals, ``SHOWN`` at most.
+    starts
+        Of all intervals.
+    """
+    if len(starts) == 1:
+        _show_interval(first[0], console)
+    else:
+        _show_intervals(first, starts, console)
+
+
+def _show_interval(interval: IntervalRecord, console: Console) -> None:
+    table = Table(title="Envelopes", box=SIMPLE_HEAD)
+    table.add_column("connection point")
+    for direction in Direction:
+        table.add_column(f"{direction} limit\nkW", justify="right")
+        table.add_column("kept by\n")
+    for envelope in interval.envelopes[:SHOWN]:
+        table.add_row(
+            envelope.connection_point,
+            kilowatts(envelope.injection_limit_w),
+            envelope.injection_bottleneck,
+            kilowatts(envelope.withdrawal_limit_w),
+            envelope.withdrawal_bottleneck,
+        )
+    console.print(table)
+    if len(interval.envelopes) > SHOWN:
+        console.print(f"... and {len(interval.envelopes) - SHOWN} more; -o FILE writes them all")
+    _show_reasons(interval.envelopes, interval.binding, interval.proof, console)
+
+
+def _show_reasons(
+    envelopes: Sequence[EnvelopeRecord],
+    binding: Sequence[BindingRecord],
+    proof: ProofRecord | None,
+    console: Console,
+) -> None:
+    """Print what keeps the limits, each element at its limit, and what is proved."""
+    if envelopes:
+        for direction in Direction:
+            console.print(escape(summary(envelopes, direction)), soft_wrap=True)
+    for found in binding:
+        console.print(f"  {escape(found.detail)}; {escape(found.proof)}", soft_wrap=True)
+    if proof is not None:
+        console.print(proof_line(proof), soft_wrap=True)
+
+
+def summary(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> str:
+    """Return one line: smallest, mean and largest limit, and what keeps most of them."""
+    limits = limits_w(envelopes, direction)
+    kept = [each for each in bottlenecks(envelopes, direction).most_common() if each[0]]
+    element = f"; {kept[0][0]} keeps {kept[0][1]} of {len(limits)}" if kept else ""
+    return (
+        f"{direction:>10}: {kilowatts(min(limits))} to {kilowatts(max(limits))} kW, "
+        f"mean {kilowatts(sum(limits) / len(limits))} kW{element}"
+    )
+
+
+def proof_line(proof: ProofRecord) -> str:
+    """Return one line: how many of the monitored quantities are proved, and how."""
+    rows = proof.proved + proof.proved_below_limit + proof.proved_within_gap + proof.only_checked
+    word = "all" if proof.secure else f"{proof.proved + proof.proved_below_limit} of"
+    why = f" ({proof.reason})" if proof.reason else ""
+    return (
+        f"{word} {rows:,} monitored quantities are proved secure over the whole box: "
+        f"{proof.proved:,} at their worst vertex, {proof.proved_below_limit:,} below their limits; "
+        f"{proof.proved_within_gap:,} proved within a gap, {proof.only_checked:,} only checked{why}"
+    )
+
+
+def limits_w(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> list[int]:
+    """Return the limits of one direction, in watts."""
+    if direction is Direction.INJECTION:
+        return [envelope.injection_limit_w for envelope in envelopes]
+    return [envelope.withdrawal_limit_w for envelope in envelopes]
+
+
+def bottlenecks(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> Counter[str]:
+    """Return which elements keep how many limits of one direction."""
+    injects = direction is Direction.INJECTION
+    return Counter(
+        envelope.injection_bottleneck if injects else envelope.withdrawal_bottleneck
+        for envelope in envelopes
+    )
+
+
+def _show_intervals(
+    records: Sequence[IntervalRecord], starts: Sequence[datetime], console: Console
+) -> None:
+    """Print a line for each interval; fits into 80 columns."""
+    first, last = (f"{starts[i]:%Y-%m-%d}" for i in (0, -1))
+    named = first if first == last else f"{first} to {last}"
+    title = f"Envelopes of {len(starts)} intervals, {named} (UTC), in kW"
+    # Without frame and rules: they would take the place of four digits in each column.
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("\nstart", no_wrap=True)
+    for direction in Direction:
+        for column in (f"{direction}\nmin", "\nmean", "\nmax"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("\nkept by", overflow="fold")
+    largest_w = max(max(limits_w(i.envelopes, each)) for i in records for each in Direction)
+    digits = 3 if largest_w < 100_000 else 1
+    day = first
+    for interval in records:
+        if f"{interval.start:%Y-%m-%d}" != day:
+            day = f"{interval.start:%Y-%m-%d}"
+            table.add_row(f"{interval.start:%m-%d}")
+        cells = [f"{interval.start:%H:%M}"]
+        for direction in Direction:
+            limits = limits_w(interval.envelopes, direction)
+            figures = (min(limits), sum(limits) / len(limits), max(limits))
+            cells += [f"{figure / 1e3:,.{digits}f}" for figure in figures]
+            cells.append(escape(bottlenecks(interval.envelopes, direction).most_common(1)[0][0]))
+        table.add_row(*cells)
+    console.print(table)
+    if len(starts) > SHOWN:
+        console.print(f"... and {len(starts) - SHOWN} more; -o FILE writes them all")
+
+
+def show_verdict(verdict: VerdictFile, console: Console) -> None:
+    """Print what was found: the worst of all, every element at its limit, and who is kept by it."""
+    colour = "green" if verdict.secure else "red"
+    console.print(f"[bold {colour}]{escape(verdict.detail)}[/]", soft_wrap=True)
+    if verdict.points_tried:
+        console.print(
+            f"the worst point that the adversary found in {verdict.points_tried:,} power flows"
+        )
+    if len(verdict.intervals) == 1:
+        (only,) = verdict.intervals
+        _show_reasons(only.envelopes, only.binding, only.proof, console)
+    else:
+        _show_verdicts(verdict.intervals, console)
+    if not verdict.secure and verdict.vertex:
+        _show_point(verdict, console)
+
+
+def _show_verdicts(intervals: Sequence[IntervalVerdict], console: Console) -> None:
+    """Print a line for each of several intervals that are not secure; all where all are."""
+    broken = [interval for interval in intervals if not interval.secure]
+    console.print(f"{len(intervals) - len(broken)} of {len(intervals)} secure")
+    for interval in (broken or intervals)[:SHOWN]:
+        console.print(f"  {format_time(interval.start)}: {escape(interval.detail)}", soft_wrap=True)
+    if len(broken or intervals) > SHOWN:
+        console.print(f"... and {len(broken or intervals) - SHOWN} more; -o FILE writes them all")
+
+
+def _show_point(verdict: VerdictFile, console: Console) -> None:
+    table = Table("connection point", title="The point that shows it", box=SIMPLE_HEAD)
+    table.add_column("power, kW\n(injection positive)", justify="right")
+    reactive = any(point.reactive_var for point in verdict.vertex)
+    if reactive:
+        table.add_column("reactive\npower, kvar", justify="right")
+    for point in verdict.vertex[:SHOWN]:
+        cells = [kilowatts(point.power_w)]
+        if reactive:
+            cells.append(kilowatts(point.reactive_var))
+        table.add_row(escape(point.connection_point), *cells)
+    console.print(table)
+    if len(verdict.vertex) > SHOWN:
+        console.print(f"... and {len(verdict.vertex) - SHOWN} more; -o FILE writes them all")
+    if verdict.deviations:
+        off = Table("uncertain element", box=SIMPLE_HEAD)
+        off.add_column("off by\n(1 is all of its band)", justify="right")
+        for each in verdict.deviations[:SHOWN]:
+            off.add_row(escape(each.element), f"{each.deviation:+.3g}")
+        console.print(off)

@@ -1,0 +1,131 @@
+"""Statements of account for people, and as rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from decimal import Decimal
+
+from rich.console import Console
+from rich.table import Table
+
+from exchange.vocabulary.formatting import format_eur, format_time
+from gateway.formats.statements_file import AccountRecord, LineRecord, StatementsFile
+from gateway.terminal.console import escape
+from gateway.terminal.envelopes import kilowatts
+
+_MONEY = ("paid", "received", "compensation", "penalties")
+_COLUMNS = (
+    "account",
+    "interval",
+    "opening",
+    "trades",
+    "bought_w",
+    "sold_w",
+    *_MONEY,
+    "balance",
+    "closing",
+    "metered",
+    "breaches",
+    "breach_w",
+    "missing",
+)
+
+
+def statements_csv(made: StatementsFile) -> str:
+    """Return a row for each account and interval; ``opening`` and ``closing`` are of the row."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    rows.writeheader()
+    for account in made.accounts:
+        balance = Decimal(account.opening)
+        for line in account.lines:
+            opening, balance = balance, balance + Decimal(line.balance)
+            content = line.model_dump(exclude={"metered", "interval"})
+            rows.writerow(
+                content
+                | {
+                    "account": account.account,
+                    "interval": format_time(line.interval),
+                    "opening": format_eur(opening),
+                    "closing": format_eur(balance),
+                    "metered": len(line.metered) - _count(line, "missing"),
+                    "breaches": _count(line, "breach"),
+                    "breach_w": sum(each.breach_w for each in line.metered),
+                    "missing": _count(line, "missing"),
+                }
+            )
+    return text.getvalue()
+
+
+def show_statements(made: StatementsFile, console: Console) -> None:
+    """Print an overview of all accounts, or every interval where there is one account only."""
+    if len(made.accounts) == 1:
+        _show_account(made.accounts[0], console)
+        return
+    table = Table(title="Statements, in EUR")
+    table.add_column("account")
+    for column in ("opening", *_MONEY, "closing"):
+        table.add_column(column, justify="right")
+    for column in ("breaches", "missing"):
+        table.add_column(column, justify="right")
+    for account in made.accounts:
+        table.add_row(
+            escape(account.account),
+            account.opening,
+            *(_sum(getattr(line, name) for line in account.lines) for name in _MONEY),
+            account.closing,
+            str(sum(_count(line, "breach") for line in account.lines)),
+            str(sum(_count(line, "missing") for line in account.lines)),
+        )
+    console.print(table)
+    total = _sum(account.closing for account in made.accounts)
+    console.print(f"{len(made.accounts):,} accounts, which add up to {total} EUR")
+
+
+def _show_account(account: AccountRecord, console: Console) -> None:
+    table = Table(title=f"Statement of {escape(account.account)}, in EUR")
+    table.add_column("interval")
+    for column in ("bought\nkW", "sold\nkW", *_MONEY, "balance"):
+        table.add_column(column, justify="right")
+    table.add_row("opening", *[""] * 6, account.opening)
+    for line in account.lines:
+        table.add_row(
+            f"{line.interval:%Y-%m-%d %H:%M}",
+            kilowatts(line.bought_w),
+            kilowatts(line.sold_w),
+            *(getattr(line, name) for name in _MONEY),
+            line.balance,
+        )
+    table.add_row("closing", *[""] * 6, account.closing)
+    console.print(table)
+    _show_breaches(account, console)
+
+
+def _show_breaches(account: AccountRecord, console: Console) -> None:
+    """Say of each breach and each missing reading what it is about."""
+    for line in account.lines:
+        when = format_time(line.interval)
+        for each in line.metered:
+            point = escape(each.connection_point)
+            if each.standing == "missing":
+                console.print(f"{when} {point}: no reading came", soft_wrap=True)
+            elif each.standing == "breach":
+                injects = bool(each.injection_w)
+                power_w = each.injection_w if injects else each.withdrawal_w
+                limit_w = each.injection_limit_w if injects else each.withdrawal_limit_w
+                console.print(
+                    f"{when} {point}: {power_w:,} W of {'injection' if injects else 'withdrawal'} "
+                    f"metered, {limit_w:,} W allowed, {each.tolerance_w:,} W tolerated: "
+                    f"{each.breach_w:,} W of breach cost {each.penalty} EUR",
+                    soft_wrap=True,
+                )
+
+
+def _count(line: LineRecord, standing: str) -> int:
+    return sum(each.standing == standing for each in line.metered)
+
+
+def _sum(amounts: Iterable[str]) -> str:
+    return format_eur(sum(map(Decimal, amounts), Decimal(0)))

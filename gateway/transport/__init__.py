@@ -1,0 +1,1 @@
+"""Messages over MQTT: the connection, a broker inside the program, a participant's client."""

@@ -1,0 +1,345 @@
+"""An MQTT broker inside the program, for the demo and for tests.
+
+amqtt speaks MQTT 3.1.1 only and keeps everything in memory: fit for one machine and one
+process, not for production.  Left alone it would also let any account publish anything through
+a last will, take over anybody's session through its client id, and read what is retained
+without a right to it; :class:`_Broker` closes these ways.
+
+Nagle's algorithm would cost 40 ms per round trip; asyncio sets TCP_NODELAY on every connection
+it accepts, so the broker's side needs nothing more (a test looks at the sockets).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Any, Self
+
+from amqtt.adapters import ReaderAdapter, StreamReaderAdapter, WriterAdapter
+from amqtt.broker import Broker, RetainedApplicationMessage, Server
+from amqtt.contexts import Action
+from amqtt.errors import MQTTError
+from amqtt.mqtt.connack import IDENTIFIER_REJECTED, NOT_AUTHORIZED, ConnackPacket
+from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
+from amqtt.session import Session
+
+from gateway.messages.topics import Rights, covers
+from gateway.transport.mqtt import MqttSettings
+
+_REFUSED_SUBSCRIPTION = 0x80
+_FAREWELL_S = 1.0
+
+
+class _Departures(logging.Filter):
+    """Drops what amqtt reports when a client leaves while something is being sent to it.
+
+    That is nobody's error, and the client loses nothing that it has not given up.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "the handler is closed" not in record.getMessage()
+
+
+for _source in ("amqtt.broker", "amqtt.mqtt.protocol.handler"):
+    logging.getLogger(_source).addFilter(_Departures())
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user of the embedded broker; ``None`` rights mean everything."""
+
+    password: str
+    rights: Rights | None = None
+
+
+class _FirstPacket(ReaderAdapter):  # type: ignore[misc]  # amqtt has no types
+    """Keeps what is read, so that amqtt can read a CONNECT that has been judged already."""
+
+    def __init__(self, reader: ReaderAdapter) -> None:
+        self._reader = reader
+        self._read = bytearray()
+
+    async def read(self, n: int = -1) -> bytes:
+        data: bytes = await self._reader.read(n)
+        self._read += data
+        return data
+
+    def feed_eof(self) -> None:
+        self._reader.feed_eof()
+
+    def again(self) -> ReaderAdapter:
+        """Return a reader of the same bytes."""
+        stream = asyncio.StreamReader()
+        stream.feed_data(bytes(self._read))
+        stream.feed_eof()
+        return StreamReaderAdapter(stream)
+
+
+class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
+    """amqtt's broker, which lets each account do what it has a right to and nothing else.
+
+    It also forgets connections that fail before they have a session, and ends a connection
+    before another one goes on with its session.
+    """
+
+    def __init__(self, config: dict[str, Any], accounts: Mapping[str, Account] | None) -> None:
+        super().__init__(config)
+        self._accounts = accounts
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._serving: dict[str, asyncio.Task[None]] = {}
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        """Serve one connection, and close it whatever happens."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = writer
+        try:
+            await super().stream_connected(reader, writer, listener_name)
+        except asyncio.CancelledError:
+            pass  # only this class cancels, and nobody needs the outcome
+        finally:
+            del self._connections[task]
+            writer.close()
+
+    async def drop_connections(self) -> None:
+        """Close the connections that a shutdown has left."""
+        tasks = list(self._connections)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close in the loop's next round
+
+    async def _initialize_client_session(
+        self, reader: ReaderAdapter, writer: WriterAdapter, remote_address: str, remote_port: int
+    ) -> tuple[BrokerProtocolHandler, Session]:
+        """Judge a CONNECT before amqtt does anything to the session it names."""
+        packet = _FirstPacket(reader)
+        _, asking = await BrokerProtocolHandler.init_from_connect(
+            packet, writer, self.plugins_manager
+        )
+        refusal = self._refusal(asking)
+        if refusal is not None:
+            code, why = refusal
+            await ConnackPacket.build(0, code).to_stream(writer)
+            raise MQTTError(f"connection of {asking.username!r} refused: {why}")
+        await self._end_previous(asking.client_id)
+        handler, session = await super()._initialize_client_session(
+            packet.again(), writer, remote_address, remote_port
+        )
+        session.will_retain = asking.will_retain  # amqtt keeps the previous connection's
+        return handler, session
+
+    def _refusal(self, asking: Session) -> tuple[int, str] | None:
+        """Return code and sentence where a connection must not be."""
+        if not self._known(asking):
+            return NOT_AUTHORIZED, "no such account, or another password"
+        if asking.will_flag:
+            # amqtt publishes a will without looking at anybody's rights.
+            topic = asking.will_topic or ""
+            if not topic or topic.startswith("$") or any(each in topic for each in "+#\0"):
+                return NOT_AUTHORIZED, f"nobody can publish a last will to {topic!r}"
+            if not self._may(asking, topic, Action.PUBLISH):
+                return NOT_AUTHORIZED, f"no right to the topic of its last will, {topic!r}"
+        if not self._may_be_called(asking):
+            return IDENTIFIER_REJECTED, f"the client id {asking.client_id!r} is somebody else's"
+        return None
+
+    def _known(self, session: Session) -> bool:
+        if self._accounts is None:
+            return True
+        account = self._accounts.get(session.username or "")
+        return account is not None and compare_digest(
+            account.password.encode(), (session.password or "").encode()
+        )
+
+    def _may_be_called(self, asking: Session) -> bool:
+        """Tell whether a client id is free for the one who asks.
+
+        ``name`` and ``name/...`` belong to the account of that name, and every session to the
+        account that began it.
+        """
+        if self._accounts is None:
+            return True
+        name = asking.client_id.partition("/")[0]
+        if name in self._accounts and name != asking.username:
+            return False
+        session, _ = self._sessions.get(asking.client_id, (None, None))
+        return session is None or session.username == asking.username
+
+    def _may(self, session: Session, topic: str, action: Action) -> bool:
+        if self._accounts is None:
+            return True
+        account = self._accounts.get(session.username or "")
+        if account is None:
+            return False
+        if account.rights is None:
+            return True
+        publishing = action is Action.PUBLISH
+        rights = account.rights.publish if publishing else account.rights.subscribe
+        return any(covers(right, topic) for right in rights)
+
+    async def _authenticate(self, session: Session, listener: object) -> bool:
+        """Never marks a session anonymous, so that it may persist."""
+        return self._known(session)
+
+    async def _topic_filtering(self, session: Session, topic: str, action: Action) -> bool:
+        """Tell whether the session's user may publish to, subscribe to or receive a topic."""
+        return self._may(session, topic, action)
+
+    async def _end_previous(self, client_id: str) -> None:
+        """End the connection that uses a client id; the next one may go on with its session.
+
+        amqtt would let both use one session: the old one's end then marks the session as
+        disconnected while the new one uses it, and it hears nothing more.
+        """
+        session, handler = self._sessions.get(client_id, (None, None))
+        task = self._serving.get(client_id)
+        if task is not None and handler is not None:
+            await handler.handle_connection_closed()
+            await asyncio.wait({task}, timeout=_FAREWELL_S)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        if session is not None and session.clean_session:
+            await self._delete_session(client_id)
+
+    async def _handle_client_session(
+        self,
+        reader: ReaderAdapter,
+        writer: WriterAdapter,
+        client_session: Session,
+        handler: BrokerProtocolHandler,
+        server: Server,
+        listener_name: str,
+    ) -> None:
+        """Serve a connection that was let in; its session is disconnected afterwards."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[client_session.client_id] = task
+        try:
+            await super()._handle_client_session(
+                reader, writer, client_session, handler, server, listener_name
+            )
+        finally:
+            if self._serving.get(client_session.client_id) is task:
+                del self._serving[client_session.client_id]
+                # amqtt leaves it connected where the connection ended with an error.
+                if client_session.transitions.is_connected():
+                    client_session.transitions.disconnect()
+                    await self._stop_handler(handler)
+
+    async def _handle_subscription(
+        self,
+        client_session: Session,
+        handler: BrokerProtocolHandler,
+        subscribe_waiter: asyncio.Future[Any],
+    ) -> None:
+        """Grant or refuse subscriptions, and send what is retained for those granted."""
+        asked = subscribe_waiter.result()
+        codes = [await self.add_subscription(each, client_session) for each in asked.topics]
+        await handler.mqtt_acknowledge_subscription(asked.packet_id, codes)
+        for (topic_filter, _), code in zip(asked.topics, codes, strict=True):
+            if code != _REFUSED_SUBSCRIPTION:
+                self._send_retained(topic_filter, code, client_session, handler)
+
+    def _send_retained(
+        self, topic_filter: str, qos: int, session: Session, handler: BrokerProtocolHandler
+    ) -> None:
+        for topic, kept in self._retained_messages.items():
+            if self._matches(topic, topic_filter):
+                self._send(kept, min(qos, kept.qos or qos), session, handler, retain=True)
+
+    def _send(
+        self,
+        message: RetainedApplicationMessage,
+        qos: int,
+        session: Session,
+        handler: BrokerProtocolHandler,
+        *,
+        retain: bool,
+    ) -> None:
+        """Send a kept message, if the session may have it; amqtt looks at the outcome.
+
+        amqtt itself would wait for the client's acknowledgements here and do nothing else for
+        it meanwhile, not even answer its SUBSCRIBE.
+        """
+        if self._may(session, message.topic, Action.RECEIVE):
+            sending = handler.mqtt_publish(message.topic, message.data, qos, retain=retain)
+            self._tasks_queue.append(asyncio.ensure_future(sending))
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Session
+    ) -> None:
+        """Do nothing: amqtt calls this for *everybody's* subscriptions when anybody connects.
+
+        Retained messages go out with a subscription, as MQTT has it.
+        """
+
+    async def _publish_session_retained_messages(self, session: Session) -> None:
+        """Send what came while the client was away, as far as it may receive it."""
+        handler = self._get_handler(session)
+        while handler is not None and not session.retained_messages.empty():
+            message = session.retained_messages.get_nowait()
+            self._send(message, message.qos, session, handler, retain=False)
+
+
+class EmbeddedBroker:
+    """Runs an amqtt broker on a free loopback port, in the running event loop.
+
+    Parameters
+    ----------
+    accounts
+        User names with their passwords and rights; ``None`` lets everybody do everything.
+        The client ids ``name`` and ``name/...`` are for the account of that name only.
+
+    Examples
+    --------
+    ::
+
+        async with EmbeddedBroker() as broker:
+            async with MqttTransport(broker.settings("exchange"), topics.incoming) as transport:
+                ...
+    """
+
+    def __init__(self, accounts: Mapping[str, Account] | None = None) -> None:
+        self._accounts = accounts
+        self._broker: _Broker | None = None
+        self.host = "127.0.0.1"
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients find it; without user and password."""
+        return f"mqtt://{self.host}:{self.port}"
+
+    def settings(self, client_id: str, user: str | None = None) -> MqttSettings:
+        """Return how a client reaches it: as ``user``, whose password the broker knows."""
+        password = self._accounts[user].password if self._accounts and user else None
+        return MqttSettings(
+            self.host, self.port, client_id, username=user, password=password, version=4
+        )
+
+    async def __aenter__(self) -> Self:
+        """Start listening."""
+        self._broker = _Broker(
+            {
+                "listeners": {"default": {"type": "tcp", "bind": f"{self.host}:0"}},
+                "plugins": {},
+            },
+            self._accounts,
+        )
+        await self._broker.start()
+        self.port = self._broker._servers["default"].instance.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Stop listening and drop all connections."""
+        if self._broker is not None:
+            await self._broker.shutdown()
+            await self._broker.drop_connections()
+            self._broker = None

@@ -1,0 +1,299 @@
+"""The Transport port over MQTT: a connection that outlives its interruptions.
+
+Messages are acknowledged when the service says so, published in order within the window the
+broker allows, and never handed to a connection that the broker has not accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Self
+
+import aiomqtt
+import paho.mqtt.client as mqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from gateway.errors import BrokerRefusedError, PublishRefusedError, TransportError
+from gateway.ports import Incoming, Outgoing
+from gateway.transport.mqtt_client import (
+    Handlers,
+    ManualAckClient,
+    MqttSettings,
+    PackedProperties,
+    number,
+    properties,
+)
+
+__all__ = ["MqttSettings", "MqttTransport"]
+
+_LOG = logging.getLogger(__name__)
+_UNSUPPORTED_PROTOCOL = (1, 132)  # MQTT 3.1.1 and MQTT 5 return code
+_FIRST_FAILURE = 0x80
+_CONTENT_TYPE = "application/json"
+
+
+class MqttTransport:
+    """The Transport port on an MQTT broker.
+
+    Parameters
+    ----------
+    settings
+        The broker, and limits of what may be under way.
+    subscriptions
+        Topic filters to receive; the session is persistent, so what is not acknowledged is
+        delivered again.
+    will
+        What the broker publishes, retained, when the connection breaks.
+    ignore_retained
+        Do not be sent what the broker has kept (MQTT 5 only): for the exchange, an order that
+        somebody had retained would otherwise come again with every connection.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        subscriptions: Sequence[str] = (),
+        will: Outgoing | None = None,
+        *,
+        ignore_retained: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._subscriptions = tuple(subscriptions)
+        self._will = will
+        self._retain_handling = (
+            SubscribeOptions.RETAIN_DO_NOT_SEND
+            if ignore_retained
+            else SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+        )
+        self._handlers = Handlers(self._on_accepted, self._on_message, self._on_confirmed)
+        self._version = settings.version or 5
+        self._client: ManualAckClient | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._received: deque[Incoming] = deque()
+        self._arrived = asyncio.Event()
+        self._connection = 0
+        self._outgoing: deque[tuple[Outgoing, _Batch]] = deque()
+        self._under_way: dict[int, tuple[str, _Batch]] = {}
+        self._window = settings.inflight_out
+        self._properties: dict[int | None, Properties] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection right now."""
+        return self._client is not None and self._client.is_up
+
+    async def __aenter__(self) -> Self:
+        """Connect and subscribe; raises :class:`gateway.errors.TransportError`."""
+        loop = asyncio.get_running_loop()
+        first = asyncio.Event()
+        keeper = loop.create_task(self._keep_connected(first), name="mqtt-connection")
+        keeper.add_done_callback(lambda _: self._arrived.set())
+        self._keeper = keeper
+        up = loop.create_task(first.wait())
+        try:
+            await asyncio.wait(
+                {up, keeper},
+                timeout=self._settings.connect_within_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if keeper.done():
+                keeper.result()
+            if not up.done():
+                raise TransportError(
+                    f"no connection to the MQTT broker at {self._settings.host}:"
+                    f"{self._settings.port} within {self._settings.connect_within_s:g} s"
+                )
+        except BaseException:
+            await self._stop_keeper()
+            raise
+        finally:
+            up.cancel()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Disconnect; what the broker has not confirmed stays unconfirmed."""
+        await self._stop_keeper()
+        for _, batch in (*self._outgoing, *self._under_way.values()):
+            batch.confirmed.cancel()
+
+    async def receive(self, at_most: int) -> list[Incoming]:
+        """Wait for messages; return at least one and at most ``at_most``, oldest first."""
+        while not self._received:
+            if self._keeper is None:
+                raise TransportError("the MQTT transport is closed")
+            if self._keeper.done():
+                self._keeper.result()
+            self._arrived.clear()
+            await self._arrived.wait()
+        count = min(at_most, len(self._received))
+        return [self._received.popleft() for _ in range(count)]
+
+    def acknowledge(self, messages: Sequence[Incoming]) -> None:
+        """Tell the broker that it may forget these messages."""
+        if self._client is None:
+            return
+        for message in messages:
+            # The broker numbers messages anew in each connection: an old number would
+            # acknowledge a message nobody has looked at.
+            if message.connection == self._connection and self._client.is_up:
+                self._client.paho.ack(message.message_id, 1)
+
+    def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
+        """Hand over messages in order; the future ends when all are confirmed."""
+        batch = _Batch(len(messages), asyncio.get_running_loop().create_future())
+        self._outgoing.extend((message, batch) for message in messages)
+        self._pump()
+        return batch.confirmed
+
+    def reconnect(self) -> None:
+        """Break the connection; it is made anew like any other that breaks, subscriptions too."""
+        if self._client is not None and self._client.is_up:
+            self._client.cut()
+
+    def _pump(self) -> None:
+        """Give paho as many messages as the broker wants unconfirmed at a time."""
+        client = self._client
+        if client is None or not client.is_up:
+            # While another thread connects, paho would send a message before its CONNECT.
+            return
+        while self._outgoing and len(self._under_way) < self._window:
+            message, batch = self._outgoing.popleft()
+            # paho keeps the message until it is confirmed and sends it again after a
+            # reconnection.
+            info = client.paho.publish(
+                message.topic, message.payload, 1, message.retain, self._publish_properties(message)
+            )
+            self._under_way[info.mid] = (message.topic, batch)
+
+    def _publish_properties(self, message: Outgoing) -> Properties | None:
+        if self._version != 5:
+            return None
+        expiry = message.expires_after_s
+        if expiry not in self._properties:
+            fresh = properties(PacketTypes.PUBLISH)
+            fresh.ContentType = _CONTENT_TYPE
+            if expiry is not None:
+                fresh.MessageExpiryInterval = expiry
+            self._properties[expiry] = PackedProperties(fresh)
+        return self._properties[expiry]
+
+    def _on_message(self, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""  # belongs to nobody: the service passes it over and acknowledges it
+        self._received.append(
+            Incoming(topic, bytes(message.payload), message.mid, self._connection)
+        )
+        self._arrived.set()
+
+    def _on_confirmed(self, mid: int, reason: ReasonCode) -> None:
+        topic, batch = self._under_way.pop(mid, ("", None))
+        if batch is None:
+            return
+        if reason.is_failure:
+            batch.fail(PublishRefusedError(f"the broker refused a message to {topic}: {reason}"))
+        batch.confirm_one()
+        if self._outgoing:
+            # Not from within paho's callback, which holds its locks.
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _on_accepted(self, receive_maximum: int) -> None:
+        self._connection += 1
+        self._window = min(self._settings.inflight_out, receive_maximum)
+        # What is queued here came over a connection that is gone; it is delivered again.
+        self._received.clear()
+
+    async def _keep_connected(self, first: asyncio.Event) -> None:
+        """Connect, subscribe, wait until the connection breaks, and begin again.
+
+        Raises only before ``first`` is set: a broker that refuses us at the start is a wrong
+        configuration, a broker that does so later may come to its senses.
+        """
+        backoff = 0.05
+        while True:
+            try:
+                if self._client is None:
+                    self._client = ManualAckClient(
+                        self._settings, self._version, self._will, self._handlers
+                    )
+                async with self._client as client:
+                    if self._subscriptions:
+                        await self._subscribe(client)
+                    backoff = 0.05
+                    first.set()
+                    self._pump()
+                    await client.until_disconnected()
+            except MqttConnectError as refusal:
+                if not self._downgraded(refusal) and not first.is_set():
+                    raise BrokerRefusedError(f"the MQTT broker refused us: {refusal}") from None
+            except aiomqtt.MqttError as error:
+                if not first.is_set() and self._settings.version is None:
+                    # Some brokers of 3.1.1 do not refuse MQTT 5, but wait for the rest of a
+                    # packet they misread: the other version gets every second attempt.
+                    self._version, self._client = 9 - self._version, None
+                _LOG.warning("MQTT connection: %s; trying again in %.2f s", error, backoff)
+            except BrokerRefusedError as refusal:
+                if not first.is_set():
+                    raise
+                _LOG.error("%s; trying again in %.2f s", refusal, backoff)
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, self._settings.longest_backoff_s)
+
+    def _downgraded(self, refusal: MqttConnectError) -> bool:
+        """Begin again with MQTT 3.1.1 where the broker does not speak MQTT 5."""
+        may_fall_back = self._settings.version is None and self._version == 5
+        if not (may_fall_back and number(refusal.rc) in _UNSUPPORTED_PROTOCOL):
+            return False
+        self._version, self._client = 4, None
+        return True
+
+    async def _subscribe(self, client: ManualAckClient) -> None:
+        """Subscribe, whatever the broker says it remembers, and look at its answer."""
+        if self._version == 5:
+            options = SubscribeOptions(qos=1, retainHandling=self._retain_handling)
+            codes = await client.subscribe([(each, options) for each in self._subscriptions])
+        else:
+            codes = await client.subscribe([(each, 1) for each in self._subscriptions])
+        for topic, code in zip(self._subscriptions, codes, strict=True):
+            if number(code) >= _FIRST_FAILURE:
+                raise BrokerRefusedError(f"the MQTT broker refused the subscription to {topic}")
+
+    async def _stop_keeper(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+            self._keeper = None
+            self._arrived.set()
+
+
+class _Batch:
+    """Messages handed over together, and the future that ends when all are confirmed."""
+
+    __slots__ = ("_open", "_refusal", "confirmed")
+
+    def __init__(self, count: int, confirmed: asyncio.Future[None]) -> None:
+        self._open = count
+        self._refusal: PublishRefusedError | None = None
+        self.confirmed = confirmed
+        if count == 0:
+            confirmed.set_result(None)
+
+    def fail(self, refusal: PublishRefusedError) -> None:
+        self._refusal = refusal
+
+    def confirm_one(self) -> None:
+        self._open -= 1
+        if self._open or self.confirmed.done():
+            return
+        if self._refusal is None:
+            self.confirmed.set_result(None)
+        else:
+            self.confirmed.set_exception(self._refusal)
