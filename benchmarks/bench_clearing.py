@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder, Tier
+from exchange.clearing.problem import NetworkRows, ProgramLeg, ProgramOrder, Tier
 from exchange.clearing.welfare_clearing import WelfareClearing
 from exchange.vocabulary.rules import ExchangeRate
 from orderbook.order import Side
@@ -67,7 +67,9 @@ class Market:
         price = middle - away if side is Side.BUY else middle + away
         column = self.rng.randrange(2 * POINTS)
         quantity_w = self.rng.randrange(100, 3_000)
-        return ProgramOrder(self.number, side, price, self.number, (Leg(column, quantity_w),))
+        return ProgramOrder(
+            self.number, side, price, self.number, (ProgramLeg(column, quantity_w),)
+        )
 
     def fill(self, resting: int) -> None:
         while len(self.clearing.orders) < resting:

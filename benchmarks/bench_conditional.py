@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder
+from exchange.clearing.problem import NetworkRows, ProgramLeg, ProgramOrder
 from exchange.clearing.welfare_clearing import WelfareClearing
-from exchange.clearing.work_budget import Effort
+from exchange.clearing.work_budget import WorkBudget
 from orderbook.order import Side
 
 LIMITS = 120
@@ -30,7 +30,7 @@ class Book:
 
     headroom_w: float
     seed: int
-    effort: Effort = field(default_factory=Effort)
+    effort: WorkBudget = field(default_factory=WorkBudget)
     seconds: list[float] = field(default_factory=list)
     used_up: int = 0
     gain: int = 0
@@ -46,7 +46,7 @@ class Book:
     def place(self, side: Side, quantity_w: int, price: int, *, all_or_none: bool) -> None:
         """Let an order come to a random limit of the first direction, and trade what follows."""
         self.number += 1
-        legs = (Leg(self.draw.randrange(LIMITS // 2), quantity_w),)
+        legs = (ProgramLeg(self.draw.randrange(LIMITS // 2), quantity_w),)
         minimum_w = quantity_w if all_or_none else 0
         order = ProgramOrder(self.number, side, price, self.number, legs, minimum_w)
         began = time.process_time()

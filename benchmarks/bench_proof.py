@@ -20,7 +20,7 @@ from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.verification.enclosure import PortModel
-from security_check.verification.monotonicity import Standing, prove_monotone
+from security_check.verification.monotonicity import ProofStatus, prove_monotone
 from security_check.verification.radial_condition import radial_tree
 
 BAND = InterfaceLimits(0.98, 1.04)
@@ -71,7 +71,7 @@ def measure(name: str, build: Callable[[], Network], capacity_w: int) -> str:
     known = np.full(len(limits.limit), -np.inf)
     np.maximum.at(known, check.rows.rows, robust.values(check.rows, u))
     gap = ((proof.bound - known) / limits.scale)[open_].max(initial=0.0)
-    told = " | ".join(str(count[standing]) for standing in Standing)
+    told = " | ".join(str(count[standing]) for standing in ProofStatus)
     return (
         f"| `{name}` | {len(network.connection_points)} | {told} | {proof.secure.mean():.1%} "
         f"| {gap:.1%} | {1e3 * statistics.median(seconds):.0f} ms |"

@@ -20,7 +20,7 @@ import pandapower.networks
 import simbench
 from bench_allocation import machine
 
-from doe_allocation.allocation.islands_grid import JointCheck, JointGrid
+from doe_allocation.allocation.islands_grid import IslandsCheck, IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from security_check.checking.check import SecurityCheck
@@ -37,7 +37,7 @@ TRADES = 300
 CAPACITY_W = 30_000
 VOLTAGES = VoltageLimits(0.90, 1.10)
 
-Check = SecurityCheck | JointCheck
+Check = SecurityCheck | IslandsCheck
 
 
 def of_part(part: Part) -> NetworkGrid:
@@ -45,8 +45,8 @@ def of_part(part: Part) -> NetworkGrid:
     return NetworkGrid(part.network, VOLTAGES, Capacity.same(points, CAPACITY_W, CAPACITY_W))
 
 
-def grid_of(network: Network) -> NetworkGrid | JointGrid:
-    joint = JointGrid(network, of_part)
+def grid_of(network: Network) -> NetworkGrid | IslandsGrid:
+    joint = IslandsGrid(network, of_part)
     return joint if len(joint.parts) > 1 else joint.parts[0]
 
 
@@ -97,7 +97,7 @@ def trade_s(check: Check) -> float:
     return statistics.median(seconds)
 
 
-def measured(grid: NetworkGrid | JointGrid) -> tuple[float, float, float]:
+def measured(grid: NetworkGrid | IslandsGrid) -> tuple[float, float, float]:
     """Return the seconds of a first interval, of each of a day's, and of a trade."""
     day = contracts()
     first_s = cpu_s(lambda: grid.allocate(day[0]))
@@ -147,7 +147,7 @@ def main() -> None:
         grid = grid_of(network)
         figures = measured(grid)
         tell(name, network, figures)
-        if isinstance(grid, JointGrid):
+        if isinstance(grid, IslandsGrid):
             for part in parts_of(network):
                 sizes[len(part.points)] = measured(of_part(part))
         elif name.startswith("1-LV"):

@@ -20,7 +20,7 @@ from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import VoltageLimits
 from security_check.model.network import Network
 from security_check.modifications.impedance_tolerance import with_tolerance
-from security_check.uncertainty.deviation_sets import Box, Budget, Ellipsoid
+from security_check.uncertainty.deviation_sets import BoxSet, BudgetSet, EllipsoidSet
 from security_check.uncertainty.forecast import Forecast, Uncertainty
 from security_check.verification.adversary import attack
 
@@ -46,9 +46,9 @@ def forecasts(network: Network) -> dict[str, Forecast]:
     correlated = 0.5 * np.eye(DEVIATIONS) + 0.5
     every, none = np.arange(DEVIATIONS), np.zeros(DEVIATIONS)
     sets = {
-        "box": Box(DEVIATIONS),
-        "budget 5.5": Budget(DEVIATIONS, 5.5),
-        "ellipsoid": Ellipsoid(correlated, 1.0),
+        "box": BoxSet(DEVIATIONS),
+        "budget 5.5": BudgetSet(DEVIATIONS, 5.5),
+        "ellipsoid": EllipsoidSet(correlated, 1.0),
     }
     return {"none": Forecast.as_given(network)} | {
         name: Uncertainty(every, none + 0.8, none, none, one).forecast(network)

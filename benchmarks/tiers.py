@@ -9,7 +9,7 @@ from datetime import datetime
 
 import numpy as np
 
-from exchange.clearing.problem import Optimum, Tier
+from exchange.clearing.problem import ClearingOptimum, Tier
 from exchange.clearing.welfare_clearing import WelfareClearing
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import Command
@@ -22,7 +22,7 @@ def _count_answers() -> None:
     """Let every answer of a clearing program leave its tier in :data:`_ANSWERED`."""
     optimum = WelfareClearing.optimum
 
-    def counted(clearing: WelfareClearing) -> Optimum:
+    def counted(clearing: WelfareClearing) -> ClearingOptimum:
         found = optimum(clearing)
         _ANSWERED.append(found.tier)
         return found

@@ -39,11 +39,11 @@ from exchange.handlers.operator_controls import control
 from exchange.handlers.order_requests import OrderRequests
 from exchange.handlers.session_phases import change_phase, close_gate, next_phase, open_session
 from exchange.handlers.settlement import close_readings, report_metering
-from exchange.market.interval_markets import Markets
+from exchange.market.interval_markets import IntervalMarkets
 from exchange.market.local_prices import PointPrice
 from exchange.state.effects import apply
 from exchange.state.invariants import check_state
-from exchange.state.recording import Record, answer_again
+from exchange.state.recording import EventRecorder, answer_if_repeated
 from exchange.state.snapshots import digest_of, restore_state, snapshot_of
 from exchange.state.state import State
 from exchange.vocabulary.commands import (
@@ -106,7 +106,7 @@ class Exchange:
 
     def _take_up(self, state: State) -> None:
         self.state = state
-        self._markets = Markets(state, self._grid)
+        self._markets = IntervalMarkets(state, self._grid)
         self._matching = Matching(state, self._markets)
         self._requests = OrderRequests(state, self._matching)
 
@@ -128,7 +128,7 @@ class Exchange:
         What happened, in order; already part of :attr:`state`.  A request that cannot be met
         is answered by a :class:`exchange.vocabulary.events.Refused`, never by an exception.
         """
-        record = Record(self.state, now, self._markets.follow)
+        record = EventRecorder(self.state, now, self._markets.follow)
         self._markets.begin_event()
         self._let_time_pass(record)
         match command:
@@ -177,20 +177,20 @@ class Exchange:
                 )
         return record.events
 
-    def _control(self, command: Control, record: Record) -> None:
-        if answer_again(OPERATOR, command.control_id, command, record):
+    def _control(self, command: Control, record: EventRecorder) -> None:
+        if answer_if_repeated(OPERATOR, command.control_id, command, record):
             return
         for session in control(command, record):
             self._matching.uncross(session, record)
 
     # What follows from it.
 
-    def _let_time_pass(self, record: Record) -> None:
+    def _let_time_pass(self, record: EventRecorder) -> None:
         """Do what the clock demands before anything else may happen, in order of time."""
         state = self.state
         while True:
             expiry = state.expiries[0][0] if state.expiries else None
-            turn = state.turns[0][0] if state.turns else None
+            turn = state.phase_deadlines[0][0] if state.phase_deadlines else None
             if expiry is not None and expiry <= record.now and (turn is None or expiry <= turn):
                 record.cancel(state.orders[state.expiries[0][1]], CancelReason.EXPIRED)
             elif turn is not None and turn <= record.now:
@@ -200,14 +200,14 @@ class Exchange:
         while state.metering.due and state.metering.due[0][0] <= record.now:
             close_readings(state.metering.due[0][1], record)
 
-    def _end_phases(self, until: datetime, record: Record) -> None:
+    def _end_phases(self, until: datetime, record: EventRecorder) -> None:
         """Hold the auctions that calls end in; then the next phases, or the gates.
 
         Those of one moment are held together, because joint orders may connect them.  Auctions
         that the clock has missed meanwhile are one.
         """
         state = self.state
-        ending = [state.sessions[start] for time, start in state.turns if time == until]
+        ending = [state.sessions[start] for time, start in state.phase_deadlines if time == until]
         called = [session for session in ending if session.phase is Phase.CALL]
         for session in called:
             change_phase(session, Phase.AUCTION, until, record)
@@ -221,8 +221,8 @@ class Exchange:
             now = min(record.now, gate)
             change_phase(session, *next_phase(state.rules, now, gate), record)
 
-    def _update_limits(self, command: UpdateInterfaceLimits, record: Record) -> None:
-        if answer_again(TSO, command.update_id, command, record):
+    def _update_limits(self, command: UpdateInterfaceLimits, record: EventRecorder) -> None:
+        if answer_if_repeated(TSO, command.update_id, command, record):
             return
         refusal = check_interval(command.interval, self.state)
         if refusal is not None:

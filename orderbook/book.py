@@ -26,7 +26,7 @@ class DepthLevel(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Level(Generic[OrderT]):
+class _PriceLevel(Generic[OrderT]):
     """Orders at one price, oldest first, and the sums of what they show and what they hide."""
 
     orders: dict[int, OrderT] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class OrderBook(Generic[OrderT]):
         key = _key(order)
         level = levels.get(key)
         if level is None:
-            level = levels[key] = _Level()
+            level = levels[key] = _PriceLevel()
         if order.peak_w is not None and not order.shown_w:
             order.show_next()
         level.orders[order.order_id] = order
@@ -246,7 +246,7 @@ class OrderBook(Generic[OrderT]):
             With the level or order that breaks a rule.
         """
         seen = 0
-        level: _Level[OrderT]
+        level: _PriceLevel[OrderT]
         for side, levels in self._levels.items():
             for key, level in levels.items():
                 assert level.orders, f"{side} level {key} is empty"

@@ -36,7 +36,7 @@ class SelfTradePrevention(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class OrderConditions:
     """What an order asks for beyond price, quantity and time.
 
     Parameters
@@ -68,7 +68,7 @@ class Conditions:
         )
 
 
-UNCONDITIONAL = Conditions()
+UNCONDITIONAL = OrderConditions()
 """The conditions of a plain order."""
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
-from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import OperatingPoints, PowerFlow
 
 INSIDE = 500  # points inside, where reactive power is chosen
@@ -226,7 +226,7 @@ def of_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, float]]
     """
     kind = monitors.kind
     highest, lowest, export, imported, up, down = (
-        np.flatnonzero(kind == k) for k in sorted(Kind)[:6]
+        np.flatnonzero(kind == k) for k in sorted(RowKind)[:6]
     )
     pairs = [(np.array([row]), value) for row, value in zip(highest, worst["highest"], strict=True)]
     pairs += [(np.array([row]), -value) for row, value in zip(lowest, worst["lowest"], strict=True)]

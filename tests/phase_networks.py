@@ -21,7 +21,7 @@ from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
-from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import PowerFlow
 
 Net = Any
@@ -190,7 +190,7 @@ def worst_values(flow: PowerFlow, limits_w: np.ndarray, corners: np.ndarray) -> 
 
 def is_current(monitors: Monitors) -> np.ndarray:
     """Return which rows are of currents, shape (R,)."""
-    return np.isin(monitors.kind, (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT))
+    return np.isin(monitors.kind, (RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT))
 
 
 def of_phase_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, Any]]:
@@ -199,10 +199,10 @@ def of_phase_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, A
     highest, lowest, up, down = (
         np.flatnonzero(kind == k)
         for k in (
-            Kind.VOLTAGE_MAX,
-            Kind.VOLTAGE_MIN,
-            Kind.INTERFACE_INJECTION,
-            Kind.INTERFACE_WITHDRAWAL,
+            RowKind.VOLTAGE_MAX,
+            RowKind.VOLTAGE_MIN,
+            RowKind.INTERFACE_INJECTION,
+            RowKind.INTERFACE_WITHDRAWAL,
         )
     )
     pairs: list[tuple[np.ndarray, Any]] = [
@@ -219,7 +219,7 @@ def of_phase_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, A
         rows = np.flatnonzero(current & (named == element) & (sides == side))
         assert len(rows) in (2, 12)
         pairs.append((rows, value))
-    of_unbalance = np.flatnonzero(monitors.kind == Kind.UNBALANCE)
+    of_unbalance = np.flatnonzero(monitors.kind == RowKind.UNBALANCE)
     names = named[of_unbalance]
     for bus, value in zip(
         three_phase_buses(monitors.power_flow.network), worst["unbalance"], strict=True

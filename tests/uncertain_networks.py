@@ -16,7 +16,7 @@ from doe_allocation.capacity import Capacity
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.power_flow.implicit_zbus import PowerFlow
-from security_check.uncertainty.deviation_sets import Box, Budget, DeviationSet, Ellipsoid
+from security_check.uncertainty.deviation_sets import BoxSet, BudgetSet, DeviationSet, EllipsoidSet
 from security_check.uncertainty.forecast import Uncertainty
 
 PASSIVE = (("sgen", 0.012, 0.0), ("storage", 0.004, 0.001), ("sgen", 0.006, -0.002))
@@ -104,12 +104,12 @@ AREAS = {
 COVARIANCE = np.array([[1.0, 0.6, 0.0], [0.6, 0.8, -0.3], [0.0, -0.3, 0.5]])
 
 SETS: dict[str, DeviationSet] = {
-    "box": Box(3),
-    "budget": Budget(3, 2.0),
-    "fractional budget": Budget(3, 1.4),
-    "small budget": Budget(3, 0.6),
-    "ellipsoid": Ellipsoid(COVARIANCE, 1.2),
-    "flat ellipsoid": Ellipsoid(np.outer([1.0, -0.5, 0.4], [1.0, -0.5, 0.4]), 1.0),
+    "box": BoxSet(3),
+    "budget": BudgetSet(3, 2.0),
+    "fractional budget": BudgetSet(3, 1.4),
+    "small budget": BudgetSet(3, 0.6),
+    "ellipsoid": EllipsoidSet(COVARIANCE, 1.2),
+    "flat ellipsoid": EllipsoidSet(np.outer([1.0, -0.5, 0.4], [1.0, -0.5, 0.4]), 1.0),
 }
 
 
@@ -170,9 +170,9 @@ def off_by(grid: NetworkGrid, half_mw: float, deviations: DeviationSet) -> Netwo
 def extreme_points(deviations: DeviationSet) -> np.ndarray:
     """Return all extreme points of a box or budget, or many of an ellipsoid, shape (E, d)."""
     d = deviations.count
-    if isinstance(deviations, Ellipsoid):
+    if isinstance(deviations, EllipsoidSet):
         return on_ellipsoid(deviations, np.random.default_rng(0).normal(size=(400, d)))
-    gamma = deviations.gamma if isinstance(deviations, Budget) else float(d)
+    gamma = deviations.gamma if isinstance(deviations, BudgetSet) else float(d)
     whole, part = int(gamma), gamma - int(gamma)
     sizes = [1.0] * whole + ([part] if part else [])
     points = set()
@@ -184,7 +184,7 @@ def extreme_points(deviations: DeviationSet) -> np.ndarray:
     return np.array(sorted(points))
 
 
-def on_ellipsoid(ellipsoid: Ellipsoid, ball: np.ndarray) -> np.ndarray:
+def on_ellipsoid(ellipsoid: EllipsoidSet, ball: np.ndarray) -> np.ndarray:
     """Return the ellipsoid's points in the directions of ``ball``, by a square root of Sigma."""
     values, vectors = np.linalg.eigh(ellipsoid.covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))

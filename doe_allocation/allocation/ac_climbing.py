@@ -13,14 +13,19 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from doe_allocation.allocation.ac_filling import Fill, drawn_in, fill_securely, searched
+from doe_allocation.allocation.ac_filling import (
+    AcAllocation,
+    allocate_ac,
+    searched,
+    shrink_until_secure,
+)
 from doe_allocation.fairness.packing_program import Packing
 from doe_allocation.fairness.rule import CAPACITY, FillingRule
 from security_check.arrays import FloatArray, IndexArray
 from security_check.errors import PowerFlowError
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import SECURE, RobustRows
-from security_check.worst_case.search import Search
+from security_check.worst_case.search import WorstPointSearch
 
 _STEPS = 60
 _CORRECTIONS = 3
@@ -41,18 +46,20 @@ class ValuedRule(FillingRule, Protocol):
         """Return the same rule between other bounds."""
 
 
-def fill_fairly(search: Search, rule: FillingRule, near: Fill | None = None) -> Fill:
+def fill_fairly(
+    search: WorstPointSearch, rule: FillingRule, near: AcAllocation | None = None
+) -> AcAllocation:
     """Return the limits of a rule, AC-exact: filled, and climbed where filling does not rest.
 
-    Raises as :func:`~doe_allocation.allocation.ac_filling.fill_securely`.
+    Raises as :func:`~doe_allocation.allocation.ac_filling.allocate_ac`.
     """
-    fill = fill_securely(search, rule, near)
+    fill = allocate_ac(search, rule, near)
     if fill.rested or not isinstance(rule, ValuedRule):
         return fill
     return _climbed(search, rule, fill)
 
 
-def _climbed(search: Search, rule: ValuedRule, fill: Fill) -> Fill:
+def _climbed(search: WorstPointSearch, rule: ValuedRule, fill: AcAllocation) -> AcAllocation:
     """Return secure limits of a larger value than those of ``fill``, or ``fill``."""
     robust, known, u = search.robust, fill.rows, fill.u
     best = fill
@@ -63,9 +70,9 @@ def _climbed(search: Search, rule: ValuedRule, fill: Fill) -> Fill:
         if not len(missed.rows):
             if rule.value(u) <= rule.value(best.u):
                 return best
-            return Fill(u, _stops(robust, rule, found, u), found, fill.rounds + rounds + 1)
+            return AcAllocation(u, _stops(robust, rule, found, u), found, fill.rounds + rounds + 1)
         known = PackingRows.joined([known, missed])
-        drawn = drawn_in(robust, known, u, rule.lower)
+        drawn = shrink_until_secure(robust, known, u, rule.lower)
         if drawn is None:
             return best
         known, u = drawn
@@ -108,7 +115,7 @@ def _stepped(
         if robust.excess(rows, u).max(initial=-1.0) <= SECURE:
             return rows, u
     # What is still exceeded is exceeded by little: drawn in towards the box's lower end.
-    drawn = drawn_in(robust, rows, u, box.lower)
+    drawn = shrink_until_secure(robust, rows, u, box.lower)
     if drawn is None:
         return None
     return robust.worst(rows.rows, rows.points, drawn[1])[0], drawn[1]

@@ -17,7 +17,7 @@ from security_check.checking.verdict import quantity
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import SECURE, RobustRows
-from security_check.worst_case.search import Search
+from security_check.worst_case.search import WorstPointSearch
 
 _ROUNDS = 12  # then limits that still swing are settled from below
 _PATIENCE = 6  # rounds after which worst points are looked for even if limits still move
@@ -34,7 +34,7 @@ _WIDE = 0.06  # rows closer to their limits than this part of their scale are ne
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class AcAllocation:
     """The fair, AC-exact limits.
 
     Parameters
@@ -60,7 +60,9 @@ class Fill:
         return self.rounds <= _ROUNDS
 
 
-def fill_securely(search: Search, filling: FillingRule, near: Fill | None = None) -> Fill:
+def allocate_ac(
+    search: WorstPointSearch, filling: FillingRule, near: AcAllocation | None = None
+) -> AcAllocation:
     """Return the limits of a rule under every robust row, exact in the AC power flow.
 
     Parameters
@@ -105,8 +107,8 @@ def fill_securely(search: Search, filling: FillingRule, near: Fill | None = None
 
 
 def _settle(
-    search: Search, filling: FillingRule, packing: PackingRows
-) -> tuple[Fill | None, PackingRows, FloatArray]:
+    search: WorstPointSearch, filling: FillingRule, packing: PackingRows
+) -> tuple[AcAllocation | None, PackingRows, FloatArray]:
     """Fill and take rows anew until the limits stay where they are.
 
     Returns
@@ -140,11 +142,13 @@ def _settle(
             filled = filling.filled(packing.A, packing.b)
             settled = _ROUGH  # where one row was missed others may be: look before polishing
         elif moved <= _STILL:
-            return Fill(u, _bottleneck_rows(filled, packing), known, rounds), packing, u
+            return AcAllocation(u, _bottleneck_rows(filled, packing), known, rounds), packing, u
     return None, packing, nearest if np.isfinite(least) else filled.u
 
 
-def searched(search: Search, packing: PackingRows, u: FloatArray, exact: BoolArray) -> PackingRows:
+def searched(
+    search: WorstPointSearch, packing: PackingRows, u: FloatArray, exact: BoolArray
+) -> PackingRows:
     """Return the rows near their limits at u, exact there, with those that a search adds.
 
     Rows that are not ``exact`` at u are made so first.
@@ -155,12 +159,12 @@ def searched(search: Search, packing: PackingRows, u: FloatArray, exact: BoolArr
     if len(stale.rows):
         renewed = robust.exact(stale.rows, stale.points, u)
         known = PackingRows.joined([known, renewed])
-    return PackingRows.joined([known, search.challenge(known, u, near=_WIDE)])
+    return PackingRows.joined([known, search.find_new_worst_points(known, u, near=_WIDE)])
 
 
 def _from_below(
-    search: Search, packing: PackingRows, filling: FillingRule, start: FloatArray
-) -> Fill | None:
+    search: WorstPointSearch, packing: PackingRows, filling: FillingRule, start: FloatArray
+) -> AcAllocation | None:
     """Return secure limits near ``start``, raised until rows stop every one of them.
 
     ``None`` where searches do not cease to refute them.
@@ -172,19 +176,19 @@ def _from_below(
     """
     robust, u = search.robust, start
     for rounds in range(1, _ENDINGS + 1):
-        drawn = drawn_in(robust, packing, u, filling.lower)
+        drawn = shrink_until_secure(robust, packing, u, filling.lower)
         if drawn is None:
             return None
         packing, u, stopped = _raised(robust, *drawn, filling)
         known = searched(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
         missed = known.take(robust.excess(known, u) > SECURE)
         if not len(missed.rows):
-            return Fill(u, stopped, known, _ROUNDS + rounds)
+            return AcAllocation(u, stopped, known, _ROUNDS + rounds)
         packing = PackingRows.joined([packing, missed])
     return None
 
 
-def drawn_in(
+def shrink_until_secure(
     robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
 ) -> tuple[PackingRows, FloatArray] | None:
     """Shrink limits towards the lower bounds until the AC power flow of known rows is secure.
@@ -202,21 +206,23 @@ def drawn_in(
     return None
 
 
-def _between(search: Search, packing: PackingRows, filling: FillingRule, start: FloatArray) -> Fill:
+def _between(
+    search: WorstPointSearch, packing: PackingRows, filling: FillingRule, start: FloatArray
+) -> AcAllocation:
     """Return limits between the lower bounds and ``start`` that a whole search finds secure.
 
     The part of the way is bisected, every trial with a search of its own; then single limits are
     raised from there, as often as a search confirms it.  At the worst these are the lower bounds.
     """
     robust, lower = search.robust, filling.lower
-    known = search.challenge(robust.no_rows(), lower)
+    known = search.find_new_worst_points(robust.no_rows(), lower)
     _check_secure(robust, known.rows, robust.values(known, lower))
     best, stop = lower, CAPACITY
     low, high = 0.0, 1.0
     for _ in range(_BISECTIONS):
         trial = lower + 0.5 * (low + high) * (start - lower)
         try:
-            found = search.challenge(robust.no_rows(), trial)
+            found = search.find_new_worst_points(robust.no_rows(), trial)
         except PowerFlowError:
             high = 0.5 * (low + high)
             continue
@@ -242,7 +248,7 @@ def _between(search: Search, packing: PackingRows, filling: FillingRule, start: 
             best, stopped, known = u, by, found
             break
         packing = PackingRows.joined([taken, missed])
-    return Fill(best, stopped, known, _ROUNDS + _BISECTIONS)
+    return AcAllocation(best, stopped, known, _ROUNDS + _BISECTIONS)
 
 
 def _raised(
@@ -273,7 +279,7 @@ def _raised(
     return packing, u, stopped
 
 
-def _rows_of(near: Fill, robust: RobustRows, filling: FillingRule) -> PackingRows:
+def _rows_of(near: AcAllocation, robust: RobustRows, filling: FillingRule) -> PackingRows:
     """Return the rows of a similar interval, as far as they have limits now, taken anew."""
     rows = near.rows.take(np.isfinite(robust.limits.limit[near.rows.rows]))
     return robust.exact(rows.rows, rows.points, np.clip(near.u, filling.lower, filling.upper))

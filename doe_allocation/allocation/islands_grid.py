@@ -25,12 +25,12 @@ from security_check.model.envelope import Direction, EnvelopeSet
 from security_check.model.islands import Part, parts_of
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network
-from security_check.operating_range.operating_point import Situation
+from security_check.operating_range.operating_point import OperatingPoint
 from security_check.verification.adversary import Finding
-from security_check.verification.certificate import Proof
+from security_check.verification.certificate import SecurityCertificate
 
 
-class JointCheck:
+class IslandsCheck:
     """The envelopes in force in all parts, and what may change about them.
 
     Parameters
@@ -144,7 +144,7 @@ class JointCheck:
         ]
 
 
-class JointGrid:
+class IslandsGrid:
     """Allocates, reallocates and resumes envelopes on electrically separate parts.
 
     Parameters
@@ -167,7 +167,7 @@ class JointGrid:
         self._parts = [(part.points, make(part)) for part in parts_of(network)]
         self._whole: NetworkGrid | None = None
 
-    def with_fairness(self, fairness: Principle, weights: FloatArray | None = None) -> JointGrid:
+    def with_fairness(self, fairness: Principle, weights: FloatArray | None = None) -> IslandsGrid:
         """Return the same grid under another principle; as :meth:`NetworkGrid.with_fairness`.
 
         It must be one that may divide parts on their own: none with a level common to all.
@@ -193,7 +193,7 @@ class JointGrid:
         """Ids, in the network's order."""
         return self.network.connection_points
 
-    def allocate(self, limits: InterfaceLimits) -> SecurityCheck | JointCheck:
+    def allocate(self, limits: InterfaceLimits) -> SecurityCheck | IslandsCheck:
         """Return the fair envelopes; raises as :meth:`NetworkGrid.allocate`."""
         if _is_shared(limits):
             return self._joined().allocate(limits)
@@ -204,7 +204,7 @@ class JointGrid:
         limits: InterfaceLimits,
         held: EnvelopeSet,
         curtailment: Curtailment = PRO_RATA,
-    ) -> SecurityCheck | JointCheck:
+    ) -> SecurityCheck | IslandsCheck:
         """Return what becomes of the envelopes held; as :meth:`NetworkGrid.reallocate`."""
         if _is_shared(limits):
             return self._joined().reallocate(limits, held, curtailment)
@@ -234,7 +234,7 @@ class JointGrid:
             ],
         )
 
-    def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | JointCheck:
+    def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | IslandsCheck:
         """Return the state for envelopes already in force; as :meth:`NetworkGrid.resume`."""
         if _is_shared(limits):
             return self._joined().resume(limits, held)
@@ -244,7 +244,7 @@ class JointGrid:
 
     def prove(
         self, limits: InterfaceLimits, held: EnvelopeSet | None = None
-    ) -> tuple[EnvelopeSet, Proof]:
+    ) -> tuple[EnvelopeSet, SecurityCertificate]:
         """Return envelopes, and what is proved of them; as :meth:`NetworkGrid.prove`.
 
         At an element's worst vertex, customers of other parts are shown idle.
@@ -256,12 +256,14 @@ class JointGrid:
         for own, grid in self._parts:
             found, proof = grid.prove(limits, None if held is None else _part_of(held, own))
             shown = tuple(
-                replace(each, situation=_spread(each.situation, own, count))
+                replace(each, operating_point=_spread(each.operating_point, own, count))
                 for each in proof.explanations
             )
             envelopes.append((own, found))
             proofs.append(replace(proof, explanations=shown))
-        return _joined_envelopes(self.connection_points, envelopes), Proof.joined(proofs)
+        return _joined_envelopes(self.connection_points, envelopes), SecurityCertificate.joined(
+            proofs
+        )
 
     def attack(
         self,
@@ -287,7 +289,10 @@ class JointGrid:
         count = len(self.connection_points)
         every = [
             replace(
-                each, situation=_spread(each.situation, own, count), others=(), points_tried=tried
+                each,
+                operating_point=_spread(each.operating_point, own, count),
+                others=(),
+                points_tried=tried,
             )
             for own, finding in found
             for each in (finding, *finding.others)
@@ -295,8 +300,8 @@ class JointGrid:
         worst, *others = sorted(every, key=lambda finding: -finding.violation)
         return replace(worst, others=tuple(others))
 
-    def _of_parts(self, checks: list[tuple[IndexArray, SecurityCheck]]) -> JointCheck:
-        return JointCheck(self.connection_points, checks)
+    def _of_parts(self, checks: list[tuple[IndexArray, SecurityCheck]]) -> IslandsCheck:
+        return IslandsCheck(self.connection_points, checks)
 
     def _joined(self) -> NetworkGrid:
         if self._whole is None:
@@ -359,7 +364,7 @@ def _part_of(held: EnvelopeSet, own: IndexArray) -> EnvelopeSet:
     return EnvelopeSet(points, held.injection_w[own], held.withdrawal_w[own])
 
 
-def _spread(situation: Situation, own: IndexArray, count: int) -> Situation:
+def _spread(operating_point: OperatingPoint, own: IndexArray, count: int) -> OperatingPoint:
     power, reactive = np.zeros(count), np.zeros(count)
-    power[own], reactive[own] = situation.power_w, situation.reactive_var
-    return replace(situation, power_w=power, reactive_var=reactive)
+    power[own], reactive[own] = operating_point.power_w, operating_point.reactive_var
+    return replace(operating_point, power_w=power, reactive_var=reactive)

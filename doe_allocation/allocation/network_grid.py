@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from doe_allocation.allocation.ac_climbing import fill_fairly
-from doe_allocation.allocation.ac_filling import Fill
+from doe_allocation.allocation.ac_filling import AcAllocation
 from doe_allocation.allocation.curtailment import PRO_RATA, Curtailment
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.principles import MAX_MIN
@@ -23,13 +23,13 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage
 from security_check.monitoring.contingencies import monitors_of
-from security_check.operating_range.conditions import Conditions
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.uncertainty.deviation_sets import source_vertices
 from security_check.uncertainty.forecast import Forecast
 from security_check.verification.adversary import Finding, attack
-from security_check.verification.certificate import Proof, Prover
+from security_check.verification.certificate import Prover, SecurityCertificate
 from security_check.worst_case.robust_rows import RobustRows
-from security_check.worst_case.search import Search, Starts
+from security_check.worst_case.search import Starts, WorstPointSearch
 
 _WHOLE_W = 1e-6  # a limit this close below a whole watt is that watt
 
@@ -87,7 +87,7 @@ class NetworkGrid:
         self.monitors = monitors_of(network, outages)
         self._prover = Prover(network)
         self._starts: Starts | None = None
-        self._last: Fill | None = None
+        self._last: AcAllocation | None = None
         self._attacked: dict[InterfaceLimits, RobustRows] = {}
         self.forecast = self._fitting(Forecast.as_given(network) if forecast is None else forecast)
 
@@ -153,9 +153,9 @@ class NetworkGrid:
         """Ids, in the network's order."""
         return self.network.connection_points
 
-    def search(self, limits: InterfaceLimits) -> Search:
+    def search(self, limits: InterfaceLimits) -> WorstPointSearch:
         """Return the search for worst points under a contract at the interface."""
-        search = Search(self.robust_rows(limits), self._starts)
+        search = WorstPointSearch(self.robust_rows(limits), self._starts)
         self._starts = search.starts
         return search
 
@@ -163,7 +163,9 @@ class NetworkGrid:
         """Return what envelopes must hold under a contract at the interface."""
         corners = source_vertices(limits, self.network.held)
         forecast = self.forecast
-        conditions = Conditions(self.network, corners, forecast.power_pu, forecast.deviations)
+        conditions = OperatingConditions(
+            self.network, corners, forecast.power_pu, forecast.deviations
+        )
         rows = self.monitors.row_limits(self.voltage_limits, limits)
         return RobustRows(self.monitors, rows, conditions)
 
@@ -220,7 +222,7 @@ class NetworkGrid:
         """
         search = self.search(limits)
         u = np.concatenate([held.injection_w, held.withdrawal_w]) / self.network.base_power_w
-        rows = search.challenge(search.robust.no_rows(), u)
+        rows = search.find_new_worst_points(search.robust.no_rows(), u)
         return LinearRows.of_one(
             rows.A,
             rows.b - rows.A @ u,
@@ -235,7 +237,7 @@ class NetworkGrid:
 
     def prove(
         self, limits: InterfaceLimits, held: EnvelopeSet | None = None
-    ) -> tuple[EnvelopeSet, Proof]:
+    ) -> tuple[EnvelopeSet, SecurityCertificate]:
         """Return envelopes, and what is proved of them; raises as :meth:`allocate`.
 
         Those held, with the elements that keep their limits from being larger; the fair ones
@@ -262,10 +264,10 @@ class NetworkGrid:
         robust = self._attacked[limits]
         return attack(robust, limits_w, rng, samples=samples, climbs=climbs)
 
-    def _secured(self, search: Search, filling: FillingRule) -> SecurityCheck:
+    def _secured(self, search: WorstPointSearch, filling: FillingRule) -> SecurityCheck:
         return self._published(search, fill_fairly(search, filling))
 
-    def _published(self, search: Search, fill: Fill) -> SecurityCheck:
+    def _published(self, search: WorstPointSearch, fill: AcAllocation) -> SecurityCheck:
         """Round every limit down to whole watts, and put them into force."""
         limits_w = np.floor(fill.u * self.network.base_power_w + _WHOLE_W).astype(np.int64)
         return SecurityCheck(search, limits_w, fill.rows, _names(search.robust, fill))
@@ -283,7 +285,7 @@ class NetworkGrid:
         return shared.with_bottlenecks(names)
 
 
-def _names(robust: RobustRows, fill: Fill) -> tuple[str, ...]:
+def _names(robust: RobustRows, fill: AcAllocation) -> tuple[str, ...]:
     rows = fill.bottleneck.tolist()
     named = {row: "capacity" if row == CAPACITY else robust.element(row) for row in set(rows)}
     return tuple(named[row] for row in rows)

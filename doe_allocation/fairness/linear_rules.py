@@ -13,8 +13,8 @@ import numpy as np
 
 from doe_allocation.fairness.packing_program import (
     FairnessError,
-    LinearProgram,
     Packing,
+    PackingProgram,
     lexicographic,
 )
 from doe_allocation.fairness.rule import Filled
@@ -86,7 +86,7 @@ class MaximumSum:
         """
         packing = Packing.of(A, b, self.lower, self.upper)
         m = len(self.lower)
-        program = LinearProgram(packing)
+        program = PackingProgram(packing)
         program.set_gain(np.ones(m))
         best = program.solve()
         worth = np.maximum(best.worth, 0.0)

@@ -139,7 +139,7 @@ class Packing:
 
 
 @dataclass(frozen=True, slots=True)
-class Optimum:
+class PackingOptimum:
     """What the simplex method ends with.
 
     Parameters
@@ -158,7 +158,7 @@ class Optimum:
     reduced: FloatArray
 
 
-class LinearProgram:
+class PackingProgram:
     """``max gain x`` over rows and bounds, in a solver that keeps its basis between solutions.
 
     Parameters
@@ -203,7 +203,7 @@ class LinearProgram:
         self._solver.changeCoeff(row, variable, 0.0)
         self._solver.changeRowBounds(row, least, np.inf)
 
-    def solve(self) -> Optimum:
+    def solve(self) -> PackingOptimum:
         """Return an optimum.
 
         Raises
@@ -222,7 +222,7 @@ class LinearProgram:
             said = self._solver.modelStatusToString(status)
             raise FairnessError(f"the linear program of the fair division ends with: {said}")
         solution = self._solver.getSolution()
-        return Optimum(
+        return PackingOptimum(
             np.array(solution.col_value),
             -np.array(solution.row_dual),
             -np.array(solution.col_dual),
@@ -296,7 +296,7 @@ def _sequence(
 ) -> Lexicographic:
     """Run the programs of :func:`lexicographic`; what they reached may be missed by ``give``."""
     m, count = len(packing.lower), len(share_of)
-    program = LinearProgram(packing)
+    program = PackingProgram(packing)
     if held is not None:
         for row, least in zip(*held, strict=True):
             program.add_row(row, float(least) - give, np.inf)

@@ -1,10 +1,10 @@
 """Envelopes from the uppermost operator down to every customer, each on its own network.
 
 First upwards: every operator states what may cross its interface
-(``Statement``).  Then downwards: each divides what its contract
+(``InterfaceStatement``).  Then downwards: each divides what its contract
 allows among its customers and its children, as fair as they weigh together; what a child is
 granted, the band promised to it and its own reactive range are the child's contract
-(security.md section 7).  A ``Level`` is made of one operator's network
+(security.md section 7).  A ``OperatorLevel`` is made of one operator's network
 and its children's statements, and its recursion step of one level and one contract.
 
 So the envelopes of all levels hold together: each child keeps the power inside what its parent
@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.fairness.principles import MAX_MIN
 from doe_allocation.fairness.rule import Principle
-from doe_allocation.hierarchy.interface_statement import Statement
+from doe_allocation.hierarchy.interface_statement import InterfaceStatement
 from doe_allocation.hierarchy.negotiation import ChildSide, ParentSide
-from doe_allocation.hierarchy.operator_level import Division, Level, Perimeter
+from doe_allocation.hierarchy.operator_level import Division, OperatorLevel, Perimeter
 from doe_allocation.hierarchy.operators import Operator, graph_faults, voltages_at
 from security_check.checking.check import SecurityCheck
 from security_check.errors import Fault, NetworkFaults
@@ -36,7 +36,7 @@ _OWN_UNMET = "its own contract is unmet: "
 
 
 @dataclass(frozen=True, slots=True)
-class Unmet:
+class UnmetContract:
     """A contract that one side cannot keep, with both ends and the numbers.
 
     Parameters
@@ -100,7 +100,7 @@ class OperatorResult:
     parent: str
     point: str
     contract: InterfaceLimits
-    statement: Statement | None
+    statement: InterfaceStatement | None
     grid: NetworkGrid
     envelopes: EnvelopeSet
     check: SecurityCheck | None
@@ -129,7 +129,7 @@ class HierarchyAllocation:
     """
 
     results: Mapping[str, OperatorResult]
-    unmet: tuple[Unmet, ...]
+    unmet: tuple[UnmetContract, ...]
 
     @property
     def customers(self) -> dict[tuple[str, str], tuple[int, int]]:
@@ -146,8 +146,8 @@ class _Node:
     """One operator once everybody below has stated what crosses."""
 
     name: str
-    level: Level
-    statement: Statement | None
+    level: OperatorLevel
+    statement: InterfaceStatement | None
     children: Mapping[str, _Node]
 
 
@@ -176,7 +176,7 @@ def allocate_hierarchy(
         raise NetworkFaults(faults)
     node = _stated(root, None, None, principle)
     results: dict[str, OperatorResult] = {}
-    unmet: list[Unmet] = []
+    unmet: list[UnmetContract] = []
     _divide(node, ("", ""), contract, results, unmet)
     return HierarchyAllocation(results, tuple(unmet))
 
@@ -193,7 +193,7 @@ def _stated(
         for point, child in operator.children.items()
     }
     below = {p: node.statement for p, node in children.items() if node.statement is not None}
-    level = Level(perimeter_of(operator), below, principle)
+    level = OperatorLevel(perimeter_of(operator), below, principle)
     statement = None if band is None else level.state(band, reactive_var)
     return _Node(operator.name, level, statement, children)
 
@@ -241,7 +241,7 @@ def sides_of(
     return above, ChildSide(perimeter_of(own), _statements(own), child.reactive_var)
 
 
-def _statements(operator: Operator, besides: str = "") -> dict[str, Statement]:
+def _statements(operator: Operator, besides: str = "") -> dict[str, InterfaceStatement]:
     """Return what an operator's children state, by connection point."""
     nodes = {
         point: _stated(child.operator, child.band, child.reactive_var, MAX_MIN)
@@ -256,7 +256,7 @@ def _divide(
     above: tuple[str, str],
     contract: InterfaceLimits,
     results: dict[str, OperatorResult],
-    unmet: list[Unmet],
+    unmet: list[UnmetContract],
     unpromised: Fault | None = None,
 ) -> None:
     """Divide one operator's contract, then each child's; add results and unmet contracts.
@@ -311,5 +311,5 @@ def _unkept(node: _Node, division: Division) -> dict[str, Fault]:
     return dict.fromkeys(node.children, everyone) | dict(division.broken)
 
 
-def _told(parent: str, child: str, point: str, side: str, fault: Fault) -> Unmet:
-    return Unmet(parent, child, point, side, fault.element, fault.detail)
+def _told(parent: str, child: str, point: str, side: str, fault: Fault) -> UnmetContract:
+    return UnmetContract(parent, child, point, side, fault.element, fault.detail)

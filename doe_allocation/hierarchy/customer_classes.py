@@ -24,7 +24,7 @@ _SAME = 1e-3  # classes whose shares differ by less than this part are one
 
 
 @dataclass(frozen=True, slots=True)
-class Class:
+class CustomerClass:
     """Customers below a child who are stopped at about the same share of power.
 
     Parameters
@@ -45,8 +45,8 @@ class Class:
 
 
 def classes_of(
-    members: Sequence[Class], through_w: float, most: int = CLASSES
-) -> tuple[Class, ...]:
+    members: Sequence[CustomerClass], through_w: float, most: int = CLASSES
+) -> tuple[CustomerClass, ...]:
     """Return few classes in place of many, those of similar shares together.
 
     Parameters
@@ -70,12 +70,12 @@ def classes_of(
         weights[k] += each.weight
         largest[k] += each.largest_w
         before += each.weight
-    found: list[Class] = []
+    found: list[CustomerClass] = []
     for k in np.flatnonzero(weights > 0.0).tolist():
-        own = Class(scale * float(weights[k]), scale * float(largest[k]))
+        own = CustomerClass(scale * float(weights[k]), scale * float(largest[k]))
         if found and own.share_w <= (1.0 + _SAME) * found[-1].share_w:
             last = found.pop()
-            own = Class(last.weight + own.weight, last.largest_w + own.largest_w)
+            own = CustomerClass(last.weight + own.weight, last.largest_w + own.largest_w)
         found.append(own)
     return tuple(found)
 
@@ -147,7 +147,7 @@ class NestedRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Nested:
+class NestedPrinciple:
     """A principle of fairness over customers and the classes of customers below children.
 
     Parameters
@@ -163,7 +163,7 @@ class Nested:
     """
 
     principle: Principle
-    classes: tuple[tuple[Class, ...], ...]
+    classes: tuple[tuple[CustomerClass, ...], ...]
     idle_w: FloatArray
     base_power_w: float
 
@@ -186,7 +186,7 @@ class Nested:
         rule = self.principle(least, most, weights)
         return NestedRule(rule, limit, offset, lower, upper, weights)
 
-    def _paired(self) -> list[tuple[Class, ...]]:
+    def _paired(self) -> list[tuple[CustomerClass, ...]]:
         """Return the classes, as many of each limit's injection as of its withdrawal.
 
         Principles take the first half of what they divide as injection.
@@ -199,10 +199,10 @@ class Nested:
         ]
 
 
-def _divided(classes: tuple[Class, ...], count: int) -> tuple[Class, ...]:
+def _divided(classes: tuple[CustomerClass, ...], count: int) -> tuple[CustomerClass, ...]:
     """Return that many classes, the last one in equal parts; none if there are none."""
     if not classes:
         return ()
     *first, last = classes
     pieces = count - len(first)
-    return (*first, *[Class(last.weight / pieces, last.largest_w / pieces)] * pieces)
+    return (*first, *[CustomerClass(last.weight / pieces, last.largest_w / pieces)] * pieces)

@@ -2,7 +2,8 @@
 
 A boundary is one node of both networks: the interface of the downstream one, a connection point of
 the upstream one.  Power is counted there, out of the downstream network, so losses below are in it
-and losses above are not.  Downstream states a few numbers (:class:`Statement`), upstream answers
+and losses above are not.  Downstream states a few numbers (``InterfaceStatement``), upstream
+answers
 with a contract (:class:`~security_check.model.limits.InterfaceLimits`); no network crosses.
 """
 
@@ -13,17 +14,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from doe_allocation.hierarchy.customer_classes import Class
+from doe_allocation.hierarchy.customer_classes import CustomerClass
 from security_check.arrays import IntArray
 from security_check.errors import Fault
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network
 from security_check.model.network_elements import ReactiveFreedom
 from security_check.model.outage import Outage
-from security_check.monitoring.row_kinds import OF_INTERFACE, Kind
+from security_check.monitoring.row_kinds import OF_INTERFACE, RowKind
 from security_check.monitoring.row_limits import RowLimits
 from security_check.worst_case.robust_rows import RobustRows
-from security_check.worst_case.search import Search, Starts
+from security_check.worst_case.search import Starts, WorstPointSearch
 
 REACTIVE_MARGIN = 0.02
 """Part of its width that a reactive range found is widened by at either end."""
@@ -35,7 +36,7 @@ _SMALLEST_SCALE_W = 1e3
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class InterfaceExtremes:
     """The extremes of what crosses an interface, in watts and var, anywhere in a box and a band.
 
     Parameters
@@ -53,7 +54,9 @@ class Exchange:
     reactive_max_var: float
 
 
-def exchange(robust: RobustRows, limits_w: IntArray, starts: Starts | None = None) -> Exchange:
+def interface_extremes(
+    robust: RobustRows, limits_w: IntArray, starts: Starts | None = None
+) -> InterfaceExtremes:
     """Return the extremes of the interface's power over a box of envelopes and the band.
 
     Found by the same search for worst points that envelopes are checked with, in every state of
@@ -85,19 +88,19 @@ def exchange(robust: RobustRows, limits_w: IntArray, starts: Starts | None = Non
         robust.limits.voltage_min_pu,
     )
     asked = RobustRows(monitors, limits, robust.conditions)
-    found = Search(asked, starts).challenge(asked.no_rows(), u, near=np.inf)
+    found = WorstPointSearch(asked, starts).find_new_worst_points(asked.no_rows(), u, near=np.inf)
     values, kind = asked.values(found, u) * base, monitors.kind[found.rows]
     most = {k: float(values[kind == k].max()) for k in OF_INTERFACE}
-    return Exchange(
-        most[Kind.INTERFACE_INJECTION],
-        most[Kind.INTERFACE_WITHDRAWAL],
-        -most[Kind.INTERFACE_REACTIVE_MIN],
-        most[Kind.INTERFACE_REACTIVE_MAX],
+    return InterfaceExtremes(
+        most[RowKind.INTERFACE_INJECTION],
+        most[RowKind.INTERFACE_WITHDRAWAL],
+        -most[RowKind.INTERFACE_REACTIVE_MIN],
+        most[RowKind.INTERFACE_REACTIVE_MAX],
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class InterfaceStatement:
     """What a downstream operator states about its interface, worked out on its own network.
 
     All of it holds for every voltage of the band stated.
@@ -133,8 +136,8 @@ class Statement:
     reactive_max_var: int
     idle_injection_w: float
     idle_withdrawal_w: float
-    injection: tuple[Class, ...]
-    withdrawal: tuple[Class, ...]
+    injection: tuple[CustomerClass, ...]
+    withdrawal: tuple[CustomerClass, ...]
     refusal: Fault | None = None
 
     @property
@@ -160,7 +163,7 @@ def least_w(power_w: float) -> int:
     return max(math.ceil(power_w + _ROUNDING * abs(power_w)) + 1, 0) if power_w > 0.0 else 0
 
 
-def widened(found: Exchange) -> tuple[int, int]:
+def widened(found: InterfaceExtremes) -> tuple[int, int]:
     """Return a reactive range around one found, in whole var, with the margin stated."""
     low, high = found.reactive_min_var, found.reactive_max_var
     margin = max(REACTIVE_MARGIN * (high - low), _SMALLEST_MARGIN_VAR)

@@ -16,8 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from doe_allocation.hierarchy.interface_statement import Statement
-from doe_allocation.hierarchy.operator_level import Division, Level, Perimeter
+from doe_allocation.hierarchy.interface_statement import InterfaceStatement
+from doe_allocation.hierarchy.operator_level import Division, OperatorLevel, Perimeter
 from security_check.errors import Fault
 from security_check.model.limits import InterfaceLimits
 
@@ -26,7 +26,7 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ContractOffer:
     """What a parent answers to a child's statement.
 
     Parameters
@@ -49,14 +49,14 @@ class Offer:
 class Above(Protocol):
     """The parent's side of a boundary."""
 
-    def offer(self, statement: Statement) -> Offer:
+    def offer(self, statement: InterfaceStatement) -> ContractOffer:
         """Return what it would grant a child that states this, under the band stated."""
 
 
 class Below(Protocol):
     """The child's side of a boundary."""
 
-    def state(self, band: Band) -> Statement:
+    def state(self, band: Band) -> InterfaceStatement:
         """Return what it states for a band."""
 
     def smallest_w(self, contract: InterfaceLimits) -> float | None:
@@ -236,23 +236,23 @@ class ParentSide:
         perimeter: Perimeter,
         contract: InterfaceLimits,
         point: str,
-        others: Mapping[str, Statement],
+        others: Mapping[str, InterfaceStatement],
     ) -> None:
         self._perimeter = perimeter
         self._contract = contract
         self._point = point
         self._others = {at: each for at, each in others.items() if at != point}
 
-    def offer(self, statement: Statement) -> Offer:
+    def offer(self, statement: InterfaceStatement) -> ContractOffer:
         """Return what it would grant a child that states this, under the band stated."""
         below = {**self._others, self._point: statement}
-        level = Level(self._perimeter, below)
+        level = OperatorLevel(self._perimeter, below)
         division = level.divide(self._contract)
         # A promise to another child that only this one makes impossible is refused, too.
         unkept = [*division.broken.values(), *level.beyond_capacity().values()]
         refusal = division.refusal or next(iter(unkept), None)
         granted = next(e for e in division.envelopes if e.connection_point == self._point)
-        return Offer(
+        return ContractOffer(
             granted.injection_limit_w,
             granted.withdrawal_limit_w,
             smallest_w(division, self._others, lambda point: point != self._point),
@@ -276,14 +276,14 @@ class ChildSide:
     def __init__(
         self,
         perimeter: Perimeter,
-        below: Mapping[str, Statement],
+        below: Mapping[str, InterfaceStatement],
         reactive_var: tuple[int, int] | None = None,
     ) -> None:
-        self._level = Level(perimeter, below)
+        self._level = OperatorLevel(perimeter, below)
         self._below = below
         self._reactive_var = reactive_var
 
-    def state(self, band: Band) -> Statement:
+    def state(self, band: Band) -> InterfaceStatement:
         """Return what it states for a band."""
         return self._level.state(band, self._reactive_var)
 
@@ -296,7 +296,7 @@ class ChildSide:
 
 
 def smallest_w(
-    division: Division, below: Mapping[str, Statement], counts: Callable[[str], bool]
+    division: Division, below: Mapping[str, InterfaceStatement], counts: Callable[[str], bool]
 ) -> float:
     """Return the smallest limit of those who count, of children per unit of customers' weight.
 

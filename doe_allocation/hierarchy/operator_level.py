@@ -15,11 +15,16 @@ from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.principles import MAX_MIN
 from doe_allocation.fairness.rule import Principle
-from doe_allocation.hierarchy.customer_classes import Class, Nested, classes_of, levelled
+from doe_allocation.hierarchy.customer_classes import (
+    CustomerClass,
+    NestedPrinciple,
+    classes_of,
+    levelled,
+)
 from doe_allocation.hierarchy.interface_statement import (
-    Exchange,
-    Statement,
-    exchange,
+    InterfaceExtremes,
+    InterfaceStatement,
+    interface_extremes,
     least_w,
     outages_with_reactive_ranges,
     widened,
@@ -88,7 +93,7 @@ class Division:
     broken: Mapping[str, Fault]
 
 
-class Level:
+class OperatorLevel:
     """One operator's own network with what its children state.
 
     Parameters
@@ -109,7 +114,7 @@ class Level:
     def __init__(
         self,
         perimeter: Perimeter,
-        below: Mapping[str, Statement],
+        below: Mapping[str, InterfaceStatement],
         principle: Principle = MAX_MIN,
     ) -> None:
         self._perimeter = perimeter
@@ -125,7 +130,7 @@ class Level:
 
     def state(
         self, band: tuple[float, float], reactive_var: tuple[int, int] | None = None
-    ) -> Statement:
+    ) -> InterfaceStatement:
         """Return what this level states about its interface, for voltages in a band.
 
         Parameters
@@ -146,7 +151,7 @@ class Level:
             most = least if refusal is not None else self._exchange(grid, alone, most_w)
             idle = least if not fallback_w.any() else self._exchange(grid, alone, 0 * fallback_w)
         except PowerFlowError as error:
-            nothing = Exchange(0.0, 0.0, 0.0, 0.0)
+            nothing = InterfaceExtremes(0.0, 0.0, 0.0, 0.0)
             least = most = idle = nothing
             refusal = refusal or Fault(POWER_FLOW, str(error))
         members = self._members(most_w)
@@ -158,7 +163,7 @@ class Level:
             max(least_w(most.injection_w), least_power[0]),
             max(least_w(most.withdrawal_w), least_power[1]),
         )
-        return Statement(
+        return InterfaceStatement(
             band,
             *least_power,
             *most_power,
@@ -172,23 +177,25 @@ class Level:
 
     def _exchange(
         self, grid: NetworkGrid, contract: InterfaceLimits, limits_w: IntArray
-    ) -> Exchange:
-        return exchange(grid.robust_rows(contract), limits_w)
+    ) -> InterfaceExtremes:
+        return interface_extremes(grid.robust_rows(contract), limits_w)
 
-    def _members(self, granted_w: IntArray) -> tuple[list[Class], list[Class]]:
+    def _members(self, granted_w: IntArray) -> tuple[list[CustomerClass], list[CustomerClass]]:
         """Return the customers and the classes of children's, of either direction, at a grant."""
         weights, idle = self._weights(), self._idle_w()
         count = len(weights) // 2
-        found: tuple[list[Class], list[Class]] = ([], [])
+        found: tuple[list[CustomerClass], list[CustomerClass]] = ([], [])
         for k, (classes, weight) in enumerate(zip(self._classes(), weights, strict=True)):
             own = found[k // count]
             if not classes:
-                own.append(Class(float(weight), float(granted_w[k])))
+                own.append(CustomerClass(float(weight), float(granted_w[k])))
                 continue
             largest = np.array([each.largest_w for each in classes])
             heavy = np.array([each.weight for each in classes])
             used = levelled(float(granted_w[k]) - idle[k], 0.0 * largest, largest, heavy)
-            own += [Class(each.weight, float(w)) for each, w in zip(classes, used, strict=True)]
+            own += [
+                CustomerClass(each.weight, float(w)) for each, w in zip(classes, used, strict=True)
+            ]
         return found
 
     # -- downwards ------------------------------------------------------------------------------
@@ -275,7 +282,7 @@ class Level:
                 self._weights(),
                 self._outages,
                 own.forecast,
-                Nested(
+                NestedPrinciple(
                     self._principle,
                     self._classes(),
                     self._idle_w(),
@@ -332,7 +339,7 @@ class Level:
             weights[[k, k + count]] = statement.weights
         return weights
 
-    def _classes(self) -> tuple[tuple[Class, ...], ...]:
+    def _classes(self) -> tuple[tuple[CustomerClass, ...], ...]:
         points = self._network.connection_points
         of_points = [self._below.get(point) for point in points]
         injection = [() if each is None else each.injection for each in of_points]

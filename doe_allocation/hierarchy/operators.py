@@ -78,7 +78,7 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GraphPosition:
     """Where an operator is in the graph: its parent and the connection point there.
 
     Both are empty for the root, whose parent is not part of the graph.
@@ -94,23 +94,23 @@ class Place:
         return f"{self.parent or 'upstream'} / {self.operator.name}"
 
 
-def places(root: Operator) -> Iterator[Place]:
+def places(root: Operator) -> Iterator[GraphPosition]:
     """Yield every operator with its place, parents first; raises nothing, follows no cycle."""
-    yield from _below(Place(root), ())
+    yield from _below(GraphPosition(root), ())
 
 
-def _below(place: Place, above: tuple[str, ...]) -> Iterator[Place]:
+def _below(place: GraphPosition, above: tuple[str, ...]) -> Iterator[GraphPosition]:
     yield place
     own = place.operator
     if own.name in above:
         return
     for point, child in own.children.items():
-        yield from _below(Place(child.operator, own.name, point), (*above, own.name))
+        yield from _below(GraphPosition(child.operator, own.name, point), (*above, own.name))
 
 
 def graph_faults(root: Operator) -> list[Fault]:
     """Return everything wrong with a graph; each fault names both ends of a boundary."""
-    seen: dict[str, Place] = {}
+    seen: dict[str, GraphPosition] = {}
     faults = []
     for place in places(root):
         name = place.operator.name
@@ -135,7 +135,7 @@ def _own_faults(operator: Operator) -> list[Fault]:
         detail = "its capacities are not those of its network's connection points"
         faults.append(Fault(operator.name, detail))
     for point, child in operator.children.items():
-        ends = Place(child.operator, operator.name, point).ends
+        ends = GraphPosition(child.operator, operator.name, point).ends
         if point not in points:
             detail = (
                 f"the interface of {child.operator.name} is to be at {point}, but "

@@ -288,7 +288,7 @@ class RadialBound:
         high: FloatArray,
         least: FloatArray,
         most: FloatArray,
-    ) -> _Flow:
+    ) -> _FlowBounds:
         """Return bounds of the power through each series impedance at its node's end."""
         upper_low = np.take_along_axis(low, trees.upper_node, axis=1) * trees.upper_rise
         upper_high = np.take_along_axis(high, trees.upper_node, axis=1) * trees.upper_rise
@@ -303,13 +303,13 @@ class RadialBound:
             lost = passed[side] + (trees.r + 1j * trees.x) * current
             total = np.einsum("taj,tj->ta", trees.below, drawn + lost)
             bounds.append((total - lost, total, own[1][side]))
-        return _Flow(bounds[0][0], bounds[1][0], bounds[0][1], bounds[1][1], own[1])
+        return _FlowBounds(bounds[0][0], bounds[1][0], bounds[0][1], bounds[1][1], own[1])
 
     def _over(
         self,
         trees: _Trees,
         point: _Point,
-        flow: _Flow,
+        flow: _FlowBounds,
         low: FloatArray,
         high: FloatArray,
         least: FloatArray,
@@ -335,7 +335,7 @@ class RadialBound:
 
     @staticmethod
     def _voltages(
-        trees: _Trees, flow: _Flow, source: float, least: FloatArray, most: FloatArray
+        trees: _Trees, flow: _FlowBounds, source: float, least: FloatArray, most: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return bounds of squared voltages from the drops along the way to the source."""
         size = trees.r**2 + trees.x**2
@@ -348,7 +348,7 @@ class RadialBound:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flow:
+class _FlowBounds:
     """Bounds of powers downward: at the node's end of each impedance, and sent from above."""
 
     low: ComplexArray

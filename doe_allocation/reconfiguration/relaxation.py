@@ -37,7 +37,7 @@ _FEASIBILITY = 1e-5  # the solver's tolerances, parts of the largest capacity
 
 
 @dataclass(frozen=True, slots=True)
-class Relaxed:
+class RelaxationBound:
     """What the program says.
 
     Parameters
@@ -67,7 +67,7 @@ def relaxed(
     voltage_limits: VoltageLimits,
     contracts: Sequence[InterfaceLimits],
     capacity: Capacity,
-) -> Relaxed:
+) -> RelaxationBound:
     """Return a bound on the level of every configuration that may be chosen.
 
     Parameters
@@ -81,7 +81,7 @@ def relaxed(
     """
     highest = float(capacity.upper_w().max(initial=0))
     if not capacity.withdrawal_w.any():
-        return Relaxed(highest, None)
+        return RelaxationBound(highest, None)
     lowest = min(contracts, key=lambda each: each.voltage_min_pu)
     least = min(
         contracts,
@@ -95,7 +95,7 @@ def relaxed(
         for contract in dict.fromkeys((lowest, least))
     ]
     best = min(found, key=lambda each: each.bound_w)
-    return Relaxed(min(best.bound_w, highest), best.configuration)
+    return RelaxationBound(min(best.bound_w, highest), best.configuration)
 
 
 class _Program:
@@ -126,7 +126,7 @@ class _Program:
         self.low: list[FloatArray] = []
         self.high: list[FloatArray] = []
 
-    def solved(self) -> Relaxed:
+    def solved(self) -> RelaxationBound:
         """Solve the program; see :func:`relaxed`."""
         self._conserve()
         self._drop()
@@ -157,11 +157,11 @@ class _Program:
             options={"node_limit": _NODES},
         )
         if found.status == 2:  # not even without anybody's power
-            return Relaxed(0.0, None)
+            return RelaxationBound(0.0, None)
         dual = found.get("mip_dual_bound")
         part = 1.0 if dual is None or not np.isfinite(dual) else min(1.0, -dual + _FEASIBILITY)
         bound_w = np.inf if part >= 1.0 else part * self.largest_w
-        return Relaxed(bound_w, None if found.x is None else self._configuration(found.x))
+        return RelaxationBound(bound_w, None if found.x is None else self._configuration(found.x))
 
     def _always_drawn(self, share: FloatArray) -> ComplexArray:
         """Return the least that is drawn at the nodes besides t, with all lines' charging."""

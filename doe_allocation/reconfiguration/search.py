@@ -140,7 +140,7 @@ class Assessment:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SearchOutcome:
     """What a search found.
 
     Parameters
@@ -180,7 +180,7 @@ class Outcome:
 
 
 @dataclass
-class _Progress:
+class _SearchState:
     """What is known so far; nothing is evaluated twice."""
 
     choices: Choices
@@ -299,7 +299,7 @@ def best_configuration(
     exact_limit: int = 100_000,
     evaluations: int = 5_000,
     step: Callable[[int], None] = lambda _: None,
-) -> Outcome:
+) -> SearchOutcome:
     """Return the best radial configuration and tap positions.
 
     Parameters
@@ -328,7 +328,7 @@ def best_configuration(
     Exact search: what the local search finds sets the level, and every configuration that is not
     refuted there is evaluated.  Equal levels are not refuted, so ties are decided by allocations.
     """
-    progress = _Progress(choices, evaluate, screen, capacity_w, step, evaluations)
+    progress = _SearchState(choices, evaluate, screen, capacity_w, step, evaluations)
     present, fault = progress.assess(choices.present)
     few: list[Configuration] = []
     count = choices.count()
@@ -350,7 +350,7 @@ def best_configuration(
     level_w = progress.best.level_w if progress.best else 0
     if listed and not exact and relax is not None:
         highest_w = int(min(highest_w, np.floor(relax()[0])))
-    return Outcome(
+    return SearchOutcome(
         best=progress.best,
         present=present,
         present_fault=fault,
@@ -363,7 +363,7 @@ def best_configuration(
     )
 
 
-def _all_of(progress: _Progress, few: list[Configuration]) -> bool:
+def _all_of(progress: _SearchState, few: list[Configuration]) -> bool:
     """Evaluate all that is not refuted; return whether it was possible within so many."""
     for k in range(0, len(few), _CHUNK):
         chunk = [each for each in few[k : k + _CHUNK] if each not in progress.known]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from exchange.accounts.ledger import Entry, Purpose
+from exchange.accounts.ledger import LedgerEntry, Purpose
 from exchange.vocabulary.events import Event, HoldingCurtailed, Traded
 from exchange.vocabulary.rules import (
     DSO_BUY_BACK,
@@ -19,14 +19,14 @@ from exchange.vocabulary.rules import (
 from exchange.vocabulary.settlement_events import MeterRead
 
 
-def entries_of(event: Event) -> tuple[Entry, ...]:
+def entries_of(event: Event) -> tuple[LedgerEntry, ...]:
     """Return what is to be booked for an event, most often nothing.  O(1)."""
     match event:
         case Traded():
             return _of_clearing(event)
         case HoldingCurtailed(compensation=compensation) if compensation:
             return (
-                Entry(
+                LedgerEntry(
                     event.interval,
                     Purpose.COMPENSATION,
                     payer=DSO_COMPENSATION,
@@ -39,20 +39,20 @@ def entries_of(event: Event) -> tuple[Entry, ...]:
     return ()
 
 
-def _of_clearing(event: Traded) -> tuple[Entry, ...]:
+def _of_clearing(event: Traded) -> tuple[LedgerEntry, ...]:
     """Return who pays whom, and whose watts go to whom, in each interval.
 
     What buyers pay beyond what sellers receive is the DSO's, and so are watts bought beyond those
     sold, in each interval: legs of a joint order may make up for each other across intervals.
     """
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     dso = DSO_BUY_BACK if event.buy_back else DSO_CONGESTION_RENT
     for interval in {fill.interval: None for fill in event.fills}:
         fills = [fill for fill in event.fills if fill.interval == interval]
         money = _transfers([(fill.participant, fill.amount) for fill in fills], dso)
         watts = _transfers([(fill.participant, fill.change_w) for fill in fills], dso)
         entries += [
-            Entry(
+            LedgerEntry(
                 interval,
                 Purpose.TRADE,
                 payer=payer,
@@ -86,13 +86,13 @@ def _transfers(sides: Sequence[tuple[str, int]], rest: str) -> dict[tuple[str, s
     return found
 
 
-def _of_reading(event: MeterRead) -> tuple[Entry, ...]:
+def _of_reading(event: MeterRead) -> tuple[LedgerEntry, ...]:
     """Return the reversal of what a reading replaces, then its own penalty."""
     who, interval = event.participant, event.interval
     entries = []
     if event.reversed_penalty:
         entries.append(
-            Entry(
+            LedgerEntry(
                 interval,
                 Purpose.PENALTY,
                 payer=DSO_PENALTIES,
@@ -102,6 +102,8 @@ def _of_reading(event: MeterRead) -> tuple[Entry, ...]:
         )
     if event.penalty:
         entries.append(
-            Entry(interval, Purpose.PENALTY, payer=who, payee=DSO_PENALTIES, amount=event.penalty)
+            LedgerEntry(
+                interval, Purpose.PENALTY, payer=who, payee=DSO_PENALTIES, amount=event.penalty
+            )
         )
     return tuple(entries)

@@ -19,7 +19,7 @@ class Purpose(StrEnum):
     PENALTY = "penalty"
 
 
-class Entry(NamedTuple):
+class LedgerEntry(NamedTuple):
     """One account pays another: ``amount`` tick-watts, for an interval.
 
     A tuple, because every trade makes one and a frozen dataclass takes three times as long.
@@ -55,7 +55,7 @@ class Account:
         """What the account is owed (negative: owes), in tick-watts."""
         return self.received - self.paid + self.compensation - self.penalties
 
-    def pay(self, entry: Entry) -> None:
+    def pay(self, entry: LedgerEntry) -> None:
         """Take the payer's side of an entry."""
         if entry.purpose is Purpose.TRADE:
             self.bought_w += entry.quantity_w
@@ -65,7 +65,7 @@ class Account:
         else:
             self.penalties += entry.amount
 
-    def receive(self, entry: Entry) -> None:
+    def receive(self, entry: LedgerEntry) -> None:
         """Take the payee's side of an entry."""
         if entry.purpose is Purpose.TRADE:
             self.sold_w += entry.quantity_w
@@ -87,7 +87,7 @@ class Ledger:
         # Settled or not; follows from the other two.
         self._balances: dict[str, int] = {}
 
-    def book(self, entry: Entry) -> None:
+    def book(self, entry: LedgerEntry) -> None:
         """Let the payer pay and the payee receive.  O(1)."""
         accounts, balances = self._accounts.setdefault(entry.interval, {}), self._balances
         for name in (entry.payer, entry.payee):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from exchange.accounts.bookings import entries_of
-from exchange.accounts.ledger import Account, Entry, Ledger
+from exchange.accounts.ledger import Account, Ledger, LedgerEntry
 from exchange.vocabulary.events import Event, Traded
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 
@@ -53,7 +53,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class AccountStatement:
     """An account over a period, in tick-watts.
 
     ``opening + sum(line.account.balance) == closing``; balances are what the account is owed.
@@ -122,10 +122,10 @@ class Statements:
         """Return all accounts there is something to say of, in their order."""
         return sorted(self._opening.keys() | self._lines.keys())
 
-    def statement(self, name: str) -> Statement:
+    def statement(self, name: str) -> AccountStatement:
         """Return the statement of one account; an empty one where nothing was booked."""
         lines = self._lines.get(name, {})
-        return Statement(
+        return AccountStatement(
             name,
             self._opening.get(name, 0),
             tuple(line for _, line in sorted(lines.items())),
@@ -150,7 +150,7 @@ class Statements:
     def _line(self, name: str, interval: datetime) -> Line:
         return self._lines.setdefault(name, {}).setdefault(interval, Line(interval))
 
-    def _add(self, entry: Entry, *, trades: bool) -> None:
+    def _add(self, entry: LedgerEntry, *, trades: bool) -> None:
         for name in (entry.payer, entry.payee):
             self._line(name, entry.interval).trades += trades
         self._line(entry.payer, entry.interval).account.pay(entry)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exchange.clearing.problem import ClearingError
-from exchange.clearing.work_budget import Budget, Work
+from exchange.clearing.work_budget import ProgramCost, RemainingWork
 from security_check.arrays import BoolArray, FloatArray
 
 Int32Array = npt.NDArray[np.int32]
@@ -234,7 +234,7 @@ class MixedProgram:
     upper: FloatArray
     integer: BoolArray
 
-    def solve(self, gap: float, budget: Budget) -> FloatArray | None:
+    def solve(self, gap: float, budget: RemainingWork) -> FloatArray | None:
         """Return an optimum to within ``gap`` tick-lots; ``None`` when nothing is feasible.
 
         Takes its effort off a budget.  Where that runs out the best solution found counts, and
@@ -249,7 +249,7 @@ class MixedProgram:
             # The solver has a word of its own for programs without variables.
             feasible = (self.row_lower <= 0.0).all() and (self.row_upper >= 0.0).all()
             return np.zeros(0) if feasible else None
-        statuses, work = [], Work(*self.coefficients.shape)
+        statuses, work = [], ProgramCost(*self.coefficients.shape)
         for bits in (0, _bits(self.value)):
             nodes, scale = budget.nodes(work), 2.0**-bits
             if not nodes:

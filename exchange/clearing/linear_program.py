@@ -29,7 +29,7 @@ _FULL = 1e-9  # lots by which a row may be overfull: the solver's own tolerance
 
 
 @dataclass(frozen=True, slots=True)
-class Relaxed:
+class LpSolution:
     """An optimum in fractions of lots, and duals that prove it.
 
     Parameters
@@ -57,7 +57,7 @@ class Relaxed:
 
 
 @dataclass(frozen=True, slots=True)
-class Most:
+class MaxFill:
     """How many units of some columns can trade, with shape (columns,) units that show it.
 
     Where these are not enough, shape (n,) prices ``local`` prove that there are no more: what the
@@ -191,7 +191,7 @@ class LinearProgram:
 
     # -- solving ------------------------------------------------------------------------------
 
-    def solve(self, lower: IntArray, upper: IntArray, h: FloatArray) -> Relaxed:
+    def solve(self, lower: IntArray, upper: IntArray, h: FloatArray) -> LpSolution:
         """Solve for units between bounds and headrooms of the rows.
 
         Parameters
@@ -274,15 +274,15 @@ class LinearProgram:
 
     def _priced(
         self, values: FloatArray, duals: FloatArray, lower: IntArray, upper: IntArray
-    ) -> Relaxed:
+    ) -> LpSolution:
         """Return an optimum of the solver with its prices, centred where they prove it."""
         units = self._spread(values)
         eta = self._eta_of(duals)
         balance = duals[: self._balances] if self._balances else self._balance
         gain = float(self._values @ values)
-        return self._centred(Relaxed(units, balance, eta, _NONE, _NONE, gain), lower, upper)
+        return self._centred(LpSolution(units, balance, eta, _NONE, _NONE, gain), lower, upper)
 
-    def _centred(self, relaxed: Relaxed, lower: IntArray, upper: IntArray) -> Relaxed:
+    def _centred(self, relaxed: LpSolution, lower: IntArray, upper: IntArray) -> LpSolution:
         """Return an optimum with lambda in the middle of all that prove it.
 
         A column that could trade more holds its lambda off on one side, one that trades on the
@@ -321,7 +321,7 @@ class LinearProgram:
 
     # -- what fits at most --------------------------------------------------------------------
 
-    def most(self, targets: IntArray, upper: IntArray, h: FloatArray, enough: float) -> Most:
+    def most(self, targets: IntArray, upper: IntArray, h: FloatArray, enough: float) -> MaxFill:
         """Return how much of some columns can trade if nothing else matters, or that it is enough.
 
         Parameters
@@ -356,7 +356,7 @@ class LinearProgram:
             local = self._rows.prices(self._eta_of(duals))
             if self._balances:
                 local = local + duals[: self._balances][self._orders.groups]
-            most = Most(float(units[targets].sum()), units, local)
+            most = MaxFill(float(units[targets].sum()), units, local)
             freed = counted - self._orders.costs(local)
             missing = np.flatnonzero((freed > _FREED) & (upper > 0) & (self._where < 0))
             if not len(missing) or most.count >= enough:
@@ -366,7 +366,7 @@ class LinearProgram:
 
     # -- the optimal face ---------------------------------------------------------------------
 
-    def tight_rows(self, relaxed: Relaxed) -> PerLot:
+    def tight_rows(self, relaxed: LpSolution) -> PerLot:
         """Return the coefficients of all rows that hold with equality at every optimum.
 
         Balances, and rows whose dual is positive.
@@ -375,7 +375,7 @@ class LinearProgram:
         return per_lot_of(np.concatenate([self._member[: self._balances], tight]))
 
     def most_of(
-        self, column: int, lower: FloatArray, upper: FloatArray, h: FloatArray, relaxed: Relaxed
+        self, column: int, lower: FloatArray, upper: FloatArray, h: FloatArray, relaxed: LpSolution
     ) -> FloatArray:
         """Return units that trade as much of one column as any optimum within bounds does.
 

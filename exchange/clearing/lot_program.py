@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exchange.clearing.conditional.bounds import WarmChoices, slack
+from exchange.clearing.conditional.bounds import WarmChoices, gain_tolerance
 from exchange.clearing.conditional.choice import ConditionalOrders, broken
-from exchange.clearing.linear_program import LinearProgram, Relaxed
+from exchange.clearing.linear_program import LinearProgram, LpSolution
 from exchange.clearing.lot_rows import LotRows
 from exchange.clearing.order_columns import ProgramOrders
 from exchange.clearing.problem import ClearingError, Tier
 from exchange.clearing.rounding import LEAST_GAP, WHOLE, Rounding
 from exchange.clearing.time_priority import oldest_first
-from exchange.clearing.unfillable import LeftOut, Look, leave_out
-from exchange.clearing.work_budget import Effort
+from exchange.clearing.unfillable import ExcludedOrders, FillabilityCheck, leave_out
+from exchange.clearing.work_budget import WorkBudget
 from security_check.arrays import FloatArray, IntArray
 
 _CAPPED = 4  # programs solved again because what an order was to get was rounded away
@@ -28,7 +28,7 @@ _ROUNDS = 10_000  # each but the last trades at least a lot
 
 
 @dataclass(frozen=True, slots=True)
-class Solved:
+class LotSolution:
     """Whole units to trade, shape (columns,), and the linear optima before and after.
 
     ``relaxed`` is the optimum without conditions; ``first``, with conditional orders decided, has
@@ -41,13 +41,13 @@ class Solved:
     """
 
     units: IntArray
-    relaxed: Relaxed
-    first: Relaxed
-    last: Relaxed
+    relaxed: LpSolution
+    first: LpSolution
+    last: LpSolution
     tier: Tier
     in_lots: bool
-    left_out: LeftOut | None = None
-    fit: Solved | None = None
+    left_out: ExcludedOrders | None = None
+    fit: LotSolution | None = None
     capped: bool = False
 
     @property
@@ -75,9 +75,9 @@ class LotProgram:
     linear: LinearProgram
     balanced: bool
     reserve: int
-    effort: Effort
+    effort: WorkBudget
 
-    def solve(self, rows: LotRows) -> Solved:
+    def solve(self, rows: LotRows) -> LotSolution:
         """Return the units to trade.
 
         Raises
@@ -104,18 +104,18 @@ class LotProgram:
             return replace(fit, relaxed=solved.relaxed, left_out=left_out)
         return replace(solved, left_out=left_out, fit=fit)
 
-    def _all_fit(self, solved: Solved, rows: LotRows) -> LeftOut | None:
+    def _all_fit(self, solved: LotSolution, rows: LotRows) -> ExcludedOrders | None:
         """Return what shows that nothing is to be left out of what is left; ``None`` if not so."""
         columns = np.flatnonzero(solved.units)
         left = replace(rows, h=rows.left(self.orders.change(columns, solved.units[columns])))
         kept = self.orders.units[: self.orders.size] - solved.units
         look = self._look(left, kept)
-        return None if look.at(solved.last) else LeftOut(kept, (), (), look.witnesses)
+        return None if look.at(solved.last) else ExcludedOrders(kept, (), (), look.witnesses)
 
-    def _look(self, rows: LotRows, kept: IntArray) -> Look:
-        return Look(self.linear, self.orders, rows, kept, self.effort.lots)
+    def _look(self, rows: LotRows, kept: IntArray) -> FillabilityCheck:
+        return FillabilityCheck(self.linear, self.orders, rows, kept, self.effort.lots)
 
-    def _for_nobody_in_vain(self, upper: IntArray, rows: LotRows) -> Solved:
+    def _for_nobody_in_vain(self, upper: IntArray, rows: LotRows) -> LotSolution:
         """Return the units to trade, none of them for an order that gets nothing in the end.
 
         A linear optimum may let others trade at a loss to make room for a fraction of a dear order.
@@ -143,7 +143,7 @@ class LotProgram:
             solved = replace(again, relaxed=relaxed, capped=True)
         return solved
 
-    def _solve_within(self, upper: IntArray, rows: LotRows) -> Solved:
+    def _solve_within(self, upper: IntArray, rows: LotRows) -> LotSolution:
         """Return the units to trade, at most so many of each column, shape (columns,)."""
         solved = self._with_conditions(upper, rows)
         total = found = solved.units
@@ -165,7 +165,7 @@ class LotProgram:
             total = total + found
         raise ClearingError(f"{_ROUNDS} rounds of rounding do not end")
 
-    def _with_conditions(self, upper: IntArray, rows: LotRows) -> Solved:
+    def _with_conditions(self, upper: IntArray, rows: LotRows) -> LotSolution:
         """Return what trades first, with conditional orders decided."""
         free = np.zeros_like(upper)
         program = self._rounding(rows, free, upper, rows.h)
@@ -180,7 +180,7 @@ class LotProgram:
                 raise ClearingError("no choice is found where one is known")
             # What is known stands where the effort for a better one has run out.  Who is oldest
             # may cost a slack, and solvers tolerate a little.
-            if found is None or program.gain(found) < known.gain - 2.0 * slack(known.gain):
+            if found is None or program.gain(found) < known.gain - 2.0 * gain_tolerance(known.gain):
                 found = known.units
             choice = found
         fixed = self._decided(program, choice)
@@ -192,10 +192,10 @@ class LotProgram:
         least = program.lot_value(support)
         if units is None or not self._is_enough(program, support, first, units, least):
             return self._chosen_in_lots(programs, relaxed, least)
-        return Solved(units, relaxed, first, first, tier, in_lots=False)
+        return LotSolution(units, relaxed, first, first, tier, in_lots=False)
 
     def _is_enough(
-        self, program: Rounding, support: IntArray, first: Relaxed, units: IntArray, least: float
+        self, program: Rounding, support: IntArray, first: LpSolution, units: IntArray, least: float
     ) -> bool:
         """Return whether whole lots may follow from a choice made in fractions.
 
@@ -207,7 +207,9 @@ class LotProgram:
             return program.gain(units) >= 0.0
         return first.gain <= least
 
-    def _chosen_in_lots(self, programs: WarmChoices, relaxed: Relaxed, least: float) -> Solved:
+    def _chosen_in_lots(
+        self, programs: WarmChoices, relaxed: LpSolution, least: float
+    ) -> LotSolution:
         """Return what trades where whole lots decide which conditional orders do.
 
         Only what gains more than ``least`` is looked for.
@@ -231,7 +233,7 @@ class LotProgram:
             near = fixed.to_lots(first)
             if near is not None and program.gain(near) >= program.gain(whole):
                 units = near
-        return Solved(units, relaxed, first, first, Tier.MIXED_INTEGER, in_lots=True)
+        return LotSolution(units, relaxed, first, first, Tier.MIXED_INTEGER, in_lots=True)
 
     def _decided(self, program: Rounding, choice: FloatArray | IntArray) -> Rounding:
         """Return the program with conditional orders fixed at what they have in a choice."""
@@ -240,7 +242,7 @@ class LotProgram:
         lower[own] = upper[own] = np.rint(choice[own])
         return replace(program, lower=lower, upper=upper)
 
-    def _without_broken(self, program: Rounding, relaxed: Relaxed) -> Relaxed:
+    def _without_broken(self, program: Rounding, relaxed: LpSolution) -> LpSolution:
         """Return a linear optimum without orders whose conditions it would break."""
         upper = program.upper.copy()
         while columns := broken(program, relaxed):
@@ -248,7 +250,9 @@ class LotProgram:
             relaxed = self.linear.solve(program.lower, upper, program.h)
         return relaxed
 
-    def _ordered(self, lower: IntArray, upper: IntArray, h: FloatArray, taken: IntArray) -> Relaxed:
+    def _ordered(
+        self, lower: IntArray, upper: IntArray, h: FloatArray, taken: IntArray
+    ) -> LpSolution:
         """Return the linear optimum that serves older orders first."""
         relaxed = self.linear.solve(lower, upper, h)
         units = oldest_first(self.linear, self.orders, relaxed, lower, upper, h, taken)

@@ -58,7 +58,7 @@ def crossed(orders: ProgramOrders, group: int, reserve: int | None) -> bool:
     return bool(bought or (asks and asks.peekitem(0)[0] <= reserve))
 
 
-def take_all(orders: ProgramOrders, group: int, reserve: int) -> dict[int, int]:
+def match_against_reserve(orders: ProgramOrders, group: int, reserve: int) -> dict[int, int]:
     """Return the units that trade without a network when watts are issued and retired freely."""
     bids, asks = orders.prices[group][Side.BUY], orders.prices[group][Side.SELL]
     matched: dict[int, int] = {}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sortedcontainers import SortedDict
 
-from exchange.clearing.problem import HIDDEN, Leg, ProgramOrder
+from exchange.clearing.problem import HIDDEN, ProgramLeg, ProgramOrder
 from exchange.vocabulary.rules import MAX_PRICE_TICKS
 from orderbook.order import Side
 from security_check.arrays import FloatArray, IntArray
@@ -39,7 +39,7 @@ def _level_of(order: ProgramOrder) -> LevelKey:
 
 
 @dataclass(slots=True)
-class Entry:
+class ColumnEntry:
     """An open order in its column: what is left of it, in units of the column."""
 
     order: ProgramOrder
@@ -131,8 +131,8 @@ class ProgramOrders:
         self._size = 0
         self._free: list[int] = []
         self._levels: dict[LevelKey, int] = {}
-        self._queues: dict[int, dict[int, Entry]] = {}
-        self._entries: dict[int, Entry] = {}
+        self._queues: dict[int, dict[int, ColumnEntry]] = {}
+        self._entries: dict[int, ColumnEntry] = {}
         self._conditions: dict[int, Condition] = {}
         self._stacked: _Stacked | None = None
 
@@ -142,7 +142,7 @@ class ProgramOrders:
     def __contains__(self, order_id: int) -> bool:
         return order_id in self._entries
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ColumnEntry]:
         return iter(self._entries.values())
 
     @property
@@ -155,15 +155,15 @@ class ProgramOrders:
         """Conditional orders by column."""
         return self._conditions
 
-    def entry(self, order_id: int) -> Entry:
+    def entry(self, order_id: int) -> ColumnEntry:
         """Return an open order.  O(1)."""
         return self._entries[order_id]
 
-    def queue(self, column: int) -> Iterator[Entry]:
+    def queue(self, column: int) -> Iterator[ColumnEntry]:
         """Iterate over the orders of a column, oldest first."""
         return iter(self._queues[column].values())
 
-    def add(self, order: ProgramOrder) -> Entry:
+    def add(self, order: ProgramOrder) -> ColumnEntry:
         """Take up an order behind all of lower rank.  O(1), plus a new price O(log prices).
 
         Raises
@@ -187,7 +187,7 @@ class ProgramOrders:
             units = self._add_condition(column, order)
         queue = self._queues.setdefault(column, {})
         late = bool(queue) and next(reversed(queue.values())).order.rank > order.rank
-        entry = Entry(order, column, units)
+        entry = ColumnEntry(order, column, units)
         queue[order.order_id] = self._entries[order.order_id] = entry
         if late:  # It was here before, and comes back with the rank it had.
             by_rank = sorted(queue.items(), key=lambda item: item[1].order.rank)
@@ -243,7 +243,7 @@ class ProgramOrders:
         )
         return units
 
-    def reduce(self, order_id: int, units: int) -> Entry:
+    def reduce(self, order_id: int, units: int) -> ColumnEntry:
         """Take units off an order, which leaves when none is left.  O(1)."""
         entry = self._entries[order_id]
         if not 0 < units <= entry.units:
@@ -258,7 +258,7 @@ class ProgramOrders:
                 self._close(entry)
         return entry
 
-    def _close(self, entry: Entry) -> None:
+    def _close(self, entry: ColumnEntry) -> None:
         column, order = entry.column, entry.order
         del self._queues[column]
         if self._conditions.pop(column, None) is not None:
@@ -272,16 +272,16 @@ class ProgramOrders:
                 del levels[order.limit_price_ticks]
         self._free.append(column)
 
-    def watts(self, entry: Entry, units: int) -> int:
+    def watts(self, entry: ColumnEntry, units: int) -> int:
         """Return how many watts so many units of an order are, over all legs."""
         condition = self._conditions.get(entry.column)
         return units * self.lot_w * (1 if condition is None else int(np.abs(condition.lots).sum()))
 
-    def remaining(self, entry: Entry) -> tuple[Leg, ...]:
+    def remaining(self, entry: ColumnEntry) -> tuple[ProgramLeg, ...]:
         """Return what is left of an order."""
         condition = self._conditions.get(entry.column)
         if condition is None:
-            return (Leg(int(self.limit[entry.column]), entry.units * self.lot_w),)
+            return (ProgramLeg(int(self.limit[entry.column]), entry.units * self.lot_w),)
         return tuple(
             replace(leg, quantity_w=entry.units * abs(int(lots)) * self.lot_w)
             for leg, lots in zip(entry.order.legs, condition.lots, strict=True)
@@ -374,7 +374,7 @@ class ProgramOrders:
                 block[:, place] = per_lot(condition.limits) @ condition.lots
         return block
 
-    def oldest_first(self, columns: IntArray) -> list[Entry]:
+    def oldest_first(self, columns: IntArray) -> list[ColumnEntry]:
         """Return the orders of columns, oldest first."""
         entries = [entry for column in columns.tolist() for entry in self.queue(column)]
         return sorted(entries, key=lambda entry: entry.order.rank)

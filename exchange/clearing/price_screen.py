@@ -27,7 +27,7 @@ import numpy as np
 from exchange.clearing.lot_rows import LotRows
 from exchange.clearing.order_columns import ProgramOrders
 from exchange.clearing.problem import TIE
-from exchange.clearing.unfillable import LeftOut
+from exchange.clearing.unfillable import ExcludedOrders
 from orderbook.order import Side
 from security_check.arrays import FloatArray
 
@@ -66,7 +66,7 @@ class PriceScreen:
         *,
         settled: bool,
         surplus: float | None = None,
-        left_out: LeftOut | None = None,
+        left_out: ExcludedOrders | None = None,
     ) -> None:
         """Take up the duals of the program as it stands now.  O(rows n); without eta, O(n).
 
@@ -75,7 +75,7 @@ class PriceScreen:
         rows
             With the headrooms in force.
         balance, eta
-            lambda and eta, as in :class:`exchange.clearing.linear_program.Relaxed`.
+            lambda and eta, as in :class:`exchange.clearing.linear_program.LpSolution`.
         filled
             Columns that its linear optimum trades, if only in fractions.
         settled

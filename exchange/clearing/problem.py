@@ -46,13 +46,13 @@ class Tier(StrEnum):
     """What settled a clearing: the cheapest of four proofs that was enough."""
 
     PRICE_SCREEN = "price_screen"
-    NETWORK_FREE = "network_free"
+    NETWORK_FREE = "merit_order"
     LINEAR = "linear"
     MIXED_INTEGER = "mixed_integer"
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class ProgramLeg:
     """What an order trades at one limit: a column of the stacked limits, and watts > 0.
 
     Side and limit price are its own where they are given, and else those of its order.
@@ -90,7 +90,7 @@ class ProgramOrder:
     side: Side
     limit_price_ticks: int
     rank: int
-    legs: tuple[Leg, ...]
+    legs: tuple[ProgramLeg, ...]
     minimum_w: int = 0
 
     @property
@@ -98,15 +98,15 @@ class ProgramOrder:
         """The change of a limit per watt traded: 1 for buys, -1 for sells."""
         return 1 if self.side is Side.BUY else -1
 
-    def sign_of(self, leg: Leg) -> int:
+    def sign_of(self, leg: ProgramLeg) -> int:
         """Return the change of a leg's limit per watt traded."""
         return 1 if (leg.side or self.side) is Side.BUY else -1
 
-    def price_of(self, leg: Leg) -> int:
+    def price_of(self, leg: ProgramLeg) -> int:
         """Return the limit price of a leg, in ticks."""
         return self.limit_price_ticks if leg.limit_price_ticks is None else leg.limit_price_ticks
 
-    def change_w(self, leg: Leg, quantity_w: int) -> int:
+    def change_w(self, leg: ProgramLeg, quantity_w: int) -> int:
         """Return what a leg's limit changes by when so many watts, over all legs, trade."""
         return self.sign_of(leg) * (leg.quantity_w * quantity_w // self.quantity_w)
 
@@ -210,28 +210,29 @@ class LocalPrices:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ParticipationBound:
     """What an order that is not in a program would have to be worth to take part in its optimum.
 
-    By weak duality no trades with it gain more than those found, ``slack``, and what it gains at
+    By weak duality no trades with it gain more than those found, ``gain_tolerance``, and what it
+    gains at
     the local prices (less than nothing, where it is worse than these) together.
 
     Parameters
     ----------
     local
         Shape (n,), local prices of the linear program in which conditions are relaxed, in ticks.
-    slack
+    gain_tolerance
         What that program gains beyond what was found, in tick-lots; zero where no condition bears
         on the optimum.  Then an order strictly worse than its local prices is empty at every
         optimum, whatever rounding to whole lots leaves over.
     """
 
     local: FloatArray
-    slack: float
+    gain_tolerance: float
 
 
 @dataclass(frozen=True, slots=True)
-class Optimum:
+class ClearingOptimum:
     """What to trade, not yet traded.
 
     Parameters

@@ -26,10 +26,10 @@ import numpy as np
 
 from exchange.clearing.highs import INFINITY, MixedProgram
 from exchange.clearing.integer_points import Vertex
-from exchange.clearing.linear_program import Relaxed
+from exchange.clearing.linear_program import LpSolution
 from exchange.clearing.lot_rows import LotRows
 from exchange.clearing.order_columns import ProgramOrders, per_lot_of
-from exchange.clearing.work_budget import Effort
+from exchange.clearing.work_budget import WorkBudget
 from security_check.arrays import BoolArray, FloatArray, IntArray
 
 WHOLE = 1e-6
@@ -95,9 +95,9 @@ class Rounding:
     reserve: int
     lower: IntArray
     upper: IntArray
-    effort: Effort
+    effort: WorkBudget
 
-    def to_lots(self, relaxed: Relaxed) -> IntArray | None:
+    def to_lots(self, relaxed: LpSolution) -> IntArray | None:
         """Return whole units near an optimum, shape (columns,); ``None`` when there are none.
 
         There always are (nothing at all) unless ``lower`` demands some.
@@ -125,7 +125,7 @@ class Rounding:
         return self._worth_more(relaxed, fractional, support, least)
 
     def _worth_more(
-        self, relaxed: Relaxed, fractional: IntArray, support: IntArray, least: float
+        self, relaxed: LpSolution, fractional: IntArray, support: IntArray, least: float
     ) -> IntArray:
         """Return whole units where none are next to the optimum; none if none gain so much."""
         if self.gain(relaxed.units) < _FEW * least:
@@ -144,7 +144,7 @@ class Rounding:
             return np.zeros_like(self.upper)
         return better
 
-    def _vertex(self, relaxed: Relaxed, support: IntArray) -> Vertex:
+    def _vertex(self, relaxed: LpSolution, support: IntArray) -> Vertex:
         return Vertex(
             units=relaxed.units[support],
             upper=self.upper[support],

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from exchange.clearing.linear_program import LinearProgram, Relaxed
+from exchange.clearing.linear_program import LinearProgram, LpSolution
 from exchange.clearing.order_columns import ProgramOrders
 from exchange.clearing.problem import TIE
 from security_check.arrays import BoolArray, FloatArray, IntArray
@@ -26,7 +26,7 @@ _SINGULAR = 1e-9
 def oldest_first(
     program: LinearProgram,
     orders: ProgramOrders,
-    relaxed: Relaxed,
+    relaxed: LpSolution,
     lower: IntArray,
     upper: IntArray,
     h: FloatArray,
@@ -80,7 +80,9 @@ def oldest_first(
     return units
 
 
-def _open(program: LinearProgram, orders: ProgramOrders, relaxed: Relaxed, tied: BoolArray) -> bool:
+def _open(
+    program: LinearProgram, orders: ProgramOrders, relaxed: LpSolution, tied: BoolArray
+) -> bool:
     """Return whether the rows leave the tied columns any freedom.
 
     They leave none when the columns are independent in the rows that are full at every optimum.

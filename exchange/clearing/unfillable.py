@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exchange.clearing.linear_program import LinearProgram, Most, Relaxed
+from exchange.clearing.linear_program import LinearProgram, LpSolution, MaxFill
 from exchange.clearing.lot_rows import LotRows
 from exchange.clearing.order_columns import ProgramOrders
 from exchange.clearing.problem import TIE
 from exchange.clearing.rounding import LEAST_GAP, WHOLE
-from exchange.clearing.work_budget import Budget
+from exchange.clearing.work_budget import RemainingWork
 from security_check.arrays import BoolArray, FloatArray, IntArray
 
 _MOST = 8  # places that are left out at most
@@ -33,7 +33,7 @@ _COLUMNS = 2  # that make a linear program a unit of work dearer
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LimitSide:
     """The plain orders of one side at one limit.
 
     What fits does not depend on prices, so all of them fit or none.
@@ -43,17 +43,17 @@ class Place:
     sign: float
 
     @classmethod
-    def of(cls, orders: ProgramOrders, column: int) -> Place:
+    def of(cls, orders: ProgramOrders, column: int) -> LimitSide:
         """Return the place of a plain column."""
         return cls(int(orders.limit[column]), float(orders.sign[column]))
 
     @property
-    def opposite(self) -> Place:
+    def opposite(self) -> LimitSide:
         """The other side at the same limit.
 
         Its orders free all that these need, and are mostly one's own: that does not count.
         """
-        return Place(self.limit, -self.sign)
+        return LimitSide(self.limit, -self.sign)
 
     def has(self, orders: ProgramOrders) -> BoolArray:
         """Return which columns are of it, shape (columns,)."""
@@ -63,14 +63,14 @@ class Place:
 
     def most(
         self, linear: LinearProgram, orders: ProgramOrders, kept: IntArray, h: FloatArray
-    ) -> Most:
+    ) -> MaxFill:
         """Return how much of it could trade if nothing else mattered, if less than a lot."""
         others = np.where(self.opposite.has(orders), 0, kept)
         return linear.most(np.flatnonzero(self.has(orders)), others, h, enough=FITS)
 
 
 @dataclass(slots=True)
-class Proof:
+class UnfillableProof:
     """Prices at which all that the other orders free is too little for a unit of a place.
 
     Parameters
@@ -83,13 +83,13 @@ class Proof:
         Units of the place that are missing for a whole one.
     """
 
-    place: Place
+    place: LimitSide
     local: FloatArray
     spare: float
 
     def added(self, orders: ProgramOrders, column: int, units: int) -> bool:
         """Note that units came into a column; return whether the proof still stands.  O(legs)."""
-        place = Place.of(orders, column)
+        place = LimitSide.of(orders, column)
         if place == self.place.opposite:
             return True
         freed = float(place == self.place) - orders.cost_of(column, self.local)
@@ -98,7 +98,7 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class ExcludedOrders:
     """What is left out of a program, and why.
 
     Parameters
@@ -114,8 +114,8 @@ class LeftOut:
     """
 
     kept: IntArray
-    optima: tuple[Relaxed, ...]
-    proofs: tuple[Proof, ...]
+    optima: tuple[LpSolution, ...]
+    proofs: tuple[UnfillableProof, ...]
     witnesses: dict[int, int]
 
     def added(self, orders: ProgramOrders, column: int, units: int) -> bool:
@@ -134,7 +134,9 @@ class LeftOut:
         return frozenset().union(*(np.flatnonzero(o.units > 0.0).tolist() for o in self.optima))
 
 
-def leave_out(look: Look, relaxed: Relaxed, solve: Callable[[IntArray], Relaxed]) -> LeftOut:
+def leave_out(
+    look: FillabilityCheck, relaxed: LpSolution, solve: Callable[[IntArray], LpSolution]
+) -> ExcludedOrders:
     """Leave out what does not fit, as far as it decides what a lot is worth.
 
     Costs a linear program for each place that fits with no single other, and two for each left
@@ -149,18 +151,18 @@ def leave_out(look: Look, relaxed: Relaxed, solve: Callable[[IntArray], Relaxed]
     solve
         Returns the linear optimum of so many units of each column, shape (columns,).
     """
-    optima: list[Relaxed] = []
-    proofs: list[Proof] = []
+    optima: list[LpSolution] = []
+    proofs: list[UnfillableProof] = []
     while len(proofs) < _MOST and (unfit := look.at(relaxed)):
         for proof in unfit:
             look.kept[proof.place.has(look.orders)] = 0
         proofs += unfit
         relaxed = solve(look.kept)
         optima.append(relaxed)
-    return LeftOut(look.kept, tuple(optima), tuple(proofs), look.witnesses)
+    return ExcludedOrders(look.kept, tuple(optima), tuple(proofs), look.witnesses)
 
 
-class Look:
+class FillabilityCheck:
     """Looks whether orders fit.
 
     Parameters
@@ -186,14 +188,14 @@ class Look:
         orders: ProgramOrders,
         rows: LotRows,
         kept: IntArray,
-        budget: Budget,
+        budget: RemainingWork,
     ) -> None:
         self._linear, self._rows, self._budget = linear, rows, budget
         self.orders, self.kept = orders, kept
-        self._fit: set[Place] = set()
+        self._fit: set[LimitSide] = set()
         self.witnesses: dict[int, int] = {}
 
-    def at(self, relaxed: Relaxed) -> list[Proof]:
+    def at(self, relaxed: LpSolution) -> list[UnfillableProof]:
         """Return why those do not fit that decide what a lot is worth at an optimum.
 
         No more is asked where no whole lot can gain anything.
@@ -209,7 +211,7 @@ class Look:
                 found.append(proof)
         return found
 
-    def _proof(self, place: Place) -> Proof | None:
+    def _proof(self, place: LimitSide) -> UnfillableProof | None:
         """Return why a place does not fit; ``None`` where witnesses show that it does."""
         partner = self._partner(place)
         if partner is not None:
@@ -221,7 +223,7 @@ class Look:
             return None
         most = place.most(self._linear, self.orders, self.kept, self._rows.h)
         if most.count < FITS:
-            return Proof(place, most.local, FITS - most.count)
+            return UnfillableProof(place, most.local, FITS - most.count)
         needed = np.flatnonzero(most.units > WHOLE)
         self._note({int(c): math.ceil(float(most.units[c]) - WHOLE) for c in needed})
         return None
@@ -230,7 +232,7 @@ class Look:
         for column, count in units.items():
             self.witnesses[column] = max(count, self.witnesses.get(column, 0))
 
-    def _partner(self, place: Place) -> int | None:
+    def _partner(self, place: LimitSide) -> int | None:
         """Return a column of which a lot fits with one of a place, as if these were all."""
         orders, rows = self.orders, self._rows
         live = np.flatnonzero((self.kept > 0) & (orders.limit[: orders.size] >= 0))
@@ -245,7 +247,7 @@ class Look:
         return int(others[first[fits[0]]]) if len(fits) else None
 
 
-def _decisive(orders: ProgramOrders, units: FloatArray) -> set[Place]:
+def _decisive(orders: ProgramOrders, units: FloatArray) -> set[LimitSide]:
     """Return the places with the best price of each side, where they trade less than a lot."""
     support = np.flatnonzero(units > WHOLE)
     plain = support[orders.limit[support] >= 0]
@@ -256,7 +258,7 @@ def _decisive(orders: ProgramOrders, units: FloatArray) -> set[Place]:
             own = plain[(groups == group) & (signs == sign)]
             if not len(own):
                 continue
-            best = Place.of(orders, int(own[np.argmax(sign * orders.price[own])]))
+            best = LimitSide.of(orders, int(own[np.argmax(sign * orders.price[own])]))
             # What trades at a place may be orders of several prices.
             if units[own][best.has(orders)[own]].sum() < FITS:
                 found.add(best)

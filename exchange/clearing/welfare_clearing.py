@@ -28,23 +28,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exchange.clearing import merit_order as network_free
-from exchange.clearing.linear_program import LinearProgram, Relaxed
+from exchange.clearing import merit_order
+from exchange.clearing.linear_program import LinearProgram, LpSolution
 from exchange.clearing.lot_program import LotProgram
 from exchange.clearing.lot_rows import LotRows
 from exchange.clearing.order_columns import ProgramOrders
 from exchange.clearing.price_screen import PriceScreen
 from exchange.clearing.problem import (
     TIE,
+    ClearingOptimum,
     LocalPrices,
     NetworkRows,
-    Optimum,
+    ParticipationBound,
     ProgramOrder,
-    Reach,
     Tier,
 )
-from exchange.clearing.unfillable import FITS, LeftOut, Place
-from exchange.clearing.work_budget import Effort
+from exchange.clearing.unfillable import FITS, ExcludedOrders, LimitSide
+from exchange.clearing.work_budget import WorkBudget
 from exchange.vocabulary.rules import ExchangeRate
 from security_check.arrays import FloatArray, IntArray
 
@@ -82,7 +82,7 @@ class _Proposal:
     tier: Tier
     relaxed_local: FloatArray
     relaxed_gain: float | None
-    left_out: LeftOut | None = None
+    left_out: ExcludedOrders | None = None
 
 
 class WelfareClearing:
@@ -127,7 +127,7 @@ class WelfareClearing:
         *,
         reserve_price_ticks: int = 0,
         intervals: int = 1,
-        effort: Effort | None = None,
+        effort: WorkBudget | None = None,
         screening: bool = True,
     ) -> None:
         limits = rows.limits
@@ -143,14 +143,14 @@ class WelfareClearing:
         reserve = None if self._balanced else self._reserve
         self._program = LinearProgram(self.orders, self._rows, reserve)
         self._is_alone = effort is None
-        self._effort = effort or Effort()
+        self._effort = effort or WorkBudget()
         self._lots = LotProgram(
             self.orders, self._program, self._balanced, self._reserve, self._effort
         )
         self._screening = screening
         self.screen = PriceScreen(self.orders, self._rows, self._reserve)
-        self._proposed: tuple[_Proposal, Optimum] | None = None
-        self._reach: Reach | None = None
+        self._proposed: tuple[_Proposal, ClearingOptimum] | None = None
+        self._reach: ParticipationBound | None = None
         self._known_prices: LocalPrices | None = None
         self._blocked = False
 
@@ -216,7 +216,7 @@ class WelfareClearing:
 
     # -- what to trade ------------------------------------------------------------------------
 
-    def optimum(self) -> Optimum:
+    def optimum(self) -> ClearingOptimum:
         """Return what to trade now.  Trades nothing; asked again, it answers the same.
 
         Raises
@@ -230,7 +230,7 @@ class WelfareClearing:
             if self._known_prices is None:
                 self._known_prices = self._prices(*self.screen.duals)
             bound = self.screen.bound * self._lot_w
-            return Optimum({}, 0, self._known_prices, Tier.PRICE_SCREEN, bound)
+            return ClearingOptimum({}, 0, self._known_prices, Tier.PRICE_SCREEN, bound)
         proposal = None if self._blocked else self._match_without_network()
         if proposal is None:
             proposal = self._solve()
@@ -242,7 +242,7 @@ class WelfareClearing:
         self._reach = self._reach_of(proposal, optimum)
         return optimum
 
-    def reach(self) -> Reach:
+    def reach(self) -> ParticipationBound:
         """Return what orders that are not here would need to take part in the last optimum.
 
         Where the program has changed since, of trading nothing.  A proof either way, which is the
@@ -251,13 +251,13 @@ class WelfareClearing:
         if self._reach is not None:
             return self._reach
         sure = self.screen.settled and not self.screen.leaves_out
-        return Reach(self.screen.local, 0.0 if sure else self.screen.bound)
+        return ParticipationBound(self.screen.local, 0.0 if sure else self.screen.bound)
 
-    def _reach_of(self, proposal: _Proposal, optimum: Optimum) -> Reach:
-        slack = 0.0
+    def _reach_of(self, proposal: _Proposal, optimum: ClearingOptimum) -> ParticipationBound:
+        gain_tolerance = 0.0
         if proposal.relaxed_gain is not None:
-            slack = max(proposal.relaxed_gain - optimum.gain / self._lot_w, 0.0)
-        return Reach(proposal.relaxed_local, slack)
+            gain_tolerance = max(proposal.relaxed_gain - optimum.gain / self._lot_w, 0.0)
+        return ParticipationBound(proposal.relaxed_local, gain_tolerance)
 
     def fits(self, order_id: int) -> bool:
         """Return whether a lot of an order could trade if nothing else mattered.
@@ -274,10 +274,10 @@ class WelfareClearing:
         if column in self.orders.conditions:
             return True
         every = self.orders.units[: self.orders.size]
-        place = Place.of(self.orders, column)
+        place = LimitSide.of(self.orders, column)
         return place.most(self._program, self.orders, every, self._rows.h).count >= FITS
 
-    def execute(self, optimum: Optimum) -> None:
+    def execute(self, optimum: ClearingOptimum) -> None:
         """Take the orders of the last optimum off the program, and their change off headrooms.
 
         Raises
@@ -312,7 +312,7 @@ class WelfareClearing:
         # Where orders cross at rest the network holds them back, and will not let all of them
         # trade when the next one comes: then the match by price alone is not worth trying.
         self._blocked = proposal.tier is not Tier.NETWORK_FREE and any(
-            network_free.crossed(self.orders, group, None if self._balanced else self._reserve)
+            merit_order.crossed(self.orders, group, None if self._balanced else self._reserve)
             for group in range(self._groups)
         )
 
@@ -327,10 +327,10 @@ class WelfareClearing:
         matched: dict[int, int] = {}
         for group in groups:
             if self._balanced:
-                matched |= network_free.match(orders, group)
+                matched |= merit_order.match(orders, group)
             else:
-                matched |= network_free.take_all(orders, group, self._reserve)
-        columns, units = network_free.as_arrays(matched)
+                matched |= merit_order.match_against_reserve(orders, group, self._reserve)
+        columns, units = merit_order.as_arrays(matched)
         h = self._rows.h
         if matched:
             loads = self._rows.loads(orders.change(columns, units))
@@ -339,7 +339,7 @@ class WelfareClearing:
             h = np.maximum(h - loads, 0.0)
         balance = after = np.full(self._groups, float(self._reserve))
         if self._balanced:
-            prices = [network_free.price_and_quote(orders, g, matched) for g in groups]
+            prices = [merit_order.price_and_quote(orders, g, matched) for g in groups]
             balance, after = np.array(prices).T
         if orders.conditions and any(
             self._conditions_matter(of_group[orders.groups]) for of_group in (balance, after)
@@ -401,7 +401,7 @@ class WelfareClearing:
         )
 
     @staticmethod
-    def _duals(relaxed: Relaxed) -> _Duals:
+    def _duals(relaxed: LpSolution) -> _Duals:
         filled = frozenset(np.flatnonzero(relaxed.units > _FILLED).tolist())
         return _Duals(relaxed.balance, relaxed.eta, filled)
 
@@ -418,14 +418,14 @@ class WelfareClearing:
                 if not left:
                     break
 
-    def _optimum_of(self, proposal: _Proposal) -> Optimum:
+    def _optimum_of(self, proposal: _Proposal) -> ClearingOptimum:
         shares = [(self.orders.entry(order), units) for order, units in self._shares(proposal)]
         shares.sort(key=lambda share: share[0].order.rank)
         quantities_w = {e.order.order_id: self.orders.watts(e, units) for e, units in shares}
         gain = sum(e.order.worth(self.orders.watts(e, units), self._reserve) for e, units in shares)
         prices = self._prices(proposal.prices.balance, proposal.prices.eta)
         bound = (proposal.rows_worth + proposal.surplus) * self._lot_w
-        return Optimum(quantities_w, gain, prices, proposal.tier, bound)
+        return ClearingOptimum(quantities_w, gain, prices, proposal.tier, bound)
 
     def _prices(self, balance: FloatArray, eta: FloatArray) -> LocalPrices:
         local = balance[self.orders.groups]

@@ -31,7 +31,7 @@ _NODE = 3  # units that a node costs beyond its linear program
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ProgramCost:
     """What programs of one size cost, in units."""
 
     rows: int
@@ -54,12 +54,12 @@ class Work:
 
 
 @dataclass(slots=True)
-class Budget:
+class RemainingWork:
     """What is left of an effort, in units."""
 
     left: int
 
-    def nodes(self, work: Work) -> int:
+    def nodes(self, work: ProgramCost) -> int:
         """Return how many nodes a mixed-integer program may have; 0 where it may not be begun."""
         return max(self.left - work.root, 0) // work.node
 
@@ -73,7 +73,7 @@ class Budget:
 
 
 @dataclass(slots=True)
-class Effort:
+class WorkBudget:
     """The effort of some programs in one event.
 
     Attributes
@@ -84,8 +84,8 @@ class Effort:
         For whole lots.
     """
 
-    choices: Budget = field(default_factory=lambda: Budget(CHOICES))
-    lots: Budget = field(default_factory=lambda: Budget(LOTS))
+    choices: RemainingWork = field(default_factory=lambda: RemainingWork(CHOICES))
+    lots: RemainingWork = field(default_factory=lambda: RemainingWork(LOTS))
 
     def renew(self) -> None:
         """Begin another event."""
@@ -93,7 +93,7 @@ class Effort:
 
 
 @dataclass(slots=True)
-class EventEffort:
+class EventBudget:
     """The effort of one event: joint orders cannot exhaust that of an interval by itself.
 
     What searches over joined intervals may take is bounded over many events, too: a block that is
@@ -111,8 +111,8 @@ class EventEffort:
         Units that searches over joined intervals may take yet; below zero, they wait.
     """
 
-    alone: Effort = field(default_factory=Effort)
-    joined: Effort = field(default_factory=Effort)
+    alone: WorkBudget = field(default_factory=WorkBudget)
+    joined: WorkBudget = field(default_factory=WorkBudget)
     joining: int = JOINED
 
     @property
@@ -125,7 +125,7 @@ class EventEffort:
         """Whether a search may begin to join intervals."""
         return self.joining > 0
 
-    def join(self, work: Work, conditions: int) -> None:
+    def join(self, work: ProgramCost, conditions: int) -> None:
         """Take off what a program over joined intervals costs by itself."""
         self.joining -= _JOIN * work.linear + _CONDITION * conditions
 

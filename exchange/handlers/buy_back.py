@@ -26,9 +26,9 @@ import numpy as np
 
 from exchange.clearing.highs import INFINITY, MixedProgram
 from exchange.clearing.problem import ClearingError
-from exchange.clearing.work_budget import LOTS, Budget
+from exchange.clearing.work_budget import LOTS, RemainingWork
 from exchange.handlers.fills import fill_of
-from exchange.state.recording import Record
+from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.vocabulary.events import Traded
 from exchange.vocabulary.network_port import Grid
@@ -42,14 +42,14 @@ from security_check.model.limits import InterfaceLimits
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
+class _BuyBackCandidate:
     """A sell order that may be bought, and its column among the limits."""
 
     order: Order
     column: int
 
 
-def buy_back(session: Session, limits: InterfaceLimits, record: Record, grid: Grid) -> None:
+def buy_back(session: Session, limits: InterfaceLimits, record: EventRecorder, grid: Grid) -> None:
     """Buy what the operator asked for and new limits call for.
 
     Where the network gives no answer nothing is bought: curtailment, which comes next, decides.
@@ -86,19 +86,21 @@ def buy_back(session: Session, limits: InterfaceLimits, record: Record, grid: Gr
     )
 
 
-def _offers(session: Session, connection_points: Sequence[str]) -> list[_Offer]:
+def _offers(session: Session, connection_points: Sequence[str]) -> list[_BuyBackCandidate]:
     """Return the sell orders within the operator's limit prices, oldest first."""
     place = {point: i for i, point in enumerate(connection_points)}
     found = []
     for direction, wanted in session.buy_backs.items():
         offset = 0 if direction is Direction.INJECTION else len(place)
         orders = session.books[direction].orders(Side.SELL, wanted.limit_price_ticks)
-        found += [_Offer(order, offset + place[order.connection_point]) for order in orders]
+        found += [
+            _BuyBackCandidate(order, offset + place[order.connection_point]) for order in orders
+        ]
     return sorted(found, key=lambda offer: offer.order.order_id)
 
 
 def _cheapest(
-    rows: LinearRows, offers: Sequence[_Offer], session: Session, lot_w: int
+    rows: LinearRows, offers: Sequence[_BuyBackCandidate], session: Session, lot_w: int
 ) -> list[int]:
     """Return what to buy of each offer, in whole lots, watts."""
     over = np.flatnonzero(rows.headroom < 0.0)
@@ -134,7 +136,7 @@ def _cheapest(
             ]
         ),
         integer=np.zeros(len(offers) + limits, dtype=bool),
-    ).solve(0.0, Budget(LOTS))
+    ).solve(0.0, RemainingWork(LOTS))
     if solution is None:
         return [0] * len(offers)
     return _in_lots(solution[: len(offers)], offers, session, lot_w)
@@ -142,7 +144,7 @@ def _cheapest(
 
 def _in_lots(
     lots: FloatArray,
-    offers: Sequence[_Offer],
+    offers: Sequence[_BuyBackCandidate],
     session: Session,
     lot_w: int,
 ) -> list[int]:

@@ -9,7 +9,7 @@ from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import Refusal, RefusalReason
 from exchange.vocabulary.rules import MarketRules
 from orderbook.book import OrderBook
-from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, OrderConditions, Side, TimeInForce
 
 MAX_LEGS = 96
 """Most legs of a joint order: a day of quarter-hours."""
@@ -120,7 +120,7 @@ def _contradiction(detail: str) -> Refusal:
 
 
 def check_post_only(
-    conditions: Conditions,
+    conditions: OrderConditions,
     side: Side,
     limit_price_ticks: int,
     book: OrderBook[Order],

@@ -9,7 +9,7 @@ from datetime import datetime
 from doe_allocation.allocation.curtailment import Curtailment, CurtailmentPolicy
 from exchange.handlers.buy_back import buy_back
 from exchange.state.holdings import Position
-from exchange.state.recording import Record, alarm_kind
+from exchange.state.recording import EventRecorder, alarm_kind
 from exchange.state.session import Session
 from exchange.vocabulary.commands import UpdateInterfaceLimits
 from exchange.vocabulary.events import (
@@ -27,7 +27,7 @@ from security_check.model.envelope import Direction, Envelope, EnvelopeSet
 
 
 def update_limits(
-    command: UpdateInterfaceLimits, session: Session, record: Record, grid: Grid
+    command: UpdateInterfaceLimits, session: Session, record: EventRecorder, grid: Grid
 ) -> SecurityState | None:
     """Put the TSO's new contract into force, or refuse it and halt the interval.
 
@@ -102,7 +102,7 @@ def check_terms(envelopes: EnvelopeSet, terms: Mapping[str, ConnectionTerms]) ->
 def refuse_unsafe(
     error: GridError,
     interval: datetime,
-    record: Record,
+    record: EventRecorder,
     participant: str,
     update: UpdateInterfaceLimits | None,
     request: str,
@@ -125,7 +125,9 @@ def refuse_unsafe(
     )
 
 
-def _set_limits(envelope: Envelope, session: Session, record: Record, *, rising: bool) -> None:
+def _set_limits(
+    envelope: Envelope, session: Session, record: EventRecorder, *, rising: bool
+) -> None:
     point = envelope.connection_point
     for direction, to_w, element in (
         (Direction.INJECTION, envelope.injection_limit_w, envelope.injection_bottleneck),
@@ -152,7 +154,7 @@ def _set_limits(envelope: Envelope, session: Session, record: Record, *, rising:
         record.add(event)
 
 
-def _cut_orders(position: Position, side: Side, excess_w: int, record: Record) -> None:
+def _cut_orders(position: Position, side: Side, excess_w: int, record: EventRecorder) -> None:
     """Reduce open orders of a side, newest first, by at least ``excess_w``, in whole lots.
 
     An order that could no longer trade as much at once as it asks for is cancelled instead.

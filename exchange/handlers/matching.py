@@ -11,10 +11,10 @@ from exchange.clearing.payments import at_local_prices, at_maker_prices
 from exchange.clearing.problem import ClearingError
 from exchange.handlers.fills import fills_of
 from exchange.handlers.self_trade_prevention import first_own, own_crossed, resolve, resolve_resting
-from exchange.market.interval_market import CheckFailedError, Confirmed
-from exchange.market.interval_markets import Markets
+from exchange.market.interval_market import CheckFailedError, ConfirmedClearing
+from exchange.market.interval_markets import IntervalMarkets
 from exchange.market.market_program import Legs
-from exchange.state.recording import Record, alarm_kind
+from exchange.state.recording import EventRecorder, alarm_kind
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.events import MatchBlocked, Traded
@@ -51,12 +51,12 @@ class Matching:
 
     __slots__ = ("_alarmed", "_markets", "_state")
 
-    def __init__(self, state: State, markets: Markets) -> None:
+    def __init__(self, state: State, markets: IntervalMarkets) -> None:
         self._state = state
         self._markets = markets
         self._alarmed: dict[datetime, str] = {}
 
-    def trade(self, legs: Legs, record: Record) -> None:
+    def trade(self, legs: Legs, record: EventRecorder) -> None:
         """Let an incoming order, in the books already, trade what the network carries."""
         order, state = legs[0], self._state
         sessions = [state.sessions[leg.interval] for leg in legs]
@@ -76,7 +76,7 @@ class Matching:
             # What it traded before it met its own may be what another's condition lacked.
             self._clear(order.interval, order.order_id, record)
 
-    def _rest(self, order: Order, session: Session, may_trade: bool, record: Record) -> None:
+    def _rest(self, order: Order, session: Session, may_trade: bool, record: EventRecorder) -> None:
         """Let what is left of an incoming order wait, or cancel it if it may not."""
         self._markets.rest(order)
         if order.joint_id is None and session.phase is not Phase.CALL:
@@ -85,7 +85,9 @@ class Matching:
         if why_not_wait is not None:
             record.cancel(order, why_not_wait)
 
-    def would_trade(self, order: Order, record: Record, *, instead_of: Order | None = None) -> bool:
+    def would_trade(
+        self, order: Order, record: EventRecorder, *, instead_of: Order | None = None
+    ) -> bool:
         """Return whether an order that is not in its book would trade at once if it were.
 
         ``instead_of`` is the order whose place it takes.  Where the clearing fails, it might.
@@ -98,14 +100,14 @@ class Matching:
         except ClearingError:
             return True
 
-    def uncross(self, session: Session, record: Record) -> None:
+    def uncross(self, session: Session, record: EventRecorder) -> None:
         """Let what rests trade at local prices, now that more of it can, or again."""
         if self._state.may_trade(session):
             for start in self._markets.group(session.start):
                 resolve_resting(self._state.sessions[start], record)
             self._clear(session.start, None, record)
 
-    def _clear(self, interval: datetime, taker: int | None, record: Record) -> None:
+    def _clear(self, interval: datetime, taker: int | None, record: EventRecorder) -> None:
         """Trade until nothing is left that would raise welfare.
 
         Where a program cannot be solved, it is tried once more with programs built from nothing;
@@ -123,21 +125,24 @@ class Matching:
             except ClearingError as error:
                 if not attempt:
                     self._markets.build_anew(interval, record, taker)
-                elif not self._take_out_culprit(interval, error, record):
+                elif not self._cancel_failing_order(interval, error, record):
                     return
             else:
                 self._alarmed.pop(interval, None)
                 return
 
     def _trade_while(
-        self, search: Callable[[], Confirmed | None], taker: int | None, record: Record
+        self,
+        search: Callable[[], ConfirmedClearing | None],
+        taker: int | None,
+        record: EventRecorder,
     ) -> None:
         """Trade while a search finds something; raises as the search."""
         while (found := search()) is not None:
             self._execute(found, taker, record)
 
     def _try_to_trade(
-        self, search: Callable[[], Confirmed | None], order: Order, record: Record
+        self, search: Callable[[], ConfirmedClearing | None], order: Order, record: EventRecorder
     ) -> None:
         """Let an order trade while a search finds something; a clearing of all follows it."""
         try:
@@ -147,32 +152,37 @@ class Matching:
         except ClearingError as error:
             self._alarm(AlarmKind.CLEARING_FAILED, order.interval, _failure(error), record)
 
-    def _take_out_culprit(self, interval: datetime, error: ClearingError, record: Record) -> bool:
+    def _cancel_failing_order(
+        self, interval: datetime, error: ClearingError, record: EventRecorder
+    ) -> bool:
         """Cancel the order for which a clearing fails, and say so; return whether it is for one."""
-        culprit = self._markets.culprit(interval, record)
-        if culprit is None:
+        failing_order = self._markets.failing_order(interval, record)
+        if failing_order is None:
             self._alarm(AlarmKind.CLEARING_FAILED, interval, _failure(error), record)
             return False
-        name = f"order {culprit.order_id} of {culprit.participant}"
+        name = f"order {failing_order.order_id} of {failing_order.participant}"
         order = (
-            f"{culprit.side} of {culprit.remaining_w:,} W at {culprit.limit_price_ticks:,} ticks"
+            f"{failing_order.side} of {failing_order.remaining_w:,} W "
+            f"at {failing_order.limit_price_ticks:,} ticks"
         )
         detail = f"{_failure(error)}; {name} ({order}) is cancelled, without it the others go on"
-        self._alarm(AlarmKind.CLEARING_FAILED, culprit.interval, detail, record)
-        record.cancel(culprit, CancelReason.CLEARING_FAILED)
+        self._alarm(AlarmKind.CLEARING_FAILED, failing_order.interval, detail, record)
+        record.cancel(failing_order, CancelReason.CLEARING_FAILED)
         return True
 
-    def _check_failed(self, failed: CheckFailedError, record: Record) -> None:
+    def _check_failed(self, failed: CheckFailedError, record: EventRecorder) -> None:
         detail = f"the check of a clearing failed: {failed}"
         self._alarm(alarm_kind(failed.error), failed.interval, detail, record)
 
-    def _alarm(self, kind: AlarmKind, interval: datetime, detail: str, record: Record) -> None:
+    def _alarm(
+        self, kind: AlarmKind, interval: datetime, detail: str, record: EventRecorder
+    ) -> None:
         """Raise an alarm, unless it is the last one of the interval and nothing traded since."""
         if self._alarmed.get(interval) != detail:
             self._alarmed[interval] = detail
             record.alarm(kind, interval, detail)
 
-    def _meet_own(self, legs: Legs, record: Record) -> bool:
+    def _meet_own(self, legs: Legs, record: EventRecorder) -> bool:
         """Resolve where an incoming order meets its own; return whether it may go on to trade.
 
         Before it meets them it trades with those that have priority over them.  An order that
@@ -200,7 +210,7 @@ class Matching:
                     return False
         return True
 
-    def _trade_ahead_of(self, own: Order, order: Order, record: Record) -> None:
+    def _trade_ahead_of(self, own: Order, order: Order, record: EventRecorder) -> None:
         """Let an order trade with those that have priority over one of its own participant.
 
         The others that it crosses stand aside meanwhile.  Where nobody trades under a condition,
@@ -218,23 +228,25 @@ class Matching:
         behind = [maker for maker in session.makers(reach) if maker.priority >= own.priority]
         # A joint order may be met without being crossed: it alone stands aside then.
         aside = [self._legs_of(maker) for maker in behind or [own]]
-        aside = self._markets.set_aside(aside)
+        aside = self._markets.suspend(aside)
         market.limit(order, reach.limit_price_ticks)
         search = partial(self._markets.next_trade, order.interval, record)
         self._try_to_trade(search, order, record)
         if order.order_id in state.orders:
             market.limit(order, order.limit_price_ticks)
-        self._markets.take_back(aside)
+        self._markets.restore(aside)
 
     def _legs_of(self, order: Order) -> Legs:
         return [order] if order.joint_id is None else self._state.joints[order.joint_id]
 
-    def _trade_among(self, may_meet: Callable[[Order], bool], order: Order, record: Record) -> None:
+    def _trade_among(
+        self, may_meet: Callable[[Order], bool], order: Order, record: EventRecorder
+    ) -> None:
         """Let an order trade with some of the others only."""
         search = partial(self._markets.trade_among, order.interval, may_meet, record)
         self._try_to_trade(search, order, record)
 
-    def _execute(self, found: Confirmed, taker: int | None, record: Record) -> None:
+    def _execute(self, found: ConfirmedClearing, taker: int | None, record: EventRecorder) -> None:
         """Make an event of a clearing, and let icebergs show their next part."""
         state, rules = self._state, self._state.rules
         numbers = [each.order.order_id for each in found.executions]
@@ -260,7 +272,9 @@ class Matching:
             )
         )
 
-    def _note_block(self, order: Order, session: Session, may_trade: bool, record: Record) -> None:
+    def _note_block(
+        self, order: Order, session: Session, may_trade: bool, record: EventRecorder
+    ) -> None:
         """Say what the network, or a halt, refuses of an incoming order that crosses others."""
         if not session.books[order.direction].crossing_w(order.side, order.limit_price_ticks, 1):
             return
@@ -292,7 +306,9 @@ class Matching:
             )
         )
 
-    def _why_blocked(self, order: Order, session: Session, record: Record) -> tuple[str, str]:
+    def _why_blocked(
+        self, order: Order, session: Session, record: EventRecorder
+    ) -> tuple[str, str]:
         """Return the element that keeps an order from its best maker, and a sentence."""
         maker = next(
             session.books[order.direction].orders(order.side.opposite, order.limit_price_ticks)

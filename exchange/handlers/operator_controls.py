@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from exchange.handlers.admission import check_interval
-from exchange.state.recording import Record
+from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.commands import (
@@ -31,7 +31,7 @@ from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
 from exchange.vocabulary.rules import OPERATOR
 
 
-def control(command: Control, record: Record) -> list[Session]:
+def control(command: Control, record: EventRecorder) -> list[Session]:
     """Put a control into force, or refuse it.
 
     Open orders that it does not allow any more are cancelled.
@@ -101,7 +101,7 @@ _EVENTS: dict[type[Control], type[ControlEvent]] = {
 """The event of each control; it tells all that the control asks for, under the same names."""
 
 
-def _event(command: Control, record: Record) -> ControlEvent:
+def _event(command: Control, record: EventRecorder) -> ControlEvent:
     asked = {field.name: getattr(command, field.name) for field in fields(command)}
     return _EVENTS[type(command)](sequence=record.next_sequence, time=record.now, **asked)
 

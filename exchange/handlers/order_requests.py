@@ -17,7 +17,7 @@ from exchange.handlers.admission import (
 )
 from exchange.handlers.matching import Matching
 from exchange.state.order_effects import order_of
-from exchange.state.recording import Record, answer_again
+from exchange.state.recording import EventRecorder, answer_if_repeated
 from exchange.state.state import State
 from exchange.vocabulary.commands import (
     AmendOrder,
@@ -49,9 +49,9 @@ class OrderRequests:
         self._state = state
         self._matching = matching
 
-    def submit(self, command: SubmitOrder, record: Record) -> None:
+    def submit(self, command: SubmitOrder, record: EventRecorder) -> None:
         """Take in an order and let it trade."""
-        if answer_again(command.participant, command.client_order_id, command, record):
+        if answer_if_repeated(command.participant, command.client_order_id, command, record):
             return
         refusal = check_submission(command, self._state, record.now)
         if refusal is not None:
@@ -67,7 +67,7 @@ class OrderRequests:
         record.add(accepted)
         self._matching.trade([self._state.orders[accepted.order_id]], record)
 
-    def _accepted(self, command: SubmitOrder, record: Record) -> OrderAccepted:
+    def _accepted(self, command: SubmitOrder, record: EventRecorder) -> OrderAccepted:
         return OrderAccepted(
             sequence=record.next_sequence,
             time=record.now,
@@ -86,9 +86,9 @@ class OrderRequests:
             at_market=command.limit_price_ticks is None,
         )
 
-    def submit_joint(self, command: SubmitJoint, record: Record) -> None:
+    def submit_joint(self, command: SubmitJoint, record: EventRecorder) -> None:
         """Take in several legs that trade together."""
-        if answer_again(command.participant, command.client_order_id, command, record):
+        if answer_if_repeated(command.participant, command.client_order_id, command, record):
             return
         refusal = check_joint(command, self._state, record.now)
         if refusal is not None:
@@ -110,7 +110,7 @@ class OrderRequests:
         )
         self._matching.trade(list(self._state.joints[order_id]), record)
 
-    def cancel(self, command: CancelOrder, record: Record) -> None:
+    def cancel(self, command: CancelOrder, record: EventRecorder) -> None:
         """Take the rest of an order out of the book."""
         answer = self._state.answers.find(command.participant, command.client_order_id)
         if answer is not None and answer.cancelled is not None:
@@ -121,7 +121,7 @@ class OrderRequests:
             record.cancel(order, CancelReason.REQUESTED)
 
     def _open_order(
-        self, command: CancelOrder | AmendOrder, request: str, record: Record
+        self, command: CancelOrder | AmendOrder, request: str, record: EventRecorder
     ) -> Order | None:
         """Return the open order that a participant names by its own id, or refuse."""
         participant, client_id = command.participant, command.client_order_id
@@ -138,7 +138,7 @@ class OrderRequests:
         record.refuse(participant, client_id, request, reason, detail)
         return None
 
-    def amend(self, command: AmendOrder, record: Record) -> None:
+    def amend(self, command: AmendOrder, record: EventRecorder) -> None:
         """Change an order.
 
         A total at or below what has traded already asks for no more trades: as on other
@@ -192,7 +192,7 @@ class OrderRequests:
             self._matching.trade([order], record)
 
     def _refuse_to_cross(
-        self, command: SubmitOrder | AmendOrder, order: Order, request: str, record: Record
+        self, command: SubmitOrder | AmendOrder, order: Order, request: str, record: EventRecorder
     ) -> None:
         """Refuse a post-only order that crosses nobody by price, and yet would trade at once."""
         price = price_text(order.limit_price_ticks, self._state.rules)
@@ -206,7 +206,7 @@ class OrderRequests:
             remember=command if isinstance(command, SubmitOrder) else None,
         )
 
-    def mass_cancel(self, command: MassCancel, record: Record) -> None:
+    def mass_cancel(self, command: MassCancel, record: EventRecorder) -> None:
         """Take all orders that match out of the books."""
         orders = self._state.orders_of(
             command.participant,
@@ -231,7 +231,7 @@ class OrderRequests:
 
 
 def _refuse_submission(
-    command: SubmitOrder | SubmitJoint, refusal: Refusal, record: Record
+    command: SubmitOrder | SubmitJoint, refusal: Refusal, record: EventRecorder
 ) -> None:
     record.refuse(
         command.participant,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush
 
-from exchange.state.recording import Record
+from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.orders import Order
@@ -41,7 +41,7 @@ def first_own(order: Order, session: Session, state: State) -> Order | None:
     return min(best, key=lambda own: own.priority, default=None)
 
 
-def resolve(newer: Order, older: Order, record: Record) -> None:
+def resolve(newer: Order, older: Order, record: EventRecorder) -> None:
     """Cancel one of two orders that met, or both, as the newer one asks."""
     mode = newer.conditions.self_trade_prevention
     if mode is not SelfTradePrevention.CANCEL_NEWEST:
@@ -50,7 +50,7 @@ def resolve(newer: Order, older: Order, record: Record) -> None:
         record.cancel(newer, CancelReason.SELF_TRADE)
 
 
-def resolve_resting(session: Session, record: Record) -> None:
+def resolve_resting(session: Session, record: EventRecorder) -> None:
     """Resolve what met while nothing could trade, as if the orders had come one by one.
 
     O(n log n) in the orders of the session.

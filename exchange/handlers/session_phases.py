@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from exchange.handlers.interface_limits import check_terms, refuse_unsafe
 from exchange.handlers.settlement import issue_statements
-from exchange.state.recording import Record
+from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import GateClosed, PhaseChanged, SessionOpened
@@ -50,7 +50,7 @@ def next_phase(
     return Phase.CALL, gate_closes_at
 
 
-def change_phase(session: Session, phase: Phase, until: datetime, record: Record) -> None:
+def change_phase(session: Session, phase: Phase, until: datetime, record: EventRecorder) -> None:
     """Let an interval enter a phase."""
     record.add(
         PhaseChanged(
@@ -63,7 +63,7 @@ def change_phase(session: Session, phase: Phase, until: datetime, record: Record
     )
 
 
-def open_session(command: OpenSession, record: Record, grid: Grid) -> SecurityState | None:
+def open_session(command: OpenSession, record: EventRecorder, grid: Grid) -> SecurityState | None:
     """Allocate an interval and open it, or refuse.
 
     Returns
@@ -99,7 +99,7 @@ def open_session(command: OpenSession, record: Record, grid: Grid) -> SecuritySt
     return security
 
 
-def _check(command: OpenSession, record: Record) -> tuple[RefusalReason, str] | None:
+def _check(command: OpenSession, record: EventRecorder) -> tuple[RefusalReason, str] | None:
     interval = f"[{format_time(command.start)}, {format_time(command.end)})"
     if command.start >= command.end:
         return RefusalReason.INTERVAL_INVALID, f"interval {interval} is empty"
@@ -124,7 +124,7 @@ def _check(command: OpenSession, record: Record) -> tuple[RefusalReason, str] | 
     return None
 
 
-def close_gate(session: Session, record: Record) -> None:
+def close_gate(session: Session, record: EventRecorder) -> None:
     """Freeze an interval: cancel what rests, publish final envelopes, settle."""
     record.cancel_all(session.orders(), CancelReason.GATE_CLOSED)
     metering = record.state.rules.metering

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from exchange.accounts.metering import MeteredInterval
-from exchange.state.recording import Record
+from exchange.state.recording import EventRecorder
 from exchange.state.state import State
 from exchange.vocabulary.commands import ReportMetering
 from exchange.vocabulary.formatting import format_time
@@ -14,7 +14,7 @@ from exchange.vocabulary.rules import METERING
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 
 
-def issue_statements(interval: datetime, record: Record) -> None:
+def issue_statements(interval: datetime, record: EventRecorder) -> None:
     """Settle every account on which something was booked for an interval."""
     for name, account in record.state.ledger.accounts(interval).items():
         record.add(
@@ -34,7 +34,7 @@ def issue_statements(interval: datetime, record: Record) -> None:
         )
 
 
-def report_metering(command: ReportMetering, record: Record) -> None:
+def report_metering(command: ReportMetering, record: EventRecorder) -> None:
     """Take a reading, or refuse it.
 
     A refused reading leaves no trace: sent again, it is looked at again, because what came too
@@ -63,7 +63,7 @@ def report_metering(command: ReportMetering, record: Record) -> None:
     )
 
 
-def close_readings(interval: datetime, record: Record) -> None:
+def close_readings(interval: datetime, record: EventRecorder) -> None:
     """End the metering of an interval: say what is missing, settle the penalties."""
     owners = {point: terms.participant for point, terms in record.state.terms.items()}
     record.add(

@@ -5,7 +5,7 @@ intervals, do not prove that joint orders have no part in the optimum, it goes o
 of the intervals that these connect, and so on, until prices say so of all joint orders that are
 not in it (:mod:`exchange.market.joint_order_screen`).  The joined program is built from the
 others' orders for
-this search alone.  The engine makes events of what :meth:`Search.next_trade` finds.
+this search alone.  The engine makes events of what :meth:`ConfirmationLoop.next_trade` finds.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from exchange.clearing.payments import Execution
-from exchange.clearing.problem import NetworkRows, Optimum
-from exchange.clearing.work_budget import Work
-from exchange.market.interval_market import CheckFailedError, Confirmed, Market, network_rows
+from exchange.clearing.problem import ClearingOptimum, NetworkRows
+from exchange.clearing.work_budget import ProgramCost
+from exchange.market.interval_market import (
+    CheckFailedError,
+    ConfirmedClearing,
+    IntervalMarket,
+    network_rows,
+)
 from exchange.market.market_program import Legs, MarketProgram
 from security_check.checking.verdict import LimitChange, Verdict
 from security_check.errors import GridError
@@ -33,11 +38,11 @@ _DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
 _CAUTIOUS_ROUNDS = 4  # the last ones, which ask for less and less of the headroom
 
 
-Joining = Callable[["Search"], tuple[Sequence[Legs], Sequence[Market]]]
+JointOrderSelector = Callable[["ConfirmationLoop"], tuple[Sequence[Legs], Sequence[IntervalMarket]]]
 """Says which joint orders a search is to bring in, and the markets of their intervals."""
 
 
-class Search:
+class ConfirmationLoop:
     """A search for what trades next in an interval, and in those that joint orders bring in.
 
     Parameters
@@ -62,8 +67,8 @@ class Search:
 
     def __init__(
         self,
-        market: Market,
-        joining: Joining,
+        market: IntervalMarket,
+        joining: JointOrderSelector,
         program: MarketProgram | None = None,
     ) -> None:
         self._first = market
@@ -74,7 +79,7 @@ class Search:
         # Whether the intervals' own programs have other rows than those in force.
         self._stale = False
         self.is_cut = False
-        self.markets: dict[datetime, Market] = {market.interval: market}
+        self.markets: dict[datetime, IntervalMarket] = {market.interval: market}
         self.program = self._of_first
 
     @property
@@ -82,7 +87,7 @@ class Search:
         """Whether joint orders have brought in others."""
         return bool(self._joint_orders)
 
-    def next_trade(self) -> Confirmed | None:
+    def next_trade(self) -> ConfirmedClearing | None:
         """Return what trades next, put into force in the networks; ``None`` once nothing does.
 
         Raises
@@ -99,7 +104,7 @@ class Search:
                 for market in self.markets.values():
                     market.renew_rows()
 
-    def _confirmed(self) -> Confirmed | None:
+    def _confirmed(self) -> ConfirmedClearing | None:
         """Return the first optimum that the AC power flow confirms."""
         for left in reversed(range(CONFIRMATION_ROUNDS)):
             optimum = self.optimum()
@@ -111,13 +116,13 @@ class Search:
                 self._stale = True
                 if not self.is_joined:
                     self.program.clearing.execute(optimum)
-                return Confirmed(executions, optimum.prices, optimum.tier, verdict)
+                return ConfirmedClearing(executions, optimum.prices, optimum.tier, verdict)
             self._share = min(left / _CAUTIOUS_ROUNDS, 1.0)
             self.program.clearing.replace_rows(self._rows())
             self._stale = self._share < 1.0 or self.program is not self._first.program
         return None
 
-    def optimum(self) -> Optimum:
+    def optimum(self) -> ClearingOptimum:
         """Return what would trade, whatever the AC power flow may say of it."""
         while True:
             optimum = self.program.clearing.optimum()
@@ -128,7 +133,7 @@ class Search:
                 return optimum
             self.join(joint_orders, markets)
 
-    def join(self, joint_orders: Sequence[Legs], markets: Sequence[Market]) -> None:
+    def join(self, joint_orders: Sequence[Legs], markets: Sequence[IntervalMarket]) -> None:
         """Go on with a program of more intervals, and of joint orders that connect them."""
         found = self.markets | {market.interval: market for market in markets}
         self.markets = dict(sorted(found.items()))
@@ -147,7 +152,7 @@ class Search:
         self.program.add_all(legs for _, legs in sorted(self._joint_orders.items()))
         clearing = self.program.clearing
         orders = clearing.orders
-        first.effort.join(Work(len(clearing.rows.h), orders.size), len(orders.conditions))
+        first.effort.join(ProgramCost(len(clearing.rows.h), orders.size), len(orders.conditions))
 
     def _rows(self) -> NetworkRows:
         """Return the rows in force, with as much of their headrooms as is asked for now."""
@@ -174,7 +179,7 @@ class Search:
 
     def _changes(
         self, executions: Sequence[Execution]
-    ) -> list[tuple[Market, tuple[LimitChange, ...]]]:
+    ) -> list[tuple[IntervalMarket, tuple[LimitChange, ...]]]:
         """Return what the limits of each interval change by, largest columns last."""
         points = self._first.connection_points
         count = len(points)
@@ -192,6 +197,6 @@ class Search:
         return [(markets[k], tuple(each)) for k, each in changes.items()]
 
 
-def nobody(_: Search) -> tuple[Sequence[Legs], Sequence[Market]]:
+def nobody(_: ConfirmationLoop) -> tuple[Sequence[Legs], Sequence[IntervalMarket]]:
     """Bring in no joint orders."""
     return (), ()

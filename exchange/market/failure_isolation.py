@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exchange.clearing.problem import ClearingError
-from exchange.market.interval_market import Market
+from exchange.market.interval_market import IntervalMarket
 from exchange.market.market_program import Legs
 from exchange.vocabulary.orders import Order
 
 
-def culprit(markets: Sequence[Market], joint_orders: Sequence[Legs]) -> Order | None:
+def failing_order(markets: Sequence[IntervalMarket], joint_orders: Sequence[Legs]) -> Order | None:
     """Return the first order with which programs built from nothing fail.
 
     Where the program of each interval can be solved by itself, the failure lies in what joins
@@ -41,7 +41,7 @@ def culprit(markets: Sequence[Market], joint_orders: Sequence[Legs]) -> Order | 
     return max(newest, key=lambda order: order.order_id, default=None)
 
 
-def _first_that_fails(market: Market, orders: Sequence[Order]) -> Order | None:
+def _first_that_fails(market: IntervalMarket, orders: Sequence[Order]) -> Order | None:
     if _can_be_solved(market, orders[:-1]):
         return orders[-1]
     if not _can_be_solved(market, ()):
@@ -56,7 +56,7 @@ def _first_that_fails(market: Market, orders: Sequence[Order]) -> Order | None:
     return orders[failed - 1]
 
 
-def _can_be_solved(market: Market, orders: Sequence[Order]) -> bool:
+def _can_be_solved(market: IntervalMarket, orders: Sequence[Order]) -> bool:
     try:
         market.program_of(orders).clearing.optimum()
     except ClearingError:

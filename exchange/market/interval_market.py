@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from exchange.clearing.payments import Execution
-from exchange.clearing.problem import LocalPrices, NetworkRows, Reach, Tier
-from exchange.clearing.work_budget import EventEffort
+from exchange.clearing.problem import LocalPrices, NetworkRows, ParticipationBound, Tier
+from exchange.clearing.work_budget import EventBudget
 from exchange.market.local_prices import PointPrice, point_prices
 from exchange.market.market_program import MarketProgram
 from exchange.vocabulary.network_port import SecurityState
@@ -34,7 +34,7 @@ class CheckFailedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class ConfirmedClearing:
     """Orders that trade together; the limits after it are in force in the networks.
 
     Parameters
@@ -55,7 +55,7 @@ class Confirmed:
     verdict: Verdict
 
 
-class Market:
+class IntervalMarket:
     """The orders of an interval that trade in it alone, its network, and the program over both.
 
     Parameters
@@ -81,11 +81,11 @@ class Market:
         As above.
     program
         The program; :meth:`add` and :meth:`lower` change it.
-    unsettled
+    needs_clearing
         Whether something has changed since it was found that nothing more can trade here.
-    unchecked
+    joint_orders_unchecked
         Whether something has changed since it was found that nothing trades in joint orders.
-    undecided
+    budget_exhausted
         Whether the effort of the event ran out before the last search came to its end.
     """
 
@@ -97,16 +97,16 @@ class Market:
         rules: MarketRules,
         open_orders: Callable[[], Iterable[Order]],
         incoming: int | None = None,
-        effort: EventEffort | None = None,
+        effort: EventBudget | None = None,
     ) -> None:
         self.interval = interval
         self.network = network
         self.connection_points = tuple(connection_points)
         self.rules = rules
-        self.unsettled = self.unchecked = True
-        self.undecided = False
+        self.needs_clearing = self.joint_orders_unchecked = True
+        self.budget_exhausted = False
         self.open_orders = open_orders
-        self.effort = effort or EventEffort()
+        self.effort = effort or EventBudget()
         self._rows = network.linear_rows()
         self.program = self.program_of(())
         for order in open_orders():
@@ -132,8 +132,8 @@ class Market:
         self.add(replace(order, limit_price_ticks=limit_price_ticks), incoming=True)
 
     def _changed(self, *, may_trade: bool) -> None:
-        self.unsettled |= may_trade
-        self.unchecked = True
+        self.needs_clearing |= may_trade
+        self.joint_orders_unchecked = True
 
     # -- its program ------------------------------------------------------------------------------
 
@@ -154,9 +154,9 @@ class Market:
         """Give the program the rows in force."""
         self._rows = self.network.linear_rows()
         self.program.clearing.replace_rows(network_rows(self._rows))
-        self.unsettled = self.unchecked = True
+        self.needs_clearing = self.joint_orders_unchecked = True
 
-    def reach(self) -> Reach:
+    def reach(self) -> ParticipationBound:
         """Return what an order from elsewhere would need to take part in what may trade here.
 
         Raises
@@ -164,8 +164,8 @@ class Market:
         ClearingError
             When the program could not be solved.
         """
-        if self.unsettled:
-            self.unsettled = bool(self.program.clearing.optimum().quantities_w)
+        if self.needs_clearing:
+            self.needs_clearing = bool(self.program.clearing.optimum().quantities_w)
         return self.program.clearing.reach()
 
     def local_prices(self) -> tuple[PointPrice, ...] | None:
@@ -173,7 +173,7 @@ class Market:
 
         See :func:`exchange.market.local_prices.point_prices`.
         """
-        if self.unsettled:
+        if self.needs_clearing:
             return None
         return point_prices(self.program.clearing, self.connection_points, 0, self._rows.element)
 
@@ -191,10 +191,12 @@ class Market:
             f"{self.interval}: the program has other orders than the books"
         )
 
-    def copy(self) -> Market:
+    def copy(self) -> IntervalMarket:
         """Return the market anew, from its open orders, a copy of its network, all effort."""
         network = self.network.copy()
-        return Market(self.interval, network, self.connection_points, self.rules, self.open_orders)
+        return IntervalMarket(
+            self.interval, network, self.connection_points, self.rules, self.open_orders
+        )
 
 
 def network_rows(rows: LinearRows, share: float = 1.0) -> NetworkRows:

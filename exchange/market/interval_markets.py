@@ -1,7 +1,7 @@
 """The markets of all intervals, and which clear together; kept in step with events.
 
 Markets and networks are no part of the state.  They follow from the orders and the envelopes in
-force, and are built from these when they are first needed; until then :meth:`Markets.follow` takes
+force, and are built from these when they are first needed; until then ``follow`` takes
 up what events change.
 """
 
@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from exchange.clearing.work_budget import EventEffort
-from exchange.market.confirmation import Joining, Search, nobody
-from exchange.market.failure_isolation import culprit
-from exchange.market.interval_market import Confirmed, Market
+from exchange.clearing.work_budget import EventBudget
+from exchange.market.confirmation import ConfirmationLoop, JointOrderSelector, nobody
+from exchange.market.failure_isolation import failing_order
+from exchange.market.interval_market import ConfirmedClearing, IntervalMarket
 from exchange.market.invariants import check_nothing_left
 from exchange.market.joint_orders import JointOrders
 from exchange.market.local_prices import PointPrice
 from exchange.market.market_program import Legs
-from exchange.state.recording import Record, alarm_kind
+from exchange.state.recording import EventRecorder, alarm_kind
 from exchange.state.state import State
 from exchange.vocabulary.events import (
     AlarmRaised,
@@ -44,7 +44,7 @@ from exchange.vocabulary.orders import Order
 from security_check.errors import GridError
 
 
-class Markets:
+class IntervalMarkets:
     """The markets of all open intervals.
 
     Parameters
@@ -61,10 +61,10 @@ class Markets:
         self._state = state
         self._grid = grid
         self._networks: dict[datetime, SecurityState] = {}
-        self._markets: dict[datetime, Market] = {}
+        self._markets: dict[datetime, IntervalMarket] = {}
         self._joint_orders = JointOrders(state, grid.connection_points)
         self._touched: set[datetime] = set()
-        self._effort = EventEffort()
+        self._effort = EventBudget()
 
     def begin_event(self) -> None:
         """Grant programs the effort of another event."""
@@ -150,7 +150,7 @@ class Markets:
         if order is None:
             market.program.withdraw(fill.order_id)
         elif order.joint_id is not None:
-            market.unchecked = True
+            market.joint_orders_unchecked = True
         else:
             market.lower(order)
 
@@ -172,7 +172,7 @@ class Markets:
         for interval in intervals:
             market = self._markets.get(interval)
             if market is not None:
-                market.unchecked = True
+                market.joint_orders_unchecked = True
 
     def _leave_interval(self, interval: datetime) -> None:
         self._networks.pop(interval, None)
@@ -186,25 +186,25 @@ class Markets:
         self._markets.clear()
         self._touched.clear()
 
-    def build_anew(self, interval: datetime, record: Record, incoming: int | None) -> None:
+    def build_anew(self, interval: datetime, record: EventRecorder, incoming: int | None) -> None:
         """Build the markets that clear with an interval from nothing, solver and all."""
         for start in self._together(interval):
             self._leave_market(start)
         self.market(interval, record, incoming)
 
-    def culprit(self, interval: datetime, record: Record) -> Order | None:
+    def failing_order(self, interval: datetime, record: EventRecorder) -> Order | None:
         """Return the order for which the clearing of an interval fails, if it is for one."""
         together = self._together(interval)
         markets = [self.market(start, record) for start in together]
         known = [market for market in markets if market is not None]
-        return culprit(known, self._joint_orders.trading_in(together))
+        return failing_order(known, self._joint_orders.trading_in(together))
 
     def _together(self, interval: datetime) -> list[datetime]:
         return sorted({*self.group(interval), *self._touched})
 
     # -- what trades next -----------------------------------------------------------------------
 
-    def next_trade(self, interval: datetime, record: Record) -> Confirmed | None:
+    def next_trade(self, interval: datetime, record: EventRecorder) -> ConfirmedClearing | None:
         """Return what trades next, put into force in the networks; ``None`` once nothing does.
 
         In an interval, and in those that joint orders bring in; then in those alone that such
@@ -219,31 +219,31 @@ class Markets:
         """
         for start in [interval, *sorted(self._touched - {interval})]:
             market = self.market(start, record)
-            if market is not None and (market.unsettled or market.unchecked):
+            if market is not None and (market.needs_clearing or market.joint_orders_unchecked):
                 found = self._search(market, record)
                 if found is not None:
                     return found
             self._touched.discard(start)
         return None
 
-    def _search(self, market: Market, record: Record) -> Confirmed | None:
-        market.unsettled = True  # until the search has come to an end
-        search = Search(market, self._joining(record))
+    def _search(self, market: IntervalMarket, record: EventRecorder) -> ConfirmedClearing | None:
+        market.needs_clearing = True  # until the search has come to an end
+        search = ConfirmationLoop(market, self._joining(record))
         found = search.next_trade()
         if found is None and search.is_joined:
             # What the network refuses to all together, or whole lots leave over, it may not alone.
-            found = Search(market, nobody).next_trade()
+            found = ConfirmationLoop(market, nobody).next_trade()
         elif found is not None and search.is_joined:
             self._touched |= search.markets.keys()
-        market.unsettled = found is not None
-        market.unchecked = found is not None or search.is_cut
+        market.needs_clearing = found is not None
+        market.joint_orders_unchecked = found is not None or search.is_cut
         for each in search.markets.values():
-            each.undecided = self._effort.used_up or search.is_cut
+            each.budget_exhausted = self._effort.used_up or search.is_cut
         return found
 
     def trade_among(
-        self, interval: datetime, may_meet: Callable[[Order], bool], record: Record
-    ) -> Confirmed | None:
+        self, interval: datetime, may_meet: Callable[[Order], bool], record: EventRecorder
+    ) -> ConfirmedClearing | None:
         """Return what trades next among some orders of an interval, and joint ones of only such.
 
         Raises as :meth:`next_trade`.
@@ -253,9 +253,9 @@ class Markets:
             return None
         orders = [order for order in self._open_orders(interval) if may_meet(order)]
         joining = self._joining(record, lambda legs: all(map(may_meet, legs)))
-        return Search(market, joining, market.program_of(orders)).next_trade()
+        return ConfirmationLoop(market, joining, market.program_of(orders)).next_trade()
 
-    def would_trade(self, order: Order, instead_of: Order | None, record: Record) -> bool:
+    def would_trade(self, order: Order, instead_of: Order | None, record: EventRecorder) -> bool:
         """Return whether an order would trade if it came now, in the place of another.
 
         Raises
@@ -269,15 +269,15 @@ class Markets:
         program = market.program if instead_of is None else market.program_without(instead_of)
         program.add([order], incoming=True)
         try:
-            optimum = Search(market, self._joining(record), program).optimum()
+            optimum = ConfirmationLoop(market, self._joining(record), program).optimum()
         finally:
             program.withdraw(order.order_id)
         return order.order_id in optimum.quantities_w
 
     # -- orders that stand aside ------------------------------------------------------------------
 
-    def set_aside(self, orders: Iterable[Legs]) -> list[Legs]:
-        """Let orders take no part until :meth:`take_back`; return those that did."""
+    def suspend(self, orders: Iterable[Legs]) -> list[Legs]:
+        """Let orders take no part until :meth:`restore`; return those that did."""
         aside = []
         for legs in orders:
             first = legs[0]
@@ -291,7 +291,7 @@ class Markets:
                     aside.append(legs)
         return aside
 
-    def take_back(self, orders: Iterable[Legs]) -> None:
+    def restore(self, orders: Iterable[Legs]) -> None:
         """Let orders take part again, in their old places."""
         for legs in orders:
             first = legs[0]
@@ -304,8 +304,8 @@ class Markets:
     # -- joint orders -----------------------------------------------------------------------------
 
     def _joining(
-        self, record: Record, may_join: Callable[[Legs], bool] = lambda _: True
-    ) -> Joining:
+        self, record: EventRecorder, may_join: Callable[[Legs], bool] = lambda _: True
+    ) -> JointOrderSelector:
         return self._joint_orders.joining(lambda start: self.market(start, record), may_join)
 
     def group(self, interval: datetime) -> tuple[datetime, ...]:
@@ -315,8 +315,8 @@ class Markets:
     # -- markets and networks -------------------------------------------------------------------
 
     def market(
-        self, interval: datetime, record: Record, incoming: int | None = None
-    ) -> Market | None:
+        self, interval: datetime, record: EventRecorder, incoming: int | None = None
+    ) -> IntervalMarket | None:
         """Return the market of an interval, built if need be; ``None`` if that fails.
 
         ``incoming`` is the number of an order that has just come and is in its book already: where
@@ -326,7 +326,7 @@ class Markets:
             network = self.network(interval, record)
             if network is None:
                 return None
-            self._markets[interval] = Market(
+            self._markets[interval] = IntervalMarket(
                 interval,
                 network,
                 self._grid.connection_points,
@@ -350,7 +350,7 @@ class Markets:
         market = self._markets.get(interval)
         return None if market is None else market.local_prices()
 
-    def network(self, interval: datetime, record: Record) -> SecurityState | None:
+    def network(self, interval: datetime, record: EventRecorder) -> SecurityState | None:
         """Return an open interval's network, rebuilt if need be; ``None`` if that fails."""
         if interval not in self._networks:
             session = self._state.sessions[interval]
@@ -383,7 +383,7 @@ class Markets:
             market.check_invariants()
         for group in {self.group(start) for start in self._markets}:
             markets = [self._markets[start] for start in group if start in self._markets]
-            known = not any(market.unsettled or market.undecided for market in markets)
+            known = not any(market.needs_clearing or market.budget_exhausted for market in markets)
             if len(markets) == len(group) and known:
                 asked = self._joint_orders.trading_in(group)
                 check_nothing_left(markets, asked)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exchange.clearing.welfare_clearing import WelfareClearing
-from exchange.market.confirmation import Search, nobody
-from exchange.market.interval_market import Market
+from exchange.market.confirmation import ConfirmationLoop, nobody
+from exchange.market.interval_market import IntervalMarket
 from exchange.market.market_program import Legs
 from exchange.vocabulary.rules import ExchangeRate
 
 
-def check_nothing_left(markets: Sequence[Market], joint_orders: Sequence[Legs]) -> None:
+def check_nothing_left(markets: Sequence[IntervalMarket], joint_orders: Sequence[Legs]) -> None:
     """Check that no lot's worth is left to gain in some intervals with joint orders.
 
     By one program of all their orders, whatever prices say of them, built from nothing on copies
@@ -38,10 +38,10 @@ def check_nothing_left(markets: Sequence[Market], joint_orders: Sequence[Legs]) 
     )
 
 
-def _joined(markets: Sequence[Market], joint_orders: Sequence[Legs]) -> Search:
+def _joined(markets: Sequence[IntervalMarket], joint_orders: Sequence[Legs]) -> ConfirmationLoop:
     """Return a search over all intervals and joint orders, on copies."""
     copies = [market.copy() for market in markets]
-    search = Search(copies[0], nobody)
+    search = ConfirmationLoop(copies[0], nobody)
     search.join(joint_orders, copies)
     return search
 

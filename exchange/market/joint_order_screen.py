@@ -4,11 +4,11 @@ Without joint orders the program of several intervals falls apart into one for e
 of these, side by side, are duals of the program over all of them and all joint orders, and by weak
 duality trades with at least m units of a joint order j gain no more than
 
-    sum over intervals (what is found there + slack)
+    sum over intervals (what is found there + gain_tolerance)
     + sum over joint orders i (what all of i gains at local prices, if that is more than nothing)
     + m * (what a unit of j gains at local prices: less than nothing)
 
-with the slack of ``Reach``, over all intervals and joint orders that are
+with the gain_tolerance of ``ParticipationBound``, over all intervals and joint orders that are
 connected with j.  Where that is less than what is found without joint orders, j has no part in any
 optimum.  One that may have a part is brought in.  That moves prices, so the rest are looked at
 again at those of the program that has it: joint orders may pay for each other's legs.
@@ -23,13 +23,13 @@ from datetime import datetime
 
 import numpy as np
 
-from exchange.clearing.problem import TIE, Reach
+from exchange.clearing.problem import TIE, ParticipationBound
 from exchange.market.market_program import Legs
 from orderbook.order import Side
 from security_check.arrays import FloatArray, IntArray
 from security_check.model.envelope import Direction
 
-_EQUAL = 1e-6  # of the slack, relative: the difference of two gains, each as exact as the solver
+_EQUAL = 1e-6  # relative: the difference of two gains, each as exact as the solver
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class JointScreen:
         Watts of a lot.
     """
 
-    __slots__ = ("_least", "_local", "_lot_w", "_places", "_points", "_shown", "_slack")
+    __slots__ = ("_gain_tolerance", "_least", "_local", "_lot_w", "_places", "_points", "_shown")
 
     def __init__(self, connection_points: Sequence[str], lot_w: int) -> None:
         self._points = {point: i for i, point in enumerate(connection_points)}
@@ -73,22 +73,22 @@ class JointScreen:
         self._places: dict[datetime, int] = {}
         self._shown: list[FloatArray] = []
         self._local: FloatArray = np.zeros((0, 2 * len(self._points)))
-        self._slack: FloatArray = np.zeros(0)
+        self._gain_tolerance: FloatArray = np.zeros(0)
         self._least: dict[int, _Least] = {}
 
     def forget(self, order_id: int) -> None:
         """Forget a joint order that is gone."""
         self._least.pop(order_id, None)
 
-    def show(self, interval: datetime, reach: Reach) -> None:
+    def show(self, interval: datetime, reach: ParticipationBound) -> None:
         """Take up what an interval's own program leaves in reach.  O(1) where prices stay."""
         place = self._place(interval)
         if self._shown[place] is not reach.local:
             self._shown[place] = self._local[place] = reach.local
-        self._slack[place] = reach.slack
+        self._gain_tolerance[place] = reach.gain_tolerance
 
     def may_take_part(
-        self, orders: Iterable[Legs], searched: Collection[datetime], found: Reach
+        self, orders: Iterable[Legs], searched: Collection[datetime], found: ParticipationBound
     ) -> list[Legs]:
         """Return those joint orders with a leg in a program that may have a part in its optimum.
 
@@ -105,11 +105,11 @@ class JointScreen:
             What its optimum leaves in reach.
         """
         places = [self._place(start) for start in searched]
-        local, slack = self._local.copy(), self._slack.copy()
+        local, gain_tolerance = self._local.copy(), self._gain_tolerance.copy()
         local[places] = found.local.reshape(len(places), -1)
-        slack[places] = 0.0
+        gain_tolerance[places] = 0.0
         prices = local.reshape(-1)
-        left, others, asked = found.slack, set(), []
+        left, others, asked = found.gain_tolerance, set(), []
         for legs in orders:
             least = self._least_of(legs)
             gained = least.worth - float(prices[least.limits] @ least.lots)
@@ -118,7 +118,7 @@ class JointScreen:
             others.update(least.places.tolist())
             if any(leg.interval in searched for leg in legs):
                 asked.append((legs, gained, TIE * float(np.abs(least.lots).sum())))
-        left = (left + float(slack[list(others)].sum())) * (1.0 + _EQUAL)
+        left = (left + float(gain_tolerance[list(others)].sum())) * (1.0 + _EQUAL)
         return [legs for legs, gained, tie in asked if _may_gain(gained, left, tie)]
 
     def _place(self, interval: datetime) -> int:
@@ -128,7 +128,7 @@ class JointScreen:
             prices = np.zeros((1, 2 * len(self._points)))
             self._shown.append(prices)
             self._local = np.concatenate([self._local, prices])
-            self._slack = np.concatenate([self._slack, np.zeros(1)])
+            self._gain_tolerance = np.concatenate([self._gain_tolerance, np.zeros(1)])
         return place
 
     def _least_of(self, legs: Legs) -> _Least:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import datetime
 
-from exchange.market.confirmation import Joining, Search
-from exchange.market.interval_market import Market
+from exchange.market.confirmation import ConfirmationLoop, JointOrderSelector
+from exchange.market.interval_market import IntervalMarket
 from exchange.market.joint_order_screen import JointScreen
 from exchange.market.market_program import Legs
 from exchange.state.state import State
 
-MarketOf = Callable[[datetime], Market | None]
+MarketOf = Callable[[datetime], IntervalMarket | None]
 """Returns the market of an interval, built if need be; ``None`` if its network fails."""
 
 
@@ -61,14 +61,14 @@ class JointOrders:
                 groups.join(leg.interval for leg in legs)
         return groups.of(interval)
 
-    def joining(self, market_of: MarketOf, may_join: Callable[[Legs], bool]) -> Joining:
+    def joining(self, market_of: MarketOf, may_join: Callable[[Legs], bool]) -> JointOrderSelector:
         """Return what tells a search which of them to bring in, among those that may join it."""
 
-        def joining(search: Search) -> tuple[list[Legs], list[Market]]:
+        def joining(search: ConfirmationLoop) -> tuple[list[Legs], list[IntervalMarket]]:
             asked = self._connected(search, market_of, may_join)
             if not asked:
                 return [], []
-            others: dict[datetime, Market] = {}
+            others: dict[datetime, IntervalMarket] = {}
             for start in self._spanned(asked) - search.markets.keys():
                 market = market_of(start)
                 assert market is not None, "those without a market are not connected"
@@ -107,7 +107,7 @@ class JointOrders:
         return all(state.may_trade(state.sessions[interval]) for interval in span)
 
     def _connected(
-        self, search: Search, market_of: MarketOf, may_join: Callable[[Legs], bool]
+        self, search: ConfirmationLoop, market_of: MarketOf, may_join: Callable[[Legs], bool]
     ) -> list[Legs]:
         """Return those that a search has not, but is connected with, oldest first."""
         found: dict[int, Legs] = {}

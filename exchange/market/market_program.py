@@ -14,9 +14,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from exchange.clearing.payments import Execution
-from exchange.clearing.problem import HIDDEN, Leg, NetworkRows, Optimum, ProgramOrder
+from exchange.clearing.problem import HIDDEN, ClearingOptimum, NetworkRows, ProgramLeg, ProgramOrder
 from exchange.clearing.welfare_clearing import WelfareClearing
-from exchange.clearing.work_budget import Effort
+from exchange.clearing.work_budget import WorkBudget
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.rules import MarketRules
 from security_check.model.envelope import Direction
@@ -53,7 +53,7 @@ class MarketProgram:
         connection_points: Sequence[str],
         rules: MarketRules,
         rows: NetworkRows,
-        effort: Effort | None = None,
+        effort: WorkBudget | None = None,
     ) -> None:
         self._intervals = {start: k for k, start in enumerate(intervals)}
         self._points: Mapping[str, int] = {p: i for i, p in enumerate(connection_points)}
@@ -154,7 +154,7 @@ class MarketProgram:
             limit_price_ticks=first.limit_price_ticks,
             rank=HIDDEN + first.order_id if hidden else first.order_id,
             legs=tuple(
-                Leg(self.column(leg), quantity_w, leg.side, leg.limit_price_ticks)
+                ProgramLeg(self.column(leg), quantity_w, leg.side, leg.limit_price_ticks)
                 for leg, quantity_w in zip(legs, quantities_w, strict=True)
             ),
             minimum_w=sum(leg.required_w for leg in legs),
@@ -168,7 +168,7 @@ class MarketProgram:
     def _first_column(self, interval: datetime) -> int:
         return 2 * len(self._points) * self._intervals[interval]
 
-    def executions(self, optimum: Optimum) -> tuple[Execution, ...]:
+    def executions(self, optimum: ClearingOptimum) -> tuple[Execution, ...]:
         """Return what each order trades in an optimum, oldest first, all of an iceberg in one."""
         total_w: dict[int, int] = {}
         for number, quantity_w in optimum.quantities_w.items():

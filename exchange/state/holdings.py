@@ -66,7 +66,7 @@ class Position:
         """What another buy order may ask for."""
         return self.capacity_w - self.held_w - self.sought_w
 
-    def give_up(self, by_w: int) -> None:
+    def reduce(self, by_w: int) -> None:
         """Lower the limit by watts, of which those that came last were bought last."""
         self.held_w -= by_w
         while by_w and self.bought:
@@ -201,7 +201,7 @@ class Holdings:
         if change_w > 0:
             position.buy(trade_id, change_w)
         else:
-            position.give_up(-change_w)
+            position.reduce(-change_w)
         position.net_bought_w += change_w
         self._total_w[direction] += change_w
 
@@ -211,7 +211,7 @@ class Holdings:
         """Put a newly allocated limit into force.  O(1)."""
         position = self._positions[direction][connection_point]
         self._total_w[direction] += to_w - position.held_w
-        position.give_up(max(position.held_w - to_w, 0))
+        position.reduce(max(position.held_w - to_w, 0))
         position.held_w = to_w
         position.bottleneck = bottleneck
 

@@ -25,7 +25,7 @@ def check_state(state: State) -> None:
     dated = {(o.expires_at, o.order_id) for o in resting.values() if o.expires_at is not None}
     assert dated == set(state.expiries), "expiries and orders disagree"
     turns = {(s.phase_until, s.start) for s in state.sessions.values() if s.is_open}
-    assert turns == set(state.turns), "the clock's turns and sessions disagree"
+    assert turns == set(state.phase_deadlines), "the clock's turns and sessions disagree"
     for order in resting.values():
         answer = state.answers.find(order.participant, order.client_order_id)
         assert answer is not None, f"order {order.order_id} has no answer on record"

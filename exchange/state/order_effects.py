@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exchange.state.request_answers import Answer
+from exchange.state.request_answers import RequestAnswer
 from exchange.state.state import State
 from exchange.vocabulary.events import (
     JointOrderAccepted,
@@ -14,7 +14,7 @@ from exchange.vocabulary.events import (
     Traded,
 )
 from exchange.vocabulary.orders import Order
-from orderbook.order import Conditions, TimeInForce
+from orderbook.order import OrderConditions, TimeInForce
 
 
 def accept(state: State, event: OrderAccepted) -> None:
@@ -22,7 +22,9 @@ def accept(state: State, event: OrderAccepted) -> None:
     state.controls.count_order(event.participant, event.time)
     order = order_of(event)
     state.add(order)
-    state.answers.remember(order.participant, order.client_order_id, Answer(event, order.order_id))
+    state.answers.remember(
+        order.participant, order.client_order_id, RequestAnswer(event, order.order_id)
+    )
 
 
 def accept_joint(state: State, event: JointOrderAccepted) -> None:
@@ -44,7 +46,7 @@ def accept_joint(state: State, event: JointOrderAccepted) -> None:
                 quantity_w=leg.quantity_w,
                 time_in_force=TimeInForce.GOOD_TILL_DATE if dated else TimeInForce.GOOD_TILL_CANCEL,
                 expires_at=event.expires_at,
-                conditions=Conditions(
+                conditions=OrderConditions(
                     all_or_none=event.all_or_none,
                     self_trade_prevention=event.self_trade_prevention,
                 ),
@@ -52,7 +54,7 @@ def accept_joint(state: State, event: JointOrderAccepted) -> None:
                 conditional=True,
             )
         )
-    answer = Answer(event, event.order_id)
+    answer = RequestAnswer(event, event.order_id)
     state.answers.remember(event.participant, event.client_order_id, answer)
 
 

@@ -24,7 +24,7 @@ from exchange.vocabulary.settlement_events import MeterRead
 from security_check.errors import GridError, PowerFlowError
 
 
-class Record:
+class EventRecorder:
     """Collects what one command leads to and applies it to the state.
 
     Parameters
@@ -177,7 +177,9 @@ def alarm_kind(error: GridError) -> AlarmKind:
     return AlarmKind.INSECURE
 
 
-def answer_again(participant: str, client_id: str, command: Remembered, record: Record) -> bool:
+def answer_if_repeated(
+    participant: str, client_id: str, command: Remembered, record: EventRecorder
+) -> bool:
     """Answer a request whose id was used before: the same again, or a refusal.
 
     Returns

@@ -96,7 +96,7 @@ def _control_content(request: Control | ControlEvent) -> tuple[object, ...]:
 
 
 @dataclass(slots=True)
-class Answer:
+class RequestAnswer:
     """What became of one request.
 
     ``order_id`` is the number the order has now, ``None`` once it is closed (or never was);
@@ -117,7 +117,7 @@ class Answer:
         return None
 
 
-class Answers:
+class RequestLog:
     """Answers by participant and the participant's own id.
 
     Parameters
@@ -130,15 +130,15 @@ class Answers:
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
-        self._answers: dict[str, dict[str, Answer]] = {}
+        self._answers: dict[str, dict[str, RequestAnswer]] = {}
         self._finished: dict[str, dict[str, None]] = {}
 
-    def find(self, participant: str, client_id: str) -> Answer | None:
+    def find(self, participant: str, client_id: str) -> RequestAnswer | None:
         """Return what is known about a request.  O(1)."""
         answers = self._answers.get(participant)
         return None if answers is None else answers.get(client_id)
 
-    def remember(self, participant: str, client_id: str, answer: Answer) -> None:
+    def remember(self, participant: str, client_id: str, answer: RequestAnswer) -> None:
         """Keep the first answer to a request.  O(1)."""
         self._answers.setdefault(participant, {})[client_id] = answer
         if answer.order_id is None:
@@ -185,12 +185,12 @@ class Answers:
         }
 
     @classmethod
-    def restore(cls, data: dict[str, Any], kept: int) -> Answers:
+    def restore(cls, data: dict[str, Any], kept: int) -> RequestLog:
         """Return the answers a snapshot was taken of."""
         restored = cls(kept)
         for participant, content in data.items():
             restored._answers[participant] = {
-                item["client_id"]: Answer(
+                item["client_id"]: RequestAnswer(
                     event=cast(FirstAnswer, event_from_plain(item["event"])),
                     order_id=item["order_id"],
                     cancelled=item["cancelled"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exchange.state.holdings import Holdings
-from exchange.state.request_answers import Answer
+from exchange.state.request_answers import RequestAnswer
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.events import (
@@ -40,7 +40,7 @@ def set_control(state: State, event: ControlEvent) -> None:
                 state.controls.halted = halted
             else:
                 state.sessions[event.interval].suspended = halted
-    state.answers.remember(OPERATOR, event.control_id, Answer(event))
+    state.answers.remember(OPERATOR, event.control_id, RequestAnswer(event))
 
 
 def remember_refusal(state: State, event: Refused) -> None:
@@ -48,7 +48,7 @@ def remember_refusal(state: State, event: Refused) -> None:
     # Only a request whose content is on record can be recognised when it comes again, and
     # a reused id must not displace the answer that the id already has.
     if event.content and event.client_order_id is not None:
-        state.answers.remember(event.participant, event.client_order_id, Answer(event))
+        state.answers.remember(event.participant, event.client_order_id, RequestAnswer(event))
 
 
 def open_session(state: State, event: SessionOpened) -> None:
@@ -62,7 +62,7 @@ def open_session(state: State, event: SessionOpened) -> None:
         phase=event.phase,
         phase_until=event.phase_until or event.gate_closes_at,
     )
-    state.turns.add((state.sessions[event.start].phase_until, event.start))
+    state.phase_deadlines.add((state.sessions[event.start].phase_until, event.start))
 
 
 def close_gate(state: State, event: GateClosed) -> None:
@@ -70,7 +70,7 @@ def close_gate(state: State, event: GateClosed) -> None:
     session = state.sessions[event.interval]
     session.closed_at = event.time
     state.metering.expect(event, session.end)
-    state.turns.remove((session.phase_until, session.start))
+    state.phase_deadlines.remove((session.phase_until, session.start))
     # A gate closed early stays known until its hour, or the interval could open again.
     before = event.time - state.rules.answers_kept_for
     for start, old in list(state.sessions.items()):
@@ -82,9 +82,9 @@ def close_gate(state: State, event: GateClosed) -> None:
 def change_phase(state: State, event: PhaseChanged) -> None:
     """Let an interval do something else with orders from now on."""
     session = state.sessions[event.interval]
-    state.turns.remove((session.phase_until, session.start))
+    state.phase_deadlines.remove((session.phase_until, session.start))
     session.phase, session.phase_until = event.phase, event.until
-    state.turns.add((session.phase_until, session.start))
+    state.phase_deadlines.add((session.phase_until, session.start))
 
 
 def set_interface_limits(state: State, event: InterfaceLimitsUpdated) -> None:
@@ -92,4 +92,4 @@ def set_interface_limits(state: State, event: InterfaceLimitsUpdated) -> None:
     session = state.sessions[event.interval]
     session.interface_limits = event.interface_limits
     session.halted = False
-    state.answers.remember(TSO, event.update_id, Answer(event))
+    state.answers.remember(TSO, event.update_id, RequestAnswer(event))

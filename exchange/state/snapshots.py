@@ -11,7 +11,7 @@ from typing import Any
 from exchange.accounts.ledger import Ledger
 from exchange.accounts.metering import Metering
 from exchange.state.controls import Controls
-from exchange.state.request_answers import Answers
+from exchange.state.request_answers import RequestLog
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.reasons import Phase
@@ -65,7 +65,7 @@ def restore_state(
         session = Session.restore(plain, terms)
         state.sessions[session.start] = session
         if session.is_open:
-            state.turns.add((session.phase_until, session.start))
+            state.phase_deadlines.add((session.phase_until, session.start))
         orders += session.orders()
     # By number, because that is the order of the legs of a joint order.
     for order in sorted(orders, key=lambda each: each.order_id):
@@ -74,7 +74,7 @@ def restore_state(
     state.time = None if data["time"] is None else datetime.fromisoformat(data["time"])
     state.next_order_id = data["next_order_id"]
     state.next_trade_id = data["next_trade_id"]
-    state.answers = Answers.restore(data["answers"], rules.answers_kept)
+    state.answers = RequestLog.restore(data["answers"], rules.answers_kept)
     state.controls = Controls.restore(data["controls"])
     state.ledger = Ledger.restore(data["ledger"])
     state.metering = Metering.restore(data["metering"])

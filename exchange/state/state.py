@@ -14,7 +14,7 @@ from exchange.accounts.ledger import Ledger
 from exchange.accounts.metering import Metering
 from exchange.state.controls import Controls
 from exchange.state.holdings import Position
-from exchange.state.request_answers import Answers, FirstAnswer
+from exchange.state.request_answers import FirstAnswer, RequestLog
 from exchange.state.session import Session
 from exchange.vocabulary.events import AnswerRepeated, OrderCancelled
 from exchange.vocabulary.orders import Order
@@ -59,7 +59,7 @@ class State:
         Who paid whom.
     metering
         The intervals that await readings.
-    turns, expiries
+    phase_deadlines, expiries
         What the clock must do next: ``(time, start)`` of the ends of phases, the last of which is
         the gate, and ``(time, order id)`` of good-till-date orders, both sorted; they follow from
         sessions and orders.
@@ -77,12 +77,12 @@ class State:
         "next_trade_id",
         "orders",
         "participants",
+        "phase_deadlines",
         "rules",
         "sequence",
         "sessions",
         "terms",
         "time",
-        "turns",
     )
 
     def __init__(self, rules: MarketRules, terms: Mapping[str, ConnectionTerms]) -> None:
@@ -99,11 +99,11 @@ class State:
         self.orders: dict[int, Order] = {}
         self.conditional: set[int] = set()
         self.joints: dict[int, list[Order]] = {}
-        self.answers = Answers(rules.answers_kept)
+        self.answers = RequestLog(rules.answers_kept)
         self.controls = Controls()
         self.ledger = Ledger()
         self.metering = Metering()
-        self.turns: SortedSet = SortedSet()
+        self.phase_deadlines: SortedSet = SortedSet()
         self.expiries: SortedSet = SortedSet()
 
     def answer(self, participant: str, client_order_id: str) -> FirstAnswer | None:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
-from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
@@ -47,7 +47,7 @@ class SubmitOrder:
     limit_price_ticks: int | None
     time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
     expires_at: datetime | None = None
-    conditions: Conditions = UNCONDITIONAL
+    conditions: OrderConditions = UNCONDITIONAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.reasons import AlarmKind, CancelReason, Phase, RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
-from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction, Envelope
 from security_check.model.limits import InterfaceLimits
 
@@ -64,7 +64,7 @@ class OrderAccepted(Event):
     limit_price_ticks: int
     time_in_force: TimeInForce
     expires_at: datetime | None
-    conditions: Conditions = UNCONDITIONAL
+    conditions: OrderConditions = UNCONDITIONAL
     at_market: bool = False
 
 

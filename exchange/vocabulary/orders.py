@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from orderbook.order import UNCONDITIONAL, Conditions, LimitOrder, Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, LimitOrder, OrderConditions, Side, TimeInForce
 from security_check.model.envelope import Direction
 
 
@@ -39,7 +39,7 @@ class Order(LimitOrder):
     quantity_w: int
     time_in_force: TimeInForce
     expires_at: datetime | None
-    conditions: Conditions = UNCONDITIONAL
+    conditions: OrderConditions = UNCONDITIONAL
     joint_id: int | None = None
     conditional: bool = False
 

@@ -12,12 +12,12 @@ from pydantic import Field
 
 from gateway.formats.records import Record
 from gateway.runs.batch_jobs import (
-    LEDGER,
+    JOB_LOG,
     Job,
-    Outcome,
+    JobOutcome,
     jobs_in,
     left_to_do,
-    open_ledger,
+    open_job_log,
     remove_outdated,
 )
 from gateway.runs.batch_runners import run_in_processes, run_on_dask
@@ -38,7 +38,7 @@ class ManySummary(Record):
     envelopes: int
     smallest_w: int | None
     seconds: float
-    failed: list[Outcome] = Field(default_factory=list)
+    failed: list[JobOutcome] = Field(default_factory=list)
 
 
 def allocate_folder(
@@ -70,8 +70,8 @@ def allocate_folder(
     """
     jobs = jobs_in(folder, results, suffix)
     began = time.monotonic()
-    with open_ledger(results) as ledger:
-        to_do, before = left_to_do(jobs, results / LEDGER)
+    with open_job_log(results) as ledger:
+        to_do, before = left_to_do(jobs, results / JOB_LOG)
         remove_outdated(jobs, to_do)
         outcomes = []
         with bar("Allocating networks", len(jobs)) as step:
@@ -99,7 +99,7 @@ def allocate_folder(
 
 def _run(
     jobs: Iterable[Job], processes: int | None, scheduler: str | None
-) -> Generator[Outcome, None, None]:
+) -> Generator[JobOutcome, None, None]:
     if scheduler is not None:
         return run_on_dask(jobs, scheduler)
     return run_in_processes(jobs, processes or len(os.sched_getaffinity(0)))
@@ -112,7 +112,7 @@ def show_summary(summary: ManySummary) -> None:
         for fault in outcome.faults:
             out.print(f"  {escape(fault)}", soft_wrap=True)
     if len(summary.failed) > _SHOWN:
-        out.print(f"... and {len(summary.failed) - _SHOWN} more; {LEDGER} names them all")
+        out.print(f"... and {len(summary.failed) - _SHOWN} more; {JOB_LOG} names them all")
     before = f", {summary.done_before} done before" if summary.done_before else ""
     rate = f" ({summary.allocated / summary.seconds:.2f} networks/s)" if summary.allocated else ""
     out.print(

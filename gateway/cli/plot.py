@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SUFFIXES = (".png", ".svg")
 
 
-class Kind(StrEnum):
+class PictureKind(StrEnum):
     """What is shown."""
 
     ENVELOPES = "envelopes"
@@ -35,7 +35,8 @@ def plot(
         Path, typer.Option("--output", "-o", help="A .png or .svg file, or a folder for all.")
     ],
     kind: Annotated[
-        Kind | None, typer.Option(help="Only this picture; of a file: envelopes if not said.")
+        PictureKind | None,
+        typer.Option(help="Only this picture; of a file: envelopes if not said."),
     ] = None,
     scenario: Annotated[
         str | None, typer.Option(metavar="SCENARIO", help="Needed for the network.")
@@ -52,12 +53,14 @@ def plot(
     from gateway.formats.envelope_rows import read_table
 
     single = output.suffix.lower() in _SUFFIXES
-    kinds = [each for each in Kind if each is not Kind.NETWORK or scenario is not None]
+    kinds = [
+        each for each in PictureKind if each is not PictureKind.NETWORK or scenario is not None
+    ]
     if single:
         kinds = kinds[:1]
     if kind is not None:
         kinds = [kind]
-    if Kind.NETWORK in kinds and scenario is None:
+    if PictureKind.NETWORK in kinds and scenario is None:
         raise InputFaults("plot", [Fault("--scenario", "the network's picture needs it")])
     table = read_table(result)
     if not single:
@@ -80,7 +83,7 @@ def _make(folder: Path) -> None:
 
 
 def _drawn(
-    kind: Kind,
+    kind: PictureKind,
     table: EnvelopeTable,
     source: str,
     scenario: str | None,
@@ -89,11 +92,11 @@ def _drawn(
 ) -> Any:
     from gateway.plots.envelopes_over_time import draw_binding, draw_distribution, draw_envelopes
 
-    if kind is Kind.ENVELOPES:
+    if kind is PictureKind.ENVELOPES:
         return draw_envelopes(table, points, source)
-    if kind is Kind.BINDING:
+    if kind is PictureKind.BINDING:
         return draw_binding(table)
-    if kind is Kind.DISTRIBUTION:
+    if kind is PictureKind.DISTRIBUTION:
         return draw_distribution(table)
     assert scenario is not None
     from gateway.plots.network_loading import draw_network

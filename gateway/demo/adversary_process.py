@@ -15,7 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from doe_allocation.allocation.islands_grid import JointGrid
+from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from gateway.scenario.loading import load_scenario
 from security_check.arrays import IntArray
@@ -28,7 +28,7 @@ _CLIMBS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class AttackedEnvelopes:
     """Envelopes to attack: what holds at the interface, and all limits, injection first."""
 
     trade_id: int
@@ -74,7 +74,7 @@ class AdversaryProcess:
         """Stop the process; what it has not begun is not done."""
         self._pool.shutdown(cancel_futures=True)
 
-    def submit(self, box: Box) -> None:
+    def submit(self, box: AttackedEnvelopes) -> None:
         """Give it a box to attack."""
         self._futures.append(self._pool.submit(_attack, box))
 
@@ -93,7 +93,7 @@ class AdversaryProcess:
         return [future.result() for future in self._futures]
 
 
-_grid: NetworkGrid | JointGrid | None = None
+_grid: NetworkGrid | IslandsGrid | None = None
 _rng = np.random.default_rng()
 
 
@@ -107,7 +107,7 @@ def _ready() -> bool:
     return _grid is not None
 
 
-def _attack(box: Box) -> Attacked:
+def _attack(box: AttackedEnvelopes) -> Attacked:
     assert _grid is not None, "the process has read the scenario when it started"
     try:
         found = _grid.attack(

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from exchange.vocabulary.formatting import format_time
-from gateway.demo.trading_agent import Agent, Wish
+from gateway.demo.trading_agent import Agent, WantedOrder
 from gateway.messages.topics import Topics
 from gateway.transport.mqtt import MqttSettings
 from gateway.transport.participant_client import Client
@@ -23,10 +23,10 @@ _PATIENCE_S = 20.0  # an answer that has not come by then never will
 
 
 @dataclass(slots=True)
-class _Order:
+class _PlacedOrder:
     """An order under way, as its sender knows it."""
 
-    wish: Wish
+    wish: WantedOrder
     interval: datetime
     remaining_w: int
 
@@ -57,7 +57,7 @@ class AgentClient:
             self._take,
         )
         self._limits_w: dict[datetime, dict[Direction, int]] = {}
-        self._orders: dict[str, _Order] = {}
+        self._orders: dict[str, _PlacedOrder] = {}
         self._unanswered: set[str] = set()
         self._short: list[Direction] = []
         self._changed = asyncio.Event()
@@ -122,13 +122,13 @@ class AgentClient:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def place(self, wishes: list[Wish], interval: datetime) -> int:
+    async def place(self, wishes: list[WantedOrder], interval: datetime) -> int:
         """Send orders; returns their number once the broker has them."""
         sent = []
         for wish in wishes:
             self._sent += 1
             client_order_id = f"o{self._sent}"
-            self._orders[client_order_id] = _Order(wish, interval, wish.quantity_w)
+            self._orders[client_order_id] = _PlacedOrder(wish, interval, wish.quantity_w)
             self._unanswered.add(client_order_id)
             order = {
                 "type": "submit",

@@ -27,7 +27,7 @@ _HEAT_PUMPS = ("Air_Parallel_1", "Soil_Alternative_1")
 _CHARGERS = ("HLS_A_11.0", "HLS_B_3.7", "HLS_A_3.7")
 
 
-class Kind(StrEnum):
+class CustomerKind(StrEnum):
     """What makes a customer trade."""
 
     SOLAR = "solar"
@@ -43,14 +43,19 @@ class Kind(StrEnum):
 
 
 _DESCRIPTIONS = {
-    Kind.SOLAR: "large photovoltaics: wants injection limit at noon",
-    Kind.CAR: "charges a car: wants withdrawal limit in the evening",
-    Kind.HEAT: "heat pump: wants withdrawal limit when it runs",
-    Kind.SHOP: "business: wants withdrawal limit in working hours",
-    Kind.HOME: "household: sells what it does not need",
+    CustomerKind.SOLAR: "large photovoltaics: wants injection limit at noon",
+    CustomerKind.CAR: "charges a car: wants withdrawal limit in the evening",
+    CustomerKind.HEAT: "heat pump: wants withdrawal limit when it runs",
+    CustomerKind.SHOP: "business: wants withdrawal limit in working hours",
+    CustomerKind.HOME: "household: sells what it does not need",
 }
 # How many of ten customers are of which kind; the rest are households.
-_OF_TEN = ((Kind.SOLAR, 3), (Kind.CAR, 2), (Kind.HEAT, 2), (Kind.SHOP, 1))
+_OF_TEN = (
+    (CustomerKind.SOLAR, 3),
+    (CustomerKind.CAR, 2),
+    (CustomerKind.HEAT, 2),
+    (CustomerKind.SHOP, 1),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Customer:
 
     participant: str
     connection_point: str
-    kind: Kind
+    kind: CustomerKind
     injection_need_w: IntArray
     withdrawal_need_w: IntArray
     value_eur_per_kwh: float
@@ -106,9 +111,9 @@ def draw_customers(
     """
     draw = random.Random(seed)
     kinds = [kind for kind, of_ten in _OF_TEN for _ in range(len(connection_points) * of_ten // 10)]
-    kinds += [Kind.HOME] * (len(connection_points) - len(kinds))
+    kinds += [CustomerKind.HOME] * (len(connection_points) - len(kinds))
     draw.shuffle(kinds)
-    count = dict.fromkeys(Kind, 0)
+    count = dict.fromkeys(CustomerKind, 0)
     customers = []
     for point, kind in zip(connection_points, kinds, strict=True):
         count[kind] += 1
@@ -117,7 +122,7 @@ def draw_customers(
 
 
 def _draw(
-    name: str, point: str, kind: Kind, profiles: dict[str, FloatArray], draw: random.Random
+    name: str, point: str, kind: CustomerKind, profiles: dict[str, FloatArray], draw: random.Random
 ) -> Customer:
     """Return a customer with what its kind has at home; powers in kW until the last step."""
     household = draw.uniform(4.0, 8.0) * profiles[draw.choice(_HOUSEHOLDS)]
@@ -125,22 +130,22 @@ def _draw(
     solar_kw = np.zeros(QUARTERS)
     value = draw.uniform(0.12, 0.30)
     match kind:
-        case Kind.SOLAR:
+        case CustomerKind.SOLAR:
             solar_kw = draw.uniform(17.0, 29.0) * profiles[draw.choice(_PHOTOVOLTAICS)]
             value = draw.uniform(0.07, 0.14)
-        case Kind.CAR:
+        case CustomerKind.CAR:
             # The profiles are of three cars; others come home up to two hours earlier or later.
             shape = np.roll(profiles[draw.choice(_CHARGERS)], draw.randrange(-8, 9))
             load_kw = household + draw.choice((11.0, 11.0, 22.0)) * shape
             value = draw.uniform(0.15, 0.55)
-        case Kind.HEAT:
+        case CustomerKind.HEAT:
             shape = np.roll(profiles[draw.choice(_HEAT_PUMPS)], draw.randrange(-4, 5))
             load_kw = household + draw.uniform(8.0, 14.0) * shape
             value = draw.uniform(0.20, 0.40)
-        case Kind.SHOP:
+        case CustomerKind.SHOP:
             load_kw = draw.uniform(14.0, 24.0) * profiles[draw.choice(_BUSINESSES)]
             value = draw.uniform(0.25, 0.45)
-        case Kind.HOME:
+        case CustomerKind.HOME:
             pass
     net_kw = solar_kw - load_kw
     return Customer(

@@ -22,10 +22,10 @@ from exchange.vocabulary.formatting import format_time
 from gateway.demo.adversary_process import AdversaryProcess
 from gateway.demo.clients import AgentClient
 from gateway.demo.customers import Customer, draw_customers, read_profiles
-from gateway.demo.observer import Watch
+from gateway.demo.observer import DayObserver
 from gateway.demo.report import DemoReport
 from gateway.demo.summary import Summary, adversary_count
-from gateway.demo.trading_agent import Agent, Wish
+from gateway.demo.trading_agent import Agent, WantedOrder
 from gateway.errors import GatewayError
 from gateway.formats.bundled import bundled
 from gateway.journal.embedded_redis import EmbeddedRedis
@@ -34,12 +34,12 @@ from gateway.journal.replay import replay_journal
 from gateway.messages.topics import TSO, Topics
 from gateway.ports import JournalEntry
 from gateway.publishing.publisher import last_will
-from gateway.scenario.intervals import Interval
+from gateway.scenario.intervals import DeliveryInterval
 from gateway.scenario.loading import load_scenario
 from gateway.scenario.scenario import Scenario
-from gateway.service.core import Market
+from gateway.service.core import ExchangeSetup
 from gateway.service.service import Service
-from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttTransport
 from gateway.transport.participant_client import Client
 from security_check.model.envelope import Direction
@@ -82,7 +82,7 @@ class MarketClock:
 class WatchedJournal(RedisJournal):
     """A journal that tells what it has made durable."""
 
-    watch: Watch
+    watch: DayObserver
 
     async def append(self, entries: Sequence[JournalEntry], published: int) -> None:
         """Write entries, then tell of their events."""
@@ -92,18 +92,18 @@ class WatchedJournal(RedisJournal):
 
 
 @dataclass(slots=True)
-class Progress:
+class DayProgress:
     """How far the day has come, for whoever shows it."""
 
-    watch: Watch
+    watch: DayObserver
     adversary: AdversaryProcess
-    interval: Interval
+    interval: DeliveryInterval
     done: int
     total: int
     messages: int
 
 
-Show = Callable[[Progress], None]
+Show = Callable[[DayProgress], None]
 
 
 async def run_demo(seed: int, intervals: int | None, show: Show) -> DemoReport:
@@ -125,7 +125,7 @@ async def run_demo(seed: int, intervals: int | None, show: Show) -> DemoReport:
     customers = draw_customers(points, read_profiles(bundled("day.csv")), seed)
     async with AsyncExitStack() as stack:
         adversary = stack.enter_context(AdversaryProcess(path, seed))
-        day = _Day(scenario, customers, seed, Watch(adversary.submit), adversary)
+        day = _Day(scenario, customers, seed, DayObserver(adversary.submit), adversary)
         await day.start(stack)
         for quarter, interval in enumerate(scenario.intervals[:intervals]):
             await day.trade(quarter, interval)
@@ -143,7 +143,7 @@ class _Day:
         scenario: Scenario,
         customers: Sequence[Customer],
         seed: int,
-        watch: Watch,
+        watch: DayObserver,
         adversary: AdversaryProcess,
     ) -> None:
         self.scenario = scenario
@@ -155,7 +155,7 @@ class _Day:
         self.clock = MarketClock(scenario.intervals[0].start - 2 * _LEAD)
         self.topics = Topics(scenario.area)
         self.clients: list[AgentClient] = []
-        self.late: list[tuple[AgentClient, list[Wish], datetime]] = []
+        self.late: list[tuple[AgentClient, list[WantedOrder], datetime]] = []
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start servers, exchange and clients; ``stack`` stops them."""
@@ -174,7 +174,7 @@ class _Day:
             )
         )
         terms = self.scenario.terms({c.connection_point: c.participant for c in self.customers})
-        market = Market(self.topics, self.scenario.grid(), self.scenario.rules, terms)
+        market = ExchangeSetup(self.topics, self.scenario.grid(), self.scenario.rules, terms)
         self.service = Service(market, transport, self.journal, clock=self.clock)
         self._running = await stack.enter_async_context(_Running())
         self._running.start(self.service.run())
@@ -186,13 +186,13 @@ class _Day:
         self.tso = Client(broker.settings(TSO, TSO), self.topics, TSO)
         await stack.enter_async_context(self.tso)
 
-    def _accounts(self) -> dict[str, Account]:
+    def _accounts(self) -> dict[str, BrokerAccount]:
         """Return an account for everybody: each may use its own topics only."""
         rights = {
             c.participant: self.topics.participant_rights(c.participant) for c in self.customers
         }
         rights |= {TSO: self.topics.tso_rights(), _EXCHANGE: self.topics.exchange_rights()}
-        return {name: Account(secrets.token_hex(16), right) for name, right in rights.items()}
+        return {name: BrokerAccount(secrets.token_hex(16), right) for name, right in rights.items()}
 
     def _agent(self, customer: Customer) -> Agent:
         row = self.scenario.network.connection_points.index(customer.connection_point)
@@ -212,11 +212,11 @@ class _Day:
             seed=self.seed,
         )
 
-    async def trade(self, quarter: int, interval: Interval) -> None:
+    async def trade(self, quarter: int, interval: DeliveryInterval) -> None:
         """Let one quarter-hour open, trade and close."""
         await self._running.watching(self._trade(quarter, interval))
 
-    async def _trade(self, quarter: int, interval: Interval) -> None:
+    async def _trade(self, quarter: int, interval: DeliveryInterval) -> None:
         self.clock.now = interval.start - _LEAD
         gate = interval.start - self.scenario.gate_closure
         opened = await self.service.request(
@@ -258,7 +258,7 @@ class _Day:
         for client in self.clients:
             await client.answered()
 
-    async def _tso(self, interval: Interval) -> None:
+    async def _tso(self, interval: DeliveryInterval) -> None:
         hour = interval.start.hour + interval.start.minute / 60
         for plan in _TSO_PLANS:
             if plan.first <= hour < plan.last:
@@ -270,9 +270,9 @@ class _Day:
                 }
                 await self.tso.ask(about | limits)
 
-    def progress(self, quarter: int, interval: Interval, total: int) -> Progress:
+    def progress(self, quarter: int, interval: DeliveryInterval, total: int) -> DayProgress:
         """Return how far the day has come."""
-        return Progress(self.watch, self.adversary, interval, quarter + 1, total, self.messages)
+        return DayProgress(self.watch, self.adversary, interval, quarter + 1, total, self.messages)
 
     async def digests(self) -> tuple[int, str, str]:
         """Return the entries of the journal, the state's digest, and that of a replay."""
@@ -281,7 +281,7 @@ class _Day:
         return replayed.entries, live, replayed.digest
 
 
-def _changed(interval: Interval, plan: _TsoPlan) -> InterfaceLimits:
+def _changed(interval: DeliveryInterval, plan: _TsoPlan) -> InterfaceLimits:
     usual = interval.interface_limits
     injection_w, withdrawal_w = usual.injection_limit_w, usual.withdrawal_limit_w
     assert injection_w is not None, "the demo's scenario names both limits"

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exchange.vocabulary.events import Traded
-from gateway.demo.day import Progress, Show
+from gateway.demo.day import DayProgress, Show
 from gateway.publishing.trade_prints import mean_ticks, prints_of
 from gateway.terminal.console import some
 
@@ -32,7 +32,7 @@ def day_view(console: Console) -> Iterator[Show]:
         yield lambda progress: live.update(_screen(progress))
 
 
-def _line(progress: Progress, console: Console) -> None:
+def _line(progress: DayProgress, console: Console) -> None:
     if progress.done % _LINE_EVERY and progress.done != progress.total:
         return
     watch = progress.watch
@@ -52,7 +52,7 @@ def _kw(power_w: int | None) -> str:
     return "no limit" if power_w is None else f"{power_w / 1e3:,.0f}"
 
 
-def _screen(progress: Progress) -> RenderableType:
+def _screen(progress: DayProgress) -> RenderableType:
     watch, interval = progress.watch, progress.interval
     session = watch.sessions[interval.start]
     limits = session.interface_limits

@@ -31,7 +31,7 @@ from exchange.vocabulary.events import (
 )
 from exchange.vocabulary.rules import OPERATOR
 from exchange.vocabulary.settlement_events import StatementIssued
-from gateway.demo.adversary_process import Box
+from gateway.demo.adversary_process import AttackedEnvelopes
 from gateway.demo.report import Party
 from orderbook.order import Side
 from security_check.arrays import IntArray
@@ -40,7 +40,7 @@ from security_check.model.limits import InterfaceLimits
 
 
 @dataclass(slots=True)
-class Watched:
+class ObservedInterval:
     """One interval: its contract, its envelopes when it opened, now, and when it closed.
 
     ``opened_w`` and ``now_w`` have shape (2, c), injection first, in watts.
@@ -65,7 +65,7 @@ class ContractChange:
     raises: list[HoldingRaised] = field(default_factory=list)
 
 
-class Watch:
+class DayObserver:
     """Counts and mirrors what happens.
 
     Parameters
@@ -74,10 +74,10 @@ class Watch:
         Called with the envelopes after every trade.
     """
 
-    def __init__(self, check: Callable[[Box], None]) -> None:
+    def __init__(self, check: Callable[[AttackedEnvelopes], None]) -> None:
         self._check = check
         self._row: dict[str, int] = {}
-        self.sessions: dict[datetime, Watched] = {}
+        self.sessions: dict[datetime, ObservedInterval] = {}
         self.trades: list[Traded] = []
         self.orders = 0
         self.amendments = 0
@@ -128,7 +128,7 @@ class Watch:
             ],
             dtype=np.int64,
         )
-        self.sessions[event.start] = Watched(
+        self.sessions[event.start] = ObservedInterval(
             event.start, event.interface_limits, event.envelopes, opened_w, opened_w.copy()
         )
 
@@ -142,7 +142,7 @@ class Watch:
             session = self.sessions[start]
             session.trades += 1
             limits_w = session.now_w.reshape(-1).copy()
-            self._check(Box(event.trade_id, session.interface_limits, limits_w))
+            self._check(AttackedEnvelopes(event.trade_id, session.interface_limits, limits_w))
 
     def _set(self, event: HoldingCurtailed | HoldingRaised) -> None:
         column = 0 if event.direction is Direction.INJECTION else 1

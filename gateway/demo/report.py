@@ -6,18 +6,18 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from gateway.demo.customers import Kind
+from gateway.demo.customers import CustomerKind
 from gateway.formats.records import Time
 from security_check.model.envelope import Direction
 
-Party = Kind | Literal["operator"]
+Party = CustomerKind | Literal["operator"]
 """Who pays and receives: customers of a kind, or the system operator."""
 
 
 class Group(BaseModel):
     """How many customers are of a kind."""
 
-    kind: Kind
+    kind: CustomerKind
     customers: int
 
 
@@ -33,10 +33,10 @@ class Spread(BaseModel):
     closed_max_w: int
 
 
-class Unmet(BaseModel):
+class UnmetEnergy(BaseModel):
     """Energy that customers of a kind wanted to exchange, and what lay beyond their envelopes."""
 
-    kind: Kind
+    kind: CustomerKind
     direction: Direction
     wanted_kwh: float
     beyond_before_kwh: float
@@ -55,7 +55,7 @@ class Change(BaseModel):
     bottleneck: str
 
 
-class Interval(BaseModel):
+class BusiestInterval(BaseModel):
     """The quarter-hour with the most trades, and the limits that changed most in it."""
 
     start: Time
@@ -117,7 +117,7 @@ class Update(BaseModel):
     element: str
 
 
-class Flow(BaseModel):
+class MoneyFlow(BaseModel):
     """What customers of one kind paid those of another, in EUR."""
 
     payer: Party
@@ -125,7 +125,7 @@ class Flow(BaseModel):
     amount: str
 
 
-class Account(BaseModel):
+class CustomerAccount(BaseModel):
     """What one customer paid and received over the day, in EUR."""
 
     participant: str
@@ -166,16 +166,16 @@ class DemoReport(BaseModel):
     trades: int
     traded_w: int
     spreads: list[Spread]
-    unmet: list[Unmet]
-    busiest: Interval | None
+    unmet: list[UnmetEnergy]
+    busiest: BusiestInterval | None
     elements: list[Element]
     turns: list[Turn]
     turns_in_all: int
     updates: list[Update]
     blocked: int
     largest_blocked: list[Blocked]
-    flows: list[Flow]
-    accounts: list[Account]
+    flows: list[MoneyFlow]
+    accounts: list[CustomerAccount]
     refusals: list[RefusalCount]
     alarms: list[str]
     welfare: str

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from exchange.vocabulary.rules import OPERATOR
-from gateway.demo.customers import Kind
+from gateway.demo.customers import CustomerKind
 from gateway.demo.report import DemoReport, Party, Update
 from gateway.terminal.console import escape, some
 
@@ -242,7 +242,7 @@ def _changed(update: Update) -> tuple[str, int | None, int | None]:
 
 def _money(report: DemoReport, console: Console) -> None:
     paid = {(flow.payer, flow.receiver): flow.amount for flow in report.flows}
-    parties: list[Party] = [*Kind, "operator"]
+    parties: list[Party] = [*CustomerKind, "operator"]
     kinds = [party for party in parties if any(party in pair for pair in paid)]
     table = _table("Who paid whom, in EUR", "kind", *(f"to {kind}" for kind in kinds))
     for payer in kinds:

@@ -12,22 +12,22 @@ from exchange.vocabulary.events import Traded
 from exchange.vocabulary.formatting import format_eur
 from exchange.vocabulary.rules import OPERATOR, MarketRules
 from gateway.demo.adversary_process import Attacked
-from gateway.demo.customers import Customer, Kind, energy_kwh
-from gateway.demo.observer import ContractChange, Watch, Watched
+from gateway.demo.customers import Customer, CustomerKind, energy_kwh
+from gateway.demo.observer import ContractChange, DayObserver, ObservedInterval
 from gateway.demo.report import (
-    Account,
     AdversaryCount,
     Blocked,
+    BusiestInterval,
     Change,
+    CustomerAccount,
     Element,
-    Flow,
     Group,
-    Interval,
+    MoneyFlow,
     Party,
     RefusalCount,
     Spread,
     Turn,
-    Unmet,
+    UnmetEnergy,
     Update,
 )
 from gateway.publishing.trade_prints import mean_ticks, price_text, prints_of
@@ -41,7 +41,9 @@ _SHOWN_BLOCKED = 4
 class Summary:
     """Makes the report's parts out of what was watched."""
 
-    def __init__(self, watch: Watch, customers: Sequence[Customer], rules: MarketRules) -> None:
+    def __init__(
+        self, watch: DayObserver, customers: Sequence[Customer], rules: MarketRules
+    ) -> None:
         self.watch = watch
         self.customers = customers
         self.rules = rules
@@ -56,7 +58,7 @@ class Summary:
     def groups(self) -> list[Group]:
         """Return the kinds of customers."""
         count = Counter(customer.kind for customer in self.customers)
-        return [Group(kind=kind, customers=count[kind]) for kind in Kind if count[kind]]
+        return [Group(kind=kind, customers=count[kind]) for kind in CustomerKind if count[kind]]
 
     def largest_blocked(self) -> list[Blocked]:
         """Return the largest blocked match at each element, and then the next ones."""
@@ -92,10 +94,10 @@ class Summary:
             )
         return spreads
 
-    def unmet(self) -> list[Unmet]:
+    def unmet(self) -> list[UnmetEnergy]:
         """Return what lay beyond the envelopes, before and after trading, where it matters."""
         found = []
-        for kind in Kind:
+        for kind in CustomerKind:
             rows = [i for i, customer in enumerate(self.customers) if customer.kind is kind]
             for column, direction in enumerate(Direction):
                 wanted = np.array(
@@ -110,7 +112,7 @@ class Summary:
                 after = np.maximum(wanted - closed, 0)
                 if before.any() or after.any():
                     found.append(
-                        Unmet(
+                        UnmetEnergy(
                             kind=kind,
                             direction=direction,
                             wanted_kwh=energy_kwh(wanted),
@@ -120,7 +122,7 @@ class Summary:
                     )
         return found
 
-    def busiest(self) -> Interval | None:
+    def busiest(self) -> BusiestInterval | None:
         """Return the interval with the most trades."""
         session = max(self.sessions, key=lambda session: session.trades)
         if not session.trades:
@@ -132,11 +134,11 @@ class Summary:
             for row in range(len(self.customers))
         ]
         changes.sort(key=lambda change: -abs(change.closed_w - change.opened_w))
-        return Interval(
+        return BusiestInterval(
             start=session.start, trades=session.trades, changes=changes[:_SHOWN_CHANGES]
         )
 
-    def _change(self, session: Watched, quarter: int, row: int, column: int) -> Change:
+    def _change(self, session: ObservedInterval, quarter: int, row: int, column: int) -> Change:
         direction = tuple(Direction)[column]
         envelope, customer = session.opened[row], self.customers[row]
         injects = direction is Direction.INJECTION
@@ -226,15 +228,17 @@ class Summary:
             element=elements.most_common(1)[0][0] if elements else "",
         )
 
-    def flows(self) -> list[Flow]:
+    def flows(self) -> list[MoneyFlow]:
         """Return who paid whom, the largest amount first."""
         flows = self.watch.paid(self.party_of)
         return [
-            Flow(payer=payer, receiver=receiver, amount=self.eur(round(flows[payer, receiver])))
+            MoneyFlow(
+                payer=payer, receiver=receiver, amount=self.eur(round(flows[payer, receiver]))
+            )
             for payer, receiver in sorted(flows, key=lambda pair: -flows[pair])
         ]
 
-    def accounts(self) -> list[Account]:
+    def accounts(self) -> list[CustomerAccount]:
         """Return what each customer paid and received, the largest receiver first."""
         paid: Counter[str] = Counter()
         received: Counter[str] = Counter()
@@ -243,7 +247,7 @@ class Summary:
             received[statement.participant] += statement.received
         names = sorted({*paid, *received}, key=lambda name: (paid[name] - received[name], name))
         return [
-            Account(
+            CustomerAccount(
                 participant=name,
                 paid=self.eur(paid[name]),
                 received=self.eur(received[name]),

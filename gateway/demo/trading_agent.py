@@ -23,7 +23,7 @@ _OVERSLEEPS = 0.003  # of all quarter-hours
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WantedOrder:
     """An order that an agent wants to place; ``price`` in EUR per kW for the interval."""
 
     direction: Direction
@@ -65,7 +65,7 @@ class Agent:
         self._capacity_w = capacity_w
         self._draw = random.Random(f"{seed}/{customer.participant}")
 
-    def look(self, direction: Direction, quarter: int, held_w: int) -> Wish | None:
+    def look(self, direction: Direction, quarter: int, held_w: int) -> WantedOrder | None:
         """Return the order for one limit of a quarter-hour, of which ``held_w`` are held."""
         wanted_w = int(self.customer.need_w(direction, quarter) * _MARGIN)
         caution = self._draw.uniform(0.45, 0.8)
@@ -83,7 +83,7 @@ class Agent:
         dark = direction is Direction.INJECTION and quarter not in _DAYLIGHT
         if quantity_w < _SMALLEST_W or (side is Side.SELL and dark):
             return None  # nobody buys injection limit at night
-        return Wish(direction, side, quantity_w, self._price(price))
+        return WantedOrder(direction, side, quantity_w, self._price(price))
 
     def oversleeps(self) -> bool:
         """Tell whether the agent misses a gate, as some do now and then."""

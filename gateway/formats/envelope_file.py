@@ -19,9 +19,9 @@ from gateway.formats.records import Name, Record, Time, Watts
 from security_check.checking.verdict import Verdict
 from security_check.errors import Fault
 from security_check.model.envelope import Envelope, EnvelopeSet
-from security_check.operating_range.operating_point import Situation
-from security_check.verification.certificate import Proof
-from security_check.verification.monotonicity import Standing
+from security_check.operating_range.operating_point import OperatingPoint
+from security_check.verification.certificate import SecurityCertificate
+from security_check.verification.monotonicity import ProofStatus
 
 
 class EnvelopeRecord(Record):
@@ -85,7 +85,7 @@ def envelope_record(
     start: datetime,
     end: datetime,
     envelopes: EnvelopeSet,
-    proof: Proof | None = None,
+    proof: SecurityCertificate | None = None,
 ) -> IntervalRecord:
     """Return the envelopes of one interval, and what is proved of them, in the form of the file."""
     binding = () if proof is None else proof.explanations
@@ -95,7 +95,7 @@ def envelope_record(
         envelopes=[EnvelopeRecord.of(envelope) for envelope in envelopes],
         binding=[
             BindingRecord.of(
-                found.verdict, found.situation, envelopes.connection_points, found.proof
+                found.verdict, found.operating_point, envelopes.connection_points, found.proof
             )
             for found in binding
         ],
@@ -177,7 +177,11 @@ class BindingRecord(Record):
 
     @classmethod
     def of(
-        cls, verdict: Verdict, situation: Situation, connection_points: Sequence[str], proof: str
+        cls,
+        verdict: Verdict,
+        operating_point: OperatingPoint,
+        connection_points: Sequence[str],
+        proof: str,
     ) -> BindingRecord:
         """Return what an element reaches, where, and what is proved of it, as files have it."""
         return cls(
@@ -187,9 +191,9 @@ class BindingRecord(Record):
             limit=verdict.limit,
             unit=verdict.unit,
             loading=verdict.loading,
-            interface_voltage_pu=situation.source_pu.tolist(),
-            vertex=vertex_of(situation, connection_points),
-            deviations=deviations_of(situation),
+            interface_voltage_pu=operating_point.source_pu.tolist(),
+            vertex=vertex_of(operating_point, connection_points),
+            deviations=deviations_of(operating_point),
             proof=proof,
             detail=verdict.worst_case,
         )
@@ -201,25 +205,27 @@ def phase_of(element: str) -> str:
     return phase if dot and ":" in name else ""
 
 
-def vertex_of(situation: Situation, connection_points: Sequence[str]) -> list[VertexPower]:
+def vertex_of(
+    operating_point: OperatingPoint, connection_points: Sequence[str]
+) -> list[VertexPower]:
     """Return what each connection point does, in the form of the files."""
     return [
         VertexPower(connection_point=point, power_w=round(power_w), reactive_var=round(var))
         for point, power_w, var in zip(
             connection_points,
-            situation.power_w.tolist(),
-            situation.reactive_var.tolist(),
+            operating_point.power_w.tolist(),
+            operating_point.reactive_var.tolist(),
             strict=True,
         )
     ]
 
 
-def deviations_of(situation: Situation) -> list[DeviationRecord]:
+def deviations_of(operating_point: OperatingPoint) -> list[DeviationRecord]:
     """Return what is off its forecast, and how far, in the form of the files."""
     return [
         DeviationRecord(element=element, deviation=deviation)
         for element, deviation in zip(
-            situation.deviating, situation.deviation.tolist(), strict=True
+            operating_point.deviating, operating_point.deviation.tolist(), strict=True
         )
     ]
 
@@ -235,13 +241,13 @@ class ProofRecord(Record):
     reason: str
 
     @classmethod
-    def of(cls, proof: Proof) -> ProofRecord:
+    def of(cls, proof: SecurityCertificate) -> ProofRecord:
         """Return what is proved in the form of the file."""
         return cls(
             secure=proof.secure,
-            proved=proof.standing[Standing.PROVED],
-            proved_below_limit=proof.standing[Standing.BELOW],
-            proved_within_gap=proof.standing[Standing.WITHIN],
-            only_checked=proof.standing[Standing.CHECKED],
+            proved=proof.standing[ProofStatus.PROVED],
+            proved_below_limit=proof.standing[ProofStatus.BELOW],
+            proved_within_gap=proof.standing[ProofStatus.WITHIN],
+            only_checked=proof.standing[ProofStatus.CHECKED],
             reason=proof.reason,
         )

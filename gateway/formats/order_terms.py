@@ -12,7 +12,7 @@ from exchange.vocabulary.orders import Leg
 from gateway.formats.records import Time
 from orderbook.order import (
     UNCONDITIONAL,
-    Conditions,
+    OrderConditions,
     SelfTradePrevention,
     Side,
     TimeInForce,
@@ -60,9 +60,9 @@ class OrderTerms(BaseModel):
             return TimeInForce.IMMEDIATE_OR_CANCEL
         return TimeInForce.GOOD_TILL_CANCEL
 
-    def conditions(self) -> Conditions:
+    def conditions(self) -> OrderConditions:
         """Return the conditions as the exchange takes them."""
-        conditions = Conditions(
+        conditions = OrderConditions(
             post_only=self.post_only,
             self_trade_prevention=self.self_trade_prevention,
             all_or_none=self.all_or_none,

@@ -16,7 +16,7 @@ from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import MarketRules
 from gateway.formats.faults import repeated_entries, sentences, unreadable
 from gateway.formats.order_terms import BlockTerms, LinkedTerms, OrderTerms, Price
-from gateway.formats.prices import UnfitError, price_in_ticks
+from gateway.formats.prices import InvalidMessageError, price_in_ticks
 from gateway.formats.records import Name, Record, Time
 from orderbook.order import Side
 from security_check.model.envelope import Direction
@@ -173,7 +173,7 @@ def command_of(order: OrderLine, rules: MarketRules, intervals: Sequence[datetim
 
     Raises
     ------
-    UnfitError
+    InvalidMessageError
         When a price is between two ticks, or an interval is missing.
     """
     who = order.participant
@@ -243,13 +243,13 @@ def _ticks(price: str | None, rules: MarketRules) -> int | None:
 def _whole_ticks(price: str, rules: MarketRules) -> int:
     try:
         return price_in_ticks(price, rules.tick)
-    except UnfitError as unfit:
-        raise UnfitError(str(unfit), RefusalReason.PRICE_INVALID) from None
+    except InvalidMessageError as unfit:
+        raise InvalidMessageError(str(unfit), RefusalReason.PRICE_INVALID) from None
 
 
 def _interval(interval: datetime | None, intervals: Sequence[datetime]) -> datetime:
     if interval is not None:
         return interval
     if len(intervals) > 1:
-        raise UnfitError(f"interval: it is missing, and the scenario has {len(intervals)}")
+        raise InvalidMessageError(f"interval: it is missing, and the scenario has {len(intervals)}")
     return intervals[0]

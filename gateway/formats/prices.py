@@ -12,7 +12,7 @@ from exchange.vocabulary.reasons import RefusalReason
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
 
 
-class UnfitError(Exception):
+class InvalidMessageError(Exception):
     """A message is not fit to become a command; the text is a sentence for its sender."""
 
     def __init__(self, detail: str, reason: RefusalReason = RefusalReason.MALFORMED) -> None:
@@ -25,12 +25,14 @@ def price_in_ticks(price: str, tick: Decimal) -> int:
 
     Raises
     ------
-    UnfitError
+    InvalidMessageError
         When it lies between two.
     """
     ticks = Decimal(price) / tick
     if ticks != ticks.to_integral_value():
-        raise UnfitError(f"price {price} is not a multiple of the tick of {tick} EUR per kW")
+        raise InvalidMessageError(
+            f"price {price} is not a multiple of the tick of {tick} EUR per kW"
+        )
     return int(ticks)
 
 
@@ -39,10 +41,10 @@ def amount_in_tick_watts(amount: str, tick: Decimal) -> int:
 
     Raises
     ------
-    UnfitError
+    InvalidMessageError
         When it lies between two.
     """
     tick_watts = Decimal(amount) * 1000 / tick
     if tick_watts != tick_watts.to_integral_value():
-        raise UnfitError(f"amount {amount} is not a multiple of {tick / 1000:f} EUR")
+        raise InvalidMessageError(f"amount {amount} is not a multiple of {tick / 1000:f} EUR")
     return int(tick_watts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from exchange.accounts.ledger import Account
-from exchange.accounts.statements import Line, Metered, Statement
+from exchange.accounts.statements import AccountStatement, Line, Metered
 from exchange.vocabulary.formatting import format_eur
 from exchange.vocabulary.rules import MarketRules
 from exchange.vocabulary.settlement_events import StatementIssued
@@ -100,7 +100,7 @@ class AccountRecord(Record):
     closing: str
 
     @classmethod
-    def of(cls, statement: Statement, rules: MarketRules) -> AccountRecord:
+    def of(cls, statement: AccountStatement, rules: MarketRules) -> AccountRecord:
         """Return a statement in the form of the file."""
         return cls(
             account=statement.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from doe_allocation.hierarchy.allocation import HierarchyAllocation, OperatorResult, Unmet
+from doe_allocation.hierarchy.allocation import HierarchyAllocation, OperatorResult, UnmetContract
 from doe_allocation.hierarchy.joint_model.check import JoinedVerdict, Worst
 from gateway.formats.envelope_file import EnvelopeRecord
 from gateway.formats.records import Record, Watts
@@ -104,7 +104,7 @@ class UnmetRecord(Record):
     detail: str
 
     @classmethod
-    def of(cls, unmet: Unmet) -> UnmetRecord:
+    def of(cls, unmet: UnmetContract) -> UnmetRecord:
         """Return an unmet contract in the form of the file."""
         return cls(
             parent=unmet.parent,

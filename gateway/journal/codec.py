@@ -30,7 +30,7 @@ _CONFIG = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 COMMAND_TYPES: tuple[type, ...] = get_args(commands.Command)
 
 
-class _Record(BaseModel):
+class _TypedValue(BaseModel):
     """A value and the name of its type."""
 
     model_config = _CONFIG
@@ -39,14 +39,14 @@ class _Record(BaseModel):
     data: Any
 
 
-def _record_type(kind: type) -> type[_Record]:
+def _record_type(kind: type) -> type[_TypedValue]:
     name: Any = Literal[kind.__name__]  # known only at run time
     return create_model(
-        f"{kind.__name__}Record", __base__=_Record, type=(name, ...), data=(kind, ...)
+        f"{kind.__name__}Record", __base__=_TypedValue, type=(name, ...), data=(kind, ...)
     )
 
 
-def _union_of(kinds: tuple[type, ...]) -> tuple[dict[type, type[_Record]], Any]:
+def _union_of(kinds: tuple[type, ...]) -> tuple[dict[type, type[_TypedValue]], Any]:
     """Return a record type for each kind, and the union of them told apart by ``type``."""
     records = {kind: _record_type(kind) for kind in kinds}
     union = reduce(or_, records.values())

@@ -84,7 +84,7 @@ class StatisticsMessage(BookFigures, Out):
     time: Time
 
 
-class PricePart(Out):
+class PricePartMessage(Out):
     """What a binding element adds to a local price."""
 
     element: str
@@ -96,7 +96,7 @@ class LocalPrice(Out):
 
     connection_point: str
     price: str
-    parts: tuple[PricePart, ...]
+    parts: tuple[PricePartMessage, ...]
 
 
 class DirectionPrices(Out):

@@ -21,7 +21,12 @@ from exchange.vocabulary.commands import (
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.formats.order_terms import PointId, Price, Watts
-from gateway.formats.prices import ClientId, UnfitError, amount_in_tick_watts, price_in_ticks
+from gateway.formats.prices import (
+    ClientId,
+    InvalidMessageError,
+    amount_in_tick_watts,
+    price_in_ticks,
+)
 from gateway.formats.records import Time
 from security_check.model.envelope import Direction
 
@@ -110,7 +115,7 @@ def control_command(message: ControlMessage, tick: Decimal) -> Control:
 
     Raises
     ------
-    UnfitError
+    InvalidMessageError
         When a price or an amount is between two ticks.
     """
 
@@ -174,11 +179,11 @@ def meter_command(message: MeterMessage, connection_point: str) -> ReportMeterin
 
     Raises
     ------
-    UnfitError
+    InvalidMessageError
         When the message names another connection point than its topic.
     """
     if message.connection_point not in (None, connection_point):
-        raise UnfitError(
+        raise InvalidMessageError(
             f"this is the topic of {connection_point}, and the message names another connection "
             "point",
             RefusalReason.UNAUTHORISED,

@@ -28,7 +28,7 @@ from exchange.vocabulary.commands import (
 )
 from exchange.vocabulary.reasons import RefusalReason
 from gateway.formats.order_terms import BlockTerms, LinkedTerms, OrderTerms, PointId, Price, Watts
-from gateway.formats.prices import ClientId, UnfitError, price_in_ticks
+from gateway.formats.prices import ClientId, InvalidMessageError, price_in_ticks
 from gateway.formats.records import Time
 from gateway.messages.operator_requests import CONTROL, METER, control_command, meter_command
 from gateway.messages.topics import OPERATOR, TSO
@@ -166,7 +166,7 @@ class Reader:
         """
         try:
             if len(payload) > MAX_MESSAGE_BYTES:
-                raise UnfitError(
+                raise InvalidMessageError(
                     f"the message has {len(payload):,} bytes, at most {MAX_MESSAGE_BYTES:,} "
                     "are allowed",
                     RefusalReason.TOO_LARGE,
@@ -178,16 +178,16 @@ class Reader:
             if connection_point is not None:
                 return meter_command(_validated(METER, payload), connection_point)
             if sender not in self.participants:
-                raise UnfitError(
+                raise InvalidMessageError(
                     f"{sender} has no connection point in this area", RefusalReason.UNAUTHORISED
                 )
             return self._order(sender, _validated(_ORDER, payload))
-        except UnfitError as unfit:
+        except InvalidMessageError as unfit:
             return rejection(sender, payload, unfit.reason, str(unfit))
 
     def _order(self, sender: str, message: OrderMessage) -> Command:
         if message.participant not in (None, sender):
-            raise UnfitError(
+            raise InvalidMessageError(
                 f"this is the topic of {sender}, and the message names another participant",
                 RefusalReason.UNAUTHORISED,
             )
@@ -248,7 +248,7 @@ class Reader:
                 message.reactive_max_var,
             )
         except ValueError as error:
-            raise UnfitError(str(error)) from None
+            raise InvalidMessageError(str(error)) from None
         return UpdateInterfaceLimits(message.update_id, self._interval(message.interval), limits)
 
     def _interval(self, interval: datetime | None) -> datetime:
@@ -256,7 +256,7 @@ class Reader:
             return interval
         open_now = self.open_intervals()
         if len(open_now) != 1:
-            raise UnfitError(
+            raise InvalidMessageError(
                 f"{len(open_now)} intervals are open for trading, so the message must name one"
             )
         return next(iter(open_now))
@@ -295,7 +295,7 @@ def _validated(adapter: TypeAdapter[_T], payload: bytes) -> _T:
         place = ".".join(str(step) for step in fault["loc"] if step != fault.get("type"))
         detail = fault["msg"].removeprefix("Value error, ")
         sentence = f"{place}: {detail}" if place else detail
-        raise UnfitError(_printable(sentence)) from None
+        raise InvalidMessageError(_printable(sentence)) from None
 
 
 def _check_json(payload: bytes) -> None:
@@ -303,11 +303,11 @@ def _check_json(payload: bytes) -> None:
     try:
         json.loads(payload, object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise UnfitError("the message is not UTF-8") from None
+        raise InvalidMessageError("the message is not UTF-8") from None
     except RecursionError:
-        raise UnfitError("the message is nested too deeply") from None
+        raise InvalidMessageError("the message is nested too deeply") from None
     except ValueError as error:
-        raise UnfitError(_printable(f"the message is not JSON: {error}")) from None
+        raise InvalidMessageError(_printable(f"the message is not JSON: {error}")) from None
 
 
 def _printable(sentence: str) -> str:
@@ -318,9 +318,9 @@ def _printable(sentence: str) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise UnfitError("the message gives a key twice")
+        raise InvalidMessageError("the message gives a key twice")
     return content
 
 
 def _no_constant(name: str) -> float:
-    raise UnfitError(f"{name} is not a number in JSON")
+    raise InvalidMessageError(f"{name} is not a number in JSON")

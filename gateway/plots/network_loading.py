@@ -65,7 +65,7 @@ def worst_loadings(scenario: Scenario, table: EnvelopeTable, interval: int) -> d
         scenario.voltage_limits,
         scenario.capacity_in(number),
         outages=scenario.outages,
-        forecast=scenario.outlook.forecast(number),
+        forecast=scenario.forecast_series.forecast(number),
     )
     robust = grid.robust_rows(scenario.intervals[number].interface_limits)
     u = table.limits_w[interval].ravel() / scenario.network.base_power_w

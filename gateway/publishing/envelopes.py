@@ -32,7 +32,7 @@ Held = dict[datetime, Envelope]
 
 
 @dataclass(slots=True)
-class _Interval:
+class _PublishedInterval:
     end: datetime
     final: bool = False
 
@@ -51,7 +51,7 @@ class Envelopes:
     def __init__(self, topics: Topics, terms: Mapping[str, ConnectionTerms]) -> None:
         self._topics = topics
         self._terms = terms
-        self._intervals: dict[datetime, _Interval] = {}
+        self._intervals: dict[datetime, _PublishedInterval] = {}
         self._held: dict[str, Held] = {point: {} for point in terms}
         self._versions = dict.fromkeys(terms, 0)
         self._issued: dict[str, datetime] = {}
@@ -94,7 +94,7 @@ class Envelopes:
     def _apply(self, event: Event, before: dict[str, Held]) -> None:
         match event:
             case SessionOpened():
-                self._intervals[event.start] = _Interval(event.end)
+                self._intervals[event.start] = _PublishedInterval(event.end)
                 self._put(event.start, event.envelopes, before)
             case GateClosed():
                 if event.interval in self._intervals:
@@ -207,7 +207,7 @@ class Envelopes:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state` returned."""
         for start, end, final in state["intervals"]:
-            interval = _Interval(datetime.fromisoformat(end), final)
+            interval = _PublishedInterval(datetime.fromisoformat(end), final)
             self._intervals[datetime.fromisoformat(start)] = interval
         for start, point, *limits in state["held"]:
             self._held[point][datetime.fromisoformat(start)] = Envelope(point, *limits)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from doe_allocation.allocation.islands_grid import JointGrid
+from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.formatting import format_time
@@ -26,7 +26,7 @@ def allocate_intervals(scenario: Scenario, step: Step) -> Iterator[tuple[Interva
     InputFaults
         At the end, when an interval has no secure envelopes at all; names every such interval.
     """
-    grid: NetworkGrid | JointGrid | None = None
+    grid: NetworkGrid | IslandsGrid | None = None
     faults: list[Fault] = []
     terms = scenario.fairness
     deficit = np.zeros(2 * len(scenario.network.connection_points))

@@ -29,8 +29,8 @@ from gateway.formats.faults import InputFaults, unreadable, why
 from gateway.formats.records import Record
 from security_check.errors import Fault, GridError
 
-LEDGER = "networks.jsonl"
-"""In the folder of results: an :class:`Outcome` a line, in the order in which they came."""
+JOB_LOG = "networks.jsonl"
+"""In the folder of results: an :class:`JobOutcome` a line, in the order in which they came."""
 
 _NO_NAME = re.compile(r"[\s=\"'()\[\]{},]+")  # between the words of an OpenDSS file
 
@@ -58,7 +58,7 @@ class Job:
     digest: str
 
 
-class Outcome(Record):
+class JobOutcome(Record):
     """What came of a network: a result, or faults.
 
     ``smallest_w`` and ``mean_w`` are over all limits of all intervals; ``seconds`` is what it took.
@@ -157,7 +157,7 @@ def _files_of(content: Any, folder: Path) -> Iterator[Path]:
             yield from _files_of(value, folder)
 
 
-def allocate_job(job: Job) -> Outcome:
+def allocate_job(job: Job) -> JobOutcome:
     """Allocate one network and write its envelopes; what is wrong with it is in the answer.
 
     Raises nothing: one network must not stop the others.
@@ -175,7 +175,7 @@ def allocate_job(job: Job) -> Outcome:
         return outcome.model_copy(update={"seconds": time.perf_counter() - began})
 
 
-def _allocated(job: Job) -> Outcome:
+def _allocated(job: Job) -> JobOutcome:
     from gateway.formats.envelope_writers import result_writer
     from gateway.runs.allocation import allocate_intervals
     from gateway.scenario.loading import load_scenario
@@ -194,7 +194,7 @@ def _allocated(job: Job) -> Outcome:
             smallest_w = min(limits_w if smallest_w is None else [smallest_w, *limits_w])
             sum_w += sum(limits_w)
     intervals, points = len(scenario.intervals), len(scenario.network.connection_points)
-    return Outcome(
+    return JobOutcome(
         name=job.name,
         digest=job.digest,
         intervals=intervals,
@@ -204,9 +204,9 @@ def _allocated(job: Job) -> Outcome:
     )
 
 
-def failed(job: Job, faults: Sequence[str]) -> Outcome:
+def failed(job: Job, faults: Sequence[str]) -> JobOutcome:
     """Return that a network has no envelopes, and why."""
-    return Outcome(name=job.name, digest=job.digest, faults=list(faults))
+    return JobOutcome(name=job.name, digest=job.digest, faults=list(faults))
 
 
 def remove_outdated(jobs: Sequence[Job], to_do: Iterable[Job]) -> None:
@@ -229,7 +229,7 @@ def remove_outdated(jobs: Sequence[Job], to_do: Iterable[Job]) -> None:
             raise InputFaults(str(job.result), [Fault("file", detail)]) from None
 
 
-def left_to_do(jobs: Iterable[Job], ledger: Path) -> tuple[list[Job], list[Outcome]]:
+def left_to_do(jobs: Iterable[Job], ledger: Path) -> tuple[list[Job], list[JobOutcome]]:
     """Return the jobs that are to be done, and what came of those that are done.
 
     What failed is tried again: what was wrong may have been outside the scenario.
@@ -255,7 +255,7 @@ def left_to_do(jobs: Iterable[Job], ledger: Path) -> tuple[list[Job], list[Outco
     return to_do, done
 
 
-def _outcomes(ledger: Path) -> Iterator[Outcome]:
+def _outcomes(ledger: Path) -> Iterator[JobOutcome]:
     try:
         lines = ledger.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -267,13 +267,13 @@ def _outcomes(ledger: Path) -> Iterator[Outcome]:
         if not line:
             continue
         try:
-            yield Outcome.model_validate_json(line)
+            yield JobOutcome.model_validate_json(line)
         except ValidationError:
             detail = "it is not what came of a network; take another folder for the results"
             raise InputFaults(str(ledger), [Fault(f"line {number}", detail)]) from None
 
 
-class Ledger:
+class JobLog:
     """Writes down what came of each network, so that it is not lost."""
 
     def __init__(self, path: Path) -> None:
@@ -285,7 +285,7 @@ class Ledger:
         whole = path.read_bytes().rfind(b"\n") + 1
         os.truncate(path, whole)
 
-    def write(self, outcome: Outcome) -> None:
+    def write(self, outcome: JobOutcome) -> None:
         """Append a line; when this returns it is on the disk."""
         self._stream.write(outcome.model_dump_json().encode() + b"\n")
         self._stream.flush()
@@ -297,7 +297,7 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(results: Path) -> Iterator[Ledger]:
+def open_job_log(results: Path) -> Iterator[JobLog]:
     """Open the ledger in a folder of results, for one process at a time.
 
     Raises
@@ -308,9 +308,9 @@ def open_ledger(results: Path) -> Iterator[Ledger]:
     lock = None
     try:
         results.mkdir(parents=True, exist_ok=True)
-        lock = (results / f".{LEDGER}.lock").open("w")
+        lock = (results / f".{JOB_LOG}.lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ledger = Ledger(results / LEDGER)
+        ledger = JobLog(results / JOB_LOG)
     except BlockingIOError:
         assert lock is not None
         lock.close()

@@ -17,9 +17,9 @@ from itertools import islice
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.runs.batch_jobs import Job, Outcome, allocate_job, failed
+from gateway.runs.batch_jobs import Job, JobOutcome, allocate_job, failed
 
-Work = Callable[[Job], Outcome]
+Work = Callable[[Job], JobOutcome]
 
 _WAITING = 2  # jobs handed to each process, so that none waits for the next
 _CONNECT_S = 10
@@ -28,7 +28,7 @@ _KILLED = "its process ended without an answer: it was killed, or ran out of mem
 
 def run_in_processes(
     jobs: Iterable[Job], processes: int, work: Work = allocate_job
-) -> Generator[Outcome, None, None]:
+) -> Generator[JobOutcome, None, None]:
     """Yield what comes of jobs in so many processes of this machine.
 
     A job whose process dies is reported as failed; those that were there with it run again.
@@ -47,11 +47,11 @@ def run_in_processes(
 
 def _run_until_one_dies(
     waiting: Iterator[Job], processes: int, work: Work
-) -> Generator[Outcome, None, list[Job]]:
+) -> Generator[JobOutcome, None, list[Job]]:
     """Yield outcomes until there are no more jobs, or a process dies; return who was there then."""
     # Not forked: threads of this process (progress bar) may hold locks at that moment.
     context = multiprocessing.get_context("spawn")
-    running: dict[Future[Outcome], Job] = {}
+    running: dict[Future[JobOutcome], Job] = {}
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_tie_to_parent) as pool:
         try:
             while True:
@@ -83,18 +83,18 @@ def _tie_to_parent() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _submitted(pool: ProcessPoolExecutor, work: Work, job: Job) -> Future[Outcome]:
+def _submitted(pool: ProcessPoolExecutor, work: Work, job: Job) -> Future[JobOutcome]:
     try:
         return pool.submit(work, job)
     except BrokenProcessPool as error:  # the same news, only earlier
-        broken: Future[Outcome] = Future()
+        broken: Future[JobOutcome] = Future()
         broken.set_exception(error)
         return broken
 
 
 def run_on_dask(
     jobs: Iterable[Job], scheduler: str, work: Work = allocate_job
-) -> Generator[Outcome, None, None]:
+) -> Generator[JobOutcome, None, None]:
     """Yield what comes of jobs on a Dask cluster, whose workers must see the same folders.
 
     Raises
@@ -126,11 +126,11 @@ def run_on_dask(
             yield _outcome(client.submit(work, job, pure=False), job) or failed(job, [_KILLED])
 
 
-def _outcome(future: Any, job: Job) -> Outcome | None:
+def _outcome(future: Any, job: Job) -> JobOutcome | None:
     """Return what came of a job on a cluster, ``None`` where workers died with it."""
     raised = future.exception()
     if raised is None:
-        outcome: Outcome = future.result()
+        outcome: JobOutcome = future.result()
         return outcome
     if type(raised).__name__ == "KilledWorker":
         return None

@@ -11,7 +11,7 @@ from doe_allocation.fairness.figures import FairnessFigures
 from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
 from gateway.formats.faults import InputFaults
 from gateway.formats.records import Record, Time
-from gateway.scenario.intervals import Interval
+from gateway.scenario.intervals import DeliveryInterval
 from gateway.scenario.scenario import Scenario
 from security_check.arrays import IntArray
 from security_check.errors import Fault, GridError
@@ -67,7 +67,7 @@ def principles_of(scenario: Scenario) -> list[Fairness]:
 
 def compare(
     scenario: Scenario,
-    interval: Interval,
+    interval: DeliveryInterval,
     principles: list[Fairness],
     seed: int,
     step: Callable[[int], None],
@@ -101,7 +101,7 @@ def compare(
 
 
 def _allocated(
-    scenario: Scenario, interval: Interval, principle: Fairness, seed: int
+    scenario: Scenario, interval: DeliveryInterval, principle: Fairness, seed: int
 ) -> tuple[Fairness, IntArray, RuleRecord]:
     terms = scenario.fairness
     weights = np.ones_like(terms.weights) if principle.rule in TAKE_NO_WEIGHTS else terms.weights

@@ -24,12 +24,12 @@ from gateway.publishing.trade_prints import price_text
 from gateway.runs.clairvoyant import Auction, Clairvoyant
 from gateway.runs.result_file import ResultFile
 from gateway.runs.simulation import Simulation
-from gateway.runs.submitted_orders import Wishes
+from gateway.runs.submitted_orders import SubmittedOrders
 from gateway.scenario.scenario import Scenario
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
-Place = tuple[Direction, str]
+PriceReportRow = tuple[Direction, str]
 
 
 class IntervalReport(Record):
@@ -123,7 +123,7 @@ class _Volume:
 
 
 @dataclass(slots=True)
-class _Interval:
+class _IntervalTotals:
     """What traded in one interval."""
 
     opened: SessionOpened
@@ -139,9 +139,9 @@ class _Story:
 
     scenario: Scenario
     grid: Grid
-    wishes: Wishes = field(default_factory=Wishes)
-    intervals: dict[datetime, _Interval] = field(default_factory=dict)
-    volumes: dict[Place, _Volume] = field(default_factory=dict)
+    wishes: SubmittedOrders = field(default_factory=SubmittedOrders)
+    intervals: dict[datetime, _IntervalTotals] = field(default_factory=dict)
+    volumes: dict[PriceReportRow, _Volume] = field(default_factory=dict)
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,7 +152,7 @@ class _Story:
         apply(self.state, event)
         self.wishes.follow(event, self.state)
         if isinstance(event, SessionOpened):
-            self.intervals[event.start] = _Interval(event)
+            self.intervals[event.start] = _IntervalTotals(event)
         if isinstance(event, Traded):
             self._trade(event)
 
@@ -239,12 +239,12 @@ class _Writer:
             prices=[self._place(place, local.get(place)) for place in self._places()],
         )
 
-    def _places(self) -> Iterator[Place]:
+    def _places(self) -> Iterator[PriceReportRow]:
         for direction in Direction:
             for point in self.scenario.network.connection_points:
                 yield direction, point
 
-    def _place(self, place: Place, local_price: str | None) -> PlaceReport:
+    def _place(self, place: PriceReportRow, local_price: str | None) -> PlaceReport:
         volume = self.story.volumes.get(place, _Volume())
         return PlaceReport(
             connection_point=place[1],
@@ -262,9 +262,9 @@ class _Writer:
         return format_eur(self.scenario.rules.amount_in_eur(amount))
 
 
-def _local_prices(result: ResultFile, points: Sequence[str]) -> dict[Place, str]:
+def _local_prices(result: ResultFile, points: Sequence[str]) -> dict[PriceReportRow, str]:
     """Return the local price of each place in the last interval that had one."""
-    found: dict[Place, str] = {}
+    found: dict[PriceReportRow, str] = {}
     for interval in result.local_prices:
         for each in interval.directions:
             found |= {(each.direction, point): each.balance_price for point in points}

@@ -14,7 +14,7 @@ from doe_allocation.reconfiguration.relaxation import relaxed
 from doe_allocation.reconfiguration.search import (
     Assessment,
     Configuration,
-    Outcome,
+    SearchOutcome,
     best_configuration,
 )
 from gateway.formats.faults import InputFaults
@@ -32,7 +32,8 @@ _SAMPLES = 512  # random corners for each contract, beside those that sensitivit
 class ConfigurationRecord(Record):
     """A configuration, and the fair envelopes it leads to; limits over all intervals, in watts.
 
-    ``level_w`` is the smallest limit below its connection's capacity, ``smallest_w`` the smallest
+    ``smallest_uncapped_limit_w`` is the smallest limit below its connection's capacity,
+    ``smallest_w`` the smallest
     one where the connection has any capacity in that direction.
     """
 
@@ -41,9 +42,9 @@ class ConfigurationRecord(Record):
     taps: dict[str, int]
     radial: bool
     secure: bool
-    why_not: str
+    infeasible_reason: str
     operations: list[str]
-    level_w: int | None
+    smallest_uncapped_limit_w: int | None
     smallest_w: int | None
     mean_injection_w: float | None
     mean_withdrawal_w: float | None
@@ -57,7 +58,7 @@ class TopologyFile(Record):
     exact: bool
     bound_w: int
     gap_w: int
-    no_bound_because: str
+    bound_unavailable_reason: str
     configurations: float
     evaluated: int
     proved_worse: int
@@ -76,8 +77,8 @@ class _Allocations:
 
     def scenario_in(self, configuration: Configuration) -> Scenario:
         """Return the scenario with its network in a configuration."""
-        network, outlook = self._actions.network(self._actions.switched.set(configuration))
-        return replace(self._scenario, network=network, outlook=outlook)
+        network, forecast_series = self._actions.network(self._actions.switched.set(configuration))
+        return replace(self._scenario, network=network, forecast_series=forecast_series)
 
     def __call__(self, configuration: Configuration) -> IntArray:
         """Return the limits under all contracts, after one another."""
@@ -161,7 +162,7 @@ def _none_allowed(actions: Actions) -> str:
 
 def _file(
     actions: Actions,
-    outcome: Outcome,
+    outcome: SearchOutcome,
     present: Configuration,
     why_none: str,
     loading: float | None,
@@ -178,7 +179,7 @@ def _file(
         exact=outcome.exact,
         bound_w=outcome.bound_w,
         gap_w=outcome.gap_w,
-        no_bound_because=why_none,
+        bound_unavailable_reason=why_none,
         configurations=outcome.configurations,
         evaluated=outcome.evaluated,
         proved_worse=outcome.screened,
@@ -192,7 +193,7 @@ def _record(
     present: Configuration,
     configuration: Configuration,
     found: Assessment | None,
-    why_not: str,
+    infeasible_reason: str,
     capacity: Capacity,
 ) -> ConfigurationRecord:
     switched = actions.switched
@@ -207,9 +208,9 @@ def _record(
         taps=dict(zip(switched.tap_changers, configuration.taps, strict=True)),
         radial=not switched.graph.why_not_radial(configuration.closed),
         secure=found is not None,
-        why_not=why_not,
+        infeasible_reason=infeasible_reason,
         operations=switched.describe(present, configuration),
-        level_w=None if found is None else found.level_w,
+        smallest_uncapped_limit_w=None if found is None else found.level_w,
         smallest_w=None if halves is None or not able.any() else int(halves[:, able].min()),
         mean_injection_w=None if halves is None else float(halves[:, 0].mean()),
         mean_withdrawal_w=None if halves is None else float(halves[:, 1].mean()),

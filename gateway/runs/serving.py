@@ -31,9 +31,9 @@ from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.topics import METERING, OPERATOR, TSO, Topics
 from gateway.publishing.publisher import last_will
 from gateway.scenario.scenario import Scenario
-from gateway.service.core import Market
+from gateway.service.core import ExchangeSetup
 from gateway.service.service import Service
-from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttSettings, MqttTransport
 from security_check.errors import Fault
 
@@ -122,7 +122,7 @@ async def serve(scenario: Scenario, places: Places, started: Callable[[Served], 
         transport = await stack.enter_async_context(
             MqttTransport(settings, topics.incoming, will=last_will(topics), ignore_retained=True)
         )
-        market = Market(topics, scenario.grid(), scenario.rules, scenario.terms())
+        market = ExchangeSetup(topics, scenario.grid(), scenario.rules, scenario.terms())
         service = Service(market, transport, journal)
         running = asyncio.create_task(service.run())
         opened = asyncio.Event()
@@ -158,11 +158,11 @@ async def _broker(
         settings = MqttSettings.from_url(places.mqtt_url, f"doe-exchange-{topics.area}")
         scheme = "mqtts" if settings.tls else "mqtt"
         return settings, f"{scheme}://{settings.host}:{settings.port}"
-    accounts: dict[str, Account] | None = None
+    accounts: dict[str, BrokerAccount] | None = None
     if places.accounts is not None:
-        accounts = {EXCHANGE: Account(secrets.token_hex(16), topics.exchange_rights())}
+        accounts = {EXCHANGE: BrokerAccount(secrets.token_hex(16), topics.exchange_rights())}
         for name, password in places.accounts.items():
-            accounts[name] = Account(password, topics.rights_of(name))
+            accounts[name] = BrokerAccount(password, topics.rights_of(name))
     broker = await stack.enter_async_context(EmbeddedBroker(accounts))
     return broker.settings(EXCHANGE, EXCHANGE), broker.url
 

@@ -28,7 +28,7 @@ from gateway.formats.orders_file import (
     named_intervals,
     named_points,
 )
-from gateway.formats.prices import UnfitError
+from gateway.formats.prices import InvalidMessageError
 from gateway.formats.statements_file import StatementRecord, figures_in_eur
 from gateway.messages.market_data import DirectionPrices
 from gateway.publishing.market_data import directions_of
@@ -200,7 +200,7 @@ class _Run:
         """Return what a line asks for, ``None`` after refusing what cannot be asked."""
         try:
             return command_of(placed.order, self.rules, [each.start for each in self.sessions])
-        except UnfitError as unfit:
+        except InvalidMessageError as unfit:
             self._refuse(placed, unfit.reason, str(unfit))
             return None
 

@@ -18,7 +18,7 @@ from exchange.vocabulary.orders import Order
 
 
 @dataclass(slots=True)
-class _Wish:
+class _SubmittedOrder:
     """An order, or all legs of a joint one, with what they asked for; and what of it traded."""
 
     legs: list[Order]
@@ -29,7 +29,7 @@ class _Wish:
             leg.quantity_w = leg.remaining_w = quantity_w
 
 
-class Wishes:
+class SubmittedOrders:
     """What all orders asked for.
 
     Each accepted order counts with its whole quantity, whether it was cancelled later or not.  Of
@@ -37,8 +37,8 @@ class Wishes:
     """
 
     def __init__(self) -> None:
-        self._wishes: list[_Wish] = []
-        self._by_number: dict[int, _Wish] = {}
+        self._wishes: list[_SubmittedOrder] = []
+        self._by_number: dict[int, _SubmittedOrder] = {}
 
     def follow(self, event: Event, state: State) -> None:
         """Take up an event, which the state is just about to apply or has applied already.
@@ -59,7 +59,7 @@ class Wishes:
                     self._by_number[fill.order_id].executed_w += fill.quantity_w
 
     def _add(self, orders: list[Order]) -> None:
-        wish = _Wish([copy.copy(order) for order in orders])
+        wish = _SubmittedOrder([copy.copy(order) for order in orders])
         self._wishes.append(wish)
         for order in orders:
             self._by_number[order.order_id] = wish

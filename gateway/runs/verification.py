@@ -8,7 +8,7 @@ from math import inf
 
 import numpy as np
 
-from doe_allocation.allocation.islands_grid import JointGrid
+from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_file import (
@@ -25,13 +25,13 @@ from gateway.formats.envelope_file import (
 from gateway.formats.faults import InputFaults
 from gateway.formats.verdict_file import IntervalVerdict, VerdictFile, VerdictRecord
 from gateway.runs.allocation import Step
-from gateway.scenario.intervals import Interval
+from gateway.scenario.intervals import DeliveryInterval
 from gateway.scenario.scenario import Scenario
 from security_check.checking.verdict import Verdict
 from security_check.errors import Fault, InsecureError, PowerFlowError
 from security_check.model.envelope import EnvelopeSet
 from security_check.verification.adversary import Finding
-from security_check.verification.certificate import Proof
+from security_check.verification.certificate import SecurityCertificate
 
 _TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
 
@@ -95,7 +95,7 @@ def verify_intervals(
     GridError
         When the network has no power flow solution even without customers.
     """
-    grid: NetworkGrid | JointGrid | None = None
+    grid: NetworkGrid | IslandsGrid | None = None
     verdicts = []
     for done, (record, number, envelopes) in enumerate(matched, start=1):
         grid, interval = scenario.grid_in(number, grid), scenario.intervals[number]
@@ -113,9 +113,9 @@ def verify_intervals(
 
 
 def _verdict(
-    grid: NetworkGrid | JointGrid,
+    grid: NetworkGrid | IslandsGrid,
     record: IntervalRecord,
-    interval: Interval,
+    interval: DeliveryInterval,
     envelopes: EnvelopeSet,
     seed: int,
 ) -> IntervalVerdict:
@@ -126,7 +126,7 @@ def _verdict(
     limits = interval.interface_limits
     limits_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
     rng = np.random.default_rng(seed)
-    proof: Proof | None = None
+    proof: SecurityCertificate | None = None
     refused = ""
     try:
         found = grid.attack(limits, limits_w, rng, samples=_SAMPLES)
@@ -151,9 +151,9 @@ def _verdict(
         limit=found.limit,
         unit=found.unit,
         loading=verdict.loading,
-        interface_voltage_pu=found.situation.source_pu.tolist(),
-        vertex=vertex_of(found.situation, points),
-        deviations=deviations_of(found.situation),
+        interface_voltage_pu=found.operating_point.source_pu.tolist(),
+        vertex=vertex_of(found.operating_point, points),
+        deviations=deviations_of(found.operating_point),
         points_tried=found.points_tried,
         detail=refused or str(verdict),
         binding=_binding(found, proof, points),
@@ -170,7 +170,7 @@ def _of_finding(found: Finding) -> Verdict:
         found.limit,
         found.unit,
         1.0 + found.violation,
-        str(found.situation),
+        str(found.operating_point),
         found.nominal_v,
     )
 
@@ -200,22 +200,22 @@ def _unsolved(
 
 
 def _binding(
-    found: Finding, proof: Proof | None, connection_points: Sequence[str]
+    found: Finding, proof: SecurityCertificate | None, connection_points: Sequence[str]
 ) -> list[BindingRecord]:
     """Return the elements at their limits or beyond: what is proved, else what was found."""
     if proof is not None:
         return [
-            BindingRecord.of(each.verdict, each.situation, connection_points, each.proof)
+            BindingRecord.of(each.verdict, each.operating_point, connection_points, each.proof)
             for each in proof.explanations
         ]
     return [
-        BindingRecord.of(_of_finding(each), each.situation, connection_points, _ONLY_FOUND)
+        BindingRecord.of(_of_finding(each), each.operating_point, connection_points, _ONLY_FOUND)
         for each in (found, *found.others)
         if each.violation > -_AT_LIMIT
     ]
 
 
-def _kept(envelopes: EnvelopeSet, proof: Proof | None) -> list[EnvelopeRecord]:
+def _kept(envelopes: EnvelopeSet, proof: SecurityCertificate | None) -> list[EnvelopeRecord]:
     """Return the envelopes, each limit with the element at its limit that keeps it, if one does.
 
     Of envelopes that are not secure nobody can say so.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
-from gateway.scenario.forecasts import Outlook
+from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.network_source import open_net
 from gateway.scenario.schema import ActionsSection, NetworkSection
 from security_check.errors import Fault, NetworkFaults
@@ -16,7 +16,7 @@ from security_check.model.network import Network
 
 Net = Any  # pandapower publishes no types
 
-Modelled = Callable[[Net, list[Fault]], tuple[Network | None, Outlook | None]]
+Modelled = Callable[[Net, list[Fault]], tuple[Network | None, ForecastSeries | None]]
 """Returns what a scenario makes of a net, after adding all its faults."""
 
 
@@ -40,7 +40,7 @@ class Actions:
     evaluations: int
     modelled: Modelled
 
-    def network(self, net: Net) -> tuple[Network, Outlook]:
+    def network(self, net: Net) -> tuple[Network, ForecastSeries]:
         """Return network and outlook in a configuration.
 
         Raises
@@ -49,12 +49,12 @@ class Actions:
             With everything that is wrong with the net in this configuration.
         """
         faults: list[Fault] = []
-        network, outlook = self.modelled(net, faults)
+        network, forecast_series = self.modelled(net, faults)
         if faults:
             raise NetworkFaults(faults)
         assert network is not None
-        assert outlook is not None
-        return network, outlook
+        assert forecast_series is not None
+        return network, forecast_series
 
 
 def build_actions(

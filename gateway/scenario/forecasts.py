@@ -9,12 +9,12 @@ import numpy as np
 from gateway.scenario.power_profile import PowerProfile
 from security_check.arrays import FloatArray
 from security_check.model.network import Network
-from security_check.uncertainty.deviation_sets import Box
+from security_check.uncertainty.deviation_sets import BoxSet
 from security_check.uncertainty.forecast import Forecast, Uncertainty
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class ForecastSeries:
     """The forecasts of a scenario's intervals, T of them; d elements deviate.
 
     Parameters
@@ -58,7 +58,7 @@ class Outlook:
         given = self.uncertainty
         if given is None:
             none = np.zeros(0)
-            return Uncertainty(np.zeros(0, dtype=np.int64), none, none, none, Box(0))
+            return Uncertainty(np.zeros(0, dtype=np.int64), none, none, none, BoxSet(0))
         grown = np.minimum(given.relative + self.horizon_h[interval] * self.per_hour, self.at_most)
         # Where nothing grows the cap is none: a band may be given as large as anybody likes.
         relative = np.where(self.per_hour > 0.0, grown, given.relative)

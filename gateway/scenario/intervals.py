@@ -18,7 +18,7 @@ from security_check.model.limits import InterfaceLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class DeliveryInterval:
     """One delivery interval ``[start, end)`` and the contract with the TSO in it."""
 
     start: datetime
@@ -85,7 +85,7 @@ def build_intervals(
     usual: InterfaceLimits | None,
     folder: Path,
     faults: list[Fault],
-) -> tuple[Interval, ...]:
+) -> tuple[DeliveryInterval, ...]:
     """Return the intervals in order; ``usual`` holds where a limits file says nothing else.
 
     Without ``usual`` (it has faults of its own) the section is only checked.
@@ -102,7 +102,7 @@ def build_intervals(
         except ValueError as error:
             faults.append(Fault(f"interval {format_time(start)}", str(error)))
             continue
-        intervals.append(Interval(start, start + span.length, limits))
+        intervals.append(DeliveryInterval(start, start + span.length, limits))
     return tuple(intervals)
 
 

@@ -23,8 +23,8 @@ from gateway.formats.toml_files import named_file, read_toml
 from gateway.scenario.actions import Actions, build_actions
 from gateway.scenario.customers import build_capacity, build_owners, find_strangers
 from gateway.scenario.fairness import FairnessTerms, build_fairness
-from gateway.scenario.forecasts import Outlook
-from gateway.scenario.intervals import Interval, Span, build_intervals, build_span
+from gateway.scenario.forecasts import ForecastSeries
+from gateway.scenario.intervals import DeliveryInterval, Span, build_intervals, build_span
 from gateway.scenario.inverters import with_stated_inverters
 from gateway.scenario.market import build_rules
 from gateway.scenario.network_source import Held, places_of
@@ -104,7 +104,7 @@ def load_scenario(path: Path) -> Scenario:
     model = _model(stated, times, voltage_limits)
     customers = _customers(stated, model.points)
     rules = _rules(stated)
-    network, outlook = _forecast(stated, model, times.span)
+    network, forecast_series = _forecast(stated, model, times.span)
     capacities = _capacities(stated, customers.capacity, times.span)
     perimeters = None
     if network is not None:
@@ -123,7 +123,7 @@ def load_scenario(path: Path) -> Scenario:
         interface_limits=_built(times.interface_limits),
         capacity=_built(customers.capacity),
         fairness=_built(customers.fairness),
-        outlook=_built(outlook),
+        forecast_series=_built(forecast_series),
         capacities=capacities,
         intervals=times.intervals,
         anonymous=_built(stated.section(IntervalsSection)).start is None,
@@ -237,7 +237,7 @@ class _Times:
 
     interface_limits: InterfaceLimits | None
     span: Span | None
-    intervals: tuple[Interval, ...]
+    intervals: tuple[DeliveryInterval, ...]
 
     @property
     def contracts(self) -> list[InterfaceLimits]:
@@ -254,7 +254,7 @@ def _times(stated: _Stated) -> _Times:
     usual = _interface_limits(stated)
     section = stated.section(IntervalsSection)
     span = None if section is None else build_span(section, stated.faults)
-    intervals: tuple[Interval, ...] = ()
+    intervals: tuple[DeliveryInterval, ...] = ()
     if section is not None and span is not None:
         intervals = build_intervals(section, span, usual, stated.folder, stated.faults)
     return _Times(usual, span, intervals)
@@ -320,7 +320,7 @@ def _rules(stated: _Stated) -> MarketRules | None:
 
 def _forecast(
     stated: _Stated, model: Model, span: Span | None
-) -> tuple[Network | None, Outlook | None]:
+) -> tuple[Network | None, ForecastSeries | None]:
     """Return the network with its impedance tolerances, and the forecasts."""
     network, section = model.network, stated.section(UncertaintySection)
     if network is None or span is None or section is None:
@@ -344,7 +344,7 @@ def _actions(stated: _Stated, times: _Times) -> Actions | None:
     if section is None or network_section is None:
         return None
 
-    def modelled(net: Any, faults: list[Fault]) -> tuple[Network | None, Outlook | None]:
+    def modelled(net: Any, faults: list[Fault]) -> tuple[Network | None, ForecastSeries | None]:
         """Return network and forecast of the net in another state, by the one forecast there is."""
         capacity = stated.section(CapacitySection)
         model = model_of(net, network_section, capacity, times.held, stated.area, faults)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from doe_allocation.allocation.curtailment import CurtailmentPolicy
 from exchange.vocabulary.rules import ExchangeRate, MarketRules, MeteringRules
-from gateway.formats.prices import UnfitError, price_in_ticks
+from gateway.formats.prices import InvalidMessageError, price_in_ticks
 from gateway.scenario.schema import MarketSection, MeteringSection
 from security_check.errors import Fault
 
@@ -29,7 +29,7 @@ def build_rules(
     def ticks(name: str, price: str) -> int:
         try:
             return price_in_ticks(price, tick)
-        except UnfitError as unfit:
+        except InvalidMessageError as unfit:
             faults.append(Fault(name, str(unfit)))
             return 0
 

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from doe_allocation.allocation.islands_grid import JointGrid
+from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.formats.faults import InputFaults
 from gateway.scenario.actions import Actions
 from gateway.scenario.fairness import FairnessTerms
-from gateway.scenario.forecasts import Outlook
-from gateway.scenario.intervals import Interval
+from gateway.scenario.forecasts import ForecastSeries
+from gateway.scenario.intervals import DeliveryInterval
 from gateway.scenario.perimeters import Perimeters
 from gateway.scenario.profile_files import CapacityProfile
 from security_check.errors import Fault
@@ -42,7 +42,7 @@ class Scenario:
         What the envelopes are computed from; they hold after each outage, too.
     fairness
         By what they are divided.
-    outlook, capacities
+    forecast_series, capacities
         The forecasts of the intervals, and capacities where they change.
     interface_limits
         The contract with the TSO where an interval has no other.
@@ -77,9 +77,9 @@ class Scenario:
     interface_limits: InterfaceLimits
     capacity: Capacity
     fairness: FairnessTerms
-    outlook: Outlook
+    forecast_series: ForecastSeries
     capacities: CapacityProfile | None
-    intervals: tuple[Interval, ...]
+    intervals: tuple[DeliveryInterval, ...]
     anonymous: bool
     owners: Mapping[str, str]
     has_participants: bool
@@ -93,14 +93,14 @@ class Scenario:
     @property
     def forecast(self) -> Forecast:
         """What is expected of those who do not trade, in the first interval."""
-        return self.outlook.forecast(0)
+        return self.forecast_series.forecast(0)
 
     @property
     def changes(self) -> bool:
         """Whether intervals differ in more than the contract with the TSO."""
-        return self.outlook.changes or self.capacities is not None
+        return self.forecast_series.changes or self.capacities is not None
 
-    def grid(self) -> NetworkGrid | JointGrid:
+    def grid(self) -> NetworkGrid | IslandsGrid:
         """Return the grid that allocates and checks envelopes in every interval.
 
         Raises
@@ -125,8 +125,8 @@ class Scenario:
         return self.capacity if self.capacities is None else self.capacities.at(interval)
 
     def grid_in(
-        self, interval: int, before: NetworkGrid | JointGrid | None = None
-    ) -> NetworkGrid | JointGrid:
+        self, interval: int, before: NetworkGrid | IslandsGrid | None = None
+    ) -> NetworkGrid | IslandsGrid:
         """Return the grid that allocates and checks envelopes in an interval.
 
         Parameters
@@ -139,11 +139,11 @@ class Scenario:
         """
         grid = self._usual_grid() if before is None else before
         if isinstance(grid, NetworkGrid) and self.changes:
-            grid = grid.with_forecast(self.outlook.forecast(interval))
+            grid = grid.with_forecast(self.forecast_series.forecast(interval))
             grid = grid.with_capacity(self.capacity_in(interval))
         return grid
 
-    def _usual_grid(self) -> NetworkGrid | JointGrid:
+    def _usual_grid(self) -> NetworkGrid | IslandsGrid:
         # A set of deviations, an outage, a forecast or a level common to all may reach across
         # parts.
         reaches = self.changes or self.forecast.deviations.set.count or self.outages
@@ -157,7 +157,7 @@ class Scenario:
                 forecast=self.forecast,
                 fairness=self.fairness.principle,
             )
-        joint = JointGrid(self.network, self._grid_of)
+        joint = IslandsGrid(self.network, self._grid_of)
         return joint if len(joint.parts) > 1 else joint.parts[0]
 
     def _grid_of(self, part: Part) -> NetworkGrid:
@@ -181,6 +181,6 @@ class Scenario:
             for i, point in enumerate(self.network.connection_points)
         )
 
-    def interval_at(self, start: datetime) -> Interval | None:
+    def interval_at(self, start: datetime) -> DeliveryInterval | None:
         """Return the interval that starts then, if there is one."""
         return next((interval for interval in self.intervals if interval.start == start), None)

@@ -60,7 +60,7 @@ class TimeTable:
 
 
 @dataclass(slots=True)
-class _Filling:
+class _TableReading:
     """A table that is being read, and what is wrong with it so far."""
 
     name: str
@@ -176,14 +176,14 @@ def _checked_columns(
     return None if found else [name for name in names if name != START]
 
 
-def _from_csv(path: Path, key: str, span: Span, faults: list[Fault]) -> _Filling | None:
+def _from_csv(path: Path, key: str, span: Span, faults: list[Fault]) -> _TableReading | None:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream)
         names = next(reader, [])
         columns = _checked_columns(names, path, key, faults)
         if columns is None:
             return None
-        filling = _Filling(path.name, "line", columns, span)
+        filling = _TableReading(path.name, "line", columns, span)
         at, length = names.index(START), len(names)
         for cells in reader:
             number = reader.line_num
@@ -204,7 +204,7 @@ def _from_csv(path: Path, key: str, span: Span, faults: list[Fault]) -> _Filling
     return filling
 
 
-def _fill(filling: _Filling, interval: int, cells: Sequence[str]) -> None:
+def _fill(filling: _TableReading, interval: int, cells: Sequence[str]) -> None:
     for k, text in enumerate(cells):
         try:
             value = float(text) if "_" not in text else np.nan
@@ -216,7 +216,7 @@ def _fill(filling: _Filling, interval: int, cells: Sequence[str]) -> None:
             filling.note(filling.columns[k], interval, repr(text))
 
 
-def _from_parquet(path: Path, key: str, span: Span, faults: list[Fault]) -> _Filling | None:
+def _from_parquet(path: Path, key: str, span: Span, faults: list[Fault]) -> _TableReading | None:
     if find_spec("pyarrow") is None:
         faults.append(Fault(key, without_pyarrow(path)))
         return None
@@ -231,7 +231,7 @@ def _from_parquet(path: Path, key: str, span: Span, faults: list[Fault]) -> _Fil
     columns = _checked_columns(table.column_names, path, key, faults)
     if columns is None:
         return None
-    filling = _Filling(path.name, "row", columns, span)
+    filling = _TableReading(path.name, "row", columns, span)
     kind = table.schema.field(START).type
     if not pa.types.is_timestamp(kind) or kind.tz is None:
         faults.append(
@@ -251,7 +251,7 @@ def _from_parquet(path: Path, key: str, span: Span, faults: list[Fault]) -> _Fil
     return filling
 
 
-def _fill_columns(filling: _Filling, table: Any) -> None:
+def _fill_columns(filling: _TableReading, table: Any) -> None:
     """Take a Parquet table's columns over, those of the scenario's intervals."""
     rows, intervals = [], []
     for row, start in enumerate(table.column(START).to_pylist()):

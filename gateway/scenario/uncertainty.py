@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 
 from exchange.vocabulary.formatting import format_time
-from gateway.scenario.forecasts import Outlook
+from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import Span
 from gateway.scenario.power_profile import PowerProfile
 from gateway.scenario.profile_files import remedy
@@ -18,7 +18,7 @@ from security_check.arrays import FloatArray
 from security_check.errors import Fault, NetworkFaults
 from security_check.model.network import Network
 from security_check.modifications.impedance_tolerance import with_tolerance
-from security_check.uncertainty.deviation_sets import Box, Budget, DeviationSet, Ellipsoid
+from security_check.uncertainty.deviation_sets import BoxSet, BudgetSet, DeviationSet, EllipsoidSet
 from security_check.uncertainty.forecast import Uncertainty
 
 
@@ -28,7 +28,7 @@ def build_uncertainty(
     powers: PowerProfile | None,
     span: Span,
     faults: list[Fault],
-) -> tuple[Network, Outlook]:
+) -> tuple[Network, ForecastSeries]:
     """Return the network with its impedance tolerances, and the forecasts of what does not trade.
 
     The network and the forecasts are those of certainty where the section has faults, which are
@@ -55,7 +55,7 @@ def build_uncertainty(
     faults += found
     certain = bool(found) or not elements
     assert certain or uncertainty is not None
-    return tolerant, Outlook(
+    return tolerant, ForecastSeries(
         tolerant,
         powers,
         None if certain else uncertainty,
@@ -219,10 +219,10 @@ def _set(
     if len(faults) > before or not complete:
         return None
     if section.gamma is not None:
-        return Budget(len(elements), section.gamma)
+        return BudgetSet(len(elements), section.gamma)
     if section.radius is not None:
-        return Ellipsoid(correlation, section.radius)
-    return Box(len(elements))
+        return EllipsoidSet(correlation, section.radius)
+    return BoxSet(len(elements))
 
 
 def _correlation(

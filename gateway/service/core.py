@@ -1,6 +1,7 @@
 """The exchange of an area together with the messages it gives rise to.
 
-Both follow from the journal's entries alone.  A :class:`Core` takes commands and makes entries,
+Both follow from the journal's entries alone.  A ``JournaledExchange`` takes commands and makes
+entries,
 or takes entries and comes to the same state; either way it returns the messages to publish.
 """
 
@@ -24,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class ExchangeSetup:
     """What an area's exchange is made of.
 
     Parameters
@@ -43,7 +44,7 @@ class Market:
     terms: Sequence[ConnectionTerms]
 
 
-class Core:
+class JournaledExchange:
     """Exchange and reports, in step.
 
     Parameters
@@ -54,7 +55,7 @@ class Core:
         Where to begin; ``None`` for the beginning.
     """
 
-    def __init__(self, market: Market, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, market: ExchangeSetup, snapshot: Snapshot | None = None) -> None:
         terms = {each.connection_point: each for each in market.terms}
         self.reports = Reports(market.topics, market.rules, terms)
         if snapshot is None:
@@ -72,7 +73,7 @@ class Core:
     def next_due(self) -> datetime | None:
         """When the clock must act next: for a gate, an order that expires, or readings."""
         state = self.exchange.state
-        queues = (state.turns, state.expiries, state.metering.due)
+        queues = (state.phase_deadlines, state.expiries, state.metering.due)
         due = [queue[0][0] for queue in queues if queue]
         return min(due, default=None)
 
@@ -107,14 +108,16 @@ class Core:
         return Snapshot(self.sequence, json.dumps(state).encode())
 
 
-async def recover(market: Market, journal: Journal) -> tuple[Core, list[Outgoing]]:
+async def recover(
+    market: ExchangeSetup, journal: Journal
+) -> tuple[JournaledExchange, list[Outgoing]]:
     """Rebuild the state from snapshot and journal.
 
     Returns
     -------
     The core, and the messages of those entries that may not have been published.
     """
-    core = Core(market, await journal.read_snapshot())
+    core = JournaledExchange(market, await journal.read_snapshot())
     start = core.sequence
     unpublished: list[Outgoing] = []
     async for entry in journal.read(after=start):

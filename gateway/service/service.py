@@ -33,9 +33,9 @@ from gateway.messages.requests import Reader, rejection
 from gateway.messages.topics import METERING, OPERATOR, TSO
 from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
-from gateway.service.core import Core, Market, recover
+from gateway.service.core import ExchangeSetup, JournaledExchange, recover
 from gateway.service.rate_limiter import RateLimiter
-from gateway.service.reception_watch import Hearing
+from gateway.service.reception_watch import ReceptionWatch
 from gateway.service.settings import ServiceSettings
 
 _LOG = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class _Request:
 
 
 @dataclass(slots=True)
-class _Batch:
+class _CommittedRound:
     """What one round has done and nobody has been told yet."""
 
     entries: list[JournalEntry] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Service:
 
     def __init__(
         self,
-        market: Market,
+        market: ExchangeSetup,
         transport: ServiceTransport,
         journal: Journal,
         *,
@@ -106,7 +106,7 @@ class Service:
         self._published = journal.published_sequence
         self._snapshot_at = 0
         self._next_depth = self._next_heartbeat = self._next_probe = 0.0
-        self._hearing = Hearing(self._settings.deaf_after_s)
+        self._reception = ReceptionWatch(self._settings.silent_after_s)
         self._limiter = RateLimiter(
             self._settings.messages_per_second, self._settings.burst, time.monotonic
         )
@@ -115,12 +115,12 @@ class Service:
             frozenset(each.participant for each in market.terms),
             self._open_intervals,
         )
-        self._core: Core | None = None
+        self._core: JournaledExchange | None = None
         self.ready = asyncio.Event()
         """Set once the state is rebuilt and the loop runs."""
 
     @property
-    def core(self) -> Core:
+    def core(self) -> JournaledExchange:
         """Exchange and reports; there once the service is :attr:`ready`."""
         if self._core is None:
             raise RuntimeError("the service has not recovered its state yet")
@@ -189,13 +189,13 @@ class Service:
 
     def _hears(self) -> None:
         """Take note that orders, or a probe among them, reach the exchange."""
-        if self._hearing.heard():
+        if self._reception.heard():
             self._next_heartbeat = 0.0
             _LOG.warning("messages reach the exchange again")
 
     def _check_hearing(self, moment: float) -> None:
         """Say so and connect anew where probes go out and nothing comes in."""
-        waited_s = self._hearing.lost(moment, connected=self._transport.connected)
+        waited_s = self._reception.lost(moment, connected=self._transport.connected)
         if waited_s is None:
             return
         _LOG.error(
@@ -226,7 +226,7 @@ class Service:
         await self._write_snapshot()
 
     async def _round(self) -> None:
-        batch = _Batch()
+        batch = _CommittedRound()
         now = self._clock()
         due = self.core.next_due
         if due is not None and due <= now:
@@ -249,7 +249,7 @@ class Service:
         if is_due and await self._drain(self._settings.stop_within_s):
             await self._write_snapshot()
 
-    async def _take(self, batch: _Batch, item: Incoming | _Request, now: datetime) -> None:
+    async def _take(self, batch: _CommittedRound, item: Incoming | _Request, now: datetime) -> None:
         """Handle one message or request; a bug that it finds costs nobody else anything."""
         command = item.command if isinstance(item, _Request) else self._command(item)
         if isinstance(item, Incoming):
@@ -289,7 +289,7 @@ class Service:
         point = self._market.topics.metered_point(message.topic)
         return self._reader.read(sender, message.payload, point)
 
-    def _do(self, batch: _Batch, command: Command, now: datetime) -> tuple[Event, ...]:
+    def _do(self, batch: _CommittedRound, command: Command, now: datetime) -> tuple[Event, ...]:
         entry, messages = self.core.handle(command, now)
         if entry is None:
             return ()
@@ -297,7 +297,7 @@ class Service:
         batch.messages += messages
         return entry.events
 
-    async def _commit(self, batch: _Batch) -> None:
+    async def _commit(self, batch: _CommittedRound) -> None:
         """Make a batch durable, then publish, then acknowledge; never in another order."""
         if batch.entries:
             await self._journal.append(batch.entries, self._published)
@@ -332,11 +332,11 @@ class Service:
         if moment >= self._next_heartbeat:
             self._next_heartbeat = moment + self._settings.heartbeat_s
             offline = last_will(self._market.topics)
-            messages.append(offline if self._hearing.deaf else self.core.reports.session(now))
+            messages.append(offline if self._reception.silent else self.core.reports.session(now))
         if moment >= self._next_probe and self._transport.connected:
             self._next_probe = moment + self._settings.probe_s
             messages.append(Outgoing(self._market.topics.probe, b"", expires_after_s=10))
-            self._hearing.probed(moment)
+            self._reception.probed(moment)
         if messages:
             self._publish(self.core.sequence, messages)
         self._check_hearing(moment)
@@ -356,7 +356,7 @@ class Service:
         self._snapshot_at = self.core.sequence
 
     def _open_intervals(self) -> list[datetime]:
-        return [start for _, start in self.core.exchange.state.turns]
+        return [start for _, start in self.core.exchange.state.phase_deadlines]
 
     def _abandon_requests(self) -> None:
         for item in self._inbox:

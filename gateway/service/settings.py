@@ -23,7 +23,7 @@ class ServiceSettings:
         How often changed books are published in full, and the session message again.
     renew_s
         How often the journal's lease is prolonged.
-    probe_s, deaf_after_s
+    probe_s, silent_after_s
         How often the exchange sends itself a message, and how long none may come back: then it
         connects anew.
     messages_per_second, burst
@@ -41,7 +41,7 @@ class ServiceSettings:
     heartbeat_s: float = 5.0
     renew_s: float = 1.0
     probe_s: float = 2.0
-    deaf_after_s: float = 10.0
+    silent_after_s: float = 10.0
     messages_per_second: float = 200.0
     burst: int = 1000
     stop_within_s: float = 3.0

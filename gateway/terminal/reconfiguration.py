@@ -40,7 +40,7 @@ def _show_both(content: TopologyFile, console: Console) -> None:
 
 
 def _cells(record: ConfigurationRecord) -> list[str]:
-    numbers = [record.level_w, record.mean_injection_w, record.mean_withdrawal_w]
+    numbers = [record.smallest_uncapped_limit_w, record.mean_injection_w, record.mean_withdrawal_w]
     taps = ", ".join(f"{name} at {position}" for name, position in record.taps.items())
     return [
         ", ".join(record.open) or "-",
@@ -51,8 +51,8 @@ def _cells(record: ConfigurationRecord) -> list[str]:
 
 def _sentences(content: TopologyFile) -> list[str]:
     found = []
-    if content.present.why_not:
-        found.append(f"At present: {content.present.why_not}")
+    if content.present.infeasible_reason:
+        found.append(f"At present: {content.present.infeasible_reason}")
     if not content.present.radial:
         found.append("The present configuration is not radial.")
     told = [f"{content.configurations:,.0f} radial configurations"]
@@ -71,8 +71,8 @@ def _sentences(content: TopologyFile) -> list[str]:
             f"configuration has a smallest limit above {kilowatts(content.bound_w)} kW; the gap "
             f"is {kilowatts(content.gap_w)} kW."
         )
-    if content.no_bound_because:
-        found.append(f"No bound besides capacities: {content.no_bound_because}.")
+    if content.bound_unavailable_reason:
+        found.append(f"No bound besides capacities: {content.bound_unavailable_reason}.")
     if content.adversary_loading is not None:
         found.append(
             "The adversary fills the fullest element of the best configuration to "

@@ -48,7 +48,7 @@ for _source in ("amqtt.broker", "amqtt.mqtt.protocol.handler"):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class BrokerAccount:
     """A user of the embedded broker; ``None`` rights mean everything."""
 
     password: str
@@ -85,7 +85,9 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
     before another one goes on with its session.
     """
 
-    def __init__(self, config: dict[str, Any], accounts: Mapping[str, Account] | None) -> None:
+    def __init__(
+        self, config: dict[str, Any], accounts: Mapping[str, BrokerAccount] | None
+    ) -> None:
         super().__init__(config)
         self._accounts = accounts
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -306,7 +308,7 @@ class EmbeddedBroker:
                 ...
     """
 
-    def __init__(self, accounts: Mapping[str, Account] | None = None) -> None:
+    def __init__(self, accounts: Mapping[str, BrokerAccount] | None = None) -> None:
         self._accounts = accounts
         self._broker: _Broker | None = None
         self.host = "127.0.0.1"

@@ -79,8 +79,8 @@ class MqttTransport:
         self._received: deque[Incoming] = deque()
         self._arrived = asyncio.Event()
         self._connection = 0
-        self._outgoing: deque[tuple[Outgoing, _Batch]] = deque()
-        self._under_way: dict[int, tuple[str, _Batch]] = {}
+        self._outgoing: deque[tuple[Outgoing, _PublishBatch]] = deque()
+        self._under_way: dict[int, tuple[str, _PublishBatch]] = {}
         self._window = settings.inflight_out
         self._properties: dict[int | None, Properties] = {}
 
@@ -147,7 +147,7 @@ class MqttTransport:
 
     def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
         """Hand over messages in order; the future ends when all are confirmed."""
-        batch = _Batch(len(messages), asyncio.get_running_loop().create_future())
+        batch = _PublishBatch(len(messages), asyncio.get_running_loop().create_future())
         self._outgoing.extend((message, batch) for message in messages)
         self._pump()
         return batch.confirmed
@@ -274,7 +274,7 @@ class MqttTransport:
             self._arrived.set()
 
 
-class _Batch:
+class _PublishBatch:
     """Messages handed over together, and the future that ends when all are confirmed."""
 
     __slots__ = ("_open", "_refusal", "confirmed")

@@ -22,21 +22,21 @@ from security_check.checking.explanations import (
     worst_case,
 )
 from security_check.checking.linear_rows import LinearRows
-from security_check.checking.tracked_rows import Follower, Following
+from security_check.checking.tracked_rows import RowTracker, TrackedBox
 from security_check.checking.verdict import Explanation, LimitChange, Verdict
 from security_check.errors import InsecureError
 from security_check.model.envelope import Direction, EnvelopeSet
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
-from security_check.worst_case.search import Search
+from security_check.worst_case.search import WorstPointSearch
 
 
 @dataclass(frozen=True, slots=True)
-class _Confirmed:
+class _ConfirmedChange:
     """Changes that were confirmed, and what is followed in the box they lead to."""
 
     changes: tuple[LimitChange, ...]
-    following: Following
+    following: TrackedBox
     verdict: Verdict
 
 
@@ -66,7 +66,7 @@ class SecurityCheck:
 
     def __init__(
         self,
-        search: Search,
+        search: WorstPointSearch,
         limits_w: IntArray,
         known: PackingRows | None = None,
         bottlenecks: Sequence[str] = (),
@@ -78,9 +78,9 @@ class SecurityCheck:
         self._index = {point: i for i, point in enumerate(self._points)}
         self._bottlenecks = tuple(bottlenecks)
         self._limits_w = np.array(limits_w, dtype=np.int64)
-        self._confirmed: _Confirmed | None = None
+        self._confirmed: _ConfirmedChange | None = None
         self._u = self._limits_w / self._base_w
-        self._follower = Follower(search)
+        self._follower = RowTracker(search)
         if known is None:
             self._follow(self._follower.first(self._u))
         else:
@@ -89,7 +89,7 @@ class SecurityCheck:
         if not self.verdict.secure:
             raise InsecureError(self.verdict.element, str(self.verdict), self.verdict.loading - 1.0)
 
-    def _follow(self, following: Following) -> None:
+    def _follow(self, following: TrackedBox) -> None:
         """Take up the rows that are followed; they may be exact in another box than in force."""
         near = following.near
         self._following = following
@@ -196,7 +196,7 @@ class SecurityCheck:
         following = self._follower.look(self._following, u)
         verdict = verdict_of(self._robust, following.near, u)
         if verdict.secure:
-            self._confirmed = _Confirmed(tuple(changes), following, verdict)
+            self._confirmed = _ConfirmedChange(tuple(changes), following, verdict)
         else:
             self._follow(following)
         return verdict

@@ -28,7 +28,7 @@ def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
     worst = int(excess.argmax())
     row = int(near.rows[worst])
     value, limit, unit = robust.monitors.describe(row, float(values[worst]), robust.limits)
-    situation = robust.conditions.situation(near.points.take(np.array([worst])), u)
+    operating_point = robust.conditions.operating_point(near.points.take(np.array([worst])), u)
     return Verdict(
         secure=bool(excess[worst] <= SECURE),
         element=robust.element(row),
@@ -36,7 +36,7 @@ def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
         limit=limit,
         unit=unit,
         loading=1.0 + float(excess[worst]),
-        circumstances=str(situation),
+        circumstances=str(operating_point),
         nominal_v=robust.nominal_v(row),
     )
 
@@ -63,8 +63,10 @@ def explanations(robust: RobustRows, near: PackingRows, u: FloatArray) -> list[E
         if excess[k] <= -CRITICAL or limit in found:
             continue
         one = near.take(np.array([k]))
-        situation = robust.conditions.situation(one.points, u)
-        found[limit] = Explanation(verdict_of(robust, one, u), situation, row, float(values[k]))
+        operating_point = robust.conditions.operating_point(one.points, u)
+        found[limit] = Explanation(
+            verdict_of(robust, one, u), operating_point, row, float(values[k])
+        )
     return list(found.values())
 
 

@@ -22,7 +22,7 @@ _SPARE_FOLLOWED = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class LookedAt:
+class SurveyedRows:
     """Rows at points of a box of envelopes, by the AC power flow; r of them.
 
     Parameters
@@ -37,9 +37,9 @@ class LookedAt:
     points: WorstPoints
     values: FloatArray
 
-    def and_of(self, more: PackingRows, values: FloatArray) -> LookedAt:
+    def and_of(self, more: PackingRows, values: FloatArray) -> SurveyedRows:
         """Return these and others, with f of each, shape (r,)."""
-        return LookedAt(
+        return SurveyedRows(
             np.concatenate([self.rows, more.rows]),
             WorstPoints.joined([self.points, more.points]),
             np.concatenate([self.values, values]),
@@ -64,7 +64,7 @@ class Survey:
     spare: FloatArray
 
     @classmethod
-    def of(cls, bounds: FloatArray, seen: LookedAt, near: PackingRows) -> Survey:
+    def of(cls, bounds: FloatArray, seen: SurveyedRows, near: PackingRows) -> Survey:
         """Return the survey that bounds and power flows in one box make.
 
         Parameters

@@ -1,13 +1,13 @@
 """Which rows a check follows, and why nobody need follow the others: one owner of both.
 
-In every box of envelopes that a :class:`Follower` has looked at, each limited row is
+In every box of envelopes that a :class:`RowTracker` has looked at, each limited row is
 
 - *followed*: the AC power flow was run at the points at which it was found worst, and its
   gradients say that these still are, unless a bound says that it cannot exceed its limit; or
 - *kept from its limit by the survey*: its largest value known where all rows were last looked
   at, plus all that it can have moved since, is below its limit.
 
-Rows are followed as long as the check lives.  :meth:`Following.check_invariants` tells of any
+Rows are followed as long as the check lives.  :meth:`TrackedBox.check_invariants` tells of any
 state whether this holds.
 
 What it proves, and what it does not.  By how much a row can have moved between two boxes is a
@@ -26,12 +26,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray
-from security_check.checking.survey import LookedAt, Survey
+from security_check.checking.survey import Survey, SurveyedRows
 from security_check.worst_case.ascent import REFINED
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
-from security_check.worst_case.search import Search
-from security_check.worst_case.watched_rows import Watch, prove, twofold
+from security_check.worst_case.search import WorstPointSearch
+from security_check.worst_case.watched_rows import WatchedRows, prove, twofold
 
 CRITICAL = 2e-3
 """Part of a row's scale: rows closer to their limits have their worst points proved anew."""
@@ -46,7 +46,7 @@ _EXACT = 1e-8  # per unit of f: what a followed row may be off, by the tolerance
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
+class TrackedBox:
     """A box of envelopes that was looked at; R rows, c connection points.
 
     Parameters
@@ -66,7 +66,7 @@ class Following:
 
     u: FloatArray
     near: PackingRows
-    watch: Watch
+    watch: WatchedRows
     most: FloatArray
     survey: Survey | None
 
@@ -96,7 +96,7 @@ class Following:
         assert not names, f"watched by nobody, and maybe near their limits: {', '.join(names)}"
 
 
-class Follower:
+class RowTracker:
     """Looks at one box of envelopes after another, at few rows where few can be near.
 
     Parameters
@@ -105,7 +105,7 @@ class Follower:
         The network's rows under the interval's limits, and the search for their worst points.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: WorstPointSearch) -> None:
         self._search = search
         self._robust = search.robust
         conditions = search.robust.conditions
@@ -114,7 +114,7 @@ class Follower:
         # a trade may move worst points far.
         self._anew = bool(len(conditions.choosers)) or conditions.network.inverters is not None
 
-    def first(self, u: FloatArray) -> Following:
+    def first(self, u: FloatArray) -> TrackedBox:
         """Search all rows in a first box.
 
         Raises
@@ -122,10 +122,10 @@ class Follower:
         PowerFlowError
             When a power flow does not converge.
         """
-        near = self._search.challenge(self._robust.no_rows(), u)
+        near = self._search.find_new_worst_points(self._robust.no_rows(), u)
         return self.look(self._following(u, near, None), u)
 
-    def within(self, known: PackingRows, u: FloatArray) -> Following:
+    def within(self, known: PackingRows, u: FloatArray) -> TrackedBox:
         """Take over what a search left of a box that contains this one.
 
         The worst case over a smaller box is no worse: nothing needs to be run now, and the next
@@ -134,7 +134,7 @@ class Follower:
         near = known.take(self._robust.excess(known, u) > -NEAR)
         return self._following(u, near, None)
 
-    def look(self, held: Following, u: FloatArray) -> Following:
+    def look(self, held: TrackedBox, u: FloatArray) -> TrackedBox:
         """Run the AC power flow of every row that can bind at u, and bring the rows up to date.
 
         Parameters
@@ -162,21 +162,21 @@ class Follower:
             return self._surveyed(after, u)
         return replace(after, survey=survey)
 
-    def _following(self, u: FloatArray, near: PackingRows, held: Following | None) -> Following:
+    def _following(self, u: FloatArray, near: PackingRows, held: TrackedBox | None) -> TrackedBox:
         """Return rows that are exact at u, and at their worst there."""
         if held is not None and near.points is held.near.points:
             watch = held.watch
         else:
             watch = twofold(self._robust.ascent, near.rows, near.points)
-        return Following(u, near, watch, self._robust.values(near, u), None)
+        return TrackedBox(u, near, watch, self._robust.values(near, u), None)
 
     def _searched(self, near: PackingRows, u: FloatArray) -> PackingRows:
         """Climb the rows near their limits anew, and look for more."""
         known, _ = self._robust.worst(near.rows, near.points, u)
         known = known.take(known.distinct(u))
-        return PackingRows.joined([known, self._search.challenge(known, u, near=NEAR)])
+        return PackingRows.joined([known, self._search.find_new_worst_points(known, u, near=NEAR)])
 
-    def _surveyed(self, held: Following, u: FloatArray) -> Following:
+    def _surveyed(self, held: TrackedBox, u: FloatArray) -> TrackedBox:
         """Look at all rows that the rigorous bound does not keep far from their limits.
 
         Those within ``_CLIMBED`` of their limits are climbed from where they are looked at, and
@@ -201,15 +201,15 @@ class Follower:
         seen = seen.and_of(climbed.take(~fresh), values[~fresh])
         return replace(held, survey=Survey.of(bounds, seen, held.near))
 
-    def _seen(self, bounds: FloatArray, u: FloatArray) -> LookedAt:
+    def _seen(self, bounds: FloatArray, u: FloatArray) -> SurveyedRows:
         """Look at the rows that the bounds, shape (R,), do not keep far from their limits."""
         robust, starts = self._robust, self._search.starts
         rows = starts.watch.rows[starts.lookouts]
         open_ = robust.violation(rows, bounds[rows]) > -NEAR
         seen = starts.watch.evaluate(robust.ascent, u, starts.lookouts[open_])
-        return LookedAt(seen.rows, seen.points.take(seen.place), seen.values)
+        return SurveyedRows(seen.rows, seen.points.take(seen.place), seen.values)
 
-    def _followed(self, held: Following, most: FloatArray, u: FloatArray) -> Following:
+    def _followed(self, held: TrackedBox, most: FloatArray, u: FloatArray) -> TrackedBox:
         """Bring the rows followed up to date, and some of them to their worst points.
 
         These are the critical ones and those that may exceed their limits elsewhere, since
@@ -227,7 +227,7 @@ class Follower:
         return replace(after, most=most)
 
     def _proved(
-        self, held: Following, doubtful: BoolArray, u: FloatArray
+        self, held: TrackedBox, doubtful: BoolArray, u: FloatArray
     ) -> tuple[PackingRows, IndexArray]:
         """Bring rows up to date, the critical and the doubtful ones to their worst points.
 

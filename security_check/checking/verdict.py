@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from security_check.model.envelope import Direction
-from security_check.operating_range.operating_point import Situation
+from security_check.operating_range.operating_point import OperatingPoint
 
 _WHOLE = ("A", "W", "var")
 
@@ -98,7 +98,7 @@ class Explanation:
     ----------
     verdict
         What it reaches at its worst vertex, of what limit.
-    situation
+    operating_point
         That vertex: what every connection point does there, at which interface voltage.
     row, value_pu
         The monitors' row, and its value there, per unit.
@@ -107,7 +107,7 @@ class Explanation:
     """
 
     verdict: Verdict
-    situation: Situation
+    operating_point: OperatingPoint
     row: int
     value_pu: float
     proof: str = ""

@@ -51,7 +51,7 @@ class Segments:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class InverterOutput:
     """What K ports inject in B operating points, and how it changes; shapes (K, B).
 
     Parameters
@@ -92,7 +92,7 @@ class Inverters:
     volt_var: Segments
     volt_watt: Segments
 
-    def answer(self, asked: ComplexArray, size: FloatArray) -> Answer:
+    def answer(self, asked: ComplexArray, size: FloatArray) -> InverterOutput:
         """Return what is injected where ``asked`` is asked for, at voltages of these magnitudes.
 
         Parameters
@@ -113,7 +113,7 @@ class Inverters:
         capped = asked.real > most
         power = np.where(capped, most, asked.real) + 1j * (asked.imag + rating * var)
         slope = np.where(capped, most_slope, 0.0) + 1j * var_slope
-        return Answer(power, slope * rating / nominal, np.where(capped, 0.0, 1.0))
+        return InverterOutput(power, slope * rating / nominal, np.where(capped, 0.0, 1.0))
 
     @property
     def largest_reactive_pu(self) -> FloatArray:

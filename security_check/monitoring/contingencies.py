@@ -24,7 +24,7 @@ from security_check.monitoring.generator_rows import GeneratorRows, MeshedMonito
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.protocol import Monitored
 from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import Conditions
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints, PowerFlow
 from security_check.power_flow.newton import ControlledFlow
 from security_check.uncertainty.deviations import Deviations
@@ -48,7 +48,7 @@ class Case:
     power_flow: PowerFlow
     monitors: tuple[Monitored, ...]
 
-    def told(self, element: str) -> str:
+    def named_in_case(self, element: str) -> str:
         """Return the name of an element in this case."""
         return f"{element} without {self.name}" if self.name else element
 
@@ -241,7 +241,7 @@ class CaseMonitors:
         self._part: IndexArray = np.repeat(np.arange(len(parts)), count)
         self.kind: IndexArray = np.concatenate([part.kind for part in self._parts])
         self.elements: tuple[str, ...] = tuple(
-            case.told(element) for _, case, part in parts for element in part.elements
+            case.named_in_case(element) for _, case, part in parts for element in part.elements
         )
         self.sides: tuple[str, ...] = tuple(side for part in self._parts for side in part.sides)
 
@@ -339,7 +339,9 @@ class CaseMonitors:
             customers[at], deviating[at] = self._parts[p].acting(own, deviations)
         return customers, deviating
 
-    def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
+    def bounds(
+        self, conditions: OperatingConditions, u: FloatArray, limits: RowLimits
+    ) -> FloatArray:
         """Return an upper bound of every row's f over a whole box of envelopes, shape (R,)."""
         return np.concatenate(
             [
@@ -349,7 +351,11 @@ class CaseMonitors:
         )
 
     def drift(
-        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+        self,
+        conditions: OperatingConditions,
+        before: FloatArray,
+        after: FloatArray,
+        limits: RowLimits,
     ) -> FloatArray:
         """Return by how much each row's f can change anywhere between two boxes, shape (R,)."""
         return np.concatenate(

@@ -25,9 +25,9 @@ from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArra
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
-from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import Conditions
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.implicit_zbus import OperatingPoints
 from security_check.power_flow.newton import ControlledFlow
 from security_check.uncertainty.deviations import Deviations
@@ -35,7 +35,7 @@ from security_check.uncertainty.deviations import Deviations
 _SMALLEST_RANGE_W = 1e3  # a generator without any range is measured against one kilowatt
 
 
-class _Rows(Protocol):
+class _GradientRows(Protocol):
     """What gradients are known of, and nothing else in advance."""
 
     @property
@@ -58,13 +58,13 @@ class _ByGradients:
     @cached_property
     def no_load_gradients(self) -> tuple[ComplexArray, FloatArray]:
         """All rows' gradients with every customer idle, shapes (J, R) and (1, R)."""
-        own = cast(_Rows, self)
+        own = cast(_GradientRows, self)
         rows = np.arange(len(own))
         return own.gradients(rows, own.power_flow.idle.take(np.zeros_like(rows)))
 
     @cached_property
     def _acts(self) -> BoolArray:
-        rows = cast(_Rows, self)
+        rows = cast(_GradientRows, self)
         return _strongest(self.no_load_gradients[0], rows.power_flow.network)
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
@@ -75,13 +75,15 @@ class _ByGradients:
         """Return which customers act strongly, (r, c); deviations are not weighed, (r, d)."""
         return self._acts[rows], np.zeros((len(rows), deviations.set.count), dtype=bool)
 
-    def bounds(self: _Rows, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
+    def bounds(
+        self: _GradientRows, conditions: OperatingConditions, u: FloatArray, limits: RowLimits
+    ) -> FloatArray:
         """Return infinity for all rows: no bound is known without a power flow."""
         return np.full(len(self), np.inf)
 
     def drift(
-        self: _Rows,
-        conditions: Conditions,
+        self: _GradientRows,
+        conditions: OperatingConditions,
         before: FloatArray,
         after: FloatArray,
         limits: RowLimits,
@@ -125,13 +127,13 @@ class GeneratorRows(_ByGradients):
         self.power_flow = power_flow
         generators = power_flow.generators
         count = len(generators.names)
-        kinds = [Kind.REACTIVE_MAX, Kind.REACTIVE_MIN, Kind.POWER_MAX, Kind.POWER_MIN]
+        kinds = [RowKind.REACTIVE_MAX, RowKind.REACTIVE_MIN, RowKind.POWER_MAX, RowKind.POWER_MIN]
         self.kind: IndexArray = np.repeat(np.array(kinds, dtype=np.int64), count)
         self.elements: tuple[str, ...] = generators.names * 4
         self.sides: tuple[str, ...] = ("",) * (4 * count)
         self._port = np.tile(generators.ports, 4)
-        lowest = (self.kind == Kind.REACTIVE_MIN) | (self.kind == Kind.POWER_MIN)
-        reactive = (self.kind == Kind.REACTIVE_MAX) | (self.kind == Kind.REACTIVE_MIN)
+        lowest = (self.kind == RowKind.REACTIVE_MIN) | (self.kind == RowKind.POWER_MIN)
+        reactive = (self.kind == RowKind.REACTIVE_MAX) | (self.kind == RowKind.REACTIVE_MIN)
         # df = Re(factor ds): what takes the part of the power that counts, with its sign.
         self._factor = np.where(lowest, -1.0, 1.0) * np.where(reactive, -1j, 1.0)
         incidence = power_flow.network.ports.incidence[:, generators.ports]
@@ -197,9 +199,9 @@ class GeneratorRows(_ByGradients):
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
         """Return value and limit in watts or volt-amperes reactive, and that unit."""
         base = self.power_flow.network.base_power_w
-        kind = Kind(self.kind[row])
-        size = -base if kind in (Kind.REACTIVE_MIN, Kind.POWER_MIN) else base
-        unit = "var" if kind in (Kind.REACTIVE_MAX, Kind.REACTIVE_MIN) else "W"
+        kind = RowKind(self.kind[row])
+        size = -base if kind in (RowKind.REACTIVE_MIN, RowKind.POWER_MIN) else base
+        unit = "var" if kind in (RowKind.REACTIVE_MAX, RowKind.REACTIVE_MIN) else "W"
         return size * value, size * float(limits.limit[row]), unit
 
 

@@ -41,9 +41,16 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.monitoring import directions
 from security_check.monitoring.phasors import entering, phasors
 from security_check.monitoring.row_bounds import RowReach
-from security_check.monitoring.row_kinds import ALONG, OF_INTERFACE, SIGN, Kind, RowTable, rows_of
+from security_check.monitoring.row_kinds import (
+    ALONG,
+    OF_INTERFACE,
+    SIGN,
+    RowKind,
+    RowTable,
+    rows_of,
+)
 from security_check.monitoring.row_limits import RowLimits, row_limits
-from security_check.operating_range.conditions import Conditions
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.compensating_currents import ports_of_power, put_first
 from security_check.power_flow.implicit_zbus import OperatingPoints, PowerFlow
 from security_check.uncertainty.deviations import Deviations
@@ -98,10 +105,10 @@ class Monitors:
         self.sides: tuple[str, ...] = table.sides
         self._further: IndexArray = table.further
         kind = self.kind
-        self._is_current = (kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)
+        self._is_current = (kind == RowKind.CURRENT_EXPORT) | (kind == RowKind.CURRENT_IMPORT)
         self._of_interface = np.isin(kind, OF_INTERFACE)
         self._turn: ComplexArray = SIGN[kind] * ALONG[kind].conj()
-        self._of_sequences = kind == Kind.UNBALANCE
+        self._of_sequences = kind == RowKind.UNBALANCE
         self._directed = self._is_current | self._of_sequences
         self._orientation = self._orientations()
         idle = np.full(len(self.response), _BALANCED)
@@ -277,7 +284,7 @@ class Monitors:
     def _orientations(self) -> ComplexArray:
         """Return the direction in which each directed row counts, shape (R,), of length 1."""
         along = self._strongest[self.phasor]
-        orientation = np.where(self.kind == Kind.CURRENT_IMPORT, -along, along)
+        orientation = np.where(self.kind == RowKind.CURRENT_IMPORT, -along, along)
         turned = int(self._of_sequences.sum())
         last = len(orientation) - turned
         further = slice(last - len(self._further), last)
@@ -302,7 +309,9 @@ class Monitors:
         """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
         return self._reach.acting(rows, deviations)
 
-    def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
+    def bounds(
+        self, conditions: OperatingConditions, u: FloatArray, limits: RowLimits
+    ) -> FloatArray:
         """Return an upper bound of every row's f over a whole box of envelopes, shape (R,).
 
         Rigorous and cheap; see :meth:`~security_check.monitoring.row_bounds.RowReach.bounds`.
@@ -310,7 +319,11 @@ class Monitors:
         return self._reach.bounds(conditions, u, limits)
 
     def drift(
-        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+        self,
+        conditions: OperatingConditions,
+        before: FloatArray,
+        after: FloatArray,
+        limits: RowLimits,
     ) -> FloatArray:
         """Return by how much each row's f can change anywhere between two boxes, shape (R,).
 
@@ -324,19 +337,19 @@ class Monitors:
         """Return value, limit and their unit as people know them."""
         network = self.power_flow.network
         limit = float(limits.limit[row])
-        kind = Kind(self.kind[row])
-        if kind is Kind.VOLTAGE_MIN:
+        kind = RowKind(self.kind[row])
+        if kind is RowKind.VOLTAGE_MIN:
             return -value, -limit, "p.u."
-        if kind is Kind.VOLTAGE_MAX:
+        if kind is RowKind.VOLTAGE_MAX:
             return value, limit, "p.u."
-        if kind is Kind.UNBALANCE:
+        if kind is RowKind.UNBALANCE:
             return 100 * value, 100 * limit, "% unbalance"
-        if kind in (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT):
+        if kind in (RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT):
             buses = len(network.voltages.elements)
             base = float(network.terminals.base_current_a[self.phasor[row] - buses])
             return value * base, limit * base, "A"
         size, unit = network.base_power_w, "W"
-        if kind in (Kind.INTERFACE_REACTIVE_MAX, Kind.INTERFACE_REACTIVE_MIN):
+        if kind in (RowKind.INTERFACE_REACTIVE_MAX, RowKind.INTERFACE_REACTIVE_MIN):
             size, unit = SIGN[kind] * size, "var"
         return value * size, limit * size, unit
 

@@ -8,12 +8,12 @@ from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArra
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import Conditions
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints
 from security_check.uncertainty.deviations import Deviations
 
 
-class Flow(Protocol):
+class BatchPowerFlow(Protocol):
     """A power flow, as :class:`~security_check.power_flow.implicit_zbus.PowerFlow` is one."""
 
     network: Network
@@ -39,7 +39,7 @@ class Monitored(Protocol):
     sides: tuple[str, ...]
 
     @property
-    def power_flow(self) -> Flow:
+    def power_flow(self) -> BatchPowerFlow:
         """The power flow that they are functions of."""
 
     @property
@@ -71,11 +71,17 @@ class Monitored(Protocol):
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
         """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
 
-    def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
+    def bounds(
+        self, conditions: OperatingConditions, u: FloatArray, limits: RowLimits
+    ) -> FloatArray:
         """Return an upper bound of every row's f over a whole box of envelopes, shape (R,)."""
 
     def drift(
-        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+        self,
+        conditions: OperatingConditions,
+        before: FloatArray,
+        after: FloatArray,
+        limits: RowLimits,
     ) -> FloatArray:
         """Return by how much each row's f can change anywhere between two boxes, shape (R,)."""
 

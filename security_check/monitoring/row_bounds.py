@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
-from security_check.monitoring.row_kinds import OF_INTERFACE, Kind
+from security_check.monitoring.row_kinds import OF_INTERFACE, RowKind
 from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import Conditions
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import halves
 from security_check.power_flow.compensating_currents import ports_of_power
 from security_check.power_flow.implicit_zbus import PowerFlow
@@ -53,7 +53,7 @@ class RowReach:
 
     @cached_property
     def _of_sequences(self) -> BoolArray:
-        own: BoolArray = self.kind == Kind.UNBALANCE
+        own: BoolArray = self.kind == RowKind.UNBALANCE
         return own
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
@@ -91,7 +91,9 @@ class RowReach:
         reach: FloatArray = self._size @ self.power_flow.network.port_shares
         return reach
 
-    def bounds(self, conditions: Conditions, u: FloatArray, limits: RowLimits) -> FloatArray:
+    def bounds(
+        self, conditions: OperatingConditions, u: FloatArray, limits: RowLimits
+    ) -> FloatArray:
         """Return an upper bound of every row's f over a whole box of envelopes, shape (R,).
 
         By the triangle inequality: no node's current exceeds its largest power over the lowest
@@ -106,14 +108,18 @@ class RowReach:
         reach = self._size @ largest
         least, most = self._held_range(conditions)
         by_phasor = np.stack([most + reach, reach - least])
-        bounds = by_phasor[(self.kind == Kind.VOLTAGE_MIN).astype(np.int64), self.phasor]
+        bounds = by_phasor[(self.kind == RowKind.VOLTAGE_MIN).astype(np.int64), self.phasor]
         unbalance = np.flatnonzero(self._of_sequences)
         positive = self.phasor[unbalance] - 1
         bounds[unbalance] /= np.maximum(-by_phasor[1, positive], 1e-12)
         return np.where(self._of_interface, np.inf, bounds)
 
     def drift(
-        self, conditions: Conditions, before: FloatArray, after: FloatArray, limits: RowLimits
+        self,
+        conditions: OperatingConditions,
+        before: FloatArray,
+        after: FloatArray,
+        limits: RowLimits,
     ) -> FloatArray:
         """Return by how much each row's f can change anywhere when the box changes, shape (R,).
 
@@ -150,7 +156,7 @@ class RowReach:
         moves[self._of_sequences] = np.inf
         return moves
 
-    def _held_range(self, conditions: Conditions) -> tuple[FloatArray, FloatArray]:
+    def _held_range(self, conditions: OperatingConditions) -> tuple[FloatArray, FloatArray]:
         """Return bounds of what the held voltages alone make of each phasor's size, (Q,) each."""
         at_corners = self.fixed @ conditions.source_corners.T
         middle = at_corners.mean(axis=1, keepdims=True)

@@ -14,7 +14,7 @@ from security_check.monitoring.directions import AROUND, BESIDE
 INTERFACE = "interface"
 
 
-class Kind(IntEnum):
+class RowKind(IntEnum):
     """The kinds of rows; see the module's table."""
 
     VOLTAGE_MAX = 0
@@ -33,10 +33,10 @@ class Kind(IntEnum):
 
 
 OF_INTERFACE = (
-    Kind.INTERFACE_INJECTION,
-    Kind.INTERFACE_WITHDRAWAL,
-    Kind.INTERFACE_REACTIVE_MAX,
-    Kind.INTERFACE_REACTIVE_MIN,
+    RowKind.INTERFACE_INJECTION,
+    RowKind.INTERFACE_WITHDRAWAL,
+    RowKind.INTERFACE_REACTIVE_MAX,
+    RowKind.INTERFACE_REACTIVE_MIN,
 )
 
 # The sign with which the phasor's magnitude (or power, out of the network if reactive) enters f.
@@ -88,7 +88,7 @@ def rows_of(network: Network, crossed: IndexArray) -> RowTable:
     turned = np.repeat(negative, len(AROUND))
     blocks = [voltage, voltage, current, current]
     further = np.repeat(crossed, len(BESIDE))
-    either = np.repeat([Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT], len(BESIDE) // 2)
+    either = np.repeat([RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT], len(BESIDE) // 2)
     unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in voltages.triples[:, 0])
     nowhere = ("",)
     return RowTable(
@@ -97,7 +97,7 @@ def rows_of(network: Network, crossed: IndexArray) -> RowTable:
                 np.repeat(np.arange(len(blocks)), [len(block) for block in blocks]),
                 np.array(OF_INTERFACE),
                 np.resize(either, len(further)),
-                np.full(len(turned), Kind.UNBALANCE),
+                np.full(len(turned), RowKind.UNBALANCE),
             ]
         ),
         phasor=np.concatenate([*blocks, interface, current[further], turned]),

@@ -9,7 +9,7 @@ import numpy as np
 from security_check.arrays import FloatArray
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.monitoring.row_kinds import OF_INTERFACE, SIGN, Kind, RowTable
+from security_check.monitoring.row_kinds import OF_INTERFACE, SIGN, RowKind, RowTable
 
 _SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
 
@@ -71,11 +71,11 @@ def row_limits(
             terminals.rating_pu,
             contract,
             terminals.rating_pu[rows.further],
-            np.full(int((rows.kind == Kind.UNBALANCE).sum()), unbalance),
+            np.full(int((rows.kind == RowKind.UNBALANCE).sum()), unbalance),
         ]
     )
     voltage_way = np.maximum(np.abs(limit - SIGN[rows.kind]), _SMALLEST_VOLTAGE_WAY)
-    scale = np.where(rows.kind <= Kind.VOLTAGE_MIN, voltage_way, np.abs(limit))
+    scale = np.where(rows.kind <= RowKind.VOLTAGE_MIN, voltage_way, np.abs(limit))
     of_interface = np.isin(rows.kind, OF_INTERFACE)
     smallest_power_w = 1e3  # an interface limit of zero is measured against one kilowatt
     scale = np.maximum(scale, np.where(of_interface, smallest_power_w / base, 0.0))

@@ -23,7 +23,7 @@ import scipy.sparse as sp
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
 from security_check.model.network import Network
-from security_check.operating_range.operating_point import Situation
+from security_check.operating_range.operating_point import OperatingPoint
 from security_check.operating_range.points import WorstPoints, halves
 from security_check.uncertainty.deviations import Deviations
 
@@ -58,7 +58,7 @@ def flat(slopes: FloatArray) -> BoolArray:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class OperatingConditions:
     """One network's conditions in one interval; c connection points, J ports.
 
     Parameters
@@ -131,7 +131,7 @@ class Conditions:
         whole = self.corners.sum(axis=1)
         return int(whole.argmin()), int(whole.argmax())
 
-    def alike(self, other: Conditions) -> bool:
+    def alike(self, other: OperatingConditions) -> bool:
         """Return whether points of the other conditions mean the same here, and may be reused."""
         mine, others = self.corners, other.corners
         return (
@@ -221,7 +221,7 @@ class Conditions:
             change = change + self.network.port_shares[:, self.choosers] @ reactive
         return change
 
-    def situation(self, point: WorstPoints, u: FloatArray) -> Situation:
+    def operating_point(self, point: WorstPoints, u: FloatArray) -> OperatingPoint:
         """Return what a single point of the box u means for everyone."""
         network = self.network
         power = point.power(u)
@@ -231,7 +231,7 @@ class Conditions:
             reactive[:, self.choosers] += self._reactive(point, power)
         place, _, xi = self.parts(point.free)
         base = network.base_power_w
-        return Situation(
+        return OperatingPoint(
             power[0] * base,
             reactive[0] * base,
             self._source(place[0]),
@@ -257,7 +257,9 @@ class Conditions:
 
     # -- where slopes lead ----------------------------------------------------------------------
 
-    def turned(self, points: WorstPoints, slopes: Slopes, u: FloatArray) -> WorstPoints:
+    def vertex_along_gradient(
+        self, points: WorstPoints, slopes: Slopes, u: FloatArray
+    ) -> WorstPoints:
         """Return the points that the slopes lead to; a flat direction stays as it is."""
         rising = self.rising(slopes, u)
         share = np.where(flat(rising), points.share, rising > 0)

@@ -12,7 +12,7 @@ _NAMED = 3  # more elements than these are only counted in a sentence
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class OperatingPoint:
     """One point as people know it: what everyone does and what nobody can know.
 
     Parameters

@@ -27,7 +27,7 @@ class WorstPoints:
         Shape (r, c): 0 is a customer's withdrawal limit, 1 its injection limit.
     free
         Shape (r, k): all else that moves within an interval: held voltages, reactive power,
-        deviations (see :class:`~security_check.operating_range.conditions.Conditions`).
+        deviations (see :class:`~security_check.operating_range.conditions.OperatingConditions`).
     """
 
     share: FloatArray

@@ -23,7 +23,7 @@ import scipy.sparse.linalg as spla
 
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
-from security_check.model.inverter_response import Answer
+from security_check.model.inverter_response import InverterOutput
 from security_check.model.network import Network
 from security_check.power_flow.anderson import fixed_points
 from security_check.power_flow.compensating_currents import CompensatingCurrents
@@ -215,7 +215,7 @@ class PowerFlow:
 
     def _injected(
         self, power_pu: ComplexArray, voltage: ComplexArray
-    ) -> tuple[ComplexArray, Answer | None]:
+    ) -> tuple[ComplexArray, InverterOutput | None]:
         """Return the powers injected where these are asked for, and the inverters' answer."""
         inverters = self.network.inverters
         if inverters is None:

@@ -58,7 +58,7 @@ class DeviationSet(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Box(DeviationSet):
+class BoxSet(DeviationSet):
     """Every deviation anywhere in [-1, 1], independently of the others."""
 
     size: int
@@ -84,7 +84,7 @@ class Box(DeviationSet):
 
 
 @dataclass(frozen=True, slots=True)
-class Budget(DeviationSet):
+class BudgetSet(DeviationSet):
     """Deviations in [-1, 1] whose magnitudes add up to at most ``gamma``.
 
     ``gamma = 0`` is no uncertainty, ``gamma = d`` the box (Bertsimas and Sim, The Price of
@@ -153,7 +153,7 @@ class Budget(DeviationSet):
         return np.full(self.size, min(self.gamma, 1.0))
 
 
-class Ellipsoid(DeviationSet):
+class EllipsoidSet(DeviationSet):
     """Deviations with ``xi' inv(Sigma) xi <= radius^2``.
 
     Parameters
@@ -225,7 +225,7 @@ class Ellipsoid(DeviationSet):
 
 
 @dataclass(frozen=True, slots=True)
-class Together(DeviationSet):
+class ProductSet(DeviationSet):
     """Several sets side by side, each deviating independently of the others."""
 
     parts: tuple[DeviationSet, ...]

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from security_check.model.network import Network
-from security_check.uncertainty.deviation_sets import Box, DeviationSet, Together
+from security_check.uncertainty.deviation_sets import BoxSet, DeviationSet, ProductSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Deviations:
     @classmethod
     def none(cls, ports: int) -> Deviations:
         """Return no deviations, for that many ports."""
-        return cls(Box(0), sp.csr_array((ports, 0), dtype=np.complex128))
+        return cls(BoxSet(0), sp.csr_array((ports, 0), dtype=np.complex128))
 
     def with_impedances(self, network: Network) -> Deviations:
         """Return these deviations and those of the network's impedances beside them."""
@@ -47,4 +47,4 @@ class Deviations:
         # A branch of several conductors has a port for each, and one deviation for all of them.
         branches = dict.fromkeys(network.ports.names[compensation.first :])
         elements = (*self.elements, *branches)
-        return Deviations(Together((self.set, Box(count))), power, count, elements)
+        return Deviations(ProductSet((self.set, BoxSet(count))), power, count, elements)

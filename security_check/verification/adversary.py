@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from security_check.arrays import FloatArray, IndexArray, IntArray
-from security_check.operating_range.operating_point import Situation
+from security_check.operating_range.operating_point import OperatingPoint
 from security_check.operating_range.points import WorstPoints
 from security_check.power_flow.implicit_zbus import OperatingPoints
 from security_check.worst_case.robust_rows import RobustRows
@@ -38,7 +38,7 @@ class Finding:
         The element nearest to, or farthest beyond, its limit there.
     violation
         By how much the limit is exceeded, in parts of its scale; at most 0 is secure.
-    situation
+    operating_point
         What everyone does there, and at which voltage.
     points_tried
         AC power flows evaluated.
@@ -54,7 +54,7 @@ class Finding:
     limit: float
     unit: str
     violation: float
-    situation: Situation
+    operating_point: OperatingPoint
     points_tried: int
     nominal_v: float | None = None
     others: tuple[Finding, ...] = ()
@@ -88,11 +88,11 @@ def attack(
     PowerFlowError
         When a corner has no power flow solution: that too breaks the grid.
     """
-    return _Attack(robust, np.asarray(limits_w), rng).run(samples, climbs)
+    return _BoxAttack(robust, np.asarray(limits_w), rng).run(samples, climbs)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ClimbedRow:
     """How far a row was brought: violation, place among the rows, value of f."""
 
     violation: float
@@ -100,7 +100,7 @@ class _Found:
     value: float
 
 
-class _Attack:
+class _BoxAttack:
     """One attack on one box of envelopes."""
 
     def __init__(self, robust: RobustRows, limits_w: IntArray, rng: np.random.Generator) -> None:
@@ -176,7 +176,7 @@ class _Attack:
                 break
         return chosen
 
-    def _climb(self, k: int, place: WorstPoints) -> tuple[_Found, WorstPoints]:
+    def _climb(self, k: int, place: WorstPoints) -> tuple[_ClimbedRow, WorstPoints]:
         """Climb one row by changes of single customers: whole changes of side, then parts.
 
         Each step takes all changes that gain, together, or the best of them.  Parts of a way are
@@ -194,7 +194,7 @@ class _Attack:
             if part < 1.0 and not improved:
                 break
         violation = self.robust.violation(row, np.array([now]))
-        return _Found(float(violation[0]), k, now), place
+        return _ClimbedRow(float(violation[0]), k, now), place
 
     def _step(
         self, row: IndexArray, place: WorstPoints, now: float, part: float
@@ -261,7 +261,7 @@ class _Attack:
         rows = np.repeat(row, len(places.share))
         return self.robust.monitors.values(rows, self._solve(places))
 
-    def _finding(self, found: _Found, place: WorstPoints) -> Finding:
+    def _finding(self, found: _ClimbedRow, place: WorstPoints) -> Finding:
         row = int(self.rows[found.k])
         monitors, limits = self.robust.monitors, self.robust.limits
         shown, limit, unit = monitors.describe(row, found.value, limits)
@@ -271,7 +271,7 @@ class _Attack:
             limit=limit,
             unit=unit,
             violation=found.violation,
-            situation=self.robust.conditions.situation(place, self.u),
+            operating_point=self.robust.conditions.operating_point(place, self.u),
             points_tried=self.tried,
             nominal_v=self.robust.nominal_v(row),
         )

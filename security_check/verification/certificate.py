@@ -22,9 +22,9 @@ from security_check.checking.verdict import Explanation
 from security_check.errors import ProofError
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
-from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.verification.enclosure import PortModel
-from security_check.verification.monotonicity import MonotonicityProof, Standing, prove_monotone
+from security_check.verification.monotonicity import MonotonicityProof, ProofStatus, prove_monotone
 from security_check.verification.radial_condition import RadialTree, radial_tree
 from security_check.worst_case.ascent import REFINED
 from security_check.worst_case.robust_rows import RobustRows
@@ -38,7 +38,7 @@ THIS_WAY = "proved for this way of flow"
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class SecurityCertificate:
     """What is proved of a set of envelopes.
 
     Parameters
@@ -53,17 +53,17 @@ class Proof:
         The elements at their limits, each with what is proved of it.
     """
 
-    standing: dict[Standing, int]
+    standing: dict[ProofStatus, int]
     secure: bool
     reason: str
     explanations: tuple[Explanation, ...]
 
     @classmethod
-    def joined(cls, parts: Sequence[Proof]) -> Proof:
+    def joined(cls, parts: Sequence[SecurityCertificate]) -> SecurityCertificate:
         """Return the proof of electrically separate parts together."""
-        counted = sum((Counter(part.standing) for part in parts), Counter[Standing]())
+        counted = sum((Counter(part.standing) for part in parts), Counter[ProofStatus]())
         return cls(
-            {standing: counted[standing] for standing in Standing},
+            {standing: counted[standing] for standing in ProofStatus},
             all(part.secure for part in parts),
             next((part.reason for part in parts if part.reason), ""),
             tuple(found for part in parts for found in part.explanations),
@@ -84,7 +84,7 @@ class Prover:
     def _tree(self) -> RadialTree | None:
         return radial_tree(self._model) if len(self._network.nodes) <= _LARGEST_TREE else None
 
-    def prove(self, check: SecurityCheck) -> Proof:
+    def prove(self, check: SecurityCheck) -> SecurityCertificate:
         """Return what is proved of the envelopes in force.
 
         Raises
@@ -104,8 +104,8 @@ class Prover:
         limit = robust.limits.limit
         found = prove_monotone(self._model, robust.conditions, u, limit, self._tree)
         standing = Counter(found.standing[row] for row in robust.limited)
-        return Proof(
-            {each: standing[each] for each in Standing},
+        return SecurityCertificate(
+            {each: standing[each] for each in ProofStatus},
             bool(found.secure[robust.limited].all()),
             found.reason,
             tuple(replace(each, proof=_in_words(each, found, robust)) for each in explanations),
@@ -118,7 +118,7 @@ def rows_beside(monitors: Monitors, row: int) -> IndexArray:
     Many rows watch one current, each in a half plane of its own, so only together do they bound
     it.
     """
-    currents = np.isin(monitors.kind, (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT))
+    currents = np.isin(monitors.kind, (RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT))
     if not currents[row]:
         return np.array([row])
     return np.flatnonzero(currents & (monitors.phasor == monitors.phasor[row]))
@@ -144,17 +144,21 @@ def _in_words(each: Explanation, found: MonotonicityProof, robust: RobustRows) -
             f"but {found.bound[rows].max():.9g} is proved to be the most; one of the two is wrong"
         )
     if gap <= _SAME:
-        return str(Standing.PROVED)
+        return str(ProofStatus.PROVED)
     if (float(found.bound[this_way].max()) - each.value_pu) / scale <= _SAME:
         return THIS_WAY
     if found.secure[rows].all():
-        return str(Standing.BELOW)
+        return str(ProofStatus.BELOW)
     if np.isfinite(gap):
         return f"proved within {100 * gap:.2g} %"
-    return f"{Standing.CHECKED}: {found.reason}"
+    return f"{ProofStatus.CHECKED}: {found.reason}"
 
 
-def _only_checked(explanations: Sequence[Explanation], rows: int, reason: str) -> Proof:
-    standing = {each: rows if each is Standing.CHECKED else 0 for each in Standing}
-    told = f"{Standing.CHECKED}: {reason}"
-    return Proof(standing, False, reason, tuple(replace(e, proof=told) for e in explanations))
+def _only_checked(
+    explanations: Sequence[Explanation], rows: int, reason: str
+) -> SecurityCertificate:
+    standing = {each: rows if each is ProofStatus.CHECKED else 0 for each in ProofStatus}
+    told = f"{ProofStatus.CHECKED}: {reason}"
+    return SecurityCertificate(
+        standing, False, reason, tuple(replace(e, proof=told) for e in explanations)
+    )

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
-from security_check.monitoring.row_kinds import ALONG, OF_INTERFACE, SIGN, Kind
+from security_check.monitoring.row_kinds import ALONG, OF_INTERFACE, SIGN, RowKind
 from security_check.verification.enclosure import (
     Enclosure,
     Gradients,
@@ -71,7 +71,9 @@ class RowKinds:
     @property
     def current(self) -> BoolArray:
         """Return which rows are currents, shape (r,)."""
-        found: BoolArray = (self.kind == Kind.CURRENT_EXPORT) | (self.kind == Kind.CURRENT_IMPORT)
+        found: BoolArray = (self.kind == RowKind.CURRENT_EXPORT) | (
+            self.kind == RowKind.CURRENT_IMPORT
+        )
         return found
 
     @property
@@ -102,7 +104,7 @@ class RowKinds:
 
 
 @dataclass(frozen=True, slots=True)
-class Slopes:
+class GradientSigns:
     """What is known of r rows over their boxes.
 
     Parameters
@@ -158,14 +160,16 @@ def simple_bounds(
     """Return upper bounds of f by the triangle inequality, shape (r,): cheap, and coarse."""
     x, radius = phasors(model, enclosure, rows.phasor, place)
     lower = np.maximum(np.abs(x) - radius, 0.0)
-    magnitude = np.where(rows.kind == Kind.VOLTAGE_MIN, -lower, np.abs(x) + radius)
+    magnitude = np.where(rows.kind == RowKind.VOLTAGE_MIN, -lower, np.abs(x) + radius)
     voltage, width = enclosure.middle[-1, place], enclosure.half[-1, place]
     power = rows.sense * (rows.carried.conj() * x).real + radius
     power = np.where(power > 0.0, power * (voltage + width), power * (voltage - width))
     return np.where(rows.power, power, magnitude)
 
 
-def slopes(model: PortModel, enclosure: Enclosure, rows: RowKinds, place: IndexArray) -> Slopes:
+def slopes(
+    model: PortModel, enclosure: Enclosure, rows: RowKinds, place: IndexArray
+) -> GradientSigns:
     """Bound rows and their derivatives over closed boxes.
 
     Parameters
@@ -226,7 +230,7 @@ def _taken(parts: _Parts, rows: IndexArray) -> _Parts:
     )
 
 
-def _put(slopes: Slopes, where: IndexArray, found: Slopes) -> None:
+def _put(slopes: GradientSigns, where: IndexArray, found: GradientSigns) -> None:
     """Replace the rows at ``where``, in place; the arrays are this module's own."""
     slopes.bound[where] = found.bound
     slopes.rising[where] = found.rising
@@ -235,11 +239,11 @@ def _put(slopes: Slopes, where: IndexArray, found: Slopes) -> None:
     slopes.gain[where] = found.gain
 
 
-def _of_derivatives(centre: FloatArray, radius: FloatArray, half: FloatArray) -> Slopes:
+def _of_derivatives(centre: FloatArray, radius: FloatArray, half: FloatArray) -> GradientSigns:
     """Return what derivatives within ``radius`` of ``centre`` say; the bound is left open."""
     against = np.maximum(radius - np.abs(centre), 0.0)
     free = half > 0.0
-    return Slopes(
+    return GradientSigns(
         bound=np.full(len(centre), np.inf),
         rising=free & (centre > radius),
         falling=free & (centre < -radius),
@@ -248,7 +252,7 @@ def _of_derivatives(centre: FloatArray, radius: FloatArray, half: FloatArray) ->
     )
 
 
-def _of_magnitudes(parts: _Parts, sense: FloatArray) -> Slopes:
+def _of_magnitudes(parts: _Parts, sense: FloatArray) -> GradientSigns:
     """Return slopes of ``sense |x|``, open where x may pass zero."""
     lowest, aside = parts.lowest, parts.aside
     away = lowest > 0.0
@@ -262,10 +266,12 @@ def _of_magnitudes(parts: _Parts, sense: FloatArray) -> Slopes:
     bound = np.where(away, np.minimum(mean, coarse), coarse)
     known = away[:, None]
     gain = np.where(away, found.gain, np.inf)
-    return Slopes(bound, found.rising & known, found.falling & known, found.by_variable, gain)
+    return GradientSigns(
+        bound, found.rising & known, found.falling & known, found.by_variable, gain
+    )
 
 
-def _of_passing(parts: _Parts) -> Slopes:
+def _of_passing(parts: _Parts) -> GradientSigns:
     """Return slopes of currents that may pass zero, each in the half plane of its axis."""
     centre, half = parts.along.centre, parts.half
     gamma = np.abs(centre) - parts.along.radius
@@ -278,10 +284,10 @@ def _of_passing(parts: _Parts) -> Slopes:
     strong &= holds[:, None]
     bound = np.hypot(np.maximum(parts.highest, 0.0), aside)
     open_ = np.full(len(bound), np.inf)
-    return Slopes(bound, strong & (centre > 0.0), strong & (centre < 0.0), centre, open_)
+    return GradientSigns(bound, strong & (centre > 0.0), strong & (centre < 0.0), centre, open_)
 
 
-def _of_powers(parts: _Parts, sense: FloatArray, voltage: FloatArray) -> Slopes:
+def _of_powers(parts: _Parts, sense: FloatArray, voltage: FloatArray) -> GradientSigns:
     """Return slopes of ``sense v0 a``."""
     width = parts.half[:, -1:]
     centre = sense[:, None] * voltage[:, None] * parts.along.centre
@@ -290,4 +296,4 @@ def _of_powers(parts: _Parts, sense: FloatArray, voltage: FloatArray) -> Slopes:
     radius[:, -1] += np.maximum(parts.highest - parts.a, parts.a - parts.lowest)
     found = _of_derivatives(centre, radius, parts.half)
     mean = sense * voltage * parts.a + ((np.abs(centre) + radius) * parts.half).sum(axis=1)
-    return Slopes(mean, found.rising, found.falling, found.by_variable, found.gain)
+    return GradientSigns(mean, found.rising, found.falling, found.by_variable, found.gain)

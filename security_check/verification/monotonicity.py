@@ -34,12 +34,17 @@ import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray, first_of_equal
 from security_check.monitoring.directions import AROUND, BESIDE, crossed
-from security_check.monitoring.row_kinds import Kind, rows_of
-from security_check.operating_range.conditions import Conditions
+from security_check.monitoring.row_kinds import RowKind, rows_of
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import halves
 from security_check.power_flow.compensating_currents import ports_of_power
 from security_check.verification.enclosure import Enclosure, PortModel, enclose, phasors
-from security_check.verification.gradient_signs import RowKinds, Slopes, simple_bounds, slopes
+from security_check.verification.gradient_signs import (
+    GradientSigns,
+    RowKinds,
+    simple_bounds,
+    slopes,
+)
 from security_check.verification.radial_condition import RadialTree, rising_voltages
 
 _ROUNDS = 12
@@ -49,7 +54,7 @@ UNBALANCE = "rows of voltage unbalance are not bounded"
 OPEN = "voltages over the whole box cannot be enclosed: it reaches too close to voltage collapse"
 
 
-class Standing(StrEnum):
+class ProofStatus(StrEnum):
     """What is proved of a row; see the module's table."""
 
     PROVED = "proved"
@@ -65,7 +70,7 @@ class MonotonicityProof:
     Parameters
     ----------
     standing
-        Shape (R,), of :class:`Standing`.
+        Shape (R,), of :class:`ProofStatus`.
     value
         Shape (R,), f at the vertex ``sides``, per unit; nan for rows proved below their limits
         on the way, whose vertex nobody has looked for.
@@ -80,7 +85,7 @@ class MonotonicityProof:
         Why rows are only checked; empty where none is.
     """
 
-    standing: tuple[Standing, ...]
+    standing: tuple[ProofStatus, ...]
     value: FloatArray
     bound: FloatArray
     sides: FloatArray
@@ -93,10 +98,10 @@ class MonotonicityProof:
         gap: FloatArray = self.bound - self.value
         return gap
 
-    def count(self) -> dict[Standing, int]:
+    def count(self) -> dict[ProofStatus, int]:
         """Return how many rows stand how."""
         counted = Counter(self.standing)
-        return {standing: counted[standing] for standing in Standing}
+        return {standing: counted[standing] for standing in ProofStatus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ class _Faces:
         lower, upper = np.broadcast_to(low, size).copy(), np.broadcast_to(high, size).copy()
         return cls(lower, upper, bound, np.full(len(bound), np.inf), upper.copy())
 
-    def come_down(self, rows: IndexArray, found: Slopes) -> BoolArray:
+    def come_down(self, rows: IndexArray, found: GradientSigns) -> BoolArray:
         """Go to the faces that slopes point to; return whether a row has got anywhere."""
         self.bound[rows] = np.minimum(self.bound[rows], found.bound)
         self.gain[rows] = found.gain
@@ -152,14 +157,14 @@ def row_kinds(model: PortModel) -> RowKinds:
     powers = ports_of_power(network)
     response = model.response[ends][:, powers]
     table = rows_of(network, crossed(response, model.profile[powers]))
-    covered = table.kind != Kind.UNBALANCE
+    covered = table.kind != RowKind.UNBALANCE
     kind, phasor = table.kind[covered], table.phasor[covered]
     profile = np.where(model.profile == 0.0, 1.0, model.profile)
     added = np.asarray(network.ports_point @ (model.response / profile.conj()).T).T
     strongest = added[np.arange(len(added)), np.abs(added).argmax(axis=1)]
     size = np.abs(strongest)
     outwards = np.where(size > 0.0, strongest / np.maximum(size, 1e-300), 1.0)
-    axis: ComplexArray = np.where(kind == Kind.CURRENT_IMPORT, -1.0, 1.0) * outwards[phasor]
+    axis: ComplexArray = np.where(kind == RowKind.CURRENT_IMPORT, -1.0, 1.0) * outwards[phasor]
     further = slice(len(kind) - len(table.further), None)
     axis[further] = outwards[phasor[further]] * np.resize(BESIDE, len(table.further))
     return RowKinds(kind, phasor, axis)
@@ -167,7 +172,7 @@ def row_kinds(model: PortModel) -> RowKinds:
 
 def prove_monotone(
     model: PortModel,
-    conditions: Conditions,
+    conditions: OperatingConditions,
     u: FloatArray,
     limit: FloatArray | None = None,
     tree: RadialTree | None = None,
@@ -200,7 +205,7 @@ def prove_monotone(
     high = np.append(injection, conditions.band[1])
     every = row_kinds(model)
     count, unbalance = len(every.kind), len(AROUND) * len(model.network.voltages.triples)
-    found = _Found.nothing(count + unbalance, len(low))
+    found = _ProofProgress.nothing(count + unbalance, len(low))
     limits = np.full(count + unbalance, -np.inf) if limit is None else limit
     limits = limits + _SAME * np.where(np.isfinite(limits), np.abs(limits), 0.0)
     whole = enclose(model, conditions.passive_power_pu, low[:, None], high[:, None])
@@ -220,7 +225,7 @@ def prove_monotone(
     return found.proof(limits, UNBALANCE if unbalance else "")
 
 
-def not_covered(conditions: Conditions) -> str:
+def not_covered(conditions: OperatingConditions) -> str:
     """Return what of the conditions proofs do not cover, as a reason; empty if they cover all."""
     corners = conditions.source_corners
     if (corners != corners[:, :1]).any():
@@ -235,7 +240,7 @@ def not_covered(conditions: Conditions) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ProofProgress:
     """What has been found of all R rows, filled in place; see :class:`MonotonicityProof`."""
 
     proved: BoolArray
@@ -244,7 +249,7 @@ class _Found:
     sides: FloatArray
 
     @classmethod
-    def nothing(cls, rows: int, variables: int) -> _Found:
+    def nothing(cls, rows: int, variables: int) -> _ProofProgress:
         unknown = np.full((rows, variables), np.nan)
         none = np.zeros(rows, dtype=bool)
         return cls(none, np.full(rows, np.nan), np.full(rows, np.inf), unknown)
@@ -253,7 +258,7 @@ class _Found:
         secure = self.bound <= limits
         finite = np.isfinite(self.bound)
         chosen = np.select([self.proved, secure, finite], [0, 1, 2], 3)
-        names = tuple(Standing)
+        names = tuple(ProofStatus)
         return MonotonicityProof(
             standing=tuple(names[k] for k in chosen),
             value=self.value,
@@ -334,7 +339,7 @@ def _come_down_together(
         Those of the active rows that came down, and not to a single point.
     """
     moved = np.zeros(len(kind), dtype=bool)
-    for wanted in (Kind.VOLTAGE_MAX, Kind.VOLTAGE_MIN):
+    for wanted in (RowKind.VOLTAGE_MAX, RowKind.VOLTAGE_MIN):
         mine = active[kind[active] == wanted]
         enclosure, known = whole, np.zeros(faces.low.shape[1], dtype=bool)
         while len(mine) and enclosure.closed[0]:
@@ -342,14 +347,14 @@ def _come_down_together(
             if not rising.any():
                 break
             known |= rising
-            side = 1.0 if wanted is Kind.VOLTAGE_MAX else -1.0
+            side = 1.0 if wanted is RowKind.VOLTAGE_MAX else -1.0
             half = np.where(known, 0.0, whole.half[:, 0])
             middle = whole.middle[:, 0] + side * np.where(known, whole.half[:, 0], 0.0)
             low, high = (middle - half)[:, None], (middle + half)[:, None]
             enclosure = enclose(model, whole.passive_power_pu, low, high)
         low, high = faces.low[mine], faces.high[mine]
         moved[mine] = (known & (low < high)).any(axis=1)
-        if wanted is Kind.VOLTAGE_MAX:
+        if wanted is RowKind.VOLTAGE_MAX:
             faces.low[mine] = np.where(known, high, low)
         else:
             faces.high[mine] = np.where(known, low, high)

@@ -14,7 +14,7 @@ import numpy as np
 from security_check.arrays import BoolArray, FloatArray, IndexArray
 from security_check.monitoring.protocol import Monitored
 from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import Conditions, Slopes, flat
+from security_check.operating_range.conditions import OperatingConditions, Slopes, flat
 from security_check.operating_range.points import WorstPoints, halves
 from security_check.power_flow.implicit_zbus import OperatingPoints
 from security_check.worst_case import band
@@ -77,7 +77,9 @@ class Ascent:
         What the interval lets happen.
     """
 
-    def __init__(self, monitors: Monitored, limits: RowLimits, conditions: Conditions) -> None:
+    def __init__(
+        self, monitors: Monitored, limits: RowLimits, conditions: OperatingConditions
+    ) -> None:
         self.monitors = monitors
         self.limits = limits
         self.conditions = conditions
@@ -203,9 +205,9 @@ class Ascent:
         slopes = self.conditions.slopes(*self.monitors.gradients(rows, solved))
         return Climb(WorstPoints(points.share.copy(), points.free.copy()), values, slopes)
 
-    def turned(self, at: Climb, u: FloatArray) -> WorstPoints:
+    def vertex_along_gradient(self, at: Climb, u: FloatArray) -> WorstPoints:
         """Return the vertices that the gradients point to; a flat direction keeps its side."""
-        return self.conditions.turned(at.points, at.slopes, u)
+        return self.conditions.vertex_along_gradient(at.points, at.slopes, u)
 
     def gain(self, at: Climb, to: WorstPoints, u: FloatArray) -> FloatArray:
         """Return what f gains on the way to other points, to first order, shape (r,)."""
@@ -217,7 +219,7 @@ class Ascent:
         They are at a peak already, and would leave it for an end of the band as soon as others
         have something to gain.
         """
-        turned = self.turned(here, u)
+        turned = self.vertex_along_gradient(here, u)
         inside = np.flatnonzero(band.leaves_inside(self.conditions, here.points, turned))
         if len(inside):
             still = band.held_still(self.conditions, here.points, turned, inside)
@@ -261,7 +263,8 @@ class Ascent:
             return
         low = best.take(at)
         low.put(np.flatnonzero(stuck[at]), here.take(at[stuck[at]]))
-        to = band.held_still(self.conditions, self.turned(low, u), low.points, np.arange(len(at)))
+        along = self.vertex_along_gradient(low, u)
+        to = band.held_still(self.conditions, along, low.points, np.arange(len(at)))
         high = self.at(rows[at], to, u)
         peak = low.take(np.arange(len(at)))
         ahead = np.flatnonzero(high.values > peak.values)
@@ -329,7 +332,7 @@ class Ascent:
         scale = self.limits.scale[rows]
         watched = self.limits.limit[rows] - _FAR * scale
         for attempt in range(_REFINEMENTS):
-            left = self.gain(at, self.turned(at, u), u)
+            left = self.gain(at, self.vertex_along_gradient(at, u), u)
             on = np.flatnonzero((left > REFINED * scale) & (at.values + left > watched))
             if not len(on):
                 return

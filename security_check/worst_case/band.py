@@ -10,32 +10,34 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray
-from security_check.operating_range.conditions import Conditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions, Slopes
 from security_check.operating_range.points import WorstPoints
 
 
-def moves(conditions: Conditions, points: WorstPoints, turned: WorstPoints) -> BoolArray:
+def moves(conditions: OperatingConditions, points: WorstPoints, turned: WorstPoints) -> BoolArray:
     """Return which points' held voltages differ from those of others, shape (r,)."""
     held = slice(0, conditions.held)
     differ: BoolArray = (points.free[:, held] != turned.free[:, held]).any(axis=1)
     return differ
 
 
-def inside(conditions: Conditions, points: WorstPoints) -> BoolArray:
+def inside(conditions: OperatingConditions, points: WorstPoints) -> BoolArray:
     """Return which points have held voltages at no corner, shape (r,)."""
     place = points.free[:, None, : conditions.held]
     at_corner: BoolArray = (place == conditions.corners).all(axis=2).any(axis=1)
     return ~at_corner
 
 
-def leaves_inside(conditions: Conditions, points: WorstPoints, turned: WorstPoints) -> BoolArray:
+def leaves_inside(
+    conditions: OperatingConditions, points: WorstPoints, turned: WorstPoints
+) -> BoolArray:
     """Return which points have held voltages at no corner, and would move them, shape (r,)."""
     leaves = moves(conditions, points, turned)
     return leaves & inside(conditions, points) if leaves.any() else leaves
 
 
 def held_still(
-    conditions: Conditions, points: WorstPoints, turned: WorstPoints, rows: IndexArray
+    conditions: OperatingConditions, points: WorstPoints, turned: WorstPoints, rows: IndexArray
 ) -> WorstPoints:
     """Return the points turned, with the held voltages of the rows named where they were."""
     free = turned.free.copy()
@@ -44,7 +46,7 @@ def held_still(
 
 
 def at_peak(
-    conditions: Conditions,
+    conditions: OperatingConditions,
     ends: tuple[WorstPoints, WorstPoints],
     slopes: tuple[Slopes, Slopes],
     points: WorstPoints,
@@ -68,7 +70,7 @@ def at_peak(
 
 
 def between(
-    conditions: Conditions, first: WorstPoints, last: WorstPoints, part: FloatArray
+    conditions: OperatingConditions, first: WorstPoints, last: WorstPoints, part: FloatArray
 ) -> WorstPoints:
     """Return the first points with held voltages a part (r,) of the way to the last."""
     held = slice(0, conditions.held)
@@ -78,7 +80,7 @@ def between(
 
 
 def slopes_between(
-    conditions: Conditions,
+    conditions: OperatingConditions,
     ends: tuple[WorstPoints, WorstPoints],
     slopes: tuple[Slopes, Slopes],
 ) -> tuple[FloatArray, FloatArray]:
@@ -88,6 +90,6 @@ def slopes_between(
     return first, last
 
 
-def _along(conditions: Conditions, slopes: Slopes, way: FloatArray) -> FloatArray:
+def _along(conditions: OperatingConditions, slopes: Slopes, way: FloatArray) -> FloatArray:
     along: FloatArray = (slopes.by_free[:, : conditions.held] * way).sum(axis=1)
     return along

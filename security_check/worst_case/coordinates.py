@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray
-from security_check.operating_range.conditions import Conditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions, Slopes
 from security_check.operating_range.points import WorstPoints, halves
 
 _RISE = 1e-10  # per unit of f: a smaller rise is rounding
 
 
-def sides_of(conditions: Conditions, points: WorstPoints) -> FloatArray:
+def sides_of(conditions: OperatingConditions, points: WorstPoints) -> FloatArray:
     """Return between which ends points are, shape (r, c + f): 0 is the lower one, 1 the upper.
 
     Active power of everyone and, of those who choose it, reactive power.
@@ -26,7 +26,9 @@ def sides_of(conditions: Conditions, points: WorstPoints) -> FloatArray:
     return np.hstack([points.share, 0.5 * (1.0 + conditions.parts(points.free)[1])])
 
 
-def at_sides(conditions: Conditions, points: WorstPoints, sides: FloatArray) -> WorstPoints:
+def at_sides(
+    conditions: OperatingConditions, points: WorstPoints, sides: FloatArray
+) -> WorstPoints:
     """Return the points at other sides, all else as it was."""
     count = points.share.shape[1]
     if not len(conditions.choosers):
@@ -38,7 +40,9 @@ def at_sides(conditions: Conditions, points: WorstPoints, sides: FloatArray) -> 
     return WorstPoints(sides[:, :count], free)
 
 
-def opposite_to(conditions: Conditions, points: WorstPoints, stay: BoolArray) -> WorstPoints:
+def opposite_to(
+    conditions: OperatingConditions, points: WorstPoints, stay: BoolArray
+) -> WorstPoints:
     """Return the points with all on the other side but those who stay, shape (r, c or c + f).
 
     With f more columns they also say whose reactive power stays; otherwise it goes with the
@@ -48,14 +52,18 @@ def opposite_to(conditions: Conditions, points: WorstPoints, stay: BoolArray) ->
     return at_sides(conditions, points, np.where(_whole(conditions, stay), sides, 1.0 - sides))
 
 
-def _whole(conditions: Conditions, stay: BoolArray) -> BoolArray:
+def _whole(conditions: OperatingConditions, stay: BoolArray) -> BoolArray:
     if stay.shape[1] > len(conditions.network.connection_points):
         return stay
     return np.hstack([stay, stay[:, conditions.choosers]])
 
 
 def turning_at(
-    conditions: Conditions, opposite: WorstPoints, slopes: Slopes, stay: BoolArray, u: FloatArray
+    conditions: OperatingConditions,
+    opposite: WorstPoints,
+    slopes: Slopes,
+    stay: BoolArray,
+    u: FloatArray,
 ) -> BoolArray:
     """Return whose influence turns sign between points and their opposites, (r, c + f).
 
@@ -82,7 +90,7 @@ def turning_at(
 
 
 def coordinates(
-    conditions: Conditions, points: WorstPoints, u: FloatArray
+    conditions: OperatingConditions, points: WorstPoints, u: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return where points are and their lowest and highest places, shape (r, c + f) each.
 
@@ -101,7 +109,7 @@ def coordinates(
 
 
 def placed(
-    conditions: Conditions, points: WorstPoints, at: FloatArray, u: FloatArray
+    conditions: OperatingConditions, points: WorstPoints, at: FloatArray, u: FloatArray
 ) -> WorstPoints:
     """Return the points moved to other coordinates, all else as it was."""
     injection, withdrawal = halves(u)
@@ -118,7 +126,7 @@ def placed(
 
 
 def slopes_along(
-    conditions: Conditions, points: WorstPoints, slopes: Slopes, u: FloatArray
+    conditions: OperatingConditions, points: WorstPoints, slopes: Slopes, u: FloatArray
 ) -> FloatArray:
     """Return slopes along the coordinates, shape (r, c + f)."""
     if not len(conditions.choosers):
@@ -128,7 +136,7 @@ def slopes_along(
     return np.hstack([by_power, by_reactive])
 
 
-def kinks(conditions: Conditions, slopes: Slopes) -> FloatArray:
+def kinks(conditions: OperatingConditions, slopes: Slopes) -> FloatArray:
     """Return by how much slopes along the coordinates rise inside a range, (r, c + f), >= 0.
 
     Chosen reactive power grows with active power either way, so the slope rises at none.
@@ -140,7 +148,7 @@ def kinks(conditions: Conditions, slopes: Slopes) -> FloatArray:
     return kinks
 
 
-def _tilt(conditions: Conditions, points: WorstPoints, u: FloatArray) -> FloatArray:
+def _tilt(conditions: OperatingConditions, points: WorstPoints, u: FloatArray) -> FloatArray:
     """Return how chosen reactive power changes with active power, shape (r, f).
 
     From one end of the range to the other: in between, a cone has less to offer.
@@ -152,7 +160,7 @@ def _tilt(conditions: Conditions, points: WorstPoints, u: FloatArray) -> FloatAr
 
 
 def steps(
-    conditions: Conditions, points: WorstPoints, u: FloatArray, step: FloatArray
+    conditions: OperatingConditions, points: WorstPoints, u: FloatArray, step: FloatArray
 ) -> ComplexArray:
     """Return changes of port powers for a step along each coordinate alone.
 

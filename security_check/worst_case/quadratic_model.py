@@ -11,7 +11,7 @@ import numpy as np
 
 from security_check.arrays import FloatArray, IndexArray
 from security_check.monitoring.protocol import Monitored
-from security_check.operating_range.conditions import Conditions
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints, halves
 from security_check.uncertainty.deviation_sets import DeviationSet
 from security_check.worst_case.coordinates import coordinates, slopes_along, steps
@@ -26,7 +26,7 @@ _STILL = 1e-7  # parts of a range: steps smaller than this are the last
 
 def second_derivatives(
     monitors: Monitored,
-    conditions: Conditions,
+    conditions: OperatingConditions,
     rows: IndexArray,
     points: WorstPoints,
     u: FloatArray,
@@ -39,7 +39,7 @@ def second_derivatives(
     ----------
     monitors, conditions
         What is monitored, and what the interval lets happen; x coordinates
-        (:meth:`~security_check.operating_range.conditions.Conditions.coordinates`).
+        (:meth:`~security_check.operating_range.conditions.OperatingConditions.coordinates`).
     rows
         Shape (r,).
     points
@@ -66,7 +66,7 @@ def second_derivatives(
 
 def joint_second_derivatives(
     monitors: Monitored,
-    conditions: Conditions,
+    conditions: OperatingConditions,
     rows: IndexArray,
     points: WorstPoints,
     u: FloatArray,
@@ -129,7 +129,7 @@ def climb_within(
 
 def _differences(
     monitors: Monitored,
-    conditions: Conditions,
+    conditions: OperatingConditions,
     rows: IndexArray,
     points: WorstPoints,
     step: FloatArray,

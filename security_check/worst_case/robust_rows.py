@@ -20,14 +20,14 @@ import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray
 from security_check.monitoring.protocol import Monitored
-from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import Conditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions, Slopes
 from security_check.operating_range.points import WorstPoints
 from security_check.power_flow.implicit_zbus import OperatingPoints
 from security_check.worst_case.ascent import REFINED, Ascent, Climb
 from security_check.worst_case.packing_rows import PackingRows
-from security_check.worst_case.starting_points import leant, other_end
+from security_check.worst_case.starting_points import one_sided, other_end
 
 SECURE = 1e-9
 """Largest violation, in parts of a row's scale, that counts as rounding."""
@@ -46,7 +46,9 @@ class RobustRows:
         What the interval lets happen.
     """
 
-    def __init__(self, monitors: Monitored, limits: RowLimits, conditions: Conditions) -> None:
+    def __init__(
+        self, monitors: Monitored, limits: RowLimits, conditions: OperatingConditions
+    ) -> None:
         self.monitors = monitors
         self.limits = limits
         self.conditions = conditions
@@ -62,7 +64,7 @@ class RobustRows:
 
     def nominal_v(self, row: int) -> float | None:
         """Return the volts per unit of a row that is a voltage's, where they are known."""
-        if self.monitors.kind[row] not in (Kind.VOLTAGE_MAX, Kind.VOLTAGE_MIN):
+        if self.monitors.kind[row] not in (RowKind.VOLTAGE_MAX, RowKind.VOLTAGE_MIN):
             return None
         name = self.element(row).partition(" without ")[0]
         return self.monitors.power_flow.network.nominal_v.get(name)
@@ -119,7 +121,7 @@ class RobustRows:
         customer may raise a quantity, and the larger limit does so more.
         """
         points = self.start_points(rows)
-        return self.conditions.turned(points, self._no_load_slopes.take(rows), u)
+        return self.conditions.vertex_along_gradient(points, self._no_load_slopes.take(rows), u)
 
     def leant_points(
         self, rows: IndexArray, share: FloatArray, side: float, strong: BoolArray
@@ -138,7 +140,7 @@ class RobustRows:
         points = self.start_points(rows, share)
         if not self.conditions.deviations.set.count:
             return points
-        return leant(self.conditions, points, self._no_load_slopes.take(rows), strong, side)
+        return one_sided(self.conditions, points, self._no_load_slopes.take(rows), strong, side)
 
     @cached_property
     def _no_load_slopes(self) -> Slopes:
@@ -206,6 +208,6 @@ class RobustRows:
         stays an upper bound where f is concave.
         """
         A = self.conditions.coefficients(at.points, at.slopes)
-        gain = self.ascent.gain(at, self.ascent.turned(at, u), u)
+        gain = self.ascent.gain(at, self.ascent.vertex_along_gradient(at, u), u)
         left = np.where(gain <= REFINED * self.limits.scale[rows], gain, 0.0)
         return PackingRows(rows, at.points, A, self.limits.limit[rows] - at.values - left + A @ u)

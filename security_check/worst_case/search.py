@@ -12,14 +12,14 @@ from functools import cached_property
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray, first_of_equal
-from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.points import WorstPoints, halves
 from security_check.worst_case.ascent import RISE, Ascent
 from security_check.worst_case.coordinates import at_sides, opposite_to, sides_of, turning_at
 from security_check.worst_case.packing_rows import PackingRows, fullest_of_each
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.starting_points import at_ends, other_end, reactive_ends
-from security_check.worst_case.watched_rows import Watch
+from security_check.worst_case.watched_rows import WatchedRows
 
 _CHANGES = 6
 _TRIED = 2  # points of each row, the worst, from which changes are tried
@@ -61,7 +61,7 @@ class Starts:
             mixed = np.where(strong, pointed.share, side)
             once.append(robust.leant_points(rows, mixed, side, deviating))
             once.append(robust.leant_points(rows, side * every, side, none))
-        again = np.flatnonzero(robust.monitors.kind[rows] > Kind.VOLTAGE_MIN)
+        again = np.flatnonzero(robust.monitors.kind[rows] > RowKind.VOLTAGE_MIN)
         points = [pointed, *once]
         points += [other_end(robust.conditions, part.take(again)) for part in points]
         repeated = [rows] * (1 + len(once)) + [rows[again]] * (1 + len(once))
@@ -70,7 +70,7 @@ class Starts:
         reactive = [reactive_ends(robust.conditions, part) for part in either]
         points += [part for ends in reactive for part in ends]
         repeated += [rows[again]] * (len(points) - len(repeated))
-        self.watch = Watch(np.concatenate(repeated), WorstPoints.joined(points))
+        self.watch = WatchedRows(np.concatenate(repeated), WorstPoints.joined(points))
         # The first of each row, at either end of the band, is where it is watched from afar.
         lookouts = np.zeros(len(self.watch.rows), dtype=bool)
         lookouts[: len(rows)] = True
@@ -84,7 +84,7 @@ class Starts:
         )
 
 
-class Search:
+class WorstPointSearch:
     """Looks for worst points of one network under one interval's limits.
 
     Parameters
@@ -100,7 +100,9 @@ class Search:
         self.ascent: Ascent = robust.ascent
         self.starts = starts if starts is not None and starts.serve(robust) else Starts(robust)
 
-    def challenge(self, known: PackingRows, u: FloatArray, near: float = 0.1) -> PackingRows:
+    def find_new_worst_points(
+        self, known: PackingRows, u: FloatArray, near: float = 0.1
+    ) -> PackingRows:
         """Return the rows nearest their limits, at points that are not among those known.
 
         Every row that the rigorous bound does not rule out is tried.
@@ -215,13 +217,13 @@ class Search:
         robust, conditions = self.robust, self.robust.conditions
         rows = robust.limited[~robust.cannot_bind(u)[robust.limited]]
         kind = robust.monitors.kind[rows]
-        currents = rows[(kind == Kind.CURRENT_EXPORT) | (kind == Kind.CURRENT_IMPORT)]
+        currents = rows[(kind == RowKind.CURRENT_EXPORT) | (kind == RowKind.CURRENT_IMPORT)]
         by_port, by_source = robust.monitors.no_load_gradients
         tried, parts = [rows], [robust.leaning_points(rows, u)]
         for turn in _TURNS:
             slopes = conditions.slopes(turn * by_port[:, currents], by_source[:, currents])
             tried.append(currents)
-            parts.append(conditions.turned(robust.start_points(currents), slopes, u))
+            parts.append(conditions.vertex_along_gradient(robust.start_points(currents), slopes, u))
         parts += [other_end(conditions, part) for part in parts]
         which, points = np.concatenate(tried + tried), WorstPoints.joined(parts)
         first, _ = first_of_equal(np.column_stack([which, points.keys(u)]))

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray
-from security_check.operating_range.conditions import Conditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions, Slopes
 from security_check.operating_range.points import WorstPoints
 
 _FIRST = 1e3  # how much more a direction counts that is known than one that is tried
 
 
-def other_end(conditions: Conditions, points: WorstPoints) -> WorstPoints:
+def other_end(conditions: OperatingConditions, points: WorstPoints) -> WorstPoints:
     """Return the points with the held voltages at the other end of the contracted band."""
     low, high = (_with_source(conditions, points, corner).free for corner in conditions.ends)
     is_low = points.free[:, : conditions.held].sum(axis=1) < 0.0
     return WorstPoints(points.share, np.where(is_low[:, None], high, low))
 
 
-def reactive_ends(conditions: Conditions, points: WorstPoints) -> list[WorstPoints]:
+def reactive_ends(conditions: OperatingConditions, points: WorstPoints) -> list[WorstPoints]:
     """Return the points with all chosen reactive power at the lower and at the upper end."""
     if not len(conditions.choosers):
         return []
@@ -30,8 +30,12 @@ def reactive_ends(conditions: Conditions, points: WorstPoints) -> list[WorstPoin
     return found
 
 
-def leant(
-    conditions: Conditions, points: WorstPoints, slopes: Slopes, strong: BoolArray, side: float
+def one_sided(
+    conditions: OperatingConditions,
+    points: WorstPoints,
+    slopes: Slopes,
+    strong: BoolArray,
+    side: float,
 ) -> WorstPoints:
     """Return the points with deviations at their extreme on one side.
 
@@ -54,7 +58,7 @@ def leant(
     return WorstPoints(points.share, free)
 
 
-def at_ends(conditions: Conditions, share: FloatArray) -> WorstPoints:
+def at_ends(conditions: OperatingConditions, share: FloatArray) -> WorstPoints:
     """Return points of these shares at both ends of the band, nothing deviating.
 
     Where reactive power is chosen, all of it is at one end or the other.
@@ -65,7 +69,9 @@ def at_ends(conditions: Conditions, share: FloatArray) -> WorstPoints:
     return WorstPoints.joined(reactive or ends)
 
 
-def drawn(conditions: Conditions, share: FloatArray, rng: np.random.Generator) -> WorstPoints:
+def drawn(
+    conditions: OperatingConditions, share: FloatArray, rng: np.random.Generator
+) -> WorstPoints:
     """Return points of these shares whose free coordinates are random.
 
     Extremes mostly; every other one of the held voltages and of the deviations is inside.
@@ -81,7 +87,7 @@ def drawn(conditions: Conditions, share: FloatArray, rng: np.random.Generator) -
     return WorstPoints(share, np.concatenate(parts, axis=1))
 
 
-def _with_source(conditions: Conditions, points: WorstPoints, corner: int) -> WorstPoints:
+def _with_source(conditions: OperatingConditions, points: WorstPoints, corner: int) -> WorstPoints:
     """Return the points with the held voltages at one of the corners."""
     free = points.free.copy()
     free[:, : conditions.held] = conditions.corners[corner]

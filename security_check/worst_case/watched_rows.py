@@ -21,7 +21,7 @@ _RISE = 1e-10  # per unit of f: a smaller rise is rounding
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class SolvedRows:
     """Rows at solved points of a box of envelopes.
 
     Parameters
@@ -41,7 +41,7 @@ class Watched:
     values: FloatArray
 
 
-class Watch:
+class WatchedRows:
     """Rows and the points at which they are watched, in any box and any interval.
 
     Parameters
@@ -65,7 +65,7 @@ class Watch:
         u: FloatArray,
         chosen: IndexArray,
         tolerance_pu: float = TOLERANCE_PU,
-    ) -> Watched:
+    ) -> SolvedRows:
         """Run the AC power flow at the points that the rows chosen are watched at.
 
         Parameters
@@ -95,11 +95,11 @@ class Watch:
         solved = monitors.power_flow.solve(powers, source, start, tolerance_pu)
         values = monitors.values_at(rows, place, solved)
         self._voltage[:, used] = solved.voltage
-        return Watched(rows, place, points, solved, values)
+        return SolvedRows(rows, place, points, solved, values)
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class GradientEvidence:
     """What the gradients say of rows at their points; r rows.
 
     Parameters
@@ -118,19 +118,19 @@ class Proof:
     turning: BoolArray
 
 
-def twofold(ascent: Ascent, rows: IndexArray, points: WorstPoints) -> Watch:
+def twofold(ascent: Ascent, rows: IndexArray, points: WorstPoints) -> WatchedRows:
     """Return a watch of rows at their points and, after these, at the opposite ones.
 
     Opposite is where everyone who does not act strongly on a row is on the other side.
     """
     strong = ascent.monitors.acts_strongly(rows)
     both = WorstPoints.joined([points, opposite_to(ascent.conditions, points, strong)])
-    return Watch(np.concatenate([rows, rows]), both)
+    return WatchedRows(np.concatenate([rows, rows]), both)
 
 
 def prove(
-    ascent: Ascent, seen: Watched, own: IndexArray, opposite: IndexArray, u: FloatArray
-) -> Proof:
+    ascent: Ascent, seen: SolvedRows, own: IndexArray, opposite: IndexArray, u: FloatArray
+) -> GradientEvidence:
     """Ask the gradients whether rows are watched at their worst points.
 
     Each row's gradient is taken at its point and at the opposite one: a customer whose influence
@@ -156,8 +156,8 @@ def prove(
     slopes = both.take(np.arange(len(rows)))
     mirrored = both.take(np.arange(len(rows), 2 * len(rows)))
     points = seen.points.take(seen.place[own])
-    gain = conditions.gain(points, slopes, conditions.turned(points, slopes, u), u)
+    gain = conditions.gain(points, slopes, conditions.vertex_along_gradient(points, slopes, u), u)
     strong = monitors.acts_strongly(rows)
     turning = turning_at(conditions, seen.points.take(seen.place[opposite]), mirrored, strong, u)
     unsure: BoolArray = np.asarray(turning.any(axis=1))
-    return Proof(conditions.coefficients(points, slopes), gain, unsure)
+    return GradientEvidence(conditions.coefficients(points, slopes), gain, unsure)

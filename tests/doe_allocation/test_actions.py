@@ -15,7 +15,7 @@ from doe_allocation.reconfiguration.relaxation import relaxed
 from doe_allocation.reconfiguration.search import (
     Choices,
     Configuration,
-    Outcome,
+    SearchOutcome,
     best_configuration,
 )
 from security_check.errors import InsecureError, PowerFlowError
@@ -37,7 +37,9 @@ def _screen(case: Case) -> RadialBound:
     return RadialBound(branches, case.voltage, [case.interface], case.capacity())
 
 
-def _search(case: Case, most: int | None = None, *, screened: bool = True, **more: Any) -> Outcome:
+def _search(
+    case: Case, most: int | None = None, *, screened: bool = True, **more: Any
+) -> SearchOutcome:
     choices = case.switched().choices(most)
     screen = _screen(case) if screened else None
 
@@ -135,7 +137,9 @@ def test_more_to_choose_from_is_no_worse() -> None:
     assert np.sort(best.limits_w).tolist() >= levels[-1][1]
 
 
-def _toy(limits: dict[tuple[bool, ...], Any], most: int | None = None, **more: Any) -> Outcome:
+def _toy(
+    limits: dict[tuple[bool, ...], Any], most: int | None = None, **more: Any
+) -> SearchOutcome:
     """Choose between three ways to supply two nodes; what each gives is said here."""
     graph = SwitchableGraph(3, (0,), (), ((0, 1), (0, 2), (1, 2)))
     choices = Choices(graph, (), Configuration((True, True, False)), most)

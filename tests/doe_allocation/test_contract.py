@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from networks import feeder
 
 from doe_allocation.hierarchy.allocation import allocate_hierarchy, sides_of
-from doe_allocation.hierarchy.customer_classes import Class
-from doe_allocation.hierarchy.interface_statement import Statement
-from doe_allocation.hierarchy.negotiation import ContractCurve, Offer, agree, bands_within
+from doe_allocation.hierarchy.customer_classes import CustomerClass
+from doe_allocation.hierarchy.interface_statement import InterfaceStatement
+from doe_allocation.hierarchy.negotiation import ContractCurve, ContractOffer, agree, bands_within
 from doe_allocation.hierarchy.operators import Child, Operator
 from security_check.errors import Fault
 from security_check.model.limits import InterfaceLimits, VoltageLimits
@@ -128,18 +128,18 @@ class Sides:
         self.child_can, self.parent_needs = child_can, parent_needs
         self.stated: list[tuple[float, float]] = []
 
-    def state(self, band: tuple[float, float]) -> Statement:
+    def state(self, band: tuple[float, float]) -> InterfaceStatement:
         self.stated.append(band)
         width = band[1] - band[0]
         refusal = Fault("bus:1", "too wide") if width > self.child_can else None
-        one = (Class(1.0, 1_000.0),)
-        return Statement(band, 0, 0, 1_000, 1_000, 0, 0, 0.0, 0.0, one, one, refusal)
+        one = (CustomerClass(1.0, 1_000.0),)
+        return InterfaceStatement(band, 0, 0, 1_000, 1_000, 0, 0, 0.0, 0.0, one, one, refusal)
 
-    def offer(self, statement: Statement) -> Offer:
+    def offer(self, statement: InterfaceStatement) -> ContractOffer:
         assert statement.refusal is None, "the parent is not asked what the child refuses"
         width = statement.band[1] - statement.band[0]
         refusal = Fault("bus:2", "too narrow") if width < self.parent_needs else None
-        return Offer(1_000, 1_000, 5_000.0 * width, refusal)
+        return ContractOffer(1_000, 1_000, 5_000.0 * width, refusal)
 
     def smallest_w(self, contract: InterfaceLimits) -> float:
         return 1_000.0 * (self.child_can - (contract.voltage_max_pu - contract.voltage_min_pu))

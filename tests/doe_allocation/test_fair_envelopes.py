@@ -11,7 +11,7 @@ from networks import BAND, SMALL_AREAS, Area, feeder, simbench_network, small_ar
 from scipy.optimize import minimize
 
 from doe_allocation.allocation.ac_climbing import ValuedRule
-from doe_allocation.allocation.islands_grid import JointGrid
+from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
@@ -198,7 +198,7 @@ def test_separate_parts_are_divided_as_the_whole():
 
     weights = np.array([1.0, 2.0, 1.0, 1.0] * 2)
     principle = Fairness(Rule.PROPORTIONAL)
-    joint = JointGrid(network, make).with_fairness(principle, weights)
+    joint = IslandsGrid(network, make).with_fairness(principle, weights)
     whole = NetworkGrid(network, limits, capacity, weights, fairness=principle)
     np.testing.assert_array_equal(joint.allocate(BAND).limits_w, whole.allocate(BAND).limits_w)
 

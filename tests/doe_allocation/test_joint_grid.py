@@ -10,7 +10,7 @@ import pandapower.networks
 import pytest
 from networks import feeder
 
-from doe_allocation.allocation.islands_grid import JointCheck, JointGrid
+from doe_allocation.allocation.islands_grid import IslandsCheck, IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from security_check.checking.verdict import LimitChange
@@ -48,18 +48,18 @@ def network(town: Any) -> Network:
 
 
 @pytest.fixture(scope="module")
-def grid(network: Network) -> JointGrid:
-    return JointGrid(network, grid_of)
+def grid(network: Network) -> IslandsGrid:
+    return IslandsGrid(network, grid_of)
 
 
 @pytest.fixture
-def check(grid: JointGrid) -> JointCheck:
+def check(grid: IslandsGrid) -> IslandsCheck:
     found = grid.allocate(BAND)
-    assert isinstance(found, JointCheck)
+    assert isinstance(found, IslandsCheck)
     return found
 
 
-def test_no_change_is_answered_as_what_is_in_force(check: JointCheck) -> None:
+def test_no_change_is_answered_as_what_is_in_force(check: IslandsCheck) -> None:
     verdict = check.confirm([])
     assert verdict.secure
     assert verdict.element == check.verdict.element
@@ -85,14 +85,14 @@ def test_a_network_of_one_part_is_whole() -> None:
     assert part.network is network
 
 
-def test_envelopes_are_those_of_the_whole(grid: JointGrid, check: JointCheck) -> None:
+def test_envelopes_are_those_of_the_whole(grid: IslandsGrid, check: IslandsCheck) -> None:
     whole = grid_of(Part(grid.network, np.arange(15))).allocate(BAND)
     assert np.abs(check.limits_w - whole.limits_w).max() <= 1
     assert check.envelopes().injection_bottlenecks == whole.envelopes().injection_bottlenecks
     assert check.verdict.loading == pytest.approx(whole.verdict.loading, abs=1e-6)
 
 
-def test_limits_of_the_interfaces_power_count_for_all_parts_together(grid: JointGrid) -> None:
+def test_limits_of_the_interfaces_power_count_for_all_parts_together(grid: IslandsGrid) -> None:
     contract = InterfaceLimits(0.98, 1.04, 60_000, 50_000)
     limited = grid.allocate(contract)
     losses_w = 2_000
@@ -102,7 +102,7 @@ def test_limits_of_the_interfaces_power_count_for_all_parts_together(grid: Joint
     assert found.violation <= 1e-9
 
 
-def test_a_trade_between_parts_loads_only_the_buyers(check: JointCheck) -> None:
+def test_a_trade_between_parts_loads_only_the_buyers(check: IslandsCheck) -> None:
     seller, buyer = check.connection_points[0], check.connection_points[-1]
     wanted_w, _ = check.largest_secure_w(Direction.INJECTION, seller, buyer, 400)
     changes = [
@@ -119,7 +119,7 @@ def test_a_trade_between_parts_loads_only_the_buyers(check: JointCheck) -> None:
         np.testing.assert_array_equal(other.limits_w, limits_w)
 
 
-def test_nothing_is_in_force_where_one_part_refuses(check: JointCheck) -> None:
+def test_nothing_is_in_force_where_one_part_refuses(check: IslandsCheck) -> None:
     before = check.limits_w
     changes = [
         LimitChange(check.connection_points[0], Direction.INJECTION, -100),
@@ -132,28 +132,30 @@ def test_nothing_is_in_force_where_one_part_refuses(check: JointCheck) -> None:
     np.testing.assert_array_equal(check.limits_w, before)
 
 
-def test_a_copy_is_independent(check: JointCheck) -> None:
+def test_a_copy_is_independent(check: IslandsCheck) -> None:
     before = check.limits_w
     check.copy().commit([LimitChange(check.connection_points[3], Direction.WITHDRAWAL, -50)])
     np.testing.assert_array_equal(check.limits_w, before)
 
 
-def test_resumes_and_reallocates_what_was_held(grid: JointGrid, check: JointCheck) -> None:
+def test_resumes_and_reallocates_what_was_held(grid: IslandsGrid, check: IslandsCheck) -> None:
     held = check.envelopes()
     assert grid.resume(BAND, held).envelopes() == held
     tighter = grid.reallocate(InterfaceLimits(0.97, 1.06), held)
     assert tighter.envelopes().injection_w.sum() < held.injection_w.sum()
 
 
-def test_the_adversary_finds_a_limit_raised_in_any_part(grid: JointGrid, check: JointCheck) -> None:
+def test_the_adversary_finds_a_limit_raised_in_any_part(
+    grid: IslandsGrid, check: IslandsCheck
+) -> None:
     rng = np.random.default_rng(0)
     assert grid.attack(BAND, check.limits_w, rng, samples=64).violation <= 1e-9
     raised = check.limits_w
     raised[14] += 2_000
     found = grid.attack(BAND, raised, rng, samples=64)
     assert found.violation > 1e-3
-    assert (found.situation.power_w[:9] == 0).all()
-    assert (found.situation.power_w[9:] != 0).any()
+    assert (found.operating_point.power_w[:9] == 0).all()
+    assert (found.operating_point.power_w[9:] != 0).any()
 
 
 @pytest.mark.slow
@@ -166,7 +168,7 @@ def test_a_town_of_fifteen_hundred_customers_withstands_the_adversary() -> None:
         points = part.network.connection_points
         return NetworkGrid(part.network, VoltageLimits(), Capacity.same(points, 30_000, 30_000))
 
-    grid = JointGrid(network, make)
+    grid = IslandsGrid(network, make)
     check = grid.allocate(BAND)
     found = grid.attack(BAND, check.limits_w, np.random.default_rng(0), samples=32, climbs=2)
     assert found.violation <= 1e-4

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from doe_allocation.fairness.principles import MAX_MIN
 from doe_allocation.fairness.progressive_filling import Filling
 from doe_allocation.fairness.rule import CAPACITY
-from doe_allocation.hierarchy.customer_classes import Class, Nested, classes_of, levelled
+from doe_allocation.hierarchy.customer_classes import (
+    CustomerClass,
+    NestedPrinciple,
+    classes_of,
+    levelled,
+)
 
 BASE_W = 1e5
 
@@ -37,11 +42,12 @@ def test_limits_are_the_sums_of_max_min_over_all_customers(seed: int) -> None:
     _, weight, largest, limits, child, rows, room = random_problem(seed)
     count = len(limits)
     classes = [
-        tuple(Class(weight[i], largest[i]) for i in own) if child[own[0]] else () for own in limits
+        tuple(CustomerClass(weight[i], largest[i]) for i in own) if child[own[0]] else ()
+        for own in limits
     ]
     upper = np.array([largest[own].sum() for own in limits]) / BASE_W
     weights = np.array([weight[own].sum() for own in limits])
-    both = Nested(MAX_MIN, (*classes, *classes), np.zeros(2 * count), BASE_W)
+    both = NestedPrinciple(MAX_MIN, (*classes, *classes), np.zeros(2 * count), BASE_W)
     nested = both(np.zeros(2 * count), np.tile(upper, 2), np.tile(weights, 2))
     nothing = np.zeros_like(rows)
     A = np.block([[rows, nothing], [nothing, rows]])
@@ -70,14 +76,14 @@ def test_bounds_hold_whatever_crosses_idle_and_rise_where_asked(
 ) -> None:
     rng = np.random.default_rng(seed)
     classes = tuple(
-        Class(float(w), float(g)) for w, g in rng.uniform([1.0, 0.0], [5.0, 4e3], (3, 2))
+        CustomerClass(float(w), float(g)) for w, g in rng.uniform([1.0, 0.0], [5.0, 4e3], (3, 2))
     )
     usable = sum(each.largest_w for each in classes)
     lower = np.array([max(least, idle, 0.0), 0.0, max(least, idle, 0.0), 0.0]) / BASE_W
     upper = np.maximum(np.tile([idle + usable, 2e3], 2) / BASE_W, lower)
-    nested = Nested(MAX_MIN, (classes, (), classes, ()), np.array([idle, 0, idle, 0]), BASE_W)(
-        lower, upper, np.ones(4)
-    )
+    nested = NestedPrinciple(
+        MAX_MIN, (classes, (), classes, ()), np.array([idle, 0, idle, 0]), BASE_W
+    )(lower, upper, np.ones(4))
     free = nested.filled(np.zeros((0, 4)), np.zeros(0)).u
     np.testing.assert_allclose(free, upper, atol=1e-9)
     full = nested.filled(np.eye(4), lower).u
@@ -92,7 +98,7 @@ def test_bounds_hold_whatever_crosses_idle_and_rise_where_asked(
 def test_few_classes_keep_the_sums(seed: int, count: int, losses: float) -> None:
     rng = np.random.default_rng(seed)
     members = [
-        Class(float(w), float(w * share))
+        CustomerClass(float(w), float(w * share))
         for w, share in rng.uniform([0.5, 0.0], [2.0, 9e3], (count, 2))
     ]
     through = losses * sum(each.largest_w for each in members)
@@ -107,7 +113,7 @@ def test_few_classes_keep_the_sums(seed: int, count: int, losses: float) -> None
 
 
 def test_equal_customers_are_one_class() -> None:
-    assert len(classes_of([Class(1.0, 5e3)] * 30, 150e3)) == 1
+    assert len(classes_of([CustomerClass(1.0, 5e3)] * 30, 150e3)) == 1
 
 
 @settings(deadline=None, max_examples=100)

@@ -20,7 +20,7 @@ from exchange.vocabulary.commands import (
 )
 from exchange.vocabulary.events import Event, Refused, Traded
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
-from orderbook.order import Conditions, SelfTradePrevention, Side, TimeInForce
+from orderbook.order import OrderConditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
@@ -111,7 +111,7 @@ class Market:
             limit_price_ticks=limit_price_ticks,
             time_in_force=TimeInForce(time_in_force),
             expires_at=expires_at,
-            conditions=Conditions(**conditions),
+            conditions=OrderConditions(**conditions),
         )
 
     def submit(self, *order, **more) -> list[Event]:

@@ -17,7 +17,7 @@ from random_programs import (
     what_is_left,
 )
 
-from exchange.clearing.problem import TIE, Leg, NetworkRows, ProgramOrder, Tier
+from exchange.clearing.problem import TIE, NetworkRows, ProgramLeg, ProgramOrder, Tier
 from exchange.clearing.welfare_clearing import WelfareClearing
 from orderbook.order import Side
 
@@ -56,7 +56,7 @@ class Run:
             side=list(Side)[int(rng.integers(2))],
             limit_price_ticks=int(rng.integers(1, HIGHEST)),
             rank=number,
-            legs=(Leg(int(rng.integers(2 * POINTS)), quantity_w),),
+            legs=(ProgramLeg(int(rng.integers(2 * POINTS)), quantity_w),),
             minimum_w=minimum_w,
         )
 

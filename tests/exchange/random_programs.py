@@ -9,7 +9,7 @@ import numpy as np
 from clearing_oracle import Oracle
 from hypothesis import strategies as st
 
-from exchange.clearing.problem import Leg, NetworkRows, Optimum, ProgramOrder
+from exchange.clearing.problem import ClearingOptimum, NetworkRows, ProgramLeg, ProgramOrder
 from exchange.clearing.welfare_clearing import WelfareClearing
 from exchange.vocabulary.rules import ExchangeRate
 from orderbook.order import Side
@@ -54,11 +54,11 @@ class Case:
 
 
 def buy(number: int, column: int, quantity_w: int, price: int, **more: object) -> ProgramOrder:
-    return ProgramOrder(number, Side.BUY, price, number, (Leg(column, quantity_w),), **more)
+    return ProgramOrder(number, Side.BUY, price, number, (ProgramLeg(column, quantity_w),), **more)
 
 
 def sell(number: int, column: int, quantity_w: int, price: int, **more: object) -> ProgramOrder:
-    return ProgramOrder(number, Side.SELL, price, number, (Leg(column, quantity_w),), **more)
+    return ProgramOrder(number, Side.SELL, price, number, (ProgramLeg(column, quantity_w),), **more)
 
 
 def cancel(clearing: WelfareClearing, number: int) -> None:
@@ -103,7 +103,7 @@ def order(
         side=draw(st.sampled_from(Side)),
         limit_price_ticks=draw(st.integers(-3, prices)),
         rank=number,
-        legs=(Leg(draw(st.integers(0, 2 * points - 1)), quantity_w),),
+        legs=(ProgramLeg(draw(st.integers(0, 2 * points - 1)), quantity_w),),
         minimum_w=minimum_w,
     )
 
@@ -126,7 +126,7 @@ def cases(
     return Case(draw(rows(points)), orders, draw(st.sampled_from([None, None, 0, 7])))
 
 
-def changes_w(orders: Sequence[ProgramOrder], optimum: Optimum, limits: int) -> np.ndarray:
+def changes_w(orders: Sequence[ProgramOrder], optimum: ClearingOptimum, limits: int) -> np.ndarray:
     """Return the change of each limit in watts, shape (limits,)."""
     by_number = {order.order_id: order for order in orders}
     change = np.zeros(limits)
@@ -139,7 +139,7 @@ def changes_w(orders: Sequence[ProgramOrder], optimum: Optimum, limits: int) -> 
     return change
 
 
-def check(case: Case, optimum: Optimum) -> None:
+def check(case: Case, optimum: ClearingOptimum) -> None:
     """Check what must hold for every optimum, gain and bounds left out."""
     by_number = {order.order_id: order for order in case.orders}
     for number, quantity_w in optimum.quantities_w.items():

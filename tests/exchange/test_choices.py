@@ -17,7 +17,7 @@ from exchange.clearing.conditional.bounds import WarmChoices
 from exchange.clearing.highs import INFINITY
 from exchange.clearing.problem import NetworkRows, ProgramOrder
 from exchange.clearing.welfare_clearing import WelfareClearing
-from exchange.clearing.work_budget import Budget, Effort, Work
+from exchange.clearing.work_budget import ProgramCost, RemainingWork, WorkBudget
 from exchange.vocabulary.events import AlarmRaised, Traded
 
 
@@ -106,7 +106,7 @@ def test_with_little_effort_conditions_are_kept_and_what_is_known_stands(seed, c
     )
     # Without a network the linear program trades whole lots.
     case = Case(free_network(2), (*case.orders, *plain))
-    spent = Effort(Budget(choices), Budget(10**6))
+    spent = WorkBudget(RemainingWork(choices), RemainingWork(10**6))
     clearing = WelfareClearing(case.rows, LOT_W, effort=spent)
     for order in case.orders:
         clearing.add(order)
@@ -136,26 +136,26 @@ def a_flood(seed: int) -> tuple[Market, int]:
 def test_all_programs_of_an_event_share_its_effort(monkeypatch):
     """And no order is cancelled, nor alarm raised, because it is used up."""
     spent = [0, 0]
-    spend, renew, closed = Budget.spend, Effort.renew, []
+    spend, renew, closed = RemainingWork.spend, WorkBudget.renew, []
 
-    def counted(budget: Budget, units: int) -> None:
+    def counted(budget: RemainingWork, units: int) -> None:
         spent[0] += min(units, budget.left)
         spend(budget, units)
 
-    def begun(own: Effort) -> None:
+    def begun(own: WorkBudget) -> None:
         spent[1], spent[0] = max(spent), 0
         renew(own)
 
-    close = Budget.close
+    close = RemainingWork.close
 
-    def noted(budget: Budget) -> None:
+    def noted(budget: RemainingWork) -> None:
         closed.append(budget.left)
         close(budget)
 
     monkeypatch.setattr(effort, "CHOICES", 1_000)
-    monkeypatch.setattr(Budget, "spend", counted)
-    monkeypatch.setattr(Budget, "close", noted)
-    monkeypatch.setattr(Effort, "renew", begun)
+    monkeypatch.setattr(RemainingWork, "spend", counted)
+    monkeypatch.setattr(RemainingWork, "close", noted)
+    monkeypatch.setattr(WorkBudget, "renew", begun)
     market, alarms = a_flood(seed=1)
     assert not alarms
     assert closed, "the flood is more than the effort allows"
@@ -175,7 +175,7 @@ def test_the_same_flood_leads_to_the_same_trades(monkeypatch):
 
 @given(st.integers(0, 5_000), st.integers(0, 900), st.integers(0, 900))
 def test_no_program_is_begun_that_a_budget_cannot_pay_for(left, rows, columns):
-    budget, work = Budget(left), Work(rows, columns)
+    budget, work = RemainingWork(left), ProgramCost(rows, columns)
     nodes = budget.nodes(work)
     assert (nodes > 0) == (left >= work.root + work.node)
     if nodes:

@@ -26,7 +26,7 @@ from exchange.vocabulary.events import Event, OrderAccepted, SessionOpened, Trad
 from exchange.vocabulary.orders import Leg, Order
 from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
 from gateway.runs.clairvoyant import Clairvoyant
-from gateway.runs.submitted_orders import Wishes
+from gateway.runs.submitted_orders import SubmittedOrders
 from orderbook.order import Side, TimeInForce
 from security_check.model.envelope import Direction
 
@@ -60,7 +60,7 @@ class Recorded:
 
     def asked(self) -> list[list[Order]]:
         """Let wishes follow all events, each applied to a state of their own."""
-        state, wishes = State(self.rules, self.exchange.state.terms), Wishes()
+        state, wishes = State(self.rules, self.exchange.state.terms), SubmittedOrders()
         for event in self.events:
             apply(state, event)
             wishes.follow(event, state)

@@ -25,7 +25,7 @@ from exchange.vocabulary.commands import (
 )
 from exchange.vocabulary.events import Traded
 from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
-from orderbook.order import Conditions, Side, TimeInForce
+from orderbook.order import OrderConditions, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.verification.adversary import attack
@@ -110,7 +110,7 @@ class Feeder:
             limit_price_ticks=100 + int(rng.integers(-20, 60)) * (1 if side is Side.BUY else -1),
             time_in_force=TimeInForce(time_in_force),
             expires_at=None,
-            conditions=Conditions(**conditions),
+            conditions=OrderConditions(**conditions),
         )
 
     def held_w(self) -> np.ndarray:

@@ -75,5 +75,5 @@ def test_intervals_trade_apart(market):
     market.do(OpenSession(start, start + QUARTER, GATE + QUARTER, BAND))
     market.sell(0, "1000@7")
     market.do(AdvanceTime(), after=GATE - OPENING)
-    assert list(market.exchange.state.turns) == [(GATE + QUARTER, start)]
+    assert list(market.exchange.state.phase_deadlines) == [(GATE + QUARTER, start)]
     assert market.exchange.envelopes(start)[0].injection_limit_w == 10_000

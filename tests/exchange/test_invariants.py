@@ -48,7 +48,7 @@ def _forget_an_answer(market):
 
 
 def _forget_a_gate(market):
-    market.exchange.state.turns.clear()
+    market.exchange.state.phase_deadlines.clear()
 
 
 def _tell_the_network_otherwise(market):

@@ -17,7 +17,7 @@ from trade_checks import check_payments, held_w, left_to_gain, lot_value
 
 from exchange.clearing.price_screen import PriceScreen
 from exchange.clearing.problem import NetworkRows
-from exchange.market.interval_market import Market as Clearings
+from exchange.market.interval_market import IntervalMarket as Clearings
 from exchange.vocabulary.commands import (
     AmendOrder,
     CancelOrder,

@@ -22,7 +22,7 @@ from random_programs import (
     what_is_left,
 )
 
-from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder, Tier
+from exchange.clearing.problem import NetworkRows, ProgramLeg, ProgramOrder, Tier
 from exchange.clearing.welfare_clearing import WelfareClearing
 from orderbook.order import Side
 
@@ -95,7 +95,9 @@ def test_a_minimum_holds_for_what_trades_at_once() -> None:
 
 
 def block(number: int, side: Side, price: int, *legs: tuple[int, int], **more: int) -> ProgramOrder:
-    return ProgramOrder(number, side, price, number, tuple(Leg(c, q) for c, q in legs), **more)
+    return ProgramOrder(
+        number, side, price, number, tuple(ProgramLeg(c, q) for c, q in legs), **more
+    )
 
 
 def test_a_block_trades_in_its_ratio_over_two_intervals() -> None:
@@ -110,7 +112,10 @@ def test_a_block_trades_in_its_ratio_over_two_intervals() -> None:
     optimum = clearing.optimum()
     assert optimum.quantities_w == {1: 60, 2: 20, 3: 40}
     clearing.execute(optimum)
-    assert clearing.orders.remaining(clearing.orders.entry(1)) == (Leg(0, 20), Leg(4, 40))
+    assert clearing.orders.remaining(clearing.orders.entry(1)) == (
+        ProgramLeg(0, 20),
+        ProgramLeg(4, 40),
+    )
 
 
 def test_a_block_may_lose_in_one_interval_what_it_gains_in_another() -> None:
@@ -134,7 +139,7 @@ def test_random_blocks_agree_with_the_oracle() -> None:
         rows = NetworkRows.joined([first, free_network(2)])
         orders = [
             ProgramOrder(n, list(Side)[int(rng.integers(2))], int(rng.integers(1, 20)), n,
-                         (Leg(int(rng.integers(8)), int(rng.integers(1, 8)) * LOT_W),))
+                         (ProgramLeg(int(rng.integers(8)), int(rng.integers(1, 8)) * LOT_W),))
             for n in range(1, 9)
         ]  # fmt: skip
         for n in (9, 10):

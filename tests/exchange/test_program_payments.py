@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from random_programs import LOT_W, POINTS, Case, buy, cases, free_network, network, sell
 
 from exchange.clearing.payments import Execution, Payments, at_local_prices, at_maker_prices
-from exchange.clearing.problem import Optimum
+from exchange.clearing.problem import ClearingOptimum
 
 
-def executions(case: Case, optimum: Optimum) -> list[Execution]:
+def executions(case: Case, optimum: ClearingOptimum) -> list[Execution]:
     by_number = {order.order_id: order for order in case.orders}
     return [Execution(by_number[n], quantity_w) for n, quantity_w in optimum.quantities_w.items()]
 

@@ -10,7 +10,7 @@ from market import START, Market
 
 from exchange.engine import Exchange
 from exchange.handlers.self_trade_prevention import first_own, resolve, resolve_resting
-from exchange.state.recording import Record
+from exchange.state.recording import EventRecorder
 from exchange.state.state import State
 from exchange.vocabulary.commands import HaltTrading, SubmitJoint
 from exchange.vocabulary.orders import Leg
@@ -20,7 +20,7 @@ from security_check.model.envelope import Direction
 MODES = [mode.value for mode in SelfTradePrevention]
 
 
-def one_by_one(session, record: Record) -> None:
+def one_by_one(session, record: EventRecorder) -> None:
     for order in session.orders():
         while order.order_id in record.state.orders:
             own = first_own(order, session, record.state)
@@ -66,7 +66,7 @@ def halted(seed: int) -> Market:
 def events_of(resolved, market: Market) -> tuple[list[object], State]:
     snapshot = json.loads(json.dumps(market.exchange.snapshot()))
     state = Exchange.restore(snapshot, market.grid, market.rules, market.terms).state
-    record = Record(state, market.now, lambda _: None)
+    record = EventRecorder(state, market.now, lambda _: None)
     resolved(state.sessions[START], record)
     return list(record.events), state
 

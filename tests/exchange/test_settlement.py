@@ -27,7 +27,7 @@ from market import (
     refusal,
 )
 
-from exchange.accounts.ledger import Entry, Ledger, Purpose
+from exchange.accounts.ledger import Ledger, LedgerEntry, Purpose
 from exchange.accounts.statements import Statements
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import AdvanceTime, OpenSession, ReportMetering, SetRiskLimits
@@ -524,7 +524,7 @@ def test_the_closing_balance_of_a_period_opens_the_next(day, cuts):
 def test_whatever_is_booked_the_ledger_adds_up_to_zero(rows):
     ledger, balances = Ledger(), defaultdict(int)
     for row in rows:
-        entry = Entry(*row)
+        entry = LedgerEntry(*row)
         ledger.book(entry)
         balances[entry.payer] -= entry.amount
         balances[entry.payee] += entry.amount
@@ -540,8 +540,8 @@ def test_whatever_is_booked_the_ledger_adds_up_to_zero(rows):
 
 def test_congestion_rent_is_what_buyers_pay_and_sellers_do_not_receive():
     ledger = Ledger()
-    ledger.book(Entry(START, Purpose.TRADE, "p0", DSO_CONGESTION_RENT, 90, 10))
-    ledger.book(Entry(START, Purpose.TRADE, DSO_CONGESTION_RENT, "p1", 60, 10))
+    ledger.book(LedgerEntry(START, Purpose.TRADE, "p0", DSO_CONGESTION_RENT, 90, 10))
+    ledger.book(LedgerEntry(START, Purpose.TRADE, DSO_CONGESTION_RENT, "p1", 60, 10))
     ledger.check_invariants()
     assert ledger.balance(DSO_CONGESTION_RENT) == 30
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from clearing_oracle import Oracle
 
-from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder
+from exchange.clearing.problem import NetworkRows, ProgramLeg, ProgramOrder
 from exchange.vocabulary.events import Traded
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.rules import ExchangeRate, MarketRules
@@ -68,7 +68,7 @@ def program_of(
                 limit_price_ticks=legs[0].limit_price_ticks,
                 rank=number,
                 legs=tuple(
-                    Leg(
+                    ProgramLeg(
                         _column(leg, points, intervals),
                         leg.remaining_w,
                         leg.side,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from random_programs import BASE_W
 
-from exchange.clearing.problem import Leg, NetworkRows, ProgramOrder
+from exchange.clearing.problem import NetworkRows, ProgramLeg, ProgramOrder
 from orderbook.order import Side
 
 POINTS = 20
@@ -44,7 +44,7 @@ def wild_program(
                 side=(Side.BUY, Side.SELL)[rng.integers(2)],
                 limit_price_ticks=int(price),
                 rank=number,
-                legs=(Leg(int(rng.integers(2 * POINTS)), quantity_w),),
+                legs=(ProgramLeg(int(rng.integers(2 * POINTS)), quantity_w),),
                 minimum_w=minimum_w,
             )
         )

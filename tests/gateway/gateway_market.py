@@ -20,7 +20,7 @@ from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.topics import Topics
 from gateway.publishing.publisher import last_will
-from gateway.service.core import Market
+from gateway.service.core import ExchangeSetup
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
 from gateway.transport.mqtt import MqttSettings, MqttTransport
@@ -101,13 +101,13 @@ class WideState:
         return WideState(self._held)
 
 
-def market(area: str, points: int = 6, rules: MarketRules | None = None) -> Market:
+def market(area: str, points: int = 6, rules: MarketRules | None = None) -> ExchangeSetup:
     grid = WideGrid(points)
     terms = [
         ConnectionTerms(point, f"p{index}", CAPACITY_W, CAPACITY_W)
         for index, point in enumerate(grid.connection_points)
     ]
-    return Market(Topics(area), grid, rules or MarketRules(), terms)
+    return ExchangeSetup(Topics(area), grid, rules or MarketRules(), terms)
 
 
 def order(client_id: str, point: int, side: str, quantity_w: int, price: str, **more: Any) -> Any:

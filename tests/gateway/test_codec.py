@@ -26,8 +26,8 @@ from exchange.vocabulary.serialization import from_plain
 from gateway.errors import CorruptJournalError
 from gateway.journal.codec import COMMAND_TYPES, EVENT_TYPES, decode_entry, encode_entry
 from gateway.ports import JournalEntry
-from gateway.service.core import Core
-from orderbook.order import Conditions, Side, TimeInForce
+from gateway.service.core import JournaledExchange
+from orderbook.order import OrderConditions, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
@@ -133,7 +133,7 @@ def pairwise(trade: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_journal_from_before_leads_to_the_same_state() -> None:
-    core = Core(market("a", 2))
+    core = JournaledExchange(market("a", 2))
     commands: list[Command] = [OPENING]
     for number, (side, quantity_w, price) in enumerate(
         [(Side.SELL, 900, 300), (Side.BUY, 250, 310), (Side.BUY, 800, 320), (Side.SELL, 100, 290)]
@@ -150,14 +150,14 @@ def test_a_journal_from_before_leads_to_the_same_state() -> None:
                 quantity_w=quantity_w,
                 limit_price_ticks=price,
                 time_in_force=TimeInForce.GOOD_TILL_CANCEL,
-                conditions=Conditions(displayed_w=200 if number == 0 else None),
+                conditions=OrderConditions(displayed_w=200 if number == 0 else None),
             )
         )
     now = GATE - timedelta(hours=1)
     entries = [core.handle(command, now)[0] for command in commands]
     lines = [encode_entry(entry) for entry in entries if entry is not None]
     assert sum(b'"fills"' in line for line in lines) == 3
-    again = Core(market("a", 2))
+    again = JournaledExchange(market("a", 2))
     for line in lines:
         entry = decode_entry(as_before(line))
         assert b'"buy_order_id"' in as_before(line) or b'"Traded"' not in line

@@ -22,7 +22,7 @@ from exchange.vocabulary.commands import (
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.messages.requests import Reader
 from gateway.messages.topics import OPERATOR, Topics
-from gateway.service.core import Core
+from gateway.service.core import JournaledExchange
 from security_check.model.envelope import Direction
 
 TOPICS = Topics("a")
@@ -116,7 +116,9 @@ def test_only_the_operator_has_the_topic() -> None:
     assert read(order("a", 1, "buy", 5, "0.1"), sender=OPERATOR).reason == "malformed"
 
 
-def published(core: Core, command: Any, seconds: int) -> dict[str, list[dict[str, Any]]]:
+def published(
+    core: JournaledExchange, command: Any, seconds: int
+) -> dict[str, list[dict[str, Any]]]:
     """Return what is published of a command, by topic."""
     _, messages = core.handle(command, START - timedelta(hours=5) + timedelta(seconds=seconds))
     found: dict[str, list[dict[str, Any]]] = {}
@@ -127,7 +129,7 @@ def published(core: Core, command: Any, seconds: int) -> dict[str, list[dict[str
 
 
 def test_the_operator_gets_an_answer_and_everybody_the_phase_and_the_collar() -> None:
-    core = Core(market("a"))
+    core = JournaledExchange(market("a"))
     core.handle(OPENING, START - timedelta(hours=5))
     halted = published(core, HaltTrading("h1"), 1)
     (report,) = halted["report/operator"]
@@ -142,7 +144,7 @@ def test_the_operator_gets_an_answer_and_everybody_the_phase_and_the_collar() ->
     assert (again["repeated"], again["sequence"]) == (True, report["sequence"] + 1)
     collar = published(core, SetPriceCollar("c1", PriceCollar(1, None)), 3)["session"][0]
     assert (collar["min_price"], collar["max_price"]) == ("0.0001", None)
-    restored = Core(market("a"), core.snapshot())
+    restored = JournaledExchange(market("a"), core.snapshot())
     assert restored.reports.session() == core.reports.session()
     resumed = published(restored, ResumeTrading("r1"), 4)
     assert [each["phase"] for each in resumed["session"][0]["intervals"]] == ["open"]

@@ -25,9 +25,9 @@ from exchange.vocabulary.reasons import AlarmKind
 from exchange.vocabulary.rules import MarketRules
 from exchange.vocabulary.settlement_events import StatementIssued
 from gateway.cli.main import app
-from gateway.demo.adversary_process import AdversaryProcess, Attacked, Box
-from gateway.demo.customers import QUARTERS, Customer, Kind, draw_customers, read_profiles
-from gateway.demo.observer import Watch
+from gateway.demo.adversary_process import AdversaryProcess, Attacked, AttackedEnvelopes
+from gateway.demo.customers import QUARTERS, Customer, CustomerKind, draw_customers, read_profiles
+from gateway.demo.observer import DayObserver
 from gateway.demo.report import DemoReport
 from gateway.demo.report_tables import show_report
 from gateway.demo.summary import Summary, adversary_count
@@ -52,7 +52,7 @@ def test_the_same_seed_draws_the_same_customers() -> None:
     )
     assert [c.kind for c in first] != [c.kind for c in other]
     assert len(first) >= 40
-    assert {customer.kind for customer in first} == set(Kind)
+    assert {customer.kind for customer in first} == set(CustomerKind)
     assert len({customer.participant for customer in first}) == len(POINTS)
 
 
@@ -62,7 +62,7 @@ def test_needs_follow_the_day() -> None:
         assert customer.injection_need_w.shape == (QUARTERS,)
         together = np.minimum(customer.injection_need_w, customer.withdrawal_need_w)
         assert not together.any(), "nobody injects and withdraws at once"
-    solar = [c for c in customers if c.kind is Kind.SOLAR]
+    solar = [c for c in customers if c.kind is CustomerKind.SOLAR]
     assert all(40 <= int(c.injection_need_w.argmax()) <= 60 for c in solar)
     assert all(not c.injection_need_w[:16].any() for c in customers)
 
@@ -71,7 +71,7 @@ def an_agent(**changes: object) -> Agent:
     customer = Customer(
         participant="solar-01",
         connection_point="load:0",
-        kind=Kind.SOLAR,
+        kind=CustomerKind.SOLAR,
         injection_need_w=np.full(QUARTERS, 10_000),
         withdrawal_need_w=np.zeros(QUARTERS, dtype=np.int64),
         value_eur_per_kwh=0.10,
@@ -185,8 +185,8 @@ def curtailed(to_w: int) -> list[Event]:
 
 
 def test_the_watch_mirrors_the_envelopes_and_has_every_trade_attacked() -> None:
-    boxes: list[Box] = []
-    watch = Watch(boxes.append)
+    boxes: list[AttackedEnvelopes] = []
+    watch = DayObserver(boxes.append)
     watch.take([opened((6000, 5000), (6000, 5000)), traded(1000), *curtailed(6500), traded(500)])
     assert [box.limits_w.tolist() for box in boxes] == [
         [7000, 5000, 5000, 5000],
@@ -202,7 +202,7 @@ def test_the_watch_mirrors_the_envelopes_and_has_every_trade_attacked() -> None:
 
 
 def a_summary() -> Summary:
-    watch = Watch(lambda box: None)
+    watch = DayObserver(lambda box: None)
     watch.take([opened((6000, 5000), (6000, 5000)), traded(1000), traded(500, "interface", 2)])
     watch.take(curtailed(7000))
     for participant, balance in (("solar-01", -150_000), ("home-01", 150_000)):
@@ -233,10 +233,10 @@ def a_summary() -> Summary:
         replace(
             customers[0],
             participant="solar-01",
-            kind=Kind.SOLAR,
+            kind=CustomerKind.SOLAR,
             injection_need_w=np.full(QUARTERS, 9000),
         ),
-        replace(customers[1], participant="home-01", kind=Kind.HOME),
+        replace(customers[1], participant="home-01", kind=CustomerKind.HOME),
     )
     return Summary(watch, customers, MarketRules())
 
@@ -244,7 +244,7 @@ def a_summary() -> Summary:
 def test_the_summary_says_who_paid_whom_and_what_binds() -> None:
     summary = a_summary()
     assert [(f.payer, f.receiver, f.amount) for f in summary.flows()] == [
-        (Kind.SOLAR, Kind.HOME, "0.015")
+        (CustomerKind.SOLAR, CustomerKind.HOME, "0.015")
     ]
     assert [a.participant for a in summary.accounts()] == ["home-01", "solar-01"]
     kept = {element.element: element.limits_kept for element in summary.elements()}
@@ -254,7 +254,7 @@ def test_the_summary_says_who_paid_whom_and_what_binds() -> None:
     (update,) = summary.updates()
     assert (update.curtailed, update.injection_limit_w) == (1, (250_000, 200_000))
     unmet = {(row.kind, row.direction): row for row in summary.unmet()}
-    row = unmet[Kind.SOLAR, Direction.INJECTION]
+    row = unmet[CustomerKind.SOLAR, Direction.INJECTION]
     assert row.beyond_before_kwh == pytest.approx(0.75)
     assert row.beyond_after_kwh == pytest.approx(0.50)
 
@@ -265,8 +265,8 @@ def test_the_adversary_attacks_in_a_process_of_its_own() -> None:
     limits = load_scenario(scenario).interface_limits
     secure_w = grid.allocate(limits).limits_w
     with AdversaryProcess(scenario, 1) as adversary:
-        adversary.submit(Box(1, limits, secure_w))
-        adversary.submit(Box(2, limits, secure_w + 100))
+        adversary.submit(AttackedEnvelopes(1, limits, secure_w))
+        adversary.submit(AttackedEnvelopes(2, limits, secure_w + 100))
         results = adversary.results()
         assert (adversary.submitted, adversary.done) == (2, 2)
     count = adversary_count(results)

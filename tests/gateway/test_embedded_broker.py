@@ -17,7 +17,7 @@ from gateway_servers import SecuredMosquitto
 from gateway.errors import BrokerRefusedError
 from gateway.messages.topics import TSO, Rights, Topics
 from gateway.ports import Incoming, Outgoing
-from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttSettings, MqttTransport
 from security_check.model.envelope import Direction
 
@@ -46,7 +46,7 @@ def rights(topics: Topics) -> dict[str, Rights]:
 
 def with_accounts() -> EmbeddedBroker:
     return EmbeddedBroker(
-        {user: Account(f"{user}!", each) for user, each in rights(TOPICS).items()}
+        {user: BrokerAccount(f"{user}!", each) for user, each in rights(TOPICS).items()}
     )
 
 
@@ -217,7 +217,7 @@ async def test_session_belongs_to_the_account_that_began_it(own: EmbeddedBroker)
 async def test_session_goes_on_where_its_owner_connects_twice(
     own: EmbeddedBroker, clean: bool
 ) -> None:
-    """The old connection's end must not make the new one deaf."""
+    """The old connection's end must not make the new one silent."""
     topic = TOPICS.order("p1")
     settings = replace(own.settings("exchange", "exchange"), longest_backoff_s=0.1)
     async with (
@@ -296,7 +296,7 @@ async def test_messages_kept_for_a_client_need_a_right_when_they_go_out(
     session, _ = own._broker._sessions["p1"]
     assert session.retained_messages.qsize() == 1
     # Rights that were taken away meanwhile.
-    own._broker._accounts["p1"] = Account("p1!", Rights((), ()))
+    own._broker._accounts["p1"] = BrokerAccount("p1!", Rights((), ()))
     async with MqttTransport(own.settings("p1", "p1")) as p1:
         assert await heard_within(p1, 0.3) == []
 

@@ -8,12 +8,12 @@ from datetime import timedelta
 from gateway_market import OPENING, START, market
 
 from exchange.vocabulary.events import HoldingCurtailed, HoldingRaised
-from gateway.service.core import Core
+from gateway.service.core import JournaledExchange
 from security_check.model.envelope import Direction
 
 
 def test_point_that_falls_and_rises_first_hears_the_smaller() -> None:
-    core = Core(market("a", 2))
+    core = JournaledExchange(market("a", 2))
     now = START - timedelta(hours=5)
     core.handle(OPENING, now)
     common = {"sequence": 2, "time": now, "interval": START, "element": "line:1"}
@@ -60,7 +60,7 @@ def test_point_that_falls_and_rises_first_hears_the_smaller() -> None:
 
 
 def test_interval_that_has_ended_is_no_longer_published() -> None:
-    core = Core(market("a", 1))
+    core = JournaledExchange(market("a", 1))
     core.handle(OPENING, START - timedelta(hours=5))
     later = START + timedelta(hours=1)
     command = type(OPENING)(later, later + timedelta(minutes=15), later, OPENING.interface_limits)

@@ -24,7 +24,7 @@ from gateway.formats.orders_file import (
     parse_order_line,
     read_orders,
 )
-from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction, EnvelopeSet
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -188,13 +188,13 @@ def test_an_order_line_with_conditions() -> None:
     assert isinstance(market, SubmitLine)
     assert market.effective_time_in_force() is TimeInForce.IMMEDIATE_OR_CANCEL
     for entry, conditions in (
-        ('"post_only": true', Conditions(post_only=True)),
-        ('"all_or_none": true', Conditions(all_or_none=True)),
-        ('"minimum_quantity_w": 500', Conditions(minimum_w=500)),
-        ('"displayed_quantity_w": 200', Conditions(displayed_w=200)),
+        ('"post_only": true', OrderConditions(post_only=True)),
+        ('"all_or_none": true', OrderConditions(all_or_none=True)),
+        ('"minimum_quantity_w": 500', OrderConditions(minimum_w=500)),
+        ('"displayed_quantity_w": 200', OrderConditions(displayed_w=200)),
         (
             '"self_trade_prevention": "cancel_both"',
-            Conditions(self_trade_prevention=SelfTradePrevention.CANCEL_BOTH),
+            OrderConditions(self_trade_prevention=SelfTradePrevention.CANCEL_BOTH),
         ),
     ):
         order = parse_order_line(1, f"{ORDER[:-1]}, {entry}}}".encode()).order

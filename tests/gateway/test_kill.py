@@ -15,7 +15,7 @@ from gateway_servers import Mosquitto, RedisServer
 
 from exchange.vocabulary.events import OrderAccepted, Refused, Traded
 from gateway.journal.redis_journal import RedisJournal
-from gateway.service.core import Core
+from gateway.service.core import JournaledExchange
 
 ORDERS = 2000
 KILLS = 5
@@ -81,7 +81,7 @@ async def test_every_acknowledged_order_is_journaled_once(
     finally:
         await victim.kill()
 
-    core = Core(market(area))
+    core = JournaledExchange(market(area))
     async with RedisJournal(redis_server.url, area, read_only=True) as journal:
         events = [event async for entry in journal.read() for event in entry.events]
         async for entry in journal.read():

@@ -23,14 +23,14 @@ from gateway.errors import GatewayError
 from gateway.formats.atomic_files import replacing
 from gateway.formats.faults import InputFaults
 from gateway.runs.batch_jobs import (
-    LEDGER,
+    JOB_LOG,
     Job,
-    Outcome,
+    JobOutcome,
     allocate_job,
     digest_of,
     jobs_in,
     left_to_do,
-    open_ledger,
+    open_job_log,
 )
 from gateway.runs.batch_runners import run_in_processes, run_on_dask
 
@@ -68,21 +68,21 @@ def jobs_of(folder: Path, results: Path) -> list[Job]:
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allocate in this process, where other processes are of no matter: they start slowly."""
 
-    def run_here(jobs: list[Job], processes: int) -> Iterator[Outcome]:
+    def run_here(jobs: list[Job], processes: int) -> Iterator[JobOutcome]:
         yield from map(allocate_job, jobs)
 
     monkeypatch.setattr("gateway.cli.batch.run_in_processes", run_here)
 
 
-def die_at_b(job: Job) -> Outcome:
+def die_at_b(job: Job) -> JobOutcome:
     if job.name == "b.toml":
         os.kill(os.getpid(), signal.SIGKILL)
-    return Outcome(name=job.name, digest=job.digest)
+    return JobOutcome(name=job.name, digest=job.digest)
 
 
-def slowly(job: Job) -> Outcome:
+def slowly(job: Job) -> JobOutcome:
     time.sleep(0.05)
-    return Outcome(name=job.name, digest=job.digest)
+    return JobOutcome(name=job.name, digest=job.digest)
 
 
 def test_a_folder_gives_what_each_scenario_gives_by_itself(tmp_path: Path) -> None:
@@ -121,55 +121,55 @@ def test_what_is_done_is_not_done_again_unless_its_inputs_changed(tmp_path: Path
     (folder / "l.csv").write_text("start,injection_limit_w\n2026-07-01T00:00:00Z,5000\n")
     out = tmp_path / "out"
     jobs = jobs_of(folder, out)
-    with open_ledger(out) as ledger:
+    with open_job_log(out) as ledger:
         for job in jobs:
             outcome = allocate_job(job)
             assert not outcome.faults
             ledger.write(outcome)
-    assert left_to_do(jobs_of(folder, out), out / LEDGER)[0] == []
+    assert left_to_do(jobs_of(folder, out), out / JOB_LOG)[0] == []
     (out / "a.json").unlink()
-    assert [job.name for job in left_to_do(jobs_of(folder, out), out / LEDGER)[0]] == ["a.toml"]
+    assert [job.name for job in left_to_do(jobs_of(folder, out), out / JOB_LOG)[0]] == ["a.toml"]
     # A file that both scenarios name.
     (folder / "l.csv").write_text("start,injection_limit_w\n2026-07-01T00:00:00Z,4000\n")
-    assert len(left_to_do(jobs_of(folder, out), out / LEDGER)[0]) == 2
+    assert len(left_to_do(jobs_of(folder, out), out / JOB_LOG)[0]) == 2
 
 
 def test_what_failed_is_tried_again(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "in", "a")
     jobs = jobs_of(folder, tmp_path)
-    with open_ledger(tmp_path) as ledger:
-        ledger.write(Outcome(name="a.toml", digest=jobs[0].digest, faults=["no disk"]))
+    with open_job_log(tmp_path) as ledger:
+        ledger.write(JobOutcome(name="a.toml", digest=jobs[0].digest, faults=["no disk"]))
     jobs[0].result.write_text("")
-    assert left_to_do(jobs, tmp_path / LEDGER) == (jobs, [])
+    assert left_to_do(jobs, tmp_path / JOB_LOG) == (jobs, [])
 
 
 def test_a_line_cut_off_by_a_crash_is_done_again_and_leaves_the_others_readable(
     tmp_path: Path,
 ) -> None:
     jobs = jobs_of(a_folder(tmp_path / "in", "ab"), tmp_path)
-    whole = [Outcome(name=job.name, digest=job.digest) for job in jobs]
+    whole = [JobOutcome(name=job.name, digest=job.digest) for job in jobs]
     for job in jobs:
         job.result.write_text("")
-    with open_ledger(tmp_path) as ledger:
+    with open_job_log(tmp_path) as ledger:
         ledger.write(whole[0])
         ledger.write(whole[1])
-    path = tmp_path / LEDGER
+    path = tmp_path / JOB_LOG
     path.write_bytes(path.read_bytes()[:-20])
     assert left_to_do(jobs, path) == ([jobs[1]], [whole[0]])
-    with open_ledger(tmp_path) as ledger:
+    with open_job_log(tmp_path) as ledger:
         ledger.write(whole[1])
     assert left_to_do(jobs, path) == ([], whole)
 
 
 def test_a_ledger_that_is_none_and_a_folder_in_use_are_refused(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "in", "a")
-    (tmp_path / LEDGER).write_text("what is this\n")
+    (tmp_path / JOB_LOG).write_text("what is this\n")
     with pytest.raises(InputFaults, match="line 1: it is not what came of a network"):
-        left_to_do([], tmp_path / LEDGER)
+        left_to_do([], tmp_path / JOB_LOG)
     with (
-        open_ledger(tmp_path / "out"),
+        open_job_log(tmp_path / "out"),
         pytest.raises(InputFaults, match="another process is writing"),
-        open_ledger(tmp_path / "out"),
+        open_job_log(tmp_path / "out"),
     ):
         pass
     result = run("allocate", folder)
@@ -284,7 +284,7 @@ def test_a_kill_loses_nothing_and_leaves_no_process_behind(tmp_path: Path) -> No
     command = [sys.executable, "-m", "gateway.cli.main", "allocate", str(folder), "-o", str(out)]
     command += ["--processes", "2"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    ledger = out / LEDGER
+    ledger = out / JOB_LOG
     while not ledger.exists() or ledger.read_bytes().count(b"\n") < 2:
         assert first.poll() is None
         time.sleep(0.01)

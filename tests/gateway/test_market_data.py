@@ -21,7 +21,7 @@ from exchange.vocabulary.rules import MarketRules
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from gateway.publishing.market_data import PRICES_AT_ONCE, MarketData
-from gateway.service.core import Core
+from gateway.service.core import JournaledExchange
 from gateway.transport.embedded_broker import EmbeddedBroker
 from orderbook.order import Side, TimeInForce
 from security_check.model.envelope import Direction
@@ -57,7 +57,7 @@ def of_tape(prints: Sequence[dict[str, Any]]) -> dict[str, Any]:
 @settings(max_examples=40, deadline=None)
 @given(COMMANDS, st.integers(0, 50))
 def test_statistics_are_what_the_tape_adds_up_to(commands: list[Command], asked: int) -> None:
-    core, tape = Core(market("a", 4)), []
+    core, tape = JournaledExchange(market("a", 4)), []
     told: dict[tuple[str, str], dict[str, Any]] = {}
     now = OPENED
 
@@ -102,7 +102,7 @@ def submitted(client_id: str, point: int, side: Side, quantity_w: int, price: in
 
 
 def test_a_book_has_open_high_low_close_and_averages() -> None:
-    core = Core(market("a", 4))
+    core = JournaledExchange(market("a", 4))
     for command in (
         OPENING,
         submitted("s1", 0, Side.SELL, 100, 400),
@@ -132,7 +132,7 @@ def test_a_book_has_open_high_low_close_and_averages() -> None:
 
 
 def test_statistics_stay_until_a_session_opens_after_the_interval() -> None:
-    core = Core(market("a", 4))
+    core = JournaledExchange(market("a", 4))
     core.handle(OPENING, OPENED)
     core.handle(submitted("s1", 0, Side.SELL, 100, 400), OPENED)
     core.handle(submitted("b1", 1, Side.BUY, 100, 400), OPENED)
@@ -235,7 +235,7 @@ def test_prices_end_with_the_gate() -> None:
 
 
 def test_the_core_tells_prices_of_what_was_touched() -> None:
-    core = Core(market("a", 4))
+    core = JournaledExchange(market("a", 4))
     core.handle(OPENING, OPENED)
     core.market_data()
     core.handle(submitted("b1", 0, Side.BUY, 100, 400), OPENED)

@@ -33,7 +33,7 @@ from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.requests import Reader
 from gateway.ports import JournalEntry, Outgoing
 from gateway.runs.result_file import ResultFile
-from gateway.service.core import Core
+from gateway.service.core import JournaledExchange
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
@@ -236,7 +236,7 @@ def test_reports_have_their_forms_reveal_nobody_else_and_come_again_the_same(
     steps: Any, cut: int
 ) -> None:
     made = market("a", POINTS, RULES)
-    core, outcome, snapshot = Core(made), [], None
+    core, outcome, snapshot = JournaledExchange(made), [], None
     for number, (command, now) in enumerate(commands(steps)):
         if number == cut:
             snapshot = core.snapshot()
@@ -247,7 +247,7 @@ def test_reports_have_their_forms_reveal_nobody_else_and_come_again_the_same(
     for _, messages in outcome:
         for message in messages:
             _check_report(message)
-    again = Core(made, snapshot)
+    again = JournaledExchange(made, snapshot)
     for entry, messages in outcome[again.sequence :]:
         assert again.apply(entry) == messages
     assert again.exchange.digest() == core.exchange.digest()
@@ -292,7 +292,7 @@ def entries() -> list[JournalEntry]:
         ("read", 3, 0, HELD_W - 500),
         *[("wait", 0, 0, 0)] * 3,
     ]
-    core = Core(market("a", POINTS, RULES))
+    core = JournaledExchange(market("a", POINTS, RULES))
     made = [core.handle(command, now)[0] for command, now in commands(steps)]
     return [entry for entry in made if entry is not None]
 

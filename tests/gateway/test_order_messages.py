@@ -11,7 +11,7 @@ from gateway_market import START, market, order
 from exchange.vocabulary.commands import MassCancel, RejectMessage, SubmitJoint, SubmitOrder
 from exchange.vocabulary.orders import Leg
 from gateway.messages.requests import Reader
-from orderbook.order import UNCONDITIONAL, Conditions, SelfTradePrevention, Side, TimeInForce
+from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction
 
 NOON = START.isoformat().replace("+00:00", "Z")
@@ -42,17 +42,17 @@ def test_a_plain_order_has_no_conditions() -> None:
 @pytest.mark.parametrize(
     ("entry", "conditions"),
     [
-        ({"post_only": True}, Conditions(post_only=True)),
-        ({"all_or_none": True}, Conditions(all_or_none=True)),
-        ({"minimum_quantity_w": 3}, Conditions(minimum_w=3)),
-        ({"displayed_quantity_w": 2}, Conditions(displayed_w=2)),
+        ({"post_only": True}, OrderConditions(post_only=True)),
+        ({"all_or_none": True}, OrderConditions(all_or_none=True)),
+        ({"minimum_quantity_w": 3}, OrderConditions(minimum_w=3)),
+        ({"displayed_quantity_w": 2}, OrderConditions(displayed_w=2)),
         (
             {"self_trade_prevention": "cancel_oldest"},
-            Conditions(self_trade_prevention=SelfTradePrevention.CANCEL_OLDEST),
+            OrderConditions(self_trade_prevention=SelfTradePrevention.CANCEL_OLDEST),
         ),
     ],
 )
-def test_each_condition_has_its_entry(entry: dict[str, Any], conditions: Conditions) -> None:
+def test_each_condition_has_its_entry(entry: dict[str, Any], conditions: OrderConditions) -> None:
     assert read(order("a", 1, "buy", 5, "0.1", **entry)).conditions == conditions
 
 

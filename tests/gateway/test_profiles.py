@@ -128,7 +128,7 @@ def test_an_interval_is_what_one_would_write_by_hand(
         pp.to_json(net, str(folder / "net.json"))
         band = f'\n[uncertainty]\nabsolute_w = {{"sgen:2" = {row[3]}}}\n' if banded else ""
         alone = load(folder, WITH_GENERATORS + band)
-        forecast, expected = day.outlook.forecast(k), alone.forecast
+        forecast, expected = day.forecast_series.forecast(k), alone.forecast
         np.testing.assert_allclose(forecast.power_pu, expected.power_pu, atol=1e-12)
         moved = np.abs(forecast.deviations.power_pu.toarray()).sum()
         assert moved == pytest.approx(np.abs(expected.deviations.power_pu.toarray()).sum())
@@ -176,7 +176,7 @@ issued = 2016-05-01T23:00:00Z
     base_w, limits = day.network.base_power_w, []
     grid = None
     for k in range(9):
-        deviations = day.outlook.forecast(k).deviations
+        deviations = day.forecast_series.forecast(k).deviations
         band_w = np.abs(deviations.power_pu.toarray().real).sum(axis=0) * base_w
         assert deviations.elements == ("sgen:0", "sgen:1")
         assert band_w[0] == pytest.approx(0.2 * 10_000)
@@ -353,7 +353,7 @@ def test_who_has_a_band_of_its_own_is_given_no_other(folder: Path) -> None:
     found = faults_of(folder, scenario_text(2, POWERS_W + named))
     assert "has a band of its own" in found["sgen:1"][0]
     usual = load(folder, scenario_text(2, POWERS_W + "\n[uncertainty]\nrelative = 0.5\n"))
-    deviations = usual.outlook.forecast(0).deviations
+    deviations = usual.forecast_series.forecast(0).deviations
     band_w = np.abs(deviations.power_pu.toarray().real).sum(axis=0) * usual.network.base_power_w
     np.testing.assert_allclose(band_w, [5000, 4.5, 2500, 2000])
 

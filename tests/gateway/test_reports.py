@@ -39,8 +39,8 @@ from gateway.messages import reports as outgoing
 from gateway.messages.topics import Topics
 from gateway.ports import JournalEntry, Outgoing, Snapshot
 from gateway.publishing.publisher import last_will
-from gateway.service.core import Core
-from orderbook.order import UNCONDITIONAL, Conditions, Side, TimeInForce
+from gateway.service.core import JournaledExchange
+from orderbook.order import UNCONDITIONAL, OrderConditions, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
@@ -96,9 +96,9 @@ ORDER = st.builds(
         [
             UNCONDITIONAL,
             UNCONDITIONAL,
-            Conditions(displayed_w=1),
-            Conditions(all_or_none=True),
-            Conditions(minimum_w=1),
+            OrderConditions(displayed_w=1),
+            OrderConditions(all_or_none=True),
+            OrderConditions(minimum_w=1),
         ]
     ),
 )
@@ -246,7 +246,7 @@ def inside(limits: Limits, outer: Limits) -> bool:
     return all(key not in outer or value <= outer[key] for key, value in limits.items())
 
 
-def in_force(core: Core) -> Limits:
+def in_force(core: JournaledExchange) -> Limits:
     def text(time: datetime) -> str:
         return time.isoformat().replace("+00:00", "Z")
 
@@ -261,7 +261,9 @@ def in_force(core: Core) -> Limits:
     }
 
 
-def depth(core: Core, direction: Direction, start: datetime) -> dict[tuple[str, str], int]:
+def depth(
+    core: JournaledExchange, direction: Direction, start: datetime
+) -> dict[tuple[str, str], int]:
     levels: dict[tuple[str, str], int] = {}
     for order in core.exchange.state.orders.values():
         if (order.interval, order.direction) == (start, direction) and not order.conditional:
@@ -278,7 +280,7 @@ def test_random_markets_trade() -> None:
     @given(COMMANDS)
     def count(commands: list[Command]) -> None:
         nonlocal trades
-        core = Core(market("a", POINTS))
+        core = JournaledExchange(market("a", POINTS))
         for command in [*OPENINGS, *commands]:
             _, messages = core.handle(command, START - timedelta(hours=5))
             trades += sum(message.topic == TOPICS.trade for message in messages)
@@ -290,7 +292,7 @@ def test_random_markets_trade() -> None:
 @settings(max_examples=60, deadline=None)
 @given(COMMANDS)
 def test_what_is_published_is_right_secure_and_discreet(commands: list[Command]) -> None:
-    core, world = Core(market("a", POINTS)), World()
+    core, world = JournaledExchange(market("a", POINTS)), World()
     now = START - timedelta(hours=5)
     for command in [*OPENINGS, *commands]:
         now += timedelta(seconds=1)
@@ -321,7 +323,7 @@ def test_what_is_published_is_right_secure_and_discreet(commands: list[Command])
 @settings(max_examples=40, deadline=None)
 @given(COMMANDS, st.integers(0, 40))
 def test_recovery_makes_the_same_messages(commands: list[Command], cut: int) -> None:
-    core = Core(market("a", POINTS))
+    core = JournaledExchange(market("a", POINTS))
     outcome: list[tuple[JournalEntry, list[Outgoing]]] = []
     snapshot: Snapshot | None = None
     now = START - timedelta(hours=5)
@@ -332,7 +334,7 @@ def test_recovery_makes_the_same_messages(commands: list[Command], cut: int) -> 
         entry, messages = core.handle(command, now)
         if entry is not None:
             outcome.append((entry, messages))
-    again = Core(market("a", POINTS), snapshot)
+    again = JournaledExchange(market("a", POINTS), snapshot)
     for entry, messages in outcome[again.sequence :]:
         assert again.apply(entry) == messages
     assert again.reports.retained() == core.reports.retained()

@@ -11,7 +11,7 @@ from test_scenario import GOOD, faults_of, load, small_net
 
 from gateway.scenario.loading import load_scenario, scenario_path
 from security_check.errors import PowerFlowError
-from security_check.uncertainty.deviation_sets import Box, Budget, Ellipsoid
+from security_check.uncertainty.deviation_sets import BoxSet, BudgetSet, EllipsoidSet
 
 AS_GIVEN = GOOD.replace('source = "net.json"', 'source = "net.json"\npassive = "as-given"')
 
@@ -40,7 +40,7 @@ def test_bands_and_power_factors_are_those_of_the_elements(folder):
         ),
     )
     forecast, network = scenario.forecast, scenario.network
-    assert forecast.deviations.set == Box(2)
+    assert forecast.deviations.set == BoxSet(2)
     change = forecast.deviations.power_pu.toarray() * network.base_power_w
     first = network.ports.names.index("bus:3")
     band = 0.5 * 20_000 + 1_000
@@ -52,7 +52,7 @@ def test_bands_and_power_factors_are_those_of_the_elements(folder):
 
 def test_sets_are_what_they_are_called(folder):
     budget = load(folder, with_section('set = "budget"\ngamma = 1.5\nrelative = 0.2'))
-    assert budget.forecast.deviations.set == Budget(4, 1.5)
+    assert budget.forecast.deviations.set == BudgetSet(4, 1.5)
     ellipsoid = load(
         folder,
         with_section(
@@ -60,7 +60,7 @@ def test_sets_are_what_they_are_called(folder):
             'groups = [{elements = ["sgen:0", "sgen:2"], correlation = 0.9}]'
         ),
     ).forecast.deviations.set
-    assert isinstance(ellipsoid, Ellipsoid)
+    assert isinstance(ellipsoid, EllipsoidSet)
     expected = np.eye(4)
     expected[0, 2] = expected[2, 0] = 0.9
     np.testing.assert_array_equal(ellipsoid.covariance, expected)

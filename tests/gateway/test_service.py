@@ -18,9 +18,9 @@ from gateway.errors import GatewayError, JournalError
 from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.topics import Rights
 from gateway.ports import Outgoing
-from gateway.service.core import Core, recover
+from gateway.service.core import JournaledExchange, recover
 from gateway.service.settings import ServiceSettings
-from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttTransport
 
 LONG_S = 10.0
@@ -191,7 +191,7 @@ async def test_restart_rebuilds_the_same_state(
             digest = service.core.exchange.digest()
             retained = service.core.reports.retained()
         async with RedisJournal(redis_url, area, read_only=True) as journal:
-            from_nothing = Core(market(area))
+            from_nothing = JournaledExchange(market(area))
             async for entry in journal.read():
                 from_nothing.apply(entry)
             from_snapshot, unpublished = await recover(market(area), journal)
@@ -220,7 +220,7 @@ async def test_replay_makes_the_same_messages(
         for number in range(5):
             await seller.ask(order(f"a{number}", 0, "sell", 100, "0.0450"))
             await seller.ask(order(f"a{number}", 0, "sell", 100, "0.0450"))
-    core = Core(market(area))
+    core = JournaledExchange(market(area))
     messages: list[Outgoing] = []
     async with RedisJournal(redis_url, area, read_only=True) as journal:
         async for entry in journal.read():
@@ -349,7 +349,7 @@ async def test_deaf_exchange_says_so_and_connects_anew(
     embedded_broker: Any, redis_url: str, area: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     topics = market(area).topics
-    quick = ServiceSettings(probe_s=0.05, deaf_after_s=0.3, heartbeat_s=0.1)
+    quick = ServiceSettings(probe_s=0.05, silent_after_s=0.3, heartbeat_s=0.1)
     ear = Ear()
 
     def statuses() -> list[str]:
@@ -387,8 +387,8 @@ async def test_exchange_that_may_not_hear_itself_goes_on_trying(
     """It waits longer and longer, and says that it is offline."""
     topics = market(area).topics
     rights = topics.exchange_rights()
-    accounts = {"exchange": Account("x", rights), "p0": Account("y")}
-    quick = ServiceSettings(probe_s=0.05, deaf_after_s=0.2, heartbeat_s=0.1)
+    accounts = {"exchange": BrokerAccount("x", rights), "p0": BrokerAccount("y")}
+    quick = ServiceSettings(probe_s=0.05, silent_after_s=0.2, heartbeat_s=0.1)
     ear = Ear()
     async with (
         EmbeddedBroker(accounts) as broker,
@@ -397,13 +397,13 @@ async def test_exchange_that_may_not_hear_itself_goes_on_trying(
             broker.settings("p0", "p0"), area, "p0", subscriptions=(topics.session,), on_message=ear
         ),
     ):
-        accounts["exchange"] = Account("x", Rights(rights.publish, topics.incoming[1:]))
+        accounts["exchange"] = BrokerAccount("x", Rights(rights.publish, topics.incoming[1:]))
         del broker._broker._subscriptions[topics.order("+")]
         await asyncio.sleep(2)
         assert caplog.text.count("connecting anew") == 1
         assert "refused the subscription" in caplog.text
         assert ear.on("/session")[-1]["status"] == "offline"
-        accounts["exchange"] = Account("x", rights)
+        accounts["exchange"] = BrokerAccount("x", rights)
         async with asyncio.timeout(LONG_S):
             while ear.on("/session")[-1]["status"] == "offline":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -17,7 +17,7 @@ from gateway.formats.envelope_file import BindingRecord, EnvelopeFile, phase_of
 from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
 from gateway.scenario.loading import load_scenario
 from gateway.scenario.scenario import Scenario
-from security_check.operating_range.conditions import Conditions
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.implicit_zbus import PowerFlow
 
 LARGE = GOOD.replace("30000", "200000").replace("20000\n", "200000\n")
@@ -49,7 +49,9 @@ def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def reached(loaded: Scenario, conditions: Conditions, told: BindingRecord | IntervalVerdict) -> Any:
+def reached(
+    loaded: Scenario, conditions: OperatingConditions, told: BindingRecord | IntervalVerdict
+) -> Any:
     """Return the voltages, currents and power at the interface at the point told."""
     network = loaded.network
     power = np.array([p.power_w + 1j * p.reactive_var for p in told.vertex]) / network.base_power_w

@@ -99,13 +99,13 @@ def test_the_command_finds_what_brute_force_finds(folder: Path) -> None:
     content = found(folder, SCENARIO + ACTIONS)
     assert content.best is not None
     assert content.exact
-    assert content.best.level_w == int(limits_w.min()) == content.bound_w
+    assert content.best.smallest_uncapped_limit_w == int(limits_w.min()) == content.bound_w
     assert content.best.taps == {"trafo:0": chosen.taps[0]}
     closed = [n for n, c in zip(case.switchable, chosen.closed, strict=True) if c]
     assert content.best.closed == closed
     assert len(content.best.operations) == chosen.operations_from(present)
     assert content.configurations == len(case.radial())
-    assert content.present.level_w == int(case.allocated(present).min())
+    assert content.present.smallest_uncapped_limit_w == int(case.allocated(present).min())
     assert content.adversary_loading == pytest.approx(1.0, abs=2e-3)
     assert content.adversary_loading < 1.0 + 1e-6
 
@@ -126,10 +126,10 @@ def test_a_longer_way_gives_nobody_more(folder: Path) -> None:
     pp.to_json(net, str(folder / "net.json"))
     longer = found(folder, text)
     assert longer.best is not None
-    assert longer.best.level_w == content.best.level_w
-    assert longer.present.level_w is not None
-    assert content.best.level_w is not None
-    assert longer.present.level_w < content.best.level_w
+    assert longer.best.smallest_uncapped_limit_w == content.best.smallest_uncapped_limit_w
+    assert longer.present.smallest_uncapped_limit_w is not None
+    assert content.best.smallest_uncapped_limit_w is not None
+    assert longer.present.smallest_uncapped_limit_w < content.best.smallest_uncapped_limit_w
     assert longer.best.operations == ["put line:3 into service", "take line:6 out of service"]
 
 
@@ -164,15 +164,15 @@ limits_file = "limits.csv"
     alone, both = (found(folder, SCENARIO + ACTIONS + more).best for more in ("", intervals))
     assert alone is not None
     assert both is not None
-    assert alone.level_w is not None
-    assert both.level_w is not None
-    assert both.level_w < 5_000 < alone.level_w
+    assert alone.smallest_uncapped_limit_w is not None
+    assert both.smallest_uncapped_limit_w is not None
+    assert both.smallest_uncapped_limit_w < 5_000 < alone.smallest_uncapped_limit_w
 
 
 def test_without_a_bound_everything_is_tried(folder: Path) -> None:
     inverters = '[inverters]\nresponse = "ieee1547-b"\nrating_va = 30000\n'
     content = found(folder, SCENARIO + SWITCHES + inverters)
-    assert "inverters" in content.no_bound_because
+    assert "inverters" in content.bound_unavailable_reason
     assert content.proved_worse == 0
     assert content.evaluated == content.configurations
 
@@ -249,7 +249,7 @@ def test_no_configuration_may_be_secure(folder: Path) -> None:
     content = found(folder, text + SWITCHES)
     assert content.best is None
     assert sum(content.rejected.values()) == content.evaluated > 0
-    assert "not secure" in content.present.why_not
+    assert "not secure" in content.present.infeasible_reason
     result = run("topology", write(folder, text + SWITCHES))
     assert "No configuration has secure envelopes" in result.stdout
 
@@ -273,8 +273,8 @@ def test_the_smallest_limit_is_of_those_who_have_capacity(folder: Path, none: st
     text = SCENARIO.replace(f"{none}_w = 30000", f"{none}_w = 0")
     content = found(folder, text + SWITCHES)
     assert content.best is not None
-    assert content.best.smallest_w == content.best.level_w > 0
-    assert content.present.smallest_w == content.present.level_w > 0
+    assert content.best.smallest_w == content.best.smallest_uncapped_limit_w > 0
+    assert content.present.smallest_w == content.present.smallest_uncapped_limit_w > 0
     nobody = SCENARIO.replace("30000", "0")
     content = found(folder, nobody + SWITCHES)
     assert content.best is not None

@@ -14,7 +14,7 @@ from gateway_servers import MakeSettings, Mosquitto, free_port, steal
 from gateway.errors import BrokerRefusedError, TransportError
 from gateway.messages.topics import Rights, Topics
 from gateway.ports import Incoming, Outgoing
-from gateway.transport.embedded_broker import Account, EmbeddedBroker
+from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttSettings, MqttTransport
 
 LONG_S = 10.0
@@ -163,17 +163,20 @@ async def test_subscription_refused_later_is_told_and_tried_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     topics = Topics("north")
-    accounts = {"exchange": Account("secret", topics.exchange_rights()), "p1": Account("one")}
+    accounts = {
+        "exchange": BrokerAccount("secret", topics.exchange_rights()),
+        "p1": BrokerAccount("one"),
+    }
     async with EmbeddedBroker(accounts) as broker:
         settings = replace(broker.settings("exchange", "exchange"), longest_backoff_s=0.1)
         async with (
             MqttTransport(settings, topics.incoming) as exchange,
             MqttTransport(broker.settings("p1", "p1")) as p1,
         ):
-            accounts["exchange"] = Account("secret", Rights((), ()))
+            accounts["exchange"] = BrokerAccount("secret", Rights((), ()))
             exchange.reconnect()
             await until(lambda: "refused the subscription" in caplog.text)
-            accounts["exchange"] = Account("secret", topics.exchange_rights())
+            accounts["exchange"] = BrokerAccount("secret", topics.exchange_rights())
             connections = exchange._connection
             await until(lambda: exchange._connection > connections and exchange.connected)
             await asyncio.sleep(0.2)
@@ -285,7 +288,7 @@ async def test_nobody_there() -> None:
 
 
 async def test_wrong_password_is_refused() -> None:
-    async with EmbeddedBroker({"exchange": Account("secret")}) as broker:
+    async with EmbeddedBroker({"exchange": BrokerAccount("secret")}) as broker:
         settings = replace(broker.settings("exchange", "exchange"), password="wrong")
         with pytest.raises(BrokerRefusedError, match="refused"):
             async with MqttTransport(settings):
@@ -295,8 +298,8 @@ async def test_wrong_password_is_refused() -> None:
 async def test_account_uses_its_own_topics_only() -> None:
     topics = Topics("north")
     accounts = {
-        "exchange": Account("secret", topics.exchange_rights()),
-        "p1": Account("one", topics.participant_rights("p1")),
+        "exchange": BrokerAccount("secret", topics.exchange_rights()),
+        "p1": BrokerAccount("one", topics.participant_rights("p1")),
     }
     async with (
         EmbeddedBroker(accounts) as broker,

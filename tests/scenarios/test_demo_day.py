@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.demo.customers import Kind
+from gateway.demo.customers import CustomerKind
 from gateway.demo.report import DemoReport
 
 
@@ -19,7 +19,7 @@ def test_a_whole_market_day() -> None:
     report = DemoReport.model_validate_json(result.stdout)
 
     assert (report.intervals, report.customers) == (96, 41)
-    assert {group.kind for group in report.groups} == set(Kind)
+    assert {group.kind for group in report.groups} == set(CustomerKind)
     assert report.trades > 500
 
     # Nothing that the network cannot carry was traded, and this was really looked for.

@@ -14,8 +14,8 @@ from networks import feeder
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
-from security_check.monitoring.row_kinds import Kind
-from security_check.operating_range.conditions import Conditions, Deviations
+from security_check.monitoring.row_kinds import RowKind
+from security_check.operating_range.conditions import Deviations, OperatingConditions
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.verification.enclosure import PortModel
 from security_check.verification.radial_condition import RadialTree, radial_tree
@@ -34,16 +34,16 @@ class Area:
         return np.concatenate([injection_w, withdrawal_w]) / self.network.base_power_w
 
     @property
-    def conditions(self) -> Conditions:
+    def conditions(self) -> OperatingConditions:
         corners = np.repeat(np.array(ENDS)[:, None], self.network.held, axis=1)
         passive = self.network.ports.passive_power_pu
-        return Conditions(self.network, corners, passive, Deviations.none(len(passive)))
+        return OperatingConditions(self.network, corners, passive, Deviations.none(len(passive)))
 
     def values(self, power_pu: np.ndarray, voltage: np.ndarray) -> np.ndarray:
         """Return what a row of each kind measures, (R, B); a current's magnitude in both rows."""
         found = self.monitors.all_values(solve(self.monitors.power_flow, power_pu, voltage))
         kind = self.monitors.kind
-        export, imported = kind == Kind.CURRENT_EXPORT, kind == Kind.CURRENT_IMPORT
+        export, imported = kind == RowKind.CURRENT_EXPORT, kind == RowKind.CURRENT_IMPORT
         magnitude = np.maximum(found[export], found[imported])
         found[export] = found[imported] = magnitude
         return found

@@ -57,14 +57,14 @@ def test_finds_one_limit_raised_a_little_above_the_secure_set(name):
             continue
         found_one += 1
         injection, withdrawal = np.split(limits_w, 2)
-        power_w = found.situation.power_w
+        power_w = found.operating_point.power_w
         assert (np.isclose(power_w, injection) | np.isclose(power_w, -withdrawal)).all()
-        held_pu = found.situation.interface_voltage_pu
+        held_pu = found.operating_point.interface_voltage_pu
         assert held_pu in area.limits.band or found.element == "interface"
         assert area.limits.band[0] <= held_pu <= area.limits.band[1]
         assert abs(found.value) > abs(found.limit) or found.element.startswith("bus")
-        power = found.situation.power_w[:, None] / base_w
-        solved = solve(area.flow, power, np.array([found.situation.interface_voltage_pu]))
+        power = found.operating_point.power_w[:, None] / base_w
+        solved = solve(area.flow, power, np.array([found.operating_point.interface_voltage_pu]))
         again = robust.monitors.all_values(solved)[robust.limited]
         worst = robust.violation(robust.limited[:, None], again).max()
         assert worst == pytest.approx(found.violation, abs=1e-8)
@@ -104,7 +104,7 @@ def test_an_empty_box_is_one_point():
     check = area.allocate()
     found = attack(check.robust_rows, 0 * check.limits_w, np.random.default_rng(0))
     assert found.violation < -0.5
-    np.testing.assert_array_equal(found.situation.power_w, 0)
+    np.testing.assert_array_equal(found.operating_point.power_w, 0)
 
 
 def test_the_same_seed_finds_the_same():
@@ -115,7 +115,7 @@ def test_the_same_seed_finds_the_same():
     )
     assert once.element == again.element
     assert once.violation == again.violation
-    np.testing.assert_array_equal(once.situation.power_w, again.situation.power_w)
+    np.testing.assert_array_equal(once.operating_point.power_w, again.operating_point.power_w)
 
 
 def test_looks_inside_the_box_too():
@@ -127,7 +127,7 @@ def test_looks_inside_the_box_too():
     count = len(network.connection_points)
     limits_w = np.repeat([500_000, 300_000], count)
     found = attack(robust, limits_w, np.random.default_rng(0), samples=64, climbs=4)
-    power_w, held_pu = found.situation.power_w, found.situation.interface_voltage_pu
+    power_w, held_pu = found.operating_point.power_w, found.operating_point.interface_voltage_pu
     between = (power_w < 499_999) & (power_w > -299_999)
     assert found.element.startswith("bus:")
     assert between.any()

@@ -85,7 +85,7 @@ def test_the_adversary_breaks_a_contract_inside_the_band():
     found = attack(robust, limits_w, np.random.default_rng(0), samples=64, climbs=2)
     low, high = area.limits.band
     assert found.violation > 1e-6
-    assert low < found.situation.interface_voltage_pu < high
+    assert low < found.operating_point.interface_voltage_pu < high
     most = exchanged(area, limits_w, FINE + 1)[0].max() * area.flow.network.base_power_w
     assert found.value == pytest.approx(most, rel=1e-7)
 

@@ -15,7 +15,7 @@ from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.model.limits import VoltageLimits
 from security_check.model.outage import Outage
 from security_check.monitoring.contingencies import CaseMonitors, monitors_of
-from security_check.operating_range.conditions import Conditions, Deviations
+from security_check.operating_range.conditions import Deviations, OperatingConditions
 
 OUTAGES = ("line:1", "gen:0", "line:4")
 VOLTAGE = VoltageLimits(0.92, 1.08)
@@ -144,7 +144,7 @@ def test_ordinary_networks_have_cases_too():
     joint = monitors_of(network, outages)
     assert isinstance(joint, CaseMonitors)
     nothing = Deviations.none(len(network.ports.names))
-    conditions = Conditions(
+    conditions = OperatingConditions(
         network, np.array([[BAND.voltage_min_pu]]), network.ports.passive_power_pu, nothing
     )
     limits = joint.row_limits(VOLTAGE, BAND)

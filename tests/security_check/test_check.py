@@ -20,7 +20,7 @@ from security_check.errors import InsecureError, PowerFlowError
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.verification.adversary import attack
-from security_check.worst_case.search import Search
+from security_check.worst_case.search import WorstPointSearch
 
 ROUNDING = 2e-9  # the check takes 1e-9 for rounding, the reference has its own
 INJECTION, WITHDRAWAL = Direction.INJECTION, Direction.WITHDRAWAL
@@ -298,10 +298,10 @@ class TestFailsClosed:
         secure_w = area.allocate().limits_w
         robust = area.grid.robust_rows(area.limits.interface)
         with pytest.raises(InsecureError) as caught:
-            SecurityCheck(Search(robust), (secure_w * 1.02).astype(int) + 5)
+            SecurityCheck(WorstPointSearch(robust), (secure_w * 1.02).astype(int) + 5)
         assert caught.value.element in str(caught.value)
         with pytest.raises(PowerFlowError):
-            SecurityCheck(Search(robust), secure_w * 100)
+            SecurityCheck(WorstPointSearch(robust), secure_w * 100)
 
 
 def _of(area: Area):

@@ -25,12 +25,12 @@ from uncertain_networks import (
 )
 
 from security_check.model.limits import InterfaceLimits
-from security_check.monitoring.row_kinds import Kind
-from security_check.uncertainty.deviation_sets import Box, Budget, DeviationSet, Ellipsoid
+from security_check.monitoring.row_kinds import RowKind
+from security_check.uncertainty.deviation_sets import BoxSet, BudgetSet, DeviationSet, EllipsoidSet
 from security_check.verification.adversary import attack
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
-from security_check.worst_case.search import Search
+from security_check.worst_case.search import WorstPointSearch
 
 NAMES = st.sampled_from(sorted(AREAS))
 KINDS = st.sampled_from(sorted(SETS))
@@ -48,12 +48,12 @@ def truly_worst(area: UncertainArea, limits_w: np.ndarray, deviations: Deviation
     """Return the extreme values by trying everything; of ellipsoids by a search from samples."""
     points = extreme_points(deviations)
     worst = worst_values(area.flow, area.limits, limits_w, area.half_band_pu @ points.T)
-    if isinstance(deviations, Ellipsoid):
+    if isinstance(deviations, EllipsoidSet):
         worst = refined(area, limits_w, deviations)
     return worst
 
 
-def refined(area: UncertainArea, limits_w: np.ndarray, ellipsoid: Ellipsoid):
+def refined(area: UncertainArea, limits_w: np.ndarray, ellipsoid: EllipsoidSet):
     """Search around the best of the samples of each quantity, closer and closer."""
     rng = np.random.default_rng(1)
     power = vertices(limits_w, area.flow.network.base_power_w)
@@ -120,7 +120,9 @@ def all_at_their_limits(
 
 def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
     known, _ = robust.worst(robust.limited, robust.start_points(robust.limited), u)
-    return PackingRows.joined([known, Search(robust).challenge(known, u, near=np.inf)])
+    return PackingRows.joined(
+        [known, WorstPointSearch(robust).find_new_worst_points(known, u, near=np.inf)]
+    )
 
 
 @settings(deadline=None, max_examples=examples(120))
@@ -178,7 +180,7 @@ def test_no_budget_is_certainty_and_a_full_one_the_box(name):
     area = uncertain_area(**AREAS[name])
     limits_w = random_box(area, 3)
     u = limits_w / area.flow.network.base_power_w
-    for budget, same in ((Budget(3, 0), None), (Budget(3, 3), Box(3))):
+    for budget, same in ((BudgetSet(3, 0), None), (BudgetSet(3, 3), BoxSet(3))):
         grids = area.with_set(budget), area.grid if same is None else area.with_set(same)
         robust, other = (grid.robust_rows(area.limits.interface) for grid in grids)
         rows, others = (
@@ -196,8 +198,8 @@ def test_no_budget_is_certainty_and_a_full_one_the_box(name):
 def test_the_least_envelope_never_grows_with_the_set(name):
     area = uncertain_area(**AREAS[name])
     families = (
-        [Budget(3, gamma) for gamma in (0.0, 0.5, 1.0, 1.7, 3.0)],
-        [Ellipsoid(np.eye(3), radius) for radius in (0.0, 0.3, 0.6, 1.0)],
+        [BudgetSet(3, gamma) for gamma in (0.0, 0.5, 1.0, 1.7, 3.0)],
+        [EllipsoidSet(np.eye(3), radius) for radius in (0.0, 0.3, 0.6, 1.0)],
     )
     for family in families:
         least = [
@@ -212,7 +214,7 @@ def test_the_worst_point_is_one_of_pandapower_too():
     area = uncertain_area(**AREAS["voltages bind"])
     check = area.with_set(SETS["budget"]).allocate(area.limits.interface)
     found = attack(check.robust_rows, check.limits_w, np.random.default_rng(0), samples=64)
-    at = found.situation
+    at = found.operating_point
     net = copy.deepcopy(area.net)
     net.load["p_mw"], net.load["q_mvar"] = -at.power_w / 1e6, -at.reactive_var / 1e6
     net.ext_grid["vm_pu"] = at.interface_voltage_pu
@@ -235,9 +237,9 @@ def test_the_worst_point_is_one_of_pandapower_too():
 
 
 TWO = {
-    "box": Box(2),
-    "budget": Budget(2, 1.3),
-    "ellipsoid": Ellipsoid(np.array([[1.0, 0.5], [0.5, 1.0]]), 1.0),
+    "box": BoxSet(2),
+    "budget": BudgetSet(2, 1.3),
+    "ellipsoid": EllipsoidSet(np.array([[1.0, 0.5], [0.5, 1.0]]), 1.0),
 }
 
 
@@ -285,7 +287,9 @@ def test_no_point_inside_is_worse_than_the_bound(kind, half_mw, seed):
     bound = np.full(len(limit), -np.inf)
     np.maximum.at(bound, found.rows, robust.values(found, u))
     # A branch that is hardly loaded has charging current only, whose direction says nothing.
-    of_current = np.isin(robust.monitors.kind[rows], (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT))
+    of_current = np.isin(
+        robust.monitors.kind[rows], (RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT)
+    )
     loaded = rows[~of_current | (best[rows] > 0.05 * rated[rows])]
     assert len(loaded) >= len(rows) // 2
     names = [robust.element(int(row)) for row in loaded[bound[loaded] < best[loaded] - EXACT_PU]]

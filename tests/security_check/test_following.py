@@ -22,12 +22,12 @@ from sampling import examples
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from security_check.checking.check import SecurityCheck
-from security_check.checking.tracked_rows import Follower
+from security_check.checking.tracked_rows import RowTracker
 from security_check.checking.verdict import LimitChange
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits
-from security_check.worst_case.search import Search
+from security_check.worst_case.search import WorstPointSearch
 
 ROUNDING = 2e-9  # the check takes 1e-9 for rounding, the reference has its own
 ATTEMPTS = 20
@@ -200,7 +200,7 @@ def test_a_row_that_is_dropped_is_missed():
     check = area.allocate()
     traded_w(check, SOLD_FAR[0])
     robust = check.robust_rows
-    follower = Follower(Search(robust))
+    follower = RowTracker(WorstPointSearch(robust))
     following = follower.first(check.limits_w / area.flow.network.base_power_w)
     following.check_invariants(robust)
     for k in range(len(following.near.rows)):
@@ -214,7 +214,9 @@ def test_a_row_followed_with_a_wrong_value_is_noticed():
     area = area_of(Star((1_000, 20)))
     check = area.allocate()
     robust = check.robust_rows
-    following = Follower(Search(robust)).first(check.limits_w / area.flow.network.base_power_w)
+    following = RowTracker(WorstPointSearch(robust)).first(
+        check.limits_w / area.flow.network.base_power_w
+    )
     low = replace(following.near, b=following.near.b + 1e-6)
     with pytest.raises(AssertionError, match="bus:2"):
         replace(following, near=low).check_invariants(robust)

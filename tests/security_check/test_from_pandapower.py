@@ -17,7 +17,7 @@ from oracle import currents_a, our_results, ratings_a, run_pandapower, voltages
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.monitoring.monitors import Monitors
-from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import PowerFlow
 
 BAND = (0.98, 1.04)
@@ -143,7 +143,7 @@ class TestSeveralExternalGrids:
         power = np.random.default_rng(3).uniform(-5e3, 5e3, (7, 1))
         monitors = Monitors(flow)
         points = solve(flow, power / network.base_power_w, np.array([1.01]))
-        drawn = monitors.all_values(points)[monitors.kind == Kind.INTERFACE_WITHDRAWAL, 0]
+        drawn = monitors.all_values(points)[monitors.kind == RowKind.INTERFACE_WITHDRAWAL, 0]
         solved = run_pandapower(net, network, power[:, 0], 1.01, "none")
         assert len(solved.res_ext_grid) == 2
         expected_w = 1e6 * solved.res_ext_grid.p_mw.sum()

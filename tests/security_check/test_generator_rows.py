@@ -10,8 +10,8 @@ from meshed_networks import ring
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.monitoring.contingencies import monitors_of
-from security_check.monitoring.row_kinds import Kind
-from security_check.operating_range.conditions import Conditions, Deviations
+from security_check.monitoring.row_kinds import RowKind
+from security_check.operating_range.conditions import Deviations, OperatingConditions
 
 NAMES = ["case9, shared", "case30", "urban, shared", "two grids", "one bus, shared"]
 VOLTAGE = VoltageLimits(0.9, 1.1)
@@ -32,9 +32,9 @@ def test_powers_are_pandapowers(case):
     compared = 0
     for k in range(power.shape[1]):
         other = by_pandapower(net, flow, power[:, k], shared)
-        for row in np.flatnonzero(monitors.kind >= Kind.REACTIVE_MAX):
-            column = "q_mvar" if monitors.kind[row] <= Kind.REACTIVE_MIN else "p_mw"
-            sign = -1 if monitors.kind[row] in (Kind.REACTIVE_MIN, Kind.POWER_MIN) else 1
+        for row in np.flatnonzero(monitors.kind >= RowKind.REACTIVE_MAX):
+            column = "q_mvar" if monitors.kind[row] <= RowKind.REACTIVE_MIN else "p_mw"
+            sign = -1 if monitors.kind[row] in (RowKind.REACTIVE_MIN, RowKind.POWER_MIN) else 1
             members = [member.split(":") for member in monitors.elements[row].split("+")]
             mega = sum(other[f"res_{table}"].at[int(i), column] for table, i in members)
             assert values[row, k] * base == pytest.approx(sign * mega * 1e6, abs=1.0)
@@ -64,7 +64,7 @@ def test_gradients_are_those_of_differences(case):
     network = flow.network
     nothing = Deviations.none(len(network.ports.names))
     passive = network.ports.passive_power_pu
-    conditions = Conditions(network, np.ones((1, 1)), passive, nothing)
+    conditions = OperatingConditions(network, np.ones((1, 1)), passive, nothing)
     power = customers_pu(net, flow, columns=1)
     ports, source = _inputs(net, flow, power)
     here = monitors.power_flow.solve(ports, source, tolerance_pu=1e-12)
@@ -85,7 +85,7 @@ def test_gradients_are_those_of_differences(case):
     scale = np.abs(numeric).max(axis=1, keepdims=True)
     now = monitors.all_values(here)[:, 0]
     # A current row jumps where its current turns, and counts an idle branch's own direction.
-    of_current = np.isin(monitors.kind, (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT))
+    of_current = np.isin(monitors.kind, (RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT))
     limits = monitors.row_limits(VOLTAGE, INTERFACE)
     smooth = ~of_current | (np.abs(now) > 0.06 * limits.limit)
     moving = scale[:, 0] > 1e-6  # the voltages of generators' own buses never move
@@ -109,36 +109,36 @@ class TestLimits:
     def test_are_the_generators_and_measured_against_their_ranges(self):
         monitors = self.monitors(distributed_slack=True)
         for kind, limit, scale in (
-            (Kind.REACTIVE_MAX, 0.6, 1.2),
-            (Kind.REACTIVE_MIN, 0.6, 1.2),
-            (Kind.POWER_MAX, 0.8, 1.3),
-            (Kind.POWER_MIN, 0.5, 1.3),
+            (RowKind.REACTIVE_MAX, 0.6, 1.2),
+            (RowKind.REACTIVE_MIN, 0.6, 1.2),
+            (RowKind.POWER_MAX, 0.8, 1.3),
+            (RowKind.POWER_MIN, 0.5, 1.3),
         ):
             found = self.of(monitors, kind)
             np.testing.assert_allclose(found, [[limit] * 2, [scale] * 2])
 
     def test_power_that_never_changes_is_no_row_within_its_limits(self):
-        limit, _ = self.of(self.monitors(), Kind.POWER_MAX)
+        limit, _ = self.of(self.monitors(), RowKind.POWER_MAX)
         assert np.isinf(limit).all()
 
     def test_power_that_never_changes_is_a_row_beyond_them(self):
         network = meshed_network_from_pandapower(ring(4, p_mw=(-50.0, 25.0)))
-        limit, _ = self.of(monitors_of(network), Kind.POWER_MAX)
+        limit, _ = self.of(monitors_of(network), RowKind.POWER_MAX)
         np.testing.assert_allclose(limit, [np.inf, 0.25])
 
     def test_are_told_in_watts_and_vars(self):
         monitors = self.monitors(distributed_slack=True)
         limits = monitors.row_limits(VOLTAGE, INTERFACE)
         told = {
-            Kind(monitors.kind[row]): monitors.describe(int(row), value, limits)
+            RowKind(monitors.kind[row]): monitors.describe(int(row), value, limits)
             for row in np.flatnonzero(np.array(monitors.elements) == "gen:1")
             for value in [0.1]
         }
         assert told == {
-            Kind.REACTIVE_MAX: (1e7, 6e7, "var"),
-            Kind.REACTIVE_MIN: (-1e7, -6e7, "var"),
-            Kind.POWER_MAX: (1e7, 8e7, "W"),
-            Kind.POWER_MIN: (-1e7, -5e7, "W"),
+            RowKind.REACTIVE_MAX: (1e7, 6e7, "var"),
+            RowKind.REACTIVE_MIN: (-1e7, -6e7, "var"),
+            RowKind.POWER_MAX: (1e7, 8e7, "W"),
+            RowKind.POWER_MIN: (-1e7, -5e7, "W"),
         }
 
 
@@ -153,7 +153,7 @@ def test_sensitivities_are_taken_where_nobody_trades():
     by_port, by_source = monitors.no_load_gradients
     assert by_port.shape == (len(flow.network.ports.names), len(monitors))
     assert by_source.shape == (1, len(monitors))
-    row = int(np.flatnonzero(monitors.kind == Kind.POWER_MAX)[1])
+    row = int(np.flatnonzero(monitors.kind == RowKind.POWER_MAX)[1])
     share = flow.generators.participation[1]
     # One unit more injected anywhere is that unit less to share, but for its effect on losses.
     trading = np.flatnonzero(flow.network.port_shares.sum(axis=1))

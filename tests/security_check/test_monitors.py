@@ -11,8 +11,8 @@ from networks import feeder
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.monitoring.monitors import Monitors
-from security_check.monitoring.row_kinds import Kind
-from security_check.operating_range.conditions import Conditions
+from security_check.monitoring.row_kinds import RowKind
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.uncertainty.deviations import Deviations
 
@@ -28,7 +28,9 @@ def test_gradients_are_those_of_differences(case):
     monitors = Monitors(flow)
     ports = flow.network.ports
     nothing = Deviations.none(len(ports.names))
-    conditions = Conditions(flow.network, np.array([[0.0], [2.0]]), ports.passive_power_pu, nothing)
+    conditions = OperatingConditions(
+        flow.network, np.array([[0.0], [2.0]]), ports.passive_power_pu, nothing
+    )
     rows = np.arange(len(monitors))
     per_unit = power / flow.network.base_power_w
     customers = len(per_unit)
@@ -50,7 +52,7 @@ def test_gradients_are_those_of_differences(case):
         # A current row jumps where its current turns, and counts an idle branch's own direction.
         now = monitors.all_values(here)
         terminals = flow.network.terminals
-        of_current = np.isin(monitors.kind, (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT))
+        of_current = np.isin(monitors.kind, (RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT))
         rating = np.ones(len(rows))
         rating[of_current] = np.tile(terminals.rating_pu, 2)
         smooth = ~of_current | (np.abs(now[:, 0]) > 0.06 * rating)
@@ -71,7 +73,7 @@ def test_an_interface_row_is_the_power_of_the_external_grid(case):
     at_interface = point_nodes(network) == node
     local = per_unit[at_interface].sum(axis=0) + passive_at_nodes(network)[node].real
     values = monitors.all_values(points)
-    for kind, sign in ((Kind.INTERFACE_WITHDRAWAL, 1.0), (Kind.INTERFACE_INJECTION, -1.0)):
+    for kind, sign in ((RowKind.INTERFACE_WITHDRAWAL, 1.0), (RowKind.INTERFACE_INJECTION, -1.0)):
         found = values[monitors.kind == kind][0]
         np.testing.assert_allclose(found, sign * (inwards - local), rtol=0, atol=1e-12)
 
@@ -81,17 +83,17 @@ def test_row_limits_are_what_was_asked_for():
     monitors = Monitors(flow)
     limits = monitors.row_limits(VoltageLimits(0.9, 1.1), InterfaceLimits(0.98, 1.04, 5_000, None))
     for kind, expected in (
-        (Kind.VOLTAGE_MAX, 1.1),
-        (Kind.VOLTAGE_MIN, -0.9),
-        (Kind.INTERFACE_INJECTION, 5_000 / flow.network.base_power_w),
-        (Kind.INTERFACE_WITHDRAWAL, np.inf),
+        (RowKind.VOLTAGE_MAX, 1.1),
+        (RowKind.VOLTAGE_MIN, -0.9),
+        (RowKind.INTERFACE_INJECTION, 5_000 / flow.network.base_power_w),
+        (RowKind.INTERFACE_WITHDRAWAL, np.inf),
     ):
         np.testing.assert_array_equal(limits.limit[monitors.kind == kind], expected)
-    for kind in (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT):
+    for kind in (RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT):
         np.testing.assert_array_equal(
             limits.limit[monitors.kind == kind], flow.network.terminals.rating_pu
         )
-    row = int(np.flatnonzero(monitors.kind == Kind.CURRENT_IMPORT)[0])
+    row = int(np.flatnonzero(monitors.kind == RowKind.CURRENT_IMPORT)[0])
     assert monitors.elements[row] == "line:0"
     assert monitors.describe(row, limits.limit[row] / 2, limits) == pytest.approx(
         (70.0, 140.0, "A")

@@ -28,15 +28,15 @@ from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.model.limits import VoltageLimits
 from security_check.model.network_elements import ReactiveFreedom
 from security_check.monitoring.monitors import Monitors
-from security_check.monitoring.row_kinds import Kind
-from security_check.operating_range.conditions import Conditions, Deviations
-from security_check.uncertainty.deviation_sets import Box
+from security_check.monitoring.row_kinds import RowKind
+from security_check.operating_range.conditions import Deviations, OperatingConditions
+from security_check.uncertainty.deviation_sets import BoxSet
 from security_check.verification.enclosure import Gradients, PortModel, enclose, gradients
 from security_check.verification.gradient_signs import _of_passing, _Parts
 from security_check.verification.monotonicity import (
     OPEN,
     MonotonicityProof,
-    Standing,
+    ProofStatus,
     prove_monotone,
 )
 from security_check.verification.radial_condition import radial_tree
@@ -48,8 +48,8 @@ STEPS = (0.5, 0.1, 0.02)
 def proved_bounds(monitors: Monitors, proof: MonotonicityProof) -> np.ndarray:
     """Return the proved bounds, of currents for both rows together."""
     bound = proof.bound.copy()
-    export = np.flatnonzero(monitors.kind == Kind.CURRENT_EXPORT)
-    imported = np.flatnonzero(monitors.kind == Kind.CURRENT_IMPORT)
+    export = np.flatnonzero(monitors.kind == RowKind.CURRENT_EXPORT)
+    imported = np.flatnonzero(monitors.kind == RowKind.CURRENT_IMPORT)
     bound[export] = bound[imported] = np.maximum(bound[export], bound[imported])
     return bound
 
@@ -153,10 +153,12 @@ class TestSoundness:
         low, high = np.append(-withdrawal, ENDS[0]), np.append(injection, ENDS[1])
         at = low + proof.sides[known] * (high - low)
         values = where.values(at[:, :-1].T, at[:, -1])[known, np.arange(len(known))]
-        current = np.isin(where.monitors.kind[known], [Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT])
+        current = np.isin(
+            where.monitors.kind[known], [RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT]
+        )
         expected = np.where(current, np.abs(proof.value[known]), proof.value[known])
         assert values == pytest.approx(expected, abs=1e-8)
-        proved = np.array(proof.standing) == Standing.PROVED
+        proved = np.array(proof.standing) == ProofStatus.PROVED
         assert proof.gap[proved] == pytest.approx(0.0, abs=0.0)
 
     @given(where=AREAS, seed=st.integers(0, 10_000), size=st.sampled_from([2, 10, 40]))
@@ -187,7 +189,7 @@ class TestSoundness:
             where.values(corners, np.full(corners.shape[1], ENDS[0]))
         except PowerFlowError:
             proof = prove_monotone(where.model, where.conditions, u, tree=where.tree)
-            assert set(proof.standing) == {Standing.CHECKED}
+            assert set(proof.standing) == {ProofStatus.CHECKED}
             assert not proof.secure.any()
             assert proof.reason == OPEN
             assert np.isinf(proof.bound).all()
@@ -226,8 +228,8 @@ class TestEnclosures:
         assert (np.abs(exact - enclosed.centre) <= enclosed.radius + slack).all()
 
 
-def highest_voltages(where: Area, proof: MonotonicityProof) -> list[Standing]:
-    rows = np.flatnonzero(where.monitors.kind == Kind.VOLTAGE_MAX)
+def highest_voltages(where: Area, proof: MonotonicityProof) -> list[ProofStatus]:
+    rows = np.flatnonzero(where.monitors.kind == RowKind.VOLTAGE_MAX)
     return [proof.standing[row] for row in rows]
 
 
@@ -259,11 +261,11 @@ class TestCurrentsThatPassZero:
 class TestWhatIsNotCovered:
     """Nothing is proved where more may move than powers and one interface voltage."""
 
-    def assert_only_checked(self, where: Area, conditions: Conditions) -> None:
+    def assert_only_checked(self, where: Area, conditions: OperatingConditions) -> None:
         u = random_box(where, 1, 2)
         limit = np.full(len(where.monitors), 10.0)
         proof = prove_monotone(where.model, conditions, u, limit, where.tree)
-        assert set(proof.standing) == {Standing.CHECKED}
+        assert set(proof.standing) == {ProofStatus.CHECKED}
         assert not proof.secure.any()
         assert proof.reason.startswith("proofs do not cover")
 
@@ -271,7 +273,7 @@ class TestWhatIsNotCovered:
         where = line_of_two(0.3, 0.1)
         spread = sp.csr_array(np.ones((len(where.network.ports.names), 1), dtype=complex))
         self.assert_only_checked(
-            where, replace(where.conditions, deviations=Deviations(Box(1), spread))
+            where, replace(where.conditions, deviations=Deviations(BoxSet(1), spread))
         )
 
     def test_phases_that_move_apart(self):
@@ -297,8 +299,8 @@ class TestWhereMonotonicityBreaks:
         limits_w = np.array([20e3, 60e3])  # the larger can balance the smaller from within
         u = where.box(limits_w, limits_w)
         proof = bounds_hold(where, u, 0)
-        assert Standing.PROVED not in highest_voltages(where, proof)
-        rows = np.flatnonzero(where.monitors.kind == Kind.VOLTAGE_MAX)
+        assert ProofStatus.PROVED not in highest_voltages(where, proof)
+        rows = np.flatnonzero(where.monitors.kind == RowKind.VOLTAGE_MAX)
         corners = np.tile(vertices(u, 1.0), 2)
         at_corners = where.values(corners, np.repeat(ENDS, 4))[rows].max(axis=1)
         anywhere = found_by_search(where, u, 0)[rows]
@@ -309,16 +311,16 @@ class TestWhereMonotonicityBreaks:
     def test_with_resistance_it_holds_and_is_claimed(self):
         where = line_of_two(0.3, 0.1)
         proof = bounds_hold(where, where.box(np.full(2, 10e3), np.full(2, 10e3)), 0)
-        assert set(highest_voltages(where, proof)) == {Standing.PROVED}
+        assert set(highest_voltages(where, proof)) == {ProofStatus.PROVED}
 
     def test_it_is_lost_as_the_box_grows(self):
         """The signs are those of no load in small boxes, and turn in large ones."""
         where = line_of_two(0.02, 0.3)
-        rows = np.flatnonzero(where.monitors.kind == Kind.VOLTAGE_MAX)
+        rows = np.flatnonzero(where.monitors.kind == RowKind.VOLTAGE_MAX)
         claimed = []
         for size in (0.2e3, 1e3, 5e3, 20e3, 50e3):
             proof = bounds_hold(where, where.box(np.full(2, size), np.full(2, size)), 0)
-            claimed.append(sum(proof.standing[row] is Standing.PROVED for row in rows))
+            claimed.append(sum(proof.standing[row] is ProofStatus.PROVED for row in rows))
         assert claimed[0] == len(rows)
         assert claimed[-1] == 0
         assert claimed == sorted(claimed, reverse=True)
@@ -355,8 +357,8 @@ class TestPublishedEnvelopes:
         values = check.robust_rows.values(check.rows, check.limits_w / network_base(check))
         full = check.rows.take(check.headroom < 1e-4 * check.robust_rows.limits.scale[rows(check)])
         assert full.rows.size
-        assert {proof.standing[row] for row in full.rows} == {Standing.PROVED}
-        proved = np.array([proof.standing[row] is Standing.PROVED for row in rows(check)])
+        assert {proof.standing[row] for row in full.rows} == {ProofStatus.PROVED}
+        proved = np.array([proof.standing[row] is ProofStatus.PROVED for row in rows(check)])
         assert (values[proved] <= proof.bound[rows(check)][proved] + ROUNDING).all()
         own = proof.value[full.rows]
         assert own == pytest.approx(values[np.isin(rows(check), full.rows)], abs=1e-9)
@@ -387,7 +389,7 @@ class TestPublishedEnvelopes:
         check = NetworkGrid(network, VoltageLimits(), capacity).allocate(BAND)
         proof = proof_of(check)
         assert proof.secure.all()
-        assert {proof.standing[row] for row in rows(check)} == {Standing.PROVED}
+        assert {proof.standing[row] for row in rows(check)} == {ProofStatus.PROVED}
         values = check.robust_rows.values(check.rows, check.limits_w / network_base(check))
         assert proof.value[rows(check)] == pytest.approx(values, abs=1e-9)
 

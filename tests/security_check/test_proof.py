@@ -18,9 +18,14 @@ from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.outage import Outage
 from security_check.monitoring.monitors import Monitors
-from security_check.verification.certificate import THIS_WAY, Proof, Prover, rows_beside
+from security_check.verification.certificate import (
+    THIS_WAY,
+    Prover,
+    SecurityCertificate,
+    rows_beside,
+)
 from security_check.verification.enclosure import PortModel
-from security_check.verification.monotonicity import MonotonicityProof, Standing, prove_monotone
+from security_check.verification.monotonicity import MonotonicityProof, ProofStatus, prove_monotone
 
 BAND = InterfaceLimits(0.98, 1.04)
 
@@ -37,7 +42,7 @@ def test_low_voltage_envelopes_are_proved_whole(code: str) -> None:
     envelopes, proof = grid.prove(BAND)
     assert proof.secure
     assert proof.reason == ""
-    assert proof.standing[Standing.CHECKED] == proof.standing[Standing.WITHIN] == 0
+    assert proof.standing[ProofStatus.CHECKED] == proof.standing[ProofStatus.WITHIN] == 0
     assert sum(proof.standing.values()) == len(grid.robust_rows(BAND).limited)
     assert {found.proof for found in proof.explanations} <= {"proved", THIS_WAY}
     for element in {found.verdict.element for found in proof.explanations}:
@@ -54,7 +59,7 @@ def test_a_mixed_vertex_is_shown_as_one() -> None:
     mixed = [
         found
         for found in proof.explanations
-        if (found.situation.power_w > 0).any() and (found.situation.power_w < 0).any()
+        if (found.operating_point.power_w > 0).any() and (found.operating_point.power_w < 0).any()
     ]
     assert mixed
     assert "injecting" in mixed[0].verdict.worst_case
@@ -76,7 +81,7 @@ def test_medium_voltage_is_told_apart() -> None:
     assert not proof.secure
     within = [found.proof for found in proof.explanations if found.proof.endswith("%")]
     assert within
-    assert proof.standing[Standing.WITHIN] + proof.standing[Standing.CHECKED] > 0
+    assert proof.standing[ProofStatus.WITHIN] + proof.standing[ProofStatus.CHECKED] > 0
 
 
 def test_after_outages_everything_is_only_checked() -> None:
@@ -89,15 +94,15 @@ def test_after_outages_everything_is_only_checked() -> None:
     said_so(proof, "outages")
 
 
-def said_so(proof: Proof, reason: str) -> None:
+def said_so(proof: SecurityCertificate, reason: str) -> None:
     assert not proof.secure
     assert reason in proof.reason
-    assert proof.standing[Standing.PROVED] == 0
-    assert proof.standing[Standing.CHECKED] > 0
+    assert proof.standing[ProofStatus.PROVED] == 0
+    assert proof.standing[ProofStatus.CHECKED] > 0
     assert all(found.proof.startswith("only checked") for found in proof.explanations)
 
 
-def phases_proved() -> tuple[NetworkGrid, Proof, MonotonicityProof]:
+def phases_proved() -> tuple[NetworkGrid, SecurityCertificate, MonotonicityProof]:
     """Return a grid with phases, what is told of its envelopes, and what is proved row by row."""
     net = phase_net(6, 0, max_i_ka=0.3)
     net.trafo["sn_mva"] = 0.02  # its upper side is delta: customers of all phases meet there

@@ -20,9 +20,9 @@ from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Kind, Monitors
-from security_check.operating_range.conditions import Conditions
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.implicit_zbus import PowerFlow
-from security_check.uncertainty.deviation_sets import Box, Budget
+from security_check.uncertainty.deviation_sets import BoxSet, BudgetSet
 from security_check.uncertainty.forecast import Uncertainty
 from security_check.worst_case.robust_rows import RobustRows
 
@@ -74,13 +74,15 @@ def robust(case: str, gamma: float | None = None) -> RobustRows:
     chosen = np.array(
         [network().passive.elements.index(f"load:{k}") for k in range(count)], dtype=np.int64
     )
-    within = Box(count) if gamma is None else Budget(count, gamma)
+    within = BoxSet(count) if gamma is None else BudgetSet(count, gamma)
     own_ratio = np.full(count, np.nan)
     model = Uncertainty(chosen, band, np.zeros(count), own_ratio, within)
     forecast = model.forecast(network())
     monitors = Monitors(PowerFlow(network()))
     limits = monitors.row_limits(VoltageLimits(CASE["voltage_min_pu"]), InterfaceLimits(1.0, 1.0))
-    conditions = Conditions(network(), np.array([[1.0]]), forecast.power_pu, forecast.deviations)
+    conditions = OperatingConditions(
+        network(), np.array([[1.0]]), forecast.power_pu, forecast.deviations
+    )
     return RobustRows(monitors, limits, conditions)
 
 

@@ -14,7 +14,7 @@ from sampling import examples
 
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
-from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.verification.enclosure import Enclosure, enclose
 from security_check.verification.radial_condition import rising_voltages, voltage_effects
 
@@ -29,7 +29,7 @@ def enclosed(where: Area, u: np.ndarray) -> Enclosure:
 def voltage_gradients(where: Area, power: np.ndarray, voltage: np.ndarray) -> np.ndarray:
     """Return exact derivatives of all voltages at points (c, B), shape (B, m, c + 1)."""
     monitors = where.monitors
-    rows = np.flatnonzero(monitors.kind == Kind.VOLTAGE_MAX)
+    rows = np.flatnonzero(monitors.kind == RowKind.VOLTAGE_MAX)
     solved = solve(monitors.power_flow, power, voltage)
     count = power.shape[1]
     every = solved.take(np.repeat(np.arange(count), len(rows)))

@@ -19,7 +19,7 @@ from test_robust_rows import random_box
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from doe_allocation.hierarchy.interface_statement import exchange
+from doe_allocation.hierarchy.interface_statement import interface_extremes
 from security_check.errors import InsecureError
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
@@ -72,7 +72,7 @@ def extremes(flow: PowerFlow, limits_w: np.ndarray, band: tuple[float, float]) -
 def test_the_extremes_are_those_of_all_vertices(name: str, seed: int) -> None:
     area = small_area(**AREAS[name])
     limits_w = random_box(area, seed)
-    found = exchange(area.grid.robust_rows(BAND), limits_w)
+    found = interface_extremes(area.grid.robust_rows(BAND), limits_w)
     brute = extremes(area.flow, limits_w, (0.98, 1.04))
     ours = np.array(
         [found.injection_w, -found.withdrawal_w, found.reactive_max_var, found.reactive_min_var]
@@ -96,8 +96,8 @@ def test_an_interface_is_told_as_pandapower_tells_it() -> None:
     finding = grid.attack(contract, limits_w, np.random.default_rng(0))
     assert (finding.element, finding.unit) == ("interface", "var")
     net.ext_grid.vm_pu = 1.02
-    net.load.p_mw = -finding.situation.power_w * 1e-6
-    net.load.q_mvar = -finding.situation.reactive_var * 1e-6
+    net.load.p_mw = -finding.operating_point.power_w * 1e-6
+    net.load.q_mvar = -finding.operating_point.reactive_var * 1e-6
     pp.runpp(net, trafo_model="t", calculate_voltage_angles=True, tolerance_mva=1e-10)
     assert finding.value == pytest.approx(-1e6 * net.res_ext_grid.q_mvar.sum(), abs=0.01)
 
@@ -106,7 +106,7 @@ def test_an_interface_is_told_as_pandapower_tells_it() -> None:
 def unlimited_range(name: str) -> tuple[int, int]:
     area = small_area(**AREAS[name])
     check = area.grid.allocate(BAND)
-    found = exchange(area.grid.robust_rows(BAND), check.limits_w)
+    found = interface_extremes(area.grid.robust_rows(BAND), check.limits_w)
     return int(found.reactive_min_var), int(found.reactive_max_var)
 
 
@@ -151,15 +151,17 @@ def test_the_limit_holds_after_outages_and_with_generators() -> None:
     capacity = Capacity.same(network.connection_points, 40_000_000, 40_000_000)
     grid = NetworkGrid(network, VoltageLimits(0.92, 1.08), capacity, outages=states)
     free = grid.allocate(InterfaceLimits(1.0, 1.04))
-    low = exchange(grid.robust_rows(InterfaceLimits(1.0, 1.04)), free.limits_w).reactive_min_var
-    floor = exchange(grid.robust_rows(InterfaceLimits(1.0, 1.04)), 0 * free.limits_w)
+    low = interface_extremes(
+        grid.robust_rows(InterfaceLimits(1.0, 1.04)), free.limits_w
+    ).reactive_min_var
+    floor = interface_extremes(grid.robust_rows(InterfaceLimits(1.0, 1.04)), 0 * free.limits_w)
     wanted = int(0.5 * (low + floor.reactive_min_var))
     assert low < wanted < 0
     contract = InterfaceLimits(1.0, 1.04, reactive_min_var=wanted)
     check = grid.allocate(contract)
     assert check.limits_w.sum() < free.limits_w.sum()
     assert grid.attack(contract, check.limits_w, np.random.default_rng(0)).violation <= 1e-6
-    reached = exchange(grid.robust_rows(contract), check.limits_w).reactive_min_var
+    reached = interface_extremes(grid.robust_rows(contract), check.limits_w).reactive_min_var
     assert wanted - 100 <= reached <= 0.97 * wanted
 
 
@@ -217,7 +219,7 @@ def test_a_reactive_range_off_zero_is_looked_at_from_end_to_end(low: float) -> N
     for width in (0.0, 2_000.0):
         free = with_reactive_freedom(network, range_var={"load:1": (low, low + width)})
         grid = NetworkGrid(free, VoltageLimits(), capacity)
-        found.append(exchange(grid.robust_rows(BAND), capacity.upper_w()))
+        found.append(interface_extremes(grid.robust_rows(BAND), capacity.upper_w()))
     point, wide = found
     assert wide.reactive_min_var == pytest.approx(point.reactive_min_var, abs=100)
     assert wide.reactive_max_var == pytest.approx(point.reactive_max_var + 2_000.0, abs=100)

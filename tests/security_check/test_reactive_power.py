@@ -37,7 +37,9 @@ def numbers(area: Area, points: WorstPoints, u: np.ndarray) -> np.ndarray:
     """Return the complex powers of all customers at some points, shape (c, r), per unit."""
     conditions = area.grid.robust_rows(area.limits.interface).conditions
     base_w = area.flow.network.base_power_w
-    each = [conditions.situation(points.take(np.array([k])), u) for k in range(len(points.share))]
+    each = [
+        conditions.operating_point(points.take(np.array([k])), u) for k in range(len(points.share))
+    ]
     return np.stack([(s.power_w + 1j * s.reactive_var) / base_w for s in each], axis=1)
 
 
@@ -182,9 +184,9 @@ class TestEnvelopes:
         truth = violation(area.flow, area.limits, limits_w)
         found = attack(check.robust_rows, limits_w, rng)
         assert found.violation >= truth - 1e-9
-        power = (found.situation.power_w + 1j * found.situation.reactive_var)[:, None]
+        power = (found.operating_point.power_w + 1j * found.operating_point.reactive_var)[:, None]
         network = area.flow.network
-        held = np.array([found.situation.interface_voltage_pu])
+        held = np.array([found.operating_point.interface_voltage_pu])
         there = measured(area.flow, power / network.base_power_w, held)
         if found.unit == "p.u.":
             k = network.voltages.elements.index(found.element)

@@ -14,7 +14,7 @@ from sampling import examples
 
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
-from security_check.worst_case.search import Search, Starts
+from security_check.worst_case.search import Starts, WorstPointSearch
 
 NAMES = st.sampled_from(sorted(SMALL_AREAS))
 
@@ -44,7 +44,9 @@ def all_at_their_limits(area: Area, limits_w: np.ndarray) -> tuple[RobustRows, l
 
 def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
     known, _ = robust.worst(robust.limited, robust.start_points(robust.limited), u)
-    return PackingRows.joined([known, Search(robust).challenge(known, u, near=np.inf)])
+    return PackingRows.joined(
+        [known, WorstPointSearch(robust).find_new_worst_points(known, u, near=np.inf)]
+    )
 
 
 @settings(deadline=None, max_examples=examples(60))

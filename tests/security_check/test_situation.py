@@ -15,38 +15,38 @@ from security_check.importers.opendss import network_from_opendss
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.model.islands import parts_of
-from security_check.operating_range.operating_point import Situation
+from security_check.operating_range.operating_point import OperatingPoint
 
 
-def situation(**changes: object) -> Situation:
+def operating_point(**changes: object) -> OperatingPoint:
     given: dict[str, object] = {
         "power_w": np.array([3_000.0, -1_000.0, 0.0]),
         "reactive_var": np.zeros(3),
         "source_pu": np.array([0.98]),
         "deviation": np.zeros(0),
     }
-    return Situation(**{**given, **changes})  # type: ignore[arg-type]
+    return OperatingPoint(**{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_who_does_what_at_which_voltage() -> None:
-    assert str(situation()) == (
+    assert str(operating_point()) == (
         "1 of 3 connection points injecting, 1 withdrawing and 0.98 p.u. at the interface"
     )
-    assert "1.02 / 1 / 1.01 p.u." in str(situation(source_pu=np.array([1.02, 1.0, 1.01])))
+    assert "1.02 / 1 / 1.01 p.u." in str(operating_point(source_pu=np.array([1.02, 1.0, 1.01])))
 
 
 def test_reactive_power_is_told_where_there_is_some() -> None:
-    told = str(situation(reactive_var=np.array([-1_250.0, 0.0, 400.0])))
+    told = str(operating_point(reactive_var=np.array([-1_250.0, 0.0, 400.0])))
     assert "1 withdrawing, -1.25 to +0.4 kvar at each and 0.98" in told
-    assert "withdrawing, -2 kvar at each and" in str(situation(reactive_var=np.full(3, -2e3)))
+    assert "withdrawing, -2 kvar at each and" in str(operating_point(reactive_var=np.full(3, -2e3)))
 
 
 def test_what_is_off_is_named_or_counted() -> None:
-    few = situation(deviation=np.array([-1.0, 0.0, 0.5]), deviating=("sgen:1", "a", "line:2"))
+    few = operating_point(deviation=np.array([-1.0, 0.0, 0.5]), deviating=("sgen:1", "a", "line:2"))
     assert "withdrawing, sgen:1 off by -1, line:2 off by +0.5 and" in str(few)
-    many = situation(deviation=np.array([-1.0, 1, 1, 1, 0]), deviating=tuple("abcde"))
+    many = operating_point(deviation=np.array([-1.0, 1, 1, 1, 0]), deviating=tuple("abcde"))
     assert "4 of 5 uncertain elements off (3 upwards)" in str(many)
-    assert "off" not in str(situation(deviation=np.zeros(2), deviating=("a", "b")))
+    assert "off" not in str(operating_point(deviation=np.zeros(2), deviating=("a", "b")))
 
 
 @pytest.mark.parametrize(

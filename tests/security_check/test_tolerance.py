@@ -22,14 +22,14 @@ from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import VoltageLimits
 from security_check.modifications.impedance_tolerance import with_tolerance
-from security_check.monitoring.row_kinds import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import PowerFlow
-from security_check.uncertainty.deviation_sets import Budget
+from security_check.uncertainty.deviation_sets import BudgetSet
 from security_check.uncertainty.forecast import Uncertainty
 from security_check.verification.adversary import attack
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
-from security_check.worst_case.search import Search
+from security_check.worst_case.search import WorstPointSearch
 
 LIMITS = Limits(VoltageLimits(0.92, 1.08), BAND)
 NETS = {
@@ -179,7 +179,9 @@ def test_the_robust_bound_is_the_worst_of_all_corners(name, tolerance, seed):
     robust = RobustRows(robust.monitors, near, robust.conditions)
     u = limits_w / grid.network.base_power_w
     known, _ = robust.worst(robust.limited, robust.start_points(robust.limited), u)
-    found = PackingRows.joined([known, Search(robust).challenge(known, u, near=np.inf)])
+    found = PackingRows.joined(
+        [known, WorstPointSearch(robust).find_new_worst_points(known, u, near=np.inf)]
+    )
     values = robust.values(found, u)
     for rows, brute in pairs:
         bound = values[np.isin(found.rows, rows)].max()
@@ -223,14 +225,14 @@ def test_impedances_and_powers_deviate_together():
     pp.create_sgen(net, int(net.load.bus[3]), p_mw=0.01)
     network = with_tolerance(network_from_pandapower(net, passive="as-given"), 0.1)
     model = Uncertainty(
-        np.array([0]), np.array([0.5]), np.zeros(1), np.array([0.0]), Budget(1, 1.0)
+        np.array([0]), np.array([0.5]), np.zeros(1), np.array([0.0]), BudgetSet(1, 1.0)
     )
     capacity = Capacity.same(network.connection_points, 25_000, 25_000)
     grid = NetworkGrid(network, LIMITS.voltage, capacity, forecast=model.forecast(network))
     check = grid.allocate(BAND)
     found = attack(check.robust_rows, check.limits_w, np.random.default_rng(0), samples=64)
     assert found.violation <= 1e-9
-    assert len(found.situation.deviation) == 1 + len(elements(net))
+    assert len(found.operating_point.deviation) == 1 + len(elements(net))
     alone = NetworkGrid(network, LIMITS.voltage, capacity).allocate(BAND)
     assert check.limits_w.min() < alone.limits_w.min()
 
@@ -292,7 +294,7 @@ def test_a_magnetised_transformer_is_exact_enough_or_refused(vk, i0, part):
     assert not refused
     capacity = Capacity.same(tolerant.connection_points, 9, 9)
     monitors = NetworkGrid(tolerant, LIMITS.voltage, capacity).monitors
-    voltages = np.flatnonzero(monitors.kind == Kind.VOLTAGE_MAX)
+    voltages = np.flatnonzero(monitors.kind == RowKind.VOLTAGE_MAX)
     for change, each_w in itertools.product((-part, part), (-42_000.0, 42_000.0)):
         points = np.full((2, 1), each_w / tolerant.base_power_w)
         powers = tolerant.port_shares @ points + 0j

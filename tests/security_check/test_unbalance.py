@@ -41,14 +41,14 @@ from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
-from security_check.monitoring.row_kinds import Kind
-from security_check.operating_range.conditions import Conditions, Deviations
+from security_check.monitoring.row_kinds import RowKind
+from security_check.operating_range.conditions import Deviations, OperatingConditions
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.uncertainty.deviation_sets import source_vertices
 from security_check.verification.adversary import attack
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
-from security_check.worst_case.search import Search
+from security_check.worst_case.search import WorstPointSearch
 
 NAMES = ("source 0", "source 1", "source 4", "bus 0", "bus 2", "bus 5", "neutral 0")
 UNBALANCED = InterfaceLimits(0.98, 1.04, unbalance_pu=0.01)
@@ -69,7 +69,7 @@ def largest_unbalance(network: Network, power_w: np.ndarray, source_pu: np.ndarr
     """Return the largest of each bus' rows."""
     monitors, values = values_of(network, power_w, source_pu)
     found: dict[str, float] = {}
-    for row in np.flatnonzero(monitors.kind == Kind.UNBALANCE):
+    for row in np.flatnonzero(monitors.kind == RowKind.UNBALANCE):
         bus = monitors.elements[row]
         found[bus] = max(found.get(bus, -1.0), float(values[row]))
     return found
@@ -219,7 +219,7 @@ class TestPhasesOfTheInterfaceBus:
             for k in range(len(terminals.elements))
             if (terminals.elements[k], terminals.sides[k]) == (f"trafo:0.{phase}", "hv")
         )
-        drawn = values[monitors.kind == Kind.INTERFACE_WITHDRAWAL]
+        drawn = values[monitors.kind == RowKind.INTERFACE_WITHDRAWAL]
         assert drawn == pytest.approx([through], abs=1e-12)
         assert drawn * network.base_power_w == pytest.approx(-power_w.sum(), rel=0.3)
 
@@ -237,8 +237,8 @@ class TestPhasesOfTheInterfaceBus:
         monitors, values = values_of(network, power_w, held)
         other, alone = values_of(without, power_w[:3], held)
         for ours, theirs, more in ((monitors, other, 7e3),):
-            drawn = values[ours.kind == Kind.INTERFACE_WITHDRAWAL]
-            before = alone[theirs.kind == Kind.INTERFACE_WITHDRAWAL]
+            drawn = values[ours.kind == RowKind.INTERFACE_WITHDRAWAL]
+            before = alone[theirs.kind == RowKind.INTERFACE_WITHDRAWAL]
             assert (drawn - before) * network.base_power_w == pytest.approx([more], abs=1e-6)
 
 
@@ -271,7 +271,7 @@ def test_gradients_are_those_of_differences(name):
     monitors = Monitors(flow := PowerFlow(network))
     nothing = Deviations.none(len(network.ports.names))
     corners = np.repeat([[0.0], [2.0]], network.held, axis=1)
-    conditions = Conditions(network, corners, network.ports.passive_power_pu, nothing)
+    conditions = OperatingConditions(network, corners, network.ports.passive_power_pu, nothing)
     rng = np.random.default_rng(3)
     customers, held = len(network.connection_points), network.held
     power = rng.uniform(-8e3, 8e3, (customers, 1)) / network.base_power_w
@@ -294,8 +294,10 @@ def test_gradients_are_those_of_differences(name):
     numeric = (f(1) - f(-1)) / (2 * step)
     now = monitors.all_values(points)[:, 0]
     smooth = np.abs(now) >= 0.06 * ratings(monitors)
-    smooth[monitors.kind == Kind.UNBALANCE] = np.abs(now[monitors.kind == Kind.UNBALANCE]) > 1.1e-3
-    assert smooth[monitors.kind == Kind.UNBALANCE].sum() > 12
+    smooth[monitors.kind == RowKind.UNBALANCE] = (
+        np.abs(now[monitors.kind == RowKind.UNBALANCE]) > 1.1e-3
+    )
+    assert smooth[monitors.kind == RowKind.UNBALANCE].sum() > 12
     error = np.abs(ours - numeric) / np.abs(numeric).max(axis=1, keepdims=True)
     assert error[smooth].max() < 1e-5
 
@@ -327,7 +329,9 @@ def test_the_worst_is_that_of_all_vertices(name, seed, bound):
         monitors, replace(robust.limits, limit=limit, scale=scale), robust.conditions
     )
     known, _ = robust.worst(robust.limited, robust.start_points(robust.limited), u)
-    found = PackingRows.joined([known, Search(robust).challenge(known, u, near=np.inf)])
+    found = PackingRows.joined(
+        [known, WorstPointSearch(robust).find_new_worst_points(known, u, near=np.inf)]
+    )
     values = robust.values(found, u)
     for rows, brute in of_phase_rows(monitors, worst):
         best = values[np.isin(found.rows, rows)].max()
@@ -392,7 +396,7 @@ def test_envelopes_under_an_unbalance_limit_withstand_every_vertex(name, contrac
     finding = attack(check.robust_rows, check.limits_w, np.random.default_rng(0), samples=256)
     assert finding.violation < 1e-6, finding
     assert any(
-        kind == Kind.UNBALANCE
+        kind == RowKind.UNBALANCE
         for kind in check.robust_rows.monitors.kind[check.rows.rows[check.headroom < 1e-5]]
     ), "no unbalance binds, so nothing was tried"
     without, _ = allocated(name, contract, VoltageLimits(0.85, 1.15))

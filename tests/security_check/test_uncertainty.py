@@ -15,10 +15,10 @@ from scipy.optimize import linprog, minimize
 from security_check.errors import InsecureError
 from security_check.model.limits import InterfaceLimits
 from security_check.uncertainty.deviation_sets import (
-    Box,
-    Budget,
-    Ellipsoid,
-    Together,
+    BoxSet,
+    BudgetSet,
+    EllipsoidSet,
+    ProductSet,
     source_vertices,
 )
 
@@ -57,7 +57,7 @@ def budget_by_linear_program(direction: np.ndarray, gamma: float) -> float:
 @settings(deadline=None, max_examples=examples(60))
 @given(direction=directions())
 def test_a_box_is_farthest_at_its_signs(direction):
-    box = Box(direction.shape[1])
+    box = BoxSet(direction.shape[1])
     np.testing.assert_allclose(box.margin(direction), np.abs(direction).sum(axis=1))
     assert (np.abs(box.support(direction)) <= box.largest).all()
 
@@ -66,7 +66,7 @@ def test_a_box_is_farthest_at_its_signs(direction):
 @given(direction=directions(), part=st.floats(0.0, 1.0))
 def test_a_budget_is_what_a_linear_program_says(direction, part):
     gamma = part * direction.shape[1]
-    budget = Budget(direction.shape[1], gamma)
+    budget = BudgetSet(direction.shape[1], gamma)
     support = budget.support(direction)
     assert (np.abs(support) <= budget.largest + 1e-12).all()
     assert (np.abs(support).sum(axis=1) <= gamma + 1e-12).all()
@@ -78,11 +78,11 @@ def test_a_budget_is_what_a_linear_program_says(direction, part):
 @given(direction=directions(), parts=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_budget_lies_between_nothing_and_the_box(direction, parts):
     d = direction.shape[1]
-    less, more = (Budget(d, part * d).margin(direction) for part in sorted(parts))
+    less, more = (BudgetSet(d, part * d).margin(direction) for part in sorted(parts))
     assert (less <= more + 1e-12).all()
-    np.testing.assert_array_equal(Budget(d, 0).support(direction), 0.0 * direction)
-    np.testing.assert_array_equal(Budget(d, d).support(direction), Box(d).support(direction))
-    assert (more <= Box(d).margin(direction) + 1e-12).all()
+    np.testing.assert_array_equal(BudgetSet(d, 0).support(direction), 0.0 * direction)
+    np.testing.assert_array_equal(BudgetSet(d, d).support(direction), BoxSet(d).support(direction))
+    assert (more <= BoxSet(d).margin(direction) + 1e-12).all()
 
 
 @settings(deadline=None, max_examples=examples(60))
@@ -96,7 +96,7 @@ def test_an_ellipsoid_is_its_closed_form_and_contains_its_points(direction, seed
     """Also where the covariance is singular: deviations that always move together."""
     d = direction.shape[1]
     sigma = covariance_of(seed, d, max(d - loss, 1))
-    ellipsoid = Ellipsoid(sigma, radius)
+    ellipsoid = EllipsoidSet(sigma, radius)
     spread = np.sqrt(np.maximum(np.einsum("rd,de,re->r", direction, sigma, direction), 0.0))
     np.testing.assert_allclose(ellipsoid.margin(direction), radius * spread, rtol=1e-7, atol=1e-7)
     support = ellipsoid.support(direction)
@@ -126,7 +126,7 @@ def test_an_ellipsoid_is_what_a_solver_says(seed):
         options={"ftol": 1e-9, "maxiter": 500},
     )
     assert solved.success
-    assert Ellipsoid(sigma, radius).margin(direction[None])[0] == pytest.approx(
+    assert EllipsoidSet(sigma, radius).margin(direction[None])[0] == pytest.approx(
         -solved.fun, rel=1e-6
     )
 
@@ -136,11 +136,11 @@ def test_an_ellipsoid_is_what_a_solver_says(seed):
 def test_independent_deviations_add_up_in_squares(direction, seed, radius):
     """A diagonal covariance, and radius and deviations scale alike."""
     deviation = np.random.default_rng(seed).uniform(0.0, 2.0, direction.shape[1])
-    ellipsoid = Ellipsoid(np.diag(deviation**2), radius)
+    ellipsoid = EllipsoidSet(np.diag(deviation**2), radius)
     expected = radius * np.sqrt(((direction * deviation) ** 2).sum(axis=1))
     np.testing.assert_allclose(ellipsoid.margin(direction), expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(ellipsoid.largest, radius * deviation)
-    larger = Ellipsoid(np.diag(deviation**2), radius + 0.5).margin(direction)
+    larger = EllipsoidSet(np.diag(deviation**2), radius + 0.5).margin(direction)
     assert (larger >= ellipsoid.margin(direction)).all()
 
 
@@ -155,16 +155,16 @@ def test_no_point_of_a_set_is_farther_than_its_support(data, direction, gamma):
     ball = rng.normal(size=5)
     ball *= 2.0 * rng.random() / np.linalg.norm(ball)
     drawn = np.linalg.cholesky(sigma) @ ball
-    assert (direction @ point <= Budget(5, gamma).margin(direction) + 1e-9).all()
-    assert (direction @ drawn <= Ellipsoid(sigma, 2.0).margin(direction) + 1e-9).all()
+    assert (direction @ point <= BudgetSet(5, gamma).margin(direction) + 1e-9).all()
+    assert (direction @ drawn <= EllipsoidSet(sigma, 2.0).margin(direction) + 1e-9).all()
 
 
 @settings(deadline=None, max_examples=examples(40))
 @given(data=st.data(), gamma=st.floats(0.0, 2.0))
 def test_sets_side_by_side_are_each_at_their_own_worst(data, gamma):
     direction = data.draw(directions(5))
-    budget, box = Budget(2, gamma), Box(3)
-    both = Together((budget, box))
+    budget, box = BudgetSet(2, gamma), BoxSet(3)
+    both = ProductSet((budget, box))
     assert both.count == 5
     np.testing.assert_array_equal(
         both.support(direction),
@@ -187,10 +187,10 @@ def test_sets_side_by_side_are_each_at_their_own_worst(data, gamma):
 def test_the_nearest_point_cannot_be_bettered(seed, gamma, radius, size, rank):
     """To first order: no point of the set lies farther the way the point itself does."""
     rng = np.random.default_rng(seed)
-    sets = (Box(4), Budget(4, gamma), Ellipsoid(covariance_of(seed, 4, rank), radius))
+    sets = (BoxSet(4), BudgetSet(4, gamma), EllipsoidSet(covariance_of(seed, 4, rank), radius))
     point = size * rng.normal(size=(3, 4))
-    for one in (*sets, Together(sets)):
-        at = np.tile(point, len(sets)) if isinstance(one, Together) else point
+    for one in (*sets, ProductSet(sets)):
+        at = np.tile(point, len(sets)) if isinstance(one, ProductSet) else point
         nearest = one.nearest(at)
         way = at - nearest
         beyond = one.margin(way) - (way * nearest).sum(axis=1)
@@ -202,7 +202,7 @@ def test_the_nearest_point_cannot_be_bettered(seed, gamma, radius, size, rank):
 @pytest.mark.parametrize("gamma", [-0.1, 3.1, float("nan")])
 def test_a_budget_needs_a_gamma_within_its_size(gamma):
     with pytest.raises(ValueError, match=r"gamma is .*from 0 to 3"):
-        Budget(3, gamma)
+        BudgetSet(3, gamma)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_budget_needs_a_gamma_within_its_size(gamma):
 )
 def test_an_ellipsoid_needs_a_covariance_and_a_radius(covariance, radius, why):
     with pytest.raises(ValueError, match=why):
-        Ellipsoid(np.asarray(covariance), radius)
+        EllipsoidSet(np.asarray(covariance), radius)
 
 
 @settings(deadline=None, max_examples=examples(40))
@@ -257,7 +257,7 @@ def test_held_voltages_without_unbalance_move_together():
 
 def test_exchanges_stay_at_the_border_of_a_budget():
     for gamma, expected in ((1.5, 9), (1.0, 6), (2.0, 8)):
-        budget = Budget(4, gamma)
+        budget = BudgetSet(4, gamma)
         point = budget.support(np.array([[3.0, -2.0, 0.0, 0.0]]))[0]
         others = budget.exchanges(point)
         np.testing.assert_allclose(
@@ -265,16 +265,16 @@ def test_exchanges_stay_at_the_border_of_a_budget():
         )
         assert not (others == point).all(axis=1).any()
         assert len(others) == expected
-    both = Together((Budget(2, 1.0), Box(1)))
+    both = ProductSet((BudgetSet(2, 1.0), BoxSet(1)))
     np.testing.assert_array_equal(
         both.exchanges(np.array([1.0, 0.0, -1.0])), [[0.0, -1.0, -1.0], [0.0, 1.0, -1.0]]
     )
-    assert not len(Box(3).exchanges(np.ones(3)))
+    assert not len(BoxSet(3).exchanges(np.ones(3)))
 
 
 def test_every_extreme_point_of_a_budget_is_a_support_point():
     """All of them, the fractional ones included, are reached by some direction."""
-    budget = Budget(3, 1.5)
+    budget = BudgetSet(3, 1.5)
     corners = set()
     for whole, part in itertools.permutations(range(3), 2):
         for signs in itertools.product((-1.0, 1.0), repeat=2):

@@ -16,7 +16,7 @@ import numpy as np
 import pandapower as pp
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation
-from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, State, settings
+from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, JointFlowSolution, settings
 from doe_allocation.hierarchy.joint_model.pandapower_net import JoinedNet
 from doe_allocation.hierarchy.joint_model.quantities import CURRENT, Quantities
 from security_check.arrays import ComplexArray, FloatArray
@@ -94,7 +94,7 @@ class Freedom:
         return np.asarray(corners, dtype=np.complex128)
 
 
-class Attack:
+class JointModelAttack:
     """The search in one case, everything in service or an outage; c customers, K quantities.
 
     Parameters
@@ -130,10 +130,10 @@ class Attack:
         self.excess: FloatArray = np.full(count, -np.inf)
         self.value: FloatArray = np.zeros(count)
         self._place = np.full(count, -1)
-        self._points: list[tuple[State, ComplexArray]] = []
+        self._points: list[tuple[JointFlowSolution, ComplexArray]] = []
         self.flows = 0
 
-    def point(self, goal: int) -> tuple[State, ComplexArray]:
+    def point(self, goal: int) -> tuple[JointFlowSolution, ComplexArray]:
         """Return where a quantity was worst: operating point, and the customers' powers (c,)."""
         return self._points[int(self._place[goal])]
 
@@ -154,7 +154,9 @@ class Attack:
                 self._ascend(goal, source)
             self._flip(goal)
 
-    def _look(self, power: ComplexArray, source: float, near: State | None = None) -> State:
+    def _look(
+        self, power: ComplexArray, source: float, near: JointFlowSolution | None = None
+    ) -> JointFlowSolution:
         """Solve the power flow at a point, and keep what is worse than anything before."""
         state = self.flow.solve(power, source, near)
         self.flows += 1
@@ -168,7 +170,7 @@ class Attack:
             self._points.append((state, power))
         return state
 
-    def _pointed_at(self, idle: State) -> list[ComplexArray]:
+    def _pointed_at(self, idle: JointFlowSolution) -> list[ComplexArray]:
         """Return the corners that sensitivities point to, those nearest to a limit first.
 
         Of currents the power that flows is followed, either way: their size says nothing yet.
@@ -256,7 +258,7 @@ class Attack:
         points = [self._points[p] for p in dict.fromkeys(worst) if p >= 0][:_COMPARED]
         return max(self._difference(state, power) for state, power in points)
 
-    def _difference(self, state: State, power: ComplexArray) -> float:
+    def _difference(self, state: JointFlowSolution, power: ComplexArray) -> float:
         flow, joined = self.flow, self.flow.joined
         net = flow.net
         for (member, _, row), own in zip(joined.customers(), power.tolist(), strict=True):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation
-from doe_allocation.hierarchy.joint_model.attack import Attack
+from doe_allocation.hierarchy.joint_model.attack import JointModelAttack
 from doe_allocation.hierarchy.joint_model.members import Hierarchy
 from doe_allocation.hierarchy.joint_model.newton import JoinedFlow
 from doe_allocation.hierarchy.joint_model.pandapower_net import joined_net
@@ -134,7 +134,7 @@ def check_joined(
     attacks, failure = [], ""
     for done, outage in enumerate(cases, start=1):
         try:
-            attack = Attack(JoinedFlow(joined, outage), contracts, allocation)
+            attack = JointModelAttack(JoinedFlow(joined, outage), contracts, allocation)
             attack.run(np.random.default_rng(seed))
         except PowerFlowError as error:
             failure = str(error)
@@ -153,7 +153,7 @@ def check_joined(
     )
 
 
-def _worst(hierarchy: Hierarchy, attacks: list[Attack]) -> tuple[Worst, ...]:
+def _worst(hierarchy: Hierarchy, attacks: list[JointModelAttack]) -> tuple[Worst, ...]:
     """Return the worst of each kind at each operator, over all cases."""
     found: dict[tuple[str, str], Worst] = {}
     for attack in attacks:
@@ -172,7 +172,7 @@ def _worst(hierarchy: Hierarchy, attacks: list[Attack]) -> tuple[Worst, ...]:
     return tuple(found[key] for key in order if key in found)
 
 
-def _told(attack: Attack, goal: int, count: int) -> Worst:
+def _told(attack: JointModelAttack, goal: int, count: int) -> Worst:
     quantities = attack.quantities
     k = goal % len(quantities.what)
     what = quantities.what[k]

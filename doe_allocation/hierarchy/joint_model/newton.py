@@ -30,7 +30,7 @@ TOLERANCE_PU = 1e-10  # of the joined net's base: with 1 MVA, less than a milliw
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class GeneratorNode:
     """A generator, or those of one node as one.
 
     Parameters
@@ -53,7 +53,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class JointFlowSolution:
     """A solution of the power flow.
 
     Parameters
@@ -157,7 +157,7 @@ class JoinedFlow:
         return np.asarray(self.node_of[buses.to_numpy(dtype=int)], dtype=np.int64)
 
     @cached_property
-    def machines(self) -> tuple[Machine, ...]:
+    def machines(self) -> tuple[GeneratorNode, ...]:
         """The generators in service, with the limits that their operators' models have."""
         found = []
         for member in self.joined.members:
@@ -174,7 +174,7 @@ class JoinedFlow:
                 power = scale * generators.power_limits_pu[g]
                 reactive = scale * generators.reactive_limits_pu[g]
                 found.append(
-                    Machine(
+                    GeneratorNode(
                         member.name,
                         name,
                         node,
@@ -238,7 +238,9 @@ class JoinedFlow:
 
     # -- solutions ------------------------------------------------------------------------------
 
-    def solve(self, power_pu: ComplexArray, source_pu: float, near: State | None = None) -> State:
+    def solve(
+        self, power_pu: ComplexArray, source_pu: float, near: JointFlowSolution | None = None
+    ) -> JointFlowSolution:
         """Return the operating point at which customers have some power.
 
         Parameters
@@ -268,7 +270,7 @@ class JoinedFlow:
             miss = np.concatenate([wrong[self._balanced].real, wrong[self._by_size].imag])
             size = float(np.abs(miss).max(initial=0.0))
             if size < TOLERANCE_PU:
-                return State(v, imbalance, flows, source_pu, factors)
+                return JointFlowSolution(v, imbalance, flows, source_pu, factors)
             if factors is None or not size < _SLOW * before:
                 factors = splu(self.jacobian(v))
             before = size
@@ -312,7 +314,7 @@ class JoinedFlow:
         return sp.csr_array(1j * V @ turned.conj()), sp.csr_array(by_size)
 
     def sensitivities(
-        self, state: State, by_voltage: ComplexArray, by_imbalance: FloatArray
+        self, state: JointFlowSolution, by_voltage: ComplexArray, by_imbalance: FloatArray
     ) -> ComplexArray:
         """Return how quantities change with every customer's power.
 

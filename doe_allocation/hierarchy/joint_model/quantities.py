@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from doe_allocation.hierarchy.joint_model.members import Boundary
-from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, State
+from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, JointFlowSolution
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.importers.pandapower_balanced import bus_names, terminals
 from security_check.model.limits import InterfaceLimits
@@ -53,7 +53,7 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _PhasorQuantities:
     """Quantities of one form, ``f(v)`` with linear phasors ``M v``; k of them."""
 
     what: tuple[Quantity, ...]
@@ -98,7 +98,7 @@ class Quantities:
 
     # -- what is monitored ----------------------------------------------------------------------
 
-    def _voltages(self) -> _Rows:
+    def _voltages(self) -> _PhasorQuantities:
         """Return every bus voltage but the interface's at the top, and those of interfaces."""
         flow, joined = self.flow, self.flow.joined
         n = flow.Y.shape[0]
@@ -121,14 +121,14 @@ class Quantities:
             band = contract.voltage_min_pu, contract.voltage_max_pu
             found.append((self._interface_node(boundary), what, *band))
         self._voltage_node: IndexArray = np.array([each[0] for each in found], dtype=np.int64)
-        return _Rows(
+        return _PhasorQuantities(
             tuple(each[1] for each in found),
             np.array([each[2] for each in found]),
             np.array([each[3] for each in found]),
             np.full(len(found), _VOLTS),
         )
 
-    def _currents(self) -> _Rows:
+    def _currents(self) -> _PhasorQuantities:
         flow, joined = self.flow, self.flow.joined
         ends = terminals(flow.net, flow.internal)
         self._terminal: sp.csr_array = ends.admittance
@@ -144,9 +144,11 @@ class Quantities:
             names.append(Quantity(operator, CURRENT, name, "A", float(ampere)))
         self._end_node: IndexArray = np.array(nodes, dtype=np.int64)
         self._currents_told = tuple(names)
-        return _Rows(tuple(names), np.full(len(names), -math.inf), ends.rating_pu, ends.rating_pu)
+        return _PhasorQuantities(
+            tuple(names), np.full(len(names), -math.inf), ends.rating_pu, ends.rating_pu
+        )
 
-    def _powers(self) -> _Rows:
+    def _powers(self) -> _PhasorQuantities:
         """Return active and reactive power out of each child, and out of the top operator."""
         flow, joined = self.flow, self.flow.joined
         base = flow.base_w
@@ -196,7 +198,7 @@ class Quantities:
             passive[k] = flow.passive_at(int(node), inside)
         self._here, self._passive = here, passive
 
-    def _reactive(self) -> _Rows:
+    def _reactive(self) -> _PhasorQuantities:
         """Return the reactive power of generators."""
         base, machines = self.flow.base_w, self.flow.machines
         self._machine_node: IndexArray = np.array([m.node for m in machines], dtype=np.int64)
@@ -206,7 +208,7 @@ class Quantities:
         low, high = [m.reactive_pu[0] for m in machines], [m.reactive_pu[1] for m in machines]
         return _ranges(what, low, high, base)
 
-    def _active(self) -> _Rows:
+    def _active(self) -> _PhasorQuantities:
         """Return the active power of generators that take part of the imbalance."""
         base, machines = self.flow.base_w, self.flow.machines
         what = [Quantity(m.operator, GENERATION, m.name, "W", base) for m in machines]
@@ -222,7 +224,7 @@ class Quantities:
 
     # -- values and derivatives -----------------------------------------------------------------
 
-    def values(self, state: State, power_pu: ComplexArray) -> FloatArray:
+    def values(self, state: JointFlowSolution, power_pu: ComplexArray) -> FloatArray:
         """Return every f, shape (K,).
 
         Parameters
@@ -249,7 +251,7 @@ class Quantities:
         both = np.stack([values - self.high, self.low - values]) / self.scale
         return np.asarray(both.ravel())
 
-    def line_currents_ka(self, state: State) -> dict[str, FloatArray]:
+    def line_currents_ka(self, state: JointFlowSolution) -> dict[str, FloatArray]:
         """Return the currents at either end of the net's lines, in the order of their rows."""
         size = np.abs(np.asarray(self._terminal @ state.voltage))
         return {end: size[at] * base / 1e3 for end, at, base in self._line_ends()}
@@ -271,7 +273,9 @@ class Quantities:
                 np.array([base for _, base in named]),
             )
 
-    def gradient(self, state: State, wanted: IndexArray, *, flows: bool = False) -> ComplexArray:
+    def gradient(
+        self, state: JointFlowSolution, wanted: IndexArray, *, flows: bool = False
+    ) -> ComplexArray:
         """Return how quantities change with the customers' powers, shape (c, k).
 
         Parameters
@@ -304,14 +308,14 @@ class Quantities:
                 by_imbalance[column] = self.flow.machines[i].share
         return own + self.flow.sensitivities(state, by_voltage, by_imbalance)
 
-    def _of_current(self, state: State, i: int, *, flows: bool) -> ComplexArray:
+    def _of_current(self, state: JointFlowSolution, i: int, *, flows: bool) -> ComplexArray:
         row = self._terminal[[i]].toarray()[0]
         if flows:
             return _entering_by(state, int(self._end_node[i]), row)
         current = complex(row @ state.voltage)
         return np.asarray(np.conj(current) / max(abs(current), 1e-12) * row)
 
-    def _of_power(self, state: State, i: int) -> tuple[ComplexArray, ComplexArray]:
+    def _of_power(self, state: JointFlowSolution, i: int) -> tuple[ComplexArray, ComplexArray]:
         """Return derivatives of power out of a child by voltages, and by its customers there."""
         count = len(self._power_node)
         which, turn = i % count, 1.0 if i < count else 1j
@@ -319,7 +323,7 @@ class Quantities:
         into = _entering_by(state, int(self._power_node[which]), row, reactive=i >= count)
         return -into, turn * self._here[which]
 
-    def _of_generator(self, state: State, i: int) -> tuple[ComplexArray, ComplexArray]:
+    def _of_generator(self, state: JointFlowSolution, i: int) -> tuple[ComplexArray, ComplexArray]:
         """Return derivatives of a generator's reactive power, as :meth:`_of_power`."""
         node = int(self._machine_node[i])
         row = self.flow.Y_rows[[node]].toarray()[0]
@@ -328,7 +332,7 @@ class Quantities:
 
 
 def _entering_by(
-    state: State, node: int, row: ComplexArray, *, reactive: bool = False
+    state: JointFlowSolution, node: int, row: ComplexArray, *, reactive: bool = False
 ) -> ComplexArray:
     """Return how the power ``v_k conj(row v)`` changes with all voltages.
 
@@ -340,12 +344,14 @@ def _entering_by(
     return found
 
 
-def _ranges(what: list[Quantity], low: list[float], high: list[float], base: float) -> _Rows:
+def _ranges(
+    what: list[Quantity], low: list[float], high: list[float], base: float
+) -> _PhasorQuantities:
     lowest, highest = np.array(low, dtype=float), np.array(high, dtype=float)
     width = highest - lowest
     size = np.where(np.isfinite(width), width, np.minimum(np.abs(lowest), np.abs(highest)))
     size = np.where(np.isfinite(size), size, 1.0)
-    return _Rows(tuple(what), lowest, highest, np.maximum(size, _LEAST_W / base))
+    return _PhasorQuantities(tuple(what), lowest, highest, np.maximum(size, _LEAST_W / base))
 
 
 def _or(value: float | None, otherwise: float) -> float:

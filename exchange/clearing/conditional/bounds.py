@@ -16,18 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from exchange.clearing.highs import INFINITY, WarmModel
-from exchange.clearing.linear_program import Relaxed
+from exchange.clearing.linear_program import LpSolution
 from exchange.clearing.order_columns import per_lot_of
 from exchange.clearing.problem import TIE
 from exchange.clearing.rounding import WHOLE, Rounding
-from exchange.clearing.work_budget import Work
+from exchange.clearing.work_budget import ProgramCost
 from security_check.arrays import BoolArray, FloatArray, IntArray
 
 EQUAL = 1e-6
 """Of a gain, relative: gains closer than this are equal, so time decides."""
 
 
-def slack(gain: float) -> float:
+def gain_tolerance(gain: float) -> float:
     """Return by how much gains may differ and be equal."""
     return EQUAL * max(1.0, abs(gain))
 
@@ -58,9 +58,9 @@ class WarmChoices:
         self.proved: tuple[float, FloatArray, FloatArray] | None = None
 
     @property
-    def work(self) -> Work:
+    def work(self) -> ProgramCost:
         """What one of them costs."""
-        return Work(self._rows, len(self._columns))
+        return ProgramCost(self._rows, len(self._columns))
 
     def bound(self, low: FloatArray, high: FloatArray) -> float:
         """Return what no units between bounds gain more than, shape (columns,) each.
@@ -116,7 +116,7 @@ class ChoiceBounds:
     """
 
     programs: WarmChoices
-    relaxed: Relaxed
+    relaxed: LpSolution
     whole: bool
 
     @property
@@ -144,7 +144,7 @@ class ChoiceBounds:
         """Return by how much a gain may be off: by what solvers and whole numbers tolerate."""
         own = np.array(list(self.rounding.orders.conditions), dtype=np.int64)
         worth = float(np.abs(self.rounding.worth(own)).sum())
-        return slack(self.relaxed.gain) + WHOLE * worth
+        return gain_tolerance(self.relaxed.gain) + WHOLE * worth
 
     def _by_duality(self, least: float) -> tuple[FloatArray, FloatArray]:
         r = self.rounding

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exchange.clearing.conditional.bounds import EQUAL, ChoiceBounds, WarmChoices, slack
+from exchange.clearing.conditional.bounds import EQUAL, ChoiceBounds, WarmChoices, gain_tolerance
 from exchange.clearing.conditional.branch_and_bound import branch
-from exchange.clearing.conditional.mixed_integer import Aim, ChoiceProgram
+from exchange.clearing.conditional.mixed_integer import ChoiceProgram, LexicographicObjective
 from exchange.clearing.highs import INFINITY
-from exchange.clearing.linear_program import Relaxed
+from exchange.clearing.linear_program import LpSolution
 from exchange.clearing.problem import ClearingError
 from exchange.clearing.rounding import LEAST_GAP, WHOLE, Rounding
 from security_check.arrays import FloatArray, IntArray
@@ -25,7 +25,7 @@ from security_check.arrays import FloatArray, IntArray
 _WAYS = 2**16  # of sharing among the orders that one program ranks; its weights stay exact
 
 
-def broken(rounding: Rounding, relaxed: Relaxed) -> list[int]:
+def broken(rounding: Rounding, relaxed: LpSolution) -> list[int]:
     """Return the columns whose conditions an optimum of the linear program does not keep."""
     found = []
     for column in rounding.orders.conditions:
@@ -55,7 +55,7 @@ class ConditionalOrders:
     """
 
     programs: WarmChoices
-    relaxed: Relaxed
+    relaxed: LpSolution
     known_gain: float
     beats: float = -INFINITY
     whole: bool = False
@@ -96,7 +96,7 @@ class ConditionalOrders:
         if self.whole:
             return self._solve(low, high, -INFINITY)
         # Bounds have room for a choice that gains as much as is known, but for what solvers err by.
-        least = self.known_gain - 2.0 * slack(self.known_gain)
+        least = self.known_gain - 2.0 * gain_tolerance(self.known_gain)
         seen = branch(self.programs, low, high, least, equal=EQUAL)
         if seen.best is None:
             return self._solve(low, high, -INFINITY)
@@ -110,7 +110,7 @@ class ConditionalOrders:
         """Return the choice of no less gain that gives the oldest the most, then the next."""
         r = self.rounding
         gain = r.gain(units)
-        least = gain - slack(gain)
+        least = gain - gain_tolerance(gain)
         low, high = self._bounds.of_gain(least)
         waiting = sorted(r.orders.conditions, key=lambda c: r.orders.conditions[c].rank)
         while True:
@@ -157,7 +157,9 @@ class ConditionalOrders:
         minimum = self.rounding.orders.least_units(column)
         return float(max(high[column] - minimum, 0.0)) + 2.0
 
-    def _aim(self, ranked: Sequence[int], high: FloatArray, units: FloatArray) -> Aim:
+    def _aim(
+        self, ranked: Sequence[int], high: FloatArray, units: FloatArray
+    ) -> LexicographicObjective:
         """Return what puts the first of some columns before all others, and so on.
 
         It is the number whose digits are what each column has, so it counts in ones.
@@ -168,11 +170,11 @@ class ConditionalOrders:
             minimum = self.rounding.orders.least_units(column)
             weights[column] = (weight * (1.0 - minimum), weight)
             weight *= self._ways(column, high)
-        now = Aim(weights, 0.0).value(units)
-        return Aim(weights, now + 1.0)
+        now = LexicographicObjective(weights, 0.0).value(units)
+        return LexicographicObjective(weights, now + 1.0)
 
     def _better(
-        self, low: FloatArray, high: FloatArray, least_gain: float, aim: Aim
+        self, low: FloatArray, high: FloatArray, least_gain: float, aim: LexicographicObjective
     ) -> FloatArray | None:
         """Return the choice that an aim puts first, at a gain no less.
 
@@ -185,13 +187,17 @@ class ConditionalOrders:
         return found if found is not None and aim.value(found) > aim.least - 0.5 else None
 
     def _solve(
-        self, low: FloatArray, high: FloatArray, least_gain: float, aim: Aim | None = None
+        self,
+        low: FloatArray,
+        high: FloatArray,
+        least_gain: float,
+        aim: LexicographicObjective | None = None,
     ) -> FloatArray | None:
         """Return a best choice within bounds; see :meth:`ChoiceProgram.best`."""
         program = ChoiceProgram.between(self.rounding, low, high, whole=self.whole)
         return program.best(least_gain, self._gap(program.columns, aim), aim)
 
-    def _gap(self, columns: IntArray, aim: Aim | None) -> float:
+    def _gap(self, columns: IntArray, aim: LexicographicObjective | None) -> float:
         """Return by how much a choice may miss the best."""
         if aim is not None:
             return LEAST_GAP  # aims count in ones

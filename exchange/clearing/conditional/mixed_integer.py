@@ -21,7 +21,7 @@ from security_check.arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class LexicographicObjective:
     """An order of choices: what to have most of, and how much of that at least.
 
     ``weights`` has, for each of some columns, what its acceptance and each unit of it count.
@@ -98,7 +98,9 @@ class ChoiceProgram:
             integer=conditional | whole,
         )
 
-    def best(self, least_gain: float, gap: float, aim: Aim | None = None) -> FloatArray | None:
+    def best(
+        self, least_gain: float, gap: float, aim: LexicographicObjective | None = None
+    ) -> FloatArray | None:
         """Return a best choice, shape (all columns,); ``None`` if none is found.
 
         Best is what gains the most; or what an aim puts first, at a gain no less.
@@ -160,7 +162,7 @@ class ChoiceProgram:
         rows[1, each, self.open], rows[1, each, live + each] = 1.0, -self.upper[self.open]
         return rows.reshape(2 * accepted, live + accepted)
 
-    def _value_of(self, aim: Aim) -> tuple[FloatArray, float]:
+    def _value_of(self, aim: LexicographicObjective) -> tuple[FloatArray, float]:
         """Return what an aim makes each variable count, and what counts whatever is chosen."""
         live = len(self.columns)
         value, constant = np.zeros(live + len(self.open)), 0.0
