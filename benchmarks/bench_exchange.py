@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "exchange"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support" / "markets"))
 
 from linear_grid import LinearGrid
 from tiers import Timed, shares

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gateway")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support" / "services")]
 
 import uvloop
 from gateway_market import client, order, serving
@@ -34,7 +34,7 @@ from rich.table import Table
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.service.settings import ServiceSettings
 from gateway.transport.embedded_broker import EmbeddedBroker
-from gateway.transport.mqtt import MqttSettings
+from gateway.transport.mqtt_client import MqttSettings
 from gateway.transport.participant_client import Client
 
 PARTICIPANTS = 4

@@ -3,8 +3,8 @@
 Run with ``python benchmarks/bench_market.py [PART ...] [--minutes M]``; the parts are ``gain``,
 ``modes``, ``memory``, ``joint`` and ``day``.  Agents quote their marginal values until nothing
 trades; the attainable gain comes from a concave program of its own
-(``tests/attainable_gain.py``).  Nothing here is asserted; seeds are fixed.  Seconds are those of
-the processor, one thread.
+(``tests/support/oracles/attainable_gain.py``).  Nothing here is asserted; seeds are fixed.
+Seconds are those of the processor, one thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/support/oracles"))
 
 import numpy as np
 import pandapower.networks

@@ -16,6 +16,8 @@ from gateway.cli import (
 )
 from gateway.cli.app import app
 
+__all__ = ["COMMAND_MODULES", "app", "main"]
+
 COMMAND_MODULES = (
     envelopes,
     fairness,

@@ -14,7 +14,7 @@ from typing import Any, Self
 from exchange.vocabulary.formatting import format_time
 from gateway.demo.trading_agent import Agent, WantedOrder
 from gateway.messages.topics import Topics
-from gateway.transport.mqtt import MqttSettings
+from gateway.transport.mqtt_client import MqttSettings
 from gateway.transport.participant_client import Client
 from orderbook.order import Side
 from security_check.model.envelope import Direction

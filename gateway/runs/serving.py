@@ -34,7 +34,8 @@ from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup
 from gateway.service.service import Service
 from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
-from gateway.transport.mqtt import MqttSettings, MqttTransport
+from gateway.transport.mqtt import MqttTransport
+from gateway.transport.mqtt_client import MqttSettings
 from security_check.errors import Fault
 
 _LOG = logging.getLogger(__name__)

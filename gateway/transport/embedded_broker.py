@@ -27,7 +27,7 @@ from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.session import Session
 
 from gateway.messages.topics import Rights, covers
-from gateway.transport.mqtt import MqttSettings
+from gateway.transport.mqtt_client import MqttSettings
 
 _REFUSED_SUBSCRIPTION = 0x80
 _FAREWELL_S = 1.0

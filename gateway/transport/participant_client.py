@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from gateway.messages.topics import METERING, OPERATOR, TSO, Topics
 from gateway.ports import Incoming, Outgoing
-from gateway.transport.mqtt import MqttSettings, MqttTransport
+from gateway.transport.mqtt import MqttTransport
+from gateway.transport.mqtt_client import MqttSettings
 
 Report = dict[str, Any]
 _ANSWERS = {

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_servers import Mosquitto, RedisServer
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from gateway.messages.topics import Topics
+from gateway.runs.serving import due_sessions, last_gate
+from gateway.scenario.loading import load_scenario
+from gateway.transport.mqtt_client import MqttSettings
+from gateway.transport.participant_client import Client
+
+SCENARIO = """
+area = "north"
+[network]
+source = "pandapower:simple_four_bus_system"
+[interface]
+voltage_min_pu = 0.98
+voltage_max_pu = 1.04
+[capacity]
+injection_w = 20000
+withdrawal_w = 20000
+[participants]
+bakery = ["load:0"]
+"""
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "scenario.toml"
+    path.write_text(SCENARIO)
+    return path
+
+
+@contextmanager
+def served(
+    scenario: Path, *options: str, environment: dict[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Run the program until it says where it is; stop it by its process id in the end."""
+    program = str(Path(sys.executable).with_name("doe-exchange"))
+    process = subprocess.Popen(
+        [program, "serve", str(scenario), "--json", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=scenario.parent,
+        env=os.environ | (environment or {}),
+    )
+    assert process.stdout is not None
+    try:
+        lines = ""
+        while not lines.endswith("}\n"):
+            line = process.stdout.readline()
+            assert line, "the program ended before it served"
+            lines += line
+        yield json.loads(lines)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+        process.stdout.close()
+    assert process.returncode == 0
+
+
+def ask(where: dict[str, Any], **order: Any) -> dict[str, Any]:
+    user = "bakery" if "password" in order else None
+    password = order.pop("password", None)
+    host, port = where["mqtt"].removeprefix("mqtt://").split(":")
+    settings = MqttSettings(host, int(port), "bakery", username=user, password=password, version=4)
+
+    async def once() -> dict[str, Any]:
+        async with Client(settings, Topics("north"), "bakery") as client:
+            return await client.ask(order)
+
+    return asyncio.run(once())
+
+
+def an_order() -> dict[str, Any]:
+    now = datetime.now(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    quarter = timedelta(minutes=15)
+    # Two quarters ahead: the next gate may close while the test runs.
+    start = midnight + ((now - midnight) // quarter + 2) * quarter
+    return {
+        "type": "submit",
+        "client_order_id": "a1",
+        "connection_point": "load:0",
+        "direction": "injection",
+        "interval": start.isoformat().replace("+00:00", "Z"),
+        "side": "sell",
+        "quantity_w": 1000,
+        "price": "0.0100",
+    }
+
+
+@pytest.mark.slow
+def test_what_was_answered_is_there_after_a_restart(scenario: Path, tmp_path: Path) -> None:
+    order = an_order()
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text('bakery = "flour"\ntso = "volt"\n')
+    options = ("--data", str(tmp_path / "data"), "--accounts", str(accounts))
+    with served(scenario, *options) as where:
+        assert where["area"] == "north"
+        report = ask(where, password="flour", **order)
+        assert report["type"] == "accepted"
+    before = replayed(tmp_path / "data" / "north")
+    assert sum(len(session["orders"]) for session in before["state"]["sessions"]) == 1
+    foreign = run("replay", tmp_path / "data" / "north", "--area", "south")
+    assert foreign.exit_code == 2
+    assert "north, area south: this journal has no entries" in foreign.stderr
+    with served(scenario, *options) as where:
+        again = ask(where, password="flour", **order)
+        assert (again["type"], again["repeated"]) == ("accepted", True)
+    after = replayed(tmp_path / "data" / "north")
+    assert after["entries"] > before["entries"]
+    assert sum(len(session["orders"]) for session in after["state"]["sessions"]) == 1
+
+
+def replayed(source: Path | str) -> Any:
+    result = CliRunner().invoke(app, ["replay", str(source), "--json"])
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.slow
+def test_real_servers_by_their_urls(scenario: Path, tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker, RedisServer(tmp_path) as redis:
+        environment = {
+            "DOE_MQTT_URL": f"mqtt://127.0.0.1:{broker.port}",
+            "DOE_REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
+        }
+        with served(scenario, environment=environment) as where:
+            assert where["mqtt"] == environment["DOE_MQTT_URL"]
+            report = ask(where, **an_order())
+            assert report["type"] == "accepted"
+        content = replayed(environment["DOE_REDIS_URL"] + "#north")
+        assert sum(len(session["orders"]) for session in content["state"]["sessions"]) == 1
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_day_that_is_over_cannot_be_served() -> None:
+    result = run("serve", "bundled:demo")
+    assert result.exit_code == 2
+    assert "2016-05-02T23:45:00Z" in result.stderr
+
+
+def test_accounts_of_strangers_are_faults(scenario: Path, tmp_path: Path) -> None:
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text('butcher = "knife"\nbakery = ""\n')
+    result = run("serve", scenario, "--accounts", accounts)
+    assert result.exit_code == 2
+    assert "butcher" in result.stderr
+    assert "bakery" in result.stderr
+
+
+def test_accounts_are_for_our_own_broker(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOE_MQTT_URL", "mqtt://127.0.0.1:1")
+    result = run("serve", scenario, "--accounts", tmp_path / "accounts.toml")
+    assert result.exit_code == 2
+    assert "DOE_MQTT_URL" in result.stderr
+
+
+def test_a_url_that_is_none_is_a_sentence(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOE_MQTT_URL", "broker")
+    result = run("serve", scenario, "--data", tmp_path)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_a_journal_needs_a_folder(scenario: Path, tmp_path: Path) -> None:
+    afile = tmp_path / "afile"
+    afile.touch()
+    (tmp_path / "north").touch()
+    for data, reason in (
+        ("/proc/nope", "no such file or directory"),
+        (afile, "not a directory"),
+        (tmp_path, "it is a file"),
+    ):
+        result = run("serve", scenario, "--data", data)
+        assert result.exit_code == 2
+        assert f"the journal cannot be kept in {data}/north: {reason}" in result.stderr
+
+
+def test_intervals_without_a_name_follow_one_another(scenario: Path) -> None:
+    sessions = list(due_sessions(load_scenario(scenario), NOON + timedelta(minutes=7)))
+    starts = [session.start for session in sessions]
+    assert starts == [NOON + k * timedelta(minutes=15) for k in range(1, 5)]
+    assert all(session.gate_closes_at == session.start for session in sessions)
+    assert last_gate(load_scenario(scenario)) is None
+
+
+def test_named_intervals_open_and_close_by_the_clock(scenario: Path) -> None:
+    scenario.write_text(
+        f"{SCENARIO}[market]\nopening_minutes = 30\ngate_closure_minutes = 5\n"
+        "[intervals]\nstart = 2026-07-01T12:00:00Z\ncount = 3\n"
+    )
+    loaded = load_scenario(scenario)
+
+    def open_at(minutes: float) -> list[int]:
+        moment = NOON + timedelta(minutes=minutes)
+        return [session.start.minute for session in due_sessions(loaded, moment)]
+
+    assert open_at(-31) == []
+    assert open_at(-30) == [0]
+    assert open_at(-10) == [0, 15]
+    assert open_at(-5) == [15]
+    assert open_at(26) == []
+    assert last_gate(loaded) == NOON + timedelta(minutes=25)

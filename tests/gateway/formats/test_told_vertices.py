@@ -1,0 +1,131 @@
+"""The worst point that files tell is the worst point: a power flow there shows the value told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandapower as pp
+import pytest
+from command_line import run
+from phase_networks import phase_net
+from scenario_files import GOOD, small_net
+
+from gateway.formats.envelope_file import BindingRecord, EnvelopeFile, phase_of
+from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
+from gateway.scenario.loading import load_scenario
+from gateway.scenario.scenario import Scenario
+from security_check.operating_range.conditions import OperatingConditions
+from security_check.power_flow.implicit_zbus import PowerFlow
+
+LARGE = GOOD.replace("30000", "200000").replace("20000\n", "200000\n")
+PHASES = LARGE.replace('"net.json"', '"net.json"\nconnection_points = "asymmetric_load"')
+SCENARIOS = {
+    "balanced": LARGE,
+    "low voltage limits": LARGE + "power_factor = 0.9\n[limits]\nvoltage_max_pu = 1.045\n",
+    "cones": LARGE + "cone_power_factor = 0.9\n",
+    "a range": LARGE + "power_factor = 0.95\nreactive_min_var = -3000\nreactive_max_var = 1000\n",
+    "uncertain": LARGE.replace('"net.json"', '"net.json"\npassive = "as-given"')
+    + "[uncertainty]\nrelative = 0.4\nabsolute_w = 500\nimpedance = 0.05\n",
+    "inverters": LARGE + '[inverters]\nresponse = "as4777-australia-a"\nrating_va = 10000\n',
+    "phases": PHASES,
+    "unbalanced": PHASES.replace("[capacity]", "unbalance_pu = 0.01\n[capacity]")
+    + "[limits]\nunbalance = 0.02\n",
+}
+
+
+@pytest.fixture(params=SCENARIOS)
+def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    text = SCENARIOS[request.param]
+    net = phase_net(4, 1) if "asymmetric_load" in text else small_net()
+    if "uncertain" in request.param:
+        pp.create_sgen(net, 3, 0.02, 0.005)
+        pp.create_sgen(net, 4, 0.01)
+    pp.to_json(net, str(tmp_path / "net.json"))
+    path = tmp_path / "village.toml"
+    path.write_text(text)
+    return path
+
+
+def reached(
+    loaded: Scenario, conditions: OperatingConditions, told: BindingRecord | IntervalVerdict
+) -> Any:
+    """Return the voltages, currents and power at the interface at the point told."""
+    network = loaded.network
+    power = np.array([p.power_w + 1j * p.reactive_var for p in told.vertex]) / network.base_power_w
+    ports = network.port_shares @ power + conditions.passive_power_pu
+    ports = ports + conditions.deviations.power_pu @ [each.deviation for each in told.deviations]
+    flow = PowerFlow(network)
+    points = flow.solve(ports[:, None], np.array(told.interface_voltage_pu)[:, None])
+    grid = loaded.grid()
+    values = grid.monitors.all_values(points)[:, 0]
+    limits = grid.robust_rows(loaded.interface_limits).limits
+    rows = [k for k, name in enumerate(grid.monitors.elements) if name == told.element]
+    shown = [grid.monitors.describe(k, float(values[k]), limits) for k in rows]
+    return [value for value, limit, unit in shown if (limit, unit) == (told.limit, told.unit)]
+
+
+def check(loaded: Scenario, told: BindingRecord | IntervalVerdict) -> None:
+    conditions = loaded.grid().robust_rows(loaded.interface_limits).conditions
+    assert told.value is not None
+    assert told.limit is not None
+    found = np.array(reached(loaded, conditions, told))
+    assert np.abs(found - told.value).min() < 2e-4 * abs(told.limit)
+    assert [each.element for each in told.deviations] == list(conditions.deviations.elements)
+    assert told.phase == phase_of(told.element)
+    percent = "%" in told.detail.split(" with ")[0].replace("% unbalance", "")
+    assert percent == (told.unit in ("A", "W"))
+
+
+def test_every_vertex_told_shows_its_value(scenario: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "envelopes.json", tmp_path / "verdict.json"
+    assert run("allocate", scenario, "-o", file).exit_code == 0
+    loaded = load_scenario(scenario)
+    (interval,) = EnvelopeFile.model_validate_json(file.read_bytes()).intervals
+    assert interval.binding
+    for told in interval.binding:
+        check(loaded, told)
+        assert told.loading == pytest.approx(1.0, abs=3e-3)
+
+    result = run("verify", scenario, file, "-o", out)
+    assert result.exit_code == 0, result.stdout
+    (verified,) = VerdictFile.model_validate_json(out.read_bytes()).intervals
+    check(loaded, verified)
+    full = {told.element for told in verified.binding}
+    assert full == {told.element for told in interval.binding}
+    for limit in verified.envelopes:
+        for name in (limit.injection_bottleneck, limit.withdrawal_bottleneck):
+            assert name in full | {""}
+    assert verified.proof == interval.proof
+
+    larger = json.loads(file.read_text())
+    for envelope in larger["intervals"][0]["envelopes"]:
+        for key in ("injection_limit_w", "withdrawal_limit_w"):
+            envelope[key] = int(1.1 * envelope[key])
+    file.write_text(json.dumps(larger))
+    assert run("verify", scenario, file, "-o", out).exit_code == 1
+    broken = VerdictFile.model_validate_json(out.read_bytes())
+    assert broken.detail.startswith("not secure: ")
+    (verdict,) = broken.intervals
+    assert (verdict.envelopes, verdict.proof) == ([], None)
+    for told in [verdict, *verdict.binding]:
+        check(loaded, told)
+    assert verdict.binding[0].element == verdict.element
+    assert verdict.binding[0].loading > 1.0
+
+
+@pytest.mark.parametrize(
+    ("element", "phase"),
+    [
+        ("bus:4.a", "a"),
+        ("line:12.c without line:3", "c"),
+        ("bus:684.2", "2"),
+        ("trafo:0", ""),
+        ("interface", ""),
+        ("line:3 without line:4", ""),
+    ],
+)
+def test_the_phase_is_the_one_in_the_name(element: str, phase: str) -> None:
+    assert phase_of(element) == phase

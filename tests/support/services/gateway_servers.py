@@ -1,0 +1,173 @@
+"""Real servers for tests: started on free loopback ports, stopped by process id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import aiomqtt
+import pytest
+
+from gateway.messages.topics import Rights
+from gateway.transport.mqtt_client import MqttSettings
+
+MakeSettings = Callable[[str], MqttSettings]
+"""How to reach a running broker under a client id."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def binary(name: str) -> str:
+    """Find a server's program; without it a test is skipped, but fails where ``CI`` is set."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is not installed; continuous integration needs it")
+        pytest.skip(f"{name} is not installed; this test runs against the real server")
+    return found
+
+
+def access_list(rights: Mapping[str, Rights]) -> str:
+    """Return rights by user as mosquitto's acl_file, in the form that README.md shows."""
+    lines = []
+    for user, each in rights.items():
+        lines.append(f"user {user}")
+        lines += [f"topic write {topic}" for topic in each.publish]
+        lines += [f"topic read {topic}" for topic in each.subscribe]
+    return "\n".join(lines) + "\n"
+
+
+async def steal(settings: MqttSettings, *, clean: bool, unsubscribe: str | None = None) -> None:
+    """Use another's session for a moment, as its client id allows, and leave it changed."""
+    thief = aiomqtt.Client(
+        *(settings.host, settings.port),
+        identifier=settings.client_id,
+        protocol=aiomqtt.ProtocolVersion.V311,
+        clean_session=clean,
+    )
+    for _ in range(20):
+        try:
+            async with thief:
+                if unsubscribe is not None:
+                    await thief.unsubscribe(unsubscribe)
+                return
+        except aiomqtt.MqttError:
+            await asyncio.sleep(0.05)  # its owner was quicker
+    raise AssertionError("the session could not be taken over")
+
+
+class _Server:
+    """A child process that listens on a port."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                assert self._process.poll() is None, f"{self.command()[0]} ended at once"
+                assert time.monotonic() < deadline, f"{self.command()[0]} does not listen"
+                time.sleep(0.01)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Let it stand still, as an overloaded or unreachable server does."""
+        assert self._process is not None
+        self._process.send_signal(19)  # SIGSTOP
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(18)  # SIGCONT
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+
+class Mosquitto(_Server):
+    """mosquitto with what an exchange needs set, and one user with a password."""
+
+    def __init__(self, directory: Path, extra: str = "") -> None:
+        super().__init__()
+        self._config = directory / f"mosquitto-{self.port}.conf"
+        self._config.write_text(
+            f"listener {self.port} 127.0.0.1\n"
+            "allow_anonymous true\n"
+            "set_tcp_nodelay true\n"
+            "max_inflight_messages 1000\n"
+            "max_queued_messages 100000\n"
+            "persistence false\n" + extra
+        )
+
+    def command(self) -> list[str]:
+        return [binary("mosquitto"), "-c", str(self._config)]
+
+    def settings(self, client_id: str, version: int | None = None) -> MqttSettings:
+        plain = MqttSettings.from_url(f"mqtt://127.0.0.1:{self.port}", client_id)
+        return replace(plain, version=version, longest_backoff_s=0.2)
+
+
+class SecuredMosquitto(Mosquitto):
+    """mosquitto set up as README.md says, but for passwords: who uses which topic and id."""
+
+    def __init__(self, directory: Path, rights: Mapping[str, Rights]) -> None:
+        access = directory / "acl"
+        access.write_text(access_list(rights))
+        access.chmod(0o600)
+        super().__init__(
+            directory,
+            # Started by root, mosquitto would become a user who cannot read the file.
+            f"user root\nacl_file {access}\nuse_username_as_clientid true\n",
+        )
+
+
+class RedisServer(_Server):
+    """redis-server that syncs each write, or as told."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        super().__init__()
+        self._directory = directory / f"redis-{self.port}"
+        self._directory.mkdir()
+        self._options = options or ("--appendonly", "yes", "--appendfsync", "always")
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [
+            *(binary("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--dir", str(self._directory), "--save", "", *self._options),
+        ]
