@@ -8,12 +8,16 @@
 >>> bool(envelopes.verify())
 True
 
-``area``       :class:`Area`: a network, its limits, its customers
-``envelopes``  :class:`Envelopes` and the adversary's :class:`Verdict` on them
-``market``     :class:`Market`: the exchange of an area, in memory
-``orders``     :class:`Order`: what became of one order
-``tables``     what all results share: a title, a short table, ``to_frame()``
-``pictures``   :class:`Picture`: a figure for a notebook or a file
+``area``           :class:`Area`: a network, its limits, its customers
+``market``         :class:`Market`: the exchange of an area, in memory
+``market_tables``  orders, trades, books, prices, statements as tables
+``envelopes``      :class:`Envelopes`
+``verdict``        the adversary's :class:`Verdict` on envelopes
+``orders``         :class:`Order`: what became of one order
+``order_lines``    orders as Python states them
+``pictures``       :class:`Picture`: a figure for a notebook or a file
+``tables``         what all results share: a title, a short table, ``to_frame()``
+``times``          times and intervals as a notebook gives them
 
 The package computes nothing itself: it calls what the command line calls.  A name is imported when
 it is first used, because pandapower takes seconds to load.  ``docs/python-api.md`` is a tutorial.
@@ -29,11 +33,12 @@ import gateway  # noqa: F401  # sets the BLAS to one thread before NumPy is impo
 if TYPE_CHECKING:
     from doe_allocation.fairness.principles import Rule
     from doe_exchange.area import Area
-    from doe_exchange.envelopes import Envelopes, Verdict
+    from doe_exchange.envelopes import Envelopes
     from doe_exchange.market import Market
     from doe_exchange.orders import Order, OrderStatus
     from doe_exchange.pictures import Picture
     from doe_exchange.tables import Table
+    from doe_exchange.verdict import Verdict
     from exchange.vocabulary.reasons import RefusalReason
     from gateway.errors import GatewayError
     from gateway.formats.faults import InputFaults
@@ -88,7 +93,7 @@ _HOME = {
     "Side": "orderbook.order",
     "Table": "doe_exchange.tables",
     "TimeInForce": "orderbook.order",
-    "Verdict": "doe_exchange.envelopes",
+    "Verdict": "doe_exchange.verdict",
 }
 
 

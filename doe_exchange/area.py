@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from pandapower import pandapowerNet
 
 from doe_exchange.envelopes import Envelopes
 from doe_exchange.market import Market
@@ -148,6 +149,9 @@ class Area(Tabular):
         connection_point participant  node  injection_capacity_w  ...
         """
         opened = None if isinstance(net, Path | str) else net
+        if not isinstance(net, Path | str | pandapowerNet):
+            detail = f"it should be a pandapower net or a path, found {type(net).__name__}"
+            raise InputFaults("the arguments", [Fault("net", detail)])
         network = {
             "source": str(net) if opened is None else "the pandapower net",
             "connection_points": connection_points,

@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
-from functools import cached_property
-from typing import Any
-
-import numpy as np
+from decimal import Decimal
+from typing import Any, Unpack
 
 from doe_exchange.envelopes import Envelopes
-from doe_exchange.orders import Desk, NewOrder, Order, OwnEvent, Price
-from doe_exchange.tables import TIME, Table
+from doe_exchange.market_tables import (
+    book_table,
+    orders_table,
+    prices_table,
+    statements_table,
+    trades_table,
+)
+from doe_exchange.order_lines import OrderEntries, Price, order_line, owner_of, single_limit
+from doe_exchange.orders import NewOrder, Order, OrderLog
+from doe_exchange.tables import Table
 from doe_exchange.times import as_time, one_interval
 from exchange.engine import Exchange
-from exchange.vocabulary.commands import (
-    AdvanceTime,
-    AmendOrder,
-    CancelOrder,
-    Command,
-    OpenSession,
-    UpdateInterfaceLimits,
-)
+from exchange.state.session import Session
+from exchange.vocabulary.commands import AdvanceTime, Command, OpenSession, UpdateInterfaceLimits
 from exchange.vocabulary.events import (
     Event,
-    MatchBlocked,
-    OrderCancelled,
-    OrderReduced,
+    GateClosed,
+    InterfaceLimitsUpdated,
     Refused,
+    SessionOpened,
     Traded,
 )
 from exchange.vocabulary.formatting import format_eur, format_time
-from exchange.vocabulary.orders import Order as OpenOrder
-from exchange.vocabulary.settlement_events import StatementIssued
 from gateway.formats.envelope_file import EnvelopeRecord, IntervalRecord
 from gateway.formats.faults import InputFaults
-from gateway.formats.orders_file import (
-    command_of,
-    named_intervals,
-    parse_order_line,
-)
-from gateway.formats.prices import InvalidMessageError, price_in_ticks
-from gateway.formats.statements_file import figures_in_eur
-from gateway.publishing.trade_prints import prints_of
+from gateway.formats.orders_file import OrderLine, command_of, named_intervals
+from gateway.formats.prices import InvalidMessageError
 from gateway.runs.simulation import welfare
 from gateway.scenario.scenario import Scenario
-from orderbook.order import Side, TimeInForce
+from orderbook.order import Side
 from security_check.errors import Fault
 from security_check.model.envelope import Direction
-
-_MONEY = ("paid", "received", "compensation", "penalties", "balance")
+from security_check.model.limits import InterfaceLimits
 
 
 class Market:
@@ -98,8 +87,8 @@ class Market:
         self.exchange = Exchange(scenario.grid(), scenario.rules, scenario.terms())
         self.events: list[Event] = []
         self._orders: list[Order] = []
-        self._own: dict[tuple[str, str], list[OwnEvent]] = {}
-        self._ids = 0
+        self._log = OrderLog(self.exchange, self._change)
+        self._updates = 0
         sessions = [
             OpenSession(each.start, each.end, each.start - scenario.gate_closure, limits)
             for each in scenario.intervals
@@ -122,12 +111,8 @@ class Market:
         *,
         price: Price | None = None,
         interval: datetime | str | None = None,
-        participant: str | None = None,
-        client_order_id: str | None = None,
-        time_in_force: TimeInForce | str | None = None,
-        expires_at: datetime | str | None = None,
         at: datetime | str | None = None,
-        **conditions: Any,
+        **entries: Unpack[OrderEntries],
     ) -> Order:
         """Send an order that raises a limit of a connection point.
 
@@ -143,19 +128,10 @@ class Market:
             The limit price; without one it is a market order.
         interval
             Start of the interval; needed where the area has several.
-        participant
-            The owner of the connection point where not given.
-        client_order_id
-            A new one where not given.  An id sent twice has the effect of once.
-        time_in_force
-            ``"GTC"`` (the default), ``"GTD"`` until ``expires_at``, ``"IOC"`` or ``"FOK"``.
-        expires_at
-            For ``"GTD"``.
         at
             When.
-        conditions
-            Further entries of an orders file: ``post_only``, ``all_or_none``,
-            ``minimum_quantity_w``, ``displayed_quantity_w``, ``self_trade_prevention``.
+        entries
+            Participant, time in force, conditions: see :class:`OrderEntries`.
 
         Returns
         -------
@@ -167,20 +143,8 @@ class Market:
             When it is no order: a value of the wrong type, a price between two ticks, a missing
             interval.
         """
-        return self._submit_one(
-            Side.BUY,
-            at,
-            connection_point=connection_point,
-            direction=direction,
-            quantity_w=quantity_w,
-            price=price,
-            interval=interval,
-            participant=participant,
-            client_order_id=client_order_id,
-            time_in_force=time_in_force,
-            expires_at=expires_at,
-            **conditions,
-        )
+        limit = single_limit(connection_point, direction, quantity_w, price, interval)
+        return self.submit({**limit, **entries, "side": Side.BUY}, at=at)
 
     def sell(
         self,
@@ -190,32 +154,12 @@ class Market:
         *,
         price: Price | None = None,
         interval: datetime | str | None = None,
-        participant: str | None = None,
-        client_order_id: str | None = None,
-        time_in_force: TimeInForce | str | None = None,
-        expires_at: datetime | str | None = None,
         at: datetime | str | None = None,
-        **conditions: Any,
+        **entries: Unpack[OrderEntries],
     ) -> Order:
         """Send an order that lowers a limit of a connection point; as :meth:`buy`."""
-        return self._submit_one(
-            Side.SELL,
-            at,
-            connection_point=connection_point,
-            direction=direction,
-            quantity_w=quantity_w,
-            price=price,
-            interval=interval,
-            participant=participant,
-            client_order_id=client_order_id,
-            time_in_force=time_in_force,
-            expires_at=expires_at,
-            **conditions,
-        )
-
-    def _submit_one(self, side: Side, at: datetime | str | None, **terms: Any) -> Order:
-        order_type = "market" if terms["price"] is None else "limit"
-        return self.submit({"side": side, "order_type": order_type, **terms}, at=at)
+        limit = single_limit(connection_point, direction, quantity_w, price, interval)
+        return self.submit({**limit, **entries, "side": Side.SELL}, at=at)
 
     def submit(self, terms: Mapping[str, Any], *, at: datetime | str | None = None) -> Order:
         """Send any new order: a single one, a block over intervals, or a linked pair.
@@ -244,13 +188,10 @@ class Market:
         <OrderStatus.OPEN: 'open'>
         """
         line = self._line(terms, at)
-        command = command_of(line, self._scenario.rules, self._starts)
-        events = self.send(command, at=at)
-        key = (line.participant, line.client_order_id)
-        refused = [each for each in events if isinstance(each, Refused)]
-        first = self.exchange.state.answer(*key)
-        refusal = refused[0] if refused else first if isinstance(first, Refused) else None
-        order = Order(line, refusal, self._desk)
+        if not isinstance(line, NewOrder):
+            raise InvalidMessageError(f"type: {line.type!r} is no new order")
+        events = self.send(self._command(line), at=at)
+        order = self._log.order(line, events)
         self._orders.append(order)
         return order
 
@@ -260,13 +201,7 @@ class Market:
             self.now = max(self.now, as_time(at, "at"))
         events = self.exchange.handle(command, self.now)
         self.events += events
-        for event in events:
-            match event:
-                case Traded():
-                    for fill in event.fills:
-                        self._note(fill)
-                case MatchBlocked() | OrderCancelled() | OrderReduced():
-                    self._note(event)
+        self._log.follow(events)
         return events
 
     def update_interface(
@@ -293,17 +228,22 @@ class Market:
         InputFaults
             When a limit is wrong, or the exchange refuses it.
         """
-        start = one_interval(interval, self._starts)
-        session = self.exchange.state.sessions.get(start)
-        if session is None:
-            detail = f"the interval {format_time(start)} is over"
-            raise InputFaults("the TSO's limits", [Fault("interval", detail)])
+        session = self._session(interval)
+        source, names = "the TSO's limits", [field.name for field in fields(InterfaceLimits)]
+        faults = [
+            Fault(name, f"there is no such limit; there are {', '.join(names)}")
+            for name in limits
+            if name not in names
+        ]
+        if faults:
+            raise InputFaults(source, faults)
         try:
             changed = replace(session.interface_limits, **limits)
         except (TypeError, ValueError) as error:
-            raise InputFaults("the TSO's limits", [Fault("interface", str(error))]) from None
-        command = UpdateInterfaceLimits(self._new_id("update"), start, changed)
-        return self._do(command, f"interval {format_time(start)}", "the TSO's limits", at)
+            raise InputFaults(source, [Fault("interface", str(error))]) from None
+        self._updates += 1
+        command = UpdateInterfaceLimits(f"update-{self._updates}", session.start, changed)
+        return self._do(command, f"interval {format_time(session.start)}", source, at)
 
     def advance(self, to: datetime | str) -> list[Event]:
         """Let time pass: dates expire, auctions are held, gates close; return what happened."""
@@ -319,7 +259,7 @@ class Market:
     @property
     def orders(self) -> Table:
         """Every order that was sent, and what became of it."""
-        return Table("Orders", _ORDERS, (_order_row(order) for order in self._orders))
+        return orders_table(self._orders)
 
     @property
     def trades(self) -> Table:
@@ -327,11 +267,10 @@ class Market:
 
         Of a clearing of several orders, buyers and sellers are paired by price and time.
         """
-        trades = (event for event in self.events if isinstance(event, Traded))
-        return Table("Trades", _TRADES, (row for trade in trades for row in self._prints(trade)))
+        return trades_table(self._clearings, self._scenario.rules)
 
     def book(self, direction: Direction | str, interval: datetime | str | None = None) -> Table:
-        """Return the price levels of a book: asks from the highest, then bids from the highest.
+        """Return the price levels of a book: asks, then bids, each from the highest price.
 
         Orders with conditions, and the hidden parts of icebergs, are not shown.
 
@@ -341,19 +280,15 @@ class Market:
             ``"injection"`` or ``"withdrawal"``.
         interval
             Start of the interval; needed where the area has several.
+
+        Raises
+        ------
+        InputFaults
+            When there is no such interval or direction, or the interval is long over.
         """
-        start, way = one_interval(interval, self._starts), _direction(direction)
-        title = f"Book of {way} limits, interval {format_time(start)}"
-        if start not in self.exchange.state.sessions:
-            return Table(title, _BOOK, [])
-        book = self.exchange.book(start, way)
-        levels = [(Side.SELL, each) for each in reversed(book.depth(Side.SELL))]
-        levels += [(Side.BUY, each) for each in book.depth(Side.BUY)]
-        rows = (
-            (side.value, self._price(each.limit_price_ticks), each.quantity_w, each.orders)
-            for side, each in levels
-        )
-        return Table(title, _BOOK, rows)
+        session, way = self._session(interval), _direction(direction)
+        title = f"Book of {way} limits, interval {format_time(session.start)}"
+        return book_table(title, session.books[way], self._scenario.rules)
 
     def prices(self, interval: datetime | str | None = None) -> Table:
         """Return the local prices of an interval: balance price plus what binding elements add.
@@ -361,18 +296,9 @@ class Market:
         A direction in which no order rests has no prices; ``element`` adds the most.
         """
         start = one_interval(interval, self._starts)
-        tick = float(self._scenario.rules.tick)
-        rows = (
-            (
-                each.connection_point,
-                each.direction.value,
-                tick * each.price_ticks,
-                tick * each.balance_ticks,
-                each.parts[0].element if each.parts else "",
-            )
-            for each in self.exchange.local_prices(start) or ()
-        )
-        return Table(f"Local prices, interval {format_time(start)}", _PRICES, rows)
+        found = self.exchange.local_prices(start) or ()
+        title = f"Local prices, interval {format_time(start)}"
+        return prices_table(title, found, self._scenario.rules)
 
     @property
     def statements(self) -> Table:
@@ -380,96 +306,88 @@ class Market:
 
         The balances of an interval add up to zero.
         """
-        rules = self._scenario.rules
-        rows = (
-            (
-                event.interval,
-                event.participant,
-                event.bought_w,
-                event.sold_w,
-                *(float(figures[name]) for name in _MONEY),
-            )
-            for event in self.events
-            if isinstance(event, StatementIssued)
-            for figures in [figures_in_eur(event, rules)]
-        )
-        return Table("Statements", _STATEMENTS, rows)
+        return statements_table(self.events, self._scenario.rules)
 
     @property
     def welfare_eur(self) -> Decimal:
         """What the trades gained: the buyers' limit prices less the sellers', exact."""
-        trades = [event for event in self.events if isinstance(event, Traded)]
-        return self._scenario.rules.amount_in_eur(welfare(trades, self._scenario.rules))
+        rules = self._scenario.rules
+        return rules.amount_in_eur(welfare(self._clearings, rules))
 
     @property
     def envelopes(self) -> Envelopes:
-        """The envelopes in force, under the TSO's limits in force."""
-        sessions = self.exchange.state.sessions
-        intervals = [
-            replace(each, interface_limits=sessions[each.start].interface_limits)
-            for each in self._scenario.intervals
-            if each.start in sessions
-        ]
+        """The envelopes in force, and the final ones after the gate, under the TSO's limits then."""
+        limits, final = {}, {}
+        for event in self.events:
+            match event:
+                case SessionOpened():
+                    limits[event.start] = event.interface_limits
+                case InterfaceLimitsUpdated():
+                    limits[event.interval] = event.interface_limits
+                case GateClosed():
+                    final[event.interval] = event.envelopes
+        intervals = tuple(
+            replace(each, interface_limits=limits[each.start]) for each in self._scenario.intervals
+        )
         records = [
             IntervalRecord(
                 start=each.start,
                 end=each.end,
-                envelopes=[EnvelopeRecord.of(own) for own in self.exchange.envelopes(each.start)],
+                envelopes=[
+                    EnvelopeRecord.of(own)
+                    for own in final.get(each.start) or self.exchange.envelopes(each.start)
+                ],
             )
             for each in intervals
         ]
-        return Envelopes(replace(self._scenario, intervals=tuple(intervals)), records)
+        return Envelopes(replace(self._scenario, intervals=intervals), records)
 
     def __repr__(self) -> str:
-        trades = sum(isinstance(event, Traded) for event in self.events)
         open_orders = len(self.exchange.state.orders)
         return (
             f"<Market of {self._scenario.area} at {format_time(self.now)}: "
-            f"{len(self._orders)} orders, {open_orders} open, {trades} clearings, "
+            f"{len(self._orders)} orders, {open_orders} open, {len(self._clearings)} clearings, "
             f"welfare {format_eur(self.welfare_eur)} EUR>"
         )
 
     # -- how requests become commands -----------------------------------------------------------
 
     @property
+    def _clearings(self) -> list[Traded]:
+        return [event for event in self.events if isinstance(event, Traded)]
+
+    @property
     def _starts(self) -> Sequence[datetime]:
         return [each.start for each in self._scenario.intervals]
 
-    def _line(self, terms: Mapping[str, Any], at: datetime | str | None) -> NewOrder:
-        """Return a new order as an orders file would state it.
+    def _session(self, interval: datetime | str | None) -> Session:
+        """Return the session of an interval.
 
         Raises
         ------
-        InvalidMessageError
-            When it is none.
+        InputFaults
+            When there is no such interval, or the exchange has forgotten it since its gate.
         """
-        now = self.now if at is None else as_time(at, "at")
-        given = {name: value for name, value in terms.items() if value is not None}
-        if given.get("price") is not None:
-            given["price"] = _price_text(given["price"])
-        given.setdefault("type", "submit")
-        given.setdefault("time", now)
-        given.setdefault("client_order_id", self._new_id("order"))
-        given.setdefault("participant", self._owner_of(given))
-        found = parse_order_line(1, json.dumps(given, default=_plain).encode())
-        if found.order is None:
-            raise InvalidMessageError(found.fault, found.reason)
-        if not isinstance(found.order, NewOrder):
-            raise InvalidMessageError(f"type: {found.order.type!r} is no new order")
-        for start in named_intervals(found.order):
+        start = one_interval(interval, self._starts)
+        session = self.exchange.state.sessions.get(start)
+        if session is None:
+            detail = f"the interval {format_time(start)} is over"
+            raise InputFaults("interval", [Fault("interval", detail)])
+        return session
+
+    def _line(self, terms: Mapping[str, Any], at: datetime | str | None) -> OrderLine:
+        usual = {
+            "time": self.now if at is None else as_time(at, "at"),
+            "client_order_id": f"order-{len(self._orders) + 1}",
+            "participant": owner_of(terms, self._scenario.owners),
+        }
+        line = order_line(terms, usual)
+        for start in named_intervals(line):
             one_interval(start, self._starts)
-        return found.order
+        return line
 
-    def _owner_of(self, given: Mapping[str, Any]) -> str:
-        """Return the owner of the connection point that an order names; itself where unknown."""
-        legs = given.get("legs") or [given]
-        first = legs[0] if isinstance(legs, Sequence) and isinstance(legs[0], Mapping) else {}
-        point = str(first.get("connection_point", "participant"))
-        return self._scenario.owners.get(point, point)
-
-    def _new_id(self, kind: str) -> str:
-        self._ids += 1
-        return f"{kind}-{self._ids}"
+    def _command(self, line: OrderLine) -> Command:
+        return command_of(line, self._scenario.rules, self._starts)
 
     def _do(
         self, command: Command, where: str, source: str, at: datetime | str | None = None
@@ -481,118 +399,10 @@ class Market:
             raise InputFaults(source, [Fault(where, each.detail) for each in refused])
         return events
 
-    def _note(self, event: OwnEvent) -> None:
-        key = (event.participant, event.client_order_id)
-        self._own.setdefault(key, []).append(event)
-
-    @cached_property
-    def _desk(self) -> Desk:
-        return Desk(
-            self._scenario.rules, self._open_orders, self._own_events, self._cancel, self._amend
-        )
-
-    def _open_orders(self, order: Order) -> list[OpenOrder]:
-        mine = self.exchange.state.orders_of(order.participant)
-        return [each for each in mine if each.client_order_id == order.client_order_id]
-
-    def _own_events(self, order: Order) -> Sequence[OwnEvent]:
-        return self._own.get((order.participant, order.client_order_id), ())
-
-    def _cancel(self, order: Order, at: datetime | str | None) -> None:
-        command = CancelOrder(order.participant, order.client_order_id)
+    def _change(self, order: Order, change: Mapping[str, Any], at: datetime | str | None) -> None:
+        who = {"participant": order.participant, "client_order_id": order.client_order_id}
+        command = self._command(self._line({**change, **who}, at))
         self._do(command, order.client_order_id, "the order", at)
-
-    def _amend(
-        self,
-        order: Order,
-        quantity_w: int | None,
-        price: Price | None,
-        at: datetime | str | None,
-    ) -> None:
-        ticks = None
-        if price is not None:
-            ticks = price_in_ticks(_price_text(price), self._scenario.rules.tick)
-        command = AmendOrder(order.participant, order.client_order_id, quantity_w, ticks)
-        self._do(command, order.client_order_id, "the order", at)
-
-    def _price(self, ticks: int) -> float:
-        return float(self._scenario.rules.price_in_eur_per_kw(ticks))
-
-    def _prints(self, trade: Traded) -> Iterable[tuple[Any, ...]]:
-        tick = float(self._scenario.rules.tick)
-        for (start, direction), prints in prints_of(trade).items():
-            for each in prints:
-                yield (
-                    trade.time,
-                    trade.trade_id,
-                    start,
-                    direction.value,
-                    each.buyer,
-                    each.seller,
-                    "" if each.buy is None else each.buy.connection_point,
-                    "" if each.sell is None else each.sell.connection_point,
-                    each.quantity_w,
-                    float(each.price_ticks) * tick,
-                )
-
-
-_ORDERS = {
-    "time": TIME,
-    "participant": "string",
-    "client_order_id": "string",
-    "order": "string",
-    "status": "string",
-    "filled_w": "int64",
-    "remaining_w": "int64",
-    "amount_eur": "float64",
-    "detail": "string",
-}
-_TRADES = {
-    "time": TIME,
-    "trade_id": "int64",
-    "interval": TIME,
-    "direction": "string",
-    "buyer": "string",
-    "seller": "string",
-    "buy_connection_point": "string",
-    "sell_connection_point": "string",
-    "quantity_w": "int64",
-    "price_eur_per_kw": "float64",
-}
-_BOOK = {
-    "side": "string",
-    "price_eur_per_kw": "float64",
-    "quantity_w": "int64",
-    "orders": "int64",
-}
-_PRICES = {
-    "connection_point": "string",
-    "direction": "string",
-    "price_eur_per_kw": "float64",
-    "balance_price_eur_per_kw": "float64",
-    "element": "string",
-}
-_STATEMENTS = {
-    "interval": TIME,
-    "participant": "string",
-    "bought_w": "int64",
-    "sold_w": "int64",
-    **{f"{name}_eur": "float64" for name in _MONEY},
-}
-
-
-def _order_row(order: Order) -> tuple[Any, ...]:
-    return (
-        order.request.time,
-        order.participant,
-        order.client_order_id,
-        order.what,
-        order.status.value,
-        order.filled_w,
-        order.remaining_w,
-        float(order.amount_eur),
-        order.detail,
-    )
 
 
 def _direction(given: Direction | str) -> Direction:
@@ -602,19 +412,3 @@ def _direction(given: Direction | str) -> Direction:
         known = " or ".join(Direction)
         fault = Fault("direction", f"it should be {known}, found {given!r}")
         raise InputFaults("book", [fault]) from None
-
-
-def _price_text(price: Price) -> str:
-    """Return a price as an exact decimal string; what is no number is left for the reader."""
-    try:
-        exact = Decimal(str(price))
-    except InvalidOperation:
-        return str(price)
-    return format_eur(exact) if exact.is_finite() else str(price)
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON has no word for in one that it has."""
-    if isinstance(value, np.generic):
-        return value.item()
-    return value.isoformat() if isinstance(value, datetime) else str(value)

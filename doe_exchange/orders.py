@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from typing import Any
 
-from exchange.vocabulary.events import Fill, MatchBlocked, OrderCancelled, OrderReduced, Refused
+from doe_exchange.order_lines import Price
+from exchange.engine import Exchange
+from exchange.vocabulary.events import (
+    Event,
+    Fill,
+    MatchBlocked,
+    OrderCancelled,
+    OrderReduced,
+    Refused,
+    Traded,
+)
 from exchange.vocabulary.orders import Order as OpenOrder
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import MarketRules
 from gateway.formats.orders_file import BlockLine, LinkedLine, SubmitLine
 
-Price = str | Decimal | float
-"""EUR per kW of limit for the interval; a float counts as it is printed."""
-
 NewOrder = SubmitLine | BlockLine | LinkedLine
 OwnEvent = Fill | MatchBlocked | OrderCancelled | OrderReduced
+
+
+Change = Callable[["Order", Mapping[str, Any], datetime | str | None], None]
 
 
 class OrderStatus(StrEnum):
@@ -29,29 +40,6 @@ class OrderStatus(StrEnum):
     FILLED = "filled"
     CANCELLED = "cancelled"
     REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What an order asks its market.
-
-    Parameters
-    ----------
-    rules
-        For tick and lot.
-    open_orders
-        Returns the open orders of an order's participant and client order id, one for each leg.
-    own_events
-        Returns what happened to it so far.
-    cancel, amend
-        Carry out what an owner asks.
-    """
-
-    rules: MarketRules
-    open_orders: Callable[[Order], Sequence[OpenOrder]]
-    own_events: Callable[[Order], Sequence[OwnEvent]]
-    cancel: Callable[[Order, datetime | str | None], None]
-    amend: Callable[[Order, int | None, Price | None, datetime | str | None], None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,7 +56,7 @@ class Order:
 
     request: NewOrder
     refusal: Refused | None
-    _desk: Desk = field(repr=False)
+    _log: OrderLog
 
     @property
     def participant(self) -> str:
@@ -85,15 +73,15 @@ class Order:
         """Open, filled, cancelled (the rest of it) or refused."""
         if self.refusal is not None:
             return OrderStatus.REFUSED
-        if self._desk.open_orders(self):
+        if self._log.open_orders(self):
             return OrderStatus.OPEN
-        left = any(isinstance(event, OrderCancelled) for event in self._desk.own_events(self))
+        left = any(isinstance(event, OrderCancelled) for event in self._log.own_events(self))
         return OrderStatus.CANCELLED if left else OrderStatus.FILLED
 
     @property
     def fills(self) -> tuple[Fill, ...]:
         """What it traded, clearing by clearing; all legs of a joint order."""
-        return tuple(event for event in self._desk.own_events(self) if isinstance(event, Fill))
+        return tuple(event for event in self._log.own_events(self) if isinstance(event, Fill))
 
     @property
     def filled_w(self) -> int:
@@ -103,12 +91,12 @@ class Order:
     @property
     def remaining_w(self) -> int:
         """How much may still trade, in watts, all legs together; 0 where it is not open."""
-        return sum(order.remaining_w for order in self._desk.open_orders(self))
+        return sum(order.remaining_w for order in self._log.open_orders(self))
 
     @property
     def amount_eur(self) -> Decimal:
         """What it pays for its trades, exact; negative where it receives."""
-        return self._desk.rules.amount_in_eur(sum(fill.amount for fill in self.fills))
+        return self._log.rules.amount_in_eur(sum(fill.amount for fill in self.fills))
 
     @property
     def average_price(self) -> float | None:
@@ -117,7 +105,7 @@ class Order:
         if not change_w:
             return None
         ticks = Fraction(sum(fill.amount for fill in self.fills), change_w)
-        return float(ticks * Fraction(self._desk.rules.tick))
+        return float(ticks * Fraction(self._log.rules.tick))
 
     @property
     def reason(self) -> RefusalReason | None:
@@ -129,7 +117,7 @@ class Order:
         """A sentence on why it was refused, cancelled, or could not trade; else empty."""
         if self.refusal is not None:
             return self.refusal.detail
-        for event in reversed(self._desk.own_events(self)):
+        for event in reversed(self._log.own_events(self)):
             match event:
                 case OrderCancelled():
                     return f"its rest of {event.remaining_w:,} W was cancelled: {event.reason}"
@@ -145,9 +133,9 @@ class Order:
         Raises
         ------
         InputFaults
-            When the exchange refuses that, for example because it is not open.
+            When the exchange refuses that, for example because the order has traded in full.
         """
-        self._desk.cancel(self, at)
+        self._log.change(self, {"type": "cancel"}, at)
 
     def amend(
         self,
@@ -164,8 +152,11 @@ class Order:
         ------
         InputFaults
             When the exchange refuses that.
+        InvalidMessageError
+            When a value has the wrong type, or the price lies between two ticks.
         """
-        self._desk.amend(self, quantity_w, price, at)
+        change = {"type": "amend", "quantity_w": quantity_w, "price": price}
+        self._log.change(self, change, at)
 
     def __repr__(self) -> str:
         said = f"{self.participant} {self.client_order_id}: {self.what}; {self.status}"
@@ -193,3 +184,56 @@ class Order:
                     for leg in order.legs
                 )
                 return "only together: " + " and ".join(legs)
+
+
+class OrderLog:
+    """What happens to the orders of a market.
+
+    Parameters
+    ----------
+    exchange
+        Knows what is open.
+    change
+        Sends what an owner asks about an order: entries of an orders file, and when.
+    """
+
+    def __init__(self, exchange: Exchange, change: Change) -> None:
+        self.exchange = exchange
+        self.change = change
+        self._own: dict[tuple[str, str], list[OwnEvent]] = {}
+
+    @property
+    def rules(self) -> MarketRules:
+        """The market's rules, for its tick."""
+        return self.exchange.state.rules
+
+    def follow(self, events: Iterable[Event]) -> None:
+        """Note what happens to orders."""
+        for event in events:
+            match event:
+                case Traded():
+                    for fill in event.fills:
+                        self._note(fill)
+                case MatchBlocked() | OrderCancelled() | OrderReduced():
+                    self._note(event)
+
+    def _note(self, event: OwnEvent) -> None:
+        key = (event.participant, event.client_order_id)
+        self._own.setdefault(key, []).append(event)
+
+    def order(self, request: NewOrder, events: Iterable[Event]) -> Order:
+        """Return an order that was sent; ``events`` are the exchange's answer."""
+        refused = [event for event in events if isinstance(event, Refused)]
+        if not refused:  # the id may have been sent, and refused, before
+            first = self.exchange.state.answer(request.participant, request.client_order_id)
+            refused = [first] if isinstance(first, Refused) else []
+        return Order(request, refused[0] if refused else None, self)
+
+    def open_orders(self, order: Order) -> list[OpenOrder]:
+        """Return what is open of an order, one entry for each leg."""
+        mine = self.exchange.state.orders_of(order.participant)
+        return [each for each in mine if each.client_order_id == order.client_order_id]
+
+    def own_events(self, order: Order) -> Sequence[OwnEvent]:
+        """Return what happened to an order, oldest first."""
+        return self._own.get((order.participant, order.client_order_id), ())
