@@ -17,7 +17,7 @@ True
 ``order_lines``    orders as Python states them
 ``pictures``       :class:`Picture`: a figure for a notebook or a file
 ``tables``         what all results share: a title, a short table, ``to_frame()``
-``times``          times and intervals as a notebook gives them
+``arguments``      times, intervals and limits as a notebook gives them
 
 The package computes nothing itself: it calls what the command line calls.  A name is imported when
 it is first used, because pandapower takes seconds to load.  ``docs/python-api.md`` is a tutorial.

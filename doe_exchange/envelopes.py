@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 import pandas as pd
 from pydantic import ValidationError
 
+from doe_exchange.arguments import as_time, one_interval
 from doe_exchange.pictures import Picture
 from doe_exchange.tables import TIME, Table, Tabular, frame_of
-from doe_exchange.times import as_time, one_interval
 from doe_exchange.verdict import Verdict, binding_table
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_file import (

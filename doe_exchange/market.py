@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Unpack
 
+from doe_exchange.arguments import as_time, changed_limits, one_direction, one_interval
 from doe_exchange.envelopes import Envelopes
 from doe_exchange.market_tables import (
     book_table,
@@ -19,7 +20,6 @@ from doe_exchange.market_tables import (
 from doe_exchange.order_lines import OrderEntries, Price, order_line, owner_of, single_limit
 from doe_exchange.orders import NewOrder, Order, OrderLog
 from doe_exchange.tables import Table
-from doe_exchange.times import as_time, one_interval
 from exchange.engine import Exchange
 from exchange.state.session import Session
 from exchange.vocabulary.commands import AdvanceTime, Command, OpenSession, UpdateInterfaceLimits
@@ -41,7 +41,6 @@ from gateway.scenario.scenario import Scenario
 from orderbook.order import Side
 from security_check.errors import Fault
 from security_check.model.envelope import Direction
-from security_check.model.limits import InterfaceLimits
 
 
 class Market:
@@ -229,21 +228,11 @@ class Market:
             When a limit is wrong, or the exchange refuses it.
         """
         session = self._session(interval)
-        source, names = "the TSO's limits", [field.name for field in fields(InterfaceLimits)]
-        faults = [
-            Fault(name, f"there is no such limit; there are {', '.join(names)}")
-            for name in limits
-            if name not in names
-        ]
-        if faults:
-            raise InputFaults(source, faults)
-        try:
-            changed = replace(session.interface_limits, **limits)
-        except (TypeError, ValueError) as error:
-            raise InputFaults(source, [Fault("interface", str(error))]) from None
+        changed = changed_limits(session.interface_limits, limits)
         self._updates += 1
         command = UpdateInterfaceLimits(f"update-{self._updates}", session.start, changed)
-        return self._do(command, f"interval {format_time(session.start)}", source, at)
+        where = f"interval {format_time(session.start)}"
+        return self._do(command, where, "the TSO's limits", at)
 
     def advance(self, to: datetime | str) -> list[Event]:
         """Let time pass: dates expire, auctions are held, gates close; return what happened."""
@@ -286,7 +275,7 @@ class Market:
         InputFaults
             When there is no such interval or direction, or the interval is long over.
         """
-        session, way = self._session(interval), _direction(direction)
+        session, way = self._session(interval), one_direction(direction)
         title = f"Book of {way} limits, interval {format_time(session.start)}"
         return book_table(title, session.books[way], self._scenario.rules)
 
@@ -316,7 +305,7 @@ class Market:
 
     @property
     def envelopes(self) -> Envelopes:
-        """The envelopes in force, and the final ones after the gate, under the TSO's limits then."""
+        """The envelopes in force, or after the gate the final ones, with the TSO's limits."""
         limits, final = {}, {}
         for event in self.events:
             match event:
@@ -403,12 +392,3 @@ class Market:
         who = {"participant": order.participant, "client_order_id": order.client_order_id}
         command = self._command(self._line({**change, **who}, at))
         self._do(command, order.client_order_id, "the order", at)
-
-
-def _direction(given: Direction | str) -> Direction:
-    try:
-        return Direction(given)
-    except ValueError:
-        known = " or ".join(Direction)
-        fault = Fault("direction", f"it should be {known}, found {given!r}")
-        raise InputFaults("book", [fault]) from None
