@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from pandapower import pandapowerNet
 
+from doe_exchange.arguments import as_time
 from doe_exchange.envelopes import Envelopes
 from doe_exchange.market import Market
 from doe_exchange.tables import Tabular, frame_of
@@ -29,6 +30,9 @@ Band = tuple[float, float] | Mapping[str, Any]
 
 Watts = float | Mapping[str, float] | pd.Series
 """Watts of every connection point, or by id; ``"default"`` stands for those not named."""
+
+_TIMES = (("intervals", "start"), ("uncertainty", "issued"))
+"""Entries of a scenario file that are times; here text does as well."""
 
 _COLUMNS = {
     "connection_point": "string",
@@ -339,6 +343,10 @@ def _content(
         known = content.get(name, {})
         content[name] = {**known, **entries} if isinstance(entries, Mapping) else entries
     plain: dict[str, Any] = _plain(content)
+    for section, name in _TIMES:
+        given = plain.get(section)
+        if isinstance(given, dict) and isinstance(given.get(name), str):
+            given[name] = as_time(given[name], f"{section}.{name}")
     return plain
 
 

@@ -16,7 +16,7 @@ from gateway.formats.prices import InvalidMessageError
 from orderbook.order import SelfTradePrevention, TimeInForce
 
 Price = str | Decimal | float
-"""EUR per kW of limit for the interval; a float counts as it is printed."""
+"""EUR per kW of limit for the interval; a float is rounded to twelve significant digits."""
 
 
 class OrderEntries(TypedDict, total=False):
@@ -116,7 +116,8 @@ def owner_of(entries: Mapping[str, Any], owners: Mapping[str, str]) -> str:
 def _price_text(price: Price) -> str:
     """Return a price as an exact decimal string; what is no number is left for the reader."""
     try:
-        exact = Decimal(str(price))
+        # 3 * 0.1 is meant as 0.3, not as 0.30000000000000004.
+        exact = Decimal(f"{price:.12g}" if isinstance(price, float) else str(price))
     except InvalidOperation:
         return str(price)
     return format_eur(exact) if exact.is_finite() else str(price)

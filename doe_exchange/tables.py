@@ -46,7 +46,8 @@ class Tabular(ABC):
 
     def _repr_html_(self) -> str:
         rows = self._shown().to_html(index=False, na_rep="", max_rows=_SHOWN, border=0)
-        return f"<div>{escape(self.title)}</div>{rows}"
+        title = escape(self.title).replace("\n", "<br>")
+        return f"<div>{title}</div>{rows}"
 
 
 class Table(Tabular):

@@ -55,9 +55,9 @@ class Verdict(Tabular):
     >>> import doe_exchange as dx
     >>> verdict = dx.Area.from_scenario("bundled:reference").allocate().verify()
     >>> verdict.secure, verdict.element, round(verdict.loading, 3)
-    (True, 'bus:27', 1.0)
-    >>> verdict.proof
-    {'proved': 2, 'proved_below_limit': 251, 'proved_within_gap': 0, 'only_checked': 0}
+    (True, 'line:24', 1.0)
+    >>> verdict.proof["only_checked"]
+    0
     """
 
     def __init__(self, content: VerdictFile) -> None:
