@@ -46,7 +46,7 @@ _COLUMNS = {
 
 
 class Area(Tabular):
-    """A network, its limits, who is connected, and in which intervals.
+    """A network, its limits, its customers and its delivery intervals.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ class Area(Tabular):
         found = allocate_intervals(self.scenario, step or (lambda _: None))
         return Envelopes(self.scenario, [record for record, _ in found])
 
-    def envelopes(self, source: pd.DataFrame | Path | str) -> Envelopes:
+    def read_envelopes(self, source: pd.DataFrame | Path | str) -> Envelopes:
         """Return envelopes of one's own, for example to verify them.
 
         Parameters
@@ -300,7 +300,8 @@ class Area(Tabular):
         Parameters
         ----------
         opened_at
-            When; as long before the first gate as the scenario says (an hour) where not given.
+            The opening time; as long before the first gate as the scenario says (an hour) where
+            not given.
 
         Raises
         ------

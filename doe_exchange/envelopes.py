@@ -47,7 +47,7 @@ PictureKind = Literal["envelopes", "binding", "distribution", "network"]
 class Envelopes(Tabular):
     """The envelopes of an area: how much each connection point may inject and withdraw.
 
-    Made by :meth:`doe_exchange.Area.allocate`, :meth:`doe_exchange.Area.envelopes` and
+    Made by :meth:`doe_exchange.Area.allocate`, :meth:`doe_exchange.Area.read_envelopes` and
     :attr:`doe_exchange.Market.envelopes`.
 
     Parameters
@@ -200,7 +200,7 @@ class Envelopes(Tabular):
         >>> area = dx.Area.from_scenario("bundled:reference")
         >>> frame = area.allocate().to_frame()
         >>> frame["injection_limit_w"] *= 2
-        >>> bool(area.envelopes(frame).verify())
+        >>> bool(area.read_envelopes(frame).verify())
         False
         """
         content = EnvelopeFile(intervals=list(self.records))

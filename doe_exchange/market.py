@@ -128,7 +128,7 @@ class Market:
         interval
             Start of the interval; needed where the area has several.
         at
-            When.
+            The time of the call.
         entries
             Participant, time in force, conditions: see :class:`OrderEntries`.
 
@@ -169,7 +169,7 @@ class Market:
             The entries of a line of an orders file (``docs/formats.md``).  ``type`` is
             ``"submit"`` where not given; time, participant and client order id may be left out.
         at
-            When.
+            The time of the call.
 
         Raises
         ------
@@ -217,7 +217,7 @@ class Market:
         interval
             Start of the interval; needed where the area has several.
         at
-            When.
+            The time of the call.
         limits
             Those that change: ``injection_limit_w``, ``withdrawal_limit_w`` (watts or ``None``),
             ``voltage_min_pu``, ``voltage_max_pu``, ``reactive_min_var``, ``reactive_max_var``.

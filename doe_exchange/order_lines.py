@@ -25,7 +25,7 @@ class OrderEntries(TypedDict, total=False):
     Parameters
     ----------
     participant
-        Who sends it; the owner of the connection point where not given.
+        Its sender; the owner of the connection point where not given.
     client_order_id
         Its id; a new one where not given.  An id sent twice has the effect of once.
     time_in_force

@@ -60,7 +60,7 @@ class Order:
 
     @property
     def participant(self) -> str:
-        """Whose it is."""
+        """The participant that sent it."""
         return self.request.participant
 
     @property

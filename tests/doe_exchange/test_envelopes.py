@@ -58,7 +58,7 @@ def test_a_file_read_back_is_the_same(
     village: dx.Area, envelopes: dx.Envelopes, tmp_path: Path, name: str
 ) -> None:
     envelopes.write(tmp_path / name)
-    assert village.envelopes(tmp_path / name).to_frame().equals(envelopes.to_frame())
+    assert village.read_envelopes(tmp_path / name).to_frame().equals(envelopes.to_frame())
 
 
 def test_the_file_is_that_of_the_command(allocated: dx.Envelopes, tmp_path: Path) -> None:
@@ -71,24 +71,24 @@ def test_the_file_is_that_of_the_command(allocated: dx.Envelopes, tmp_path: Path
 
 def test_a_frame_given_back_is_the_same(village: dx.Area, envelopes: dx.Envelopes) -> None:
     frame = envelopes.to_frame()
-    assert village.envelopes(frame).to_frame().equals(frame)
+    assert village.read_envelopes(frame).to_frame().equals(frame)
     frame["injection_limit_w"] = np.floor(frame["injection_limit_w"] * 0.5)  # floats, but whole
-    halved = village.envelopes(frame.drop(columns=["injection_bottleneck"]))
+    halved = village.read_envelopes(frame.drop(columns=["injection_bottleneck"]))
     assert halved.to_frame().injection_limit_w.tolist() == frame.injection_limit_w.tolist()
 
 
 def test_every_fault_of_a_frame(village: dx.Area, envelopes: dx.Envelopes) -> None:
     frame = envelopes.to_frame()
     with pytest.raises(dx.InputFaults) as missing:
-        village.envelopes(frame.drop(columns=["end", "injection_limit_w"]))
+        village.read_envelopes(frame.drop(columns=["end", "injection_limit_w"]))
     assert [fault.element for fault in missing.value.faults] == ["end", "injection_limit_w"]
     with pytest.raises(dx.InputFaults) as stranger:
-        village.envelopes(frame.replace({"load:3": "load:33"}))
+        village.read_envelopes(frame.replace({"load:3": "load:33"}))
     assert {fault.element for fault in stranger.value.faults} == {"load:3", "load:33"}
     wrong = frame.astype({"injection_limit_w": float})
     wrong.loc[[1, 15], "injection_limit_w"] = [0.5, -1.0]
     with pytest.raises(dx.InputFaults) as values:
-        village.envelopes(wrong)
+        village.read_envelopes(wrong)
     assert [fault.element for fault in values.value.faults] == [
         "load:1.injection_limit_w",
         "load:2.injection_limit_w",
@@ -127,7 +127,7 @@ def test_envelopes_that_are_not_secure(village: dx.Area, envelopes: dx.Envelopes
     frame = envelopes.to_frame()
     frame["injection_limit_w"] = 15_000
     done: list[int] = []
-    verdict = village.envelopes(frame).verify(step=done.append)
+    verdict = village.read_envelopes(frame).verify(step=done.append)
     assert done == [1, 2]
     assert not verdict
     assert verdict.element == "trafo:0"

@@ -239,7 +239,7 @@ def test_joint_orders_and_conditions(market: dx.Market) -> None:
     assert market.orders.to_frame().order.iloc[0].startswith("buy 200 W injection of load:3 in 2")
 
 
-def test_time_passes_when_it_is_told_to(market: dx.Market) -> None:
+def test_time_passes_only_by_calls(market: dx.Market) -> None:
     until = market.now + timedelta(minutes=10)
     order = market.sell(
         "load:7",
