@@ -63,8 +63,12 @@ def build_actions(
     modelled: Modelled,
     folder: Path,
     faults: list[Fault],
+    net: Net | None = None,
 ) -> Actions | None:
-    """Return what may be done, or ``None`` after adding every fault."""
+    """Return what may be done, or ``None`` after adding every fault.
+
+    ``net`` is the pandapower net that the source names, where it is open already.
+    """
     if network.model == "meshed" or network.source.endswith(".dss"):
         what = "an OpenDSS circuit" if network.source.endswith(".dss") else 'model = "meshed"'
         faults.append(
@@ -74,7 +78,8 @@ def build_actions(
     if not section.switchable and not section.taps:
         faults.append(Fault("actions", "it names neither switchable branches nor taps"))
         return None
-    net = open_net(network.source, folder, [])  # what is wrong with it is a fault already
+    if net is None:
+        net = open_net(network.source, folder, [])  # what is wrong with it is a fault already
     if net is None:
         return None
     count = len(faults)

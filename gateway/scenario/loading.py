@@ -27,7 +27,7 @@ from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import DeliveryInterval, Span, build_intervals, build_span
 from gateway.scenario.inverters import with_stated_inverters
 from gateway.scenario.market import build_rules
-from gateway.scenario.network_source import Held, places_of
+from gateway.scenario.network_source import Held, Net, places_of
 from gateway.scenario.network_states import NO_MODEL, Model, build_model, model_of, phase_faults
 from gateway.scenario.perimeters import build_perimeters
 from gateway.scenario.profile_files import (
@@ -97,7 +97,28 @@ def load_scenario(path: Path) -> Scenario:
     InputFaults
         With every fault of the file, of the network it names, and of how they fit together.
     """
-    stated = _stated(path)
+    return build_scenario(read_toml(path), path)
+
+
+def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = None) -> Scenario:
+    """Return the scenario that the sections of a file describe.
+
+    Parameters
+    ----------
+    content
+        The sections by name, as :func:`gateway.formats.toml_files.read_toml` returns them.
+    path
+        The file, for faults; files that sections name are relative to its folder.
+    net
+        The pandapower net that ``network.source`` stands for, where it is open already; not
+        modified.
+
+    Raises
+    ------
+    InputFaults
+        As :func:`load_scenario`.
+    """
+    stated = _stated(content, path, net)
     faults = stated.faults
     voltage_limits = _voltage_limits(stated)
     times = _times(stated)
@@ -155,6 +176,7 @@ class _Stated:
     content: Mapping[str, Any]
     sections: Mapping[type[Section], Section | None]
     area: str
+    net: Net | None
     faults: list[Fault]
 
     @property
@@ -169,12 +191,11 @@ class _Stated:
         return found
 
 
-def _stated(path: Path) -> _Stated:
-    content = read_toml(path)
+def _stated(content: Mapping[str, Any], path: Path, net: Net | None) -> _Stated:
     faults: list[Fault] = []
     sections = _sections(content, faults)
     area = _area(content.get("area", path.stem), named="area" in content, faults=faults)
-    return _Stated(path, content, sections, area, faults)
+    return _Stated(path, content, sections, area, net, faults)
 
 
 def _sections(
@@ -269,7 +290,9 @@ def _model(stated: _Stated, times: _Times, voltage_limits: VoltageLimits | None)
         return NO_MODEL
     capacity = stated.section(CapacitySection)
     faults = stated.faults
-    model = build_model(section, capacity, times.held, stated.area, stated.folder, faults)
+    model = build_model(
+        section, capacity, times.held, stated.area, stated.folder, faults, stated.net
+    )
     model = _with_inverters(stated, model, faults)
     if model.network is not None:
         faults += phase_faults(model.network, voltage_limits, times.contracts)
@@ -354,4 +377,6 @@ def _actions(stated: _Stated, times: _Times) -> Actions | None:
             return None, None
         return build_uncertainty(uncertainty, network, None, times.span, faults)
 
-    return build_actions(section, network_section, modelled, stated.folder, stated.faults)
+    return build_actions(
+        section, network_section, modelled, stated.folder, stated.faults, stated.net
+    )
