@@ -121,7 +121,7 @@ def test_factors_are_of_what_the_network_says(folder: Path) -> None:
     day = load(folder, scenario_text(4, POWERS_W.replace('"w"', '"factor"')))
     passive = day.network.passive
     for k, factor in enumerate(factors):
-        power = day.outlook.powers.power_pu(k)
+        power = day.forecast_series.powers.power_pu(k)
         part = np.array([factor if e in ("sgen:1", "storage:0") else 1 for e in passive.elements])
         np.testing.assert_allclose(power, part * passive.power_pu, atol=1e-15)
 
@@ -131,8 +131,8 @@ def test_parquet_says_what_csv_says(folder: Path) -> None:
     write_table(folder / "powers.csv", columns)
     starts = pa.array([START, START + timedelta(minutes=15)], pa.timestamp("ms", tz="Asia/Tokyo"))
     pq.write_table(pa.table({**columns, "start": starts}), folder / "powers.parquet")
-    by_csv = load(folder, scenario_text(2, POWERS_W)).outlook.powers
-    by_parquet = load(folder, scenario_text(2, POWERS_W.replace("csv", "parquet"))).outlook.powers
+    by_csv = load(folder, scenario_text(2, POWERS_W)).forecast_series.powers
+    by_parquet = load(folder, scenario_text(2, POWERS_W.replace("csv", "parquet"))).forecast_series.powers
     for k in range(2):
         np.testing.assert_array_equal(by_csv.power_pu(k), by_parquet.power_pu(k))
 
@@ -216,7 +216,7 @@ def test_simbench_profiles_are_simbenchs_absolute_values(tmp_path: Path, start: 
     assert elements == tuple(f"load:{i}" for i in net.load.index)
     for k in range(5):
         own = values["load", "p_mw"].loc[first + k] + 1j * values["load", "q_mvar"].loc[first + k]
-        power_mw = -day.outlook.powers.power_pu(k) * day.network.base_power_w / 1e6
+        power_mw = -day.forecast_series.powers.power_pu(k) * day.network.base_power_w / 1e6
         np.testing.assert_allclose(power_mw, own.to_numpy(), rtol=1e-12, atol=1e-15)
 
 
