@@ -16,7 +16,7 @@ import numpy as np
 from doe_allocation.allocation.ac_filling import (
     AcAllocation,
     allocate_ac,
-    searched,
+    rows_after_search,
     shrink_until_secure,
 )
 from doe_allocation.fairness.packing_program import Packing
@@ -54,7 +54,7 @@ def fill_fairly(
     Raises as :func:`~doe_allocation.allocation.ac_filling.allocate_ac`.
     """
     fill = allocate_ac(search, rule, near)
-    if fill.rested or not isinstance(rule, ValuedRule):
+    if fill.converged or not isinstance(rule, ValuedRule):
         return fill
     return _climbed(search, rule, fill)
 
@@ -64,13 +64,15 @@ def _climbed(search: WorstPointSearch, rule: ValuedRule, fill: AcAllocation) -> 
     robust, known, u = search.robust, fill.rows, fill.u
     best = fill
     for rounds in range(_SEARCHES):
-        known, u = _ascended(robust, rule, known, u)
-        found = searched(search, known, u, np.zeros(len(known.rows), dtype=bool))
+        known, u = _climbed_under_known_rows(robust, rule, known, u)
+        found = rows_after_search(search, known, u, np.zeros(len(known.rows), dtype=bool))
         missed = found.take(robust.excess(found, u) > SECURE)
         if not len(missed.rows):
             if rule.value(u) <= rule.value(best.u):
                 return best
-            return AcAllocation(u, _stops(robust, rule, found, u), found, fill.rounds + rounds + 1)
+            return AcAllocation(
+                u, _bottlenecks(robust, rule, found, u), found, fill.rounds + rounds + 1
+            )
         known = PackingRows.joined([known, missed])
         drawn = shrink_until_secure(robust, known, u, rule.lower)
         if drawn is None:
@@ -79,7 +81,7 @@ def _climbed(search: WorstPointSearch, rule: ValuedRule, fill: AcAllocation) -> 
     return best
 
 
-def _ascended(
+def _climbed_under_known_rows(
     robust: RobustRows, rule: ValuedRule, known: PackingRows, u: FloatArray
 ) -> tuple[PackingRows, FloatArray]:
     """Climb under known rows until the box is too small for steps to matter."""
@@ -90,7 +92,7 @@ def _ascended(
         if half < _NARROWEST * largest:
             break
         box = rule.within(np.maximum(rule.lower, u - half), np.minimum(rule.upper, u + half))
-        stepped = _stepped(robust, box, rows)
+        stepped = _step_in_box(robust, box, rows)
         if stepped is not None and rule.value(stepped[1]) > rule.value(u):
             gained = rule.value(stepped[1]) - rule.value(u)
             rows, u = stepped
@@ -101,7 +103,7 @@ def _ascended(
     return rows, u
 
 
-def _stepped(
+def _step_in_box(
     robust: RobustRows, box: ValuedRule, rows: PackingRows
 ) -> tuple[PackingRows, FloatArray] | None:
     """Return where the rows let the rule go inside its box, corrected until it is secure there."""
@@ -121,7 +123,9 @@ def _stepped(
     return robust.worst(rows.rows, rows.points, drawn[1])[0], drawn[1]
 
 
-def _stops(robust: RobustRows, rule: FillingRule, found: PackingRows, u: FloatArray) -> IndexArray:
+def _bottlenecks(
+    robust: RobustRows, rule: FillingRule, found: PackingRows, u: FloatArray
+) -> IndexArray:
     """Return the monitored row that stops each limit, or ``CAPACITY``; shape (2 c,)."""
     excess = robust.excess(found, u)
     full, weight = found.take(excess > -_FULL), excess[excess > -_FULL] + _FULL

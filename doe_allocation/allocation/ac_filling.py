@@ -55,7 +55,7 @@ class AcAllocation:
     rounds: int
 
     @property
-    def rested(self) -> bool:
+    def converged(self) -> bool:
         """Whether rounds came to rest by themselves, at a point where rows and rule agree."""
         return self.rounds <= _ROUNDS
 
@@ -86,12 +86,12 @@ def allocate_ac(
     -----
     Rows taken anew replace the old ones, and mostly settle in a handful of rounds.  Where many
     customers hardly matter to a row that others fill (losses in a common reactance), their limits
-    swing from round to round; then :func:`_from_below` ends the search on the secure side.
-    Where searches go on to refute what it finds, :func:`_between` has the last word.
+    swing from round to round; then :func:`_raised_from_below` ends the search on the secure side.
+    Where searches go on to refute what it finds, :func:`_bisected` has the last word.
     """
     if near is not None:
         try:
-            fill, _, _ = _settle(search, filling, _rows_of(near, search.robust, filling))
+            fill, _, _ = _iterated(search, filling, _rows_of(near, search.robust, filling))
         except PowerFlowError:
             fill = None  # what was near is no guide here
         if fill is not None:
@@ -99,14 +99,14 @@ def allocate_ac(
     idle = packing = _rows_at_lower_bounds(search.robust, filling.lower)
     nearest = filling.filled(idle.A, idle.b).u
     try:
-        fill, packing, nearest = _settle(search, filling, packing)
-        fill = fill or _from_below(search, packing, filling, nearest)
+        fill, packing, nearest = _iterated(search, filling, packing)
+        fill = fill or _raised_from_below(search, packing, filling, nearest)
     except PowerFlowError:
         fill = None  # too far up for the power flow; between, it has solutions
-    return fill or _between(search, idle, filling, nearest)
+    return fill or _bisected(search, idle, filling, nearest)
 
 
-def _settle(
+def _iterated(
     search: WorstPointSearch, filling: FillingRule, packing: PackingRows
 ) -> tuple[AcAllocation | None, PackingRows, FloatArray]:
     """Fill and take rows anew until the limits stay where they are.
@@ -125,7 +125,7 @@ def _settle(
     settled = _STILL
     least, nearest = np.inf, lower
     for rounds in range(1, _ROUNDS + 1):
-        packing, reached, exact = _retake(robust, packing, filled.u, lower)
+        packing, reached, exact = _relinearised(robust, packing, filled.u, lower)
         filled = filling.filled(packing.A, packing.b)
         u = filled.u
         miss = abs(float(robust.excess(packing, reached).max(initial=-1.0)))
@@ -135,7 +135,7 @@ def _settle(
         moved /= max(float(reached.max(initial=0.0)), 1e-12)
         if moved > settled and rounds % _PATIENCE:
             continue
-        known = searched(search, packing, u, exact & (moved <= _STILL))
+        known = rows_after_search(search, packing, u, exact & (moved <= _STILL))
         missed = known.take(robust.excess(known, u) > SECURE)
         if len(missed.rows):
             packing, least = PackingRows.joined([packing, missed]), np.inf
@@ -146,7 +146,7 @@ def _settle(
     return None, packing, nearest if np.isfinite(least) else filled.u
 
 
-def searched(
+def rows_after_search(
     search: WorstPointSearch, packing: PackingRows, u: FloatArray, exact: BoolArray
 ) -> PackingRows:
     """Return the rows near their limits at u, exact there, with those that a search adds.
@@ -162,7 +162,7 @@ def searched(
     return PackingRows.joined([known, search.find_new_worst_points(known, u, near=_WIDE)])
 
 
-def _from_below(
+def _raised_from_below(
     search: WorstPointSearch, packing: PackingRows, filling: FillingRule, start: FloatArray
 ) -> AcAllocation | None:
     """Return secure limits near ``start``, raised until rows stop every one of them.
@@ -180,7 +180,7 @@ def _from_below(
         if drawn is None:
             return None
         packing, u, stopped = _raised(robust, *drawn, filling)
-        known = searched(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
+        known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
         missed = known.take(robust.excess(known, u) > SECURE)
         if not len(missed.rows):
             return AcAllocation(u, stopped, known, _ROUNDS + rounds)
@@ -196,7 +196,7 @@ def shrink_until_secure(
     ``None`` where it still is not after so many times.
     """
     for _ in range(_DRAWS):
-        packing, u, _ = _retake(robust, packing, u, lower)
+        packing, u, _ = _relinearised(robust, packing, u, lower)
         if robust.excess(packing, u).max(initial=-1.0) <= SECURE:
             return packing, u
         used = packing.A @ (u - lower)
@@ -206,7 +206,7 @@ def shrink_until_secure(
     return None
 
 
-def _between(
+def _bisected(
     search: WorstPointSearch, packing: PackingRows, filling: FillingRule, start: FloatArray
 ) -> AcAllocation:
     """Return limits between the lower bounds and ``start`` that a whole search finds secure.
@@ -240,7 +240,7 @@ def _between(
     for _ in range(_ENDINGS):
         try:
             taken, u, by = _raised(robust, packing, best, filling)
-            found = searched(search, taken, u, np.zeros(len(taken.rows), dtype=bool))
+            found = rows_after_search(search, taken, u, np.zeros(len(taken.rows), dtype=bool))
         except PowerFlowError:
             break
         missed = found.take(robust.excess(found, u) > SECURE)
@@ -271,7 +271,7 @@ def _raised(
         stopped = _bottleneck_rows(filled, packing)
         if np.abs(filled.u - u).max(initial=0.0) <= _ROUGH * u.max(initial=0.0):
             break
-        taken, reached, _ = _retake(robust, packing, filled.u, u)
+        taken, reached, _ = _relinearised(robust, packing, filled.u, u)
         if robust.excess(taken, reached).max(initial=-1.0) <= SECURE:
             packing, u = taken, reached
         else:
@@ -313,7 +313,7 @@ def _check_secure(robust: RobustRows, rows: IndexArray, values: FloatArray) -> N
         )
 
 
-def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
+def _rows_near_limits(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
     """Return the rows of whose room between the lower bounds and the limit u uses a good part.
 
     Where very many do (all buses along a feeder), the fullest: the others' turn comes when these
@@ -328,7 +328,7 @@ def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
     return near
 
 
-def _retake(
+def _relinearised(
     robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
 ) -> tuple[PackingRows, FloatArray, BoolArray]:
     """Take the rows near their limits again at u.
@@ -345,7 +345,7 @@ def _retake(
     exact
         Shape (r,), which of them.
     """
-    near = _near(packing, u, lower)
+    near = _rows_near_limits(packing, u, lower)
     chosen = packing.take(near)
     for halving in range(11):
         try:

@@ -80,7 +80,7 @@ class NetworkGrid:
         if capacity.connection_points != network.connection_points:
             raise ValueError("the capacities are not those of the network's connection points")
         self.network = network
-        self.weights = self._checked(weights)
+        self.weights = self._checked_weights(weights)
         self.fairness = fairness
         self.voltage_limits = voltage_limits
         self.capacity = capacity
@@ -88,17 +88,19 @@ class NetworkGrid:
         self._prover = Prover(network)
         self._starts: Starts | None = None
         self._last: AcAllocation | None = None
-        self._attacked: dict[InterfaceLimits, RobustRows] = {}
-        self.forecast = self._fitting(Forecast.as_given(network) if forecast is None else forecast)
+        self._rows_attacked: dict[InterfaceLimits, RobustRows] = {}
+        self.forecast = self._checked_forecast(
+            Forecast.as_given(network) if forecast is None else forecast
+        )
 
-    def _fitting(self, forecast: Forecast) -> Forecast:
+    def _checked_forecast(self, forecast: Forecast) -> Forecast:
         ports = len(self.network.ports.names)
         shapes = (forecast.power_pu.shape, forecast.deviations.power_pu.shape[0])
         if shapes != ((ports,), ports):
             raise ValueError(f"the forecast is not one of the network's {ports} ports")
         return forecast
 
-    def _checked(self, weights: FloatArray | None) -> FloatArray:
+    def _checked_weights(self, weights: FloatArray | None) -> FloatArray:
         count = 2 * len(self.network.connection_points)
         if weights is None:
             return np.ones(count)
@@ -116,7 +118,7 @@ class NetworkGrid:
             When the weights do not fit the network.
         """
         other = copy.copy(self)
-        other.fairness, other.weights = fairness, self._checked(weights)
+        other.fairness, other.weights = fairness, self._checked_weights(weights)
         return other
 
     def with_forecast(self, forecast: Forecast) -> Self:
@@ -128,8 +130,8 @@ class NetworkGrid:
             When the forecast does not fit the network.
         """
         other = copy.copy(self)
-        other.forecast = self._fitting(forecast)
-        other._attacked = {}
+        other.forecast = self._checked_forecast(forecast)
+        other._rows_attacked = {}
         if other.forecast.deviations.set != self.forecast.deviations.set:
             other._starts = other._last = None  # points of one set mean nothing in another
         return other
@@ -186,7 +188,7 @@ class NetworkGrid:
         filling = self.fairness(lower / base, upper / base, self.weights)
         search = self.search(limits)
         self._last = fill_fairly(search, filling, self._last)
-        return self._published(search, self._last)
+        return self._in_whole_watts(search, self._last)
 
     def reallocate(
         self,
@@ -209,10 +211,10 @@ class NetworkGrid:
             curtailed = SecurityCheck(search, have)
         except InsecureError:
             cut = curtailment.rule(lower, have, self.weights, base)
-            curtailed = self._secured(search, cut)
+            curtailed = self._filled(search, cut)
         left = curtailed.limits_w
         new = self.fairness(np.zeros(len(left)), (upper - left) / base, self.weights)
-        shared = self._secured(search, OnTop(new, left / base))
+        shared = self._filled(search, OnTop(new, left / base))
         return self._with_reasons(shared, curtailed, have)
 
     def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
@@ -259,15 +261,15 @@ class NetworkGrid:
 
         See :func:`security_check.verification.adversary.attack`.
         """
-        if limits not in self._attacked:
-            self._attacked = {limits: self.robust_rows(limits)}
-        robust = self._attacked[limits]
+        if limits not in self._rows_attacked:
+            self._rows_attacked = {limits: self.robust_rows(limits)}
+        robust = self._rows_attacked[limits]
         return attack(robust, limits_w, rng, samples=samples, climbs=climbs)
 
-    def _secured(self, search: WorstPointSearch, filling: FillingRule) -> SecurityCheck:
-        return self._published(search, fill_fairly(search, filling))
+    def _filled(self, search: WorstPointSearch, filling: FillingRule) -> SecurityCheck:
+        return self._in_whole_watts(search, fill_fairly(search, filling))
 
-    def _published(self, search: WorstPointSearch, fill: AcAllocation) -> SecurityCheck:
+    def _in_whole_watts(self, search: WorstPointSearch, fill: AcAllocation) -> SecurityCheck:
         """Round every limit down to whole watts, and put them into force."""
         limits_w = np.floor(fill.u * self.network.base_power_w + _WHOLE_W).astype(np.int64)
         return SecurityCheck(search, limits_w, fill.rows, _names(search.robust, fill))

@@ -8,7 +8,8 @@ levels are *the* optimum, however they were found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import brentq, nnls
@@ -25,7 +26,7 @@ _NEWTON = 40
 _HALVINGS = 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for the two cached properties
 class RowLevels:
     """Alpha-fairness over a packing polytope in which everyone can rise.
 
@@ -47,13 +48,18 @@ class RowLevels:
     upper: FloatArray
     weight: FloatArray
     alpha: float
-    _log_a: FloatArray = field(init=False, repr=False)
-    _room: FloatArray = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _log_a(self) -> FloatArray:
+        """Logarithms of the coefficients, shape (r, m); minus infinity where one is 0."""
         with np.errstate(divide="ignore"):
-            object.__setattr__(self, "_log_a", np.log(self.A))
-        object.__setattr__(self, "_room", self.b - self.A @ self.lower)
+            logs: FloatArray = np.log(self.A)
+        return logs
+
+    @cached_property
+    def _room(self) -> FloatArray:
+        """What the rows leave above the lower bounds, shape (r,)."""
+        return self.b - self.A @ self.lower
 
     def solved(
         self, level: FloatArray, sweeps: int = SWEEPS

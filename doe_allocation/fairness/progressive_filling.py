@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from doe_allocation.fairness.rule import CAPACITY, PARTICIPATES, Filled
-from security_check.arrays import FloatArray, IndexArray
+from security_check.arrays import BoolArray, FloatArray, IndexArray
+
+_FULL = 1e-13  # parts of a row's bound: less headroom than this is rounding, and the row is full
+_SMALLEST_BOUND = 1e-9  # per unit: bounds below count as this, so that a bound of 0 has a tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +73,18 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
     -----
     At most 2 m + R events; each costs O(R) plus one product over the limits that change state.
     """
-    m = A.shape[1]
-    smallest = PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0)
-    takes_part = smallest < A
+    takes_part = PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0) < A
     headroom = b - A @ filling.lower
+    tolerance = _FULL * np.maximum(np.abs(b), _SMALLEST_BOUND)
     u = filling.lower.copy()
-    bottleneck = np.full(m, CAPACITY, dtype=np.int64)
+    bottleneck = np.full(len(u), CAPACITY, dtype=np.int64)
     begins = np.maximum((filling.lower - filling.offset) / filling.weight, 0.0)
     ends = (filling.upper - filling.offset) / filling.weight
     open_ = ends > begins  # may still rise, now or later
-    rising = np.zeros(m, dtype=bool)
+    rising = np.zeros(len(u), dtype=bool)
     full = np.zeros(len(b), dtype=bool)
+    rate = np.zeros(len(b))  # of each row's use, per unit of the level
     level = 0.0
-    rate = np.zeros(len(b))
-    tolerance = 1e-13 * np.maximum(np.abs(b), 1e-9)
     while True:
         newly_full = ~full & (headroom <= tolerance)
         full |= newly_full
@@ -102,20 +103,25 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
         if not open_.any():
             return Filled(u, bottleneck)
         waiting = open_ & ~rising
-        next_level = ends[rising].min(initial=np.inf)
-        next_level = min(next_level, begins[waiting].min(initial=np.inf))
-        using = ~full & (rate > 0.0)
-        step = next_level - level
-        room = headroom[using] / rate[using]
-        by_row = room.min(initial=np.inf)
-        if by_row <= step:
-            step, next_level = by_row, level + by_row
+        change = min(ends[rising].min(initial=np.inf), begins[waiting].min(initial=np.inf))
+        step, filled = _rise(headroom, rate, full, change - level)
         u[rising] += filling.weight[rising] * step
         headroom = headroom - rate * step
-        if by_row <= step:
-            # The row that stopped the filling is full by definition, whatever rounding says.
-            headroom[np.flatnonzero(using)[room <= by_row]] = 0.0
-        level = next_level
+        headroom[filled] = 0.0  # a row that stopped the filling is full, whatever rounding says
+        level = level + step if len(filled) else change
         at_top = rising & (ends <= level)
         u[at_top] = filling.upper[at_top]
         open_ &= ~at_top
+
+
+def _rise(
+    headroom: FloatArray, rate: FloatArray, full: BoolArray, most: float
+) -> tuple[float, IndexArray]:
+    """Return by how much the level rises until a row is full, and the rows that are full then.
+
+    ``most`` and no row where none is full before.
+    """
+    using = np.flatnonzero(~full & (rate > 0.0))
+    room = headroom[using] / rate[using]
+    step = float(room.min(initial=np.inf))
+    return (step, using[room <= step]) if step <= most else (most, using[:0])

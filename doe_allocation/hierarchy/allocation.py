@@ -22,7 +22,7 @@ from doe_allocation.fairness.principles import MAX_MIN
 from doe_allocation.fairness.rule import Principle
 from doe_allocation.hierarchy.interface_statement import InterfaceStatement
 from doe_allocation.hierarchy.negotiation import ChildSide, ParentSide
-from doe_allocation.hierarchy.operator_level import Division, OperatorLevel, Perimeter
+from doe_allocation.hierarchy.operator_level import Division, OperatorArea, OperatorLevel
 from doe_allocation.hierarchy.operators import Operator, graph_faults, voltages_at
 from security_check.checking.check import SecurityCheck
 from security_check.errors import Fault, NetworkFaults
@@ -174,14 +174,14 @@ def allocate_hierarchy(
     faults = graph_faults(root)
     if faults:
         raise NetworkFaults(faults)
-    node = _stated(root, None, None, principle)
+    node = _node_of(root, None, None, principle)
     results: dict[str, OperatorResult] = {}
     unmet: list[UnmetContract] = []
     _divide(node, ("", ""), contract, results, unmet)
     return HierarchyAllocation(results, tuple(unmet))
 
 
-def _stated(
+def _node_of(
     operator: Operator,
     band: tuple[float, float] | None,
     reactive_var: tuple[int, int] | None,
@@ -189,18 +189,18 @@ def _stated(
 ) -> _Node:
     """Return an operator with what it and everybody below state; children first."""
     children = {
-        point: _stated(child.operator, child.band, child.reactive_var, principle)
+        point: _node_of(child.operator, child.band, child.reactive_var, principle)
         for point, child in operator.children.items()
     }
     below = {p: node.statement for p, node in children.items() if node.statement is not None}
-    level = OperatorLevel(perimeter_of(operator), below, principle)
+    level = OperatorLevel(area_of(operator), below, principle)
     statement = None if band is None else level.state(band, reactive_var)
     return _Node(operator.name, level, statement, children)
 
 
-def perimeter_of(operator: Operator) -> Perimeter:
+def area_of(operator: Operator) -> OperatorArea:
     """Return what an operator operates itself, without its children's networks."""
-    return Perimeter(
+    return OperatorArea(
         operator.network,
         operator.voltage_limits,
         operator.capacity,
@@ -236,15 +236,15 @@ def sides_of(
     if faults:
         raise NetworkFaults(faults)
     child = parent.children[point]
-    above = ParentSide(perimeter_of(parent), contract, point, _statements(parent, besides=point))
+    above = ParentSide(area_of(parent), contract, point, _statements(parent, besides=point))
     own = child.operator
-    return above, ChildSide(perimeter_of(own), _statements(own), child.reactive_var)
+    return above, ChildSide(area_of(own), _statements(own), child.reactive_var)
 
 
 def _statements(operator: Operator, besides: str = "") -> dict[str, InterfaceStatement]:
     """Return what an operator's children state, by connection point."""
     nodes = {
-        point: _stated(child.operator, child.band, child.reactive_var, MAX_MIN)
+        point: _node_of(child.operator, child.band, child.reactive_var, MAX_MIN)
         for point, child in operator.children.items()
         if point != besides
     }
@@ -269,15 +269,15 @@ def _divide(
     """
     stated = None if node.statement is None else node.statement.refusal
     if unpromised is not None:
-        division, refusal = node.level.refused(contract, unpromised), stated
+        division, refusal = node.level.divide_at_fallback(contract, unpromised), stated
     elif stated is not None:
-        division, refusal = node.level.refused(contract, stated), stated
+        division, refusal = node.level.divide_at_fallback(contract, stated), stated
     else:
         division = node.level.divide(contract)
         refusal = division.refusal
     parent, point = above
     if refusal is not None:
-        unmet.append(_told(parent or UPSTREAM, node.name, point, "child", refusal))
+        unmet.append(_unmet(parent or UPSTREAM, node.name, point, "child", refusal))
     results[node.name] = OperatorResult(
         node.name,
         parent,
@@ -289,19 +289,19 @@ def _divide(
         division.check,
         {at: child.name for at, child in node.children.items()},
     )
-    unkept = _unkept(node, division)
+    unkept = _unpromised_children(node, division)
     broken = {**node.level.beyond_capacity(), **unkept}
     granted = {each.connection_point: each for each in division.envelopes}
     for at, child in node.children.items():
         if at in broken:
-            unmet.append(_told(node.name, child.name, at, "parent", broken[at]))
+            unmet.append(_unmet(node.name, child.name, at, "parent", broken[at]))
         assert child.statement is not None
         given = granted[at]
         below = child.statement.contract(given.injection_limit_w, given.withdrawal_limit_w)
         _divide(child, (node.name, at), below, results, unmet, unkept.get(at))
 
 
-def _unkept(node: _Node, division: Division) -> dict[str, Fault]:
+def _unpromised_children(node: _Node, division: Division) -> dict[str, Fault]:
     """Return the children whose band an operator cannot promise; all if it keeps none."""
     if division.refusal is None:
         return dict(division.broken)
@@ -311,5 +311,5 @@ def _unkept(node: _Node, division: Division) -> dict[str, Fault]:
     return dict.fromkeys(node.children, everyone) | dict(division.broken)
 
 
-def _told(parent: str, child: str, point: str, side: str, fault: Fault) -> UnmetContract:
+def _unmet(parent: str, child: str, point: str, side: str, fault: Fault) -> UnmetContract:
     return UnmetContract(parent, child, point, side, fault.element, fault.detail)

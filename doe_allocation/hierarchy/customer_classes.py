@@ -80,7 +80,9 @@ def classes_of(
     return tuple(found)
 
 
-def levelled(total: float, lower: FloatArray, upper: FloatArray, weight: FloatArray) -> FloatArray:
+def divide_at_common_share(
+    total: float, lower: FloatArray, upper: FloatArray, weight: FloatArray
+) -> FloatArray:
     """Return parts of a total at one common share: ``clip(weight t, lower, upper)``.
 
     The lower or the upper bounds themselves where these add up to more or less than the total.
@@ -140,7 +142,7 @@ class NestedRule:
         least = self.rule.lower.copy()
         for k in np.flatnonzero(lower > self.lower):
             own = self.limit == k
-            least[own] = levelled(
+            least[own] = divide_at_common_share(
                 lower[k] - self.offset[k], least[own], self.rule.upper[own], self.weight[own]
             )
         return replace(self, rule=self.rule.above(least), lower=lower)
@@ -177,9 +179,15 @@ class NestedPrinciple:
                 continue
             weights = np.array([each.weight for each in classes])
             largest = np.array([each.largest_w for each in classes]) / self.base_power_w
-            least = levelled(lower[k] - idle[k], 0.0 * largest, largest, weights)
+            least = divide_at_common_share(lower[k] - idle[k], 0.0 * largest, largest, weights)
             offset[k] = lower[k] - least.sum()
-            parts.append((least, levelled(upper[k] - offset[k], least, largest, weights), weights))
+            parts.append(
+                (
+                    least,
+                    divide_at_common_share(upper[k] - offset[k], least, largest, weights),
+                    weights,
+                )
+            )
         count = [len(part[0]) for part in parts]
         least, most, weights = (np.concatenate([part[i] for part in parts]) for i in range(3))
         limit = np.repeat(np.arange(len(parts)), count)

@@ -27,7 +27,7 @@ from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.search import Starts, WorstPointSearch
 
 REACTIVE_MARGIN = 0.02
-"""Part of its width that a reactive range found is widened by at either end."""
+"""Part of its width that a reactive range found is reactive_range_around by at either end."""
 
 _SMALLEST_MARGIN_VAR = 100  # where the range is so narrow that a part of it is nothing
 _ROUNDING = 1e-6  # parts of a power, and one watt besides: what search and rounding may leave
@@ -158,12 +158,12 @@ class InterfaceStatement:
         )
 
 
-def least_w(power_w: float) -> int:
+def limit_covering_w(power_w: float) -> int:
     """Return a limit that a power keeps, in whole watts, with what rounding may leave."""
     return max(math.ceil(power_w + _ROUNDING * abs(power_w)) + 1, 0) if power_w > 0.0 else 0
 
 
-def widened(found: InterfaceExtremes) -> tuple[int, int]:
+def reactive_range_around(found: InterfaceExtremes) -> tuple[int, int]:
     """Return a reactive range around one found, in whole var, with the margin stated."""
     low, high = found.reactive_min_var, found.reactive_max_var
     margin = max(REACTIVE_MARGIN * (high - low), _SMALLEST_MARGIN_VAR)

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from doe_allocation.hierarchy.interface_statement import InterfaceStatement
-from doe_allocation.hierarchy.operator_level import Division, OperatorLevel, Perimeter
+from doe_allocation.hierarchy.operator_level import Division, OperatorArea, OperatorLevel
 from security_check.errors import Fault
 from security_check.model.limits import InterfaceLimits
 
@@ -33,7 +33,7 @@ class ContractOffer:
     ----------
     injection_w, withdrawal_w
         The envelope it would grant.
-    others_w
+    others_smallest_w
         The smallest limit then left to anyone else who is connected to it: of customers, and of
         other children per unit of weight of their customers.  ``inf`` where there is nobody else.
     refusal
@@ -42,18 +42,18 @@ class ContractOffer:
 
     injection_w: int
     withdrawal_w: int
-    others_w: float
+    others_smallest_w: float
     refusal: Fault | None = None
 
 
-class Above(Protocol):
+class OfferingSide(Protocol):
     """The parent's side of a boundary."""
 
     def offer(self, statement: InterfaceStatement) -> ContractOffer:
         """Return what it would grant a child that states this, under the band stated."""
 
 
-class Below(Protocol):
+class StatingSide(Protocol):
     """The child's side of a boundary."""
 
     def state(self, band: Band) -> InterfaceStatement:
@@ -71,7 +71,7 @@ class ContractPoint:
     ----------
     contract
         Band, envelope and reactive range.
-    below_w, above_w
+    child_smallest_w, others_smallest_w
         The smallest limit of a customer below the child, and of anyone else connected to the
         parent, watts; zero where one of the sides refuses.
     refusal
@@ -79,8 +79,8 @@ class ContractPoint:
     """
 
     contract: InterfaceLimits
-    below_w: float
-    above_w: float
+    child_smallest_w: float
+    others_smallest_w: float
     refusal: Fault | None = None
 
     @property
@@ -115,16 +115,19 @@ class ContractCurve:
             p
             for p in open_
             if not any(
-                q.below_w >= p.below_w
-                and q.above_w >= p.above_w
-                and (q.below_w, q.above_w) != (p.below_w, p.above_w)
+                q.child_smallest_w >= p.child_smallest_w
+                and q.others_smallest_w >= p.others_smallest_w
+                and (q.child_smallest_w, q.others_smallest_w)
+                != (p.child_smallest_w, p.others_smallest_w)
                 for q in open_
             )
         ]
-        return tuple(sorted(best, key=lambda p: (p.below_w, -p.above_w)))
+        return tuple(sorted(best, key=lambda p: (p.child_smallest_w, -p.others_smallest_w)))
 
 
-def agree(above: Above, below: Below, bands: Iterable[Band], refinements: int = 1) -> ContractCurve:
+def agree(
+    above: OfferingSide, below: StatingSide, bands: Iterable[Band], refinements: int = 1
+) -> ContractCurve:
     """Return the curve of contracts between a parent and a child, and the default choice.
 
     Parameters
@@ -141,19 +144,19 @@ def agree(above: Above, below: Below, bands: Iterable[Band], refinements: int = 
     ValueError
         When no band is given.
     """
-    asked = {band: _asked(above, below, band) for band in dict.fromkeys(bands)}
-    if not asked:
+    points = {band: _contract_point(above, below, band) for band in dict.fromkeys(bands)}
+    if not points:
         raise ValueError("no voltage band is given to agree on")
-    step = _step_of(asked)
+    step = _step_of(points)
     for _ in range(refinements):
-        chosen = _chosen(asked.values())
+        chosen = _chosen(points.values())
         step *= 0.5
         if chosen is None or step <= _SAME:
             break
-        for band in _around(chosen.band, step, _outer(asked)):
-            if band not in asked:
-                asked[band] = _asked(above, below, band)
-    ordered = sorted(asked.values(), key=lambda p: (round(p.band[1] - p.band[0], 9), p.band[0]))
+        for band in _around(chosen.band, step, _outer(points)):
+            if band not in points:
+                points[band] = _contract_point(above, below, band)
+    ordered = sorted(points.values(), key=lambda p: (round(p.band[1] - p.band[0], 9), p.band[0]))
     return ContractCurve(tuple(ordered), _chosen(ordered))
 
 
@@ -163,7 +166,7 @@ def bands_within(outer: Band, steps: int = 4) -> list[Band]:
     return list(itertools.combinations(ends, 2))
 
 
-def _asked(above: Above, below: Below, band: Band) -> ContractPoint:
+def _contract_point(above: OfferingSide, below: StatingSide, band: Band) -> ContractPoint:
     statement = below.state(band)
     floor = statement.contract(statement.least_injection_w, statement.least_withdrawal_w)
     if statement.refusal is not None:
@@ -176,7 +179,7 @@ def _asked(above: Above, below: Below, band: Band) -> ContractPoint:
     if smallest is None:
         detail = "it cannot live within the envelope granted"
         return ContractPoint(contract, 0.0, 0.0, Fault("child", detail))
-    return ContractPoint(contract, smallest, offer.others_w)
+    return ContractPoint(contract, smallest, offer.others_smallest_w)
 
 
 def _of_side(side: str, fault: Fault) -> Fault:
@@ -188,10 +191,10 @@ def _chosen(points: Iterable[ContractPoint]) -> ContractPoint | None:
     open_ = [p for p in points if p.refusal is None]
     if not open_:
         return None
-    most = max(p.below_w for p in open_), max(p.above_w for p in open_)
+    most = max(p.child_smallest_w for p in open_), max(p.others_smallest_w for p in open_)
 
     def satisfied(point: ContractPoint) -> tuple[float, ...]:
-        sides = zip((point.below_w, point.above_w), most, strict=True)
+        sides = zip((point.child_smallest_w, point.others_smallest_w), most, strict=True)
         parts = sorted(1.0 if own >= best else own / best for own, best in sides)
         # Of bands that are worth the same, the widest binds the parent least.
         return (*(round(part, 9) for part in parts), point.band[1] - point.band[0])
@@ -221,7 +224,7 @@ class ParentSide:
 
     Parameters
     ----------
-    perimeter
+    area
         What it operates.
     contract
         In force at its own interface.
@@ -233,12 +236,12 @@ class ParentSide:
 
     def __init__(
         self,
-        perimeter: Perimeter,
+        area: OperatorArea,
         contract: InterfaceLimits,
         point: str,
         others: Mapping[str, InterfaceStatement],
     ) -> None:
-        self._perimeter = perimeter
+        self._area = area
         self._contract = contract
         self._point = point
         self._others = {at: each for at, each in others.items() if at != point}
@@ -246,7 +249,7 @@ class ParentSide:
     def offer(self, statement: InterfaceStatement) -> ContractOffer:
         """Return what it would grant a child that states this, under the band stated."""
         below = {**self._others, self._point: statement}
-        level = OperatorLevel(self._perimeter, below)
+        level = OperatorLevel(self._area, below)
         division = level.divide(self._contract)
         # A promise to another child that only this one makes impossible is refused, too.
         unkept = [*division.broken.values(), *level.beyond_capacity().values()]
@@ -265,7 +268,7 @@ class ChildSide:
 
     Parameters
     ----------
-    perimeter
+    area
         What it operates.
     below
         What its children state, by connection point.
@@ -275,11 +278,11 @@ class ChildSide:
 
     def __init__(
         self,
-        perimeter: Perimeter,
+        area: OperatorArea,
         below: Mapping[str, InterfaceStatement],
         reactive_var: tuple[int, int] | None = None,
     ) -> None:
-        self._level = OperatorLevel(perimeter, below)
+        self._level = OperatorLevel(area, below)
         self._below = below
         self._reactive_var = reactive_var
 

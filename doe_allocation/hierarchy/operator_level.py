@@ -19,15 +19,15 @@ from doe_allocation.hierarchy.customer_classes import (
     CustomerClass,
     NestedPrinciple,
     classes_of,
-    levelled,
+    divide_at_common_share,
 )
 from doe_allocation.hierarchy.interface_statement import (
     InterfaceExtremes,
     InterfaceStatement,
     interface_extremes,
-    least_w,
+    limit_covering_w,
     outages_with_reactive_ranges,
-    widened,
+    reactive_range_around,
     with_reactive_ranges,
 )
 from security_check.arrays import FloatArray, IntArray
@@ -44,7 +44,7 @@ POWER_FLOW = "power flow"
 
 
 @dataclass(frozen=True, slots=True)
-class Perimeter:
+class OperatorArea:
     """What one operator operates; as :class:`~doe_allocation.hierarchy.operators.Operator` has it.
 
     Parameters
@@ -98,7 +98,7 @@ class OperatorLevel:
 
     Parameters
     ----------
-    perimeter
+    area
         The operator's own.
     below
         What each child states, by connection point.
@@ -113,17 +113,17 @@ class OperatorLevel:
 
     def __init__(
         self,
-        perimeter: Perimeter,
+        area: OperatorArea,
         below: Mapping[str, InterfaceStatement],
         principle: Principle = MAX_MIN,
     ) -> None:
-        self._perimeter = perimeter
+        self._area = area
         self._principle = principle
         self._below = dict(below)
         ranges = {p: (s.reactive_min_var, s.reactive_max_var) for p, s in below.items()}
-        own = perimeter.network
+        own = area.network
         self._network = with_reactive_ranges(own, ranges) if ranges else own
-        self._outages = outages_with_reactive_ranges(perimeter.outages, ranges)
+        self._outages = outages_with_reactive_ranges(area.outages, ranges)
         self._grids: dict[tuple[str, ...], NetworkGrid] = {}
 
     # -- upwards --------------------------------------------------------------------------------
@@ -147,21 +147,21 @@ class OperatorLevel:
         refusal = division.refusal
         most_w = fallback_w if division.check is None else division.check.limits_w
         try:
-            least, most = self._exchange(grid, alone, fallback_w), None
-            most = least if refusal is not None else self._exchange(grid, alone, most_w)
-            idle = least if not fallback_w.any() else self._exchange(grid, alone, 0 * fallback_w)
+            least, most = self._extremes(grid, alone, fallback_w), None
+            most = least if refusal is not None else self._extremes(grid, alone, most_w)
+            idle = least if not fallback_w.any() else self._extremes(grid, alone, 0 * fallback_w)
         except PowerFlowError as error:
             nothing = InterfaceExtremes(0.0, 0.0, 0.0, 0.0)
             least = most = idle = nothing
             refusal = refusal or Fault(POWER_FLOW, str(error))
-        members = self._members(most_w)
+        members = self._customers_and_classes(most_w)
         # Who cannot keep its range exchanges what it does, and its parent must count with that.
         kept = reactive_var if refusal is None else None
-        reactive = widened(most) if kept is None else kept
-        least_power = least_w(least.injection_w), least_w(least.withdrawal_w)
+        reactive = reactive_range_around(most) if kept is None else kept
+        least_power = limit_covering_w(least.injection_w), limit_covering_w(least.withdrawal_w)
         most_power = (
-            max(least_w(most.injection_w), least_power[0]),
-            max(least_w(most.withdrawal_w), least_power[1]),
+            max(limit_covering_w(most.injection_w), least_power[0]),
+            max(limit_covering_w(most.withdrawal_w), least_power[1]),
         )
         return InterfaceStatement(
             band,
@@ -175,12 +175,14 @@ class OperatorLevel:
             refusal,
         )
 
-    def _exchange(
+    def _extremes(
         self, grid: NetworkGrid, contract: InterfaceLimits, limits_w: IntArray
     ) -> InterfaceExtremes:
         return interface_extremes(grid.robust_rows(contract), limits_w)
 
-    def _members(self, granted_w: IntArray) -> tuple[list[CustomerClass], list[CustomerClass]]:
+    def _customers_and_classes(
+        self, granted_w: IntArray
+    ) -> tuple[list[CustomerClass], list[CustomerClass]]:
         """Return the customers and the classes of children's, of either direction, at a grant."""
         weights, idle = self._weights(), self._idle_w()
         count = len(weights) // 2
@@ -192,7 +194,9 @@ class OperatorLevel:
                 continue
             largest = np.array([each.largest_w for each in classes])
             heavy = np.array([each.weight for each in classes])
-            used = levelled(float(granted_w[k]) - idle[k], 0.0 * largest, largest, heavy)
+            used = divide_at_common_share(
+                float(granted_w[k]) - idle[k], 0.0 * largest, largest, heavy
+            )
             own += [
                 CustomerClass(each.weight, float(w)) for each, w in zip(classes, used, strict=True)
             ]
@@ -206,14 +210,14 @@ class OperatorLevel:
         A child whose band cannot be promised even with everyone at the fallback is named, left
         with the least that it stated, and no longer counted on; all others go on.
         """
-        broken = self._at_the_interface(contract)
+        broken = self._bands_broken_by_contract(contract)
         while True:
             grid = self._grid(broken)
             try:
                 check = grid.allocate(contract)
             except InsecureError as error:
                 fault = Fault(error.element, error.detail)
-                child = self._promised_at(error.element, broken)
+                child = self._child_at(error.element, broken)
                 if child is None:
                     return self._at_fallback(contract, grid, fault, broken)
                 broken = {**broken, child: fault}
@@ -222,13 +226,13 @@ class OperatorLevel:
             else:
                 return Division(contract, grid, check.envelopes(), check, None, broken)
 
-    def _at_the_interface(self, contract: InterfaceLimits) -> dict[str, Fault]:
+    def _bands_broken_by_contract(self, contract: InterfaceLimits) -> dict[str, Fault]:
         """Return the children at this level's own interface whose band its contract breaks."""
         low, high = contract.voltage_min_pu, contract.voltage_max_pu
         found = {}
         for point, statement in self._below.items():
             inside = statement.band[0] <= low and high <= statement.band[1]
-            if not self._perimeter.buses[point] and not inside:
+            if not self._area.buses[point] and not inside:
                 detail = (
                     f"the voltage there is anywhere from {low:g} to {high:g} p.u. by contract, "
                     f"which is not inside {statement.band[0]:g} to {statement.band[1]:g} p.u."
@@ -236,17 +240,17 @@ class OperatorLevel:
                 found[point] = Fault("interface", detail)
         return found
 
-    def _promised_at(self, element: str, broken: Mapping[str, Fault]) -> str | None:
+    def _child_at(self, element: str, broken: Mapping[str, Fault]) -> str | None:
         """Return the child, not yet given up, whose bus an insecure element is."""
         bus = element.partition(" without ")[0]
         for point in self._below:
-            if point not in broken and bus in self._perimeter.buses[point]:
+            if point not in broken and bus in self._area.buses[point]:
                 return point
         return None
 
-    def refused(self, contract: InterfaceLimits, why: Fault) -> Division:
+    def divide_at_fallback(self, contract: InterfaceLimits, why: Fault) -> Division:
         """Return everyone at the fallback, where the contract is not kept by the other side."""
-        broken = self._at_the_interface(contract)
+        broken = self._bands_broken_by_contract(contract)
         return self._at_fallback(contract, self._grid(broken), why, broken)
 
     def _at_fallback(
@@ -268,7 +272,7 @@ class OperatorLevel:
         """Return the grid that keeps all promises but those broken; each made once."""
         key = tuple(sorted(broken))
         if key not in self._grids:
-            own = self._perimeter
+            own = self._area
             bands = tuple(
                 BusBand(bus, *statement.band)
                 for point, statement in self._below.items()
@@ -299,7 +303,7 @@ class OperatorLevel:
         What it cannot help is exchanged even where its interface's capacity is less, and then
         counted: :meth:`beyond_capacity` says so.
         """
-        own = self._perimeter.capacity
+        own = self._area.capacity
         columns = [
             own.injection_w.copy(),
             own.withdrawal_w.copy(),
@@ -319,7 +323,7 @@ class OperatorLevel:
 
     def beyond_capacity(self) -> dict[str, Fault]:
         """Return the children whose least power exceeds the capacity of their interface."""
-        own, found = self._perimeter.capacity, {}
+        own, found = self._area.capacity, {}
         for point, statement in self._below.items():
             k = own.connection_points.index(point)
             least = statement.least_injection_w, statement.least_withdrawal_w
@@ -332,7 +336,7 @@ class OperatorLevel:
 
     def _weights(self) -> FloatArray:
         count = len(self._network.connection_points)
-        given = self._perimeter.weights
+        given = self._area.weights
         weights = np.ones(2 * count) if given is None else np.array(given, dtype=float)
         for point, statement in self._below.items():
             k = self._network.connection_points.index(point)

@@ -78,7 +78,7 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
-class GraphPosition:
+class Placement:
     """Where an operator is in the graph: its parent and the connection point there.
 
     Both are empty for the root, whose parent is not part of the graph.
@@ -94,25 +94,25 @@ class GraphPosition:
         return f"{self.parent or 'upstream'} / {self.operator.name}"
 
 
-def places(root: Operator) -> Iterator[GraphPosition]:
+def placements(root: Operator) -> Iterator[Placement]:
     """Yield every operator with its place, parents first; raises nothing, follows no cycle."""
-    yield from _below(GraphPosition(root), ())
+    yield from _below(Placement(root), ())
 
 
-def _below(place: GraphPosition, above: tuple[str, ...]) -> Iterator[GraphPosition]:
+def _below(place: Placement, above: tuple[str, ...]) -> Iterator[Placement]:
     yield place
     own = place.operator
     if own.name in above:
         return
     for point, child in own.children.items():
-        yield from _below(GraphPosition(child.operator, own.name, point), (*above, own.name))
+        yield from _below(Placement(child.operator, own.name, point), (*above, own.name))
 
 
 def graph_faults(root: Operator) -> list[Fault]:
     """Return everything wrong with a graph; each fault names both ends of a boundary."""
-    seen: dict[str, GraphPosition] = {}
+    seen: dict[str, Placement] = {}
     faults = []
-    for place in places(root):
+    for place in placements(root):
         name = place.operator.name
         if name in seen:
             same = seen[name].operator is place.operator
@@ -135,7 +135,7 @@ def _own_faults(operator: Operator) -> list[Fault]:
         detail = "its capacities are not those of its network's connection points"
         faults.append(Fault(operator.name, detail))
     for point, child in operator.children.items():
-        ends = GraphPosition(child.operator, operator.name, point).ends
+        ends = Placement(child.operator, operator.name, point).ends
         if point not in points:
             detail = (
                 f"the interface of {child.operator.name} is to be at {point}, but "

@@ -70,7 +70,7 @@ class _Trees:
     shunt: ComplexArray
 
 
-class RadialBound:
+class RadialRefuter:
     """Refutes radial configurations.
 
     Parameters
@@ -121,8 +121,8 @@ class RadialBound:
         if freedom is not None:
             self._passive = self._passive - 1j * (self._share @ freedom.middle)
 
-    def refuted(self, closed: BoolArray, taps: Sequence[int], level_w: float) -> BoolArray:
-        """Return which radial configurations cannot give everybody ``level_w``.
+    def refuted(self, closed: BoolArray, taps: Sequence[int], least_limit_w: float) -> BoolArray:
+        """Return which radial configurations cannot give everybody ``least_limit_w``.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class RadialBound:
             Shape (T, S), radial configurations.
         taps
             Positions of the tap changers.
-        level_w
+        least_limit_w
             What each limit shall be at least, or the connection's capacity where that is less.
 
         Returns
@@ -140,22 +140,22 @@ class RadialBound:
         branches = self._folded.at(taps)
         size = max(1, _AT_ONCE // self._nodes**2)
         batches = [closed[k : k + size] for k in range(0, len(closed), size)]
-        parts = [self._batch(batch, branches, level_w) for batch in batches]
+        parts = [self._batch(batch, branches, least_limit_w) for batch in batches]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
 
-    def _batch(self, closed: BoolArray, branches: Branches, level_w: float) -> BoolArray:
+    def _batch(self, closed: BoolArray, branches: Branches, least_limit_w: float) -> BoolArray:
         refuted = np.zeros(len(closed), dtype=bool)
         trees = self._trees(closed, branches)
-        for point in self._points(level_w):
+        for point in self._points(least_limit_w):
             refuted |= self._contradicts(trees, point)
             if refuted.all():
                 break
         return refuted
 
-    def points(self, level_w: float) -> list[tuple[FloatArray, float, InterfaceLimits]]:
+    def points(self, least_limit_w: float) -> list[tuple[FloatArray, float, InterfaceLimits]]:
         """Return (active powers injected, interface voltage, contract) of the points looked at."""
-        withdrawn = np.minimum(level_w, self.capacity.withdrawal_w.astype(float))
-        injected = np.minimum(level_w, self.capacity.injection_w.astype(float))
+        withdrawn = np.minimum(least_limit_w, self.capacity.withdrawal_w.astype(float))
+        injected = np.minimum(least_limit_w, self.capacity.injection_w.astype(float))
         return [
             point
             for each in self.contracts
@@ -166,11 +166,11 @@ class RadialBound:
             )
         ]
 
-    def _points(self, level_w: float) -> list[_Point]:
+    def _points(self, least_limit_w: float) -> list[_Point]:
         ratio = 1.0 + 1j * self.switched.network.reactive_ratio
         return [
             _Point(self._passive - self._share @ (ratio * power_w / self._base), source, contract)
-            for power_w, source, contract in self.points(level_w)
+            for power_w, source, contract in self.points(least_limit_w)
         ]
 
     def _trees(self, closed: BoolArray, branches: Branches) -> _Trees:

@@ -61,7 +61,7 @@ class _Arcs:
     position: IndexArray
 
 
-def relaxed(
+def bound_by_relaxation(
     switched: SwitchedBranches,
     choices: Choices,
     voltage_limits: VoltageLimits,
@@ -91,7 +91,7 @@ def relaxed(
         ),
     )
     found = [
-        _Program(switched, choices, voltage_limits, contract, capacity).solved()
+        _Program(switched, choices, voltage_limits, contract, capacity).solve()
         for contract in dict.fromkeys((lowest, least))
     ]
     best = min(found, key=lambda each: each.bound_w)
@@ -126,8 +126,8 @@ class _Program:
         self.low: list[FloatArray] = []
         self.high: list[FloatArray] = []
 
-    def solved(self) -> RelaxationBound:
-        """Solve the program; see :func:`relaxed`."""
+    def solve(self) -> RelaxationBound:
+        """Solve the program; see :func:`bound_by_relaxation`."""
         self._conserve()
         self._drop()
         self._carry()

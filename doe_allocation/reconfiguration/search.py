@@ -101,7 +101,9 @@ the same order.  Raises :class:`~security_check.errors.GridError` where it has n
 class Screen(Protocol):
     """Proves without a power flow that configurations cannot reach a level."""
 
-    def refuted(self, closed: BoolArray, taps: Sequence[int], level_w: float) -> BoolArray:
+    def refuted(
+        self, closed: BoolArray, taps: Sequence[int], smallest_uncapped_w: float
+    ) -> BoolArray:
         """Return which of the radial configurations, shape (T, S), cannot reach it for sure."""
 
 
@@ -115,7 +117,7 @@ class Assessment:
         Which.
     limits_w
         As :data:`Evaluate` returns them.
-    level_w
+    smallest_uncapped_w
         The smallest limit that is below its capacity; the largest capacity where none is.
     operations
         How many lead to it.
@@ -123,7 +125,7 @@ class Assessment:
 
     configuration: Configuration
     limits_w: IntArray
-    level_w: int
+    smallest_uncapped_w: int
     operations: int
 
     @property
@@ -176,11 +178,11 @@ class SearchOutcome:
     @property
     def gap_w(self) -> int:
         """How much higher the level might be at most."""
-        return self.bound_w - (self.best.level_w if self.best else 0)
+        return self.bound_w - (self.best.smallest_uncapped_w if self.best else 0)
 
 
 @dataclass
-class _SearchState:
+class _Search:
     """What is known so far; nothing is evaluated twice."""
 
     choices: Choices
@@ -204,11 +206,13 @@ class _SearchState:
         except NetworkFaults as error:
             return None, f"{NO_NETWORK}: {error}"
         below = limits_w[limits_w < self.capacity_w]
-        level_w = int(below.min()) if len(below) else int(self.capacity_w.max(initial=0))
+        smallest_uncapped_w = (
+            int(below.min()) if len(below) else int(self.capacity_w.max(initial=0))
+        )
         operations = configuration.operations_from(self.choices.present)
-        return Assessment(configuration, limits_w, level_w, operations), ""
+        return Assessment(configuration, limits_w, smallest_uncapped_w, operations), ""
 
-    def look_at(self, configuration: Configuration) -> Assessment | None:
+    def evaluate_once(self, configuration: Configuration) -> Assessment | None:
         """Evaluate a radial configuration, and remember it if it is the best so far."""
         if configuration not in self.known:
             found, why_not = self.assess(configuration)
@@ -220,7 +224,7 @@ class _SearchState:
             self.step(len(self.known))
         return self.known[configuration]
 
-    def hopeful(self, candidates: Sequence[Configuration]) -> list[Configuration]:
+    def not_refuted(self, candidates: Sequence[Configuration]) -> list[Configuration]:
         """Return those that are not proved to be worse than the best one."""
         best = self.best
         if best is None or not candidates:
@@ -242,19 +246,27 @@ class _SearchState:
         for taps, group in by_taps.items():
             closed = np.array([each.closed for each in group], dtype=bool)
             closed = closed.reshape(len(group), -1)
-            worse = self.screen.refuted(closed, taps, float(best.level_w))
+            worse = self.screen.refuted(closed, taps, float(best.smallest_uncapped_w))
             kept += [each for each, is_worse in zip(group, worse, strict=True) if not is_worse]
         return kept
 
     @property
-    def left(self) -> int:
+    def evaluations_left(self) -> int:
         """How many more may be evaluated."""
         return max(0, self.evaluations - len(self.known))
 
-    def climb(self, start: Configuration) -> None:
+    def improve_from_each(self, starts: Sequence[Configuration]) -> None:
+        """Improve each start that is radial and allowed, as long as evaluations are left."""
+        graph = self.choices.graph
+        radial = (each for each in starts if not graph.why_not_radial(each.closed))
+        for start in [each for each in dict.fromkeys(radial) if self.choices.allowed(each)]:
+            if self.evaluations_left:
+                self.improve(start)
+
+    def improve(self, start: Configuration) -> None:
         """Go to better configurations one step away, or two, as long as there are any."""
-        at = self.look_at(start)
-        while self.left:
+        at = self.evaluate_once(start)
+        while self.evaluations_left:
             near = [c for c in self.choices.neighbours(start) if self.choices.allowed(c)]
             better = self._best_of(near, at)
             if better is None and self.screen is not None:
@@ -267,10 +279,10 @@ class _SearchState:
         self, candidates: Sequence[Configuration], than: Assessment | None
     ) -> Assessment | None:
         """Return the best of those that are better than another, if there are any."""
-        hopeful = self.hopeful([each for each in candidates if each not in self.known])
+        not_refuted = self.not_refuted([each for each in candidates if each not in self.known])
         best = None
-        for each in hopeful[: self.left]:
-            found = self.look_at(each)
+        for each in not_refuted[: self.evaluations_left]:
+            found = self.evaluate_once(each)
             if found is not None and found.better_than(than) and found.better_than(best):
                 best = found
         return best
@@ -309,66 +321,66 @@ def best_configuration(
     evaluate
         Allocates on a configuration.
     capacity_w
-        What no limit exceeds, in the order of the limits.
+        The upper bounds of the limits, in their order.
     screen
         Saves evaluations where it can.
     relax
-        Returns a level that no configuration exceeds, and a configuration to begin at besides the
-        present one; asked where not all configurations are looked at.
+        Returns an upper bound on the smallest uncapped limit of every configuration, and a
+        configuration to start from besides the present one.
     exact_limit
-        Up to how many configurations are all looked at; more are searched by exchanges of branches
+        Up to how many configurations are all examined; more are searched by exchanges of branches
         and changes of taps, one or, with a screen, two at a time, until none is better.
     evaluations
         After how many allocations the search ends.
     step
-        Told how many allocations there were.
+        Called with the number of allocations so far.
 
     Notes
     -----
-    Exact search: what the local search finds sets the level, and every configuration that is not
-    refuted there is evaluated.  Equal levels are not refuted, so ties are decided by allocations.
+    Exact search: the local search finds a first best; every configuration that is not refuted at
+    its smallest limit is evaluated.  Equal ones are not refuted, so allocations decide ties.
     """
-    progress = _SearchState(choices, evaluate, screen, capacity_w, step, evaluations)
-    present, fault = progress.assess(choices.present)
-    few: list[Configuration] = []
-    count = choices.count()
-    listed = choices.most_operations is not None or count <= exact_limit
-    if listed:
-        few = list(islice(choices.all(), exact_limit + 1))
-        listed = len(few) <= exact_limit
+    search = _Search(choices, evaluate, screen, capacity_w, step, evaluations)
+    present, fault = search.assess(choices.present)
+    few, listed = _enumerated(choices, exact_limit)
+    count = float(len(few)) if listed else choices.count()
     highest_w, guess = int(capacity_w.max(initial=0)), None
     if not listed and count and relax is not None:
         proved_w, guess = relax()
         highest_w = min(highest_w, int(np.floor(proved_w)) if np.isfinite(proved_w) else highest_w)
-    begin = [choices.present, *([guess] if guess else []), *few[:1]]
-    radial = (c for c in begin if not choices.graph.why_not_radial(c.closed))
-    for start in [each for each in dict.fromkeys(radial) if choices.allowed(each)]:
-        if progress.left:
-            progress.climb(start)
-    exact = listed and _all_of(progress, few)
-    evaluated = len(progress.known)
-    level_w = progress.best.level_w if progress.best else 0
+    search.improve_from_each([choices.present, *([guess] if guess else []), *few[:1]])
+    exact = listed and _evaluate_all(search, few)
+    evaluated = len(search.known)
+    smallest_w = search.best.smallest_uncapped_w if search.best else 0
     if listed and not exact and relax is not None:
         highest_w = int(min(highest_w, np.floor(relax()[0])))
     return SearchOutcome(
-        best=progress.best,
+        best=search.best,
         present=present,
         present_fault=fault,
         exact=exact,
-        bound_w=level_w if exact else max(level_w, highest_w),
-        configurations=float(len(few)) if listed else count,
+        bound_w=smallest_w if exact else max(smallest_w, highest_w),
+        configurations=count,
         evaluated=evaluated,
         screened=len(few) - evaluated if exact else 0,
-        rejected=dict(progress.reasons),
+        rejected=dict(search.reasons),
     )
 
 
-def _all_of(progress: _SearchState, few: list[Configuration]) -> bool:
-    """Evaluate all that is not refuted; return whether it was possible within so many."""
+def _enumerated(choices: Choices, most: int) -> tuple[list[Configuration], bool]:
+    """Return ``most + 1`` configurations or fewer, and whether these are all."""
+    if choices.most_operations is None and choices.count() > most:
+        return [], False
+    few = list(islice(choices.all(), most + 1))
+    return few, len(few) <= most
+
+
+def _evaluate_all(search: _Search, few: list[Configuration]) -> bool:
+    """Evaluate all that is not refuted; return whether the evaluations allowed were enough."""
     for k in range(0, len(few), _CHUNK):
-        chunk = [each for each in few[k : k + _CHUNK] if each not in progress.known]
-        for each in progress.hopeful(chunk):
-            if not progress.left:
+        chunk = [each for each in few[k : k + _CHUNK] if each not in search.known]
+        for each in search.not_refuted(chunk):
+            if not search.evaluations_left:
                 return False
-            progress.look_at(each)
+            search.evaluate_once(each)
     return True

@@ -83,13 +83,15 @@ def contract_curve(
 def _record(boundary: Boundary, curve: ContractCurve) -> CurveRecord:
     best = set(map(id, curve.front))
 
-    def told(point: ContractPoint) -> OfferRecord:
+    def offer_record(point: ContractPoint) -> OfferRecord:
         refusal = point.refusal
         names = {"child": boundary.child, "parent": boundary.parent}
         return OfferRecord(
             contract=ContractRecord.of(point.contract),
-            child_smallest_w=point.below_w,
-            others_smallest_w=point.above_w if math.isfinite(point.above_w) else None,
+            child_smallest_w=point.child_smallest_w,
+            others_smallest_w=point.others_smallest_w
+            if math.isfinite(point.others_smallest_w)
+            else None,
             best=id(point) in best,
             chosen=point is curve.chosen,
             refused_by=None if refusal is None else names[refusal.element],
@@ -100,5 +102,5 @@ def _record(boundary: Boundary, curve: ContractCurve) -> CurveRecord:
         parent=boundary.parent,
         connection_point=boundary.connection_point,
         child=boundary.child,
-        offers=[told(point) for point in curve.points],
+        offers=[offer_record(point) for point in curve.points],
     )

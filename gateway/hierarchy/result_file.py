@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation, OperatorResult, UnmetContract
-from doe_allocation.hierarchy.joint_model.check import JoinedVerdict, Worst
+from doe_allocation.hierarchy.joint_model.check import JointVerdict, WorstQuantity
 from gateway.formats.envelope_file import EnvelopeRecord
 from gateway.formats.records import Record, Watts
 from security_check.checking.verdict import Explanation
@@ -25,7 +25,7 @@ class ContractRecord(Record):
     @classmethod
     def of(cls, contract: InterfaceLimits) -> ContractRecord:
         """Return a contract in the form of the file."""
-        return cls(**{name: getattr(contract, name) for name in cls.model_fields})
+        return cls.from_fields(contract)
 
 
 class AtLimitRecord(Record):
@@ -41,15 +41,7 @@ class AtLimitRecord(Record):
     @classmethod
     def of(cls, found: Explanation) -> AtLimitRecord:
         """Return an element at its limit in the form of the file."""
-        verdict = found.verdict
-        return cls(
-            element=verdict.element,
-            value=verdict.value,
-            limit=verdict.limit,
-            unit=verdict.unit,
-            loading=verdict.loading,
-            detail=verdict.worst_case,
-        )
+        return cls.from_fields(found.verdict, detail=found.verdict.worst_case)
 
 
 class ChildRecord(EnvelopeRecord):
@@ -74,8 +66,8 @@ class OperatorRecord(Record):
     def of(cls, result: OperatorResult) -> OperatorRecord:
         """Return what the allocation found for one operator in the form of the file."""
         own = [EnvelopeRecord.of(envelope) for envelope in result.envelopes]
-        return cls(
-            operator=result.operator,
+        return cls.from_fields(
+            result,
             parent=result.parent or None,
             connection_point=result.point or None,
             met=result.check is not None,
@@ -106,14 +98,7 @@ class UnmetRecord(Record):
     @classmethod
     def of(cls, unmet: UnmetContract) -> UnmetRecord:
         """Return an unmet contract in the form of the file."""
-        return cls(
-            parent=unmet.parent,
-            connection_point=unmet.point,
-            child=unmet.child,
-            side=unmet.side,
-            element=unmet.element,
-            detail=str(unmet),
-        )
+        return cls.from_fields(unmet, connection_point=unmet.point, detail=str(unmet))
 
 
 class WorstRecord(Record):
@@ -134,26 +119,12 @@ class WorstRecord(Record):
     top_voltage_pu: float
 
     @classmethod
-    def of(cls, worst: Worst) -> WorstRecord:
+    def of(cls, worst: WorstQuantity) -> WorstRecord:
         """Return what was found in the form of the file."""
-        return cls(
-            operator=worst.operator,
-            kind=worst.kind,
-            count=worst.count,
-            holds=worst.holds,
-            element=worst.element,
-            value=worst.value,
-            limit=worst.limit,
-            unit=worst.unit,
-            beyond=worst.excess,
-            outage=worst.outage,
-            injecting=worst.injecting,
-            withdrawing=worst.withdrawing,
-            top_voltage_pu=worst.source_pu,
-        )
+        return cls.from_fields(worst, beyond=worst.excess, top_voltage_pu=worst.source_pu)
 
 
-class JoinedRecord(Record):
+class JointModelRecord(Record):
     """What the adversary found in the joint AC model of all networks."""
 
     holds: bool
@@ -165,15 +136,11 @@ class JoinedRecord(Record):
     worst: list[WorstRecord]
 
     @classmethod
-    def of(cls, verdict: JoinedVerdict) -> JoinedRecord:
+    def of(cls, verdict: JointVerdict) -> JointModelRecord:
         """Return a verdict in the form of the file."""
-        return cls(
-            holds=verdict.holds,
-            customers=verdict.customers,
+        return cls.from_fields(
+            verdict,
             outages=list(verdict.outages),
-            power_flows=verdict.power_flows,
-            disagreement_pu=verdict.disagreement_pu,
-            failure=verdict.failure,
             worst=[WorstRecord.of(worst) for worst in verdict.worst],
         )
 
@@ -183,7 +150,7 @@ class HierarchyResult(Record):
 
     operators: list[OperatorRecord]
     unmet: list[UnmetRecord] = Field(default_factory=list)
-    joined: JoinedRecord | None = None
+    joined: JointModelRecord | None = None
 
     @property
     def holds(self) -> bool:
@@ -192,11 +159,11 @@ class HierarchyResult(Record):
 
 
 def hierarchy_result(
-    allocation: HierarchyAllocation, verdict: JoinedVerdict | None
+    allocation: HierarchyAllocation, verdict: JointVerdict | None
 ) -> HierarchyResult:
     """Return an allocation of all levels, and the check of it, in the form of the file."""
     return HierarchyResult(
         operators=[OperatorRecord.of(result) for result in allocation.results.values()],
         unmet=[UnmetRecord.of(unmet) for unmet in allocation.unmet],
-        joined=None if verdict is None else JoinedRecord.of(verdict),
+        joined=None if verdict is None else JointModelRecord.of(verdict),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import GatewayError
 from gateway.hierarchy.contract_curve import CurveRecord
+from gateway.plots.style import new_figure, save_figure, without_frame
 
 
 def draw_curve(curve: CurveRecord, path: Path) -> None:
@@ -17,21 +17,12 @@ def draw_curve(curve: CurveRecord, path: Path) -> None:
     GatewayError
         When matplotlib is not installed, or does not know the ending.
     """
-    try:
-        from matplotlib.figure import Figure  # needed by nobody else
-    except ImportError:
-        raise GatewayError(
-            "a plot needs matplotlib, which is not installed; install the extra plot"
-        ) from None
-    figure = Figure(figsize=(12, 5.5), layout="constrained")
+    figure = new_figure(12, 5.5)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     _draw_trade(figure, left, curve)
     _draw_bands(right, curve)
     figure.suptitle(f"What {curve.parent} and {curve.child} could agree on")
-    try:
-        figure.savefig(path, dpi=130)
-    except ValueError as error:
-        raise GatewayError(f"{path} cannot be drawn: {error}") from None
+    save_figure(figure, path)
 
 
 def _draw_trade(figure: Any, axes: Any, curve: CurveRecord) -> None:
@@ -41,8 +32,7 @@ def _draw_trade(figure: Any, axes: Any, curve: CurveRecord) -> None:
     axes.set_ylabel(f"smallest limit of anyone else at {curve.parent}, kW")
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    without_frame(axes, "top", "right")
     if not kept:
         axes.text(0.5, 0.5, "no band that both can keep", transform=axes.transAxes, ha="center")
         return
@@ -107,6 +97,5 @@ def _draw_bands(axes: Any, curve: CurveRecord) -> None:
     axes.set_ylabel("bands asked about, by width")
     axes.set_yticks([])
     axes.set_ylim(-1, len(curve.offers) + 1 + len(seen) * max(1, len(curve.offers) // 12))
-    for side_name in ("top", "right", "left"):
-        axes.spines[side_name].set_visible(False)
+    without_frame(axes, "top", "right", "left")
     axes.legend(loc="upper left", frameon=False)

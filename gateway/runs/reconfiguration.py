@@ -9,8 +9,8 @@ import numpy as np
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.reconfiguration.pi_branches import NotTwoEndedError
-from doe_allocation.reconfiguration.refutation import RadialBound
-from doe_allocation.reconfiguration.relaxation import relaxed
+from doe_allocation.reconfiguration.refutation import RadialRefuter
+from doe_allocation.reconfiguration.relaxation import bound_by_relaxation
 from doe_allocation.reconfiguration.search import (
     Assessment,
     Configuration,
@@ -117,7 +117,9 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
     def relax() -> tuple[float, Configuration | None]:
         if screen is None:
             return np.inf, None
-        found = relaxed(screen.switched, choices, scenario.voltage_limits, contracts, capacity)
+        found = bound_by_relaxation(
+            screen.switched, choices, scenario.voltage_limits, contracts, capacity
+        )
         return found.bound_w, found.configuration
 
     outcome = best_configuration(
@@ -138,7 +140,7 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
 
 def _screen(
     scenario: Scenario, actions: Actions, contracts: tuple[InterfaceLimits, ...]
-) -> tuple[RadialBound | None, str]:
+) -> tuple[RadialRefuter | None, str]:
     """Return what refutes configurations, or why nothing does."""
 
     def build(net: object) -> Network:
@@ -147,7 +149,7 @@ def _screen(
     try:
         # Of what is uncertain, what is expected is enough: envelopes must hold for that, too.
         switched = actions.switched.branches(build)
-        return RadialBound(switched, scenario.voltage_limits, contracts, scenario.capacity), ""
+        return RadialRefuter(switched, scenario.voltage_limits, contracts, scenario.capacity), ""
     except NotTwoEndedError as error:
         return None, str(error)
 
@@ -169,21 +171,16 @@ def _file(
     capacity: Capacity,
 ) -> TopologyFile:
     best = outcome.best
-    return TopologyFile(
+    return TopologyFile.from_fields(
+        outcome,
         present=_record(
             actions, present, present, outcome.present, outcome.present_fault, capacity
         ),
         best=None
         if best is None
         else _record(actions, present, best.configuration, best, "", capacity),
-        exact=outcome.exact,
-        bound_w=outcome.bound_w,
-        gap_w=outcome.gap_w,
         bound_unavailable_reason=why_none,
-        configurations=outcome.configurations,
-        evaluated=outcome.evaluated,
         proved_worse=outcome.screened,
-        rejected=outcome.rejected,
         adversary_loading=loading,
     )
 
@@ -210,7 +207,7 @@ def _record(
         secure=found is not None,
         infeasible_reason=infeasible_reason,
         operations=switched.describe(present, configuration),
-        smallest_uncapped_limit_w=None if found is None else found.level_w,
+        smallest_uncapped_limit_w=None if found is None else found.smallest_uncapped_w,
         smallest_w=None if halves is None or not able.any() else int(halves[:, able].min()),
         mean_injection_w=None if halves is None else float(halves[:, 0].mean()),
         mean_withdrawal_w=None if halves is None else float(halves[:, 1].mean()),

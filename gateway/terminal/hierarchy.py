@@ -16,7 +16,12 @@ from doe_allocation.hierarchy.joint_model.quantities import (
     REACTIVE,
     VOLTAGE,
 )
-from gateway.hierarchy.result_file import HierarchyResult, JoinedRecord, OperatorRecord, WorstRecord
+from gateway.hierarchy.result_file import (
+    HierarchyResult,
+    JointModelRecord,
+    OperatorRecord,
+    WorstRecord,
+)
 from gateway.terminal.console import escape
 from security_check.checking.verdict import quantity
 
@@ -106,7 +111,7 @@ def _kilo(power: int | None) -> str:
     return "no limit" if power is None else f"{power / 1e3:,.1f}"
 
 
-def _show_joined(joined: JoinedRecord, operators: int, console: Console) -> None:
+def _show_joined(joined: JointModelRecord, operators: int, console: Console) -> None:
     """Print what the adversary found when all networks were one, and the word on it."""
     console.print("\nAll networks joined into one AC model, attacked")
     if joined.failure:
@@ -142,7 +147,7 @@ def _reached(worst: WorstRecord) -> str:
     )
 
 
-def _last_word(joined: JoinedRecord, operators: int) -> str:
+def _last_word(joined: JointModelRecord, operators: int) -> str:
     """Return the sentence on all levels together."""
     counts = {kind: sum(w.count for w in joined.worst if w.kind == kind) for kind in _LEVELS}
     outages = joined.outages

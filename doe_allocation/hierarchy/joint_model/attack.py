@@ -16,8 +16,8 @@ import numpy as np
 import pandapower as pp
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation
-from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, JointFlowSolution, settings
-from doe_allocation.hierarchy.joint_model.pandapower_net import JoinedNet
+from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow, settings
+from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet
 from doe_allocation.hierarchy.joint_model.quantities import CURRENT, Quantities
 from security_check.arrays import ComplexArray, FloatArray
 from security_check.importers.pandapower_balanced import modelling
@@ -32,7 +32,7 @@ _COMPARED = 6  # of the worst points, how many pandapower looks at
 
 
 @dataclass(frozen=True, slots=True)
-class Freedom:
+class CustomerFreedom:
     """What customers may do: power between two limits, and reactive power with it; c of them.
 
     Parameters
@@ -51,7 +51,9 @@ class Freedom:
     half: FloatArray
 
     @classmethod
-    def of(cls, joined: JoinedNet, allocation: HierarchyAllocation, base_w: float) -> Freedom:
+    def of(
+        cls, joined: JointNet, allocation: HierarchyAllocation, base_w: float
+    ) -> CustomerFreedom:
         """Return what the envelopes of an allocation leave to the customers."""
         limits, columns = allocation.customers, []
         for member, place, _ in joined.customers():
@@ -117,7 +119,7 @@ class JointModelAttack:
 
     def __init__(
         self,
-        flow: JoinedFlow,
+        flow: JointPowerFlow,
         contracts: Mapping[str, InterfaceLimits],
         allocation: HierarchyAllocation,
     ) -> None:
@@ -125,7 +127,7 @@ class JointModelAttack:
         self.quantities = Quantities(flow, contracts)
         top = contracts[flow.joined.members[0].name]
         self._sources = sorted({top.voltage_min_pu, top.voltage_max_pu})
-        self._freedom = Freedom.of(flow.joined, allocation, flow.base_w)
+        self._freedom = CustomerFreedom.of(flow.joined, allocation, flow.base_w)
         count = 2 * len(self.quantities.what)
         self.excess: FloatArray = np.full(count, -np.inf)
         self.value: FloatArray = np.zeros(count)
@@ -146,15 +148,15 @@ class JointModelAttack:
             When some point has no solution.
         """
         for source in self._sources:
-            idle = self._look(self._freedom.idle, source)
+            idle = self._solve_at(self._freedom.idle, source)
             for power in (*self._pointed_at(idle), *self._mixed(rng)):
-                self._look(power, source, idle)
+                self._solve_at(power, source, idle)
         for goal in self._nearest():
             for source in (*self._sources, float(np.mean(self._sources))):
                 self._ascend(goal, source)
             self._flip(goal)
 
-    def _look(
+    def _solve_at(
         self, power: ComplexArray, source: float, near: JointFlowSolution | None = None
     ) -> JointFlowSolution:
         """Solve the power flow at a point, and keep what is worse than anything before."""
@@ -227,7 +229,7 @@ class JointModelAttack:
             corner = self._freedom.corners(way * gradient)[:, 0]
             if np.array_equal(corner, power) and state.source_pu == source:
                 return
-            self._look(corner, source, state)
+            self._solve_at(corner, source, state)
             if self._place[goal] == before:
                 return
 
@@ -247,7 +249,7 @@ class JointModelAttack:
             other[customer] = -other[customer]
             turned = power.copy()
             turned[customer] = self._freedom.corners(other)[customer, 0]
-            self._look(turned, state.source_pu, state)
+            self._solve_at(turned, state.source_pu, state)
 
     def disagreement(self) -> float:
         """Return how far pandapower's own power flow is off at the worst points.

@@ -18,8 +18,8 @@ import numpy as np
 from doe_allocation.hierarchy.allocation import HierarchyAllocation
 from doe_allocation.hierarchy.joint_model.attack import JointModelAttack
 from doe_allocation.hierarchy.joint_model.members import Hierarchy
-from doe_allocation.hierarchy.joint_model.newton import JoinedFlow
-from doe_allocation.hierarchy.joint_model.pandapower_net import joined_net
+from doe_allocation.hierarchy.joint_model.newton import JointPowerFlow
+from doe_allocation.hierarchy.joint_model.pandapower_net import joint_net
 from doe_allocation.hierarchy.joint_model.quantities import KINDS
 from security_check.errors import PowerFlowError
 
@@ -30,7 +30,7 @@ Step = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Worst:
+class WorstQuantity:
     """The worst of one kind of quantity at one operator.
 
     Parameters
@@ -73,7 +73,7 @@ class Worst:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinedVerdict:
+class JointVerdict:
     """What the adversary found.
 
     Parameters
@@ -93,7 +93,7 @@ class JoinedVerdict:
         Why there is no more to say: some point has no power flow solution; empty otherwise.
     """
 
-    worst: tuple[Worst, ...]
+    worst: tuple[WorstQuantity, ...]
     customers: int
     operators: int
     outages: tuple[str, ...]
@@ -107,14 +107,14 @@ class JoinedVerdict:
         agreed = self.disagreement_pu <= AGREED_PU
         return not self.failure and agreed and all(each.holds for each in self.worst)
 
-    def of(self, kind: str) -> tuple[Worst, ...]:
+    def of(self, kind: str) -> tuple[WorstQuantity, ...]:
         """Return the worst of one kind, at every operator that has it."""
         return tuple(each for each in self.worst if each.kind == kind)
 
 
-def check_joined(
+def check_joint_model(
     hierarchy: Hierarchy, allocation: HierarchyAllocation, seed: int = 0, step: Step | None = None
-) -> JoinedVerdict:
+) -> JointVerdict:
     """Let the adversary attack the envelopes of all levels in one AC model.
 
     Parameters
@@ -128,13 +128,13 @@ def check_joined(
     step
         Told how many of the cases, everything in service and each outage, are done.
     """
-    joined = joined_net(hierarchy)
+    joined = joint_net(hierarchy)
     contracts = {name: result.contract for name, result in allocation.results.items()}
     cases = ("", *(outage.name for outage in hierarchy.members[0].outages))
     attacks, failure = [], ""
     for done, outage in enumerate(cases, start=1):
         try:
-            attack = JointModelAttack(JoinedFlow(joined, outage), contracts, allocation)
+            attack = JointModelAttack(JointPowerFlow(joined, outage), contracts, allocation)
             attack.run(np.random.default_rng(seed))
         except PowerFlowError as error:
             failure = str(error)
@@ -142,7 +142,7 @@ def check_joined(
         attacks.append(attack)
         if step is not None:
             step(done)
-    return JoinedVerdict(
+    return JointVerdict(
         worst=() if failure else _worst(hierarchy, attacks),
         customers=len(list(joined.customers())),
         operators=len(hierarchy.members),
@@ -153,9 +153,9 @@ def check_joined(
     )
 
 
-def _worst(hierarchy: Hierarchy, attacks: list[JointModelAttack]) -> tuple[Worst, ...]:
+def _worst(hierarchy: Hierarchy, attacks: list[JointModelAttack]) -> tuple[WorstQuantity, ...]:
     """Return the worst of each kind at each operator, over all cases."""
-    found: dict[tuple[str, str], Worst] = {}
+    found: dict[tuple[str, str], WorstQuantity] = {}
     for attack in attacks:
         what = attack.quantities.what
         limited = np.isfinite(attack.excess.reshape(2, -1)).any(axis=0)
@@ -165,20 +165,20 @@ def _worst(hierarchy: Hierarchy, attacks: list[JointModelAttack]) -> tuple[Worst
         for key, members in groups.items():
             goals = np.array([*members, *(k + len(what) for k in members)])
             goal = int(goals[attack.excess[goals].argmax()])
-            worst = _told(attack, goal, len(members))
+            worst = _worst_quantity(attack, goal, len(members))
             if key not in found or found[key].excess < worst.excess:
                 found[key] = worst
     order = [(m.name, kind) for m in hierarchy.members for kind in KINDS]
     return tuple(found[key] for key in order if key in found)
 
 
-def _told(attack: JointModelAttack, goal: int, count: int) -> Worst:
+def _worst_quantity(attack: JointModelAttack, goal: int, count: int) -> WorstQuantity:
     quantities = attack.quantities
     k = goal % len(quantities.what)
     what = quantities.what[k]
     limit = quantities.high[k] if goal == k else quantities.low[k]
     state, power = attack.point(goal)
-    return Worst(
+    return WorstQuantity(
         operator=what.operator,
         kind=what.kind,
         count=count,

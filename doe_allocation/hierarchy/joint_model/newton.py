@@ -18,7 +18,7 @@ import pandapower as pp
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from doe_allocation.hierarchy.joint_model.pandapower_net import JoinedNet, element_of
+from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet, element_of
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
 from security_check.importers.pandapower_balanced import PLAIN, modelling
@@ -77,7 +77,7 @@ class JointFlowSolution:
     factors: Any
 
 
-class JoinedFlow:
+class JointPowerFlow:
     """The power flow of a joined net, with everything in service or after an outage.
 
     Parameters
@@ -94,10 +94,10 @@ class JoinedFlow:
     node_of
         The node of each bus index.
     customer_node
-        Shape (c,), the node of each customer, in the order of :meth:`JoinedNet.customers`.
+        Shape (c,), the node of each customer, in the order of :meth:`JointNet.customers`.
     """
 
-    def __init__(self, joined: JoinedNet, outage: str = "") -> None:
+    def __init__(self, joined: JointNet, outage: str = "") -> None:
         self.joined, self.outage = joined, outage
         self.net, internal = _modelled(joined, outage)
         self.base_w = float(internal["baseMVA"]) * 1e6
@@ -359,7 +359,7 @@ def _table(member: Any) -> str:
     return str(member.customer_table)
 
 
-def _modelled(joined: JoinedNet, outage: str) -> tuple[Any, dict[str, Any]]:
+def _modelled(joined: JointNet, outage: str) -> tuple[Any, dict[str, Any]]:
     """Return the net as pandapower modelled it, and its internal matrices."""
     net = copy.deepcopy(joined.net)
     if outage:
@@ -372,7 +372,7 @@ def _modelled(joined: JoinedNet, outage: str) -> tuple[Any, dict[str, Any]]:
     return net, net._ppc["internal"]
 
 
-def settings(joined: JoinedNet) -> dict[str, Any]:
+def settings(joined: JointNet) -> dict[str, Any]:
     """Return how pandapower shall run the joined net."""
     return {
         "calculate_voltage_angles": True,

@@ -34,7 +34,7 @@ _TABLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class JoinedNet:
+class JointNet:
     """All networks as one.
 
     Parameters
@@ -99,7 +99,7 @@ def element_of(name: str) -> int:
     return int(name.partition(":")[2])
 
 
-def joined_net(hierarchy: Hierarchy) -> JoinedNet:
+def joint_net(hierarchy: Hierarchy) -> JointNet:
     """Return the net of all levels."""
     members = hierarchy.members
     stride = 1 + max(int(i) for m in members for table in _TABLES for i in m.net[table].index)
@@ -109,7 +109,7 @@ def joined_net(hierarchy: Hierarchy) -> JoinedNet:
         rows = [part[table] for part in parts if len(part[table])]
         if rows:
             net[table] = pd.concat(rows)
-    joined = JoinedNet(net, hierarchy, stride)
+    joined = JointNet(net, hierarchy, stride)
     for boundary in hierarchy.boundaries:
         parent = hierarchy.member(boundary.parent)
         at = parent.bus_of(boundary.connection_point)

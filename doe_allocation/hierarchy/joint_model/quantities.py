@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from doe_allocation.hierarchy.joint_model.members import Boundary
-from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, JointFlowSolution
+from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.importers.pandapower_balanced import bus_names, terminals
 from security_check.model.limits import InterfaceLimits
@@ -80,7 +80,7 @@ class Quantities:
         Shape (K,), per unit; infinite where there is no limit.
     """
 
-    def __init__(self, flow: JoinedFlow, contracts: Mapping[str, InterfaceLimits]) -> None:
+    def __init__(self, flow: JointPowerFlow, contracts: Mapping[str, InterfaceLimits]) -> None:
         self.flow = flow
         self._contracts = contracts
         parts = (
@@ -143,7 +143,7 @@ class Quantities:
             name = f"{table}:{int(index) % joined.stride} {side}"
             names.append(Quantity(operator, CURRENT, name, "A", float(ampere)))
         self._end_node: IndexArray = np.array(nodes, dtype=np.int64)
-        self._currents_told = tuple(names)
+        self._current_quantities = tuple(names)
         return _PhasorQuantities(
             tuple(names), np.full(len(names), -math.inf), ends.rating_pu, ends.rating_pu
         )
@@ -172,12 +172,12 @@ class Quantities:
         what, low, high = [], [], []
         for (operator, element), each in zip(names, limits, strict=True):
             what.append(Quantity(operator, ACTIVE, element, "W", base))
-            low.append(_or(each.withdrawal_limit_w, math.inf) / -base)
-            high.append(_or(each.injection_limit_w, math.inf) / base)
+            low.append(_value_or(each.withdrawal_limit_w, math.inf) / -base)
+            high.append(_value_or(each.injection_limit_w, math.inf) / base)
         for (operator, element), each in zip(names, limits, strict=True):
             what.append(Quantity(operator, REACTIVE, element, "var", base))
-            low.append(_or(each.reactive_min_var, -math.inf) / base)
-            high.append(_or(each.reactive_max_var, math.inf) / base)
+            low.append(_value_or(each.reactive_min_var, -math.inf) / base)
+            high.append(_value_or(each.reactive_max_var, math.inf) / base)
         return _ranges(what, low, high, base)
 
     def _at_interface(self) -> None:
@@ -260,7 +260,7 @@ class Quantities:
         net = self.flow.net
         joined = self.flow.joined
         place = {
-            (w.operator, w.element): (k, w.per_unit) for k, w in enumerate(self._currents_told)
+            (w.operator, w.element): (k, w.per_unit) for k, w in enumerate(self._current_quantities)
         }
         for end in ("from", "to"):
             named = [
@@ -354,5 +354,5 @@ def _ranges(
     return _PhasorQuantities(tuple(what), lowest, highest, np.maximum(size, _LEAST_W / base))
 
 
-def _or(value: float | None, otherwise: float) -> float:
+def _value_or(value: float | None, otherwise: float) -> float:
     return otherwise if value is None else float(value)
