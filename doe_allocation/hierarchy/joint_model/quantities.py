@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from doe_allocation.hierarchy.joint_model.interface_power import entering, passive_at
 from doe_allocation.hierarchy.joint_model.members import Boundary
 from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
@@ -156,7 +157,7 @@ class Quantities:
         for boundary in joined.boundaries:
             node = self._interface_node(boundary)
             below = joined.below(boundary.child)
-            rows.append(flow.entering(node, below))
+            rows.append(entering(flow, node, below))
             nodes.append(node)
             names.append((boundary.child, boundary.connection_point))
             limits.append(self._contracts[boundary.child])
@@ -195,7 +196,7 @@ class Quantities:
             )
             mine = np.array([owner in inside for owner in owners], dtype=bool)
             here[k] = mine & (flow.customer_node == node)
-            passive[k] = flow.passive_at(int(node), inside)
+            passive[k] = passive_at(flow, int(node), inside)
         self._here, self._passive = here, passive
 
     def _reactive(self) -> _PhasorQuantities:
