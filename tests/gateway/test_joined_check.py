@@ -15,7 +15,7 @@ from hierarchy_cases import FILE, low_net, middle_net, top_net, write
 from rich.console import Console
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation
-from doe_allocation.hierarchy.joint_model.attack import Freedom
+from doe_allocation.hierarchy.joint_model.attack import CustomerFreedom
 from doe_allocation.hierarchy.joint_model.check import check_joint_model
 from doe_allocation.hierarchy.joint_model.members import Hierarchy
 from doe_allocation.hierarchy.joint_model.newton import JointPowerFlow, settings
@@ -67,7 +67,7 @@ def test_the_power_flow_is_pandapowers(outage: str) -> None:
     hierarchy, allocation = small()
     joined = joint_net(hierarchy)
     flow, quantities = quantities_of(joined, allocation, outage)
-    free = Freedom.of(joined, allocation, flow.base_w)
+    free = CustomerFreedom.of(joined, allocation, flow.base_w)
     rng = np.random.default_rng(5)
     net = flow.net
     for source in (1.0, 1.03):
@@ -109,7 +109,7 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
     hierarchy, allocation = small()
     joined = joint_net(hierarchy)
     flow, quantities = quantities_of(joined, allocation)
-    free = Freedom.of(joined, allocation, flow.base_w)
+    free = CustomerFreedom.of(joined, allocation, flow.base_w)
     power = np.where(np.arange(len(free.upper)) % 2, free.upper, free.lower) * (1 + 0.2j)
     state = flow.solve(power, 1.01)
     values = quantities.values(state, power)
@@ -157,7 +157,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     hierarchy, allocation = small()
     joined = joint_net(hierarchy)
     flow, quantities = quantities_of(joined, allocation)
-    free = Freedom.of(joined, allocation, flow.base_w)
+    free = CustomerFreedom.of(joined, allocation, flow.base_w)
     power = 0.7 * free.upper + 0.1j * free.lower
     state = flow.solve(power, 1.02)
     every = np.arange(len(quantities.what))
@@ -184,7 +184,7 @@ def test_no_corner_is_worse_than_what_the_adversary_finds(variant: str) -> None:
     worst = dict.fromkeys(found, -np.inf)
     for outage in ("", "line:0"):
         flow, quantities = quantities_of(joined, allocation, outage)
-        free = Freedom.of(joined, allocation, flow.base_w)
+        free = CustomerFreedom.of(joined, allocation, flow.base_w)
         place = [
             list(worst).index((w.operator, w.kind)) if (w.operator, w.kind) in worst else -1
             for w in quantities.what
