@@ -19,7 +19,7 @@ from security_check.model.envelope import Direction, EnvelopeSet
 
 
 class IslandsCheck:
-    """The envelopes in force in all parts, and what may change about them.
+    """The envelopes in force in all parts, and which changes of them are secure.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class IslandsCheck:
     ) -> tuple[int, str]:
         """Return how much of a transfer the linear rows allow, and the element that binds.
 
-        Between parts, only the buyer's own is loaded by it.
+        A transfer between two parts loads only the buyer's.
         """
         buying = self._check_of(buyer)
         if self._home[seller] == self._home[buyer]:
@@ -89,7 +89,7 @@ class IslandsCheck:
     def confirm(self, changes: Sequence[LimitChange]) -> Verdict:
         """Ask the AC power flow about a joint change, in every part that it touches.
 
-        No change at all is asked of every part.  Raises as
+        With no change, every part confirms what is in force.  Raises as
         :meth:`security_check.checking.check.SecurityCheck.confirm`.
         """
         touched = self._by_part(changes) or [(check, ()) for check in self.checks]
@@ -133,7 +133,7 @@ class IslandsCheck:
 
 
 def limits_of_points(points: IndexArray, count: int) -> IndexArray:
-    """Return which of the limits of so many connection points are those of some of them."""
+    """Return the indices of the limits of some connection points among those of all ``count``."""
     return np.concatenate([points, count + points])
 
 
@@ -155,7 +155,7 @@ def _element(parts: Sequence[LinearRows], row: int) -> str:
         if row < count:
             return rows.element(row)
         row -= count
-    raise IndexError(f"there are {row} rows fewer")
+    raise IndexError(f"the row is {row + 1} beyond the last one")
 
 
 def joined_envelopes(

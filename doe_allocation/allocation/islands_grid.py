@@ -1,7 +1,8 @@
 """The grid of electrically separate parts: each is allocated and checked on its own.
 
-Exact, because nothing that happens in one part reaches another; and limits that no element binds
-jointly are fair together when they are in each part, unless a principle has one level for all.
+This is exact, because nothing that happens in one part reaches another.  Limits that are fair in
+each part are fair together if no element binds them jointly, unless the principle has one level
+for all of them.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class IslandsGrid:
     network
         The whole network.
     make
-        Makes the grid of one part; called with the whole, too, when the interface's power is
-        limited: that is one limit for all parts.
+        Makes the grid of one part.  Called with the whole network, too, when the power of the
+        interface is limited, which is one limit for all parts.
 
     Raises
     ------
@@ -61,7 +62,7 @@ class IslandsGrid:
     def with_fairness(self, fairness: Principle, weights: FloatArray | None = None) -> IslandsGrid:
         """Return the same grid under another principle; as :meth:`NetworkGrid.with_fairness`.
 
-        It must be one that may divide parts on their own: none with a level common to all.
+        The principle must allow parts to be divided on their own: no level common to all limits.
         """
         other = copy.copy(self)
         both = None if weights is None else np.asarray(weights, dtype=float).reshape(2, -1)
@@ -107,7 +108,7 @@ class IslandsGrid:
         held: EnvelopeSet,
         curtailment: Curtailment = PRO_RATA,
     ) -> SecurityCheck | IslandsCheck:
-        """Return what becomes of the envelopes held; as :meth:`NetworkGrid.reallocate`."""
+        """Return the envelopes after a change of limits; as :meth:`NetworkGrid.reallocate`."""
         if _is_shared(limits):
             return self._joined().reallocate(limits, held, curtailment)
         count = len(self.connection_points)
@@ -124,7 +125,7 @@ class IslandsGrid:
         )
 
     def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
-        """Return the rows of envelopes that may not be secure, of all parts."""
+        """Return the rows of all parts, of envelopes that may not be secure."""
         if _is_shared(limits):
             return self._joined().rows_under(limits, held)
         count = len(self.connection_points)
@@ -176,7 +177,7 @@ class IslandsGrid:
         samples: int = 512,
         climbs: int = 12,
     ) -> Finding:
-        """Let the adversary look for the worst point; as :meth:`NetworkGrid.attack`.
+        """Return the worst point that the adversary finds; as :meth:`NetworkGrid.attack`.
 
         Customers of other parts than the element's are shown idle.
         """
@@ -213,7 +214,7 @@ class IslandsGrid:
 
 
 def _is_shared(limits: InterfaceLimits) -> bool:
-    """Return whether the contract has a limit that all parts share."""
+    """Return whether a contract limits a power, which all parts share."""
     shared = (
         limits.injection_limit_w,
         limits.withdrawal_limit_w,

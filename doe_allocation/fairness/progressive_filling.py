@@ -1,8 +1,8 @@
-"""Fair division of a packing polytope ``A u <= b`` with ``A >= 0``: what a rule is, and filling.
+"""Progressive filling of a packing polytope ``A u <= b`` with ``A >= 0``.
 
 Progressive filling gives *the* lexicographic max-min point of such a polytope: all limits rise
-together at rates proportional to their weights; when a row is full, those who take part in it
-freeze; each frozen limit has a bottleneck, so nobody's can rise without lowering one that is no
+together at rates proportional to their weights; when a row is full, the limits that take part in it
+freeze.  Each frozen limit has a bottleneck, so none can rise without lowering one that is no
 larger (Bertsekas and Gallager, Data Networks, 2nd ed., section 6.5.2).
 """
 
@@ -21,7 +21,7 @@ _SMALLEST_BOUND = 1e-9  # per unit: bounds below count as this, so that a bound 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """How limits rise: ``u_i(t) = clip(offset_i + weight_i t, lower_i, upper_i)``.
+    """The course of rising limits: ``u_i(t) = clip(offset_i + weight_i t, lower_i, upper_i)``.
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ class Filling:
     weight
         Shape (m,), rates, > 0.
     offset
-        Shape (m,).  Zero fills to a common level (a lower bound counts towards one's share);
-        ``offset = lower`` shares increments on top of what each has.
+        Shape (m,).  Zero fills to a common level (a lower bound counts towards the share);
+        ``offset = lower`` divides increments on top of the lower bounds.
     group
-        Shape (m,), where given: a full row freezes everyone of a group of whom one could still rise
-        in it, so that a group keeps one common level.
+        Shape (m,), where given: a full row freezes all limits of a group of which one could still
+        rise in it, so that a group keeps one common level.
     """
 
     lower: FloatArray
@@ -48,7 +48,7 @@ class Filling:
         return progressive_filling(A, b, self)
 
     def above(self, lower: FloatArray) -> Filling:
-        """Return the same filling from higher lower bounds."""
+        """Return the same rule from higher lower bounds."""
         return replace(self, lower=lower)
 
 
