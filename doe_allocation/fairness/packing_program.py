@@ -1,8 +1,8 @@
 """Fair division by programs: the packing polytope in numbers that solvers like, and HiGHS.
 
-Coefficients per unit lie many powers of ten apart, because rows are of different kinds.  Here limits
-are measured in the largest capacity and each row by its largest coefficient, so that a solver's
-absolute tolerances mean the same in every row.
+Coefficients per unit lie many powers of ten apart, because rows are of different kinds.  Here
+limits are measured in the largest capacity and each row by its largest coefficient, so that a
+solver's absolute tolerances mean the same in every row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from security_check.errors import GridError
 TIGHT = 1e-7
 """Room of a row, in parts of its bound, below which it stops the limits that take part in it."""
 
-# The solver's feasibility tolerances; about the smallest that it accepts.
+# The solver's feasibility tolerances: ten times the smallest that HiGHS accepts.
 _FEASIBLE = 1e-9
 # Parts of the largest capacity by which a share may fall below what it reached, so that rounding
 # does not make a program infeasible; ten times more after each failure, up to the second number.

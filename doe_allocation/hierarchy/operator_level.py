@@ -1,7 +1,7 @@
-"""One level of an operational graph: one operator's network, and what its children state.
+"""The step of one operator in the recursion: its own network, and its children's statements.
 
-Nothing here ever sees two networks.  Upwards a level states what may cross its interface;
-downwards it answers each statement with a contract, once it has one itself.
+No code here has access to two networks.  Upwards, a level makes the statement about its interface;
+downwards, it divides its own contract and so grants an envelope to each child.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from security_check.model.outage import Outage
 from security_check.uncertainty.forecast import Forecast
 
 POWER_FLOW = "power flow"
-"""What is named where no element is over a limit, but the power flow has no solution."""
+"""Name in place of an element where a power flow has no solution."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorArea:
-    """What one operator operates; as :class:`~doe_allocation.hierarchy.operators.Operator` has it.
+    """One operator's own network; see :class:`~doe_allocation.hierarchy.operators.Operator`.
 
     Parameters
     ----------
     buses
-        The limited voltages at the connection points of children, by connection point; none where
-        one is at the operator's own interface.
+        Names of the limited voltages at each connection point that is a child's; empty for one at
+        the operator's own interface.
     """
 
     network: Network
@@ -65,24 +65,24 @@ class OperatorArea:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """What one level makes of its contract.
+    """The division of one operator's contract.
 
     Parameters
     ----------
     contract
         The contract in force at its interface.
     grid
-        The grid that the envelopes were computed on, and can be checked and attacked on.
+        The grid on which the envelopes were computed, and can be checked and attacked.
     envelopes
         Of customers and of children's interfaces; the fallbacks where there is no check.
     check
-        The state that trades are checked against; ``None`` where even the fallbacks are not
-        secure under the contract.
+        The security check of the envelopes; ``None`` where even the fallbacks are not secure under
+        the contract.
     refusal
-        Why not: element and numbers; ``None`` where there is a check.
+        Why there is no check: element and numbers; ``None`` where there is one.
     broken
-        The children whose band this operator cannot promise, and why; they have the least power
-        that they stated.
+        The children whose band this operator cannot promise, by connection point, and why; their
+        envelopes are the least powers that they stated.
     """
 
     contract: InterfaceLimits
@@ -94,21 +94,21 @@ class Division:
 
 
 class OperatorLevel:
-    """One operator's own network with what its children state.
+    """One operator's own network with the statements of its children.
 
     Parameters
     ----------
     area
-        The operator's own.
+        The operator's own network.
     below
-        What each child states, by connection point.
+        The children's statements, by connection point.
     principle
-        Of fairness among customers, those below children included.
+        Of fairness among customers, including those below children.
 
     Raises
     ------
     NetworkFaults
-        When a child's reactive range does not go together with what is at its connection point.
+        When a child's reactive range does not fit its connection point.
     """
 
     def __init__(
@@ -131,14 +131,14 @@ class OperatorLevel:
     def state(
         self, band: tuple[float, float], reactive_var: tuple[int, int] | None = None
     ) -> InterfaceStatement:
-        """Return what this level states about its interface, for voltages in a band.
+        """Return the statement about this operator's interface, for voltages in a band.
 
         Parameters
         ----------
         band
             The voltage band promised at its interface.
         reactive_var
-            The reactive range that it is to keep; found where not given.
+            The reactive range to keep, var; computed where not given.
         """
         low, high = (None, None) if reactive_var is None else reactive_var
         alone = InterfaceLimits(*band, reactive_min_var=low, reactive_max_var=high)
@@ -155,7 +155,7 @@ class OperatorLevel:
             least = most = idle = nothing
             refusal = refusal or Fault(POWER_FLOW, str(error))
         members = self._customers_and_classes(most_w)
-        # Who cannot keep its range exchanges what it does, and its parent must count with that.
+        # A child that cannot keep its range states the range that it needs.
         kept = reactive_var if refusal is None else None
         reactive = reactive_range_around(most) if kept is None else kept
         least_power = limit_covering_w(least.injection_w), limit_covering_w(least.withdrawal_w)
@@ -183,7 +183,7 @@ class OperatorLevel:
     def _customers_and_classes(
         self, granted_w: IntArray
     ) -> tuple[list[CustomerClass], list[CustomerClass]]:
-        """Return the customers and the classes of children's, of either direction, at a grant."""
+        """Return customers and children's classes, for each direction, with the power granted."""
         weights, idle = self._weights(), self._idle_w()
         count = len(weights) // 2
         found: tuple[list[CustomerClass], list[CustomerClass]] = ([], [])
@@ -207,8 +207,8 @@ class OperatorLevel:
     def divide(self, contract: InterfaceLimits) -> Division:
         """Return fair envelopes under a contract, for customers and for children's interfaces.
 
-        A child whose band cannot be promised even with everyone at the fallback is named, left
-        with the least that it stated, and no longer counted on; all others go on.
+        If a child's band cannot be promised even with all limits at the fallback, the child gets
+        the least powers that it stated, its band is dropped, and the division is repeated.
         """
         broken = self._bands_broken_by_contract(contract)
         while True:
@@ -227,7 +227,7 @@ class OperatorLevel:
                 return Division(contract, grid, check.envelopes(), check, None, broken)
 
     def _bands_broken_by_contract(self, contract: InterfaceLimits) -> dict[str, Fault]:
-        """Return the children at this level's own interface whose band its contract breaks."""
+        """Return the children at the operator's own interface whose band its contract breaks."""
         low, high = contract.voltage_min_pu, contract.voltage_max_pu
         found = {}
         for point, statement in self._below.items():
@@ -241,7 +241,7 @@ class OperatorLevel:
         return found
 
     def _child_at(self, element: str, broken: Mapping[str, Fault]) -> str | None:
-        """Return the child, not yet given up, whose bus an insecure element is."""
+        """Return the child whose band is kept so far and whose bus is an insecure element."""
         bus = element.partition(" without ")[0]
         for point in self._below:
             if point not in broken and bus in self._area.buses[point]:
@@ -249,7 +249,7 @@ class OperatorLevel:
         return None
 
     def divide_at_fallback(self, contract: InterfaceLimits, why: Fault) -> Division:
-        """Return everyone at the fallback, where the contract is not kept by the other side."""
+        """Return all limits at the fallback, because the other side does not keep the contract."""
         broken = self._bands_broken_by_contract(contract)
         return self._at_fallback(contract, self._grid(broken), why, broken)
 
@@ -269,7 +269,7 @@ class OperatorLevel:
     # -- the grid -------------------------------------------------------------------------------
 
     def _grid(self, broken: Mapping[str, Fault]) -> NetworkGrid:
-        """Return the grid that keeps all promises but those broken; each made once."""
+        """Return the grid that keeps all promised bands but the broken ones; each made once."""
         key = tuple(sorted(broken))
         if key not in self._grids:
             own = self._area
@@ -298,10 +298,10 @@ class OperatorLevel:
         return self._grids[key]
 
     def _capacity(self, broken: Mapping[str, Fault]) -> Capacity:
-        """Return the capacities of all; of a child what it can use, within its interface's.
+        """Return the capacities: of a child the most it can use, within its interface's capacity.
 
-        What it cannot help is exchanged even where its interface's capacity is less, and then
-        counted: :meth:`beyond_capacity` says so.
+        The least power of a child counts even if it exceeds that capacity; see
+        :meth:`beyond_capacity`.
         """
         own = self._area.capacity
         columns = [
@@ -330,7 +330,7 @@ class OperatorLevel:
             most = int(own.injection_w[k]), int(own.withdrawal_w[k])
             for what, needed, carried in zip(("inject", "withdraw"), least, most, strict=True):
                 if needed > carried:
-                    detail = f"it must {what} {needed:,} W at least, it may carry {carried:,} W"
+                    detail = f"it must {what} {needed:,} W at least, its capacity is {carried:,} W"
                     found[point] = Fault(point, detail)
         return found
 
