@@ -16,12 +16,23 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 _SWEEPS = 3  # the third sweep moves bounds by parts in a million
 _ROUNDING = 1e-7  # parts of a limit: a contradiction must be larger than rounding
+_ROUNDING_W = 1e-3  # W, for limits of zero
 _UNRATED = 1e6  # per unit: stands for the largest current of a branch without a rating
 
 
 @dataclass(frozen=True, slots=True)
 class ExtremePoint:
-    """What everybody does at once, per unit at the nodes, and what the interface allows then."""
+    """A point that envelopes contain: power drawn at the nodes, voltage and limits at the source.
+
+    Parameters
+    ----------
+    consumption
+        Shape (n,), complex, per unit.
+    source_pu
+        Voltage at the source.
+    contract
+        Limits of the power at the source.
+    """
 
     consumption: ComplexArray
     source_pu: float
@@ -30,18 +41,18 @@ class ExtremePoint:
 
 @dataclass(frozen=True, slots=True)
 class RadialTrees:
-    """A batch of T radial configurations, everything per node and of the branch above it.
+    """A batch of T radial configurations with n nodes; arrays (T, n) describe the branch above.
 
-    ``below[t, a, j]`` says whether node j hangs on a, itself included.  The source is node 0 and
-    has no branch: its row is one without impedance.
+    ``below[t, a, j]`` is 1 if node j is a or below a.  The source is node 0; its branch has no
+    impedance.  "Near" is the end of a branch at its own node, "upper" the end towards the source.
     """
 
     below: FloatArray
     r: FloatArray
     x: FloatArray
-    rise: FloatArray  # product of squared ratios down to the node
-    own_rise: FloatArray  # the last factor of it, on the node's side of the series impedance
-    upper_rise: FloatArray  # and on the other side
+    rise: FloatArray  # product of squared transformer ratios from the source down to the node
+    own_rise: FloatArray  # its last factor, if on the near side of the series impedance, else 1
+    upper_rise: FloatArray  # the same for the upper side
     upper_node: IndexArray
     near_shunt: ComplexArray
     upper_shunt: ComplexArray
@@ -59,7 +70,7 @@ def contradictions(
     low = np.full(trees.r.shape, limits.minimum_pu**2)
     high = np.full(trees.r.shape, limits.maximum_pu**2)
     low[:, 0] = high[:, 0] = source
-    # The current through a series impedance is that at its monitored end, but for a shunt.
+    # The current through a series impedance differs from the monitored one by a shunt's.
     shunted = np.abs(trees.near_shunt) * np.sqrt(high / trees.own_rise)
     current = trees.near_rating * np.sqrt(trees.own_rise) + shunted
     most = np.where(trees.r + trees.x > 0.0, np.minimum(current, _UNRATED) ** 2, 0.0)
@@ -74,7 +85,7 @@ def contradictions(
         low_now, high_now = _voltages(trees, flow, source, least, most)
         low, high = np.maximum(low, low_now), np.minimum(high, high_now)
         wrong |= (low > high * (1.0 + _ROUNDING)).any(axis=1)
-        high = np.maximum(high, low)  # where not already wrong, this is rounding
+        high = np.maximum(high, low)  # where not wrong, the difference is rounding
     return wrong
 
 
@@ -113,7 +124,7 @@ def _over(
     most: FloatArray,
     base_power_w: float,
 ) -> BoolArray:
-    """Return where a current or the exchange at the interface is over its limit for sure."""
+    """Return where a current or the power at the source certainly exceeds its limit."""
     near = _smallest(flow.low - flow.near_shunt[0], flow.high - flow.near_shunt[1])
     upper = _smallest(flow.sent_low, flow.sent_high)
     upper_high = np.take_along_axis(high, trees.upper_node, axis=1)
@@ -125,10 +136,10 @@ def _over(
     # At the source all sums meet.
     limit = point.contract.withdrawal_limit_w
     if limit is not None:
-        wrong |= flow.sent_low[:, 0].real * base_power_w > limit * one + 1e-3
+        wrong |= flow.sent_low[:, 0].real * base_power_w > limit * one + _ROUNDING_W
     limit = point.contract.injection_limit_w
     if limit is not None:
-        wrong |= -flow.sent_high[:, 0].real * base_power_w > limit * one + 1e-3
+        wrong |= -flow.sent_high[:, 0].real * base_power_w > limit * one + _ROUNDING_W
     return wrong
 
 
@@ -147,7 +158,7 @@ def _voltages(
 
 @dataclass(frozen=True, slots=True)
 class _FlowBounds:
-    """Bounds of powers downward: at the node's end of each impedance, and sent from above."""
+    """Bounds of powers downward: at the near end of each impedance, and at its upper end."""
 
     low: ComplexArray
     high: ComplexArray

@@ -1,8 +1,8 @@
-"""The branches of a network one by one: what a bound over many configurations needs of them.
+"""The branches of a network as pi circuits, for calculations over many configurations.
 
-A ``Network`` has one admittance matrix for one configuration.  Here
-it is taken apart again: a pi circuit for each branch, behind an ideal transformer at its start,
-and the shunts at nodes.  Balanced networks of two-ended branches only.
+A ``Network`` has one admittance matrix for one configuration.  Here the matrix is separated into a
+pi circuit for each branch, behind an ideal transformer at its start, and the shunts at nodes.
+Balanced networks of two-ended branches only.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Branches:
     end_rating: FloatArray
 
     def take(self, chosen: IndexArray) -> Self:
-        """Return the branches named by their places."""
+        """Return the branches with the given indices."""
         arrays = {name: getattr(self, name)[chosen] for name in _ARRAYS}
         return replace(self, elements=tuple(self.elements[k] for k in chosen), **arrays)
 
@@ -86,15 +86,14 @@ class NotTwoEndedError(Exception):
 def branches_of(
     network: Network, placeholders: Collection[frozenset[int]] = ()
 ) -> tuple[Branches, ComplexArray]:
-    """Take a network apart.
+    """Return the branches and the shunts of a network.
 
     Parameters
     ----------
     network
         A balanced network.
     placeholders
-        Pairs of nodes with a series admittance between them that stands for something else, and
-        is left out.
+        Pairs of nodes whose series admittance stands for a closed switch, and is left out.
 
     Returns
     -------
@@ -106,7 +105,7 @@ def branches_of(
     Raises
     ------
     NotTwoEndedError
-        Where something is neither a line nor a two-winding transformer nor a shunt.
+        When an element is neither a line nor a two-winding transformer nor a shunt.
     """
     series, terminals = network.series, network.terminals
     if series is None:

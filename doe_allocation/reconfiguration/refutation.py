@@ -1,15 +1,14 @@
-"""A proof that a radial configuration cannot give everybody so much, without a power flow.
+"""A proof, without a power flow, that limits of ``t`` watts are not secure in a configuration.
 
-Envelopes of at least ``t`` watts hold two points: everybody withdraws t, and everybody injects t
-(or their capacity, where that is less).  Suppose the configuration were secure.  Then voltages and
-currents at these points are within their limits, so losses are within bounds; so flows are within
-bounds (they add up along a tree); so are voltage drops, and from them follow tighter bounds of
-voltages, currents and losses.  Where a lower bound exceeds a limit the supposition is wrong: no
-secure envelopes of t watts exist in this configuration.  The bounds are those of the DistFlow
-equations (Baran and Wu, 1989), exact for a tree, in interval arithmetic; a batch of trees at once.
+Envelopes of at least ``t`` watts contain two points: all customers withdraw t, and all customers
+inject t (or their capacity, if that is less).  Suppose that the configuration is secure.  Then
+voltages and currents at these points are within their limits, so losses are within bounds.  So
+flows are within bounds, because they add up along a tree, and so are voltage drops, which give
+tighter bounds of voltages, currents and losses.  If a lower bound exceeds a limit, the supposition
+is wrong: no secure envelopes of t watts exist in this configuration.
 
-The proof holds whatever else is uncertain or chosen freely: the points at which that is as expected
-are among those that envelopes must hold for.
+The proof also holds with uncertain powers and free reactive power: points at which these are as
+expected are among the points at which envelopes must be secure.
 """
 
 from __future__ import annotations
@@ -49,12 +48,12 @@ class RadialRefuter:
     switched
         The branches.
     voltage_limits, contracts, capacity
-        What envelopes must hold under; in each interval, where contracts differ.
+        Conditions of the envelopes; one contract for each interval, equal ones are taken once.
 
     Raises
     ------
     NotTwoEndedError
-        When the network is not made of what the equations know; the message is a sentence.
+        When the equations do not hold for the network; the message is a sentence.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class RadialRefuter:
             self._passive = self._passive - 1j * (self._share @ freedom.middle)
 
     def refuted(self, closed: BoolArray, taps: Sequence[int], least_limit_w: float) -> BoolArray:
-        """Return which radial configurations cannot give everybody ``least_limit_w``.
+        """Return which radial configurations cannot have limits of ``least_limit_w``, shape (T,).
 
         Parameters
         ----------
@@ -102,11 +101,11 @@ class RadialRefuter:
         taps
             Positions of the tap changers.
         least_limit_w
-            What each limit shall be at least, or the connection's capacity where that is less.
+            Lower bound of each limit, or the connection's capacity where that is less.
 
         Returns
         -------
-        Shape (T,).  What is not refuted may or may not be secure.
+        Shape (T,).  A configuration that is not refuted may or may not be secure.
         """
         branches = self._folded.at(taps)
         size = max(1, _AT_ONCE // self._nodes**2)
@@ -124,7 +123,7 @@ class RadialRefuter:
         return refuted
 
     def points(self, least_limit_w: float) -> list[tuple[FloatArray, float, InterfaceLimits]]:
-        """Return (active powers injected, interface voltage, contract) of the points looked at."""
+        """Return (active powers injected, interface voltage, contract) of the points examined."""
         withdrawn = np.minimum(least_limit_w, self.capacity.withdrawal_w.astype(float))
         injected = np.minimum(least_limit_w, self.capacity.injection_w.astype(float))
         return [
@@ -165,7 +164,7 @@ class RadialRefuter:
                 upper[tree, far[branch]] = near[branch]
                 seen[tree, far[branch]] = True
             if (seen == before).all():
-                raise ValueError("a configuration that is not radial was to be bounded")
+                raise ValueError("a configuration to refute is not radial")
         below = np.zeros((count, n, n))
         each, node = np.indices((count, n))
         at = node.copy()
@@ -217,7 +216,7 @@ class RadialRefuter:
         )
 
     def _open_shunts(self, there: BoolArray, branches: Branches) -> ComplexArray:
-        """Return what open branches add to the shunts of the nodes at which they stay connected."""
+        """Return the shunts of open branches at the nodes where they stay connected."""
         added = np.zeros((len(there), self._nodes), dtype=np.complex128)
         for side, node in ((0, branches.start), (1, branches.end)):
             stays = np.flatnonzero(self._folded.energised_end == side)

@@ -1,10 +1,10 @@
 """The radial configuration and tap positions under which the smallest envelope is largest.
 
-What is compared is the whole allocation, lexicographically: first its smallest limit, then the
-next smallest, and so on (all intervals together, whole watts); of equal allocations the one that
-needs fewer operations is better, and then the first in order.  Connections that are at their own
-capacity can have no more anywhere, so the *level* of an allocation is its smallest limit below
-capacity; a better allocation never has a lower level.
+Whole allocations are compared lexicographically: first the smallest limit, then the next smallest,
+and so on (all intervals together, whole watts).  Of equal allocations the one with fewer operations
+is better, and then the first in order.  A limit at its capacity cannot be larger in any
+configuration, so the figure reported is the smallest *uncapped* limit, which is below its capacity;
+a better allocation never has a smaller one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from doe_allocation.reconfiguration.radial_configurations import Closed, Switcha
 from security_check.arrays import BoolArray, IntArray
 from security_check.errors import InsecureError, NetworkFaults, PowerFlowError
 
-_CHUNK = 256
-_FARTHEST = 20_000  # configurations two steps away that are looked at from one
+_CHUNK = 256  # configurations that are refuted together before the best one may change
+_FARTHEST = 20_000  # most configurations two steps away that are examined from one
 
 INSECURE = "the fallback envelopes are not secure"
 NO_SOLUTION = "the power flow has no solution"
@@ -31,13 +31,13 @@ NO_NETWORK = "pandapower cannot model it"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Configuration:
-    """Which switchable branches are closed, and where the tap changers are."""
+    """The closed switchable branches, and the positions of the tap changers."""
 
     closed: Closed
     taps: tuple[int, ...] = ()
 
     def operations_from(self, other: Configuration) -> int:
-        """Return how many switches and tap changers are somewhere else; by how far, is one."""
+        """Return how many switches and tap changers differ; a tap change counts once."""
         return sum(a != b for a, b in zip(self.closed, other.closed, strict=True)) + sum(
             a != b for a, b in zip(self.taps, other.taps, strict=True)
         )
@@ -45,18 +45,18 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What an operator may do.
+    """The configurations that the network operator may choose.
 
     Parameters
     ----------
     graph
         The network's graph.
     taps
-        Positions that each tap changer may take, in the order in which they come.
+        Positions that each tap changer may take, in the order of the search.
     present
         The configuration now; it need not be radial.
     most_operations
-        How many switches and tap changers may be operated; no limit where ``None``.
+        Most operations of switches and tap changers; no limit where ``None``.
     """
 
     graph: SwitchableGraph
@@ -79,11 +79,11 @@ class Choices:
                     yield Configuration(closed, taps)
 
     def count(self) -> float:
-        """Return how many there are without a limit of operations."""
+        """Return the number of configurations without a limit of operations."""
         return self.graph.count() * float(np.prod([len(each) for each in self.taps]))
 
     def neighbours(self, configuration: Configuration) -> Iterator[Configuration]:
-        """Yield what one exchange of branches, or one other tap position, leads to."""
+        """Yield the configurations one exchange of branches, or one tap change, away."""
         for closed in self.graph.exchanges(configuration.closed):
             yield Configuration(closed, configuration.taps)
         for k, positions in enumerate(self.taps):
@@ -109,18 +109,18 @@ class Screen(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a configuration leads to.
+    """The allocation in one configuration.
 
     Parameters
     ----------
     configuration
-        Which.
+        The configuration.
     limits_w
         As :data:`Evaluate` returns them.
     smallest_uncapped_w
-        The smallest limit that is below its capacity; the largest capacity where none is.
+        The smallest limit below its capacity; the largest capacity if no limit is below its own.
     operations
-        How many lead to it.
+        Number of operations from the present configuration.
     """
 
     configuration: Configuration
@@ -133,7 +133,7 @@ class Assessment:
         return np.sort(self.limits_w).tolist(), -self.operations
 
     def better_than(self, other: Assessment | None) -> bool:
-        """Return whether this is the one to choose."""
+        """Return whether this one is to be chosen."""
         if other is None:
             return True
         if self._rank != other._rank:
@@ -143,24 +143,24 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """What a search found.
+    """The result of a search.
 
     Parameters
     ----------
     best
-        ``None`` where no configuration has secure envelopes.
+        The best configuration found; ``None`` if none has secure envelopes.
     present
-        What the present configuration leads to, radial or not; ``None`` where it is not secure.
+        The present configuration, radial or not; ``None`` if it is not secure.
     present_fault
-        Why it is not.
+        Why the present configuration is not secure.
     exact
-        Whether nothing better exists: all configurations were evaluated, or proved to be worse.
+        Whether all configurations were evaluated or proved to be worse.
     bound_w
-        No configuration has a higher level.
+        No configuration has a larger smallest uncapped limit.
     configurations
-        How many there are; the number without a limit of operations where they were not listed.
+        Number of configurations; without the limit of operations if they were not enumerated.
     evaluated, screened
-        How many were allocated, and how many were proved to be worse without it.
+        How many were allocated, and how many were proved to be worse without an allocation.
     rejected
         How many of those evaluated have no secure envelopes, by reason.
     """
@@ -177,13 +177,13 @@ class SearchOutcome:
 
     @property
     def gap_w(self) -> int:
-        """How much higher the level might be at most."""
+        """The most by which the smallest uncapped limit could be larger."""
         return self.bound_w - (self.best.smallest_uncapped_w if self.best else 0)
 
 
 @dataclass
 class _Search:
-    """What is known so far; nothing is evaluated twice."""
+    """The state of a search; no configuration is evaluated twice."""
 
     choices: Choices
     evaluate: Evaluate
@@ -196,7 +196,7 @@ class _Search:
     best: Assessment | None = None
 
     def assess(self, configuration: Configuration) -> tuple[Assessment | None, str]:
-        """Evaluate a configuration; return why not where it has no secure envelopes."""
+        """Evaluate a configuration; return the reason if it has no secure envelopes."""
         try:
             limits_w = self.evaluate(configuration)
         except InsecureError as error:
@@ -225,7 +225,7 @@ class _Search:
         return self.known[configuration]
 
     def not_refuted(self, candidates: Sequence[Configuration]) -> list[Configuration]:
-        """Return those that are not proved to be worse than the best one."""
+        """Return the candidates that are not proved to be worse than the best one."""
         best = self.best
         if best is None or not candidates:
             return list(candidates)
@@ -264,7 +264,7 @@ class _Search:
                 self.improve(start)
 
     def improve(self, start: Configuration) -> None:
-        """Go to better configurations one step away, or two, as long as there are any."""
+        """Move to better configurations one or two steps away, until there are none."""
         at = self.evaluate_once(start)
         while self.evaluations_left:
             near = [c for c in self.choices.neighbours(start) if self.choices.allowed(c)]
@@ -278,7 +278,7 @@ class _Search:
     def _best_of(
         self, candidates: Sequence[Configuration], than: Assessment | None
     ) -> Assessment | None:
-        """Return the best of those that are better than another, if there are any."""
+        """Return the best candidate that is better than another, if there is one."""
         not_refuted = self.not_refuted([each for each in candidates if each not in self.known])
         best = None
         for each in not_refuted[: self.evaluations_left]:
@@ -290,7 +290,7 @@ class _Search:
     def _first_beyond(
         self, near: Sequence[Configuration], than: Assessment | None
     ) -> Assessment | None:
-        """Return a better configuration a step beyond those near; few are not refuted."""
+        """Return a better configuration one step beyond those near; most are refuted."""
         beyond = (c for each in near for c in self.choices.neighbours(each))
         allowed = islice(filter(self.choices.allowed, beyond), _FARTHEST)
         candidates = list(dict.fromkeys(allowed))
@@ -376,7 +376,7 @@ def _enumerated(choices: Choices, most: int) -> tuple[list[Configuration], bool]
 
 
 def _evaluate_all(search: _Search, few: list[Configuration]) -> bool:
-    """Evaluate all that is not refuted; return whether the evaluations allowed were enough."""
+    """Evaluate all that are not refuted; return whether the evaluations allowed were enough."""
     for k in range(0, len(few), _CHUNK):
         chunk = [each for each in few[k : k + _CHUNK] if each not in search.known]
         for each in search.not_refuted(chunk):

@@ -32,7 +32,7 @@ SIGNS = {"load": -1.0, "sgen": 1.0, "storage": -1.0}
 
 # Part of the mismatch left after a step; above it, the Jacobian is factorised anew.
 _SLOW = 0.3
-# Newton's method converges in some five steps from nearby; with old factors in up to twenty.
+# Steps of Newton's method; a point that needs more counts as one without solution.
 _MOST_STEPS = 40
 # Per unit of the joint net's base: with 1 MVA, less than a milliwatt.
 _TOLERANCE_PU = 1e-10
@@ -40,16 +40,16 @@ _TOLERANCE_PU = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class GeneratorNode:
-    """A generator, or those of one node as one.
+    """A generator in the joint model, or several of one node.
 
     Parameters
     ----------
     operator, name, node
-        Whose, ``"gen:3"``, and where.
+        Its operator, its element (``"gen:3"``), and its node.
     schedule_pu, share
-        Scheduled power, and the part of the imbalance on top of it.
+        Scheduled power, per unit, and its part of the imbalance on top of it.
     power_pu, reactive_pu
-        Lowest and highest; infinite where there is no limit.
+        Lowest and highest, per unit; infinite where there is no limit.
     """
 
     operator: str
@@ -70,13 +70,13 @@ class JointFlowSolution:
     voltage
         Shape (n,), complex, per unit of each bus.
     imbalance_pu
-        What the participants take together; 0 where the reference alone does.
+        The imbalance that generators share, per unit; 0 if the reference takes it alone.
     power_pu
         Shape (n,), complex power that enters at each node, customers and generators included.
     source_pu
         The magnitude held at the interface of the operator at the top.
     factors
-        A Jacobian near here, factorised: where the next solution may begin.
+        A factorised Jacobian from a point nearby, with which the next solution can start.
     """
 
     voltage: ComplexArray
@@ -87,7 +87,7 @@ class JointFlowSolution:
 
 
 class JointPowerFlow:
-    """The power flow of a joined net, with everything in service or after an outage.
+    """The power flow of a joint net, with everything in service or after an outage.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class JointPowerFlow:
     # -- what is held ---------------------------------------------------------------------------
 
     def _passive_power(self) -> ComplexArray:
-        """Return the power of what neither trades nor holds a voltage, per unit."""
+        """Return the passive power at each node, per unit: of devices without trade or control."""
         power = np.zeros(self.Y.shape[0], dtype=np.complex128)
         for kind, sign in SIGNS.items():
             rows = self.net[kind][self.net[kind].in_service.astype(bool)]
@@ -196,7 +196,7 @@ class JointPowerFlow:
         return tuple(found)
 
     def given(self, power_pu: ComplexArray) -> ComplexArray:
-        """Return the power at each node of everybody but generators, shape (n,)."""
+        """Return the power at each node without that of generators, shape (n,)."""
         power = self._passive.copy()
         np.add.at(power, self.customer_node, power_pu)
         return power
@@ -206,7 +206,7 @@ class JointPowerFlow:
     def solve(
         self, power_pu: ComplexArray, source_pu: float, near: JointFlowSolution | None = None
     ) -> JointFlowSolution:
-        """Return the operating point at which customers have some power.
+        """Return the operating point for given powers of the customers.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class JointPowerFlow:
         source_pu
             The voltage held at the interface of the operator at the top.
         near
-            Where to begin.
+            A solution to start from.
 
         Raises
         ------
@@ -243,12 +243,12 @@ class JointPowerFlow:
             if not np.isfinite(v).all():
                 break
         where = f" without {self.outage}" if self.outage else ""
-        raise PowerFlowError(f"the power flow of all levels{where} has no solution at some point")
+        raise PowerFlowError(f"the joint power flow{where} has no solution at one of the points")
 
     def _moved(
         self, v: ComplexArray, imbalance: float, step: FloatArray
     ) -> tuple[ComplexArray, float]:
-        """Return voltages and imbalance one step of Newton's method on."""
+        """Return voltages and imbalance after one step of Newton's method."""
         angle, size = np.angle(v), np.abs(v)
         angle[self._by_angle] += step[: len(self._by_angle)]
         size[self._by_size] += step[len(self._by_angle) :][: len(self._by_size)]
@@ -271,7 +271,7 @@ class JointPowerFlow:
         return sp.csc_array(sp.block_array(blocks))
 
     def derivatives(self, v: ComplexArray) -> tuple[sp.csr_array, sp.csr_array]:
-        """Return how the power that enters each node changes with angles and magnitudes."""
+        """Return the derivatives of the power into each node by angles and by magnitudes."""
         current = np.asarray(self.Y @ v)
         V, way = sp.diags_array(v), sp.diags_array(v / np.abs(v))
         turned = sp.diags_array(current) - self.Y @ V
@@ -281,7 +281,7 @@ class JointPowerFlow:
     def sensitivities(
         self, state: JointFlowSolution, by_voltage: ComplexArray, by_imbalance: FloatArray
     ) -> ComplexArray:
-        """Return how quantities change with every customer's power.
+        """Return the derivatives of quantities by every customer's power.
 
         Parameters
         ----------
@@ -290,12 +290,12 @@ class JointPowerFlow:
         by_voltage
             Shape (n, k): ``df = Re(sum by_voltage dv)`` for each of k quantities.
         by_imbalance
-            Shape (k,), how they change with the imbalance itself.
+            Shape (k,), derivatives by the imbalance.
 
         Returns
         -------
         gradient
-            Shape (c, k): the real part by active, the imaginary part by reactive power.
+            Shape (c, k): derivatives by active (real part) and by reactive power (imaginary part).
         """
         v = state.voltage
         size = np.abs(v)
@@ -325,7 +325,7 @@ def _table(member: Any) -> str:
 
 
 def _modelled(joined: JointNet, outage: str) -> tuple[Any, dict[str, Any]]:
-    """Return the net as pandapower modelled it, and its internal matrices."""
+    """Return the net after a run of pandapower, and its internal matrices."""
     net = copy.deepcopy(joined.net)
     if outage:
         table = outage.partition(":")[0]
@@ -338,7 +338,7 @@ def _modelled(joined: JointNet, outage: str) -> tuple[Any, dict[str, Any]]:
 
 
 def settings(joined: JointNet) -> dict[str, Any]:
-    """Return how pandapower shall run the joined net."""
+    """Return the options for pandapower's power flow of the joint net."""
     return {
         "calculate_voltage_angles": True,
         "trafo_model": "t",

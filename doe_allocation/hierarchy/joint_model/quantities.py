@@ -1,8 +1,8 @@
-"""What must hold when all levels are one: voltages, currents, interfaces and generators.
+"""The limited quantities of the joint model: voltages, currents, interfaces and generators.
 
-Each quantity f has a lowest and a highest value.  Limits come from who made them: a bus has those
-of the operator it belongs to, and the band of the contract where it is a child's interface; a
-child's interface has the envelope that its parent granted and the reactive range agreed.
+Each quantity f has a lowest and a highest value.  A bus has the voltage limits of its operator; a
+child's interface has the band of its contract, the envelope that its parent granted, and the
+reactive range agreed.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ VOLTAGE, CURRENT, BAND, ACTIVE, REACTIVE, GENERATION = (
     "generator",
 )
 KINDS = (VOLTAGE, CURRENT, BAND, ACTIVE, REACTIVE, GENERATION)
-_VOLTS = 0.1  # per unit: what voltages are measured against, about the width of their limits
-_LEAST_W = 1e3  # powers are measured against their range, and this at least
+_VOLTS = 0.1  # per unit: the scale of voltages, about the width of their limits
+_LEAST_W = 1e3  # W: the smallest scale of powers, which else is the width of their range
+_NO_CURRENT = 1e-12  # per unit: a current below has no direction
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One quantity, for people.
+    """The name and unit of one quantity.
 
     Parameters
     ----------
     operator, kind, element
-        Whose it is, one of :data:`KINDS`, and what of it, ``"line:7 from"``.
+        Its operator, one of :data:`KINDS`, and its element, ``"line:7 from"``.
     unit, per_unit
-        The unit that people read, and how many of it are 1 per unit.
+        The unit of reports, and the value of 1 per unit in it.
     """
 
     operator: str
@@ -64,7 +65,7 @@ class _PhasorQuantities:
 
 
 class Quantities:
-    """All quantities of a joined power flow; K of them, customers c, nodes n.
+    """All quantities of a joint power flow; K quantities, c customers, n nodes.
 
     Parameters
     ----------
@@ -100,12 +101,12 @@ class Quantities:
     # -- what is monitored ----------------------------------------------------------------------
 
     def _voltages(self) -> _PhasorQuantities:
-        """Return every bus voltage but the interface's at the top, and those of interfaces."""
+        """Return the voltages of all buses but the interface at the top, and of all interfaces."""
         flow, joined = self.flow, self.flow.joined
         n = flow.Y.shape[0]
         real, _ = bus_names(flow.net, flow.node_of, n)
         found: list[tuple[int, Quantity, float, float]] = []
-        # What is one node with an interface is the upstream operator's to keep.
+        # The upstream operator keeps the voltage of a node that is an interface.
         kept = {(joined.members[0].name, int(node)) for node in flow.references}
         kept |= {(b.child, self._interface_node(b)) for b in joined.boundaries}
         for bus in flow.net.bus.index[flow.net.bus.in_service.astype(bool)]:
@@ -150,7 +151,7 @@ class Quantities:
         )
 
     def _powers(self) -> _PhasorQuantities:
-        """Return active and reactive power out of each child, and out of the top operator."""
+        """Return active and reactive power out of each child, and of the operator at the top."""
         flow, joined = self.flow, self.flow.joined
         base = flow.base_w
         rows, nodes, names, limits = [], [], [], []
@@ -182,7 +183,7 @@ class Quantities:
         return _ranges(what, low, high, base)
 
     def _at_interface(self) -> None:
-        """Find which customers, and what passive power, are right at an interface's node."""
+        """Find the customers and the passive power at the node of each interface."""
         flow, joined = self.flow, self.flow.joined
         owners = [member.name for member, _, _ in joined.customers()]
         count = len(self._power_node)
@@ -210,7 +211,7 @@ class Quantities:
         return _ranges(what, low, high, base)
 
     def _active(self) -> _PhasorQuantities:
-        """Return the active power of generators that take part of the imbalance."""
+        """Return the active power of generators, limited for those that share the imbalance."""
         base, machines = self.flow.base_w, self.flow.machines
         what = [Quantity(m.operator, GENERATION, m.name, "W", base) for m in machines]
         moves = [m.share > 0.0 for m in machines]
@@ -233,7 +234,7 @@ class Quantities:
         state
             The operating point.
         power_pu
-            Shape (c,), what the customers do there.
+            Shape (c,), the customers' powers there.
         """
         v, machines = state.voltage, self.flow.machines
         entering = v[self._power_node] * (self._entering @ v).conj()
@@ -245,7 +246,7 @@ class Quantities:
         return np.concatenate([voltage, current, out.real, out.imag, made.imag, active])
 
     def excess(self, values: FloatArray) -> FloatArray:
-        """Return how far values are beyond their highest, then their lowest; shape (2 K,).
+        """Return by how much values exceed the highest, then fall below the lowest; shape (2 K,).
 
         In parts of their scales, negative inside; minus infinity where there is no limit.
         """
@@ -277,7 +278,7 @@ class Quantities:
     def gradient(
         self, state: JointFlowSolution, wanted: IndexArray, *, flows: bool = False
     ) -> ComplexArray:
-        """Return how quantities change with the customers' powers, shape (c, k).
+        """Return the derivatives of quantities by the customers' powers, shape (c, k).
 
         Parameters
         ----------
@@ -286,8 +287,8 @@ class Quantities:
         wanted
             Shape (k,), which quantities.
         flows
-            Whether to take, of currents, the active power at that end instead: it tells who loads
-            it, and in which direction, even where nothing flows yet.
+            Whether to take the active power at that end in place of a current: it has a derivative
+            even where no current flows.
         """
         n = self.flow.Y.shape[0]
         by_voltage = np.zeros((n, len(wanted)), dtype=np.complex128)
@@ -314,7 +315,7 @@ class Quantities:
         if flows:
             return _entering_by(state, int(self._end_node[i]), row)
         current = complex(row @ state.voltage)
-        return np.asarray(np.conj(current) / max(abs(current), 1e-12) * row)
+        return np.asarray(np.conj(current) / max(abs(current), _NO_CURRENT) * row)
 
     def _of_power(self, state: JointFlowSolution, i: int) -> tuple[ComplexArray, ComplexArray]:
         """Return derivatives of power out of a child by voltages, and by its customers there."""
@@ -335,7 +336,7 @@ class Quantities:
 def _entering_by(
     state: JointFlowSolution, node: int, row: ComplexArray, *, reactive: bool = False
 ) -> ComplexArray:
-    """Return how the power ``v_k conj(row v)`` changes with all voltages.
+    """Return the derivatives of the power ``v_k conj(row v)`` by all voltages.
 
     Of the active power, or the reactive: ``df = Re(sum result dv)``.
     """
