@@ -1,4 +1,4 @@
-"""The result of ``hierarchy`` as a file: contracts, envelopes, unmet contracts, joined check."""
+"""The result of ``hierarchy`` as a file: contracts, envelopes, unmet contracts, joint check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from security_check.model.limits import InterfaceLimits
 
 
 class ContractRecord(Record):
-    """What an operator and its parent agreed on; what is ``null`` has no limit."""
+    """The contract of an operator with its parent; ``null`` means no limit."""
 
     voltage_min_pu: float
     voltage_max_pu: float
@@ -29,7 +29,7 @@ class ContractRecord(Record):
 
 
 class AtLimitRecord(Record):
-    """An element at its limit, what it reaches of what, and the worst case behind it."""
+    """An element at its limit: its worst value, the limit, and the worst case as a sentence."""
 
     element: str
     value: float
@@ -45,13 +45,13 @@ class AtLimitRecord(Record):
 
 
 class ChildRecord(EnvelopeRecord):
-    """What a child is granted at its interface, a connection point of its parent."""
+    """The envelope of a child's interface, a connection point of its parent."""
 
     operator: str
 
 
 class OperatorRecord(Record):
-    """One operator: its contract, its customers' envelopes, what its children are granted."""
+    """One operator: its contract, and the envelopes of its customers and its children."""
 
     operator: str
     parent: str | None
@@ -64,7 +64,7 @@ class OperatorRecord(Record):
 
     @classmethod
     def of(cls, result: OperatorResult) -> OperatorRecord:
-        """Return what the allocation found for one operator in the form of the file."""
+        """Return the result of one operator in the form of the file."""
         own = [EnvelopeRecord.of(envelope) for envelope in result.envelopes]
         return cls.from_fields(
             result,
@@ -102,7 +102,7 @@ class UnmetRecord(Record):
 
 
 class WorstRecord(Record):
-    """The quantity of one kind, at one operator, that the adversary brought nearest its limit."""
+    """The quantity nearest to its limit, of one operator and one kind, in the joint model."""
 
     operator: str
     kind: str
@@ -120,12 +120,12 @@ class WorstRecord(Record):
 
     @classmethod
     def of(cls, worst: WorstQuantity) -> WorstRecord:
-        """Return what was found in the form of the file."""
+        """Return a quantity in the form of the file."""
         return cls.from_fields(worst, beyond=worst.excess, top_voltage_pu=worst.source_pu)
 
 
 class JointModelRecord(Record):
-    """What the adversary found in the joint AC model of all networks."""
+    """The verdict of the adversary in the joint AC model of all networks."""
 
     holds: bool
     customers: int
@@ -146,7 +146,7 @@ class JointModelRecord(Record):
 
 
 class HierarchyResult(Record):
-    """What ``hierarchy`` writes: operators from the top down."""
+    """The file that ``hierarchy`` writes: operators from the top down."""
 
     operators: list[OperatorRecord]
     unmet: list[UnmetRecord] = Field(default_factory=list)
@@ -154,7 +154,7 @@ class HierarchyResult(Record):
 
     @property
     def holds(self) -> bool:
-        """Whether every contract is kept, and the joint model says nothing else."""
+        """Whether every contract is kept, and the joint model, if used, is secure."""
         return not self.unmet and (self.joined is None or self.joined.holds)
 
 
