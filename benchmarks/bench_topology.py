@@ -15,10 +15,11 @@ import pandapower.networks
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
+from doe_allocation.reconfiguration.choices import Configuration
 from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
 from doe_allocation.reconfiguration.refutation import RadialRefuter
 from doe_allocation.reconfiguration.relaxation import bound_by_relaxation
-from doe_allocation.reconfiguration.search import Configuration, best_configuration
+from doe_allocation.reconfiguration.search import best_configuration
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 

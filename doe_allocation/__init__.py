@@ -8,6 +8,6 @@ Rooms, from the lowest layer up; a room imports only from rooms above it in this
 ``hierarchy``        several network operators, from the transmission network to the customer
 ``reconfiguration``  the switches and taps under which the smallest envelope is largest
 
-Start at ``allocation.grid``, which says what a grid can be asked, and at ``fairness.rule``, which
+Start at ``allocation.grid``, the port to a grid, and at ``fairness.rule``, which
 shows how to replace the rule of fairness.
 """

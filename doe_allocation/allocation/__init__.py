@@ -1,6 +1,6 @@
 """Envelopes of one network operator: a rule of fairness applied to the robust rows of a network.
 
-``grid``           the port: what allocation, verification and reports ask of a grid
+``grid``           the port that allocation, verification and reports use
 ``network_grid``   the grid of one network; ``islands_grid`` of one with separate parts, whose
                    security check is ``islands_check``
 ``ac_filling``     makes the division exact in the AC power flow

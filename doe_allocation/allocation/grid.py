@@ -1,8 +1,8 @@
-"""What allocation, verification and reports ask of a grid: the port to one operator's network.
+"""The port to one network operator's grid, for allocation, verification and reports.
 
-:class:`~doe_allocation.allocation.network_grid.NetworkGrid` answers for one connected network,
-:class:`~doe_allocation.allocation.islands_grid.IslandsGrid` for one of several separate parts.
-The exchange asks fewer questions: :class:`exchange.vocabulary.network_port.Grid`.
+:class:`~doe_allocation.allocation.network_grid.NetworkGrid` is the grid of one network,
+:class:`~doe_allocation.allocation.islands_grid.IslandsGrid` of one with separate parts.
+The exchange needs a part of it: :class:`exchange.vocabulary.network_port.Grid`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Grid(Protocol):
     def reallocate(
         self, limits: InterfaceLimits, held: EnvelopeSet, curtailment: Curtailment = PRO_RATA
     ) -> EnvelopeCheck:
-        """Return what becomes of the envelopes held when the interface limits change."""
+        """Return the envelopes after a change of the interface limits, from those held."""
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> EnvelopeCheck:
         """Return the check of envelopes already in force."""
@@ -66,7 +66,7 @@ class Grid(Protocol):
     def prove(
         self, limits: InterfaceLimits, held: EnvelopeSet | None = None
     ) -> tuple[EnvelopeSet, SecurityCertificate]:
-        """Return envelopes, those held or else the fair ones, and what is proved of them."""
+        """Return envelopes, those held or else the fair ones, and their security certificate."""
 
     def attack(
         self,

@@ -1,4 +1,4 @@
-"""The security check of electrically separate parts: one check for each, and what joins them.
+"""The security check of electrically separate parts: one check for each part.
 
 Exact, because nothing that happens in one part reaches another.
 """
@@ -89,7 +89,7 @@ class IslandsCheck:
     def confirm(self, changes: Sequence[LimitChange]) -> Verdict:
         """Ask the AC power flow about a joint change, in every part that it touches.
 
-        With no change, every part confirms what is in force.  Raises as
+        With no change, every part confirms its envelopes.  Raises as
         :meth:`security_check.checking.check.SecurityCheck.confirm`.
         """
         touched = self._by_part(changes) or [(check, ()) for check in self.checks]

@@ -148,7 +148,7 @@ class IslandsGrid:
     def prove(
         self, limits: InterfaceLimits, held: EnvelopeSet | None = None
     ) -> tuple[EnvelopeSet, SecurityCertificate]:
-        """Return envelopes, and what is proved of them; as :meth:`NetworkGrid.prove`.
+        """Return envelopes and their security certificate; as :meth:`NetworkGrid.prove`.
 
         At an element's worst vertex, customers of other parts are shown idle.
         """

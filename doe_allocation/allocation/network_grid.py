@@ -197,7 +197,7 @@ class NetworkGrid:
         held: EnvelopeSet,
         curtailment: Curtailment = PRO_RATA,
     ) -> SecurityCheck:
-        """Return what becomes of the envelopes held when the interface limits change.
+        """Return the envelopes after a change of the interface limits, from those held.
 
         First curtailment, if they are no longer secure: the policy cuts the limits that take part
         in a row over its limit, down to their fallbacks at most.  Then new headroom is shared by
@@ -241,7 +241,7 @@ class NetworkGrid:
     def prove(
         self, limits: InterfaceLimits, held: EnvelopeSet | None = None
     ) -> tuple[EnvelopeSet, SecurityCertificate]:
-        """Return envelopes, and what is proved of them; raises as :meth:`allocate`.
+        """Return envelopes and their security certificate; raises as :meth:`allocate`.
 
         The envelopes held, with the elements that limit them; the fair ones where none are given.
         """

@@ -66,7 +66,7 @@ class RowLevels:
 
     @cached_property
     def _room(self) -> FloatArray:
-        """What the rows leave above the lower bounds, shape (r,)."""
+        """Room of the rows above the lower bounds, shape (r,)."""
         return self.b - self.A @ self.lower
 
     def solved(

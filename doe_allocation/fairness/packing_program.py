@@ -21,7 +21,7 @@ TIGHT = 1e-7
 
 # The solver's feasibility tolerances: ten times the smallest that HiGHS accepts.
 _FEASIBLE = 1e-9
-# Parts of the largest capacity by which a share may fall below what it reached, so that rounding
+# Parts of the largest capacity by which a share may fall below its earlier value, so that rounding
 # does not make a program infeasible; ten times more after each failure, up to the second number.
 _GIVE, _GIVE_AT_MOST = 1e-9, 1e-6
 # Times ``give`` that a limit may have lost: in its share and as a share itself, each twice.
@@ -54,7 +54,7 @@ class Packing:
     ----------
     A, b
         Shapes (r, m) and (r,): the rows that capacities can fill, the largest coefficient of each
-        1, and at least what the lower bounds use.
+        1, and b at least the use by the lower bounds.
     lower, upper
         Shape (m,), in parts of ``scale``.
     rows
@@ -248,7 +248,7 @@ class Lexicographic:
     price
         Shape (r, k): the price of a unit of each row, in the level at which a share came to rest.
     give
-        The largest amount by which a share fell below what it had reached.
+        The largest amount by which a share fell below its earlier value.
     """
 
     u: FloatArray

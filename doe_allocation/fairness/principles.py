@@ -30,7 +30,7 @@ class Rule(StrEnum):
 
 
 class Over(StrEnum):
-    """What max-min compares: single limits, or the widths of envelopes."""
+    """The shares that max-min compares: single limits, or the widths of envelopes."""
 
     LIMITS = "limits"
     WIDTH = "width"

@@ -71,13 +71,12 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
 
     Notes
     -----
-    At most 2 m + R events; each costs O(R) plus one product over the limits that change state.
+    At most 2 m + R events, each O(R) plus one product over the limits that change state.
     """
     takes_part = PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0) < A
     headroom = b - A @ filling.lower
     tolerance = _FULL * np.maximum(np.abs(b), _SMALLEST_BOUND)
-    u = filling.lower.copy()
-    bottleneck = np.full(len(u), CAPACITY, dtype=np.int64)
+    u, bottleneck = filling.lower.copy(), np.full(A.shape[1], CAPACITY, dtype=np.int64)
     begins = np.maximum((filling.lower - filling.offset) / filling.weight, 0.0)
     ends = (filling.upper - filling.offset) / filling.weight
     open_ = ends > begins  # may still rise, now or later
@@ -107,11 +106,11 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
         step, filled = _rise(headroom, rate, full, change - level)
         u[rising] += filling.weight[rising] * step
         headroom = headroom - rate * step
-        headroom[filled] = 0.0  # a row that stopped the filling is full, whatever rounding says
+        headroom[filled] = 0.0  # exactly full, without a rest of rounding
         level = level + step if len(filled) else change
-        at_top = rising & (ends <= level)
-        u[at_top] = filling.upper[at_top]
-        open_ &= ~at_top
+        done = rising & (ends <= level)
+        u[done] = filling.upper[done]
+        open_ &= ~done
 
 
 def _rise(

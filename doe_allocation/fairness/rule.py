@@ -1,4 +1,4 @@
-"""What a rule of fairness is: it divides limits under packing rows ``A u <= b``, ``A >= 0``.
+"""The protocol of a rule of fairness, which divides limits under rows ``A u <= b``, ``A >= 0``.
 
 A rule has bounds, :meth:`FillingRule.filled` and :meth:`FillingRule.above`.  A principle makes a
 rule from bounds and weights; most simply, the rule's class is the principle.  Security, exactness
@@ -50,11 +50,11 @@ PARTICIPATES = 1e-10
 
 
 class FillingRule(Protocol):
-    """How limits are divided: what :mod:`doe_allocation.allocation.ac_filling` needs of a rule."""
+    """A rule that divides limits; :mod:`doe_allocation.allocation.ac_filling` applies it."""
 
     @property
     def lower(self) -> FloatArray:
-        """Shape (m,), the limits' lower bounds, per unit: their fallbacks, or what is held."""
+        """Shape (m,), the limits' lower bounds, per unit: fallbacks, or limits held."""
 
     @property
     def upper(self) -> FloatArray:
@@ -84,7 +84,7 @@ class Principle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OnTop:
-    """A rule that divides what is added to ``offset``, shape (m,)."""
+    """A rule that divides the increments above ``offset``, shape (m,)."""
 
     rule: FillingRule
     offset: FloatArray

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pandapower.topology import connected_components, create_nxgraph
 
+from doe_allocation.reconfiguration.choices import Choices, Configuration
 from doe_allocation.reconfiguration.pandapower_switch_faults import (
     TABLE_OF,
     control_of,
@@ -22,7 +23,6 @@ from doe_allocation.reconfiguration.pandapower_switch_faults import (
 )
 from doe_allocation.reconfiguration.pi_branches import Branches, NotTwoEndedError, branches_of
 from doe_allocation.reconfiguration.radial_configurations import SwitchableGraph
-from doe_allocation.reconfiguration.search import Choices, Configuration
 from doe_allocation.reconfiguration.switched_branches import SwitchedBranches, TapChanger
 from security_check.errors import Fault
 from security_check.model.network import Network

@@ -18,7 +18,7 @@ from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.model.network import Network
 from security_check.model.network_elements import SeriesBranches, Terminals
 
-# Parts of the largest admittance: what rounding leaves of an admittance that is subtracted again.
+# Parts of the largest admittance: an admittance below is rounding of a difference.
 _NOTHING = 1e-9
 
 
@@ -167,7 +167,7 @@ def _shunts(
     rows: IndexArray,
     placeholders: Collection[frozenset[int]],
 ) -> ComplexArray:
-    """Return what the admittance matrix has besides the branches, shape (n,).
+    """Return the part of the admittance matrix that is not of branches: shunts, shape (n,).
 
     Raises
     ------

@@ -26,8 +26,8 @@ import scipy.sparse as sp
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from doe_allocation.capacity import Capacity
+from doe_allocation.reconfiguration.choices import Choices, Configuration
 from doe_allocation.reconfiguration.pi_branches import Branches
-from doe_allocation.reconfiguration.search import Choices, Configuration
 from doe_allocation.reconfiguration.switched_branches import SwitchedBranches
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.model.limits import InterfaceLimits, VoltageLimits

@@ -5,19 +5,23 @@ and so on (all intervals together, whole watts).  Of equal allocations the one w
 is better, and then the first in order.  A limit at its capacity cannot be larger in any
 configuration, so the figure reported is the smallest *uncapped* limit, which is below its capacity;
 a better allocation never has a smaller one.
+
+A local search comes first.  If all configurations can be enumerated, every one that is not refuted
+at the smallest limit of its result is evaluated, too, and the search is exact.  Equal limits are
+not refuted, so allocations decide ties.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
-from doe_allocation.reconfiguration.radial_configurations import Closed, SwitchableGraph
+from doe_allocation.reconfiguration.choices import Choices, Configuration
 from security_check.arrays import BoolArray, IntArray
 from security_check.errors import InsecureError, NetworkFaults, PowerFlowError
 
@@ -27,70 +31,6 @@ _FARTHEST = 20_000  # most configurations two steps away that are examined from 
 INSECURE = "the fallback envelopes are not secure"
 NO_SOLUTION = "the power flow has no solution"
 NO_NETWORK = "pandapower cannot model it"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Configuration:
-    """The closed switchable branches, and the positions of the tap changers."""
-
-    closed: Closed
-    taps: tuple[int, ...] = ()
-
-    def operations_from(self, other: Configuration) -> int:
-        """Return how many switches and tap changers differ; a tap change counts once."""
-        return sum(a != b for a, b in zip(self.closed, other.closed, strict=True)) + sum(
-            a != b for a, b in zip(self.taps, other.taps, strict=True)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """The configurations that the network operator may choose.
-
-    Parameters
-    ----------
-    graph
-        The network's graph.
-    taps
-        Positions that each tap changer may take, in the order of the search.
-    present
-        The configuration now; it need not be radial.
-    most_operations
-        Most operations of switches and tap changers; no limit where ``None``.
-    """
-
-    graph: SwitchableGraph
-    taps: tuple[tuple[int, ...], ...]
-    present: Configuration
-    most_operations: int | None = None
-
-    def allowed(self, configuration: Configuration) -> bool:
-        """Return whether few enough operations lead there."""
-        most = self.most_operations
-        return most is None or configuration.operations_from(self.present) <= most
-
-    def all(self) -> Iterator[Configuration]:
-        """Yield every radial configuration that few enough operations lead to."""
-        for taps in product(*self.taps):
-            moved = sum(a != b for a, b in zip(taps, self.present.taps, strict=True))
-            most = None if self.most_operations is None else self.most_operations - moved
-            if most is None or most >= 0:
-                for closed in self.graph.configurations(self.present.closed, most):
-                    yield Configuration(closed, taps)
-
-    def count(self) -> float:
-        """Return the number of configurations without a limit of operations."""
-        return self.graph.count() * float(np.prod([len(each) for each in self.taps]))
-
-    def neighbours(self, configuration: Configuration) -> Iterator[Configuration]:
-        """Yield the configurations one exchange of branches, or one tap change, away."""
-        for closed in self.graph.exchanges(configuration.closed):
-            yield Configuration(closed, configuration.taps)
-        for k, positions in enumerate(self.taps):
-            taps = configuration.taps
-            for position in positions:
-                if position != taps[k]:
-                    yield Configuration(configuration.closed, (*taps[:k], position, *taps[k + 1 :]))
 
 
 Evaluate = Callable[[Configuration], IntArray]
@@ -104,7 +44,7 @@ class Screen(Protocol):
     def refuted(
         self, closed: BoolArray, taps: Sequence[int], smallest_uncapped_w: float
     ) -> BoolArray:
-        """Return which of the radial configurations, shape (T, S), cannot reach it for sure."""
+        """Return which radial configurations, shape (T, S), certainly cannot reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +257,7 @@ def best_configuration(
     Parameters
     ----------
     choices
-        What may be done.
+        The configurations to choose from.
     evaluate
         Allocates on a configuration.
     capacity_w
@@ -325,20 +265,14 @@ def best_configuration(
     screen
         Saves evaluations where it can.
     relax
-        Returns an upper bound on the smallest uncapped limit of every configuration, and a
-        configuration to start from besides the present one.
+        Returns an upper bound on every smallest uncapped limit, and a configuration to start from.
     exact_limit
-        Up to how many configurations are all examined; more are searched by exchanges of branches
-        and changes of taps, one or, with a screen, two at a time, until none is better.
+        Most configurations that are all examined.  More are searched by exchanges of branches and
+        changes of taps, one or, with a screen, two at a time, until none is better.
     evaluations
-        After how many allocations the search ends.
+        Most allocations.
     step
         Called with the number of allocations so far.
-
-    Notes
-    -----
-    Exact search: the local search finds a first best; every configuration that is not refuted at
-    its smallest limit is evaluated.  Equal ones are not refuted, so allocations decide ties.
     """
     search = _Search(choices, evaluate, screen, capacity_w, step, evaluations)
     present, fault = search.assess(choices.present)
@@ -347,7 +281,7 @@ def best_configuration(
     highest_w, guess = int(capacity_w.max(initial=0)), None
     if not listed and count and relax is not None:
         proved_w, guess = relax()
-        highest_w = min(highest_w, int(np.floor(proved_w)) if np.isfinite(proved_w) else highest_w)
+        highest_w = int(min(highest_w, np.floor(proved_w)))
     search.improve_from_each([choices.present, *([guess] if guess else []), *few[:1]])
     exact = listed and _evaluate_all(search, few)
     evaluated = len(search.known)

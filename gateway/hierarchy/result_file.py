@@ -161,7 +161,7 @@ class HierarchyResult(Record):
 def hierarchy_result(
     allocation: HierarchyAllocation, verdict: JointVerdict | None
 ) -> HierarchyResult:
-    """Return an allocation of all levels, and the check of it, in the form of the file."""
+    """Return the allocation of a hierarchy, and its joint check, in the form of the file."""
     return HierarchyResult(
         operators=[OperatorRecord.of(result) for result in allocation.results.values()],
         unmet=[UnmetRecord.of(unmet) for unmet in allocation.unmet],

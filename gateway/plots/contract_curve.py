@@ -10,7 +10,7 @@ from gateway.plots.style import new_figure, save_figure, without_frame
 
 
 def draw_curve(curve: CurveRecord, path: Path) -> None:
-    """Draw the trade-off, and the bands behind it; the ending says which kind (.png, .svg).
+    """Draw the contracts of a curve and their bands; the ending of the path is the format.
 
     Raises
     ------
@@ -21,7 +21,7 @@ def draw_curve(curve: CurveRecord, path: Path) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     _draw_trade(figure, left, curve)
     _draw_bands(right, curve)
-    figure.suptitle(f"What {curve.parent} and {curve.child} could agree on")
+    figure.suptitle(f"Contracts that {curve.parent} and {curve.child} could agree on")
     save_figure(figure, path)
 
 

@@ -8,15 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from doe_allocation.capacity import Capacity
+from doe_allocation.reconfiguration.choices import Configuration
 from doe_allocation.reconfiguration.pi_branches import NotTwoEndedError
 from doe_allocation.reconfiguration.refutation import RadialRefuter
 from doe_allocation.reconfiguration.relaxation import bound_by_relaxation
-from doe_allocation.reconfiguration.search import (
-    Assessment,
-    Configuration,
-    SearchOutcome,
-    best_configuration,
-)
+from doe_allocation.reconfiguration.search import Assessment, SearchOutcome, best_configuration
 from gateway.formats.faults import InputFaults
 from gateway.formats.records import Record
 from gateway.scenario.actions import Actions

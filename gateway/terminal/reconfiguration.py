@@ -12,7 +12,7 @@ from gateway.terminal.envelopes import kilowatts
 
 
 def show_topology(content: TopologyFile, console: Console) -> None:
-    """Print the present and the best configuration, the operations, and what is proved."""
+    """Print the present and the best configuration, the operations, and the proof."""
     _show_both(content, console)
     best = content.best
     if best is None:
@@ -66,7 +66,7 @@ def _sentences(content: TopologyFile) -> list[str]:
     counts.append(f"{rejected:,} rejected" + (f" ({reasons})" if reasons else ""))
     found.append(", ".join(counts) + ".")
     if content.exact:
-        found.append("Exact: no radial configuration within what is allowed is better.")
+        found.append("Exact: no other allowed radial configuration is better.")
     else:
         found.append(
             "Not exact: found by single and double exchanges of branches and tap changes. No "

@@ -9,15 +9,11 @@ import pandapower.networks as pn
 import pytest
 from switched_networks import Case, level_w, small_case
 
+from doe_allocation.reconfiguration.choices import Choices, Configuration
 from doe_allocation.reconfiguration.radial_configurations import SwitchableGraph
 from doe_allocation.reconfiguration.refutation import RadialRefuter
 from doe_allocation.reconfiguration.relaxation import bound_by_relaxation
-from doe_allocation.reconfiguration.search import (
-    Choices,
-    Configuration,
-    SearchOutcome,
-    best_configuration,
-)
+from doe_allocation.reconfiguration.search import SearchOutcome, best_configuration
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 

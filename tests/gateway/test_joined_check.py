@@ -79,7 +79,7 @@ def test_the_power_flow_is_pandapowers(outage: str) -> None:
         net.load.loc[rows, "q_mvar"] = -power.imag * flow.base_w / 1e6
         net.ext_grid["vm_pu"] = source
         pp.runpp(net, **settings(joined))
-        told = dict(zip([(w.operator, w.element) for w in quantities.what], values, strict=True))
+        told = dict(zip([(w.operator, w.element) for w in quantities.items], values, strict=True))
         scale = flow.base_w / 1e6
         at = joined.index
         assert told["middle", "bus:10"] == pytest.approx(net.res_bus.vm_pu[at("middle", 10)])
@@ -92,13 +92,13 @@ def test_the_power_flow_is_pandapowers(outage: str) -> None:
         )
         # Of the powers at interfaces the last with a name is reactive; the active ones come before.
         active = {
-            w.operator: v for w, v in zip(quantities.what, values, strict=True) if w.kind == ACTIVE
+            w.operator: v for w, v in zip(quantities.items, values, strict=True) if w.kind == ACTIVE
         }
         for child in ("left", "right", "middle"):
             flows = -net.res_trafo.p_hv_mw[at(child, 0)]
             assert active[child] * scale == pytest.approx(flows, abs=1e-7)
         line = values[
-            [w.element == "line:0 from" and w.operator == "left" for w in quantities.what]
+            [w.element == "line:0 from" and w.operator == "left" for w in quantities.items]
         ]
         assert line[0] * _amperes(quantities, "left", "line:0 from") == pytest.approx(
             1e3 * net.res_line.i_from_ka[at("left", 0)]
@@ -115,7 +115,7 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
     values = quantities.values(state, power)
     told = {
         (w.operator, w.kind): v * flow.base_w / 1e6
-        for w, v in zip(quantities.what, values, strict=True)
+        for w, v in zip(quantities.items, values, strict=True)
         if w.kind in (ACTIVE, REACTIVE)
     }
     drawn = {
@@ -149,7 +149,7 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
 
 def _amperes(quantities: Quantities, operator: str, element: str) -> float:
     return next(
-        w.per_unit for w in quantities.what if (w.operator, w.element) == (operator, element)
+        w.per_unit for w in quantities.items if (w.operator, w.element) == (operator, element)
     )
 
 
@@ -160,7 +160,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     free = CustomerFreedom.of(joined, allocation, flow.base_w)
     power = 0.7 * free.upper + 0.1j * free.lower
     state = flow.solve(power, 1.02)
-    every = np.arange(len(quantities.what))
+    every = np.arange(len(quantities.items))
     gradient = quantities.gradient(state, every)
     rng = np.random.default_rng(1)
     for _ in range(3):
@@ -187,7 +187,7 @@ def test_no_corner_is_worse_than_what_the_adversary_finds(variant: str) -> None:
         free = CustomerFreedom.of(joined, allocation, flow.base_w)
         place = [
             list(worst).index((w.operator, w.kind)) if (w.operator, w.kind) in worst else -1
-            for w in quantities.what
+            for w in quantities.items
         ]
         for signs in itertools.product((-1.0, 1.0), repeat=len(free.upper)):
             for way in (-1.0, 0.0, 1.0) if free.cone.any() else (0.0,):

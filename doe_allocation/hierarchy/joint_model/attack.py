@@ -129,7 +129,7 @@ class JointModelAttack:
         top = contracts[flow.joined.members[0].name]
         self._sources = sorted({top.voltage_min_pu, top.voltage_max_pu})
         self._freedom = CustomerFreedom.of(flow.joined, allocation, flow.base_w)
-        count = 2 * len(self.quantities.what)
+        count = 2 * len(self.quantities.items)
         self.excess: FloatArray = np.full(count, -np.inf)
         self.value: FloatArray = np.zeros(count)
         self._place = np.full(count, -1)
@@ -180,10 +180,10 @@ class JointModelAttack:
         magnitude of a current has none where it is zero.
         """
         quantities = self.quantities
-        every = np.arange(len(quantities.what))
+        every = np.arange(len(quantities.items))
         gradient = quantities.gradient(idle, every, flows=True)
         values = quantities.values(idle, self._freedom.idle)
-        current = np.array([each.kind == CURRENT for each in quantities.what])
+        current = np.array([each.kind == CURRENT for each in quantities.items])
         found: dict[bytes, tuple[float, ComplexArray]] = {}
         for way in (1.0, -1.0):
             corners = self._freedom.corners(way * gradient)
@@ -213,8 +213,8 @@ class JointModelAttack:
         taken: dict[tuple[str, str, bool], int] = {}
         found = []
         for goal in np.argsort(-self.excess).tolist():
-            what = self.quantities.what[goal % len(self.quantities.what)]
-            key = what.operator, what.kind, goal < len(self.quantities.what)
+            what = self.quantities.items[goal % len(self.quantities.items)]
+            key = what.operator, what.kind, goal < len(self.quantities.items)
             taken[key] = taken.get(key, 0) + 1
             if taken[key] <= _CLIMBED and np.isfinite(self.excess[goal]):
                 found.append(goal)
@@ -222,7 +222,7 @@ class JointModelAttack:
 
     def _ascend(self, goal: int, source: float) -> None:
         """Go from the worst vertex to the one along its sensitivities, while that is worse."""
-        count = len(self.quantities.what)
+        count = len(self.quantities.items)
         way = 1.0 if goal < count else -1.0
         for _ in range(_STEPS):
             before = self._place[goal]
@@ -240,7 +240,7 @@ class JointModelAttack:
 
         Only the customers with the least effect there: the sensitivities of others are certain.
         """
-        count = len(self.quantities.what)
+        count = len(self.quantities.items)
         way = 1.0 if goal < count else -1.0
         state, power = self.point(goal)
         gradient = way * self.quantities.gradient(state, np.array([goal % count]))

@@ -157,7 +157,7 @@ def _worst(hierarchy: Hierarchy, attacks: list[JointModelAttack]) -> tuple[Worst
     """Return the worst of each kind at each operator, over all cases."""
     found: dict[tuple[str, str], WorstQuantity] = {}
     for attack in attacks:
-        what = attack.quantities.what
+        what = attack.quantities.items
         limited = np.isfinite(attack.excess.reshape(2, -1)).any(axis=0)
         groups: dict[tuple[str, str], list[int]] = {}
         for k in np.flatnonzero(limited).tolist():
@@ -174,8 +174,8 @@ def _worst(hierarchy: Hierarchy, attacks: list[JointModelAttack]) -> tuple[Worst
 
 def _worst_quantity(attack: JointModelAttack, goal: int, count: int) -> WorstQuantity:
     quantities = attack.quantities
-    k = goal % len(quantities.what)
-    what = quantities.what[k]
+    k = goal % len(quantities.items)
+    what = quantities.items[k]
     limit = quantities.high[k] if goal == k else quantities.low[k]
     state, power = attack.point(goal)
     return WorstQuantity(

@@ -1,7 +1,7 @@
-"""What crosses an interface in the joint model: the share that some operators have in one node.
+"""The power through an interface in the joint model.
 
-At a boundary parent and child share a node.  Power out of the child is what its customers and
-passive devices at that node inject, less what flows from the node into its branches and shunts.
+At a boundary parent and child share a node.  The power out of the child is the injection of its
+customers and passive devices at that node, less the flow from there into its branches and shunts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from doe_allocation.hierarchy.joint_model.newton import SIGNS, JointPowerFlow
 
 
 def passive_at(flow: JointPowerFlow, node: int, operators: Collection[str]) -> complex:
-    """Return the power of what does not trade at a node, of some operators alone, per unit."""
+    """Return the passive power at a node, of some operators alone, per unit."""
     found = 0.0 + 0.0j
     for kind, sign in SIGNS.items():
         rows, mine = _rows_at(flow, kind, node, operators)
@@ -57,7 +57,7 @@ def _shunts(flow: JointPowerFlow, node: int, operators: Collection[str]) -> sp.c
 def _rows_at(
     flow: JointPowerFlow, table: str, node: int, operators: Collection[str]
 ) -> tuple[Any, list[bool]]:
-    """Return the rows of a table that are in service, and which are those operators' at a node."""
+    """Return the rows of a table in service, and whether each is at a node and of operators."""
     rows = flow.net[table][flow.net[table].in_service.astype(bool)]
     return rows, [
         flow.node_of[bus] == node and flow.joined.owner(bus).name in operators for bus in rows.bus

@@ -124,7 +124,7 @@ class JointPowerFlow:
         self._by_size = np.flatnonzero(~self._held)
         self._balanced = np.arange(n) if self._shared else self._by_angle
 
-    # -- what is held ---------------------------------------------------------------------------
+    # -- powers and voltages held ---------------------------------------------------------------
 
     def _passive_power(self) -> ComplexArray:
         """Return the passive power at each node, per unit: of devices without trade or control."""

@@ -55,10 +55,10 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
-class _PhasorQuantities:
-    """Quantities of one form, ``f(v)`` with linear phasors ``M v``; k of them."""
+class _QuantityGroup:
+    """Quantities of one kind with their limits and scales; k of them."""
 
-    what: tuple[Quantity, ...]
+    items: tuple[Quantity, ...]
     low: FloatArray
     high: FloatArray
     scale: FloatArray
@@ -76,7 +76,7 @@ class Quantities:
 
     Attributes
     ----------
-    what
+    items
         The K quantities.
     low, high, scale
         Shape (K,), per unit; infinite where there is no limit.
@@ -92,15 +92,15 @@ class Quantities:
             self._reactive(),
             self._active(),
         )
-        self.what: tuple[Quantity, ...] = tuple(w for part in parts for w in part.what)
+        self.items: tuple[Quantity, ...] = tuple(w for part in parts for w in part.items)
         self.low: FloatArray = np.concatenate([part.low for part in parts])
         self.high: FloatArray = np.concatenate([part.high for part in parts])
         self.scale: FloatArray = np.concatenate([part.scale for part in parts])
-        self._first = np.cumsum([0, *(len(part.what) for part in parts)])
+        self._first = np.cumsum([0, *(len(part.items) for part in parts)])
 
-    # -- what is monitored ----------------------------------------------------------------------
+    # -- the quantities -------------------------------------------------------------------------
 
-    def _voltages(self) -> _PhasorQuantities:
+    def _voltages(self) -> _QuantityGroup:
         """Return the voltages of all buses but the interface at the top, and of all interfaces."""
         flow, joined = self.flow, self.flow.joined
         n = flow.Y.shape[0]
@@ -123,14 +123,14 @@ class Quantities:
             band = contract.voltage_min_pu, contract.voltage_max_pu
             found.append((self._interface_node(boundary), what, *band))
         self._voltage_node: IndexArray = np.array([each[0] for each in found], dtype=np.int64)
-        return _PhasorQuantities(
+        return _QuantityGroup(
             tuple(each[1] for each in found),
             np.array([each[2] for each in found]),
             np.array([each[3] for each in found]),
             np.full(len(found), _VOLTS),
         )
 
-    def _currents(self) -> _PhasorQuantities:
+    def _currents(self) -> _QuantityGroup:
         flow, joined = self.flow, self.flow.joined
         ends = terminals(flow.net, flow.internal)
         self._terminal: sp.csr_array = ends.admittance
@@ -146,11 +146,11 @@ class Quantities:
             names.append(Quantity(operator, CURRENT, name, "A", float(ampere)))
         self._end_node: IndexArray = np.array(nodes, dtype=np.int64)
         self._current_quantities = tuple(names)
-        return _PhasorQuantities(
+        return _QuantityGroup(
             tuple(names), np.full(len(names), -math.inf), ends.rating_pu, ends.rating_pu
         )
 
-    def _powers(self) -> _PhasorQuantities:
+    def _powers(self) -> _QuantityGroup:
         """Return active and reactive power out of each child, and of the operator at the top."""
         flow, joined = self.flow, self.flow.joined
         base = flow.base_w
@@ -200,7 +200,7 @@ class Quantities:
             passive[k] = passive_at(flow, int(node), inside)
         self._here, self._passive = here, passive
 
-    def _reactive(self) -> _PhasorQuantities:
+    def _reactive(self) -> _QuantityGroup:
         """Return the reactive power of generators."""
         base, machines = self.flow.base_w, self.flow.machines
         self._machine_node: IndexArray = np.array([m.node for m in machines], dtype=np.int64)
@@ -210,7 +210,7 @@ class Quantities:
         low, high = [m.reactive_pu[0] for m in machines], [m.reactive_pu[1] for m in machines]
         return _ranges(what, low, high, base)
 
-    def _active(self) -> _PhasorQuantities:
+    def _active(self) -> _QuantityGroup:
         """Return the active power of generators, limited for those that share the imbalance."""
         base, machines = self.flow.base_w, self.flow.machines
         what = [Quantity(m.operator, GENERATION, m.name, "W", base) for m in machines]
@@ -348,12 +348,12 @@ def _entering_by(
 
 def _ranges(
     what: list[Quantity], low: list[float], high: list[float], base: float
-) -> _PhasorQuantities:
+) -> _QuantityGroup:
     lowest, highest = np.array(low, dtype=float), np.array(high, dtype=float)
     width = highest - lowest
     size = np.where(np.isfinite(width), width, np.minimum(np.abs(lowest), np.abs(highest)))
     size = np.where(np.isfinite(size), size, 1.0)
-    return _PhasorQuantities(tuple(what), lowest, highest, np.maximum(size, _LEAST_W / base))
+    return _QuantityGroup(tuple(what), lowest, highest, np.maximum(size, _LEAST_W / base))
 
 
 def _value_or(value: float | None, otherwise: float) -> float:
