@@ -37,6 +37,9 @@ _DRAWS = 12
 _RAISES = 6
 # Halvings of the way from the lower bounds: 10 leave a thousandth of it.
 _BISECTIONS = 10
+# Halvings of the way to the lower bounds where the power flow has no solution: 10 leave a
+# thousandth of it; the lower bounds themselves have a solution.
+_HALVINGS = 10
 # Parts of a row's scale kept free where limits swing, so that the next step ends inside.
 _MARGIN = 1e-6
 # Part of a row's room between lower bounds and limit; rows used beyond it are taken anew.
@@ -365,11 +368,11 @@ def _relinearised(
     """
     near = _rows_near_limits(packing, u, lower)
     chosen = packing.take(near)
-    for halving in range(11):
+    for halving in range(_HALVINGS + 1):
         try:
             worst, _ = robust.worst(chosen.rows, chosen.points, u)
         except PowerFlowError:
-            if halving == 10:
+            if halving == _HALVINGS:
                 raise
             u = 0.5 * (u + lower)
             continue

@@ -115,9 +115,7 @@ def corners(
     return chosen
 
 
-def check_joint_model(
-    whole: Joined, result: HierarchyAllocation, injects: dict, root_pu: float
-) -> None:
+def check_joined(whole: Joined, result: HierarchyAllocation, injects: dict, root_pu: float) -> None:
     """Assert every limit of every level in the joined net at one corner."""
     net = run(whole, corner(result, injects), root_pu)
     assert net.res_line.loading_percent.max() <= 100.0 + 1e-4
@@ -163,7 +161,7 @@ class TestTwoLevels:
         rng = np.random.default_rng(1)
         for injects in corners(result, 12, rng):
             for root_pu in (0.99, 1.03):
-                check_joint_model(whole, result, injects, root_pu)
+                check_joined(whole, result, injects, root_pu)
                 check_voltages(whole, {20.0: (0.95, 1.05), 0.4: (0.9, 1.1)})
 
     def test_something_binds_and_everyone_is_given_something(self) -> None:
@@ -233,7 +231,7 @@ class TestTwoLevels:
         fed_w = -1e6 * net.res_ext_grid.p_mw.sum()
         assert fed_w > 1.2 * TIGHT.injection_limit_w
         with pytest.raises(AssertionError):
-            check_joint_model(
+            check_joined(
                 whole,
                 HierarchyAllocation(
                     {
@@ -269,7 +267,7 @@ class TestThreeLevels:
         rng = np.random.default_rng(2)
         for injects in corners(result, 6, rng):
             for root_pu in (1.0, 1.04):
-                check_joint_model(whole, result, injects, root_pu)
+                check_joined(whole, result, injects, root_pu)
                 check_voltages(whole, {110.0: (0.92, 1.08), 20.0: (0.92, 1.08), 0.4: (0.9, 1.1)})
 
     def test_promises_hold_after_every_outage_above(self) -> None:
@@ -284,7 +282,7 @@ class TestThreeLevels:
             if out is not None:
                 whole.net.line.loc[out, "in_service"] = False
             for injects in corners(result, 2, np.random.default_rng(3)):
-                check_joint_model(whole, result, injects, 1.04)
+                check_joined(whole, result, injects, 1.04)
                 check_voltages(whole, {110.0: (0.92, 1.08), 20.0: (0.92, 1.08), 0.4: (0.9, 1.1)})
 
 
@@ -314,7 +312,7 @@ def test_simbench_networks_hold_together() -> None:
     whole = joined(root)
     for injects in corners(result, 4, np.random.default_rng(0)):
         for root_pu in (1.0, 1.03):
-            check_joint_model(whole, result, injects, root_pu)
+            check_joined(whole, result, injects, root_pu)
             check_voltages(whole, {20.0: (0.92, 1.08), 0.4: (0.9, 1.1)})
 
 
