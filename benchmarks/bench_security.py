@@ -20,10 +20,10 @@ import pandapower.networks
 import simbench
 from bench_allocation import machine
 
-from doe_allocation.allocation.islands_grid import IslandsCheck, IslandsGrid
+from doe_allocation.allocation.grid import EnvelopeCheck, Grid
+from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from security_check.checking.check import SecurityCheck
 from security_check.checking.verdict import LimitChange
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
@@ -37,15 +37,13 @@ TRADES = 300
 CAPACITY_W = 30_000
 VOLTAGES = VoltageLimits(0.90, 1.10)
 
-Check = SecurityCheck | IslandsCheck
-
 
 def of_part(part: Part) -> NetworkGrid:
     points = part.network.connection_points
     return NetworkGrid(part.network, VOLTAGES, Capacity.same(points, CAPACITY_W, CAPACITY_W))
 
 
-def grid_of(network: Network) -> NetworkGrid | IslandsGrid:
+def grid_of(network: Network) -> Grid:
     joint = IslandsGrid(network, of_part)
     return joint if len(joint.parts) > 1 else joint.parts[0]
 
@@ -77,7 +75,7 @@ def cpu_s(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def trade_s(check: Check) -> float:
+def trade_s(check: EnvelopeCheck) -> float:
     """Return the median seconds of a random trade: linear quantity, AC confirmation, commit."""
     rng, seconds = random.Random(1), []
     for _ in range(TRADES):
@@ -97,7 +95,7 @@ def trade_s(check: Check) -> float:
     return statistics.median(seconds)
 
 
-def measured(grid: NetworkGrid | IslandsGrid) -> tuple[float, float, float]:
+def measured(grid: Grid) -> tuple[float, float, float]:
     """Return the seconds of a first interval, of each of a day's, and of a trade."""
     day = contracts()
     first_s = cpu_s(lambda: grid.allocate(day[0]))
@@ -147,8 +145,8 @@ def main() -> None:
         grid = grid_of(network)
         figures = measured(grid)
         tell(name, network, figures)
-        if isinstance(grid, IslandsGrid):
-            for part in parts_of(network):
+        if len(parts := parts_of(network)) > 1:
+            for part in parts:
                 sizes[len(part.points)] = measured(of_part(part))
         elif name.startswith("1-LV"):
             sizes[len(network.connection_points)] = figures

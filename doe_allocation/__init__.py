@@ -2,9 +2,12 @@
 
 Rooms, from the lowest layer up; a room imports only from rooms above it in this list:
 
-``capacity``         what each connection point may do at most, and its fallback
+``capacity``         the largest limits of each connection point, and its fallback limits
 ``fairness``         rules that divide a packing polytope, on plain arrays
 ``allocation``       these rules on a network's robust rows, exact in the AC power flow
-``hierarchy``        several operators, from the transmission network to the customer
+``hierarchy``        several network operators, from the transmission network to the customer
 ``reconfiguration``  the switches and taps under which the smallest envelope is largest
+
+Start at ``allocation.grid``, the port to a grid, and at ``fairness.rule``, which
+shows how to replace the rule of fairness.
 """

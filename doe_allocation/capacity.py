@@ -1,4 +1,4 @@
-"""What each connection may do at most, and what it falls back to."""
+"""Capacities of connection points, and the fallback limits of their devices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Capacity:
     connection_points
         Ids; c of them.
     injection_w, withdrawal_w
-        Shape (c,), integer watts: the connection's own capacity, an upper bound of its limits.
+        Shape (c,), integer watts: the capacity of the connection, an upper bound of its limits.
     fallback_injection_w, fallback_withdrawal_w
         Shape (c,), integer watts: the limits a device returns to when it loses contact, a lower
         bound of its limits.
@@ -74,7 +74,7 @@ class Capacity:
         )
 
     def take(self, points: npt.NDArray[np.int64]) -> Capacity:
-        """Return those of some connection points, named by their places."""
+        """Return the capacities of some connection points, given by their indices."""
         return Capacity(
             tuple(self.connection_points[i] for i in points),
             self.injection_w[points],

@@ -1,6 +1,9 @@
-"""Envelopes of one operator's network: a rule of fairness applied to its robust rows.
+"""Envelopes of one network operator: a rule of fairness applied to the robust rows of a network.
 
-``ac_filling`` makes the division exact in the AC power flow, ``ac_climbing`` improves it for
-rules that maximise something, ``network_grid`` and ``islands_grid`` are the exchange's port to a
-network, ``curtailment`` decides who is reduced when limits shrink.
+``grid``           the port that allocation, verification and reports use
+``network_grid``   the grid of one network; ``islands_grid`` of one with separate parts, whose
+                   security check is ``islands_check``
+``ac_filling``     makes the division exact in the AC power flow
+``ac_climbing``    improves it for rules that maximise a value
+``curtailment``    chooses which envelopes are reduced when interface limits shrink
 """

@@ -1,9 +1,9 @@
-"""The last stretch for rules that maximise something, where filling does not come to rest.
+"""Improve the limits of rules that maximise a value, where filling does not converge.
 
-A linear program chooses vertices, so that where two limits are worth about the same it goes from
-one end to the other with every new set of rows, while the best of the AC network lies between.
-Then limits climb instead: steps inside a box around secure limits, kept where the AC power flow
-confirms them and their value is larger, the box halved where not (sequential linear programming
+A linear program chooses vertices.  Where two limits are worth about the same, it changes from one
+vertex to the other with every new set of rows, while the optimum of the AC network lies between.
+Then limits climb instead: steps inside a box around secure limits are kept if the AC power flow
+confirms them and their value is larger; otherwise the box shrinks (sequential linear programming
 with a trust region; Fletcher and Sainz de la Maza, 1989).
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from doe_allocation.allocation.ac_filling import (
     AcAllocation,
     allocate_ac,
-    searched,
+    rows_after_search,
     shrink_until_secure,
 )
 from doe_allocation.fairness.packing_program import Packing
@@ -27,12 +27,22 @@ from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import SECURE, RobustRows
 from security_check.worst_case.search import WorstPointSearch
 
+# Steps under known rows: 11 to 15 of them narrow the box from end to end, the others gain.
 _STEPS = 60
+# Corrections of a step by rows taken at its end, each a step of Newton's method.
 _CORRECTIONS = 3
+# Searches for new worst points after a climb; then the best limits confirmed so far stand.
 _SEARCHES = 6
-_WIDEST, _NARROWEST = 0.25, 1e-5  # of the largest capacity: half the box
-_MARGIN = 2e-10  # parts of a row's scale: limits end this far inside, so that rounding is secure
-_FULL = 1e-4  # parts of a row's scale: a row with less room has stopped those who take part
+# Half the width of the box at first and at the end of climbing, parts of the largest capacity.
+_WIDEST, _NARROWEST = 0.25, 1e-5
+# Factors of the box after a step without much gain, and after one that was not secure or no gain.
+_SLOWER, _REFUSED = 0.5, 0.4
+# Parts of the value: a step that gains less hardly matters.
+_GAIN = 1e-9
+# Parts of a row's scale: limits end this far inside, so that rounding is secure.
+_MARGIN = 2e-10
+# Parts of a row's scale: a row with less room than this stops the limits that take part in it.
+_FULL = 1e-4
 
 
 @runtime_checkable
@@ -49,12 +59,12 @@ class ValuedRule(FillingRule, Protocol):
 def fill_fairly(
     search: WorstPointSearch, rule: FillingRule, near: AcAllocation | None = None
 ) -> AcAllocation:
-    """Return the limits of a rule, AC-exact: filled, and climbed where filling does not rest.
+    """Return the limits of a rule, AC-exact: filled, and climbed where filling does not converge.
 
     Raises as :func:`~doe_allocation.allocation.ac_filling.allocate_ac`.
     """
     fill = allocate_ac(search, rule, near)
-    if fill.rested or not isinstance(rule, ValuedRule):
+    if fill.converged or not isinstance(rule, ValuedRule):
         return fill
     return _climbed(search, rule, fill)
 
@@ -64,13 +74,15 @@ def _climbed(search: WorstPointSearch, rule: ValuedRule, fill: AcAllocation) -> 
     robust, known, u = search.robust, fill.rows, fill.u
     best = fill
     for rounds in range(_SEARCHES):
-        known, u = _ascended(robust, rule, known, u)
-        found = searched(search, known, u, np.zeros(len(known.rows), dtype=bool))
+        known, u = _climbed_under_known_rows(robust, rule, known, u)
+        found = rows_after_search(search, known, u, np.zeros(len(known.rows), dtype=bool))
         missed = found.take(robust.excess(found, u) > SECURE)
         if not len(missed.rows):
             if rule.value(u) <= rule.value(best.u):
                 return best
-            return AcAllocation(u, _stops(robust, rule, found, u), found, fill.rounds + rounds + 1)
+            return AcAllocation(
+                u, _bottlenecks(robust, rule, found, u), found, fill.rounds + rounds + 1
+            )
         known = PackingRows.joined([known, missed])
         drawn = shrink_until_secure(robust, known, u, rule.lower)
         if drawn is None:
@@ -79,10 +91,10 @@ def _climbed(search: WorstPointSearch, rule: ValuedRule, fill: AcAllocation) -> 
     return best
 
 
-def _ascended(
+def _climbed_under_known_rows(
     robust: RobustRows, rule: ValuedRule, known: PackingRows, u: FloatArray
 ) -> tuple[PackingRows, FloatArray]:
-    """Climb under known rows until the box is too small for steps to matter."""
+    """Climb under known rows until the box is at its narrowest."""
     largest = float(rule.upper.max(initial=0.0))
     half = _WIDEST * largest
     rows = robust.worst(known.rows, known.points, u)[0]
@@ -90,21 +102,21 @@ def _ascended(
         if half < _NARROWEST * largest:
             break
         box = rule.within(np.maximum(rule.lower, u - half), np.minimum(rule.upper, u + half))
-        stepped = _stepped(robust, box, rows)
+        stepped = _step_in_box(robust, box, rows)
         if stepped is not None and rule.value(stepped[1]) > rule.value(u):
             gained = rule.value(stepped[1]) - rule.value(u)
             rows, u = stepped
-            if gained <= 1e-9 * abs(rule.value(u)):
-                half *= 0.5
+            if gained <= _GAIN * abs(rule.value(u)):
+                half *= _SLOWER
         else:
-            half *= 0.4
+            half *= _REFUSED
     return rows, u
 
 
-def _stepped(
+def _step_in_box(
     robust: RobustRows, box: ValuedRule, rows: PackingRows
 ) -> tuple[PackingRows, FloatArray] | None:
-    """Return where the rows let the rule go inside its box, corrected until it is secure there."""
+    """Return rows and limits that the rule chooses inside its box, corrected until secure."""
     margin = _MARGIN * robust.limits.scale[rows.rows]
     for _ in range(_CORRECTIONS):
         u = box.filled(rows.A, rows.b - margin).u
@@ -114,14 +126,16 @@ def _stepped(
             return None
         if robust.excess(rows, u).max(initial=-1.0) <= SECURE:
             return rows, u
-    # What is still exceeded is exceeded by little: drawn in towards the box's lower end.
+    # Rows are exceeded by little after the corrections: shrink towards the box's lower end.
     drawn = shrink_until_secure(robust, rows, u, box.lower)
     if drawn is None:
         return None
     return robust.worst(rows.rows, rows.points, drawn[1])[0], drawn[1]
 
 
-def _stops(robust: RobustRows, rule: FillingRule, found: PackingRows, u: FloatArray) -> IndexArray:
+def _bottlenecks(
+    robust: RobustRows, rule: FillingRule, found: PackingRows, u: FloatArray
+) -> IndexArray:
     """Return the monitored row that stops each limit, or ``CAPACITY``; shape (2 c,)."""
     excess = robust.excess(found, u)
     full, weight = found.take(excess > -_FULL), excess[excess > -_FULL] + _FULL

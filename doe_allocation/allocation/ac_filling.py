@@ -1,8 +1,11 @@
-"""The fair and secure envelopes: progressive filling of robust rows, made AC-exact.
+"""Fair and secure envelopes: a rule of fairness on robust rows, made exact in the AC power flow.
 
-Rows are linear only near the envelopes at which they were taken, and the envelopes follow from
-the rows: so fill, take the rows again at the result (AC power flow and exact gradient at each
-row's own worst vertex), and fill again.  This is Newton's method; a handful of rounds.
+Rows are linear only near the envelopes at which they were taken, and the envelopes follow from the
+rows.  So the rule fills, the rows are taken again at the result (AC power flow and exact gradient
+at each row's own worst vertex), and the rule fills again.  This is Newton's method.
+
+If limits do not come to rest, they are settled on the secure side: first by shrinking and raising
+them (:func:`_raised_from_below`), then by bisection (:func:`_bisected`).
 """
 
 from __future__ import annotations
@@ -19,18 +22,36 @@ from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import SECURE, RobustRows
 from security_check.worst_case.search import WorstPointSearch
 
-_ROUNDS = 12  # then limits that still swing are settled from below
-_PATIENCE = 6  # rounds after which worst points are looked for even if limits still move
+# Rounds of filling and relinearising.  A handful is usual; limits that still move after 12 swing
+# between rows without end, and are settled from below.
+_ROUNDS = 12
+# Every so many rounds worst points are searched for even if limits still move: a row that is
+# missing may be the reason why they do.
+_PATIENCE = 6
+# How many times a search may refute limits that were settled from below, or raised after a
+# bisection, before the next method takes over.
 _ENDINGS = 6
+# Steps by which limits shrink until the known rows are secure; each is a step of Newton's method.
 _DRAWS = 12
+# Steps by which secure limits are raised again, each of the same kind.
 _RAISES = 6
+# Halvings of the way from the lower bounds: 10 leave a thousandth of it.
 _BISECTIONS = 10
-_MARGIN = 1e-6  # parts of a row's scale kept free where limits swing
-_CLOSE = 0.7  # a row filled to more than this is worked on
-_AT_ONCE = 256  # rows worked on in one round
-_STILL = 1e-9  # largest change of a limit between rounds, relative to the largest limit
-_ROUGH = 1e-4  # the same, while rows are still being found
-_WIDE = 0.06  # rows closer to their limits than this part of their scale are near
+# Halvings of the way to the lower bounds where the power flow has no solution: 10 leave a
+# thousandth of it; the lower bounds themselves have a solution.
+_HALVINGS = 10
+# Parts of a row's scale kept free where limits swing, so that the next step ends inside.
+_MARGIN = 1e-6
+# Part of a row's room between lower bounds and limit; rows used beyond it are taken anew.
+_CLOSE = 0.7
+# Rows taken anew in one round; bounds the power flows of a round on long feeders.
+_AT_ONCE = 256
+# Largest change of a limit between two rounds that counts as rest, parts of the largest limit.
+_STILL = 1e-9
+# The same while rows are still being found: far below a watt of a household's limit.
+_ROUGH = 1e-4
+# Parts of a row's scale; rows closer to their limits than this are near, and stay known.
+_WIDE = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +76,8 @@ class AcAllocation:
     rounds: int
 
     @property
-    def rested(self) -> bool:
-        """Whether rounds came to rest by themselves, at a point where rows and rule agree."""
+    def converged(self) -> bool:
+        """Whether the rounds converged to a point where rows and rule agree."""
         return self.rounds <= _ROUNDS
 
 
@@ -73,7 +94,7 @@ def allocate_ac(
     filling
         The rule that divides the 2 c limits, and their bounds, per unit.
     near
-        The fill of a similar interval: where its rows are taken first.
+        The allocation of a similar interval: its rows are taken first.
 
     Raises
     ------
@@ -84,37 +105,37 @@ def allocate_ac(
 
     Notes
     -----
-    Rows taken anew replace the old ones, and mostly settle in a handful of rounds.  Where many
-    customers hardly matter to a row that others fill (losses in a common reactance), their limits
-    swing from round to round; then :func:`_from_below` ends the search on the secure side.
-    Where searches go on to refute what it finds, :func:`_between` has the last word.
+    Rows taken anew replace the old ones, and mostly settle in a handful of rounds.  Limits swing
+    where many customers have a small effect on a row that others fill (losses in a common
+    reactance); then :func:`_raised_from_below` ends on the secure side.  If searches refute its
+    limits again and again, :func:`_bisected` decides.
     """
     if near is not None:
         try:
-            fill, _, _ = _settle(search, filling, _rows_of(near, search.robust, filling))
+            fill, _, _ = _iterated(search, filling, _rows_of(near, search.robust, filling))
         except PowerFlowError:
-            fill = None  # what was near is no guide here
+            fill = None  # the rows of the similar interval do not help here
         if fill is not None:
             return fill
     idle = packing = _rows_at_lower_bounds(search.robust, filling.lower)
     nearest = filling.filled(idle.A, idle.b).u
     try:
-        fill, packing, nearest = _settle(search, filling, packing)
-        fill = fill or _from_below(search, packing, filling, nearest)
+        fill, packing, nearest = _iterated(search, filling, packing)
+        fill = fill or _raised_from_below(search, packing, filling, nearest)
     except PowerFlowError:
-        fill = None  # too far up for the power flow; between, it has solutions
-    return fill or _between(search, idle, filling, nearest)
+        fill = None  # limits so high have no power flow solution; lower ones have
+    return fill or _bisected(search, idle, filling, nearest)
 
 
-def _settle(
+def _iterated(
     search: WorstPointSearch, filling: FillingRule, packing: PackingRows
 ) -> tuple[AcAllocation | None, PackingRows, FloatArray]:
-    """Fill and take rows anew until the limits stay where they are.
+    """Fill and take rows anew until the limits come to rest.
 
     Returns
     -------
     fill
-        The limits; ``None`` where they still swing at the end.
+        The allocation; ``None`` where limits still swing at the end.
     packing
         The rows at the end.
     nearest
@@ -125,7 +146,7 @@ def _settle(
     settled = _STILL
     least, nearest = np.inf, lower
     for rounds in range(1, _ROUNDS + 1):
-        packing, reached, exact = _retake(robust, packing, filled.u, lower)
+        packing, reached, exact = _relinearised(robust, packing, filled.u, lower)
         filled = filling.filled(packing.A, packing.b)
         u = filled.u
         miss = abs(float(robust.excess(packing, reached).max(initial=-1.0)))
@@ -135,23 +156,23 @@ def _settle(
         moved /= max(float(reached.max(initial=0.0)), 1e-12)
         if moved > settled and rounds % _PATIENCE:
             continue
-        known = searched(search, packing, u, exact & (moved <= _STILL))
+        known = rows_after_search(search, packing, u, exact & (moved <= _STILL))
         missed = known.take(robust.excess(known, u) > SECURE)
         if len(missed.rows):
             packing, least = PackingRows.joined([packing, missed]), np.inf
             filled = filling.filled(packing.A, packing.b)
-            settled = _ROUGH  # where one row was missed others may be: look before polishing
+            settled = _ROUGH  # further rows may be missing: search before converging fully
         elif moved <= _STILL:
             return AcAllocation(u, _bottleneck_rows(filled, packing), known, rounds), packing, u
     return None, packing, nearest if np.isfinite(least) else filled.u
 
 
-def searched(
+def rows_after_search(
     search: WorstPointSearch, packing: PackingRows, u: FloatArray, exact: BoolArray
 ) -> PackingRows:
     """Return the rows near their limits at u, exact there, with those that a search adds.
 
-    Rows that are not ``exact`` at u are made so first.
+    ``exact``, shape (r,), marks the rows that are exact at u already.
     """
     robust = search.robust
     near = robust.excess(packing, u) > -_WIDE
@@ -162,17 +183,17 @@ def searched(
     return PackingRows.joined([known, search.find_new_worst_points(known, u, near=_WIDE)])
 
 
-def _from_below(
+def _raised_from_below(
     search: WorstPointSearch, packing: PackingRows, filling: FillingRule, start: FloatArray
 ) -> AcAllocation | None:
     """Return secure limits near ``start``, raised until rows stop every one of them.
 
-    ``None`` where searches do not cease to refute them.
+    ``None`` where searches refute the limits to the end.
 
-    The worst case over a smaller box is no worse, so drawing limits in towards the lower bounds
+    The worst case over a smaller box is no worse, so shrinking limits towards the lower bounds
     reaches secure ones.  From there the filling goes on with the secure limits as its lower
-    bounds: what it adds is kept where the AC power flow confirms it, and the rows that refute it
-    are kept where not.  So the limits only rise, and come to rest.
+    bounds: an increase is kept if the AC power flow confirms it, otherwise the rows that refute it
+    are kept.  So the limits only rise, and come to rest.
     """
     robust, u = search.robust, start
     for rounds in range(1, _ENDINGS + 1):
@@ -180,7 +201,7 @@ def _from_below(
         if drawn is None:
             return None
         packing, u, stopped = _raised(robust, *drawn, filling)
-        known = searched(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
+        known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
         missed = known.take(robust.excess(known, u) > SECURE)
         if not len(missed.rows):
             return AcAllocation(u, stopped, known, _ROUNDS + rounds)
@@ -193,10 +214,10 @@ def shrink_until_secure(
 ) -> tuple[PackingRows, FloatArray] | None:
     """Shrink limits towards the lower bounds until the AC power flow of known rows is secure.
 
-    ``None`` where it still is not after so many times.
+    ``None`` where they are still not secure after the last step.
     """
     for _ in range(_DRAWS):
-        packing, u, _ = _retake(robust, packing, u, lower)
+        packing, u, _ = _relinearised(robust, packing, u, lower)
         if robust.excess(packing, u).max(initial=-1.0) <= SECURE:
             return packing, u
         used = packing.A @ (u - lower)
@@ -206,13 +227,13 @@ def shrink_until_secure(
     return None
 
 
-def _between(
+def _bisected(
     search: WorstPointSearch, packing: PackingRows, filling: FillingRule, start: FloatArray
 ) -> AcAllocation:
-    """Return limits between the lower bounds and ``start`` that a whole search finds secure.
+    """Return limits between the lower bounds and ``start`` that a complete search finds secure.
 
-    The part of the way is bisected, every trial with a search of its own; then single limits are
-    raised from there, as often as a search confirms it.  At the worst these are the lower bounds.
+    The way to ``start`` is bisected, each trial with a search of its own; then single limits are
+    raised from there, if a search confirms it.  In the worst case these are the lower bounds.
     """
     robust, lower = search.robust, filling.lower
     known = search.find_new_worst_points(robust.no_rows(), lower)
@@ -232,7 +253,7 @@ def _between(
         else:
             high, stop = 0.5 * (low + high), int(found.rows[excess.argmax()])
             packing = PackingRows.joined([packing, found.take(excess > SECURE)])
-    if stop == CAPACITY:  # power flows stopped it: of what is known, the fullest is next to them
+    if stop == CAPACITY:  # missing power flow solutions stopped it: name the fullest known row
         fullest = known if len(known.rows) else packing
         stop = int(fullest.rows[robust.excess(fullest, best).argmax()])
     stopped = np.where(best < filling.upper, stop, CAPACITY)
@@ -240,7 +261,7 @@ def _between(
     for _ in range(_ENDINGS):
         try:
             taken, u, by = _raised(robust, packing, best, filling)
-            found = searched(search, taken, u, np.zeros(len(taken.rows), dtype=bool))
+            found = rows_after_search(search, taken, u, np.zeros(len(taken.rows), dtype=bool))
         except PowerFlowError:
             break
         missed = found.take(robust.excess(found, u) > SECURE)
@@ -271,7 +292,7 @@ def _raised(
         stopped = _bottleneck_rows(filled, packing)
         if np.abs(filled.u - u).max(initial=0.0) <= _ROUGH * u.max(initial=0.0):
             break
-        taken, reached, _ = _retake(robust, packing, filled.u, u)
+        taken, reached, _ = _relinearised(robust, packing, filled.u, u)
         if robust.excess(taken, reached).max(initial=-1.0) <= SECURE:
             packing, u = taken, reached
         else:
@@ -280,7 +301,7 @@ def _raised(
 
 
 def _rows_of(near: AcAllocation, robust: RobustRows, filling: FillingRule) -> PackingRows:
-    """Return the rows of a similar interval, as far as they have limits now, taken anew."""
+    """Return the rows of a similar interval that have limits in this one, taken anew."""
     rows = near.rows.take(np.isfinite(robust.limits.limit[near.rows.rows]))
     return robust.exact(rows.rows, rows.points, np.clip(near.u, filling.lower, filling.upper))
 
@@ -288,7 +309,7 @@ def _rows_of(near: AcAllocation, robust: RobustRows, filling: FillingRule) -> Pa
 def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
     """Return all rows, exact at the lower bounds, which must themselves be secure.
 
-    Their coefficients are those without load: good enough to find which rows come near.
+    Their coefficients are those without load: exact enough to find the rows that come near.
     """
     try:
         packing, values = robust.idle_rows(lower)
@@ -313,11 +334,11 @@ def _check_secure(robust: RobustRows, rows: IndexArray, values: FloatArray) -> N
         )
 
 
-def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
-    """Return the rows of whose room between the lower bounds and the limit u uses a good part.
+def _rows_near_limits(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
+    """Return the rows of whose room between lower bounds and limit u uses ``_CLOSE`` or more.
 
-    Where very many do (all buses along a feeder), the fullest: the others' turn comes when these
-    have been taken and they are still near.
+    Of more than ``_AT_ONCE`` such rows (all buses along a feeder), the fullest; the others follow
+    in the next rounds if they are still near.
     """
     room = packing.b - packing.A @ lower
     fullness = packing.A @ (u - lower) - _CLOSE * room
@@ -328,35 +349,35 @@ def _near(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
     return near
 
 
-def _retake(
+def _relinearised(
     robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
 ) -> tuple[PackingRows, FloatArray, BoolArray]:
     """Take the rows near their limits again at u.
 
     A first, linear filling may overshoot into voltage collapse; then the rows are taken half-way
-    to the lower bounds, and know better.
+    to the lower bounds.
 
     Returns
     -------
     packing
         All rows.
     u
-        Where rows were taken.
+        The limits at which rows were taken.
     exact
-        Shape (r,), which of them.
+        Shape (r,), whether a row was taken there.
     """
-    near = _near(packing, u, lower)
+    near = _rows_near_limits(packing, u, lower)
     chosen = packing.take(near)
-    for halving in range(11):
+    for halving in range(_HALVINGS + 1):
         try:
             worst, _ = robust.worst(chosen.rows, chosen.points, u)
         except PowerFlowError:
-            if halving == 10:
+            if halving == _HALVINGS:
                 raise
             u = 0.5 * (u + lower)
             continue
         break
-    # What was taken now comes first, so that no older row at the same point outlasts it.
+    # New rows come first, so that they replace older ones taken at the same point.
     left = np.setdiff1d(np.arange(len(packing.rows)), near)
     packing = PackingRows.joined([worst, packing.take(left)])
     kept = packing.distinct(u)

@@ -1,8 +1,8 @@
-"""Who gives way when the envelopes held are no longer secure.
+"""Curtailment: which envelopes are reduced when those held are no longer secure.
 
-Each policy is a filling rule between the fallback and what is held: limits rise from the fallback
-until rows stop them, so that nobody loses more than the network asks for, and only those who take
-part in a row that was over its limit lose anything.
+Each policy is a filling rule between the fallback limits and the limits held: limits rise from the
+fallback until rows stop them.  So no limit loses more than the network requires, and only limits
+that take part in a row over its limit lose anything.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from security_check.arrays import FloatArray, IntArray
 class CurtailmentPolicy(StrEnum):
     """In which proportions holdings are cut.
 
-    ``PRO_RATA``: everyone keeps the same part of what it holds above its fallback.
-    ``MAX_MIN``: the largest are cut first, down to a common level.
-    ``LAST_IN_FIRST_OUT``: what was bought last goes first; what was allocated goes last, pro rata.
+    ``PRO_RATA``: each limit keeps the same part of its holding above the fallback.
+    ``MAX_MIN``: the largest limits are cut first, down to a common level.
+    ``LAST_IN_FIRST_OUT``: power bought last is cut first, allocated power last and pro rata.
     """
 
     PRO_RATA = "pro_rata"
@@ -32,16 +32,15 @@ class CurtailmentPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Curtailment:
-    """A policy, and what it must know.
+    """A policy with the data that it needs.
 
     Parameters
     ----------
     policy
         The policy.
     acquired_w
-        Shape (k, 2 c), watts that each limit holds by when they were acquired, the oldest first:
-        what was allocated, then what each trade brought.  Adds up to what is held.  Only asked for
-        by last in, first out.
+        Shape (k, 2 c), watts of each limit in the order in which they were acquired: first the
+        allocation, then each trade.  Adds up to the limits held.  Needed for last in, first out.
     """
 
     policy: CurtailmentPolicy = CurtailmentPolicy.PRO_RATA
@@ -54,9 +53,9 @@ class Curtailment:
         return replace(self, acquired_w=self.acquired_w[:, columns])
 
     def at_most(self, limit_w: IntArray) -> Curtailment:
-        """Return the same where nobody holds more than ``limit_w``, shape (2 c,).
+        """Return the same for holdings cut to ``limit_w``, shape (2 c,).
 
-        What is above is lost, what was acquired last first.
+        Power acquired last is lost first.
         """
         if self.acquired_w is None:
             return self
@@ -80,7 +79,7 @@ class Curtailment:
         Raises
         ------
         ValueError
-            When last in, first out is not told what was acquired when, or something else.
+            When last in, first out has no ``acquired_w``, or one that does not add up.
         """
         lower, upper = fallback_w / base_power_w, held_w / base_power_w
         match self.policy:
@@ -93,7 +92,7 @@ class Curtailment:
                 if self.acquired_w is None or not np.array_equal(self.acquired_w.sum(0), held_w):
                     raise ValueError(
                         "last in, first out needs to know what was acquired when, and that it "
-                        "adds up to what is held"
+                        "adds up to the limits held"
                     )
                 layers = self.acquired_w / base_power_w
                 return LayeredFilling(np.zeros(len(lower)), layers).above(lower)
@@ -105,14 +104,14 @@ PRO_RATA = Curtailment()
 
 @dataclass(frozen=True, slots=True)
 class LayeredFilling:
-    """Limits that rise layer after layer, in each all at rates that end together.
+    """Limits that rise layer after layer; within a layer all reach its end together.
 
     Parameters
     ----------
     lower
-        Shape (m,), from where they rise.
+        Shape (m,), the limits before the first layer.
     layers
-        Shape (k, m), >= 0, what each layer adds; a limit that a row has stopped in one layer does
+        Shape (k, m), >= 0, the increase by each layer; a limit that a row stops in one layer does
         not rise in later ones.
     """
 
@@ -121,7 +120,7 @@ class LayeredFilling:
 
     @property
     def upper(self) -> FloatArray:
-        """Shape (m,), where all layers are full."""
+        """Shape (m,), the limits with all layers full."""
         top: FloatArray = self.lower + self.layers.sum(axis=0)
         return top
 
@@ -134,7 +133,7 @@ class LayeredFilling:
         u = self.lower.copy()
         np.add.at(u, owner, rose.u)
         bottleneck = np.full(len(u), CAPACITY, dtype=np.int64)
-        # From the last layer to the first, so that the first that was stopped has the last word.
+        # From the last layer to the first, so that the first one that was stopped is recorded.
         for part in np.flatnonzero(rose.bottleneck != CAPACITY)[::-1]:
             bottleneck[owner[part]] = rose.bottleneck[part]
         return Filled(u, bottleneck)

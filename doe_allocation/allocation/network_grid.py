@@ -1,4 +1,4 @@
-"""The grid of one area: the exchange's questions, put to a real network."""
+"""The grid of one network: allocates, reallocates, checks, proves and attacks its envelopes."""
 
 from __future__ import annotations
 
@@ -31,33 +31,34 @@ from security_check.verification.certificate import Prover, SecurityCertificate
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.search import Starts, WorstPointSearch
 
-_WHOLE_W = 1e-6  # a limit this close below a whole watt is that watt
+# Watts: a limit this close below a whole watt is rounded up to it, so that rounding costs no watt.
+_WHOLE_W = 1e-6
 
 
 class NetworkGrid:
     """Allocates, reallocates and resumes envelopes on one network.
 
-    Factorised once; each interval brings its own interface limits and, by
-    :meth:`with_forecast`, its own forecast of what does not trade.
+    The network is factorised once.  Each interval has its own interface limits and, by
+    :meth:`with_forecast`, its own forecast of the powers that do not trade.
 
     Parameters
     ----------
     network
-        The area's network; c connection points.
+        The network; c connection points.
     voltage_limits
         Limits at every bus but the interface.
     capacity
         Capacities and fallbacks of the connection points, in the network's order.
     weights
-        Shape (2 c,), injection first: a limit of weight 2 rises twice as fast.  One for all where
+        Shape (2 c,), > 0, injection first: a limit of weight 2 rises twice as fast.  All 1 where
         not given.
     outages
-        After each of which envelopes must be secure, too (N-1).
+        Outages after each of which envelopes must be secure, too (N-1).
     forecast
-        What does not trade; where not given, what the network says, taken as certain.
+        The powers that do not trade; where not given, those of the network, taken as certain.
     fairness
-        By which envelopes are divided: one of :mod:`doe_allocation.fairness.principles`, or one's
-        own.
+        The principle that divides: one of :mod:`doe_allocation.fairness.principles`, or any other
+        (:mod:`doe_allocation.fairness.rule`).
 
     Raises
     ------
@@ -80,7 +81,7 @@ class NetworkGrid:
         if capacity.connection_points != network.connection_points:
             raise ValueError("the capacities are not those of the network's connection points")
         self.network = network
-        self.weights = self._checked(weights)
+        self.weights = self._checked_weights(weights)
         self.fairness = fairness
         self.voltage_limits = voltage_limits
         self.capacity = capacity
@@ -88,17 +89,19 @@ class NetworkGrid:
         self._prover = Prover(network)
         self._starts: Starts | None = None
         self._last: AcAllocation | None = None
-        self._attacked: dict[InterfaceLimits, RobustRows] = {}
-        self.forecast = self._fitting(Forecast.as_given(network) if forecast is None else forecast)
+        self._rows_attacked: dict[InterfaceLimits, RobustRows] = {}
+        self.forecast = self._checked_forecast(
+            Forecast.as_given(network) if forecast is None else forecast
+        )
 
-    def _fitting(self, forecast: Forecast) -> Forecast:
+    def _checked_forecast(self, forecast: Forecast) -> Forecast:
         ports = len(self.network.ports.names)
         shapes = (forecast.power_pu.shape, forecast.deviations.power_pu.shape[0])
         if shapes != ((ports,), ports):
             raise ValueError(f"the forecast is not one of the network's {ports} ports")
         return forecast
 
-    def _checked(self, weights: FloatArray | None) -> FloatArray:
+    def _checked_weights(self, weights: FloatArray | None) -> FloatArray:
         count = 2 * len(self.network.connection_points)
         if weights is None:
             return np.ones(count)
@@ -116,7 +119,7 @@ class NetworkGrid:
             When the weights do not fit the network.
         """
         other = copy.copy(self)
-        other.fairness, other.weights = fairness, self._checked(weights)
+        other.fairness, other.weights = fairness, self._checked_weights(weights)
         return other
 
     def with_forecast(self, forecast: Forecast) -> Self:
@@ -128,10 +131,10 @@ class NetworkGrid:
             When the forecast does not fit the network.
         """
         other = copy.copy(self)
-        other.forecast = self._fitting(forecast)
-        other._attacked = {}
+        other.forecast = self._checked_forecast(forecast)
+        other._rows_attacked = {}
         if other.forecast.deviations.set != self.forecast.deviations.set:
-            other._starts = other._last = None  # points of one set mean nothing in another
+            other._starts = other._last = None  # points of one set do not apply to another
         return other
 
     def with_capacity(self, capacity: Capacity) -> Self:
@@ -140,7 +143,7 @@ class NetworkGrid:
         Raises
         ------
         ValueError
-            When they are not those of the network's connection points.
+            When the capacities are not those of the network's connection points.
         """
         if capacity.connection_points != self.network.connection_points:
             raise ValueError("the capacities are not those of the network's connection points")
@@ -160,7 +163,7 @@ class NetworkGrid:
         return search
 
     def robust_rows(self, limits: InterfaceLimits) -> RobustRows:
-        """Return what envelopes must hold under a contract at the interface."""
+        """Return the robust rows that envelopes must keep under a contract at the interface."""
         corners = source_vertices(limits, self.network.held)
         forecast = self.forecast
         conditions = OperatingConditions(
@@ -172,7 +175,7 @@ class NetworkGrid:
     def allocate(self, limits: InterfaceLimits) -> SecurityCheck:
         """Return the fair envelopes under every robust row, by the grid's principle.
 
-        The rows that mattered in the interval allocated before are looked at first.
+        The rows near their limits in the interval allocated before are taken first.
 
         Raises
         ------
@@ -186,7 +189,7 @@ class NetworkGrid:
         filling = self.fairness(lower / base, upper / base, self.weights)
         search = self.search(limits)
         self._last = fill_fairly(search, filling, self._last)
-        return self._published(search, self._last)
+        return self._in_whole_watts(search, self._last)
 
     def reallocate(
         self,
@@ -194,12 +197,12 @@ class NetworkGrid:
         held: EnvelopeSet,
         curtailment: Curtailment = PRO_RATA,
     ) -> SecurityCheck:
-        """Return what becomes of the envelopes held when the interface limits change.
+        """Return the envelopes after a change of the interface limits, from those held.
 
-        First curtailment, where they are not secure any more: what lies above the fallback is cut
-        as the policy says, for those who take part in a row that is over its limit.  Then new
-        headroom is shared by the grid's principle, on top of what each has left.  Raises as
-        :meth:`allocate`.  What is held above a capacity is lost first, without a row.
+        First curtailment, if they are no longer secure: the policy cuts the limits that take part
+        in a row over its limit, down to their fallbacks at most.  Then new headroom is shared by
+        the grid's principle on top of the limits left.  The part of a limit above its capacity is
+        lost in any case, with no row as the reason.  Raises as :meth:`allocate`.
         """
         search, base = self.search(limits), self.network.base_power_w
         lower, upper = self.capacity.lower_w(), self.capacity.upper_w()
@@ -209,10 +212,10 @@ class NetworkGrid:
             curtailed = SecurityCheck(search, have)
         except InsecureError:
             cut = curtailment.rule(lower, have, self.weights, base)
-            curtailed = self._secured(search, cut)
+            curtailed = self._filled(search, cut)
         left = curtailed.limits_w
         new = self.fairness(np.zeros(len(left)), (upper - left) / base, self.weights)
-        shared = self._secured(search, OnTop(new, left / base))
+        shared = self._filled(search, OnTop(new, left / base))
         return self._with_reasons(shared, curtailed, have)
 
     def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
@@ -238,10 +241,9 @@ class NetworkGrid:
     def prove(
         self, limits: InterfaceLimits, held: EnvelopeSet | None = None
     ) -> tuple[EnvelopeSet, SecurityCertificate]:
-        """Return envelopes, and what is proved of them; raises as :meth:`allocate`.
+        """Return envelopes and their security certificate; raises as :meth:`allocate`.
 
-        Those held, with the elements that keep their limits from being larger; the fair ones
-        where none are given.
+        The envelopes held, with the elements that limit them; the fair ones where none are given.
         """
         check = self.allocate(limits) if held is None else self.resume(limits, held)
         return check.envelopes(), self._prover.prove(check)
@@ -255,19 +257,19 @@ class NetworkGrid:
         samples: int = 512,
         climbs: int = 12,
     ) -> Finding:
-        """Let the adversary look for the worst point of envelopes under a contract.
+        """Return the worst point of envelopes under a contract that the adversary finds.
 
         See :func:`security_check.verification.adversary.attack`.
         """
-        if limits not in self._attacked:
-            self._attacked = {limits: self.robust_rows(limits)}
-        robust = self._attacked[limits]
+        if limits not in self._rows_attacked:
+            self._rows_attacked = {limits: self.robust_rows(limits)}
+        robust = self._rows_attacked[limits]
         return attack(robust, limits_w, rng, samples=samples, climbs=climbs)
 
-    def _secured(self, search: WorstPointSearch, filling: FillingRule) -> SecurityCheck:
-        return self._published(search, fill_fairly(search, filling))
+    def _filled(self, search: WorstPointSearch, filling: FillingRule) -> SecurityCheck:
+        return self._in_whole_watts(search, fill_fairly(search, filling))
 
-    def _published(self, search: WorstPointSearch, fill: AcAllocation) -> SecurityCheck:
+    def _in_whole_watts(self, search: WorstPointSearch, fill: AcAllocation) -> SecurityCheck:
         """Round every limit down to whole watts, and put them into force."""
         limits_w = np.floor(fill.u * self.network.base_power_w + _WHOLE_W).astype(np.int64)
         return SecurityCheck(search, limits_w, fill.rows, _names(search.robust, fill))

@@ -12,7 +12,8 @@ from security_check.arrays import FloatArray
 if TYPE_CHECKING:
     from doe_allocation.fairness.alpha_newton import RowLevels
 
-_LOGS = 1e-9  # alpha this near to 1 is 1
+ALPHA_IS_ONE = 1e-9
+"""Largest distance of an alpha from 1 at which the utility is the logarithm."""
 
 
 def solve_cone(program: RowLevels, typical: FloatArray) -> tuple[FloatArray, FloatArray] | None:
@@ -23,9 +24,9 @@ def solve_cone(program: RowLevels, typical: FloatArray) -> tuple[FloatArray, Flo
     Parameters
     ----------
     program
-        What is maximised; alpha > 0.
+        The program to solve; alpha > 0.
     typical
-        Shape (m,), > 0: limits of the optimum's order of magnitude, in which they are measured.
+        Shape (m,), > 0: units of the limits, of the optimum's order of magnitude.
 
     Notes
     -----
@@ -33,7 +34,7 @@ def solve_cone(program: RowLevels, typical: FloatArray) -> tuple[FloatArray, Flo
     ``max gain' t`` with ``t <= x^(1 - alpha)`` in power cones for alpha < 1, ``t <= log x`` in
     exponential cones for alpha = 1, and ``t >= x^(1 - alpha)`` with a minus beyond.
     """
-    import cvxpy as cp  # a second to import, and only needed here
+    import cvxpy as cp  # takes a second to import
 
     alpha = program.alpha
     gain = program.weight * (typical / program.weight) ** (1.0 - alpha)
@@ -41,7 +42,7 @@ def solve_cone(program: RowLevels, typical: FloatArray) -> tuple[FloatArray, Flo
     gain = gain / unit
     x, t = cp.Variable(len(gain)), cp.Variable(len(gain))
     ones = np.ones(len(gain))
-    if abs(alpha - 1.0) < _LOGS:
+    if abs(alpha - 1.0) < ALPHA_IS_ONE:
         cones = [cp.ExpCone(t, ones, x)]
         worth = gain @ t
     elif alpha < 1.0:
@@ -55,7 +56,7 @@ def solve_cone(program: RowLevels, typical: FloatArray) -> tuple[FloatArray, Flo
     problem = cp.Problem(cp.Maximize(worth), rows + bounds + cones)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # inaccurate prices are good enough to begin with
+            warnings.simplefilter("ignore")  # inaccurate prices are a good enough start
             problem.solve(solver=cp.CLARABEL)  # type: ignore[no-untyped-call]
     except cp.SolverError:
         return None

@@ -3,12 +3,13 @@
 A limit is ``u_i = clip(w_i (sum_r A_ri exp(-alpha z_r))^(-1/alpha), lower_i, upper_i)`` with a
 logarithmic level z_r for each row, infinite where the row has no price.  Levels are optimal when
 every row with a finite one is full and no other row is exceeded; the problem is convex, so such
-levels are *the* optimum, however they were found.
+levels are *the* optimum, by whatever method they were found.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import brentq, nnls
@@ -16,18 +17,26 @@ from scipy.special import logsumexp
 
 from security_check.arrays import FloatArray
 
-_EXACT = 1e-13  # parts of a row's room
-_GOOD = 1e-9  # the same, where rounding stops the search
-_UNPRICED = 1e-7  # parts of the least marginal utility: a price below has no effect on anybody
-SWEEPS = 300
-"""Turns of the rows after which their levels will not come to rest."""
+# Largest miss of a row's bound, parts of its room: at the end, and where rounding allows no better.
+_EXACT, _GOOD = 1e-13, 1e-9
+# Parts of the least marginal utility: a price below this has no effect on any limit.
+_UNPRICED = 1e-7
+# Sweeps over the rows.  A sweep is linear in its convergence; one that has not converged after
+# 300 will not.
+_SWEEPS = 300
+# Newton steps.  Near the optimum a handful converges; a bad start goes back to a sweep.
 _NEWTON = 40
+# Halvings of a Newton step: if 1/4096 of it is no progress, the direction is wrong.
 _HALVINGS = 12
+# Exponents of e are cut off here, short of the overflow of a float at 709.
+_LARGEST_EXPONENT = 700.0
+# Relative singular values below this are rounding in the matrix of a Newton step.
+_SINGULAR = 1e-13
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for the two cached properties
 class RowLevels:
-    """Alpha-fairness over a packing polytope in which everyone can rise.
+    """Alpha-fairness over a packing polytope in which every limit can rise.
 
     Parameters
     ----------
@@ -47,29 +56,34 @@ class RowLevels:
     upper: FloatArray
     weight: FloatArray
     alpha: float
-    _log_a: FloatArray = field(init=False, repr=False)
-    _room: FloatArray = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _log_a(self) -> FloatArray:
+        """Logarithms of the coefficients, shape (r, m); minus infinity where one is 0."""
         with np.errstate(divide="ignore"):
-            object.__setattr__(self, "_log_a", np.log(self.A))
-        object.__setattr__(self, "_room", self.b - self.A @ self.lower)
+            logs: FloatArray = np.log(self.A)
+        return logs
+
+    @cached_property
+    def _room(self) -> FloatArray:
+        """Room of the rows above the lower bounds, shape (r,)."""
+        return self.b - self.A @ self.lower
 
     def solved(
-        self, level: FloatArray, sweeps: int = SWEEPS
+        self, level: FloatArray, sweeps: int = _SWEEPS
     ) -> tuple[FloatArray, FloatArray] | None:
         """Return the limits and the prices of rows, relative to the largest.
 
-        Newton's method on the rows that have a level; where it does not lead to an optimum, every
-        row sets its own level in turn (exact descent of the convex dual, one price at a time),
-        which also finds the rows that have one.
+        Newton's method on the rows that have a level.  If it does not lead to an optimum, every
+        row in turn sets its own level (exact descent of the convex dual, one price at a time),
+        which also finds the rows that have a level.
 
         Parameters
         ----------
         level
-            Shape (r,), to begin with.
+            Shape (r,), the levels to start from.
         sweeps
-            How often the rows take turns; ``None`` is returned where levels do not rest then.
+            Number of sweeps; ``None`` is returned where levels have not converged then.
         """
         for _ in range(sweeps):
             candidates = [self._newton(level)]
@@ -105,7 +119,7 @@ class RowLevels:
         return cost
 
     def _clipped(self, log_cost: FloatArray) -> FloatArray:
-        exponent = np.minimum(-log_cost / self.alpha, 700.0)
+        exponent = np.minimum(-log_cost / self.alpha, _LARGEST_EXPONENT)
         return np.clip(self.weight * np.exp(exponent), self.lower, self.upper)
 
     def _excess(self, level: FloatArray) -> float:
@@ -118,7 +132,7 @@ class RowLevels:
         return np.where(np.isfinite(level), prices, 0.0)
 
     def _newton(self, level: FloatArray) -> FloatArray:
-        """Return levels at which those rows that have one are full, or the best on the way."""
+        """Return levels at which the rows that have one are full, or the best levels on the way."""
         priced = np.isfinite(level)
         A, log_a, room = self.A[priced], self._log_a[priced], self._room[priced]
         level = level.copy()
@@ -139,7 +153,7 @@ class RowLevels:
                 free = (u > self.lower) & (u < self.upper)
                 part = np.exp(log_a[:, free] - self.alpha * z[:, None] - log_cost[free])
                 slope = (A[:, free] * u[free]) @ part.T / room[:, None]
-                step = np.linalg.lstsq(slope, -miss, rcond=1e-13)[0]
+                step = np.linalg.lstsq(slope, -miss, rcond=_SINGULAR)[0]
                 step *= min(
                     1.0, max(1.0, 1.0 / self.alpha) / max(float(np.abs(step).max()), 1e-300)
                 )
@@ -158,8 +172,8 @@ class RowLevels:
         """Return levels without those of rows that are not quite full.
 
         Of rows that are almost the same, only one can be exactly full, but the cone solver
-        divides the price among all of them.  Those that stay take over what the others weighed,
-        as nearly as they can.
+        divides the price among all of them.  The rows that stay take over the prices of the
+        others by least squares.
         """
         priced = np.isfinite(level)
         used = self.A @ self.limits(level) - self.b
@@ -176,7 +190,7 @@ class RowLevels:
         return left
 
     def _swept(self, level: FloatArray) -> FloatArray:
-        """Return levels after each row has set its own, those of the lowest first."""
+        """Return levels after each row has set its own, the lowest level first."""
         level = level.copy()
         over = self.A @ self.limits(level) - self.b
         for row in np.argsort(np.where(np.isfinite(level), level, 1e300 - over), kind="stable"):
@@ -185,7 +199,7 @@ class RowLevels:
         return level
 
     def _own_level(self, row: int, level: FloatArray) -> float:
-        """Return the level at which a row is full, the others' given; infinite if it never is."""
+        """Return the level at which a row is full, given all others; infinite if it never is."""
         others = np.isfinite(level)
         others[row] = False
         rest = self._logs(others, level)

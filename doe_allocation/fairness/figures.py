@@ -1,4 +1,4 @@
-"""What an allocation is worth and how fair it is: figures by which principles are compared."""
+"""Figures by which principles of fairness are compared: minimum, sum, Jain's index, price."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FairnessFigures:
 
     @classmethod
     def of(cls, limits: FloatArray, largest_total: float) -> FairnessFigures:
-        """Return the figures of limits of those who have a capacity.
+        """Return the figures of the limits that have a capacity.
 
         Parameters
         ----------
@@ -49,9 +49,9 @@ class FairnessFigures:
 
 
 def jain_index(shares: FloatArray) -> float:
-    """Return ``(sum x)^2 / (n sum x^2)``: 1 where all are equal, 1/n where one has everything.
+    """Return ``(sum x)^2 / (n sum x^2)``: 1 for equal shares, 1/n where one share is all.
 
-    Where nobody has anything all are equal.  Jain, Chiu and Hawe (1984), DEC-TR-301.
+    Shares that are all zero are equal.  Jain, Chiu and Hawe (1984), DEC-TR-301.
     """
     squares = float(shares @ shares) * len(shares)
     return float(shares.sum()) ** 2 / squares if squares > 0.0 else 1.0
@@ -61,6 +61,6 @@ def price_of_fairness(total: float, largest_total: float) -> float:
     """Return the part of the largest sum that a fair allocation gives up.
 
     ``(SYSTEM - FAIR) / SYSTEM``, Bertsimas, Farias and Trichakis (2011), The Price of Fairness,
-    Operations Research 59(1), eq. (3).  Where there is nothing to divide it is 0.
+    Operations Research 59(1), eq. (3).  It is 0 where the largest sum is 0.
     """
     return 1.0 - total / largest_total if largest_total > 0.0 else 0.0

@@ -1,7 +1,7 @@
-"""Lexicographic max-min over the width of each envelope: ``g_i + w_i``.
+"""Rules that linear programs solve: max-min over the widths of envelopes, and the maximum sum.
 
-A width has two parts, so that rows can stop one part while the other goes on rising: progressive
-filling does not apply, a sequence of linear programs does.
+The width of an envelope is ``g_i + w_i``.  It has two parts, and rows can stop one part while the
+other goes on rising: progressive filling does not apply, a sequence of linear programs does.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from doe_allocation.fairness.packing_program import (
 from doe_allocation.fairness.rule import Filled
 from security_check.arrays import FloatArray
 
+# A price below this part of a watt's gain is rounding: ten times the solver's tolerance.
+_FREE = 1e-8
+
 
 @dataclass(frozen=True, slots=True)
 class WidthFilling:
     """The lexicographic max-min point of ``(g_i + w_i) / weight_i``.
 
-    Widths leave open how they are divided; of all divisions, the one that is the lexicographic
-    max-min of the limits is taken.
+    Of all divisions of the widths into limits, the lexicographic max-min of the limits is taken.
 
     Parameters
     ----------
@@ -54,11 +56,8 @@ class WidthFilling:
         return Filled(u * packing.scale, packing.bottlenecks(u, price))
 
     def above(self, lower: FloatArray) -> WidthFilling:
-        """Return the same from higher lower bounds."""
+        """Return the same rule from higher lower bounds."""
         return replace(self, lower=lower)
-
-
-_FREE = 1e-8  # a price below this part of a watt's gain is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class MaximumSum:
     lower, upper
         Shape (m,), the limits' own bounds.
     weight
-        Shape (m,), > 0, of the choice among optima; the sum itself knows no weights.
+        Shape (m,), > 0, for the choice among optima; the sum itself has no weights.
     """
 
     lower: FloatArray
@@ -80,9 +79,9 @@ class MaximumSum:
     def filled(self, A: FloatArray, b: FloatArray) -> Filled:
         """Return the limits under rows ``A u <= b``: one linear program where it has one optimum.
 
-        Where it has several, each of them has the same limits at their bounds and the same rows
-        full (those with a price, by complementary slackness), and the rest is divided by a
-        sequence of programs.
+        If it has several, all of them have the same limits at their bounds and the same rows full
+        (those with a price, by complementary slackness), and a sequence of programs divides the
+        rest.
         """
         packing = Packing.of(A, b, self.lower, self.upper)
         m = len(self.lower)
@@ -107,7 +106,7 @@ class MaximumSum:
         return Filled(u * packing.scale, packing.bottlenecks(u, worth))
 
     def above(self, lower: FloatArray) -> MaximumSum:
-        """Return the same from higher lower bounds."""
+        """Return the same rule from higher lower bounds."""
         return replace(self, lower=lower)
 
     def value(self, u: FloatArray) -> float:
@@ -115,5 +114,5 @@ class MaximumSum:
         return float(u.sum())
 
     def within(self, lower: FloatArray, upper: FloatArray) -> MaximumSum:
-        """Return the same between other bounds."""
+        """Return the same rule between other bounds."""
         return replace(self, lower=lower, upper=upper)

@@ -1,6 +1,6 @@
-"""Fairness over time: whoever was cut more than others before weighs more from now on.
+"""Fairness over time: limits that were cut more than others get more weight from then on.
 
-A limit that was asked for ``a`` and granted ``g`` was cut by ``1 - g / a``.  Its deficit is the
+A limit of which ``a`` was requested and ``g`` granted was cut by ``1 - g / a``.  Its deficit is the
 forgetting mean of how much more than the average of its direction it was cut,
 
     d' = f d + (1 - f) (cut - mean cut),      0 <= f < 1,  d = 0 at first,
@@ -22,19 +22,19 @@ from security_check.arrays import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class TimeCoupling:
-    """How cuts of the past turn into weights.
+    """The conversion of past cuts into weights.
 
     Parameters
     ----------
     forgetting
         ``f`` in [0, 1): 0 remembers only the last interval.
     gain
-        > 0: what a deficit of 1 is worth, as the logarithm of a weight.
+        > 0: the logarithm of the factor by which a deficit of 1 multiplies a weight.
 
     Raises
     ------
     ValueError
-        When one of them is out of range.
+        When a parameter is out of range.
     """
 
     forgetting: float = 0.9
@@ -46,18 +46,21 @@ class TimeCoupling:
         if not 0.0 < self.gain <= 20.0:
             raise ValueError(f"gain must be above 0 and at most 20, not {self.gain:g}")
 
-    def after(self, deficit: FloatArray, granted: FloatArray, asked: FloatArray) -> FloatArray:
+    def after(self, deficit: FloatArray, granted: FloatArray, requested: FloatArray) -> FloatArray:
         """Return the deficits after one more interval.
 
         Parameters
         ----------
         deficit
-            Shape (2 c,), before it, injection first; zeros in the beginning.
-        granted, asked
-            Shape (2 c,), >= 0; where nothing was asked for, nothing was cut, and the deficit fades.
+            Shape (2 c,), before the interval, injection first; zeros in the beginning.
+        granted, requested
+            Shape (2 c,), >= 0; a limit of which nothing was requested was not cut: its deficit
+            fades.
         """
-        wants = asked > 0
-        cut = np.where(wants, 1.0 - np.minimum(granted, asked) / np.where(wants, asked, 1.0), 0.0)
+        wants = requested > 0
+        cut = np.where(
+            wants, 1.0 - np.minimum(granted, requested) / np.where(wants, requested, 1.0), 0.0
+        )
         wanting, cuts = wants.reshape(2, -1), cut.reshape(2, -1)
         mean = cuts.sum(axis=1) / np.maximum(wanting.sum(axis=1), 1)
         more = np.where(wanting, cuts - mean[:, None], 0.0).ravel()
@@ -72,8 +75,8 @@ class TimeCoupling:
     def over(
         self, weight: FloatArray, history: Sequence[tuple[FloatArray, FloatArray]]
     ) -> FloatArray:
-        """Return the weights after a history of (granted, asked), the oldest first."""
+        """Return the weights after a history of (granted, requested), the oldest first."""
         deficit = np.zeros(len(weight))
-        for granted, asked in history:
-            deficit = self.after(deficit, granted, asked)
+        for granted, requested in history:
+            deficit = self.after(deficit, granted, requested)
         return self.weights(weight, deficit)

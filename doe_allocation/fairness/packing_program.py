@@ -1,8 +1,8 @@
 """Fair division by programs: the packing polytope in numbers that solvers like, and HiGHS.
 
-Per unit of power, and of as many kinds as rows, coefficients lie many powers of ten apart.  Here
-limits are measured in the largest capacity and each row by its largest coefficient, so that
-absolute tolerances of solvers mean the same everywhere.
+Coefficients per unit lie many powers of ten apart, because rows are of different kinds.  Here
+limits are measured in the largest capacity and each row by its largest coefficient, so that a
+solver's absolute tolerances mean the same in every row.
 """
 
 from __future__ import annotations
@@ -17,13 +17,19 @@ from security_check.arrays import FloatArray, IndexArray
 from security_check.errors import GridError
 
 TIGHT = 1e-7
-"""Room of a row, in parts of what it lets through, below which it stops those who take part."""
+"""Room of a row, in parts of its bound, below which it stops the limits that take part in it."""
 
+# The solver's feasibility tolerances: ten times the smallest that HiGHS accepts.
 _FEASIBLE = 1e-9
-_GIVE = 1e-9  # of the largest capacity: what is held may give way to rounding
-_GIVE_AT_MOST = 1e-6
-_GIVEN = 4.0  # times that a limit may have given way: in its share, and as a share itself, twice
-_SURE = 1e-8  # a dual above this is not rounding
+# Parts of the largest capacity by which a share may fall below its earlier value, so that rounding
+# does not make a program infeasible; ten times more after each failure, up to the second number.
+_GIVE, _GIVE_AT_MOST = 1e-9, 1e-6
+# Times ``give`` that a limit may have lost: in its share and as a share itself, each twice.
+_GIVEN = 4.0
+# Duals above this, and above this part of the largest one, are not rounding.
+_SURE, _SURE_PART = 1e-8, 1e-6
+# Room of a row, parts of its bound, that is rounding; and the smallest bound that it is a part of.
+_FULL, _SMALLEST_BOUND = 1e-13, 1e-9
 _OPTIONS: dict[str, bool | int | float | str] = {
     "output_flag": False,
     "threads": 1,
@@ -37,7 +43,7 @@ _OPTIONS: dict[str, bool | int | float | str] = {
 
 
 class FairnessError(GridError):
-    """A program of the fair division ends without a solution that can be believed."""
+    """A program of the fair division ends without a reliable solution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Packing:
     ----------
     A, b
         Shapes (r, m) and (r,): the rows that capacities can fill, the largest coefficient of each
-        1, and at least what the lower bounds use.
+        1, and b at least the use by the lower bounds.
     lower, upper
         Shape (m,), in parts of ``scale``.
     rows
@@ -68,7 +74,7 @@ class Packing:
     def of(cls, A: FloatArray, b: FloatArray, lower: FloatArray, upper: FloatArray) -> Packing:
         """Return the scaled polytope.
 
-        A row that the lower bounds fill beyond b is one that they just fill: it freezes those who
+        A row that the lower bounds fill beyond b counts as just full: it freezes the limits that
         take part in it, as in ``progressive_filling``.
         """
         scale = float(upper.max(initial=0.0)) or 1.0
@@ -81,23 +87,23 @@ class Packing:
         return cls(A, room, lower, upper / scale, rows, scale)
 
     def frozen(self) -> np.ndarray:
-        """Return, shape (m,), who cannot rise at all: at capacity, or in a row that is full."""
-        full = self.b - self.A @ self.lower <= 1e-13 * np.maximum(self.b, 1e-9)
+        """Return which limits cannot rise at all, at capacity or in a full row; shape (m,)."""
+        full = self.b - self.A @ self.lower <= _FULL * np.maximum(self.b, _SMALLEST_BOUND)
         stuck: np.ndarray = (self.A[full] > 0.0).any(axis=0) | (self.upper <= self.lower)
         return stuck
 
     def secured(self, u: FloatArray, give: float = 0.0) -> FloatArray:
-        """Return u without what rounding left: no row exceeded, and at capacity where it may be.
+        """Return u corrected for rounding: no row exceeded, and at capacity where rows allow it.
 
-        Those who take part in a row that is exceeded are drawn towards their lower bounds.
+        Limits that take part in an exceeded row move towards their lower bounds.
 
         Parameters
         ----------
         u
             Shape (m,).
         give
-            What a sequence of programs let go of at each step; a limit that is below capacity by
-            no more than that is at capacity, where its rows let it.
+            By how much a sequence of programs let shares fall at each step; a limit below its
+            capacity by no more than that is put at capacity, if its rows allow it.
         """
         u = np.clip(u, self.lower, self.upper)
         short = np.maximum(TIGHT * self.upper, _GIVEN * give)
@@ -116,11 +122,11 @@ class Packing:
         Parameters
         ----------
         u
-            Shape (m,), where the limits are.
+            Shape (m,), the limits.
         price
-            Shape (r,) or (r, m), >= 0: what a unit of each row is worth, to each limit where they
-            differ.  Of the full rows that a limit takes part in, the one that costs it most has
-            stopped it; where none costs anything, the fullest.
+            Shape (r,) or (r, m), >= 0: the price of a unit of each row, for each limit where these
+            differ.  Of the full rows that a limit takes part in, the one that costs it most stops
+            it; if none has a cost, the fullest one.
         """
         bottleneck = np.full(len(u), CAPACITY, dtype=np.int64)
         if not len(self.rows):
@@ -140,17 +146,17 @@ class Packing:
 
 @dataclass(frozen=True, slots=True)
 class PackingOptimum:
-    """What the simplex method ends with.
+    """The optimum that the simplex method found.
 
     Parameters
     ----------
     values
         Shape (variables,).
     worth
-        Shape (rows,), by how much the objective rises with a unit of each row's bound; its sign
+        Shape (rows,), the increase of the objective with a unit of each row's bound; its sign
         says which bound.
     reduced
-        Shape (variables,), the same of the variables' own bounds.
+        Shape (variables,), the same for the variables' own bounds.
     """
 
     values: FloatArray
@@ -159,12 +165,12 @@ class PackingOptimum:
 
 
 class PackingProgram:
-    """``max gain x`` over rows and bounds, in a solver that keeps its basis between solutions.
+    """``max gain x`` over rows and bounds, in a solver that keeps its basis between solves.
 
     Parameters
     ----------
     packing
-        Its variables are the first, its rows the first.
+        Gives the first variables and the first rows.
     """
 
     def __init__(self, packing: Packing) -> None:
@@ -179,14 +185,14 @@ class PackingProgram:
             self.add_row(row, -np.inf, float(most))
 
     def add_variable(self, lower: float, upper: float) -> int:
-        """Add a variable; return its place."""
+        """Add a variable; return its index."""
         none: IndexArray = np.zeros(0, dtype=np.int64)
         self._solver.addCol(0.0, lower, upper, 0, none.astype(np.int32), np.zeros(0))
         self._variables += 1
         return self._variables - 1
 
     def add_row(self, coefficients: FloatArray, lower: float, upper: float) -> int:
-        """Add a row over the first variables; return its place."""
+        """Add a row over the first variables; return its index."""
         places = np.flatnonzero(coefficients).astype(np.int32)
         values = np.ascontiguousarray(coefficients[places], dtype=float)
         self._solver.addRow(lower, upper, len(places), places, values)
@@ -199,7 +205,7 @@ class PackingProgram:
         self._solver.changeColsCost(self._variables, places, -gain)
 
     def hold(self, row: int, variable: int, least: float) -> None:
-        """Take a variable out of a row, which from now on is at least ``least``."""
+        """Remove a variable from a row, which from then on is at least ``least``."""
         self._solver.changeCoeff(row, variable, 0.0)
         self._solver.changeRowBounds(row, least, np.inf)
 
@@ -214,13 +220,13 @@ class PackingProgram:
         optimal = highspy.HighsModelStatus.kOptimal
         self._solver.run()
         if self._solver.getModelStatus() != optimal:
-            # A warm start may lead the simplex method astray; from nothing it has another chance.
+            # A warm start may mislead the simplex method: solve once more from scratch.
             self._solver.clearSolver()
             self._solver.run()
         status = self._solver.getModelStatus()
         if status != optimal:
-            said = self._solver.modelStatusToString(status)
-            raise FairnessError(f"the linear program of the fair division ends with: {said}")
+            status_text = self._solver.modelStatusToString(status)
+            raise FairnessError(f"the linear program of the fair division ends with: {status_text}")
         solution = self._solver.getSolution()
         return PackingOptimum(
             np.array(solution.col_value),
@@ -240,9 +246,9 @@ class Lexicographic:
     shares
         Shape (k,), the shares that were maximised one after the other.
     price
-        Shape (r, k): what a unit of each row was worth to the level at which a share came to rest.
+        Shape (r, k): the price of a unit of each row, in the level at which a share came to rest.
     give
-        By how much what was held was missed at most.
+        The largest amount by which a share fell below its earlier value.
     """
 
     u: FloatArray
@@ -257,7 +263,7 @@ def lexicographic(
     weight: FloatArray,
     held: tuple[FloatArray, FloatArray] | None = None,
 ) -> Lexicographic:
-    """Maximise the least of weighted shares, then the next one, and so on, by linear programs.
+    """Maximise the smallest weighted share, then the next one, and so on, by linear programs.
 
     Parameters
     ----------
@@ -268,14 +274,14 @@ def lexicographic(
     weight
         Shape (k,), > 0: the level of share j is ``share_j / weight_j``.
     held
-        Rows and what they are at least, beside the polytope.
+        Further rows, shape (h, m), and their lower bounds, shape (h,).
 
     Notes
     -----
-    Each program raises the common level of all shares that are still open.  Those whose row has a
-    price cannot be above it in any optimum (complementary slackness), so they are fixed; the prices
-    of the open shares add up to 1, so at least one is (Ogryczak, Pioro and Tomaszewski, 2005;
-    Nace and Pioro, 2008).
+    Each program raises the common level of all shares that are still open.  Shares whose row has a
+    price cannot be above that level in any optimum (complementary slackness), so they are fixed.
+    The prices of the open shares add up to 1, so at least one share is fixed (Ogryczak, Pioro and
+    Tomaszewski, 2005; Nace and Pioro, 2008).
     """
     give = _GIVE
     while True:
@@ -294,7 +300,7 @@ def _sequence(
     held: tuple[FloatArray, FloatArray] | None,
     give: float,
 ) -> Lexicographic:
-    """Run the programs of :func:`lexicographic`; what they reached may be missed by ``give``."""
+    """Run the programs of :func:`lexicographic`; shares may fall by ``give`` in later ones."""
     m, count = len(packing.lower), len(share_of)
     program = PackingProgram(packing)
     if held is not None:
@@ -314,8 +320,8 @@ def _sequence(
     while open_.any():
         found = program.solve()
         u, reached = found.values[:m], float(found.values[level])
-        worth = np.abs(found.worth[places]) * weight  # of the open ones, they add up to 1
-        fixed = open_ & (worth > max(_SURE, 1e-6 * float(worth[open_].max())))
+        worth = np.abs(found.worth[places]) * weight  # those of open shares add up to 1
+        fixed = open_ & (worth > max(_SURE, _SURE_PART * float(worth[open_].max())))
         if not fixed.any():
             raise FairnessError("no share stops the common level of the fair division")
         for j in np.flatnonzero(fixed):

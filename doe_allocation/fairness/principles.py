@@ -1,7 +1,7 @@
 """The principles of fairness by name, each of which makes a rule between bounds.
 
-``docs/fairness.md`` has the mathematics; a principle of one's own is any callable of the same
-signature (:class:`doe_allocation.fairness.rule.Principle`).
+``docs/fairness.md`` has the mathematics.  Any callable with the signature of
+:class:`doe_allocation.fairness.rule.Principle` can take the place of these.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from security_check.arrays import FloatArray, IndexArray
 
 
 class Rule(StrEnum):
-    """The principles there are."""
+    """The names of the principles."""
 
     MAX_MIN = "max_min"
     EQUAL = "equal"
@@ -30,26 +30,26 @@ class Rule(StrEnum):
 
 
 class Over(StrEnum):
-    """What max-min compares: single limits, or the widths of envelopes."""
+    """The shares that max-min compares: single limits, or the widths of envelopes."""
 
     LIMITS = "limits"
     WIDTH = "width"
 
 
 class Common(StrEnum):
-    """Who shares a common level: all limits of one direction, or all limits."""
+    """Which limits share a common level: those of one direction, or all."""
 
     DIRECTION = "direction"
     ALL = "all"
 
 
 TAKE_NO_WEIGHTS = frozenset({Rule.EQUAL, Rule.PROPORTIONAL_TO_CAPACITY, Rule.MAXIMUM_SUM})
-"""Rules that weights mean nothing to (of several largest sums, they choose the max-min one)."""
+"""Rules without weights (the maximum sum uses them only to choose among several optima)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fairness:
-    """A principle of fairness, and what it must know.
+    """A principle of fairness with its parameters.
 
     Parameters
     ----------
@@ -60,13 +60,14 @@ class Fairness:
     over
         For ``MAX_MIN`` only.
     common
-        For ``EQUAL`` and ``PROPORTIONAL_TO_CAPACITY``: the level of one direction stops when a row
-        is full in which anybody of that direction takes part, or that of both at the first row.
+        For ``EQUAL`` and ``PROPORTIONAL_TO_CAPACITY``: whether each direction has its own level,
+        which stops at the first full row in which a limit of that direction takes part, or both
+        directions have one, which stops at the first full row.
 
     Raises
     ------
     ValueError
-        When something is given that the rule does not know, or missing.
+        When a parameter is missing, or given that the rule does not have.
     """
 
     rule: Rule = Rule.MAX_MIN
@@ -88,12 +89,12 @@ class Fairness:
 
     @property
     def is_common(self) -> bool:
-        """Whether there is one level for all, so that separate parts cannot be divided alone."""
+        """Whether all limits share a level, so that separate parts cannot be divided alone."""
         return self.rule in (Rule.EQUAL, Rule.PROPORTIONAL_TO_CAPACITY)
 
     @property
     def title(self) -> str:
-        """The rule and what was chosen about it, for people."""
+        """The rule and its parameters as readable text."""
         chosen = {
             f"alpha = {self.alpha:g}" if self.alpha is not None else "",
             "over widths" if self.over is Over.WIDTH else "",

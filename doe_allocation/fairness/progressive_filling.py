@@ -1,8 +1,8 @@
-"""Fair division of a packing polytope ``A u <= b`` with ``A >= 0``: what a rule is, and filling.
+"""Progressive filling of a packing polytope ``A u <= b`` with ``A >= 0``.
 
 Progressive filling gives *the* lexicographic max-min point of such a polytope: all limits rise
-together at rates proportional to their weights; when a row is full, those who take part in it
-freeze; each frozen limit has a bottleneck, so nobody's can rise without lowering one that is no
+together at rates proportional to their weights; when a row is full, the limits that take part in it
+freeze.  Each frozen limit has a bottleneck, so none can rise without lowering one that is no
 larger (Bertsekas and Gallager, Data Networks, 2nd ed., section 6.5.2).
 """
 
@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from doe_allocation.fairness.rule import CAPACITY, PARTICIPATES, Filled
-from security_check.arrays import FloatArray, IndexArray
+from security_check.arrays import BoolArray, FloatArray, IndexArray
+
+_FULL = 1e-13  # parts of a row's bound: less headroom than this is rounding, and the row is full
+_SMALLEST_BOUND = 1e-9  # per unit: bounds below count as this, so that a bound of 0 has a tolerance
 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """How limits rise: ``u_i(t) = clip(offset_i + weight_i t, lower_i, upper_i)``.
+    """The course of rising limits: ``u_i(t) = clip(offset_i + weight_i t, lower_i, upper_i)``.
 
     Parameters
     ----------
@@ -27,11 +30,11 @@ class Filling:
     weight
         Shape (m,), rates, > 0.
     offset
-        Shape (m,).  Zero fills to a common level (a lower bound counts towards one's share);
-        ``offset = lower`` shares increments on top of what each has.
+        Shape (m,).  Zero fills to a common level (a lower bound counts towards the share);
+        ``offset = lower`` divides increments on top of the lower bounds.
     group
-        Shape (m,), where given: a full row freezes everyone of a group of whom one could still rise
-        in it, so that a group keeps one common level.
+        Shape (m,), where given: a full row freezes all limits of a group of which one could still
+        rise in it, so that a group keeps one common level.
     """
 
     lower: FloatArray
@@ -45,7 +48,7 @@ class Filling:
         return progressive_filling(A, b, self)
 
     def above(self, lower: FloatArray) -> Filling:
-        """Return the same filling from higher lower bounds."""
+        """Return the same rule from higher lower bounds."""
         return replace(self, lower=lower)
 
 
@@ -68,22 +71,19 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
 
     Notes
     -----
-    At most 2 m + R events; each costs O(R) plus one product over the limits that change state.
+    At most 2 m + R events, each O(R) plus one product over the limits that change state.
     """
-    m = A.shape[1]
-    smallest = PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0)
-    takes_part = smallest < A
+    takes_part = PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0) < A
     headroom = b - A @ filling.lower
-    u = filling.lower.copy()
-    bottleneck = np.full(m, CAPACITY, dtype=np.int64)
+    tolerance = _FULL * np.maximum(np.abs(b), _SMALLEST_BOUND)
+    u, bottleneck = filling.lower.copy(), np.full(A.shape[1], CAPACITY, dtype=np.int64)
     begins = np.maximum((filling.lower - filling.offset) / filling.weight, 0.0)
     ends = (filling.upper - filling.offset) / filling.weight
     open_ = ends > begins  # may still rise, now or later
-    rising = np.zeros(m, dtype=bool)
+    rising = np.zeros(len(u), dtype=bool)
     full = np.zeros(len(b), dtype=bool)
+    rate = np.zeros(len(b))  # of each row's use, per unit of the level
     level = 0.0
-    rate = np.zeros(len(b))
-    tolerance = 1e-13 * np.maximum(np.abs(b), 1e-9)
     while True:
         newly_full = ~full & (headroom <= tolerance)
         full |= newly_full
@@ -102,20 +102,25 @@ def progressive_filling(A: FloatArray, b: FloatArray, filling: Filling) -> Fille
         if not open_.any():
             return Filled(u, bottleneck)
         waiting = open_ & ~rising
-        next_level = ends[rising].min(initial=np.inf)
-        next_level = min(next_level, begins[waiting].min(initial=np.inf))
-        using = ~full & (rate > 0.0)
-        step = next_level - level
-        room = headroom[using] / rate[using]
-        by_row = room.min(initial=np.inf)
-        if by_row <= step:
-            step, next_level = by_row, level + by_row
+        change = min(ends[rising].min(initial=np.inf), begins[waiting].min(initial=np.inf))
+        step, filled = _rise(headroom, rate, full, change - level)
         u[rising] += filling.weight[rising] * step
         headroom = headroom - rate * step
-        if by_row <= step:
-            # The row that stopped the filling is full by definition, whatever rounding says.
-            headroom[np.flatnonzero(using)[room <= by_row]] = 0.0
-        level = next_level
-        at_top = rising & (ends <= level)
-        u[at_top] = filling.upper[at_top]
-        open_ &= ~at_top
+        headroom[filled] = 0.0  # exactly full, without a rest of rounding
+        level = level + step if len(filled) else change
+        done = rising & (ends <= level)
+        u[done] = filling.upper[done]
+        open_ &= ~done
+
+
+def _rise(
+    headroom: FloatArray, rate: FloatArray, full: BoolArray, most: float
+) -> tuple[float, IndexArray]:
+    """Return by how much the level rises until a row is full, and the rows that are full then.
+
+    ``most`` and no row where none is full before.
+    """
+    using = np.flatnonzero(~full & (rate > 0.0))
+    room = headroom[using] / rate[using]
+    step = float(room.min(initial=np.inf))
+    return (step, using[room <= step]) if step <= most else (most, using[:0])

@@ -1,7 +1,12 @@
-"""Envelopes from the uppermost operator down to every customer (docs/hierarchy.md).
+"""Envelopes from the uppermost network operator down to every customer (docs/hierarchy.md).
 
-``operators`` says who is below whom, ``interface_statement`` what one tells the other,
-``customer_classes`` makes division fair across levels, ``operator_level`` is one operator's step,
-``allocation`` the recursion and ``negotiation`` the choice of a contract.  ``joint_model`` joins
-all networks into one AC model and attacks the result.
+In the order of the calculation; "operator" means a network operator throughout:
+
+``operators``            the operational graph: parents, children, their connection points
+``interface_statement``  the numbers that a child states about its interface
+``customer_classes``     fairness that reaches the customers below a child
+``operator_level``       the step of one operator, which uses its own network only
+``allocation``           the recursion: statements upwards, contracts downwards
+``negotiation``          the contracts that two operators could agree on, and the default choice
+``joint_model``          all networks as one AC model, in which an adversary attacks the result
 """

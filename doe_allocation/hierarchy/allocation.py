@@ -1,15 +1,15 @@
-"""Envelopes from the uppermost operator down to every customer, each on its own network.
+"""The recursion: envelopes from the uppermost operator down to every customer.
 
-First upwards: every operator states what may cross its interface
-(``InterfaceStatement``).  Then downwards: each divides what its contract
-allows among its customers and its children, as fair as they weigh together; what a child is
-granted, the band promised to it and its own reactive range are the child's contract
-(security.md section 7).  A ``OperatorLevel`` is made of one operator's network
-and its children's statements, and its recursion step of one level and one contract.
+Upwards, every operator makes a statement about its interface
+(:class:`~doe_allocation.hierarchy.interface_statement.InterfaceStatement`).  Downwards, every
+operator divides its contract among its customers and its children, by their weights.  The envelope
+granted to a child, the band promised to it and its own reactive range are the child's contract
+(docs/hierarchy.md).  Each step uses the network of one operator only
+(:class:`~doe_allocation.hierarchy.operator_level.OperatorLevel`).
 
-So the envelopes of all levels hold together: each child keeps the power inside what its parent
-counted with, for every voltage of the band; each parent keeps the voltage inside the band, for
-every power that its children may exchange.
+So the envelopes of all operators are secure together: each child keeps its power inside the
+envelope that its parent counted with, for every voltage of the band; each parent keeps the voltage
+inside the band, for every power that its children may exchange.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from doe_allocation.fairness.principles import MAX_MIN
 from doe_allocation.fairness.rule import Principle
 from doe_allocation.hierarchy.interface_statement import InterfaceStatement
 from doe_allocation.hierarchy.negotiation import ChildSide, ParentSide
-from doe_allocation.hierarchy.operator_level import Division, OperatorLevel, Perimeter
+from doe_allocation.hierarchy.operator_level import Division, OperatorArea, OperatorLevel
 from doe_allocation.hierarchy.operators import Operator, graph_faults, voltages_at
 from security_check.checking.check import SecurityCheck
 from security_check.errors import Fault, NetworkFaults
@@ -30,7 +30,7 @@ from security_check.model.envelope import EnvelopeSet
 from security_check.model.limits import InterfaceLimits
 
 UPSTREAM = "upstream"
-"""What the parent of the uppermost operator is called."""
+"""Name of the parent of the uppermost operator."""
 
 _OWN_UNMET = "its own contract is unmet: "
 
@@ -46,10 +46,10 @@ class UnmetContract:
     point
         The connection point of the parent; empty above the uppermost operator.
     side
-        ``"child"`` where it cannot live within the contract, ``"parent"`` where it cannot keep
-        its promise.
+        ``"child"`` if the child is not secure under the contract, ``"parent"`` if the parent
+        cannot keep its promise.
     element, detail
-        What is over which limit there, or what the side lacks.
+        The element over its limit there with the numbers, or another reason.
     """
 
     parent: str
@@ -60,12 +60,12 @@ class UnmetContract:
     detail: str
 
     def __str__(self) -> str:
-        """Return the sentence for people."""
+        """Return the message, a sentence."""
         where = f"{self.parent} {self.point}".rstrip() + f" / {self.child}"
         if self.side == "child":
             return (
                 f"{where}: {self.child} cannot keep the contract with {self.parent}, even with "
-                f"everyone at the fallback: {self.element}: {self.detail}"
+                f"all customers at the fallback: {self.element}: {self.detail}"
             )
         return (
             f"{where}: {self.parent} cannot keep its promise to {self.child}: "
@@ -75,7 +75,7 @@ class UnmetContract:
 
 @dataclass(frozen=True, slots=True)
 class OperatorResult:
-    """What the recursion found for one operator.
+    """The result of the recursion for one operator.
 
     Parameters
     ----------
@@ -84,14 +84,14 @@ class OperatorResult:
     contract
         In force at its interface.
     statement
-        What it stated about that interface; ``None`` for the uppermost operator.
+        Its statement about that interface; ``None`` for the uppermost operator.
     grid
         The grid of its own network with its children's reactive ranges and bands.
     envelopes
         Of its customers and its children's interfaces.
     check
-        The state of the envelopes; ``None`` where the contract is unmet, by either side, and they
-        are fallbacks.
+        The security check of the envelopes; ``None`` where either side cannot keep the contract
+        and all limits are fallbacks.
     children
         Names of the operators below, by connection point.
     """
@@ -108,7 +108,7 @@ class OperatorResult:
 
     @property
     def customers(self) -> dict[str, tuple[int, int]]:
-        """Injection and withdrawal limit of every customer of its own, in watts."""
+        """Injection and withdrawal limit of each of its own customers, in watts."""
         return {
             each.connection_point: (each.injection_limit_w, each.withdrawal_limit_w)
             for each in self.envelopes
@@ -143,7 +143,7 @@ class HierarchyAllocation:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """One operator once everybody below has stated what crosses."""
+    """One operator with the statements of all operators below it."""
 
     name: str
     level: OperatorLevel
@@ -161,46 +161,46 @@ def allocate_hierarchy(
     root
         The uppermost operator.
     contract
-        What holds at its own interface.
+        In force at its own interface.
     principle
-        Of fairness, at every level; it reaches the customers below by the classes stated.
+        Of fairness, for every operator; it reaches the customers below by the classes stated.
 
     Raises
     ------
     NetworkFaults
         When the graph has faults; each names both ends of a boundary.  Contracts that cannot be
-        kept raise nothing: they are in :attr:`HierarchyAllocation.unmet`.
+        kept are no errors: they are in :attr:`HierarchyAllocation.unmet`.
     """
     faults = graph_faults(root)
     if faults:
         raise NetworkFaults(faults)
-    node = _stated(root, None, None, principle)
+    node = _node_of(root, None, None, principle)
     results: dict[str, OperatorResult] = {}
     unmet: list[UnmetContract] = []
     _divide(node, ("", ""), contract, results, unmet)
     return HierarchyAllocation(results, tuple(unmet))
 
 
-def _stated(
+def _node_of(
     operator: Operator,
     band: tuple[float, float] | None,
     reactive_var: tuple[int, int] | None,
     principle: Principle,
 ) -> _Node:
-    """Return an operator with what it and everybody below state; children first."""
+    """Return an operator with its statement and those of all operators below; children first."""
     children = {
-        point: _stated(child.operator, child.band, child.reactive_var, principle)
+        point: _node_of(child.operator, child.band, child.reactive_var, principle)
         for point, child in operator.children.items()
     }
     below = {p: node.statement for p, node in children.items() if node.statement is not None}
-    level = OperatorLevel(perimeter_of(operator), below, principle)
+    level = OperatorLevel(area_of(operator), below, principle)
     statement = None if band is None else level.state(band, reactive_var)
     return _Node(operator.name, level, statement, children)
 
 
-def perimeter_of(operator: Operator) -> Perimeter:
-    """Return what an operator operates itself, without its children's networks."""
-    return Perimeter(
+def area_of(operator: Operator) -> OperatorArea:
+    """Return an operator's own network, without those of its children."""
+    return OperatorArea(
         operator.network,
         operator.voltage_limits,
         operator.capacity,
@@ -223,7 +223,7 @@ def sides_of(
     contract
         In force at its own interface.
     point
-        Its connection point with a child, whose band there is what is to be agreed on.
+        The connection point of the child; the band there is to be agreed on.
 
     Raises
     ------
@@ -236,15 +236,15 @@ def sides_of(
     if faults:
         raise NetworkFaults(faults)
     child = parent.children[point]
-    above = ParentSide(perimeter_of(parent), contract, point, _statements(parent, besides=point))
+    above = ParentSide(area_of(parent), contract, point, _statements(parent, besides=point))
     own = child.operator
-    return above, ChildSide(perimeter_of(own), _statements(own), child.reactive_var)
+    return above, ChildSide(area_of(own), _statements(own), child.reactive_var)
 
 
 def _statements(operator: Operator, besides: str = "") -> dict[str, InterfaceStatement]:
-    """Return what an operator's children state, by connection point."""
+    """Return the statements of an operator's children, by connection point."""
     nodes = {
-        point: _stated(child.operator, child.band, child.reactive_var, MAX_MIN)
+        point: _node_of(child.operator, child.band, child.reactive_var, MAX_MIN)
         for point, child in operator.children.items()
         if point != besides
     }
@@ -261,23 +261,23 @@ def _divide(
 ) -> None:
     """Divide one operator's contract, then each child's; add results and unmet contracts.
 
-    A child whose contract is unmet has told the least that crosses its interface, and that is what
-    its parent counts with: siblings are secure as long as its voltage is in the band.  Everyone
-    below stays at the fallback then, even where the power that crosses would let them rise: the
-    contract stated is not kept.  ``unpromised`` is why the parent cannot keep the band: no envelope
-    is secure without it, so everyone stays at the fallback, too.
+    A child that cannot keep its contract has stated its least power, and its parent counts with
+    that: the parent's other customers are secure while the child's voltage is in the band.  All
+    customers below the child stay at the fallback then, even if the power granted would allow
+    more.  ``unpromised`` says why the parent cannot keep the band: no envelope is secure without
+    it, so all customers below stay at the fallback, too.
     """
     stated = None if node.statement is None else node.statement.refusal
     if unpromised is not None:
-        division, refusal = node.level.refused(contract, unpromised), stated
+        division, refusal = node.level.divide_at_fallback(contract, unpromised), stated
     elif stated is not None:
-        division, refusal = node.level.refused(contract, stated), stated
+        division, refusal = node.level.divide_at_fallback(contract, stated), stated
     else:
         division = node.level.divide(contract)
         refusal = division.refusal
     parent, point = above
     if refusal is not None:
-        unmet.append(_told(parent or UPSTREAM, node.name, point, "child", refusal))
+        unmet.append(_unmet(parent or UPSTREAM, node.name, point, "child", refusal))
     results[node.name] = OperatorResult(
         node.name,
         parent,
@@ -289,27 +289,27 @@ def _divide(
         division.check,
         {at: child.name for at, child in node.children.items()},
     )
-    unkept = _unkept(node, division)
+    unkept = _unpromised_children(node, division)
     broken = {**node.level.beyond_capacity(), **unkept}
     granted = {each.connection_point: each for each in division.envelopes}
     for at, child in node.children.items():
         if at in broken:
-            unmet.append(_told(node.name, child.name, at, "parent", broken[at]))
+            unmet.append(_unmet(node.name, child.name, at, "parent", broken[at]))
         assert child.statement is not None
         given = granted[at]
         below = child.statement.contract(given.injection_limit_w, given.withdrawal_limit_w)
         _divide(child, (node.name, at), below, results, unmet, unkept.get(at))
 
 
-def _unkept(node: _Node, division: Division) -> dict[str, Fault]:
-    """Return the children whose band an operator cannot promise; all if it keeps none."""
+def _unpromised_children(node: _Node, division: Division) -> dict[str, Fault]:
+    """Return the children whose band an operator cannot promise; all if its own is unmet."""
     if division.refusal is None:
         return dict(division.broken)
     refusal = division.refusal
-    reason = refusal.detail.removeprefix(_OWN_UNMET)  # once is enough, however far above it is
-    everyone = replace(refusal, detail=f"{_OWN_UNMET}{reason}")
-    return dict.fromkeys(node.children, everyone) | dict(division.broken)
+    reason = refusal.detail.removeprefix(_OWN_UNMET)  # named once, at any depth
+    of_all = replace(refusal, detail=f"{_OWN_UNMET}{reason}")
+    return dict.fromkeys(node.children, of_all) | dict(division.broken)
 
 
-def _told(parent: str, child: str, point: str, side: str, fault: Fault) -> UnmetContract:
+def _unmet(parent: str, child: str, point: str, side: str, fault: Fault) -> UnmetContract:
     return UnmetContract(parent, child, point, side, fault.element, fault.detail)

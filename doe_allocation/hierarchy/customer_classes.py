@@ -1,9 +1,10 @@
-"""Fairness that reaches the customers below a child, of whom its parent knows only classes.
+"""Fairness that reaches the customers below a child, which its parent knows only as classes.
 
-What a child's interface carries is the sum of what its customers are given, and their own network
-stops some of them early: so its use of power bends down as everyone's share rises.  A child states
-that as classes of customers, each with a weight and the most that it can use; a principle of
-fairness divides among customers and classes alike, and the classes of a child are summed up again.
+The power through a child's interface is the sum of its customers' powers, and the child's network
+stops some customers at smaller shares than others.  The child states this as classes of customers,
+each with a weight and the most power that it can use.  The parent's principle of fairness divides
+among its own customers and these classes alike ("nested" in the limits of the child); the classes
+of a child are added up again to its envelope.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from doe_allocation.fairness.rule import CAPACITY, Filled, FillingRule, Principl
 from security_check.arrays import FloatArray, IndexArray
 
 CLASSES = 8
-"""How many classes of customers a child states at most, for injection and for withdrawal."""
+"""Largest number of classes that a child states, for injection and for withdrawal."""
 
-_BISECTIONS = 60
-_SAME = 1e-3  # classes whose shares differ by less than this part are one
+_BISECTIONS = 60  # of a common share: beyond the 53 bits of a float
+_SAME = 1e-3  # relative difference of the shares of two classes below which they are joined
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerClass:
-    """Customers below a child who are stopped at about the same share of power.
+    """Customers below a child that are stopped at about the same share of power.
 
     Parameters
     ----------
     weight
-        What they weigh together.
+        Their total weight.
     largest_w
-        What they can use together, as power through the child's interface.
+        The power that they can use together, as power through the child's interface.
     """
 
     weight: float
@@ -40,24 +41,24 @@ class CustomerClass:
 
     @property
     def share_w(self) -> float:
-        """Return the share per unit of weight at which they stop."""
+        """Power per unit of weight at which the customers are stopped."""
         return self.largest_w / self.weight
 
 
 def classes_of(
     members: Sequence[CustomerClass], through_w: float, most: int = CLASSES
 ) -> tuple[CustomerClass, ...]:
-    """Return few classes in place of many, those of similar shares together.
+    """Return few classes in place of many, joining those of similar shares.
 
     Parameters
     ----------
     members
         At least one.
     through_w
-        What crosses the interface when all of them use what they can: their sum and the losses on
-        the way, by which all of them are scaled.
+        Power through the interface when all of them use all they can: their sum and the losses on
+        the way.  All classes are scaled to it.
     most
-        How many classes may be left.
+        The largest number of classes.
     """
     usable = sum(each.largest_w for each in members)
     scale = through_w / usable if usable > 0.0 else 1.0
@@ -80,10 +81,12 @@ def classes_of(
     return tuple(found)
 
 
-def levelled(total: float, lower: FloatArray, upper: FloatArray, weight: FloatArray) -> FloatArray:
-    """Return parts of a total at one common share: ``clip(weight t, lower, upper)``.
+def divide_at_common_share(
+    total: float, lower: FloatArray, upper: FloatArray, weight: FloatArray
+) -> FloatArray:
+    """Return parts of a total with one common share t: ``clip(weight t, lower, upper)``.
 
-    The lower or the upper bounds themselves where these add up to more or less than the total.
+    The lower bounds if they add up to more than the total, the upper bounds if to less.
     """
     if total <= lower.sum():
         return lower.copy()
@@ -102,7 +105,7 @@ def levelled(total: float, lower: FloatArray, upper: FloatArray, weight: FloatAr
 
 @dataclass(frozen=True, slots=True)
 class NestedRule:
-    """A rule over parts, whose sums are the limits; M parts of m limits.
+    """A rule that divides among the parts that m limits consist of; M parts.
 
     Parameters
     ----------
@@ -111,7 +114,7 @@ class NestedRule:
     limit
         Shape (M,), the limit that each part belongs to.
     offset, lower, upper
-        Shape (m,): a limit is its offset and its parts, and within its own bounds.
+        Shape (m,): a limit is its offset plus its parts, within its bounds.
     weight
         Shape (M,), of the parts.
     """
@@ -126,7 +129,7 @@ class NestedRule:
     def filled(self, A: FloatArray, b: FloatArray) -> Filled:
         """Return the limits under rows ``A u <= b``.
 
-        A limit's bottleneck is that of any of its parts that is below what it can use.
+        The bottleneck of a limit is that of a part that is below its upper bound.
         """
         parts = self.rule.filled(A[:, self.limit], b - A @ self.offset)
         summed = np.bincount(self.limit, parts.u, len(self.lower))
@@ -140,7 +143,7 @@ class NestedRule:
         least = self.rule.lower.copy()
         for k in np.flatnonzero(lower > self.lower):
             own = self.limit == k
-            least[own] = levelled(
+            least[own] = divide_at_common_share(
                 lower[k] - self.offset[k], least[own], self.rule.upper[own], self.weight[own]
             )
         return replace(self, rule=self.rule.above(least), lower=lower)
@@ -148,16 +151,16 @@ class NestedRule:
 
 @dataclass(frozen=True, slots=True)
 class NestedPrinciple:
-    """A principle of fairness over customers and the classes of customers below children.
+    """A principle of fairness that divides among customers and classes of customers alike.
 
     Parameters
     ----------
     principle
-        What divides among them.
+        The principle that divides.
     classes
-        For each of m limits, the classes it is made of, injection first; empty for customers.
+        For each of m limits, its classes, injection first; empty for a customer.
     idle_w
-        Shape (m,): what a limit carries before any class is given anything, of either sign.
+        Shape (m,): the power of a limit before any class is granted power, of either sign.
     base_power_w
         Watts per unit of the bounds.
     """
@@ -177,9 +180,15 @@ class NestedPrinciple:
                 continue
             weights = np.array([each.weight for each in classes])
             largest = np.array([each.largest_w for each in classes]) / self.base_power_w
-            least = levelled(lower[k] - idle[k], 0.0 * largest, largest, weights)
+            least = divide_at_common_share(lower[k] - idle[k], 0.0 * largest, largest, weights)
             offset[k] = lower[k] - least.sum()
-            parts.append((least, levelled(upper[k] - offset[k], least, largest, weights), weights))
+            parts.append(
+                (
+                    least,
+                    divide_at_common_share(upper[k] - offset[k], least, largest, weights),
+                    weights,
+                )
+            )
         count = [len(part[0]) for part in parts]
         least, most, weights = (np.concatenate([part[i] for part in parts]) for i in range(3))
         limit = np.repeat(np.arange(len(parts)), count)
@@ -187,9 +196,9 @@ class NestedPrinciple:
         return NestedRule(rule, limit, offset, lower, upper, weights)
 
     def _paired(self) -> list[tuple[CustomerClass, ...]]:
-        """Return the classes, as many of each limit's injection as of its withdrawal.
+        """Return the classes, equally many for a limit's injection and for its withdrawal.
 
-        Principles take the first half of what they divide as injection.
+        Principles take the first half of the parts as injection.
         """
         half = len(self.classes) // 2
         count = [max(len(self.classes[k]), len(self.classes[k + half])) for k in range(half)]
@@ -200,7 +209,7 @@ class NestedPrinciple:
 
 
 def _divided(classes: tuple[CustomerClass, ...], count: int) -> tuple[CustomerClass, ...]:
-    """Return that many classes, the last one in equal parts; none if there are none."""
+    """Return ``count`` classes, the last one divided in equal parts; none if there are none."""
     if not classes:
         return ()
     *first, last = classes

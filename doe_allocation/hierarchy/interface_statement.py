@@ -1,10 +1,10 @@
-"""What may cross a boundary between two operators, and what each side says of it.
+"""The statement of a downstream operator about its interface.
 
-A boundary is one node of both networks: the interface of the downstream one, a connection point of
-the upstream one.  Power is counted there, out of the downstream network, so losses below are in it
-and losses above are not.  Downstream states a few numbers (``InterfaceStatement``), upstream
-answers
-with a contract (:class:`~security_check.model.limits.InterfaceLimits`); no network crosses.
+A boundary is one node of two networks: the interface of the downstream one, a connection point of
+the upstream one.  Power is counted there, out of the downstream network: losses below are included,
+losses above are not.  The downstream operator states a few numbers (:class:`InterfaceStatement`),
+the upstream operator answers with a contract
+(:class:`~security_check.model.limits.InterfaceLimits`); neither needs the other's network.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.search import Starts, WorstPointSearch
 
 REACTIVE_MARGIN = 0.02
-"""Part of its width that a reactive range found is widened by at either end."""
+"""Margin at either end of a computed reactive range, in parts of its width."""
 
-_SMALLEST_MARGIN_VAR = 100  # where the range is so narrow that a part of it is nothing
-_ROUNDING = 1e-6  # parts of a power, and one watt besides: what search and rounding may leave
-_FAR = 1e3  # scales below any value: every row is worked on as if it were at its limit
-_SMALLEST_SCALE_W = 1e3
+_SMALLEST_MARGIN_VAR = 100  # var; the margin of a very narrow range
+_ROUNDING = 1e-6  # parts of a power, and one watt besides: error of search and rounding
+_FAR = 1e3  # scales: limits this far below all values make the search work on every row
+_SMALLEST_SCALE_W = 1e3  # W; the scale of rows of a network without power
 
 
 @dataclass(frozen=True, slots=True)
 class InterfaceExtremes:
-    """The extremes of what crosses an interface, in watts and var, anywhere in a box and a band.
+    """The extremes of the power through an interface, over all vertices and voltages.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class InterfaceExtremes:
         Largest active power out of and into the downstream network; negative where it always flows
         the other way.
     reactive_min_var, reactive_max_var
-        Of the reactive power out of the downstream network.
+        Smallest and largest reactive power out of the downstream network.
     """
 
     injection_w: float
@@ -59,8 +59,8 @@ def interface_extremes(
 ) -> InterfaceExtremes:
     """Return the extremes of the interface's power over a box of envelopes and the band.
 
-    Found by the same search for worst points that envelopes are checked with, in every state of
-    the network (outages), with nothing else limited.
+    The search for worst points that checks envelopes finds them, in every state of the network
+    (outages), with no other limit.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def interface_extremes(
     limits_w
         Shape (2 c,), watts, injection first.
     starts
-        Where to climb from; made anew where these do not serve.
+        Points to climb from; new ones are made where these do not fit.
 
     Raises
     ------
@@ -87,9 +87,11 @@ def interface_extremes(
         np.full(len(own), scale),
         robust.limits.voltage_min_pu,
     )
-    asked = RobustRows(monitors, limits, robust.conditions)
-    found = WorstPointSearch(asked, starts).find_new_worst_points(asked.no_rows(), u, near=np.inf)
-    values, kind = asked.values(found, u) * base, monitors.kind[found.rows]
+    interface_rows = RobustRows(monitors, limits, robust.conditions)
+    found = WorstPointSearch(interface_rows, starts).find_new_worst_points(
+        interface_rows.no_rows(), u, near=np.inf
+    )
+    values, kind = interface_rows.values(found, u) * base, monitors.kind[found.rows]
     most = {k: float(values[kind == k].max()) for k in OF_INTERFACE}
     return InterfaceExtremes(
         most[RowKind.INTERFACE_INJECTION],
@@ -101,30 +103,30 @@ def interface_extremes(
 
 @dataclass(frozen=True, slots=True)
 class InterfaceStatement:
-    """What a downstream operator states about its interface, worked out on its own network.
+    """The statement of a downstream operator about its interface, from its own network alone.
 
-    All of it holds for every voltage of the band stated.
+    It holds for every voltage of the band stated.
 
     Parameters
     ----------
     band
-        The voltage band that it counts on.
+        The voltage band at its interface, per unit.
     least_injection_w, least_withdrawal_w
-        What crosses even with everyone below at the fallback: passive demand, generation, losses.
-        An envelope cannot be smaller.
+        Largest powers with all customers below at the fallback: passive demand, generation,
+        losses.  An envelope cannot be smaller.
     most_injection_w, most_withdrawal_w
-        What its customers could use if the interface's power were not limited.
+        Largest powers if the power of the interface were not limited.
     reactive_min_var, reactive_max_var
-        Where its reactive power stays, whatever envelope it gets; it keeps this as a limit.
+        Range of its reactive power under any envelope; the child keeps it as a limit.
     idle_injection_w, idle_withdrawal_w
-        Where the two powers stand with no customer doing anything, of either sign; what is granted
-        to customers counts from there.
+        The two powers with all customers at zero, of either sign; power granted to customers is
+        counted from there.
     injection, withdrawal
-        Classes of all customers below, for either direction: what they weigh (one each, where
-        nobody says otherwise), and what they could use, as power through the interface.
+        Classes of all customers below, for either direction: their weights, and the power that
+        they can use, as power through the interface.
     refusal
-        Why it cannot live within the band even with everyone at the fallback: element and
-        numbers.  ``None`` where it can.
+        Why the child is not secure in the band even with all customers at the fallback: element
+        and numbers.  ``None`` where it is secure.
     """
 
     band: tuple[float, float]
@@ -142,13 +144,13 @@ class InterfaceStatement:
 
     @property
     def weights(self) -> tuple[float, float]:
-        """What all customers below weigh together, injection and withdrawal."""
+        """Total weights of all customers below, for injection and for withdrawal."""
         return sum(each.weight for each in self.injection), sum(
             each.weight for each in self.withdrawal
         )
 
     def contract(self, injection_w: int, withdrawal_w: int) -> InterfaceLimits:
-        """Return the contract with the power granted."""
+        """Return the contract that grants an envelope."""
         return InterfaceLimits(
             *self.band,
             injection_w,
@@ -158,13 +160,13 @@ class InterfaceStatement:
         )
 
 
-def least_w(power_w: float) -> int:
-    """Return a limit that a power keeps, in whole watts, with what rounding may leave."""
+def limit_covering_w(power_w: float) -> int:
+    """Return the smallest limit in whole watts that covers a power, with room for rounding."""
     return max(math.ceil(power_w + _ROUNDING * abs(power_w)) + 1, 0) if power_w > 0.0 else 0
 
 
-def widened(found: InterfaceExtremes) -> tuple[int, int]:
-    """Return a reactive range around one found, in whole var, with the margin stated."""
+def reactive_range_around(found: InterfaceExtremes) -> tuple[int, int]:
+    """Return the reactive range computed, widened by the margin, in whole var."""
     low, high = found.reactive_min_var, found.reactive_max_var
     margin = max(REACTIVE_MARGIN * (high - low), _SMALLEST_MARGIN_VAR)
     return math.floor(low - margin), math.ceil(high + margin)
@@ -173,7 +175,7 @@ def widened(found: InterfaceExtremes) -> tuple[int, int]:
 def with_reactive_ranges(network: Network, ranges: dict[str, tuple[int, int]]) -> Network:
     """Return the network whose connection points named have reactive power anywhere in a range.
 
-    Whatever their active power is; what the network said of their power factor is void.
+    The range does not depend on their active power and replaces their power factor.
 
     Parameters
     ----------

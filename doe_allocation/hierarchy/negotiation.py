@@ -1,10 +1,10 @@
-"""How two operators agree on their contract, each asked only what it would do under a band.
+"""Negotiation of the contract between a parent and a child, over the voltage band.
 
-A narrow band costs the parent, whose others must keep its voltages there; a wide one costs the
-child, whose customers must be secure anywhere in it, and spares the parent, who then can grant the
-child more power.  :func:`agree` asks both sides about one band after the other and keeps what they
-say as points of a curve; nobody shows the other its network.  The default choice is max-min over
-both sides, each measured against the best it is offered anywhere on the curve.
+A narrow band costs the parent: its other customers must keep the voltages there.  A wide band costs
+the child: its customers must be secure anywhere in it, while the parent can grant more power.
+:func:`agree` asks both sides about one band after the other and collects their answers as points of
+a curve; neither side discloses its network.  The default choice is max-min over both sides, each
+measured against its best point of the curve.
 """
 
 from __future__ import annotations
@@ -17,70 +17,70 @@ from typing import Protocol
 import numpy as np
 
 from doe_allocation.hierarchy.interface_statement import InterfaceStatement
-from doe_allocation.hierarchy.operator_level import Division, OperatorLevel, Perimeter
+from doe_allocation.hierarchy.operator_level import Division, OperatorArea, OperatorLevel
 from security_check.errors import Fault
 from security_check.model.limits import InterfaceLimits
 
 Band = tuple[float, float]
-_SAME = 1e-9
+_SAME = 1e-9  # per unit: bands closer than this are the same; voltages are rounded to it
 
 
 @dataclass(frozen=True, slots=True)
 class ContractOffer:
-    """What a parent answers to a child's statement.
+    """The answer of a parent to a child's statement.
 
     Parameters
     ----------
     injection_w, withdrawal_w
-        The envelope it would grant.
-    others_w
-        The smallest limit then left to anyone else who is connected to it: of customers, and of
-        other children per unit of weight of their customers.  ``inf`` where there is nobody else.
+        The envelope that it would grant.
+    others_smallest_w
+        The smallest limit of its other customers, and of its other children per unit of weight of
+        their customers.  ``inf`` if there are no others.
     refusal
-        Why it cannot promise the band; ``None`` where it can.
+        Why it cannot promise the band; ``None`` if it can.
     """
 
     injection_w: int
     withdrawal_w: int
-    others_w: float
+    others_smallest_w: float
     refusal: Fault | None = None
 
 
-class Above(Protocol):
+class OfferingSide(Protocol):
     """The parent's side of a boundary."""
 
     def offer(self, statement: InterfaceStatement) -> ContractOffer:
-        """Return what it would grant a child that states this, under the band stated."""
+        """Return the offer to a child with this statement, under the band stated."""
 
 
-class Below(Protocol):
+class StatingSide(Protocol):
     """The child's side of a boundary."""
 
     def state(self, band: Band) -> InterfaceStatement:
-        """Return what it states for a band."""
+        """Return its statement for a band."""
 
     def smallest_w(self, contract: InterfaceLimits) -> float | None:
-        """Return the smallest limit of its customers under a contract; ``None``: it cannot live."""
+        """Return its customers' smallest limit under a contract; ``None`` if not secure."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContractPoint:
-    """One contract that was asked about; secure on both sides where ``refusal`` is ``None``.
+    """One contract on the curve; secure on both sides where ``refusal`` is ``None``.
 
     Parameters
     ----------
     contract
         Band, envelope and reactive range.
-    below_w, above_w
-        The smallest limit of a customer below the child, and of anyone else connected to the
-        parent, watts; zero where one of the sides refuses.
+    child_smallest_w, others_smallest_w
+        The smallest limit of a customer below the child, and of the parent's others, watts; zero
+        where one side refuses.
     refusal
-        Which side refuses, and why.
+        The side that refuses, and why.
     """
 
     contract: InterfaceLimits
-    below_w: float
-    above_w: float
+    child_smallest_w: float
+    others_smallest_w: float
     refusal: Fault | None = None
 
     @property
@@ -91,14 +91,14 @@ class ContractPoint:
 
 @dataclass(frozen=True, slots=True)
 class ContractCurve:
-    """All contracts asked about, and the one to choose.
+    """All contracts examined, and the default choice.
 
     Parameters
     ----------
     points
         In the order of width, then of the lower end of the band.
     chosen
-        The default choice; ``None`` where one side or the other refuses every band.
+        The default choice; ``None`` if every band is refused by one side.
     """
 
     points: tuple[ContractPoint, ...]
@@ -106,25 +106,28 @@ class ContractCurve:
 
     @property
     def front(self) -> tuple[ContractPoint, ...]:
-        """The points at which neither side can have more unless the other has less.
+        """The points at which neither side can have more unless the other has less (Pareto).
 
-        From most for the parent's others to most for the child's customers.
+        Ordered by the child's smallest limit.
         """
         open_ = [p for p in self.points if p.refusal is None]
         best = [
             p
             for p in open_
             if not any(
-                q.below_w >= p.below_w
-                and q.above_w >= p.above_w
-                and (q.below_w, q.above_w) != (p.below_w, p.above_w)
+                q.child_smallest_w >= p.child_smallest_w
+                and q.others_smallest_w >= p.others_smallest_w
+                and (q.child_smallest_w, q.others_smallest_w)
+                != (p.child_smallest_w, p.others_smallest_w)
                 for q in open_
             )
         ]
-        return tuple(sorted(best, key=lambda p: (p.below_w, -p.above_w)))
+        return tuple(sorted(best, key=lambda p: (p.child_smallest_w, -p.others_smallest_w)))
 
 
-def agree(above: Above, below: Below, bands: Iterable[Band], refinements: int = 1) -> ContractCurve:
+def agree(
+    above: OfferingSide, below: StatingSide, bands: Iterable[Band], refinements: int = 1
+) -> ContractCurve:
     """Return the curve of contracts between a parent and a child, and the default choice.
 
     Parameters
@@ -132,28 +135,28 @@ def agree(above: Above, below: Below, bands: Iterable[Band], refinements: int = 
     above, below
         The two sides.
     bands
-        Voltage bands to ask about, for example :func:`bands_within`.
+        Voltage bands to examine, for example :func:`bands_within`.
     refinements
-        How often bands around the choice are asked about, half as far apart every time.
+        How often bands around the choice are examined, half as far apart every time.
 
     Raises
     ------
     ValueError
         When no band is given.
     """
-    asked = {band: _asked(above, below, band) for band in dict.fromkeys(bands)}
-    if not asked:
+    points = {band: _contract_point(above, below, band) for band in dict.fromkeys(bands)}
+    if not points:
         raise ValueError("no voltage band is given to agree on")
-    step = _step_of(asked)
+    step = _step_of(points)
     for _ in range(refinements):
-        chosen = _chosen(asked.values())
+        chosen = _chosen(points.values())
         step *= 0.5
         if chosen is None or step <= _SAME:
             break
-        for band in _around(chosen.band, step, _outer(asked)):
-            if band not in asked:
-                asked[band] = _asked(above, below, band)
-    ordered = sorted(asked.values(), key=lambda p: (round(p.band[1] - p.band[0], 9), p.band[0]))
+        for band in _around(chosen.band, step, _outer(points)):
+            if band not in points:
+                points[band] = _contract_point(above, below, band)
+    ordered = sorted(points.values(), key=lambda p: (round(p.band[1] - p.band[0], 9), p.band[0]))
     return ContractCurve(tuple(ordered), _chosen(ordered))
 
 
@@ -163,7 +166,7 @@ def bands_within(outer: Band, steps: int = 4) -> list[Band]:
     return list(itertools.combinations(ends, 2))
 
 
-def _asked(above: Above, below: Below, band: Band) -> ContractPoint:
+def _contract_point(above: OfferingSide, below: StatingSide, band: Band) -> ContractPoint:
     statement = below.state(band)
     floor = statement.contract(statement.least_injection_w, statement.least_withdrawal_w)
     if statement.refusal is not None:
@@ -174,9 +177,9 @@ def _asked(above: Above, below: Below, band: Band) -> ContractPoint:
     contract = statement.contract(offer.injection_w, offer.withdrawal_w)
     smallest = below.smallest_w(contract)
     if smallest is None:
-        detail = "it cannot live within the envelope granted"
+        detail = "it is not secure within the envelope granted"
         return ContractPoint(contract, 0.0, 0.0, Fault("child", detail))
-    return ContractPoint(contract, smallest, offer.others_w)
+    return ContractPoint(contract, smallest, offer.others_smallest_w)
 
 
 def _of_side(side: str, fault: Fault) -> Fault:
@@ -184,16 +187,16 @@ def _of_side(side: str, fault: Fault) -> Fault:
 
 
 def _chosen(points: Iterable[ContractPoint]) -> ContractPoint | None:
-    """Return the point whose worse side, in parts of its best, is best off; then the other side."""
+    """Return the max-min point over both sides, each in parts of its best value."""
     open_ = [p for p in points if p.refusal is None]
     if not open_:
         return None
-    most = max(p.below_w for p in open_), max(p.above_w for p in open_)
+    most = max(p.child_smallest_w for p in open_), max(p.others_smallest_w for p in open_)
 
     def satisfied(point: ContractPoint) -> tuple[float, ...]:
-        sides = zip((point.below_w, point.above_w), most, strict=True)
+        sides = zip((point.child_smallest_w, point.others_smallest_w), most, strict=True)
         parts = sorted(1.0 if own >= best else own / best for own, best in sides)
-        # Of bands that are worth the same, the widest binds the parent least.
+        # Of equally good bands, the widest binds the parent least.
         return (*(round(part, 9) for part in parts), point.band[1] - point.band[0])
 
     return max(open_, key=satisfied)
@@ -210,45 +213,45 @@ def _step_of(bands: Iterable[Band]) -> float:
 
 
 def _around(band: Band, step: float, outer: Band) -> list[Band]:
-    """Return bands with one end or both moved by a step, not beyond the outer one."""
+    """Return bands with one or both ends moved by a step, inside the outer band."""
     moves = itertools.product((-step, 0.0, step), repeat=2)
     found = [(round(band[0] + a, 9), round(band[1] + b, 9)) for a, b in moves]
     return [(low, high) for low, high in found if outer[0] <= low < high <= outer[1]]
 
 
 class ParentSide:
-    """A parent's side: its own network, its own contract, and what its other children state.
+    """A parent's side: its own network and contract, and its other children's statements.
 
     Parameters
     ----------
-    perimeter
-        What it operates.
+    area
+        Its own network.
     contract
         In force at its own interface.
     point
         The child's connection point.
     others
-        What the other children state, by connection point.
+        Statements of the other children, by connection point.
     """
 
     def __init__(
         self,
-        perimeter: Perimeter,
+        area: OperatorArea,
         contract: InterfaceLimits,
         point: str,
         others: Mapping[str, InterfaceStatement],
     ) -> None:
-        self._perimeter = perimeter
+        self._area = area
         self._contract = contract
         self._point = point
         self._others = {at: each for at, each in others.items() if at != point}
 
     def offer(self, statement: InterfaceStatement) -> ContractOffer:
-        """Return what it would grant a child that states this, under the band stated."""
+        """Return the offer to a child with this statement, under the band stated."""
         below = {**self._others, self._point: statement}
-        level = OperatorLevel(self._perimeter, below)
+        level = OperatorLevel(self._area, below)
         division = level.divide(self._contract)
-        # A promise to another child that only this one makes impossible is refused, too.
+        # An offer must also keep the promises to the other children.
         unkept = [*division.broken.values(), *level.beyond_capacity().values()]
         refusal = division.refusal or next(iter(unkept), None)
         granted = next(e for e in division.envelopes if e.connection_point == self._point)
@@ -261,34 +264,34 @@ class ParentSide:
 
 
 class ChildSide:
-    """A child's side: its own network, and what its own children state.
+    """A child's side: its own network, and its own children's statements.
 
     Parameters
     ----------
-    perimeter
-        What it operates.
+    area
+        Its own network.
     below
-        What its children state, by connection point.
+        Statements of its children, by connection point.
     reactive_var
-        The reactive range that it states; found for each band where not given.
+        The reactive range that it states, var; computed for each band where not given.
     """
 
     def __init__(
         self,
-        perimeter: Perimeter,
+        area: OperatorArea,
         below: Mapping[str, InterfaceStatement],
         reactive_var: tuple[int, int] | None = None,
     ) -> None:
-        self._level = OperatorLevel(perimeter, below)
+        self._level = OperatorLevel(area, below)
         self._below = below
         self._reactive_var = reactive_var
 
     def state(self, band: Band) -> InterfaceStatement:
-        """Return what it states for a band."""
+        """Return its statement for a band."""
         return self._level.state(band, self._reactive_var)
 
     def smallest_w(self, contract: InterfaceLimits) -> float | None:
-        """Return the smallest limit of its customers under a contract; ``None``: it cannot live."""
+        """Return its customers' smallest limit under a contract; ``None`` if not secure."""
         division = self._level.divide(contract)
         if division.refusal is not None or division.broken:
             return None
@@ -298,9 +301,9 @@ class ChildSide:
 def smallest_w(
     division: Division, below: Mapping[str, InterfaceStatement], counts: Callable[[str], bool]
 ) -> float:
-    """Return the smallest limit of those who count, of children per unit of customers' weight.
+    """Return the smallest limit at points that count; a child's per unit of customers' weight.
 
-    ``inf`` where nobody counts.
+    ``inf`` if no point counts.
     """
     found = [np.inf]
     for each in division.envelopes:

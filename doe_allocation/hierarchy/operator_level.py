@@ -1,7 +1,7 @@
-"""One level of an operational graph: one operator's network, and what its children state.
+"""The step of one operator in the recursion: its own network, and its children's statements.
 
-Nothing here ever sees two networks.  Upwards a level states what may cross its interface;
-downwards it answers each statement with a contract, once it has one itself.
+No code here has access to two networks.  Upwards, a level makes the statement about its interface;
+downwards, it divides its own contract and so grants an envelope to each child.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from doe_allocation.hierarchy.customer_classes import (
     CustomerClass,
     NestedPrinciple,
     classes_of,
-    levelled,
+    divide_at_common_share,
 )
 from doe_allocation.hierarchy.interface_statement import (
     InterfaceExtremes,
     InterfaceStatement,
     interface_extremes,
-    least_w,
+    limit_covering_w,
     outages_with_reactive_ranges,
-    widened,
+    reactive_range_around,
     with_reactive_ranges,
 )
 from security_check.arrays import FloatArray, IntArray
@@ -40,18 +40,18 @@ from security_check.model.outage import Outage
 from security_check.uncertainty.forecast import Forecast
 
 POWER_FLOW = "power flow"
-"""What is named where no element is over a limit, but the power flow has no solution."""
+"""Name in place of an element where a power flow has no solution."""
 
 
 @dataclass(frozen=True, slots=True)
-class Perimeter:
-    """What one operator operates; as :class:`~doe_allocation.hierarchy.operators.Operator` has it.
+class OperatorArea:
+    """One operator's own network; see :class:`~doe_allocation.hierarchy.operators.Operator`.
 
     Parameters
     ----------
     buses
-        The limited voltages at the connection points of children, by connection point; none where
-        one is at the operator's own interface.
+        Names of the limited voltages at each connection point that is a child's; empty for one at
+        the operator's own interface.
     """
 
     network: Network
@@ -65,24 +65,24 @@ class Perimeter:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """What one level makes of its contract.
+    """The division of one operator's contract.
 
     Parameters
     ----------
     contract
         The contract in force at its interface.
     grid
-        The grid that the envelopes were computed on, and can be checked and attacked on.
+        The grid on which the envelopes were computed, and can be checked and attacked.
     envelopes
         Of customers and of children's interfaces; the fallbacks where there is no check.
     check
-        The state that trades are checked against; ``None`` where even the fallbacks are not
-        secure under the contract.
+        The security check of the envelopes; ``None`` where even the fallbacks are not secure under
+        the contract.
     refusal
-        Why not: element and numbers; ``None`` where there is a check.
+        Why there is no check: element and numbers; ``None`` where there is one.
     broken
-        The children whose band this operator cannot promise, and why; they have the least power
-        that they stated.
+        The children whose band this operator cannot promise, by connection point, and why; their
+        envelopes are the least powers that they stated.
     """
 
     contract: InterfaceLimits
@@ -94,36 +94,36 @@ class Division:
 
 
 class OperatorLevel:
-    """One operator's own network with what its children state.
+    """One operator's own network with the statements of its children.
 
     Parameters
     ----------
-    perimeter
-        The operator's own.
+    area
+        The operator's own network.
     below
-        What each child states, by connection point.
+        The children's statements, by connection point.
     principle
-        Of fairness among customers, those below children included.
+        Of fairness among customers, including those below children.
 
     Raises
     ------
     NetworkFaults
-        When a child's reactive range does not go together with what is at its connection point.
+        When a child's reactive range does not fit its connection point.
     """
 
     def __init__(
         self,
-        perimeter: Perimeter,
+        area: OperatorArea,
         below: Mapping[str, InterfaceStatement],
         principle: Principle = MAX_MIN,
     ) -> None:
-        self._perimeter = perimeter
+        self._area = area
         self._principle = principle
         self._below = dict(below)
         ranges = {p: (s.reactive_min_var, s.reactive_max_var) for p, s in below.items()}
-        own = perimeter.network
+        own = area.network
         self._network = with_reactive_ranges(own, ranges) if ranges else own
-        self._outages = outages_with_reactive_ranges(perimeter.outages, ranges)
+        self._outages = outages_with_reactive_ranges(area.outages, ranges)
         self._grids: dict[tuple[str, ...], NetworkGrid] = {}
 
     # -- upwards --------------------------------------------------------------------------------
@@ -131,14 +131,14 @@ class OperatorLevel:
     def state(
         self, band: tuple[float, float], reactive_var: tuple[int, int] | None = None
     ) -> InterfaceStatement:
-        """Return what this level states about its interface, for voltages in a band.
+        """Return the statement about this operator's interface, for voltages in a band.
 
         Parameters
         ----------
         band
             The voltage band promised at its interface.
         reactive_var
-            The reactive range that it is to keep; found where not given.
+            The reactive range to keep, var; computed where not given.
         """
         low, high = (None, None) if reactive_var is None else reactive_var
         alone = InterfaceLimits(*band, reactive_min_var=low, reactive_max_var=high)
@@ -147,21 +147,21 @@ class OperatorLevel:
         refusal = division.refusal
         most_w = fallback_w if division.check is None else division.check.limits_w
         try:
-            least, most = self._exchange(grid, alone, fallback_w), None
-            most = least if refusal is not None else self._exchange(grid, alone, most_w)
-            idle = least if not fallback_w.any() else self._exchange(grid, alone, 0 * fallback_w)
+            least, most = self._extremes(grid, alone, fallback_w), None
+            most = least if refusal is not None else self._extremes(grid, alone, most_w)
+            idle = least if not fallback_w.any() else self._extremes(grid, alone, 0 * fallback_w)
         except PowerFlowError as error:
             nothing = InterfaceExtremes(0.0, 0.0, 0.0, 0.0)
             least = most = idle = nothing
             refusal = refusal or Fault(POWER_FLOW, str(error))
-        members = self._members(most_w)
-        # Who cannot keep its range exchanges what it does, and its parent must count with that.
+        members = self._customers_and_classes(most_w)
+        # A child that cannot keep its range states the range that it needs.
         kept = reactive_var if refusal is None else None
-        reactive = widened(most) if kept is None else kept
-        least_power = least_w(least.injection_w), least_w(least.withdrawal_w)
+        reactive = reactive_range_around(most) if kept is None else kept
+        least_power = limit_covering_w(least.injection_w), limit_covering_w(least.withdrawal_w)
         most_power = (
-            max(least_w(most.injection_w), least_power[0]),
-            max(least_w(most.withdrawal_w), least_power[1]),
+            max(limit_covering_w(most.injection_w), least_power[0]),
+            max(limit_covering_w(most.withdrawal_w), least_power[1]),
         )
         return InterfaceStatement(
             band,
@@ -175,13 +175,15 @@ class OperatorLevel:
             refusal,
         )
 
-    def _exchange(
+    def _extremes(
         self, grid: NetworkGrid, contract: InterfaceLimits, limits_w: IntArray
     ) -> InterfaceExtremes:
         return interface_extremes(grid.robust_rows(contract), limits_w)
 
-    def _members(self, granted_w: IntArray) -> tuple[list[CustomerClass], list[CustomerClass]]:
-        """Return the customers and the classes of children's, of either direction, at a grant."""
+    def _customers_and_classes(
+        self, granted_w: IntArray
+    ) -> tuple[list[CustomerClass], list[CustomerClass]]:
+        """Return customers and children's classes, for each direction, with the power granted."""
         weights, idle = self._weights(), self._idle_w()
         count = len(weights) // 2
         found: tuple[list[CustomerClass], list[CustomerClass]] = ([], [])
@@ -192,7 +194,9 @@ class OperatorLevel:
                 continue
             largest = np.array([each.largest_w for each in classes])
             heavy = np.array([each.weight for each in classes])
-            used = levelled(float(granted_w[k]) - idle[k], 0.0 * largest, largest, heavy)
+            used = divide_at_common_share(
+                float(granted_w[k]) - idle[k], 0.0 * largest, largest, heavy
+            )
             own += [
                 CustomerClass(each.weight, float(w)) for each, w in zip(classes, used, strict=True)
             ]
@@ -203,17 +207,17 @@ class OperatorLevel:
     def divide(self, contract: InterfaceLimits) -> Division:
         """Return fair envelopes under a contract, for customers and for children's interfaces.
 
-        A child whose band cannot be promised even with everyone at the fallback is named, left
-        with the least that it stated, and no longer counted on; all others go on.
+        If a child's band cannot be promised even with all limits at the fallback, the child gets
+        the least powers that it stated, its band is dropped, and the division is repeated.
         """
-        broken = self._at_the_interface(contract)
+        broken = self._bands_broken_by_contract(contract)
         while True:
             grid = self._grid(broken)
             try:
                 check = grid.allocate(contract)
             except InsecureError as error:
                 fault = Fault(error.element, error.detail)
-                child = self._promised_at(error.element, broken)
+                child = self._child_at(error.element, broken)
                 if child is None:
                     return self._at_fallback(contract, grid, fault, broken)
                 broken = {**broken, child: fault}
@@ -222,13 +226,13 @@ class OperatorLevel:
             else:
                 return Division(contract, grid, check.envelopes(), check, None, broken)
 
-    def _at_the_interface(self, contract: InterfaceLimits) -> dict[str, Fault]:
-        """Return the children at this level's own interface whose band its contract breaks."""
+    def _bands_broken_by_contract(self, contract: InterfaceLimits) -> dict[str, Fault]:
+        """Return the children at the operator's own interface whose band its contract breaks."""
         low, high = contract.voltage_min_pu, contract.voltage_max_pu
         found = {}
         for point, statement in self._below.items():
             inside = statement.band[0] <= low and high <= statement.band[1]
-            if not self._perimeter.buses[point] and not inside:
+            if not self._area.buses[point] and not inside:
                 detail = (
                     f"the voltage there is anywhere from {low:g} to {high:g} p.u. by contract, "
                     f"which is not inside {statement.band[0]:g} to {statement.band[1]:g} p.u."
@@ -236,17 +240,17 @@ class OperatorLevel:
                 found[point] = Fault("interface", detail)
         return found
 
-    def _promised_at(self, element: str, broken: Mapping[str, Fault]) -> str | None:
-        """Return the child, not yet given up, whose bus an insecure element is."""
+    def _child_at(self, element: str, broken: Mapping[str, Fault]) -> str | None:
+        """Return the child whose band is kept so far and whose bus is an insecure element."""
         bus = element.partition(" without ")[0]
         for point in self._below:
-            if point not in broken and bus in self._perimeter.buses[point]:
+            if point not in broken and bus in self._area.buses[point]:
                 return point
         return None
 
-    def refused(self, contract: InterfaceLimits, why: Fault) -> Division:
-        """Return everyone at the fallback, where the contract is not kept by the other side."""
-        broken = self._at_the_interface(contract)
+    def divide_at_fallback(self, contract: InterfaceLimits, why: Fault) -> Division:
+        """Return all limits at the fallback, because the other side does not keep the contract."""
+        broken = self._bands_broken_by_contract(contract)
         return self._at_fallback(contract, self._grid(broken), why, broken)
 
     def _at_fallback(
@@ -265,10 +269,10 @@ class OperatorLevel:
     # -- the grid -------------------------------------------------------------------------------
 
     def _grid(self, broken: Mapping[str, Fault]) -> NetworkGrid:
-        """Return the grid that keeps all promises but those broken; each made once."""
+        """Return the grid that keeps all promised bands but the broken ones; each made once."""
         key = tuple(sorted(broken))
         if key not in self._grids:
-            own = self._perimeter
+            own = self._area
             bands = tuple(
                 BusBand(bus, *statement.band)
                 for point, statement in self._below.items()
@@ -294,12 +298,12 @@ class OperatorLevel:
         return self._grids[key]
 
     def _capacity(self, broken: Mapping[str, Fault]) -> Capacity:
-        """Return the capacities of all; of a child what it can use, within its interface's.
+        """Return the capacities: of a child the most it can use, within its interface's capacity.
 
-        What it cannot help is exchanged even where its interface's capacity is less, and then
-        counted: :meth:`beyond_capacity` says so.
+        The least power of a child counts even if it exceeds that capacity; see
+        :meth:`beyond_capacity`.
         """
-        own = self._perimeter.capacity
+        own = self._area.capacity
         columns = [
             own.injection_w.copy(),
             own.withdrawal_w.copy(),
@@ -319,20 +323,20 @@ class OperatorLevel:
 
     def beyond_capacity(self) -> dict[str, Fault]:
         """Return the children whose least power exceeds the capacity of their interface."""
-        own, found = self._perimeter.capacity, {}
+        own, found = self._area.capacity, {}
         for point, statement in self._below.items():
             k = own.connection_points.index(point)
             least = statement.least_injection_w, statement.least_withdrawal_w
             most = int(own.injection_w[k]), int(own.withdrawal_w[k])
             for what, needed, carried in zip(("inject", "withdraw"), least, most, strict=True):
                 if needed > carried:
-                    detail = f"it must {what} {needed:,} W at least, it may carry {carried:,} W"
+                    detail = f"it must {what} {needed:,} W at least, its capacity is {carried:,} W"
                     found[point] = Fault(point, detail)
         return found
 
     def _weights(self) -> FloatArray:
         count = len(self._network.connection_points)
-        given = self._perimeter.weights
+        given = self._area.weights
         weights = np.ones(2 * count) if given is None else np.array(given, dtype=float)
         for point, statement in self._below.items():
             k = self._network.connection_points.index(point)

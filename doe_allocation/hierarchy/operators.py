@@ -1,10 +1,9 @@
-"""Who operates which network, and where one operator's network hangs on another's.
+"""The operational graph: network operators, their networks and where these meet.
 
-An operational graph is a tree: an operator has one parent, at whose connection point its interface
-is, and children at connection points of its own; everything else there is customers.  Whoever
-builds one has all networks in hand; what computes on it
-(:mod:`doe_allocation.hierarchy.operator_level`) is only
-ever given one of them.
+The graph is a tree.  An operator has one parent, with its interface at one of the parent's
+connection points, and children at connection points of its own network; all other connection
+points are customers.  The graph holds all networks, but each calculation
+(:mod:`doe_allocation.hierarchy.operator_level`) is given one of them.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ class Child:
     Parameters
     ----------
     operator
-        Who operates the network below.
+        The operator of the network below.
     band
         The voltage band at its interface, per unit, that the parent promises.
     reactive_var
-        Smallest and largest reactive power out of its network; found from that network where not
-        given (:mod:`doe_allocation.hierarchy.interface_statement`).
+        Smallest and largest reactive power out of its network, var; computed from that network
+        where not given (:mod:`doe_allocation.hierarchy.interface_statement`).
     """
 
     operator: Operator
@@ -43,7 +42,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator and its own network.
+    """A network operator and its own network.
 
     Parameters
     ----------
@@ -54,17 +53,17 @@ class Operator:
     voltage_limits
         Limits at every bus but the interface.
     capacity
-        Of all connection points; of a child's interface what it may carry at most.  A child's
-        fallback is what it states itself, and not looked at here.
+        Of all connection points; of a child's interface the most that it may carry.  The fallback
+        of a child is the least power that it states; the value given here is not used.
     children
         By connection point.
     outages
-        After each of which envelopes must be secure, too (N-1).
+        Outages after each of which envelopes must be secure, too (N-1).
     weights
-        Shape (2 c,), injection first, of customers; one for all where not given.  A child weighs
-        as much as all customers below it together.
+        Shape (2 c,), injection first, of customers; all 1 where not given.  The weight of a child
+        is that of all customers below it together.
     forecast
-        What does not trade; where not given, what the network says, taken as certain.
+        The powers that do not trade; where not given, those of the network, taken as certain.
     """
 
     name: str
@@ -78,10 +77,10 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
-class GraphPosition:
-    """Where an operator is in the graph: its parent and the connection point there.
+class Placement:
+    """An operator in the graph, with its parent and its connection point there.
 
-    Both are empty for the root, whose parent is not part of the graph.
+    Parent and connection point are empty for the root, whose parent is not in the graph.
     """
 
     operator: Operator
@@ -90,41 +89,41 @@ class GraphPosition:
 
     @property
     def ends(self) -> str:
-        """Both ends of the boundary, for people."""
+        """Both ends of the boundary, as messages name them."""
         return f"{self.parent or 'upstream'} / {self.operator.name}"
 
 
-def places(root: Operator) -> Iterator[GraphPosition]:
-    """Yield every operator with its place, parents first; raises nothing, follows no cycle."""
-    yield from _below(GraphPosition(root), ())
+def placements(root: Operator) -> Iterator[Placement]:
+    """Yield every operator, parents first; raises nothing and does not follow cycles."""
+    yield from _below(Placement(root), ())
 
 
-def _below(place: GraphPosition, above: tuple[str, ...]) -> Iterator[GraphPosition]:
-    yield place
-    own = place.operator
+def _below(placement: Placement, above: tuple[str, ...]) -> Iterator[Placement]:
+    yield placement
+    own = placement.operator
     if own.name in above:
         return
     for point, child in own.children.items():
-        yield from _below(GraphPosition(child.operator, own.name, point), (*above, own.name))
+        yield from _below(Placement(child.operator, own.name, point), (*above, own.name))
 
 
 def graph_faults(root: Operator) -> list[Fault]:
-    """Return everything wrong with a graph; each fault names both ends of a boundary."""
-    seen: dict[str, GraphPosition] = {}
+    """Return all faults of a graph; each names both ends of a boundary."""
+    seen: dict[str, Placement] = {}
     faults = []
-    for place in places(root):
-        name = place.operator.name
+    for placement in placements(root):
+        name = placement.operator.name
         if name in seen:
-            same = seen[name].operator is place.operator
+            same = seen[name].operator is placement.operator
             what = (
                 "its network would be below itself or below two parents"
                 if same
                 else ("two operators have this name")
             )
-            faults.append(Fault(place.ends, f"{name} is also at {seen[name].ends}: {what}"))
+            faults.append(Fault(placement.ends, f"{name} is also at {seen[name].ends}: {what}"))
             continue
-        seen[name] = place
-        faults += _own_faults(place.operator)
+        seen[name] = placement
+        faults += _own_faults(placement.operator)
     return faults
 
 
@@ -135,7 +134,7 @@ def _own_faults(operator: Operator) -> list[Fault]:
         detail = "its capacities are not those of its network's connection points"
         faults.append(Fault(operator.name, detail))
     for point, child in operator.children.items():
-        ends = GraphPosition(child.operator, operator.name, point).ends
+        ends = Placement(child.operator, operator.name, point).ends
         if point not in points:
             detail = (
                 f"the interface of {child.operator.name} is to be at {point}, but "
@@ -158,9 +157,9 @@ def _own_faults(operator: Operator) -> list[Fault]:
 
 
 def _interface_faults(parent: Operator, child: Operator, ends: str) -> list[Fault]:
-    """Return faults where a child holds its own voltage or balance beside its parent."""
+    """Return a child's faults if it holds more than one voltage, or balances power itself."""
     network, faults = child.network, []
-    # The phases of one bus are nodes of their own, and still one place.
+    # The phases of one bus are nodes of their own, but one bus.
     held = dict.fromkeys(network.nodes[i].partition(".")[0] for i in network.interface.nodes)
     if len(held) > 1:
         detail = (
@@ -178,7 +177,7 @@ def _interface_faults(parent: Operator, child: Operator, ends: str) -> list[Faul
 
 
 def _base_faults(parent: Operator, point: str, child: Operator, ends: str) -> list[Fault]:
-    """Return a fault where the two sides count per unit of different voltages."""
+    """Return a fault if the nominal voltages of the two sides differ."""
     above = nominal_at(parent.network, point)
     below = child.network.interface.nominal_v
     if above is None or below is None or abs(above - below) <= 1e-6 * max(above, below):
@@ -193,7 +192,7 @@ def _base_faults(parent: Operator, point: str, child: Operator, ends: str) -> li
 
 
 def nominal_at(network: Network, point: str) -> float | None:
-    """Return the volts per unit where a connection point is; ``None`` where they are not known."""
+    """Return the nominal voltage at a connection point, V; ``None`` where it is not known."""
     names = voltages_at(network, point)
     known = [network.nominal_v[name] for name in names if name in network.nominal_v]
     if names:
@@ -202,9 +201,9 @@ def nominal_at(network: Network, point: str) -> float | None:
 
 
 def voltages_at(network: Network, point: str) -> tuple[str, ...]:
-    """Return the limited voltages at a connection point, by name.
+    """Return the names of the limited voltages at a connection point.
 
-    None where it is at the network's own interface, or is no connection point at all.
+    Empty if it is at the network's own interface, or does not exist.
     """
     if point not in network.connection_points:
         return ()

@@ -1,5 +1,10 @@
-"""Which switches and taps make the smallest envelope largest.
+"""The switches and taps under which the smallest envelope is largest.
 
-``radial_configurations`` enumerates, ``search`` chooses, ``refutation`` excludes configurations
-by proof, ``relaxation`` bounds all of them.  ``pandapower_switching`` reads switches and taps.
+``pandapower_switching``   reads switches and taps; ``pandapower_switch_faults`` their faults
+``radial_configurations``  enumerates radial configurations
+``choices``                the configurations that may be chosen, with taps
+``search``                 chooses among them by allocations
+``refutation``             excludes configurations by proof, with ``distflow_bounds``
+``relaxation``             bounds all of them by one mixed-integer program
+``switched_branches``      the branches of all configurations, pi circuits of ``pi_branches``
 """

@@ -1,4 +1,4 @@
-"""What is wrong with the switches and taps that a scenario names."""
+"""Faults of the switches and taps that a scenario names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from security_check.errors import Fault
 Net = Any  # pandapower publishes no types
 
 TABLE_OF = {"l": "line", "t": "trafo", "t3": "trafo3w"}
-"""The tables of what pandapower's kinds of switches open."""
+"""The table of the element that each of pandapower's kinds of switches opens."""
 
 
 def control_of(name: str) -> tuple[str, int]:
@@ -27,7 +27,7 @@ def _is_known(net: Net, name: str, tables: tuple[str, ...]) -> bool:
 
 
 def switch_faults(net: Net, names: tuple[str, ...]) -> Iterator[Fault]:
-    """Yield what is wrong with the switchable branches that are named."""
+    """Yield the faults of the switchable branches named."""
     seen: dict[str, str] = {}
     for name in names:
         if not _is_known(net, name, ("switch", "line")):
@@ -50,7 +50,7 @@ def switch_faults(net: Net, names: tuple[str, ...]) -> Iterator[Fault]:
 
 
 def _never_closed(net: Net, name: str, opened: str) -> Iterator[Fault]:
-    """Yield what keeps a branch open even when it is closed here."""
+    """Yield a fault if a branch stays open although its switch is closed."""
     kind, index = control_of(opened)
     if kind == "switch":
         return
@@ -66,7 +66,7 @@ def _never_closed(net: Net, name: str, opened: str) -> Iterator[Fault]:
 def tap_positions(
     net: Net, name: str, span: tuple[int, int] | None, faults: list[Fault]
 ) -> tuple[int, tuple[int, ...]]:
-    """Return a transformer's index and the positions its tap may take."""
+    """Return a transformer's index and the positions of its tap."""
     if not _is_known(net, name, ("trafo",)):
         faults.append(Fault(name, "actions.taps names it, but there is no such transformer"))
         return -1, ()

@@ -1,7 +1,7 @@
-"""The switches and tap changers of a pandapower net that an operator may use.
+"""The switches and tap changers of a pandapower net that the network operator may use.
 
-Everything a search over configurations needs of the net: its graph, the net in any configuration,
-and its branches one by one.
+It gives a search over configurations the graph of the net, the net in any configuration, and its
+branches.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pandapower.topology import connected_components, create_nxgraph
 
+from doe_allocation.reconfiguration.choices import Choices, Configuration
 from doe_allocation.reconfiguration.pandapower_switch_faults import (
     TABLE_OF,
     control_of,
@@ -22,14 +23,13 @@ from doe_allocation.reconfiguration.pandapower_switch_faults import (
 )
 from doe_allocation.reconfiguration.pi_branches import Branches, NotTwoEndedError, branches_of
 from doe_allocation.reconfiguration.radial_configurations import SwitchableGraph
-from doe_allocation.reconfiguration.search import Choices, Configuration
 from doe_allocation.reconfiguration.switched_branches import SwitchedBranches, TapChanger
 from security_check.errors import Fault
 from security_check.model.network import Network
 
 Net = Any  # pandapower publishes no types
 
-_PLACEHOLDER_OHM = 1.0  # any impedance would do that keeps two buses apart
+_PLACEHOLDER_OHM = 1.0  # ohm; keeps the two buses of a closed switch apart, and is left out again
 _BUSES = {
     "line": ("from_bus", "to_bus"),
     "impedance": ("from_bus", "to_bus"),
@@ -40,7 +40,7 @@ _BUSES = {
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """A branch of the net's graph: what it is, its two ends, and which control opens it, if any."""
+    """A branch of the net's graph: its element, its ends, and the control that opens it, or -1."""
 
     element: str
     ends: tuple[int, int]
@@ -57,9 +57,9 @@ class SwitchedNet:
     switchable
         ``"switch:3"`` (opened and closed) or ``"line:7"`` (in or out of service).
     taps
-        Lowest and highest position of each transformer, ``"trafo:0"``; ``None``: all it has.
+        Lowest and highest position of each transformer, ``"trafo:0"``; ``None`` for all positions.
     faults
-        Where what is wrong is added.
+        The list to which faults are added.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class SwitchedNet:
         return tuple(f"trafo:{index}" for index in self._positions)
 
     def choices(self, most_operations: int | None) -> Choices:
-        """Return what may be done, from the present state on."""
+        """Return the choices from the present state."""
         closed = tuple(self._is_closed(*control_of(name)) for name in self.switchable)
         taps = tuple(int(self._net.trafo.tap_pos.at[index]) for index in self._positions)
         return Choices(
@@ -129,7 +129,7 @@ class SwitchedNet:
             ("line", False): "take {} out of service",
         }
         steps = []
-        # Opening comes last: then nobody is without supply in between.
+        # Opening comes last, so that no bus loses its supply in between.
         for wanted in (True, False):
             steps += [
                 verbs[control_of(name)[0], wanted].format(name)
@@ -148,7 +148,7 @@ class SwitchedNet:
         Raises
         ------
         NotTwoEndedError
-            When the network is not one of two-ended balanced branches.
+            When the network has other than two-ended balanced branches.
         """
         net = self._all_closed()
         network = build(net)
@@ -201,7 +201,7 @@ class SwitchedNet:
         return zip(switch.index, *(switch[name] for name in columns), strict=True)
 
     def _edges(self) -> Iterator[_Edge]:
-        """Yield the branches that are there when everything that may be closed is."""
+        """Yield the branches of the net with all switchable ones closed."""
         net = self._net
         control = {control_of(name): k for k, name in enumerate(self.switchable)}
         by_element: dict[tuple[str, int], int] = {}
@@ -228,7 +228,7 @@ class SwitchedNet:
                     yield _Edge(name, (buses[0], buses[1]), mine)
 
     def _graph(self, edges: list[_Edge]) -> tuple[list[int], SwitchableGraph]:
-        """Return the buses that are nodes, and the graph; what nothing could supply is left out."""
+        """Return the buses that are nodes, and the graph; buses without any supply are left out."""
         net = self._net
         alive = set(net.bus.index[net.bus.in_service.astype(bool)].tolist())
         sources = {
@@ -249,7 +249,7 @@ class SwitchedNet:
                     waiting.append(other)
         buses = sorted(reached)
         place = {bus: k for k, bus in enumerate(buses)}
-        # A switchable branch that nothing could supply joins a node with itself: it stays open.
+        # A switchable branch without any supply joins a node with itself: it stays open.
         ends = [(0, 0)] * len(self.switchable)
         fixed = []
         edges[:] = [edge for edge in edges if edge.ends[0] in place]
@@ -264,7 +264,7 @@ class SwitchedNet:
         )
 
     def _all_closed(self) -> Net:
-        """Return a copy with everything closed, in which switches between buses are branches."""
+        """Return a copy with all switchable branches closed; bus switches are branches there."""
         net = copy.deepcopy(self._net)
         for name in self.switchable:
             table, index = control_of(name)
@@ -273,14 +273,14 @@ class SwitchedNet:
                 if net.switch.z_ohm.at[index] > 0.0:
                     raise NotTwoEndedError(f"{name} has an impedance")
                 net.switch.loc[index, "z_ohm"] = _PLACEHOLDER_OHM
-        # Sources that switches would join here cannot all hold the voltage: the first one does.
+        # Of sources that are joined with all switches closed, only the first holds the voltage.
         for joined in connected_components(create_nxgraph(net, respect_switches=True)):
             fed = net.ext_grid.index[net.ext_grid.in_service & net.ext_grid.bus.isin(joined)]
             net.ext_grid.loc[fed[1:], "in_service"] = False
         return net
 
     def _nodes(self, place: Mapping[str, int]) -> dict[int, int]:
-        """Return the node of each bus; what fixed switches join has the lowest one's name."""
+        """Return the node of each bus; buses joined by fixed switches have the first one's node."""
         mine = {control_of(name) for name in self.switchable}
         together: dict[int, set[int]] = {}
         for i, bus, element, et, closed in self._switches():
@@ -297,7 +297,7 @@ class SwitchedNet:
         return node
 
     def _controls_of(self, own: Branches) -> tuple[Any, Any]:
-        """Return which control opens each branch, and which end of it stays connected then."""
+        """Return the control that opens each branch, and the end that stays connected then."""
         net = self._net
         control = np.full(len(own.elements), -1)
         energised = np.full(len(own.elements), -1)

@@ -1,7 +1,7 @@
 """Radial configurations of a network with switches: spanning trees, one after the other.
 
 A configuration says of each switchable branch whether it is closed.  It is radial when every node
-has exactly one path to a source: no loop, nobody cut off, no two sources joined.
+has exactly one path to a source: no loop, no node cut off, no two sources joined.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 Closed = tuple[bool, ...]
-"""For each switchable branch, whether it is closed."""
+"""Whether each switchable branch is closed."""
 
 LOOP = "a loop"
 CUT_OFF = "buses cut off"
@@ -26,12 +26,12 @@ class SwitchableGraph:
     Parameters
     ----------
     nodes
-        How many; they are ``0 .. nodes - 1``.
+        Number of nodes; they are ``0 .. nodes - 1``.
     sources
-        Nodes where power comes from; each feeds a tree of its own.
+        Nodes that feed the network; each feeds a tree of its own.
     fixed, switchable
-        Both ends of each branch.  What a closed switchable branch joins may be joined already:
-        then no radial configuration has it closed.
+        Both ends of each branch.  If fixed branches join the ends of a switchable one, no radial
+        configuration has it closed.
     """
 
     nodes: int
@@ -56,7 +56,7 @@ class SwitchableGraph:
         return [node for node in range(self.nodes) if joined.root(node) != supplied]
 
     def why_not_radial(self, closed: Closed) -> str:
-        """Return what keeps a configuration from being radial; empty where nothing does."""
+        """Return why a configuration is not radial; empty if it is."""
         if self.cut_off(closed):
             return CUT_OFF
         branches = len(self.fixed) + sum(closed)
@@ -65,7 +65,7 @@ class SwitchableGraph:
 
     @cached_property
     def _ends(self) -> tuple[tuple[int, int], ...]:
-        """Ends of the switchable branches, where all that fixed ones join is one node."""
+        """Ends of the switchable branches, with nodes that fixed branches join taken as one."""
         joined = _Joined(self.nodes, self.sources)
         for ends in self.fixed:
             joined.join(*ends)
@@ -98,13 +98,13 @@ class SwitchableGraph:
         Parameters
         ----------
         present, most_switched
-            Where given, only those that differ from the present one in at most so many branches.
+            Where given, only configurations with at most ``most_switched`` branches changed.
 
         Notes
         -----
-        Some branch of every loop must be open: take a loop, and for each of its branches that are
-        free look at the configurations in which that one is open and the free ones before it are
-        closed.  These sets are disjoint, and opening a branch of a loop cuts nobody off.
+        A branch of every loop must be open.  For each free branch of a loop, take the
+        configurations in which it is open and the free branches before it are closed.  These sets
+        are disjoint, and opening a branch of a loop cuts no node off.
         """
         if self.fixed_loop() is not None or self.cut_off():
             return
@@ -116,7 +116,7 @@ class SwitchableGraph:
     def _opened(
         self, opened: frozenset[int], kept: frozenset[int], present: Closed, left: int
     ) -> Iterator[Closed]:
-        """Yield those with ``opened`` open and ``kept`` closed.
+        """Yield the configurations with ``opened`` open and ``kept`` closed.
 
         Among the branches that are not decided, at most ``left`` may differ from the present.
         """
@@ -139,9 +139,9 @@ class SwitchableGraph:
             closing += not present[k]
 
     def _free_loop(self, opened: frozenset[int], kept: frozenset[int]) -> list[int] | None:
-        """Return the free branches of a loop; none where there is no loop.
+        """Return the free branches of a loop; an empty list if there is no loop.
 
-        ``None`` where a loop has no free branch.
+        ``None`` if a loop has no free branch.
         """
         joined = _Joined(self.nodes, ())
         tree: dict[int, list[tuple[int, int]]] = {}

@@ -1,27 +1,30 @@
-"""A proof that a radial configuration cannot give everybody so much, without a power flow.
+"""A proof, without a power flow, that limits of ``t`` watts are not secure in a configuration.
 
-Envelopes of at least ``t`` watts hold two points: everybody withdraws t, and everybody injects t
-(or their capacity, where that is less).  Suppose the configuration were secure.  Then voltages and
-currents at these points are within their limits, so losses are within bounds; so flows are within
-bounds (they add up along a tree); so are voltage drops, and from them follow tighter bounds of
-voltages, currents and losses.  Where a lower bound exceeds a limit the supposition is wrong: no
-secure envelopes of t watts exist in this configuration.  The bounds are those of the DistFlow
-equations (Baran and Wu, 1989), exact for a tree, in interval arithmetic; a batch of trees at once.
+Envelopes of at least ``t`` watts contain two points: all customers withdraw t, and all customers
+inject t (or their capacity, if that is less).  Suppose that the configuration is secure.  Then
+voltages and currents at these points are within their limits, so losses are within bounds.  So
+flows are within bounds, because they add up along a tree, and so are voltage drops, which give
+tighter bounds of voltages, currents and losses.  If a lower bound exceeds a limit, the supposition
+is wrong: no secure envelopes of t watts exist in this configuration.
 
-The proof holds whatever else is uncertain or chosen freely: the points at which that is as expected
-are among those that envelopes must hold for.
+The proof also holds with uncertain powers and free reactive power: points at which these are as
+expected are among the points at which envelopes must be secure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from doe_allocation.capacity import Capacity
+from doe_allocation.reconfiguration.distflow_bounds import (
+    ExtremePoint,
+    RadialTrees,
+    contradictions,
+)
 from doe_allocation.reconfiguration.pi_branches import Branches, NotTwoEndedError
 from doe_allocation.reconfiguration.switched_branches import (
     SwitchedBranches,
@@ -33,44 +36,11 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 _Number = TypeVar("_Number", np.float64, np.complex128)
 
-_SWEEPS = 3  # the third sweep moves bounds by parts in a million
-_ROUNDING = 1e-7  # of a limit: a contradiction must be larger
-_AT_ONCE = 2_000_000  # entries of the largest array of a batch
-_NONE = -1
+_AT_ONCE = 2_000_000  # entries of the largest array of a batch: 16 MB of float64
+_NONE = -1  # in place of a branch or a switch: there is none
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """What everybody does at once, per unit at the nodes, and what the interface allows then."""
-
-    consumption: ComplexArray
-    source_pu: float
-    contract: InterfaceLimits
-
-
-@dataclass(frozen=True, slots=True)
-class _Trees:
-    """A batch of T radial configurations, everything per node and of the branch above it.
-
-    ``below[t, a, j]`` says whether node j hangs on a, itself included.  The source is node 0 and
-    has no branch: its row is one without impedance.
-    """
-
-    below: FloatArray
-    r: FloatArray
-    x: FloatArray
-    rise: FloatArray  # product of squared ratios down to the node
-    own_rise: FloatArray  # the last factor of it, on the node's side of the series impedance
-    upper_rise: FloatArray  # and on the other side
-    upper_node: IndexArray
-    near_shunt: ComplexArray
-    upper_shunt: ComplexArray
-    near_rating: FloatArray
-    upper_rating: FloatArray
-    shunt: ComplexArray
-
-
-class RadialBound:
+class RadialRefuter:
     """Refutes radial configurations.
 
     Parameters
@@ -78,12 +48,12 @@ class RadialBound:
     switched
         The branches.
     voltage_limits, contracts, capacity
-        What envelopes must hold under; in each interval, where contracts differ.
+        Conditions of the envelopes; one contract for each interval, equal ones are taken once.
 
     Raises
     ------
     NotTwoEndedError
-        When the network is not made of what the equations know; the message is a sentence.
+        When the equations do not hold for the network; the message is a sentence.
     """
 
     def __init__(
@@ -121,8 +91,8 @@ class RadialBound:
         if freedom is not None:
             self._passive = self._passive - 1j * (self._share @ freedom.middle)
 
-    def refuted(self, closed: BoolArray, taps: Sequence[int], level_w: float) -> BoolArray:
-        """Return which radial configurations cannot give everybody ``level_w``.
+    def refuted(self, closed: BoolArray, taps: Sequence[int], least_limit_w: float) -> BoolArray:
+        """Return which radial configurations cannot have limits of ``least_limit_w``, shape (T,).
 
         Parameters
         ----------
@@ -130,32 +100,32 @@ class RadialBound:
             Shape (T, S), radial configurations.
         taps
             Positions of the tap changers.
-        level_w
-            What each limit shall be at least, or the connection's capacity where that is less.
+        least_limit_w
+            Lower bound of each limit, or the connection's capacity where that is less.
 
         Returns
         -------
-        Shape (T,).  What is not refuted may or may not be secure.
+        Shape (T,).  A configuration that is not refuted may or may not be secure.
         """
         branches = self._folded.at(taps)
         size = max(1, _AT_ONCE // self._nodes**2)
         batches = [closed[k : k + size] for k in range(0, len(closed), size)]
-        parts = [self._batch(batch, branches, level_w) for batch in batches]
+        parts = [self._batch(batch, branches, least_limit_w) for batch in batches]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
 
-    def _batch(self, closed: BoolArray, branches: Branches, level_w: float) -> BoolArray:
+    def _batch(self, closed: BoolArray, branches: Branches, least_limit_w: float) -> BoolArray:
         refuted = np.zeros(len(closed), dtype=bool)
         trees = self._trees(closed, branches)
-        for point in self._points(level_w):
-            refuted |= self._contradicts(trees, point)
+        for point in self._points(least_limit_w):
+            refuted |= contradictions(trees, point, self.voltage_limits, self._base)
             if refuted.all():
                 break
         return refuted
 
-    def points(self, level_w: float) -> list[tuple[FloatArray, float, InterfaceLimits]]:
-        """Return (active powers injected, interface voltage, contract) of the points looked at."""
-        withdrawn = np.minimum(level_w, self.capacity.withdrawal_w.astype(float))
-        injected = np.minimum(level_w, self.capacity.injection_w.astype(float))
+    def points(self, least_limit_w: float) -> list[tuple[FloatArray, float, InterfaceLimits]]:
+        """Return (active powers injected, interface voltage, contract) of the points examined."""
+        withdrawn = np.minimum(least_limit_w, self.capacity.withdrawal_w.astype(float))
+        injected = np.minimum(least_limit_w, self.capacity.injection_w.astype(float))
         return [
             point
             for each in self.contracts
@@ -166,14 +136,16 @@ class RadialBound:
             )
         ]
 
-    def _points(self, level_w: float) -> list[_Point]:
+    def _points(self, least_limit_w: float) -> list[ExtremePoint]:
         ratio = 1.0 + 1j * self.switched.network.reactive_ratio
         return [
-            _Point(self._passive - self._share @ (ratio * power_w / self._base), source, contract)
-            for power_w, source, contract in self.points(level_w)
+            ExtremePoint(
+                self._passive - self._share @ (ratio * power_w / self._base), source, contract
+            )
+            for power_w, source, contract in self.points(least_limit_w)
         ]
 
-    def _trees(self, closed: BoolArray, branches: Branches) -> _Trees:
+    def _trees(self, closed: BoolArray, branches: Branches) -> RadialTrees:
         """Return the trees, each grown from the source branch by branch."""
         count, n = len(closed), self._nodes
         switch = self._folded.switch
@@ -192,7 +164,7 @@ class RadialBound:
                 upper[tree, far[branch]] = near[branch]
                 seen[tree, far[branch]] = True
             if (seen == before).all():
-                raise ValueError("a configuration that is not radial was to be bounded")
+                raise ValueError("a configuration to refute is not radial")
         below = np.zeros((count, n, n))
         each, node = np.indices((count, n))
         at = node.copy()
@@ -210,7 +182,7 @@ class RadialBound:
         upper: IndexArray,
         there: BoolArray,
         branches: Branches,
-    ) -> _Trees:
+    ) -> RadialTrees:
         """Return the trees with the branch above each node, seen from that node."""
         root = above == _NONE
         downward = self._place[branches.end][above] == np.arange(self._nodes)
@@ -228,7 +200,7 @@ class RadialBound:
         shunt = np.broadcast_to(
             self._to_nodes @ self._folded.shunts, (len(above), self._nodes)
         ) + self._open_shunts(there, branches)
-        return _Trees(
+        return RadialTrees(
             below,
             of(branches.impedance.real, 0.0),
             of(branches.impedance.imag, 0.0),
@@ -244,7 +216,7 @@ class RadialBound:
         )
 
     def _open_shunts(self, there: BoolArray, branches: Branches) -> ComplexArray:
-        """Return what open branches add to the shunts of the nodes at which they stay connected."""
+        """Return the shunts of open branches at the nodes where they stay connected."""
         added = np.zeros((len(there), self._nodes), dtype=np.complex128)
         for side, node in ((0, branches.start), (1, branches.end)):
             stays = np.flatnonzero(self._folded.energised_end == side)
@@ -253,141 +225,6 @@ class RadialBound:
             for column, at in enumerate(self._place[node[stays]]):
                 added[:, at] += open_[:, column]
         return added
-
-    def _contradicts(self, trees: _Trees, point: _Point) -> BoolArray:
-        """Return in which trees the point cannot be within the limits."""
-        limits = self.voltage_limits
-        source = point.source_pu**2
-        # Squared voltages; the limits hold by supposition.
-        low = np.full(trees.r.shape, limits.minimum_pu**2)
-        high = np.full(trees.r.shape, limits.maximum_pu**2)
-        low[:, 0] = high[:, 0] = source
-        # The current through a series impedance is that at its monitored end, but for a shunt.
-        shunted = np.abs(trees.near_shunt) * np.sqrt(high / trees.own_rise)
-        current = trees.near_rating * np.sqrt(trees.own_rise) + shunted
-        most = np.where(trees.r + trees.x > 0.0, np.minimum(current, 1e6) ** 2, 0.0)
-        least = np.zeros_like(most)
-        wrong = np.zeros(len(low), dtype=bool)
-        for _ in range(_SWEEPS):
-            flow = self._flows(trees, point, low, high, least, most)
-            wrong |= self._over(trees, point, flow, low, high, least, most)
-            inner_low, inner_high = low / trees.own_rise, high / trees.own_rise
-            least = np.maximum(least, flow.smallest**2 / inner_high)
-            most = np.minimum(most, np.where(most > 0.0, flow.largest**2 / inner_low, 0.0))
-            low_now, high_now = self._voltages(trees, flow, source, least, most)
-            low, high = np.maximum(low, low_now), np.minimum(high, high_now)
-            wrong |= (low > high * (1.0 + _ROUNDING)).any(axis=1)
-            high = np.maximum(high, low)  # where not already wrong, this is rounding
-        return wrong
-
-    @staticmethod
-    def _flows(
-        trees: _Trees,
-        point: _Point,
-        low: FloatArray,
-        high: FloatArray,
-        least: FloatArray,
-        most: FloatArray,
-    ) -> _FlowBounds:
-        """Return bounds of the power through each series impedance at its node's end."""
-        upper_low = np.take_along_axis(low, trees.upper_node, axis=1) * trees.upper_rise
-        upper_high = np.take_along_axis(high, trees.upper_node, axis=1) * trees.upper_rise
-        own = [
-            _drawn(trees.shunt, low, high),
-            _drawn(trees.near_shunt, low / trees.own_rise, high / trees.own_rise),
-        ]
-        passed = _drawn(trees.upper_shunt, upper_low, upper_high)
-        bounds = []
-        for side, current in ((0, least), (1, most)):
-            drawn = point.consumption + own[0][side] + own[1][side]
-            lost = passed[side] + (trees.r + 1j * trees.x) * current
-            total = np.einsum("taj,tj->ta", trees.below, drawn + lost)
-            bounds.append((total - lost, total, own[1][side]))
-        return _FlowBounds(bounds[0][0], bounds[1][0], bounds[0][1], bounds[1][1], own[1])
-
-    def _over(
-        self,
-        trees: _Trees,
-        point: _Point,
-        flow: _FlowBounds,
-        low: FloatArray,
-        high: FloatArray,
-        least: FloatArray,
-        most: FloatArray,
-    ) -> BoolArray:
-        """Return where a current or the exchange at the interface is over its limit for sure."""
-        near = _smallest(flow.low - flow.near_shunt[0], flow.high - flow.near_shunt[1])
-        upper = _smallest(flow.sent_low, flow.sent_high)
-        upper_high = np.take_along_axis(high, trees.upper_node, axis=1)
-        one = 1.0 + _ROUNDING
-        over = near > trees.near_rating * np.sqrt(high) * one
-        over |= upper > trees.upper_rating * np.sqrt(upper_high) * one
-        over[:, 0] = False
-        wrong: BoolArray = np.asarray(over.any(axis=1))
-        # At the source all sums meet.
-        limit = point.contract.withdrawal_limit_w
-        if limit is not None:
-            wrong |= flow.sent_low[:, 0].real * self._base > limit * one + 1e-3
-        limit = point.contract.injection_limit_w
-        if limit is not None:
-            wrong |= -flow.sent_high[:, 0].real * self._base > limit * one + 1e-3
-        return wrong
-
-    @staticmethod
-    def _voltages(
-        trees: _Trees, flow: _FlowBounds, source: float, least: FloatArray, most: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return bounds of squared voltages from the drops along the way to the source."""
-        size = trees.r**2 + trees.x**2
-        bounds = []
-        for power, current in ((flow.high, most), (flow.low, least)):
-            drop = 2.0 * (trees.r * power.real + trees.x * power.imag) + size * current
-            part = trees.own_rise * drop / trees.rise
-            bounds.append(trees.rise * (source - np.einsum("taj,ta->tj", trees.below, part)))
-        return bounds[0], bounds[1]
-
-
-@dataclass(frozen=True, slots=True)
-class _FlowBounds:
-    """Bounds of powers downward: at the node's end of each impedance, and sent from above."""
-
-    low: ComplexArray
-    high: ComplexArray
-    sent_low: ComplexArray
-    sent_high: ComplexArray
-    near_shunt: tuple[ComplexArray, ComplexArray]
-
-    @property
-    def smallest(self) -> FloatArray:
-        return _smallest(self.low, self.high)
-
-    @property
-    def largest(self) -> FloatArray:
-        real = np.maximum(np.abs(self.low.real), np.abs(self.high.real))
-        imaginary = np.maximum(np.abs(self.low.imag), np.abs(self.high.imag))
-        return np.hypot(real, imaginary)
-
-
-def _smallest(low: ComplexArray, high: ComplexArray) -> FloatArray:
-    """Return the smallest magnitude in rectangles of complex numbers."""
-    real = np.maximum(0.0, np.maximum(low.real, -high.real))
-    imaginary = np.maximum(0.0, np.maximum(low.imag, -high.imag))
-    return np.hypot(real, imaginary)
-
-
-def _drawn(
-    shunt: ComplexArray, low: FloatArray, high: FloatArray
-) -> tuple[ComplexArray, ComplexArray]:
-    """Return bounds of ``conj(shunt) v^2`` for squared voltages between two."""
-    power = shunt.conj()
-    grows, follows = power.real >= 0.0, power.imag >= 0.0
-    least = np.where(grows, low, high) * power.real + 1j * (
-        np.where(follows, low, high) * power.imag
-    )
-    most = np.where(grows, high, low) * power.real + 1j * (
-        np.where(follows, high, low) * power.imag
-    )
-    return least, most
 
 
 def _gathered(place: IndexArray, count: int) -> FloatArray:

@@ -1,15 +1,16 @@
-"""An upper bound on the level of every radial configuration, from one mixed-integer program.
+"""An upper bound on the smallest limit in any radial configuration, by a mixed-integer program.
 
-Everybody withdraws t at the lowest interface voltage: one of the points that envelopes of t watts
-hold.  Without losses, the power down each branch of a tree is not more, and no voltage is lower,
-than in the AC power flow (losses only add to flows and drops).  So what is secure there satisfies
+Envelopes of t watts contain the point at which all customers withdraw t at the lowest interface
+voltage.  Without losses, the power down each branch of a tree is not larger, and no voltage is
+lower, than in the AC power flow, because losses only add to flows and drops.  So a secure point
+satisfies
 
     U_end = U_start / ratio^2 - 2 (r P + x Q),  U >= minimum^2,  P <= rating (U + a^2) / (2 a)
 
 along the branches in use (U squared voltages; the square root of U lies below its tangent at
-``a^2``), with P and Q what hangs below.  The largest t over all trees and taps that satisfy this
-is a bound, whatever configuration is best; the solver's own bound on that, where it stops early, is
-one, too.  It knows nothing of injection: where that is what keeps limits down, the bound is loose.
+``a^2``), where P and Q are the power drawn below.  The largest t over all trees and taps is a bound
+for every configuration; if the solver stops early, its own bound on t is one, too.  The program
+does not contain injection: where injection limits the envelopes, the bound is loose.
 
 After Taylor and Hover, Convex models of distribution system reconfiguration, IEEE Trans. Power
 Systems 27 (2012), whose relaxation is this one.
@@ -25,27 +26,27 @@ import scipy.sparse as sp
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from doe_allocation.capacity import Capacity
+from doe_allocation.reconfiguration.choices import Choices, Configuration
 from doe_allocation.reconfiguration.pi_branches import Branches
-from doe_allocation.reconfiguration.search import Choices, Configuration
 from doe_allocation.reconfiguration.switched_branches import SwitchedBranches
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 
-_HIGHEST = 4.0  # squared voltage; nothing without losses comes near it
-_NODES = 1_000  # of the solver's tree; then its bound is what it is
-_FEASIBILITY = 1e-5  # the solver's tolerances, parts of the largest capacity
+_HIGHEST = 4.0  # per unit: largest squared voltage, far above any secure one
+_NODES = 1_000  # nodes of the solver's tree, after which its bound is taken as it is
+_FEASIBILITY = 1e-5  # parts of the largest capacity: allowance for the solver's tolerances
 
 
 @dataclass(frozen=True, slots=True)
 class RelaxationBound:
-    """What the program says.
+    """The result of the program.
 
     Parameters
     ----------
     bound_w
-        No configuration has a higher level.
+        No configuration has a larger smallest uncapped limit.
     configuration
-        The best one without losses, a good start; ``None`` where the solver found none.
+        The best one without losses, a good start; ``None`` if the solver found none.
     """
 
     bound_w: float
@@ -61,14 +62,14 @@ class _Arcs:
     position: IndexArray
 
 
-def relaxed(
+def bound_by_relaxation(
     switched: SwitchedBranches,
     choices: Choices,
     voltage_limits: VoltageLimits,
     contracts: Sequence[InterfaceLimits],
     capacity: Capacity,
 ) -> RelaxationBound:
-    """Return a bound on the level of every configuration that may be chosen.
+    """Return a bound on the smallest limit in every configuration that may be chosen.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def relaxed(
     choices
         Which of them may be chosen.
     voltage_limits, contracts, capacity
-        What envelopes must hold under.
+        Conditions of the envelopes.
     """
     highest = float(capacity.upper_w().max(initial=0))
     if not capacity.withdrawal_w.any():
@@ -91,7 +92,7 @@ def relaxed(
         ),
     )
     found = [
-        _Program(switched, choices, voltage_limits, contract, capacity).solved()
+        _Program(switched, choices, voltage_limits, contract, capacity).solve()
         for contract in dict.fromkeys((lowest, least))
     ]
     best = min(found, key=lambda each: each.bound_w)
@@ -126,8 +127,8 @@ class _Program:
         self.low: list[FloatArray] = []
         self.high: list[FloatArray] = []
 
-    def solved(self) -> RelaxationBound:
-        """Solve the program; see :func:`relaxed`."""
+    def solve(self) -> RelaxationBound:
+        """Solve the program; see :func:`bound_by_relaxation`."""
         self._conserve()
         self._drop()
         self._carry()
@@ -156,7 +157,7 @@ class _Program:
             ),
             options={"node_limit": _NODES},
         )
-        if found.status == 2:  # not even without anybody's power
+        if found.status == 2:  # infeasible even with all customers at zero
             return RelaxationBound(0.0, None)
         dual = found.get("mip_dual_bound")
         part = 1.0 if dual is None or not np.isfinite(dual) else min(1.0, -dual + _FEASIBILITY)
@@ -164,7 +165,7 @@ class _Program:
         return RelaxationBound(bound_w, None if found.x is None else self._configuration(found.x))
 
     def _always_drawn(self, share: FloatArray) -> ComplexArray:
-        """Return the least that is drawn at the nodes besides t, with all lines' charging."""
+        """Return the least power drawn at the nodes besides t, with the charging of all lines."""
         network = self.switched.network
         drawn: ComplexArray = -np.asarray(network.ports.incidence @ network.ports.passive_power_pu)
         if network.reactive_freedom is not None:
@@ -176,7 +177,7 @@ class _Program:
             (branches.start, branches.start_shunt / branches.ratio**2),
             (branches.end, branches.end_shunt),
         ):
-            # One that may be open, or at another tap, draws nothing; its charging is counted.
+            # A branch that may be open, or at another tap, draws nothing; its charging counts.
             least = _least_drawn(own, self.limits)
             least = np.minimum(least.real, 0.0) + 1j * np.minimum(least.imag, 0.0)
             np.add.at(drawn, node, least)
@@ -204,7 +205,7 @@ class _Program:
         return sp.csr_array(sp.hstack(parts))
 
     def _conserve(self) -> None:
-        """Let what comes in go out, or be drawn; at the sources it comes from above."""
+        """Add the balance of each node but the sources, and the limit of the interface."""
         branches, every = self.arcs.branches, np.arange(self.a)
         signs = np.concatenate([-np.ones(self.a), np.ones(self.a)])
         at = np.concatenate([branches.start, branches.end])
@@ -223,7 +224,7 @@ class _Program:
             self._add(row, np.array([-np.inf]), limit - self.constant.real.sum())
 
     def _drop(self) -> None:
-        """Let voltages drop along the arcs in use."""
+        """Add the voltage drops along the arcs in use."""
         branches, every = self.arcs.branches, np.arange(self.a)
         squared = branches.ratio**2
         voltage = sp.csr_array(
@@ -241,7 +242,7 @@ class _Program:
         self._add(self._row(None, voltage, p, q, -choice, self.a), -free, np.full(self.a, np.inf))
 
     def _carry(self) -> None:
-        """Let arcs in use carry at most their ratings, others nothing."""
+        """Limit the flow of arcs in use to their ratings, of others to zero."""
         eye = sp.csr_array(sp.eye_array(self.a))
         most = np.abs(self.growing) + np.abs(self.constant)
         free = sp.csr_array(most.sum() * eye)
@@ -250,7 +251,7 @@ class _Program:
             self._add(self._row(None, None, sign * eye, None, -free, self.a), never, none)
             self._add(self._row(None, None, None, sign * eye, -free, self.a), never, none)
         if (self.constant.real < 0.0).any():
-            return  # somebody generates: losses may lower a flow that comes back
+            return  # with passive generation, losses may reduce a flow towards the source
         tangent = 0.5 * (self.limits.minimum_pu + self.contract.voltage_min_pu)
         branches = self.arcs.branches
         for node, rating in (
@@ -266,7 +267,7 @@ class _Program:
                 self._add(row, np.full(len(rated), -np.inf), slope * tangent**2)
 
     def _choose(self) -> None:
-        """Choose a tree, one position for each tap changer, and few enough operations."""
+        """Require a tree, one position for each tap changer, and few enough operations."""
         switched, choices = self.switched, self.choices
         edges = len(switched.branches.elements)
         of_edge = sp.csr_array(

@@ -1,96 +1,36 @@
 """The radial configuration and tap positions under which the smallest envelope is largest.
 
-What is compared is the whole allocation, lexicographically: first its smallest limit, then the
-next smallest, and so on (all intervals together, whole watts); of equal allocations the one that
-needs fewer operations is better, and then the first in order.  Connections that are at their own
-capacity can have no more anywhere, so the *level* of an allocation is its smallest limit below
-capacity; a better allocation never has a lower level.
+Whole allocations are compared lexicographically: first the smallest limit, then the next smallest,
+and so on (all intervals together, whole watts).  Of equal allocations the one with fewer operations
+is better, and then the first in order.  A limit at its capacity cannot be larger in any
+configuration, so the figure reported is the smallest *uncapped* limit, which is below its capacity;
+a better allocation never has a smaller one.
+
+A local search comes first.  If all configurations can be enumerated, every one that is not refuted
+at the smallest limit of its result is evaluated, too, and the search is exact.  Equal limits are
+not refuted, so allocations decide ties.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
-from doe_allocation.reconfiguration.radial_configurations import Closed, SwitchableGraph
+from doe_allocation.reconfiguration.choices import Choices, Configuration
 from security_check.arrays import BoolArray, IntArray
 from security_check.errors import InsecureError, NetworkFaults, PowerFlowError
 
-_CHUNK = 256
-_FARTHEST = 20_000  # configurations two steps away that are looked at from one
+_CHUNK = 256  # configurations that are refuted together before the best one may change
+_FARTHEST = 20_000  # most configurations two steps away that are examined from one
 
 INSECURE = "the fallback envelopes are not secure"
 NO_SOLUTION = "the power flow has no solution"
 NO_NETWORK = "pandapower cannot model it"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Configuration:
-    """Which switchable branches are closed, and where the tap changers are."""
-
-    closed: Closed
-    taps: tuple[int, ...] = ()
-
-    def operations_from(self, other: Configuration) -> int:
-        """Return how many switches and tap changers are somewhere else; by how far, is one."""
-        return sum(a != b for a, b in zip(self.closed, other.closed, strict=True)) + sum(
-            a != b for a, b in zip(self.taps, other.taps, strict=True)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What an operator may do.
-
-    Parameters
-    ----------
-    graph
-        The network's graph.
-    taps
-        Positions that each tap changer may take, in the order in which they come.
-    present
-        The configuration now; it need not be radial.
-    most_operations
-        How many switches and tap changers may be operated; no limit where ``None``.
-    """
-
-    graph: SwitchableGraph
-    taps: tuple[tuple[int, ...], ...]
-    present: Configuration
-    most_operations: int | None = None
-
-    def allowed(self, configuration: Configuration) -> bool:
-        """Return whether few enough operations lead there."""
-        most = self.most_operations
-        return most is None or configuration.operations_from(self.present) <= most
-
-    def all(self) -> Iterator[Configuration]:
-        """Yield every radial configuration that few enough operations lead to."""
-        for taps in product(*self.taps):
-            moved = sum(a != b for a, b in zip(taps, self.present.taps, strict=True))
-            most = None if self.most_operations is None else self.most_operations - moved
-            if most is None or most >= 0:
-                for closed in self.graph.configurations(self.present.closed, most):
-                    yield Configuration(closed, taps)
-
-    def count(self) -> float:
-        """Return how many there are without a limit of operations."""
-        return self.graph.count() * float(np.prod([len(each) for each in self.taps]))
-
-    def neighbours(self, configuration: Configuration) -> Iterator[Configuration]:
-        """Yield what one exchange of branches, or one other tap position, leads to."""
-        for closed in self.graph.exchanges(configuration.closed):
-            yield Configuration(closed, configuration.taps)
-        for k, positions in enumerate(self.taps):
-            taps = configuration.taps
-            for position in positions:
-                if position != taps[k]:
-                    yield Configuration(configuration.closed, (*taps[:k], position, *taps[k + 1 :]))
 
 
 Evaluate = Callable[[Configuration], IntArray]
@@ -101,29 +41,31 @@ the same order.  Raises :class:`~security_check.errors.GridError` where it has n
 class Screen(Protocol):
     """Proves without a power flow that configurations cannot reach a level."""
 
-    def refuted(self, closed: BoolArray, taps: Sequence[int], level_w: float) -> BoolArray:
-        """Return which of the radial configurations, shape (T, S), cannot reach it for sure."""
+    def refuted(
+        self, closed: BoolArray, taps: Sequence[int], smallest_uncapped_w: float
+    ) -> BoolArray:
+        """Return which radial configurations, shape (T, S), certainly cannot reach it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a configuration leads to.
+    """The allocation in one configuration.
 
     Parameters
     ----------
     configuration
-        Which.
+        The configuration.
     limits_w
         As :data:`Evaluate` returns them.
-    level_w
-        The smallest limit that is below its capacity; the largest capacity where none is.
+    smallest_uncapped_w
+        The smallest limit below its capacity; the largest capacity if no limit is below its own.
     operations
-        How many lead to it.
+        Number of operations from the present configuration.
     """
 
     configuration: Configuration
     limits_w: IntArray
-    level_w: int
+    smallest_uncapped_w: int
     operations: int
 
     @property
@@ -131,7 +73,7 @@ class Assessment:
         return np.sort(self.limits_w).tolist(), -self.operations
 
     def better_than(self, other: Assessment | None) -> bool:
-        """Return whether this is the one to choose."""
+        """Return whether this one is to be chosen."""
         if other is None:
             return True
         if self._rank != other._rank:
@@ -141,24 +83,24 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """What a search found.
+    """The result of a search.
 
     Parameters
     ----------
     best
-        ``None`` where no configuration has secure envelopes.
+        The best configuration found; ``None`` if none has secure envelopes.
     present
-        What the present configuration leads to, radial or not; ``None`` where it is not secure.
+        The present configuration, radial or not; ``None`` if it is not secure.
     present_fault
-        Why it is not.
+        Why the present configuration is not secure.
     exact
-        Whether nothing better exists: all configurations were evaluated, or proved to be worse.
+        Whether all configurations were evaluated or proved to be worse.
     bound_w
-        No configuration has a higher level.
+        No configuration has a larger smallest uncapped limit.
     configurations
-        How many there are; the number without a limit of operations where they were not listed.
+        Number of configurations; without the limit of operations if they were not enumerated.
     evaluated, screened
-        How many were allocated, and how many were proved to be worse without it.
+        How many were allocated, and how many were proved to be worse without an allocation.
     rejected
         How many of those evaluated have no secure envelopes, by reason.
     """
@@ -175,13 +117,13 @@ class SearchOutcome:
 
     @property
     def gap_w(self) -> int:
-        """How much higher the level might be at most."""
-        return self.bound_w - (self.best.level_w if self.best else 0)
+        """The most by which the smallest uncapped limit could be larger."""
+        return self.bound_w - (self.best.smallest_uncapped_w if self.best else 0)
 
 
 @dataclass
-class _SearchState:
-    """What is known so far; nothing is evaluated twice."""
+class _Search:
+    """The state of a search; no configuration is evaluated twice."""
 
     choices: Choices
     evaluate: Evaluate
@@ -194,7 +136,7 @@ class _SearchState:
     best: Assessment | None = None
 
     def assess(self, configuration: Configuration) -> tuple[Assessment | None, str]:
-        """Evaluate a configuration; return why not where it has no secure envelopes."""
+        """Evaluate a configuration; return the reason if it has no secure envelopes."""
         try:
             limits_w = self.evaluate(configuration)
         except InsecureError as error:
@@ -204,11 +146,13 @@ class _SearchState:
         except NetworkFaults as error:
             return None, f"{NO_NETWORK}: {error}"
         below = limits_w[limits_w < self.capacity_w]
-        level_w = int(below.min()) if len(below) else int(self.capacity_w.max(initial=0))
+        smallest_uncapped_w = (
+            int(below.min()) if len(below) else int(self.capacity_w.max(initial=0))
+        )
         operations = configuration.operations_from(self.choices.present)
-        return Assessment(configuration, limits_w, level_w, operations), ""
+        return Assessment(configuration, limits_w, smallest_uncapped_w, operations), ""
 
-    def look_at(self, configuration: Configuration) -> Assessment | None:
+    def evaluate_once(self, configuration: Configuration) -> Assessment | None:
         """Evaluate a radial configuration, and remember it if it is the best so far."""
         if configuration not in self.known:
             found, why_not = self.assess(configuration)
@@ -220,8 +164,8 @@ class _SearchState:
             self.step(len(self.known))
         return self.known[configuration]
 
-    def hopeful(self, candidates: Sequence[Configuration]) -> list[Configuration]:
-        """Return those that are not proved to be worse than the best one."""
+    def not_refuted(self, candidates: Sequence[Configuration]) -> list[Configuration]:
+        """Return the candidates that are not proved to be worse than the best one."""
         best = self.best
         if best is None or not candidates:
             return list(candidates)
@@ -242,19 +186,27 @@ class _SearchState:
         for taps, group in by_taps.items():
             closed = np.array([each.closed for each in group], dtype=bool)
             closed = closed.reshape(len(group), -1)
-            worse = self.screen.refuted(closed, taps, float(best.level_w))
+            worse = self.screen.refuted(closed, taps, float(best.smallest_uncapped_w))
             kept += [each for each, is_worse in zip(group, worse, strict=True) if not is_worse]
         return kept
 
     @property
-    def left(self) -> int:
+    def evaluations_left(self) -> int:
         """How many more may be evaluated."""
         return max(0, self.evaluations - len(self.known))
 
-    def climb(self, start: Configuration) -> None:
-        """Go to better configurations one step away, or two, as long as there are any."""
-        at = self.look_at(start)
-        while self.left:
+    def improve_from_each(self, starts: Sequence[Configuration]) -> None:
+        """Improve each start that is radial and allowed, as long as evaluations are left."""
+        graph = self.choices.graph
+        radial = (each for each in starts if not graph.why_not_radial(each.closed))
+        for start in [each for each in dict.fromkeys(radial) if self.choices.allowed(each)]:
+            if self.evaluations_left:
+                self.improve(start)
+
+    def improve(self, start: Configuration) -> None:
+        """Move to better configurations one or two steps away, until there are none."""
+        at = self.evaluate_once(start)
+        while self.evaluations_left:
             near = [c for c in self.choices.neighbours(start) if self.choices.allowed(c)]
             better = self._best_of(near, at)
             if better is None and self.screen is not None:
@@ -266,11 +218,11 @@ class _SearchState:
     def _best_of(
         self, candidates: Sequence[Configuration], than: Assessment | None
     ) -> Assessment | None:
-        """Return the best of those that are better than another, if there are any."""
-        hopeful = self.hopeful([each for each in candidates if each not in self.known])
+        """Return the best candidate that is better than another, if there is one."""
+        not_refuted = self.not_refuted([each for each in candidates if each not in self.known])
         best = None
-        for each in hopeful[: self.left]:
-            found = self.look_at(each)
+        for each in not_refuted[: self.evaluations_left]:
+            found = self.evaluate_once(each)
             if found is not None and found.better_than(than) and found.better_than(best):
                 best = found
         return best
@@ -278,7 +230,7 @@ class _SearchState:
     def _first_beyond(
         self, near: Sequence[Configuration], than: Assessment | None
     ) -> Assessment | None:
-        """Return a better configuration a step beyond those near; few are not refuted."""
+        """Return a better configuration one step beyond those near; most are refuted."""
         beyond = (c for each in near for c in self.choices.neighbours(each))
         allowed = islice(filter(self.choices.allowed, beyond), _FARTHEST)
         candidates = list(dict.fromkeys(allowed))
@@ -305,70 +257,64 @@ def best_configuration(
     Parameters
     ----------
     choices
-        What may be done.
+        The configurations to choose from.
     evaluate
         Allocates on a configuration.
     capacity_w
-        What no limit exceeds, in the order of the limits.
+        The upper bounds of the limits, in their order.
     screen
         Saves evaluations where it can.
     relax
-        Returns a level that no configuration exceeds, and a configuration to begin at besides the
-        present one; asked where not all configurations are looked at.
+        Returns an upper bound on every smallest uncapped limit, and a configuration to start from.
     exact_limit
-        Up to how many configurations are all looked at; more are searched by exchanges of branches
-        and changes of taps, one or, with a screen, two at a time, until none is better.
+        Most configurations that are all examined.  More are searched by exchanges of branches and
+        changes of taps, one or, with a screen, two at a time, until none is better.
     evaluations
-        After how many allocations the search ends.
+        Most allocations.
     step
-        Told how many allocations there were.
-
-    Notes
-    -----
-    Exact search: what the local search finds sets the level, and every configuration that is not
-    refuted there is evaluated.  Equal levels are not refuted, so ties are decided by allocations.
+        Called with the number of allocations so far.
     """
-    progress = _SearchState(choices, evaluate, screen, capacity_w, step, evaluations)
-    present, fault = progress.assess(choices.present)
-    few: list[Configuration] = []
-    count = choices.count()
-    listed = choices.most_operations is not None or count <= exact_limit
-    if listed:
-        few = list(islice(choices.all(), exact_limit + 1))
-        listed = len(few) <= exact_limit
+    search = _Search(choices, evaluate, screen, capacity_w, step, evaluations)
+    present, fault = search.assess(choices.present)
+    few, listed = _enumerated(choices, exact_limit)
+    count = float(len(few)) if listed else choices.count()
     highest_w, guess = int(capacity_w.max(initial=0)), None
     if not listed and count and relax is not None:
         proved_w, guess = relax()
-        highest_w = min(highest_w, int(np.floor(proved_w)) if np.isfinite(proved_w) else highest_w)
-    begin = [choices.present, *([guess] if guess else []), *few[:1]]
-    radial = (c for c in begin if not choices.graph.why_not_radial(c.closed))
-    for start in [each for each in dict.fromkeys(radial) if choices.allowed(each)]:
-        if progress.left:
-            progress.climb(start)
-    exact = listed and _all_of(progress, few)
-    evaluated = len(progress.known)
-    level_w = progress.best.level_w if progress.best else 0
+        highest_w = int(min(highest_w, np.floor(proved_w)))
+    search.improve_from_each([choices.present, *([guess] if guess else []), *few[:1]])
+    exact = listed and _evaluate_all(search, few)
+    evaluated = len(search.known)
+    smallest_w = search.best.smallest_uncapped_w if search.best else 0
     if listed and not exact and relax is not None:
         highest_w = int(min(highest_w, np.floor(relax()[0])))
     return SearchOutcome(
-        best=progress.best,
+        best=search.best,
         present=present,
         present_fault=fault,
         exact=exact,
-        bound_w=level_w if exact else max(level_w, highest_w),
-        configurations=float(len(few)) if listed else count,
+        bound_w=smallest_w if exact else max(smallest_w, highest_w),
+        configurations=count,
         evaluated=evaluated,
         screened=len(few) - evaluated if exact else 0,
-        rejected=dict(progress.reasons),
+        rejected=dict(search.reasons),
     )
 
 
-def _all_of(progress: _SearchState, few: list[Configuration]) -> bool:
-    """Evaluate all that is not refuted; return whether it was possible within so many."""
+def _enumerated(choices: Choices, most: int) -> tuple[list[Configuration], bool]:
+    """Return ``most + 1`` configurations or fewer, and whether these are all."""
+    if choices.most_operations is None and choices.count() > most:
+        return [], False
+    few = list(islice(choices.all(), most + 1))
+    return few, len(few) <= most
+
+
+def _evaluate_all(search: _Search, few: list[Configuration]) -> bool:
+    """Evaluate all that are not refuted; return whether the evaluations allowed were enough."""
     for k in range(0, len(few), _CHUNK):
-        chunk = [each for each in few[k : k + _CHUNK] if each not in progress.known]
-        for each in progress.hopeful(chunk):
-            if not progress.left:
+        chunk = [each for each in few[k : k + _CHUNK] if each not in search.known]
+        for each in search.not_refuted(chunk):
+            if not search.evaluations_left:
                 return False
-            progress.look_at(each)
+            search.evaluate_once(each)
     return True

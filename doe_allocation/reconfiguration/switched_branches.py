@@ -1,4 +1,4 @@
-"""The branches of all configurations of a network: which switch opens which, and what taps do."""
+"""The branches of all configurations of a network, with the effects of switches and taps."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class TapChanger:
     Parameters
     ----------
     branch
-        Its place among the branches.
+        Its index among the branches.
     positions
-        Where it may be.
+        The positions of the tap.
     variants
-        What the branch is at each of them.
+        The branch at each of them.
     """
 
     branch: int
@@ -44,7 +44,7 @@ class SwitchedBranches:
     branches
         All of them; a switch between buses has no impedance.
     switch
-        Shape (E,), which switchable branch each is; -1 for those that are always there.
+        Shape (E,), the index of each branch among the switchable ones; -1 if always closed.
     energised_end
         Shape (E,), which end stays connected where the branch is open: 0 its start, 1 its end,
         -1 neither.
@@ -78,7 +78,7 @@ def check_radial(switched: SwitchedBranches) -> None:
     Raises
     ------
     NotTwoEndedError
-        Where they do not; the message is a sentence.
+        When they do not hold; the message is a sentence.
     """
     network = switched.network
     if network.inverters is not None:
@@ -92,7 +92,7 @@ def check_radial(switched: SwitchedBranches) -> None:
 
 
 def without_stubs(switched: SwitchedBranches) -> tuple[SwitchedBranches, IndexArray]:
-    """Make fixed branches that end in an auxiliary node shunts; return the nodes that are left."""
+    """Replace fixed branches to auxiliary nodes by shunts; return the nodes that are left, too."""
     names = switched.network.nodes
     auxiliary = {k for k, name in enumerate(names) if name.startswith("auxiliary:")}
     branches, shunts = switched.branches, switched.shunts.copy()

@@ -11,7 +11,7 @@ from gateway.cli.app import JsonOption, OutputOption, app, deliver
 from gateway.terminal.console import NOT_SECURE, bar, err, fail, out
 
 if TYPE_CHECKING:
-    from doe_allocation.hierarchy.joint_model.check import JoinedVerdict
+    from doe_allocation.hierarchy.joint_model.check import JointVerdict
     from doe_allocation.hierarchy.joint_model.members import Hierarchy
 
 NO_CONTRACT = 1
@@ -51,12 +51,12 @@ def hierarchy(
 
     with err.status("Allocating, level by level ..."):
         allocation = loaded.allocate()
-    verdict: JoinedVerdict | None = None
+    verdict: JointVerdict | None = None
     if verify:
-        from doe_allocation.hierarchy.joint_model.check import check_joined
+        from doe_allocation.hierarchy.joint_model.check import check_joint_model
 
         with bar("Attacking", 1 + len(loaded.members[0].outages)) as step:
-            verdict = check_joined(loaded, allocation, seed, step)
+            verdict = check_joint_model(loaded, allocation, seed, step)
     result = hierarchy_result(allocation, verdict)
     if not deliver(result, output, json):
         show_hierarchy(result, out)

@@ -15,8 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from doe_allocation.allocation.islands_grid import IslandsGrid
-from doe_allocation.allocation.network_grid import NetworkGrid
+from doe_allocation.allocation.grid import Grid
 from gateway.scenario.loading import load_scenario
 from security_check.arrays import IntArray
 from security_check.errors import PowerFlowError
@@ -93,7 +92,7 @@ class AdversaryProcess:
         return [future.result() for future in self._futures]
 
 
-_grid: NetworkGrid | IslandsGrid | None = None
+_grid: Grid | None = None
 _rng = np.random.default_rng()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -54,3 +54,18 @@ class Record(BaseModel):
     """A part of a file: exact types, no entries but these, never changed."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @classmethod
+    def from_fields(cls, source: object, **entries: Any) -> Self:
+        """Return a record whose entries are the attributes of the same names.
+
+        Parameters
+        ----------
+        source
+            The object that the attributes are copied from.
+        entries
+            Entries given here are not copied: those that ``source`` lacks, names differently or
+            has in another form.
+        """
+        names = [name for name in cls.model_fields if name not in entries]
+        return cls(**{name: getattr(source, name) for name in names}, **entries)

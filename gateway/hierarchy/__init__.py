@@ -1,1 +1,5 @@
-"""A file of several operators, the result of their allocation, and their contracts."""
+"""The hierarchy file, the result of its allocation, and the contracts of two operators.
+
+``schema`` and ``loading`` read the file, ``boundary_faults`` finds boundaries that do not fit,
+``result_file`` and ``contract_curve`` hold the results of ``hierarchy`` and ``contract``.
+"""

@@ -1,7 +1,4 @@
-"""The boundaries of a hierarchy, and how operators do not fit together there.
-
-Each fault names both ends.
-"""
+"""Faults of the boundaries of a hierarchy; each names both ends."""
 
 from __future__ import annotations
 
@@ -13,13 +10,13 @@ from gateway.scenario.schema import NetworkSection
 from security_check.errors import Fault
 from security_check.importers.pandapower_faults import in_service
 
-_SHOWN = 8  # so many names, then how many more there are
+_SHOWN = 8  # names in a message; further ones are counted
 
 
 def tree_faults(
     top: str, operators: Sequence[str], boundaries: Sequence[Boundary]
 ) -> tuple[list[str], list[Fault]]:
-    """Return the operators from the top down, and what keeps them from being a tree.
+    """Return the operators from the top down, and why they are not a tree.
 
     Parameters
     ----------
@@ -33,7 +30,7 @@ def tree_faults(
     Returns
     -------
     order
-        Parents before their children; only whoever is reached from the top.
+        Parents before their children; only operators that the top reaches.
     faults
         Unknown operators, second parents, cycles and connection points used twice.
     """
@@ -54,7 +51,7 @@ def tree_faults(
         if edge.child == edge.parent:
             faults.append(Fault(edge.name, f"{edge.child} cannot be a child of its own"))
         elif edge.child == top:
-            detail = f"{top} is at the top (contract.operator), so it can be nobody's child"
+            detail = f"{top} is at the top (contract.operator), so it cannot be a child"
             faults.append(Fault(edge.name, _with_cycle(detail, edge, above)))
         elif other is not None:
             detail = (
@@ -71,7 +68,7 @@ def tree_faults(
 
 
 def unreached(top: str, operators: Sequence[str], order: Sequence[str]) -> list[Fault]:
-    """Return the operators that are not below the top; ``order`` is who is."""
+    """Return faults of the operators that are not below the top; ``order`` has those that are."""
     return [
         Fault(f"{top} / {name}", f"no boundary leads from {top}, at the top, to {name}")
         for name in operators
@@ -84,16 +81,16 @@ def boundary_faults(
     parent: tuple[Net | None, tuple[str, ...] | None],
     child: tuple[Net | None, NetworkSection | None],
 ) -> list[Fault]:
-    """Return what does not match where a child's network begins in its parent's.
+    """Return the faults of one boundary: voltages, frequencies, buses that do not match.
 
     Parameters
     ----------
     edge
         The boundary.
     parent
-        The parent's net and its connection points, ``None`` where they could not be read.
+        The parent's net and its connection points, ``None`` if they could not be read.
     child
-        The child's net, and what is said of it.
+        The child's net and its section of the file, ``None`` if they could not be read.
     """
     (upper, points), (lower, section) = parent, child
     if lower is None or section is None:
@@ -138,7 +135,7 @@ def boundary_faults(
 
 
 def _unfit_bus(net: Net, bus: int) -> str:
-    """Return why no boundary can be at a bus, as the end of a sentence; empty if one can."""
+    """Return why a bus cannot be at a boundary, as the end of a sentence; empty if it can."""
     if bus not in net.bus.index:
         return "which does not exist"
     return "" if net.bus.in_service.at[bus] else "which is out of service"
@@ -151,7 +148,7 @@ def _bus_above(net: Net, edge: Boundary) -> int:
 
 
 def _unlike(edge: Boundary, above: tuple[Net, int], below: tuple[Net, int]) -> list[Fault]:
-    """Return in what the two sides, each a net and its bus at the boundary, are not alike."""
+    """Return differences of the two sides, each a net and its bus at the boundary."""
     (upper, at), (lower, bus) = above, below
     faults = []
     above_kv, below_kv = float(upper.bus.vn_kv.at[at]), float(lower.bus.vn_kv.at[bus])

@@ -1,4 +1,4 @@
-"""What ``contract`` does: the contracts that two operators could agree on, as table and picture."""
+"""The result of ``contract``: the contracts that a parent and a child could agree on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Band = tuple[float, float]
 
 
 class OfferRecord(Record):
-    """One contract that was asked about; ``refused_by`` names the side that cannot keep it."""
+    """One contract; ``refused_by`` names the operator that cannot keep it."""
 
     contract: ContractRecord
     child_smallest_w: float
@@ -55,18 +55,18 @@ def boundary_of(hierarchy: Hierarchy, child: str) -> Boundary:
 def contract_curve(
     hierarchy: Hierarchy, boundary: Boundary, within: Band | None, steps: int
 ) -> CurveRecord:
-    """Return the contracts that both sides of a boundary were asked about.
+    """Return the contracts that the two sides of a boundary could agree on.
 
     Parameters
     ----------
     hierarchy
-        The operators; the parent's own contract is the one that the allocation gives it.
+        The operators; the parent's own contract is that of the allocation.
     boundary
-        Where the two meet.
+        The boundary between the two operators.
     within
-        Bands lie in this one, per unit; the parent's voltage limits where not given.
+        The band that contains all bands, per unit; the parent's voltage limits where not given.
     steps
-        Their ends are among so many equal steps of it.
+        Number of equal steps of ``within`` at which bands begin and end.
     """
     limits = hierarchy.member(boundary.parent).voltage_limits
     allocation = hierarchy.allocate()
@@ -83,13 +83,15 @@ def contract_curve(
 def _record(boundary: Boundary, curve: ContractCurve) -> CurveRecord:
     best = set(map(id, curve.front))
 
-    def told(point: ContractPoint) -> OfferRecord:
+    def offer_record(point: ContractPoint) -> OfferRecord:
         refusal = point.refusal
         names = {"child": boundary.child, "parent": boundary.parent}
-        return OfferRecord(
+        return OfferRecord.from_fields(
+            point,
             contract=ContractRecord.of(point.contract),
-            child_smallest_w=point.below_w,
-            others_smallest_w=point.above_w if math.isfinite(point.above_w) else None,
+            others_smallest_w=point.others_smallest_w
+            if math.isfinite(point.others_smallest_w)
+            else None,
             best=id(point) in best,
             chosen=point is curve.chosen,
             refused_by=None if refusal is None else names[refusal.element],
@@ -100,5 +102,5 @@ def _record(boundary: Boundary, curve: ContractCurve) -> CurveRecord:
         parent=boundary.parent,
         connection_point=boundary.connection_point,
         child=boundary.child,
-        offers=[told(point) for point in curve.points],
+        offers=[offer_record(point) for point in curve.points],
     )

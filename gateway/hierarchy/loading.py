@@ -1,4 +1,4 @@
-"""From a hierarchy file to the operators and their boundaries, or all of its faults at once.
+"""Read a hierarchy file: the operators and their boundaries, or all faults at once.
 
 A hierarchy (TOML) names operators, each with a network, limits and capacities in the sections of a
 scenario; boundaries, at each of which a child's network begins at a connection point of its
@@ -53,12 +53,12 @@ _BALANCED = "a hierarchy is of balanced pandapower nets"
 
 
 def hierarchy_path(name: str) -> Path:
-    """Return the file of a hierarchy: a path, or ``bundled:NAME`` for one that ships with us.
+    """Return the file of a hierarchy: a path, or ``bundled:NAME`` for one in the project.
 
     Raises
     ------
     InputFaults
-        When no such hierarchy ships with the project.
+        When the project has no hierarchy of that name.
     """
     return named_file(name, "hierarchy", _FOLDER)
 
@@ -82,7 +82,7 @@ def load_hierarchy(path: Path) -> Hierarchy:
     order: list[str] = []
     if drafts and top is not None:
         order, wrong = tree_faults(top, tuple(drafts), boundaries)
-        # Where boundaries are wrong, who is not reached may follow from them.
+        # Operators may be out of reach because of a faulty boundary: then only that is reported.
         whole = len(boundaries) == len(content.get("boundaries", []))
         faults += wrong or (unreached(top, tuple(drafts), order) if whole else [])
     for boundary in boundaries:
@@ -101,7 +101,7 @@ def load_hierarchy(path: Path) -> Hierarchy:
 def _contract(
     content: Mapping[str, Any], faults: list[Fault]
 ) -> tuple[InterfaceLimits | None, str | None]:
-    """Return the contract at the top, and whose it is."""
+    """Return the contract at the top, and the name of its operator."""
     if "contract" not in content:
         faults.append(Fault("contract", "this section is missing"))
         return None, None
@@ -121,7 +121,7 @@ def _contract(
 
 
 def _principle(content: Any, faults: list[Fault]) -> Fairness:
-    """Return the principle by which all operators divide; weights are each operator's own."""
+    """Return the principle of all operators; each operator has its own weights."""
     section = parse_section(FairnessSection, "fairness", content, faults)
     if section is None:
         return MAX_MIN
@@ -136,7 +136,7 @@ def _principle(content: Any, faults: list[Fault]) -> Fairness:
 
 @dataclass(frozen=True)
 class _Draft:
-    """What an operator's sections lead to, as far as it could be built."""
+    """One operator as far as its sections could be read; ``None`` for parts with faults."""
 
     name: str
     section: NetworkSection | None
@@ -149,7 +149,7 @@ class _Draft:
     weights: FloatArray | None
 
     def member(self, boundaries: tuple[Boundary, ...]) -> Member:
-        """Return the operator; nothing of it has a fault."""
+        """Return the operator; call only if it has no fault."""
         assert self.section is not None
         assert self.network is not None
         assert self.voltage_limits is not None
@@ -158,8 +158,8 @@ class _Draft:
             name=self.name,
             net=self.net,
             customer_table=self.section.connection_points,
-            keeps_passive=self.section.passive != "none",
-            keeps_generators=self.section.model == "meshed",
+            models_passive=self.section.passive != "none",
+            models_generators=self.section.model == "meshed",
             distributed_slack=self.section.distributed_slack,
             network=self.network,
             outages=self.outages,
@@ -243,7 +243,7 @@ def _draft(
 
 
 def _is_balanced(section: NetworkSection, faults: list[Fault]) -> bool:
-    """Return whether all levels can be modelled together: with one voltage for each bus."""
+    """Return whether a network is balanced: one voltage for each bus."""
     if section.source.endswith(".dss"):
         faults.append(Fault("network.source", f"it is an OpenDSS circuit; {_BALANCED}"))
     elif section.connection_points == "asymmetric_load":

@@ -1,11 +1,11 @@
-"""The result of ``hierarchy`` as a file: contracts, envelopes, unmet contracts, joined check."""
+"""The result of ``hierarchy`` as a file: contracts, envelopes, unmet contracts, joint check."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation, OperatorResult, UnmetContract
-from doe_allocation.hierarchy.joint_model.check import JoinedVerdict, Worst
+from doe_allocation.hierarchy.joint_model.check import JointVerdict, WorstQuantity
 from gateway.formats.envelope_file import EnvelopeRecord
 from gateway.formats.records import Record, Watts
 from security_check.checking.verdict import Explanation
@@ -13,7 +13,7 @@ from security_check.model.limits import InterfaceLimits
 
 
 class ContractRecord(Record):
-    """What an operator and its parent agreed on; what is ``null`` has no limit."""
+    """The contract of an operator with its parent; ``null`` means no limit."""
 
     voltage_min_pu: float
     voltage_max_pu: float
@@ -25,11 +25,11 @@ class ContractRecord(Record):
     @classmethod
     def of(cls, contract: InterfaceLimits) -> ContractRecord:
         """Return a contract in the form of the file."""
-        return cls(**{name: getattr(contract, name) for name in cls.model_fields})
+        return cls.from_fields(contract)
 
 
 class AtLimitRecord(Record):
-    """An element at its limit, what it reaches of what, and the worst case behind it."""
+    """An element at its limit: its worst value, the limit, and the worst case as a sentence."""
 
     element: str
     value: float
@@ -41,25 +41,17 @@ class AtLimitRecord(Record):
     @classmethod
     def of(cls, found: Explanation) -> AtLimitRecord:
         """Return an element at its limit in the form of the file."""
-        verdict = found.verdict
-        return cls(
-            element=verdict.element,
-            value=verdict.value,
-            limit=verdict.limit,
-            unit=verdict.unit,
-            loading=verdict.loading,
-            detail=verdict.worst_case,
-        )
+        return cls.from_fields(found.verdict, detail=found.verdict.worst_case)
 
 
 class ChildRecord(EnvelopeRecord):
-    """What a child is granted at its interface, a connection point of its parent."""
+    """The envelope of a child's interface, a connection point of its parent."""
 
     operator: str
 
 
 class OperatorRecord(Record):
-    """One operator: its contract, its customers' envelopes, what its children are granted."""
+    """One operator: its contract, and the envelopes of its customers and its children."""
 
     operator: str
     parent: str | None
@@ -72,10 +64,10 @@ class OperatorRecord(Record):
 
     @classmethod
     def of(cls, result: OperatorResult) -> OperatorRecord:
-        """Return what the allocation found for one operator in the form of the file."""
+        """Return the result of one operator in the form of the file."""
         own = [EnvelopeRecord.of(envelope) for envelope in result.envelopes]
-        return cls(
-            operator=result.operator,
+        return cls.from_fields(
+            result,
             parent=result.parent or None,
             connection_point=result.point or None,
             met=result.check is not None,
@@ -106,18 +98,11 @@ class UnmetRecord(Record):
     @classmethod
     def of(cls, unmet: UnmetContract) -> UnmetRecord:
         """Return an unmet contract in the form of the file."""
-        return cls(
-            parent=unmet.parent,
-            connection_point=unmet.point,
-            child=unmet.child,
-            side=unmet.side,
-            element=unmet.element,
-            detail=str(unmet),
-        )
+        return cls.from_fields(unmet, connection_point=unmet.point, detail=str(unmet))
 
 
 class WorstRecord(Record):
-    """The quantity of one kind, at one operator, that the adversary brought nearest its limit."""
+    """The quantity nearest to its limit, of one operator and one kind, in the joint model."""
 
     operator: str
     kind: str
@@ -134,27 +119,13 @@ class WorstRecord(Record):
     top_voltage_pu: float
 
     @classmethod
-    def of(cls, worst: Worst) -> WorstRecord:
-        """Return what was found in the form of the file."""
-        return cls(
-            operator=worst.operator,
-            kind=worst.kind,
-            count=worst.count,
-            holds=worst.holds,
-            element=worst.element,
-            value=worst.value,
-            limit=worst.limit,
-            unit=worst.unit,
-            beyond=worst.excess,
-            outage=worst.outage,
-            injecting=worst.injecting,
-            withdrawing=worst.withdrawing,
-            top_voltage_pu=worst.source_pu,
-        )
+    def of(cls, worst: WorstQuantity) -> WorstRecord:
+        """Return a quantity in the form of the file."""
+        return cls.from_fields(worst, beyond=worst.excess, top_voltage_pu=worst.source_pu)
 
 
-class JoinedRecord(Record):
-    """What the adversary found in the joint AC model of all networks."""
+class JointModelRecord(Record):
+    """The verdict of the adversary in the joint AC model of all networks."""
 
     holds: bool
     customers: int
@@ -165,38 +136,34 @@ class JoinedRecord(Record):
     worst: list[WorstRecord]
 
     @classmethod
-    def of(cls, verdict: JoinedVerdict) -> JoinedRecord:
+    def of(cls, verdict: JointVerdict) -> JointModelRecord:
         """Return a verdict in the form of the file."""
-        return cls(
-            holds=verdict.holds,
-            customers=verdict.customers,
+        return cls.from_fields(
+            verdict,
             outages=list(verdict.outages),
-            power_flows=verdict.power_flows,
-            disagreement_pu=verdict.disagreement_pu,
-            failure=verdict.failure,
             worst=[WorstRecord.of(worst) for worst in verdict.worst],
         )
 
 
 class HierarchyResult(Record):
-    """What ``hierarchy`` writes: operators from the top down."""
+    """The file that ``hierarchy`` writes: operators from the top down."""
 
     operators: list[OperatorRecord]
     unmet: list[UnmetRecord] = Field(default_factory=list)
-    joined: JoinedRecord | None = None
+    joined: JointModelRecord | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether every contract is kept, and the joint model says nothing else."""
+        """Whether every contract is kept, and the joint model, if used, is secure."""
         return not self.unmet and (self.joined is None or self.joined.holds)
 
 
 def hierarchy_result(
-    allocation: HierarchyAllocation, verdict: JoinedVerdict | None
+    allocation: HierarchyAllocation, verdict: JointVerdict | None
 ) -> HierarchyResult:
-    """Return an allocation of all levels, and the check of it, in the form of the file."""
+    """Return the allocation of a hierarchy, and its joint check, in the form of the file."""
     return HierarchyResult(
         operators=[OperatorRecord.of(result) for result in allocation.results.values()],
         unmet=[UnmetRecord.of(unmet) for unmet in allocation.unmet],
-        joined=None if verdict is None else JoinedRecord.of(verdict),
+        joined=None if verdict is None else JointModelRecord.of(verdict),
     )

@@ -1,7 +1,6 @@
-"""What a hierarchy file may say; the meaning is in :mod:`gateway.hierarchy.loading`.
+"""The sections of a hierarchy file; :mod:`gateway.hierarchy.loading` reads them.
 
-An operator's sections are those of a scenario; new are the operators, the boundaries between them
-and the contract at the top.
+The sections of one operator are those of a scenario.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ Weight = Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)]
 
 
 class ContractSection(InterfaceSection):
-    """What the operator at the top has agreed with whoever is above it."""
+    """The contract of the operator at the top with the system above it."""
 
     operator: AreaName
 
 
 class WeightsSection(Section):
-    """How fast the limits of an operator's customers rise against each other."""
+    """Weights of an operator's customers: a limit of weight 2 rises twice as fast."""
 
     weights: PerPoint[Weight]
 
 
 class BoundarySection(Section):
-    """Where a child's network begins in its parent's, and the voltages promised there."""
+    """The connection point of a child in its parent's network, and the voltages promised there."""
 
     parent: AreaName
     connection_point: Annotated[str, Field(min_length=1)]

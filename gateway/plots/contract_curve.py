@@ -5,46 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import GatewayError
 from gateway.hierarchy.contract_curve import CurveRecord
+from gateway.plots.style import new_figure, save_figure, without_frame
 
 
 def draw_curve(curve: CurveRecord, path: Path) -> None:
-    """Draw the trade-off, and the bands behind it; the ending says which kind (.png, .svg).
+    """Draw the contracts of a curve and their bands; the ending of the path is the format.
 
     Raises
     ------
     GatewayError
         When matplotlib is not installed, or does not know the ending.
     """
-    try:
-        from matplotlib.figure import Figure  # needed by nobody else
-    except ImportError:
-        raise GatewayError(
-            "a plot needs matplotlib, which is not installed; install the extra plot"
-        ) from None
-    figure = Figure(figsize=(12, 5.5), layout="constrained")
+    figure = new_figure(12, 5.5)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     _draw_trade(figure, left, curve)
     _draw_bands(right, curve)
-    figure.suptitle(f"What {curve.parent} and {curve.child} could agree on")
-    try:
-        figure.savefig(path, dpi=130)
-    except ValueError as error:
-        raise GatewayError(f"{path} cannot be drawn: {error}") from None
+    figure.suptitle(f"Contracts that {curve.parent} and {curve.child} could agree on")
+    save_figure(figure, path)
 
 
 def _draw_trade(figure: Any, axes: Any, curve: CurveRecord) -> None:
-    """Draw one dot for each contract that both can keep, the best of them joined."""
+    """Draw a dot for each contract that both operators can keep, the best ones joined."""
     kept = [offer for offer in curve.offers if offer.refused_by is None]
     axes.set_xlabel(f"smallest limit of a customer below {curve.child}, kW")
-    axes.set_ylabel(f"smallest limit of anyone else at {curve.parent}, kW")
+    axes.set_ylabel(f"smallest limit of others at {curve.parent}, kW")
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    without_frame(axes, "top", "right")
     if not kept:
-        axes.text(0.5, 0.5, "no band that both can keep", transform=axes.transAxes, ha="center")
+        axes.text(
+            0.5, 0.5, "no band can be kept by both operators", transform=axes.transAxes, ha="center"
+        )
         return
     places = [
         (offer.child_smallest_w / 1e3, (offer.others_smallest_w or 0.0) / 1e3) for offer in kept
@@ -55,7 +47,7 @@ def _draw_trade(figure: Any, axes: Any, curve: CurveRecord) -> None:
         color="0.4",
         linewidth=1.2,
         zorder=2,
-        label="neither can have more unless the other has less",
+        label="neither side can have more unless the other has less",
     )
     widths = [offer.contract.voltage_max_pu - offer.contract.voltage_min_pu for offer in kept]
     dots = axes.scatter(
@@ -87,7 +79,7 @@ def _draw_bands(axes: Any, curve: CurveRecord) -> None:
     """Draw each band from its lowest to its highest voltage, the narrowest at the bottom."""
     colours = {None: "tab:green", curve.parent: "tab:orange", curve.child: "tab:purple"}
     words = {
-        None: "both can keep it",
+        None: "both operators can keep it",
         curve.parent: f"{curve.parent} refuses",
         curve.child: f"{curve.child} refuses",
     }
@@ -104,9 +96,8 @@ def _draw_bands(axes: Any, curve: CurveRecord) -> None:
         )
         seen |= set() if offer.chosen else {side}
     axes.set_xlabel("voltage band at the interface, p.u.")
-    axes.set_ylabel("bands asked about, by width")
+    axes.set_ylabel("bands, by width")
     axes.set_yticks([])
     axes.set_ylim(-1, len(curve.offers) + 1 + len(seen) * max(1, len(curve.offers) // 12))
-    for side_name in ("top", "right", "left"):
-        axes.spines[side_name].set_visible(False)
+    without_frame(axes, "top", "right", "left")
     axes.legend(loc="upper left", frameon=False)

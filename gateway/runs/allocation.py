@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from doe_allocation.allocation.islands_grid import IslandsGrid
-from doe_allocation.allocation.network_grid import NetworkGrid
+from doe_allocation.allocation.grid import Grid
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_file import IntervalRecord, envelope_record
@@ -26,7 +25,7 @@ def allocate_intervals(scenario: Scenario, step: Step) -> Iterator[tuple[Interva
     InputFaults
         At the end, when an interval has no secure envelopes at all; names every such interval.
     """
-    grid: NetworkGrid | IslandsGrid | None = None
+    grid: Grid | None = None
     faults: list[Fault] = []
     terms = scenario.fairness
     deficit = np.zeros(2 * len(scenario.network.connection_points))

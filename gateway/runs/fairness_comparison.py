@@ -1,4 +1,4 @@
-"""Principles of fairness on one interval, with their figures: as a file and as a table."""
+"""The comparison of principles of fairness on one interval, as a file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from security_check.arrays import IntArray
 from security_check.errors import Fault, GridError
 from security_check.model.envelope import EnvelopeSet
 
-_TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
-_SAMPLES = 512
+_TOLERANCE = 1e-6  # parts of a limit: error of the power flow
+_SAMPLES = 512  # random vertices of the attack on each principle's envelopes
 
 
 class RuleRecord(Record):
-    """One principle: its choices, its figures in watts, and what the adversary found."""
+    """One principle: its parameters, its figures in watts, and the adversary's finding."""
 
     rule: str
     alpha: float | None
@@ -41,7 +41,7 @@ class RuleRecord(Record):
 
 
 class FairnessFile(Record):
-    """All principles on the interval that starts then."""
+    """All principles on the interval from ``start`` to ``end``."""
 
     start: Time
     end: Time
@@ -49,7 +49,7 @@ class FairnessFile(Record):
 
 
 def principles_of(scenario: Scenario) -> list[Fairness]:
-    """Return those that are compared: one of each kind, and the scenario's own."""
+    """Return the principles to compare: one of each kind, and the scenario's own."""
     usual = [
         Fairness(),
         Fairness(over=Over.WIDTH),
@@ -77,7 +77,7 @@ def compare(
     Raises
     ------
     InputFaults
-        With every principle under which the interval has no envelopes, and why.
+        With every principle under which the interval has no envelopes, and the reason.
     """
     found: list[tuple[Fairness, IntArray, RuleRecord]] = []
     faults: list[Fault] = []
@@ -89,7 +89,7 @@ def compare(
         step(done)
     if faults:
         raise InputFaults(scenario.source, faults)
-    # The sums of a local method: where another principle's is larger, that is what could be had.
+    # The maximum sum is a local optimum: if another principle has a larger sum, that one counts.
     largest = float(max(record.sum_w for _, _, record in found))
     records = []
     for _, limits_w, record in found:

@@ -1,4 +1,4 @@
-"""What ``topology`` does: the search over a scenario's configurations, and its result as a file."""
+"""The search over the configurations of a scenario (``topology``), and its result as a file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from doe_allocation.capacity import Capacity
+from doe_allocation.reconfiguration.choices import Configuration
 from doe_allocation.reconfiguration.pi_branches import NotTwoEndedError
-from doe_allocation.reconfiguration.refutation import RadialBound
-from doe_allocation.reconfiguration.relaxation import relaxed
-from doe_allocation.reconfiguration.search import (
-    Assessment,
-    Configuration,
-    SearchOutcome,
-    best_configuration,
-)
+from doe_allocation.reconfiguration.refutation import RadialRefuter
+from doe_allocation.reconfiguration.relaxation import bound_by_relaxation
+from doe_allocation.reconfiguration.search import Assessment, SearchOutcome, best_configuration
 from gateway.formats.faults import InputFaults
 from gateway.formats.records import Record
 from gateway.scenario.actions import Actions
@@ -26,15 +22,14 @@ from security_check.errors import Fault
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network
 
-_SAMPLES = 512  # random corners for each contract, beside those that sensitivities point to
+_SAMPLES = 512  # random vertices of the attack for each contract, besides those of sensitivities
 
 
 class ConfigurationRecord(Record):
-    """A configuration, and the fair envelopes it leads to; limits over all intervals, in watts.
+    """A configuration and its fair envelopes; limits over all intervals, in watts.
 
     ``smallest_uncapped_limit_w`` is the smallest limit below its connection's capacity,
-    ``smallest_w`` the smallest
-    one where the connection has any capacity in that direction.
+    ``smallest_w`` the smallest one of the connections with a capacity in that direction.
     """
 
     closed: list[str]
@@ -51,7 +46,7 @@ class ConfigurationRecord(Record):
 
 
 class TopologyFile(Record):
-    """The present configuration, the best one found, and what is known about all others."""
+    """The present configuration, the best one found, and a bound for all others."""
 
     present: ConfigurationRecord
     best: ConfigurationRecord | None
@@ -67,7 +62,7 @@ class TopologyFile(Record):
 
 
 class _Allocations:
-    """The envelopes of a scenario in any configuration, each contract once."""
+    """The allocation of a scenario in any configuration, once for each different contract."""
 
     def __init__(self, scenario: Scenario, actions: Actions) -> None:
         self._scenario, self._actions = scenario, actions
@@ -86,7 +81,7 @@ class _Allocations:
         return np.concatenate([grid.allocate(each).limits_w for each in self.contracts])
 
     def loading(self, best: Assessment, seed: int) -> float:
-        """Return how full the adversary finds the fullest element at its worst point."""
+        """Return the loading of the fullest element at the worst point that the adversary finds."""
         grid = self.scenario_in(best.configuration).grid()
         rng = np.random.default_rng(seed)
         parts = np.split(best.limits_w, len(self.contracts))
@@ -106,7 +101,7 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
     """
     actions = scenario.actions
     if actions is None:
-        detail = "this section is missing, so there is nothing to choose from"
+        detail = "this section is missing; it names the switches and taps that may be changed"
         raise InputFaults(scenario.source, [Fault("actions", detail)])
     scenario.refuse_changes()
     choices = actions.switched.choices(actions.most_operations)
@@ -117,7 +112,9 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
     def relax() -> tuple[float, Configuration | None]:
         if screen is None:
             return np.inf, None
-        found = relaxed(screen.switched, choices, scenario.voltage_limits, contracts, capacity)
+        found = bound_by_relaxation(
+            screen.switched, choices, scenario.voltage_limits, contracts, capacity
+        )
         return found.bound_w, found.configuration
 
     outcome = best_configuration(
@@ -138,16 +135,16 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
 
 def _screen(
     scenario: Scenario, actions: Actions, contracts: tuple[InterfaceLimits, ...]
-) -> tuple[RadialBound | None, str]:
-    """Return what refutes configurations, or why nothing does."""
+) -> tuple[RadialRefuter | None, str]:
+    """Return the refuter of configurations, or why there is none."""
 
     def build(net: object) -> Network:
         return actions.network(net)[0]
 
     try:
-        # Of what is uncertain, what is expected is enough: envelopes must hold for that, too.
+        # Expected powers suffice: envelopes must be secure for those, too.
         switched = actions.switched.branches(build)
-        return RadialBound(switched, scenario.voltage_limits, contracts, scenario.capacity), ""
+        return RadialRefuter(switched, scenario.voltage_limits, contracts, scenario.capacity), ""
     except NotTwoEndedError as error:
         return None, str(error)
 
@@ -169,21 +166,16 @@ def _file(
     capacity: Capacity,
 ) -> TopologyFile:
     best = outcome.best
-    return TopologyFile(
+    return TopologyFile.from_fields(
+        outcome,
         present=_record(
             actions, present, present, outcome.present, outcome.present_fault, capacity
         ),
         best=None
         if best is None
         else _record(actions, present, best.configuration, best, "", capacity),
-        exact=outcome.exact,
-        bound_w=outcome.bound_w,
-        gap_w=outcome.gap_w,
         bound_unavailable_reason=why_none,
-        configurations=outcome.configurations,
-        evaluated=outcome.evaluated,
         proved_worse=outcome.screened,
-        rejected=outcome.rejected,
         adversary_loading=loading,
     )
 
@@ -200,7 +192,7 @@ def _record(
     named = list(zip(switched.switchable, configuration.closed, strict=True))
     points = len(capacity.connection_points)
     halves = None if found is None else found.limits_w.reshape(-1, 2, points)
-    # A limit without capacity is zero whatever is switched, and says nothing of a configuration.
+    # A limit without capacity is zero in every configuration, and not compared.
     able = capacity.upper_w().reshape(2, points) > 0
     return ConfigurationRecord(
         closed=[name for name, closed in named if closed],
@@ -210,7 +202,7 @@ def _record(
         secure=found is not None,
         infeasible_reason=infeasible_reason,
         operations=switched.describe(present, configuration),
-        smallest_uncapped_limit_w=None if found is None else found.level_w,
+        smallest_uncapped_limit_w=None if found is None else found.smallest_uncapped_w,
         smallest_w=None if halves is None or not able.any() else int(halves[:, able].min()),
         mean_injection_w=None if halves is None else float(halves[:, 0].mean()),
         mean_withdrawal_w=None if halves is None else float(halves[:, 1].mean()),

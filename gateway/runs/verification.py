@@ -8,8 +8,7 @@ from math import inf
 
 import numpy as np
 
-from doe_allocation.allocation.islands_grid import IslandsGrid
-from doe_allocation.allocation.network_grid import NetworkGrid
+from doe_allocation.allocation.grid import Grid
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_file import (
     BindingRecord,
@@ -95,7 +94,7 @@ def verify_intervals(
     GridError
         When the network has no power flow solution even without customers.
     """
-    grid: NetworkGrid | IslandsGrid | None = None
+    grid: Grid | None = None
     verdicts = []
     for done, (record, number, envelopes) in enumerate(matched, start=1):
         grid, interval = scenario.grid_in(number, grid), scenario.intervals[number]
@@ -113,7 +112,7 @@ def verify_intervals(
 
 
 def _verdict(
-    grid: NetworkGrid | IslandsGrid,
+    grid: Grid,
     record: IntervalRecord,
     interval: DeliveryInterval,
     envelopes: EnvelopeSet,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from doe_allocation.allocation.grid import Grid
 from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
@@ -100,7 +101,7 @@ class Scenario:
         """Whether intervals differ in more than the contract with the TSO."""
         return self.forecast_series.changes or self.capacities is not None
 
-    def grid(self) -> NetworkGrid | IslandsGrid:
+    def grid(self) -> Grid:
         """Return the grid that allocates and checks envelopes in every interval.
 
         Raises
@@ -124,9 +125,7 @@ class Scenario:
         """Return the capacities in an interval, named by its number."""
         return self.capacity if self.capacities is None else self.capacities.at(interval)
 
-    def grid_in(
-        self, interval: int, before: NetworkGrid | IslandsGrid | None = None
-    ) -> NetworkGrid | IslandsGrid:
+    def grid_in(self, interval: int, before: Grid | None = None) -> Grid:
         """Return the grid that allocates and checks envelopes in an interval.
 
         Parameters
@@ -138,12 +137,12 @@ class Scenario:
             is looked at first.
         """
         grid = self._usual_grid() if before is None else before
-        if isinstance(grid, NetworkGrid) and self.changes:
+        if self.changes:
             grid = grid.with_forecast(self.forecast_series.forecast(interval))
             grid = grid.with_capacity(self.capacity_in(interval))
         return grid
 
-    def _usual_grid(self) -> NetworkGrid | IslandsGrid:
+    def _usual_grid(self) -> Grid:
         # A set of deviations, an outage, a forecast or a level common to all may reach across
         # parts.
         reaches = self.changes or self.forecast.deviations.set.count or self.outages

@@ -18,7 +18,7 @@ def show_curve(curve: CurveRecord, console: Console) -> None:
         "injection\nkW",
         "withdrawal\nkW",
         f"smallest limit below\n{curve.child}, kW",
-        f"of anyone else at\n{curve.parent}, kW",
+        f"of others at\n{curve.parent}, kW",
     ):
         table.add_column(column, justify="right")
     for offer in curve.offers:
@@ -34,7 +34,7 @@ def show_curve(curve: CurveRecord, console: Console) -> None:
         console.print(f"{escape(operator)} refuses {count} more of {len(curve.offers)} bands")
     chosen = next((offer for offer in curve.offers if offer.chosen), None)
     if chosen is None:
-        console.print("[bold red]no band is one that both can keep[/]")
+        console.print("[bold red]no band can be kept by both operators[/]")
         for offer in curve.offers[-1:]:
             console.print(escape(f"{_band(offer)}: {offer.refused_by}: {offer.detail}"))
         return
@@ -52,7 +52,7 @@ def _cells(offer: OfferRecord) -> list[str]:
         f"{contract.injection_limit_w / 1e3:,.1f}",
         f"{contract.withdrawal_limit_w / 1e3:,.1f}",
         f"{offer.child_smallest_w / 1e3:,.3f}",
-        "nobody" if others is None else f"{others / 1e3:,.3f}",
+        "no others" if others is None else f"{others / 1e3:,.3f}",
     ]
 
 

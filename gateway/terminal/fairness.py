@@ -1,4 +1,4 @@
-"""Principles of fairness side by side, as a table."""
+"""The comparison of principles of fairness, as a table."""
 
 from __future__ import annotations
 

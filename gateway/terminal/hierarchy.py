@@ -1,4 +1,4 @@
-"""A hierarchy's contracts and the check of all levels together, for people."""
+"""The contracts of a hierarchy and the verdict of the joint model, as tables."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from doe_allocation.hierarchy.joint_model.quantities import (
     REACTIVE,
     VOLTAGE,
 )
-from gateway.hierarchy.result_file import HierarchyResult, JoinedRecord, OperatorRecord, WorstRecord
+from gateway.hierarchy.result_file import (
+    HierarchyResult,
+    JointModelRecord,
+    OperatorRecord,
+    WorstRecord,
+)
 from gateway.terminal.console import escape
 from security_check.checking.verdict import quantity
 
-_NAMED = 3  # so many elements at their limits, then how many more
-_LEVELS = {
+_NAMED = 3  # elements named for each operator; further ones are counted
+_KINDS = {
     VOLTAGE: "bus voltages",
     CURRENT: "branch currents",
     BAND: "interface voltages",
@@ -32,7 +37,7 @@ _LEVELS = {
 
 
 def show_hierarchy(content: HierarchyResult, console: Console) -> None:
-    """Print each operator's contract, what is at its limit, and what does not hold."""
+    """Print each operator's contract, the elements at their limits, and unmet contracts."""
     console.print(_contracts(content.operators))
     console.print(_limits(content.operators))
     for unmet in content.unmet:
@@ -44,14 +49,14 @@ def show_hierarchy(content: HierarchyResult, console: Console) -> None:
 
 
 def _contracts(operators: Iterable[OperatorRecord]) -> Table:
-    """Return what is agreed at each interface, operators from the top down."""
+    """Return the contract at each interface, operators from the top down."""
     table = Table(
         title="Contracts: band in p.u., envelope in kW, reactive power in kvar",
         title_justify="left",
         box=None,
         pad_edge=False,
     )
-    # What two operators agreed is never cut off: rows wrap where the terminal is narrow.
+    # Contracts are never cut off: rows wrap in a narrow terminal.
     table.add_column("operator", overflow="fold")
     table.add_column("below", overflow="fold")
     for column in ("from", "to", "injection", "withdrawal", "from", "to"):
@@ -72,7 +77,7 @@ def _contracts(operators: Iterable[OperatorRecord]) -> Table:
 
 
 def _limits(operators: Iterable[OperatorRecord]) -> Table:
-    """Return the smallest limits of each operator's customers, and what keeps limits there."""
+    """Return the smallest limits of each operator's customers, and the elements that bind."""
     table = Table(
         title="\nSmallest limits of customers", title_justify="left", box=None, pad_edge=False
     )
@@ -106,8 +111,8 @@ def _kilo(power: int | None) -> str:
     return "no limit" if power is None else f"{power / 1e3:,.1f}"
 
 
-def _show_joined(joined: JoinedRecord, operators: int, console: Console) -> None:
-    """Print what the adversary found when all networks were one, and the word on it."""
+def _show_joined(joined: JointModelRecord, operators: int, console: Console) -> None:
+    """Print the worst quantities of the joint model, and the verdict."""
     console.print("\nAll networks joined into one AC model, attacked")
     if joined.failure:
         console.print(f"[bold red]not secure:[/] {escape(joined.failure)}", soft_wrap=True)
@@ -117,7 +122,7 @@ def _show_joined(joined: JoinedRecord, operators: int, console: Console) -> None
     table.add_column("", justify="right")
     table.add_column("nearest to its limit", overflow="fold")
     table.add_column("customers that\ninject : withdraw", justify="right", no_wrap=True)
-    for kind, words in _LEVELS.items():
+    for kind, words in _KINDS.items():
         found = [worst for worst in joined.worst if worst.kind == kind]
         if found:
             worst = max(found, key=lambda each: each.beyond)
@@ -131,7 +136,7 @@ def _show_joined(joined: JoinedRecord, operators: int, console: Console) -> None
     for worst in joined.worst:
         if not worst.holds:
             console.print(f"[bold red]not secure:[/] {escape(_reached(worst))}", soft_wrap=True)
-    console.print(_last_word(joined, operators), soft_wrap=True)
+    console.print(_verdict(joined, operators), soft_wrap=True)
 
 
 def _reached(worst: WorstRecord) -> str:
@@ -142,9 +147,9 @@ def _reached(worst: WorstRecord) -> str:
     )
 
 
-def _last_word(joined: JoinedRecord, operators: int) -> str:
-    """Return the sentence on all levels together."""
-    counts = {kind: sum(w.count for w in joined.worst if w.kind == kind) for kind in _LEVELS}
+def _verdict(joined: JointModelRecord, operators: int) -> str:
+    """Return the verdict on all networks together, as a sentence."""
+    counts = {kind: sum(w.count for w in joined.worst if w.kind == kind) for kind in _KINDS}
     outages = joined.outages
     after = (
         "the outage of " + outages[0] if len(outages) == 1 else f"each of {len(outages)} outages"

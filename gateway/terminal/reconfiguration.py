@@ -1,4 +1,4 @@
-"""The best configuration of a network for people."""
+"""The best configuration of a network, as a table and sentences."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from gateway.terminal.envelopes import kilowatts
 
 
 def show_topology(content: TopologyFile, console: Console) -> None:
-    """Print the present and the best configuration, how to get there, and what is proved."""
+    """Print the present and the best configuration, the operations, and the proof."""
     _show_both(content, console)
     best = content.best
     if best is None:
         console.print("No configuration has secure envelopes.")
     elif not best.operations:
-        console.print("The present configuration is the best one found: nothing to do.")
+        console.print("The present configuration is the best one found; no operation is needed.")
     else:
-        console.print(f"{_times(len(best.operations), 'operation')} lead to the best one:")
+        console.print(
+            f"{_times(len(best.operations), 'operation')} lead to the best configuration:"
+        )
         for operation in best.operations:
             console.print(f"  {escape(operation)}", soft_wrap=True)
     for sentence in _sentences(content):
@@ -55,19 +57,19 @@ def _sentences(content: TopologyFile) -> list[str]:
         found.append(f"At present: {content.present.infeasible_reason}")
     if not content.present.radial:
         found.append("The present configuration is not radial.")
-    told = [f"{content.configurations:,.0f} radial configurations"]
-    told.append(f"{content.evaluated:,} allocated")
+    counts = [f"{content.configurations:,.0f} radial configurations"]
+    counts.append(f"{content.evaluated:,} allocated")
     if content.exact:
-        told.append(f"{content.proved_worse:,} proved to be worse without")
+        counts.append(f"{content.proved_worse:,} proved to be worse without")
     rejected = sum(content.rejected.values())
     reasons = "; ".join(f"{count:,}: {reason}" for reason, count in content.rejected.items())
-    told.append(f"{rejected:,} rejected" + (f" ({reasons})" if reasons else ""))
-    found.append(", ".join(told) + ".")
+    counts.append(f"{rejected:,} rejected" + (f" ({reasons})" if reasons else ""))
+    found.append(", ".join(counts) + ".")
     if content.exact:
-        found.append("Exact: no radial configuration within what is allowed is better.")
+        found.append("Exact: no other allowed radial configuration is better.")
     else:
         found.append(
-            "Not exact: found by exchanges and taps, as long as one or two made it better. No "
+            "Not exact: found by single and double exchanges of branches and tap changes. No "
             f"configuration has a smallest limit above {kilowatts(content.bound_w)} kW; the gap "
             f"is {kilowatts(content.gap_w)} kW."
         )

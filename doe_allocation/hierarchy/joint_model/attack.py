@@ -1,9 +1,9 @@
-"""The search for the worst corner of all customers' envelopes, on all levels at once.
+"""The search for the worst vertex of all customers' envelopes, in all networks at once.
 
-It begins where sensitivities point (one corner for each quantity and direction) and at mixed
-corners drawn at random, and climbs from the worst of them along the sensitivities at that very
-corner, where at last single customers are turned: a corner at which sensitivities agree with it is
-a worst one to the first order.
+It starts at the vertices along the sensitivities (one for each quantity and direction) and at
+vertices drawn at random.  From the worst of them it climbs along the sensitivities there, and at
+the end changes single customers.  A vertex that lies along its own sensitivities is a worst one to
+the first order.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ import numpy as np
 import pandapower as pp
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation
-from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, JointFlowSolution, settings
-from doe_allocation.hierarchy.joint_model.pandapower_net import JoinedNet
+from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow, settings
+from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet
 from doe_allocation.hierarchy.joint_model.quantities import CURRENT, Quantities
 from security_check.arrays import ComplexArray, FloatArray
 from security_check.importers.pandapower_balanced import modelling
 from security_check.model.limits import InterfaceLimits
 
-_STARTS = 120  # corners that sensitivities point to, for each voltage at the top
-_MIXED = 24  # corners at random, for each voltage at the top
-_CLIMBED = 2  # of each operator's quantities of one kind, how many are climbed, and each way
-_STEPS = 4
-_FLIPPED = 6  # customers turned one by one at the end of each climb
-_COMPARED = 6  # of the worst points, how many pandapower looks at
+# These bound the work of an attack: some hundred power flows for each voltage at the top.
+_STARTS = 120  # vertices along sensitivities, for each voltage at the top
+_MIXED = 24  # vertices at random, for each voltage at the top
+_CLIMBED = 2  # quantities of one kind that are climbed, for each operator and direction
+_STEPS = 4  # of a climb, which ends earlier where the vertex stays the same
+_FLIPPED = 6  # customers changed one by one at the end of each climb
+_COMPARED = 6  # worst points that pandapower's power flow confirms
 
 
 @dataclass(frozen=True, slots=True)
-class Freedom:
-    """What customers may do: power between two limits, and reactive power with it; c of them.
+class CustomerFreedom:
+    """The powers that customers may have: active between two limits, and reactive; c customers.
 
     Parameters
     ----------
@@ -51,8 +52,10 @@ class Freedom:
     half: FloatArray
 
     @classmethod
-    def of(cls, joined: JoinedNet, allocation: HierarchyAllocation, base_w: float) -> Freedom:
-        """Return what the envelopes of an allocation leave to the customers."""
+    def of(
+        cls, joined: JointNet, allocation: HierarchyAllocation, base_w: float
+    ) -> CustomerFreedom:
+        """Return the freedom that the envelopes of an allocation give to the customers."""
         limits, columns = allocation.customers, []
         for member, place, _ in joined.customers():
             network = member.network
@@ -72,16 +75,16 @@ class Freedom:
 
     @property
     def idle(self) -> ComplexArray:
-        """Nobody injects or withdraws, shape (c,)."""
+        """The powers of customers that neither inject nor withdraw active power, shape (c,)."""
         return np.asarray(1j * self.middle, dtype=np.complex128)
 
     def corners(self, gradient: ComplexArray) -> ComplexArray:
-        """Return the corners at which quantities are largest to the first order.
+        """Return the vertices at which quantities are largest to the first order, shape (c, k).
 
         Parameters
         ----------
         gradient
-            Shape (c, k), by active power its real part, by reactive power its imaginary part.
+            Shape (c, k): derivatives by active power (real part) and by reactive power (imaginary).
         """
         by_power = gradient.real + gradient.imag * self.ratio[:, None]
         by_cone = np.abs(gradient.imag) * self.cone[:, None]
@@ -95,7 +98,7 @@ class Freedom:
 
 
 class JointModelAttack:
-    """The search in one case, everything in service or an outage; c customers, K quantities.
+    """The attack in one case, all in service or one outage; c customers, K quantities.
 
     Parameters
     ----------
@@ -109,15 +112,15 @@ class JointModelAttack:
     Attributes
     ----------
     excess, value
-        Shape (2 K,), the most by which quantities were beyond their highest, then their lowest,
-        value, in parts of their scales; and what they were then.
+        Shape (2 K,): the most by which quantities exceeded their highest, then fell below their
+        lowest value, in parts of their scales; and their values then.
     flows
-        How many power flows there were.
+        Number of power flows.
     """
 
     def __init__(
         self,
-        flow: JoinedFlow,
+        flow: JointPowerFlow,
         contracts: Mapping[str, InterfaceLimits],
         allocation: HierarchyAllocation,
     ) -> None:
@@ -125,8 +128,8 @@ class JointModelAttack:
         self.quantities = Quantities(flow, contracts)
         top = contracts[flow.joined.members[0].name]
         self._sources = sorted({top.voltage_min_pu, top.voltage_max_pu})
-        self._freedom = Freedom.of(flow.joined, allocation, flow.base_w)
-        count = 2 * len(self.quantities.what)
+        self._freedom = CustomerFreedom.of(flow.joined, allocation, flow.base_w)
+        count = 2 * len(self.quantities.items)
         self.excess: FloatArray = np.full(count, -np.inf)
         self.value: FloatArray = np.zeros(count)
         self._place = np.full(count, -1)
@@ -134,30 +137,30 @@ class JointModelAttack:
         self.flows = 0
 
     def point(self, goal: int) -> tuple[JointFlowSolution, ComplexArray]:
-        """Return where a quantity was worst: operating point, and the customers' powers (c,)."""
+        """Return the worst point of a quantity: operating point, and customers' powers (c,)."""
         return self._points[int(self._place[goal])]
 
     def run(self, rng: np.random.Generator) -> None:
-        """Search from everywhere, then climb from the worst.
+        """Evaluate all starts, then climb from the worst.
 
         Raises
         ------
         PowerFlowError
-            When some point has no solution.
+            When a point has no power flow solution.
         """
         for source in self._sources:
-            idle = self._look(self._freedom.idle, source)
+            idle = self._solve_at(self._freedom.idle, source)
             for power in (*self._pointed_at(idle), *self._mixed(rng)):
-                self._look(power, source, idle)
+                self._solve_at(power, source, idle)
         for goal in self._nearest():
             for source in (*self._sources, float(np.mean(self._sources))):
                 self._ascend(goal, source)
             self._flip(goal)
 
-    def _look(
+    def _solve_at(
         self, power: ComplexArray, source: float, near: JointFlowSolution | None = None
     ) -> JointFlowSolution:
-        """Solve the power flow at a point, and keep what is worse than anything before."""
+        """Solve the power flow at a point, and record the quantities that are worst there."""
         state = self.flow.solve(power, source, near)
         self.flows += 1
         values = self.quantities.values(state, power)
@@ -171,15 +174,16 @@ class JointModelAttack:
         return state
 
     def _pointed_at(self, idle: JointFlowSolution) -> list[ComplexArray]:
-        """Return the corners that sensitivities point to, those nearest to a limit first.
+        """Return the vertices along the sensitivities, those nearest to a limit first.
 
-        Of currents the power that flows is followed, either way: their size says nothing yet.
+        For currents, the sensitivities are those of the power that flows, in both directions: the
+        magnitude of a current has none where it is zero.
         """
         quantities = self.quantities
-        every = np.arange(len(quantities.what))
+        every = np.arange(len(quantities.items))
         gradient = quantities.gradient(idle, every, flows=True)
         values = quantities.values(idle, self._freedom.idle)
-        current = np.array([each.kind == CURRENT for each in quantities.what])
+        current = np.array([each.kind == CURRENT for each in quantities.items])
         found: dict[bytes, tuple[float, ComplexArray]] = {}
         for way in (1.0, -1.0):
             corners = self._freedom.corners(way * gradient)
@@ -194,7 +198,7 @@ class JointModelAttack:
         return [power for _, power in ordered[:_STARTS]]
 
     def _mixed(self, rng: np.random.Generator) -> list[ComplexArray]:
-        """Return corners at random: each customer for itself, or each operator's as one."""
+        """Return random vertices: customers independent, or each operator's customers alike."""
         names = [member.name for member, _, _ in self.flow.joined.customers()]
         _, group = np.unique(names, return_inverse=True)
         found = []
@@ -205,20 +209,20 @@ class JointModelAttack:
         return found
 
     def _nearest(self) -> list[int]:
-        """Return the goals worth climbing: nearest to its limit, of each operator and kind."""
+        """Return the goals to climb: nearest to their limits, for each operator and kind."""
         taken: dict[tuple[str, str, bool], int] = {}
         found = []
         for goal in np.argsort(-self.excess).tolist():
-            what = self.quantities.what[goal % len(self.quantities.what)]
-            key = what.operator, what.kind, goal < len(self.quantities.what)
+            what = self.quantities.items[goal % len(self.quantities.items)]
+            key = what.operator, what.kind, goal < len(self.quantities.items)
             taken[key] = taken.get(key, 0) + 1
             if taken[key] <= _CLIMBED and np.isfinite(self.excess[goal]):
                 found.append(goal)
         return found
 
     def _ascend(self, goal: int, source: float) -> None:
-        """Go to the corner that sensitivities at the worst one point to, while that is worse."""
-        count = len(self.quantities.what)
+        """Go from the worst vertex to the one along its sensitivities, while that is worse."""
+        count = len(self.quantities.items)
         way = 1.0 if goal < count else -1.0
         for _ in range(_STEPS):
             before = self._place[goal]
@@ -227,16 +231,16 @@ class JointModelAttack:
             corner = self._freedom.corners(way * gradient)[:, 0]
             if np.array_equal(corner, power) and state.source_pu == source:
                 return
-            self._look(corner, source, state)
+            self._solve_at(corner, source, state)
             if self._place[goal] == before:
                 return
 
     def _flip(self, goal: int) -> None:
-        """Turn one customer after the other at the worst corner, and keep what is worse.
+        """Change one customer after the other at the worst vertex, and keep worse vertices.
 
-        Of those who matter least there: sensitivities are surest about the others.
+        Only the customers with the least effect there: the sensitivities of others are certain.
         """
-        count = len(self.quantities.what)
+        count = len(self.quantities.items)
         way = 1.0 if goal < count else -1.0
         state, power = self.point(goal)
         gradient = way * self.quantities.gradient(state, np.array([goal % count]))
@@ -247,12 +251,12 @@ class JointModelAttack:
             other[customer] = -other[customer]
             turned = power.copy()
             turned[customer] = self._freedom.corners(other)[customer, 0]
-            self._look(turned, state.source_pu, state)
+            self._solve_at(turned, state.source_pu, state)
 
     def disagreement(self) -> float:
-        """Return how far pandapower's own power flow is off at the worst points.
+        """Return the largest difference to pandapower's power flow at the worst points.
 
-        The largest difference of a voltage, per unit, or a line's current, parts of its rating.
+        Of a voltage, per unit, or of a line's current, in parts of its rating.
         """
         worst = [self._place[goal] for goal in np.argsort(-self.excess).tolist()]
         points = [self._points[p] for p in dict.fromkeys(worst) if p >= 0][:_COMPARED]

@@ -1,11 +1,10 @@
-"""Whether what operators agreed on is enough: all their networks as one AC model, attacked.
+"""The verdict on the contracts of a hierarchy: all networks as one AC model, attacked.
 
-Each operator looked at its own network and the contracts at its boundaries.  Here an adversary
-chooses every customer's power at the corners of its envelope, and the voltage at the top in its
-contracted band, to bring every voltage, current, interface voltage, interface power and generator
-of every level as near to its limit as it can, with everything in service and after each outage
-that the operator at the top names.  pandapower's own power flow has the last word on the worst
-points.
+Each operator used its own network and the contracts at its boundaries.  Here an adversary chooses
+every customer's power at the vertices of its envelope, and the voltage at the top within its
+contracted band.  It brings every voltage, current, interface voltage, interface power and generator
+of every operator as near to its limit as it can, with everything in service and after each outage
+that the operator at the top names.  pandapower's own power flow confirms the worst points.
 """
 
 from __future__ import annotations
@@ -18,39 +17,40 @@ import numpy as np
 from doe_allocation.hierarchy.allocation import HierarchyAllocation
 from doe_allocation.hierarchy.joint_model.attack import JointModelAttack
 from doe_allocation.hierarchy.joint_model.members import Hierarchy
-from doe_allocation.hierarchy.joint_model.newton import JoinedFlow
-from doe_allocation.hierarchy.joint_model.pandapower_net import joined_net
+from doe_allocation.hierarchy.joint_model.newton import JointPowerFlow
+from doe_allocation.hierarchy.joint_model.pandapower_net import joint_net
 from doe_allocation.hierarchy.joint_model.quantities import KINDS
 from security_check.errors import PowerFlowError
 
-TOLERANCE = 1e-6  # parts of a quantity's scale; what power flows may be off
-AGREED_PU = 1e-7  # by how much the two power flows may differ
+TOLERANCE = 1e-6  # parts of a quantity's scale: error of a power flow
+AGREED_PU = 1e-7  # per unit: largest difference of the two power flows
 
 Step = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Worst:
+class WorstQuantity:
     """The worst of one kind of quantity at one operator.
 
     Parameters
     ----------
     operator, kind
-        Whose, and one of :data:`doe_allocation.hierarchy.joint_model.quantities.KINDS`.
+        The operator, and one of
+        :data:`doe_allocation.hierarchy.joint_model.quantities.KINDS`.
     count
-        How many limited quantities of it there are.
+        Number of limited quantities of this kind.
     element
-        The one nearest to its limit or farthest beyond.
+        The element nearest to its limit or farthest beyond.
     value, limit, unit
-        What it reaches of what.
+        Its value there, and its limit.
     excess
-        How far beyond its limit, in parts of its scale; negative inside.
+        Value beyond the limit, in parts of the quantity's scale; negative inside.
     outage
-        Without which element; empty with everything in service.
+        The element out of service; empty with everything in service.
     injecting, withdrawing
-        How many customers do so at that point.
+        Numbers of customers that inject and that withdraw at that point.
     source_pu
-        The voltage at the top.
+        The voltage at the top, per unit.
     """
 
     operator: str
@@ -68,32 +68,32 @@ class Worst:
 
     @property
     def holds(self) -> bool:
-        """Whether it is within its limit, up to what power flows may be off."""
+        """Whether it is within its limit, up to the error of a power flow."""
         return self.excess <= TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)
-class JoinedVerdict:
-    """What the adversary found.
+class JointVerdict:
+    """The findings of the adversary.
 
     Parameters
     ----------
     worst
         For each operator and kind, operators from the top down.
     customers, operators
-        How many there are.
+        Numbers of customers and of operators.
     outages
-        Those that were looked at, besides everything in service.
+        The outages examined, besides everything in service.
     power_flows
-        How many AC power flows of all levels it took.
+        Number of AC power flows of the joint model.
     disagreement_pu
         The largest difference to pandapower's power flow at the worst points: of voltages per
         unit, of currents in parts of their ratings.
     failure
-        Why there is no more to say: some point has no power flow solution; empty otherwise.
+        Why the attack ended early: a point without power flow solution; empty otherwise.
     """
 
-    worst: tuple[Worst, ...]
+    worst: tuple[WorstQuantity, ...]
     customers: int
     operators: int
     outages: tuple[str, ...]
@@ -103,19 +103,19 @@ class JoinedVerdict:
 
     @property
     def holds(self) -> bool:
-        """Whether every quantity is within its limits, and pandapower says the same."""
+        """Whether every quantity is within its limits, and pandapower confirms it."""
         agreed = self.disagreement_pu <= AGREED_PU
         return not self.failure and agreed and all(each.holds for each in self.worst)
 
-    def of(self, kind: str) -> tuple[Worst, ...]:
+    def of(self, kind: str) -> tuple[WorstQuantity, ...]:
         """Return the worst of one kind, at every operator that has it."""
         return tuple(each for each in self.worst if each.kind == kind)
 
 
-def check_joined(
+def check_joint_model(
     hierarchy: Hierarchy, allocation: HierarchyAllocation, seed: int = 0, step: Step | None = None
-) -> JoinedVerdict:
-    """Let the adversary attack the envelopes of all levels in one AC model.
+) -> JointVerdict:
+    """Return the verdict of the adversary on the envelopes of all operators in one AC model.
 
     Parameters
     ----------
@@ -124,17 +124,17 @@ def check_joined(
     allocation
         The envelopes of all customers, and the contracts in force.
     seed
-        Of the corners drawn at random.
+        Of the vertices drawn at random.
     step
-        Told how many of the cases, everything in service and each outage, are done.
+        Called with the number of cases done: everything in service, and each outage.
     """
-    joined = joined_net(hierarchy)
+    joined = joint_net(hierarchy)
     contracts = {name: result.contract for name, result in allocation.results.items()}
     cases = ("", *(outage.name for outage in hierarchy.members[0].outages))
     attacks, failure = [], ""
     for done, outage in enumerate(cases, start=1):
         try:
-            attack = JointModelAttack(JoinedFlow(joined, outage), contracts, allocation)
+            attack = JointModelAttack(JointPowerFlow(joined, outage), contracts, allocation)
             attack.run(np.random.default_rng(seed))
         except PowerFlowError as error:
             failure = str(error)
@@ -142,7 +142,7 @@ def check_joined(
         attacks.append(attack)
         if step is not None:
             step(done)
-    return JoinedVerdict(
+    return JointVerdict(
         worst=() if failure else _worst(hierarchy, attacks),
         customers=len(list(joined.customers())),
         operators=len(hierarchy.members),
@@ -153,11 +153,11 @@ def check_joined(
     )
 
 
-def _worst(hierarchy: Hierarchy, attacks: list[JointModelAttack]) -> tuple[Worst, ...]:
+def _worst(hierarchy: Hierarchy, attacks: list[JointModelAttack]) -> tuple[WorstQuantity, ...]:
     """Return the worst of each kind at each operator, over all cases."""
-    found: dict[tuple[str, str], Worst] = {}
+    found: dict[tuple[str, str], WorstQuantity] = {}
     for attack in attacks:
-        what = attack.quantities.what
+        what = attack.quantities.items
         limited = np.isfinite(attack.excess.reshape(2, -1)).any(axis=0)
         groups: dict[tuple[str, str], list[int]] = {}
         for k in np.flatnonzero(limited).tolist():
@@ -165,20 +165,20 @@ def _worst(hierarchy: Hierarchy, attacks: list[JointModelAttack]) -> tuple[Worst
         for key, members in groups.items():
             goals = np.array([*members, *(k + len(what) for k in members)])
             goal = int(goals[attack.excess[goals].argmax()])
-            worst = _told(attack, goal, len(members))
+            worst = _worst_quantity(attack, goal, len(members))
             if key not in found or found[key].excess < worst.excess:
                 found[key] = worst
     order = [(m.name, kind) for m in hierarchy.members for kind in KINDS]
     return tuple(found[key] for key in order if key in found)
 
 
-def _told(attack: JointModelAttack, goal: int, count: int) -> Worst:
+def _worst_quantity(attack: JointModelAttack, goal: int, count: int) -> WorstQuantity:
     quantities = attack.quantities
-    k = goal % len(quantities.what)
-    what = quantities.what[k]
+    k = goal % len(quantities.items)
+    what = quantities.items[k]
     limit = quantities.high[k] if goal == k else quantities.low[k]
     state, power = attack.point(goal)
-    return Worst(
+    return WorstQuantity(
         operator=what.operator,
         kind=what.kind,
         count=count,

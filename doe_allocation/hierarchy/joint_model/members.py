@@ -1,4 +1,4 @@
-"""The operators of a hierarchy as its file names them, and how they hang together."""
+"""The operators of a hierarchy with their pandapower nets, and the boundaries between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Net = Any  # pandapower publishes no types
 
 @dataclass(frozen=True)
 class Member:
-    """One operator of the file.
+    """One operator with its net.
 
     Parameters
     ----------
@@ -32,14 +32,15 @@ class Member:
         Its pandapower net.
     customer_table
         The table of the net whose rows are connection points, for example ``"load"``.
-    keeps_passive, keeps_generators
-        Whether its model has the powers of what does not trade, and voltage-controlled generators.
+    models_passive, models_generators
+        Whether its network includes the passive powers of its net (those that do not trade), and
+        its voltage-controlled generators.
     distributed_slack
         Whether its generators share the imbalance.
     network, outages, voltage_limits, capacity
-        As in a scenario.
+        Its network for allocation, with limits and capacities.
     weights
-        Shape (2 c,), injection first; ``None`` where the file says nothing of shares.
+        Shape (2 c,), > 0, injection first; ``None`` if all weights are 1.
     children
         The boundary at each connection point that is a child's interface.
     """
@@ -47,8 +48,8 @@ class Member:
     name: str
     net: Net
     customer_table: str
-    keeps_passive: bool
-    keeps_generators: bool
+    models_passive: bool
+    models_generators: bool
     distributed_slack: bool
     network: Network
     outages: tuple[Outage, ...]
@@ -70,16 +71,16 @@ class Member:
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """The operators, parents before their children, and how they hang together.
+    """The operators, parents before their children, and the contract at the top.
 
     Parameters
     ----------
     source
-        The file it was read from.
+        The file that it was read from.
     contract
-        What the first operator has agreed with whoever is above it.
+        In force at the interface of the operator at the top.
     principle
-        By which all operators divide.
+        The principle of fairness of all operators.
     members
         The operators, the one at the top first, parents before children.
     """
@@ -107,7 +108,7 @@ class Hierarchy:
         return {member.name: member for member in self.members}
 
     def allocate(self) -> HierarchyAllocation:
-        """Return the envelopes of all levels, from the top down."""
+        """Return the envelopes of all operators, from the top down."""
         return allocate_hierarchy(self.root(), self.contract, self.principle)
 
     def root(self) -> Operator:
@@ -115,7 +116,7 @@ class Hierarchy:
         return self.operator(self.members[0].name)
 
     def operator(self, name: str) -> Operator:
-        """Return an operator with everybody below it."""
+        """Return an operator with all operators below it."""
         member = self.member(name)
         return Operator(
             name=member.name,
@@ -142,10 +143,10 @@ class Boundary:
     child
         The child.
     band
-        The voltages that the parent promises there, per unit.
+        The voltage band that the parent promises there, per unit.
     reactive_var
-        The reactive power that the child may exchange, injection positive; ``None`` where it is
-        found from the child's network.
+        Range of the child's reactive power, var, injection positive; ``None`` where it is computed
+        from the child's network.
     """
 
     parent: str

@@ -1,7 +1,7 @@
-"""One pandapower net of all operators: each child's interface bus is its bus in the parent.
+"""One pandapower net of all operators: each child's interface bus is joined to the parent's bus.
 
-No operator needs it: they agree on contracts and look at their own networks alone.  It is here
-for those who doubt that this is enough (:mod:`doe_allocation.hierarchy.joint_model.check`).
+The allocation does not need it: each operator uses its own network and its contracts.  It serves to
+check the result (:mod:`doe_allocation.hierarchy.joint_model.check`).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _TABLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class JoinedNet:
-    """All networks as one.
+class JointNet:
+    """The nets of all operators as one.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class JoinedNet:
         return self.hierarchy.member(name)
 
     def below(self, name: str) -> set[str]:
-        """Return an operator and everybody below it."""
+        """Return the names of an operator and of all operators below it."""
         found = {name}
         for boundary in self.boundaries:
             if boundary.parent in found:
@@ -79,15 +79,15 @@ class JoinedNet:
         return names.index(operator) * self.stride + element
 
     def owner(self, index: int) -> Member:
-        """Return whose element it is."""
+        """Return the operator of an element."""
         return self.members[int(index) // self.stride]
 
     def name(self, table: str, index: int) -> str:
-        """Return an element as people know it: ``"rural line:7"``."""
+        """Return the name of an element in its operator's net, ``"rural line:7"``."""
         return f"{self.owner(index).name} {table}:{int(index) % self.stride}"
 
     def customers(self) -> Iterator[tuple[Member, int, int]]:
-        """Yield everybody whose power can be chosen: operator, place in its points, row."""
+        """Yield every customer: operator, index among its connection points, row of its table."""
         for member in self.members:
             for place, point in enumerate(member.network.connection_points):
                 if point not in member.children:
@@ -99,8 +99,8 @@ def element_of(name: str) -> int:
     return int(name.partition(":")[2])
 
 
-def joined_net(hierarchy: Hierarchy) -> JoinedNet:
-    """Return the net of all levels."""
+def joint_net(hierarchy: Hierarchy) -> JointNet:
+    """Return the net of all operators."""
     members = hierarchy.members
     stride = 1 + max(int(i) for m in members for table in _TABLES for i in m.net[table].index)
     net = pp.create_empty_network(f_hz=members[0].net.f_hz, sn_mva=members[0].net.sn_mva)
@@ -109,7 +109,7 @@ def joined_net(hierarchy: Hierarchy) -> JoinedNet:
         rows = [part[table] for part in parts if len(part[table])]
         if rows:
             net[table] = pd.concat(rows)
-    joined = JoinedNet(net, hierarchy, stride)
+    joined = JointNet(net, hierarchy, stride)
     for boundary in hierarchy.boundaries:
         parent = hierarchy.member(boundary.parent)
         at = parent.bus_of(boundary.connection_point)
@@ -121,10 +121,10 @@ def joined_net(hierarchy: Hierarchy) -> JoinedNet:
 
 
 def _shifted(member: Member, shift: int, *, top: bool) -> dict[str, pd.DataFrame]:
-    """Return the tables of one operator's part, renumbered.
+    """Return the tables of one operator's net, with shifted indices.
 
-    Without what its model leaves out, without its children's connection points, and without its
-    external grid unless it is at the ``top``.
+    Without the elements that its network leaves out, without its children's connection points, and
+    without its external grid unless it is at the ``top``.
     """
     given = copy.deepcopy(member.net)
     for kind in (*POWER_ELEMENTS, "gen"):
@@ -132,7 +132,7 @@ def _shifted(member: Member, shift: int, *, top: bool) -> dict[str, pd.DataFrame
         if kind == member.customer_table:
             ids = [f"{kind}:{i}" for i in given[kind].index]
             stays &= np.array([name not in member.children for name in ids], dtype=bool)
-        elif not member.keeps_passive and not (kind == "gen" and member.keeps_generators):
+        elif not member.models_passive and not (kind == "gen" and member.models_generators):
             stays &= False
         given[kind] = given[kind][stays]
     points = given[member.customer_table]

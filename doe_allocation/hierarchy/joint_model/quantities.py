@@ -1,8 +1,8 @@
-"""What must hold when all levels are one: voltages, currents, interfaces and generators.
+"""The limited quantities of the joint model: voltages, currents, interfaces and generators.
 
-Each quantity f has a lowest and a highest value.  Limits come from who made them: a bus has those
-of the operator it belongs to, and the band of the contract where it is a child's interface; a
-child's interface has the envelope that its parent granted and the reactive range agreed.
+Each quantity f has a lowest and a highest value.  A bus has the voltage limits of its operator; a
+child's interface has the band of its contract, the envelope that its parent granted, and the
+reactive range agreed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from doe_allocation.hierarchy.joint_model.interface_power import entering, passive_at
 from doe_allocation.hierarchy.joint_model.members import Boundary
-from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, JointFlowSolution
+from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.importers.pandapower_balanced import bus_names, terminals
 from security_check.model.limits import InterfaceLimits
@@ -29,20 +30,21 @@ VOLTAGE, CURRENT, BAND, ACTIVE, REACTIVE, GENERATION = (
     "generator",
 )
 KINDS = (VOLTAGE, CURRENT, BAND, ACTIVE, REACTIVE, GENERATION)
-_VOLTS = 0.1  # per unit: what voltages are measured against, about the width of their limits
-_LEAST_W = 1e3  # powers are measured against their range, and this at least
+_VOLTS = 0.1  # per unit: the scale of voltages, about the width of their limits
+_LEAST_W = 1e3  # W: the smallest scale of powers, which else is the width of their range
+_NO_CURRENT = 1e-12  # per unit: a current below has no direction
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One quantity, for people.
+    """The name and unit of one quantity.
 
     Parameters
     ----------
     operator, kind, element
-        Whose it is, one of :data:`KINDS`, and what of it, ``"line:7 from"``.
+        Its operator, one of :data:`KINDS`, and its element, ``"line:7 from"``.
     unit, per_unit
-        The unit that people read, and how many of it are 1 per unit.
+        The unit of reports, and the value of 1 per unit in it.
     """
 
     operator: str
@@ -53,17 +55,17 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
-class _PhasorQuantities:
-    """Quantities of one form, ``f(v)`` with linear phasors ``M v``; k of them."""
+class _QuantityGroup:
+    """Quantities of one kind with their limits and scales; k of them."""
 
-    what: tuple[Quantity, ...]
+    items: tuple[Quantity, ...]
     low: FloatArray
     high: FloatArray
     scale: FloatArray
 
 
 class Quantities:
-    """All quantities of a joined power flow; K of them, customers c, nodes n.
+    """All quantities of a joint power flow; K quantities, c customers, n nodes.
 
     Parameters
     ----------
@@ -74,13 +76,13 @@ class Quantities:
 
     Attributes
     ----------
-    what
+    items
         The K quantities.
     low, high, scale
         Shape (K,), per unit; infinite where there is no limit.
     """
 
-    def __init__(self, flow: JoinedFlow, contracts: Mapping[str, InterfaceLimits]) -> None:
+    def __init__(self, flow: JointPowerFlow, contracts: Mapping[str, InterfaceLimits]) -> None:
         self.flow = flow
         self._contracts = contracts
         parts = (
@@ -90,21 +92,21 @@ class Quantities:
             self._reactive(),
             self._active(),
         )
-        self.what: tuple[Quantity, ...] = tuple(w for part in parts for w in part.what)
+        self.items: tuple[Quantity, ...] = tuple(w for part in parts for w in part.items)
         self.low: FloatArray = np.concatenate([part.low for part in parts])
         self.high: FloatArray = np.concatenate([part.high for part in parts])
         self.scale: FloatArray = np.concatenate([part.scale for part in parts])
-        self._first = np.cumsum([0, *(len(part.what) for part in parts)])
+        self._first = np.cumsum([0, *(len(part.items) for part in parts)])
 
-    # -- what is monitored ----------------------------------------------------------------------
+    # -- the quantities -------------------------------------------------------------------------
 
-    def _voltages(self) -> _PhasorQuantities:
-        """Return every bus voltage but the interface's at the top, and those of interfaces."""
+    def _voltages(self) -> _QuantityGroup:
+        """Return the voltages of all buses but the interface at the top, and of all interfaces."""
         flow, joined = self.flow, self.flow.joined
         n = flow.Y.shape[0]
         real, _ = bus_names(flow.net, flow.node_of, n)
         found: list[tuple[int, Quantity, float, float]] = []
-        # What is one node with an interface is the upstream operator's to keep.
+        # The upstream operator keeps the voltage of a node that is an interface.
         kept = {(joined.members[0].name, int(node)) for node in flow.references}
         kept |= {(b.child, self._interface_node(b)) for b in joined.boundaries}
         for bus in flow.net.bus.index[flow.net.bus.in_service.astype(bool)]:
@@ -121,14 +123,14 @@ class Quantities:
             band = contract.voltage_min_pu, contract.voltage_max_pu
             found.append((self._interface_node(boundary), what, *band))
         self._voltage_node: IndexArray = np.array([each[0] for each in found], dtype=np.int64)
-        return _PhasorQuantities(
+        return _QuantityGroup(
             tuple(each[1] for each in found),
             np.array([each[2] for each in found]),
             np.array([each[3] for each in found]),
             np.full(len(found), _VOLTS),
         )
 
-    def _currents(self) -> _PhasorQuantities:
+    def _currents(self) -> _QuantityGroup:
         flow, joined = self.flow, self.flow.joined
         ends = terminals(flow.net, flow.internal)
         self._terminal: sp.csr_array = ends.admittance
@@ -143,20 +145,20 @@ class Quantities:
             name = f"{table}:{int(index) % joined.stride} {side}"
             names.append(Quantity(operator, CURRENT, name, "A", float(ampere)))
         self._end_node: IndexArray = np.array(nodes, dtype=np.int64)
-        self._currents_told = tuple(names)
-        return _PhasorQuantities(
+        self._current_quantities = tuple(names)
+        return _QuantityGroup(
             tuple(names), np.full(len(names), -math.inf), ends.rating_pu, ends.rating_pu
         )
 
-    def _powers(self) -> _PhasorQuantities:
-        """Return active and reactive power out of each child, and out of the top operator."""
+    def _powers(self) -> _QuantityGroup:
+        """Return active and reactive power out of each child, and of the operator at the top."""
         flow, joined = self.flow, self.flow.joined
         base = flow.base_w
         rows, nodes, names, limits = [], [], [], []
         for boundary in joined.boundaries:
             node = self._interface_node(boundary)
             below = joined.below(boundary.child)
-            rows.append(flow.entering(node, below))
+            rows.append(entering(flow, node, below))
             nodes.append(node)
             names.append((boundary.child, boundary.connection_point))
             limits.append(self._contracts[boundary.child])
@@ -172,16 +174,16 @@ class Quantities:
         what, low, high = [], [], []
         for (operator, element), each in zip(names, limits, strict=True):
             what.append(Quantity(operator, ACTIVE, element, "W", base))
-            low.append(_or(each.withdrawal_limit_w, math.inf) / -base)
-            high.append(_or(each.injection_limit_w, math.inf) / base)
+            low.append(_value_or(each.withdrawal_limit_w, math.inf) / -base)
+            high.append(_value_or(each.injection_limit_w, math.inf) / base)
         for (operator, element), each in zip(names, limits, strict=True):
             what.append(Quantity(operator, REACTIVE, element, "var", base))
-            low.append(_or(each.reactive_min_var, -math.inf) / base)
-            high.append(_or(each.reactive_max_var, math.inf) / base)
+            low.append(_value_or(each.reactive_min_var, -math.inf) / base)
+            high.append(_value_or(each.reactive_max_var, math.inf) / base)
         return _ranges(what, low, high, base)
 
     def _at_interface(self) -> None:
-        """Find which customers, and what passive power, are right at an interface's node."""
+        """Find the customers and the passive power at the node of each interface."""
         flow, joined = self.flow, self.flow.joined
         owners = [member.name for member, _, _ in joined.customers()]
         count = len(self._power_node)
@@ -195,10 +197,10 @@ class Quantities:
             )
             mine = np.array([owner in inside for owner in owners], dtype=bool)
             here[k] = mine & (flow.customer_node == node)
-            passive[k] = flow.passive_at(int(node), inside)
+            passive[k] = passive_at(flow, int(node), inside)
         self._here, self._passive = here, passive
 
-    def _reactive(self) -> _PhasorQuantities:
+    def _reactive(self) -> _QuantityGroup:
         """Return the reactive power of generators."""
         base, machines = self.flow.base_w, self.flow.machines
         self._machine_node: IndexArray = np.array([m.node for m in machines], dtype=np.int64)
@@ -208,8 +210,8 @@ class Quantities:
         low, high = [m.reactive_pu[0] for m in machines], [m.reactive_pu[1] for m in machines]
         return _ranges(what, low, high, base)
 
-    def _active(self) -> _PhasorQuantities:
-        """Return the active power of generators that take part of the imbalance."""
+    def _active(self) -> _QuantityGroup:
+        """Return the active power of generators, limited for those that share the imbalance."""
         base, machines = self.flow.base_w, self.flow.machines
         what = [Quantity(m.operator, GENERATION, m.name, "W", base) for m in machines]
         moves = [m.share > 0.0 for m in machines]
@@ -232,7 +234,7 @@ class Quantities:
         state
             The operating point.
         power_pu
-            Shape (c,), what the customers do there.
+            Shape (c,), the customers' powers there.
         """
         v, machines = state.voltage, self.flow.machines
         entering = v[self._power_node] * (self._entering @ v).conj()
@@ -244,7 +246,7 @@ class Quantities:
         return np.concatenate([voltage, current, out.real, out.imag, made.imag, active])
 
     def excess(self, values: FloatArray) -> FloatArray:
-        """Return how far values are beyond their highest, then their lowest; shape (2 K,).
+        """Return by how much values exceed the highest, then fall below the lowest; shape (2 K,).
 
         In parts of their scales, negative inside; minus infinity where there is no limit.
         """
@@ -260,7 +262,7 @@ class Quantities:
         net = self.flow.net
         joined = self.flow.joined
         place = {
-            (w.operator, w.element): (k, w.per_unit) for k, w in enumerate(self._currents_told)
+            (w.operator, w.element): (k, w.per_unit) for k, w in enumerate(self._current_quantities)
         }
         for end in ("from", "to"):
             named = [
@@ -276,7 +278,7 @@ class Quantities:
     def gradient(
         self, state: JointFlowSolution, wanted: IndexArray, *, flows: bool = False
     ) -> ComplexArray:
-        """Return how quantities change with the customers' powers, shape (c, k).
+        """Return the derivatives of quantities by the customers' powers, shape (c, k).
 
         Parameters
         ----------
@@ -285,8 +287,8 @@ class Quantities:
         wanted
             Shape (k,), which quantities.
         flows
-            Whether to take, of currents, the active power at that end instead: it tells who loads
-            it, and in which direction, even where nothing flows yet.
+            Whether to take the active power at that end in place of a current: it has a derivative
+            even where no current flows.
         """
         n = self.flow.Y.shape[0]
         by_voltage = np.zeros((n, len(wanted)), dtype=np.complex128)
@@ -313,7 +315,7 @@ class Quantities:
         if flows:
             return _entering_by(state, int(self._end_node[i]), row)
         current = complex(row @ state.voltage)
-        return np.asarray(np.conj(current) / max(abs(current), 1e-12) * row)
+        return np.asarray(np.conj(current) / max(abs(current), _NO_CURRENT) * row)
 
     def _of_power(self, state: JointFlowSolution, i: int) -> tuple[ComplexArray, ComplexArray]:
         """Return derivatives of power out of a child by voltages, and by its customers there."""
@@ -334,7 +336,7 @@ class Quantities:
 def _entering_by(
     state: JointFlowSolution, node: int, row: ComplexArray, *, reactive: bool = False
 ) -> ComplexArray:
-    """Return how the power ``v_k conj(row v)`` changes with all voltages.
+    """Return the derivatives of the power ``v_k conj(row v)`` by all voltages.
 
     Of the active power, or the reactive: ``df = Re(sum result dv)``.
     """
@@ -346,13 +348,13 @@ def _entering_by(
 
 def _ranges(
     what: list[Quantity], low: list[float], high: list[float], base: float
-) -> _PhasorQuantities:
+) -> _QuantityGroup:
     lowest, highest = np.array(low, dtype=float), np.array(high, dtype=float)
     width = highest - lowest
     size = np.where(np.isfinite(width), width, np.minimum(np.abs(lowest), np.abs(highest)))
     size = np.where(np.isfinite(size), size, 1.0)
-    return _PhasorQuantities(tuple(what), lowest, highest, np.maximum(size, _LEAST_W / base))
+    return _QuantityGroup(tuple(what), lowest, highest, np.maximum(size, _LEAST_W / base))
 
 
-def _or(value: float | None, otherwise: float) -> float:
+def _value_or(value: float | None, otherwise: float) -> float:
     return otherwise if value is None else float(value)

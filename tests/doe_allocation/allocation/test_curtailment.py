@@ -97,7 +97,7 @@ def test_last_in_first_out_wants_to_know_what_came_when():
     held = np.array([5, 3])
     for acquired in (None, np.array([[5, 2]])):
         policy = Curtailment(CurtailmentPolicy.LAST_IN_FIRST_OUT, acquired)
-        with pytest.raises(ValueError, match="adds up to what is held"):
+        with pytest.raises(ValueError, match="adds up to the limits held"):
             policy.rule(np.zeros(2), held, np.ones(2), 1.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from doe_allocation.allocation.ac_climbing import ValuedRule
 from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
+from doe_allocation.fairness import rule as rule_module
 from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
 from doe_allocation.fairness.rule import Filled
 from security_check.importers.pandapower_balanced import network_from_pandapower
@@ -157,6 +159,28 @@ def test_a_rule_of_twenty_lines_replaces_the_others():
     assert "line:1" in {*envelopes.injection_bottlenecks, *envelopes.withdrawal_bottlenecks}
     kept = grid.reallocate(area.limits.interface, envelopes)  # the same rule shares new headroom
     assert (kept.limits_w >= check.limits_w).all()
+
+
+def test_the_rule_in_the_docstring_allocates_on_a_network():
+    """The class defined in the docstring of ``rule.py``, exactly as it stands there."""
+    (example,) = (
+        found
+        for found in doctest.DocTestFinder().find(rule_module)
+        if found.name == rule_module.__name__
+    )
+    assert not doctest.DocTestRunner().run(example, clear_globs=False).failed
+    definition = next(each.source for each in example.examples if "class SamePart" in each.source)
+    assert len(definition.splitlines()) <= 20
+    area = small_area(**SMALL_AREAS["thin lines"])
+    grid = area.grid.with_fairness(example.globs["SamePart"])
+    check = grid.allocate(area.limits.interface)
+    assert violation(area.flow, area.limits, check.limits_w) <= 1e-7
+    lower_w, upper_w = grid.capacity.lower_w(), grid.capacity.upper_w()
+    part = (check.limits_w - lower_w) / (upper_w - lower_w)
+    assert part.min() > 0.0
+    assert part.max() < 1.0
+    assert part.max() - part.min() < 1e-4, "but for whole watts"
+    assert len(set(check.envelopes().injection_bottlenecks)) == 1
 
 
 @pytest.mark.parametrize("principle", PRINCIPLES, ids=titles)

@@ -10,7 +10,8 @@ import pandapower.networks
 import pytest
 from networks import feeder
 
-from doe_allocation.allocation.islands_grid import IslandsCheck, IslandsGrid
+from doe_allocation.allocation.islands_check import IslandsCheck
+from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from security_check.checking.verdict import LimitChange

@@ -14,7 +14,7 @@ from doe_allocation.hierarchy.customer_classes import (
     CustomerClass,
     NestedPrinciple,
     classes_of,
-    levelled,
+    divide_at_common_share,
 )
 
 BASE_W = 1e5
@@ -124,7 +124,7 @@ def test_levelled_parts_share_a_total_at_one_level(seed: int, part: float) -> No
     upper = lower + rng.uniform(0.0, 3.0, 5)
     weight = rng.uniform(0.5, 2.0, 5)
     total = part * upper.sum()
-    found = levelled(total, lower, upper, weight)
+    found = divide_at_common_share(total, lower, upper, weight)
     expected = np.clip(total, lower.sum(), upper.sum())
     assert found.sum() == pytest.approx(expected, rel=1e-9)
     inside = (found > lower + 1e-9) & (found < upper - 1e-9)

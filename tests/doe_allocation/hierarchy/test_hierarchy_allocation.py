@@ -485,7 +485,7 @@ class TestUnmetContracts:
         (unmet,) = result.unmet
         assert unmet.side == "parent"
         assert "it must withdraw 6," in str(unmet)
-        assert "it may carry 5,000 W" in str(unmet)
+        assert "its capacity is 5,000 W" in str(unmet)
         assert result.results["lv0"].check is not None
 
     def test_without_a_way_out_every_boundary_is_told(self) -> None:

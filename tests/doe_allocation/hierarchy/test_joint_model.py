@@ -15,11 +15,11 @@ from hierarchy_cases import FILE, low_net, middle_net, top_net, write
 from rich.console import Console
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation
-from doe_allocation.hierarchy.joint_model.attack import Freedom
-from doe_allocation.hierarchy.joint_model.check import check_joined
+from doe_allocation.hierarchy.joint_model.attack import CustomerFreedom
+from doe_allocation.hierarchy.joint_model.check import check_joint_model
 from doe_allocation.hierarchy.joint_model.members import Hierarchy
-from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, settings
-from doe_allocation.hierarchy.joint_model.pandapower_net import JoinedNet, joined_net
+from doe_allocation.hierarchy.joint_model.newton import JointPowerFlow, settings
+from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet, joint_net
 from doe_allocation.hierarchy.joint_model.quantities import (
     ACTIVE,
     BAND,
@@ -55,9 +55,9 @@ def small(variant: str = "as it is") -> tuple[Hierarchy, HierarchyAllocation]:
 
 
 def quantities_of(
-    joined: JoinedNet, allocation: HierarchyAllocation, outage: str = ""
-) -> tuple[JoinedFlow, Quantities]:
-    flow = JoinedFlow(joined, outage)
+    joined: JointNet, allocation: HierarchyAllocation, outage: str = ""
+) -> tuple[JointPowerFlow, Quantities]:
+    flow = JointPowerFlow(joined, outage)
     contracts = {name: result.contract for name, result in allocation.results.items()}
     return flow, Quantities(flow, contracts)
 
@@ -65,9 +65,9 @@ def quantities_of(
 @pytest.mark.parametrize("outage", ["", "line:0"])
 def test_the_power_flow_is_pandapowers(outage: str) -> None:
     hierarchy, allocation = small()
-    joined = joined_net(hierarchy)
+    joined = joint_net(hierarchy)
     flow, quantities = quantities_of(joined, allocation, outage)
-    free = Freedom.of(joined, allocation, flow.base_w)
+    free = CustomerFreedom.of(joined, allocation, flow.base_w)
     rng = np.random.default_rng(5)
     net = flow.net
     for source in (1.0, 1.03):
@@ -79,7 +79,7 @@ def test_the_power_flow_is_pandapowers(outage: str) -> None:
         net.load.loc[rows, "q_mvar"] = -power.imag * flow.base_w / 1e6
         net.ext_grid["vm_pu"] = source
         pp.runpp(net, **settings(joined))
-        told = dict(zip([(w.operator, w.element) for w in quantities.what], values, strict=True))
+        told = dict(zip([(w.operator, w.element) for w in quantities.items], values, strict=True))
         scale = flow.base_w / 1e6
         at = joined.index
         assert told["middle", "bus:10"] == pytest.approx(net.res_bus.vm_pu[at("middle", 10)])
@@ -92,13 +92,13 @@ def test_the_power_flow_is_pandapowers(outage: str) -> None:
         )
         # Of the powers at interfaces the last with a name is reactive; the active ones come before.
         active = {
-            w.operator: v for w, v in zip(quantities.what, values, strict=True) if w.kind == ACTIVE
+            w.operator: v for w, v in zip(quantities.items, values, strict=True) if w.kind == ACTIVE
         }
         for child in ("left", "right", "middle"):
             flows = -net.res_trafo.p_hv_mw[at(child, 0)]
             assert active[child] * scale == pytest.approx(flows, abs=1e-7)
         line = values[
-            [w.element == "line:0 from" and w.operator == "left" for w in quantities.what]
+            [w.element == "line:0 from" and w.operator == "left" for w in quantities.items]
         ]
         assert line[0] * _amperes(quantities, "left", "line:0 from") == pytest.approx(
             1e3 * net.res_line.i_from_ka[at("left", 0)]
@@ -107,15 +107,15 @@ def test_the_power_flow_is_pandapowers(outage: str) -> None:
 
 def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> None:
     hierarchy, allocation = small()
-    joined = joined_net(hierarchy)
+    joined = joint_net(hierarchy)
     flow, quantities = quantities_of(joined, allocation)
-    free = Freedom.of(joined, allocation, flow.base_w)
+    free = CustomerFreedom.of(joined, allocation, flow.base_w)
     power = np.where(np.arange(len(free.upper)) % 2, free.upper, free.lower) * (1 + 0.2j)
     state = flow.solve(power, 1.01)
     values = quantities.values(state, power)
     told = {
         (w.operator, w.kind): v * flow.base_w / 1e6
-        for w, v in zip(quantities.what, values, strict=True)
+        for w, v in zip(quantities.items, values, strict=True)
         if w.kind in (ACTIVE, REACTIVE)
     }
     drawn = {
@@ -149,18 +149,18 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
 
 def _amperes(quantities: Quantities, operator: str, element: str) -> float:
     return next(
-        w.per_unit for w in quantities.what if (w.operator, w.element) == (operator, element)
+        w.per_unit for w in quantities.items if (w.operator, w.element) == (operator, element)
     )
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
     hierarchy, allocation = small()
-    joined = joined_net(hierarchy)
+    joined = joint_net(hierarchy)
     flow, quantities = quantities_of(joined, allocation)
-    free = Freedom.of(joined, allocation, flow.base_w)
+    free = CustomerFreedom.of(joined, allocation, flow.base_w)
     power = 0.7 * free.upper + 0.1j * free.lower
     state = flow.solve(power, 1.02)
-    every = np.arange(len(quantities.what))
+    every = np.arange(len(quantities.items))
     gradient = quantities.gradient(state, every)
     rng = np.random.default_rng(1)
     for _ in range(3):
@@ -176,18 +176,18 @@ def test_gradients_are_those_of_finite_differences() -> None:
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_no_corner_is_worse_than_what_the_adversary_finds(variant: str) -> None:
     hierarchy, allocation = small(variant)
-    verdict = check_joined(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation)
     assert verdict.holds, [worst for worst in verdict.worst if not worst.holds]
     found = {(worst.operator, worst.kind): worst.excess for worst in verdict.worst}
     assert max(found.values()) > -2e-3, "nothing is near its limit"
-    joined = joined_net(hierarchy)
+    joined = joint_net(hierarchy)
     worst = dict.fromkeys(found, -np.inf)
     for outage in ("", "line:0"):
         flow, quantities = quantities_of(joined, allocation, outage)
-        free = Freedom.of(joined, allocation, flow.base_w)
+        free = CustomerFreedom.of(joined, allocation, flow.base_w)
         place = [
             list(worst).index((w.operator, w.kind)) if (w.operator, w.kind) in worst else -1
-            for w in quantities.what
+            for w in quantities.items
         ]
         for signs in itertools.product((-1.0, 1.0), repeat=len(free.upper)):
             for way in (-1.0, 0.0, 1.0) if free.cone.any() else (0.0,):
@@ -217,7 +217,7 @@ def test_a_larger_envelope_is_found_out(operator: str, point: str, kinds: set[st
     changed = replace(
         result, envelopes=EnvelopeSet(own.connection_points, larger, own.withdrawal_w)
     )
-    verdict = check_joined(
+    verdict = check_joint_model(
         hierarchy, replace(allocation, results={**allocation.results, operator: changed})
     )
     assert not verdict.holds
@@ -227,13 +227,13 @@ def test_a_larger_envelope_is_found_out(operator: str, point: str, kinds: set[st
 def test_a_band_that_is_not_kept_is_found_out() -> None:
     hierarchy, allocation = small()
     result = allocation.results["right"]
-    verdict = check_joined(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation)
     (reached,) = (worst for worst in verdict.of(BAND) if worst.operator == "right")
     narrower = replace(result.contract, voltage_max_pu=reached.value - 1e-4)
     if reached.limit == result.contract.voltage_min_pu:
         narrower = replace(result.contract, voltage_min_pu=reached.value + 1e-4)
     changed = {**allocation.results, "right": replace(result, contract=narrower)}
-    broken = check_joined(hierarchy, replace(allocation, results=changed))
+    broken = check_joint_model(hierarchy, replace(allocation, results=changed))
     assert [worst.operator for worst in broken.worst if not worst.holds] == ["right"]
     assert not broken.of(BAND)[-1].holds
 
@@ -256,7 +256,7 @@ def test_the_three_level_example_holds_when_all_its_networks_are_one(
     assert binding["tso"] >= {"line", "bus", "gen"}
     assert binding["commercial"] >= {"line", "bus"}
     assert binding["hamlet"] >= {"line"}
-    verdict = check_joined(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation)
     with capsys.disabled():
         show_hierarchy(hierarchy_result(allocation, verdict), Console(width=120))
     assert verdict.disagreement_pu < 1e-7

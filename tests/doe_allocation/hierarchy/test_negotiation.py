@@ -49,7 +49,7 @@ class TestRealNetworks:
         _, curve = real()
         front = curve.front
         assert len(front) >= 4
-        below, above = np.array([(p.below_w, p.above_w) for p in front]).T
+        below, above = np.array([(p.child_smallest_w, p.others_smallest_w) for p in front]).T
         assert (np.diff(below) > 0).all()
         assert (np.diff(above) < 0).all()
         assert below[0] < 0.5 * below[-1]
@@ -63,9 +63,9 @@ class TestRealNetworks:
             assert not result.unmet
             assert result.results["lv"].contract == point.contract
             below = result.results["lv"].customers.values()
-            assert min(min(limits) for limits in below) == point.below_w
+            assert min(min(limits) for limits in below) == point.child_smallest_w
             others = result.results["mv"].customers.values()
-            assert min(min(limits) for limits in others) == point.above_w
+            assert min(min(limits) for limits in others) == point.others_smallest_w
             for each in result.results.values():
                 rng = np.random.default_rng(0)
                 limits_w = each.check.limits_w
@@ -92,8 +92,8 @@ class TestRealNetworks:
         ]
         assert len(pairs) > 10
         for inner, outer in pairs:
-            assert outer.above_w >= inner.above_w * (1.0 - 1e-6) - 1
-            assert outer.below_w <= inner.below_w * (1.0 + 1e-6) + 1
+            assert outer.others_smallest_w >= inner.others_smallest_w * (1.0 - 1e-6) - 1
+            assert outer.child_smallest_w <= inner.child_smallest_w * (1.0 + 1e-6) + 1
 
     def test_the_chosen_contract_holds_in_the_joined_net(self) -> None:
         root, curve = real()
@@ -150,8 +150,8 @@ class TestKnownSides:
         """Child's share falls from 1 at width 0.02 to 0 at 0.2, the parent's rises from 0.1."""
         sides = Sides()
         curve = agree(sides, sides, bands_within((0.9, 1.1), 5), refinements=8)
-        best_below = max(p.below_w for p in curve.points)
-        best_above = max(p.above_w for p in curve.points)
+        best_below = max(p.child_smallest_w for p in curve.points)
+        best_above = max(p.others_smallest_w for p in curve.points)
         width = curve.chosen.band[1] - curve.chosen.band[0]
         # Both shares are equal at the best: (0.2 - w) 1000 / best_below = 5000 w / best_above.
         expected = 0.2 / (1.0 + 5.0 * best_below / best_above)
@@ -176,19 +176,23 @@ class TestKnownSides:
             assert curve.chosen is None
             assert curve.front == ()
             return
-        most = max(p.below_w for p in open_), max(p.above_w for p in open_)
+        most = max(p.child_smallest_w for p in open_), max(p.others_smallest_w for p in open_)
 
         def worse(point) -> float:
             return min(
-                point.below_w / most[0] if most[0] else 1.0, point.above_w / (most[1] or 1.0)
+                point.child_smallest_w / most[0] if most[0] else 1.0,
+                point.others_smallest_w / (most[1] or 1.0),
             )
 
         assert worse(curve.chosen) == pytest.approx(max(map(worse, open_)), abs=1e-8)
         for point in open_:
             dominated = any(
-                q.below_w >= point.below_w
-                and q.above_w >= point.above_w
-                and (q.below_w > point.below_w or q.above_w > point.above_w)
+                q.child_smallest_w >= point.child_smallest_w
+                and q.others_smallest_w >= point.others_smallest_w
+                and (
+                    q.child_smallest_w > point.child_smallest_w
+                    or q.others_smallest_w > point.others_smallest_w
+                )
                 for q in open_
             )
             assert (point in curve.front) == (not dominated)

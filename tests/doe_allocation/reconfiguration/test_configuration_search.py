@@ -9,15 +9,11 @@ import pandapower.networks as pn
 import pytest
 from switched_networks import Case, level_w, small_case
 
+from doe_allocation.reconfiguration.choices import Choices, Configuration
 from doe_allocation.reconfiguration.radial_configurations import SwitchableGraph
-from doe_allocation.reconfiguration.refutation import RadialBound
-from doe_allocation.reconfiguration.relaxation import relaxed
-from doe_allocation.reconfiguration.search import (
-    Choices,
-    Configuration,
-    SearchOutcome,
-    best_configuration,
-)
+from doe_allocation.reconfiguration.refutation import RadialRefuter
+from doe_allocation.reconfiguration.relaxation import bound_by_relaxation
+from doe_allocation.reconfiguration.search import SearchOutcome, best_configuration
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 
@@ -32,9 +28,9 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def _screen(case: Case) -> RadialBound:
+def _screen(case: Case) -> RadialRefuter:
     branches = case.switched().branches(case.build)
-    return RadialBound(branches, case.voltage, [case.interface], case.capacity())
+    return RadialRefuter(branches, case.voltage, [case.interface], case.capacity())
 
 
 def _search(
@@ -45,7 +41,9 @@ def _search(
 
     def relax() -> tuple[float, Configuration | None]:
         assert screen is not None
-        found = relaxed(screen.switched, choices, case.voltage, [case.interface], case.capacity())
+        found = bound_by_relaxation(
+            screen.switched, choices, case.voltage, [case.interface], case.capacity()
+        )
         return found.bound_w, found.configuration
 
     return best_configuration(
@@ -75,7 +73,11 @@ def test_the_best_is_that_of_brute_force(name: str) -> None:
         limits_w, first, present
     )
     assert found.best.limits_w.tolist() == case.allocated(found.best.configuration).tolist()
-    assert found.best.level_w == found.bound_w == max(level_w(case, each) for _, each in every)
+    assert (
+        found.best.smallest_uncapped_w
+        == found.bound_w
+        == max(level_w(case, each) for _, each in every)
+    )
     assert found.gap_w == 0
     radial = case.radial()
     assert found.configurations == len(radial)
@@ -101,10 +103,10 @@ def test_the_heuristic_states_a_bound(name: str) -> None:
     assert exact.best is not None
     assert found.best is not None
     assert not found.exact
-    assert found.best.level_w <= exact.best.level_w <= found.bound_w
-    assert found.gap_w == found.bound_w - found.best.level_w
+    assert found.best.smallest_uncapped_w <= exact.best.smallest_uncapped_w <= found.bound_w
+    assert found.gap_w == found.bound_w - found.best.smallest_uncapped_w
     assert found.present is not None
-    assert found.best.level_w >= found.present.level_w
+    assert found.best.smallest_uncapped_w >= found.present.smallest_uncapped_w
 
 
 @pytest.mark.parametrize("name", ["two loops", "two sources"])
@@ -115,7 +117,7 @@ def test_the_adversary_finds_the_choice_secure(name: str) -> None:
     grid = case.grid(best.configuration)
     finding = grid.attack(case.interface, best.limits_w, np.random.default_rng(1), samples=2_000)
     assert finding.violation <= 1e-6
-    if best.level_w < case.capacity_w:
+    if best.smallest_uncapped_w < case.capacity_w:
         assert finding.violation > -2e-3  # and something does keep the limits down
         more = best.limits_w + 300
         finding = grid.attack(case.interface, more, np.random.default_rng(1), samples=2_000)
@@ -129,7 +131,7 @@ def test_more_to_choose_from_is_no_worse() -> None:
     for most in (0, 2, 4, None):
         best = _search(case, most).best
         assert best is not None
-        levels.append((best.level_w, np.sort(best.limits_w).tolist()))
+        levels.append((best.smallest_uncapped_w, np.sort(best.limits_w).tolist()))
     assert levels == sorted(levels)
     with_taps = small_case(**CASES["two loops"], tap_changer=True)
     best = _search(with_taps).best
@@ -172,10 +174,10 @@ def test_what_is_at_its_capacity_does_not_count_as_kept_down() -> None:
     found = _toy({A: [6, 7, 5], B: [7, 7, 5], C: [9, 9, 4]})
     assert found.best is not None
     assert found.best.configuration.closed == B
-    assert found.best.level_w == 7 == found.bound_w
+    assert found.best.smallest_uncapped_w == 7 == found.bound_w
     found = _toy({A: [6, 7, 5], B: [9, 9, 5], C: [9, 9, 5]})
     assert found.best is not None
-    assert found.best.level_w == 9
+    assert found.best.smallest_uncapped_w == 9
 
 
 def test_what_is_not_secure_is_counted_with_its_reason() -> None:
@@ -230,5 +232,9 @@ def test_medium_voltage_networks_with_switches() -> None:
     assert exact.configurations == 50_751
     assert exact.best is not None
     assert near.best is not None
-    assert 0.98 * exact.best.level_w <= near.best.level_w <= exact.best.level_w
-    assert exact.best.level_w <= near.bound_w <= 1.15 * exact.best.level_w
+    assert (
+        0.98 * exact.best.smallest_uncapped_w
+        <= near.best.smallest_uncapped_w
+        <= exact.best.smallest_uncapped_w
+    )
+    assert exact.best.smallest_uncapped_w <= near.bound_w <= 1.15 * exact.best.smallest_uncapped_w

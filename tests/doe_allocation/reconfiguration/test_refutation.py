@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from switched_networks import Case, level_w, small_case
 
-from doe_allocation.reconfiguration.refutation import RadialBound
-from doe_allocation.reconfiguration.relaxation import relaxed
+from doe_allocation.reconfiguration.refutation import RadialRefuter
+from doe_allocation.reconfiguration.relaxation import bound_by_relaxation
 from security_check.errors import GridError
 
 KINDS = ("tap_changer", "bus_switches", "line_switches", "second_source", "passive")
@@ -29,9 +29,9 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-def _bound(case: Case) -> RadialBound:
+def _bound(case: Case) -> RadialRefuter:
     branches = case.switched().branches(case.build)
-    return RadialBound(branches, case.voltage, [case.interface], case.capacity())
+    return RadialRefuter(branches, case.voltage, [case.interface], case.capacity())
 
 
 def check_bounds(case: Case) -> list[float]:
@@ -54,7 +54,9 @@ def check_bounds(case: Case) -> list[float]:
                 middle = 0.5 * (low + high)
                 low, high = (low, middle) if refuted(middle) else (middle, high)
             slack.append(high / level - 1.0 if level else 0.0)
-    every = relaxed(bound.switched, choices, case.voltage, [case.interface], case.capacity())
+    every = bound_by_relaxation(
+        bound.switched, choices, case.voltage, [case.interface], case.capacity()
+    )
     assert every.bound_w >= best
     if every.configuration is not None:
         assert not choices.graph.why_not_radial(every.configuration.closed)
@@ -97,7 +99,7 @@ def test_several_contracts_are_each_a_reason() -> None:
     levels = np.linspace(500.0, case.capacity_w, 12)
 
     def refuted(*contracts: Any) -> Any:
-        bound = RadialBound(branches, case.voltage, contracts, capacity)
+        bound = RadialRefuter(branches, case.voltage, contracts, capacity)
         return np.array([bound.refuted(closed, (), float(level)) for level in levels])
 
     both = refuted(case.interface, low)
@@ -110,9 +112,9 @@ def test_a_withdrawal_limit_at_the_interface_bounds_everybody() -> None:
     case = small_case(5, customers=4, ties=1)
     limits = type(case.interface)(0.98, 1.03, None, 8_000)
     branches = case.switched().branches(case.build)
-    bound = RadialBound(branches, case.voltage, [limits], case.capacity())
+    bound = RadialRefuter(branches, case.voltage, [limits], case.capacity())
     closed = np.array([c.closed for c in case.radial()])
     assert bound.refuted(closed, (), 2_001.0).all()
     choices = case.switched().choices(None)
-    found = relaxed(branches, choices, case.voltage, [limits], case.capacity())
+    found = bound_by_relaxation(branches, choices, case.voltage, [limits], case.capacity())
     assert found.bound_w <= 2_001.0

@@ -93,7 +93,7 @@ def test_the_contracts_that_two_could_agree_on(hierarchy: Path, tmp_path: Path) 
 def test_no_contract_at_all(hierarchy: Path) -> None:
     result = run("contract", hierarchy, "left", "--within", 0.90, 0.95, "--steps", 1)
     assert result.exit_code == 1
-    assert "no band is one that both can keep" in result.stdout
+    assert "no band can be kept by both operators" in result.stdout
     assert "middle: " in result.stdout
 
 

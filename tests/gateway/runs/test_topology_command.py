@@ -12,7 +12,7 @@ from command_line import run
 from scenario_files import faults_of, load
 from switched_networks import CABLE, small_case
 
-from doe_allocation.reconfiguration.search import Configuration
+from doe_allocation.reconfiguration.choices import Configuration
 from gateway.runs.reconfiguration import TopologyFile
 from security_check.errors import GridError
 
@@ -144,7 +144,7 @@ def test_tables_and_files(folder: Path) -> None:
     scenario = write(folder, SCENARIO + ACTIONS)
     result = run("topology", scenario, "-o", folder / "out.json")
     assert result.exit_code == 0, result.stderr
-    assert "Exact: no radial configuration" in result.stdout
+    assert "Exact: no other allowed radial configuration" in result.stdout
     assert "present" in result.stdout
     TopologyFile.model_validate_json((folder / "out.json").read_text())
     heuristic = SCENARIO + ACTIONS + "exact_limit = 1\n"

@@ -15,8 +15,8 @@ from pandapower.topology import create_nxgraph
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
+from doe_allocation.reconfiguration.choices import Configuration
 from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
-from doe_allocation.reconfiguration.search import Configuration
 from security_check.errors import GridError
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
