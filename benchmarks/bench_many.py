@@ -20,8 +20,8 @@ import psutil
 from bench_allocation import machine
 from distributed import LocalCluster
 
-from gateway.cli.batch import ManySummary, allocate_folder
 from gateway.formats.bundled import bundled
+from gateway.runs.folder.allocation import FolderSummary, allocate_folder
 
 PROCESSES = 2
 FEEDER = """
@@ -77,7 +77,7 @@ def _rss_mb(process: psutil.Process) -> float:
         return 0.0  # it has ended
 
 
-def show(name: str, count: int, work: Callable[[], ManySummary]) -> None:
+def show(name: str, count: int, work: Callable[[], FolderSummary]) -> None:
     with Memory() as memory:
         summary = work()
     assert not summary.failed

@@ -118,7 +118,8 @@ def _allocate_folder(
         fail("a folder of scenarios needs a folder for the results: -o FOLDER")
     if processes is not None and scheduler is not None:
         fail("--processes and --scheduler exclude each other")
-    from gateway.cli.batch import allocate_folder, show_summary
+    from gateway.runs.folder.allocation import allocate_folder
+    from gateway.terminal.folder import show_summary
 
     summary = allocate_folder(folder, results, processes, scheduler, f".{format_}")
     if json:

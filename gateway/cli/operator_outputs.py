@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,8 @@ import typer
 from gateway.cli.app import JsonOption, ScenarioArgument, app, load
 from gateway.formats.atomic_files import write_json, write_text
 from gateway.formats.faults import InputFaults, why
-from gateway.terminal.console import escape, out, print_json, say_written
+from gateway.terminal.console import print_json, say_written
+from gateway.terminal.operator_outputs import _show
 from security_check.errors import Fault
 
 if TYPE_CHECKING:
@@ -70,26 +70,3 @@ def _write(result: OutputFile, folder: Path) -> None:
     for name in ("traffic_light", "topological_matrix"):
         say_written(folder / f"{name}.json")
         say_written(folder / f"{name}.csv")
-
-
-def _show(result: OutputFile) -> None:
-    """Print how often each perimeter has which light, and its smallest limit."""
-    from gateway.runs.operator_outputs import Light
-
-    groups: dict[tuple[str, str], list[int]] = {}
-    for k, each in enumerate(result.traffic_light):
-        groups.setdefault((each.perimeter, str(each.direction)), []).append(k)
-    for (perimeter, direction), places in groups.items():
-        rows = [result.traffic_light[k] for k in places]
-        count = Counter(each.light for each in rows)
-        lights = ", ".join(f"{count[light]} {light}" for light in Light if count[light])
-        least = min(rows, key=lambda each: each.limit_w)
-        out.print(
-            f"{escape(perimeter)} ({least.connection_points} resources), {direction}: {lights}; "
-            f"at least {least.limit_w / 1e3:,.3f} of {least.capacity_w / 1e3:,.3f} kW"
-            + (f", kept by {escape(least.bottleneck)}" if least.bottleneck else ""),
-            soft_wrap=True,
-        )
-    levels = Counter(each.voltage_level or "unknown" for each in result.topological_matrix)
-    told = ", ".join(f"{count} at {level} voltage" for level, count in levels.items())
-    out.print(f"{len(result.topological_matrix)} resources: {told}", soft_wrap=True)

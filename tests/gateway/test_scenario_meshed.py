@@ -176,6 +176,6 @@ def test_faults_of_net_and_outages_are_told_together(folder: Path) -> None:
 def test_the_power_flow_of_generators_may_be_missing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.scenario.network_source.find_spec", lambda name: None)
+    monkeypatch.setattr("gateway.formats.optional_packages.find_spec", lambda name: None)
     (detail,) = faults_of(folder, RING)["network.model"]
     assert "lightsim2grid, which is not installed" in detail
