@@ -1,4 +1,4 @@
-"""A report on a market, as tables."""
+"""A market report, printed for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.runs.market_report import MarketReport
 from gateway.terminal.console import escape
 from gateway.terminal.envelopes import kilowatts
 
-_ROWS = 100  # longer tables are for programs: they get the file
+_ROWS = 100  # rows of a table; a file has them all
 
 
 def show_report(report: MarketReport, console: Console) -> None:
@@ -22,13 +22,12 @@ def show_report(report: MarketReport, console: Console) -> None:
     _prices(report, console)
     share = "" if report.share is None else f" ({report.share:.2%} reached)"
     console.print(
-        f"welfare {report.welfare} EUR; with every order known beforehand "
-        f"{report.clairvoyant_welfare} EUR{share}",
+        f"welfare {report.welfare} EUR; clairvoyant optimum {report.clairvoyant_welfare} EUR{share}",
         soft_wrap=True,
     )
     console.print(
-        f"congestion rent {report.congestion_rent} EUR; that auction's {report.clairvoyant_rent} "
-        "EUR",
+        f"congestion rent {report.congestion_rent} EUR; in the clairvoyant optimum "
+        f"{report.clairvoyant_rent} EUR",
         soft_wrap=True,
     )
     _counts(f"{report.clearings:,} clearings", report.tiers, console)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
-from gateway.terminal.console import escape, out
+from rich.console import Console
 
-if TYPE_CHECKING:
-    from gateway.runs.operator_outputs import OutputFile
+from gateway.runs.operator_outputs import Light, OutputFile
+from gateway.terminal.console import escape
+from gateway.terminal.envelopes import kilowatts
 
 
-def _show(result: OutputFile) -> None:
-    """Print how often each perimeter has which light, and its smallest limit."""
-    from gateway.runs.operator_outputs import Light
-
+def show_outputs(result: OutputFile, console: Console) -> None:
+    """Print the lights of each perimeter with its smallest limit, and count the resources."""
     groups: dict[tuple[str, str], list[int]] = {}
     for k, each in enumerate(result.traffic_light):
         groups.setdefault((each.perimeter, str(each.direction)), []).append(k)
@@ -23,12 +21,14 @@ def _show(result: OutputFile) -> None:
         count = Counter(each.light for each in rows)
         lights = ", ".join(f"{count[light]} {light}" for light in Light if count[light])
         least = min(rows, key=lambda each: each.limit_w)
-        out.print(
-            f"{escape(perimeter)} ({least.connection_points} resources), {direction}: {lights}; "
-            f"at least {least.limit_w / 1e3:,.3f} of {least.capacity_w / 1e3:,.3f} kW"
-            + (f", kept by {escape(least.bottleneck)}" if least.bottleneck else ""),
+        element = f", limited by {least.bottleneck}" if least.bottleneck else ""
+        console.print(
+            escape(
+                f"{perimeter} ({least.connection_points} resources), {direction}: {lights}; "
+                f"at least {kilowatts(least.limit_w)} of {kilowatts(least.capacity_w)} kW{element}"
+            ),
             soft_wrap=True,
         )
     levels = Counter(each.voltage_level or "unknown" for each in result.topological_matrix)
-    told = ", ".join(f"{count} at {level} voltage" for level, count in levels.items())
-    out.print(f"{len(result.topological_matrix)} resources: {told}", soft_wrap=True)
+    named = ", ".join(f"{count} at {level} voltage" for level, count in levels.items())
+    console.print(f"{len(result.topological_matrix)} resources: {named}", soft_wrap=True)

@@ -1,9 +1,4 @@
-"""What ``replay`` does: rebuild the state of an exchange from its journal, and nothing else.
-
-Events are the only truth, so neither a scenario nor a network is needed: a replay asks nobody
-for permission.  Connection points get terms that forbid nothing, for everything in a journal
-has been allowed before it was written.
-"""
+"""The state that ``replay`` has rebuilt from a journal, printed for people."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ from gateway.journal.replay import Replayed
 
 
 def show_replayed(replayed: Replayed, console: Console) -> None:
-    """Print the intervals that the journal knows, and the digest."""
+    """Print the intervals of the journal, and the digest of the state."""
     table = Table(title=f"{replayed.entries:,} entries, {replayed.events:,} events")
     for column in ("interval", "phase"):
         table.add_column(column)

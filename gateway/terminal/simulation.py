@@ -1,4 +1,4 @@
-"""The result of ``simulate`` for people."""
+"""The result of ``simulate``, printed for people."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gateway.runs.simulation import Simulation
 from gateway.terminal.console import escape
 from gateway.terminal.envelopes import SHOWN, kilowatts, show_envelopes
 
-_ROWS = 30  # longer tables are for programs: they get the file
+_ROWS = 30  # rows of a table; a file has them all
 
 
 def show_simulation(simulation: Simulation, console: Console) -> None:
-    """Print trades, refusals, statements and what the network blocked."""
+    """Print trades, refusals, statements, envelopes, and the matches that the network blocked."""
     result = simulation.result
     _trades(simulation, console)
     if result.refusals:
-        table = Table("line", "participant", "order", "reason", "why", title="Refusals")
+        table = Table("line", "participant", "order", "reason", "detail", title="Refusals")
         for refusal in result.refusals[:_ROWS]:
             table.add_row(
                 str(refusal.line),

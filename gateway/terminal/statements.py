@@ -1,4 +1,4 @@
-"""Statements of account for people, and as rows."""
+"""Statements of account, printed for people and as CSV."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COLUMNS = (
 
 
 def statements_csv(made: StatementsFile) -> str:
-    """Return a row for each account and interval; ``opening`` and ``closing`` are of the row."""
+    """Return CSV with a row for each account and interval, and the balance before and after."""
     text = io.StringIO()
     rows = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     rows.writeheader()
@@ -60,7 +60,7 @@ def statements_csv(made: StatementsFile) -> str:
 
 
 def show_statements(made: StatementsFile, console: Console) -> None:
-    """Print an overview of all accounts, or every interval where there is one account only."""
+    """Print an overview of all accounts, or all intervals of a single account."""
     if len(made.accounts) == 1:
         _show_account(made.accounts[0], console)
         return
@@ -81,7 +81,7 @@ def show_statements(made: StatementsFile, console: Console) -> None:
         )
     console.print(table)
     total = _sum(account.closing for account in made.accounts)
-    console.print(f"{len(made.accounts):,} accounts, which add up to {total} EUR")
+    console.print(f"{len(made.accounts):,} accounts; their closing balances add up to {total} EUR")
 
 
 def _show_account(account: AccountRecord, console: Console) -> None:
@@ -104,13 +104,13 @@ def _show_account(account: AccountRecord, console: Console) -> None:
 
 
 def _show_breaches(account: AccountRecord, console: Console) -> None:
-    """Say of each breach and each missing reading what it is about."""
+    """Print one line for each breach and each missing reading."""
     for line in account.lines:
         when = format_time(line.interval)
         for each in line.metered:
             point = escape(each.connection_point)
             if each.standing == "missing":
-                console.print(f"{when} {point}: no reading came", soft_wrap=True)
+                console.print(f"{when} {point}: the reading is missing", soft_wrap=True)
             elif each.standing == "breach":
                 injects = bool(each.injection_w)
                 power_w = each.injection_w if injects else each.withdrawal_w

@@ -83,7 +83,7 @@ def test_the_reference_allocation(allocated: Path) -> None:
 def test_allocate_shows_a_table_that_names_the_bottlenecks() -> None:
     shown = run("allocate", "bundled:reference").stdout
     assert "6.907" in shown
-    assert "line:24 keeps 27 of 41" in shown
+    assert "limited by line:24: 27 of 41 customers" in shown
 
 
 def test_what_allocate_writes_is_secure(allocated: Path, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_verify_refuses_envelopes_of_another_network(allocated: Path, tmp_path: 
     wrong.write_text(json.dumps(content))
     result = run("verify", "bundled:reference", wrong)
     assert result.exit_code == 2
-    for words in ("load:77", "load:3", "the scenario has one, the file has 2", "more than once"):
+    for words in ("load:77", "load:3", "the scenario has 1, but the file has 2", "more than once"):
         assert words in result.stderr
 
 

@@ -181,7 +181,7 @@ def test_the_command_writes_report_and_picture(path: Path, tmp_path: Path) -> No
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0, result.output
     assert "of the clairvoyant" not in result.stdout  # that is the picture's title
-    assert "with every order known beforehand" in result.stdout
+    assert "clairvoyant optimum" in result.stdout
     MarketReport.model_validate_json(output.read_bytes())
     assert plot.read_bytes().startswith(b"\x89PNG")
     asked[-1] = str(tmp_path / "map.nonsense")

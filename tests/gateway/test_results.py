@@ -297,7 +297,7 @@ def test_outputs_refuse_envelopes_beyond_capacities(results: Path) -> None:
     content["intervals"][0]["envelopes"][0]["connection_point"] = "load:0"
     (results / "beyond.json").write_text(json.dumps(content))
     result = run("outputs", results / "day.toml", results / "beyond.json")
-    assert "injection limit is 701 W, its capacity is 700 W" in result.stderr
+    assert "injection limit is 701 W, above its capacity of 700 W" in result.stderr
 
 
 # -- pictures --------------------------------------------------------------------------------------

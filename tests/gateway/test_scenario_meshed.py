@@ -120,7 +120,7 @@ def test_what_allocate_and_verify_say(folder: Path, tmp_path: Path) -> None:
     broken = run("verify", path, file)
     assert broken.exit_code == 1
     assert "not secure: " in broken.stdout
-    assert "The point that shows it" in broken.stdout
+    assert "The point that violates the limit" in broken.stdout
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def _unknown(table: TimeTable, passive: PassiveElements, network: Network) -> It
             yield Fault(
                 name,
                 f"{table.name} has such a column, but it is no passive element of the network "
-                f"(one that does not trade; {passive_remedy(network)}), and no passive element with "
+                f"(one that does not trade; {passive_remedy(network)}), with or without "
                 ".reactive, .lower or .upper",
             )
 
@@ -143,8 +143,8 @@ def _oversized(
             detail = f"its nominal {what} power is 0 W, so a factor has no effect"
             yield Fault(name, f'{detail}; profiles.unit must be "w"')
         elif unit == "factor" and abs(value) > _LARGEST_FACTOR:
-            detail = f'{value:g} is too large for a factor of its {nominal_w:,.0f} W; is profiles.unit "w"?'
-            yield table.fault(name, worst, detail)
+            detail = f"{value:g} is too large for a factor of its {nominal_w:,.0f} W"
+            yield table.fault(name, worst, f'{detail}; is profiles.unit "w"?')
         elif unit == "w" and nominal_w and abs(value) > _LARGEST_FACTOR * nominal_w:
             detail = f"{value:,.0f} W is more than {_LARGEST_FACTOR:g} times its {nominal_w:,.0f} W"
             yield table.fault(name, worst, f"{detail}; are these numbers watts?")
