@@ -65,6 +65,7 @@ app = typer.Typer(
     cls=_Commands,
     help="A continuous exchange for dynamic operating envelopes: "
     "secure, fair and tradable grid limits.",
+    epilog="Exit codes: 0, done; 1, done, but the result reports a failure; 2, no result.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

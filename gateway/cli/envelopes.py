@@ -80,8 +80,9 @@ def allocate(
 ) -> None:
     """Compute the fair and secure envelopes of every interval.
 
-    For a folder, each network is allocated on its own. A network that fails is reported (exit code
-    1), and the others continue. Networks whose inputs have not changed are not allocated again.
+    For a folder, each network is allocated on its own.
+    Exit code 1 if a network has no envelopes; the others have them.
+    Networks whose inputs have not changed are not allocated again.
     """
     if Path(scenario).is_dir():
         format_ = format_ or ResultFormat.JSON
@@ -156,7 +157,10 @@ def verify(
     json: JsonOption = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Look for a point inside the envelopes that violates a limit; exit code 1 if there is one."""
+    """Look for a point inside the envelopes that violates a limit.
+
+    Exit code 1 if there is one.
+    """
     from gateway.formats.envelope_rows import read_envelopes
 
     given = read_envelopes(envelopes)

@@ -46,7 +46,7 @@ def hierarchy(
 ) -> None:
     """Allocate from the top operator down to every customer.
 
-    Exit code 1 if a contract is unmet, or if the adversary of --verify finds a violation.
+    Exit code 1 if a contract is unmet, or if --verify finds a violation.
     """
     loaded = _load(file)
     from gateway.hierarchy.result_file import hierarchy_result
@@ -90,7 +90,10 @@ def contract(
         Path | None, typer.Option(help="Draw the curve to this file (.png or .svg).")
     ] = None,
 ) -> None:
-    """Find the contracts that CHILD and its parent can agree on; exit code 1 if there is none."""
+    """Find the contracts that CHILD and its parent can agree on.
+
+    Exit code 1 if there is none.
+    """
     if within is not None and not 0.0 < within[0] < within[1] < 2.0:
         fail(f"--within needs 0 < low < high < 2 p.u., got {within[0]:g} and {within[1]:g}")
     loaded = _load(file)

@@ -51,7 +51,8 @@ def simulate(
 ) -> None:
     """Run a file of orders through the exchange: trades, refusals, money, final envelopes.
 
-    Exit code 1 if a line is no order, or if the file is empty; all other orders are run.
+    Exit code 1 if a line is no order, or if the file is empty.
+    All other orders are run.
     """
     lines = read_orders(orders)
     loaded = load(scenario)
@@ -138,8 +139,8 @@ def serve(
 ) -> None:
     """Run the exchange for an area until it is stopped.
 
-    DOE_MQTT_URL and DOE_REDIS_URL name the MQTT broker and the Redis server. Without them, an
-    embedded broker and an embedded journal are started.
+    DOE_MQTT_URL and DOE_REDIS_URL name the MQTT broker and the Redis server.
+    Without them, an embedded broker and an embedded server are started.
     """
     loaded = load(scenario)
     from gateway.runs.serving import Places, Served, last_gate, read_accounts
@@ -207,7 +208,8 @@ def replay(
     journal: Annotated[
         str,
         typer.Argument(
-            help="Journal: file of JSON lines, Redis URL (URL#area), or folder of serve."
+            metavar="JOURNAL",
+            help="Journal: file of JSON lines, Redis URL (URL#area), or folder of serve.",
         ),
     ],
     area: AreaOption = None,
@@ -232,7 +234,9 @@ def replay(
 def statements(
     source: Annotated[
         str,
-        typer.Argument(help="Journal, as for replay, or result file of simulate."),
+        typer.Argument(
+            metavar="SOURCE", help="Journal, as for replay, or result file of simulate."
+        ),
     ],
     participant: Annotated[str | None, typer.Option(help="Print this account only.")] = None,
     since: Annotated[str | None, typer.Option(help="Print bookings from this time on.")] = None,

@@ -88,7 +88,7 @@ def build_intervals(
 ) -> tuple[DeliveryInterval, ...]:
     """Return the intervals in order, after adding every fault.
 
-    ``usual`` are the TSO's limits where the limits file gives none.  If they have faults (``None``),
+    ``usual`` are the TSO's limits where the limits file gives none.  If they are ``None`` (faults),
     the section is checked and no interval is returned.
     """
     rows: dict[datetime, LimitsRow] = {}

@@ -80,7 +80,7 @@ def _built(name: str) -> Net:
     home = str(getattr(builder, "__module__", ""))
     if not callable(builder) or not home.startswith("pandapower.networks."):
         raise _UnusableSourceError(
-            f'"{name}" is no network builder of pandapower, such as case33bw'
+            f'"{name}" is not a network that pandapower builds, such as case33bw'
         )
     try:
         net = builder()

@@ -100,7 +100,8 @@ def proof_line(proof: ProofRecord) -> str:
     return (
         f"{word} {rows:,} monitored quantities are proved secure over the whole box: "
         f"{proof.proved:,} at their worst vertex, {proof.proved_below_limit:,} below their limits; "
-        f"{proof.proved_within_gap:,} proved within a gap, {proof.only_checked:,} only checked{reason}"
+        f"{proof.proved_within_gap:,} proved within a gap, {proof.only_checked:,} only checked"
+        f"{reason}"
     )
 
 

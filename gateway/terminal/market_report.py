@@ -22,7 +22,8 @@ def show_report(report: MarketReport, console: Console) -> None:
     _prices(report, console)
     share = "" if report.share is None else f" ({report.share:.2%} reached)"
     console.print(
-        f"welfare {report.welfare} EUR; clairvoyant optimum {report.clairvoyant_welfare} EUR{share}",
+        f"welfare {report.welfare} EUR; clairvoyant optimum "
+        f"{report.clairvoyant_welfare} EUR{share}",
         soft_wrap=True,
     )
     console.print(

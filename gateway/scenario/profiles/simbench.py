@@ -1,11 +1,11 @@
 """The profiles of a simbench network: a year of quarter-hours for each element.
 
 ``net.profiles`` has a table of factors of the nominal power for each kind of element: ``load``
-with ``NAME_pload`` and ``NAME_qload``, ``renewables`` and ``storage`` with ``NAME``, for active power
-only (reactive power then keeps the value of the network).  Each row of an element's table names
-its profile.  Labels such as ``02.05.2016 00:15`` are German local time, in which an hour is missing
-in March and repeated in October.  Rows are therefore counted in steps of a quarter-hour from
-2015-12-31T23:00:00Z on.
+with ``NAME_pload`` and ``NAME_qload``, ``renewables`` and ``storage`` with ``NAME`` for active
+power only (reactive power then keeps the value of the network).  Each row of an element's table
+names its profile.  Labels such as ``02.05.2016 00:15`` are German local time, in which an hour is
+missing in March and repeated in October.  Rows are therefore counted in steps of a quarter-hour
+from 2015-12-31T23:00:00Z on.
 """
 
 from __future__ import annotations
