@@ -37,7 +37,7 @@ def fairness(
     from gateway.terminal.fairness import show
 
     if interval > len(loaded.intervals):
-        fail(f"--interval is {interval}, but the scenario has {len(loaded.intervals)} interval(s)")
+        fail(f"--interval is {interval}, but the last interval is {len(loaded.intervals)}")
     principles = principles_of(loaded)
     with bar("Allocating", len(principles)) as step:
         result = compare(loaded, loaded.intervals[interval - 1], principles, seed, step)
