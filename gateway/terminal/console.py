@@ -19,6 +19,7 @@ from typing import NoReturn
 
 import typer
 from pydantic import BaseModel
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -28,6 +29,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from gateway.formats.atomic_files import write_text
 from gateway.formats.faults import InputFaults, why
@@ -74,11 +76,8 @@ def fail(sentence: str, code: int = BAD_INPUT) -> NoReturn:
 
 def fail_with_faults(found: InputFaults) -> NoReturn:
     """Print every fault of an input, one line each, and end the command."""
-    count = len(found.faults)
-    err.print(
-        f"[bold red]error:[/] {escape(found.source)} has {count} fault{'s' if count != 1 else ''}:",
-        soft_wrap=True,
-    )
+    count = counted(len(found.faults), "fault")
+    err.print(f"[bold red]error:[/] {escape(found.source)} has {count}:", soft_wrap=True)
     for fault in found.faults:
         err.print(f"  [bold]{escape(fault.element)}[/]: {escape(fault.detail)}", soft_wrap=True)
     raise typer.Exit(BAD_INPUT)
@@ -100,10 +99,31 @@ def escape(text: str) -> str:
     return text.replace("[", r"\[")
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, for example ``1 trade`` or ``2,000 trades``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def some(names: Iterable[str]) -> str:
     """Return the first of some names, and the number of further ones."""
     first, *others = dict.fromkeys(names)
     return f"{first} and {len(others)} more" if others else first
+
+
+def new_table(title: str, left: Iterable[str], right: Iterable[str] = ()) -> Table:
+    """Return an empty table with columns of words (``left``), then columns of numbers."""
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)
+    for name in left:
+        table.add_column(name)
+    for name in right:
+        table.add_column(name, justify="right")
+    return table
+
+
+def print_rest(count: int, shown: int, console: Console) -> None:
+    """Print the number of rows that a table leaves out, if any."""
+    if count > shown:
+        console.print(f"... and {count - shown} more; -o FILE writes them all")
 
 
 @contextmanager

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_file import BindingRecord, EnvelopeRecord, IntervalRecord, ProofRecord
 from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
-from gateway.terminal.console import escape
+from gateway.terminal.console import escape, new_table, print_rest
 from security_check.model.envelope import Direction
 
 SHOWN = 100  # rows of a table; a file has them all
@@ -43,8 +42,7 @@ def show_envelopes(
 
 
 def _show_interval(interval: IntervalRecord, console: Console) -> None:
-    table = Table(title="Envelopes", box=SIMPLE_HEAD)
-    table.add_column("connection point")
+    table = new_table("Envelopes", ("connection point",))
     for direction in Direction:
         table.add_column(f"{direction} limit\nkW", justify="right")
         table.add_column("limited by\n")
@@ -57,8 +55,7 @@ def _show_interval(interval: IntervalRecord, console: Console) -> None:
             envelope.withdrawal_bottleneck,
         )
     console.print(table)
-    if len(interval.envelopes) > SHOWN:
-        console.print(f"... and {len(interval.envelopes) - SHOWN} more; -o FILE writes them all")
+    print_rest(len(interval.envelopes), SHOWN, console)
     _show_reasons(interval.envelopes, interval.binding, interval.proof, console)
 
 
@@ -150,8 +147,7 @@ def _show_intervals(
             cells.append(escape(bottlenecks(interval.envelopes, direction).most_common(1)[0][0]))
         table.add_row(*cells)
     console.print(table)
-    if len(starts) > SHOWN:
-        console.print(f"... and {len(starts) - SHOWN} more; -o FILE writes them all")
+    print_rest(len(starts), SHOWN, console)
 
 
 def show_verdict(verdict: VerdictFile, console: Console) -> None:
@@ -177,27 +173,24 @@ def _show_verdicts(intervals: Sequence[IntervalVerdict], console: Console) -> No
     console.print(f"{len(intervals) - len(broken)} of {len(intervals)} secure")
     for interval in (broken or intervals)[:SHOWN]:
         console.print(f"  {format_time(interval.start)}: {escape(interval.detail)}", soft_wrap=True)
-    if len(broken or intervals) > SHOWN:
-        console.print(f"... and {len(broken or intervals) - SHOWN} more; -o FILE writes them all")
+    print_rest(len(broken or intervals), SHOWN, console)
 
 
 def _show_point(verdict: VerdictFile, console: Console) -> None:
-    table = Table("connection point", title="The point that violates the limit", box=SIMPLE_HEAD)
-    table.add_column("power, kW\n(injection positive)", justify="right")
+    columns = ["power, kW\n(injection positive)"]
     reactive = any(point.reactive_var for point in verdict.vertex)
     if reactive:
-        table.add_column("reactive\npower, kvar", justify="right")
+        columns.append("reactive\npower, kvar")
+    table = new_table("The point that violates the limit", ("connection point",), columns)
     for point in verdict.vertex[:SHOWN]:
         cells = [kilowatts(point.power_w)]
         if reactive:
             cells.append(kilowatts(point.reactive_var))
         table.add_row(escape(point.connection_point), *cells)
     console.print(table)
-    if len(verdict.vertex) > SHOWN:
-        console.print(f"... and {len(verdict.vertex) - SHOWN} more; -o FILE writes them all")
+    print_rest(len(verdict.vertex), SHOWN, console)
     if verdict.deviations:
-        off = Table("uncertain element", box=SIMPLE_HEAD)
-        off.add_column("off by\n(1 is all of its band)", justify="right")
+        table = new_table("", ("uncertain element",), ("deviation\n(1 is its whole band)",))
         for each in verdict.deviations[:SHOWN]:
-            off.add_row(escape(each.element), f"{each.deviation:+.3g}")
-        console.print(off)
+            table.add_row(escape(each.element), f"{each.deviation:+.3g}")
+        console.print(table)

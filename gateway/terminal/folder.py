@@ -6,7 +6,7 @@ from rich.console import Console
 
 from gateway.runs.folder.allocation import FolderSummary
 from gateway.runs.folder.job_log import JOB_LOG
-from gateway.terminal.console import escape
+from gateway.terminal.console import counted, escape
 from gateway.terminal.envelopes import kilowatts
 
 _SHOWN = 20  # failed networks; the job log names all of them
@@ -23,8 +23,8 @@ def show_folder_summary(summary: FolderSummary, console: Console) -> None:
     before = f", {summary.done_before} done before" if summary.done_before else ""
     rate = f" ({summary.allocated / summary.seconds:.2f} networks/s)" if summary.allocated else ""
     console.print(
-        f"{summary.networks} networks: {summary.allocated} allocated{before}, "
-        f"{len(summary.failed)} failed; {summary.envelopes:,} envelopes; "
+        f"{counted(summary.networks, 'network')}: {summary.allocated} allocated{before}, "
+        f"{len(summary.failed)} failed; {counted(summary.envelopes, 'envelope')}; "
         f"{summary.seconds:,.1f} s{rate}",
         soft_wrap=True,
     )

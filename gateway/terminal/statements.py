@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from rich.console import Console
-from rich.table import Table
 
 from exchange.vocabulary.formatting import format_eur, format_time
 from gateway.formats.statements_file import AccountRecord, LineRecord, StatementsFile
-from gateway.terminal.console import escape
+from gateway.terminal.console import counted, escape, new_table
 from gateway.terminal.envelopes import kilowatts
 
 _MONEY = ("paid", "received", "compensation", "penalties")
@@ -64,12 +63,8 @@ def show_statements(made: StatementsFile, console: Console) -> None:
     if len(made.accounts) == 1:
         _show_account(made.accounts[0], console)
         return
-    table = Table(title="Statements, in EUR")
-    table.add_column("account")
-    for column in ("opening", *_MONEY, "closing"):
-        table.add_column(column, justify="right")
-    for column in ("breaches", "missing"):
-        table.add_column(column, justify="right")
+    columns = ("opening", *_MONEY, "closing", "breaches", "missing")
+    table = new_table("Statements, in EUR", ("account",), columns)
     for account in made.accounts:
         table.add_row(
             escape(account.account),
@@ -81,14 +76,14 @@ def show_statements(made: StatementsFile, console: Console) -> None:
         )
     console.print(table)
     total = _sum(account.closing for account in made.accounts)
-    console.print(f"{len(made.accounts):,} accounts; their closing balances add up to {total} EUR")
+    console.print(
+        f"{counted(len(made.accounts), 'account')}; the closing balances add up to {total} EUR"
+    )
 
 
 def _show_account(account: AccountRecord, console: Console) -> None:
-    table = Table(title=f"Statement of {escape(account.account)}, in EUR")
-    table.add_column("interval")
-    for column in ("bought\nkW", "sold\nkW", *_MONEY, "balance"):
-        table.add_column(column, justify="right")
+    columns = ("bought\nkW", "sold\nkW", *_MONEY, "balance")
+    table = new_table(f"Statement of {escape(account.account)}, in EUR", ("interval",), columns)
     table.add_row("opening", *[""] * 6, account.opening)
     for line in account.lines:
         table.add_row(
