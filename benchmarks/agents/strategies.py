@@ -219,8 +219,9 @@ class ZeroIntelligence:
 class MarketMaker:
     """Quotes on both sides of the local price, skewed against the quantity it has accumulated.
 
-    With ``e = held - target`` its quotes lie ``half_spread`` around ``price - skew * e``, so a maker
-    that holds too much bids and asks less.  It earns the spread, and loses when prices move away.
+    With ``e = held - target`` its quotes lie ``half_spread`` around ``price - skew * e``, so a
+    maker that holds too much bids and asks less.  It earns the spread, and loses when prices move
+    away.
 
     Parameters
     ----------
