@@ -176,10 +176,10 @@ def time_market(grid: NetworkGrid, crossing: float) -> str:
     seconds = time.process_time() - began
     exchange.check_invariants()
     kinds = (OrderAccepted, Traded, MatchBlocked, OrderCancelled, Refused)
-    told = ", ".join(f"{counted[kind]:,} {kind.__name__}" for kind in kinds)
+    shown = ", ".join(f"{counted[kind]:,} {kind.__name__}" for kind in kinds)
     return (
         f"{crossing:>6.0%} cross {len(commands) / seconds:>11,.0f} commands/s "
-        f"{1e3 * slowest:>8.1f} ms slowest   {told}"
+        f"{1e3 * slowest:>8.1f} ms slowest   {shown}"
     )
 
 

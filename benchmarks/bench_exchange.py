@@ -187,7 +187,7 @@ def show_resting(what: str, rows: int, target: int, count: int, **more: int) -> 
     print(f"   commands end in {shares(timed.tiers)}")
 
 
-def told(events: list[Event]) -> str:
+def described(events: list[Event]) -> str:
     """Return counts: clearings by their proof of optimality, and orders without a trade."""
     trades = [event for event in events if isinstance(event, Traded)]
     counts = Counter(f"cleared by {trade.tier}" for trade in trades)
@@ -218,7 +218,7 @@ def main() -> None:
 
         show(f"exchange: commands, {rows} rows bind", timed(work))
         exchange.check_invariants()
-        print("   " + told(events))
+        print("   " + described(events))
     print()
     for rows in (0, 8):
         show_resting(

@@ -71,9 +71,9 @@ def measure(name: str, build: Callable[[], Network], capacity_w: int) -> str:
     known = np.full(len(limits.limit), -np.inf)
     np.maximum.at(known, check.rows.rows, robust.values(check.rows, u))
     gap = ((proof.bound - known) / limits.scale)[open_].max(initial=0.0)
-    told = " | ".join(str(count[standing]) for standing in ProofStatus)
+    shown = " | ".join(str(count[standing]) for standing in ProofStatus)
     return (
-        f"| `{name}` | {len(network.connection_points)} | {told} | {proof.secure.mean():.1%} "
+        f"| `{name}` | {len(network.connection_points)} | {shown} | {proof.secure.mean():.1%} "
         f"| {gap:.1%} | {1e3 * statistics.median(seconds):.0f} ms |"
     )
 

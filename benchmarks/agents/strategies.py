@@ -152,7 +152,7 @@ class MarginalValueQuoting:
             found.append(Quote(Side.BUY, bought_w, bid))
         sold_w = view.allowed_w(Side.SELL, max(self.step_w, view.lot_w))
         if sold_w:
-            # Where value does not fall at all both prices could be one: nobody meets its own.
+            # With a constant value both prices could be equal, and the quotes would meet.
             ask = max(self.value.lowest_ask(view.held_w, sold_w), bid + 1)
             found.append(Quote(Side.SELL, sold_w, ask))
         return found

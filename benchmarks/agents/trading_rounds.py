@@ -19,7 +19,7 @@ from exchange.vocabulary.events import AlarmRaised, Event, Traded
 from security_check.model.envelope import Direction
 
 MAX_ROUNDS = 1_000
-"""How often everybody acts at most; agents that trade without end would never be quiet."""
+"""Largest number of rounds; agents that trade without end would never stop."""
 
 
 @dataclass(frozen=True, slots=True)

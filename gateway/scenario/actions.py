@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
 from gateway.scenario.forecasts import ForecastSeries
-from gateway.scenario.network_source import open_net
+from gateway.scenario.network_source import Net, open_net
 from gateway.scenario.schema import ActionsSection, NetworkSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.model.network import Network
-
-Net = Any  # pandapower publishes no types
 
 NetModel = Callable[[Net, list[Fault]], tuple[Network | None, ForecastSeries | None]]
 """Returns the network and forecasts of a net by a scenario's sections, after adding all faults."""

@@ -259,7 +259,7 @@ def _times(stated: _Stated) -> _Times:
     return _Times(usual, span, intervals)
 
 
-# -- the network and who is connected -------------------------------------------------------------
+# -- the network and its customers ----------------------------------------------------------------
 
 
 def _model(stated: _Stated, times: _Times, voltage_limits: VoltageLimits | None) -> Model:
