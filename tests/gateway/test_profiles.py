@@ -147,7 +147,7 @@ def test_factors_are_of_what_the_network_says(folder: Path) -> None:
     day = load(folder, scenario_text(4, POWERS_W.replace('"w"', '"factor"')))
     passive = day.network.passive
     for k, factor in enumerate(factors):
-        power = day.outlook.powers.power_pu(k)
+        power = day.forecast_series.powers.power_pu(k)
         part = np.array([factor if e in ("sgen:1", "storage:0") else 1 for e in passive.elements])
         np.testing.assert_allclose(power, part * passive.power_pu, atol=1e-15)
 
@@ -157,8 +157,10 @@ def test_parquet_says_what_csv_says(folder: Path) -> None:
     write_table(folder / "powers.csv", columns)
     starts = pa.array([START, START + timedelta(minutes=15)], pa.timestamp("ms", tz="Asia/Tokyo"))
     pq.write_table(pa.table({**columns, "start": starts}), folder / "powers.parquet")
-    by_csv = load(folder, scenario_text(2, POWERS_W)).outlook.powers
-    by_parquet = load(folder, scenario_text(2, POWERS_W.replace("csv", "parquet"))).outlook.powers
+    by_csv = load(folder, scenario_text(2, POWERS_W)).forecast_series.powers
+    by_parquet = load(
+        folder, scenario_text(2, POWERS_W.replace("csv", "parquet"))
+    ).forecast_series.powers
     for k in range(2):
         np.testing.assert_array_equal(by_csv.power_pu(k), by_parquet.power_pu(k))
 
@@ -242,7 +244,7 @@ def test_simbench_profiles_are_simbenchs_absolute_values(tmp_path: Path, start: 
     assert elements == tuple(f"load:{i}" for i in net.load.index)
     for k in range(5):
         own = values["load", "p_mw"].loc[first + k] + 1j * values["load", "q_mvar"].loc[first + k]
-        power_mw = -day.outlook.powers.power_pu(k) * day.network.base_power_w / 1e6
+        power_mw = -day.forecast_series.powers.power_pu(k) * day.network.base_power_w / 1e6
         np.testing.assert_allclose(power_mw, own.to_numpy(), rtol=1e-12, atol=1e-15)
 
 
@@ -317,7 +319,7 @@ def test_faults_name_column_row_time_and_number(
 @pytest.mark.parametrize(
     ("more", "element", "words"),
     [
-        ('[profiles]\npowers = "powers.csv"', "profiles.unit", "a file needs it"),
+        ('[profiles]\npowers = "powers.csv"', "profiles.unit", 'it is missing: "w" (watts)'),
         ('[profiles]\nunit = "w"', "profiles.unit", "profiles.powers is not"),
         ('[profiles]\npowers = "powers.csv"\nunit = "kw"', "profiles.unit", "'w' or 'factor'"),
         ('[profiles]\npowers = "powers.csv"\nunit = "factor"', "sgen:1", 'is profiles.unit "w"?'),
@@ -332,13 +334,13 @@ def test_faults_name_column_row_time_and_number(
         (
             "[uncertainty]\nrelative_per_hour = 0.1\nrelative = 0.4\nrelative_at_most = 0.3",
             "sgen:0",
-            "begins with 0.4, relative_at_most is 0.3",
+            "begins at 0.4, above relative_at_most, 0.3",
         ),
-        ("[uncertainty]\nrelative_at_most = 0.3", "uncertainty.relative_at_most", "nothing grows"),
+        ("[uncertainty]\nrelative_at_most = 0.3", "uncertainty.relative_at_most", "no band grows"),
         (
             "[uncertainty]\nissued = 2016-05-02T01:00:00Z",
             "uncertainty.issued",
-            "after the first interval's start",
+            "after the start of the first interval",
         ),
         ('[uncertainty]\nrelative_per_hour = {"load:0" = 0.1}', "load:0", "no passive element"),
     ],

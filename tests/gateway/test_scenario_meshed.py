@@ -148,7 +148,7 @@ def test_what_allocate_and_verify_say(folder: Path, tmp_path: Path) -> None:
             "[limits]",
             "[uncertainty]\nrelative = 0.1\n[limits]",
             "uncertainty",
-            "not known one by one",
+            "do not list their passive elements",
         ),
     ],
 )
