@@ -131,7 +131,7 @@ def _show_intervals(
     for direction in Direction:
         for column in (f"{direction}\nmin", "\nmean", "\nmax"):
             table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("\nlimited by", overflow="fold")
+        table.add_column("limited\nby", overflow="fold")
     largest_w = max(max(limits_w(i.envelopes, each)) for i in records for each in Direction)
     digits = 3 if largest_w < 100_000 else 1
     day = first

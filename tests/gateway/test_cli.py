@@ -222,7 +222,7 @@ def test_the_table_of_several_intervals_fits_into_80_columns(
     lines = [line.split() for line in result.stdout.splitlines()]
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "\N{HORIZONTAL ELLIPSIS}" not in result.stdout
-    starts = [words[0] for words in lines if len(words) == 9]
+    starts = [words[0] for words in lines if len(words) == 9 and words[0] != "start"]
     assert starts == ["23:30", "23:45", "00:00", "00:15"]
     assert ["05-03"] in lines
 
