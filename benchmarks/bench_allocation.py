@@ -1,6 +1,6 @@
 """How fast are allocation, the check of a trade, the adversary, and the exchange on a real feeder?
 
-Run with ``python benchmarks/bench_allocation.py``.  Nothing here is asserted; seeds are fixed.
+Run with ``python benchmarks/bench_allocation.py``.  The benchmark asserts nothing; seeds are fixed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.verification.adversary import attack
 
-NETWORKS = {  # and the capacity of each connection point, in watts
+NETWORKS = {  # network: capacity of each connection point, in watts
     "bundled:semiurb4": 30_000,
     "simbench:1-LV-rural1--0-sw": 30_000,
     "simbench:1-LV-rural3--0-sw": 30_000,
@@ -57,7 +57,7 @@ STATUTORY = VoltageLimits(0.90, 1.10)
 
 def grid_of(source: str, capacity_w: int, voltages: VoltageLimits = STATUTORY) -> NetworkGrid:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of those who read the files
+        warnings.simplefilter("ignore")  # of the readers of network files
         net = open_net(source, Path(), [])
         if net is None:
             raise SystemExit(f"{source} cannot be read; is simbench installed?")
@@ -68,9 +68,9 @@ def grid_of(source: str, capacity_w: int, voltages: VoltageLimits = STATUTORY) -
 
 
 def median_s(work: Callable[[], object], times: int) -> float:
-    """Return the median seconds of work done over and over, the first time not counted.
+    """Return the median seconds of repeated work, without the first run.
 
-    Not more often than fits into some seconds.
+    The repetitions stop after some seconds.
     """
     work()
     seconds: list[float] = []
@@ -82,7 +82,7 @@ def median_s(work: Callable[[], object], times: int) -> float:
 
 
 def transfers(check: SecurityCheck, count: int, at_least_w: int) -> list[Transfer]:
-    """Return random transfers of which the linear rows allow at least so much."""
+    """Return random transfers of which the linear rows allow at least a given part."""
     rng = random.Random(1)
     found: list[Transfer] = []
     for _ in range(100 * count):
@@ -100,7 +100,7 @@ def linear_check_s(check: SecurityCheck) -> float:
 
 
 def confirmed_check_s(check: SecurityCheck) -> float:
-    """One trade as the exchange does it: the linear quantity, and the AC power flow's word."""
+    """Time one trade as in the exchange: the linear quantity, then the AC confirmation."""
     asked = cycle(transfers(check, 50, 100))
 
     def work() -> None:
@@ -131,7 +131,7 @@ def a_market(grid: NetworkGrid) -> Exchange:
 
 
 def some_commands(grid: NetworkGrid, count: int, crossing: float) -> list[Command]:
-    """Two thirds place an order, the rest cancel one; a part of the orders crosses the spread."""
+    """Return commands: two thirds place an order, some across the spread; one third cancels."""
     rng = random.Random(4)
     commands: list[Command] = []
     placed: list[tuple[str, str]] = []
@@ -176,10 +176,10 @@ def time_market(grid: NetworkGrid, crossing: float) -> str:
     seconds = time.process_time() - began
     exchange.check_invariants()
     kinds = (OrderAccepted, Traded, MatchBlocked, OrderCancelled, Refused)
-    told = ", ".join(f"{counted[kind]:,} {kind.__name__}" for kind in kinds)
+    shown = ", ".join(f"{counted[kind]:,} {kind.__name__}" for kind in kinds)
     return (
         f"{crossing:>6.0%} cross {len(commands) / seconds:>11,.0f} commands/s "
-        f"{1e3 * slowest:>8.1f} ms slowest   {told}"
+        f"{1e3 * slowest:>8.1f} ms slowest   {shown}"
     )
 
 

@@ -1,7 +1,7 @@
-"""How fast is the welfare clearing, and which tier ends how many events?
+"""How fast is the welfare clearing, and how many events does each tier settle?
 
-Run with ``python benchmarks/bench_clearing.py [events]``.  Nothing here is asserted; seeds are
-fixed.  Times are of one thread's processor, so that a busy machine hardly shows.
+Run with ``python benchmarks/bench_clearing.py [events]``.  The benchmark asserts nothing; seeds
+are fixed.  Times are processor times of one thread, which other load hardly changes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EVENTS = 5_000
 
 @dataclass
 class Market:
-    """A program under a stream of random events, and how long each took."""
+    """A program under a stream of random events, with the time of each."""
 
     congested: bool
     rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
@@ -49,7 +49,7 @@ class Market:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         weights = np.random.default_rng(self.seed)
-        # Rows weigh limits by up to thirty, as voltages along a feeder do.
+        # Coefficients differ by up to a factor of 30, like those of voltages along a feeder.
         self.A = weights.uniform(0.03, 1.0, (ROWS, 2 * POINTS)) * (
             weights.random((ROWS, 2 * POINTS)) < 0.6
         )
@@ -79,7 +79,7 @@ class Market:
         self.settle("filling")
 
     def settle(self, kind: str) -> float:
-        """Trade until nothing is left to trade; return the seconds it took."""
+        """Trade until no profitable trade is left; return the seconds."""
         whole = 0.0
         while True:
             began = time.process_time()
@@ -102,7 +102,7 @@ class Market:
         return self.clearing.orders.watts(entry, entry.units)
 
     def event(self, resting: list[int], target: int) -> None:
-        """An order, or the cancellation of one, so that about as many rest as before."""
+        """Send an order or a cancellation, so that about as many orders rest as before."""
         if len(self.clearing.orders) > target and self.rng.random() < 0.6:
             while True:
                 place = self.rng.randrange(len(resting))
@@ -154,7 +154,7 @@ def report(title: str, market: Market, events: int, target: int = RESTING) -> No
 
 
 def opening(market: Market) -> None:
-    """Time an auction: a book that was never cleared."""
+    """Time an auction: the first clearing of a book."""
     for _ in range(2 * RESTING):
         market.clearing.add(market.order())
     began = time.process_time()
@@ -167,7 +167,7 @@ def opening(market: Market) -> None:
 
 
 def memory(orders: int) -> None:
-    """Print what a resting order takes, the order itself included."""
+    """Print the memory of a resting order, the order itself included."""
     market = Market(congested=False)
     tracemalloc.start()
     market.fill(orders)

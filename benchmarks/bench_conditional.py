@@ -1,8 +1,8 @@
-"""What do conditional orders cost: thirty of them in a usual market, and a flood that means harm?
+"""What do conditional orders cost: thirty in a usual market, and a flood of them?
 
-Run with ``python benchmarks/bench_conditional.py``.  Nothing here is asserted; seeds are fixed.
-The program alone, without power flow and journal.  An event is an order and all that follows until
-nothing is left to trade; times are of one thread's processor.
+Run with ``python benchmarks/bench_conditional.py``.  It asserts nothing; seeds are fixed.
+It times the program alone, without power flow and journal.  An event is an order and all trades
+that follow; times are processor times of one thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BASE_W = 1e6
 
 @dataclass
 class Book:
-    """A program that orders come to, and how long each event took."""
+    """A program that receives orders, with the time of each event."""
 
     headroom_w: float
     seed: int
@@ -44,7 +44,7 @@ class Book:
         self.clearing = WelfareClearing(rows, 1, effort=self.effort)
 
     def place(self, side: Side, quantity_w: int, price: int, *, all_or_none: bool) -> None:
-        """Let an order come to a random limit of the first direction, and trade what follows."""
+        """Place an order at a random limit of the first direction, and trade."""
         self.number += 1
         legs = (ProgramLeg(self.draw.randrange(LIMITS // 2), quantity_w),)
         minimum_w = quantity_w if all_or_none else 0
@@ -60,7 +60,7 @@ class Book:
 
     @property
     def conditional(self) -> int:
-        """How many conditional orders rest."""
+        """Return the number of resting conditional orders."""
         return len(self.clearing.orders.conditions)
 
     def side(self) -> Side:
@@ -69,7 +69,7 @@ class Book:
 
 
 def a_usual_market(seed: int) -> Book:
-    """Thirty all-or-none orders near the price, always, among 600 plain ones; 200 more of these."""
+    """Keep 30 all-or-none orders near the price among 600 plain ones; add 200 plain ones."""
     book = Book(4_000.0, seed)
     draw = book.draw
     for _ in range(600):
@@ -90,7 +90,7 @@ def a_usual_market(seed: int) -> Book:
 
 
 def a_flood(seed: int) -> Book:
-    """Fifty all-or-none orders of even quantities near one price, the most that may rest."""
+    """Add 50 all-or-none orders of even quantities near one price, the most that may rest."""
     book = Book(1e9, seed)
     draw = book.draw
     for number in range(50):
@@ -101,7 +101,7 @@ def a_flood(seed: int) -> Book:
 
 
 def show(title: str, books: Sequence[Book]) -> None:
-    """Print what the events of some books took."""
+    """Print the times of the events of some books."""
     ms = 1e3 * np.concatenate([book.seconds for book in books])
     print(
         f"{title}: mean {ms.mean():.1f} ms, p50 {np.median(ms):.1f} ms, "

@@ -1,7 +1,7 @@
-"""Whole days: time for an interval, and memory, as a horizon grows.
+"""Whole days: time for an interval and memory, as the number of intervals grows.
 
-Each row is a process of its own that allocates ``1-LV-rural3--0-sw`` with the generators of its
-simbench profiles off by a band that grows with the horizon, into a file of either kind.
+Each row is a process of its own.  It allocates ``1-LV-rural3--0-sw`` with simbench profiles, whose
+generators have bands that grow with the horizon, and writes a JSON or a Parquet file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(count: int, suffix: str) -> tuple[float, float]:
         script = "import sys; from gateway.cli.main import main; sys.exit(main())"
         output = Path(folder) / f"result{suffix}"
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # A child that measures itself: the largest of all children would hide the smaller ones.
+        # Each child measures itself: the parent only knows the largest of all children.
         measured = (
             "import resource, subprocess, sys; "
             "code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL); "

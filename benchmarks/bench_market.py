@@ -1,10 +1,10 @@
-"""How much of the attainable gain does the market reach, and how fast is it on real feeders?
+"""How much of the attainable gain does the market reach on real feeders, and how fast?
 
 Run with ``python benchmarks/bench_market.py [PART ...] [--minutes M]``; the parts are ``gain``,
-``modes``, ``memory``, ``joint`` and ``day``.  Agents quote their marginal values until nothing
+``modes``, ``memory``, ``joint`` and ``day``.  Agents quote their marginal values until no order
 trades; the attainable gain comes from a concave program of its own
-(``tests/support/oracles/attainable_gain.py``).  Nothing here is asserted; seeds are fixed.
-Seconds are those of the processor, one thread.
+(``tests/support/oracles/attainable_gain.py``).  The benchmark asserts nothing; seeds are fixed.
+Seconds are processor times of one thread.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
 
 @dataclass
 class Placed(Timed):
-    """As :class:`tiers.Timed`, and what became of orders, and alarms."""
+    """As :class:`tiers.Timed`, with the outcomes of orders and the alarms."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     alarms: Counter[str] = field(default_factory=Counter)
@@ -97,7 +97,7 @@ def an_exchange(grid: Grid, rules: MarketRules) -> Exchange:
 
 
 def drawn_values(points: Sequence[str], seed: int) -> dict[Place, LimitValue]:
-    """First watts worth 30 to 100 EUR/kW in ticks, falling by 5 to 40 ticks a watt."""
+    """Return marginal values: 30 to 100 EUR/kW at first, falling by 5 to 40 ticks a watt."""
     draw = random.Random(seed)
     return {
         Place(direction, point): LimitValue(draw.randrange(300_000, 1_000_000), draw.uniform(5, 40))
@@ -107,7 +107,7 @@ def drawn_values(points: Sequence[str], seed: int) -> dict[Place, LimitValue]:
 
 
 def quote_out(venue: Venue, values: dict[Place, LimitValue], seed: int) -> int:
-    """Let marginal-value agents act until it is quiet; return how many orders they placed."""
+    """Let marginal-value agents act until none trades; return the number of orders."""
     traders = [
         Trader(place, MarginalValueQuoting(value, STEPS_W)) for place, value in values.items()
     ]
@@ -118,13 +118,13 @@ def quote_out(venue: Venue, values: dict[Place, LimitValue], seed: int) -> int:
 
 
 def worth(values: dict[Place, LimitValue], venue: Venue) -> float:
-    """Return what everybody's limits are worth to them, in tick-watts."""
+    """Return the value of all limits to their holders, in tick-watts."""
     return sum(value.total(venue.view(place).held_w) for place, value in values.items())
 
 
 @dataclass(frozen=True)
 class Run:
-    """A market after quoting to quiescence: worth before, gain, and what no change gains more."""
+    """A market after the agents' last trade: value before, gain, and bound on a further gain."""
 
     start: float
     gain: float
@@ -152,7 +152,7 @@ def welfare_run(grid: NetworkGrid, band: InterfaceLimits, rate: ExchangeRate, se
 
 
 def pairwise_run(grid: Grid, band: InterfaceLimits, seed: int) -> tuple[float, int]:
-    """Return the gain of matching pairs, and how many have traded."""
+    """Return the gain of matching pairs, and the number of pairs that traded."""
     venue = PairwiseMarket(grid.allocate(band), CAPACITY_W, 1)
     values = drawn_values(grid.connection_points, seed)
     start = worth(values, venue)
@@ -208,7 +208,7 @@ def show_modes() -> None:
 
 
 def a_day(minutes: float) -> None:
-    """Trade the day of a town, interval by interval, until the time is over."""
+    """Trade the day of a town, interval by interval, until the time limit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = network_from_pandapower(pandapower.networks.lv_schutterwald())
@@ -252,9 +252,9 @@ def _trade_interval(
     draw: random.Random,
     deadline: float,
 ) -> tuple[float, int]:
-    """Let everybody place an order in each direction.
+    """Let each participant place an order in each direction.
 
-    Returns which part of them could before the processor's deadline, and the watts bought.
+    Returns the part of the orders placed before the deadline, and the watts bought.
     """
     places = [(i, direction) for i in active for direction in _DIRECTIONS]
     draw.shuffle(places)
@@ -265,7 +265,7 @@ def _trade_interval(
         point = grid.connection_points[i]
         holdings = timed.exchange.state.sessions[start].holdings
         position = holdings.position(direction, point)
-        # Most find the middle of the market too dear or too cheap, and wait.
+        # Most limit prices do not reach the middle of the market, so most orders rest.
         side = draw.choice((Side.BUY, Side.SELL))
         most_w = position.buyable_w if side is Side.BUY else position.sellable_w
         quantity_w = min(100 * draw.randint(5, 40), most_w // 100 * 100)
@@ -297,7 +297,7 @@ def _trade_interval(
 
 
 def show_memory() -> None:
-    """Measure what a resting order takes: state, book, answer and program."""
+    """Measure the memory of a resting order: state, book, answer and program."""
     grid = grid_of("bundled:semiurb4", CAPACITY_W)
     exchange = an_exchange(grid, MarketRules())
     band = InterfaceLimits(0.98, 1.04)
@@ -351,7 +351,7 @@ def show_joint() -> None:
 
 
 def _trade_beside(grid: Grid, blocks: int) -> tuple[list[float], int]:
-    """Return how long each of some orders took while blocks rest, and how many traded."""
+    """Return the times of orders while blocks rest, and the number of trades."""
     exchange = an_exchange(
         grid, MarketRules(max_conditional_orders=10**6, max_conditional_orders_each=10**6)
     )

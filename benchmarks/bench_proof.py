@@ -1,6 +1,6 @@
-"""How much of published envelopes is proved, and how long does it take?
+"""What part of published envelopes is proved secure, and how long does the proof take?
 
-Run with ``python benchmarks/bench_proof.py``.  Nothing here is asserted.
+Run with ``python benchmarks/bench_proof.py``.  The benchmark asserts nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ CASES: list[tuple[str, Callable[[], Network], int]] = [
 
 def measure(name: str, build: Callable[[], Network], capacity_w: int) -> str:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of those who read the files
+        warnings.simplefilter("ignore")  # of the readers of network files
         network = build()
     capacity = Capacity.same(network.connection_points, capacity_w, capacity_w)
     check = NetworkGrid(network, VoltageLimits(), capacity).allocate(BAND)
@@ -71,9 +71,9 @@ def measure(name: str, build: Callable[[], Network], capacity_w: int) -> str:
     known = np.full(len(limits.limit), -np.inf)
     np.maximum.at(known, check.rows.rows, robust.values(check.rows, u))
     gap = ((proof.bound - known) / limits.scale)[open_].max(initial=0.0)
-    told = " | ".join(str(count[standing]) for standing in ProofStatus)
+    shown = " | ".join(str(count[standing]) for standing in ProofStatus)
     return (
-        f"| `{name}` | {len(network.connection_points)} | {told} | {proof.secure.mean():.1%} "
+        f"| `{name}` | {len(network.connection_points)} | {shown} | {proof.secure.mean():.1%} "
         f"| {gap:.1%} | {1e3 * statistics.median(seconds):.0f} ms |"
     )
 

@@ -1,7 +1,7 @@
-"""How fast is security on large and unbalanced networks, over whole days, and how does it grow?
+"""How fast is the security check on large and unbalanced networks, and how does its time grow?
 
 Run with ``python benchmarks/bench_security.py [PLOT.png]``; with a path it plots the growth.
-Seconds are those of the processor, one thread.  Nothing here is asserted; seeds are fixed.
+Seconds are processor times of one thread.  The benchmark asserts nothing; seeds are fixed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def networks() -> dict[str, Callable[[], Network]]:
 
 
 def contracts() -> list[InterfaceLimits]:
-    """A day whose contracted band moves from interval to interval."""
+    """Return a day of contracts whose voltage band changes from interval to interval."""
     hours = np.arange(QUARTERS) / QUARTERS * 2 * np.pi
     low, high = 0.98 + 0.006 * np.sin(hours), 1.035 + 0.005 * np.cos(2 * hours)
     return [InterfaceLimits(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
@@ -133,7 +133,7 @@ def plot(path: Path, customers: list[int], figures: list[tuple[float, float, flo
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")  # of those who read the files
+    warnings.simplefilter("ignore")  # of the readers of network files
     print(f"{machine()}\n")
     print(
         f"{'network':<30}{'nodes':>7}{'customers':>10}{'first ms':>12}{'interval ms':>12}", end=""

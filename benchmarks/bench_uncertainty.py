@@ -1,6 +1,6 @@
-"""What does uncertainty cost?  Allocation without, with 20 deviations, and with impedances.
+"""What does uncertainty cost?  Allocation without, with 20 deviations, with tolerances.
 
-Run with ``python benchmarks/bench_uncertainty.py``.  Nothing here is asserted; seeds are fixed.
+Run with ``python benchmarks/bench_uncertainty.py``.  It asserts nothing; seeds are fixed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REPEATED = 5
 
 
 def network_of(source: str) -> Network:
-    """Return a network with twenty small generators beside the first customers."""
+    """Return a network with 20 small generators at the buses of the first customers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         net = open_net(source, Path(), [])
@@ -57,7 +57,7 @@ def forecasts(network: Network) -> dict[str, Forecast]:
 
 
 def line(name: str, network: Network, capacity_w: int, forecast: Forecast) -> None:
-    """Allocate over and over from nothing; print the median of CPU seconds and what comes out."""
+    """Allocate repeatedly from the start; print the median CPU seconds and the limits."""
     capacity = Capacity.same(network.connection_points, capacity_w, capacity_w)
     spent = []
     for _ in range(REPEATED):

@@ -1,8 +1,8 @@
-"""The baseline: continuous price-time matching of pairs, each as far as the network carries it.
+"""The baseline: continuous price-time matching of pairs, limited by the network.
 
-What the exchange did before it cleared to the greatest welfare, as small as it gets: an order that
-comes meets the makers it crosses by price and time; a pair that the network blocks is passed
-over.  Under strategies that quote anew in every round it ends where no pair can trade.
+A market without welfare clearing: an incoming order meets the makers that it crosses by price and
+time; a pair that the network blocks is skipped.  With strategies that quote again in every round,
+the market ends when no pair can trade.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONFIRMATION_ROUNDS = 8
 
 @dataclass(slots=True)
 class Resting:
-    """What is left of an order; the older of two has the lower number."""
+    """The rest of an order; older orders have lower numbers."""
 
     number: int
     place: Place
@@ -46,7 +46,7 @@ class PairwiseMarket:
     Attributes
     ----------
     trades
-        How many pairs have traded.
+        Number of pairs that have traded.
     """
 
     def __init__(self, security: SecurityState, capacity_w: int, lot_w: int) -> None:
@@ -92,7 +92,7 @@ class PairwiseMarket:
         return self.trades > before
 
     def _meet(self, order: Resting) -> bool:
-        """Walk once along the makers; return whether to walk again: it traded, and is not done."""
+        """Walk once along the makers; return whether to walk again, after a trade with a rest."""
         traded = False
         book = self._orders[order.place.direction, order.side.opposite]
         for maker in list(book):
@@ -107,7 +107,7 @@ class PairwiseMarket:
         return traded and order.left_w > 0
 
     def _transfer(self, seller: Place, buyer: Place, wanted_w: int) -> int:
-        """Move as much as is secure, at least a lot; return how much that is."""
+        """Transfer the secure quantity, at least a lot; return it."""
         direction, sold, bought = seller.direction, seller.connection_point, buyer.connection_point
         pair = (direction, sold, bought)
         if pair in self._blocked:
@@ -126,7 +126,7 @@ class PairwiseMarket:
                 self.held_w[seller] -= wanted_w
                 self.held_w[buyer] += wanted_w
                 self.trades += 1
-                self._blocked.clear()  # every trade may free headroom for others
+                self._blocked.clear()  # a trade may free headroom for other pairs
                 return wanted_w
         self._blocked.add(pair)
         return 0

@@ -1,4 +1,4 @@
-"""Times commands, and notes what settled each: the price screen, a match, or a program."""
+"""Time commands, and record what settled each: the price screen, a match, or a program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ANSWERED: list[Tier] = []
 
 
 def _count_answers() -> None:
-    """Let every answer of a clearing program leave its tier in :data:`_ANSWERED`."""
+    """Make every answer of a clearing program record its tier in :data:`_ANSWERED`."""
     optimum = WelfareClearing.optimum
 
     def counted(clearing: WelfareClearing) -> ClearingOptimum:
@@ -35,7 +35,7 @@ _count_answers()
 
 @dataclass
 class Timed:
-    """Hands commands to an exchange, and keeps how long each took and what settled it."""
+    """Passes commands to an exchange, and records the time and the tier of each."""
 
     exchange: Exchange
     seconds: list[float] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Timed:
         began = time.process_time()
         events = self.exchange.handle(command, now)
         self.seconds.append(time.process_time() - began)
-        # Where no program was asked, the screen had said before that there is nothing to do.
+        # Without an answer of a program, the price screen had already excluded a trade.
         self.tiers[max(_ANSWERED, key=list(Tier).index, default=Tier.PRICE_SCREEN)] += 1
         return events
 

@@ -1,9 +1,8 @@
 """How a participant quotes one limit: by its marginal value, at random, or on both sides.
 
 For tests, benchmarks and research; the customers of the demo are in :mod:`gateway.demo.customers`.
- A
-strategy looks at one limit of one connection point and says which orders it wants to have there;
-:mod:`agents.trading_rounds` lets many of them act.  Prices are ticks per watt, seeds arguments.
+A strategy sees one limit of one connection point and returns the orders that it places there;
+:mod:`agents.trading_rounds` lets many strategies act.  Prices are ticks per watt, seeds arguments.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from orderbook.order import Side
 
 @dataclass(frozen=True, slots=True)
 class LimitValue:
-    """What a limit is worth to its owner: concave, each watt worth a little less than the last.
+    """The value of a limit to its owner: concave, each watt has a lower value than the last.
 
     The watt at ``q`` is worth ``max(0, first_ticks - slope_ticks_per_w * q)``.
 
     Parameters
     ----------
     first_ticks
-        Worth of the first watt, in ticks, >= 0.
+        Value of the first watt, in ticks, >= 0.
     slope_ticks_per_w
-        By how much each further watt is worth less, >= 0.
+        Decrease of the value with each further watt, >= 0.
 
     Raises
     ------
@@ -46,11 +45,11 @@ class LimitValue:
                 raise ValueError(f"{name} is {value}, it must be finite and >= 0")
 
     def marginal(self, limit_w: float) -> float:
-        """Return the worth of the watt at ``limit_w``, in ticks."""
+        """Return the value of the watt at ``limit_w``, in ticks."""
         return max(0.0, self.first_ticks - self.slope_ticks_per_w * limit_w)
 
     def total(self, limit_w: float) -> float:
-        """Return the worth of a limit, in tick-watts: the integral of :meth:`marginal`."""
+        """Return the value of a limit, in tick-watts: the integral of :meth:`marginal`."""
         used_w = limit_w
         if self.slope_ticks_per_w:
             used_w = min(limit_w, self.first_ticks / self.slope_ticks_per_w)
@@ -67,7 +66,7 @@ class LimitValue:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a participant sees of one limit before it quotes, none of its own orders open there.
+    """The state of one limit that a participant sees before it quotes, without its own orders.
 
     Parameters
     ----------
@@ -78,7 +77,7 @@ class View:
     lot_w
         Quantities are multiples of it.
     price_ticks
-        Where it trades: the local price or the last one paid; ``None`` where nothing is known.
+        The local price or the last price paid; ``None`` if there is none.
     """
 
     held_w: int
@@ -88,14 +87,14 @@ class View:
     price_ticks: float | None = None
 
     def allowed_w(self, side: Side, wanted_w: int) -> int:
-        """Return whole lots of what is wanted, as far as one may."""
+        """Return a quantity in whole lots, at most the quantity allowed."""
         most_w = self.buyable_w if side is Side.BUY else self.sellable_w
         return max(0, min(wanted_w, most_w)) // self.lot_w * self.lot_w
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """An order that a strategy wants to have in the book; watts > 0, ticks >= 0."""
+    """An order that a strategy places; watts > 0, ticks >= 0."""
 
     side: Side
     quantity_w: int
@@ -103,28 +102,28 @@ class Quote:
 
 
 class Strategy(Protocol):
-    """Decides what one participant quotes for one limit."""
+    """Decides the quotes of one participant for one limit."""
 
     def quotes(self, view: View) -> list[Quote]:
-        """Return the orders it wants now, in place of those it had."""
+        """Return the orders that replace the earlier ones."""
 
     def refine(self) -> bool:
-        """Go on more finely now that nothing trades; return whether that changes anything."""
+        """Refine the quotes after a round without a trade; return whether they change."""
 
 
 class MarginalValueQuoting:
-    """Quotes a step above and a step below what it holds, at its marginal value there.
+    """Quotes a step above and a step below the limit held, at the marginal value there.
 
-    The worth of every watt bought is at least that of the last one, which is the price, and the
-    worth of every watt sold at most that of the last one: it never loses, in whole or in part.
-    The steps shrink whenever nothing trades any more, so that quoting ends near the optimum.
+    The value of every watt bought is at least that of the last one, which is the price, and the
+    value of every watt sold at most that of the last one, so no trade is at a loss, in whole or in
+    part.  The steps shrink after each round without a trade, so that quoting ends near the optimum.
 
     Parameters
     ----------
     value
-        What the limit is worth to it.
+        Value of the limit to the participant.
     steps_w
-        Quantities it quotes, in watts, one after the other as it refines; the first first.
+        Quantities of the quotes, in watts, in the order of refinement.
 
     Raises
     ------
@@ -141,11 +140,11 @@ class MarginalValueQuoting:
 
     @property
     def step_w(self) -> int:
-        """What it quotes now, in watts."""
+        """The quantity of the present quotes, in watts."""
         return self._steps_w[self._at]
 
     def quotes(self, view: View) -> list[Quote]:
-        """Return a purchase and a sale of a step each, as far as they are allowed."""
+        """Return a purchase and a sale of a step each, where they are allowed."""
         found = []
         bought_w = view.allowed_w(Side.BUY, max(self.step_w, view.lot_w))
         bid = self.value.highest_bid(view.held_w, bought_w)
@@ -153,7 +152,7 @@ class MarginalValueQuoting:
             found.append(Quote(Side.BUY, bought_w, bid))
         sold_w = view.allowed_w(Side.SELL, max(self.step_w, view.lot_w))
         if sold_w:
-            # Where value does not fall at all both prices could be one: nobody meets its own.
+            # With a constant value both prices could be equal, and the quotes would meet.
             ask = max(self.value.lowest_ask(view.held_w, sold_w), bid + 1)
             found.append(Quote(Side.SELL, sold_w, ask))
         return found
@@ -169,21 +168,21 @@ class MarginalValueQuoting:
 class ZeroIntelligence:
     """Quotes at random, but never at a loss: "zero intelligence with a budget constraint".
 
-    Side and quantity are random, too.  A bid is uniform from zero up to the worth of the last
-    watt it would add, an ask uniform from the worth of the last watt it would give up
+    Side and quantity are random, too.  A bid is uniform from zero up to the value of the last
+    watt bought, an ask uniform from the value of the last watt sold upwards
     (D. K. Gode and S. Sunder, "Allocative efficiency of markets with zero-intelligence traders",
     Journal of Political Economy 101, 1993).
 
     Parameters
     ----------
     value
-        What the limit is worth to it.
+        Value of the limit to the participant.
     max_quantity_w
         Largest quantity of a quote.
     max_price_ticks
         Highest ask; a watt worth more is not offered.
     seed
-        Of its moods.  Text or number: give each participant its own.
+        Seed of the random quotes, text or number; each participant needs its own.
     """
 
     def __init__(
@@ -195,7 +194,7 @@ class ZeroIntelligence:
         self._draw = random.Random(seed)
 
     def quotes(self, view: View) -> list[Quote]:
-        """Return one quote, or none where the side drawn allows none."""
+        """Return one quote, or none if the side drawn allows none."""
         side = self._draw.choice((Side.BUY, Side.SELL))
         lots = max(1, self._max_quantity_w // view.lot_w)
         wanted_w = self._draw.randint(1, lots) * view.lot_w
@@ -213,28 +212,29 @@ class ZeroIntelligence:
         return [Quote(side, quantity_w, price)] if price > 0 else []
 
     def refine(self) -> bool:
-        """Return ``False``: it learns nothing."""
+        """Return ``False``: random quotes have no refinement."""
         return False
 
 
 class MarketMaker:
-    """Quotes on both sides of the price where it is, and leans against what it has piled up.
+    """Quotes on both sides of the local price, skewed against the quantity it has accumulated.
 
-    With ``e = held - target`` its quotes lie ``half_spread`` around ``price - skew * e``: who has
-    too much bids and asks less.  It earns the spread, and it can lose when prices run away.
+    With ``e = held - target`` its quotes lie ``half_spread`` around ``price - skew * e``, so a
+    maker that holds too much bids and asks less.  It earns the spread, and loses when prices move
+    away.
 
     Parameters
     ----------
     quantity_w
-        Of each quote.
+        Quantity of each quote.
     half_spread_ticks
-        How far bid and ask lie from their middle, > 0.
+        Distance of bid and ask from their middle, > 0.
     skew_ticks_per_w
-        By how much the middle falls for each watt above the target, >= 0.
+        Decrease of the middle for each watt above the target, >= 0.
     target_w
-        What it would like to hold; what it holds when it first looks where not given.
+        Limit that it aims to hold; ``None`` for the limit at its first quote.
     start_ticks
-        Its middle as long as no price is known.
+        Middle of the quotes while no price is known.
 
     Raises
     ------
@@ -262,7 +262,7 @@ class MarketMaker:
         self._target_w = target_w
 
     def quotes(self, view: View) -> list[Quote]:
-        """Return a bid and an ask around the skewed middle, as far as they are allowed."""
+        """Return a bid and an ask around the skewed middle, where they are allowed."""
         if self._target_w is None:
             self._target_w = view.held_w
         around = self._start_ticks if view.price_ticks is None else view.price_ticks
@@ -278,5 +278,5 @@ class MarketMaker:
         return [q for q in found if q.quantity_w and (q.side is Side.SELL or q.price_ticks > 0)]
 
     def refine(self) -> bool:
-        """Return ``False``: its quotes do not depend on how fine others are."""
+        """Return ``False``: a market maker has no refinement."""
         return False

@@ -1,4 +1,4 @@
-"""Lets strategies act on a market in memory: round by round, in random order, until it is quiet.
+"""Let strategies act on a market in memory: round by round, in random order, until none trades.
 
 A *venue* is any market that strategies can quote on; :class:`ExchangeVenue` is the exchange.
 """
@@ -19,12 +19,12 @@ from exchange.vocabulary.events import AlarmRaised, Event, Traded
 from security_check.model.envelope import Direction
 
 MAX_ROUNDS = 1_000
-"""How often everybody acts at most; agents that trade without end would never be quiet."""
+"""Largest number of rounds; agents that trade without end would never stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One limit of one connection point: what a strategy quotes for."""
+    """One limit of one connection point, for which a strategy quotes."""
 
     direction: Direction
     connection_point: str
@@ -42,27 +42,27 @@ class Venue(Protocol):
     """A market of one delivery interval that strategies can quote on."""
 
     def withdraw(self, place: Place) -> None:
-        """Cancel what is open at a place."""
+        """Cancel the open orders at a place."""
 
     def view(self, place: Place) -> View:
-        """Return what the owner of a place sees."""
+        """Return the state that the owner of a place sees."""
 
     def quote(self, place: Place, quote: Quote) -> bool:
-        """Place an order; return whether anything traded."""
+        """Place an order; return whether there was a trade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quiescence:
-    """How a run ended.
+    """The end of a run.
 
     Parameters
     ----------
     rounds
-        How often everybody has acted.
+        Number of rounds.
     quotes
-        How many orders were placed.
+        Number of orders placed.
     quiet
-        Whether nothing traded in the last round; otherwise the rounds allowed were used up.
+        Whether the last round was without a trade; else the maximum number of rounds was reached.
     """
 
     rounds: int
@@ -73,21 +73,21 @@ class Quiescence:
 def act_until_quiet(
     venue: Venue, traders: Sequence[Trader], seed: int, max_rounds: int = MAX_ROUNDS
 ) -> Quiescence:
-    """Let everybody act in random order, again and again, until a full round brings no trade.
+    """Let all traders act in random order, until a full round is without a trade.
 
-    Acting is: cancel one's orders, look, quote anew.  After a round without a trade strategies
-    refine; the run ends when none of them can.
+    A trader cancels its orders, reads the state, and quotes again.  After a round without a trade
+    strategies refine their quotes; the run ends when none can refine.
 
     Parameters
     ----------
     venue
-        Where they trade.
+        The market.
     traders
-        Who trades; at most one at each place.
+        The traders, at most one at each place.
     seed
-        Of the order in which they act.
+        Seed of the order in which traders act.
     max_rounds
-        After these it ends in any case.
+        Largest number of rounds.
     """
     draw = random.Random(seed)
     order = list(traders)
@@ -114,21 +114,21 @@ class ExchangeVenue:
     Parameters
     ----------
     exchange
-        With the interval open.
+        The exchange, with the interval open.
     interval
-        Its start.
+        Start of the interval.
     now
-        The time of everything that happens.
+        The time of all commands.
     handle
-        How commands are handed over; :meth:`exchange.engine.Exchange.handle` where not given.
-        A benchmark times it here.
+        Function that handles a command; default: :meth:`exchange.engine.Exchange.handle`.
+        A benchmark passes its own to time commands.
 
     Attributes
     ----------
     trades
         All clearings so far.
     alarms
-        All alarms so far: where one is raised, something that should trade may not have.
+        All alarms so far; after an alarm, a profitable trade may be missing.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class ExchangeVenue:
         return holdings.position(place.direction, place.connection_point)
 
     def withdraw(self, place: Place) -> None:
-        """Cancel what is open at a place."""
+        """Cancel the open orders at a place."""
         for order in list(self._position(place).orders.values()):
             self._handle(CancelOrder(order.participant, order.client_order_id), self._now)
 
@@ -168,7 +168,7 @@ class ExchangeVenue:
         )
 
     def quote(self, place: Place, quote: Quote) -> bool:
-        """Place an order; return whether anything traded."""
+        """Place an order; return whether there was a trade."""
         self._number += 1
         terms = self._exchange.state.terms[place.connection_point]
         events = self._handle(

@@ -1,1 +1,1 @@
-"""The commands: arguments and options, and which run and which table belong to them."""
+"""The commands: each reads its arguments, calls a run, and prints or draws the result."""

@@ -1,11 +1,7 @@
-"""The application that the commands hang on, and what they share.
+"""The application with which the commands register, and the options that they share.
 
-Results go to stdout or to the file named with ``-o``; faults, warnings and progress go to
-stderr.  Exit codes: 0 done; 1 not secure (``verify``, ``demo``, ``hierarchy``), a contract that
-cannot be kept (``hierarchy``, ``contract``), or lines that are no orders (``simulate``), all with a
-result; 2 the input has faults, or something else stands in the way.
-
-The commands import what they need when they run: ``--help`` must not wait for pandapower.
+Output and exit codes are described in :mod:`gateway.terminal.console`.  The commands import what
+they need when they run, so that ``--help`` does not wait for pandapower.
 """
 
 from __future__ import annotations
@@ -22,7 +18,7 @@ from typer.core import TyperGroup
 
 from gateway.errors import GatewayError
 from gateway.formats.atomic_files import write_json
-from gateway.formats.faults import InputFaults
+from gateway.formats.faults import InputFaults, why
 from gateway.terminal.console import (
     err,
     fail,
@@ -32,7 +28,7 @@ from gateway.terminal.console import (
     print_json,
     say_written,
 )
-from security_check.errors import GridError
+from security_check.errors import Fault, GridError
 
 if TYPE_CHECKING:
     from gateway.scenario.scenario import Scenario
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _as_sentences() -> Iterator[None]:
-    """End with a sentence where something goes wrong for reasons outside the program."""
+    """End with a sentence and an exit code after an error with a cause outside the program."""
     try:
         yield
     except InputFaults as found:
@@ -48,13 +44,13 @@ def _as_sentences() -> Iterator[None]:
     except (GatewayError, GridError) as error:
         fail(str(error))
     except BrokenPipeError:
-        raise  # the reader of our output has seen enough: typer ends quietly
+        raise  # the reader of the output has closed it: typer ends quietly
     except OSError as error:
         fail_with_os_error(error)
 
 
 class _Commands(TyperGroup):
-    """The commands, and how all of them end."""
+    """The commands, with one way to report errors."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _as_sentences():
@@ -69,6 +65,7 @@ app = typer.Typer(
     cls=_Commands,
     help="A continuous exchange for dynamic operating envelopes: "
     "secure, fair and tradable grid limits.",
+    epilog="Exit codes: 0, done; 1, done, but the result reports a failure; 2, no result.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -77,17 +74,21 @@ app = typer.Typer(
 ScenarioArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SCENARIO", help="Scenario file (TOML), or bundled:NAME for one that ships with us."
+        metavar="SCENARIO", help="Scenario file (TOML), or bundled:NAME for one of the project."
     ),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the result to this file (JSON).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, not tables.")]
+EnvelopesArgument = Annotated[
+    Path, typer.Argument(metavar="ENVELOPES", help="File of envelopes that allocate has written.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the adversary's random points.")]
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(asked: bool) -> None:
+    if asked:
         out.print(f"doe-exchange {version('doe-exchange')}")
         raise typer.Exit
 
@@ -96,22 +97,39 @@ def _show_version(wanted: bool) -> None:
 def _root(
     show_version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
 
 
 def load(name: str) -> Scenario:
-    """Return the scenario of a file or ``bundled:NAME``, with a word that it is being read."""
+    """Return the scenario of a file or ``bundled:NAME``, with a status line meanwhile."""
     with err.status("Reading the scenario ..."):
         from gateway.scenario.loading import load_scenario, scenario_path
 
         return load_scenario(scenario_path(name))
 
 
+def make_folder(folder: Path) -> None:
+    """Create the folder of the results, if it does not exist.
+
+    Raises
+    ------
+    InputFaults
+        When the folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        detail = f"the folder cannot be created: {why(error)}"
+        raise InputFaults(str(folder), [Fault("--output", detail)]) from None
+
+
 def deliver(result: BaseModel, output: Path | None, json: bool) -> bool:
-    """Write a result where it is wanted; return whether JSON went to stdout."""
+    """Write a result to a file and to stdout as the options say; return whether stdout has it."""
     if output is not None:
         write_json(output, result)
         say_written(output)

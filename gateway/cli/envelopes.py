@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
+from gateway.cli.app import (
+    EnvelopesArgument,
+    JsonOption,
+    OutputOption,
+    ScenarioArgument,
+    SeedOption,
+    app,
+    deliver,
+    load,
+)
 from gateway.terminal.console import (
     FAILED_NETWORKS,
     NOT_SECURE,
@@ -25,10 +34,11 @@ from gateway.terminal.console import (
 
 if TYPE_CHECKING:
     from gateway.formats.envelope_file import IntervalRecord
+    from gateway.scenario.scenario import Scenario
 
 
 class ResultFormat(StrEnum):
-    """Of the results of a folder."""
+    """File format of the results of a folder."""
 
     JSON = "json"
     CSV = "csv"
@@ -41,7 +51,7 @@ def allocate(
         str,
         typer.Argument(
             metavar="SCENARIO",
-            help="Scenario file (TOML), bundled:NAME for one that ships with us, or a folder.",
+            help="Scenario file (TOML), bundled:NAME for one of the project, or a folder of files.",
         ),
     ],
     output: Annotated[
@@ -49,49 +59,54 @@ def allocate(
         typer.Option(
             "--output",
             "-o",
-            help="Write the result to this file (.parquet, .csv, else JSON), or to this folder.",
+            help="Write the envelopes to this file (.parquet, .csv, else JSON) or folder.",
         ),
     ] = None,
     json: JsonOption = False,
     format_: Annotated[
         ResultFormat | None,
-        typer.Option("--format", help="For a folder: of the results; json if not said."),
+        typer.Option("--format", help="Format of the results of a folder; default: json."),
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option("--processes", "-p", min=1, help="For a folder: how many at once."),
+        typer.Option(
+            "--processes", "-p", min=1, help="Processes for a folder; default: one per processor."
+        ),
     ] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(help="For a folder: run on the Dask cluster of this address."),
+        typer.Option(help="Address of a Dask scheduler that runs the networks of a folder."),
     ] = None,
 ) -> None:
     """Compute the fair and secure envelopes of every interval.
 
-    Of a folder, every network by itself: what fails is reported and does not stop the rest (exit
-    code 1), and what has been done before is not done again.
+    For a folder, each network is allocated on its own.
+    Exit code 1 if a network has no envelopes; the others have them.
+    Networks whose inputs have not changed are not allocated again.
     """
     if Path(scenario).is_dir():
-        _allocate_folder(
-            Path(scenario), output, format_ or ResultFormat.JSON, json, processes, scheduler
-        )
-        return
-    if any(each is not None for each in (format_, processes, scheduler)):
+        format_ = format_ or ResultFormat.JSON
+        _allocate_folder(Path(scenario), output, f".{format_}", json, processes, scheduler)
+    elif any(each is not None for each in (format_, processes, scheduler)):
         fail("--format, --processes and --scheduler are for a folder of scenarios")
-    loaded = load(scenario)
+    else:
+        _allocate_file(load(scenario), output, json)
+
+
+def _allocate_file(scenario: Scenario, output: Path | None, json: bool) -> None:
     from gateway.formats.envelope_writers import json_writer, result_writer
     from gateway.runs.allocation import allocate_intervals
     from gateway.terminal.envelopes import SHOWN, show_envelopes
 
     first: list[IntervalRecord] = []
-    # What a fault in a later interval would make void must not be on stdout already.
+    # JSON reaches stdout only at the end: a fault in a later interval makes all of it void.
     with TemporaryFile("w+", encoding="utf-8") as text:
         with ExitStack() as stack:
             writers = [] if output is None else [stack.enter_context(result_writer(output))]
             if json:
                 writers.append(stack.enter_context(json_writer(text)))
-            step = stack.enter_context(bar("Allocating", len(loaded.intervals)))
-            for record, capacity in allocate_intervals(loaded, step):
+            step = stack.enter_context(bar("Allocating", len(scenario.intervals)))
+            for record, capacity in allocate_intervals(scenario, step):
                 for write in writers:
                     write(record, capacity)
                 if len(first) < SHOWN:
@@ -101,15 +116,15 @@ def allocate(
         if json:
             text.seek(0)
             shutil.copyfileobj(text, sys.stdout)
-            sys.stdout.flush()  # a full disk must show while somebody can still say so
+            sys.stdout.flush()  # report a full disk now: at exit no error can be shown
     if not json:
-        show_envelopes(first, [each.start for each in loaded.intervals], out)
+        show_envelopes(first, [each.start for each in scenario.intervals], out)
 
 
 def _allocate_folder(
     folder: Path,
     results: Path | None,
-    format_: ResultFormat,
+    suffix: str,
     json: bool,
     processes: int | None,
     scheduler: str | None,
@@ -118,13 +133,18 @@ def _allocate_folder(
         fail("a folder of scenarios needs a folder for the results: -o FOLDER")
     if processes is not None and scheduler is not None:
         fail("--processes and --scheduler exclude each other")
-    from gateway.cli.batch import allocate_folder, show_summary
+    from gateway.runs.folder.allocation import allocate_jobs
+    from gateway.runs.folder.jobs import jobs_in
+    from gateway.terminal.folder import show_folder_summary
 
-    summary = allocate_folder(folder, results, processes, scheduler, f".{format_}")
+    jobs = jobs_in(folder, results, suffix)
+    with bar("Allocating networks", len(jobs)) as step:
+        summary = allocate_jobs(jobs, results, processes, scheduler, step)
     if json:
         print_json(summary)
     else:
-        show_summary(summary)
+        show_folder_summary(summary, out)
+        say_written(results)
     if summary.failed:
         raise typer.Exit(FAILED_NETWORKS)
 
@@ -132,12 +152,15 @@ def _allocate_folder(
 @app.command()
 def verify(
     scenario: ScenarioArgument,
-    envelopes: Annotated[Path, typer.Argument(help="Envelopes, as allocate writes them.")],
+    envelopes: EnvelopesArgument,
     output: OutputOption = None,
     json: JsonOption = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random points.")] = 0,
+    seed: SeedOption = 0,
 ) -> None:
-    """Look for a point inside the envelopes that breaks a limit; exit code 1 if there is one."""
+    """Look for a point inside the envelopes that violates a limit.
+
+    Exit code 1 if there is one.
+    """
     from gateway.formats.envelope_rows import read_envelopes
 
     given = read_envelopes(envelopes)

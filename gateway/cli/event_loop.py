@@ -1,4 +1,4 @@
-"""The event loop of a command: uvloop where there is one, asyncio's own elsewhere."""
+"""The event loop of a command: uvloop if it is installed, else that of asyncio."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 try:
     import uvloop
-except ImportError:  # where there is none, for example on Windows
+except ImportError:  # not available on every platform, for example Windows
     _new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 else:
     _new_loop = uvloop.new_event_loop

@@ -6,25 +6,38 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
+from gateway.cli.app import (
+    JsonOption,
+    OutputOption,
+    ScenarioArgument,
+    SeedOption,
+    app,
+    deliver,
+    load,
+)
 from gateway.terminal.console import NOT_SECURE, bar, fail, out
 
 
 @app.command()
 def fairness(
     scenario: ScenarioArgument,
-    interval: Annotated[int, typer.Option(min=1, help="Which interval, counted from 1.")] = 1,
+    interval: Annotated[
+        int, typer.Option(min=1, help="Number of the interval, counted from 1.")
+    ] = 1,
     output: OutputOption = None,
     json: JsonOption = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the adversary's random points.")] = 0,
+    seed: SeedOption = 0,
 ) -> None:
-    """Compare the principles of fairness: least limit, sum, Jain's index, price of fairness."""
+    """Compare the principles of fairness: least limit, sum, Jain's index, price of fairness.
+
+    Exit code 1 if the envelopes of a principle are not secure.
+    """
     loaded = load(scenario)
     from gateway.runs.fairness_comparison import compare, principles_of
     from gateway.terminal.fairness import show
 
     if interval > len(loaded.intervals):
-        fail(f"the scenario has {len(loaded.intervals)} intervals, there is no {interval}.")
+        fail(f"--interval is {interval}, but the last interval is {len(loaded.intervals)}")
     principles = principles_of(loaded)
     with bar("Allocating", len(principles)) as step:
         result = compare(loaded, loaded.intervals[interval - 1], principles, seed, step)

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.app import JsonOption, OutputOption, app, deliver
-from gateway.terminal.console import NOT_SECURE, bar, err, fail, out
+from gateway.cli.app import JsonOption, OutputOption, SeedOption, app, deliver
+from gateway.terminal.console import NOT_SECURE, bar, err, fail, out, say_written
 
 if TYPE_CHECKING:
     from doe_allocation.hierarchy.joint_model.check import JointVerdict
     from doe_allocation.hierarchy.joint_model.members import Hierarchy
 
 NO_CONTRACT = 1
-"""Exit code of ``contract`` where no band is one that both sides can keep."""
+"""Exit code of ``contract`` if there is no band that both sides can hold."""
 
 HierarchyArgument = Annotated[
     str,
     typer.Argument(
         metavar="HIERARCHY",
-        help="Hierarchy file (TOML), or bundled:NAME for one that ships with us.",
+        help="Hierarchy file (TOML), or bundled:NAME for one of the project.",
     ),
 ]
 
@@ -40,11 +40,14 @@ def hierarchy(
     json: JsonOption = False,
     verify: Annotated[
         bool,
-        typer.Option(help="Join all networks into one AC model and attack the envelopes there."),
+        typer.Option(help="Join all networks into one AC model, and let the adversary attack it."),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the adversary's random points.")] = 0,
+    seed: SeedOption = 0,
 ) -> None:
-    """Allocate from the top operator down to every customer; exit code 1 if a contract is unmet."""
+    """Allocate from the top operator down to every customer.
+
+    Exit code 1 if a contract is unmet, or if --verify finds a violation.
+    """
     loaded = _load(file)
     from gateway.hierarchy.result_file import hierarchy_result
     from gateway.terminal.hierarchy import show_hierarchy
@@ -67,23 +70,30 @@ def hierarchy(
 @app.command()
 def contract(
     file: HierarchyArgument,
-    child: Annotated[str, typer.Argument(metavar="CHILD", help="The operator below.")],
+    child: Annotated[str, typer.Argument(metavar="CHILD", help="Name of the operator below.")],
     output: OutputOption = None,
     json: JsonOption = False,
     within: Annotated[
         tuple[float, float] | None,
         typer.Option(
-            metavar="LOW HIGH", help="Ask about bands in this one, p.u.; the parent's limits."
+            metavar="LOW HIGH",
+            help="Voltage band to search, p.u.; default: the parent's voltage limits.",
         ),
     ] = None,
     steps: Annotated[
-        int, typer.Option(min=1, max=20, help="Their ends are at so many equal steps of it.")
+        int,
+        typer.Option(
+            min=1, max=20, help="Number of equal steps of the band at which bands begin and end."
+        ),
     ] = 6,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the curve (.png, .svg); needs matplotlib.")
+        Path | None, typer.Option(help="Draw the curve to this file (.png or .svg).")
     ] = None,
 ) -> None:
-    """Find the contracts that CHILD and its parent could agree on; exit code 1 if there is none."""
+    """Find the contracts that CHILD and its parent can agree on.
+
+    Exit code 1 if there is none.
+    """
     if within is not None and not 0.0 < within[0] < within[1] < 2.0:
         fail(f"--within needs 0 < low < high < 2 p.u., got {within[0]:g} and {within[1]:g}")
     loaded = _load(file)
@@ -96,7 +106,7 @@ def contract(
         curve = contract_curve(loaded, boundary, within, steps)
     if plot is not None:
         draw_curve(curve, plot)
-        err.print(f"wrote {plot}", markup=False, soft_wrap=True)
+        say_written(plot)
     if not deliver(curve, output, json):
         show_curve(curve, out)
     if not any(offer.chosen for offer in curve.offers):

@@ -1,6 +1,6 @@
 """The command line: ``doe-exchange COMMAND``.
 
-Its commands are in modules by concept; ``--help`` lists them in the order of this tuple.
+Each module of this room has commands of one subject; ``--help`` lists them in the order below.
 """
 
 from __future__ import annotations

@@ -16,26 +16,43 @@ from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, del
 from gateway.cli.event_loop import run
 from gateway.formats.orders_file import OrderText, read_orders
 from gateway.runs.result_file import RefusalRecord
-from gateway.terminal.console import FAULTY_ORDERS, NOT_SECURE, bar, deliver_text, err, fail, out
+from gateway.terminal.console import (
+    FAULTY_ORDERS,
+    NOT_SECURE,
+    bar,
+    deliver_text,
+    err,
+    fail,
+    out,
+    say_written,
+)
 
 if TYPE_CHECKING:
     from gateway.runs.simulation import Simulation
     from gateway.scenario.scenario import Scenario
 
 
-_NO_ORDER = (RefusalReason.MALFORMED, RefusalReason.TOO_LARGE)
+_NO_ORDER = (RefusalReason.MALFORMED, RefusalReason.TOO_LARGE)  # the line is no order
+
+OrdersArgument = Annotated[
+    Path, typer.Argument(metavar="ORDERS", help="File of orders, one JSON object a line.")
+]
+AreaOption = Annotated[
+    str | None, typer.Option(help="Area of the journal, on a Redis server with several.")
+]
 
 
 @app.command()
 def simulate(
     scenario: ScenarioArgument,
-    orders: Annotated[Path, typer.Argument(help="Orders, one JSON object a line.")],
+    orders: OrdersArgument,
     output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run a file of orders through the exchange: trades, refusals, money, final envelopes.
 
-    Exit code 1 if a line is no order, or there is none; the result says what came of the rest.
+    Exit code 1 if a line is no order, or if the file is empty.
+    All other orders are run.
     """
     lines = read_orders(orders)
     loaded = load(scenario)
@@ -50,34 +67,37 @@ def simulate(
 @app.command()
 def report(
     scenario: ScenarioArgument,
-    orders: Annotated[Path, typer.Argument(help="Orders, one JSON object a line.")],
+    orders: OrdersArgument,
     output: OutputOption = None,
     json: JsonOption = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the price map into this file (PNG).")
+        Path | None, typer.Option(help="Draw the price map to this file (.png or .svg).")
     ] = None,
 ) -> None:
     """Run a file of orders, and report welfare, share of the optimum, refusals, rent and prices.
 
-    Exit code 1 as for simulate.
+    Exit code 1 if a line is no order, or if the file is empty.
     """
     lines = read_orders(orders)
     loaded = load(scenario)
-    from gateway.cli.market_report import make_report
+    from gateway.plots.price_map import draw_price_map
+    from gateway.runs.market_report import market_report
     from gateway.terminal.market_report import show_report
 
     simulation = _simulated(loaded, lines, orders)
-    with err.status("Looking for the clairvoyant optimum ..."):
-        made = make_report(loaded, simulation, plot)
+    with err.status("Searching the clairvoyant optimum ..."):
+        made = market_report(loaded, simulation)
+        if plot is not None:
+            draw_price_map(loaded.network, made, plot)
     if plot is not None:
-        err.print(f"wrote {plot}", markup=False, soft_wrap=True)
+        say_written(plot)
     if not deliver(made, output, json):
         show_report(made, out)
     _fail_without_orders(simulation, lines, orders)
 
 
 def _simulated(loaded: Scenario, lines: Sequence[OrderText], orders: Path) -> Simulation:
-    """Return what comes of a file of orders, and say what a person must know about it."""
+    """Return the simulation of a file of orders; print its note and alarms."""
     from gateway.runs.simulation import simulate as run_orders
 
     with bar("Simulating", len(loaded.intervals) + len(lines)) as step:
@@ -109,17 +129,18 @@ def _why_no_orders(source: str, lines: int, faulty: Sequence[RefusalRecord]) -> 
 def serve(
     scenario: ScenarioArgument,
     data: Annotated[
-        Path, typer.Option(help="Where the journal stays when no DOE_REDIS_URL is given.")
+        Path, typer.Option(help="Folder of the journal, if DOE_REDIS_URL is not set.")
     ] = Path("doe-exchange-data"),
     accounts: Annotated[
         Path | None,
-        typer.Option(help="Names and passwords (TOML) for the broker that comes with us."),
+        typer.Option(help="Names and passwords (TOML) for the embedded broker."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Run the exchange for an area, until it is stopped.
+    """Run the exchange for an area until it is stopped.
 
-    Broker and journal are those of DOE_MQTT_URL and DOE_REDIS_URL, or the program's own.
+    DOE_MQTT_URL and DOE_REDIS_URL name the MQTT broker and the Redis server.
+    Without them, an embedded broker and an embedded server are started.
     """
     loaded = load(scenario)
     from gateway.runs.serving import Places, Served, last_gate, read_accounts
@@ -127,13 +148,15 @@ def serve(
 
     last = last_gate(loaded)
     if last is not None and last <= datetime.now(UTC):
-        fail(f"every gate of {scenario} has closed; the last one at {format_time(last)}")
+        fail(f"every gate of {scenario} has closed, the last one at {format_time(last)}")
     mqtt_url, redis_url = os.environ.get("DOE_MQTT_URL"), os.environ.get("DOE_REDIS_URL")
     if mqtt_url is not None and accounts is not None:
-        fail("--accounts is for the broker that comes with us; DOE_MQTT_URL names another one")
+        fail("--accounts is for the embedded broker, but DOE_MQTT_URL names another broker")
     passwords = None if accounts is None else read_accounts(accounts, loaded)
     if mqtt_url is None and passwords is None:
-        err.print("warning: without --accounts everybody on this machine may act for anybody")
+        err.print(
+            "warning: without --accounts any program on this machine can act for any participant"
+        )
 
     def started(served: Served) -> None:
         if json:
@@ -154,14 +177,20 @@ def serve(
 
 @app.command()
 def demo(
-    seed: Annotated[int, typer.Option(min=0, help="Draws the customers and their moods.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random customers.")] = 1,
     intervals: Annotated[
-        int | None, typer.Option(min=1, max=96, help="Only so many quarter-hours from midnight on.")
+        int | None,
+        typer.Option(
+            min=1, max=96, help="Number of quarter-hours from midnight on; default: all 96."
+        ),
     ] = None,
     output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run a whole market day on a real feeder, everything embedded, in about a minute."""
+    """Run a market day on a real feeder, with embedded servers, in about a minute.
+
+    Exit code 1 if the adversary finds a violation.
+    """
     from gateway.demo.day import run_demo
     from gateway.demo.live_view import day_view
     from gateway.demo.report_tables import show_report
@@ -179,10 +208,11 @@ def replay(
     journal: Annotated[
         str,
         typer.Argument(
-            help="File of JSON lines, URL of a Redis server (URL#area), or folder that serve keeps."
+            metavar="JOURNAL",
+            help="Journal: file of JSON lines, Redis URL (URL#area), or folder of serve.",
         ),
     ],
-    area: Annotated[str | None, typer.Option(help="Whose journal, on a Redis server.")] = None,
+    area: AreaOption = None,
     output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -204,24 +234,20 @@ def replay(
 def statements(
     source: Annotated[
         str,
-        typer.Argument(help="Journal, as for replay, or a result that simulate has written."),
+        typer.Argument(
+            metavar="SOURCE", help="Journal, as for replay, or result file of simulate."
+        ),
     ],
-    participant: Annotated[str | None, typer.Option(help="Only this account.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only what was booked from this time on.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Only what was booked before this time.")
-    ] = None,
-    area: Annotated[str | None, typer.Option(help="Whose journal, on a Redis server.")] = None,
+    participant: Annotated[str | None, typer.Option(help="Print this account only.")] = None,
+    since: Annotated[str | None, typer.Option(help="Print bookings from this time on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Print bookings before this time.")] = None,
+    area: AreaOption = None,
     tick: Annotated[
-        str | None, typer.Option(help="Price step in EUR per kW, for journals that name none.")
+        str | None, typer.Option(help="Price step in EUR per kW, for journals without one.")
     ] = None,
     output: OutputOption = None,
     json: JsonOption = False,
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Write CSV instead, a row an interval.")
-    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Write CSV, one row an interval.")] = False,
 ) -> None:
     """Print statements of account: trades, compensation, penalties, opening and closing balance."""
     from gateway.runs.statements import Wanted, make_statements

@@ -1,4 +1,4 @@
-"""The command ``plot``: pictures of a result of ``allocate``."""
+"""The command ``plot``: pictures of envelopes that ``allocate`` has written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.app import app, load
-from gateway.formats.faults import InputFaults, why
+from gateway.cli.app import EnvelopesArgument, app, load, make_folder
+from gateway.formats.faults import InputFaults
 from gateway.terminal.console import say_written
 from security_check.errors import Fault
 
@@ -20,7 +20,7 @@ _SUFFIXES = (".png", ".svg")
 
 
 class PictureKind(StrEnum):
-    """What is shown."""
+    """The subject of a picture."""
 
     ENVELOPES = "envelopes"
     BINDING = "binding"
@@ -30,26 +30,34 @@ class PictureKind(StrEnum):
 
 @app.command()
 def plot(
-    result: Annotated[Path, typer.Argument(help="Envelopes, as allocate writes them.")],
+    envelopes: EnvelopesArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A .png or .svg file, or a folder for all.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="A .png or .svg file for one picture, or a folder for all."
+        ),
     ],
     kind: Annotated[
         PictureKind | None,
-        typer.Option(help="Only this picture; of a file: envelopes if not said."),
+        typer.Option(help="Draw this picture only; default for a file: envelopes."),
     ] = None,
     scenario: Annotated[
-        str | None, typer.Option(metavar="SCENARIO", help="Needed for the network.")
+        str | None,
+        typer.Option(
+            metavar="SCENARIO", help="Scenario of the envelopes; the picture network needs it."
+        ),
     ] = None,
     point: Annotated[
-        list[str] | None, typer.Option(help="A connection point to show; may be repeated.")
+        list[str] | None, typer.Option(help="Connection point to show; may be repeated.")
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(help="Start of the interval of the network; the tightest if not said."),
+        typer.Option(
+            help="Start of the interval for network; default: the one with the least limits."
+        ),
     ] = None,
 ) -> None:
-    """Draw envelopes over the day, what binds, the distribution of limits, the loaded network."""
+    """Draw envelopes over time, their binding elements, their distribution, and the network."""
     from gateway.formats.envelope_rows import read_table
 
     single = output.suffix.lower() in _SUFFIXES
@@ -61,25 +69,19 @@ def plot(
     if kind is not None:
         kinds = [kind]
     if PictureKind.NETWORK in kinds and scenario is None:
-        raise InputFaults("plot", [Fault("--scenario", "the network's picture needs it")])
-    table = read_table(result)
+        raise InputFaults(
+            "plot", [Fault("--scenario", "it is missing; the picture network needs it")]
+        )
+    table = read_table(envelopes)
     if not single:
-        _make(output)
+        if output.suffix and not output.is_dir():
+            detail = f"it is neither a folder nor a {' or '.join(_SUFFIXES)} file"
+            raise InputFaults(str(output), [Fault("--output", detail)])
+        make_folder(output)
     for each in kinds:
-        figure = _drawn(each, table, str(result), scenario, point or [], at)
+        figure = _drawn(each, table, str(envelopes), scenario, point or [], at)
         path = output if single else output / f"{each}.png"
         _save(figure, path)
-
-
-def _make(folder: Path) -> None:
-    if folder.suffix and not folder.is_dir():
-        detail = f"it is neither a folder nor a {' or '.join(_SUFFIXES)} file"
-        raise InputFaults(str(folder), [Fault("--output", detail)])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        sentence = f"it cannot be made: {why(error)}"
-        raise InputFaults(str(folder), [Fault("--output", sentence)]) from None
 
 
 def _drawn(
@@ -108,7 +110,7 @@ def _drawn(
 
 
 def _interval(table: EnvelopeTable, at: str | None, source: str) -> int:
-    """Return the interval to show: the one that starts then, or that with the least limits."""
+    """Return the interval that starts at ``at``, or the one with the least sum of limits."""
     from gateway.formats.records import parsed_time
 
     if at is None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
+from gateway.cli.app import (
+    JsonOption,
+    OutputOption,
+    ScenarioArgument,
+    SeedOption,
+    app,
+    deliver,
+    load,
+)
 from gateway.terminal.console import err, out
 
 
@@ -15,9 +19,9 @@ def topology(
     scenario: ScenarioArgument,
     output: OutputOption = None,
     json: JsonOption = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the adversary's random points.")] = 0,
+    seed: SeedOption = 0,
 ) -> None:
-    """Choose switches and taps under which the smallest envelope is largest."""
+    """Choose the switch and tap positions that maximise the smallest envelope."""
     loaded = load(scenario)
     from gateway.runs.reconfiguration import choose_topology
     from gateway.terminal.reconfiguration import show_topology

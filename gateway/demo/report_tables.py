@@ -18,7 +18,7 @@ _LEFT = (
     "who",
     "at",
     "limit",
-    "kept by",
+    "limited by",
     "element",
     "trade",
     "kind",
@@ -57,13 +57,14 @@ def _in_short(report: DemoReport, console: Console) -> None:
     before = sum(row.beyond_before_kwh for row in report.unmet)
     after = sum(row.beyond_after_kwh for row in report.unmet)
     words = (
-        f"Customers wanted {before:,.0f} kWh more than their fair envelopes allowed; "
-        f"after {report.trades:,} trades it was {after:,.0f} kWh."
+        f"Customers needed {before:,.0f} kWh more than their fair envelopes allowed; "
+        f"after {report.trades:,} trades, {after:,.0f} kWh."
     )
     if report.elements:
         first = report.elements[0]
         words += (
-            f" {first.element} kept most limits down and blocked {first.matches_blocked:,} matches."
+            f" {first.element} limited most envelopes and blocked "
+            f"{first.matches_blocked:,} matches."
         )
     if report.flows:
         flow = report.flows[0]
@@ -110,7 +111,7 @@ def _needs(report: DemoReport, console: Console) -> None:
         "Energy beyond the envelopes, which customers could not exchange, in kWh",
         "kind",
         "limit",
-        "wanted",
+        "needed",
         "without\ntrading",
         "with\ntrading",
     )
@@ -134,9 +135,9 @@ def _busiest(report: DemoReport, console: Console) -> None:
         "who",
         "at",
         "limit",
-        "wanted\nkW",
+        "needed\nkW",
         "fair start\nkW",
-        "kept by",
+        "limited by",
         "after trading\nkW",
     )
     for change in report.busiest.changes:
@@ -156,7 +157,7 @@ def _elements(report: DemoReport, console: Console) -> None:
     table = _table(
         "What binds",
         "element",
-        "limits it kept\nat the start",
+        "envelopes it limits\nat the start",
         "matches\nblocked",
         "nearest to its limit\nafter trades",
         "highest\nloading",

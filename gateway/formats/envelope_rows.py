@@ -9,7 +9,6 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from gateway.formats.envelope_file import (
     read_json_envelopes,
 )
 from gateway.formats.faults import InputFaults, unreadable
-from gateway.formats.parquet import without_pyarrow
+from gateway.formats.optional_packages import missing_package
 from gateway.formats.records import parsed_time
 from security_check.arrays import IntArray
 from security_check.errors import Fault
@@ -266,8 +265,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    if find_spec("pyarrow") is None:
-        raise InputFaults(str(path), [Fault("file", without_pyarrow(path))])
+    if missing := missing_package("pyarrow", path.name):
+        raise InputFaults(str(path), [Fault("file", missing)])
     import pyarrow as pa  # large; only who asks for Parquet needs it
     import pyarrow.parquet as pq
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +18,7 @@ from gateway.formats.atomic_files import replacing
 from gateway.formats.envelope_file import IntervalRecord
 from gateway.formats.envelope_rows import COLUMNS
 from gateway.formats.faults import InputFaults
-from gateway.formats.parquet import without_pyarrow
+from gateway.formats.optional_packages import missing_package
 from security_check.errors import Fault
 from security_check.model.envelope import Direction
 
@@ -41,8 +40,8 @@ def result_writer(path: Path) -> Iterator[Write]:
         When the place cannot be written to, or a package is missing.
     """
     suffix = path.suffix.lower()
-    if suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise InputFaults(str(path), [Fault("file", without_pyarrow(path))])
+    if suffix == ".parquet" and (missing := missing_package("pyarrow", path.name)):
+        raise InputFaults(str(path), [Fault("file", missing)])
     writers = {".csv": _csv_writer, ".parquet": _parquet_writer}
     with replacing(path) as temporary, writers.get(suffix, _json_file)(temporary) as write:
         yield write

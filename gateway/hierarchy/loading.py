@@ -22,7 +22,7 @@ from gateway.formats.identifiers import is_identifier
 from gateway.formats.toml_files import named_file, read_toml
 from gateway.hierarchy.boundary_faults import boundary_faults, tree_faults, unreached
 from gateway.hierarchy.schema import BoundarySection, ContractSection, WeightsSection
-from gateway.scenario.customers import build_capacity, find_strangers
+from gateway.scenario.customers import build_capacity, find_unknown_points
 from gateway.scenario.fairness import build_fairness
 from gateway.scenario.network_source import Net, open_net
 from gateway.scenario.network_states import build_model
@@ -225,7 +225,7 @@ def _draft(
     else:
         return _Draft(name, network_section, None, None, (), None, limits, None, None)
     if model.points is not None:
-        find_strangers(content.get("capacity"), model.points, faults)
+        find_unknown_points(content.get("capacity"), model.points, faults)
         if isinstance(capacity_section, CapacitySection):
             capacity = build_capacity(capacity_section, model.points, faults)
         weights = _weights(sections["fairness"], model.points, faults)

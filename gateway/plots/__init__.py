@@ -1,1 +1,4 @@
-"""Results as pictures; needs matplotlib, which is an extra."""
+"""Results as pictures, drawn with the optional package matplotlib.
+
+``style`` has what all pictures share; each other module draws one kind of result.
+"""

@@ -1,4 +1,4 @@
-"""Pictures of envelopes over time: limits, what binds, and how limits are distributed."""
+"""Pictures of envelopes over time: limits, binding elements, and distribution of limits."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from security_check.errors import Fault
 from security_check.model.envelope import Direction
 
 _WIDTH, _HEIGHT = 11.0, 6.5  # inches
-_NAMED = 7  # elements with a colour of their own; the rest are one
-_BINS = 40
-_UNNAMED = "not said"
+_NAMED = 7  # elements with a colour of their own, the number of distinct colours less black
+_BINS = 40  # bars of the histogram
+_UNNAMED = "unknown"  # element of a limit in files without binding elements
 
 
 def draw_envelopes(table: EnvelopeTable, points: Sequence[str], source: str) -> Any:
-    """Return the limits over the day: smallest, median and largest, and of chosen points.
+    """Return a figure of limits over time: smallest, median, largest, and those of chosen points.
 
     Raises
     ------
     InputFaults
         When a chosen connection point has no envelope.
     """
-    strangers = [point for point in points if point not in table.connection_points]
-    if strangers:
+    unknown = [point for point in points if point not in table.connection_points]
+    if unknown:
         detail = "it is no connection point of these envelopes"
-        raise InputFaults(source, [Fault(point, detail) for point in strangers])
+        raise InputFaults(source, [Fault(point, detail) for point in unknown])
     figure = new_figure(_WIDTH, _HEIGHT)
     edges = _edges(table)
     panels = figure.subplots(2, 1, sharex=True)
@@ -77,7 +77,7 @@ def draw_envelopes(table: EnvelopeTable, points: Sequence[str], source: str) -> 
 
 
 def draw_binding(table: EnvelopeTable) -> Any:
-    """Return which element keeps how many limits over the day."""
+    """Return a figure of the number of limits that each element limits, over time."""
     figure = new_figure(_WIDTH, _HEIGHT)
     edges = _edges(table)
     counts = np.stack([_counts(table, d) for d in (0, 1)])  # (2, T, elements)
@@ -106,17 +106,17 @@ def draw_binding(table: EnvelopeTable) -> Any:
             )
             below = above
         axes.set_ylim(0, len(table.connection_points))
-        axes.set_ylabel(f"{direction} limits kept")
+        axes.set_ylabel(f"number of {direction} limits")
         without_frame(axes, "top", "right")
-    legend_beside(panels[0], "kept by", reverse=True)
+    legend_beside(panels[0], "limited by", reverse=True)
     _time_axis(panels[1], edges)
     customers = len(table.connection_points)
-    figure.suptitle(f"What keeps the limits of {customers} connection points, {_days(table)}")
+    figure.suptitle(f"Binding elements of {customers} connection points, {_days(table)}")
     return figure
 
 
 def draw_distribution(table: EnvelopeTable) -> Any:
-    """Return how the limits of all connection points and intervals are distributed."""
+    """Return a histogram of the limits of all connection points and intervals."""
     figure = new_figure(_WIDTH, _HEIGHT)
     panels = figure.subplots(2, 1, sharex=True)
     largest = max(float(table.limits_w.max()) / 1e3, 1e-3)
@@ -131,23 +131,25 @@ def draw_distribution(table: EnvelopeTable) -> Any:
             axes.axvline(value, color="black", linestyle=style, linewidth=1.4, label=label)
         ends = f"from {kilowatts.min():,.3f}\nto {kilowatts.max():,.3f} kW"
         axes.plot([], [], " ", label=ends)
-        axes.set_ylabel(f"{direction} limits, %")
+        axes.set_ylabel(f"share of {direction} limits, %")
         axes.grid(axis="y", color="0.9")
         axes.set_axisbelow(True)
         legend_beside(axes)
         without_frame(axes, "top", "right")
-    panels[1].set_xlim(0.0, 1.02 * largest)  # what is at the edge is seen whole
+    panels[1].set_xlim(0.0, 1.02 * largest)  # the last bar is drawn whole
     panels[1].set_xlabel("limit, kW")
-    count = f"{len(table.starts):,} intervals, {len(table.connection_points)} connection points"
+    intervals = len(table.starts)
+    count = f"{intervals:,} interval{'s' if intervals > 1 else ''}, "
+    count += f"{len(table.connection_points)} connection points"
     figure.suptitle(f"Distribution of limits, {_days(table)}, {count}")
     return figure
 
 
 def _counts(table: EnvelopeTable, direction: int) -> IntArray:
-    """Return how many limits each element keeps in each interval, shape (T, elements)."""
-    stops = table.bottleneck[:, direction]
-    intervals, count = len(stops), len(table.elements)
-    flat = (stops + count * np.arange(intervals)[:, None]).ravel()
+    """Return the number of limits that each element limits, shape (T, elements)."""
+    elements = table.bottleneck[:, direction]
+    intervals, count = len(elements), len(table.elements)
+    flat = (elements + count * np.arange(intervals)[:, None]).ravel()
     return np.bincount(flat, minlength=intervals * count).reshape(intervals, count)
 
 

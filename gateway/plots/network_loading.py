@@ -1,4 +1,4 @@
-"""A picture of the network, coloured by how full its elements can become inside the envelopes."""
+"""A picture of the network, coloured by the worst loading inside the envelopes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from gateway.scenario.scenario import Scenario
 from security_check.arrays import FloatArray
 from security_check.model.network import Network
 
-_WORST = 5  # elements that are listed beside the picture
-_MAP = "cividis_r"
+_WORST = 5  # elements that are listed below the picture
+_MAP = "cividis_r"  # dark is loaded; distinct with any kind of colour vision
 
 Place = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """Where a network is drawn.
+    """The coordinates at which a network is drawn.
 
     Parameters
     ----------
     places
-        Of buses, by their names.
+        Coordinates of the buses, by name.
     ends
-        The two buses of each branch, by its name; windings of one transformer have several.
+        The pairs of buses that each branch joins, by name; a three-winding transformer has several.
     geographic
-        Whether places are coordinates, or those of a tree.
+        Whether places are coordinates of the network's data, or those of a tree.
     """
 
     places: Mapping[str, Place]
@@ -44,14 +44,14 @@ class Sketch:
 
 
 def worst_loadings(scenario: Scenario, table: EnvelopeTable, interval: int) -> dict[str, float]:
-    """Return how full each element becomes at its worst point inside the envelopes.
+    """Return the loading of each element at its worst point inside the envelopes, 1 at its limit.
 
     Parameters
     ----------
     table
         Envelopes, in the order of the scenario's connection points.
     interval
-        Which of the table's.
+        Index of the interval in the table.
 
     Raises
     ------
@@ -79,13 +79,13 @@ def worst_loadings(scenario: Scenario, table: EnvelopeTable, interval: int) -> d
 
 
 def _whole(element: str) -> str:
-    """Return an element without its phase and without the outage before which it is."""
+    """Return the name of an element without its phase and its outage."""
     name, phase = element.partition(" without ")[0], phase_of(element)
     return name.removesuffix(f".{phase}") if phase else name
 
 
 def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
-    """Return where a network is drawn: at its coordinates if every bus has some, else as a tree."""
+    """Return the coordinates of a network: its own if every bus has some, else those of a tree."""
     buses = [node.partition(".")[0] for node in network.nodes]
     terminals = network.terminals
     ends: dict[str, list[tuple[str, str]]] = {}
@@ -103,7 +103,7 @@ def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
         layout = layout_of(network)
         tree = {bus: (float(layout.x[i]), float(layout.y[i])) for i, bus in enumerate(buses)}
         return Sketch(tree, ends, geographic=False)
-    for bus in sorted(inner):  # the star of a transformer has no place of its own
+    for bus in sorted(inner):  # the star point of a transformer has no coordinates
         pairs = [pair for own in ends.values() for pair in own if bus in pair]
         near = [known[b] for pair in pairs for b in pair if b in known and b != bus]
         known[bus] = tuple(np.mean(near, axis=0)) if near else next(iter(known.values()))
@@ -111,7 +111,7 @@ def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
 
 
 def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any:
-    """Return the network, coloured by the largest loading that the envelopes allow."""
+    """Return a figure of the network, coloured by the worst loading inside the envelopes."""
     from matplotlib.colors import Normalize
 
     loading = worst_loadings(scenario, table, interval)
@@ -122,15 +122,15 @@ def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any
     lines = _draw_branches(axes, sketch, loading, norm)
     _draw_buses(axes, scenario, sketch, loading, norm)
     bar = figure.colorbar(lines, ax=axes, shrink=0.7, pad=0.02)
-    bar.set_label("worst loading inside the envelopes, % of the limit")
+    bar.set_label("loading, % of the limit")
     worst = sorted(loading, key=lambda name: -loading[name])[:_WORST]
     listed = "\n".join(f"{100 * loading[name]:6.1f} %  {name}" for name in worst)
     empty = [axes.plot([], [], " ")[0]]
     style = {"frameon": False, "fontsize": 9}
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, **style)
-    figure.legend(empty, [listed], title="fullest", loc="outside lower right", **style)
+    figure.legend(empty, [listed], title="highest loadings", loc="outside lower right", **style)
     start = format_time(table.starts[interval])
-    figure.suptitle(f"{scenario.area}, {start}: how full elements can become")
+    figure.suptitle(f"{scenario.area}, {start}: worst loading inside the envelopes")
     if sketch.geographic:
         axes.set_xlabel("longitude or x of the network's data")
         axes.set_ylabel("latitude or y")
@@ -145,14 +145,14 @@ def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any
 
 
 def _draw_branches(axes: Any, sketch: Sketch, loading: Mapping[str, float], norm: Any) -> Any:
-    """Draw lines as lines and transformers as diamonds; return what the colours belong to."""
+    """Draw branches as lines, transformers with a diamond; return the lines, for the colour bar."""
     from matplotlib.collections import LineCollection
 
     paths, colours, middles, own = [], [], [], []
     for element, pairs in sketch.ends.items():
         for pair in pairs:
             (x0, y0), (x1, y1) = (sketch.places[bus] for bus in pair)
-            # In a tree branches go across first, so that they do not cross.
+            # In a tree, branches go vertically first, so that they do not cross.
             corner = [] if sketch.geographic else [(min(x0, x1), (y0, y1)[x1 > x0])]
             paths.append([(x0, y0), *corner, (x1, y1)])
             colours.append(100.0 * loading.get(element, 0.0))
@@ -182,7 +182,7 @@ def _draw_branches(axes: Any, sketch: Sketch, loading: Mapping[str, float], norm
 def _draw_buses(
     axes: Any, scenario: Scenario, sketch: Sketch, loading: Mapping[str, float], norm: Any
 ) -> None:
-    """Draw a dot for each bus, larger where customers are, in the colour of its voltage."""
+    """Draw a dot for each bus, larger if it has customers, in the colour of its voltage."""
     served = {node.partition(".")[0] for node in scenario.perimeters.node}
     source = {bus for joined in scenario.perimeters.interface for bus in joined.split("+")}
     kinds = (

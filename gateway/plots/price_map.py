@@ -1,7 +1,7 @@
-"""A picture of prices over the network: its tree from the interface, a dot per connection point.
+"""A picture of prices in the network: its tree from the interface, a dot per connection point.
 
-To the right goes the electrical distance from the interface, up and down the branches; that is
-how a one-line diagram is read, and where voltage binds prices follow the distance.
+The horizontal axis is the electrical distance from the interface, as in a one-line diagram.  Where
+voltage binds, prices follow this distance.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _SMALLEST, _LARGEST = 20.0, 260.0  # areas of dots, in square points
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything is drawn.
+    """The coordinates of a tree.
 
     Parameters
     ----------
     x, y
-        Shape (n,): electrical distance of each node from the interface, per unit of impedance,
-        and its place across.
+        Shape (n,): electrical distance of each node from the interface, p.u. of impedance, and its
+        vertical position.
     parent
-        Shape (n,), the node each hangs on, its own index at the interface.
+        Shape (n,), the node that feeds each node; its own index at the interface.
     node_of
         Shape (c,), the node of each connection point.
     """
@@ -46,7 +46,7 @@ class Layout:
 
 
 def layout_of(network: Network) -> Layout:
-    """Return the layout of a network: shortest electrical paths from the interface as a tree."""
+    """Return the layout of a network: the tree of shortest electrical paths from the interface."""
     between = sp.coo_array(abs(network.admittance))
     off = (between.row != between.col) & (between.data > 0)
     length = sp.csr_array(
@@ -65,7 +65,7 @@ def layout_of(network: Network) -> Layout:
 
 
 def _across(parent: IndexArray, far: FloatArray) -> FloatArray:
-    """Return the place across of each node: ends side by side, all others amid what they feed."""
+    """Return the vertical position of each node: leaves in order, others amid their children."""
     children: dict[int, list[int]] = {}
     for node in np.argsort(far).tolist():
         if parent[node] != node:
@@ -87,15 +87,15 @@ def _across(parent: IndexArray, far: FloatArray) -> FloatArray:
 
 
 def draw_price_map(network: Network, report: MarketReport, path: Path) -> None:
-    """Write the price map as a picture; the name's ending says which kind (``.png``, ``.svg``).
+    """Write the price map to a file; its suffix selects the format (``.png``, ``.svg``).
 
-    Colour is the volume-weighted average price, or the last local price where nothing traded;
-    the size of a dot is what traded there.
+    The colour of a dot is the volume-weighted average price, or the last local price if there was
+    no trade; its size is the traded quantity.
 
     Raises
     ------
     GatewayError
-        When matplotlib is not installed, or does not know the ending.
+        When matplotlib is not installed, or does not know the suffix.
     """
     layout = layout_of(network)
     figure = new_figure(12.0, 7.5)
@@ -111,7 +111,7 @@ def draw_price_map(network: Network, report: MarketReport, path: Path) -> None:
 def _panel(
     figure: Any, axes: Any, layout: Layout, direction: Direction, rows: Sequence[PlaceReport]
 ) -> None:
-    """Draw one direction: the tree in grey, dots in the colour of their price."""
+    """Draw one direction: the tree in grey, dots in the colours of their prices."""
     for node, parent in enumerate(layout.parent.tolist()):
         if node != parent:
             x, y = layout.x[[parent, parent, node]], layout.y[[parent, node, node]]

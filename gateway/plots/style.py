@@ -1,4 +1,4 @@
-"""Figures: matplotlib where it is installed, and what all figures look like."""
+"""Make and save figures, and the style that all figures share."""
 
 from __future__ import annotations
 
@@ -6,40 +6,38 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import GatewayError
+from gateway.formats.optional_packages import missing_package
 
-# Okabe and Ito's colours: told apart with any kind of colour vision, and in this order in grey.
+# Okabe and Ito's colours are distinct with any kind of colour vision, and in this order in grey.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
-OTHERS = "0.75"
+OTHERS = "0.75"  # grey for all elements without a colour of their own
 HATCHES = ("", "//", "..", "xx", "\\\\", "--", "++", "oo")
 DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
-_DPI = 130
+_DPI = 130  # 11 inches become 1,430 pixels, which fit a screen
 
 
 def new_figure(width_in: float, height_in: float) -> Any:
-    """Return an empty figure whose parts keep out of each other's way.
+    """Return an empty figure whose parts do not overlap.
 
     Raises
     ------
     GatewayError
         When matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure  # large; only who asks for a picture needs it
-    except ImportError:
-        raise GatewayError(
-            "a plot needs matplotlib, which is not installed; "
-            "install the project with its extra plot, doe-exchange[plot]"
-        ) from None
+    if missing := missing_package("matplotlib", "a plot"):
+        raise GatewayError(missing)
+    from matplotlib.figure import Figure  # large, and needed for pictures only
+
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure; the name's ending says which kind (``.png``, ``.svg``).
+    """Write a figure; the suffix of the file selects the format (``.png``, ``.svg``).
 
     Raises
     ------
     GatewayError
-        When matplotlib does not know the ending.
+        When matplotlib does not know the suffix.
     """
     try:
         figure.savefig(path, dpi=_DPI)
@@ -65,6 +63,6 @@ def legend_beside(axes: Any, title: str = "", *, reverse: bool = False) -> None:
 
 
 def without_frame(axes: Any, *sides: str) -> None:
-    """Take away the sides of a panel's frame that say nothing."""
+    """Hide sides of a panel's frame."""
     for side in sides:
         axes.spines[side].set_visible(False)

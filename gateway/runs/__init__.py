@@ -1,1 +1,1 @@
-"""What each command computes; writes to no terminal."""
+"""The computation of each command; nothing here writes to a terminal."""

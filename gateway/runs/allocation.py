@@ -1,4 +1,4 @@
-"""What ``allocate`` and ``verify`` do."""
+"""Allocate the envelopes of every interval of a scenario."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from gateway.scenario.scenario import Scenario
 from security_check.errors import Fault, GridError
 
 Step = Callable[[int], None]
+"""Called with the number of intervals, networks or other steps that are done."""
 
 
 def allocate_intervals(scenario: Scenario, step: Step) -> Iterator[tuple[IntervalRecord, Capacity]]:
-    """Yield the fair and secure envelopes of every interval, and the capacities in it.
+    """Yield the fair and secure envelopes of every interval, with its capacities.
 
     Raises
     ------
     InputFaults
-        At the end, when an interval has no secure envelopes at all; names every such interval.
+        At the end, when intervals have no secure envelopes; names all of them.
     """
     grid: Grid | None = None
     faults: list[Fault] = []

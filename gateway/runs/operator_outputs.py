@@ -1,4 +1,4 @@
-"""What operators tell each other of envelopes: traffic light and topological matrix.
+"""Outputs of envelopes for operators: traffic light and topological matrix.
 
 Definitions, units and where they come from: ``docs/formats.md``.
 """
@@ -23,15 +23,12 @@ from security_check.errors import Fault
 from security_check.model.envelope import Direction
 from security_check.model.network import Network
 
-_LEVELS = (
-    (1e3, "low"),
-    (36e3, "medium"),
-    (150e3, "high"),
-)  # up to so many volts, as EN 50160 names
+# Names of voltage levels by EN 50160, with the largest nominal voltage of each, volts.
+_LEVELS = ((1e3, "low"), (36e3, "medium"), (150e3, "high"))
 
 
 class Light(StrEnum):
-    """What a perimeter may do in one direction, beside what its connections can carry."""
+    """The limits of a perimeter in one direction, compared with its capacities."""
 
     GREEN = "green"
     YELLOW = "yellow"
@@ -95,7 +92,7 @@ class MatrixFile(Record):
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Envelopes in the order of the scenario's connection points, and the capacities behind them.
+    """Envelopes in the order of the scenario's connection points, with the capacities.
 
     Parameters
     ----------
@@ -134,7 +131,10 @@ def match_table(scenario: Scenario, table: EnvelopeTable, source: str) -> Matche
     if scenario.anonymous and len(table.starts) == 1:
         numbers[table.starts[0]] = 0
     faults += [
-        Fault(f"interval {format_time(start)}", "the scenario has no interval that starts then")
+        Fault(
+            f"interval {format_time(start)}",
+            "the scenario has no interval that starts at this time",
+        )
         for start in table.starts
         if start not in numbers
     ]
@@ -163,7 +163,7 @@ def _beyond(table: EnvelopeTable, capacity_w: IntArray, t: int, d: int, i: int) 
     limit_w, most_w = int(table.limits_w[t, d, i]), int(capacity_w[t, d, i])
     where = f"in {format_time(table.starts[t])} its {tuple(Direction)[d]} limit"
     return Fault(
-        table.connection_points[i], f"{where} is {limit_w:,} W, its capacity is {most_w:,} W"
+        table.connection_points[i], f"{where} is {limit_w:,} W, above its capacity of {most_w:,} W"
     )
 
 
@@ -177,7 +177,7 @@ def traffic_light(scenario: Scenario, matched: Matched) -> Iterator[LightRecord]
             for d, direction in enumerate(Direction):
                 limit_w = table.limits_w[t, d, points]
                 capacity_w = matched.capacity_w[t, d, points]
-                kept = limit_w < capacity_w
+                below = limit_w < capacity_w
                 yield LightRecord(
                     start=table.starts[t],
                     end=table.ends[t],
@@ -188,9 +188,9 @@ def traffic_light(scenario: Scenario, matched: Matched) -> Iterator[LightRecord]
                     limit_w=int(limit_w.sum()),
                     capacity_w=int(capacity_w.sum()),
                     connection_points=len(points),
-                    limited=int(kept.sum()),
+                    limited=int(below.sum()),
                     smallest_limit_w=int(limit_w.min()),
-                    bottleneck=_most(table, table.bottleneck[t, d, points[kept]]),
+                    bottleneck=_most(table, table.bottleneck[t, d, points[below]]),
                 )
 
 
@@ -201,16 +201,15 @@ def _light(limit_w: IntArray, capacity_w: IntArray) -> Light:
 
 
 def _most(table: EnvelopeTable, bottleneck: IntArray) -> str:
-    """Return the element that keeps most limits, the first by name of several; or nothing."""
+    """Return the element that limits most points, the first by name of several; else ''."""
     names, counts = np.unique([table.elements[k] for k in bottleneck], return_counts=True)
     return str(names[counts.argmax()]) if len(names) else ""
 
 
 def topological_matrix(scenario: Scenario, matched: Matched) -> list[ResourceRecord]:
-    """Return each connection point once: where it is, and the least that it may do.
+    """Return a record for each connection point: its place, and its smallest limits.
 
-    That is the smallest limit of all intervals, the first such interval's, with the capacity and
-    the constraint of that interval.
+    Capacity and constraint are those of the (first) interval with the smallest limit.
     """
     table, perimeters = matched.table, scenario.perimeters
     volts = _volts(scenario.network, perimeters.node)
@@ -245,12 +244,12 @@ def topological_matrix(scenario: Scenario, matched: Matched) -> list[ResourceRec
 
 
 def _volts(network: Network, nodes: Sequence[str]) -> list[float | None]:
-    """Return the nominal voltage between phases at nodes; ``None`` where nobody said."""
+    """Return the nominal voltages between phases at nodes, volts; ``None`` if unknown."""
     found: list[float | None] = []
     for node in nodes:
         name = node.partition("+")[0].partition("-")[0]
         volts = network.nominal_v.get(name)
-        phase = "." in name  # then its voltage is that to neutral
+        phase = "." in name  # then its voltage is phase to neutral
         found.append(None if not volts else round(volts * (np.sqrt(3.0) if phase else 1.0), 3))
     return found
 
@@ -262,7 +261,7 @@ def _level(volts: float | None) -> str:
 
 
 def csv_text(records: Sequence[Record]) -> str:
-    """Return records of one kind as CSV, with the names of their entries in the first line."""
+    """Return records of one kind as CSV, with the names of the entries in the first line."""
     text = io.StringIO()
     kind = type(records[0])
     rows = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Attack envelopes of every interval, and say what is proved of them."""
+"""Verify the envelopes of every interval: let the adversary attack them, and prove them secure."""
 
 from __future__ import annotations
 
@@ -32,22 +32,16 @@ from security_check.model.envelope import EnvelopeSet
 from security_check.verification.adversary import Finding
 from security_check.verification.certificate import SecurityCertificate
 
-_TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
-
-
-_AT_LIMIT = 2e-3  # parts of its scale that an element is from its limit, or less, to be named
-
-
-_ONLY_FOUND = "found by the adversary"
-
-
-_SAMPLES = 2048  # random corners for each interval, beside those that sensitivities point to
+_TOLERANCE = 1e-6  # parts of a limit: the error of the power flow itself
+_AT_LIMIT = 2e-3  # parts of a limit: an element this close to its limit is listed as binding
+_ONLY_FOUND = "found by the adversary"  # in place of a kind of proof
+_SAMPLES = 2048  # random vertices for each interval, beside those along the sensitivities
 
 
 def match_envelopes(
     scenario: Scenario, given: EnvelopeFile, source: str
 ) -> list[tuple[IntervalRecord, int, EnvelopeSet]]:
-    """Return each interval of an envelopes file with its number and its envelopes.
+    """Return each interval of an envelopes file with its number in the scenario.
 
     Raises
     ------
@@ -59,18 +53,18 @@ def match_envelopes(
     seen = set()
     numbers = {interval.start: k for k, interval in enumerate(scenario.intervals)}
     if not given.intervals:
-        faults.append(Fault("intervals", "there is none"))
+        faults.append(Fault("intervals", "the file has no interval"))
     if scenario.anonymous and len(given.intervals) > 1:
         faults.append(
-            Fault("intervals", f"the scenario has one, the file has {len(given.intervals)}")
+            Fault("intervals", f"the scenario has 1, but the file has {len(given.intervals)}")
         )
     for record in given.intervals:
         where = f"interval {format_time(record.start)}"
         number = 0 if scenario.anonymous else numbers.get(record.start)
         if number is None:
-            faults.append(Fault(where, "the scenario has no interval that starts then"))
+            faults.append(Fault(where, "the scenario has no interval that starts at this time"))
         if record.start in seen:
-            faults.append(Fault(where, "it is there more than once"))
+            faults.append(Fault(where, "the file has it more than once"))
         seen.add(record.start)
         envelopes, wrong = envelope_set(record, scenario.network.connection_points)
         faults += wrong
@@ -87,12 +81,12 @@ def verify_intervals(
     seed: int,
     step: Step,
 ) -> VerdictFile:
-    """Return the verdict of the adversary on envelopes: the worst point it finds in each.
+    """Return the verdict on the envelopes: the worst point of all intervals, and of each.
 
     Raises
     ------
     GridError
-        When the network has no power flow solution even without customers.
+        When the network has no power flow solution without customers.
     """
     grid: Grid | None = None
     verdicts = []
@@ -118,9 +112,9 @@ def _verdict(
     envelopes: EnvelopeSet,
     seed: int,
 ) -> IntervalVerdict:
-    """Return what the adversary finds, and what the security check says to the same envelopes.
+    """Return the verdict of the adversary and of the security check on the same envelopes.
 
-    What either of them shows to be beyond its limit makes the envelopes insecure.
+    The envelopes are insecure if either of them finds a violation.
     """
     limits = interval.interface_limits
     limits_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
@@ -135,7 +129,7 @@ def _verdict(
             if error.violation > _TOLERANCE and found.violation <= _TOLERANCE:
                 refused = error.detail
     except PowerFlowError as error:
-        # A point that no power flow can reach breaks the grid like one beyond a limit.
+        # A point without a power flow solution is insecure, like one beyond a limit.
         return _unsolved(record, envelopes, error)
     verdict = _of_finding(found)
     points = grid.connection_points
@@ -156,7 +150,7 @@ def _verdict(
         points_tried=found.points_tried,
         detail=refused or str(verdict),
         binding=_binding(found, proof, points),
-        envelopes=_kept(envelopes, proof),
+        envelopes=_limited(envelopes, proof),
         proof=None if proof is None else ProofRecord.of(proof),
     )
 
@@ -201,7 +195,7 @@ def _unsolved(
 def _binding(
     found: Finding, proof: SecurityCertificate | None, connection_points: Sequence[str]
 ) -> list[BindingRecord]:
-    """Return the elements at their limits or beyond: what is proved, else what was found."""
+    """Return the elements at or beyond their limits, by the proof or else by the adversary."""
     if proof is not None:
         return [
             BindingRecord.of(each.verdict, each.operating_point, connection_points, each.proof)
@@ -214,24 +208,24 @@ def _binding(
     ]
 
 
-def _kept(envelopes: EnvelopeSet, proof: SecurityCertificate | None) -> list[EnvelopeRecord]:
-    """Return the envelopes, each limit with the element at its limit that keeps it, if one does.
+def _limited(envelopes: EnvelopeSet, proof: SecurityCertificate | None) -> list[EnvelopeRecord]:
+    """Return the envelopes, with the element that limits each of them, if it is at its own limit.
 
-    Of envelopes that are not secure nobody can say so.
+    Without a proof (the envelopes are not secure) the list is empty.
     """
     if proof is None:
         return []
     full = {each.verdict.element for each in proof.explanations}
 
-    def kept_by(element: str) -> str:
+    def limited_by(element: str) -> str:
         return element if element in full else ""
 
     return [
         EnvelopeRecord.of(
             replace(
                 envelope,
-                injection_bottleneck=kept_by(envelope.injection_bottleneck),
-                withdrawal_bottleneck=kept_by(envelope.withdrawal_bottleneck),
+                injection_bottleneck=limited_by(envelope.injection_bottleneck),
+                withdrawal_bottleneck=limited_by(envelope.withdrawal_bottleneck),
             )
         )
         for envelope in envelopes

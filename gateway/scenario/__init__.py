@@ -1,5 +1,8 @@
-"""A scenario file: what it may say, and what is built from it, or all of its faults.
+"""A scenario file: its sections, and the scenario that is built from them.
 
-``schema`` is the file section by section, ``loading`` builds :class:`Scenario` from it; the other
-modules build one section each.
+``schema`` defines the file section by section, and ``loading`` builds a ``scenario`` from it or
+raises all of its faults.  Each other module builds one section: ``network_source`` and
+``network_states`` build ``[network]``, ``uncertainty`` and ``forecasts`` ``[uncertainty]``,
+``customers`` ``[capacity]`` and ``[participants]``, and the room ``profiles`` ``[profiles]``.
+``element_tables`` is for sections that give each element a value.
 """

@@ -1,55 +1,52 @@
-"""What a scenario lets the operator switch and tap, and its network after that."""
+"""The switching and tap actions that a scenario allows, and its network after them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
 from gateway.scenario.forecasts import ForecastSeries
-from gateway.scenario.network_source import open_net
+from gateway.scenario.network_source import Net, open_net
 from gateway.scenario.schema import ActionsSection, NetworkSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.model.network import Network
 
-Net = Any  # pandapower publishes no types
-
-Modelled = Callable[[Net, list[Fault]], tuple[Network | None, ForecastSeries | None]]
-"""Returns what a scenario makes of a net, after adding all its faults."""
+NetModel = Callable[[Net, list[Fault]], tuple[Network | None, ForecastSeries | None]]
+"""Returns the network and forecasts of a net by a scenario's sections, after adding all faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """What ``[actions]`` leads to.
+    """The actions of ``[actions]``.
 
     Parameters
     ----------
     switched
-        The net, its switches and tap changers.
+        The net with its switches and tap changers.
     most_operations, exact_limit, evaluations
         As in the section.
-    modelled
-        What the scenario makes of the net in any configuration.
+    model_of
+        Builds network and forecasts of the net in any configuration.
     """
 
     switched: SwitchedNet
     most_operations: int | None
     exact_limit: int
     evaluations: int
-    modelled: Modelled
+    model_of: NetModel
 
     def network(self, net: Net) -> tuple[Network, ForecastSeries]:
-        """Return network and outlook in a configuration.
+        """Return the network and the forecasts in a configuration.
 
         Raises
         ------
         NetworkFaults
-            With everything that is wrong with the net in this configuration.
+            With every fault of the net in this configuration.
         """
         faults: list[Fault] = []
-        network, forecast_series = self.modelled(net, faults)
+        network, forecast_series = self.model_of(net, faults)
         if faults:
             raise NetworkFaults(faults)
         assert network is not None
@@ -60,26 +57,26 @@ class Actions:
 def build_actions(
     section: ActionsSection,
     network: NetworkSection,
-    modelled: Modelled,
+    model_of: NetModel,
     folder: Path,
     faults: list[Fault],
     net: Net | None = None,
 ) -> Actions | None:
-    """Return what may be done, or ``None`` after adding every fault.
+    """Return the actions that are allowed, or ``None`` after adding every fault.
 
     ``net`` is the pandapower net that the source names, where it is open already.
     """
     if network.model == "meshed" or network.source.endswith(".dss"):
-        what = "an OpenDSS circuit" if network.source.endswith(".dss") else 'model = "meshed"'
+        what = "an OpenDSS circuit" if network.source.endswith(".dss") else "meshed"
         faults.append(
-            Fault("actions", f"{what} has no switches and taps here; only pandapower feeders have")
+            Fault("actions", f"actions need a pandapower feeder, but the network is {what}")
         )
         return None
     if not section.switchable and not section.taps:
-        faults.append(Fault("actions", "it names neither switchable branches nor taps"))
+        faults.append(Fault("actions", "it names no switchable branches and no taps"))
         return None
     if net is None:
-        net = open_net(network.source, folder, [])  # what is wrong with it is a fault already
+        net = open_net(network.source, folder, [])  # its faults have been added already
     if net is None:
         return None
     count = len(faults)
@@ -90,5 +87,5 @@ def build_actions(
     if len(faults) > count:
         return None
     return Actions(
-        switched, section.most_operations, section.exact_limit, section.evaluations, modelled
+        switched, section.most_operations, section.exact_limit, section.evaluations, model_of
     )

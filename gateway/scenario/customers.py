@@ -1,4 +1,4 @@
-"""The customers of a scenario: who owns each connection point, and what it can carry."""
+"""The customers of a scenario: owner, capacity and reactive power of each connection point."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import numpy as np
 
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.rules import RESERVED_PARTICIPANTS
-from gateway.formats.identifiers import is_identifier
+from gateway.scenario.element_tables import (
+    DEFAULT,
+    listed_points,
+    missing_values,
+    unknown_elements,
+    values_for,
+)
 from gateway.scenario.schema import CapacitySection
 from security_check.arrays import IntArray
 from security_check.errors import Fault, NetworkFaults
@@ -27,14 +33,17 @@ def build_capacity(
         "fallback_injection_w": section.fallback_injection_w,
         "fallback_withdrawal_w": section.fallback_withdrawal_w,
     }
-    found = _forgotten(tables, points)
+    found = [
+        fault
+        for key in ("injection_w", "withdrawal_w")
+        for fault in missing_values(f"capacity.{key}", tables[key], points)
+    ]
     if found:
         faults += found
         return None
 
     def each(key: str) -> IntArray:
-        table = tables[key]
-        return np.array([table.get(point, table.get("default", 0)) for point in points], np.int64)
+        return np.array(values_for(tables[key], points, 0), np.int64)
 
     for direction in ("injection", "withdrawal"):
         fallback_w, capacity_w = each(f"fallback_{direction}_w"), each(f"{direction}_w")
@@ -61,22 +70,23 @@ def build_capacity(
 def with_reactive_choice(network: Network, capacity: Any, faults: list[Fault]) -> Network:
     """Return the network with the reactive power that its connection points choose freely.
 
-    ``capacity`` is the section, or anything else where that has faults of its own; what does not
-    fit together is added to the faults.
+    Adds a fault where power factors and ranges of reactive power exclude each other.
+
+    Parameters
+    ----------
+    capacity
+        The section ``[capacity]``; with anything else (the section has faults) the network is
+        returned as given.
     """
     if not isinstance(capacity, CapacitySection):
         return network
-
-    def each(table: Mapping[str, float], otherwise: float) -> list[float]:
-        return [
-            table.get(point, table.get("default", otherwise)) for point in network.connection_points
-        ]
-
-    cones = each(capacity.cone_power_factor, 1.0)
-    ranges = zip(
-        each(capacity.reactive_min_var, 0), each(capacity.reactive_max_var, 0), strict=True
-    )
     points = network.connection_points
+    cones = values_for(capacity.cone_power_factor, points, 1.0)
+    ranges = zip(
+        values_for(capacity.reactive_min_var, points, 0),
+        values_for(capacity.reactive_max_var, points, 0),
+        strict=True,
+    )
     stated = {point: span for point, span in zip(points, ranges, strict=True) if any(span)}
     if not stated and min(cones) == 1.0:
         return network
@@ -91,57 +101,25 @@ def with_reactive_choice(network: Network, capacity: Any, faults: list[Fault]) -
         return network
 
 
-def find_strangers(capacity: Any, points: tuple[str, ...], faults: list[Fault]) -> None:
-    """Add a fault for everybody that a table of ``[capacity]`` names and the network lacks.
+def find_unknown_points(capacity: Any, points: tuple[str, ...], faults: list[Fault]) -> None:
+    """Add a fault for each point that a table of ``[capacity]`` names and the network lacks.
 
-    ``capacity`` is the section as it is written: a wrong value in it must not hide a wrong name.
+    ``capacity`` is the section as written, so that a wrong value in it does not hide a wrong name.
     """
     if not isinstance(capacity, Mapping):
         return
     for key, table in capacity.items():
         if isinstance(table, Mapping):
-            faults += [
-                Fault(
-                    point, f"capacity.{key} names it, but it is no connection point of the network"
-                )
-                for point in table
-                if point not in (*points, "default")
-            ]
-
-
-def _forgotten(tables: Mapping[str, Mapping[str, float]], points: tuple[str, ...]) -> list[Fault]:
-    """Return who has neither a capacity of its own nor a default."""
-    return [
-        Fault(point, f"capacity.{key} has neither a value for it nor a default")
-        for key in ("injection_w", "withdrawal_w")
-        if "default" not in tables[key]
-        for point in points
-        if point not in tables[key]
-    ]
+            faults += unknown_elements(f"capacity.{key}", table, {*points, DEFAULT})
 
 
 def build_owners(given: Any, points: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:
     """Return the participant of each connection point; the point itself where none is named."""
     owners: dict[str, str] = {}
-    if not isinstance(given, Mapping):
-        faults.append(Fault("participants", "it must be a table of participants"))
-        return owners
-    for participant, owned in given.items():
-        where = f"participants.{participant}"
-        if not is_identifier(participant) or participant in RESERVED_PARTICIPANTS:
-            faults.append(
-                Fault(
-                    where,
-                    "this cannot be a participant's name: "
-                    "it is reserved, or has blanks, slashes, + or #",
-                )
-            )
-        if not isinstance(owned, list) or not all(isinstance(point, str) for point in owned):
-            faults.append(Fault(where, "it must be a list of connection points"))
-            continue
+    named = listed_points("participants", given, points, RESERVED_PARTICIPANTS, faults)
+    for participant, owned in named:
         for point in owned:
-            if point not in points:
-                faults.append(Fault(where, f"{point} is no connection point of the network"))
-            elif owners.setdefault(point, participant) != participant:
-                faults.append(Fault(where, f"{point} is already that of {owners[point]}"))
+            if owners.setdefault(point, participant) != participant:
+                detail = f"{point} already belongs to {owners[point]}"
+                faults.append(Fault(f"participants.{participant}", detail))
     return owners | {point: point for point in points if point not in owners}

@@ -1,4 +1,4 @@
-"""What a scenario says about fairness: the principle, weights, and what the past counts."""
+"""The fairness terms of a scenario: principle, weights, and the effect of earlier intervals."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import numpy as np
 
 from doe_allocation.fairness.over_time import TimeCoupling
 from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
+from gateway.scenario.element_tables import (
+    DEFAULT,
+    missing_values,
+    unknown_elements,
+    values_for,
+)
 from gateway.scenario.schema import FairnessSection
 from security_check.arrays import FloatArray
 from security_check.errors import Fault
@@ -16,16 +22,16 @@ from security_check.errors import Fault
 
 @dataclass(frozen=True, slots=True)
 class FairnessTerms:
-    """By what envelopes of an area are divided.
+    """The terms by which the capacity of the network is shared.
 
     Parameters
     ----------
     principle
-        The principle.
+        The principle of fairness.
     weights
-        Shape (2 c,), injection first.
+        Shape (2 c,), of the c connection points, injection first.
     coupling
-        How earlier intervals change the weights, if they do.
+        How earlier intervals change the weights; ``None`` if they do not.
     """
 
     principle: Fairness
@@ -41,7 +47,7 @@ def build_fairness(
     if found:
         faults += found
         return None
-    of_point = [section.weights.get(point, section.weights.get("default", 1.0)) for point in points]
+    of_point = values_for(section.weights, points, 1.0)
     principle = Fairness(
         Rule(section.rule), section.alpha, Over(section.over), Common(section.common)
     )
@@ -55,15 +61,15 @@ def build_fairness(
 def _faults_of_rule(section: FairnessSection) -> Iterator[Fault]:
     rule = f'the rule is "{section.rule}"'
     if section.rule == "alpha" and section.alpha is None:
-        yield Fault("fairness.alpha", 'the rule "alpha" needs it')
+        yield Fault("fairness.alpha", 'it is missing; the rule "alpha" needs it')
     if section.rule != "alpha" and section.alpha is not None:
         yield Fault("fairness.alpha", f'it is for the rule "alpha", but {rule}')
     if section.over != "limits" and section.rule != "max_min":
         yield Fault("fairness.over", f'"width" is for the rule "max_min", but {rule}')
     common = ("equal", "proportional_to_capacity")
     if section.common != "direction" and section.rule not in common:
-        wanted = '"all" is for the rules "equal" and "proportional_to_capacity"'
-        yield Fault("fairness.common", f"{wanted}, but {rule}")
+        detail = '"all" is for the rules "equal" and "proportional_to_capacity"'
+        yield Fault("fairness.common", f"{detail}, but {rule}")
     if section.gain is not None and section.forgetting is None:
         yield Fault("fairness.gain", "it is given, but fairness.forgetting is not")
     if section.rule in TAKE_NO_WEIGHTS:
@@ -76,12 +82,6 @@ def _faults_of_rule(section: FairnessSection) -> Iterator[Fault]:
 
 
 def _faults_of_weights(section: FairnessSection, points: tuple[str, ...]) -> Iterator[Fault]:
-    for point in section.weights:
-        if point not in (*points, "default"):
-            yield Fault(
-                point, "fairness.weights names it, but it is no connection point of the network"
-            )
-    if "default" not in section.weights:
-        for point in points:
-            if point not in section.weights:
-                yield Fault(point, "fairness.weights has neither a value for it nor a default")
+    key = "fairness.weights"
+    yield from unknown_elements(key, section.weights, {*points, DEFAULT})
+    yield from missing_values(key, section.weights, points)

@@ -1,4 +1,4 @@
-"""What is expected of those who do not trade in each interval, and how far it may be off."""
+"""Forecasts of the passive elements in each interval, with their uncertainty."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gateway.scenario.power_profile import PowerProfile
+from gateway.scenario.profiles.power_profile import PowerProfile
 from security_check.arrays import FloatArray
 from security_check.model.network import Network
 from security_check.uncertainty.deviation_sets import BoxSet
@@ -15,23 +15,23 @@ from security_check.uncertainty.forecast import Forecast, Uncertainty
 
 @dataclass(frozen=True, slots=True)
 class ForecastSeries:
-    """The forecasts of a scenario's intervals, T of them; d elements deviate.
+    """The forecasts of a scenario's T intervals, in which d elements deviate.
 
     Parameters
     ----------
     network
-        With its tolerances.
+        The network with its impedance tolerances.
     powers
-        What passive elements do over time; as the network says where not given.
+        Powers of the passive elements over time; ``None`` for the powers of the network.
     uncertainty
-        How far they may be off at the time of the forecast, beside the bands of their profiles;
-        ``None`` where all are certain.
+        Bands at the time of the forecast, without the bands of profiles; ``None`` if no element
+        deviates.
     per_hour
-        Shape (d,), by which the relative half-bands grow with each hour of horizon.
+        Shape (d,), growth of the relative half-bands per hour of horizon.
     at_most
-        No relative half-band grows beyond it.
+        Cap on the relative half-bands that grow.
     horizon_h
-        Shape (T,), from the time of the forecast to the start of each interval, in hours.
+        Shape (T,), hours from the time of the forecast to the start of each interval.
     """
 
     network: Network
@@ -43,24 +43,24 @@ class ForecastSeries:
 
     @property
     def changes(self) -> bool:
-        """Whether intervals have forecasts of their own."""
+        """Whether forecasts differ between intervals."""
         return self.powers is not None or bool(self.per_hour.any())
 
     def forecast(self, interval: int) -> Forecast:
-        """Return the forecast of an interval, named by its number."""
+        """Return the forecast of the interval with this index."""
         if self.powers is None and self.uncertainty is None:
             return Forecast.as_given(self.network)
         power = None if self.powers is None else self.powers.power_pu(interval)
-        return self._off(interval).forecast(self.network, power)
+        return self._uncertainty_in(interval).forecast(self.network, power)
 
-    def _off(self, interval: int) -> Uncertainty:
-        """Return how far the elements may be off in an interval."""
+    def _uncertainty_in(self, interval: int) -> Uncertainty:
+        """Return the uncertainty of the elements in an interval."""
         given = self.uncertainty
         if given is None:
             none = np.zeros(0)
             return Uncertainty(np.zeros(0, dtype=np.int64), none, none, none, BoxSet(0))
         grown = np.minimum(given.relative + self.horizon_h[interval] * self.per_hour, self.at_most)
-        # Where nothing grows the cap is none: a band may be given as large as anybody likes.
+        # The cap holds for bands that grow; a constant band may be larger.
         relative = np.where(self.per_hour > 0.0, grown, given.relative)
         band = given.absolute_pu
         if self.powers is not None:

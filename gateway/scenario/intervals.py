@@ -1,4 +1,4 @@
-"""The delivery intervals of a scenario, and the TSO's limits in each."""
+"""The delivery intervals of a scenario, and the TSO's limits in each of them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class DeliveryInterval:
 
 
 class Span:
-    """The times of a scenario's intervals, T of them, one after the other.
+    """The times of a scenario's T consecutive intervals.
 
     Parameters
     ----------
     starts
-        Where each begins, in order.
+        Start of each interval, in order.
     length
-        Of each.
+        Length of every interval.
     """
 
     def __init__(self, starts: Sequence[datetime], length: timedelta) -> None:
@@ -48,22 +48,22 @@ class Span:
         return self.length / timedelta(minutes=1)
 
     def number_of(self, start: datetime) -> int | None:
-        """Return which interval starts then, if there is one."""
+        """Return the index of the interval that starts at ``start``, or ``None``."""
         return self._numbers.get(start)
 
     def holds(self, moment: datetime) -> bool:
-        """Return whether a time lies in any of the intervals."""
+        """Return whether a time lies inside an interval."""
         return self.starts[0] <= moment < self.starts[-1] + self.length
 
 
 def build_span(section: IntervalsSection, faults: list[Fault]) -> Span | None:
-    """Return the times of the intervals, or ``None`` after adding what is wrong with them."""
+    """Return the times of the intervals, or ``None`` after adding their faults."""
     if section.start is None and (section.count > 1 or section.limits_file is not None):
         faults.append(
             Fault(
                 "intervals.start",
-                "it is missing, so there can be one interval without a name "
-                "only: no count, no limits_file",
+                "it is missing; without it there is one interval, and count and limits_file "
+                "must not be given",
             )
         )
         return None
@@ -73,7 +73,7 @@ def build_span(section: IntervalsSection, faults: list[Fault]) -> Span | None:
         starts = [first + i * length for i in range(section.count)]
         _ = starts[-1] + length
     except OverflowError:
-        detail = f"{section.count:,} intervals from {format_time(first)} on leave the calendar"
+        detail = f"{section.count:,} intervals from {format_time(first)} end after the year 9999"
         faults.append(Fault("intervals.count", detail))
         return None
     return Span(starts, length)
@@ -86,9 +86,10 @@ def build_intervals(
     folder: Path,
     faults: list[Fault],
 ) -> tuple[DeliveryInterval, ...]:
-    """Return the intervals in order; ``usual`` holds where a limits file says nothing else.
+    """Return the intervals in order, after adding every fault.
 
-    Without ``usual`` (it has faults of its own) the section is only checked.
+    ``usual`` are the TSO's limits where the limits file gives none.  If they are ``None`` (faults),
+    the section is checked and no interval is returned.
     """
     rows: dict[datetime, LimitsRow] = {}
     if section.limits_file is not None:
@@ -107,7 +108,7 @@ def build_intervals(
 
 
 def _merged(usual: InterfaceLimits, row: LimitsRow) -> InterfaceLimits:
-    """Return the limits of one interval: what the row leaves open is as usual."""
+    """Return the limits of one interval: those of its row, and the usual ones for empty cells."""
     special = row.model_dump(exclude={"start"}, exclude_none=True)
     return replace(usual, **special)
 
@@ -126,7 +127,7 @@ def _limits_rows(
     reader = csv.DictReader(text.splitlines())
     names = reader.fieldnames or []
     faults += [
-        Fault(f"{path.name} line 1", f"{name} is there {names.count(name)} times")
+        Fault(f"{path.name} line 1", f"it has the column {name} {names.count(name)} times")
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]

@@ -1,9 +1,10 @@
-"""The inverters of a scenario: who has one, of which rating, and how it responds to its voltage."""
+"""The inverters of a scenario: rating and voltage response at each connection point."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.scenario.element_tables import DEFAULT, missing_values, unknown_elements
 from gateway.scenario.schema import CurvesSection, InvertersSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.model.network import Network
@@ -24,10 +25,9 @@ STANDARDS = {
     "ieee1547-a": IEEE1547_CATEGORY_A,
     "ieee1547-b": IEEE1547_CATEGORY_B,
 }
-"""Responses that a scenario names; a standard's volt-var alone has ``-volt-var`` added."""
+"""Responses that a scenario can name; with ``-volt-var`` added, the volt-var curve alone."""
 
-
-_STAND_IN_VA = 1.0  # takes the place of a rating with a fault, so that others are found, too
+_STAND_IN_VA = 1.0  # replaces a rating of 0, which is a fault already, so that all others are found
 
 
 def with_stated_inverters(
@@ -35,20 +35,18 @@ def with_stated_inverters(
 ) -> Network:
     """Return the network with the inverters that a section states, after adding every fault.
 
-    A curve or a rating that is wrong is named once, wherever it stands, however many use it.
+    A faulty curve or rating is one fault, however many connection points use it.
     """
     found = [*_curve_faults(section), *_rating_faults(section, network)]
     responses = _responses(section)
     inverters = {}
     for point, name in _stated(section, network).items():
-        rating_va = section.rating_va.get(point, section.rating_va.get("default"))
+        rating_va = section.rating_va.get(point, section.rating_va.get(DEFAULT))
         if name not in responses:
             known = ", ".join(sorted(responses))
             found.append(Fault(point, f'there is no response "{name}"; there is {known}'))
         elif rating_va is None:
-            found.append(
-                Fault(point, "inverters.rating_va has neither a value for it nor a default")
-            )
+            found += missing_values("inverters.rating_va", section.rating_va, [point])
         else:
             sound = responses[name] if not responses[name].faults() else AS4777_AUSTRALIA_A
             inverters[point] = Inverter(sound, float(rating_va) or _STAND_IN_VA)
@@ -61,17 +59,17 @@ def with_stated_inverters(
 
 
 def _stated(section: InvertersSection, network: Network) -> dict[str, str]:
-    """Return the response of everybody who has one, by connection point."""
+    """Return the name of the response of each connection point that has an inverter."""
     stated = section.response
-    points = {point for point in stated if point != "default"}
-    if "default" in stated:
+    points = set(stated) - {DEFAULT}
+    if DEFAULT in stated:
         points.update(network.connection_points)
-    named = {point: stated.get(point, stated.get("default", "")) for point in sorted(points)}
+    named = {point: stated.get(point, stated.get(DEFAULT, "")) for point in sorted(points)}
     return {point: name for point, name in named.items() if name != NO_RESPONSE}
 
 
 def _responses(section: InvertersSection) -> dict[str, Response]:
-    """Return all responses by name: those of the section, and those of standards."""
+    """Return all responses by name: those of the section and those of the standards."""
     responses = {name: _response(curves) for name, curves in section.curves.items()}
     for name, response in STANDARDS.items():
         responses[name] = response
@@ -80,34 +78,35 @@ def _responses(section: InvertersSection) -> dict[str, Response]:
 
 
 def _curve_faults(section: InvertersSection) -> Iterator[Fault]:
-    """Yield what is wrong with the responses of one's own, and those that nobody uses."""
+    """Yield the faults of the section's own responses, unused ones included."""
     used = set(section.response.values())
     for name, curves in section.curves.items():
         where = f"inverters.curves.{name}"
         if name in (*STANDARDS, NO_RESPONSE) or name.endswith("-volt-var"):
-            yield Fault(where, "this name is that of a standard, or of none at all")
+            yield Fault(where, 'this name is reserved: it is that of a standard response or "none"')
         elif name not in used:
-            yield Fault(where, "inverters.response names it for nobody")
+            yield Fault(where, "no connection point uses it (inverters.response)")
         if curves.volt_var is None and curves.volt_watt is None:
             yield Fault(where, "it has neither volt_var nor volt_watt")
         yield from (Fault(where, sentence) for sentence in _response(curves).faults())
 
 
 def _rating_faults(section: InvertersSection, network: Network) -> Iterator[Fault]:
-    """Yield the ratings that are none, and those of whoever has no response."""
+    """Yield the ratings of 0, and those of connection points without a response."""
     has = _stated(section, network)
     for point, rating_va in section.rating_va.items():
-        where = "inverters.rating_va" if point == "default" else point
-        gives = "it" if point == "default" else "inverters.rating_va gives it a rating that"
+        where = "inverters.rating_va" if point == DEFAULT else point
+        gives = "it" if point == DEFAULT else "inverters.rating_va gives it a rating that"
         if rating_va == 0:
             yield Fault(where, f"{gives} is 0 VA; a rating above 0 is needed")
-        if point == "default" and not has:
-            yield Fault(where, "it is given, but nobody has a response (inverters.response)")
-        elif point not in (*network.connection_points, "default"):
+        if point == DEFAULT and not has:
+            yield Fault(
+                where, "it is given, but no connection point has a response (inverters.response)"
+            )
+        elif point not in (*network.connection_points, DEFAULT):
             if point not in has:  # otherwise its response is a fault already
-                detail = "inverters.rating_va names it, but it is no connection point"
-                yield Fault(point, f"{detail} of the network")
-        elif point != "default" and point not in has:
+                yield from unknown_elements("inverters.rating_va", [point], ())
+        elif point != DEFAULT and point not in has:
             detail = f"inverters.rating_va gives it {rating_va} VA, but it has no response"
             yield Fault(point, f"{detail} (inverters.response)")
 

@@ -1,10 +1,9 @@
-"""From a scenario file to a scenario, or all of its faults at once.
+"""Read a scenario file, and build the scenario or raise all of its faults at once.
 
 A scenario (TOML) is the input of every command; ``docs/formats.md`` describes it.  The sections
 are validated one by one (:mod:`gateway.scenario.schema`), then the network is built
-(:mod:`gateway.scenario.network_states`), and what is right is used to check the rest, so that one
-run
-shows every fault.
+(:mod:`gateway.scenario.network_states`).  Sections without faults serve to check the others, so
+that one run shows every fault.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from gateway.formats.faults import InputFaults
 from gateway.formats.identifiers import is_identifier
 from gateway.formats.toml_files import named_file, read_toml
 from gateway.scenario.actions import Actions, build_actions
-from gateway.scenario.customers import build_capacity, build_owners, find_strangers
+from gateway.scenario.customers import build_capacity, build_owners, find_unknown_points
 from gateway.scenario.fairness import FairnessTerms, build_fairness
 from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import DeliveryInterval, Span, build_intervals, build_span
@@ -30,11 +29,8 @@ from gateway.scenario.market import build_rules
 from gateway.scenario.network_source import Held, Net, places_of
 from gateway.scenario.network_states import NO_MODEL, Model, build_model, model_of, phase_faults
 from gateway.scenario.perimeters import build_perimeters
-from gateway.scenario.profile_files import (
-    CapacityProfile,
-    build_capacity_profile,
-    build_power_profile,
-)
+from gateway.scenario.profiles.capacities import CapacityProfile, build_capacity_profile
+from gateway.scenario.profiles.powers import build_power_profile
 from gateway.scenario.scenario import Scenario
 from gateway.scenario.schema import (
     ActionsSection,
@@ -73,13 +69,13 @@ _SECTIONS: dict[str, type[Section]] = {
     "intervals": IntervalsSection,
 }
 _REQUIRED = ("network", "interface", "capacity")
-_ABSENT_IS_NONE = ("actions", "metering")  # a scenario that names none has none
+_NO_DEFAULTS = ("actions", "metering")  # absent sections that do not stand for their defaults
 
 Built = TypeVar("Built")
 
 
 def scenario_path(name: str) -> Path:
-    """Return the file of a scenario: a path, or ``bundled:NAME`` for one that ships with us.
+    """Return the file of a scenario: a path, or ``bundled:NAME`` for one of the project.
 
     Raises
     ------
@@ -160,7 +156,7 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
 
 
 def _built(value: Built | None) -> Built:
-    """Return what was built, as everything is that has no fault."""
+    """Return a part of the scenario; without faults every part has been built."""
     assert value is not None
     return value
 
@@ -170,7 +166,7 @@ def _built(value: Built | None) -> Built:
 
 @dataclass(frozen=True, slots=True)
 class _Stated:
-    """What a file states, and the faults found so far: whoever builds more of it adds to them."""
+    """The content of a file, and the faults found so far, to which each builder adds."""
 
     path: Path
     content: Mapping[str, Any]
@@ -181,11 +177,11 @@ class _Stated:
 
     @property
     def folder(self) -> Path:
-        """Where the files are that the sections name."""
+        """The folder of the scenario file, to which the paths in its sections are relative."""
         return self.path.parent
 
     def section(self, kind: type[ParsedSection]) -> ParsedSection | None:
-        """Return a section; ``None`` where it is missing or wrong."""
+        """Return a section; ``None`` if it is missing or has faults."""
         found = self.sections[kind]
         assert found is None or isinstance(found, kind)
         return found
@@ -201,7 +197,7 @@ def _stated(content: Mapping[str, Any], path: Path, net: Net | None) -> _Stated:
 def _sections(
     content: Mapping[str, Any], faults: list[Fault]
 ) -> dict[type[Section], Section | None]:
-    """Return every section, ``None`` where it is missing or wrong."""
+    """Return every section, ``None`` if it is missing or has faults."""
     known = {*_SECTIONS, "participants", "perimeters", "area"}
     faults += [Fault(name, "there is no such section") for name in content if name not in known]
     found: dict[type[Section], Section | None] = {}
@@ -209,7 +205,7 @@ def _sections(
         if name not in content and name in _REQUIRED:
             faults.append(Fault(name, "this section is missing"))
             found[kind] = None
-        elif name not in content and name in _ABSENT_IS_NONE:
+        elif name not in content and name in _NO_DEFAULTS:
             found[kind] = None
         else:
             found[kind] = parse_section(kind, name, content.get(name, {}), faults)
@@ -219,10 +215,13 @@ def _sections(
 def _area(given: Any, *, named: bool, faults: list[Fault]) -> str:
     if isinstance(given, str) and is_identifier(given):
         return given
-    if not named:  # the file's name is no part of its content, so it cannot be at fault
+    if not named:  # the name of a file is never a fault
         return "area"
     faults.append(
-        Fault("area", f"{given!r} cannot be a level of a topic: no blanks, slashes, + or #")
+        Fault(
+            "area",
+            f"{given!r} cannot be a part of a topic; it must not have blanks, slashes, + or #",
+        )
     )
     return "area"
 
@@ -254,7 +253,7 @@ def _interface_limits(stated: _Stated) -> InterfaceLimits | None:
 
 @dataclass(frozen=True, slots=True)
 class _Times:
-    """The intervals, and what the contract with the TSO says in each and where none says more."""
+    """The intervals, and the contract with the TSO: in each of them, and the usual one."""
 
     interface_limits: InterfaceLimits | None
     span: Span | None
@@ -266,7 +265,7 @@ class _Times:
 
     @property
     def held(self) -> Held:
-        """What of the interface's voltage is held: each phase where its unbalance has a limit."""
+        """The voltages that the contract limits: of each phase if unbalance has a limit."""
         unbalanced = any(each.unbalance_pu is not None for each in self.contracts)
         return "phases" if unbalanced else "source"
 
@@ -281,7 +280,7 @@ def _times(stated: _Stated) -> _Times:
     return _Times(usual, span, intervals)
 
 
-# -- the network and who is connected -------------------------------------------------------------
+# -- the network and its customers ----------------------------------------------------------------
 
 
 def _model(stated: _Stated, times: _Times, voltage_limits: VoltageLimits | None) -> Model:
@@ -310,7 +309,7 @@ def _with_inverters(stated: _Stated, model: Model, faults: list[Fault]) -> Model
 
 @dataclass(frozen=True, slots=True)
 class _Customers:
-    """Who is at the connection points, and what they may do at most."""
+    """Owners, capacities and fairness terms of the connection points."""
 
     owners: Mapping[str, str] | None = None
     capacity: Capacity | None = None
@@ -322,7 +321,7 @@ def _customers(stated: _Stated, points: tuple[str, ...] | None) -> _Customers:
         return _Customers()
     faults = stated.faults
     owners = build_owners(stated.content.get("participants", {}), points, faults)
-    find_strangers(stated.content.get("capacity"), points, faults)
+    find_unknown_points(stated.content.get("capacity"), points, faults)
     capacity, fairness = stated.section(CapacitySection), stated.section(FairnessSection)
     return _Customers(
         owners,
@@ -331,7 +330,7 @@ def _customers(stated: _Stated, points: tuple[str, ...] | None) -> _Customers:
     )
 
 
-# -- what changes over time, and what may be traded and done --------------------------------------
+# -- market, forecasts and actions ----------------------------------------------------------------
 
 
 def _rules(stated: _Stated) -> MarketRules | None:
@@ -367,8 +366,8 @@ def _actions(stated: _Stated, times: _Times) -> Actions | None:
     if section is None or network_section is None:
         return None
 
-    def modelled(net: Any, faults: list[Fault]) -> tuple[Network | None, ForecastSeries | None]:
-        """Return network and forecast of the net in another state, by the one forecast there is."""
+    def model_net(net: Any, faults: list[Fault]) -> tuple[Network | None, ForecastSeries | None]:
+        """Return network and forecasts of the net in another configuration; without profiles."""
         capacity = stated.section(CapacitySection)
         model = model_of(net, network_section, capacity, times.held, stated.area, faults)
         network = _with_inverters(stated, model, faults).network
@@ -378,5 +377,5 @@ def _actions(stated: _Stated, times: _Times) -> Actions | None:
         return build_uncertainty(uncertainty, network, None, times.span, faults)
 
     return build_actions(
-        section, network_section, modelled, stated.folder, stated.faults, stated.net
+        section, network_section, model_net, stated.folder, stated.faults, stated.net
     )

@@ -1,4 +1,4 @@
-"""The rules of a scenario's market: steps, phases, curtailment, and what settlement costs."""
+"""The market rules of a scenario: price and quantity steps, phases, curtailment, metering."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def build_rules(
     market, metering
         The sections; without ``[metering]`` nothing is metered.
     faults
-        Where faults go; the rules are of no use then.
+        The list of faults; after a fault the rules must not be used.
     """
     tick = Decimal(market.tick)
 

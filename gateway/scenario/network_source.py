@@ -1,4 +1,4 @@
-"""From the ``source`` of a scenario to a network, with every fault on the way."""
+"""Build a network from the ``source`` of a scenario, and collect all faults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ import pandapower as pp
 import pandapower.networks
 
 from gateway.formats.bundled import bundled, bundled_names
+from gateway.formats.optional_packages import missing_package
 from gateway.scenario.schema import NetworkSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers.opendss import network_from_opendss
@@ -52,24 +52,22 @@ def open_net(source: str, folder: Path, faults: list[Fault]) -> Net | None:
 
 
 class _UnusableSourceError(Exception):
-    """A source does not lead to a network; the message is a sentence."""
+    """A source is not a network; the message is a sentence."""
 
 
 def _bundled(name: str) -> Net:
     if name not in bundled_names(".json"):
         known = ", ".join(bundled_names(".json"))
-        raise _UnusableSourceError(f'no network "{name}" ships with the project; there is {known}')
+        raise _UnusableSourceError(
+            f'no network "{name}" ships with the project; the names are {known}'
+        )
     return _json(bundled(f"{name}.json"))
 
 
 def _simbench(code: str) -> Net:
-    if find_spec("simbench") is None:
-        raise _UnusableSourceError(
-            f'"simbench:{code}" needs the package simbench, which is not installed; '
-            "install it (it is among the development tools, `make test` brings it) "
-            "or give the path of a pandapower JSON file"
-        )
-    import simbench  # large; nobody else needs it
+    if missing := missing_package("simbench", f'"simbench:{code}"'):
+        raise _UnusableSourceError(f"{missing}, or give the path of a pandapower JSON file")
+    import simbench  # large, and needed for these networks only
 
     if code not in simbench.collect_all_simbench_codes():
         raise _UnusableSourceError(f'"{code}" is not a simbench code such as 1-LV-semiurb4--0-sw')
@@ -78,7 +76,7 @@ def _simbench(code: str) -> Net:
 
 def _built(name: str) -> Net:
     builder = getattr(pandapower.networks, name, None)
-    # The module's namespace also holds what its builders are made with.
+    # The module's namespace also has imported functions, which are no builders.
     home = str(getattr(builder, "__module__", ""))
     if not callable(builder) or not home.startswith("pandapower.networks."):
         raise _UnusableSourceError(
@@ -98,13 +96,13 @@ def _json(path: Path) -> Net:
         raise _UnusableSourceError(f"there is no file {path}")
     try:
         net = pp.from_json(str(path))
-    # pandapower lets whatever went wrong in its many readers through.
+    # The readers of pandapower raise exceptions of many types.
     except Exception as error:
         raise _UnusableSourceError(
             f"{path} cannot be read as pandapower JSON: {_brief(error)}"
         ) from None
     if not isinstance(net, pp.pandapowerNet):
-        raise _UnusableSourceError(f"{path} holds no pandapower network")
+        raise _UnusableSourceError(f"{path} does not hold a pandapower network")
     return net
 
 
@@ -119,8 +117,8 @@ def build_network(
 ) -> Network | None:
     """Return the network of ``net``, or ``None`` after adding all its faults.
 
-    Customers of an ``asymmetric_load`` table are on their own phases, and so is the network;
-    ``held`` is what the contract is about then.
+    A network with ``asymmetric_load`` customers has a node for each phase; ``held`` then says which
+    voltages at the interface the contract limits.
     """
     with _as_faults(faults):
         if table == "asymmetric_load":
@@ -138,9 +136,9 @@ def build_meshed(
     name: str,
     faults: list[Fault],
 ) -> tuple[Network | None, tuple[Outage, ...]]:
-    """Return the network of ``net`` with its generators, and after each outage that is named.
+    """Return the network of ``net`` with its generators, and its state after each named outage.
 
-    The network is ``None``, and without outages, after adding all its faults and theirs.
+    If there are faults, they are all added, and the network is ``None`` without outages.
     """
     with _as_faults(faults):
         network, outages = outages_from_pandapower(
@@ -151,26 +149,21 @@ def build_meshed(
             power_factor=power_factor,
             distributed_slack=section.distributed_slack,
         )
-        if network.generators is None or find_spec("lightsim2grid") is not None:
+        missing = missing_package("lightsim2grid", "a network with voltage-controlled generators")
+        if network.generators is None or missing is None:
             return replace(network, name=name), tuple(outages)
-        faults.append(
-            Fault(
-                "network.model",
-                "voltage-controlled generators need the package lightsim2grid, which is not "
-                "installed; install the project with its extra meshed",
-            )
-        )
+        faults.append(Fault("network.model", missing))
     return None, ()
 
 
 @contextmanager
 def _as_faults(faults: list[Fault]) -> Iterator[None]:
-    """Add whatever is wrong with a net to the faults."""
+    """Add all faults of a net that the block raises."""
     try:
         yield
     except NetworkFaults as found:
         faults.extend(found.faults)
-    # What pandapower raises on tables that contradict each other; it raises warnings, too.
+    # pandapower raises these, warnings included, on tables that contradict each other.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning) as error:
         faults.append(Fault("network", f"pandapower cannot model it: {_brief(error)}"))
 
@@ -178,19 +171,13 @@ def _as_faults(faults: list[Fault]) -> Iterator[None]:
 def open_circuit(source: str, folder: Path, name: str, faults: list[Fault]) -> Network | None:
     """Return the network of an OpenDSS master file, or ``None`` after adding its faults.
 
-    Power factors are left at 1; the customers are known only now.
+    Power factors are 1: the connection points are known only after the circuit has been read.
     """
     path = folder / source
     if not path.is_file():
         faults.append(Fault("network.source", f"there is no file {path}"))
-    elif find_spec("opendssdirect") is None:
-        faults.append(
-            Fault(
-                "network.source",
-                f'"{source}" needs the package opendssdirect.py, which is not installed; '
-                "install the project with its extra opendss",
-            )
-        )
+    elif missing := missing_package("opendssdirect", f'"{source}"'):
+        faults.append(Fault("network.source", missing))
     else:
         try:
             return network_from_opendss(path, name=name)
@@ -200,19 +187,19 @@ def open_circuit(source: str, folder: Path, name: str, faults: list[Fault]) -> N
 
 
 def connection_points_of(net: Net, table: str) -> tuple[str, ...]:
-    """Return the ids that a network of ``net`` has, or would have without its faults."""
+    """Return the connection points of a network of ``net``, even if the net has faults."""
     rows = net[table]
     return tuple(f"{table}:{index}" for index in rows.index[rows.in_service.astype(bool)])
 
 
 def _brief(error: BaseException) -> str:
-    """Return the first line of an error: the rest is for those who program it."""
+    """Return type and first line of an error; the rest is for programmers."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def places_of(net: Net | None) -> dict[str, tuple[float, float]]:
-    """Return where the buses of a pandapower net are drawn; empty where not all of them are."""
+    """Return the coordinates of the buses of a net; empty unless every bus has some."""
     if net is None or "geo" not in net.bus:
         return {}
     places = {}
@@ -220,6 +207,6 @@ def places_of(net: Net | None) -> dict[str, tuple[float, float]]:
         try:
             x, y = json.loads(text)["coordinates"][:2]
             places[f"bus:{index}"] = (float(x), float(y))
-        except (TypeError, ValueError, LookupError):  # a place that cannot be read is none
+        except (TypeError, ValueError, LookupError):  # unreadable coordinates
             return {}
     return places

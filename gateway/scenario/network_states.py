@@ -1,4 +1,4 @@
-"""The network of a scenario in all its states: everything in service, and after each outage."""
+"""The network of a scenario in all its states: complete, and after each outage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.scenario.customers import with_reactive_choice
+from gateway.scenario.element_tables import values_for
 from gateway.scenario.network_source import (
     Held,
     Net,
@@ -25,18 +26,18 @@ from security_check.model.outage import Outage
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What ``[network]`` leads to, as far as it could be built.
+    """The network that ``[network]`` describes, as far as it could be built.
 
     Parameters
     ----------
     network
-        With everything in service; ``None`` where it has faults.
+        The network with all elements in service; ``None`` if it has faults.
     outages
-        After each of which envelopes must hold, too.
+        The networks after the outages for which envelopes must hold, too.
     points
-        Its connection points, also where the network has faults; ``None`` where there are none.
+        Connection points, known even if the network has faults; ``None`` if the source has faults.
     net
-        The pandapower net it was built from; ``None`` where it was none.
+        The pandapower net that is the source; ``None`` for an OpenDSS circuit.
     """
 
     network: Network | None
@@ -47,9 +48,9 @@ class Model:
     def changed(
         self, change: Callable[[Network, list[Fault]], Network], faults: list[Fault]
     ) -> Model:
-        """Return the model with a change of the network in every state.
+        """Return the model with the network changed in every state.
 
-        What is wrong is so in all of them, and added to the faults once.
+        The faults of a change are the same in all states, and are added once.
         """
         if self.network is None:
             return self
@@ -70,18 +71,18 @@ def build_model(
     faults: list[Fault],
     net: Net | None = None,
 ) -> Model:
-    """Return what ``[network]`` leads to, after adding every fault.
+    """Return the network that ``[network]`` describes, after adding every fault.
 
     Parameters
     ----------
     capacity
-        The section, for power factors and freely chosen reactive power.
+        The section ``[capacity]``, for power factors and freely chosen reactive power.
     held
-        What the contract is about in networks with phases.
+        The voltages at the interface that the contract limits, in networks with phases.
     name, folder
-        For people; where the scenario's file is.
+        The network's name for people; the folder of the scenario's file.
     net
-        The pandapower net that the source names, where it is open already; not modified.
+        The pandapower net of the source, if it is open already; not modified.
     """
     faults += _faults_of_choice(section)
     model = _opened(section, capacity, held, name, folder, faults, net)
@@ -91,7 +92,7 @@ def build_model(
 
 
 def _faults_of_choice(section: NetworkSection) -> list[Fault]:
-    """Return what of the section does not go with its model."""
+    """Return the faults of entries that exclude each other."""
     faults = []
     meshed = section.model == "meshed"
     if meshed and section.source.endswith(".dss"):
@@ -144,7 +145,7 @@ def model_of(
     name: str,
     faults: list[Fault],
 ) -> Model:
-    """Return what ``[network]`` would lead to with another net; as :func:`build_model`."""
+    """Return the network that ``[network]`` describes with another net; as :func:`build_model`."""
     model = _of_net(net, section, capacity, held, name, faults)
     return model.changed(
         lambda network, found: with_reactive_choice(network, capacity, found), faults
@@ -172,21 +173,27 @@ def _of_net(
 def phase_faults(
     network: Network, limits: VoltageLimits | None, contracts: Sequence[InterfaceLimits]
 ) -> list[Fault]:
-    """Return what is asked of phases that this network does not have."""
+    """Return a fault for each unbalance limit of a network without phases."""
     faults = []
     remedy = 'take connection_points = "asymmetric_load" or an OpenDSS circuit'
     if limits is not None and limits.unbalance is not None and not len(network.voltages.triples):
-        detail = f"no bus of this network has its three phases modelled; {remedy}"
+        detail = f"no bus of this network has three phases in the model; {remedy}"
         faults.append(Fault("limits.unbalance", detail))
     if network.held == 1 and any(each.unbalance_pu for each in contracts):
-        detail = f"the phases of this network's interface are not held one by one; {remedy}"
+        detail = f"the interface of this network has no phases in the model; {remedy}"
         faults.append(Fault("interface.unbalance_pu", detail))
     return faults
 
 
+def passive_remedy(network: Network) -> str:
+    """Return how to give a network passive elements that may deviate, as a part of a sentence."""
+    if network.passive is None:
+        return "networks of this kind do not list their passive elements one by one"
+    return 'network.passive must be "as-given"'
+
+
 def _power_factors(capacity: Section | None, points: tuple[str, ...]) -> dict[str, float]:
-    """Return each connection point's; faults in the table are found with the capacities."""
+    """Return the power factor of each connection point; empty if the section has faults."""
     if not isinstance(capacity, CapacitySection):
         return {}
-    table = capacity.power_factor
-    return {p: table.get(p, table.get("default", 1.0)) for p in points}
+    return dict(zip(points, values_for(capacity.power_factor, points, 1.0), strict=True))

@@ -1,15 +1,14 @@
-"""The perimeters of a scenario: sets of connection points that operators coordinate about."""
+"""The perimeters of a scenario: sets of connection points about which operators coordinate."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from gateway.formats.identifiers import is_identifier
+from gateway.scenario.element_tables import listed_points
 from security_check.arrays import IndexArray
 from security_check.errors import Fault
 from security_check.model.network import Network
@@ -17,19 +16,19 @@ from security_check.model.network import Network
 
 @dataclass(frozen=True, slots=True)
 class Perimeters:
-    """To which perimeter each connection point belongs; c of them, each to exactly one.
+    """The perimeter of each of c connection points; each point belongs to exactly one.
 
     Parameters
     ----------
     names
-        Of the perimeters, those that have connection points.
+        Names of the perimeters that have connection points.
     of_point
-        Shape (c,), the perimeter of each.
+        Shape (c,), the index in ``names`` of each point's perimeter.
     interface
-        The interface behind which each connection point is, c names of buses, ``"bus:0"``;
-        several joined with ``+`` where a meshed network is fed from several.
+        The interface that feeds each connection point: c names of buses such as ``"bus:0"``,
+        joined with ``+`` where several interfaces feed a meshed network.
     node
-        Where each is connected, c names of nodes, joined with ``+`` where it has several phases.
+        The node of each connection point: c names, joined with ``+`` for several phases.
     """
 
     names: tuple[str, ...]
@@ -38,15 +37,15 @@ class Perimeters:
     node: tuple[str, ...]
 
     def points(self, perimeter: int) -> IndexArray:
-        """Return the connection points of a perimeter, named by their places."""
+        """Return the indices of the connection points of a perimeter."""
         return np.flatnonzero(self.of_point == perimeter)
 
 
 def build_perimeters(given: Any, network: Network, area: str, faults: list[Fault]) -> Perimeters:
-    """Return the perimeters that ``[perimeters]`` names, and those of everybody else.
+    """Return the perimeters that ``[perimeters]`` names, and those of all other points.
 
-    Whoever is named nowhere is in the perimeter of the interface that feeds them: the whole area
-    where there is one, and each electrically separate part otherwise.
+    A point that the section does not name belongs to the perimeter of the interface that feeds it:
+    the whole area if the area has one interface, else its electrically separate part.
     """
     interface = _interfaces(network)
     parts = dict.fromkeys(interface)
@@ -65,28 +64,19 @@ def _named(
 ) -> dict[str, str]:
     """Return the perimeter of each connection point that the section names."""
     perimeter_of: dict[str, str] = {}
-    if not isinstance(given, Mapping):
-        faults.append(Fault("perimeters", "it must be a table of perimeters"))
-        return perimeter_of
-    for name, members in given.items():
+    for name, members in listed_points("perimeters", given, points, taken, faults):
         where = f"perimeters.{name}"
-        if not is_identifier(name) or name in taken:
-            detail = "it is that of those named nowhere, or has blanks, slashes, + or #"
-            faults.append(Fault(where, f"this cannot be a perimeter's name: {detail}"))
-        if not isinstance(members, list) or not all(isinstance(each, str) for each in members):
-            faults.append(Fault(where, "it must be a list of connection points"))
-            continue
-        if not members:
+        if not given[name]:
             faults.append(Fault(where, "it has no connection point"))
         for point in members:
-            if point not in points:
-                faults.append(Fault(where, f"{point} is no connection point of the network"))
-            elif point in perimeter_of:
-                other = perimeter_of[point]
-                again = "named twice" if other == name else f"in {other} already"
-                faults.append(Fault(where, f"{point} is {again}"))
-            else:
-                perimeter_of[point] = name
+            other = perimeter_of.setdefault(point, name)
+            if other != name:
+                faults.append(Fault(where, f"{point} is in {other} already"))
+        faults += [
+            Fault(where, f"{point} is named twice")
+            for point in dict.fromkeys(members)
+            if members.count(point) > 1
+        ]
     return perimeter_of
 
 
@@ -97,7 +87,7 @@ def _interfaces(network: Network) -> tuple[str, ...]:
     for node in network.interface.nodes.tolist():
         bus = network.nodes[node].partition(".")[0]
         held.setdefault(int(island[node]), {})[bus] = None
-    at_node = abs(network.ports.incidence) @ network.port_shares  # (n, c): who enters where
+    at_node = abs(network.ports.incidence) @ network.port_shares  # (n, c): the nodes of each point
     columns = sp.csc_array(at_node)
     return tuple(
         "+".join(
@@ -112,7 +102,7 @@ def _interfaces(network: Network) -> tuple[str, ...]:
 
 
 def _nodes(network: Network) -> tuple[str, ...]:
-    """Return where each connection point is connected: the names of its ports."""
+    """Return the names of the ports of each connection point."""
     columns = sp.csc_array(network.port_shares)
     return tuple(
         "+".join(

@@ -1,4 +1,4 @@
-"""What a scenario is: a network, its limits, who is connected, and what is traded when.
+"""A scenario: a network, its limits, its customers, and the intervals that they trade.
 
 :mod:`gateway.scenario.loading` reads it from a file.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from doe_allocation.allocation.grid import Grid
 from doe_allocation.allocation.islands_grid import IslandsGrid
@@ -20,7 +20,7 @@ from gateway.scenario.fairness import FairnessTerms
 from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import DeliveryInterval
 from gateway.scenario.perimeters import Perimeters
-from gateway.scenario.profile_files import CapacityProfile
+from gateway.scenario.profiles.capacities import CapacityProfile
 from security_check.errors import Fault
 from security_check.model.islands import Part
 from security_check.model.limits import InterfaceLimits, VoltageLimits
@@ -31,43 +31,43 @@ from security_check.uncertainty.forecast import Forecast
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A network, its limits, who is connected, and what is traded when.
+    """A network, its limits, its customers, and the intervals that they trade.
 
     Parameters
     ----------
     source
-        The file it was read from.
+        The scenario file.
     area
-        Name of the area; topics and the journal are named after it.
+        Name of the area; it is a part of all topics and of the journal's keys.
     network, outages, voltage_limits, capacity
-        What the envelopes are computed from; they hold after each outage, too.
+        Inputs of the envelopes, which hold after each outage, too.
     fairness
-        By what they are divided.
+        The fairness principle and weights.
     forecast_series, capacities
-        The forecasts of the intervals, and capacities where they change.
+        The forecasts of the intervals; the capacities, if they change over time.
     interface_limits
-        The contract with the TSO where an interval has no other.
+        The contract with the TSO, for intervals without one of their own.
     intervals
         The delivery intervals in order; at least one.
     anonymous
-        Whether the scenario names no interval: then there is exactly one, whose start an
-        orders file may give.
+        Whether the scenario names no interval.  It then has exactly one, and an orders file may
+        give its start.
     owners
-        Participant of each connection point; named by ``[participants]`` or, where that says
-        nothing, the connection point itself.
+        Participant of each connection point; for points that ``[participants]`` does not name,
+        the name of the point.
     has_participants
         Whether the file has a section ``[participants]``.
     rules
         Price step, quantity step, compensation, metering.
     actions
-        What the operator may switch and tap, if anything.
+        Switching and tap actions of the operator; ``None`` if the file has no ``[actions]``.
     gate_closure, opening
-        How long before its start an interval's gate closes, and how long before that start it
-        opens (``serve`` only: a simulation opens everything before the first order).
+        Times before an interval's start at which its gate closes and at which trading opens
+        (``serve`` only: a simulation opens all intervals before the first order).
     perimeters
-        The sets of connection points that operators coordinate about.
+        The sets of connection points about which operators coordinate.
     places
-        Where buses are drawn, by their names; empty where the network has no coordinates.
+        Coordinates of the buses by name, for pictures; empty if the network has none.
     """
 
     source: str
@@ -93,12 +93,12 @@ class Scenario:
 
     @property
     def forecast(self) -> Forecast:
-        """What is expected of those who do not trade, in the first interval."""
+        """The forecast of the passive elements in the first interval."""
         return self.forecast_series.forecast(0)
 
     @property
     def changes(self) -> bool:
-        """Whether intervals differ in more than the contract with the TSO."""
+        """Whether forecasts or capacities differ between intervals."""
         return self.forecast_series.changes or self.capacities is not None
 
     def grid(self) -> Grid:
@@ -116,13 +116,13 @@ class Scenario:
         """Raise :class:`InputFaults` when intervals have forecasts or capacities of their own."""
         if self.changes:
             detail = (
-                "powers, bands or capacities change from interval to interval; that is for the "
-                "commands allocate, verify, outputs and plot, all others have one forecast"
+                "powers, bands or capacities change from interval to interval; this command "
+                "supports one forecast only (allocate, verify, outputs and plot support many)"
             )
             raise InputFaults(self.source, [Fault("profiles", detail)])
 
     def capacity_in(self, interval: int) -> Capacity:
-        """Return the capacities in an interval, named by its number."""
+        """Return the capacities in the interval with this index."""
         return self.capacity if self.capacities is None else self.capacities.at(interval)
 
     def grid_in(self, interval: int, before: Grid | None = None) -> Grid:
@@ -131,10 +131,10 @@ class Scenario:
         Parameters
         ----------
         interval
-            Its number.
+            Index of the interval.
         before
-            The grid of the interval before: nothing is factorised anew, and what mattered there
-            is looked at first.
+            The grid of the previous interval.  Its factorisations are reused, and the constraints
+            that were binding there are checked first.
         """
         grid = self._usual_grid() if before is None else before
         if self.changes:
@@ -143,10 +143,9 @@ class Scenario:
         return grid
 
     def _usual_grid(self) -> Grid:
-        # A set of deviations, an outage, a forecast or a level common to all may reach across
-        # parts.
-        reaches = self.changes or self.forecast.deviations.set.count or self.outages
-        if reaches or self.fairness.principle.is_common:
+        # A set of deviations, an outage, a forecast or a common level can couple separate parts.
+        coupled = self.changes or self.forecast.deviations.set.count or self.outages
+        if coupled or self.fairness.principle.is_common:
             return NetworkGrid(
                 self.network,
                 self.voltage_limits,
@@ -179,7 +178,3 @@ class Scenario:
             )
             for i, point in enumerate(self.network.connection_points)
         )
-
-    def interval_at(self, start: datetime) -> DeliveryInterval | None:
-        """Return the interval that starts then, if there is one."""
-        return next((interval for interval in self.intervals if interval.start == start), None)

@@ -1,7 +1,7 @@
-"""What a scenario file may say, section by section.
+"""The sections of a scenario file, with their entries, types and ranges.
 
-What is made of it is in :mod:`gateway.scenario.loading`.  Each section is validated on its own, so
-that a fault in one does not hide those in another.
+:mod:`gateway.scenario.loading` builds the scenario from them.  Each section is validated on its
+own, so that a fault in one does not hide the faults of another.
 """
 
 from __future__ import annotations
@@ -26,40 +26,39 @@ from security_check.errors import Fault
 
 Number = TypeVar("Number")
 
-# A terawatt is more than any area has; it keeps sums inside 64 bits.
-Watts = Annotated[int, Field(ge=0, le=10**12)]
+LARGEST_W = 10**12
+"""Largest power of a scenario: above that of any area, and its sums stay inside 64 bits."""
+
+Watts = Annotated[int, Field(ge=0, le=LARGEST_W)]
 PerUnit = Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
 Vars = Annotated[int, Field(ge=-(10**12), le=10**12)]
 Unbalance = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 PowerFactor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
-# A number for all, or a table with one for each connection point and a default for the rest.
+# One number for all connection points, or a table with a number for each point and a default.
 PerPoint = Annotated[
     dict[str, Number],
     BeforeValidator(lambda given: given if isinstance(given, dict) else {"default": given}),
 ]
-# Topics are made of it, so no separators and no wildcards.
+# A part of topics, so without separators and wildcards.
 AreaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Participant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
-
-
 NotNegativePrice = Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$")]
 
 
 def _tick(text: str) -> str:
-    # The pattern has been checked already; what is left is that a tick must be something.
+    # The pattern has been checked already, so the text is a number.
     if Decimal(text) <= 0:
         raise ValueError("a tick must be above 0")
     return text
 
 
 class Section(BaseModel):
-    """A table of the file: exact types, no entries but these."""
+    """A table of the file: strict types, and no other entries than those of the class."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class NetworkSection(Section):
-    """Where the network comes from, and which of its elements take part."""
+    """The source of the network, and the roles of its elements."""
 
     source: Annotated[str, Field(min_length=1)]
     connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
@@ -78,7 +77,7 @@ class LimitsSection(Section):
 
 
 class InterfaceSection(Section):
-    """The contract with the upstream operator, where no interval says otherwise."""
+    """The contract with the upstream operator, for intervals without limits of their own."""
 
     voltage_min_pu: PerUnit
     voltage_max_pu: PerUnit
@@ -90,7 +89,7 @@ class InterfaceSection(Section):
 
 
 class CapacitySection(Section):
-    """What each connection can carry, and what it falls back to without contact."""
+    """Capacity of each connection point, and its limits when contact is lost."""
 
     injection_w: PerPoint[Watts]
     withdrawal_w: PerPoint[Watts]
@@ -106,14 +105,14 @@ Corner = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class CurvesSection(Section):
-    """A response of one's own: corners of its curves, voltage in p.u. and part of the rating."""
+    """A voltage response of the scenario: corners of its curves, voltage and power in p.u."""
 
     volt_var: list[Corner] | None = None
     volt_watt: list[Corner] | None = None
 
 
 class InvertersSection(Section):
-    """Who has an inverter that responds to its voltage, and of which rating."""
+    """Voltage response and rating of the inverter at each connection point."""
 
     response: PerPoint[str] = {}
     rating_va: PerPoint[Watts] = {}
@@ -121,14 +120,14 @@ class InvertersSection(Section):
 
 
 class CorrelatedGroup(Section):
-    """Elements whose deviations hang together."""
+    """Elements whose deviations are correlated."""
 
     elements: Annotated[list[str], Field(min_length=2)]
     correlation: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 class UncertaintySection(Section):
-    """How far what does not trade, and impedances, may be off."""
+    """Largest deviations of passive elements and of impedances, and the set they lie in."""
 
     set: Literal["box", "budget", "ellipsoid"] = "box"
     gamma: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
@@ -151,7 +150,7 @@ TapRange = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
 class ActionsSection(Section):
-    """What the operator may switch and tap, and how far a search for the best goes."""
+    """Switching and tap actions of the operator, and the limits of the search among them."""
 
     switchable: list[Annotated[str, Field(min_length=1)]] = []
     taps: dict[str, TapRange] | list[str] = []
@@ -161,7 +160,7 @@ class ActionsSection(Section):
 
 
 class FairnessSection(Section):
-    """By what envelopes are divided."""
+    """The principle by which the capacity of the network is shared."""
 
     rule: Literal[
         "max_min",
@@ -198,7 +197,7 @@ class MarketSection(Section):
 
 
 class MeteringSection(Section):
-    """What a breach of an envelope costs, EUR per kW for an interval, and until when it is read."""
+    """Penalty for a breach in EUR per kW for an interval, and the window for readings."""
 
     penalty_price: NotNegativePrice
     tolerance_w: Watts = 0
@@ -215,7 +214,7 @@ class IntervalsSection(Section):
 
 
 class ProfilesSection(Section):
-    """What changes from interval to interval: powers that do not trade, and capacities."""
+    """Values that change from interval to interval: powers of passive elements, capacities."""
 
     powers: Annotated[str, Field(min_length=1)] | None = None
     unit: Literal["w", "factor"] | None = None
@@ -223,7 +222,7 @@ class ProfilesSection(Section):
 
 
 class LimitsRow(Section):
-    """One row of a limits file; what a cell leaves open is as ``[interface]`` says."""
+    """One row of a limits file; an empty cell has the value of ``[interface]``."""
 
     model_config = ConfigDict(strict=False)  # CSV has only text
 
@@ -255,7 +254,7 @@ def parse_section(
 
 
 def _as_written(found: Iterator[Fault], content: Mapping[str, Any]) -> Iterator[Fault]:
-    """Name a plain number by its own key: only the model made a table with a default of it."""
+    """Name a plain number by its own key, without the ``default`` that the model added."""
     for fault in found:
         parts = fault.element.split(".")
         plain = len(parts) == 3 and not isinstance(content.get(parts[1]), Mapping)

@@ -1,18 +1,19 @@
-"""What nobody knows exactly, as a scenario says it: deviations of powers and of impedances."""
+"""The uncertainty that a scenario states: deviations of powers and of impedances."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import numpy as np
 
 from exchange.vocabulary.formatting import format_time
+from gateway.scenario.element_tables import DEFAULT, unknown_elements, values_for
 from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import Span
-from gateway.scenario.power_profile import PowerProfile
-from gateway.scenario.profile_files import remedy
+from gateway.scenario.network_states import passive_remedy
+from gateway.scenario.profiles.power_profile import PowerProfile
 from gateway.scenario.schema import UncertaintySection
 from security_check.arrays import FloatArray
 from security_check.errors import Fault, NetworkFaults
@@ -29,20 +30,19 @@ def build_uncertainty(
     span: Span,
     faults: list[Fault],
 ) -> tuple[Network, ForecastSeries]:
-    """Return the network with its impedance tolerances, and the forecasts of what does not trade.
+    """Return the network with its impedance tolerances, and the forecasts of passive elements.
 
-    The network and the forecasts are those of certainty where the section has faults, which are
-    added.
+    Adds every fault of the section; the network and the forecasts are then without uncertainty.
 
     Parameters
     ----------
     powers
-        What passive elements do over time, and within which bands; as the network says where
-        not given.
+        Powers of the passive elements over time, and their bands; ``None`` for the powers that
+        the network states.
     span
         The scenario's intervals.
     """
-    found = list(_strangers(section, network))
+    found = _unknown(section, network)
     complete = not found
     tolerant = _tolerant(section, network, found)
     bounded = () if powers is None else _bounded(section, network, powers, found)
@@ -50,7 +50,7 @@ def build_uncertainty(
     issued = section.issued or span.starts[0]
     if issued > span.starts[0]:
         first = format_time(span.starts[0])
-        detail = f"{format_time(issued)} is after the first interval's start, {first}"
+        detail = f"{format_time(issued)} is after the start of the first interval, {first}"
         found.append(Fault("uncertainty.issued", detail))
     faults += found
     certain = bool(found) or not elements
@@ -68,7 +68,7 @@ def build_uncertainty(
 def _bounded(
     section: UncertaintySection, network: Network, powers: PowerProfile, faults: list[Fault]
 ) -> tuple[str, ...]:
-    """Return the elements whose profiles have bands, after adding who is given another one."""
+    """Return the elements whose profiles have bands; adds a fault for a second band."""
     names = [name for name, has in zip(_elements(network), powers.bounded, strict=True) if has]
     for key in ("relative", "absolute_w", "relative_per_hour"):
         faults += [
@@ -82,35 +82,27 @@ def _bounded(
 def _each(
     table: Mapping[str, float], names: Sequence[str], bounded: Sequence[str] = ()
 ) -> FloatArray:
-    """Return what a table says of each element; 0 of those who are bounded otherwise."""
-    usual = table.get("default", 0.0)
-    return np.array(
-        [0.0 if name in bounded else table.get(name, usual) for name in names], dtype=float
-    )
+    """Return each element's value; 0 for an element whose profile has a band."""
+    values = zip(names, values_for(table, names, 0.0), strict=True)
+    return np.array([0.0 if name in bounded else value for name, value in values], dtype=float)
 
 
 def _elements(network: Network) -> tuple[str, ...]:
     return () if network.passive is None else network.passive.elements
 
 
-def _strangers(section: UncertaintySection, network: Network) -> Iterator[Fault]:
-    """Yield a fault for everything that is named and the network lacks."""
-    known = _elements(network)
-    tables: dict[str, Mapping[str, float]] = {
-        "relative": section.relative,
-        "absolute_w": section.absolute_w,
-        "relative_per_hour": section.relative_per_hour,
-        "power_factor": section.power_factor,
-    }
-    named = {(key, name) for key, table in tables.items() for name in table if name != "default"}
-    named |= {("groups", name) for group in section.groups for name in group.elements}
-    for key, name in sorted(named):
-        if name not in known:
-            yield Fault(
-                name,
-                f"uncertainty.{key} names it, but it is no passive element of the network "
-                f"(one that does not trade; {remedy(network)})",
-            )
+def _unknown(section: UncertaintySection, network: Network) -> list[Fault]:
+    """Return a fault for each named element that is no passive element of the network."""
+    tables = ("absolute_w", "power_factor", "relative", "relative_per_hour")
+    named = {key: set(getattr(section, key)) - {DEFAULT} for key in tables}
+    named["groups"] = {name for group in section.groups for name in group.elements}
+    known = set(_elements(network))
+    kind = f"passive element of the network (one that does not trade; {passive_remedy(network)})"
+    return [
+        fault
+        for key, names in sorted(named.items())
+        for fault in unknown_elements(f"uncertainty.{key}", sorted(names), known, kind)
+    ]
 
 
 def _tolerant(section: UncertaintySection, network: Network, faults: list[Fault]) -> Network:
@@ -134,10 +126,10 @@ def _uncertainty(
     *,
     complete: bool,
 ) -> tuple[list[str], Uncertainty | None]:
-    """Return the elements that deviate, and how; the latter not where there are faults.
+    """Return the elements that deviate, and their uncertainty, ``None`` if there are faults.
 
-    Where not ``complete``, elements that were meant to deviate have faults of their own, and what
-    follows from that is no second one.
+    If not ``complete``, the section names unknown elements.  Faults that only follow from those are
+    not added.
     """
     known = _elements(network)
     tables = (section.relative, section.absolute_w, section.relative_per_hour)
@@ -149,8 +141,7 @@ def _uncertainty(
         faults.append(
             Fault(
                 "uncertainty",
-                "powers deviate, but the network has no element that does not trade; "
-                f"{remedy(network)}",
+                f"it is given, but the network has no passive element; {passive_remedy(network)}",
             )
         )
     relative = _each(section.relative, elements, bounded)
@@ -176,15 +167,15 @@ def _uncertainty(
 def _beyond_most(
     section: UncertaintySection, elements: Sequence[str], relative: FloatArray
 ) -> list[Fault]:
-    """Return what of the growth with the horizon does not fit together."""
+    """Return the faults of ``relative_at_most``, the cap on bands that grow with the horizon."""
     most = section.relative_at_most
     if most is None:
         return []
     if not any(section.relative_per_hour.values()):
-        detail = "it is given, but nothing grows: relative_per_hour is 0"
+        detail = "it is given, but no band grows: relative_per_hour is 0"
         return [Fault("uncertainty.relative_at_most", detail)]
     return [
-        Fault(name, f"its relative band begins with {part:g}, relative_at_most is {most:g}")
+        Fault(name, f"its relative band begins at {part:g}, above relative_at_most, {most:g}")
         for name, part in zip(elements, relative, strict=True)
         if part > most
     ]
@@ -198,7 +189,7 @@ def _set(
     *,
     complete: bool,
 ) -> DeviationSet | None:
-    """Return the set of deviations, or ``None`` after adding why there is none."""
+    """Return the set of deviations, or ``None`` after adding its faults."""
     before = len(faults)
     for name, of in (("gamma", "budget"), ("radius", "ellipsoid"), ("groups", "ellipsoid")):
         given = getattr(section, name)
@@ -231,22 +222,23 @@ def _correlation(
     elements: list[str],
     faults: list[Fault],
 ) -> FloatArray:
-    """Return the correlation of the deviations: that of their group, or none."""
+    """Return the correlation matrix: that of a group between its members, 0 between all others."""
     matrix = np.eye(len(elements))
-    place = {name: k for k, name in enumerate(elements)}
+    index = {name: k for k, name in enumerate(elements)}
     taken: set[str] = set()
     for number, group in enumerate(section.groups, start=1):
         for name in group.elements:
             if name in taken:
+                faults.append(Fault(name, f"group {number} of uncertainty.groups names it again"))
+            elif name in known and name not in index:
                 faults.append(
-                    Fault(name, f"group {number} of uncertainty.groups names it once more")
-                )
-            elif name in known and name not in place:
-                faults.append(
-                    Fault(name, f"group {number} of uncertainty.groups names it, but it is certain")
+                    Fault(
+                        name,
+                        f"group {number} of uncertainty.groups names it, but its deviation is 0",
+                    )
                 )
             taken.add(name)
-        members = [place[name] for name in group.elements if name in place]
+        members = [index[name] for name in group.elements if name in index]
         matrix[np.ix_(members, members)] = group.correlation
     np.fill_diagonal(matrix, 1.0)
     return matrix

@@ -1,1 +1,1 @@
-"""Results for people, as tables in a terminal; ``console`` is how all commands speak."""
+"""Results for people, as tables in a terminal; ``console`` has what all commands share."""

@@ -1,4 +1,4 @@
-"""Envelopes and verdicts for people, as tables."""
+"""Envelopes and verdicts, printed for people."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_file import BindingRecord, EnvelopeRecord, IntervalRecord, ProofRecord
 from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
-from gateway.terminal.console import escape
+from gateway.terminal.console import escape, new_table, print_rest
 from security_check.model.envelope import Direction
 
-SHOWN = 100  # rows; longer tables are for programs: they get the file
+SHOWN = 100  # rows of a table; a file has them all
 
 
 def kilowatts(power_w: float) -> str:
-    """Return a power for people, for example ``6.907``; three decimals are watts."""
+    """Return a power in kW with three decimals (watts), for example ``6.907``."""
     return f"{power_w / 1e3:,.3f}"
 
 
 def show_envelopes(
     first: Sequence[IntervalRecord], starts: Sequence[datetime], console: Console
 ) -> None:
-    """Print the envelopes of one interval, or a line for each of several.
+    """Print the envelopes of one interval, or one line for each of several.
 
     Parameters
     ----------
     first
-        The envelopes of the first intervals, ``SHOWN`` at most.
+        The envelopes of the first ``SHOWN`` intervals.
     starts
-        Of all intervals.
+        Starts of all intervals.
     """
     if len(starts) == 1:
         _show_interval(first[0], console)
@@ -43,11 +42,10 @@ def show_envelopes(
 
 
 def _show_interval(interval: IntervalRecord, console: Console) -> None:
-    table = Table(title="Envelopes", box=SIMPLE_HEAD)
-    table.add_column("connection point")
+    table = new_table("Envelopes", ("connection point",))
     for direction in Direction:
         table.add_column(f"{direction} limit\nkW", justify="right")
-        table.add_column("kept by\n")
+        table.add_column("limited by\n")
     for envelope in interval.envelopes[:SHOWN]:
         table.add_row(
             envelope.connection_point,
@@ -57,8 +55,7 @@ def _show_interval(interval: IntervalRecord, console: Console) -> None:
             envelope.withdrawal_bottleneck,
         )
     console.print(table)
-    if len(interval.envelopes) > SHOWN:
-        console.print(f"... and {len(interval.envelopes) - SHOWN} more; -o FILE writes them all")
+    print_rest(len(interval.envelopes), SHOWN, console)
     _show_reasons(interval.envelopes, interval.binding, interval.proof, console)
 
 
@@ -68,7 +65,7 @@ def _show_reasons(
     proof: ProofRecord | None,
     console: Console,
 ) -> None:
-    """Print what keeps the limits, each element at its limit, and what is proved."""
+    """Print the elements that limit envelopes, each element at its limit, and the proof."""
     if envelopes:
         for direction in Direction:
             console.print(escape(summary(envelopes, direction)), soft_wrap=True)
@@ -79,10 +76,13 @@ def _show_reasons(
 
 
 def summary(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> str:
-    """Return one line: smallest, mean and largest limit, and what keeps most of them."""
+    """Return one line: smallest, mean and largest limit, and the element that limits most."""
     limits = limits_w(envelopes, direction)
-    kept = [each for each in bottlenecks(envelopes, direction).most_common() if each[0]]
-    element = f"; {kept[0][0]} keeps {kept[0][1]} of {len(limits)}" if kept else ""
+    binding = [each for each in bottlenecks(envelopes, direction).most_common() if each[0]]
+    element = ""
+    if binding:
+        name, count = binding[0]
+        element = f"; limited by {name}: {count} of {len(limits)} customers"
     return (
         f"{direction:>10}: {kilowatts(min(limits))} to {kilowatts(max(limits))} kW, "
         f"mean {kilowatts(sum(limits) / len(limits))} kW{element}"
@@ -90,14 +90,15 @@ def summary(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> str:
 
 
 def proof_line(proof: ProofRecord) -> str:
-    """Return one line: how many of the monitored quantities are proved, and how."""
+    """Return one line: the number of monitored quantities that are proved, by kind of proof."""
     rows = proof.proved + proof.proved_below_limit + proof.proved_within_gap + proof.only_checked
     word = "all" if proof.secure else f"{proof.proved + proof.proved_below_limit} of"
-    why = f" ({proof.reason})" if proof.reason else ""
+    reason = f" ({proof.reason})" if proof.reason else ""
     return (
         f"{word} {rows:,} monitored quantities are proved secure over the whole box: "
         f"{proof.proved:,} at their worst vertex, {proof.proved_below_limit:,} below their limits; "
-        f"{proof.proved_within_gap:,} proved within a gap, {proof.only_checked:,} only checked{why}"
+        f"{proof.proved_within_gap:,} proved within a gap, {proof.only_checked:,} only checked"
+        f"{reason}"
     )
 
 
@@ -109,7 +110,7 @@ def limits_w(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> list[
 
 
 def bottlenecks(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> Counter[str]:
-    """Return which elements keep how many limits of one direction."""
+    """Return the number of limits of one direction that each element limits."""
     injects = direction is Direction.INJECTION
     return Counter(
         envelope.injection_bottleneck if injects else envelope.withdrawal_bottleneck
@@ -120,17 +121,17 @@ def bottlenecks(envelopes: Sequence[EnvelopeRecord], direction: Direction) -> Co
 def _show_intervals(
     records: Sequence[IntervalRecord], starts: Sequence[datetime], console: Console
 ) -> None:
-    """Print a line for each interval; fits into 80 columns."""
+    """Print one line for each interval; the table fits into 80 columns."""
     first, last = (f"{starts[i]:%Y-%m-%d}" for i in (0, -1))
     named = first if first == last else f"{first} to {last}"
     title = f"Envelopes of {len(starts)} intervals, {named} (UTC), in kW"
-    # Without frame and rules: they would take the place of four digits in each column.
+    # No frame: it would take the width of four digits in each column.
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("\nstart", no_wrap=True)
     for direction in Direction:
         for column in (f"{direction}\nmin", "\nmean", "\nmax"):
             table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("\nkept by", overflow="fold")
+        table.add_column("limited\nby", overflow="fold")
     largest_w = max(max(limits_w(i.envelopes, each)) for i in records for each in Direction)
     digits = 3 if largest_w < 100_000 else 1
     day = first
@@ -146,12 +147,11 @@ def _show_intervals(
             cells.append(escape(bottlenecks(interval.envelopes, direction).most_common(1)[0][0]))
         table.add_row(*cells)
     console.print(table)
-    if len(starts) > SHOWN:
-        console.print(f"... and {len(starts) - SHOWN} more; -o FILE writes them all")
+    print_rest(len(starts), SHOWN, console)
 
 
 def show_verdict(verdict: VerdictFile, console: Console) -> None:
-    """Print what was found: the worst of all, every element at its limit, and who is kept by it."""
+    """Print a verdict: the worst point, each element at its limit, and the envelopes it limits."""
     colour = "green" if verdict.secure else "red"
     console.print(f"[bold {colour}]{escape(verdict.detail)}[/]", soft_wrap=True)
     if verdict.points_tried:
@@ -168,32 +168,29 @@ def show_verdict(verdict: VerdictFile, console: Console) -> None:
 
 
 def _show_verdicts(intervals: Sequence[IntervalVerdict], console: Console) -> None:
-    """Print a line for each of several intervals that are not secure; all where all are."""
+    """Print one line for each interval that is not secure, or for every one if all are."""
     broken = [interval for interval in intervals if not interval.secure]
     console.print(f"{len(intervals) - len(broken)} of {len(intervals)} secure")
     for interval in (broken or intervals)[:SHOWN]:
         console.print(f"  {format_time(interval.start)}: {escape(interval.detail)}", soft_wrap=True)
-    if len(broken or intervals) > SHOWN:
-        console.print(f"... and {len(broken or intervals) - SHOWN} more; -o FILE writes them all")
+    print_rest(len(broken or intervals), SHOWN, console)
 
 
 def _show_point(verdict: VerdictFile, console: Console) -> None:
-    table = Table("connection point", title="The point that shows it", box=SIMPLE_HEAD)
-    table.add_column("power, kW\n(injection positive)", justify="right")
+    columns = ["power, kW\n(injection positive)"]
     reactive = any(point.reactive_var for point in verdict.vertex)
     if reactive:
-        table.add_column("reactive\npower, kvar", justify="right")
+        columns.append("reactive\npower, kvar")
+    table = new_table("The point that violates the limit", ("connection point",), columns)
     for point in verdict.vertex[:SHOWN]:
         cells = [kilowatts(point.power_w)]
         if reactive:
             cells.append(kilowatts(point.reactive_var))
         table.add_row(escape(point.connection_point), *cells)
     console.print(table)
-    if len(verdict.vertex) > SHOWN:
-        console.print(f"... and {len(verdict.vertex) - SHOWN} more; -o FILE writes them all")
+    print_rest(len(verdict.vertex), SHOWN, console)
     if verdict.deviations:
-        off = Table("uncertain element", box=SIMPLE_HEAD)
-        off.add_column("off by\n(1 is all of its band)", justify="right")
+        table = new_table("", ("uncertain element",), ("deviation\n(1 is its whole band)",))
         for each in verdict.deviations[:SHOWN]:
-            off.add_row(escape(each.element), f"{each.deviation:+.3g}")
-        console.print(off)
+            table.add_row(escape(each.element), f"{each.deviation:+.3g}")
+        console.print(table)

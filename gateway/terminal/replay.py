@@ -1,25 +1,19 @@
-"""What ``replay`` does: rebuild the state of an exchange from its journal, and nothing else.
-
-Events are the only truth, so neither a scenario nor a network is needed: a replay asks nobody
-for permission.  Connection points get terms that forbid nothing, for everything in a journal
-has been allowed before it was written.
-"""
+"""The state that ``replay`` has rebuilt from a journal, printed for people."""
 
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
 from gateway.journal.replay import Replayed
+from gateway.terminal.console import new_table
+from gateway.terminal.envelopes import kilowatts
 
 
 def show_replayed(replayed: Replayed, console: Console) -> None:
-    """Print the intervals that the journal knows, and the digest."""
-    table = Table(title=f"{replayed.entries:,} entries, {replayed.events:,} events")
-    for column in ("interval", "phase"):
-        table.add_column(column)
-    for column in ("open orders", "injection limits\nkW", "withdrawal limits\nkW"):
-        table.add_column(column, justify="right")
+    """Print the intervals of the journal, and the digest of the state."""
+    title = f"{replayed.entries:,} entries, {replayed.events:,} events"
+    columns = ("open orders", "injection limits\nkW", "withdrawal limits\nkW")
+    table = new_table(title, ("interval", "phase"), columns)
     for session in replayed.state["sessions"]:
         injection_w, withdrawal_w = (sum(row[i] for row in session["holdings"]) for i in (1, 2))
         halted = session["halted"] or session["suspended"] or replayed.state["controls"]["halted"]
@@ -28,8 +22,8 @@ def show_replayed(replayed: Replayed, console: Console) -> None:
             session["start"],
             phase,
             f"{len(session['orders']):,}",
-            f"{injection_w / 1e3:,.3f}",
-            f"{withdrawal_w / 1e3:,.3f}",
+            kilowatts(injection_w),
+            kilowatts(withdrawal_w),
         )
     console.print(table)
     console.print(f"digest {replayed.digest}", soft_wrap=True)

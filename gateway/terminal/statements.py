@@ -1,4 +1,4 @@
-"""Statements of account for people, and as rows."""
+"""Statements of account, printed for people and as CSV."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from rich.console import Console
-from rich.table import Table
 
 from exchange.vocabulary.formatting import format_eur, format_time
 from gateway.formats.statements_file import AccountRecord, LineRecord, StatementsFile
-from gateway.terminal.console import escape
+from gateway.terminal.console import counted, escape, new_table
 from gateway.terminal.envelopes import kilowatts
 
 _MONEY = ("paid", "received", "compensation", "penalties")
@@ -34,7 +33,7 @@ _COLUMNS = (
 
 
 def statements_csv(made: StatementsFile) -> str:
-    """Return a row for each account and interval; ``opening`` and ``closing`` are of the row."""
+    """Return CSV with a row for each account and interval, and the balance before and after."""
     text = io.StringIO()
     rows = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     rows.writeheader()
@@ -60,16 +59,12 @@ def statements_csv(made: StatementsFile) -> str:
 
 
 def show_statements(made: StatementsFile, console: Console) -> None:
-    """Print an overview of all accounts, or every interval where there is one account only."""
+    """Print an overview of all accounts, or all intervals of a single account."""
     if len(made.accounts) == 1:
         _show_account(made.accounts[0], console)
         return
-    table = Table(title="Statements, in EUR")
-    table.add_column("account")
-    for column in ("opening", *_MONEY, "closing"):
-        table.add_column(column, justify="right")
-    for column in ("breaches", "missing"):
-        table.add_column(column, justify="right")
+    columns = ("opening", *_MONEY, "closing", "breaches", "missing")
+    table = new_table("Statements, in EUR", ("account",), columns)
     for account in made.accounts:
         table.add_row(
             escape(account.account),
@@ -81,14 +76,14 @@ def show_statements(made: StatementsFile, console: Console) -> None:
         )
     console.print(table)
     total = _sum(account.closing for account in made.accounts)
-    console.print(f"{len(made.accounts):,} accounts, which add up to {total} EUR")
+    console.print(
+        f"{counted(len(made.accounts), 'account')}; the closing balances add up to {total} EUR"
+    )
 
 
 def _show_account(account: AccountRecord, console: Console) -> None:
-    table = Table(title=f"Statement of {escape(account.account)}, in EUR")
-    table.add_column("interval")
-    for column in ("bought\nkW", "sold\nkW", *_MONEY, "balance"):
-        table.add_column(column, justify="right")
+    columns = ("bought\nkW", "sold\nkW", *_MONEY, "balance")
+    table = new_table(f"Statement of {escape(account.account)}, in EUR", ("interval",), columns)
     table.add_row("opening", *[""] * 6, account.opening)
     for line in account.lines:
         table.add_row(
@@ -104,13 +99,13 @@ def _show_account(account: AccountRecord, console: Console) -> None:
 
 
 def _show_breaches(account: AccountRecord, console: Console) -> None:
-    """Say of each breach and each missing reading what it is about."""
+    """Print one line for each breach and each missing reading."""
     for line in account.lines:
         when = format_time(line.interval)
         for each in line.metered:
             point = escape(each.connection_point)
             if each.standing == "missing":
-                console.print(f"{when} {point}: no reading came", soft_wrap=True)
+                console.print(f"{when} {point}: the reading is missing", soft_wrap=True)
             elif each.standing == "breach":
                 injects = bool(each.injection_w)
                 power_w = each.injection_w if injects else each.withdrawal_w

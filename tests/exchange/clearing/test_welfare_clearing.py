@@ -63,7 +63,7 @@ def test_the_oracle_and_the_optimum_agree_with_trying_everything(case: Case) -> 
 
 @given(cases(prices=6))
 @settings(max_examples=80, deadline=None)
-def test_a_network_free_match_that_holds_is_the_linear_optimum(case: Case) -> None:
+def test_a_merit_order_match_that_holds_is_the_linear_optimum(case: Case) -> None:
     clearing = case.filled()
     optimum = clearing.optimum()
     assume(optimum.tier is Tier.NETWORK_FREE)

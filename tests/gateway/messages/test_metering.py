@@ -336,10 +336,10 @@ def test_statements_as_rows_and_tables(journal: Path, tmp_path: Path) -> None:
         assert Decimal(row["opening"]) + Decimal(row["balance"]) == Decimal(row["closing"])
     (p0,) = [row for row in rows if row["account"] == "p0"]
     assert (p0["breaches"], p0["breach_w"], p0["penalties"]) == ("1", "400", "0.2")
-    assert "5 accounts, which add up to 0 EUR" in run("statements", journal).stdout
+    assert "5 accounts; the closing balances add up to 0 EUR" in run("statements", journal).stdout
     one = run("statements", journal, "--participant", "p0").stdout
     assert "400 W of breach cost 0.2 EUR" in one.replace("\n", " ")
-    assert "no reading came" in run("statements", journal, "--participant", "p2").stdout
+    assert "the reading is missing" in run("statements", journal, "--participant", "p2").stdout
 
 
 def test_statements_of_a_result(tmp_path: Path) -> None:

@@ -22,17 +22,9 @@ from gateway.cli.main import app
 from gateway.errors import GatewayError
 from gateway.formats.atomic_files import replacing
 from gateway.formats.faults import InputFaults
-from gateway.runs.batch_jobs import (
-    JOB_LOG,
-    Job,
-    JobOutcome,
-    allocate_job,
-    digest_of,
-    jobs_in,
-    left_to_do,
-    open_job_log,
-)
-from gateway.runs.batch_runners import run_in_processes, run_on_dask
+from gateway.runs.folder.job_log import JOB_LOG, left_to_do, open_job_log
+from gateway.runs.folder.jobs import Job, JobOutcome, allocate_job, digest_of, jobs_in
+from gateway.runs.folder.runners import run_in_processes, run_on_dask
 
 SCENARIO = """
 [network]
@@ -71,7 +63,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     def run_here(jobs: list[Job], processes: int) -> Iterator[JobOutcome]:
         yield from map(allocate_job, jobs)
 
-    monkeypatch.setattr("gateway.cli.batch.run_in_processes", run_here)
+    monkeypatch.setattr("gateway.runs.folder.allocation.run_in_processes", run_here)
 
 
 def die_at_b(job: Job) -> JobOutcome:
@@ -164,7 +156,7 @@ def test_a_line_cut_off_by_a_crash_is_done_again_and_leaves_the_others_readable(
 def test_a_ledger_that_is_none_and_a_folder_in_use_are_refused(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "in", "a")
     (tmp_path / JOB_LOG).write_text("what is this\n")
-    with pytest.raises(InputFaults, match="line 1: it is not what came of a network"):
+    with pytest.raises(InputFaults, match="line 1: it is not the outcome of a job"):
         left_to_do([], tmp_path / JOB_LOG)
     with (
         open_job_log(tmp_path / "out"),
@@ -178,7 +170,7 @@ def test_a_ledger_that_is_none_and_a_folder_in_use_are_refused(tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     result = run("allocate", tmp_path / "empty", "-o", tmp_path / "out")
     assert result.exit_code == 2
-    assert "there is no scenario" in result.stderr
+    assert "it holds no scenario" in result.stderr
     result = run("allocate", folder / "a.toml", "-p", 2)
     assert result.exit_code == 2
     assert "are for a folder" in result.stderr
@@ -335,7 +327,7 @@ def test_a_dask_cluster_gives_the_same_and_survives_the_same(tmp_path: Path) -> 
 def test_an_address_where_no_scheduler_answers_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.runs.batch_runners._CONNECT_S", 0.2)
+    monkeypatch.setattr("gateway.runs.folder.runners._CONNECT_S", 0.2)
     with pytest.raises(GatewayError, match="no Dask scheduler answers at tcp://127"):
         next(run_on_dask(jobs_of(a_folder(tmp_path, "a"), tmp_path / "out"), "tcp://127.0.0.1:9"))
     folder = a_folder(tmp_path / "in", "a")
@@ -351,7 +343,7 @@ def test_a_result_never_takes_the_place_of_an_input(tmp_path: Path) -> None:
     (folder / "b.json").write_text("a network")
     result = run("allocate", folder, "-o", folder)
     assert result.exit_code == 2
-    assert "the envelopes of b.toml would take the place of this file, which a.toml" in (
+    assert "the envelopes of b.toml would overwrite this file, which a.toml" in (
         " ".join(result.stderr.split())
     )
     assert (folder / "b.json").read_text() == "a network"

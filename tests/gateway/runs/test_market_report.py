@@ -89,7 +89,7 @@ def test_a_small_market_by_hand(scenario: Scenario) -> None:
     assert (report.congestion_rent, report.clairvoyant_rent) == ("0", "0")
     assert report.refusals == {"exceeds_holding": 1, "malformed": 1}
     assert (report.clearings, report.bought_w, report.sold_w) == (1, 100, 100)
-    assert report.tiers == {"network_free": 1}
+    assert report.tiers == {"merit_order": 1}
     rows = {(row.direction, row.connection_point): row for row in report.prices}
     assert len(rows) == 2 * 6
     assert rows["injection", "load:0"].sold_w == 100
@@ -181,7 +181,7 @@ def test_the_command_writes_report_and_picture(path: Path, tmp_path: Path) -> No
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0, result.output
     assert "of the clairvoyant" not in result.stdout  # that is the picture's title
-    assert "with every order known beforehand" in result.stdout
+    assert "clairvoyant optimum" in result.stdout
     MarketReport.model_validate_json(output.read_bytes())
     assert plot.read_bytes().startswith(b"\x89PNG")
     asked[-1] = str(tmp_path / "map.nonsense")

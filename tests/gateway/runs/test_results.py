@@ -23,9 +23,10 @@ from profile_tables import POWERS_W, net_with_generators, scenario_text, write_t
 from scenario_files import GOOD, faults_of, load, small_net
 
 from doe_allocation.capacity import Capacity
-from gateway.formats import envelope_writers as result_files
+from gateway.formats import optional_packages
 from gateway.formats.envelope_file import EnvelopeFile
 from gateway.formats.envelope_rows import EnvelopeTable, read_envelopes, read_table
+from gateway.formats.envelope_writers import json_writer
 from gateway.plots.envelopes_over_time import draw_binding, draw_envelopes
 from gateway.plots.network_loading import sketch_of, worst_loadings
 from gateway.runs.operator_outputs import (
@@ -95,12 +96,12 @@ def test_json_is_written_piece_by_piece_as_it_would_be_whole(results: Path) -> N
     content = EnvelopeFile.model_validate_json(text)
     assert text == content.model_dump_json(indent=2) + "\n"
     nothing = io.StringIO()
-    with result_files.json_writer(nothing):
+    with json_writer(nothing):
         pass
     assert EnvelopeFile.model_validate_json(nothing.getvalue()).intervals == []
     capacity = Capacity.same(("load:0",), 1, 1)
     again = io.StringIO()
-    with result_files.json_writer(again) as write:
+    with json_writer(again) as write:
         for record in content.intervals:
             write(record, capacity)
     assert again.getvalue() == text
@@ -171,7 +172,7 @@ def test_wrong_rows_of_a_table_are_named(
 
 
 def test_files_without_pyarrow(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(result_files, "find_spec", lambda _: None)
+    monkeypatch.setattr(optional_packages, "find_spec", lambda _: None)
     result = run("allocate", results / "day.toml", "-o", results / "other.parquet")
     assert result.exit_code == 2
     assert "doe-exchange[parquet]" in result.stderr
@@ -296,7 +297,7 @@ def test_outputs_refuse_envelopes_beyond_capacities(results: Path) -> None:
     content["intervals"][0]["envelopes"][0]["connection_point"] = "load:0"
     (results / "beyond.json").write_text(json.dumps(content))
     result = run("outputs", results / "day.toml", results / "beyond.json")
-    assert "injection limit is 701 W, its capacity is 700 W" in result.stderr
+    assert "injection limit is 701 W, above its capacity of 700 W" in result.stderr
 
 
 # -- pictures --------------------------------------------------------------------------------------
@@ -344,7 +345,7 @@ def test_pictures_show_the_numbers_of_the_table(results: Path) -> None:
 def test_without_matplotlib_a_sentence_says_what_to_install(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     result = run("plot", results / "r.json", "-o", results / "none.png")
     assert result.exit_code == 2
     assert "doe-exchange[plot]" in result.stderr

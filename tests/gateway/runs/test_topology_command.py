@@ -189,7 +189,7 @@ FAULTS = {
     ),
     'taps = {"trafo:0" = [1, 2]}': ("trafo:0", "its present position 0 is not within 1 to 2"),
     'taps = {"trafo:0" = [2, 1]}': ("trafo:0", "positions 2 to 1"),
-    "most_operations = 2": ("actions", "it names neither switchable branches nor taps"),
+    "most_operations = 2": ("actions", "it names no switchable branches and no taps"),
     'switchable = ["line:1"]\nmost_operations = -1': ("actions.most_operations", "greater"),
 }
 

@@ -31,10 +31,10 @@ from profile_tables import (
 from scenario_files import GOOD, faults_of, load
 
 from doe_allocation.allocation.network_grid import NetworkGrid
-from gateway.scenario import time_tables
+from gateway.formats import optional_packages
 from gateway.scenario.intervals import Span
 from gateway.scenario.network_states import Model
-from gateway.scenario.profile_files import build_power_profile
+from gateway.scenario.profiles.powers import build_power_profile
 from gateway.scenario.schema import ProfilesSection
 from security_check.errors import Fault, InsecureError
 from security_check.model.limits import InterfaceLimits
@@ -132,7 +132,9 @@ def test_parquet_says_what_csv_says(folder: Path) -> None:
     starts = pa.array([START, START + timedelta(minutes=15)], pa.timestamp("ms", tz="Asia/Tokyo"))
     pq.write_table(pa.table({**columns, "start": starts}), folder / "powers.parquet")
     by_csv = load(folder, scenario_text(2, POWERS_W)).forecast_series.powers
-    by_parquet = load(folder, scenario_text(2, POWERS_W.replace("csv", "parquet"))).forecast_series.powers
+    by_parquet = load(
+        folder, scenario_text(2, POWERS_W.replace("csv", "parquet"))
+    ).forecast_series.powers
     for k in range(2):
         np.testing.assert_array_equal(by_csv.power_pu(k), by_parquet.power_pu(k))
 
@@ -232,7 +234,7 @@ def test_simbenchs_year_has_every_interval_and_no_other(tmp_path: Path) -> None:
 
 def test_only_simbench_networks_have_profiles_of_their_own(folder: Path) -> None:
     found = faults_of(folder, scenario_text(1, '\n[profiles]\npowers = "simbench"\n'))
-    assert "brings no profiles along" in found["profiles.powers"][0]
+    assert "this network has no profiles" in found["profiles.powers"][0]
 
 
 ROWS = [[time_of(k), "5000", "100"] for k in range(3)]
@@ -252,8 +254,8 @@ PLAIN = changed(0, 1, "5000")
     ("table", "element", "words"),
     [
         (changed(1, 1, "nan"), "sgen:1", "powers.csv line 3, 2016-05-02T00:15:00Z: 'nan' is no"),
-        (changed(2, 2, ""), "sgen:2", "line 4, 2016-05-02T00:30:00Z: '' is no finite number"),
-        (changed(2, 2, "1_000"), "sgen:2", "'1_000' is no finite number"),
+        (changed(2, 2, ""), "sgen:2", "line 4, 2016-05-02T00:30:00Z: '' is not a finite number"),
+        (changed(2, 2, "1_000"), "sgen:2", "'1_000' is not a finite number"),
         (changed(0, 1, "9e9"), "sgen:1", "9,000,000,000 W is more than 100 times its 20,000 W"),
         (changed(0, 0, "2016-05-02T00:00:00"), "powers.csv line 2", "no offset"),
         (changed(0, 0, "soon"), "powers.csv line 2", "start is 'soon': it is not a time"),
@@ -272,7 +274,7 @@ PLAIN = changed(0, 1, "5000")
             "start,sgen:1,sgen:1.lower,sgen:1.upper\n"
             + "\n".join(f"{time_of(k)},{10 * k},0,15" for k in range(3)),
             "sgen:1",
-            "line 4, 2016-05-02T00:30:00Z: 20 does not lie in its band, 0 to 15",
+            "line 4, 2016-05-02T00:30:00Z: 20 is outside its band, 0 to 15",
         ),
     ],
 )
@@ -291,24 +293,28 @@ def test_faults_name_column_row_time_and_number(
 @pytest.mark.parametrize(
     ("more", "element", "words"),
     [
-        ('[profiles]\npowers = "powers.csv"', "profiles.unit", "a file needs it"),
+        ('[profiles]\npowers = "powers.csv"', "profiles.unit", 'it is missing: "w" (watts)'),
         ('[profiles]\nunit = "w"', "profiles.unit", "profiles.powers is not"),
         ('[profiles]\npowers = "powers.csv"\nunit = "kw"', "profiles.unit", "'w' or 'factor'"),
         ('[profiles]\npowers = "powers.csv"\nunit = "factor"', "sgen:1", 'is profiles.unit "w"?'),
         ('[profiles]\npowers = "none.csv"\nunit = "w"', "profiles.powers", "cannot be read"),
         ('[profiles]\npowers = "powers.xls"\nunit = "w"', "profiles.powers", ".parquet"),
-        ('[profiles]\ncapacities = "powers.csv"', "sgen:1", "neither .injection_w nor"),
+        (
+            '[profiles]\ncapacities = "powers.csv"',
+            "sgen:1",
+            "no connection point of the network with .injection_w or",
+        ),
         ('[profiles]\ncapacities = "capacities.csv"', "load:0.injection_w", "2.5 is not a whole"),
         (
             "[uncertainty]\nrelative_per_hour = 0.1\nrelative = 0.4\nrelative_at_most = 0.3",
             "sgen:0",
-            "begins with 0.4, relative_at_most is 0.3",
+            "begins at 0.4, above relative_at_most, 0.3",
         ),
-        ("[uncertainty]\nrelative_at_most = 0.3", "uncertainty.relative_at_most", "nothing grows"),
+        ("[uncertainty]\nrelative_at_most = 0.3", "uncertainty.relative_at_most", "no band grows"),
         (
             "[uncertainty]\nissued = 2016-05-02T01:00:00Z",
             "uncertainty.issued",
-            "after the first interval's start",
+            "after the start of the first interval",
         ),
         ('[uncertainty]\nrelative_per_hour = {"load:0" = 0.1}', "load:0", "no passive element"),
     ],
@@ -335,7 +341,7 @@ def test_who_has_a_band_of_its_own_is_given_no_other(folder: Path) -> None:
 def test_without_pyarrow_a_sentence_says_what_to_install(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_tables, "find_spec", lambda _: None)
+    monkeypatch.setattr(optional_packages, "find_spec", lambda _: None)
     (folder / "powers.parquet").touch()
     found = faults_of(folder, scenario_text(1, POWERS_W.replace("csv", "parquet")))
     assert "doe-exchange[parquet]" in found["profiles.powers"][0]

@@ -135,14 +135,14 @@ def test_inverters_that_cannot_be(folder: Path) -> None:
         (
             'response = "ieee1547-a"\nrating_va = 9\ncurves.mine.volt_var = [[1.0, 0.0]]',
             "inverters.curves.mine",
-            "names it for nobody",
+            "no connection point uses it",
         ),
         (
             'response = "mine"\nrating_va = 9\ncurves.mine = {}',
             "inverters.curves.mine",
             "neither volt_var nor volt_watt",
         ),
-        ("rating_va = 5000", "inverters.rating_va", "nobody has a response"),
+        ("rating_va = 5000", "inverters.rating_va", "no connection point has a response"),
         (
             'response = {"load:1" = "ieee1547-a"}\nrating_va = {default = 9, "load:0" = 8}',
             "load:0",
@@ -197,8 +197,6 @@ def test_intervals_follow_one_another_with_their_own_limits(folder: Path) -> Non
     assert (special.injection_limit_w, special.withdrawal_limit_w) == (50000, None)
     assert (special.voltage_min_pu, special.voltage_max_pu) == (0.98, 1.03)
     assert scenario.intervals[2].interface_limits == scenario.interface_limits
-    assert scenario.interval_at(noon) == scenario.intervals[0]
-    assert scenario.interval_at(noon - timedelta(hours=1)) is None
     assert scenario.rules == MarketRules(
         tick=Decimal("0.01"),
         lot_w=10,
@@ -219,7 +217,7 @@ def test_a_column_given_twice_is_a_fault(folder: Path) -> None:
     (folder / "limits.csv").write_text("start,injection_limit_w,injection_limit_w\n")
     text = "[intervals]\nstart = 2016-05-02T12:00:00Z\nlimits_file = 'limits.csv'\n"
     assert faults_of(folder, GOOD + text) == {
-        "limits.csv line 1": ["injection_limit_w is there 2 times"]
+        "limits.csv line 1": ["it has the column injection_limit_w 2 times"]
     }
 
 
@@ -330,7 +328,7 @@ def test_a_network_with_missing_buses_names_the_elements(folder: Path) -> None:
         (
             "start = 9998-12-31T23:50:00Z\nminutes = 1440\ncount = 10000",
             "intervals.count",
-            "leave the calendar",
+            "end after the year 9999",
         ),
         ("start = 2016-05-02T12:00:00Z\nlimits_file = 'no.csv'", "intervals.limits_file", "no.csv"),
     ],
@@ -361,7 +359,7 @@ def test_a_source_that_leads_nowhere(folder: Path, source: str, words: str) -> N
 
 
 def test_simbench_may_be_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.scenario.network_source.find_spec", lambda name: None)
+    monkeypatch.setattr("gateway.formats.optional_packages.find_spec", lambda name: None)
     found = faults_of(folder, GOOD.replace("net.json", "simbench:1-LV-semiurb4--0-sw"))
     assert "not installed" in found["network.source"][0]
 

@@ -120,7 +120,7 @@ def test_what_allocate_and_verify_say(folder: Path, tmp_path: Path) -> None:
     broken = run("verify", path, file)
     assert broken.exit_code == 1
     assert "not secure: " in broken.stdout
-    assert "The point that shows it" in broken.stdout
+    assert "The point that violates the limit" in broken.stdout
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_what_allocate_and_verify_say(folder: Path, tmp_path: Path) -> None:
             "[limits]",
             "[uncertainty]\nrelative = 0.1\n[limits]",
             "uncertainty",
-            "not known one by one",
+            "do not list their passive elements",
         ),
     ],
 )
@@ -176,6 +176,6 @@ def test_faults_of_net_and_outages_are_told_together(folder: Path) -> None:
 def test_the_power_flow_of_generators_may_be_missing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.scenario.network_source.find_spec", lambda name: None)
+    monkeypatch.setattr("gateway.formats.optional_packages.find_spec", lambda name: None)
     (detail,) = faults_of(folder, RING)["network.model"]
     assert "lightsim2grid, which is not installed" in detail

@@ -111,14 +111,14 @@ def test_without_the_section_everything_is_certain(folder):
             'set = "ellipsoid"\nradius = 1.0\nrelative = {"sgen:0" = 0.1}\n'
             'groups = [{elements = ["sgen:0", "sgen:1"], correlation = 0.5}]',
             "sgen:1",
-            "group 1 of uncertainty.groups names it, but it is certain",
+            "group 1 of uncertainty.groups names it, but its deviation is 0",
         ),
         (
             'set = "ellipsoid"\nradius = 1.0\nrelative = 0.1\n'
             'groups = [{elements = ["sgen:0", "sgen:1"], correlation = 0.5}, '
             '{elements = ["sgen:1", "sgen:2"], correlation = 0.5}]',
             "sgen:1",
-            "group 2 of uncertainty.groups names it once more",
+            "group 2 of uncertainty.groups names it again",
         ),
         ('impedance = {"line:7" = 0.1}', "line:7", "no such branch is in service"),
         ("impedance = 0.6", "trafo:0", "its impedance tolerance is 0.6; it must be from 0 to 0.4"),

@@ -1,7 +1,7 @@
 """Tables of numbers over time, CSV or Parquet: a row for each interval, a column for each quantity.
 
-A table may cover more than the scenario's intervals, but not less, and no row may lie inside an
-interval: what holds for a quarter-hour says nothing about the hour around it.
+A table must have a row for each interval of the scenario and may have rows before and after them.
+A row that starts inside an interval is a fault: its values are not those of the whole interval.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.faults import why
-from gateway.formats.parquet import without_pyarrow
+from gateway.formats.optional_packages import missing_package
 from gateway.formats.records import parsed_time
 from gateway.scenario.intervals import Span
 from security_check.arrays import FloatArray, IndexArray
@@ -29,12 +28,12 @@ START = "start"
 
 @dataclass(frozen=True, slots=True)
 class TimeTable:
-    """The numbers of a table in a scenario's intervals; T of them, m columns.
+    """The numbers of a table in a scenario's T intervals; m columns.
 
     Parameters
     ----------
     name, word
-        Name of the file, and what a row of it is called: ``"line"`` or ``"row"``.
+        Name of the file, and the word for its rows: ``"line"`` (CSV) or ``"row"`` (Parquet).
     columns
         Names of the columns, without ``start``.
     values
@@ -53,7 +52,7 @@ class TimeTable:
     starts: Sequence[datetime]
 
     def fault(self, column: str, interval: int, detail: str) -> Fault:
-        """Return a fault that names a cell: its column, row and time."""
+        """Return the fault of a cell, with its column, row and time."""
         time = format_time(self.starts[interval])
         where = f"{self.name} {self.word} {self.rows[interval]}, {time}"
         return Fault(column, f"{where}: {detail}")
@@ -61,7 +60,11 @@ class TimeTable:
 
 @dataclass(slots=True)
 class _TableReading:
-    """A table that is being read, and what is wrong with it so far."""
+    """A table that is being read, and its faults so far.
+
+    ``wrong`` has the first faulty cell of each column and their number: (interval, text, count);
+    ``inside`` has the rows that start inside an interval.
+    """
 
     name: str
     word: str
@@ -78,7 +81,7 @@ class _TableReading:
         self.rows = np.zeros(len(self.span.starts), dtype=np.int64)
 
     def place(self, number: int, start: datetime) -> int | None:
-        """Return the interval that a row is about; ``None`` where it is none of the scenario's."""
+        """Return the interval of a row; ``None`` if no interval of the scenario starts then."""
         interval = self.span.number_of(start)
         if interval is None:
             if self.span.holds(start):
@@ -96,7 +99,7 @@ class _TableReading:
         return interval
 
     def note(self, column: str, interval: int, text: str) -> None:
-        """Remember that a cell is no finite number."""
+        """Record that a cell is not a finite number."""
         first, shown, count = self.wrong.get(column, (interval, text, 0))
         self.wrong[column] = (first, shown, count + 1)
 
@@ -108,7 +111,7 @@ class _TableReading:
         found = list(self.faults)
         for column, (interval, text, count) in self.wrong.items():
             more = f" (and {count - 1} more of its cells)" if count > 1 else ""
-            found.append(table.fault(column, interval, f"{text} is no finite number{more}"))
+            found.append(table.fault(column, interval, f"{text} is not a finite number{more}"))
         if self.inside:
             number, start = self.inside[0]
             more = f" (and {len(self.inside) - 1} more)" if len(self.inside) > 1 else ""
@@ -116,7 +119,7 @@ class _TableReading:
                 Fault(
                     f"{self.name} {self.word} {number}",
                     f"{format_time(start)} lies inside an interval of {self.span.minutes:g} "
-                    f"minutes: rows must be as far apart as intervals{more}",
+                    f"minutes; rows must be as far apart as intervals{more}",
                 )
             )
         missing = np.flatnonzero(self.rows == 0)
@@ -125,7 +128,7 @@ class _TableReading:
             found.append(
                 Fault(
                     self.name,
-                    f"{len(missing):,} of {len(self.rows):,} intervals have no {self.word}, "
+                    f"{len(missing):,} of {len(self.rows):,} intervals have no {self.word}; "
                     f"the first of them starts at {first}",
                 )
             )
@@ -141,14 +144,14 @@ def read_time_table(path: Path, key: str, span: Span, faults: list[Fault]) -> Ti
     path
         A file that ends in ``.csv`` or ``.parquet``.
     key
-        The entry of the scenario that names it; faults of the file as a whole are its.
+        The entry of the scenario that names the file; faults of the whole file are its faults.
     span
         The scenario's intervals.
     """
     readers = {".csv": _from_csv, ".parquet": _from_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        faults.append(Fault(key, f"{path.name} ends neither in .csv nor in .parquet"))
+        faults.append(Fault(key, f"{path.name} does not end in .csv or .parquet"))
         return None
     try:
         filling = reader(path, key, span, faults)
@@ -164,7 +167,7 @@ def read_time_table(path: Path, key: str, span: Span, faults: list[Fault]) -> Ti
 def _checked_columns(
     names: Sequence[str], path: Path, key: str, faults: list[Fault]
 ) -> list[str] | None:
-    """Return the columns beside the start, or ``None`` after adding what is wrong with them."""
+    """Return all columns but ``start``, or ``None`` after adding their faults."""
     found = [
         Fault(name or "a column without a name", f"{path.name} has it {names.count(name)} times")
         for name in dict.fromkeys(names)
@@ -217,10 +220,10 @@ def _fill(filling: _TableReading, interval: int, cells: Sequence[str]) -> None:
 
 
 def _from_parquet(path: Path, key: str, span: Span, faults: list[Fault]) -> _TableReading | None:
-    if find_spec("pyarrow") is None:
-        faults.append(Fault(key, without_pyarrow(path)))
+    if missing := missing_package("pyarrow", path.name):
+        faults.append(Fault(key, missing))
         return None
-    import pyarrow as pa  # large; only who asks for Parquet needs it
+    import pyarrow as pa  # large, and needed for Parquet only
     import pyarrow.parquet as pq
 
     try:
@@ -252,7 +255,7 @@ def _from_parquet(path: Path, key: str, span: Span, faults: list[Fault]) -> _Tab
 
 
 def _fill_columns(filling: _TableReading, table: Any) -> None:
-    """Take a Parquet table's columns over, those of the scenario's intervals."""
+    """Copy a Parquet table's values in the scenario's intervals."""
     rows, intervals = [], []
     for row, start in enumerate(table.column(START).to_pylist()):
         if start is None:

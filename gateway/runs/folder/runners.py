@@ -1,7 +1,7 @@
-"""Where the jobs of many networks run: in processes of this machine, or on a Dask cluster.
+"""Run jobs in processes of this machine, or on a Dask cluster.
 
-Both take jobs from an iterator as they have room for them, and yield what came of each as it
-comes, so memory does not grow with the number of networks.
+Both runners take jobs from an iterator as processes become free, and yield each outcome as it
+arrives, so memory does not grow with the number of networks.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from itertools import islice
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.runs.batch_jobs import Job, JobOutcome, allocate_job, failed
+from gateway.formats.optional_packages import missing_package
+from gateway.runs.folder.jobs import Job, JobOutcome, allocate_job, failed
 
 Work = Callable[[Job], JobOutcome]
 
-_WAITING = 2  # jobs handed to each process, so that none waits for the next
-_CONNECT_S = 10
-_KILLED = "its process ended without an answer: it was killed, or ran out of memory"
+_WAITING = 2  # jobs handed to each process: the next one is there when a job ends
+_CONNECT_S = 10  # seconds to wait for a Dask scheduler: it answers in milliseconds or is not there
+_KILLED = "its process ended without an answer: it was killed or ran out of memory"
 
 
 def run_in_processes(
     jobs: Iterable[Job], processes: int, work: Work = allocate_job
 ) -> Generator[JobOutcome, None, None]:
-    """Yield what comes of jobs in so many processes of this machine.
+    """Yield the outcomes of jobs that run in ``processes`` processes of this machine.
 
-    A job whose process dies is reported as failed; those that were there with it run again.
+    When a process dies, its job is reported as failed; the other jobs in progress run again.
     """
     waiting = iter(jobs)
     while True:
         suspects = yield from _run_until_one_dies(waiting, processes, work)
         if not suspects:
             return
-        # Nobody knows whose process it was that died, so each of them gets one of its own.
+        # Which job's process died is unknown, so each job in progress gets its own process.
         for job in suspects:
             dead = yield from _run_until_one_dies(iter([job]), 1, work)
             if dead:
@@ -48,7 +49,7 @@ def run_in_processes(
 def _run_until_one_dies(
     waiting: Iterator[Job], processes: int, work: Work
 ) -> Generator[JobOutcome, None, list[Job]]:
-    """Yield outcomes until there are no more jobs, or a process dies; return who was there then."""
+    """Yield outcomes until no job is left or a process dies; return the jobs in progress then."""
     # Not forked: threads of this process (progress bar) may hold locks at that moment.
     context = multiprocessing.get_context("spawn")
     running: dict[Future[JobOutcome], Job] = {}
@@ -71,7 +72,7 @@ def _run_until_one_dies(
 
 
 def _tie_to_parent() -> None:
-    """Let a process end when the one that started it does, and silently at Ctrl-C."""
+    """Let a process end with the one that started it, and end silently at Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -86,7 +87,7 @@ def _tie_to_parent() -> None:
 def _submitted(pool: ProcessPoolExecutor, work: Work, job: Job) -> Future[JobOutcome]:
     try:
         return pool.submit(work, job)
-    except BrokenProcessPool as error:  # the same news, only earlier
+    except BrokenProcessPool as error:  # a process has died since the last wait
         broken: Future[JobOutcome] = Future()
         broken.set_exception(error)
         return broken
@@ -95,18 +96,18 @@ def _submitted(pool: ProcessPoolExecutor, work: Work, job: Job) -> Future[JobOut
 def run_on_dask(
     jobs: Iterable[Job], scheduler: str, work: Work = allocate_job
 ) -> Generator[JobOutcome, None, None]:
-    """Yield what comes of jobs on a Dask cluster, whose workers must see the same folders.
+    """Yield the outcomes of jobs on a Dask cluster, whose workers must see the same folders.
 
     Raises
     ------
     GatewayError
-        When dask.distributed is not installed, or nobody answers at the address.
+        When dask.distributed is not installed, or no scheduler answers at the address.
     """
     client, results_of = _connected(scheduler)
     waiting, suspects = iter(jobs), []
     with client:
         room = _WAITING * max(1, sum(client.nthreads().values()))
-        # Not "pure": a job that is run again must be run again.
+        # pure=False: Dask must run a repeated job again, not return the earlier outcome.
         running = {client.submit(work, job, pure=False): job for job in islice(waiting, room)}
         results = results_of(list(running), loop=client.loop, raise_errors=False)
         for future in results:
@@ -121,13 +122,13 @@ def run_on_dask(
                 submitted = client.submit(work, following, pure=False)
                 running[submitted] = following
                 results.add(submitted)
-        # The scheduler blames all that a dead worker had in hand; alone, only the culprit is.
+        # The scheduler blames all jobs of a dead worker; run alone, only the failing job dies.
         for job in suspects:
             yield _outcome(client.submit(work, job, pure=False), job) or failed(job, [_KILLED])
 
 
 def _outcome(future: Any, job: Job) -> JobOutcome | None:
-    """Return what came of a job on a cluster, ``None`` where workers died with it."""
+    """Return the outcome of a job on a cluster, ``None`` where its workers died."""
     raised = future.exception()
     if raised is None:
         outcome: JobOutcome = future.result()
@@ -138,13 +139,11 @@ def _outcome(future: Any, job: Job) -> JobOutcome | None:
 
 
 def _connected(scheduler: str) -> tuple[Any, Callable[..., Any]]:
-    """Return a client of a cluster, and what waits for its futures; Dask publishes no types."""
-    try:
-        import distributed
-    except ImportError:
-        raise GatewayError(
-            "a Dask scheduler needs the package distributed: install doe-exchange[dask]"
-        ) from None
+    """Return a client of a cluster and Dask's ``as_completed``; Dask publishes no types."""
+    if missing := missing_package("distributed", "a Dask scheduler"):
+        raise GatewayError(missing)
+    import distributed
+
     connect: Any = distributed.Client
     try:
         return connect(

@@ -1,4 +1,4 @@
-"""What those who do not trade do over time: a few columns of numbers, and who follows which."""
+"""Powers of passive elements over time, as combinations of a few columns of numbers."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from security_check.model.network_elements import PassiveElements
 
 @dataclass(frozen=True, slots=True)
 class PowerProfile:
-    """The power expected of p passive elements in T intervals, from m columns of numbers.
+    """The expected powers of p passive elements in T intervals, from m columns of numbers.
 
     Parameters
     ----------
     values
         Shape (T, m), the columns.
     fixed_pu
-        Shape (p,), complex, per unit, injection positive: what follows no column.
+        Shape (p,), complex, per unit, injection positive: the part that follows no column.
     weights
-        Shape (p, m), complex: elements do ``fixed_pu + weights @ values[t]``.
+        Shape (p, m), complex: the powers in interval t are ``fixed_pu + weights @ values[t]``.
     half_band
-        Shape (p, m), real: ``half_band @ values[t]`` is how far active powers may be off.
+        Shape (p, m), real: ``half_band @ values[t]`` are the half-bands of the active powers.
     bounded
-        Shape (p,), who has a band.
+        Shape (p,), whether an element has a band.
     """
 
     values: FloatArray
@@ -37,18 +37,18 @@ class PowerProfile:
     bounded: BoolArray
 
     def power_pu(self, interval: int) -> ComplexArray:
-        """Return the complex power expected in an interval, shape (p,)."""
+        """Return the complex powers expected in an interval, per unit, shape (p,)."""
         power: ComplexArray = self.fixed_pu + self.weights @ self.values[interval]
         return power
 
     def half_band_pu(self, interval: int) -> FloatArray:
-        """Return how far the active powers may be off in an interval, shape (p,)."""
+        """Return the half-bands of the active powers in an interval, per unit, shape (p,)."""
         half: FloatArray = self.half_band @ self.values[interval]
         return half
 
 
 class ProfileBuilder:
-    """Puts a profile together, element by element; whoever is not named stays as described.
+    """Builds a profile element by element; all other elements keep the powers of the network.
 
     Parameters
     ----------
@@ -67,25 +67,25 @@ class ProfileBuilder:
         self._bounded = np.zeros(shape[0], dtype=bool)
 
     def active(self, element: int, columns: Sequence[int], scale_pu: float) -> None:
-        """Let an active power be the mean of columns, times a scale."""
+        """Set an active power to the mean of columns, times a scale."""
         self._fixed[element] = 1j * self._fixed[element].imag
         for column in columns:
             self._weights[element, column] += scale_pu / len(columns)
 
     def reactive(self, element: int, columns: Sequence[int], scale_pu: float) -> None:
-        """Let a reactive power be the mean of columns, times a scale."""
+        """Set a reactive power to the mean of columns, times a scale."""
         self._fixed[element] = self._fixed[element].real
         for column in columns:
             self._weights[element, column] += 1j * scale_pu / len(columns)
 
     def band(self, element: int, lower: int, upper: int, scale_pu: float) -> None:
-        """Let an active power lie between two columns, times a scale >= 0."""
+        """Set the band of an active power: two columns, times a scale >= 0."""
         self._half[element, upper] = 0.5 * scale_pu
         self._half[element, lower] = -0.5 * scale_pu
         self._bounded[element] = True
 
     def profile(self) -> PowerProfile:
-        """Return what was put together."""
+        """Return the profile."""
         return PowerProfile(
             self._values,
             self._fixed,

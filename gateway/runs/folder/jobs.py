@@ -1,0 +1,205 @@
+"""The jobs of a folder run: one for each scenario (``*.toml``) of the folder.
+
+A contract at its interface makes each network independent of the others.  Jobs can therefore run
+in any order, in any process, and on any machine that sees the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from gateway.formats.faults import InputFaults, unreadable
+from gateway.formats.records import Record
+from security_check.errors import Fault, GridError
+
+_SEPARATORS = re.compile(r"[\s=\"'()\[\]{},]+")  # between the words of an OpenDSS file
+
+_one_at_a_time = threading.Lock()
+"""Warning filters and solvers are global to a process: its threads take turns, one job each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One network to allocate.
+
+    Parameters
+    ----------
+    name
+        The scenario, relative to the folder, with forward slashes.
+    scenario, result
+        Paths of the scenario and of the envelopes to write.
+    digest
+        Digest of everything that the result depends on; see :func:`digest_of`.
+    """
+
+    name: str
+    scenario: Path
+    result: Path
+    digest: str
+
+
+class JobOutcome(Record):
+    """The outcome of one job: figures of its envelopes, or faults.
+
+    ``smallest_w`` and ``mean_w`` are over all limits of all intervals; ``seconds`` is the run time.
+    """
+
+    name: str
+    digest: str
+    intervals: int = 0
+    connection_points: int = 0
+    smallest_w: int | None = None
+    mean_w: float | None = None
+    seconds: float = 0.0
+    faults: list[str] = Field(default_factory=list)
+
+
+def jobs_in(folder: Path, results: Path, suffix: str = ".json") -> list[Job]:
+    """Return a job for every scenario (``*.toml``) below a folder, sorted by name.
+
+    Parameters
+    ----------
+    folder, results
+        The folder of scenarios, and the folder of results.
+    suffix
+        File suffix of the results: ``.json``, ``.csv`` or ``.parquet``.
+
+    Raises
+    ------
+    InputFaults
+        When the folder holds no scenario or cannot be read, or when a result would overwrite a file
+        that a scenario names.
+    """
+    found = sorted(folder.rglob("*.toml"))
+    if not found:
+        raise InputFaults(str(folder), [Fault("folder", "it holds no scenario (*.toml)")])
+    jobs: list[Job] = []
+    inputs: dict[Path, str] = {}
+    for path in found:
+        relative = path.relative_to(folder)
+        try:
+            digest = digest_of(path, suffix)
+            inputs |= {each.resolve(): relative.as_posix() for each in _inputs_of(path)}
+        except OSError as error:
+            raise unreadable(str(path), error) from None
+        jobs.append(Job(relative.as_posix(), path, results / relative.with_suffix(suffix), digest))
+    faults = [
+        Fault(
+            str(job.result),
+            f"the envelopes of {job.name} would overwrite this file, which "
+            f"{inputs[job.result.resolve()]} names; choose another folder for the results",
+        )
+        for job in jobs
+        if job.result.resolve() in inputs
+    ]
+    if faults:
+        raise InputFaults(str(results), faults)
+    return jobs
+
+
+def digest_of(scenario: Path, suffix: str = ".json") -> str:
+    """Return a digest of a scenario, of every file it names, and of this program's version.
+
+    Every value of the scenario that is the path of an existing file counts as the name of that
+    file; so does every word of an OpenDSS file.  The format of the results is part of the digest,
+    because the job log has one line for each network, which is valid for one format only.
+    """
+    digest = hashlib.sha256(f"{version('doe-exchange')} {suffix}".encode())
+    for path in (scenario, *_inputs_of(scenario)):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _inputs_of(scenario: Path) -> list[Path]:
+    """Return the files that a scenario names, and those that these name in turn."""
+    try:
+        content = tomllib.loads(scenario.read_bytes().decode())
+    except ValueError:  # the job itself will report this fault
+        return []
+    found: dict[Path, None] = {}
+    left = list(_files_of(content, scenario.parent))
+    while left:
+        path = left.pop(0)
+        if path in found:
+            continue
+        found[path] = None
+        if path.suffix.lower() == ".dss":  # may name further files
+            words = _SEPARATORS.split(path.read_bytes().decode(errors="replace"))
+            left += _files_of(words, path.parent)
+    return list(found)
+
+
+def _files_of(content: Any, folder: Path) -> Iterator[Path]:
+    if isinstance(content, str):
+        path = folder / content if "\0" not in content and len(content) < 256 else folder
+        if content and path.is_file():
+            yield path
+    elif isinstance(content, Mapping):
+        for value in content.values():
+            yield from _files_of(value, folder)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _files_of(value, folder)
+
+
+def allocate_job(job: Job) -> JobOutcome:
+    """Allocate one network and write its envelopes; return figures or faults.
+
+    Raises nothing: a faulty network must not stop the others.
+    """
+    with _one_at_a_time:
+        began = time.perf_counter()
+        try:
+            outcome = _allocated(job)
+        except InputFaults as found:
+            outcome = failed(job, [str(fault) for fault in found.faults])
+        except (GridError, OSError) as error:
+            outcome = failed(job, [str(error)])
+        except Exception as error:  # an internal error, which the report must show
+            outcome = failed(job, [f"{type(error).__name__}: {error}"])
+        return outcome.model_copy(update={"seconds": time.perf_counter() - began})
+
+
+def _allocated(job: Job) -> JobOutcome:
+    from gateway.formats.envelope_writers import result_writer
+    from gateway.runs.allocation import allocate_intervals
+    from gateway.scenario.loading import load_scenario
+
+    scenario = load_scenario(job.scenario)
+    job.result.parent.mkdir(parents=True, exist_ok=True)
+    smallest_w, sum_w = None, 0
+    with result_writer(job.result) as write:
+        for record, capacity in allocate_intervals(scenario, lambda done: None):
+            write(record, capacity)
+            limits_w = [
+                limit_w
+                for each in record.envelopes
+                for limit_w in (each.injection_limit_w, each.withdrawal_limit_w)
+            ]
+            smallest_w = min(limits_w if smallest_w is None else [smallest_w, *limits_w])
+            sum_w += sum(limits_w)
+    intervals, points = len(scenario.intervals), len(scenario.network.connection_points)
+    return JobOutcome(
+        name=job.name,
+        digest=job.digest,
+        intervals=intervals,
+        connection_points=points,
+        smallest_w=smallest_w,
+        mean_w=sum_w / (2 * intervals * points),
+    )
+
+
+def failed(job: Job, faults: Sequence[str]) -> JobOutcome:
+    """Return the outcome of a job without envelopes, with the reasons."""
+    return JobOutcome(name=job.name, digest=job.digest, faults=list(faults))
