@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from exchange.vocabulary.commands import AdvanceTime, OpenSession
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.rules import TSO
 from gateway.demo.adversary_process import AdversaryProcess
 from gateway.demo.clients import AgentClient
 from gateway.demo.customers import Customer, draw_customers, read_profiles
@@ -31,7 +32,7 @@ from gateway.formats.bundled import bundled
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.replay import replay_journal
-from gateway.messages.topics import TSO, Topics
+from gateway.messages.topics import Topics
 from gateway.ports import JournalEntry
 from gateway.publishing.publisher import last_will
 from gateway.scenario.intervals import DeliveryInterval

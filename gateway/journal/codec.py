@@ -21,7 +21,6 @@ from exchange.vocabulary import commands, events
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.serialization import EVENT_TYPES
 from gateway.errors import CorruptJournalError
-from gateway.journal.codec_before import upgraded
 from gateway.ports import JournalEntry
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
@@ -96,7 +95,7 @@ def decode_entry(line: bytes | str) -> JournalEntry:
         When the line is no such entry; the sentence says what is wrong first.
     """
     try:
-        record = _Entry.model_validate_json(upgraded(line), strict=True)
+        record = _Entry.model_validate_json(line, strict=True)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(step) for step in fault["loc"]) or "the line"

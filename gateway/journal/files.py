@@ -7,21 +7,11 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 from gateway.errors import CorruptJournalError
-from gateway.journal.codec import decode_entry, encode_entry
+from gateway.journal.codec import decode_entry
 from gateway.journal.redis_journal import RedisJournal
-from gateway.ports import Journal, JournalEntry
+from gateway.ports import JournalEntry
 
 _SCHEMES = ("redis://", "rediss://", "unix://")
-
-
-async def dump_journal(journal: Journal, path: Path) -> int:
-    """Write all entries of a journal to a file, one line each; return their number."""
-    count = 0
-    with path.open("wb") as file:
-        async for entry in journal.read():
-            file.write(encode_entry(entry) + b"\n")
-            count += 1
-    return count
 
 
 async def read_entries(source: str, area: str | None = None) -> AsyncIterator[JournalEntry]:

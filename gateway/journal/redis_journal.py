@@ -166,11 +166,6 @@ class RedisJournal:
         """Up to which entry the messages are known to be with the broker."""
         return self._published
 
-    @property
-    def epoch(self) -> int:
-        """The fencing token: grows with every writer."""
-        return self._epoch
-
     async def __aenter__(self) -> Self:
         """Check durability, take the lease; wait for it as long as it may take to expire."""
         try:

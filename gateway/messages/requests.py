@@ -27,11 +27,11 @@ from exchange.vocabulary.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.rules import OPERATOR, TSO
 from gateway.formats.order_terms import BlockTerms, LinkedTerms, OrderTerms, PointId, Price, Watts
 from gateway.formats.prices import ClientId, InvalidMessageError, price_in_ticks
 from gateway.formats.records import Time
 from gateway.messages.operator_requests import CONTROL, METER, control_command, meter_command
-from gateway.messages.topics import OPERATOR, TSO
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits

@@ -9,16 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.identifiers import is_identifier
 from security_check.model.envelope import Direction
 
 ROOT = "doe/v1"
-TSO = "tso"
-"""The report address of the TSO, as participant of the exchange's events."""
-OPERATOR = "operator"
-"""The report address of the operator."""
-METERING = "metering"
-"""The report address of the meter operator."""
 
 
 def interval_level(start: datetime) -> str:

@@ -243,9 +243,9 @@ class Books:
         for start, direction, sequence in state["books"]:
             key = (datetime.fromisoformat(start), Direction(direction))
             self._sequences[key], self._levels[key] = sequence, {}
-        for number, start, direction, side, ticks, remaining_w, *shown in state["orders"]:
-            # Snapshots of a time before icebergs have no more: everything was displayed.
-            peak_w, displayed_w = shown or (None, remaining_w)
+        for number, start, direction, side, ticks, remaining_w, peak_w, displayed_w in state[
+            "orders"
+        ]:
             key = (datetime.fromisoformat(start), Direction(direction))
             self._orders[number] = _OpenOrder(key, Side(side), ticks, 0, peak_w, 0)
             self._set(number, remaining_w, {}, displayed_w)

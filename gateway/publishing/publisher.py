@@ -285,18 +285,14 @@ class Reports:
         self._sequences = dict(state["sequences"])
         for content in state["sessions"]:
             each = out.SessionInterval.model_validate(content)
-            if each.phase == "halted":  # So it was kept before an operator could halt, too.
-                each = each.model_copy(update={"phase": "open"})
-                self._halts[each.start] = {"alarm"}
             self._sessions[each.start] = each
         if state["last_alarm"]:
             self._last_alarm = out.Alarm.model_validate(state["last_alarm"])
-        self._collar = PriceCollar(*state.get("collar", ()))
-        for start, by in state.get("halts", ()):
+        self._collar = PriceCollar(*state["collar"])
+        for start, by in state["halts"]:
             self._halts[start and datetime.fromisoformat(start)] = set(by)
         self._event = state["event"]
         self._time = state["time"] and datetime.fromisoformat(state["time"])
         self.envelopes.restore(state["envelopes"])
         self.books.restore(state["books"])
-        if "market_data" in state:  # Snapshots of a time before statistics have none.
-            self._market_data.restore(state["market_data"])
+        self._market_data.restore(state["market_data"])

@@ -30,10 +30,9 @@ from exchange.vocabulary.events import (
     TradingResumed,
 )
 from exchange.vocabulary.orders import Leg
-from exchange.vocabulary.rules import DSO_ACCOUNTS, MarketRules
+from exchange.vocabulary.rules import DSO_ACCOUNTS, METERING, OPERATOR, TSO, MarketRules
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 from gateway.messages import reports as out
-from gateway.messages.topics import METERING, OPERATOR, TSO
 from gateway.publishing.trade_prints import average_ticks, price_text
 
 _CONTROLS: dict[type[Event], str] = {

@@ -24,11 +24,11 @@ from pydantic import BaseModel
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
-from exchange.vocabulary.rules import EXCHANGE
+from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
 from gateway.formats.faults import InputFaults
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
-from gateway.messages.topics import METERING, OPERATOR, TSO, Topics
+from gateway.messages.topics import Topics
 from gateway.publishing.publisher import last_will
 from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
@@ -180,7 +180,3 @@ class Scenario:
             )
             for i, point in enumerate(self.network.connection_points)
         )
-
-    def interval_at(self, start: datetime) -> DeliveryInterval | None:
-        """Return the interval that starts then, if there is one."""
-        return next((interval for interval in self.intervals if interval.start == start), None)

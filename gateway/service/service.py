@@ -28,9 +28,9 @@ from typing import Protocol
 from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, ReportMetering
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.errors import GatewayError, PublishRefusedError
 from gateway.messages.requests import Reader, rejection
-from gateway.messages.topics import METERING, OPERATOR, TSO
 from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
 from gateway.service.core import ExchangeSetup, JournaledExchange, recover

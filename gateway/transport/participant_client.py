@@ -12,7 +12,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Self
 
-from gateway.messages.topics import METERING, OPERATOR, TSO, Topics
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
+from gateway.messages.topics import Topics
 from gateway.ports import Incoming, Outgoing
 from gateway.transport.mqtt import MqttSettings, MqttTransport
 

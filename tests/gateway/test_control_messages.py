@@ -19,9 +19,9 @@ from exchange.vocabulary.commands import (
     SetPriceCollar,
     SetRiskLimits,
 )
-from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
+from exchange.vocabulary.rules import OPERATOR, BuyBack, PriceCollar, RiskLimits
 from gateway.messages.requests import Reader
-from gateway.messages.topics import OPERATOR, Topics
+from gateway.messages.topics import Topics
 from gateway.service.core import JournaledExchange
 from security_check.model.envelope import Direction
 

@@ -240,8 +240,6 @@ def test_intervals_follow_one_another_with_their_own_limits(folder: Path) -> Non
     assert (special.injection_limit_w, special.withdrawal_limit_w) == (50000, None)
     assert (special.voltage_min_pu, special.voltage_max_pu) == (0.98, 1.03)
     assert scenario.intervals[2].interface_limits == scenario.interface_limits
-    assert scenario.interval_at(noon) == scenario.intervals[0]
-    assert scenario.interval_at(noon - timedelta(hours=1)) is None
     assert scenario.rules == MarketRules(
         tick=Decimal("0.01"),
         lot_w=10,
