@@ -14,7 +14,7 @@ from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.reasons import RefusalReason
 from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
 from gateway.cli.event_loop import run
-from gateway.formats.orders_file import OrderText, read_orders
+from gateway.formats.orders_file import OrderLine, RefusedLine, read_orders
 from gateway.runs.result_file import RefusalRecord
 from gateway.terminal.console import FAULTY_ORDERS, NOT_SECURE, bar, deliver_text, err, fail, out
 
@@ -76,7 +76,9 @@ def report(
     _fail_without_orders(simulation, lines, orders)
 
 
-def _simulated(loaded: Scenario, lines: Sequence[OrderText], orders: Path) -> Simulation:
+def _simulated(
+    loaded: Scenario, lines: Sequence[OrderLine | RefusedLine], orders: Path
+) -> Simulation:
     """Return what comes of a file of orders, and say what a person must know about it."""
     from gateway.runs.simulation import simulate as run_orders
 
@@ -89,7 +91,9 @@ def _simulated(loaded: Scenario, lines: Sequence[OrderText], orders: Path) -> Si
     return simulation
 
 
-def _fail_without_orders(simulation: Simulation, lines: Sequence[OrderText], orders: Path) -> None:
+def _fail_without_orders(
+    simulation: Simulation, lines: Sequence[OrderLine | RefusedLine], orders: Path
+) -> None:
     faulty = [refusal for refusal in simulation.result.refusals if refusal.reason in _NO_ORDER]
     if faulty or not lines:
         fail(_why_no_orders(str(orders), len(lines), faulty), FAULTY_ORDERS)

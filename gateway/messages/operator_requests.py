@@ -1,4 +1,4 @@
-"""What the operator may ask: JSON messages, turned into control commands."""
+"""Messages of the market operator and the meter operator, and their commands."""
 
 from __future__ import annotations
 
@@ -20,14 +20,10 @@ from exchange.vocabulary.commands import (
 )
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
-from gateway.formats.order_terms import PointId, Price, Watts
-from gateway.formats.prices import (
-    ClientId,
-    InvalidMessageError,
-    amount_in_tick_watts,
-    price_in_ticks,
-)
-from gateway.formats.records import Time
+from gateway.formats.faults import InvalidMessageError
+from gateway.formats.identifiers import ClientId, PointId
+from gateway.formats.prices import Price, amount_in_tick_watts, price_in_ticks
+from gateway.formats.records import SignedWatts, Time
 from security_check.model.envelope import Direction
 
 Participant = Annotated[str, Field(min_length=1, max_length=128)]
@@ -59,9 +55,9 @@ class RiskLimitsMessage(_ControlMessage):
 
     type: Literal["risk_limits"]
     participant: Participant | None = None
-    max_quantity_w: Watts | None = None
+    max_quantity_w: SignedWatts | None = None
     orders_per_minute: Count | None = None
-    position_w: Watts | None = None
+    position_w: SignedWatts | None = None
     credit: Price | None = None
 
 
@@ -93,7 +89,7 @@ class BuyBackMessage(_ControlMessage):
     type: Literal["buy_back"]
     interval: Time
     direction: Direction
-    quantity_w: Watts
+    quantity_w: SignedWatts
     price: Price
 
 
@@ -160,8 +156,8 @@ class MeterMessage(BaseModel):
     reading_id: ClientId
     interval: Time
     connection_point: PointId | None = None
-    injection_w: Watts | None = None
-    withdrawal_w: Watts | None = None
+    injection_w: SignedWatts | None = None
+    withdrawal_w: SignedWatts | None = None
     time: Time | None = None
 
     @model_validator(mode="after")
