@@ -7,12 +7,12 @@ from typing import Literal
 from pydantic import BaseModel
 
 from gateway.formats.records import Time
-from gateway.messages.reports import Out
+from gateway.messages.outgoing import OutgoingMessage
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
 
-class BookLevel(Out):
+class BookLevel(OutgoingMessage):
     """All that is displayed at one price; a ``quantity_w`` of 0 takes the level away.
 
     What an iceberg hides is not in it, nor are orders that trade under a condition only.
@@ -23,7 +23,7 @@ class BookLevel(Out):
     quantity_w: int
 
 
-class BookMessage(Out):
+class BookMessage(OutgoingMessage):
     """A whole book (``snapshot``, retained) or what changed in it (``delta``).
 
     Deltas count up by one; a snapshot holds everything up to its own ``sequence``.
@@ -36,7 +36,7 @@ class BookMessage(Out):
     levels: tuple[BookLevel, ...]
 
 
-class TradeMessage(Out):
+class TradeMessage(OutgoingMessage):
     """What traded in one book in one clearing, on the public tape, without identities.
 
     Prices are those of the pairs of buyers and sellers (:mod:`gateway.publishing.trade_prints`):
@@ -78,20 +78,20 @@ class BookFigures(BaseModel):
     congestion_rent: str
 
 
-class StatisticsMessage(BookFigures, Out):
+class StatisticsMessage(BookFigures, OutgoingMessage):
     """What has traded in one book so far; ``time`` is that of the last clearing."""
 
     time: Time
 
 
-class PricePartMessage(Out):
+class PricePartMessage(OutgoingMessage):
     """What a binding element adds to a local price."""
 
     element: str
     price: str
 
 
-class LocalPrice(Out):
+class LocalPrice(OutgoingMessage):
     """The local price of one limit: the balance price and its parts added up, exactly."""
 
     connection_point: str
@@ -99,7 +99,7 @@ class LocalPrice(Out):
     parts: tuple[PricePartMessage, ...]
 
 
-class DirectionPrices(Out):
+class DirectionPrices(OutgoingMessage):
     """Local prices in one direction.
 
     Only those connection points are listed whose price has parts; at all others it is the
@@ -111,7 +111,7 @@ class DirectionPrices(Out):
     connection_points: tuple[LocalPrice, ...]
 
 
-class PriceMessage(Out):
+class PriceMessage(OutgoingMessage):
     """The local prices of an interval after an event; a direction without orders has none."""
 
     interval: Time

@@ -22,7 +22,7 @@ from exchange.vocabulary.events import (
     Traded,
 )
 from exchange.vocabulary.rules import ConnectionTerms
-from gateway.messages.reports import EnvelopeMessage
+from gateway.messages.area_state import EnvelopeMessage
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from security_check.model.envelope import Direction, Envelope

@@ -77,11 +77,11 @@ class MarketData:
                     messages += [each for start in over for each in self._forget(start)]
                     self._ends[event.start] = event.end
                 case OrderAccepted() | InterfaceLimitsUpdated():
-                    self.look_at_prices([event.interval])
+                    self.mark_prices([event.interval])
                 case JointOrderAccepted():
-                    self.look_at_prices([leg.interval for leg in event.legs])
+                    self.mark_prices([leg.interval for leg in event.legs])
                 case Traded():
-                    self.look_at_prices([fill.interval for fill in event.fills])
+                    self.mark_prices([fill.interval for fill in event.fills])
                     self._trade(event)
                 case GateClosed():
                     self._stale_prices.pop(event.interval, None)
@@ -105,8 +105,8 @@ class MarketData:
                 self._stale_books.discard(book)
                 yield _taken_away(self._topics.statistics(direction, start))
 
-    def look_at_prices(self, intervals: Iterable[datetime]) -> None:
-        """Note that the local prices of intervals may have changed."""
+    def mark_prices(self, intervals: Iterable[datetime]) -> None:
+        """Mark the local prices of intervals as possibly changed."""
         self._stale_prices |= dict.fromkeys(intervals)
 
     # -- what is published ----------------------------------------------------------------------

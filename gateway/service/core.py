@@ -19,7 +19,7 @@ from exchange.vocabulary.network_port import Grid
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.messages.topics import Topics
 from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
-from gateway.publishing.publisher import Reports
+from gateway.publishing.publisher import Publisher
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class JournaledExchange:
 
     def __init__(self, market: ExchangeSetup, snapshot: Snapshot | None = None) -> None:
         terms = {each.connection_point: each for each in market.terms}
-        self.reports = Reports(market.topics, market.rules, terms)
+        self.publisher = Publisher(market.topics, market.rules, terms)
         if snapshot is None:
             self.sequence = 0
             self.exchange = Exchange(market.grid, market.rules, market.terms)
@@ -67,7 +67,7 @@ class JournaledExchange:
             self.exchange = Exchange.restore(
                 state["exchange"], market.grid, market.rules, market.terms
             )
-            self.reports.restore(state["reports"])
+            self.publisher.restore(state["reports"])
 
     @property
     def next_due(self) -> datetime | None:
@@ -88,7 +88,7 @@ class JournaledExchange:
         events = tuple(self.exchange.handle(command, now))
         if not events:
             return None, []
-        messages = self.reports.entry(events, self.exchange.state.repeated_answer)
+        messages = self.publisher.entry(events, self.exchange.state.repeated_answer)
         self.sequence += 1
         return JournalEntry(self.sequence, command, events), messages
 
@@ -96,15 +96,15 @@ class JournaledExchange:
         """Come to the state after an entry that was handled before; return its messages."""
         self.exchange.replay(entry.events)
         self.sequence = entry.sequence
-        return self.reports.entry(entry.events, self.exchange.state.repeated_answer)
+        return self.publisher.entry(entry.events, self.exchange.state.repeated_answer)
 
     def market_data(self) -> list[Outgoing]:
         """Return depth, statistics and local prices that changed since this was last asked."""
-        return self.reports.market_data(self.exchange.local_prices)
+        return self.publisher.market_data(self.exchange.local_prices)
 
     def snapshot(self) -> Snapshot:
         """Return the state as a snapshot of the journal."""
-        state = {"exchange": self.exchange.snapshot(), "reports": self.reports.state()}
+        state = {"exchange": self.exchange.snapshot(), "reports": self.publisher.state()}
         return Snapshot(self.sequence, json.dumps(state).encode())
 
 

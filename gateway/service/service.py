@@ -138,7 +138,7 @@ class Service:
         self._snapshot_at = self.core.sequence
         # A broker that lost its memory gets everything retained anew; who knows it already
         # sees the same version or sequence and passes it over.
-        self._publish(self.core.sequence, [*unpublished, *self.core.reports.retained()])
+        self._publish(self.core.sequence, [*unpublished, *self.core.publisher.retained()])
         work = asyncio.create_task(self._work(), name="exchange-work")
         others = [
             asyncio.create_task(self._listen(), name="exchange-listen"),
@@ -332,7 +332,7 @@ class Service:
         if moment >= self._next_heartbeat:
             self._next_heartbeat = moment + self._settings.heartbeat_s
             offline = last_will(self._market.topics)
-            messages.append(offline if self._reception.silent else self.core.reports.session(now))
+            messages.append(offline if self._reception.silent else self.core.publisher.session(now))
         if moment >= self._next_probe and self._transport.connected:
             self._next_probe = moment + self._settings.probe_s
             messages.append(Outgoing(self._market.topics.probe, b"", expires_after_s=10))

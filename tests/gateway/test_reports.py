@@ -35,7 +35,8 @@ from exchange.vocabulary.commands import (
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.rules import DSO_CONGESTION_RENT, PriceCollar, RiskLimits
 from gateway.messages import market_data as market_messages
-from gateway.messages import reports as outgoing
+from gateway.messages import participant_reports
+from gateway.messages.area_state import EnvelopeMessage, SessionMessage
 from gateway.messages.topics import Topics
 from gateway.ports import JournalEntry, Outgoing, Snapshot
 from gateway.publishing.publisher import last_will
@@ -49,31 +50,31 @@ LATER = START + timedelta(minutes=15)
 TOPICS = Topics("a")
 BAND = InterfaceLimits(0.98, 1.04)
 FORMS = {
-    "envelope": TypeAdapter(outgoing.EnvelopeMessage),
+    "envelope": TypeAdapter(EnvelopeMessage),
     "book": TypeAdapter(market_messages.BookMessage),
     "trade": TypeAdapter(market_messages.TradeMessage),
     "statistics": TypeAdapter(market_messages.StatisticsMessage),
     "price": TypeAdapter(market_messages.PriceMessage),
-    "session": TypeAdapter(outgoing.SessionMessage),
+    "session": TypeAdapter(SessionMessage),
     "report": TypeAdapter(
-        outgoing.AcceptedReport
-        | outgoing.JointAcceptedReport
-        | outgoing.RefusedReport
-        | outgoing.AmendedReport
-        | outgoing.RefilledReport
-        | outgoing.CancelledReport
-        | outgoing.ReducedReport
-        | outgoing.TradedReport
-        | outgoing.BlockedReport
-        | outgoing.LimitChangedReport
-        | outgoing.PositionReport
-        | outgoing.StatementReport
-        | outgoing.MeteredReport
-        | outgoing.ReadingMissingReport
-        | outgoing.ReadingReport
-        | outgoing.ReadingsClosedReport
-        | outgoing.LimitsReport
-        | outgoing.ControlReport
+        participant_reports.AcceptedReport
+        | participant_reports.JointAcceptedReport
+        | participant_reports.RefusedReport
+        | participant_reports.AmendedReport
+        | participant_reports.RefilledReport
+        | participant_reports.CancelledReport
+        | participant_reports.ReducedReport
+        | participant_reports.TradedReport
+        | participant_reports.BlockedReport
+        | participant_reports.LimitChangedReport
+        | participant_reports.PositionReport
+        | participant_reports.StatementReport
+        | participant_reports.MeteredReport
+        | participant_reports.ReadingMissingReport
+        | participant_reports.ReadingReport
+        | participant_reports.ReadingsClosedReport
+        | participant_reports.LimitsReport
+        | participant_reports.ControlReport
     ),
 }
 
@@ -315,7 +316,7 @@ def test_what_is_published_is_right_secure_and_discreet(commands: list[Command])
     assert world.statements == told
     for message in core.market_data():
         world.hear(message)
-    for retained in core.reports.retained():
+    for retained in core.publisher.retained():
         kind = retained.topic.removeprefix("doe/v1/a/").partition("/")[0]
         FORMS[kind].validate_json(retained.payload, strict=True)
 
@@ -337,7 +338,7 @@ def test_recovery_makes_the_same_messages(commands: list[Command], cut: int) -> 
     again = JournaledExchange(market("a", POINTS), snapshot)
     for entry, messages in outcome[again.sequence :]:
         assert again.apply(entry) == messages
-    assert again.reports.retained() == core.reports.retained()
+    assert again.publisher.retained() == core.publisher.retained()
     assert again.exchange.digest() == core.exchange.digest()
 
 

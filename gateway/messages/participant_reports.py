@@ -8,41 +8,16 @@ number of the event it tells of.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-from pydantic_core import to_json
-
-from exchange.vocabulary.reasons import AlarmKind, CancelReason, RefusalReason
+from exchange.vocabulary.reasons import CancelReason, RefusalReason
 from gateway.formats.records import Time
+from gateway.messages.outgoing import OutgoingMessage
 from orderbook.order import SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction
 
 
-class Out(BaseModel):
-    """A message, or a part of one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def encode(cls, **content: Any) -> bytes:
-        """Return a message of this form as JSON.
-
-        The content comes from events, which are right by construction, so it is not validated
-        here: tests hold everything that is published against the models.
-        """
-        return to_json(cls._constants() | content)
-
-    @classmethod
-    @cache
-    def _constants(cls) -> dict[str, Any]:
-        """Return the fields that have a value of their own, above all ``type``."""
-        fields = cls.model_fields.items()
-        return {name: field.default for name, field in fields if not field.is_required()}
-
-
-class _Report(Out):
+class Report(OutgoingMessage):
     """To one participant, about its own affairs only."""
 
     sequence: int
@@ -50,7 +25,7 @@ class _Report(Out):
     time: Time
 
 
-class AcceptedReport(_Report):
+class AcceptedReport(Report):
     """An order is in the book, or on its way through it.
 
     The ``price`` of a market order is how far it may go: as far as the book went.
@@ -76,7 +51,7 @@ class AcceptedReport(_Report):
     repeated: bool = False
 
 
-class JointLeg(Out):
+class JointLeg(OutgoingMessage):
     """One leg of a joint order; ``order_id`` is its own number."""
 
     order_id: int
@@ -88,7 +63,7 @@ class JointLeg(Out):
     price: str
 
 
-class JointAcceptedReport(_Report):
+class JointAcceptedReport(Report):
     """A block or a linked pair is in; its ``order_id`` is that of its first leg."""
 
     type: Literal["joint_accepted"] = "joint_accepted"
@@ -101,7 +76,7 @@ class JointAcceptedReport(_Report):
     repeated: bool = False
 
 
-class RefusedReport(_Report):
+class RefusedReport(Report):
     """What was asked was not done, and why."""
 
     type: Literal["refused"] = "refused"
@@ -112,7 +87,7 @@ class RefusedReport(_Report):
     repeated: bool = False
 
 
-class AmendedReport(_Report):
+class AmendedReport(Report):
     """An order was changed; a new ``order_id`` means that it lost its time priority."""
 
     type: Literal["amended"] = "amended"
@@ -123,7 +98,7 @@ class AmendedReport(_Report):
     price: str
 
 
-class RefilledReport(_Report):
+class RefilledReport(Report):
     """An iceberg shows its next part, under a new ``order_id``: it lost its time priority."""
 
     type: Literal["refilled"] = "refilled"
@@ -133,7 +108,7 @@ class RefilledReport(_Report):
     remaining_w: int
 
 
-class CancelledReport(_Report):
+class CancelledReport(Report):
     """The rest of an order left the book."""
 
     type: Literal["cancelled"] = "cancelled"
@@ -144,7 +119,7 @@ class CancelledReport(_Report):
     repeated: bool = False
 
 
-class ReducedReport(_Report):
+class ReducedReport(Report):
     """An order shrank because the limit behind it changed."""
 
     type: Literal["reduced"] = "reduced"
@@ -154,7 +129,7 @@ class ReducedReport(_Report):
     remaining_w: int
 
 
-class TradedReport(_Report):
+class TradedReport(Report):
     """What one order traded in a clearing; ``amount`` is positive where the participant pays.
 
     ``price`` is what it pays or receives on average, ``amount / quantity_w``.
@@ -174,7 +149,7 @@ class TradedReport(_Report):
     binding_element: str
 
 
-class BlockedReport(_Report):
+class BlockedReport(Report):
     """An order crosses the book, but the network cannot carry (all of) the match."""
 
     type: Literal["blocked"] = "blocked"
@@ -184,7 +159,7 @@ class BlockedReport(_Report):
     element: str
 
 
-class LimitChangedReport(_Report):
+class LimitChangedReport(Report):
     """A limit was lowered (``curtailed``) or raised without a trade, and by which element.
 
     ``compensation`` is what its holder receives for it, in EUR.
@@ -200,7 +175,7 @@ class LimitChangedReport(_Report):
     compensation: str
 
 
-class PositionReport(_Report):
+class PositionReport(Report):
     """The limits a participant now holds at one connection point in one interval."""
 
     type: Literal["position"] = "position"
@@ -210,7 +185,7 @@ class PositionReport(_Report):
     withdrawal_limit_w: int
 
 
-class StatementReport(_Report):
+class StatementReport(Report):
     """What one interval brought since the last statement of it, in EUR.
 
     ``balance = received - paid + compensation - penalties``.  ``account`` is the participant's own
@@ -229,7 +204,7 @@ class StatementReport(_Report):
     balance: str
 
 
-class MeteredReport(_Report):
+class MeteredReport(Report):
     """Mean power was metered and held against the final envelope.
 
     ``breach_w`` is what it exceeds limit and tolerance by, 0 where the envelope was kept;
@@ -250,7 +225,7 @@ class MeteredReport(_Report):
     reversed_penalty: str
 
 
-class ReadingMissingReport(_Report):
+class ReadingMissingReport(Report):
     """No reading of these connection points came while readings were taken."""
 
     type: Literal["reading_missing"] = "reading_missing"
@@ -258,7 +233,7 @@ class ReadingMissingReport(_Report):
     connection_points: tuple[str, ...]
 
 
-class ReadingReport(_Report):
+class ReadingReport(Report):
     """To the meter operator: a reading is in force; ``replaces`` is the id of the one before."""
 
     type: Literal["reading"] = "reading"
@@ -270,7 +245,7 @@ class ReadingReport(_Report):
     repeated: bool = False
 
 
-class ReadingsClosedReport(_Report):
+class ReadingsClosedReport(Report):
     """To the meter operator: no reading of an interval is taken any more, and what is missing."""
 
     type: Literal["readings_closed"] = "readings_closed"
@@ -278,7 +253,7 @@ class ReadingsClosedReport(_Report):
     missing: tuple[str, ...]
 
 
-class LimitsReport(_Report):
+class LimitsReport(Report):
     """To the TSO: its new contract is in force."""
 
     type: Literal["limits_updated"] = "limits_updated"
@@ -294,7 +269,7 @@ class LimitsReport(_Report):
     repeated: bool = False
 
 
-class ControlReport(_Report):
+class ControlReport(Report):
     """To the operator: a control is in force.
 
     ``participant`` and ``interval`` are ``null`` where it is for all, or about neither.
@@ -306,66 +281,3 @@ class ControlReport(_Report):
     participant: str | None
     interval: Time | None
     repeated: bool = False
-
-
-class EnvelopeInterval(Out):
-    """The limits of one interval; magnitudes in watts."""
-
-    start: Time
-    end: Time
-    injection_limit_w: int
-    withdrawal_limit_w: int
-    injection_bottleneck: str
-    withdrawal_bottleneck: str
-    final: bool
-
-
-class Fallback(Out):
-    """What a device returns to when it loses contact; lies inside every envelope."""
-
-    injection_limit_w: int
-    withdrawal_limit_w: int
-
-
-class EnvelopeMessage(Out):
-    """The envelopes in force of one connection point; a lower ``version`` is an old one."""
-
-    connection_point: str
-    version: int
-    issued_at: Time
-    fallback: Fallback
-    intervals: tuple[EnvelopeInterval, ...]
-
-
-class SessionInterval(Out):
-    """The market phase of one interval."""
-
-    start: Time
-    end: Time
-    gate_closes_at: Time
-    phase: Literal["open", "halted", "closed"]
-
-
-class Alarm(Out):
-    """Something failed closed."""
-
-    event: int
-    time: Time
-    kind: AlarmKind
-    interval: Time
-    halts_trading: bool
-
-
-class SessionMessage(Out):
-    """The state of the market; also its heartbeat, and its last will with ``offline``.
-
-    ``min_price`` and ``max_price`` are the price collar, ``null`` where there is no bound.
-    """
-
-    status: Literal["online", "offline"]
-    event: int
-    time: Time | None
-    intervals: tuple[SessionInterval, ...] = ()
-    last_alarm: Alarm | None = None
-    min_price: str | None = None
-    max_price: str | None = None
