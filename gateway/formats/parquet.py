@@ -1,4 +1,4 @@
-"""Parquet files need pyarrow, which is an extra."""
+"""The fault of a Parquet file where the extra package pyarrow is missing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def without_pyarrow(path: Path) -> str:
-    """Return what is missing to read or write a Parquet file, as a sentence."""
+    """Return the sentence that pyarrow is needed for a Parquet file."""
     return (
         f"{path.name} needs the package pyarrow, which is not installed; "
         "install the project with its extra parquet, doe-exchange[parquet]"

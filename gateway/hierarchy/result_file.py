@@ -73,7 +73,7 @@ class OperatorRecord(Record):
     @classmethod
     def of(cls, result: OperatorResult) -> OperatorRecord:
         """Return what the allocation found for one operator in the form of the file."""
-        own = [EnvelopeRecord.of(envelope) for envelope in result.envelopes]
+        own = [EnvelopeRecord.from_fields(envelope) for envelope in result.envelopes]
         return cls(
             operator=result.operator,
             parent=result.parent or None,

@@ -235,7 +235,9 @@ class _Run:
                 IntervalRecord(
                     start=event.interval,
                     end=ends[event.interval],
-                    envelopes=[EnvelopeRecord.of(envelope) for envelope in event.envelopes],
+                    envelopes=[
+                        EnvelopeRecord.from_fields(envelope) for envelope in event.envelopes
+                    ],
                 )
                 for event in sorted(closed, key=lambda event: event.interval)
             ]

@@ -228,7 +228,7 @@ def _kept(envelopes: EnvelopeSet, proof: SecurityCertificate | None) -> list[Env
         return element if element in full else ""
 
     return [
-        EnvelopeRecord.of(
+        EnvelopeRecord.from_fields(
             replace(
                 envelope,
                 injection_bottleneck=kept_by(envelope.injection_bottleneck),
