@@ -64,7 +64,7 @@ def report(
     lines = read_orders(orders)
     loaded = load(scenario)
     from gateway.cli.market_report import make_report
-    from gateway.terminal.market_report import show_report
+    from gateway.terminal.market_report import show_demo_report
 
     simulation = _simulated(loaded, lines, orders)
     with err.status("Looking for the clairvoyant optimum ..."):
@@ -72,7 +72,7 @@ def report(
     if plot is not None:
         err.print(f"wrote {plot}", markup=False, soft_wrap=True)
     if not deliver(made, output, json):
-        show_report(made, out)
+        show_demo_report(made, out)
     _fail_without_orders(simulation, lines, orders)
 
 
@@ -126,7 +126,7 @@ def serve(
     Broker and journal are those of DOE_MQTT_URL and DOE_REDIS_URL, or the program's own.
     """
     loaded = load(scenario)
-    from gateway.runs.serving import Places, Served, last_gate, read_accounts
+    from gateway.runs.serving import Served, ServerPlaces, last_gate, read_accounts
     from gateway.runs.serving import serve as run_service
 
     last = last_gate(loaded)
@@ -151,7 +151,7 @@ def serve(
         )
 
     try:
-        run(run_service(loaded, Places(mqtt_url, redis_url, data, passwords), started))
+        run(run_service(loaded, ServerPlaces(mqtt_url, redis_url, data, passwords), started))
     except ValueError as error:
         fail(str(error))
 
@@ -168,12 +168,12 @@ def demo(
     """Run a whole market day on a real feeder, everything embedded, in about a minute."""
     from gateway.demo.day import run_demo
     from gateway.demo.live_view import day_view
-    from gateway.demo.report_tables import show_report
+    from gateway.demo.report_tables import show_demo_report
 
     with day_view(err if json else out) as show:
         report = run(run_demo(seed, intervals, show))
     if not deliver(report, output, json):
-        show_report(report, out)
+        show_demo_report(report, out)
     if report.adversary.violations:
         raise typer.Exit(NOT_SECURE)
 
@@ -228,13 +228,13 @@ def statements(
     ] = False,
 ) -> None:
     """Print statements of account: trades, compensation, penalties, opening and closing balance."""
-    from gateway.runs.statements import Wanted, make_statements
+    from gateway.runs.statements import StatementsRequest, make_statements
     from gateway.terminal.statements import show_statements, statements_csv
 
     if csv and json:
         fail("--csv and --json exclude each other")
     try:
-        wanted = Wanted.of(participant, since, until, area, tick)
+        wanted = StatementsRequest.of(participant, since, until, area, tick)
         made = run(make_statements(source, wanted))
     except ValueError as error:
         fail(f"{source}: {error}")

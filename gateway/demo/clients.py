@@ -15,7 +15,7 @@ from exchange.vocabulary.formatting import format_time
 from gateway.demo.trading_agent import Agent, WantedOrder
 from gateway.messages.topics import Topics
 from gateway.transport.mqtt import MqttSettings
-from gateway.transport.participant_client import Client
+from gateway.transport.participant_client import ParticipantClient
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
@@ -49,7 +49,7 @@ class AgentClient:
     def __init__(self, agent: Agent, settings: MqttSettings, topics: Topics) -> None:
         self.agent = agent
         customer = agent.customer
-        self._client = Client(
+        self._client = ParticipantClient(
             settings,
             topics,
             customer.participant,

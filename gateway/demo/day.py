@@ -42,7 +42,7 @@ from gateway.service.core import ExchangeSetup
 from gateway.service.service import Service
 from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttTransport
-from gateway.transport.participant_client import Client
+from gateway.transport.participant_client import ParticipantClient
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
@@ -133,7 +133,7 @@ async def run_demo(seed: int, intervals: int | None, show: Show) -> DemoReport:
             show(day.progress(quarter, interval, intervals or len(scenario.intervals)))
         digests = await day.digests()
         await asyncio.to_thread(adversary.results)
-        return _report(day, time.monotonic() - began, digests)
+        return _demo_report(day, time.monotonic() - began, digests)
 
 
 class _Day:
@@ -184,7 +184,7 @@ class _Day:
             settings = broker.settings(customer.participant, customer.participant)
             client = AgentClient(self._agent(customer), settings, self.topics)
             self.clients.append(await stack.enter_async_context(client))
-        self.tso = Client(broker.settings(TSO, TSO), self.topics, TSO)
+        self.tso = ParticipantClient(broker.settings(TSO, TSO), self.topics, TSO)
         await stack.enter_async_context(self.tso)
 
     def _accounts(self) -> dict[str, BrokerAccount]:
@@ -326,7 +326,7 @@ class _Running:
         main.result()
 
 
-def _report(day: _Day, seconds: float, digests: tuple[int, str, str]) -> DemoReport:
+def _demo_report(day: _Day, seconds: float, digests: tuple[int, str, str]) -> DemoReport:
     watch = day.watch
     summary = Summary(watch, day.customers, day.scenario.rules)
     turns = summary.turns()

@@ -30,7 +30,7 @@ _LEFT = (
 )
 
 
-def show_report(report: DemoReport, console: Console) -> None:
+def show_demo_report(report: DemoReport, console: Console) -> None:
     """Print the report of a whole day."""
     console.rule(f"[bold]A market day on {report.network}")
     console.print(

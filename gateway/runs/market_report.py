@@ -29,10 +29,10 @@ from gateway.scenario.scenario import Scenario
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
-PriceReportRow = tuple[Direction, str]
+LimitKey = tuple[Direction, str]
 
 
-class IntervalReport(Record):
+class MarketReportInterval(Record):
     """One interval; money in EUR, ``share`` of the clairvoyant optimum where there is one."""
 
     start: Time
@@ -44,7 +44,7 @@ class IntervalReport(Record):
     sold_w: int
 
 
-class PlaceReport(Record):
+class MarketReportLimit(Record):
     """One limit of one connection point over all intervals; prices in EUR per kW.
 
     ``average_price`` is weighted by volume; ``local_price`` is where the last interval that had
@@ -77,8 +77,8 @@ class MarketReport(Record):
     tiers: dict[str, int]
     refusals: dict[str, int]
     blocked: dict[str, int]
-    intervals: list[IntervalReport]
-    prices: list[PlaceReport]
+    intervals: list[MarketReportInterval]
+    prices: list[MarketReportLimit]
 
 
 def market_report(scenario: Scenario, simulation: Simulation) -> MarketReport:
@@ -99,14 +99,14 @@ def market_report(scenario: Scenario, simulation: Simulation) -> MarketReport:
         When the power flow came to no result.
     """
     grid = scenario.grid()
-    story = _Story(scenario, grid)
+    story = _MarketHistory(scenario, grid)
     try:
         for event in simulation.events:
             story.follow(event)
         auctions = story.auctions()
     except ClearingError as error:
         raise GatewayError(f"the clairvoyant optimum: {error}") from error
-    return _Writer(scenario, story, auctions).report(simulation)
+    return _ReportWriter(scenario, story, auctions).report(simulation)
 
 
 @dataclass(slots=True)
@@ -134,14 +134,14 @@ class _IntervalTotals:
 
 
 @dataclass(slots=True)
-class _Story:
+class _MarketHistory:
     """Follows the events of a market."""
 
     scenario: Scenario
     grid: Grid
     wishes: SubmittedOrders = field(default_factory=SubmittedOrders)
     intervals: dict[datetime, _IntervalTotals] = field(default_factory=dict)
-    volumes: dict[PriceReportRow, _Volume] = field(default_factory=dict)
+    volumes: dict[LimitKey, _Volume] = field(default_factory=dict)
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
@@ -198,11 +198,11 @@ def _groups(
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
+class _ReportWriter:
     """Puts a story into the form of the report."""
 
     scenario: Scenario
-    story: _Story
+    story: _MarketHistory
     auctions: Sequence[Auction]
 
     def report(self, simulation: Simulation) -> MarketReport:
@@ -225,7 +225,7 @@ class _Writer:
             refusals=_counted(refusal.reason for refusal in simulation.result.refusals),
             blocked=_counted(blocked),
             intervals=[
-                IntervalReport(
+                MarketReportInterval(
                     start=start,
                     welfare=self._eur(each.gain),
                     clairvoyant_welfare=self._eur(best[start]),
@@ -239,14 +239,14 @@ class _Writer:
             prices=[self._place(place, local.get(place)) for place in self._places()],
         )
 
-    def _places(self) -> Iterator[PriceReportRow]:
+    def _places(self) -> Iterator[LimitKey]:
         for direction in Direction:
             for point in self.scenario.network.connection_points:
                 yield direction, point
 
-    def _place(self, place: PriceReportRow, local_price: str | None) -> PlaceReport:
+    def _place(self, place: LimitKey, local_price: str | None) -> MarketReportLimit:
         volume = self.story.volumes.get(place, _Volume())
-        return PlaceReport(
+        return MarketReportLimit(
             connection_point=place[1],
             direction=place[0],
             bought_w=volume.bought_w,
@@ -262,9 +262,9 @@ class _Writer:
         return format_eur(self.scenario.rules.amount_in_eur(amount))
 
 
-def _local_prices(result: ResultFile, points: Sequence[str]) -> dict[PriceReportRow, str]:
+def _local_prices(result: ResultFile, points: Sequence[str]) -> dict[LimitKey, str]:
     """Return the local price of each place in the last interval that had one."""
-    found: dict[PriceReportRow, str] = {}
+    found: dict[LimitKey, str] = {}
     for interval in result.local_prices:
         for each in interval.directions:
             found |= {(each.direction, point): each.balance_price for point in points}

@@ -51,7 +51,7 @@ class Served(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ServerPlaces:
     """Broker and journal; ``None`` means the program's own.
 
     Parameters
@@ -96,7 +96,9 @@ def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
     return content
 
 
-async def serve(scenario: Scenario, places: Places, started: Callable[[Served], None]) -> None:
+async def serve(
+    scenario: Scenario, places: ServerPlaces, started: Callable[[Served], None]
+) -> None:
     """Run the exchange until a signal stops it; ``started`` is told where it is.
 
     Raises
@@ -151,7 +153,7 @@ async def serve(scenario: Scenario, places: Places, started: Callable[[Served], 
 
 
 async def _broker(
-    places: Places, topics: Topics, stack: AsyncExitStack
+    places: ServerPlaces, topics: Topics, stack: AsyncExitStack
 ) -> tuple[MqttSettings, str]:
     """Return how the exchange reaches its broker, and the address for clients."""
     if places.mqtt_url is not None:

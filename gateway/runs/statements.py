@@ -29,7 +29,7 @@ from gateway.runs.result_file import ResultFile
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class StatementsRequest:
     """Which statements are asked for; ``None`` is no restriction.
 
     Parameters
@@ -58,7 +58,7 @@ class Wanted:
         until: str | None,
         area: str | None,
         tick: str | None,
-    ) -> Wanted:
+    ) -> StatementsRequest:
         """Return what the options of the command ask for.
 
         Raises
@@ -99,7 +99,7 @@ def _tick(text: str | None) -> Decimal | None:
     return tick
 
 
-async def make_statements(source: str, wanted: Wanted) -> StatementsFile:
+async def make_statements(source: str, wanted: StatementsRequest) -> StatementsFile:
     """Return the statements that follow from a journal, or stand in a simulation's result.
 
     Raises
@@ -161,7 +161,7 @@ def _of_result(result: ResultFile) -> list[AccountRecord]:
     ]
 
 
-async def _of_journal(source: str, wanted: Wanted) -> list[AccountRecord]:
+async def _of_journal(source: str, wanted: StatementsRequest) -> list[AccountRecord]:
     statements = Statements(wanted.since, wanted.until)
     ticks: list[Decimal] = [] if wanted.tick is None else [wanted.tick]
     entries = 0

@@ -17,7 +17,7 @@ from gateway.messages.topics import Topics
 from gateway.ports import Incoming, Outgoing
 from gateway.transport.mqtt import MqttSettings, MqttTransport
 
-Report = dict[str, Any]
+ReportContent = dict[str, Any]
 _ANSWERS = {
     "submit": ("accepted", "refused"),
     "amend": ("amended", "cancelled", "refused"),
@@ -27,7 +27,7 @@ _ANSWERS = {
 }
 
 
-class Client:
+class ParticipantClient:
     """A connection of one participant.
 
     Parameters
@@ -58,7 +58,7 @@ class Client:
         self._meter_topic = topics.meter if name == METERING else None
         self._transport = MqttTransport(settings, (self._reports_topic, *subscriptions))
         self._on_message = on_message
-        self._waiting: dict[tuple[str, str], asyncio.Future[Report]] = {}
+        self._waiting: dict[tuple[str, str], asyncio.Future[ReportContent]] = {}
         self._listener: asyncio.Task[None] | None = None
         self.last_sequence = 0
         """Of the newest report seen."""
@@ -78,7 +78,7 @@ class Client:
             await asyncio.wait({self._listener})
         await self._transport.__aexit__(*exc_info)
 
-    async def ask(self, message: dict[str, Any], again_after_s: float = 2.0) -> Report:
+    async def ask(self, message: dict[str, Any], again_after_s: float = 2.0) -> ReportContent:
         """Send a message and return the report that answers it; asks again without end.
 
         ``message`` is an order message of protocol and needs a ``client_order_id``; the TSO's
@@ -130,7 +130,7 @@ class Client:
         if self._on_message is not None:
             self._on_message(message.topic, content)
 
-    def _answer(self, report: Report) -> None:
+    def _answer(self, report: ReportContent) -> None:
         client_id = _key(report)
         for request, kinds in _ANSWERS.items():
             # A message that could not be read is refused as "message", whatever it was.
@@ -141,7 +141,7 @@ class Client:
                 return
 
 
-def _key(content: Report) -> str:
+def _key(content: ReportContent) -> str:
     """Return the sender's own id, by which a message and its answer know each other."""
     names = ("client_order_id", "update_id", "reading_id")
     return str(next((content[name] for name in names if name in content), None))

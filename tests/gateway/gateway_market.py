@@ -24,7 +24,7 @@ from gateway.service.core import ExchangeSetup
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
 from gateway.transport.mqtt import MqttSettings, MqttTransport
-from gateway.transport.participant_client import Client
+from gateway.transport.participant_client import ParticipantClient
 from security_check.checking.linear_rows import LinearRows
 from security_check.checking.verdict import Verdict
 from security_check.model.envelope import Direction, EnvelopeSet
@@ -158,8 +158,8 @@ async def serving(
             await running
 
 
-def client(mqtt: MqttSettings, area: str, name: str, **more: Any) -> Client:
-    return Client(mqtt, Topics(area), name, **more)
+def client(mqtt: MqttSettings, area: str, name: str, **more: Any) -> ParticipantClient:
+    return ParticipantClient(mqtt, Topics(area), name, **more)
 
 
 async def _serve_until_killed(area: str, mqtt_url: str, redis_url: str) -> None:
