@@ -1,4 +1,4 @@
-"""The demo's report in the terminal: what binds, who traded, who paid whom."""
+"""The demo report in the terminal: binding elements, trades, payments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEFT = (
     "who",
     "at",
     "limit",
-    "kept by",
+    "limited by",
     "element",
     "trade",
     "kind",
@@ -31,7 +31,7 @@ _LEFT = (
 
 
 def show_demo_report(report: DemoReport, console: Console) -> None:
-    """Print the report of a whole day."""
+    """Print the demo report."""
     console.rule(f"[bold]A market day on {report.network}")
     console.print(
         f"{report.intervals} quarter-hours, {report.customers} customers, "
@@ -53,7 +53,7 @@ def show_demo_report(report: DemoReport, console: Console) -> None:
 
 
 def _in_short(report: DemoReport, console: Console) -> None:
-    """Say in words what the tables show."""
+    """Print the summary of the tables in words."""
     before = sum(row.beyond_before_kwh for row in report.unmet)
     after = sum(row.beyond_after_kwh for row in report.unmet)
     words = (
@@ -62,9 +62,7 @@ def _in_short(report: DemoReport, console: Console) -> None:
     )
     if report.elements:
         first = report.elements[0]
-        words += (
-            f" {first.element} kept most limits down and blocked {first.matches_blocked:,} matches."
-        )
+        words += f" {first.element} limited most envelopes and blocked {first.matches_blocked:,} matches."
     if report.flows:
         flow = report.flows[0]
         words += (
@@ -136,7 +134,7 @@ def _busiest(report: DemoReport, console: Console) -> None:
         "limit",
         "wanted\nkW",
         "fair start\nkW",
-        "kept by",
+        "limited by",
         "after trading\nkW",
     )
     for change in report.busiest.changes:
@@ -156,7 +154,7 @@ def _elements(report: DemoReport, console: Console) -> None:
     table = _table(
         "What binds",
         "element",
-        "limits it kept\nat the start",
+        "limits bounded\nat the start",
         "matches\nblocked",
         "nearest to its limit\nafter trades",
         "highest\nloading",

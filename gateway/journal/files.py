@@ -1,4 +1,4 @@
-"""Journals as files of JSON lines: to keep, to send, and to replay without a server."""
+"""Read journals: files of JSON lines, or Redis servers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 async def read_entries(source: str, area: str | None = None) -> AsyncIterator[JournalEntry]:
-    """Yield the entries of a journal, wherever it is.
+    """Yield the entries of a journal in a file or on a Redis server.
 
     Parameters
     ----------
     source
         A file of JSON lines, or the URL of a Redis server; the URL may end in ``#area``.
     area
-        Whose journal, where the URL does not say.
+        The journal's area, where the URL does not name it.
 
     Raises
     ------
     CorruptJournalError
-        When a line is no entry or an entry is missing; names file and line.
+        When a line is no entry or an entry is missing; the text names file and line.
     ValueError
         When a URL comes without an area.
     """

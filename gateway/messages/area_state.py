@@ -22,14 +22,14 @@ class EnvelopeInterval(OutgoingMessage):
 
 
 class Fallback(OutgoingMessage):
-    """What a device returns to when it loses contact; lies inside every envelope."""
+    """Limits to which a device without contact returns; they lie inside every envelope."""
 
     injection_limit_w: int
     withdrawal_limit_w: int
 
 
 class EnvelopeMessage(OutgoingMessage):
-    """The envelopes in force of one connection point; a lower ``version`` is an old one."""
+    """The envelopes in force of one connection point; the highest ``version`` is the newest."""
 
     connection_point: str
     version: int
@@ -48,7 +48,7 @@ class SessionInterval(OutgoingMessage):
 
 
 class Alarm(OutgoingMessage):
-    """Something failed closed."""
+    """An operation failed closed: it was not applied, and trading may be halted."""
 
     event: int
     time: Time

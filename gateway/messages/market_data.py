@@ -1,4 +1,4 @@
-"""What goes out to all on the books: depth, the tape, what has traded, and local prices."""
+"""Public messages on the books: depth, the tape, statistics, and local prices."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from security_check.model.envelope import Direction
 
 
 class BookLevel(OutgoingMessage):
-    """All that is displayed at one price; a ``quantity_w`` of 0 takes the level away.
+    """The quantity displayed at one price; a ``quantity_w`` of 0 removes the level.
 
-    What an iceberg hides is not in it, nor are orders that trade under a condition only.
+    The hidden part of icebergs is not in it, nor are orders that trade under a condition only.
     """
 
     side: Side
@@ -24,9 +24,9 @@ class BookLevel(OutgoingMessage):
 
 
 class BookMessage(OutgoingMessage):
-    """A whole book (``snapshot``, retained) or what changed in it (``delta``).
+    """A whole book (``snapshot``, retained), or its changed levels (``delta``).
 
-    Deltas count up by one; a snapshot holds everything up to its own ``sequence``.
+    Deltas are numbered without gaps; a snapshot includes all deltas up to its own ``sequence``.
     """
 
     type: Literal["snapshot", "delta"]
@@ -37,12 +37,11 @@ class BookMessage(OutgoingMessage):
 
 
 class TradeMessage(OutgoingMessage):
-    """What traded in one book in one clearing, on the public tape, without identities.
+    """Trades of one book in one clearing, on the public tape, without identities.
 
     Prices are those of the pairs of buyers and sellers (:mod:`gateway.publishing.trade_prints`):
-    the average
-    weighted by volume, the lowest and the highest.  ``taker_side`` is the side in this book of
-    the order that set the clearing off; ``null`` in an auction, and where it is in other books.
+    the average weighted by volume, the lowest and the highest.  ``taker_side`` is the side of the
+    taker in this book; ``null`` in an auction, and where the taker is in other books.
     """
 
     trade_id: int
@@ -57,7 +56,7 @@ class TradeMessage(OutgoingMessage):
 
 
 class BookFigures(BaseModel):
-    """What has traded in one book: prices in EUR per kW, money in EUR.
+    """Trades of one book in figures: prices in EUR per kW, money in EUR.
 
     Prices are those of the tape: open and close are the averages of the first and the last
     clearing.
@@ -79,20 +78,20 @@ class BookFigures(BaseModel):
 
 
 class StatisticsMessage(BookFigures, OutgoingMessage):
-    """What has traded in one book so far; ``time`` is that of the last clearing."""
+    """Trades of one book so far in figures; ``time`` is that of the last clearing."""
 
     time: Time
 
 
 class PricePartMessage(OutgoingMessage):
-    """What a binding element adds to a local price."""
+    """The part of a local price that a binding element adds."""
 
     element: str
     price: str
 
 
 class LocalPrice(OutgoingMessage):
-    """The local price of one limit: the balance price and its parts added up, exactly."""
+    """The local price of one limit: exactly the sum of the balance price and its parts."""
 
     connection_point: str
     price: str
@@ -102,8 +101,7 @@ class LocalPrice(OutgoingMessage):
 class DirectionPrices(OutgoingMessage):
     """Local prices in one direction.
 
-    Only those connection points are listed whose price has parts; at all others it is the
-    ``balance_price``.
+    Connection points whose price has no parts are not listed; theirs is the ``balance_price``.
     """
 
     direction: Direction

@@ -1,9 +1,9 @@
-"""What goes out: the models of every message the exchange publishes.
+"""Reports to one participant, to the TSO, to the market operator or to the meter operator.
 
 Prices and amounts are exact decimal strings in EUR (per kW of limit for the interval), power is
-whole watts, times end in ``Z``.  A report carries ``sequence``, gap-free for each participant:
-who finds a number missing has lost a message, who finds one again may drop it.  ``event`` is the
-number of the event it tells of.
+whole watts, times end in ``Z``.  The ``sequence`` of reports is gap-free for each receiver: a
+missing number is a lost message, a repeated one can be dropped.  ``event`` is the number of the
+event that a report is about.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from security_check.model.envelope import Direction
 
 
 class Report(OutgoingMessage):
-    """To one participant, about its own affairs only."""
+    """A report to one receiver, about its own orders, limits and requests only."""
 
     sequence: int
     event: int
@@ -26,9 +26,9 @@ class Report(OutgoingMessage):
 
 
 class AcceptedReport(Report):
-    """An order is in the book, or on its way through it.
+    """An order was accepted.
 
-    The ``price`` of a market order is how far it may go: as far as the book went.
+    The ``price`` of a market order is that of the last order it could meet in the book.
     """
 
     type: Literal["accepted"] = "accepted"
@@ -52,7 +52,7 @@ class AcceptedReport(Report):
 
 
 class JointLeg(OutgoingMessage):
-    """One leg of a joint order; ``order_id`` is its own number."""
+    """One leg of a joint order, with an ``order_id`` of its own."""
 
     order_id: int
     connection_point: str
@@ -64,7 +64,7 @@ class JointLeg(OutgoingMessage):
 
 
 class JointAcceptedReport(Report):
-    """A block or a linked pair is in; its ``order_id`` is that of its first leg."""
+    """A block or a linked pair was accepted; its ``order_id`` is that of its first leg."""
 
     type: Literal["joint_accepted"] = "joint_accepted"
     client_order_id: str
@@ -77,7 +77,7 @@ class JointAcceptedReport(Report):
 
 
 class RefusedReport(Report):
-    """What was asked was not done, and why."""
+    """A request was refused, and why."""
 
     type: Literal["refused"] = "refused"
     client_order_id: str | None
@@ -109,7 +109,7 @@ class RefilledReport(Report):
 
 
 class CancelledReport(Report):
-    """The rest of an order left the book."""
+    """The rest of an order was cancelled."""
 
     type: Literal["cancelled"] = "cancelled"
     client_order_id: str
@@ -120,7 +120,7 @@ class CancelledReport(Report):
 
 
 class ReducedReport(Report):
-    """An order shrank because the limit behind it changed."""
+    """An order was reduced because the limit behind it was lowered."""
 
     type: Literal["reduced"] = "reduced"
     client_order_id: str
@@ -130,9 +130,9 @@ class ReducedReport(Report):
 
 
 class TradedReport(Report):
-    """What one order traded in a clearing; ``amount`` is positive where the participant pays.
+    """The fill of one order in a clearing; ``amount`` is positive where the participant pays.
 
-    ``price`` is what it pays or receives on average, ``amount / quantity_w``.
+    ``price`` is the average, ``amount / quantity_w``.
     """
 
     type: Literal["traded"] = "traded"
@@ -160,9 +160,9 @@ class BlockedReport(Report):
 
 
 class LimitChangedReport(Report):
-    """A limit was lowered (``curtailed``) or raised without a trade, and by which element.
+    """A limit was lowered (``curtailed``) or raised without a trade, because of ``element``.
 
-    ``compensation`` is what its holder receives for it, in EUR.
+    ``compensation`` is what its holder receives, in EUR.
     """
 
     type: Literal["curtailed", "raised"]
@@ -176,7 +176,7 @@ class LimitChangedReport(Report):
 
 
 class PositionReport(Report):
-    """The limits a participant now holds at one connection point in one interval."""
+    """The limits that a participant holds at one connection point in one interval."""
 
     type: Literal["position"] = "position"
     connection_point: str
@@ -205,10 +205,10 @@ class StatementReport(Report):
 
 
 class MeteredReport(Report):
-    """Mean power was metered and held against the final envelope.
+    """A reading was compared with the final envelope.
 
-    ``breach_w`` is what it exceeds limit and tolerance by, 0 where the envelope was kept;
-    ``penalty`` is in EUR.  A correction books back ``reversed_penalty`` of the reading before.
+    ``breach_w`` is the power beyond limit and tolerance, 0 where the envelope was kept;
+    ``penalty`` is in EUR.  A correction books back ``reversed_penalty``.
     """
 
     type: Literal["metered"] = "metered"
@@ -226,7 +226,7 @@ class MeteredReport(Report):
 
 
 class ReadingMissingReport(Report):
-    """No reading of these connection points came while readings were taken."""
+    """No reading of these connection points arrived within the window for readings."""
 
     type: Literal["reading_missing"] = "reading_missing"
     interval: Time
@@ -234,7 +234,7 @@ class ReadingMissingReport(Report):
 
 
 class ReadingReport(Report):
-    """To the meter operator: a reading is in force; ``replaces`` is the id of the one before."""
+    """To the meter operator: a reading is in force; ``replaces`` is its predecessor."""
 
     type: Literal["reading"] = "reading"
     reading_id: str
@@ -246,7 +246,7 @@ class ReadingReport(Report):
 
 
 class ReadingsClosedReport(Report):
-    """To the meter operator: no reading of an interval is taken any more, and what is missing."""
+    """To the meter operator: the window for readings is over; ``missing`` connection points."""
 
     type: Literal["readings_closed"] = "readings_closed"
     interval: Time
@@ -270,9 +270,9 @@ class LimitsReport(Report):
 
 
 class ControlReport(Report):
-    """To the operator: a control is in force.
+    """To the market operator: a control is in force.
 
-    ``participant`` and ``interval`` are ``null`` where it is for all, or about neither.
+    ``participant`` and ``interval`` are ``null`` where the control is for all, or about neither.
     """
 
     type: Literal["control_set"] = "control_set"

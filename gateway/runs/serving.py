@@ -1,8 +1,7 @@
-"""What ``serve`` does: run the exchange of one area until it is told to stop.
+"""Run the exchange of one area until a signal stops it: the command ``serve``.
 
-Broker and journal are those that ``DOE_MQTT_URL`` and ``DOE_REDIS_URL`` name, or the program's
-own.  Intervals open some time before they start: those the scenario names, or else one after the
-other for ever.
+Broker and journal are those of ``DOE_MQTT_URL`` and ``DOE_REDIS_URL``, or embedded ones.  Intervals
+open some time before they start: those of the scenario, or one after the other without end.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ from gateway.transport.mqtt import MqttSettings, MqttTransport
 from security_check.errors import Fault
 
 _LOG = logging.getLogger(__name__)
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 1.0  # seconds between two looks for intervals that must open
 
 
 class Served(BaseModel):
-    """Where clients find the exchange."""
+    """The addresses of a running exchange."""
 
     area: str
     mqtt: str
@@ -52,16 +51,16 @@ class Served(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ServerPlaces:
-    """Broker and journal; ``None`` means the program's own.
+    """Broker and journal; ``None`` means an embedded server.
 
     Parameters
     ----------
     mqtt_url, redis_url
-        Of real servers.
+        Addresses of external servers.
     data
-        Where the program's own journal stays.
+        Folder of the embedded journal.
     accounts
-        Passwords of the program's own broker; ``None`` lets everybody on this machine in.
+        Passwords of the embedded broker; ``None`` accepts every client on this machine.
     """
 
     mqtt_url: str | None
@@ -76,7 +75,7 @@ def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
     Raises
     ------
     InputFaults
-        When it cannot be read, or names somebody who takes no part.
+        When it cannot be read, or names an account that is no participant.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -84,7 +83,7 @@ def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
         raise InputFaults(str(path), [Fault("file", f"it cannot be read: {error}")]) from None
     known = {*scenario.owners.values(), TSO, OPERATOR, METERING}
     faults = [
-        Fault(name, "nobody of that name takes part") for name in content if name not in known
+        Fault(name, "there is no participant of that name") for name in content if name not in known
     ]
     faults += [
         Fault(name, "its password must be text, and not empty")
@@ -99,14 +98,14 @@ def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
 async def serve(
     scenario: Scenario, places: ServerPlaces, started: Callable[[Served], None]
 ) -> None:
-    """Run the exchange until a signal stops it; ``started`` is told where it is.
+    """Run the exchange until a signal stops it; ``started`` is called with its addresses.
 
     Raises
     ------
     gateway.errors.GatewayError
         When broker or journal cannot be reached, or fail for good.
     ValueError
-        When a URL is none.
+        When a URL is not valid.
     """
     topics = Topics(scenario.area)
     async with AsyncExitStack() as stack:
@@ -115,8 +114,8 @@ async def serve(
         if redis_url is None:
             redis = await stack.enter_async_context(EmbeddedRedis(places.data / scenario.area))
             redis_url = redis.url
-        # Under its old name a restarted exchange gets its own lease at once; only the program's
-        # own journal is known to have no other writer.
+        # Under its old name a restarted exchange gets its lease at once.  Only an embedded journal
+        # is known to have no other writer.
         owner = EXCHANGE if places.redis_url is None else None
         journal = await stack.enter_async_context(
             RedisJournal(redis_url, scenario.area, owner=owner)
@@ -149,13 +148,13 @@ async def serve(
             await asyncio.gather(opening, ready, return_exceptions=True)
             await running
         if running not in done:
-            opening.result()  # it never ends by itself, so this raises what ended it
+            opening.result()  # raises: this task ends by an error only
 
 
 async def _broker(
     places: ServerPlaces, topics: Topics, stack: AsyncExitStack
 ) -> tuple[MqttSettings, str]:
-    """Return how the exchange reaches its broker, and the address for clients."""
+    """Return the exchange's settings for its broker, and the address for clients."""
     if places.mqtt_url is not None:
         settings = MqttSettings.from_url(places.mqtt_url, f"doe-exchange-{topics.area}")
         scheme = "mqtts" if settings.tls else "mqtt"
@@ -170,9 +169,9 @@ async def _broker(
 
 
 async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.Event) -> None:
-    """Open every interval when it is due; what was refused once is not asked for again.
+    """Open every interval when it is due; a refused interval is not tried again.
 
-    ``opened`` is set when those are open that were due at the start.
+    ``opened`` is set when the intervals due at the start are open.
     """
     await service.ready.wait()
     asked: set[datetime] = set()
@@ -184,15 +183,17 @@ async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.
             asked.add(session.start)
             for event in await service.request(session):
                 if isinstance(event, Refused):
-                    _LOG.error("%s was not opened: %s", format_time(session.start), event.detail)
+                    _LOG.error(
+                        "interval %s was not opened: %s", format_time(session.start), event.detail
+                    )
         opened.set()
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
 def due_sessions(scenario: Scenario, now: datetime) -> Iterator[OpenSession]:
-    """Yield the sessions that should be open now: opening is past, gate closure is not.
+    """Yield the sessions that should be open: after the opening, before the gate closure.
 
-    A scenario that names no interval has one after the other for ever, aligned to midnight.
+    A scenario without intervals has one after the other without end, aligned to midnight.
     """
     if scenario.anonymous:
         (usual,) = scenario.intervals
@@ -210,7 +211,7 @@ def due_sessions(scenario: Scenario, now: datetime) -> Iterator[OpenSession]:
 
 
 def last_gate(scenario: Scenario) -> datetime | None:
-    """Return when the last gate closes; ``None`` where intervals go on for ever."""
+    """Return when the last gate closes; ``None`` where intervals have no end."""
     if scenario.anonymous:
         return None
     return max(interval.start for interval in scenario.intervals) - scenario.gate_closure
@@ -218,7 +219,7 @@ def last_gate(scenario: Scenario) -> datetime | None:
 
 @contextlib.contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the usual signals end the service gracefully."""
+    """Let SIGINT and SIGTERM end the service gracefully."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)

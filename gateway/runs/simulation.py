@@ -1,7 +1,7 @@
-"""Run a file of orders through the exchange, with no network traffic and no journal.
+"""Run a file of orders through the exchange, without broker and journal.
 
-The clock is that of the orders: lines are taken in order of their times, those of the same time
-in the order they stand in, so dates expire and gates close as they would have.
+The clock is that of the orders: lines are taken in order of their times, and lines of the same time
+in the order of the file.  Orders expire and gates close at their times.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ from gateway.runs.result_file import (
 from gateway.scenario.scenario import Scenario
 from security_check.errors import Fault
 
-_MOMENT = timedelta(seconds=1)
+_MOMENT = timedelta(seconds=1)  # from the opening to the first order, and from the last to the gate
 Step = Callable[[int], None]
-"""Told how many intervals are open and how many orders are placed, together."""
+"""Called with the number of intervals opened and orders placed so far, together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What came of a file of orders.
+    """The outcome of a file of orders.
 
     Parameters
     ----------
     result
-        As it is written to a file.
+        The content of the result file.
     blocked
         Matches that the network could not carry, wholly or in part.
     alarms
-        What a person must look at.
+        Alarms that a person must look at.
     note
-        What was assumed where the scenario says nothing; empty where it says everything.
+        The assumed interval where the scenario names none; empty otherwise.
     events
-        Everything that happened, in order.
+        All events, in order.
     """
 
     result: ResultFile
@@ -76,7 +76,7 @@ def simulate(
     step: Step | None = None,
     source: str = "the orders",
 ) -> Simulation:
-    """Return what comes of the orders.
+    """Return the outcome of a file of orders.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def simulate(
     lines
         The orders, as :func:`gateway.formats.orders_file.read_orders` returns them.
     step
-        Called as things go on.
+        Called after each interval opened and each order placed.
     source
-        Where the orders come from, for faults.
+        Name of the orders' file, for faults.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def simulate(
 
 
 class _Run:
-    """One simulation on its way from lines to result."""
+    """One simulation, from lines to result."""
 
     def __init__(
         self, scenario: Scenario, lines: Sequence[OrderLine | RefusedLine], source: str
@@ -127,7 +127,7 @@ class _Run:
         self.local_prices: dict[datetime, list[dict[str, Any]]] = {}
 
     def steps(self) -> Iterator[None]:
-        """Open every interval, place every order, close every gate; yields after each."""
+        """Open every interval, place every order, close every gate; yield after each."""
         first_gate = min(session.gate_closes_at for session in self.sessions)
         opened_at = min([first_gate, *(line.time for line in self.orders[:1])]) - _MOMENT
         for session in self.sessions:
@@ -144,7 +144,7 @@ class _Run:
                 remaining_w=order.remaining_w,
             )
             for _, order in sorted(self.exchange.state.orders.items())
-            if order.joint_id in (None, order.order_id)  # Of joint orders the first leg speaks.
+            if order.joint_id in (None, order.order_id)  # the first leg stands for a joint order
         ]
         last_gate = max(session.gate_closes_at for session in self.sessions)
         self._record_prices(last_gate)
@@ -187,7 +187,7 @@ class _Run:
         )
 
     def outcome(self) -> Simulation:
-        """Return everything in the form of the result."""
+        """Return the outcome."""
         trades = [event for event in self.events if isinstance(event, Traded)]
         result = ResultFile(
             trades=[record for trade in trades for record in _trade_records(trade, self.rules)],
@@ -255,9 +255,9 @@ def _note(session: OpenSession) -> str:
 def _sessions(scenario: Scenario, orders: Sequence[OrderLine], source: str) -> list[OpenSession]:
     """Return the sessions to open.
 
-    An interval that the scenario names closes its gate as long before its start as the scenario
-    says.  The one interval of a scenario that names none gets its start from the orders, and its
-    gate closes when nothing can happen any more.
+    Intervals of the scenario close their gates at the scenario's time before the start.  The one
+    interval of a scenario without intervals has the start that the orders name; its gate closes
+    after the last order and the last expiry.
     """
     if not scenario.anonymous:
         return [
@@ -306,10 +306,10 @@ def _owners(scenario: Scenario, orders: Sequence[OrderLine]) -> Mapping[str, str
 
 
 def welfare(trades: Sequence[Traded], rules: MarketRules) -> int:
-    """Return what the trades gained, in tick-watts.
+    """Return the welfare of trades, in tick-watts.
 
-    The buyers' limit prices less the sellers', and less the reserve price of watts that the system
-    operator issues.  What it buys back to relieve the network is no gain of the market's.
+    Welfare is the buyers' limit prices less the sellers', and less the reserve price of watts that
+    the system operator issues.  Its buy-backs to relieve the network are not part of it.
     """
     market = [trade for trade in trades if not trade.buy_back]
     issued_w = sum(fill.change_w for trade in market for fill in trade.fills)
@@ -317,7 +317,7 @@ def welfare(trades: Sequence[Traded], rules: MarketRules) -> int:
 
 
 def _trade_records(trade: Traded, rules: MarketRules) -> list[TradeRecord]:
-    """Return who may be said to have traded with whom in a clearing."""
+    """Return the pairs of buyers and sellers in a clearing."""
     return [
         TradeRecord(
             buyer=each.buyer,
@@ -334,7 +334,7 @@ def _trade_records(trade: Traded, rules: MarketRules) -> list[TradeRecord]:
 
 
 def _fills(trades: Sequence[Traded], rules: MarketRules) -> list[FillRecord]:
-    """Return what each order traded in all, in order of its first trade, buyers first."""
+    """Return the total fill of each order, in order of first trades, buyers first."""
     quantity_w: Counter[tuple[str, str]] = Counter()
     paid: Counter[tuple[str, str]] = Counter()
     for trade in trades:

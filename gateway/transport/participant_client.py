@@ -1,8 +1,8 @@
-"""The other side: a participant (or the TSO) that asks and waits for its reports.
+"""The client of a participant or the TSO: it sends requests and waits for their reports.
 
-For the demo's agents, tests and benchmarks, and as an example of how to be a good client: the
-exchange's report is the only acknowledgement, so whoever gets none asks again under the same
-id, which has the effect of asking once.
+The demo's agents, tests and benchmarks use it, and it shows how a client should behave: the
+exchange's report is the only acknowledgement, so a client without a report sends the request again
+under the same id, which has the effect of sending it once.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class ParticipantClient:
     Parameters
     ----------
     settings
-        How to reach the broker; the client id names the session.
+        The broker and the account; the client id names the session.
     topics
         The area's topics.
     name
         The participant, ``"tso"``, ``"operator"`` or ``"metering"``.
     subscriptions
-        More topics to hear, beside one's own reports.
+        Further topics, beside the participant's own reports.
     on_message
-        Called with topic and content of each message, after the reports are looked at.
+        Called with topic and content of each message, after a report has been handled.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ParticipantClient:
         self.last_sequence = 0
         """Of the newest report seen."""
         self.missed = 0
-        """How many report numbers never came, so far."""
+        """Number of reports that were lost so far."""
 
     async def __aenter__(self) -> Self:
         """Connect and listen."""
@@ -79,9 +79,9 @@ class ParticipantClient:
         await self._transport.__aexit__(*exc_info)
 
     async def ask(self, message: dict[str, Any], again_after_s: float = 2.0) -> ReportContent:
-        """Send a message and return the report that answers it; asks again without end.
+        """Send a message and return the report that answers it; repeat it until there is one.
 
-        ``message`` is an order message of protocol and needs a ``client_order_id``; the TSO's
+        ``message`` is an order message and needs a ``client_order_id``; the TSO's
         has no ``type`` and an ``update_id``, the meter operator's a ``reading_id``.
         """
         kind = "limits" if self._meter_topic is None else "metering"
@@ -100,7 +100,7 @@ class ParticipantClient:
             self._waiting.pop(key, None)
 
     def send(self, message: dict[str, Any]) -> asyncio.Future[None]:
-        """Send a message; the future tells that the *broker* has it, which is no answer."""
+        """Send a message; the future is done when the broker has it, which is no answer."""
         payload = json.dumps(message).encode()
         if self._meter_topic is None:
             return self.send_bytes(payload)
@@ -119,11 +119,11 @@ class ParticipantClient:
             self._transport.acknowledge(messages)
 
     def _look_at(self, message: Incoming) -> None:
-        # An empty payload takes a retained message away.
+        # An empty payload removes a retained message.
         content: Any = json.loads(message.payload) if message.payload else None
         if message.topic == self._reports_topic:
             if content["sequence"] <= self.last_sequence:
-                return  # came before
+                return  # a repetition
             self.missed += content["sequence"] - self.last_sequence - 1
             self.last_sequence = content["sequence"]
             self._answer(content)
@@ -133,7 +133,7 @@ class ParticipantClient:
     def _answer(self, report: ReportContent) -> None:
         client_id = _key(report)
         for request, kinds in _ANSWERS.items():
-            # A message that could not be read is refused as "message", whatever it was.
+            # A message that could not be read is refused as "message".
             is_about = report.get("request", request) in (request, "message")
             answer = self._waiting.get((request, client_id))
             if report["type"] in kinds and is_about and answer is not None and not answer.done():
@@ -142,6 +142,6 @@ class ParticipantClient:
 
 
 def _key(content: ReportContent) -> str:
-    """Return the sender's own id, by which a message and its answer know each other."""
+    """Return the sender's own id, which a message and its answer have in common."""
     names = ("client_order_id", "update_id", "reading_id")
     return str(next((content[name] for name in names if name in content), None))
