@@ -62,7 +62,8 @@ def _in_short(report: DemoReport, console: Console) -> None:
     )
     if report.elements:
         first = report.elements[0]
-        words += f" {first.element} limited most envelopes and blocked {first.matches_blocked:,} matches."
+        words += f" {first.element} limited most envelopes"
+        words += f" and blocked {first.matches_blocked:,} matches."
     if report.flows:
         flow = report.flows[0]
         words += (
