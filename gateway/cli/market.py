@@ -64,7 +64,7 @@ def report(
     lines = read_orders(orders)
     loaded = load(scenario)
     from gateway.cli.market_report import make_report
-    from gateway.terminal.market_report import show_demo_report
+    from gateway.terminal.market_report import show_report
 
     simulation = _simulated(loaded, lines, orders)
     with err.status("Looking for the clairvoyant optimum ..."):
@@ -72,7 +72,7 @@ def report(
     if plot is not None:
         err.print(f"wrote {plot}", markup=False, soft_wrap=True)
     if not deliver(made, output, json):
-        show_demo_report(made, out)
+        show_report(made, out)
     _fail_without_orders(simulation, lines, orders)
 
 

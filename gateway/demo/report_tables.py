@@ -15,14 +15,14 @@ from gateway.terminal.console import escape, some
 
 _LEFT = (
     "interval",
-    "who",
+    "customer",
     "at",
     "limit",
     "limited by",
     "element",
     "trade",
     "kind",
-    "what came of it",
+    "effect on holdings",
     "why",
     "reason",
     "for example",
@@ -130,7 +130,7 @@ def _busiest(report: DemoReport, console: Console) -> None:
     start, trades = report.busiest.start, report.busiest.trades
     table = _table(
         f"The busiest quarter-hour, {start:%H:%M}, {trades} trades: what changed most",
-        "who",
+        "customer",
         "at",
         "limit",
         "wanted\nkW",
@@ -175,7 +175,7 @@ def _elements(report: DemoReport, console: Console) -> None:
         f"Trades that changed which element binds; the largest of {report.turns_in_all:,}",
         "trade",
         "interval",
-        "who",
+        "customer",
         "limit",
         "kW",
         "nearest its limit",
@@ -197,7 +197,7 @@ def _blocked(report: DemoReport, console: Console) -> None:
         return
     table = _table(
         f"Matches that the network could not carry; the largest of {report.blocked:,}",
-        "who",
+        "customer",
         "kW",
         "why",
     )
@@ -210,12 +210,12 @@ def _updates(report: DemoReport, console: Console) -> None:
     if not report.updates:
         return
     table = _table(
-        "New limits from the TSO in the middle of trading, in kW",
+        "New limits from the TSO during trading, in kW",
         "interval",
         "limit",
         "from",
         "to",
-        "what came of it",
+        "effect on holdings",
     )
     for update in report.updates:
         limit, before, after = _changed(update)
@@ -243,7 +243,9 @@ def _money(report: DemoReport, console: Console) -> None:
     paid = {(flow.payer, flow.receiver): flow.amount for flow in report.flows}
     parties: list[Party] = [*CustomerKind, "operator"]
     kinds = [party for party in parties if any(party in pair for pair in paid)]
-    table = _table("Who paid whom, in EUR", "kind", *(f"to {kind}" for kind in kinds))
+    table = _table(
+        "Payments between kinds of customers, in EUR", "kind", *(f"to {kind}" for kind in kinds)
+    )
     for payer in kinds:
         cells = [paid.get((payer, receiver), "0") for receiver in kinds]
         table.add_row(f"from {payer}", *(f"{float(cell):,.2f}" for cell in cells))
