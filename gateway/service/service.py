@@ -58,8 +58,8 @@ class _Request:
 
 
 @dataclass(slots=True)
-class _CommittedRound:
-    """Outcome of one round of the loop, before it is journaled and published."""
+class _RoundOutcome:
+    """Outcome of one round of the loop, to be journaled, published and acknowledged together."""
 
     entries: list[JournalEntry] = field(default_factory=list)
     messages: list[Outgoing] = field(default_factory=list)
@@ -151,6 +151,7 @@ class Service:
             await asyncio.wait({work})
             raise
         finally:
+            self._stopping = True
             for task in (work, *others):
                 task.cancel()
             await asyncio.wait({work, *others})
@@ -185,7 +186,8 @@ class Service:
             self._wake.set()
 
     async def _renew(self) -> None:
-        while True:
+        # A cancellation can be lost inside the Redis client, so the flag ends the loop, too.
+        while not self._stopping:
             await asyncio.sleep(self._settings.renew_s)
             await self._journal.renew(self._outbox.published)
 
@@ -203,7 +205,7 @@ class Service:
         await self._write_snapshot()
 
     async def _round(self) -> None:
-        batch = _CommittedRound()
+        batch = _RoundOutcome()
         now = self._clock()
         due = self.core.next_due
         if due is not None and due <= now:
@@ -226,7 +228,7 @@ class Service:
         if is_due and await self._outbox.drain(self._settings.stop_within_s):
             await self._write_snapshot()
 
-    async def _take(self, batch: _CommittedRound, item: Incoming | _Request, now: datetime) -> None:
+    async def _take(self, batch: _RoundOutcome, item: Incoming | _Request, now: datetime) -> None:
         """Handle one message or request; an internal error affects this one only."""
         command = item.command if isinstance(item, _Request) else self._command(item)
         if isinstance(item, Incoming):
@@ -270,7 +272,7 @@ class Service:
         point = self._market.topics.metered_point(message.topic)
         return self._reader.read(sender, message.payload, point)
 
-    def _do(self, batch: _CommittedRound, command: Command, now: datetime) -> tuple[Event, ...]:
+    def _do(self, batch: _RoundOutcome, command: Command, now: datetime) -> tuple[Event, ...]:
         entry, messages = self.core.handle(command, now)
         if entry is None:
             return ()
@@ -278,7 +280,7 @@ class Service:
         batch.messages += messages
         return entry.events
 
-    async def _commit(self, batch: _CommittedRound) -> None:
+    async def _commit(self, batch: _RoundOutcome) -> None:
         """Make a batch durable, then publish, then acknowledge; never in another order."""
         if batch.entries:
             await self._journal.append(batch.entries, self._outbox.published)
