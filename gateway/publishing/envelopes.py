@@ -22,7 +22,7 @@ from exchange.vocabulary.events import (
     Traded,
 )
 from exchange.vocabulary.rules import ConnectionTerms
-from gateway.messages.area_state import EnvelopeMessage
+from gateway.messages.area_state import EnvelopeInterval, EnvelopeMessage
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from security_check.model.envelope import Direction, Envelope
@@ -172,15 +172,12 @@ class Envelopes:
                 "withdrawal_limit_w": terms.fallback_withdrawal_w,
             },
             intervals=tuple(
-                {
-                    "start": start,
-                    "end": self._intervals[start].end,
-                    "injection_limit_w": held[start].injection_limit_w,
-                    "withdrawal_limit_w": held[start].withdrawal_limit_w,
-                    "injection_bottleneck": held[start].injection_bottleneck,
-                    "withdrawal_bottleneck": held[start].withdrawal_bottleneck,
-                    "final": self._intervals[start].final,
-                }
+                EnvelopeInterval.entries_of(
+                    held[start],
+                    start=start,
+                    end=self._intervals[start].end,
+                    final=self._intervals[start].final,
+                )
                 for start in sorted(held)
             ),
         )
