@@ -26,7 +26,7 @@ _PATIENCE_S = 20.0  # answers take milliseconds; after this an answer is lost
 class _PlacedOrder:
     """An open order, as its sender knows it."""
 
-    wanted_order: WantedOrder
+    wanted: WantedOrder
     interval: datetime
     remaining_w: int
 
@@ -98,7 +98,7 @@ class AgentClient:
             case "refused":
                 self._unanswered.discard(report["client_order_id"])
                 if order is not None and report["reason"] == "exceeds_holding":
-                    self._short.append(order.wanted_order.direction)
+                    self._short.append(order.wanted.direction)
                 self._orders.pop(report["client_order_id"], None)
             case "cancelled":
                 self._orders.pop(report["client_order_id"], None)
@@ -125,22 +125,20 @@ class AgentClient:
     async def place(self, wanted: list[WantedOrder], interval: datetime) -> int:
         """Send orders; return their number once the broker has them."""
         sent = []
-        for wanted_order in wanted:
+        for each in wanted:
             self._sent += 1
             client_order_id = f"o{self._sent}"
-            self._orders[client_order_id] = _PlacedOrder(
-                wanted_order, interval, wanted_order.quantity_w
-            )
+            self._orders[client_order_id] = _PlacedOrder(each, interval, each.quantity_w)
             self._unanswered.add(client_order_id)
             order = {
                 "type": "submit",
                 "client_order_id": client_order_id,
                 "connection_point": self.agent.customer.connection_point,
-                "direction": wanted_order.direction,
+                "direction": each.direction,
                 "interval": format_time(interval),
-                "side": wanted_order.side,
-                "quantity_w": wanted_order.quantity_w,
-                "price": f"{wanted_order.price:f}",
+                "side": each.side,
+                "quantity_w": each.quantity_w,
+                "price": f"{each.price:f}",
             }
             sent.append(self._client.send(order))
         await asyncio.gather(*sent)
@@ -153,8 +151,8 @@ class AgentClient:
             client_order_id
             for client_order_id, order in self._orders.items()
             if order.interval == interval
-            and order.wanted_order.side is Side.BUY
-            and order.wanted_order.price < price
+            and order.wanted.side is Side.BUY
+            and order.wanted.price < price
         ]
         self._unanswered.update(open_bids)
         await asyncio.gather(
@@ -170,6 +168,4 @@ class AgentClient:
         directions, self._short = self._short, []
         limits_w = self._limits_w[interval]
         wanted = [self.agent.look(d, quarter, limits_w[d]) for d in directions]
-        return await self.place(
-            [wanted_order for wanted_order in wanted if wanted_order is not None], interval
-        )
+        return await self.place([each for each in wanted if each is not None], interval)

@@ -40,8 +40,8 @@ class PeriodicMessages:
     def heard(self, topics: Iterable[str]) -> None:
         """Record that messages came on these topics.
 
-        Only orders and probes count: they share one subscription, and what the TSO and the meter
-        operator send comes through others.
+        Messages of the TSO and of the meter operator do not count: they come through other
+        subscriptions than orders and probes.
         """
         if all(self._topics.sender(topic) in (TSO, METERING) for topic in topics):
             return
