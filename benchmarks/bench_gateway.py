@@ -35,7 +35,7 @@ from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.service.settings import ServiceSettings
 from gateway.transport.embedded_broker import EmbeddedBroker
 from gateway.transport.mqtt_client import MqttSettings
-from gateway.transport.participant_client import Client
+from gateway.transport.participant_client import ParticipantClient
 
 PARTICIPANTS = 4
 LONGEST_S = 60.0
@@ -51,7 +51,9 @@ class Figures:
     p99_ms: float
 
 
-async def trade(clients: list[Client], orders: int, waiting: int) -> tuple[float, list[float]]:
+async def trade(
+    clients: list[ParticipantClient], orders: int, waiting: int
+) -> tuple[float, list[float]]:
     """Send orders that rest and meet in turn, ``waiting`` of them unanswered at any time."""
     numbers = iter(range(orders))
     latencies: list[float] = []

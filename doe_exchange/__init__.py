@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from doe_exchange.verdict import Verdict
     from exchange.vocabulary.reasons import RefusalReason
     from gateway.errors import GatewayError
-    from gateway.formats.faults import InputFaults
-    from gateway.formats.prices import InvalidMessageError
+    from gateway.formats.faults import InputFaults, InvalidMessageError
     from orderbook.order import Side, TimeInForce
     from security_check.errors import Fault, GridError, InsecureError, PowerFlowError
     from security_check.model.envelope import Direction, Envelope

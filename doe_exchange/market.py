@@ -33,9 +33,9 @@ from exchange.vocabulary.events import (
 )
 from exchange.vocabulary.formatting import format_eur, format_time
 from gateway.formats.envelope_file import EnvelopeRecord, IntervalRecord
-from gateway.formats.faults import InputFaults
-from gateway.formats.orders_file import OrderLine, command_of, named_intervals
-from gateway.formats.prices import InvalidMessageError
+from gateway.formats.faults import InputFaults, InvalidMessageError
+from gateway.formats.order_terms import order_command
+from gateway.formats.orders_file import OrderLine, named_intervals
 from gateway.runs.simulation import welfare
 from gateway.scenario.scenario import Scenario
 from orderbook.order import Side
@@ -187,10 +187,10 @@ class Market:
         <OrderStatus.OPEN: 'open'>
         """
         line = self._line(terms, at)
-        if not isinstance(line, NewOrder):
-            raise InvalidMessageError(f"type: {line.type!r} is no new order")
+        if not isinstance(line.request, NewOrder):
+            raise InvalidMessageError(f"type: {line.request.type!r} is no new order")
         events = self.send(self._command(line), at=at)
-        order = self._log.order(line, events)
+        order = self._log.order(line.participant, line.request, events)
         self._orders.append(order)
         return order
 
@@ -323,7 +323,7 @@ class Market:
                 start=each.start,
                 end=each.end,
                 envelopes=[
-                    EnvelopeRecord.of(own)
+                    EnvelopeRecord.from_fields(own)
                     for own in final.get(each.start) or self.exchange.envelopes(each.start)
                 ],
             )
@@ -371,12 +371,14 @@ class Market:
             "participant": owner_of(terms, self._scenario.owners),
         }
         line = order_line(terms, usual)
-        for start in named_intervals(line):
+        for start in named_intervals(line.request):
             one_interval(start, self._starts)
         return line
 
     def _command(self, line: OrderLine) -> Command:
-        return command_of(line, self._scenario.rules, self._starts)
+        return order_command(
+            line.request, line.participant, self._scenario.rules.tick, self._starts
+        )
 
     def _do(
         self, command: Command, where: str, source: str, at: datetime | str | None = None

@@ -11,8 +11,8 @@ from typing import Any, TypedDict
 import numpy as np
 
 from exchange.vocabulary.formatting import format_eur
-from gateway.formats.orders_file import OrderLine, parse_order_line
-from gateway.formats.prices import InvalidMessageError
+from gateway.formats.faults import InvalidMessageError
+from gateway.formats.orders_file import OrderLine, RefusedLine, read_order_line
 from orderbook.order import SelfTradePrevention, TimeInForce
 
 Price = str | Decimal | float
@@ -99,10 +99,10 @@ def order_line(entries: Mapping[str, Any], usual: Mapping[str, Any]) -> OrderLin
     given = {"type": "submit", **usual, **stated}
     if "price" in given:
         given["price"] = _price_text(given["price"])
-    found = parse_order_line(1, json.dumps(given, default=_plain).encode())
-    if found.order is None:
-        raise InvalidMessageError(found.fault, found.reason)
-    return found.order
+    found = read_order_line(1, json.dumps(given, default=_plain).encode())
+    if isinstance(found, RefusedLine):
+        raise InvalidMessageError(found.detail, found.reason)
+    return found
 
 
 def owner_of(entries: Mapping[str, Any], owners: Mapping[str, str]) -> str:

@@ -24,9 +24,9 @@ from exchange.vocabulary.events import (
 from exchange.vocabulary.orders import Order as OpenOrder
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import MarketRules
-from gateway.formats.orders_file import BlockLine, LinkedLine, SubmitLine
+from gateway.formats.order_terms import BlockRequest, LinkedRequest, SubmitRequest
 
-NewOrder = SubmitLine | BlockLine | LinkedLine
+NewOrder = SubmitRequest | BlockRequest | LinkedRequest
 OwnEvent = Fill | MatchBlocked | OrderCancelled | OrderReduced
 
 
@@ -48,20 +48,18 @@ class Order:
 
     Parameters
     ----------
+    participant
+        The participant that sent it.
     request
         What was asked, as an orders file has it.
     refusal
         The exchange's answer where it refused the order.
     """
 
+    participant: str
     request: NewOrder
     refusal: Refused | None
     _log: OrderLog
-
-    @property
-    def participant(self) -> str:
-        """The participant that sent it."""
-        return self.request.participant
 
     @property
     def client_order_id(self) -> str:
@@ -170,15 +168,15 @@ class Order:
     def what(self) -> str:
         """What was asked, in words."""
         match self.request:
-            case SubmitLine() as order:
+            case SubmitRequest() as order:
                 price = "at market" if order.price is None else f"at {order.price} EUR per kW"
                 quantity = f"{order.side} {order.quantity_w:,} W {order.direction}"
                 return f"{quantity} of {order.connection_point} {price}"
-            case BlockLine() as order:
+            case BlockRequest() as order:
                 quantity = f"{order.side} {order.quantity_w:,} W {order.direction}"
                 where = f"of {order.connection_point} in {len(order.intervals)} intervals"
                 return f"{quantity} {where} at {order.price} EUR per kW"
-            case LinkedLine() as order:
+            case LinkedRequest() as order:
                 legs = (
                     f"{leg.side} {leg.quantity_w:,} W {leg.direction} of {leg.connection_point}"
                     for leg in order.legs
@@ -221,13 +219,13 @@ class OrderLog:
         key = (event.participant, event.client_order_id)
         self._own.setdefault(key, []).append(event)
 
-    def order(self, request: NewOrder, events: Iterable[Event]) -> Order:
+    def order(self, participant: str, request: NewOrder, events: Iterable[Event]) -> Order:
         """Return an order that was sent; ``events`` are the exchange's answer."""
         refused = [event for event in events if isinstance(event, Refused)]
         if not refused:  # the id may have been sent, and refused, before
-            first = self.exchange.state.answer(request.participant, request.client_order_id)
+            first = self.exchange.state.answer(participant, request.client_order_id)
             refused = [first] if isinstance(first, Refused) else []
-        return Order(request, refused[0] if refused else None, self)
+        return Order(participant, request, refused[0] if refused else None, self)
 
     def open_orders(self, order: Order) -> list[OpenOrder]:
         """Return what is open of an order, one entry for each leg."""

@@ -1,25 +1,25 @@
-"""What can go wrong between the exchange and the world, as one tree.
+"""Errors of broker and journal, as one tree.
 
 ::
 
     GatewayError
     ├── TransportError                the broker cannot be reached
-    │   ├── BrokerRefusedError        it answered, and will not have us
-    │   └── PublishRefusedError       it refused a message (MQTT 5 only)
-    └── JournalError                  the journal cannot take or give what was asked
+    │   ├── BrokerRefusedError        the broker refused the connection
+    │   └── PublishRefusedError       the broker refused a message (MQTT 5 only)
+    └── JournalError                  the journal cannot be written or read
         ├── JournalUnavailableError   its server did not answer for too long
-        ├── NotDurableError           its settings would lose acknowledged entries
+        ├── NotDurableError           its settings could lose acknowledged entries
         ├── LeaseHeldError            another writer holds the area
         ├── StaleWriterError          another writer has taken the area over
         ├── SequenceGapError          the entry does not follow the last one
-        └── CorruptJournalError       what was read is no gap-free sequence of entries
+        └── CorruptJournalError       its entries are not valid and gap-free
 """
 
 from __future__ import annotations
 
 
 class GatewayError(Exception):
-    """Base of everything that goes wrong between the exchange and the world."""
+    """Base of all errors of broker and journal."""
 
 
 class TransportError(GatewayError):
@@ -31,19 +31,19 @@ class BrokerRefusedError(TransportError):
 
 
 class PublishRefusedError(TransportError):
-    """The broker refused a message; the sentence names topic and reason."""
+    """The broker refused a message; the text names topic and reason."""
 
 
 class JournalError(GatewayError):
-    """The journal cannot take or give what was asked."""
+    """The journal cannot be written or read."""
 
 
 class JournalUnavailableError(JournalError):
-    """The journal's server did not answer for longer than we are ready to wait."""
+    """The journal's server did not answer within the time allowed."""
 
 
 class NotDurableError(JournalError):
-    """The journal's server is set up so that acknowledged entries could be lost."""
+    """The journal's server has settings with which acknowledged entries could be lost."""
 
 
 class LeaseHeldError(JournalError):
@@ -59,4 +59,4 @@ class SequenceGapError(JournalError):
 
 
 class CorruptJournalError(JournalError):
-    """What was read from a journal is not a gap-free sequence of entries."""
+    """A journal is not a gap-free sequence of valid entries."""

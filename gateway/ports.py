@@ -1,4 +1,4 @@
-"""The two ports of the gateway: how messages travel, and where outcomes are kept.
+"""The two ports of the gateway: transport of messages, and journal of outcomes.
 
 Each has one real adapter (:mod:`gateway.transport.mqtt`, :mod:`gateway.journal.redis_journal`)
 and one suite of contract tests that every adapter passes.
@@ -22,11 +22,11 @@ class Outgoing:
     Parameters
     ----------
     topic, payload
-        Where it goes and its bytes.
+        Topic and content.
     retain
-        Whether the broker keeps it for those who subscribe later.
+        Whether the broker keeps it for later subscribers.
     expires_after_s
-        After how many seconds the broker may drop it undelivered (MQTT 5 only).
+        Seconds after which the broker may drop it undelivered (MQTT 5 only).
     """
 
     topic: str
@@ -39,8 +39,7 @@ class Outgoing:
 class Incoming:
     """A message received and not acknowledged yet.
 
-    ``message_id`` and ``connection`` are the transport's own: which message of which
-    connection to acknowledge.
+    ``message_id`` and ``connection`` belong to the transport, which acknowledges by them.
     """
 
     topic: str
@@ -50,13 +49,13 @@ class Incoming:
 
 
 class Transport(Protocol):
-    """A connection to a message broker that outlives its interruptions.
+    """A connection to a message broker that is made anew after interruptions.
 
     An asynchronous context manager: entering connects and subscribes, leaving disconnects.
     """
 
     async def __aenter__(self) -> Self:
-        """Connect and subscribe; raises :class:`TransportError` when that is not possible."""
+        """Connect and subscribe; raises :class:`TransportError` when the broker refuses."""
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Disconnect."""
@@ -69,23 +68,24 @@ class Transport(Protocol):
         """Wait for messages; return at least one and at most ``at_most``, oldest first."""
 
     def acknowledge(self, messages: Sequence[Incoming]) -> None:
-        """Tell the broker that it may forget these messages.
+        """Acknowledge messages to the broker, which then forgets them.
 
-        What is not acknowledged is delivered again after the connection, or the process, was
-        lost.  A message of an earlier connection is passed over: it comes again by itself.
+        The broker delivers unacknowledged messages again after the connection, or the process,
+        was lost.  A message of an earlier connection is ignored: it is delivered again.
         """
 
     def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
-        """Hand over messages in order; the future ends when the broker confirmed them all.
+        """Hand over messages in order; the future is done when the broker confirmed them all.
 
-        Handing over happens at once, awaited or not.  Without a connection they wait, and go
-        out in the same order when it is back.  Raises :class:`PublishRefusedError` when awaited.
+        The messages are handed over at once, awaited or not.  Without a connection they wait,
+        and go out in the same order when it is back.  Awaiting the future may raise
+        :class:`PublishRefusedError`.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One command and its outcome; ``sequence`` counts entries from 1 without gaps."""
+    """A command and its events; ``sequence`` counts entries from 1 without gaps."""
 
     sequence: int
     command: Command
@@ -94,17 +94,17 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state after entry ``sequence``, as bytes whose meaning is their writer's."""
+    """The state after entry ``sequence``, as bytes that the journal does not interpret."""
 
     sequence: int
     state: bytes
 
 
 class Journal(Protocol):
-    """The durable record of one area: entries, snapshots, and how far reports went out.
+    """The durable record of one area: entries, a snapshot, and the mark of published entries.
 
-    An asynchronous context manager: entering takes the lease and, with it, a fencing token
-    that every write checks; leaving gives the lease back.
+    An asynchronous context manager: entering takes the lease with a fencing token, which every
+    write checks; leaving gives the lease back.
     """
 
     async def __aenter__(self) -> Self:
@@ -119,7 +119,7 @@ class Journal(Protocol):
 
     @property
     def published_sequence(self) -> int:
-        """Up to which entry the messages are known to be with the broker."""
+        """Sequence of the last entry whose messages the broker is known to have."""
 
     async def append(self, entries: Sequence[JournalEntry], published: int) -> None:
         """Write entries, all or none, and return when they are durable.

@@ -14,7 +14,7 @@ from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.reasons import RefusalReason
 from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
 from gateway.cli.event_loop import run
-from gateway.formats.orders_file import OrderText, read_orders
+from gateway.formats.orders_file import OrderLine, RefusedLine, read_orders
 from gateway.runs.result_file import RefusalRecord
 from gateway.terminal.console import (
     FAULTY_ORDERS,
@@ -96,7 +96,9 @@ def report(
     _fail_without_orders(simulation, lines, orders)
 
 
-def _simulated(loaded: Scenario, lines: Sequence[OrderText], orders: Path) -> Simulation:
+def _simulated(
+    loaded: Scenario, lines: Sequence[OrderLine | RefusedLine], orders: Path
+) -> Simulation:
     """Return the simulation of a file of orders; print its note and alarms."""
     from gateway.runs.simulation import simulate as run_orders
 
@@ -109,7 +111,9 @@ def _simulated(loaded: Scenario, lines: Sequence[OrderText], orders: Path) -> Si
     return simulation
 
 
-def _fail_without_orders(simulation: Simulation, lines: Sequence[OrderText], orders: Path) -> None:
+def _fail_without_orders(
+    simulation: Simulation, lines: Sequence[OrderLine | RefusedLine], orders: Path
+) -> None:
     faulty = [refusal for refusal in simulation.result.refusals if refusal.reason in _NO_ORDER]
     if faulty or not lines:
         fail(_why_no_orders(str(orders), len(lines), faulty), FAULTY_ORDERS)
@@ -143,7 +147,7 @@ def serve(
     Without them, an embedded broker and an embedded server are started.
     """
     loaded = load(scenario)
-    from gateway.runs.serving import Places, Served, last_gate, read_accounts
+    from gateway.runs.serving import Served, ServerPlaces, last_gate, read_accounts
     from gateway.runs.serving import serve as run_service
 
     last = last_gate(loaded)
@@ -170,7 +174,7 @@ def serve(
         )
 
     try:
-        run(run_service(loaded, Places(mqtt_url, redis_url, data, passwords), started))
+        run(run_service(loaded, ServerPlaces(mqtt_url, redis_url, data, passwords), started))
     except ValueError as error:
         fail(str(error))
 
@@ -193,12 +197,12 @@ def demo(
     """
     from gateway.demo.day import run_demo
     from gateway.demo.live_view import day_view
-    from gateway.demo.report_tables import show_report
+    from gateway.demo.report_tables import show_demo_report
 
     with day_view(err if json else out) as show:
         report = run(run_demo(seed, intervals, show))
     if not deliver(report, output, json):
-        show_report(report, out)
+        show_demo_report(report, out)
     if report.adversary.violations:
         raise typer.Exit(NOT_SECURE)
 
@@ -250,13 +254,13 @@ def statements(
     csv: Annotated[bool, typer.Option("--csv", help="Write CSV, one row an interval.")] = False,
 ) -> None:
     """Print statements of account: trades, compensation, penalties, opening and closing balance."""
-    from gateway.runs.statements import Wanted, make_statements
+    from gateway.runs.statements import StatementsRequest, make_statements
     from gateway.terminal.statements import show_statements, statements_csv
 
     if csv and json:
         fail("--csv and --json exclude each other")
     try:
-        wanted = Wanted.of(participant, since, until, area, tick)
+        wanted = StatementsRequest.of(participant, since, until, area, tick)
         made = run(make_statements(source, wanted))
     except ValueError as error:
         fail(f"{source}: {error}")

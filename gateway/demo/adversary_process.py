@@ -1,7 +1,7 @@
 """The adversary of the demo: attacks the envelopes after every trade, in a process of its own.
 
-Trading does not wait for it.  What it is given is attacked in order, every box of envelopes by
-itself, with random points, those that sensitivities lead to, and a climb from the worst.
+Trading does not wait for it.  It attacks the boxes of envelopes one after the other, with random
+points, points along sensitivities, and ascents from the worst of them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from security_check.arrays import IntArray
 from security_check.errors import PowerFlowError
 from security_check.model.limits import InterfaceLimits
 
-_TOLERANCE = 1e-6  # of a limit; what the power flow itself may be off
-_SAMPLES = 64
-_CLIMBS = 2
+_TOLERANCE = 1e-6  # relative to a limit: the accuracy of the power flow
+_SAMPLES = 64  # random points for each box
+_CLIMBS = 2  # ascents from the worst of them
 
 
 @dataclass(frozen=True, slots=True)
 class AttackedEnvelopes:
-    """Envelopes to attack: what holds at the interface, and all limits, injection first."""
+    """Envelopes to attack: the interface limits, and all limits in watts, injection first."""
 
     trade_id: int
     interface_limits: InterfaceLimits
@@ -37,7 +37,7 @@ class AttackedEnvelopes:
 
 @dataclass(frozen=True, slots=True)
 class Attacked:
-    """What came of attacking one box; ``violation`` is a sentence, or empty."""
+    """Result of attacking one box; ``violation`` is a sentence, or empty."""
 
     trade_id: int
     vertices_tried: int
@@ -45,7 +45,7 @@ class Attacked:
 
 
 class AdversaryProcess:
-    """Attacks boxes of envelopes beside the market.
+    """Attacks boxes of envelopes in a process beside the market.
 
     A context manager; leaving it stops the process.
 
@@ -65,30 +65,30 @@ class AdversaryProcess:
         self._futures: list[Future[Attacked]] = []
 
     def __enter__(self) -> Self:
-        """Let the process start: reading the network takes a second or two."""
+        """Start the process, which first reads the network for a second or two."""
         self._pool.submit(_ready)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Stop the process; what it has not begun is not done."""
+        """Stop the process; boxes not begun are not attacked."""
         self._pool.shutdown(cancel_futures=True)
 
     def submit(self, box: AttackedEnvelopes) -> None:
-        """Give it a box to attack."""
+        """Queue a box to attack."""
         self._futures.append(self._pool.submit(_attack, box))
 
     @property
     def submitted(self) -> int:
-        """How many boxes it was given."""
+        """Number of boxes queued so far."""
         return len(self._futures)
 
     @property
     def done(self) -> int:
-        """How many boxes it has attacked."""
+        """Number of boxes attacked so far."""
         return sum(future.done() for future in self._futures)
 
     def results(self) -> Sequence[Attacked]:
-        """Return what came of every box, in order; waits for those under way."""
+        """Return the result of every box, in order; wait until all are attacked."""
         return [future.result() for future in self._futures]
 
 

@@ -1,6 +1,6 @@
 """The customers of the demo as MQTT clients: one connection each.
 
-They know nothing but what comes over MQTT: envelopes and reports in, orders out.
+They receive envelopes and reports over MQTT, send orders, and know nothing else.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from exchange.vocabulary.formatting import format_time
 from gateway.demo.trading_agent import Agent, WantedOrder
 from gateway.messages.topics import Topics
 from gateway.transport.mqtt_client import MqttSettings
-from gateway.transport.participant_client import Client
+from gateway.transport.participant_client import ParticipantClient
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
-_PATIENCE_S = 20.0  # an answer that has not come by then never will
+_PATIENCE_S = 20.0  # answers take milliseconds; after this an answer is lost
 
 
 @dataclass(slots=True)
 class _PlacedOrder:
-    """An order under way, as its sender knows it."""
+    """An open order, as its sender knows it."""
 
-    wish: WantedOrder
+    wanted: WantedOrder
     interval: datetime
     remaining_w: int
 
@@ -39,17 +39,17 @@ class AgentClient:
     Parameters
     ----------
     agent
-        Decides.
+        Decides on orders.
     settings
-        How to reach the broker as this customer.
+        The broker, and the customer's account.
     topics
-        Of the area.
+        The area's topics.
     """
 
     def __init__(self, agent: Agent, settings: MqttSettings, topics: Topics) -> None:
         self.agent = agent
         customer = agent.customer
-        self._client = Client(
+        self._client = ParticipantClient(
             settings,
             topics,
             customer.participant,
@@ -74,7 +74,7 @@ class AgentClient:
 
     def _take(self, topic: str, content: Any) -> None:
         if content is None:
-            return  # an envelope that was taken away
+            return  # a retained envelope was removed
         if "intervals" in content:
             self._take_envelopes(content)
         else:
@@ -98,7 +98,7 @@ class AgentClient:
             case "refused":
                 self._unanswered.discard(report["client_order_id"])
                 if order is not None and report["reason"] == "exceeds_holding":
-                    self._short.append(order.wish.direction)
+                    self._short.append(order.wanted.direction)
                 self._orders.pop(report["client_order_id"], None)
             case "cancelled":
                 self._orders.pop(report["client_order_id"], None)
@@ -113,7 +113,7 @@ class AgentClient:
         return self._limits_w[interval]
 
     async def answered(self) -> None:
-        """Wait until everything sent has been answered."""
+        """Wait until every message has its answer."""
         await self._until(lambda: not self._unanswered)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -122,37 +122,37 @@ class AgentClient:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def place(self, wishes: list[WantedOrder], interval: datetime) -> int:
-        """Send orders; returns their number once the broker has them."""
+    async def place(self, wanted: list[WantedOrder], interval: datetime) -> int:
+        """Send orders; return their number once the broker has them."""
         sent = []
-        for wish in wishes:
+        for each in wanted:
             self._sent += 1
             client_order_id = f"o{self._sent}"
-            self._orders[client_order_id] = _PlacedOrder(wish, interval, wish.quantity_w)
+            self._orders[client_order_id] = _PlacedOrder(each, interval, each.quantity_w)
             self._unanswered.add(client_order_id)
             order = {
                 "type": "submit",
                 "client_order_id": client_order_id,
                 "connection_point": self.agent.customer.connection_point,
-                "direction": wish.direction,
+                "direction": each.direction,
                 "interval": format_time(interval),
-                "side": wish.side,
-                "quantity_w": wish.quantity_w,
-                "price": f"{wish.price:f}",
+                "side": each.side,
+                "quantity_w": each.quantity_w,
+                "price": f"{each.price:f}",
             }
             sent.append(self._client.send(order))
         await asyncio.gather(*sent)
         return len(sent)
 
     async def raise_bids(self, interval: datetime) -> int:
-        """Go to the true value with the buy orders of an interval that are still open."""
+        """Raise the open buy orders of an interval to their true value."""
         price = self.agent.second_look(Side.BUY)
         open_bids = [
             client_order_id
             for client_order_id, order in self._orders.items()
             if order.interval == interval
-            and order.wish.side is Side.BUY
-            and order.wish.price < price
+            and order.wanted.side is Side.BUY
+            and order.wanted.price < price
         ]
         self._unanswered.update(open_bids)
         await asyncio.gather(
@@ -164,8 +164,8 @@ class AgentClient:
         return len(open_bids)
 
     async def try_again(self, quarter: int, interval: datetime) -> int:
-        """Place anew what was refused because the envelope had shrunk in the meantime."""
+        """Place orders anew that were refused because the envelope had shrunk meanwhile."""
         directions, self._short = self._short, []
         limits_w = self._limits_w[interval]
-        wishes = [self.agent.look(d, quarter, limits_w[d]) for d in directions]
-        return await self.place([wish for wish in wishes if wish is not None], interval)
+        wanted = [self.agent.look(d, quarter, limits_w[d]) for d in directions]
+        return await self.place([each for each in wanted if each is not None], interval)

@@ -1,7 +1,7 @@
-"""The customers of the demo: what each has at home, and what it wants to exchange when.
+"""The customers of the demo: their devices, and the power they want to exchange.
 
-Needs come from the day of profiles that ships with the project; which customer has what, how
-large it is and when it is used is drawn with a seed, so the same seed gives the same day.
+Needs come from the bundled profiles of one day.  Devices, their sizes and their times of use are
+drawn with a seed, so the same seed gives the same day.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHARGERS = ("HLS_A_11.0", "HLS_B_3.7", "HLS_A_3.7")
 
 
 class CustomerKind(StrEnum):
-    """What makes a customer trade."""
+    """Kinds of customers, by their reason to trade."""
 
     SOLAR = "solar"
     CAR = "car"
@@ -38,7 +38,7 @@ class CustomerKind(StrEnum):
 
     @property
     def description(self) -> str:
-        """What a reader of the report should know about it."""
+        """One line for the demo report."""
         return _DESCRIPTIONS[self]
 
 
@@ -49,7 +49,7 @@ _DESCRIPTIONS = {
     CustomerKind.SHOP: "business: wants withdrawal limit in working hours",
     CustomerKind.HOME: "household: sells what it does not need",
 }
-# How many of ten customers are of which kind; the rest are households.
+# Customers of each kind among ten; the rest are households.
 _OF_TEN = (
     (CustomerKind.SOLAR, 3),
     (CustomerKind.CAR, 2),
@@ -60,21 +60,21 @@ _OF_TEN = (
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One customer: its connection, its needs, and what they are worth to it.
+    """One customer: its connection, its needs, and their value.
 
     Parameters
     ----------
     participant, connection_point
-        Who it is and where.
+        Name and connection point.
     kind
-        What makes it trade.
+        Its reason to trade.
     injection_need_w, withdrawal_need_w
         Shape (96,), the power it would exchange in each quarter-hour if nothing limited it,
         in watts >= 0.
     value_eur_per_kwh
-        What a kilowatt-hour it may not exchange costs it.
+        Its cost of a kilowatt-hour that it cannot exchange.
     reserve_eur_per_kwh
-        What it wants at least for a kilowatt-hour of limit it does not need.
+        Its lowest price for a kilowatt-hour of limit that it does not need.
     """
 
     participant: str
@@ -124,7 +124,7 @@ def draw_customers(
 def _draw(
     name: str, point: str, kind: CustomerKind, profiles: dict[str, FloatArray], draw: random.Random
 ) -> Customer:
-    """Return a customer with what its kind has at home; powers in kW until the last step."""
+    """Return a customer with the devices of its kind; powers in kW until the last step."""
     household = draw.uniform(4.0, 8.0) * profiles[draw.choice(_HOUSEHOLDS)]
     load_kw = household
     solar_kw = np.zeros(QUARTERS)

@@ -1,9 +1,9 @@
-"""A whole market day, everything embedded: broker, journal, exchange, agents, adversary.
+"""A whole market day with embedded servers: broker, journal, exchange, agents, adversary.
 
-One quarter-hour after the other: the exchange allocates and opens it, the envelopes go out,
-agents place orders, in some the TSO changes its limits in the middle of it, agents go to their
-true values, the gate closes.  The market's clock jumps from one step to the next; everything
-else is as in production: orders travel over MQTT, nothing is answered before it is in the journal.
+In each quarter-hour the exchange allocates and opens the interval and publishes the envelopes;
+agents place orders; in some quarter-hours the TSO changes its limits during trading; agents raise
+their bids to their true values; the gate closes.  The market's clock jumps from step to step.  The
+rest is as in production: orders travel over MQTT, and no answer precedes the journal.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from exchange.vocabulary.commands import AdvanceTime, OpenSession
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.rules import TSO
 from gateway.demo.adversary_process import AdversaryProcess
 from gateway.demo.clients import AgentClient
 from gateway.demo.customers import Customer, draw_customers, read_profiles
@@ -31,7 +32,7 @@ from gateway.formats.bundled import bundled
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.replay import replay_journal
-from gateway.messages.topics import TSO, Topics
+from gateway.messages.topics import Topics
 from gateway.ports import JournalEntry
 from gateway.publishing.publisher import last_will
 from gateway.scenario.intervals import DeliveryInterval
@@ -41,19 +42,19 @@ from gateway.service.core import ExchangeSetup
 from gateway.service.service import Service
 from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttTransport
-from gateway.transport.participant_client import Client
+from gateway.transport.participant_client import ParticipantClient
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
 _EXCHANGE = "exchange"
 _NETWORK = "1-LV-semiurb4--0-sw"
-_LEAD = timedelta(minutes=15)
-_SHOWN_TURNS = 6
+_LEAD = timedelta(minutes=15)  # from the opening of an interval to its start
+_SHOWN_TURNS = 6  # rows of a table
 
 
 @dataclass(frozen=True, slots=True)
 class _TsoPlan:
-    """What the TSO changes in the middle of trading, from one hour to another."""
+    """A change of the TSO's limits during trading, in intervals between two hours of the day."""
 
     first: float
     last: float
@@ -69,7 +70,7 @@ _TSO_PLANS = (
 
 
 class MarketClock:
-    """The market's time; it moves when it is told to."""
+    """The market's time, which the demo sets."""
 
     def __init__(self, start: datetime) -> None:
         self.now = start
@@ -80,12 +81,12 @@ class MarketClock:
 
 
 class WatchedJournal(RedisJournal):
-    """A journal that tells what it has made durable."""
+    """A journal that passes durable entries to an observer."""
 
     watch: DayObserver
 
     async def append(self, entries: Sequence[JournalEntry], published: int) -> None:
-        """Write entries, then tell of their events."""
+        """Write entries, then pass their events to the observer."""
         await super().append(entries, published)
         for entry in entries:
             self.watch.take(entry.events)
@@ -93,7 +94,7 @@ class WatchedJournal(RedisJournal):
 
 @dataclass(slots=True)
 class DayProgress:
-    """How far the day has come, for whoever shows it."""
+    """Progress of the day, for the live view."""
 
     watch: DayObserver
     adversary: AdversaryProcess
@@ -107,14 +108,14 @@ Show = Callable[[DayProgress], None]
 
 
 async def run_demo(seed: int, intervals: int | None, show: Show) -> DemoReport:
-    """Run the day and return its numbers.
+    """Run the day and return its figures.
 
     Parameters
     ----------
     seed
-        Draws the customers, their moods and the adversary's points.
+        Of the customers, the random choices of their agents, and the adversary's points.
     intervals
-        How many quarter-hours from midnight on; ``None`` for all.
+        Number of quarter-hours from midnight on; ``None`` for all.
     show
         Called after every quarter-hour.
     """
@@ -132,11 +133,11 @@ async def run_demo(seed: int, intervals: int | None, show: Show) -> DemoReport:
             show(day.progress(quarter, interval, intervals or len(scenario.intervals)))
         digests = await day.digests()
         await asyncio.to_thread(adversary.results)
-        return _report(day, time.monotonic() - began, digests)
+        return _demo_report(day, time.monotonic() - began, digests)
 
 
 class _Day:
-    """Everybody who takes part, and the steps of a quarter-hour."""
+    """All participants, and the steps of a quarter-hour."""
 
     def __init__(
         self,
@@ -183,11 +184,11 @@ class _Day:
             settings = broker.settings(customer.participant, customer.participant)
             client = AgentClient(self._agent(customer), settings, self.topics)
             self.clients.append(await stack.enter_async_context(client))
-        self.tso = Client(broker.settings(TSO, TSO), self.topics, TSO)
+        self.tso = ParticipantClient(broker.settings(TSO, TSO), self.topics, TSO)
         await stack.enter_async_context(self.tso)
 
     def _accounts(self) -> dict[str, BrokerAccount]:
-        """Return an account for everybody: each may use its own topics only."""
+        """Return an account for each participant, with rights to its own topics only."""
         rights = {
             c.participant: self.topics.participant_rights(c.participant) for c in self.customers
         }
@@ -213,7 +214,7 @@ class _Day:
         )
 
     async def trade(self, quarter: int, interval: DeliveryInterval) -> None:
-        """Let one quarter-hour open, trade and close."""
+        """Open, trade and close one quarter-hour."""
         await self._running.watching(self._trade(quarter, interval))
 
     async def _trade(self, quarter: int, interval: DeliveryInterval) -> None:
@@ -226,14 +227,14 @@ class _Day:
         if refused:
             raise GatewayError(f"{interval.start:%H:%M} cannot be opened: {refused[0]}")
         await self._send_late()
-        # Everybody decides on the envelope of the opening; what the TSO changes meanwhile comes
-        # as a surprise to those who act later.
+        # All agents decide on the opening envelopes; the second half of them sends its orders
+        # after the TSO's change.
         limits_w = [await client.limits_w(interval.start) for client in self.clients]
         for position, client in enumerate(self.clients):
             if position == len(self.clients) // 2:
                 await self._tso(interval)
-            wishes = [client.agent.look(d, quarter, limits_w[position][d]) for d in Direction]
-            found = [wish for wish in wishes if wish is not None]
+            wanted = [client.agent.look(d, quarter, limits_w[position][d]) for d in Direction]
+            found = [order for order in wanted if order is not None]
             if client.agent.oversleeps():
                 self.late.append((client, found, interval.start))
             else:
@@ -249,9 +250,9 @@ class _Day:
         await self.service.request(AdvanceTime())
 
     async def _send_late(self) -> None:
-        """Let those who overslept send their orders after the gate."""
-        for client, wishes, interval in self.late:
-            self.messages += await client.place(wishes, interval)
+        """Send the orders of agents that missed the gate of the last interval."""
+        for client, orders, interval in self.late:
+            self.messages += await client.place(orders, interval)
         self.late.clear()
 
     async def _answered(self) -> None:
@@ -271,11 +272,11 @@ class _Day:
                 await self.tso.ask(about | limits)
 
     def progress(self, quarter: int, interval: DeliveryInterval, total: int) -> DayProgress:
-        """Return how far the day has come."""
+        """Return the progress of the day."""
         return DayProgress(self.watch, self.adversary, interval, quarter + 1, total, self.messages)
 
     async def digests(self) -> tuple[int, str, str]:
-        """Return the entries of the journal, the state's digest, and that of a replay."""
+        """Return the number of journal entries, the state's digest, and that of a replay."""
         live = self.service.core.exchange.digest()
         replayed = await replay_journal(self.redis_url, self.scenario.area)
         return replayed.entries, live, replayed.digest
@@ -294,7 +295,7 @@ def _changed(interval: DeliveryInterval, plan: _TsoPlan) -> InterfaceLimits:
 
 
 class _Running:
-    """Tasks in the background; when one fails, whoever is watching fails with it."""
+    """Background tasks; when one ends, the work that watches them fails."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -308,11 +309,11 @@ class _Running:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def start(self, work: Awaitable[None]) -> None:
-        """Run something until the end of the day."""
+        """Run a task until the end of the day."""
         self._tasks.add(asyncio.ensure_future(work))
 
     async def watching(self, work: Awaitable[None]) -> None:
-        """Do something, unless a background task ends first: none of them should."""
+        """Await work; raise where a background task ends first."""
         main = asyncio.ensure_future(work)
         await asyncio.wait({main, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
         if not main.done():
@@ -325,7 +326,7 @@ class _Running:
         main.result()
 
 
-def _report(day: _Day, seconds: float, digests: tuple[int, str, str]) -> DemoReport:
+def _demo_report(day: _Day, seconds: float, digests: tuple[int, str, str]) -> DemoReport:
     watch = day.watch
     summary = Summary(watch, day.customers, day.scenario.rules)
     turns = summary.turns()

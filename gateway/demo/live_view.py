@@ -1,4 +1,4 @@
-"""The demo's day as it goes by: a live view in a terminal, plain lines elsewhere."""
+"""The demo's day while it runs: a live view in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LINE_EVERY = 4  # quarter-hours
 
 @contextmanager
 def day_view(console: Console) -> Iterator[Show]:
-    """Show the day while it goes on; yields what to call after every quarter-hour."""
+    """Show the day while it runs; yield the function to call after every quarter-hour."""
     if not console.is_terminal:
         yield lambda progress: _line(progress, console)
         return

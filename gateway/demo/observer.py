@@ -1,7 +1,6 @@
-"""What happened on the demo's day: a mirror of the envelopes, and counts of everything.
+"""The observer of the demo's day: a mirror of the envelopes, and counts of events.
 
-It learns from events only, the way the journal would tell it, and knows nothing of how they
-came about.
+It uses events only, in the order of the journal.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from security_check.model.limits import InterfaceLimits
 
 @dataclass(slots=True)
 class ObservedInterval:
-    """One interval: its contract, its envelopes when it opened, now, and when it closed.
+    """One interval: its interface limits, and its envelopes at opening, now, and at closing.
 
     ``opened_w`` and ``now_w`` have shape (2, c), injection first, in watts.
     """
@@ -57,7 +56,7 @@ class ObservedInterval:
 
 @dataclass(frozen=True, slots=True)
 class ContractChange:
-    """A new contract with the TSO for an interval that trades, and what it did to holdings."""
+    """New interface limits of an interval during trading, and the changes of holdings."""
 
     event: InterfaceLimitsUpdated
     before: InterfaceLimits
@@ -66,7 +65,7 @@ class ContractChange:
 
 
 class DayObserver:
-    """Counts and mirrors what happens.
+    """Counts events and mirrors the envelopes.
 
     Parameters
     ----------
@@ -89,7 +88,7 @@ class DayObserver:
         self.alarms: list[AlarmRaised] = []
 
     def take(self, events: Iterable[Event]) -> None:
-        """Learn what happened, in order."""
+        """Take events, in order."""
         for event in events:
             match event:
                 case SessionOpened():
@@ -159,24 +158,26 @@ class DayObserver:
         session.closed = event.envelopes
         final = [[e.injection_limit_w for e in event.envelopes]]
         final += [[e.withdrawal_limit_w for e in event.envelopes]]
-        assert (session.now_w == np.array(final)).all(), "the mirror missed something"
+        assert (session.now_w == np.array(final)).all(), (
+            "the mirror differs from the final envelopes"
+        )
 
     @property
     def welfare(self) -> int:
-        """What the trades gained, in tick-watts."""
+        """Welfare of the trades, in tick-watts."""
         return sum(trade.gain for trade in self.trades)
 
     @property
     def traded_w(self) -> int:
-        """How many watts of limits were bought."""
+        """Watts of limits that were bought."""
         fills = (fill for trade in self.trades for fill in trade.fills)
         return sum(fill.quantity_w for fill in fills if fill.side is Side.BUY)
 
     def paid(self, party_of: Mapping[str, Party]) -> dict[tuple[Party, Party], Fraction]:
-        """Return who paid whom how much, in tick-watts, by kind of customer.
+        """Return the payments between kinds of customers, in tick-watts.
 
-        What is paid in a clearing goes to those who receive, the system operator with its
-        congestion rent among them, in proportion to what each receives.
+        The payments in a clearing are divided among the receivers (the system operator with its
+        congestion rent is one of them) in proportion to what each receives.
         """
         flows: dict[tuple[Party, Party], Fraction] = {}
         for trade in self.trades:

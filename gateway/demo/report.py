@@ -1,4 +1,4 @@
-"""The form of the demo's report: one model for the terminal and for ``--json``."""
+"""The demo report: one model for the terminal and for ``--json``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gateway.formats.records import Time
 from security_check.model.envelope import Direction
 
 Party = CustomerKind | Literal["operator"]
-"""Who pays and receives: customers of a kind, or the system operator."""
+"""Payer or receiver: customers of a kind, or the system operator."""
 
 
 class Group(BaseModel):
-    """How many customers are of a kind."""
+    """The number of customers of a kind."""
 
     kind: CustomerKind
     customers: int
@@ -34,7 +34,7 @@ class Spread(BaseModel):
 
 
 class UnmetEnergy(BaseModel):
-    """Energy that customers of a kind wanted to exchange, and what lay beyond their envelopes."""
+    """Energy that customers of a kind wanted to exchange, and the part beyond their envelopes."""
 
     kind: CustomerKind
     direction: Direction
@@ -44,7 +44,7 @@ class UnmetEnergy(BaseModel):
 
 
 class Change(BaseModel):
-    """What trading did to one limit of one customer."""
+    """A limit of one customer before and after trading."""
 
     participant: str
     connection_point: str
@@ -66,8 +66,9 @@ class BusiestInterval(BaseModel):
 class Element(BaseModel):
     """One element that binds.
 
-    ``limits_kept`` are limits it held down when intervals opened, ``matches_blocked`` those it
-    could not carry, ``nearest_after_trades`` trades after which it was the nearest to its limit.
+    ``limits_kept`` counts the limits that it bounded when intervals opened, ``matches_blocked`` the
+    matches it could not carry, ``nearest_after_trades`` the trades after which it was the element
+    nearest to its limit.
     """
 
     element: str
@@ -80,7 +81,7 @@ class Element(BaseModel):
 class Turn(BaseModel):
     """A clearing after which another element than before was the nearest to its limit.
 
-    Those who sold, those who bought, the watts that changed hands and their average price.
+    With sellers, buyers, the watts traded and their average price.
     """
 
     trade_id: int
@@ -105,7 +106,7 @@ class Blocked(BaseModel):
 
 
 class Update(BaseModel):
-    """A change of the TSO's limits in the middle of trading, and what became of holdings."""
+    """A change of the TSO's limits during trading, and its effect on holdings."""
 
     interval: Time
     injection_limit_w: tuple[int | None, int | None]
@@ -118,7 +119,7 @@ class Update(BaseModel):
 
 
 class MoneyFlow(BaseModel):
-    """What customers of one kind paid those of another, in EUR."""
+    """Payments from customers of one kind to those of another, in EUR."""
 
     payer: Party
     receiver: Party
@@ -126,7 +127,7 @@ class MoneyFlow(BaseModel):
 
 
 class CustomerAccount(BaseModel):
-    """What one customer paid and received over the day, in EUR."""
+    """Payments by and to one customer over the day, in EUR."""
 
     participant: str
     paid: str
@@ -135,7 +136,7 @@ class CustomerAccount(BaseModel):
 
 
 class RefusalCount(BaseModel):
-    """Requests refused for one reason, and the sentence that one of them got."""
+    """Requests refused for one reason, and the detail of one of them."""
 
     reason: str
     count: int
@@ -143,7 +144,7 @@ class RefusalCount(BaseModel):
 
 
 class AdversaryCount(BaseModel):
-    """What the adversary did: attacked the envelopes after every trade."""
+    """Attacks of the adversary on the envelopes after every trade."""
 
     trades_checked: int
     vertices_tried: int
@@ -152,7 +153,7 @@ class AdversaryCount(BaseModel):
 
 
 class DemoReport(BaseModel):
-    """A whole market day in numbers."""
+    """A whole market day in figures."""
 
     network: str
     seed: int

@@ -1,4 +1,4 @@
-"""The demo's report in the terminal: what binds, who traded, who paid whom."""
+"""The demo report in the terminal: binding elements, trades, payments."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gateway.terminal.console import escape, some
 
 _LEFT = (
     "interval",
-    "who",
+    "customer",
     "at",
     "limit",
     "limited by",
     "element",
     "trade",
     "kind",
-    "what came of it",
+    "effect on holdings",
     "why",
     "reason",
     "for example",
@@ -30,8 +30,8 @@ _LEFT = (
 )
 
 
-def show_report(report: DemoReport, console: Console) -> None:
-    """Print the report of a whole day."""
+def show_demo_report(report: DemoReport, console: Console) -> None:
+    """Print the demo report."""
     console.rule(f"[bold]A market day on {report.network}")
     console.print(
         f"{report.intervals} quarter-hours, {report.customers} customers, "
@@ -53,7 +53,7 @@ def show_report(report: DemoReport, console: Console) -> None:
 
 
 def _in_short(report: DemoReport, console: Console) -> None:
-    """Say in words what the tables show."""
+    """Print the summary of the tables in words."""
     before = sum(row.beyond_before_kwh for row in report.unmet)
     after = sum(row.beyond_after_kwh for row in report.unmet)
     words = (
@@ -62,10 +62,8 @@ def _in_short(report: DemoReport, console: Console) -> None:
     )
     if report.elements:
         first = report.elements[0]
-        words += (
-            f" {first.element} limited most envelopes and blocked "
-            f"{first.matches_blocked:,} matches."
-        )
+        words += f" {first.element} limited most envelopes"
+        words += f" and blocked {first.matches_blocked:,} matches."
     if report.flows:
         flow = report.flows[0]
         words += (
@@ -132,7 +130,7 @@ def _busiest(report: DemoReport, console: Console) -> None:
     start, trades = report.busiest.start, report.busiest.trades
     table = _table(
         f"The busiest quarter-hour, {start:%H:%M}, {trades} trades: what changed most",
-        "who",
+        "customer",
         "at",
         "limit",
         "needed\nkW",
@@ -177,7 +175,7 @@ def _elements(report: DemoReport, console: Console) -> None:
         f"Trades that changed which element binds; the largest of {report.turns_in_all:,}",
         "trade",
         "interval",
-        "who",
+        "customer",
         "limit",
         "kW",
         "nearest its limit",
@@ -199,7 +197,7 @@ def _blocked(report: DemoReport, console: Console) -> None:
         return
     table = _table(
         f"Matches that the network could not carry; the largest of {report.blocked:,}",
-        "who",
+        "customer",
         "kW",
         "why",
     )
@@ -212,12 +210,12 @@ def _updates(report: DemoReport, console: Console) -> None:
     if not report.updates:
         return
     table = _table(
-        "New limits from the TSO in the middle of trading, in kW",
+        "New limits from the TSO during trading, in kW",
         "interval",
         "limit",
         "from",
         "to",
-        "what came of it",
+        "effect on holdings",
     )
     for update in report.updates:
         limit, before, after = _changed(update)
@@ -245,7 +243,9 @@ def _money(report: DemoReport, console: Console) -> None:
     paid = {(flow.payer, flow.receiver): flow.amount for flow in report.flows}
     parties: list[Party] = [*CustomerKind, "operator"]
     kinds = [party for party in parties if any(party in pair for pair in paid)]
-    table = _table("Who paid whom, in EUR", "kind", *(f"to {kind}" for kind in kinds))
+    table = _table(
+        "Payments between kinds of customers, in EUR", "kind", *(f"to {kind}" for kind in kinds)
+    )
     for payer in kinds:
         cells = [paid.get((payer, receiver), "0") for receiver in kinds]
         table.add_row(f"from {payer}", *(f"{float(cell):,.2f}" for cell in cells))

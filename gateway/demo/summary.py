@@ -1,4 +1,4 @@
-"""The numbers of the demo's report: what was watched, added up."""
+"""The figures of the demo report, from what the observer counted."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ from gateway.demo.report import (
 from gateway.publishing.trade_prints import mean_ticks, price_text, prints_of
 from security_check.model.envelope import Direction
 
+# Rows of the report's tables.
 _SHOWN_CHANGES = 8
 _SHOWN_TRADES = 6
 _SHOWN_BLOCKED = 4
 
 
 class Summary:
-    """Makes the report's parts out of what was watched."""
+    """Makes the parts of the demo report."""
 
     def __init__(
         self, watch: DayObserver, customers: Sequence[Customer], rules: MarketRules
@@ -95,7 +96,7 @@ class Summary:
         return spreads
 
     def unmet(self) -> list[UnmetEnergy]:
-        """Return what lay beyond the envelopes, before and after trading, where it matters."""
+        """Return the needs beyond the envelopes before and after trading, where there are any."""
         found = []
         for kind in CustomerKind:
             rows = [i for i, customer in enumerate(self.customers) if customer.kind is kind]
@@ -153,7 +154,7 @@ class Summary:
         )
 
     def elements(self) -> list[Element]:
-        """Return what binds, the most effective first."""
+        """Return the binding elements, those with most effects first."""
         kept: Counter[str] = Counter()
         for session in self.sessions:
             for envelope in session.opened:
@@ -178,7 +179,7 @@ class Summary:
         ]
 
     def turns(self) -> list[Turn]:
-        """Return every clearing that made another element the nearest to its limit.
+        """Return every clearing after which another element was the nearest to its limit.
 
         Agents of the demo place no joint orders, so a clearing is of one interval.
         """
@@ -210,7 +211,7 @@ class Summary:
         )
 
     def updates(self) -> list[Update]:
-        """Return what the TSO changed in the middle of trading."""
+        """Return the TSO's changes during trading."""
         return [self._update(change) for change in self.watch.updates]
 
     def _update(self, change: ContractChange) -> Update:
@@ -229,7 +230,7 @@ class Summary:
         )
 
     def flows(self) -> list[MoneyFlow]:
-        """Return who paid whom, the largest amount first."""
+        """Return the payments between kinds of customers, the largest first."""
         flows = self.watch.paid(self.party_of)
         return [
             MoneyFlow(
@@ -239,7 +240,7 @@ class Summary:
         ]
 
     def accounts(self) -> list[CustomerAccount]:
-        """Return what each customer paid and received, the largest receiver first."""
+        """Return payments by and to each customer, the largest receiver first."""
         paid: Counter[str] = Counter()
         received: Counter[str] = Counter()
         for statement in self.watch.statements:
@@ -257,7 +258,7 @@ class Summary:
         ]
 
     def refusals(self) -> list[RefusalCount]:
-        """Return why requests were refused, the most frequent reason first."""
+        """Return the reasons of refusals, the most frequent first."""
         count = Counter(refusal.reason for refusal in self.watch.refusals)
         example = {refusal.reason: refusal for refusal in reversed(self.watch.refusals)}
         return [
@@ -271,7 +272,7 @@ class Summary:
 
 
 def adversary_count(results: Sequence[Attacked]) -> AdversaryCount:
-    """Return what the adversary did and found."""
+    """Return the attacks of the adversary and the violations found."""
     broken = [attacked for attacked in results if attacked.violation]
     return AdversaryCount(
         trades_checked=len(results),

@@ -1,8 +1,8 @@
-"""How a customer of the demo trades: it knows its own need, its envelope, and its orders.
+"""The agent that trades for a customer of the demo.
 
-An agent buys what it lacks and sells what it has over.  It opens carefully, buying below what
-the limit is worth to it and selling above what it wants at least, and in a second look it goes
-to its true value with what is still open.
+An agent knows its customer's need, envelope and orders.  It buys missing limit and sells spare
+limit.  At first it bids below its true value and offers above it; later it raises open bids to the
+true value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HOURS = 0.25
 _MARGIN = 1.10  # needs are forecasts: keep a tenth more than expected
 _SMALLEST_W = 500  # less than this is not worth an order
 _DAYLIGHT = range(5 * 4, 20 * 4)  # quarter-hours
-_OVERSLEEPS = 0.003  # of all quarter-hours
+_OVERSLEEPS = 0.003  # share of quarter-hours in which an agent misses the gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +33,20 @@ class WantedOrder:
 
 
 class Agent:
-    """Decides for one customer.
+    """Decides on the orders of one customer.
 
     Parameters
     ----------
     customer
-        For whom.
+        The customer.
     tick, lot_w
         The market's price and quantity steps.
     fallback_w
-        By direction: nobody can sell below it.
+        By direction: sales cannot go below it.
     capacity_w
         Of the connection, in each direction.
     seed
-        Of its moods.
+        Of its random choices.
     """
 
     def __init__(
@@ -76,21 +76,21 @@ class Agent:
             side = Side.BUY
         else:
             spare_w = held_w - max(wanted_w, self._fallback_w[direction])
-            # Nobody offers everything: tomorrow's forecast may be wrong today.
+            # Agents offer a part only, because their forecast may be wrong.
             quantity_w = self._lots(int(spare_w * self._draw.uniform(0.5, 0.95)))
             price = self.customer.reserve_eur_per_kwh / caution
             side = Side.SELL
         dark = direction is Direction.INJECTION and quarter not in _DAYLIGHT
         if quantity_w < _SMALLEST_W or (side is Side.SELL and dark):
-            return None  # nobody buys injection limit at night
+            return None  # injection limit has no buyers at night
         return WantedOrder(direction, side, quantity_w, self._price(price))
 
     def oversleeps(self) -> bool:
-        """Tell whether the agent misses a gate, as some do now and then."""
+        """Return whether the agent misses a gate, which happens now and then."""
         return self._draw.random() < _OVERSLEEPS
 
     def second_look(self, side: Side) -> Decimal:
-        """Return the true value of what is still open, in EUR per kW for the interval."""
+        """Return the true value of open orders, in EUR per kW for the interval."""
         true = (
             self.customer.value_eur_per_kwh
             if side is Side.BUY

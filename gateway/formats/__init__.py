@@ -1,6 +1,8 @@
-"""The files that go in and out, as strict records; the same record reads and writes.
+"""Files as strict records; the same record reads and writes.
 
-``records`` and ``faults`` are shared by all.  ``orders_file``, ``envelope_file`` (with
-``envelope_rows`` and ``envelope_writers``), ``verdict_file`` and ``statements_file`` are formats;
-``atomic_files``, ``toml_files``, ``parquet`` and ``bundled`` find, read and write files.
+``records``, ``faults``, ``identifiers`` and ``prices`` are shared by all formats.  ``order_terms``
+has the rules of orders, in files (``orders_file``) and in messages; ``strict_json`` reads both.
+``envelope_file`` (with ``envelope_rows`` and ``envelope_writers``), ``verdict_file`` and
+``statements_file`` are formats; ``atomic_files``, ``toml_files``, ``parquet`` and ``bundled`` find,
+read and write files.
 """

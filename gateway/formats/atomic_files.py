@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever becomes of the process that writes them."""
+"""Files that appear whole or not at all, even if the writing process is killed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TEMPORARY = re.compile(r"\..+\.(?P<process>[0-9]+)\.tmp")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a file to write beside ``path``, which takes its place at the end, if there is one.
+    """Yield a temporary file beside ``path``; it replaces ``path`` when writing succeeds.
 
     Raises
     ------
     InputFaults
-        When the place cannot be written to.
+        When the file cannot be written.
     """
     try:
         if path.is_dir():
@@ -39,14 +39,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_left_over(folder: Path) -> None:
-    """Remove from a folder what processes that were killed had begun to write there.
+    """Remove from a folder the temporary files of processes that were killed.
 
-    What a process that is alive writes stays; so does what this one does.
+    Temporary files of living processes stay.
 
     Raises
     ------
     InputFaults
-        When something cannot be removed.
+        When a file cannot be removed.
     """
     try:
         left = [path for path in folder.iterdir() if _is_left_over(path.name)]
@@ -58,7 +58,7 @@ def remove_left_over(folder: Path) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            detail = f"a process that was killed left it behind, it cannot be removed: {why(error)}"
+            detail = f"left by a killed process, and cannot be removed: {why(error)}"
             raise InputFaults(str(path), [Fault("file", detail)]) from None
 
 
@@ -70,7 +70,7 @@ def _is_left_over(name: str) -> bool:
         os.kill(int(found["process"]), 0)
     except (ProcessLookupError, OverflowError):
         return True
-    except PermissionError:  # somebody else's, and alive
+    except PermissionError:  # a living process of another user
         pass
     return False
 
@@ -78,7 +78,7 @@ def _is_left_over(name: str) -> bool:
 def _replaced(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        # One is here already where a process of this number was killed, in a container for example.
+        # A killed process of the same number may have left one, for example in a container.
         temporary.unlink(missing_ok=True)
         temporary.touch(exist_ok=False)
         yield temporary
@@ -86,7 +86,7 @@ def _replaced(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
-        with contextlib.suppress(OSError):  # what stopped the writing may stop this, too
+        with contextlib.suppress(OSError):  # the error that stopped the writing may recur
             temporary.unlink(missing_ok=True)
 
 
@@ -96,7 +96,7 @@ def write_json(path: Path, content: BaseModel) -> None:
     Raises
     ------
     InputFaults
-        When the place cannot be written to.
+        When the file cannot be written.
     """
     write_text(path, content.model_dump_json(indent=2) + "\n")
 

@@ -12,5 +12,5 @@ def bundled(name: str) -> Path:
 
 
 def bundled_names(suffix: str) -> list[str]:
-    """Return the names, without suffix, of what ships with the project."""
+    """Return the names, without suffix, of bundled files."""
     return sorted(path.stem for path in bundled("").glob(f"*{suffix}"))

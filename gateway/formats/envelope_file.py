@@ -1,7 +1,7 @@
-"""The files that go in and out: envelopes, results, verdicts; orders are beside it.
+"""The envelopes file, and the records that results and verdicts share with it.
 
-Every format is a strict pydantic model, the same for reading and writing, so that what one
-command writes another reads back unchanged.  Times are UTC and written with a ``Z``; power is
+The same strict records read and write, so that a command reads unchanged what another has
+written.  Times are UTC and written with a ``Z``; power is
 whole watts; prices and amounts are exact decimal strings (``docs/formats.md``).
 """
 
@@ -18,7 +18,7 @@ from gateway.formats.faults import InputFaults, repeated_entries, sentences, unr
 from gateway.formats.records import Name, Record, Time, Watts
 from security_check.checking.verdict import Verdict
 from security_check.errors import Fault
-from security_check.model.envelope import Envelope, EnvelopeSet
+from security_check.model.envelope import EnvelopeSet
 from security_check.operating_range.operating_point import OperatingPoint
 from security_check.verification.certificate import SecurityCertificate
 from security_check.verification.monotonicity import ProofStatus
@@ -33,20 +33,9 @@ class EnvelopeRecord(Record):
     injection_bottleneck: str = ""
     withdrawal_bottleneck: str = ""
 
-    @classmethod
-    def of(cls, envelope: Envelope) -> EnvelopeRecord:
-        """Return an envelope in the form of the file."""
-        return cls(
-            connection_point=envelope.connection_point,
-            injection_limit_w=envelope.injection_limit_w,
-            withdrawal_limit_w=envelope.withdrawal_limit_w,
-            injection_bottleneck=envelope.injection_bottleneck,
-            withdrawal_bottleneck=envelope.withdrawal_bottleneck,
-        )
-
 
 class IntervalRecord(Record):
-    """The envelopes of one delivery interval ``[start, end)``, and what keeps them from more."""
+    """The envelopes of one delivery interval ``[start, end)``, and the elements that limit them."""
 
     start: Time
     end: Time
@@ -56,7 +45,7 @@ class IntervalRecord(Record):
 
 
 class EnvelopeFile(Record):
-    """Envelopes, as ``allocate`` writes and ``verify`` reads them."""
+    """The file that ``allocate`` writes and ``verify`` reads."""
 
     intervals: list[IntervalRecord]
 
@@ -87,12 +76,12 @@ def envelope_record(
     envelopes: EnvelopeSet,
     proof: SecurityCertificate | None = None,
 ) -> IntervalRecord:
-    """Return the envelopes of one interval, and what is proved of them, in the form of the file."""
+    """Return the envelopes of one interval, and their proof, as a record."""
     binding = () if proof is None else proof.explanations
     return IntervalRecord(
         start=start,
         end=end,
-        envelopes=[EnvelopeRecord.of(envelope) for envelope in envelopes],
+        envelopes=[EnvelopeRecord.from_fields(envelope) for envelope in envelopes],
         binding=[
             BindingRecord.of(
                 found.verdict, found.operating_point, envelopes.connection_points, found.proof
@@ -106,9 +95,9 @@ def envelope_record(
 def envelope_set(
     record: IntervalRecord, connection_points: Sequence[str]
 ) -> tuple[EnvelopeSet | None, list[Fault]]:
-    """Return the envelopes of one interval in the network's order, or what is wrong with them.
+    """Return the envelopes of one interval in the network's order, or their faults.
 
-    Every connection point of the network must be named exactly once, and nothing else.
+    The record must name every connection point of the network exactly once, and no other.
     """
     named = [envelope.connection_point for envelope in record.envelopes]
     given = dict(zip(named, record.envelopes, strict=True))
@@ -142,10 +131,10 @@ def envelope_set(
 
 
 class VertexPower(Record):
-    """What one connection point does at a point of the envelopes; injection positive.
+    """Power of one connection point at a point of the envelopes; injection positive.
 
-    ``reactive_var`` is what its power factor and its own choice give; what an inverter's response
-    to the voltage adds is not part of it.
+    ``reactive_var`` follows from its power factor and its own choice; it is without the reactive
+    power that an inverter's response to the voltage adds.
     """
 
     connection_point: str
@@ -154,14 +143,14 @@ class VertexPower(Record):
 
 
 class DeviationRecord(Record):
-    """How far what nobody knows exactly is off, in parts of its half-band or tolerance."""
+    """Deviation of an uncertain quantity, in parts of its half-band or tolerance."""
 
     element: str
     deviation: float
 
 
 class BindingRecord(Record):
-    """An element at its limit: what it reaches, of what limit, and the worst vertex behind it."""
+    """An element at its limit: its value, the limit, and the worst vertex."""
 
     element: str
     phase: str = ""
@@ -183,14 +172,10 @@ class BindingRecord(Record):
         connection_points: Sequence[str],
         proof: str,
     ) -> BindingRecord:
-        """Return what an element reaches, where, and what is proved of it, as files have it."""
-        return cls(
-            element=verdict.element,
+        """Return the record of an element at its limit, with its worst point and proof."""
+        return cls.from_fields(
+            verdict,
             phase=phase_of(verdict.element),
-            value=verdict.value,
-            limit=verdict.limit,
-            unit=verdict.unit,
-            loading=verdict.loading,
             interface_voltage_pu=operating_point.source_pu.tolist(),
             vertex=vertex_of(operating_point, connection_points),
             deviations=deviations_of(operating_point),
@@ -200,7 +185,7 @@ class BindingRecord(Record):
 
 
 def phase_of(element: str) -> str:
-    """Return the phase in an element's name, ``a`` of ``bus:4.a without line:3``; or nothing."""
+    """Return the phase in an element's name, ``a`` of ``bus:4.a without line:3``; else ``""``."""
     name, dot, phase = element.partition(" without ")[0].rpartition(".")
     return phase if dot and ":" in name else ""
 
@@ -208,7 +193,7 @@ def phase_of(element: str) -> str:
 def vertex_of(
     operating_point: OperatingPoint, connection_points: Sequence[str]
 ) -> list[VertexPower]:
-    """Return what each connection point does, in the form of the files."""
+    """Return the power of each connection point as records."""
     return [
         VertexPower(connection_point=point, power_w=round(power_w), reactive_var=round(var))
         for point, power_w, var in zip(
@@ -221,7 +206,7 @@ def vertex_of(
 
 
 def deviations_of(operating_point: OperatingPoint) -> list[DeviationRecord]:
-    """Return what is off its forecast, and how far, in the form of the files."""
+    """Return the deviations of uncertain quantities as records."""
     return [
         DeviationRecord(element=element, deviation=deviation)
         for element, deviation in zip(
@@ -231,7 +216,7 @@ def deviations_of(operating_point: OperatingPoint) -> list[DeviationRecord]:
 
 
 class ProofRecord(Record):
-    """How many monitored rows are proved, below their limits, within a gap, or only checked."""
+    """Numbers of monitored rows proved, proved below a limit, within a gap, or only checked."""
 
     secure: bool
     proved: int
@@ -242,12 +227,11 @@ class ProofRecord(Record):
 
     @classmethod
     def of(cls, proof: SecurityCertificate) -> ProofRecord:
-        """Return what is proved in the form of the file."""
-        return cls(
-            secure=proof.secure,
+        """Return a certificate as a record."""
+        return cls.from_fields(
+            proof,
             proved=proof.standing[ProofStatus.PROVED],
             proved_below_limit=proof.standing[ProofStatus.BELOW],
             proved_within_gap=proof.standing[ProofStatus.WITHIN],
             only_checked=proof.standing[ProofStatus.CHECKED],
-            reason=proof.reason,
         )

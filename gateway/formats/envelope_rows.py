@@ -40,7 +40,7 @@ COLUMNS = (
 )
 _NEEDED = tuple(name for name in COLUMNS if name not in ("capacity_w", "proved"))
 _DIRECTIONS = tuple(str(direction) for direction in Direction)
-_MOST_FAULTS = 20  # of a file's rows; further ones would say the same
+_MOST_FAULTS = 20  # faults shown of one file; one systematic error repeats in every row
 
 Row = tuple[datetime, datetime, str, str, int, str]
 """Start, end, connection point, direction, limit in watts, bottleneck."""
@@ -59,9 +59,9 @@ class EnvelopeTable:
     limits_w
         Shape (T, 2, c), watts, injection first.
     bottleneck
-        Shape (T, 2, c), which of ``elements`` keeps each limit.
+        Shape (T, 2, c), index into ``elements`` of the element that limits each.
     elements
-        Names; ``""`` where nobody said.
+        Names; ``""`` where the file names none.
     """
 
     starts: tuple[datetime, ...]
@@ -72,7 +72,7 @@ class EnvelopeTable:
     elements: tuple[str, ...]
 
     def record(self, interval: int) -> IntervalRecord:
-        """Return one interval in the form of the JSON file."""
+        """Return one interval as a record of the JSON file."""
         limits_w, stops = self.limits_w[interval].tolist(), self.bottleneck[interval].tolist()
         return IntervalRecord(
             start=self.starts[interval],
@@ -92,7 +92,7 @@ class EnvelopeTable:
 
 @dataclass(slots=True)
 class _Gathered:
-    """Rows as they come, interval by interval, and what is wrong with them."""
+    """Rows as they are read, interval by interval, and their faults."""
 
     where: str
     word: str
@@ -104,12 +104,12 @@ class _Gathered:
     )
 
     def add(self, number: int, row: Row) -> None:
-        """Take up a row."""
+        """Add a row."""
         start, end, point, direction, limit_w, element = row
         last, held = self.intervals.setdefault(start, (end, {}))
         place = (_DIRECTIONS.index(direction), self.points.setdefault(point, len(self.points)))
         if end != last:
-            detail = f"it ends at {format_time(end)}, in an earlier {self.word} it is {last:%H:%M}"
+            detail = f"it ends at {format_time(end)}, but in an earlier {self.word} at {last:%H:%M}"
             self.wrong(number, format_time(start), detail)
         elif place in held:
             detail = f"its {direction} limit in {format_time(start)} is there already"
@@ -117,7 +117,7 @@ class _Gathered:
         held[place] = (limit_w, self.elements.setdefault(element, len(self.elements)))
 
     def wrong(self, number: int, what: str, detail: str) -> None:
-        """Remember a fault of a row."""
+        """Record a fault of a row."""
         if len(self.faults) < _MOST_FAULTS:
             self.faults.append(Fault(f"{self.word} {number}", f"{what}: {detail}"))
 
@@ -137,7 +137,7 @@ class _Gathered:
                         detail = f"it has no {direction} limit in {format_time(start)}"
                         self.faults.append(Fault(point, detail))
         if not self.intervals and not self.faults:
-            self.faults.append(Fault("intervals", "there is none"))
+            self.faults.append(Fault("intervals", "there are none"))
         if self.faults:
             raise InputFaults(self.where, self.faults)
         found = np.zeros((len(self.intervals), 2, count, 2), dtype=np.int64)
@@ -215,12 +215,12 @@ def read_envelopes(path: Path) -> EnvelopeFile:
 
 
 def _row(cells: Sequence[Any]) -> Row:
-    """Return a row as it is meant.
+    """Return the values of a row.
 
     Raises
     ------
     ValueError
-        With the column and what is wrong in it.
+        With the column and its fault.
     """
     start, end, point, direction, limit_w, element = cells
     times = []

@@ -1,7 +1,7 @@
-"""Results that are written as they come: JSON, CSV and Parquet, interval by interval.
+"""Writers of envelopes, interval by interval: JSON, CSV and Parquet.
 
-Nothing is kept but what goes into the next part of the file, so a year takes no more memory than
-a day.  A file appears whole, at the end, or not at all.
+Only the next part of the file is kept in memory, so a year takes no more memory than a day.  A file
+appears whole, at the end, or not at all.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from security_check.errors import Fault
 from security_check.model.envelope import Direction
 
 Write = Callable[[IntervalRecord, Capacity], None]
-"""Takes an interval of the result, and the capacities in it."""
+"""Writes an interval of the result, with its capacities."""
 
-_AT_ONCE = 50_000  # rows of a part of a Parquet file
+_AT_ONCE = 50_000  # rows of one row group of a Parquet file: a few megabytes of memory
 _UNITS = {"limit_w": "W", "capacity_w": "W", "start": "UTC", "end": "UTC"}
 _INDENT = "    "
 
 
 @contextmanager
 def result_writer(path: Path) -> Iterator[Write]:
-    """Write a result to a file: CSV or Parquet by its ending, else JSON.
+    """Yield a writer to a file: CSV or Parquet by its suffix, else JSON.
 
     Raises
     ------
     InputFaults
-        When the place cannot be written to, or a package is missing.
+        When the file cannot be written, or a package is missing.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet" and (missing := missing_package("pyarrow", path.name)):
@@ -55,7 +55,7 @@ def _json_file(path: Path) -> Iterator[Write]:
 
 @contextmanager
 def json_writer(stream: IO[str]) -> Iterator[Write]:
-    """Write an envelopes file into a stream, to the letter as a whole one would be written."""
+    """Yield a writer to a stream; it writes the same text as :func:`write_json` would at once."""
     first = True
 
     def write(record: IntervalRecord, _: Capacity) -> None:
@@ -88,7 +88,7 @@ def _csv_writer(path: Path) -> Iterator[Write]:
 
 @contextmanager
 def _parquet_writer(path: Path) -> Iterator[Write]:
-    import pyarrow as pa  # large; only who asks for Parquet needs it
+    import pyarrow as pa  # large, and needed for Parquet only
     import pyarrow.parquet as pq
 
     time = pa.timestamp("us", tz="UTC")

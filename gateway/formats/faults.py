@@ -1,4 +1,4 @@
-"""What is wrong with an input: every fault a sentence, all of them together."""
+"""Faults of files and messages: one sentence for each, and all of them at once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from exchange.vocabulary.reasons import RefusalReason
 from security_check.errors import Fault
 
-_MEMBERS = ("submit", "block", "linked", "cancel", "amend", "mass_cancel")
+# Values of ``type`` in requests.  pydantic puts them into the place of a fault; readers of the
+# sentence do not know them as a place.
+_MEMBERS = (
+    *("submit", "block", "linked", "cancel", "amend", "mass_cancel"),
+    *("price_collar", "risk_limits", "kill_switch", "halt", "resume", "buy_back"),
+)
+
+
+class InvalidMessageError(Exception):
+    """A request cannot become a command; the text is a sentence for its sender."""
+
+    def __init__(self, detail: str, reason: RefusalReason = RefusalReason.MALFORMED) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class InputFaults(Exception):  # noqa: N818  # it reports faults, plural, as NetworkFaults does
-    """An input has faults; ``faults`` holds all of them, ``source`` says which input."""
+    """An input has faults; ``faults`` holds all of them, ``source`` names the input."""
 
     def __init__(self, source: str, faults: Iterable[Fault]) -> None:
         self.source = source
@@ -23,10 +37,9 @@ class InputFaults(Exception):  # noqa: N818  # it reports faults, plural, as Net
 
 
 def sentences(error: ValidationError, prefix: str = "") -> Iterator[Fault]:
-    """Yield one fault for each thing that pydantic found, named by its place in the input."""
+    """Yield one fault for each error of pydantic, named by its place in the input."""
     for problem in error.errors(include_url=False):
         kind, message = problem["type"], problem["msg"]
-        # The names of union members are pydantic's business, not the reader's.
         place = [str(part) for part in problem["loc"] if part not in _MEMBERS]
         where = ".".join([prefix, *place] if prefix else place) or "content"
         if kind == "extra_forbidden":
@@ -49,7 +62,7 @@ def _shown(value: Any) -> str:
 def repeated_entries(text: bytes) -> list[Fault]:
     """Return a fault for each name that an object of a JSON text gives twice.
 
-    JSON readers take the last one and say nothing; which of the two was meant, nobody knows.
+    JSON readers silently take the last one, which need not be the one that was meant.
     """
     faults: list[Fault] = []
 
@@ -65,7 +78,7 @@ def repeated_entries(text: bytes) -> list[Fault]:
 
 
 def why(error: OSError) -> str:
-    """Return what the system says, as a part of a sentence."""
+    """Return the operating system's reason, as a part of a sentence."""
     return (error.strerror or str(error)).lower()
 
 

@@ -1,18 +1,28 @@
-"""What may stand as a name in a topic level, a file and a message."""
+"""Names that may stand in topics, files and messages."""
 
 from __future__ import annotations
 
-_LONGEST_LEVEL = 128
+from typing import Annotated
 
+from pydantic import Field
 
-_FORBIDDEN = frozenset("/+#")
+ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
+"""A sender's own key for a request; the exchange answers under it."""
+
+# Ids are compared, never interpreted.  The pattern keeps what is echoed short and printable: no
+# control characters, nothing that turns the direction of writing, no other line ends.
+PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]+$")]
+"""A connection point as a request names it."""
+
+_LONGEST_LEVEL = 128  # characters; a topic of several levels stays well below MQTT's 65,535 bytes
+_FORBIDDEN = frozenset("/+#")  # the separator and the wildcards of MQTT topics
 
 
 def is_identifier(text: str) -> bool:
-    """Tell whether a text may be one level of a topic.
+    """Return whether a text may be one level of a topic.
 
-    Refused are the empty text, wildcards and slashes, blanks, control characters and all else
-    that does not print, and what is longer than 128 characters.
+    The empty text, wildcards, slashes, blanks, characters that do not print, and texts of more
+    than 128 characters may not.
 
     Examples
     --------

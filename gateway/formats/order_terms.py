@@ -1,15 +1,33 @@
-"""What an order may say of its price, time and conditions, in messages and in files alike."""
+"""Requests of participants, in messages and in files alike: the one set of rules for both.
+
+:mod:`gateway.messages.requests` reads them from messages, whose topic names the participant;
+:mod:`gateway.formats.orders_file` reads them from lines, which name participant and time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from exchange.vocabulary.commands import SubmitJoint
+from exchange.vocabulary.commands import (
+    AmendOrder,
+    CancelOrder,
+    Command,
+    MassCancel,
+    SubmitJoint,
+    SubmitOrder,
+)
 from exchange.vocabulary.orders import Leg
-from gateway.formats.records import Time
+from exchange.vocabulary.reasons import RefusalReason
+from gateway.formats.faults import InvalidMessageError
+from gateway.formats.identifiers import ClientId, PointId
+from gateway.formats.prices import Price, price_in_ticks
+from gateway.formats.records import SignedWatts, Time
+from gateway.formats.strict_json import read_request
 from orderbook.order import (
     UNCONDITIONAL,
     OrderConditions,
@@ -19,33 +37,46 @@ from orderbook.order import (
 )
 from security_check.model.envelope import Direction
 
-# At most 12 digits on each side of the point: finite, no exponent, and nothing overflows.
-Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
-# Ids are compared, never interpreted; this only keeps what is echoed short and printable: no
-# control characters, nothing that turns the direction of writing, no other line ends.
-PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]+$")]
-Watts = Annotated[int, Field(ge=-(10**12), le=10**12)]
+
+class _OrderRequest(BaseModel):
+    """Entries of all requests.
+
+    A message's topic decides the participant: the message may repeat it, but not differ.
+    ``time`` is the sender's clock, for its own records; in a file it is the time of the request.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    participant: str | None = None
+    time: Time | None = None
 
 
-class OrderTerms(BaseModel):
-    """Price, time in force and conditions of an order.
+class SubmitRequest(_OrderRequest):
+    """Place an order.
 
     A limit order has a ``price``, in EUR per kW of limit for the interval; a market order has
     none, and is immediate or cancel unless it is fill or kill.
     """
 
+    type: Literal["submit"]
+    client_order_id: ClientId
+    connection_point: PointId
+    direction: Direction
+    interval: Time | None = None
+    side: Side
+    quantity_w: SignedWatts
     order_type: Literal["limit", "market"] = "limit"
     price: Price | None = None
     time_in_force: TimeInForce | None = None
     expires_at: Time | None = None
     post_only: bool = False
     all_or_none: bool = False
-    minimum_quantity_w: Watts | None = None
-    displayed_quantity_w: Watts | None = None
+    minimum_quantity_w: SignedWatts | None = None
+    displayed_quantity_w: SignedWatts | None = None
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
     @model_validator(mode="after")
-    def _priced_by_type(self) -> OrderTerms:
+    def _priced_by_type(self) -> SubmitRequest:
         if self.order_type == "market" and self.price is not None:
             raise ValueError("a market order has no price")
         if self.order_type == "limit" and self.price is None:
@@ -53,7 +84,7 @@ class OrderTerms(BaseModel):
         return self
 
     def effective_time_in_force(self) -> TimeInForce:
-        """Return the time in force, where none is given that which suits the type."""
+        """Return the time in force: the given one, else the default of the order type."""
         if self.time_in_force is not None:
             return self.time_in_force
         if self.order_type == "market":
@@ -61,7 +92,7 @@ class OrderTerms(BaseModel):
         return TimeInForce.GOOD_TILL_CANCEL
 
     def conditions(self) -> OrderConditions:
-        """Return the conditions as the exchange takes them."""
+        """Return the conditions in the exchange's form."""
         conditions = OrderConditions(
             post_only=self.post_only,
             self_trade_prevention=self.self_trade_prevention,
@@ -72,7 +103,7 @@ class OrderTerms(BaseModel):
         return UNCONDITIONAL if conditions == UNCONDITIONAL else conditions
 
 
-class LegTerms(BaseModel):
+class LinkedLeg(BaseModel):
     """One leg of a linked pair."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -81,74 +112,187 @@ class LegTerms(BaseModel):
     direction: Direction
     interval: Time | None = None
     side: Side
-    quantity_w: Watts
+    quantity_w: SignedWatts
     price: Price
 
-    def leg(self, interval: datetime, limit_price_ticks: int) -> Leg:
-        """Return the leg as the exchange takes it."""
-        return Leg(
-            self.connection_point,
-            self.direction,
-            interval,
-            self.side,
-            self.quantity_w,
-            limit_price_ticks,
-        )
 
+class _JointRequest(_OrderRequest):
+    """Entries of all joint orders."""
 
-class JointTerms(BaseModel):
-    """What all joint orders may say."""
-
+    client_order_id: ClientId
     expires_at: Time | None = None
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
 
-class BlockTerms(JointTerms):
-    """One order over several intervals: the same in each, or all or nothing."""
+class BlockRequest(_JointRequest):
+    """Place one order over several intervals: the same in each, or all or nothing."""
 
+    type: Literal["block"]
     connection_point: PointId
     direction: Direction
     intervals: tuple[Time, ...]
     side: Side
-    quantity_w: Watts
+    quantity_w: SignedWatts
     price: Price
     all_or_none: bool = False
 
-    def joint(self, participant: str, client_order_id: str, price_ticks: int) -> SubmitJoint:
-        """Return the command it asks for."""
-        legs = tuple(
-            Leg(
-                self.connection_point,
-                self.direction,
-                interval,
-                self.side,
-                self.quantity_w,
-                price_ticks,
+
+class LinkedRequest(_JointRequest):
+    """Place two orders of which one trades only with the other, both in full."""
+
+    type: Literal["linked"]
+    legs: tuple[LinkedLeg, LinkedLeg]
+
+
+class CancelRequest(_OrderRequest):
+    """Take the rest of one's own order out of the book."""
+
+    type: Literal["cancel"]
+    client_order_id: ClientId
+
+
+class AmendRequest(_OrderRequest):
+    """Change price, total quantity, or both, of one's own resting order."""
+
+    type: Literal["amend"]
+    client_order_id: ClientId
+    quantity_w: SignedWatts | None = None
+    price: Price | None = None
+
+
+class MassCancelRequest(_OrderRequest):
+    """Cancel all of one's own orders, or those that match every entry given."""
+
+    type: Literal["mass_cancel"]
+    interval: Time | None = None
+    connection_point: PointId | None = None
+    direction: Direction | None = None
+    side: Side | None = None
+
+    @property
+    def client_order_id(self) -> None:
+        """A mass cancel is about many orders, so it names none."""
+        return None
+
+
+OrderRequest = (
+    SubmitRequest | BlockRequest | LinkedRequest | CancelRequest | AmendRequest | MassCancelRequest
+)
+_ORDER: TypeAdapter[OrderRequest] = TypeAdapter(
+    Annotated[OrderRequest, Field(discriminator="type")]
+)
+
+
+def read_order(text: bytes) -> OrderRequest:
+    """Return the request of a participant in a message or a line.
+
+    Raises
+    ------
+    InvalidMessageError
+        When it is too large, or is no such request.
+    """
+    return read_request(_ORDER, text)
+
+
+def order_command(
+    request: OrderRequest, participant: str, tick: Decimal, intervals: Collection[datetime]
+) -> Command:
+    """Return the command that a participant asks for.
+
+    Parameters
+    ----------
+    request, participant
+        The request and its sender.
+    tick
+        The price step, in EUR per kW.
+    intervals
+        Starts of the intervals that can be traded; where there is one, it need not be named.
+
+    Raises
+    ------
+    InvalidMessageError
+        When a price is not a multiple of the tick, or an interval must be named and is not.
+    """
+    match request:
+        case SubmitRequest():
+            return SubmitOrder(
+                participant=participant,
+                client_order_id=request.client_order_id,
+                connection_point=request.connection_point,
+                direction=request.direction,
+                interval=traded_interval(request.interval, intervals),
+                side=request.side,
+                quantity_w=request.quantity_w,
+                limit_price_ticks=None if request.price is None else _ticks(request.price, tick),
+                time_in_force=request.effective_time_in_force(),
+                expires_at=request.expires_at,
+                conditions=request.conditions(),
             )
-            for interval in self.intervals
+        case BlockRequest() | LinkedRequest():
+            return SubmitJoint(
+                participant=participant,
+                client_order_id=request.client_order_id,
+                legs=_legs(request, tick, intervals),
+                all_or_none=isinstance(request, LinkedRequest) or request.all_or_none,
+                expires_at=request.expires_at,
+                self_trade_prevention=request.self_trade_prevention,
+            )
+        case CancelRequest():
+            return CancelOrder(participant, request.client_order_id)
+        case AmendRequest():
+            return AmendOrder(
+                participant,
+                request.client_order_id,
+                request.quantity_w,
+                None if request.price is None else _ticks(request.price, tick),
+            )
+        case MassCancelRequest():
+            return MassCancel(
+                participant,
+                request.interval,
+                request.connection_point,
+                request.direction,
+                request.side,
+            )
+
+
+def traded_interval(interval: datetime | None, intervals: Collection[datetime]) -> datetime:
+    """Return the interval that a request names, or the only one that can be traded.
+
+    Raises
+    ------
+    InvalidMessageError
+        When the request names none, and not exactly one can be traded.
+    """
+    if interval is not None:
+        return interval
+    if len(intervals) != 1:
+        raise InvalidMessageError(
+            f"interval: it is missing, and {len(intervals)} intervals are open for trading"
         )
-        return SubmitJoint(
-            participant,
-            client_order_id,
-            legs,
-            self.all_or_none,
-            self.expires_at,
-            self.self_trade_prevention,
-        )
+    return next(iter(intervals))
 
 
-class LinkedTerms(JointTerms):
-    """Two orders of which one trades only with the other, both in full."""
+def _legs(
+    request: BlockRequest | LinkedRequest, tick: Decimal, intervals: Collection[datetime]
+) -> tuple[Leg, ...]:
+    if isinstance(request, BlockRequest):
+        return tuple(_leg(request, start, tick) for start in request.intervals)
+    return tuple(
+        _leg(each, traded_interval(each.interval, intervals), tick) for each in request.legs
+    )
 
-    legs: tuple[LegTerms, LegTerms]
 
-    def joint(self, participant: str, client_order_id: str, legs: tuple[Leg, ...]) -> SubmitJoint:
-        """Return the command it asks for."""
-        return SubmitJoint(
-            participant,
-            client_order_id,
-            legs,
-            True,
-            self.expires_at,
-            self.self_trade_prevention,
-        )
+def _leg(terms: BlockRequest | LinkedLeg, interval: datetime, tick: Decimal) -> Leg:
+    return Leg(
+        terms.connection_point,
+        terms.direction,
+        interval,
+        terms.side,
+        terms.quantity_w,
+        _ticks(terms.price, tick),
+    )
+
+
+def _ticks(price: str, tick: Decimal) -> int:
+    return price_in_ticks(price, tick, RefusalReason.PRICE_INVALID)

@@ -1,119 +1,58 @@
-"""Files of orders: JSON lines, each an order or the reason why it is none."""
+"""Files of orders: one JSON request a line.
+
+The rules are those of :mod:`gateway.formats.order_terms`.  A line must name its time and its
+participant; a message over MQTT need not.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
-
-from exchange.vocabulary.commands import AmendOrder, CancelOrder, Command, MassCancel, SubmitOrder
 from exchange.vocabulary.reasons import RefusalReason
-from exchange.vocabulary.rules import MarketRules
-from gateway.formats.faults import repeated_entries, sentences, unreadable
-from gateway.formats.order_terms import BlockTerms, LinkedTerms, OrderTerms, Price
-from gateway.formats.prices import InvalidMessageError, price_in_ticks
-from gateway.formats.records import Name, Record, Time
-from orderbook.order import Side
-from security_check.model.envelope import Direction
-
-MAX_LINE_BYTES = 10_000
-"""Longest line of an orders file that is looked at; no order comes near."""
-
-
-class SubmitLine(Record, OrderTerms):
-    """An order."""
-
-    type: Literal["submit"]
-    time: Time
-    participant: Name
-    client_order_id: Name
-    connection_point: Name
-    direction: Direction
-    interval: Time | None = None
-    side: Side
-    quantity_w: int
-
-
-class BlockLine(Record, BlockTerms):
-    """One order over several intervals."""
-
-    type: Literal["block"]
-    time: Time
-    participant: Name
-    client_order_id: Name
-
-
-class LinkedLine(Record, LinkedTerms):
-    """Two orders of which one trades only with the other."""
-
-    type: Literal["linked"]
-    time: Time
-    participant: Name
-    client_order_id: Name
-
-
-class CancelLine(Record):
-    """Take the rest of one's own order out of the book."""
-
-    type: Literal["cancel"]
-    time: Time
-    participant: Name
-    client_order_id: Name
-
-
-class AmendLine(Record):
-    """Change price, total quantity, or both, of one's own resting order."""
-
-    type: Literal["amend"]
-    time: Time
-    participant: Name
-    client_order_id: Name
-    quantity_w: int | None = None
-    price: Price | None = None
-
-
-class MassCancelLine(Record):
-    """Cancel all of one's own orders, or those that match all that is given."""
-
-    type: Literal["mass_cancel"]
-    time: Time
-    participant: Name
-    interval: Time | None = None
-    connection_point: Name | None = None
-    direction: Direction | None = None
-    side: Side | None = None
-
-    @property
-    def client_order_id(self) -> None:
-        """It is about many orders, so it names none."""
-        return None
-
-
-OrderLine = SubmitLine | BlockLine | LinkedLine | CancelLine | AmendLine | MassCancelLine
-_ORDER_LINE: TypeAdapter[OrderLine] = TypeAdapter(Annotated[OrderLine, Field(discriminator="type")])
+from gateway.formats.faults import InvalidMessageError, unreadable
+from gateway.formats.identifiers import is_identifier
+from gateway.formats.order_terms import (
+    BlockRequest,
+    LinkedRequest,
+    OrderRequest,
+    SubmitRequest,
+    read_order,
+)
+from gateway.formats.strict_json import client_id_of, entries_of
 
 
 @dataclass(frozen=True, slots=True)
-class OrderText:
-    """One line of an orders file: what it says, or why it says nothing."""
+class OrderLine:
+    """A line with a request of a participant in it."""
 
     number: int
-    order: OrderLine | None
-    participant: str | None = None
-    client_order_id: str | None = None
-    reason: RefusalReason = RefusalReason.MALFORMED
-    fault: str = ""
+    time: datetime
+    participant: str
+    request: OrderRequest
+
+    @property
+    def client_order_id(self) -> str | None:
+        """The participant's own key; ``None`` in a mass cancel."""
+        return self.request.client_order_id
 
 
-def read_orders(path: Path) -> list[OrderText]:
-    """Return the lines of an orders file, blank ones left out, faulty ones marked.
+@dataclass(frozen=True, slots=True)
+class RefusedLine:
+    """A line without a request, and the reason; ``None`` where it names no sender or key."""
 
-    A line that is no order is not the file's fault: it becomes a refusal with its number.
+    number: int
+    participant: str | None
+    client_order_id: str | None
+    reason: RefusalReason
+    detail: str
+
+
+def read_orders(path: Path) -> list[OrderLine | RefusedLine]:
+    """Return the lines of an orders file without blank ones.
+
+    A faulty line is no fault of the file: it becomes a refusal with its number.
 
     Raises
     ------
@@ -125,131 +64,49 @@ def read_orders(path: Path) -> list[OrderText]:
     except OSError as error:
         raise unreadable(str(path), error) from None
     return [
-        parse_order_line(number, line) for number, line in enumerate(lines, start=1) if line.strip()
+        read_order_line(number, line) for number, line in enumerate(lines, start=1) if line.strip()
     ]
 
 
-def parse_order_line(number: int, line: bytes) -> OrderText:
-    """Return what one line of an orders file says, or a sentence on why it says nothing."""
-    if len(line) > MAX_LINE_BYTES:
-        detail = f"the line has {len(line):,} bytes; an order has at most {MAX_LINE_BYTES:,}"
-        return OrderText(number, None, reason=RefusalReason.TOO_LARGE, fault=detail)
+def read_order_line(number: int, line: bytes) -> OrderLine | RefusedLine:
+    """Return the request in one line of an orders file, or its refusal."""
     try:
-        order = _ORDER_LINE.validate_json(line)
-    except ValidationError as error:
-        participant, client_order_id = _identity(line)
-        detail = "; ".join(str(fault) for fault in sentences(error))
-        return OrderText(number, None, participant, client_order_id, fault=detail)
-    if repeated := repeated_entries(line):
-        detail = "; ".join(str(fault) for fault in repeated)
-        return OrderText(number, None, order.participant, order.client_order_id, fault=detail)
-    return OrderText(number, order, order.participant, order.client_order_id)
+        request = read_order(line)
+        if request.time is None:
+            raise InvalidMessageError("time: it is missing")
+        if request.participant is None:
+            raise InvalidMessageError("participant: it is missing")
+        if not is_identifier(request.participant):
+            raise InvalidMessageError(f"participant: {request.participant!r} is no identifier")
+    except InvalidMessageError as refusal:
+        entries = entries_of(line)
+        name = entries.get("participant")
+        participant = name if isinstance(name, str) and is_identifier(name) else None
+        key = client_id_of(entries)
+        return RefusedLine(number, participant, key, refusal.reason, str(refusal))
+    return OrderLine(number, request.time, request.participant, request)
 
 
-def _identity(line: bytes) -> tuple[str | None, str | None]:
-    """Return who sent a faulty line and under which id, as far as it says so."""
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None, None
-    if not isinstance(content, dict):
-        return None, None
-    found = (content.get("participant"), content.get("client_order_id"))
-    participant, client_order_id = (x if isinstance(x, str) else None for x in found)
-    return participant, client_order_id
-
-
-def command_of(order: OrderLine, rules: MarketRules, intervals: Sequence[datetime]) -> Command:
-    """Return what a line asks for.
-
-    Parameters
-    ----------
-    order
-        The line.
-    rules
-        For the tick.
-    intervals
-        Starts of all intervals there are; where there is one, a line may leave it out.
-
-    Raises
-    ------
-    InvalidMessageError
-        When a price is between two ticks, or an interval is missing.
-    """
-    who = order.participant
-    match order:
-        case CancelLine():
-            return CancelOrder(who, order.client_order_id)
-        case MassCancelLine():
-            return MassCancel(
-                who, order.interval, order.connection_point, order.direction, order.side
-            )
-        case AmendLine():
-            ticks = _ticks(order.price, rules)
-            return AmendOrder(who, order.client_order_id, order.quantity_w, ticks)
-        case BlockLine():
-            return order.joint(who, order.client_order_id, _whole_ticks(order.price, rules))
-        case LinkedLine():
-            legs = tuple(
-                leg.leg(_interval(leg.interval, intervals), _whole_ticks(leg.price, rules))
-                for leg in order.legs
-            )
-            return order.joint(who, order.client_order_id, legs)
-        case SubmitLine():
-            return SubmitOrder(
-                participant=who,
-                client_order_id=order.client_order_id,
-                connection_point=order.connection_point,
-                direction=order.direction,
-                side=order.side,
-                quantity_w=order.quantity_w,
-                limit_price_ticks=_ticks(order.price, rules),
-                interval=_interval(order.interval, intervals),
-                time_in_force=order.effective_time_in_force(),
-                expires_at=order.expires_at,
-                conditions=order.conditions(),
-            )
-
-
-def named_intervals(order: OrderLine) -> list[datetime]:
+def named_intervals(request: OrderRequest) -> list[datetime]:
     """Return the intervals that a new order names."""
-    match order:
-        case SubmitLine():
-            named = [order.interval]
-        case BlockLine():
-            named = list(order.intervals)
-        case LinkedLine():
-            named = [leg.interval for leg in order.legs]
+    match request:
+        case SubmitRequest():
+            named = [request.interval]
+        case BlockRequest():
+            named = list(request.intervals)
+        case LinkedRequest():
+            named = [leg.interval for leg in request.legs]
         case _:
             named = []
     return [start for start in named if start is not None]
 
 
-def named_points(order: OrderLine) -> list[str]:
+def named_points(request: OrderRequest) -> list[str]:
     """Return the connection points that a new order names."""
-    match order:
-        case SubmitLine() | BlockLine():
-            return [order.connection_point]
-        case LinkedLine():
-            return [leg.connection_point for leg in order.legs]
+    match request:
+        case SubmitRequest() | BlockRequest():
+            return [request.connection_point]
+        case LinkedRequest():
+            return [leg.connection_point for leg in request.legs]
         case _:
             return []
-
-
-def _ticks(price: str | None, rules: MarketRules) -> int | None:
-    return None if price is None else _whole_ticks(price, rules)
-
-
-def _whole_ticks(price: str, rules: MarketRules) -> int:
-    try:
-        return price_in_ticks(price, rules.tick)
-    except InvalidMessageError as unfit:
-        raise InvalidMessageError(str(unfit), RefusalReason.PRICE_INVALID) from None
-
-
-def _interval(interval: datetime | None, intervals: Sequence[datetime]) -> datetime:
-    if interval is not None:
-        return interval
-    if len(intervals) > 1:
-        raise InvalidMessageError(f"interval: it is missing, and the scenario has {len(intervals)}")
-    return intervals[0]

@@ -1,4 +1,4 @@
-"""Messages that cannot become commands, and what makes a price or an id fit."""
+"""Prices and amounts of money as decimal strings, and as whole numbers of the market's units."""
 
 from __future__ import annotations
 
@@ -8,30 +8,27 @@ from typing import Annotated
 from pydantic import Field
 
 from exchange.vocabulary.reasons import RefusalReason
+from gateway.formats.faults import InvalidMessageError
 
-ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,64}$")]
-
-
-class InvalidMessageError(Exception):
-    """A message is not fit to become a command; the text is a sentence for its sender."""
-
-    def __init__(self, detail: str, reason: RefusalReason = RefusalReason.MALFORMED) -> None:
-        super().__init__(detail)
-        self.reason = reason
+# At most 12 digits on each side of the point: finite, no exponent, and nothing overflows.
+Price = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
+"""A price in EUR per kW of limit for the interval, or an amount in EUR."""
 
 
-def price_in_ticks(price: str, tick: Decimal) -> int:
+def price_in_ticks(
+    price: str, tick: Decimal, reason: RefusalReason = RefusalReason.MALFORMED
+) -> int:
     """Return a price in EUR per kW as a whole number of ticks.
 
     Raises
     ------
     InvalidMessageError
-        When it lies between two.
+        When the price is not a multiple of the tick; with this ``reason``.
     """
     ticks = Decimal(price) / tick
     if ticks != ticks.to_integral_value():
         raise InvalidMessageError(
-            f"price {price} is not a multiple of the tick of {tick} EUR per kW"
+            f"price {price} is not a multiple of the tick of {tick} EUR per kW", reason
         )
     return int(ticks)
 
@@ -42,7 +39,7 @@ def amount_in_tick_watts(amount: str, tick: Decimal) -> int:
     Raises
     ------
     InvalidMessageError
-        When it lies between two.
+        When the amount is not a multiple of a tick-watt.
     """
     tick_watts = Decimal(amount) * 1000 / tick
     if tick_watts != tick_watts.to_integral_value():

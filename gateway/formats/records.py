@@ -1,4 +1,4 @@
-"""What all formats share: strict records, and times and powers as files have them."""
+"""Strict records, and the times, names and powers in them: the ground of all formats."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from exchange.vocabulary.formatting import format_time
 
+# Years of a time in an input: adding a gate or an interval never leaves Python's calendar.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
@@ -18,8 +19,7 @@ def in_utc(moment: datetime) -> datetime:
     Raises
     ------
     ValueError
-        When it is so near the ends of the calendar that adding a gate or an interval could
-        leave it.
+        When it is not in the years 1970 to 9998.
     """
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise ValueError(f"it should lie in the years {_FIRST_YEAR} to {_LAST_YEAR}")
@@ -32,7 +32,7 @@ def parsed_time(text: str) -> datetime:
     Raises
     ------
     ValueError
-        With why it is none.
+        When the text is no time with an offset; the message says why.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -48,24 +48,24 @@ Time = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Watts = Annotated[int, Field(ge=0)]
+SignedWatts = Annotated[int, Field(ge=-(10**12), le=10**12)]
+"""Watts of a request.  The exchange refuses what is negative, with a reason of its own."""
 
 
 class Record(BaseModel):
-    """A part of a file: exact types, no entries but these, never changed."""
+    """A part of a file: exact types, no other entries, immutable."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     @classmethod
     def from_fields(cls, source: object, **entries: Any) -> Self:
-        """Return a record whose entries are the attributes of the same names.
+        """Return a record with the attributes of ``source`` that have names of the record.
 
-        Parameters
-        ----------
-        source
-            The object that the attributes are copied from.
-        entries
-            Entries given here are not copied: those that ``source`` lacks, names differently or
-            has in another form.
+        ``entries`` are the record's other entries; they take the place of attributes.
         """
-        names = [name for name in cls.model_fields if name not in entries]
-        return cls(**{name: getattr(source, name) for name in names}, **entries)
+        return cls(**equal_attributes(cls, source) | entries)
+
+
+def equal_attributes(model: type[BaseModel], source: object) -> dict[str, Any]:
+    """Return the attributes of ``source`` that have names of the model's fields."""
+    return {name: getattr(source, name) for name in model.model_fields if hasattr(source, name)}

@@ -1,4 +1,4 @@
-"""The file of statements: amounts are exact decimal strings in EUR."""
+"""The file of statements; amounts are exact decimal strings in EUR."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.formats.records import Record, Time
 
 
 class MeteredRecord(Record):
-    """How one connection point kept one interval; ``penalty`` in EUR."""
+    """Metered power of one connection point against its envelope; ``penalty`` in EUR."""
 
     connection_point: str
     standing: Literal["kept", "breach", "missing"]
@@ -28,26 +28,21 @@ class MeteredRecord(Record):
 
     @classmethod
     def of(cls, metered: Metered, rules: MarketRules) -> MeteredRecord:
-        """Return what was metered in the form of the file."""
+        """Return the reading of a connection point, or that none came, as a record."""
         reading = metered.reading
         if reading is None:
             return cls(connection_point=metered.connection_point, standing="missing")
-        return cls(
+        return cls.from_fields(
+            reading,
             connection_point=metered.connection_point,
             standing="breach" if reading.breach_w else "kept",
-            injection_w=reading.injection_w,
-            withdrawal_w=reading.withdrawal_w,
-            injection_limit_w=reading.injection_limit_w,
-            withdrawal_limit_w=reading.withdrawal_limit_w,
-            tolerance_w=reading.tolerance_w,
-            breach_w=reading.breach_w,
             penalty=format_eur(rules.amount_in_eur(reading.penalty)),
             corrections=metered.corrections,
         )
 
 
 def figures_in_eur(account: Account | StatementIssued, rules: MarketRules) -> dict[str, Any]:
-    """Return the watts and the money of a statement by their names, money in EUR."""
+    """Return watts and money of a statement by entry; money in EUR."""
     money = ("paid", "received", "compensation", "penalties", "balance")
     return {
         "bought_w": account.bought_w,
@@ -57,7 +52,7 @@ def figures_in_eur(account: Account | StatementIssued, rules: MarketRules) -> di
 
 
 class LineRecord(Record):
-    """What one interval brought to an account, in EUR.
+    """Bookings of one interval in an account, in EUR.
 
     ``balance = received - paid + compensation - penalties``; ``trades`` is ``null`` where the
     source does not count them.
@@ -76,7 +71,7 @@ class LineRecord(Record):
 
     @classmethod
     def of(cls, line: Line, rules: MarketRules) -> LineRecord:
-        """Return a line in the form of the file."""
+        """Return a line of a statement as a record."""
         return cls(
             interval=line.interval,
             trades=line.trades,
@@ -87,8 +82,7 @@ class LineRecord(Record):
     @classmethod
     def of_result(cls, record: StatementRecord) -> LineRecord:
         """Return a statement of a simulation's result as a line."""
-        content = record.model_dump(exclude={"participant", "interval"})
-        return cls(interval=record.interval, trades=None, metered=[], **content)
+        return cls.from_fields(record, trades=None, metered=[])
 
 
 class AccountRecord(Record):
@@ -101,7 +95,7 @@ class AccountRecord(Record):
 
     @classmethod
     def of(cls, statement: AccountStatement, rules: MarketRules) -> AccountRecord:
-        """Return a statement in the form of the file."""
+        """Return the statement of an account as a record."""
         return cls(
             account=statement.name,
             opening=format_eur(rules.amount_in_eur(statement.opening)),
@@ -111,7 +105,7 @@ class AccountRecord(Record):
 
 
 class StatementsFile(Record):
-    """What ``statements`` writes; without a period it is about everything."""
+    """The file that ``statements`` writes; without a period it covers all bookings."""
 
     since: Time | None
     until: Time | None
@@ -119,7 +113,7 @@ class StatementsFile(Record):
 
 
 class StatementRecord(Record):
-    """One account for one interval, in EUR; with those of the DSO they add up to zero."""
+    """One account for one interval, in EUR; with the DSO's accounts, balances add up to zero."""
 
     participant: str
     interval: Time

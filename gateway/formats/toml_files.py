@@ -1,4 +1,4 @@
-"""TOML files that a command is given: where they are, and what they hold."""
+"""Find and read the TOML files that a command names."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ def named_file(name: str, kind: str, folder: str = "") -> Path:
     Parameters
     ----------
     name
-        What the user wrote.
+        The path or ``bundled:NAME`` of the command line.
     kind
-        For people: ``"scenario"``, ``"hierarchy"``.
+        Word for messages: ``"scenario"``, ``"hierarchy"``.
     folder
-        Where those that ship with the project are, below their common folder.
+        Folder of the bundled files of this kind, below their common folder.
 
     Raises
     ------
     InputFaults
-        When none of that name ships with the project.
+        When no bundled file has that name.
     """
     if not name.startswith("bundled:"):
         return Path(name)
     known = sorted(path.stem for path in bundled(folder).glob("*.toml"))
     if name.removeprefix("bundled:") not in known:
-        detail = f"no such {kind} ships with us; there is {', '.join(known)}"
+        detail = f"there is no bundled {kind} of that name; there is {', '.join(known)}"
         raise InputFaults(name, [Fault("file", detail)])
     return bundled(folder) / f"{name.removeprefix('bundled:')}.toml"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return what a TOML file holds; raises :class:`InputFaults` when it cannot be read."""
+    """Return the content of a TOML file; raises :class:`InputFaults` when it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

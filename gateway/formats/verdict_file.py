@@ -1,4 +1,4 @@
-"""The file that ``verify`` writes: the worst point of each interval, and what is proved."""
+"""The file that ``verify`` writes: the worst point of each interval, and the proof."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gateway.formats.records import Record, Time
 
 
 class VerdictRecord(Record):
-    """The element nearest to, or farthest beyond, its limit, and the point that shows it.
+    """The element nearest to, or farthest beyond, its limit, and the worst point of it.
 
-    Where the power flow finds no solution at some point there is no value: ``element`` is
+    Where the power flow has no solution at some point there is no value: ``element`` is
     ``"power_flow"`` and the numbers are ``null``.
     """
 
@@ -34,9 +34,9 @@ class VerdictRecord(Record):
 
 
 class IntervalVerdict(VerdictRecord):
-    """The verdict on one interval: every element at its limit or beyond, and whose limits it keeps.
+    """The verdict on one interval: elements at their limit or beyond, and bottlenecks.
 
-    Envelopes that are not secure have no bottlenecks, and nothing is proved of them.
+    Insecure envelopes have neither bottlenecks nor a proof.
     """
 
     start: Time
@@ -47,6 +47,6 @@ class IntervalVerdict(VerdictRecord):
 
 
 class VerdictFile(VerdictRecord):
-    """What ``verify`` writes: the worst of all intervals, then each interval."""
+    """The worst verdict of all intervals, then that of each interval."""
 
     intervals: list[IntervalVerdict]

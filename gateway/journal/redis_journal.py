@@ -3,7 +3,7 @@
 An area has four keys in one hash slot: the stream of entries, whose ids are their sequence
 numbers; the writer's hash with fencing epoch, last sequence and published mark; the lease; the
 snapshot.  Every write goes through a server-side script that first compares the epoch, so a
-writer that was stalled while another took over can no longer change anything.
+writer that was stalled while another took over can no longer write.
 """
 
 from __future__ import annotations
@@ -91,14 +91,14 @@ return 0
 
 
 class Durability(Enum):
-    """How the server makes a write durable before we answer for it."""
+    """How the server makes a write durable before it is acknowledged."""
 
     ON_WRITE = auto()
     """``appendfsync always``: the reply itself comes after the disk."""
     ON_DEMAND = auto()
     """Redis 7.2 and later: ``WAITAOF`` after each group of writes."""
     EVERY_SECOND = auto()
-    """Survives the server's death, but not the machine's within the last second."""
+    """Survives a crash of the server; a crash of its machine may lose the last second."""
 
 
 class RedisJournal:
@@ -116,7 +116,7 @@ class RedisJournal:
     lease_s
         How long a silent writer keeps its lease.
     retry_for_s
-        How long an append may wait for a server that does not answer before it fails.
+        Seconds that an append waits for a server that does not answer.
     allow_everysec
         Accept a server that can lose the last second when its *machine* fails.
     read_only
@@ -163,16 +163,11 @@ class RedisJournal:
 
     @property
     def published_sequence(self) -> int:
-        """Up to which entry the messages are known to be with the broker."""
+        """Sequence of the last entry whose messages the broker is known to have."""
         return self._published
 
-    @property
-    def epoch(self) -> int:
-        """The fencing token: grows with every writer."""
-        return self._epoch
-
     async def __aenter__(self) -> Self:
-        """Check durability, take the lease; wait for it as long as it may take to expire."""
+        """Check durability and take the lease; wait until an earlier lease has expired."""
         try:
             if self._read_only:
                 last = await self._redis.hget(self._writer, "last")
@@ -213,8 +208,8 @@ class RedisJournal:
             try:
                 await self._fenced(self._append_script, self._stream, published, first, *lines)
             except SequenceGapError:
-                # The answer to an earlier try may have been lost on its way.  Nobody else can
-                # write under our epoch, so if the journal ends where we end, it was us.
+                # The answer to an earlier attempt may have been lost.  No other writer has this
+                # epoch, so a journal that ends with the same entry has been written by it.
                 if await self._stored_last() != end:
                     raise
             if self._durability is Durability.ON_DEMAND:
@@ -230,7 +225,7 @@ class RedisJournal:
         self._published = max(self._published, published)
 
     async def read(self, after: int = 0) -> AsyncIterator[JournalEntry]:
-        """Yield the entries after sequence ``after``, in order; checks that none is missing."""
+        """Yield the entries after sequence ``after``, in order; check that none is missing."""
         expected = after + 1
         while True:
             start = expected
@@ -279,7 +274,7 @@ class RedisJournal:
                     raise JournalError(f"the Redis server refused the lease: {error}") from error
                 if asyncio.get_running_loop().time() > deadline:
                     raise LeaseHeldError(
-                        f"another writer keeps the journal of {self._area}"
+                        f"another writer holds the lease of the journal of {self._area}"
                     ) from None
                 await asyncio.sleep(0.05)
             else:
@@ -287,7 +282,7 @@ class RedisJournal:
                 return
 
     async def _fenced(self, script: Any, key: str, published: int, *rest: object) -> None:
-        """Run one of the scripts that check the epoch, and name its refusals."""
+        """Run a script that checks the epoch, and raise its refusals as errors."""
         if self._read_only:
             raise JournalError("this journal was opened for reading only")
         try:
@@ -309,7 +304,7 @@ class RedisJournal:
             raise JournalError(f"the Redis server refused a write: {words}") from error
 
     async def _retrying(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Repeat an attempt that gets no answer, then give up with a clear error."""
+        """Repeat an attempt without an answer until the time is up, then raise."""
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + self._retry_for_s, 0.05
         while True:
@@ -335,11 +330,11 @@ class RedisJournal:
             raise RedisTimeoutError("the append-only file was not synced within 10 s")
 
     async def _ask_durability(self) -> Durability:
-        """Find out how the server keeps what it acknowledges; refuse where it does not."""
+        """Return how the server makes writes durable; raise where it does not."""
         persistence = await self._redis.info("persistence")
         if not int(persistence.get("aof_enabled", 0)):
             raise NotDurableError(
-                "the Redis server keeps nothing on disk before it answers: "
+                "the Redis server does not write to disk before it answers: "
                 "set appendonly yes and appendfsync always"
             )
         version = (await self._redis.info("server")).get("redis_version", "0")

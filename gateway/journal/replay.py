@@ -1,7 +1,7 @@
 """Rebuild the state of an exchange from its journal, and from nothing else.
 
-Events are the only truth, so neither a scenario nor a network is needed.  Connection points get
-terms that forbid nothing, for everything in a journal has been allowed before it was written.
+The state follows from events alone, so neither a scenario nor a network is needed.  Connection
+points get terms without restrictions: entries were checked before they were written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.files import read_entries
 from gateway.ports import JournalEntry
 
-_ANY_CAPACITY_W = 10**15
+_ANY_CAPACITY_W = 10**15  # beyond every connection
 
 
 class Replayed(BaseModel):
@@ -37,7 +37,7 @@ class Replayed(BaseModel):
 
 
 async def replay_journal(source: str, area: str | None) -> Replayed:
-    """Return what a journal adds up to.
+    """Return the state after the last entry of a journal.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
         A file of JSON lines, the URL of a Redis server, or the folder in which ``serve`` keeps
         the journal of an area.
     area
-        Whose journal, where the source does not say.
+        The journal's area, where the source does not name it.
 
     Raises
     ------
@@ -60,8 +60,8 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
 async def journal_entries(source: str, area: str | None) -> AsyncGenerator[JournalEntry, None]:
     """Yield the entries of a journal: of a file, a server, or a folder that ``serve`` keeps.
 
-    Close it (``contextlib.aclosing``): a folder has a server of its own meanwhile.  Raises as
-    :func:`replay_journal`.
+    Close it (``contextlib.aclosing``): a folder is read through an embedded server.  Raise the
+    errors of :func:`replay_journal`.
     """
     folder = journal_folder(source)
     if folder is None:
@@ -98,7 +98,7 @@ async def _replay(journal: AsyncIterator[JournalEntry], name: str) -> Replayed:
         try:
             _apply(entry, state, terms)
         except (LookupError, ValueError, AssertionError) as error:
-            # Each entry is well-formed, but together they are not what an exchange has written.
+            # Each entry is well-formed, but no exchange writes this sequence.
             raise CorruptJournalError(
                 f"{name}: entry {entries} does not follow from those before it: {error}"
             ) from error

@@ -1,1 +1,6 @@
-"""The JSON messages of MQTT: topics, requests of participants and operators, reports."""
+"""The JSON messages of MQTT.
+
+``topics`` names and guards the topics.  ``requests`` and ``operator_requests`` read messages;
+``participant_reports``, ``area_state`` and ``market_data`` are what the exchange publishes, all
+``outgoing`` messages.
+"""

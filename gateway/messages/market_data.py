@@ -1,4 +1,4 @@
-"""What goes out to all on the books: depth, the tape, what has traded, and local prices."""
+"""Public messages on the books: depth, the tape, statistics, and local prices."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal
 from pydantic import BaseModel
 
 from gateway.formats.records import Time
-from gateway.messages.reports import Out
+from gateway.messages.outgoing import OutgoingMessage
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
 
-class BookLevel(Out):
-    """All that is displayed at one price; a ``quantity_w`` of 0 takes the level away.
+class BookLevel(OutgoingMessage):
+    """The quantity displayed at one price; a ``quantity_w`` of 0 removes the level.
 
-    What an iceberg hides is not in it, nor are orders that trade under a condition only.
+    The hidden part of icebergs is not in it, nor are orders that trade under a condition only.
     """
 
     side: Side
@@ -23,10 +23,10 @@ class BookLevel(Out):
     quantity_w: int
 
 
-class BookMessage(Out):
-    """A whole book (``snapshot``, retained) or what changed in it (``delta``).
+class BookMessage(OutgoingMessage):
+    """A whole book (``snapshot``, retained), or its changed levels (``delta``).
 
-    Deltas count up by one; a snapshot holds everything up to its own ``sequence``.
+    Deltas are numbered without gaps; a snapshot includes all deltas up to its own ``sequence``.
     """
 
     type: Literal["snapshot", "delta"]
@@ -36,13 +36,12 @@ class BookMessage(Out):
     levels: tuple[BookLevel, ...]
 
 
-class TradeMessage(Out):
-    """What traded in one book in one clearing, on the public tape, without identities.
+class TradeMessage(OutgoingMessage):
+    """Trades of one book in one clearing, on the public tape, without identities.
 
     Prices are those of the pairs of buyers and sellers (:mod:`gateway.publishing.trade_prints`):
-    the average
-    weighted by volume, the lowest and the highest.  ``taker_side`` is the side in this book of
-    the order that set the clearing off; ``null`` in an auction, and where it is in other books.
+    the average weighted by volume, the lowest and the highest.  ``taker_side`` is the side of the
+    taker in this book; ``null`` in an auction, and where the taker is in other books.
     """
 
     trade_id: int
@@ -57,7 +56,7 @@ class TradeMessage(Out):
 
 
 class BookFigures(BaseModel):
-    """What has traded in one book: prices in EUR per kW, money in EUR.
+    """Trades of one book in figures: prices in EUR per kW, money in EUR.
 
     Prices are those of the tape: open and close are the averages of the first and the last
     clearing.
@@ -78,32 +77,31 @@ class BookFigures(BaseModel):
     congestion_rent: str
 
 
-class StatisticsMessage(BookFigures, Out):
-    """What has traded in one book so far; ``time`` is that of the last clearing."""
+class StatisticsMessage(BookFigures, OutgoingMessage):
+    """Trades of one book so far in figures; ``time`` is that of the last clearing."""
 
     time: Time
 
 
-class PricePartMessage(Out):
-    """What a binding element adds to a local price."""
+class PricePartMessage(OutgoingMessage):
+    """The part of a local price that a binding element adds."""
 
     element: str
     price: str
 
 
-class LocalPrice(Out):
-    """The local price of one limit: the balance price and its parts added up, exactly."""
+class LocalPrice(OutgoingMessage):
+    """The local price of one limit: exactly the sum of the balance price and its parts."""
 
     connection_point: str
     price: str
     parts: tuple[PricePartMessage, ...]
 
 
-class DirectionPrices(Out):
+class DirectionPrices(OutgoingMessage):
     """Local prices in one direction.
 
-    Only those connection points are listed whose price has parts; at all others it is the
-    ``balance_price``.
+    Connection points whose price has no parts are not listed; theirs is the ``balance_price``.
     """
 
     direction: Direction
@@ -111,7 +109,7 @@ class DirectionPrices(Out):
     connection_points: tuple[LocalPrice, ...]
 
 
-class PriceMessage(Out):
+class PriceMessage(OutgoingMessage):
     """The local prices of an interval after an event; a direction without orders has none."""
 
     interval: Time

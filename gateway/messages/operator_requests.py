@@ -1,4 +1,4 @@
-"""What the operator may ask: JSON messages, turned into control commands."""
+"""Messages of the market operator and the meter operator, and their commands."""
 
 from __future__ import annotations
 
@@ -20,14 +20,10 @@ from exchange.vocabulary.commands import (
 )
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
-from gateway.formats.order_terms import PointId, Price, Watts
-from gateway.formats.prices import (
-    ClientId,
-    InvalidMessageError,
-    amount_in_tick_watts,
-    price_in_ticks,
-)
-from gateway.formats.records import Time
+from gateway.formats.faults import InvalidMessageError
+from gateway.formats.identifiers import ClientId, PointId
+from gateway.formats.prices import Price, amount_in_tick_watts, price_in_ticks
+from gateway.formats.records import SignedWatts, Time
 from security_check.model.envelope import Direction
 
 Participant = Annotated[str, Field(min_length=1, max_length=128)]
@@ -35,7 +31,7 @@ Count = Annotated[int, Field(ge=0, le=10**6)]
 
 
 class _ControlMessage(BaseModel):
-    """What every control carries: the operator's own key, and the sender's clock."""
+    """Entries of every control: the operator's own key, and the sender's clock."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -44,7 +40,7 @@ class _ControlMessage(BaseModel):
 
 
 class PriceCollarMessage(_ControlMessage):
-    """Allow only prices in between, in EUR per kW; a bound that is left out is none."""
+    """Set the lowest and highest limit price, in EUR per kW; a missing bound is none."""
 
     type: Literal["price_collar"]
     min_price: Price | None = None
@@ -52,21 +48,21 @@ class PriceCollarMessage(_ControlMessage):
 
 
 class RiskLimitsMessage(_ControlMessage):
-    """Limit what a participant may do, or everybody without limits of its own.
+    """Set limits of a participant, or of all participants without limits of their own.
 
-    ``credit`` is in EUR; what is left out is not limited.
+    ``credit`` is in EUR; a missing entry is no limit.
     """
 
     type: Literal["risk_limits"]
     participant: Participant | None = None
-    max_quantity_w: Watts | None = None
+    max_quantity_w: SignedWatts | None = None
     orders_per_minute: Count | None = None
-    position_w: Watts | None = None
+    position_w: SignedWatts | None = None
     credit: Price | None = None
 
 
 class KillSwitchMessage(_ControlMessage):
-    """Cancel all orders of a participant, or of everybody, and take no more; or release."""
+    """Cancel all orders of a participant, or of all, and refuse new ones; or release that."""
 
     type: Literal["kill_switch"]
     participant: Participant | None = None
@@ -74,7 +70,7 @@ class KillSwitchMessage(_ControlMessage):
 
 
 class HaltMessage(_ControlMessage):
-    """Halt trading in one interval, or in all."""
+    """Halt trading in one interval, or in all intervals."""
 
     type: Literal["halt"]
     interval: Time | None = None
@@ -88,12 +84,12 @@ class ResumeMessage(_ControlMessage):
 
 
 class BuyBackMessage(_ControlMessage):
-    """Buy sell orders back before curtailing, up to ``price`` in EUR per kW; 0 W is nothing."""
+    """Buy sell orders back before curtailing, up to ``price`` in EUR per kW; 0 W ends it."""
 
     type: Literal["buy_back"]
     interval: Time
     direction: Direction
-    quantity_w: Watts
+    quantity_w: SignedWatts
     price: Price
 
 
@@ -111,12 +107,12 @@ CONTROL: TypeAdapter[ControlMessage] = TypeAdapter(
 
 
 def control_command(message: ControlMessage, tick: Decimal) -> Control:
-    """Return the command a control message asks for.
+    """Return the command of a control message.
 
     Raises
     ------
     InvalidMessageError
-        When a price or an amount is between two ticks.
+        When a price or an amount is not a multiple of the tick.
     """
 
     def ticks(price: str | None) -> int | None:
@@ -149,9 +145,9 @@ def control_command(message: ControlMessage, tick: Decimal) -> Control:
 
 
 class MeterMessage(BaseModel):
-    """Mean power metered over one interval, in whole watts; what is left out is 0, not both.
+    """Mean power metered over one interval, in whole watts; one that is missing is 0.
 
-    The connection point is decided by the topic; a message may repeat it, but not differ.
+    The topic decides the connection point: a message may repeat it, but not differ.
     ``time`` is the sender's clock, for its own records.
     """
 
@@ -160,12 +156,12 @@ class MeterMessage(BaseModel):
     reading_id: ClientId
     interval: Time
     connection_point: PointId | None = None
-    injection_w: Watts | None = None
-    withdrawal_w: Watts | None = None
+    injection_w: SignedWatts | None = None
+    withdrawal_w: SignedWatts | None = None
     time: Time | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> MeterMessage:
+    def _has_power(self) -> MeterMessage:
         if self.injection_w is None and self.withdrawal_w is None:
             raise ValueError("a reading needs injection_w or withdrawal_w")
         return self
@@ -175,7 +171,7 @@ METER: TypeAdapter[MeterMessage] = TypeAdapter(MeterMessage)
 
 
 def meter_command(message: MeterMessage, connection_point: str) -> ReportMetering:
-    """Return the command a reading asks for.
+    """Return the command of a reading.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Topic names, and who may use them.
+"""Topic names, and the rights of accounts to them.
 
-Topics come from the authenticated identity and never from a message's body.  What may stand
-in a topic level is checked here and nowhere else.
+Topics follow from the authenticated identity, never from a message's body.  The ids in topics are
+checked in this module only.
 """
 
 from __future__ import annotations
@@ -9,16 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.identifiers import is_identifier
 from security_check.model.envelope import Direction
 
 ROOT = "doe/v1"
-TSO = "tso"
-"""The report address of the TSO, as participant of the exchange's events."""
-OPERATOR = "operator"
-"""The report address of the operator."""
-METERING = "metering"
-"""The report address of the meter operator."""
 
 
 def interval_level(start: datetime) -> str:
@@ -51,12 +46,12 @@ class Topics:
 
     @property
     def interface_limits(self) -> str:
-        """Where the TSO writes."""
+        """Topic of the TSO's limits."""
         return f"{ROOT}/{self.area}/interface/limits"
 
     @property
     def control(self) -> str:
-        """Where the operator writes."""
+        """Topic of the market operator's controls."""
         return f"{ROOT}/{self.area}/control"
 
     @property
@@ -76,50 +71,50 @@ class Topics:
 
     @property
     def probe(self) -> str:
-        """Where the exchange writes to itself, to see that it still hears orders.
+        """Topic of the exchange's messages to itself, which show that it still receives orders.
 
-        Among the orders, under the one name that no participant can have.
+        It is a topic of orders, under a name that no participant can have.
         """
         return f"{ROOT}/{self.area}/order/{TSO}"
 
     def envelope(self, connection_point: str) -> str:
-        """Return where the envelopes of a connection point are published; retained."""
+        """Return the topic of a connection point's envelopes; retained."""
         return f"{ROOT}/{self.area}/envelope/{_checked('connection point', connection_point)}"
 
     def order(self, participant: str) -> str:
-        """Return where a participant writes its orders (``+``: all of them)."""
+        """Return the topic of a participant's orders (``+``: of all participants)."""
         level = participant if participant == "+" else _checked("participant", participant)
         return f"{ROOT}/{self.area}/order/{level}"
 
     def report(self, participant: str) -> str:
-        """Return where a participant, ``"tso"`` or ``"operator"`` reads its answers."""
+        """Return the topic of reports to a participant or a role, for example ``"tso"``."""
         return f"{ROOT}/{self.area}/report/{_checked('participant', participant)}"
 
     def book(self, direction: Direction, interval: datetime) -> str:
-        """Return where the depth of a book is published; snapshots are retained."""
+        """Return the topic of a book's depth; snapshots are retained."""
         return f"{ROOT}/{self.area}/book/{direction.value}/{interval_level(interval)}"
 
     def statistics(self, direction: Direction, interval: datetime) -> str:
-        """Return where it is published what has traded in a book; retained."""
+        """Return the topic of a book's statistics; retained."""
         return f"{ROOT}/{self.area}/statistics/{direction.value}/{interval_level(interval)}"
 
     def price(self, interval: datetime) -> str:
-        """Return where the local prices of an interval are published; retained."""
+        """Return the topic of an interval's local prices; retained."""
         return f"{ROOT}/{self.area}/price/{interval_level(interval)}"
 
     def meter(self, connection_point: str) -> str:
-        """Return where the meter operator writes of a connection point (``+``: of all)."""
+        """Return the topic of a connection point's readings (``+``: of all connection points)."""
         point = connection_point
         level = point if point == "+" else _checked("connection point", point)
         return f"{ROOT}/{self.area}/meter/{level}"
 
     def metered_point(self, topic: str) -> str | None:
-        """Return which connection point a topic of the meter operator is about, or ``None``."""
+        """Return the connection point of a topic of readings, ``None`` for other topics."""
         point = topic.removeprefix(f"{ROOT}/{self.area}/meter/")
         return point if point != topic and is_identifier(point) else None
 
     def sender(self, topic: str) -> str | None:
-        """Return whose topic this is: a participant, a role's name, or ``None``.
+        """Return the sender that owns a topic: a participant, a role's name, or ``None``.
 
         Examples
         --------
@@ -140,27 +135,27 @@ class Topics:
         return participant
 
     def exchange_rights(self) -> Rights:
-        """Return what the exchange itself may do: everything in its area."""
+        """Return the rights of the exchange itself: all topics of its area."""
         return Rights((f"{ROOT}/{self.area}/#",), (f"{ROOT}/{self.area}/#",))
 
     def participant_rights(self, participant: str) -> Rights:
-        """Return what a participant may do: its own orders and reports, and what is public."""
+        """Return the rights of a participant: its own orders and reports, and public topics."""
         return Rights((self.order(participant),), (self.report(participant), *self._public()))
 
     def tso_rights(self) -> Rights:
-        """Return what the TSO may do."""
+        """Return the rights of the TSO."""
         return Rights((self.interface_limits,), (self.report(TSO), *self._public()))
 
     def operator_rights(self) -> Rights:
-        """Return what the operator of the market may do."""
+        """Return the rights of the market operator."""
         return Rights((self.control,), (self.report(OPERATOR), *self._public()))
 
     def metering_rights(self) -> Rights:
-        """Return what the meter operator may do."""
+        """Return the rights of the meter operator."""
         return Rights((self.meter("+"),), (self.report(METERING), *self._public()))
 
     def rights_of(self, name: str) -> Rights:
-        """Return what an account may do: TSO, operator, meter operator or participant."""
+        """Return the rights of an account: TSO, market operator, meter operator or participant."""
         if name == TSO:
             return self.tso_rights()
         if name == METERING:
@@ -174,7 +169,7 @@ class Topics:
 
 
 def covers(allowed: str, asked: str) -> bool:
-    """Tell whether every topic that ``asked`` matches is matched by the filter ``allowed``.
+    """Return whether every topic that ``asked`` matches is matched by the filter ``allowed``.
 
     Examples
     --------

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
 from gateway.plots.style import new_figure, save_figure, without_frame
-from gateway.runs.market_report import MarketReport, PlaceReport
+from gateway.runs.market_report import MarketReport, MarketReportLimit
 from security_check.arrays import FloatArray, IndexArray
 from security_check.model.envelope import Direction
 from security_check.model.network import Network
@@ -109,7 +109,7 @@ def draw_price_map(network: Network, report: MarketReport, path: Path) -> None:
 
 
 def _panel(
-    figure: Any, axes: Any, layout: Layout, direction: Direction, rows: Sequence[PlaceReport]
+    figure: Any, axes: Any, layout: Layout, direction: Direction, rows: Sequence[MarketReportLimit]
 ) -> None:
     """Draw one direction: the tree in grey, dots in the colours of their prices."""
     for node, parent in enumerate(layout.parent.tolist()):

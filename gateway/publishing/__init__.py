@@ -1,4 +1,6 @@
-"""Events in, messages out: reports, envelopes, depth, tape, statistics, local prices.
+"""Events in, messages out.
 
-``publisher`` folds the event stream into messages; the other modules make its parts.
+``publisher`` folds the event stream into messages.  Its parts are ``envelopes``,
+``participant_reports``, ``session_state``, ``depth``, and ``market_data`` with ``statistics`` and
+``trade_prints``.
 """

@@ -1,4 +1,4 @@
-"""The depth of the books as the public sees it: price levels, without orders or owners."""
+"""The public depth of the books: price levels, without orders or owners."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from security_check.model.envelope import Direction
 
 @dataclass(slots=True)
 class _OpenOrder:
-    """An order as the public may know it.
+    """An order in the public depth.
 
-    Orders that trade under a condition only are not known to it, nor are joint ones.
-    ``peak_w`` is how much of an iceberg is displayed at a time, ``displayed_w`` what is now.
+    Orders that trade under a condition only are not in it, nor are joint orders.  ``peak_w`` is the
+    largest displayed part of an iceberg, ``displayed_w`` the part displayed now.
     """
 
     book: BookKey
@@ -40,7 +40,7 @@ class _OpenOrder:
     displayed_w: int
 
     def next_part_w(self, remaining_w: int) -> int:
-        """Return what is displayed when the order joins a level with so much left."""
+        """Return the watts displayed when an order with ``remaining_w`` joins a level."""
         return remaining_w if self.peak_w is None else min(self.peak_w, remaining_w)
 
 
@@ -64,14 +64,14 @@ class Books:
         self._stale: set[BookKey] = set()
 
     def open(self, start: datetime) -> list[Outgoing]:
-        """Begin the two empty books of an interval; returns their first snapshots."""
+        """Open the two empty books of an interval; return their first snapshots."""
         for direction in Direction:
             self._levels[start, direction] = {}
             self._sequences[start, direction] = 0
         return [self.snapshot((start, direction)) for direction in Direction]
 
     def close(self, start: datetime) -> list[Outgoing]:
-        """End the books of an interval: their retained snapshots are taken away."""
+        """Close the books of an interval; return messages that remove their retained snapshots."""
         gone = [(start, direction) for direction in Direction]
         for key in gone:
             self._levels.pop(key, None)
@@ -102,7 +102,7 @@ class Books:
         return {start for start, _ in self._stale}
 
     def stale_snapshots(self) -> list[Outgoing]:
-        """Return snapshots of the books that changed since their last one."""
+        """Return snapshots of the books that changed since their last snapshot."""
         messages = [self.snapshot(key) for key in sorted(self._stale)]
         self._stale.clear()
         return messages
@@ -151,7 +151,7 @@ class Books:
                 self._trade(event, before)
 
     def _trade(self, event: Traded, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
-        """Lower every order: of those that were there before, what is displayed goes first."""
+        """Reduce the traded orders; of resting orders the displayed part is reduced first."""
         for fill in event.fills:
             order = self._orders.get(fill.order_id)
             if order is None:
@@ -169,7 +169,7 @@ class Books:
         remaining_w: int,
         before: dict[BookKey, dict[tuple[Side, int], int]],
     ) -> None:
-        """Lower what is left of an order, if it is known: what is hidden goes first."""
+        """Reduce an order of the public depth; its hidden part is reduced first."""
         if order_id in self._orders:
             displayed_w = min(self._orders[order_id].displayed_w, remaining_w)
             self._set(order_id, remaining_w, before, displayed_w)
@@ -181,7 +181,7 @@ class Books:
         before: dict[BookKey, dict[tuple[Side, int], int]],
         displayed_w: int | None = None,
     ) -> None:
-        """Change what is left of an order, what of it is displayed, and the level it stands in."""
+        """Set the remaining and the displayed part of an order, and update its price level."""
         order = self._orders[order_id]
         if displayed_w is None:
             displayed_w = order.next_part_w(remaining_w)
@@ -243,9 +243,9 @@ class Books:
         for start, direction, sequence in state["books"]:
             key = (datetime.fromisoformat(start), Direction(direction))
             self._sequences[key], self._levels[key] = sequence, {}
-        for number, start, direction, side, ticks, remaining_w, *shown in state["orders"]:
-            # Snapshots of a time before icebergs have no more: everything was displayed.
-            peak_w, displayed_w = shown or (None, remaining_w)
+        for number, start, direction, side, ticks, remaining_w, peak_w, displayed_w in state[
+            "orders"
+        ]:
             key = (datetime.fromisoformat(start), Direction(direction))
             self._orders[number] = _OpenOrder(key, Side(side), ticks, 0, peak_w, 0)
             self._set(number, remaining_w, {}, displayed_w)

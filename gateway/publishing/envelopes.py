@@ -1,9 +1,9 @@
-"""The envelopes in force, as they are published: shrinking ones first.
+"""Publish the envelopes in force, shrinking ones first.
 
-A set of envelopes is secure, and so is every set that lies inside it.  One command may lower
-some limits and raise others; customers hear of it one after the other.  So first everybody whose
-limits fall gets the smaller of old and new (a set inside the old one), and then everybody whose
-limits rise gets the new (a set inside the new one): the set in force is secure all the while.
+Every set of envelopes inside a secure set is secure.  One command may lower some limits and raise
+others, and customers receive their envelopes one after the other.  So customers whose limits fall
+first receive the smaller of old and new limits (a set inside the old one); then customers whose
+limits rise receive the new ones (a set inside the new one).  The set in force stays secure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from exchange.vocabulary.events import (
     Traded,
 )
 from exchange.vocabulary.rules import ConnectionTerms
-from gateway.messages.reports import EnvelopeMessage
+from gateway.messages.area_state import EnvelopeInterval, EnvelopeMessage
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from security_check.model.envelope import Direction, Envelope
@@ -43,9 +43,9 @@ class Envelopes:
     Parameters
     ----------
     topics
-        Where envelopes are published.
+        The area's topics.
     terms
-        Connection terms by connection point; they name the fallback.
+        Connection terms by connection point, with the fallback limits.
     """
 
     def __init__(self, topics: Topics, terms: Mapping[str, ConnectionTerms]) -> None:
@@ -67,8 +67,8 @@ class Envelopes:
 
         Returns
         -------
-        The messages, in the order that keeps the set in force secure, and which (connection
-        point, interval) have other limits now.
+        The messages, in the order that keeps the set in force secure, and each (connection point,
+        interval) whose limits changed.
         """
         before: dict[str, Held] = {}
         for event in events:
@@ -88,7 +88,7 @@ class Envelopes:
         return self._messages(before, now), changed
 
     def messages(self) -> list[Outgoing]:
-        """Return what is in force for everybody, as it was last issued."""
+        """Return the envelopes in force of all connection points, as last issued."""
         return [self._message(point, self._held[point]) for point in self._issued]
 
     def _apply(self, event: Event, before: dict[str, Held]) -> None:
@@ -172,15 +172,12 @@ class Envelopes:
                 "withdrawal_limit_w": terms.fallback_withdrawal_w,
             },
             intervals=tuple(
-                {
-                    "start": start,
-                    "end": self._intervals[start].end,
-                    "injection_limit_w": held[start].injection_limit_w,
-                    "withdrawal_limit_w": held[start].withdrawal_limit_w,
-                    "injection_bottleneck": held[start].injection_bottleneck,
-                    "withdrawal_bottleneck": held[start].withdrawal_bottleneck,
-                    "final": self._intervals[start].final,
-                }
+                EnvelopeInterval.entries_of(
+                    held[start],
+                    start=start,
+                    end=self._intervals[start].end,
+                    final=self._intervals[start].final,
+                )
                 for start in sorted(held)
             ),
         )

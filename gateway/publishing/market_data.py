@@ -1,8 +1,8 @@
-"""Statistics and local prices as the public hears them: retained, renewed when they have changed.
+"""Public statistics and local prices: retained, and published again when they have changed.
 
 Statistics follow from events alone, so a restart makes the same again.  Local prices follow from
-the last clearing program, which is no part of the state: after a restart those that the broker
-retains stand, until an interval's next program.
+the last clearing program, which is no part of the state: after a restart the prices that the broker
+retains stay, until an interval's next program.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AskPrices = Callable[[datetime], tuple[PointPrice, ...] | None]
 """Returns the local prices of an interval, ``None`` where they are not known."""
 
 PRICES_AT_ONCE = 2
-"""Of how many intervals, at most, local prices are worked out at once.
+"""Largest number of intervals whose local prices are computed at once.
 
 Orders wait meanwhile: 16 ms for an interval of 1,000 connection points, half of them with parts.
 """
@@ -49,7 +49,7 @@ class MarketData:
     Parameters
     ----------
     topics
-        Where they are published.
+        The area's topics.
     rules
         For tick and reserve price.
     """
@@ -61,11 +61,11 @@ class MarketData:
         self._statistics: dict[BookKey, BookStatistics] = {}
         self._traded_at: dict[BookKey, datetime] = {}
         self._stale_books: set[BookKey] = set()
-        self._stale_prices: dict[datetime, None] = {}  # in the order they became so
-        self._told: dict[datetime, Any] = {}
+        self._stale_prices: dict[datetime, None] = {}  # an ordered set, oldest change first
+        self._published: dict[datetime, Any] = {}
 
     def apply(self, events: Iterable[Event]) -> list[Outgoing]:
-        """Apply one entry's events; return what is no longer published.
+        """Apply one entry's events; return messages that remove retained ones.
 
         Local prices end with the gate, statistics when a session opens after the interval is over.
         """
@@ -77,16 +77,16 @@ class MarketData:
                     messages += [each for start in over for each in self._forget(start)]
                     self._ends[event.start] = event.end
                 case OrderAccepted() | InterfaceLimitsUpdated():
-                    self.look_at_prices([event.interval])
+                    self.mark_prices([event.interval])
                 case JointOrderAccepted():
-                    self.look_at_prices([leg.interval for leg in event.legs])
+                    self.mark_prices([leg.interval for leg in event.legs])
                 case Traded():
-                    self.look_at_prices([fill.interval for fill in event.fills])
+                    self.mark_prices([fill.interval for fill in event.fills])
                     self._trade(event)
                 case GateClosed():
                     self._stale_prices.pop(event.interval, None)
-                    self._told.pop(event.interval, None)
-                    messages.append(_taken_away(self._topics.price(event.interval)))
+                    self._published.pop(event.interval, None)
+                    messages.append(_removed(self._topics.price(event.interval)))
         return messages
 
     def _trade(self, event: Traded) -> None:
@@ -103,16 +103,16 @@ class MarketData:
             if self._statistics.pop(book, None) is not None:
                 del self._traded_at[book]
                 self._stale_books.discard(book)
-                yield _taken_away(self._topics.statistics(direction, start))
+                yield _removed(self._topics.statistics(direction, start))
 
-    def look_at_prices(self, intervals: Iterable[datetime]) -> None:
-        """Note that the local prices of intervals may have changed."""
+    def mark_prices(self, intervals: Iterable[datetime]) -> None:
+        """Mark the local prices of intervals as possibly changed."""
         self._stale_prices |= dict.fromkeys(intervals)
 
     # -- what is published ----------------------------------------------------------------------
 
     def changed_statistics(self) -> list[Outgoing]:
-        """Return the statistics that have changed since they were last asked for."""
+        """Return the statistics that have changed since the last call."""
         messages = [self._statistics_message(book) for book in sorted(self._stale_books)]
         self._stale_books.clear()
         return messages
@@ -122,12 +122,12 @@ class MarketData:
         return [self._statistics_message(book) for book in sorted(self._statistics)]
 
     def changed_prices(self, ask: AskPrices, event: int, time: datetime | None) -> list[Outgoing]:
-        """Return local prices that have changed since they were last told, of a few intervals.
+        """Return local prices that have changed since their last publication, of a few intervals.
 
         Parameters
         ----------
         ask
-            Tells what they are now.
+            Returns the local prices of an interval.
         event, time
             Of the last event.
         """
@@ -136,10 +136,10 @@ class MarketData:
             del self._stale_prices[start]
             prices = ask(start)
             if prices is None:
-                continue  # What was told is still what the last program said.
+                continue  # The published prices still follow from the last program.
             directions = directions_of(prices, self._rules)
-            if directions != self._told.get(start):
-                self._told[start] = directions
+            if directions != self._published.get(start):
+                self._published[start] = directions
                 payload = PriceMessage.encode(
                     interval=start, event=event, time=time, directions=directions
                 )
@@ -156,7 +156,7 @@ class MarketData:
     # -- snapshots ------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Return what follows from events as JSON-able data."""
+        """Return statistics as JSON-able data."""
         return {
             "ends": [[start.isoformat(), end.isoformat()] for start, end in self._ends.items()],
             "statistics": [
@@ -177,7 +177,7 @@ class MarketData:
 
 
 def directions_of(prices: Sequence[PointPrice], rules: MarketRules) -> list[dict[str, Any]]:
-    """Return the local prices of an interval by direction, in the form in which they are told."""
+    """Return the local prices of an interval by direction, as entries of messages."""
     found = []
     for direction, group in groupby(prices, key=lambda price: price.direction):
         points = list(group)
@@ -194,7 +194,7 @@ def directions_of(prices: Sequence[PointPrice], rules: MarketRules) -> list[dict
 
 
 def _point(point: PointPrice, balance: Fraction, rules: MarketRules) -> dict[str, Any]:
-    # Rounded one by one and added up afterwards, so that they add up as they are told.
+    # Each part is rounded before the sum, so that the published parts add up to the price.
     parts = [(part.element, _fine(part.price_ticks)) for part in point.parts]
     price = sum((ticks for _, ticks in parts), balance)
     return {
@@ -210,5 +210,5 @@ def _fine(ticks: float) -> Fraction:
     return Fraction(round(ticks * _FINE), _FINE)
 
 
-def _taken_away(topic: str) -> Outgoing:
+def _removed(topic: str) -> Outgoing:
     return Outgoing(topic, b"", retain=True)

@@ -1,4 +1,4 @@
-"""What traded in a book so far: prices from open to close, volume, welfare, congestion rent.
+"""Statistics of a book: prices from open to close, volume, welfare, congestion rent.
 
 Prices are those of prints (:mod:`gateway.publishing.trade_prints`), as on the tape.
 """
@@ -24,25 +24,25 @@ class BookStatistics:
     Parameters
     ----------
     clearings
-        In how many clearings it traded.
+        Number of clearings in which the book traded.
     open_ticks, close_ticks
         The average price of the first clearing and of the last.
     high_ticks, low_ticks
         The highest and the lowest price of a print.
     volume_w
-        Watts that changed hands.
+        Watts traded.
     turnover
         Volume times price, in tick-watts; over the volume, the average price.
     bought_w, sold_w
-        What participants bought and sold; the difference was issued or retired by the system
-        operator, or bought back.
+        Watts that participants bought and sold; the system operator issued, retired or bought back
+        the difference.
     welfare
         Buyers' limit prices less sellers', and less the reserve price of watts issued, in
-        tick-watts; what is bought back to relieve the network gains the market nothing.
+        tick-watts; buy-backs that relieve the network count as 0.
     rent
-        What buyers paid beyond what sellers and the reserve price took, in tick-watts.  Over all
+        Payments of buyers less those to sellers and for the reserve price, in tick-watts.  Over all
         books of a clearing it is its congestion rent, >= 0; in one book it can be negative, where
-        its trades relieve an element that those of another load.
+        its trades relieve an element that the trades of another book load.
     """
 
     clearings: int
@@ -85,7 +85,7 @@ class BookStatistics:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> BookStatistics:
-        """Return what :meth:`as_data` was made of."""
+        """Return the statistics of which :meth:`as_data` returned the data."""
         values: dict[str, Any] = {
             name: Fraction(value) if isinstance(value, str) else value
             for name, value in data.items()
@@ -94,7 +94,7 @@ class BookStatistics:
 
 
 def statistics_of(events: Iterable[Event], rules: MarketRules) -> dict[BookKey, BookStatistics]:
-    """Return the statistics of all books that traded, in the order in which they first did."""
+    """Return the statistics of all books that traded, in the order of their first trades."""
     found: dict[BookKey, BookStatistics] = {}
     for event in events:
         if isinstance(event, Traded):
@@ -129,7 +129,7 @@ def _of_clearing(
 
 
 def figures(statistics: BookStatistics, rules: MarketRules) -> dict[str, Any]:
-    """Return the statistics of a book as they are published: prices per kW and amounts in EUR."""
+    """Return the statistics of a book as entries of messages: EUR per kW, and EUR."""
     names = ("open", "high", "low", "close", "average")
     prices = {f"{n}_price": price_text(getattr(statistics, f"{n}_ticks"), rules) for n in names}
     return {

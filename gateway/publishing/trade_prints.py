@@ -1,9 +1,9 @@
-"""A clearing as prints: who may be said to have traded with whom, and at what price.
+"""A clearing as prints: pairs of a buyer and a seller, with a price.
 
-A clearing settles orders, each with its own watts and its own payment: fills are the truth.  The
-tape, lists of trades and reports want a buyer, a seller and a price.  So buyers and sellers of a
-book are paired by price and time, and a print has the price of the maker where one of the two set
-the clearing off, and else what the buyer pays per watt on average.
+A clearing settles orders, each with its own watts and its own payment: fills are what is booked.
+The tape and lists of trades need a buyer, a seller and a price.  So buyers and sellers of a book
+are paired by price and time.  A print has the price of the maker where one of the two is the taker,
+else the average price per watt of the buyer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orderbook.order import Side
 from security_check.model.envelope import Direction
 
 BookKey = tuple[datetime, Direction]
-"""Interval and direction: which book."""
+"""A book: its interval and its direction."""
 
 _FINE = 1_000_000
 """Published prices are rounded to millionths of a tick."""
@@ -28,9 +28,10 @@ _FINE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """Watts that went from a seller to a buyer, and their price in ticks.
+    """Watts of limit from a seller to a buyer, and their price in ticks.
 
-    ``None`` is the system operator, who issues what nobody sells and retires what nobody buys.
+    ``None`` is the system operator, which issues watts without a seller and retires watts without
+    a buyer.
     """
 
     buy: Fill | None
@@ -40,17 +41,17 @@ class Print:
 
     @property
     def buyer(self) -> str:
-        """Who bought."""
+        """Name of the buyer."""
         return OPERATOR if self.buy is None else self.buy.participant
 
     @property
     def seller(self) -> str:
-        """Who sold."""
+        """Name of the seller."""
         return OPERATOR if self.sell is None else self.sell.participant
 
 
 def average_ticks(fill: Fill) -> Fraction:
-    """Return what an order pays or receives per watt, in ticks."""
+    """Return the average price of an order's fill, in ticks."""
     return Fraction(fill.amount, fill.change_w)
 
 
@@ -61,7 +62,7 @@ def mean_ticks(prints: Sequence[Print]) -> Fraction:
 
 
 def takers(trade: Traded) -> list[Fill]:
-    """Return the fills of the order that set a clearing off, all its legs; none in an auction."""
+    """Return the fills of the taker of a clearing, all its legs; none in an auction."""
     first = next((f for f in trade.fills if f.order_id == trade.taker_order_id), None)
     if first is None:
         return []

@@ -1,8 +1,8 @@
-"""What a market could have gained had it known every order before it opened.
+"""The clairvoyant optimum: the welfare of one auction of all orders ever submitted.
 
-One auction of all orders that ever were, from the opening envelopes, confirmed by the AC power
-flow.  The rows are linear near one point, so the program is solved again where the last solution
-lies, with every order free to trade more or less than there, until nothing more is gained.
+The auction starts from the opening envelopes and is confirmed by the AC power flow.  Its rows are
+linear near one point, so the program is solved again at the last solution, where every order may
+trade more or less than before, until the gain no longer rises.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from security_check.model.envelope import Direction, EnvelopeSet
 ROUNDS = 24
 """Programs solved at most for one auction."""
 
-_STILL = 1e-7  # of the gain: a round that adds less is the last
-_LESS = 0.8  # so much of what is left beyond the last point is asked for after a refusal
+_STILL = 1e-7  # relative to the gain: a round that adds less is the last
+_LESS = 0.8  # factor on the headroom that the program may use after a refused solution
 _DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Auction:
-    """What an auction of all orders comes to.
+    """The outcome of an auction of all orders.
 
     Parameters
     ----------
@@ -69,21 +69,21 @@ class Clairvoyant:
         self._terms = [terms[point] for point in grid.connection_points]
 
     def auction(self, opened: Sequence[SessionOpened], orders: Sequence[Legs]) -> Auction:
-        """Return what the orders of some intervals, which joint orders connect, could have gained.
+        """Return the auction of orders of some intervals, which joint orders connect.
 
         Parameters
         ----------
         opened
             The intervals with their opening envelopes.
         orders
-            What was asked for, oldest first.
+            The orders, oldest first.
 
         Raises
         ------
         ClearingError
             When the program could not be solved.
         GridError
-            When the power flow came to no result.
+            When the power flow found no solution.
         """
         networks = [self._opening(event) for event in opened]
         starts = [event.start for event in opened]
@@ -117,7 +117,7 @@ class Clairvoyant:
         return self._grid.resume(opened.interface_limits, envelopes)
 
     def _bounded(self, rows: NetworkRows, start_w: IntArray) -> NetworkRows:
-        """Keep every limit between fallback and capacity: together, orders may ask for more."""
+        """Keep every limit between fallback and capacity, which all orders together may exceed."""
         each = [[(t.capacity_w(d), t.fallback_w(d)) for t in self._terms] for d in _DIRECTIONS]
         capacity_w, fallback_w = np.array(each, dtype=np.int64).reshape(-1, 2).T
         intervals = len(start_w) // len(capacity_w)
@@ -128,13 +128,13 @@ class Clairvoyant:
         )
 
     def _put_into_force(self, networks: Sequence[SecurityState], changes_w: IntArray) -> bool:
-        """Commit changes if the AC power flow confirms them in every interval."""
+        """Commit changes if the AC power flow confirms them in every interval; return whether."""
         parts = [
             (network, self._limit_changes(own))
             for network, own in zip(networks, np.split(changes_w, len(networks)), strict=True)
             if own.any()
         ]
-        # Every network is asked: each refusal brings the rows of its own up to date.
+        # All networks confirm, because each refusal updates the rows of its network.
         verdicts = [network.confirm(changes) for network, changes in parts]
         if not all(verdict.secure for verdict in verdicts):
             return False
@@ -173,7 +173,7 @@ def _limits_w(network: SecurityState) -> IntArray:
 def _rows(networks: Sequence[SecurityState], traded_w: IntArray, share: float) -> NetworkRows:
     """Return the rows of all intervals as seen from the opening envelopes.
 
-    With a share of the headroom that is left beyond what has traded so far.
+    Their headroom is that used by trades so far and a share of the rest.
     """
     found = []
     for network, own_w in zip(networks, np.split(traded_w, len(networks)), strict=True):
@@ -181,8 +181,8 @@ def _rows(networks: Sequence[SecurityState], traded_w: IntArray, share: float) -
         parts = []
         for part in rows.parts:
             used = part.A @ own_w[part.limits] / rows.base_power_w
-            # Seen from far, a row that was brought up to date may be overfull already: that much
-            # less.
+            # An updated row may be exceeded at the present point: then all of its negative headroom
+            # counts.
             room = np.where(part.headroom > 0, share * part.headroom, part.headroom)
             parts.append(replace(part, headroom=used + room))
         found.append(NetworkRows(tuple(parts), rows.limits, rows.base_power_w))

@@ -1,6 +1,6 @@
-"""What came of a recorded market: welfare, what was missed, refusals, rent, and prices by place.
+"""The market report: welfare, missed welfare, refusals, rent, and local prices.
 
-Made of a simulation alone; the clairvoyant optimum asks the network again.
+It is made from a simulation; only the clairvoyant optimum uses the network again.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from gateway.scenario.scenario import Scenario
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
-PriceReportRow = tuple[Direction, str]
+LimitKey = tuple[Direction, str]
 
 
-class IntervalReport(Record):
+class MarketReportInterval(Record):
     """One interval; money in EUR, ``share`` of the clairvoyant optimum where there is one."""
 
     start: Time
@@ -44,11 +44,11 @@ class IntervalReport(Record):
     sold_w: int
 
 
-class PlaceReport(Record):
+class MarketReportLimit(Record):
     """One limit of one connection point over all intervals; prices in EUR per kW.
 
-    ``average_price`` is weighted by volume; ``local_price`` is where the last interval that had
-    one ended: at better prices nothing more could be traded there.
+    ``average_price`` is weighted by volume; ``local_price`` is the last one before a gate: at
+    better prices no further trade was possible there.
     """
 
     connection_point: str
@@ -60,10 +60,10 @@ class PlaceReport(Record):
 
 
 class MarketReport(Record):
-    """A recorded market in figures; money in EUR.
+    """A market in figures; money in EUR.
 
-    ``congestion_rent`` is what the system operator received, ``clairvoyant_rent`` what one
-    auction of all orders would have left at its local prices.
+    ``congestion_rent`` is what the system operator received, ``clairvoyant_rent`` the rent of one
+    auction of all orders at its local prices.
     """
 
     welfare: str
@@ -77,41 +77,41 @@ class MarketReport(Record):
     tiers: dict[str, int]
     refusals: dict[str, int]
     blocked: dict[str, int]
-    intervals: list[IntervalReport]
-    prices: list[PlaceReport]
+    intervals: list[MarketReportInterval]
+    prices: list[MarketReportLimit]
 
 
 def market_report(scenario: Scenario, simulation: Simulation) -> MarketReport:
-    """Return the report on a simulated order file.
+    """Return the market report of a simulated order file.
 
     Parameters
     ----------
     scenario
-        The one it was simulated with.
+        The scenario of the simulation.
     simulation
-        What came of the orders.
+        The outcome of the orders.
 
     Raises
     ------
     GatewayError
-        When the clairvoyant optimum could not be computed; says why.
+        When the clairvoyant optimum could not be computed.
     GridError
-        When the power flow came to no result.
+        When the power flow found no solution.
     """
     grid = scenario.grid()
-    story = _Story(scenario, grid)
+    history = _MarketHistory(scenario, grid)
     try:
         for event in simulation.events:
-            story.follow(event)
-        auctions = story.auctions()
+            history.follow(event)
+        auctions = history.auctions()
     except ClearingError as error:
         raise GatewayError(f"the clairvoyant optimum: {error}") from error
-    return _Writer(scenario, story, auctions).report(simulation)
+    return _ReportWriter(scenario, history, auctions).report(simulation)
 
 
 @dataclass(slots=True)
 class _Volume:
-    """What traded at one place."""
+    """Trades of one limit."""
 
     bought_w: int = 0
     sold_w: int = 0
@@ -124,7 +124,7 @@ class _Volume:
 
 @dataclass(slots=True)
 class _IntervalTotals:
-    """What traded in one interval."""
+    """Trades of one interval."""
 
     opened: SessionOpened
     gain: int = 0
@@ -134,14 +134,14 @@ class _IntervalTotals:
 
 
 @dataclass(slots=True)
-class _Story:
+class _MarketHistory:
     """Follows the events of a market."""
 
     scenario: Scenario
     grid: Grid
-    wishes: SubmittedOrders = field(default_factory=SubmittedOrders)
+    submitted: SubmittedOrders = field(default_factory=SubmittedOrders)
     intervals: dict[datetime, _IntervalTotals] = field(default_factory=dict)
-    volumes: dict[PriceReportRow, _Volume] = field(default_factory=dict)
+    volumes: dict[LimitKey, _Volume] = field(default_factory=dict)
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
@@ -150,7 +150,7 @@ class _Story:
 
     def follow(self, event: Event) -> None:
         apply(self.state, event)
-        self.wishes.follow(event, self.state)
+        self.submitted.follow(event, self.state)
         if isinstance(event, SessionOpened):
             self.intervals[event.start] = _IntervalTotals(event)
         if isinstance(event, Traded):
@@ -173,7 +173,7 @@ class _Story:
     def auctions(self) -> list[Auction]:
         """Return the clairvoyant auctions, one for the intervals that joint orders connect."""
         clairvoyant = Clairvoyant(self.grid, self.state.rules, self.state.terms)
-        asked = self.wishes.legs()
+        asked = self.submitted.legs()
         return [
             clairvoyant.auction(
                 [self.intervals[start].opened for start in group],
@@ -186,7 +186,7 @@ class _Story:
 def _groups(
     starts: Sequence[datetime], asked: Sequence[Sequence[Order]]
 ) -> Iterator[list[datetime]]:
-    """Iterate over intervals by what joint orders connect."""
+    """Yield groups of intervals that joint orders connect."""
     group_of = {start: {start} for start in starts}
     for legs in asked:
         joined = set().union(*(group_of[leg.interval] for leg in legs))
@@ -198,17 +198,17 @@ def _groups(
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
-    """Puts a story into the form of the report."""
+class _ReportWriter:
+    """Writes a market's history as the market report."""
 
     scenario: Scenario
-    story: _Story
+    history: _MarketHistory
     auctions: Sequence[Auction]
 
     def report(self, simulation: Simulation) -> MarketReport:
         trades = [event for event in simulation.events if isinstance(event, Traded)]
         best = {start: gain for auction in self.auctions for start, gain in auction.gain.items()}
-        intervals = self.story.intervals
+        intervals = self.history.intervals
         local = _local_prices(simulation.result, self.scenario.network.connection_points)
         total, most = sum(each.gain for each in intervals.values()), sum(best.values())
         blocked = (e.element for e in simulation.events if isinstance(e, MatchBlocked))
@@ -225,7 +225,7 @@ class _Writer:
             refusals=_counted(refusal.reason for refusal in simulation.result.refusals),
             blocked=_counted(blocked),
             intervals=[
-                IntervalReport(
+                MarketReportInterval(
                     start=start,
                     welfare=self._eur(each.gain),
                     clairvoyant_welfare=self._eur(best[start]),
@@ -236,19 +236,19 @@ class _Writer:
                 )
                 for start, each in sorted(intervals.items())
             ],
-            prices=[self._place(place, local.get(place)) for place in self._places()],
+            prices=[self._limit(key, local.get(key)) for key in self._limits()],
         )
 
-    def _places(self) -> Iterator[PriceReportRow]:
+    def _limits(self) -> Iterator[LimitKey]:
         for direction in Direction:
             for point in self.scenario.network.connection_points:
                 yield direction, point
 
-    def _place(self, place: PriceReportRow, local_price: str | None) -> PlaceReport:
-        volume = self.story.volumes.get(place, _Volume())
-        return PlaceReport(
-            connection_point=place[1],
-            direction=place[0],
+    def _limit(self, key: LimitKey, local_price: str | None) -> MarketReportLimit:
+        volume = self.history.volumes.get(key, _Volume())
+        return MarketReportLimit(
+            connection_point=key[1],
+            direction=key[0],
             bought_w=volume.bought_w,
             sold_w=volume.sold_w,
             average_price=self._price(volume.average_ticks()),
@@ -262,9 +262,9 @@ class _Writer:
         return format_eur(self.scenario.rules.amount_in_eur(amount))
 
 
-def _local_prices(result: ResultFile, points: Sequence[str]) -> dict[PriceReportRow, str]:
-    """Return the local price of each place in the last interval that had one."""
-    found: dict[PriceReportRow, str] = {}
+def _local_prices(result: ResultFile, points: Sequence[str]) -> dict[LimitKey, str]:
+    """Return the local price of each limit in the last interval that had one."""
+    found: dict[LimitKey, str] = {}
     for interval in result.local_prices:
         for each in interval.directions:
             found |= {(each.direction, point): each.balance_price for point in points}
@@ -279,5 +279,5 @@ def _share(gain: int, most: int) -> float | None:
 
 
 def _counted(names: Iterator[str]) -> dict[str, int]:
-    """Return how often each comes, the most frequent first."""
+    """Return how often each name occurs, the most frequent first."""
     return dict(Counter(str(name) for name in names).most_common())

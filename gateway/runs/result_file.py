@@ -15,7 +15,7 @@ from security_check.model.envelope import Direction
 class TradeRecord(Record):
     """``quantity_w`` of limit that moved from seller to buyer at ``price`` EUR per kW.
 
-    Of a clearing of several orders it is a pair by price and time
+    In a clearing of several orders, pairs are by price and time
     (:mod:`gateway.publishing.trade_prints`).
     """
 
@@ -29,7 +29,7 @@ class TradeRecord(Record):
 
 
 class FillRecord(Record):
-    """What one order traded in all; ``amount`` in EUR, positive where the participant pays."""
+    """The total fill of one order; ``amount`` in EUR, positive where the participant pays."""
 
     participant: str
     client_order_id: str
@@ -46,7 +46,7 @@ class RestingRecord(Record):
 
 
 class RefusalRecord(Record):
-    """A line that was not carried out, why, and a sentence with the numbers."""
+    """A line that was refused, the reason, and a sentence with the figures."""
 
     line: int
     participant: str | None
@@ -56,7 +56,7 @@ class RefusalRecord(Record):
 
 
 class StatisticsRecord(BookFigures, Record):
-    """What traded in one book, as in the public statistics."""
+    """Trades of one book in figures, as in the public statistics."""
 
 
 class LocalPricesRecord(Record):
@@ -67,7 +67,7 @@ class LocalPricesRecord(Record):
 
 
 class ResultFile(Record):
-    """What ``simulate`` writes."""
+    """The file that ``simulate`` writes."""
 
     trades: list[TradeRecord]
     fills: list[FillRecord]

@@ -1,8 +1,7 @@
-"""What ``serve`` does: run the exchange of one area until it is told to stop.
+"""Run the exchange of one area until a signal stops it: the command ``serve``.
 
-Broker and journal are those that ``DOE_MQTT_URL`` and ``DOE_REDIS_URL`` name, or the program's
-own.  Intervals open some time before they start: those the scenario names, or else one after the
-other for ever.
+Broker and journal are those of ``DOE_MQTT_URL`` and ``DOE_REDIS_URL``, or embedded ones.  Intervals
+open some time before they start: those of the scenario, or one after the other without end.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from pydantic import BaseModel
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
-from exchange.vocabulary.rules import EXCHANGE
+from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
 from gateway.formats.faults import InputFaults
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
-from gateway.messages.topics import METERING, OPERATOR, TSO, Topics
+from gateway.messages.topics import Topics
 from gateway.publishing.publisher import last_will
 from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup
@@ -39,11 +38,11 @@ from gateway.transport.mqtt_client import MqttSettings
 from security_check.errors import Fault
 
 _LOG = logging.getLogger(__name__)
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 1.0  # seconds between two looks for intervals that must open
 
 
 class Served(BaseModel):
-    """Where clients find the exchange."""
+    """The addresses of a running exchange."""
 
     area: str
     mqtt: str
@@ -52,17 +51,17 @@ class Served(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Broker and journal; ``None`` means the program's own.
+class ServerPlaces:
+    """Broker and journal; ``None`` means an embedded server.
 
     Parameters
     ----------
     mqtt_url, redis_url
-        Of real servers.
+        Addresses of external servers.
     data
-        Where the program's own journal stays.
+        Folder of the embedded journal.
     accounts
-        Passwords of the program's own broker; ``None`` lets everybody on this machine in.
+        Passwords of the embedded broker; ``None`` accepts every client on this machine.
     """
 
     mqtt_url: str | None
@@ -77,7 +76,7 @@ def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
     Raises
     ------
     InputFaults
-        When it cannot be read, or names somebody who takes no part.
+        When it cannot be read, or names an account that is no participant.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -85,7 +84,7 @@ def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
         raise InputFaults(str(path), [Fault("file", f"it cannot be read: {error}")]) from None
     known = {*scenario.owners.values(), TSO, OPERATOR, METERING}
     faults = [
-        Fault(name, "nobody of that name takes part") for name in content if name not in known
+        Fault(name, "there is no participant of that name") for name in content if name not in known
     ]
     faults += [
         Fault(name, "its password must be text, and not empty")
@@ -97,15 +96,17 @@ def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
     return content
 
 
-async def serve(scenario: Scenario, places: Places, started: Callable[[Served], None]) -> None:
-    """Run the exchange until a signal stops it; ``started`` is told where it is.
+async def serve(
+    scenario: Scenario, places: ServerPlaces, started: Callable[[Served], None]
+) -> None:
+    """Run the exchange until a signal stops it; ``started`` is called with its addresses.
 
     Raises
     ------
     gateway.errors.GatewayError
         When broker or journal cannot be reached, or fail for good.
     ValueError
-        When a URL is none.
+        When a URL is not valid.
     """
     topics = Topics(scenario.area)
     async with AsyncExitStack() as stack:
@@ -114,8 +115,8 @@ async def serve(scenario: Scenario, places: Places, started: Callable[[Served], 
         if redis_url is None:
             redis = await stack.enter_async_context(EmbeddedRedis(places.data / scenario.area))
             redis_url = redis.url
-        # Under its old name a restarted exchange gets its own lease at once; only the program's
-        # own journal is known to have no other writer.
+        # Under its old name a restarted exchange gets its lease at once.  Only an embedded journal
+        # is known to have no other writer.
         owner = EXCHANGE if places.redis_url is None else None
         journal = await stack.enter_async_context(
             RedisJournal(redis_url, scenario.area, owner=owner)
@@ -148,13 +149,13 @@ async def serve(scenario: Scenario, places: Places, started: Callable[[Served], 
             await asyncio.gather(opening, ready, return_exceptions=True)
             await running
         if running not in done:
-            opening.result()  # it never ends by itself, so this raises what ended it
+            opening.result()  # raises: this task ends by an error only
 
 
 async def _broker(
-    places: Places, topics: Topics, stack: AsyncExitStack
+    places: ServerPlaces, topics: Topics, stack: AsyncExitStack
 ) -> tuple[MqttSettings, str]:
-    """Return how the exchange reaches its broker, and the address for clients."""
+    """Return the exchange's settings for its broker, and the address for clients."""
     if places.mqtt_url is not None:
         settings = MqttSettings.from_url(places.mqtt_url, f"doe-exchange-{topics.area}")
         scheme = "mqtts" if settings.tls else "mqtt"
@@ -169,9 +170,9 @@ async def _broker(
 
 
 async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.Event) -> None:
-    """Open every interval when it is due; what was refused once is not asked for again.
+    """Open every interval when it is due; a refused interval is not tried again.
 
-    ``opened`` is set when those are open that were due at the start.
+    ``opened`` is set when the intervals due at the start are open.
     """
     await service.ready.wait()
     asked: set[datetime] = set()
@@ -183,15 +184,17 @@ async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.
             asked.add(session.start)
             for event in await service.request(session):
                 if isinstance(event, Refused):
-                    _LOG.error("%s was not opened: %s", format_time(session.start), event.detail)
+                    _LOG.error(
+                        "interval %s was not opened: %s", format_time(session.start), event.detail
+                    )
         opened.set()
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
 def due_sessions(scenario: Scenario, now: datetime) -> Iterator[OpenSession]:
-    """Yield the sessions that should be open now: opening is past, gate closure is not.
+    """Yield the sessions that should be open: after the opening, before the gate closure.
 
-    A scenario that names no interval has one after the other for ever, aligned to midnight.
+    A scenario without intervals has one after the other without end, aligned to midnight.
     """
     if scenario.anonymous:
         (usual,) = scenario.intervals
@@ -209,7 +212,7 @@ def due_sessions(scenario: Scenario, now: datetime) -> Iterator[OpenSession]:
 
 
 def last_gate(scenario: Scenario) -> datetime | None:
-    """Return when the last gate closes; ``None`` where intervals go on for ever."""
+    """Return when the last gate closes; ``None`` where intervals have no end."""
     if scenario.anonymous:
         return None
     return max(interval.start for interval in scenario.intervals) - scenario.gate_closure
@@ -217,7 +220,7 @@ def last_gate(scenario: Scenario) -> datetime | None:
 
 @contextlib.contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the usual signals end the service gracefully."""
+    """Let SIGINT and SIGTERM end the service gracefully."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)

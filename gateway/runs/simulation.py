@@ -1,7 +1,7 @@
-"""Run a file of orders through the exchange, with no network traffic and no journal.
+"""Run a file of orders through the exchange, without broker and journal.
 
-The clock is that of the orders: lines are taken in order of their times, those of the same time
-in the order they stand in, so dates expire and gates close as they would have.
+The clock is that of the orders: lines are taken in order of their times, and lines of the same time
+in the order of the file.  Orders expire and gates close at their times.
 """
 
 from __future__ import annotations
@@ -13,22 +13,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from exchange.engine import Exchange
-from exchange.vocabulary.commands import AdvanceTime, Command, OpenSession
+from exchange.vocabulary.commands import AdvanceTime, OpenSession
 from exchange.vocabulary.events import AlarmRaised, Event, GateClosed, MatchBlocked, Refused, Traded
 from exchange.vocabulary.formatting import format_eur, format_time
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import RESERVED_PARTICIPANTS, MarketRules
 from exchange.vocabulary.settlement_events import StatementIssued
 from gateway.formats.envelope_file import EnvelopeFile, EnvelopeRecord, IntervalRecord
-from gateway.formats.faults import InputFaults
-from gateway.formats.orders_file import (
-    OrderLine,
-    OrderText,
-    command_of,
-    named_intervals,
-    named_points,
-)
-from gateway.formats.prices import InvalidMessageError
+from gateway.formats.faults import InputFaults, InvalidMessageError
+from gateway.formats.order_terms import order_command
+from gateway.formats.orders_file import OrderLine, RefusedLine, named_intervals, named_points
 from gateway.formats.statements_file import StatementRecord, figures_in_eur
 from gateway.messages.market_data import DirectionPrices
 from gateway.publishing.market_data import directions_of
@@ -46,27 +40,27 @@ from gateway.runs.result_file import (
 from gateway.scenario.scenario import Scenario
 from security_check.errors import Fault
 
-_MOMENT = timedelta(seconds=1)
+_MOMENT = timedelta(seconds=1)  # from the opening to the first order, and from the last to the gate
 Step = Callable[[int], None]
-"""Told how many intervals are open and how many orders are placed, together."""
+"""Called with the number of intervals opened and orders placed so far, together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What came of a file of orders.
+    """The outcome of a file of orders.
 
     Parameters
     ----------
     result
-        As it is written to a file.
+        The content of the result file.
     blocked
         Matches that the network could not carry, wholly or in part.
     alarms
-        What a person must look at.
+        Alarms that a person must look at.
     note
-        What was assumed where the scenario says nothing; empty where it says everything.
+        The assumed interval where the scenario names none; empty otherwise.
     events
-        Everything that happened, in order.
+        All events, in order.
     """
 
     result: ResultFile
@@ -78,11 +72,11 @@ class Simulation:
 
 def simulate(
     scenario: Scenario,
-    lines: Sequence[OrderText],
+    lines: Sequence[OrderLine | RefusedLine],
     step: Step | None = None,
     source: str = "the orders",
 ) -> Simulation:
-    """Return what comes of the orders.
+    """Return the outcome of a file of orders.
 
     Parameters
     ----------
@@ -91,9 +85,9 @@ def simulate(
     lines
         The orders, as :func:`gateway.formats.orders_file.read_orders` returns them.
     step
-        Called as things go on.
+        Called after each interval opened and each order placed.
     source
-        Where the orders come from, for faults.
+        Name of the orders' file, for faults.
 
     Raises
     ------
@@ -107,37 +101,25 @@ def simulate(
     return run.outcome()
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A line with an order in it."""
-
-    line: int
-    order: OrderLine
-
-
 class _Run:
-    """One simulation on its way from lines to result."""
+    """One simulation, from lines to result."""
 
-    def __init__(self, scenario: Scenario, lines: Sequence[OrderText], source: str) -> None:
+    def __init__(
+        self, scenario: Scenario, lines: Sequence[OrderLine | RefusedLine], source: str
+    ) -> None:
         self.scenario = scenario
         self.rules = scenario.rules
         self.orders = sorted(
-            (_Placed(line.number, line.order) for line in lines if line.order is not None),
-            key=lambda placed: placed.order.time,  # stable: equal times keep their order
+            (line for line in lines if isinstance(line, OrderLine)),
+            key=lambda line: line.time,  # stable: equal times keep their order
         )
         self.sessions = _sessions(scenario, self.orders, source)
         owners = _owners(scenario, self.orders)
         self.exchange = Exchange(scenario.grid(), scenario.rules, scenario.terms(owners))
         self.refusals = [
-            RefusalRecord(
-                line=line.number,
-                participant=line.participant,
-                client_order_id=line.client_order_id,
-                reason=line.reason,
-                detail=line.fault,
-            )
+            RefusalRecord.from_fields(line, line=line.number)
             for line in lines
-            if line.order is None
+            if isinstance(line, RefusedLine)
         ]
         self.events: list[Event] = []
         self.resting: list[RestingRecord] = []
@@ -145,15 +127,15 @@ class _Run:
         self.local_prices: dict[datetime, list[dict[str, Any]]] = {}
 
     def steps(self) -> Iterator[None]:
-        """Open every interval, place every order, close every gate; yields after each."""
+        """Open every interval, place every order, close every gate; yield after each."""
         first_gate = min(session.gate_closes_at for session in self.sessions)
-        opened_at = min([first_gate, *(placed.order.time for placed in self.orders[:1])]) - _MOMENT
+        opened_at = min([first_gate, *(line.time for line in self.orders[:1])]) - _MOMENT
         for session in self.sessions:
             self._open(session, opened_at)
             yield
-        for placed in self.orders:
-            self._look_at_prices(placed.order.time)
-            self._place(placed)
+        for line in self.orders:
+            self._record_prices(line.time)
+            self._place(line)
             yield
         self.resting = [
             RestingRecord(
@@ -162,10 +144,10 @@ class _Run:
                 remaining_w=order.remaining_w,
             )
             for _, order in sorted(self.exchange.state.orders.items())
-            if order.joint_id in (None, order.order_id)  # Of joint orders the first leg speaks.
+            if order.joint_id in (None, order.order_id)  # the first leg stands for a joint order
         ]
         last_gate = max(session.gate_closes_at for session in self.sessions)
-        self._look_at_prices(last_gate)
+        self._record_prices(last_gate)
         self.events += self.exchange.handle(AdvanceTime(), last_gate)
 
     def _open(self, session: OpenSession, now: datetime) -> None:
@@ -178,45 +160,34 @@ class _Run:
             )
         self.events += events
 
-    def _look_at_prices(self, now: datetime) -> None:
-        """Take down the local prices of intervals whose gate closes by then."""
+    def _record_prices(self, now: datetime) -> None:
+        """Record the local prices of intervals whose gate closes by ``now``."""
         while self.to_close and self.to_close[-1].gate_closes_at <= now:
             start = self.to_close.pop().start
             prices = self.exchange.local_prices(start)
             if prices:
                 self.local_prices[start] = directions_of(prices, self.rules)
 
-    def _place(self, placed: _Placed) -> None:
-        command = self._command(placed)
-        if command is None:
+    def _place(self, line: OrderLine) -> None:
+        starts = [session.start for session in self.sessions]
+        try:
+            command = order_command(line.request, line.participant, self.rules.tick, starts)
+        except InvalidMessageError as refusal:
+            self._refuse(line, refusal.reason, str(refusal))
             return
-        events = self.exchange.handle(command, placed.order.time)
+        events = self.exchange.handle(command, line.time)
         self.events += events
         for event in events:
             if isinstance(event, Refused):
-                self._refuse(placed, event.reason, event.detail)
+                self._refuse(line, event.reason, event.detail)
 
-    def _command(self, placed: _Placed) -> Command | None:
-        """Return what a line asks for, ``None`` after refusing what cannot be asked."""
-        try:
-            return command_of(placed.order, self.rules, [each.start for each in self.sessions])
-        except InvalidMessageError as unfit:
-            self._refuse(placed, unfit.reason, str(unfit))
-            return None
-
-    def _refuse(self, placed: _Placed, reason: RefusalReason, detail: str) -> None:
+    def _refuse(self, line: OrderLine, reason: RefusalReason, detail: str) -> None:
         self.refusals.append(
-            RefusalRecord(
-                line=placed.line,
-                participant=placed.order.participant,
-                client_order_id=placed.order.client_order_id,
-                reason=reason,
-                detail=detail,
-            )
+            RefusalRecord.from_fields(line, line=line.number, reason=reason, detail=detail)
         )
 
     def outcome(self) -> Simulation:
-        """Return everything in the form of the result."""
+        """Return the outcome."""
         trades = [event for event in self.events if isinstance(event, Traded)]
         result = ResultFile(
             trades=[record for trade in trades for record in _trade_records(trade, self.rules)],
@@ -264,7 +235,9 @@ class _Run:
                 IntervalRecord(
                     start=event.interval,
                     end=ends[event.interval],
-                    envelopes=[EnvelopeRecord.of(envelope) for envelope in event.envelopes],
+                    envelopes=[
+                        EnvelopeRecord.from_fields(envelope) for envelope in event.envelopes
+                    ],
                 )
                 for event in sorted(closed, key=lambda event: event.interval)
             ]
@@ -279,12 +252,12 @@ def _note(session: OpenSession) -> str:
     )
 
 
-def _sessions(scenario: Scenario, orders: Sequence[_Placed], source: str) -> list[OpenSession]:
+def _sessions(scenario: Scenario, orders: Sequence[OrderLine], source: str) -> list[OpenSession]:
     """Return the sessions to open.
 
-    An interval that the scenario names closes its gate as long before its start as the scenario
-    says.  The one interval of a scenario that names none gets its start from the orders, and its
-    gate closes when nothing can happen any more.
+    Intervals of the scenario close their gates at the scenario's time before the start.  The one
+    interval of a scenario without intervals has the start that the orders name; its gate closes
+    after the last order and the last expiry.
     """
     if not scenario.anonymous:
         return [
@@ -292,7 +265,7 @@ def _sessions(scenario: Scenario, orders: Sequence[_Placed], source: str) -> lis
             for i in scenario.intervals
         ]
     (usual,) = scenario.intervals
-    starts = sorted({start for placed in orders for start in named_intervals(placed.order)})
+    starts = sorted({start for line in orders for start in named_intervals(line.request)})
     if len(starts) > 1:
         named = " and ".join(format_time(start) for start in starts[:2])
         more = f" and {len(starts) - 2} more" if len(starts) > 2 else ""
@@ -307,8 +280,8 @@ def _sessions(scenario: Scenario, orders: Sequence[_Placed], source: str) -> lis
             ],
         )
     start = starts[0] if starts else usual.start
-    times = [placed.order.time for placed in orders]
-    times += [at for placed in orders if (at := getattr(placed.order, "expires_at", None))]
+    times = [line.time for line in orders]
+    times += [at for line in orders if (at := getattr(line.request, "expires_at", None))]
     gate_closes_at = max([start, *times]) + _MOMENT
     return [
         OpenSession(
@@ -317,26 +290,26 @@ def _sessions(scenario: Scenario, orders: Sequence[_Placed], source: str) -> lis
     ]
 
 
-def _owners(scenario: Scenario, orders: Sequence[_Placed]) -> Mapping[str, str]:
-    """Return who owns what: as the scenario says, or as the first order for each point says."""
+def _owners(scenario: Scenario, orders: Sequence[OrderLine]) -> Mapping[str, str]:
+    """Return the owners of the connection points: the scenario's, or those of the first orders."""
     if scenario.has_participants:
         return scenario.owners
     owners = dict(scenario.owners)
     bound: set[str] = set()
-    for placed in orders:
-        participant = placed.order.participant
-        for point in named_points(placed.order):
-            if point in owners and point not in bound and participant not in RESERVED_PARTICIPANTS:
-                owners[point] = participant
+    for line in orders:
+        reserved = line.participant in RESERVED_PARTICIPANTS
+        for point in named_points(line.request):
+            if point in owners and point not in bound and not reserved:
+                owners[point] = line.participant
                 bound.add(point)
     return owners
 
 
 def welfare(trades: Sequence[Traded], rules: MarketRules) -> int:
-    """Return what the trades gained, in tick-watts.
+    """Return the welfare of trades, in tick-watts.
 
-    The buyers' limit prices less the sellers', and less the reserve price of watts that the system
-    operator issues.  What it buys back to relieve the network is no gain of the market's.
+    Welfare is the buyers' limit prices less the sellers', and less the reserve price of watts that
+    the system operator issues.  Its buy-backs to relieve the network are not part of it.
     """
     market = [trade for trade in trades if not trade.buy_back]
     issued_w = sum(fill.change_w for trade in market for fill in trade.fills)
@@ -344,7 +317,7 @@ def welfare(trades: Sequence[Traded], rules: MarketRules) -> int:
 
 
 def _trade_records(trade: Traded, rules: MarketRules) -> list[TradeRecord]:
-    """Return who may be said to have traded with whom in a clearing."""
+    """Return the pairs of buyers and sellers in a clearing."""
     return [
         TradeRecord(
             buyer=each.buyer,
@@ -361,7 +334,7 @@ def _trade_records(trade: Traded, rules: MarketRules) -> list[TradeRecord]:
 
 
 def _fills(trades: Sequence[Traded], rules: MarketRules) -> list[FillRecord]:
-    """Return what each order traded in all, in order of its first trade, buyers first."""
+    """Return the total fill of each order, in order of first trades, buyers first."""
     quantity_w: Counter[tuple[str, str]] = Counter()
     paid: Counter[tuple[str, str]] = Counter()
     for trade in trades:

@@ -1,7 +1,7 @@
-"""What ``statements`` does: statements of account, made of a journal or of a simulation's result.
+"""Statements of account from a journal or from a simulation's result: ``statements``.
 
-A journal is folded again from its first event, so a statement needs no server, and what it says
-follows from what is on record.  A result has its statements in it already, one per interval.
+The events of a journal are applied from the first one on, so statements need no running exchange.
+A result contains its statements, one for each interval.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from gateway.runs.result_file import ResultFile
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which statements are asked for; ``None`` is no restriction.
+class StatementsRequest:
+    """The statements asked for; ``None`` is no restriction.
 
     Parameters
     ----------
     account
-        Only this one.
+        The only account.
     since, until
-        Only what was booked in ``[since, until)``.
+        Only bookings in ``[since, until)``.
     area
-        Whose journal, where the source does not say.
+        The journal's area, where the source does not name it.
     tick
         The price step in EUR per kW, for journals that do not name it.
     """
@@ -58,13 +58,13 @@ class Wanted:
         until: str | None,
         area: str | None,
         tick: str | None,
-    ) -> Wanted:
-        """Return what the options of the command ask for.
+    ) -> StatementsRequest:
+        """Return the request of the command's options.
 
         Raises
         ------
         ValueError
-            With the option that is not right.
+            When an option is not valid; the text names it.
         """
         wanted = cls(account, _time("since", since), _time("until", until), area, _tick(tick))
         if wanted.since is not None and wanted.until is not None and wanted.since >= wanted.until:
@@ -99,8 +99,8 @@ def _tick(text: str | None) -> Decimal | None:
     return tick
 
 
-async def make_statements(source: str, wanted: Wanted) -> StatementsFile:
-    """Return the statements that follow from a journal, or stand in a simulation's result.
+async def make_statements(source: str, wanted: StatementsRequest) -> StatementsFile:
+    """Return the statements that follow from a journal, or those in a simulation's result.
 
     Raises
     ------
@@ -130,7 +130,7 @@ async def make_statements(source: str, wanted: Wanted) -> StatementsFile:
 
 
 def _result(path: Path) -> ResultFile | None:
-    """Return the result in a file, ``None`` where it is something else."""
+    """Return the result in a file, ``None`` where the file is no result."""
     if not path.is_file():
         return None
     content = path.read_bytes()
@@ -161,7 +161,7 @@ def _of_result(result: ResultFile) -> list[AccountRecord]:
     ]
 
 
-async def _of_journal(source: str, wanted: Wanted) -> list[AccountRecord]:
+async def _of_journal(source: str, wanted: StatementsRequest) -> list[AccountRecord]:
     statements = Statements(wanted.since, wanted.until)
     ticks: list[Decimal] = [] if wanted.tick is None else [wanted.tick]
     entries = 0

@@ -1,4 +1,4 @@
-"""Everything that the orders of a market asked for, collected from its events."""
+"""The quantities and prices of all orders ever submitted, collected from events."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from exchange.vocabulary.orders import Order
 
 @dataclass(slots=True)
 class _SubmittedOrder:
-    """An order, or all legs of a joint one, with what they asked for; and what of it traded."""
+    """An order, or all legs of a joint one, as submitted, and the watts traded."""
 
     legs: list[Order]
     executed_w: int = 0
 
-    def ask_for(self, quantity_w: int) -> None:
+    def set_quantity(self, quantity_w: int) -> None:
         for leg in self.legs:
             leg.quantity_w = leg.remaining_w = quantity_w
 
 
 class SubmittedOrders:
-    """What all orders asked for.
+    """All submitted orders.
 
-    Each accepted order counts with its whole quantity, whether it was cancelled later or not.  Of
-    an amended one, what had traded counts at the price it had then, and the rest as amended.
+    Each accepted order counts with its whole quantity, also if it was cancelled later.  Of an
+    amended order, the traded part counts at its price then, and the rest as amended.
     """
 
     def __init__(self) -> None:
-        self._wishes: list[_SubmittedOrder] = []
+        self._orders: list[_SubmittedOrder] = []
         self._by_number: dict[int, _SubmittedOrder] = {}
 
     def follow(self, event: Event, state: State) -> None:
-        """Take up an event, which the state is just about to apply or has applied already.
+        """Follow an event, which the state has applied or is about to apply.
 
-        It must have applied those by which orders come: their terms are read there.
+        The state must have applied acceptances and amendments, because it holds the orders' terms.
         """
         match event:
             case OrderAccepted():
@@ -59,21 +59,21 @@ class SubmittedOrders:
                     self._by_number[fill.order_id].executed_w += fill.quantity_w
 
     def _add(self, orders: list[Order]) -> None:
-        wish = _SubmittedOrder([copy.copy(order) for order in orders])
-        self._wishes.append(wish)
+        submitted = _SubmittedOrder([copy.copy(order) for order in orders])
+        self._orders.append(submitted)
         for order in orders:
-            self._by_number[order.order_id] = wish
+            self._by_number[order.order_id] = submitted
 
     def _amend(self, event: OrderAmended, state: State) -> None:
-        wish = self._by_number[event.previous_order_id]
+        submitted = self._by_number[event.previous_order_id]
         if event.order_id == event.previous_order_id:
-            wish.ask_for(wish.executed_w + event.remaining_w)
+            submitted.set_quantity(submitted.executed_w + event.remaining_w)
             return
-        wish.ask_for(wish.executed_w)
+        submitted.set_quantity(submitted.executed_w)
         self._add([state.orders[event.order_id]])
-        self._wishes[-1].ask_for(event.remaining_w)
+        self._orders[-1].set_quantity(event.remaining_w)
 
     def legs(self) -> list[list[Order]]:
-        """Return what was asked for, oldest first: an order each, or all legs of a joint one."""
-        asked = [wish.legs for wish in self._wishes if wish.legs[0].remaining_w]
+        """Return submitted orders, oldest first: each an order, or all legs of a joint order."""
+        asked = [submitted.legs for submitted in self._orders if submitted.legs[0].remaining_w]
         return sorted(asked, key=lambda legs: legs[0].order_id)

@@ -221,7 +221,7 @@ def _limited(envelopes: EnvelopeSet, proof: SecurityCertificate | None) -> list[
         return element if element in full else ""
 
     return [
-        EnvelopeRecord.of(
+        EnvelopeRecord.from_fields(
             replace(
                 envelope,
                 injection_bottleneck=limited_by(envelope.injection_bottleneck),

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from doe_allocation.allocation.curtailment import CurtailmentPolicy
 from exchange.vocabulary.rules import ExchangeRate, MarketRules, MeteringRules
-from gateway.formats.prices import InvalidMessageError, price_in_ticks
+from gateway.formats.faults import InvalidMessageError
+from gateway.formats.prices import price_in_ticks
 from gateway.scenario.schema import MarketSection, MeteringSection
 from security_check.errors import Fault
 

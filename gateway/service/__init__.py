@@ -1,5 +1,6 @@
 """The running exchange of one area: receive, handle, commit, answer.
 
-``service`` is the loop, ``core`` the exchange with its messages; ``rate_limiter`` bounds senders,
-``reception_watch`` notices when nothing arrives any more.
+``service`` is the loop, ``core`` the exchange with its messages.  ``outbox`` holds messages until
+the broker has them, ``periodic`` decides what is published by the clock, ``rate_limiter`` bounds
+the rate of senders, and ``reception_watch`` notices when nothing arrives any more.
 """

@@ -1,8 +1,7 @@
-"""The exchange of an area together with the messages it gives rise to.
+"""The exchange of an area together with its messages.
 
-Both follow from the journal's entries alone.  A ``JournaledExchange`` takes commands and makes
-entries,
-or takes entries and comes to the same state; either way it returns the messages to publish.
+Both follow from the journal's entries alone.  A ``JournaledExchange`` turns commands into entries,
+or applies entries and reaches the same state; in both cases it returns the messages to publish.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from exchange.vocabulary.network_port import Grid
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.messages.topics import Topics
 from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
-from gateway.publishing.publisher import Reports
+from gateway.publishing.publisher import Publisher
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSetup:
-    """What an area's exchange is made of.
+    """Network, rules and terms of an area's exchange.
 
     Parameters
     ----------
@@ -45,19 +44,19 @@ class ExchangeSetup:
 
 
 class JournaledExchange:
-    """Exchange and reports, in step.
+    """An exchange and its publisher, kept in step.
 
     Parameters
     ----------
     market
-        What it is made of.
+        Network, rules and terms.
     snapshot
-        Where to begin; ``None`` for the beginning.
+        The state to begin with; ``None`` for an exchange without entries.
     """
 
     def __init__(self, market: ExchangeSetup, snapshot: Snapshot | None = None) -> None:
         terms = {each.connection_point: each for each in market.terms}
-        self.reports = Reports(market.topics, market.rules, terms)
+        self.publisher = Publisher(market.topics, market.rules, terms)
         if snapshot is None:
             self.sequence = 0
             self.exchange = Exchange(market.grid, market.rules, market.terms)
@@ -67,44 +66,44 @@ class JournaledExchange:
             self.exchange = Exchange.restore(
                 state["exchange"], market.grid, market.rules, market.terms
             )
-            self.reports.restore(state["reports"])
+            self.publisher.restore(state["reports"])
 
     @property
     def next_due(self) -> datetime | None:
-        """When the clock must act next: for a gate, an order that expires, or readings."""
+        """The next time at which a gate, an expiring order or readings need the clock."""
         state = self.exchange.state
         queues = (state.phase_deadlines, state.expiries, state.metering.due)
         due = [queue[0][0] for queue in queues if queue]
         return min(due, default=None)
 
     def handle(self, command: Command, now: datetime) -> tuple[JournalEntry | None, list[Outgoing]]:
-        """Do what a command asks.
+        """Apply a command.
 
         Returns
         -------
-        The entry to journal, ``None`` where nothing happened, and the messages to publish once
-        it is durable.
+        The entry to journal, ``None`` where the command had no effect, and the messages to publish
+        once the entry is durable.
         """
         events = tuple(self.exchange.handle(command, now))
         if not events:
             return None, []
-        messages = self.reports.entry(events, self.exchange.state.repeated_answer)
+        messages = self.publisher.entry(events, self.exchange.state.repeated_answer)
         self.sequence += 1
         return JournalEntry(self.sequence, command, events), messages
 
     def apply(self, entry: JournalEntry) -> list[Outgoing]:
-        """Come to the state after an entry that was handled before; return its messages."""
+        """Apply an entry of the journal; return its messages."""
         self.exchange.replay(entry.events)
         self.sequence = entry.sequence
-        return self.reports.entry(entry.events, self.exchange.state.repeated_answer)
+        return self.publisher.entry(entry.events, self.exchange.state.repeated_answer)
 
     def market_data(self) -> list[Outgoing]:
-        """Return depth, statistics and local prices that changed since this was last asked."""
-        return self.reports.market_data(self.exchange.local_prices)
+        """Return depth, statistics and local prices that changed since the last call."""
+        return self.publisher.market_data(self.exchange.local_prices)
 
     def snapshot(self) -> Snapshot:
         """Return the state as a snapshot of the journal."""
-        state = {"exchange": self.exchange.snapshot(), "reports": self.reports.state()}
+        state = {"exchange": self.exchange.snapshot(), "reports": self.publisher.state()}
         return Snapshot(self.sequence, json.dumps(state).encode())
 
 

@@ -1,4 +1,4 @@
-"""How many messages a participant may send: a token bucket each."""
+"""Limit the rate of each participant's messages with a token bucket."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class RateLimiter:
     Parameters
     ----------
     per_second
-        Tokens that flow into each bucket.
+        Tokens added to each bucket, per second.
     burst
-        Tokens a bucket holds.
+        Tokens that a bucket holds at most.
     clock
         Seconds that never run backwards.
     """
@@ -25,7 +25,7 @@ class RateLimiter:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def allows(self, participant: str) -> bool:
-        """Take a token, if there is one.  O(1)."""
+        """Take a token; return whether there was one.  O(1)."""
         now = self._clock()
         tokens, filled_at = self._buckets.get(participant, (float(self._burst), now))
         tokens = min(float(self._burst), tokens + (now - filled_at) * self._per_second)

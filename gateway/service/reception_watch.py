@@ -1,23 +1,23 @@
-"""Whether messages reach the exchange at all.
+"""Notice when messages no longer reach the exchange.
 
-A broker may have dropped the exchange's subscriptions, or filter what they bring, without a word.
-So the exchange sends itself a probe now and then; where neither a probe nor an order comes in for
-too long, it is silent.
+A broker may drop the exchange's subscriptions, or filter their messages, without an error.  So the
+exchange sends itself a probe now and then; when neither a probe nor an order arrives for too long,
+reception is silent.
 """
 
 from __future__ import annotations
 
-_LONGEST_PATIENCE_S = 600.0
+_LONGEST_PATIENCE_S = 600.0  # between two attempts to connect anew, which cost participants time
 
 
 class ReceptionWatch:
-    """Watches for silence; told the time, it reads no clock.
+    """Watches for silence; the caller passes the time.
 
     Parameters
     ----------
     patience_s
-        How long nothing may come in after a probe.  Doubles with each time it was in vain, up
-        to ten minutes, until something is heard.
+        Seconds for which nothing may arrive after a probe.  Doubles each time that connecting
+        anew did not help, up to ten minutes, until a message arrives.
     """
 
     def __init__(self, patience_s: float) -> None:
@@ -26,21 +26,21 @@ class ReceptionWatch:
         self.silent = False
 
     def probed(self, moment: float) -> None:
-        """Take note that a probe went out."""
+        """Record that a probe went out."""
         if self._unheard_since is None:
             self._unheard_since = moment
 
     def heard(self) -> bool:
-        """Take note that something came in; tells whether the exchange was silent before."""
-        was_deaf, self.silent = self.silent, False
+        """Record that a message arrived; return whether reception was silent before."""
+        was_silent, self.silent = self.silent, False
         self._unheard_since = None
         self.patience_s = self._first_patience_s
-        return was_deaf
+        return was_silent
 
     def lost(self, moment: float, *, connected: bool) -> float | None:
-        """Return for how long nothing came in, where that is too long; then it is silent.
+        """Return the seconds without a message where they are too many; then reception is silent.
 
-        Without a connection there is nothing to hear, and the transport is at it already.
+        Without a connection nothing can arrive, and the transport is connecting already.
         """
         if not connected:
             self._unheard_since = None

@@ -1,8 +1,8 @@
 """The loop: receive, handle, commit, answer.
 
-All messages waiting are handled as one batch and appended to the journal in one write (group
-commit).  Only when that is durable are their reports published and the messages acknowledged.
-Whatever fails before leaves them unacknowledged, and they come again.
+All waiting messages are handled as one batch and appended to the journal in one write (group
+commit).  Only when that write is durable are their reports published and the messages
+acknowledged.  After a failure before that, the broker delivers the messages again.
 
 Run it inside its transport and journal::
 
@@ -28,37 +28,38 @@ from typing import Protocol
 from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, ReportMetering
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.reasons import RefusalReason
-from gateway.errors import GatewayError, PublishRefusedError
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
+from gateway.errors import GatewayError
 from gateway.messages.requests import Reader, rejection
-from gateway.messages.topics import METERING, OPERATOR, TSO
 from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
 from gateway.service.core import ExchangeSetup, JournaledExchange, recover
+from gateway.service.outbox import Outbox
+from gateway.service.periodic import PeriodicMessages
 from gateway.service.rate_limiter import RateLimiter
-from gateway.service.reception_watch import ReceptionWatch
 from gateway.service.settings import ServiceSettings
 
 _LOG = logging.getLogger(__name__)
 
 
 class ServiceTransport(Transport, Protocol):
-    """What the service needs of its transport beside the port."""
+    """The port, and a way to make its connection anew."""
 
     def reconnect(self) -> None:
-        """Break the connection, so that it and its subscriptions are made anew."""
+        """Break the connection; it and its subscriptions are made anew."""
 
 
 @dataclass(slots=True)
 class _Request:
-    """A command from inside the program, and who waits for its events."""
+    """A command from inside the program, and the future of its events."""
 
     command: Command
     answer: asyncio.Future[tuple[Event, ...]]
 
 
 @dataclass(slots=True)
-class _CommittedRound:
-    """What one round has done and nobody has been told yet."""
+class _RoundOutcome:
+    """Outcome of one round of the loop, to be journaled, published and acknowledged together."""
 
     entries: list[JournalEntry] = field(default_factory=list)
     messages: list[Outgoing] = field(default_factory=list)
@@ -76,11 +77,11 @@ class Service:
     Parameters
     ----------
     market
-        What the exchange is made of.
+        Network, rules and terms.
     transport, journal
         The ports, entered already.
     clock
-        Tells the time of the market; the demo's runs fast.
+        Returns the time of the market; that of the demo runs fast.
     settings
         How the loop behaves.
     """
@@ -102,11 +103,9 @@ class Service:
         self._inbox: deque[Incoming | _Request] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
-        self._unconfirmed: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._published = journal.published_sequence
+        self._outbox = Outbox(transport, journal.published_sequence)
+        self._periodic = PeriodicMessages(market.topics, self._settings)
         self._snapshot_at = 0
-        self._next_depth = self._next_heartbeat = self._next_probe = 0.0
-        self._reception = ReceptionWatch(self._settings.silent_after_s)
         self._limiter = RateLimiter(
             self._settings.messages_per_second, self._settings.burst, time.monotonic
         )
@@ -121,7 +120,7 @@ class Service:
 
     @property
     def core(self) -> JournaledExchange:
-        """Exchange and reports; there once the service is :attr:`ready`."""
+        """Exchange and publisher; available once the service is :attr:`ready`."""
         if self._core is None:
             raise RuntimeError("the service has not recovered its state yet")
         return self._core
@@ -132,13 +131,13 @@ class Service:
         Raises
         ------
         gateway.errors.JournalError
-            When the journal fails for good: nothing was answered that it does not hold.
+            When the journal fails for good; everything that was answered is in it.
         """
         self._core, unpublished = await recover(self._market, self._journal)
         self._snapshot_at = self.core.sequence
-        # A broker that lost its memory gets everything retained anew; who knows it already
-        # sees the same version or sequence and passes it over.
-        self._publish(self.core.sequence, [*unpublished, *self.core.reports.retained()])
+        # A broker that lost its memory gets everything retained anew.  Subscribers that know it
+        # see the same version or sequence and ignore it.
+        self._outbox.publish(self.core.sequence, [*unpublished, *self.core.publisher.retained()])
         work = asyncio.create_task(self._work(), name="exchange-work")
         others = [
             asyncio.create_task(self._listen(), name="exchange-listen"),
@@ -152,6 +151,7 @@ class Service:
             await asyncio.wait({work})
             raise
         finally:
+            self._stopping = True
             for task in (work, *others):
                 task.cancel()
             await asyncio.wait({work, *others})
@@ -181,39 +181,18 @@ class Service:
     async def _listen(self) -> None:
         while True:
             messages = await self._transport.receive(self._settings.batch_messages)
-            senders = (self._market.topics.sender(each.topic) for each in messages)
-            if any(sender not in (TSO, METERING) for sender in senders):
-                self._hears()
+            self._periodic.heard(each.topic for each in messages)
             self._inbox.extend(messages)
             self._wake.set()
 
-    def _hears(self) -> None:
-        """Take note that orders, or a probe among them, reach the exchange."""
-        if self._reception.heard():
-            self._next_heartbeat = 0.0
-            _LOG.warning("messages reach the exchange again")
-
-    def _check_hearing(self, moment: float) -> None:
-        """Say so and connect anew where probes go out and nothing comes in."""
-        waited_s = self._reception.lost(moment, connected=self._transport.connected)
-        if waited_s is None:
-            return
-        _LOG.error(
-            "for %.3g s no message has reached the exchange, not even its own on %s: it may "
-            "have lost its subscriptions, or the right to that topic; connecting anew",
-            *(waited_s, self._market.topics.probe),
-        )
-        self._next_heartbeat = moment + self._settings.heartbeat_s
-        self._publish(self.core.sequence, [last_will(self._market.topics)])
-        self._transport.reconnect()
-
     async def _renew(self) -> None:
-        while True:
+        # A cancellation can be lost inside the Redis client, so the flag ends the loop, too.
+        while not self._stopping:
             await asyncio.sleep(self._settings.renew_s)
-            await self._journal.renew(self._published)
+            await self._journal.renew(self._outbox.published)
 
     async def _work(self) -> None:
-        """Handle batch after batch; whatever is raised here ends the service."""
+        """Handle batch after batch; an error raised here ends the service."""
         while not self._stopping:
             if not self._inbox:
                 self._wake.clear()
@@ -221,16 +200,16 @@ class Service:
                     async with asyncio.timeout(self._settings.tick_s):
                         await self._wake.wait()
             await self._round()
-        await self._drain(self._settings.stop_within_s)
-        await self._journal.renew(self._published)
+        await self._outbox.drain(self._settings.stop_within_s)
+        await self._journal.renew(self._outbox.published)
         await self._write_snapshot()
 
     async def _round(self) -> None:
-        batch = _CommittedRound()
+        batch = _RoundOutcome()
         now = self._clock()
         due = self.core.next_due
         if due is not None and due <= now:
-            # A failure here would repeat at each tick, so it is not caught: fail closed.
+            # A failure here would repeat at each tick, so the service fails closed.
             self._do(batch, AdvanceTime(), now)
         deadline = time.monotonic() + self._settings.batch_s
         for _ in range(min(len(self._inbox), self._settings.batch_messages)):
@@ -246,11 +225,11 @@ class Service:
             raise
         self._publish_by_the_clock(now)
         is_due = self.core.sequence - self._snapshot_at >= self._settings.snapshot_entries
-        if is_due and await self._drain(self._settings.stop_within_s):
+        if is_due and await self._outbox.drain(self._settings.stop_within_s):
             await self._write_snapshot()
 
-    async def _take(self, batch: _CommittedRound, item: Incoming | _Request, now: datetime) -> None:
-        """Handle one message or request; a bug that it finds costs nobody else anything."""
+    async def _take(self, batch: _RoundOutcome, item: Incoming | _Request, now: datetime) -> None:
+        """Handle one message or request; an internal error affects this one only."""
         command = item.command if isinstance(item, _Request) else self._command(item)
         if isinstance(item, Incoming):
             batch.received.append(item)
@@ -259,15 +238,19 @@ class Service:
         try:
             events = self._do(batch, command, now)
         except Exception as bug:
-            _LOG.critical("handling %s failed; nothing of it was done", command, exc_info=bug)
-            # The exchange may be half way through the command: begin again from what is known.
+            _LOG.critical(
+                "command %s failed with an internal error and was not applied",
+                command,
+                exc_info=bug,
+            )
+            # The exchange may have applied a part of the command: rebuild its state.
             self._core, _ = await recover(self._market, self._journal)
             for entry in batch.entries:
                 self._core.apply(entry)
             if isinstance(item, _Request):
                 item.answer.set_exception(bug)
             else:
-                self._do(batch, _apology(command), now)
+                self._do(batch, _internal_error(command), now)
             return
         if isinstance(item, _Request):
             batch.answers.append((item, events))
@@ -277,7 +260,7 @@ class Service:
             return None
         sender = self._market.topics.sender(message.topic)
         if sender is None:
-            _LOG.warning("a message came on %r, which is nobody's topic", message.topic[:200])
+            _LOG.warning("ignored message on unknown topic %r", message.topic[:200])
             return None
         if sender not in (TSO, OPERATOR, METERING) and not self._limiter.allows(sender):
             return rejection(
@@ -289,7 +272,7 @@ class Service:
         point = self._market.topics.metered_point(message.topic)
         return self._reader.read(sender, message.payload, point)
 
-    def _do(self, batch: _CommittedRound, command: Command, now: datetime) -> tuple[Event, ...]:
+    def _do(self, batch: _RoundOutcome, command: Command, now: datetime) -> tuple[Event, ...]:
         entry, messages = self.core.handle(command, now)
         if entry is None:
             return ()
@@ -297,60 +280,31 @@ class Service:
         batch.messages += messages
         return entry.events
 
-    async def _commit(self, batch: _CommittedRound) -> None:
+    async def _commit(self, batch: _RoundOutcome) -> None:
         """Make a batch durable, then publish, then acknowledge; never in another order."""
         if batch.entries:
-            await self._journal.append(batch.entries, self._published)
-            if len(self._unconfirmed) >= self._settings.unconfirmed_batches:
-                await asyncio.wait({self._unconfirmed[0][1]})
-            self._publish(batch.entries[-1].sequence, batch.messages)
+            await self._journal.append(batch.entries, self._outbox.published)
+            await self._outbox.wait_for_room(self._settings.unconfirmed_batches)
+            self._outbox.publish(batch.entries[-1].sequence, batch.messages)
         self._transport.acknowledge(batch.received)
         for request, events in batch.answers:
-            if not request.answer.done():  # who asked may have gone away meanwhile
+            if not request.answer.done():  # the caller may have been cancelled meanwhile
                 request.answer.set_result(events)
 
-    def _publish(self, sequence: int, messages: list[Outgoing]) -> None:
-        """Hand over messages of entries up to ``sequence``; moves the mark when confirmed."""
-        confirmed = self._transport.publish(messages)
-        self._unconfirmed.append((sequence, confirmed))
-        confirmed.add_done_callback(self._confirmed)
-
-    def _confirmed(self, future: asyncio.Future[None]) -> None:
-        if not future.cancelled() and isinstance(future.exception(), PublishRefusedError):
-            _LOG.error("%s", future.exception())
-        while self._unconfirmed and self._unconfirmed[0][1].done():
-            sequence, first = self._unconfirmed.popleft()
-            if not first.cancelled():
-                self._published = max(self._published, sequence)
-
     def _publish_by_the_clock(self, now: datetime) -> None:
-        moment = time.monotonic()
-        messages: list[Outgoing] = []
-        if moment >= self._next_depth:
-            self._next_depth = moment + self._settings.depth_s
-            messages += self.core.market_data()
-        if moment >= self._next_heartbeat:
-            self._next_heartbeat = moment + self._settings.heartbeat_s
-            offline = last_will(self._market.topics)
-            messages.append(offline if self._reception.silent else self.core.reports.session(now))
-        if moment >= self._next_probe and self._transport.connected:
-            self._next_probe = moment + self._settings.probe_s
-            messages.append(Outgoing(self._market.topics.probe, b"", expires_after_s=10))
-            self._reception.probed(moment)
+        """Publish what is due, and connect anew where nothing comes in any more."""
+        moment, sequence = time.monotonic(), self.core.sequence
+        connected = self._transport.connected
+        messages = self._periodic.due(self.core, moment, now, connected=connected)
         if messages:
-            self._publish(self.core.sequence, messages)
-        self._check_hearing(moment)
-
-    async def _drain(self, within_s: float) -> bool:
-        """Wait until the broker has confirmed everything; tells whether it has."""
-        waiting = {future for _, future in self._unconfirmed}
-        if waiting:
-            await asyncio.wait(waiting, timeout=within_s)
-        return not self._unconfirmed
+            self._outbox.publish(sequence, messages)
+        if self._periodic.lost_reception(moment, connected=self._transport.connected):
+            self._outbox.publish(sequence, [last_will(self._market.topics)])
+            self._transport.reconnect()
 
     async def _write_snapshot(self) -> None:
-        """Write a snapshot, unless reports before it would then be beyond recovery."""
-        if self._published < self.core.sequence or self.core.sequence == self._snapshot_at:
+        """Write a snapshot, unless messages before it are unconfirmed and would be lost."""
+        if self._outbox.published < self.core.sequence or self.core.sequence == self._snapshot_at:
             return
         await self._journal.write_snapshot(self.core.snapshot())
         self._snapshot_at = self.core.sequence
@@ -365,16 +319,16 @@ class Service:
         self._inbox.clear()
 
 
-def _apology(command: Command) -> RejectMessage:
-    """Return the answer to a message on which the exchange itself failed."""
-    asker: str = getattr(command, "participant", TSO)
+def _internal_error(command: Command) -> RejectMessage:
+    """Return the answer to a message whose command failed with an internal error."""
+    sender: str = getattr(command, "participant", TSO)
     key: str | None = getattr(command, "client_order_id", getattr(command, "update_id", None))
     if isinstance(command, ReportMetering):
-        asker, key = METERING, command.reading_id
+        sender, key = METERING, command.reading_id
     return RejectMessage(
-        asker,
+        sender,
         key,
         RefusalReason.MALFORMED.value,
-        "the exchange could not process this message and has done nothing; "
-        "its operator has been told",
+        "the exchange failed with an internal error and did not apply this message; "
+        "the error is in its log",
     )

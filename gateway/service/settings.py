@@ -1,4 +1,4 @@
-"""How the loop of the service behaves: its batches, its clocks and its patience."""
+"""Settings of the service's loop: batches, periods, and waiting times."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """How the loop behaves; the defaults suit two cores.
+    """Settings of the loop; the defaults suit two cores.
 
     Parameters
     ----------
     batch_messages, batch_s
-        A batch ends after so many messages or so much time, whichever comes first.
+        Largest number of messages in a batch, and longest duration; the first reached ends it.
     unconfirmed_batches
-        So many batches may wait for the broker's confirmation; then nothing more is handled.
+        Batches that may wait for the broker's confirmation; with more, no message is handled.
     snapshot_entries
-        A snapshot is written after so many entries.
+        Entries between two snapshots.
     tick_s
-        How often the clock is looked at.
+        Seconds between two looks at the clock.
     depth_s, heartbeat_s
-        How often changed books are published in full, and the session message again.
+        Seconds between full snapshots of changed books, and between session messages.
     renew_s
-        How often the journal's lease is prolonged.
+        Seconds between renewals of the journal's lease.
     probe_s, silent_after_s
-        How often the exchange sends itself a message, and how long none may come back: then it
-        connects anew.
+        Seconds between messages of the exchange to itself, and without one coming back: then the
+        exchange connects anew.
     messages_per_second, burst
-        What each participant may send.
+        Rate of each participant's messages, and how many may come at once.
     stop_within_s
-        How long a graceful stop may wait for the broker.
+        Seconds that a graceful stop may wait for the broker.
     """
 
     batch_messages: int = 64

@@ -1,1 +1,1 @@
-"""Messages over MQTT: the connection, a broker inside the program, a participant's client."""
+"""Messages over MQTT: connection, embedded broker, and a participant's client."""

@@ -1,9 +1,9 @@
 """An MQTT broker inside the program, for the demo and for tests.
 
-amqtt speaks MQTT 3.1.1 only and keeps everything in memory: fit for one machine and one
-process, not for production.  Left alone it would also let any account publish anything through
-a last will, take over anybody's session through its client id, and read what is retained
-without a right to it; :class:`_Broker` closes these ways.
+amqtt speaks MQTT 3.1.1 only and keeps everything in memory: it is for one machine and one process,
+not for production.  By itself it would let any account publish to any topic through a last will,
+take over the session of another account through its client id, and read retained messages without
+a right to them; :class:`_Broker` prevents these three.
 
 Nagle's algorithm would cost 40 ms per round trip; asyncio sets TCP_NODELAY on every connection
 it accepts, so the broker's side needs nothing more (a test looks at the sockets).
@@ -29,14 +29,14 @@ from amqtt.session import Session
 from gateway.messages.topics import Rights, covers
 from gateway.transport.mqtt_client import MqttSettings
 
-_REFUSED_SUBSCRIPTION = 0x80
-_FAREWELL_S = 1.0
+_REFUSED_SUBSCRIPTION = 0x80  # return code of SUBACK
+_FAREWELL_S = 1.0  # a replaced connection has this long to end before it is cancelled
 
 
 class _Departures(logging.Filter):
-    """Drops what amqtt reports when a client leaves while something is being sent to it.
+    """Drops amqtt's log records of clients that disconnect while a message is sent to them.
 
-    That is nobody's error, and the client loses nothing that it has not given up.
+    This is no error: the message stays in the client's session.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -56,7 +56,7 @@ class BrokerAccount:
 
 
 class _FirstPacket(ReaderAdapter):  # type: ignore[misc]  # amqtt has no types
-    """Keeps what is read, so that amqtt can read a CONNECT that has been judged already."""
+    """Keeps what is read, so that amqtt can read a CONNECT again that was checked before."""
 
     def __init__(self, reader: ReaderAdapter) -> None:
         self._reader = reader
@@ -79,10 +79,10 @@ class _FirstPacket(ReaderAdapter):  # type: ignore[misc]  # amqtt has no types
 
 
 class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
-    """amqtt's broker, which lets each account do what it has a right to and nothing else.
+    """amqtt's broker, restricted to the rights of each account.
 
-    It also forgets connections that fail before they have a session, and ends a connection
-    before another one goes on with its session.
+    It also closes connections that fail before they have a session, and ends a connection before
+    another one takes over its session.
     """
 
     def __init__(
@@ -96,20 +96,20 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
-        """Serve one connection, and close it whatever happens."""
+        """Serve one connection, and close it in any case."""
         task = asyncio.current_task()
         assert task is not None
         self._connections[task] = writer
         try:
             await super().stream_connected(reader, writer, listener_name)
         except asyncio.CancelledError:
-            pass  # only this class cancels, and nobody needs the outcome
+            pass  # only drop_connections cancels, and it ignores the outcome
         finally:
             del self._connections[task]
             writer.close()
 
     async def drop_connections(self) -> None:
-        """Close the connections that a shutdown has left."""
+        """Close the connections that are still open after a shutdown."""
         tasks = list(self._connections)
         for task in tasks:
             task.cancel()
@@ -119,7 +119,7 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
     async def _initialize_client_session(
         self, reader: ReaderAdapter, writer: WriterAdapter, remote_address: str, remote_port: int
     ) -> tuple[BrokerProtocolHandler, Session]:
-        """Judge a CONNECT before amqtt does anything to the session it names."""
+        """Check a CONNECT before amqtt touches the session that it names."""
         packet = _FirstPacket(reader)
         _, asking = await BrokerProtocolHandler.init_from_connect(
             packet, writer, self.plugins_manager
@@ -137,18 +137,21 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         return handler, session
 
     def _refusal(self, asking: Session) -> tuple[int, str] | None:
-        """Return code and sentence where a connection must not be."""
+        """Return code and reason where a connection must be refused."""
         if not self._known(asking):
             return NOT_AUTHORIZED, "no such account, or another password"
         if asking.will_flag:
-            # amqtt publishes a will without looking at anybody's rights.
+            # amqtt publishes a last will without a check of rights.
             topic = asking.will_topic or ""
             if not topic or topic.startswith("$") or any(each in topic for each in "+#\0"):
-                return NOT_AUTHORIZED, f"nobody can publish a last will to {topic!r}"
+                return NOT_AUTHORIZED, f"a last will cannot be published to {topic!r}"
             if not self._may(asking, topic, Action.PUBLISH):
                 return NOT_AUTHORIZED, f"no right to the topic of its last will, {topic!r}"
         if not self._may_be_called(asking):
-            return IDENTIFIER_REJECTED, f"the client id {asking.client_id!r} is somebody else's"
+            return (
+                IDENTIFIER_REJECTED,
+                f"the client id {asking.client_id!r} belongs to another account",
+            )
         return None
 
     def _known(self, session: Session) -> bool:
@@ -160,10 +163,10 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         )
 
     def _may_be_called(self, asking: Session) -> bool:
-        """Tell whether a client id is free for the one who asks.
+        """Return whether an account may use a client id.
 
-        ``name`` and ``name/...`` belong to the account of that name, and every session to the
-        account that began it.
+        ``name`` and ``name/...`` belong to the account of that name, and every session belongs to
+        the account that began it.
         """
         if self._accounts is None:
             return True
@@ -186,18 +189,18 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         return any(covers(right, topic) for right in rights)
 
     async def _authenticate(self, session: Session, listener: object) -> bool:
-        """Never marks a session anonymous, so that it may persist."""
+        """Return whether the account is known; no session is anonymous, so all may persist."""
         return self._known(session)
 
     async def _topic_filtering(self, session: Session, topic: str, action: Action) -> bool:
-        """Tell whether the session's user may publish to, subscribe to or receive a topic."""
+        """Return whether the session's user may publish to, subscribe to or receive a topic."""
         return self._may(session, topic, action)
 
     async def _end_previous(self, client_id: str) -> None:
-        """End the connection that uses a client id; the next one may go on with its session.
+        """End the connection that uses a client id, before the next one takes over its session.
 
-        amqtt would let both use one session: the old one's end then marks the session as
-        disconnected while the new one uses it, and it hears nothing more.
+        amqtt would let both use one session: the end of the old connection then marks the session
+        as disconnected while the new one uses it, and the new one receives nothing more.
         """
         session, handler = self._sessions.get(client_id, (None, None))
         task = self._serving.get(client_id)
@@ -219,7 +222,7 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         server: Server,
         listener_name: str,
     ) -> None:
-        """Serve a connection that was let in; its session is disconnected afterwards."""
+        """Serve an accepted connection; its session is disconnected afterwards."""
         task = asyncio.current_task()
         assert task is not None
         self._serving[client_session.client_id] = task
@@ -265,10 +268,10 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         *,
         retain: bool,
     ) -> None:
-        """Send a kept message, if the session may have it; amqtt looks at the outcome.
+        """Send a kept message if the session has the right to it.
 
-        amqtt itself would wait for the client's acknowledgements here and do nothing else for
-        it meanwhile, not even answer its SUBSCRIBE.
+        amqtt itself would wait for the client's acknowledgements here and meanwhile not even
+        answer its SUBSCRIBE.
         """
         if self._may(session, message.topic, Action.RECEIVE):
             sending = handler.mqtt_publish(message.topic, message.data, qos, retain=retain)
@@ -277,13 +280,13 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
     ) -> None:
-        """Do nothing: amqtt calls this for *everybody's* subscriptions when anybody connects.
+        """Do nothing: amqtt calls this for all clients' subscriptions whenever one connects.
 
-        Retained messages go out with a subscription, as MQTT has it.
+        Retained messages go out with a subscription, as MQTT specifies.
         """
 
     async def _publish_session_retained_messages(self, session: Session) -> None:
-        """Send what came while the client was away, as far as it may receive it."""
+        """Send the messages of the time without a connection, as far as the client has rights."""
         handler = self._get_handler(session)
         while handler is not None and not session.retained_messages.empty():
             message = session.retained_messages.get_nowait()
@@ -296,7 +299,7 @@ class EmbeddedBroker:
     Parameters
     ----------
     accounts
-        User names with their passwords and rights; ``None`` lets everybody do everything.
+        User names with their passwords and rights; ``None`` gives every client all rights.
         The client ids ``name`` and ``name/...`` are for the account of that name only.
 
     Examples
@@ -316,11 +319,11 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """Where clients find it; without user and password."""
+        """Its address, without user and password."""
         return f"mqtt://{self.host}:{self.port}"
 
     def settings(self, client_id: str, user: str | None = None) -> MqttSettings:
-        """Return how a client reaches it: as ``user``, whose password the broker knows."""
+        """Return the settings of a client that connects as ``user``."""
         password = self._accounts[user].password if self._accounts and user else None
         return MqttSettings(
             self.host, self.port, client_id, username=user, password=password, version=4

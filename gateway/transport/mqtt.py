@@ -1,7 +1,7 @@
-"""The Transport port over MQTT: a connection that outlives its interruptions.
+"""The Transport port over MQTT: a connection that is made anew after interruptions.
 
-Messages are acknowledged when the service says so, published in order within the window the
-broker allows, and never handed to a connection that the broker has not accepted.
+Messages are acknowledged when the service asks for it, published in order within the window that
+the broker allows, and never passed to a connection that the broker has not accepted.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from gateway.transport.mqtt_client import (
 __all__ = ["MqttSettings", "MqttTransport"]
 
 _LOG = logging.getLogger(__name__)
-_UNSUPPORTED_PROTOCOL = (1, 132)  # MQTT 3.1.1 and MQTT 5 return code
-_FIRST_FAILURE = 0x80
+_UNSUPPORTED_PROTOCOL = (1, 132)  # return codes of MQTT 3.1.1 and of MQTT 5
+_FIRST_FAILURE = 0x80  # return codes from here on are failures, in both versions
 _CONTENT_TYPE = "application/json"
 
 
@@ -45,15 +45,15 @@ class MqttTransport:
     Parameters
     ----------
     settings
-        The broker, and limits of what may be under way.
+        The broker, and limits of unconfirmed messages.
     subscriptions
-        Topic filters to receive; the session is persistent, so what is not acknowledged is
+        Topic filters to receive; the session is persistent, so unacknowledged messages are
         delivered again.
     will
-        What the broker publishes, retained, when the connection breaks.
+        Message that the broker publishes, retained, when the connection breaks.
     ignore_retained
-        Do not be sent what the broker has kept (MQTT 5 only): for the exchange, an order that
-        somebody had retained would otherwise come again with every connection.
+        Receive no retained messages (MQTT 5 only).  An order that was published as retained would
+        otherwise reach the exchange again with every connection.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class MqttTransport:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Disconnect; what the broker has not confirmed stays unconfirmed."""
+        """Disconnect; futures of unconfirmed messages are cancelled."""
         await self._stop_keeper()
         for _, batch in (*self._outgoing, *self._under_way.values()):
             batch.confirmed.cancel()
@@ -136,29 +136,29 @@ class MqttTransport:
         return [self._received.popleft() for _ in range(count)]
 
     def acknowledge(self, messages: Sequence[Incoming]) -> None:
-        """Tell the broker that it may forget these messages."""
+        """Acknowledge messages to the broker, which then forgets them."""
         if self._client is None:
             return
         for message in messages:
-            # The broker numbers messages anew in each connection: an old number would
-            # acknowledge a message nobody has looked at.
+            # The broker numbers messages anew in each connection: an old number would acknowledge
+            # another message.
             if message.connection == self._connection and self._client.is_up:
                 self._client.paho.ack(message.message_id, 1)
 
     def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
-        """Hand over messages in order; the future ends when all are confirmed."""
+        """Hand over messages in order; the future is done when all are confirmed."""
         batch = _PublishBatch(len(messages), asyncio.get_running_loop().create_future())
         self._outgoing.extend((message, batch) for message in messages)
         self._pump()
         return batch.confirmed
 
     def reconnect(self) -> None:
-        """Break the connection; it is made anew like any other that breaks, subscriptions too."""
+        """Break the connection; it and its subscriptions are made anew."""
         if self._client is not None and self._client.is_up:
             self._client.cut()
 
     def _pump(self) -> None:
-        """Give paho as many messages as the broker wants unconfirmed at a time."""
+        """Pass messages to paho, as many as the broker allows unconfirmed at a time."""
         client = self._client
         if client is None or not client.is_up:
             # While another thread connects, paho would send a message before its CONNECT.
@@ -188,7 +188,7 @@ class MqttTransport:
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            topic = ""  # belongs to nobody: the service passes it over and acknowledges it
+            topic = ""  # an unknown topic: the service ignores the message and acknowledges it
         self._received.append(
             Incoming(topic, bytes(message.payload), message.mid, self._connection)
         )
@@ -202,20 +202,20 @@ class MqttTransport:
             batch.fail(PublishRefusedError(f"the broker refused a message to {topic}: {reason}"))
         batch.confirm_one()
         if self._outgoing:
-            # Not from within paho's callback, which holds its locks.
+            # Not within paho's callback, which holds paho's locks.
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _on_accepted(self, receive_maximum: int) -> None:
         self._connection += 1
         self._window = min(self._settings.inflight_out, receive_maximum)
-        # What is queued here came over a connection that is gone; it is delivered again.
+        # Queued messages came over a connection that has ended; they are delivered again.
         self._received.clear()
 
     async def _keep_connected(self, first: asyncio.Event) -> None:
         """Connect, subscribe, wait until the connection breaks, and begin again.
 
-        Raises only before ``first`` is set: a broker that refuses us at the start is a wrong
-        configuration, a broker that does so later may come to its senses.
+        Errors are raised only before ``first`` is set: a refusal at the start is a wrong
+        configuration, a later one may be temporary.
         """
         backoff = 0.05
         while True:
@@ -233,12 +233,14 @@ class MqttTransport:
                     await client.until_disconnected()
             except MqttConnectError as refusal:
                 if not self._downgraded(refusal) and not first.is_set():
-                    raise BrokerRefusedError(f"the MQTT broker refused us: {refusal}") from None
+                    raise BrokerRefusedError(
+                        f"the MQTT broker refused the connection: {refusal}"
+                    ) from None
             except aiomqtt.MqttError as error:
                 if not first.is_set() and self._settings.version is None:
                     # Some brokers of 3.1.1 do not refuse MQTT 5, but wait for the rest of a
-                    # packet they misread: the other version gets every second attempt.
-                    self._version, self._client = 9 - self._version, None
+                    # packet they misread: the versions 5 and 4 (3.1.1) take turns.
+                    self._version, self._client = 4 if self._version == 5 else 5, None
                 _LOG.warning("MQTT connection: %s; trying again in %.2f s", error, backoff)
             except BrokerRefusedError as refusal:
                 if not first.is_set():
@@ -248,7 +250,7 @@ class MqttTransport:
             backoff = min(2 * backoff, self._settings.longest_backoff_s)
 
     def _downgraded(self, refusal: MqttConnectError) -> bool:
-        """Begin again with MQTT 3.1.1 where the broker does not speak MQTT 5."""
+        """Change to MQTT 3.1.1 where the broker does not speak MQTT 5; return whether it did."""
         may_fall_back = self._settings.version is None and self._version == 5
         if not (may_fall_back and number(refusal.rc) in _UNSUPPORTED_PROTOCOL):
             return False
@@ -256,7 +258,7 @@ class MqttTransport:
         return True
 
     async def _subscribe(self, client: ManualAckClient) -> None:
-        """Subscribe, whatever the broker says it remembers, and look at its answer."""
+        """Subscribe, also where the broker has kept the session, and check its answer."""
         if self._version == 5:
             options = SubscribeOptions(qos=1, retainHandling=self._retain_handling)
             codes = await client.subscribe([(each, options) for each in self._subscriptions])
@@ -275,7 +277,7 @@ class MqttTransport:
 
 
 class _PublishBatch:
-    """Messages handed over together, and the future that ends when all are confirmed."""
+    """Messages handed over together, and the future that is done when all are confirmed."""
 
     __slots__ = ("_open", "_refusal", "confirmed")
 

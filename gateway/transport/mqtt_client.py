@@ -1,10 +1,10 @@
-"""aiomqtt's client, with what an exchange needs and it leaves out.
+"""aiomqtt's client with manual acknowledgements.
 
 aiomqtt keeps the connection inside asyncio.  It acknowledges a message before the application
-has seen it, ignores refusals in acknowledgements, does not honour the broker's receive
-maximum and, when used a second time after a broken connection, does not wait for the new
-connection to be accepted.  :class:`ManualAckClient` takes over these four.  This is the only
-module that reaches into aiomqtt 2.5 and paho 2.
+has seen it, ignores refusals in acknowledgements, ignores the broker's receive maximum and, when
+used again after a broken connection, does not wait until the new connection is accepted.
+:class:`ManualAckClient` changes these four.  Only this module uses internals of aiomqtt 2.5 and
+paho 2.
 """
 
 from __future__ import annotations
@@ -34,23 +34,24 @@ _NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 @dataclass(frozen=True, slots=True)
 class MqttSettings:
-    """How to reach a broker, and how much may be under way.
+    """The address of a broker, the account, and limits of unconfirmed messages.
 
     Parameters
     ----------
     host, port, username, password, tls
-        The broker and who we are.
+        The broker and the account.
     client_id
-        Names the persistent session: two connections must not share it.
+        Name of the persistent session: two connections must not share it.
     version
         5, 4 (which is 3.1.1), or ``None``: ask for 5 and fall back to 3.1.1.
     inflight_in, inflight_out
-        How many messages may be delivered to us, or published by us, unacknowledged.
+        Largest number of messages received, or published, without acknowledgement.
     session_expiry_s
-        How long the broker keeps our session without us (MQTT 5; 3.1.1 leaves it to the broker).
+        Time for which the broker keeps the session without a connection (MQTT 5; with 3.1.1 the
+        broker decides).
     connect_within_s, answer_within_s
-        How long the first connection may take, all attempts together (later ones are tried for
-        ever), and how long the broker may take to answer each.
+        Time for the first connection, all attempts together (later ones are tried without end),
+        and for the broker's answer to each attempt.
     """
 
     host: str
@@ -93,7 +94,7 @@ class MqttSettings:
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What the client tells its owner, in the event loop's thread.
+    """Callbacks of the client, called in the event loop's thread.
 
     ``accepted`` gets the broker's receive maximum, ``confirmed`` a message's number and the
     broker's reason code.
@@ -105,7 +106,7 @@ class Handlers:
 
 
 class ManualAckClient(aiomqtt.Client):
-    """aiomqtt's client with manual acknowledgement and our own bookkeeping of publications."""
+    """aiomqtt's client with manual acknowledgement; the caller counts unconfirmed publications."""
 
     def __init__(
         self, settings: MqttSettings, version: int, will: Outgoing | None, handlers: Handlers
@@ -147,11 +148,11 @@ class ManualAckClient(aiomqtt.Client):
 
     @property
     def is_up(self) -> bool:
-        """Whether the broker has accepted us and the connection still stands."""
+        """Whether the broker has accepted the connection and it is not broken."""
         return self._connected.done() and not self._disconnected.done()
 
     async def __aenter__(self) -> Self:
-        """Connect and wait until the broker accepts us."""
+        """Connect and wait until the broker accepts the connection."""
         # After a broken connection aiomqtt leaves this future done, and would not wait for
         # the next connection to be accepted.
         if self._connected.done():
@@ -169,7 +170,7 @@ class ManualAckClient(aiomqtt.Client):
         raise aiomqtt.MqttError("the broker closed the connection")
 
     def cut(self) -> None:
-        """Cut the wire, without a farewell to the broker."""
+        """Close the socket without a DISCONNECT to the broker."""
         wire = self.paho.socket()
         if isinstance(wire, socket.socket):  # TLS too
             with contextlib.suppress(OSError):
@@ -178,16 +179,16 @@ class ManualAckClient(aiomqtt.Client):
     def _on_socket_register_write(
         self, client: mqtt.Client, userdata: Any, sock: PahoSocket
     ) -> None:
-        """Watch a socket once it may be written to, unless it is closed by then.
+        """Watch a socket until it can be written to, unless it is closed by then.
 
-        aiomqtt asks the loop to do it later and does not look again, so that it may come to
-        watch a closed file, or the next connection's.
+        aiomqtt asks the loop to do this later and does not check again, so that it may watch a
+        closed file, or the socket of the next connection.
         """
 
         def write() -> None:
             try:
                 client.loop_write()
-            except Exception as error:  # whatever it is, the connection is over
+            except Exception as error:  # after any error the connection is over
                 if not self._disconnected.done():
                     self._disconnected.set_exception(error)
 
@@ -230,12 +231,12 @@ def number(code: object) -> int:
 
 
 class PackedProperties(Properties):
-    """MQTT 5 properties that never change, encoded once and not for each message."""
+    """MQTT 5 properties that never change, encoded once instead of for each message."""
 
     def __init__(self, source: Properties) -> None:
         super().__init__(source.packetType)  # type: ignore[no-untyped-call]
         packed: bytes = source.pack()  # type: ignore[no-untyped-call]
-        self.__dict__["_packed"] = packed  # past a __setattr__ that knows MQTT's names only
+        self.__dict__["_packed"] = packed  # __setattr__ accepts MQTT's names only
 
     def pack(self) -> bytes:
         """Return what :meth:`Properties.pack` returned for the source."""

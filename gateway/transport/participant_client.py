@@ -1,8 +1,8 @@
-"""The other side: a participant (or the TSO) that asks and waits for its reports.
+"""The client of a participant or the TSO: it sends requests and waits for their reports.
 
-For the demo's agents, tests and benchmarks, and as an example of how to be a good client: the
-exchange's report is the only acknowledgement, so whoever gets none asks again under the same
-id, which has the effect of asking once.
+The demo's agents, tests and benchmarks use it, and it shows how a client should behave: the
+exchange's report is the only acknowledgement, so a client without a report sends the request again
+under the same id, which has the effect of sending it once.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import json
 from collections.abc import Callable
 from typing import Any, Self
 
-from gateway.messages.topics import METERING, OPERATOR, TSO, Topics
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
+from gateway.messages.topics import Topics
 from gateway.ports import Incoming, Outgoing
 from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
 
-Report = dict[str, Any]
+ReportContent = dict[str, Any]
 _ANSWERS = {
     "submit": ("accepted", "refused"),
     "amend": ("amended", "cancelled", "refused"),
@@ -27,21 +28,21 @@ _ANSWERS = {
 }
 
 
-class Client:
+class ParticipantClient:
     """A connection of one participant.
 
     Parameters
     ----------
     settings
-        How to reach the broker; the client id names the session.
+        The broker and the account; the client id names the session.
     topics
         The area's topics.
     name
         The participant, ``"tso"``, ``"operator"`` or ``"metering"``.
     subscriptions
-        More topics to hear, beside one's own reports.
+        Further topics, beside the participant's own reports.
     on_message
-        Called with topic and content of each message, after the reports are looked at.
+        Called with topic and content of each message, after a report has been handled.
     """
 
     def __init__(
@@ -58,12 +59,12 @@ class Client:
         self._meter_topic = topics.meter if name == METERING else None
         self._transport = MqttTransport(settings, (self._reports_topic, *subscriptions))
         self._on_message = on_message
-        self._waiting: dict[tuple[str, str], asyncio.Future[Report]] = {}
+        self._waiting: dict[tuple[str, str], asyncio.Future[ReportContent]] = {}
         self._listener: asyncio.Task[None] | None = None
         self.last_sequence = 0
         """Of the newest report seen."""
         self.missed = 0
-        """How many report numbers never came, so far."""
+        """Number of reports that were lost so far."""
 
     async def __aenter__(self) -> Self:
         """Connect and listen."""
@@ -78,10 +79,10 @@ class Client:
             await asyncio.wait({self._listener})
         await self._transport.__aexit__(*exc_info)
 
-    async def ask(self, message: dict[str, Any], again_after_s: float = 2.0) -> Report:
-        """Send a message and return the report that answers it; asks again without end.
+    async def ask(self, message: dict[str, Any], again_after_s: float = 2.0) -> ReportContent:
+        """Send a message and return the report that answers it; repeat it until there is one.
 
-        ``message`` is an order message of protocol and needs a ``client_order_id``; the TSO's
+        ``message`` is an order message and needs a ``client_order_id``; the TSO's
         has no ``type`` and an ``update_id``, the meter operator's a ``reading_id``.
         """
         kind = "limits" if self._meter_topic is None else "metering"
@@ -100,7 +101,7 @@ class Client:
             self._waiting.pop(key, None)
 
     def send(self, message: dict[str, Any]) -> asyncio.Future[None]:
-        """Send a message; the future tells that the *broker* has it, which is no answer."""
+        """Send a message; the future is done when the broker has it, which is no answer."""
         payload = json.dumps(message).encode()
         if self._meter_topic is None:
             return self.send_bytes(payload)
@@ -119,21 +120,21 @@ class Client:
             self._transport.acknowledge(messages)
 
     def _look_at(self, message: Incoming) -> None:
-        # An empty payload takes a retained message away.
+        # An empty payload removes a retained message.
         content: Any = json.loads(message.payload) if message.payload else None
         if message.topic == self._reports_topic:
             if content["sequence"] <= self.last_sequence:
-                return  # came before
+                return  # a repetition
             self.missed += content["sequence"] - self.last_sequence - 1
             self.last_sequence = content["sequence"]
             self._answer(content)
         if self._on_message is not None:
             self._on_message(message.topic, content)
 
-    def _answer(self, report: Report) -> None:
+    def _answer(self, report: ReportContent) -> None:
         client_id = _key(report)
         for request, kinds in _ANSWERS.items():
-            # A message that could not be read is refused as "message", whatever it was.
+            # A message that could not be read is refused as "message".
             is_about = report.get("request", request) in (request, "message")
             answer = self._waiting.get((request, client_id))
             if report["type"] in kinds and is_about and answer is not None and not answer.done():
@@ -141,7 +142,7 @@ class Client:
                 return
 
 
-def _key(content: Report) -> str:
-    """Return the sender's own id, by which a message and its answer know each other."""
+def _key(content: ReportContent) -> str:
+    """Return the sender's own id, which a message and its answer have in common."""
     names = ("client_order_id", "update_id", "reading_id")
     return str(next((content[name] for name in names if name in content), None))

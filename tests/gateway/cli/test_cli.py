@@ -137,7 +137,7 @@ def test_simulate_writes_what_came_of_the_orders(tmp_path: Path) -> None:
     result = run("simulate", "bundled:reference", orders, "-o", tmp_path / "result.json")
     assert result.exit_code == 1
     assert "1 of the 3 lines" in result.stderr
-    assert "line 2: content: it is not JSON" in result.stderr
+    assert "line 2: it is not JSON" in result.stderr
     assert "1 trade, 1 refusal, " in result.stdout
     content = ResultFile.model_validate_json((tmp_path / "result.json").read_bytes())
     assert [(t.buyer, t.seller, t.quantity_w, t.price) for t in content.trades] == [

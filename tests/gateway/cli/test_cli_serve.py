@@ -21,7 +21,7 @@ from gateway.messages.topics import Topics
 from gateway.runs.serving import due_sessions, last_gate
 from gateway.scenario.loading import load_scenario
 from gateway.transport.mqtt_client import MqttSettings
-from gateway.transport.participant_client import Client
+from gateway.transport.participant_client import ParticipantClient
 
 SCENARIO = """
 area = "north"
@@ -81,7 +81,7 @@ def ask(where: dict[str, Any], **order: Any) -> dict[str, Any]:
     settings = MqttSettings(host, int(port), "bakery", username=user, password=password, version=4)
 
     async def once() -> dict[str, Any]:
-        async with Client(settings, Topics("north"), "bakery") as client:
+        async with ParticipantClient(settings, Topics("north"), "bakery") as client:
             return await client.ask(order)
 
     return asyncio.run(once())

@@ -29,7 +29,7 @@ from gateway.demo.adversary_process import AdversaryProcess, Attacked, AttackedE
 from gateway.demo.customers import QUARTERS, Customer, CustomerKind, draw_customers, read_profiles
 from gateway.demo.observer import DayObserver
 from gateway.demo.report import DemoReport
-from gateway.demo.report_tables import show_report
+from gateway.demo.report_tables import show_demo_report
 from gateway.demo.summary import Summary, adversary_count
 from gateway.demo.trading_agent import Agent
 from gateway.formats.bundled import bundled
@@ -292,7 +292,7 @@ def test_a_short_day_over_mqtt() -> None:
     assert report.digest == report.replayed_digest
     assert "trades" in result.stderr
     shown = StringIO()
-    show_report(report, Console(file=shown, width=100))
+    show_demo_report(report, Console(file=shown, width=100))
     assert "AC violations found by the adversary after every trade: 0" in shown.getvalue()
     again = CliRunner().invoke(app, ["demo", "--intervals", "8", "--json"])
     other = json.loads(again.stdout)

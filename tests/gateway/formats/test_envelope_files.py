@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from exchange.vocabulary.commands import SubmitJoint
+from exchange.vocabulary.reasons import RefusalReason
 from gateway.formats.atomic_files import write_json
 from gateway.formats.envelope_file import (
     EnvelopeFile,
@@ -13,17 +16,18 @@ from gateway.formats.envelope_file import (
     read_json_envelopes,
 )
 from gateway.formats.faults import InputFaults
-from gateway.formats.orders_file import (
-    MAX_LINE_BYTES,
-    AmendLine,
-    BlockLine,
-    CancelLine,
-    LinkedLine,
-    MassCancelLine,
-    SubmitLine,
-    parse_order_line,
-    read_orders,
+from gateway.formats.order_terms import (
+    AmendRequest,
+    BlockRequest,
+    CancelRequest,
+    LinkedRequest,
+    MassCancelRequest,
+    OrderRequest,
+    SubmitRequest,
+    order_command,
 )
+from gateway.formats.orders_file import OrderLine, RefusedLine, read_order_line, read_orders
+from gateway.formats.strict_json import MAX_REQUEST_BYTES
 from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction, EnvelopeSet
 
@@ -135,23 +139,38 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
 
 
+def request_in(line: str) -> OrderRequest:
+    read = read_order_line(1, line.encode())
+    assert isinstance(read, OrderLine)
+    assert read.participant == "p1"
+    assert read.time == read.request.time
+    return read.request
+
+
+def refusal_of(line: bytes) -> RefusedLine:
+    read = read_order_line(4, line)
+    assert isinstance(read, RefusedLine)
+    assert read.number == 4
+    return read
+
+
 def test_the_kinds_of_order_lines() -> None:
-    submit = parse_order_line(1, ORDER.encode()).order
-    assert isinstance(submit, SubmitLine)
+    submit = request_in(ORDER)
+    assert isinstance(submit, SubmitRequest)
     assert (submit.side, submit.direction) == (Side.BUY, Direction.INJECTION)
     assert submit.interval == START
     assert submit.effective_time_in_force() is TimeInForce.GOOD_TILL_CANCEL
     assert submit.conditions() is UNCONDITIONAL
     head = '"time": "2026-07-01T10:00:00+02:00", "participant": "p1", "client_order_id": "a1"'
-    cancel = parse_order_line(2, f'{{"type": "cancel", {head}}}'.encode()).order
-    assert isinstance(cancel, CancelLine)
+    cancel = request_in(f'{{"type": "cancel", {head}}}')
+    assert isinstance(cancel, CancelRequest)
     assert cancel.time == datetime(2026, 7, 1, 8, tzinfo=UTC)
-    amend = parse_order_line(3, f'{{"type": "amend", {head}, "price": "0.1"}}'.encode()).order
-    assert isinstance(amend, AmendLine)
+    amend = request_in(f'{{"type": "amend", {head}, "price": "0.1"}}')
+    assert isinstance(amend, AmendRequest)
     assert (amend.quantity_w, amend.price) == (None, "0.1")
     head = '"time": "2026-07-01T10:00:00+02:00", "participant": "p1"'
-    mass = parse_order_line(4, f'{{"type": "mass_cancel", {head}, "side": "buy"}}'.encode()).order
-    assert isinstance(mass, MassCancelLine)
+    mass = request_in(f'{{"type": "mass_cancel", {head}, "side": "buy"}}')
+    assert isinstance(mass, MassCancelRequest)
     assert (mass.side, mass.interval) == (Side.BUY, None)
 
 
@@ -161,31 +180,28 @@ def test_joint_order_lines() -> None:
         '{"connection_point": "load:0", "direction": "injection", "side": "sell", '
         '"quantity_w": 5, "price": "0.1"}'
     )
-    linked = parse_order_line(
-        1, f'{{"type": "linked", {head}, "legs": [{leg}, {leg}]}}'.encode()
-    ).order
-    assert isinstance(linked, LinkedLine)
+    linked = request_in(f'{{"type": "linked", {head}, "legs": [{leg}, {leg}]}}')
+    assert isinstance(linked, LinkedRequest)
     assert [each.quantity_w for each in linked.legs] == [5, 5]
     where = '"connection_point": "load:0", "direction": "injection", "side": "sell"'
-    block = parse_order_line(
-        2,
+    block = request_in(
         f'{{"type": "block", {head}, {where}, "quantity_w": 5, "price": "0.1", '
-        f'"intervals": ["2026-07-01T12:00:00Z", "2026-07-01T14:15:00+02:00"]}}'.encode(),
-    ).order
-    assert isinstance(block, BlockLine)
-    joint = block.joint("p1", "a1", 7)
+        f'"intervals": ["2026-07-01T12:00:00Z", "2026-07-01T14:15:00+02:00"]}}'
+    )
+    assert isinstance(block, BlockRequest)
+    joint = order_command(block, "p1", Decimal("0.0001"), [])
+    assert isinstance(joint, SubmitJoint)
     assert [leg.interval for leg in joint.legs] == [START, START + timedelta(minutes=15)]
-    assert (joint.all_or_none, joint.legs[1].limit_price_ticks) == (False, 7)
+    assert (joint.all_or_none, joint.legs[1].limit_price_ticks) == (False, 1000)
     for legs in (leg, f"{leg}, {leg}, {leg}"):
-        faulty = parse_order_line(3, f'{{"type": "linked", {head}, "legs": [{legs}]}}'.encode())
-        assert faulty.order is None
-        assert "legs" in faulty.fault
+        faulty = refusal_of(f'{{"type": "linked", {head}, "legs": [{legs}]}}'.encode())
+        assert "legs" in faulty.detail
 
 
 def test_an_order_line_with_conditions() -> None:
     text = ORDER.replace('"price": "0.0450", "time_in_force": "GTC"', '"order_type": "market"')
-    market = parse_order_line(1, text.encode()).order
-    assert isinstance(market, SubmitLine)
+    market = request_in(text)
+    assert isinstance(market, SubmitRequest)
     assert market.effective_time_in_force() is TimeInForce.IMMEDIATE_OR_CANCEL
     for entry, conditions in (
         ('"post_only": true', OrderConditions(post_only=True)),
@@ -197,8 +213,8 @@ def test_an_order_line_with_conditions() -> None:
             OrderConditions(self_trade_prevention=SelfTradePrevention.CANCEL_BOTH),
         ),
     ):
-        order = parse_order_line(1, f"{ORDER[:-1]}, {entry}}}".encode()).order
-        assert isinstance(order, SubmitLine)
+        order = request_in(f"{ORDER[:-1]}, {entry}}}")
+        assert isinstance(order, SubmitRequest)
         assert order.conditions() == conditions
 
 
@@ -230,9 +246,8 @@ def test_an_order_line_with_conditions() -> None:
 )
 def test_a_faulty_line_says_what_is_wrong_and_who_sent_it(old: str, new: str, words: str) -> None:
     assert old in ORDER
-    text = parse_order_line(4, ORDER.replace(old, new).encode())
-    assert text.order is None
-    assert words in text.fault
+    text = refusal_of(ORDER.replace(old, new).encode())
+    assert words in text.detail
     assert text.client_order_id == "a1"
 
 
@@ -240,23 +255,22 @@ def test_a_faulty_line_says_what_is_wrong_and_who_sent_it(old: str, new: str, wo
     "line", [b"\xff\xfe", b"[1, 2]", b"null", b"{", b"[" * 5000, b'{"a": ' + b"9" * 5000 + b"}"]
 )
 def test_nothing_in_a_line_can_do_harm(line: bytes) -> None:
-    text = parse_order_line(1, line)
-    assert text.order is None
-    assert text.fault
+    text = refusal_of(line)
+    assert text.detail
     assert (text.participant, text.client_order_id) == (None, None)
 
 
 def test_an_oversized_line_is_not_even_looked_at() -> None:
-    padded = ORDER.replace('"p1"', f'"{"x" * MAX_LINE_BYTES}"')
-    text = parse_order_line(1, padded.encode())
-    assert text.order is None
-    assert "at most 10,000" in text.fault
+    padded = ORDER.replace('"p1"', f'"{"x" * MAX_REQUEST_BYTES}"')
+    text = refusal_of(padded.encode())
+    assert "at most 8,192" in text.detail
+    assert text.reason is RefusalReason.TOO_LARGE
 
 
 def test_lines_keep_their_numbers_and_blank_ones_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "orders.jsonl"
     path.write_bytes(ORDER.encode() + b"\r\n\n  \nnonsense\n" + ORDER.encode())
-    assert [(text.number, text.order is None) for text in read_orders(path)] == [
+    assert [(text.number, isinstance(text, RefusedLine)) for text in read_orders(path)] == [
         (1, False),
         (4, True),
         (5, False),

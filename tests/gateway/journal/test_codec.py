@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
-from gateway_market import GATE, OPENING, START, market
+from gateway_market import START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.vocabulary.commands import (
     AdvanceTime,
     CancelOrder,
-    Command,
-    SubmitOrder,
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.serialization import EVENT_TYPES, from_plain
 from gateway.errors import CorruptJournalError
 from gateway.journal.codec import COMMAND_TYPES, decode_entry, encode_entry
 from gateway.ports import JournalEntry
-from gateway.service.core import JournaledExchange
-from orderbook.order import OrderConditions, Side, TimeInForce
-from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1)).map(
@@ -98,74 +93,6 @@ def test_every_event_survives(kind: type, data: st.DataObject) -> None:
     assert b"\n" not in encode_entry(entry)
 
 
-def as_before(line: bytes) -> bytes:
-    """Return an entry in the form of the time when a trade was one buyer and one seller."""
-    entry = json.loads(line)
-    for event in entry["events"]:
-        if event["type"] == "Traded":
-            event["data"] = pairwise(event["data"])
-    return json.dumps(entry).encode()
-
-
-def pairwise(trade: dict[str, Any]) -> dict[str, Any]:
-    fills = trade.pop("fills")
-    buy, sell = sorted(fills, key=lambda fill: fill["side"])
-    taker = trade.pop("taker_order_id")
-    del trade["rent"], trade["tier"]
-    return trade | {
-        "interval": buy["interval"],
-        "direction": buy["direction"],
-        "quantity_w": buy["quantity_w"],
-        "price_ticks": buy["amount"] // buy["quantity_w"],
-        "amount": buy["amount"],
-        "taker_side": "buy" if taker == buy["order_id"] else "sell",
-        "buy_order_id": buy["order_id"],
-        "sell_order_id": sell["order_id"],
-        "buyer": buy["participant"],
-        "seller": sell["participant"],
-        "buyer_client_order_id": buy["client_order_id"],
-        "seller_client_order_id": sell["client_order_id"],
-        "buy_connection_point": buy["connection_point"],
-        "sell_connection_point": sell["connection_point"],
-        "buy_limit_price_ticks": buy["limit_price_ticks"],
-        "sell_limit_price_ticks": sell["limit_price_ticks"],
-    }
-
-
-def test_a_journal_from_before_leads_to_the_same_state() -> None:
-    core = JournaledExchange(market("a", 2))
-    commands: list[Command] = [OPENING]
-    for number, (side, quantity_w, price) in enumerate(
-        [(Side.SELL, 900, 300), (Side.BUY, 250, 310), (Side.BUY, 800, 320), (Side.SELL, 100, 290)]
-    ):
-        who = 0 if side is Side.SELL else 1
-        commands.append(
-            SubmitOrder(
-                participant=f"p{who}",
-                client_order_id=f"c{number}",
-                connection_point=f"load:{who}",
-                direction=Direction.INJECTION,
-                interval=START,
-                side=side,
-                quantity_w=quantity_w,
-                limit_price_ticks=price,
-                time_in_force=TimeInForce.GOOD_TILL_CANCEL,
-                conditions=OrderConditions(displayed_w=200 if number == 0 else None),
-            )
-        )
-    now = GATE - timedelta(hours=1)
-    entries = [core.handle(command, now)[0] for command in commands]
-    lines = [encode_entry(entry) for entry in entries if entry is not None]
-    assert sum(b'"fills"' in line for line in lines) == 3
-    again = JournaledExchange(market("a", 2))
-    for line in lines:
-        entry = decode_entry(as_before(line))
-        assert b'"buy_order_id"' in as_before(line) or b'"Traded"' not in line
-        again.apply(entry)
-    assert again.exchange.digest() == core.exchange.digest()
-    assert again.reports.state() == core.reports.state()
-
-
 def test_contracts_from_before_have_no_reactive_range() -> None:
     """As commands in the journal, as events, and in a snapshot."""
     limits = InterfaceLimits(0.98, 1.04, 5_000, 6_000)
@@ -193,8 +120,7 @@ LINE = encode_entry(JournalEntry(3, CancelOrder("p1", "a"), ()))
         LINE.replace(b'"sequence":3', b'"sequence":"3"'),
         LINE.replace(b'"sequence":3', b'"sequence":3,"more":1'),
         LINE.replace(b'"p1"', b"1"),
-        LINE.replace(b'"p1"', b'"buy_order_id"')[:-2],
-        LINE.replace(b'"events":[]', b'"events":[{"type":"Traded","data":{"buy_order_id":1}}]'),
+        LINE.replace(b'"events":[]', b'"events":[{"type":"Traded","data":{"trade_id":1}}]'),
         b"\xff" + LINE,
     ],
 )

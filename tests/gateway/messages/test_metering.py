@@ -28,7 +28,6 @@ from exchange.vocabulary.rules import MarketRules, MeteringRules
 from gateway.cli.main import app
 from gateway.formats.statements_file import StatementRecord, StatementsFile
 from gateway.journal.codec import encode_entry
-from gateway.journal.files import dump_journal
 from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.requests import Reader
 from gateway.ports import JournalEntry, Outgoing
@@ -168,7 +167,7 @@ async def test_from_a_trade_to_a_statement_over_broker_and_journal(
     ]
     journal = tmp_path / "journal.jsonl"
     async with RedisJournal(redis_url, area, read_only=True) as kept:
-        await dump_journal(kept, journal)
+        journal.write_bytes(b"\n".join([encode_entry(each) async for each in kept.read()]))
     # The commands have a loop of their own, so they get a thread of their own.
     replayed = await asyncio.to_thread(run, "replay", journal, "--json")
     assert json.loads(replayed.stdout)["digest"] == digest

@@ -19,9 +19,9 @@ from exchange.vocabulary.commands import (
     SetPriceCollar,
     SetRiskLimits,
 )
-from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
+from exchange.vocabulary.rules import OPERATOR, BuyBack, PriceCollar, RiskLimits
 from gateway.messages.requests import Reader
-from gateway.messages.topics import OPERATOR, Topics
+from gateway.messages.topics import Topics
 from gateway.service.core import JournaledExchange
 from security_check.model.envelope import Direction
 
@@ -145,7 +145,7 @@ def test_the_operator_gets_an_answer_and_everybody_the_phase_and_the_collar() ->
     collar = published(core, SetPriceCollar("c1", PriceCollar(1, None)), 3)["session"][0]
     assert (collar["min_price"], collar["max_price"]) == ("0.0001", None)
     restored = JournaledExchange(market("a"), core.snapshot())
-    assert restored.reports.session() == core.reports.session()
+    assert restored.publisher.session() == core.publisher.session()
     resumed = published(restored, ResumeTrading("r1"), 4)
     assert [each["phase"] for each in resumed["session"][0]["intervals"]] == ["open"]
     refused = published(core, SetKillSwitch("k1", "nobody", engaged=True), 5)

@@ -7,8 +7,9 @@ from gateway_market import START
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.identifiers import is_identifier
-from gateway.messages.topics import METERING, OPERATOR, TSO, Topics, covers
+from gateway.messages.topics import Topics, covers
 from security_check.model.envelope import Direction
 
 TOPICS = Topics("north")

@@ -44,7 +44,7 @@ def test_point_that_falls_and_rises_first_hears_the_smaller() -> None:
             **common,
         ),
     ]
-    messages, changed = core.reports.envelopes.apply(events, now)
+    messages, changed = core.publisher.envelopes.apply(events, now)
     said = [json.loads(message.payload) for message in messages]
     limits = [
         (

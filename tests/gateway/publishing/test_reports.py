@@ -190,7 +190,7 @@ def test_what_is_published_is_right_secure_and_discreet(commands: list[Command])
     assert world.statements == told
     for message in core.market_data():
         world.hear(message)
-    for retained in core.reports.retained():
+    for retained in core.publisher.retained():
         kind = retained.topic.removeprefix("doe/v1/a/").partition("/")[0]
         FORMS[kind].validate_json(retained.payload, strict=True)
 
@@ -212,7 +212,7 @@ def test_recovery_makes_the_same_messages(commands: list[Command], cut: int) -> 
     again = JournaledExchange(market("a", POINTS), snapshot)
     for entry, messages in outcome[again.sequence :]:
         assert again.apply(entry) == messages
-    assert again.reports.retained() == core.reports.retained()
+    assert again.publisher.retained() == core.publisher.retained()
     assert again.exchange.digest() == core.exchange.digest()
 
 

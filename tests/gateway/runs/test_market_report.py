@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from exchange.vocabulary.events import Traded
 from gateway.cli.main import app
-from gateway.formats.orders_file import parse_order_line
+from gateway.formats.orders_file import read_order_line
 from gateway.plots.price_map import layout_of
 from gateway.runs.market_report import MarketReport, market_report
 from gateway.runs.simulation import Simulation, simulate
@@ -68,7 +68,7 @@ def line(number: int, point: int, side: str, price: str, **more: Any) -> dict[st
 
 
 def run(scenario: Scenario, lines: list[dict[str, Any]]) -> tuple[Simulation, MarketReport]:
-    texts = [parse_order_line(n, json.dumps(each).encode()) for n, each in enumerate(lines, 1)]
+    texts = [read_order_line(n, json.dumps(each).encode()) for n, each in enumerate(lines, 1)]
     simulation = simulate(scenario, texts)
     return simulation, market_report(scenario, simulation)
 

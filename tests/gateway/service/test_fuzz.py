@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from exchange.vocabulary.commands import Command, RejectMessage, SubmitOrder
 from exchange.vocabulary.reasons import RefusalReason
-from gateway.messages.requests import MAX_MESSAGE_BYTES, Reader
+from gateway.formats.strict_json import MAX_REQUEST_BYTES
+from gateway.messages.requests import Reader
 from gateway.service.settings import ServiceSettings
 from gateway.transport.embedded_broker import EmbeddedBroker
 
@@ -60,7 +61,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "infinite price": (with_(price="Infinity"), "malformed", "price"),
     "exponent": (with_(price="1e-4"), "malformed", "price"),
     "other digits": (with_(price="\u0660.\u0660\u0664"), "malformed", "price"),
-    "off tick": (with_(price="0.00005"), "malformed", "tick of 0.0001"),
+    "off tick": (with_(price="0.00005"), "price_invalid", "tick of 0.0001"),
     "no price": (without("price"), "malformed", "a limit order needs a price"),
     "priced market order": (with_(order_type="market"), "malformed", "has no price"),
     "infinite minimum": (with_(minimum_quantity_w=float("inf")), "malformed", "Infinity"),
@@ -118,7 +119,7 @@ JSON = st.recursive(
         st.binary(max_size=200),
         JSON.map(lambda value: json.dumps(value).encode()),
         st.builds(lambda name, value: with_(**{name: value}), st.sampled_from(sorted(GOOD)), JSON),
-        st.binary(min_size=MAX_MESSAGE_BYTES + 1, max_size=MAX_MESSAGE_BYTES + 2),
+        st.binary(min_size=MAX_REQUEST_BYTES + 1, max_size=MAX_REQUEST_BYTES + 2),
     ),
     st.sampled_from(["p0", "tso", "stranger"]),
 )

@@ -169,7 +169,7 @@ async def test_restart_rebuilds_the_same_state(
                 await seller.ask(order(f"a{number}", 0, "sell", 100, "0.0450"))
                 await buyer.ask(order(f"b{number}", 1, "buy", 60, "0.0450"))
             digest = service.core.exchange.digest()
-            retained = service.core.reports.retained()
+            retained = service.core.publisher.retained()
         async with RedisJournal(redis_url, area, read_only=True) as journal:
             from_nothing = JournaledExchange(market(area))
             async for entry in journal.read():
@@ -178,8 +178,8 @@ async def test_restart_rebuilds_the_same_state(
             assert await journal.read_snapshot() is not None
         for core in (from_nothing, from_snapshot):
             assert core.exchange.digest() == digest
-            assert core.reports.retained() == retained
-            assert core.reports.state() == from_nothing.reports.state()
+            assert core.publisher.retained() == retained
+            assert core.publisher.state() == from_nothing.publisher.state()
         assert unpublished == []
         async with serving(area, broker("exchange"), redis_url) as service:
             assert service.core.exchange.digest() == digest

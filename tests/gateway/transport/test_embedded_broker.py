@@ -14,8 +14,9 @@ import pytest
 from gateway_market import START, client, order, serving
 from gateway_servers import SecuredMosquitto
 
+from exchange.vocabulary.rules import TSO
 from gateway.errors import BrokerRefusedError
-from gateway.messages.topics import TSO, Rights, Topics
+from gateway.messages.topics import Rights, Topics
 from gateway.ports import Incoming, Outgoing
 from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttTransport

@@ -24,24 +24,17 @@ from security_check.model.envelope import Direction
 
 POINTS = 5
 
-
 CAPACITY_W = 400
-
 
 FALLBACK_W = 20
 
-
 LOT_W = 1
-
 
 ONE_TO_ONE = MarketRules(lot_w=LOT_W)
 
-
 SEEDS = st.integers(0, 2**32 - 1)
 
-
 PLAIN = [("GTC", {}), ("GTC", {}), ("GTC", {"displayed_w": 10}), ("IOC", {})]
-
 
 CONDITIONS = [
     *PLAIN,

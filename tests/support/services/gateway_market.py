@@ -25,7 +25,7 @@ from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
 from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
-from gateway.transport.participant_client import Client
+from gateway.transport.participant_client import ParticipantClient
 from security_check.checking.linear_rows import LinearRows
 from security_check.checking.verdict import Verdict
 from security_check.model.envelope import Direction, EnvelopeSet
@@ -159,8 +159,8 @@ async def serving(
             await running
 
 
-def client(mqtt: MqttSettings, area: str, name: str, **more: Any) -> Client:
-    return Client(mqtt, Topics(area), name, **more)
+def client(mqtt: MqttSettings, area: str, name: str, **more: Any) -> ParticipantClient:
+    return ParticipantClient(mqtt, Topics(area), name, **more)
 
 
 async def _serve_until_killed(area: str, mqtt_url: str, redis_url: str) -> None:

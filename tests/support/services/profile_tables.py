@@ -12,16 +12,13 @@ from scenario_files import GOOD, small_net
 
 START = datetime(2016, 5, 2, tzinfo=UTC)
 
-
 WITH_GENERATORS = GOOD.replace('source = "net.json"', 'source = "net.json"\npassive = "as-given"')
-
 
 DAY = """
 [intervals]
 start = 2016-05-02T00:00:00Z
 count = {count}
 """
-
 
 POWERS_W = '\n[profiles]\npowers = "powers.csv"\nunit = "w"\n'
 

@@ -29,7 +29,8 @@ from exchange.vocabulary.commands import (
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.rules import PriceCollar, RiskLimits
 from gateway.messages import market_data as market_messages
-from gateway.messages import reports as outgoing
+from gateway.messages import participant_reports
+from gateway.messages.area_state import EnvelopeMessage, SessionMessage
 from orderbook.order import UNCONDITIONAL, OrderConditions, Side, TimeInForce
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
@@ -37,48 +38,42 @@ from security_check.model.limits import InterfaceLimits
 POINTS = 4
 LATER = START + timedelta(minutes=15)
 
-
 BAND = InterfaceLimits(0.98, 1.04)
 
-
 FORMS = {
-    "envelope": TypeAdapter(outgoing.EnvelopeMessage),
+    "envelope": TypeAdapter(EnvelopeMessage),
     "book": TypeAdapter(market_messages.BookMessage),
     "trade": TypeAdapter(market_messages.TradeMessage),
     "statistics": TypeAdapter(market_messages.StatisticsMessage),
     "price": TypeAdapter(market_messages.PriceMessage),
-    "session": TypeAdapter(outgoing.SessionMessage),
+    "session": TypeAdapter(SessionMessage),
     "report": TypeAdapter(
-        outgoing.AcceptedReport
-        | outgoing.JointAcceptedReport
-        | outgoing.RefusedReport
-        | outgoing.AmendedReport
-        | outgoing.RefilledReport
-        | outgoing.CancelledReport
-        | outgoing.ReducedReport
-        | outgoing.TradedReport
-        | outgoing.BlockedReport
-        | outgoing.LimitChangedReport
-        | outgoing.PositionReport
-        | outgoing.StatementReport
-        | outgoing.MeteredReport
-        | outgoing.ReadingMissingReport
-        | outgoing.ReadingReport
-        | outgoing.ReadingsClosedReport
-        | outgoing.LimitsReport
-        | outgoing.ControlReport
+        participant_reports.AcceptedReport
+        | participant_reports.JointAcceptedReport
+        | participant_reports.RefusedReport
+        | participant_reports.AmendedReport
+        | participant_reports.RefilledReport
+        | participant_reports.CancelledReport
+        | participant_reports.ReducedReport
+        | participant_reports.TradedReport
+        | participant_reports.BlockedReport
+        | participant_reports.LimitChangedReport
+        | participant_reports.PositionReport
+        | participant_reports.StatementReport
+        | participant_reports.MeteredReport
+        | participant_reports.ReadingMissingReport
+        | participant_reports.ReadingReport
+        | participant_reports.ReadingsClosedReport
+        | participant_reports.LimitsReport
+        | participant_reports.ControlReport
     ),
 }
 
-
 POINT = st.integers(0, POINTS - 1)
-
 
 CLIENT_ID = st.integers(0, 99).map(lambda number: f"c{number}")
 
-
 INTERVAL = st.sampled_from([START, START, LATER])
-
 
 ORDER = st.builds(
     lambda point, **more: SubmitOrder(
@@ -103,7 +98,6 @@ ORDER = st.builds(
     ),
 )
 
-
 JOINT = st.builds(
     lambda point, start, side, quantity_w, price, **more: SubmitJoint(
         f"p{point}",
@@ -122,9 +116,7 @@ JOINT = st.builds(
     all_or_none=st.booleans(),
 )
 
-
 WHO = POINT.map(lambda point: f"p{point}")
-
 
 OTHER = st.one_of(
     st.builds(CancelOrder, WHO, CLIENT_ID),
@@ -155,7 +147,6 @@ COMMANDS = st.builds(
     st.lists(OTHER, max_size=12),
     st.lists(INTERVAL, max_size=2),
 )
-
 
 OPENINGS: list[Command] = [
     OPENING,

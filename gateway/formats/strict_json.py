@@ -1,0 +1,94 @@
+"""One JSON request, read strictly: its size, its keys, its numbers, its form.
+
+Every message over MQTT and every line of an orders file passes through :func:`read_request`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from exchange.vocabulary.reasons import RefusalReason
+from gateway.formats.faults import InvalidMessageError, sentences
+from gateway.formats.identifiers import ClientId
+
+_T = TypeVar("_T")
+
+MAX_REQUEST_BYTES = 8_192
+"""Size of the largest request that is read; an order needs less than a tenth of it."""
+
+_KEYS = ("client_order_id", "update_id", "control_id", "reading_id")
+"""Entries by which requests of the four kinds of senders are known."""
+
+_CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId, config=ConfigDict(strict=True))
+
+
+def read_request(form: TypeAdapter[_T], text: bytes) -> _T:
+    """Return a request that has the form.
+
+    Raises
+    ------
+    InvalidMessageError
+        When the text is too large (``too_large``), or is not JSON of the form (``malformed``).
+    """
+    check_size(text)
+    _check_json(text)
+    try:
+        return form.validate_json(text)
+    except ValidationError as error:
+        raise InvalidMessageError("; ".join(map(str, sentences(error)))) from None
+
+
+def check_size(text: bytes) -> None:
+    """Raise :class:`InvalidMessageError` where a request is too large to be read."""
+    if len(text) > MAX_REQUEST_BYTES:
+        raise InvalidMessageError(
+            f"it has {len(text):,} bytes, at most {MAX_REQUEST_BYTES:,} are allowed",
+            RefusalReason.TOO_LARGE,
+        )
+
+
+def entries_of(text: bytes) -> dict[str, Any]:
+    """Return the entries of a request that may be faulty; none where it cannot be read."""
+    if len(text) <= MAX_REQUEST_BYTES:
+        with contextlib.suppress(ValueError, RecursionError):
+            content = json.loads(text)
+            if isinstance(content, dict):
+                return content
+    return {}
+
+
+def client_id_of(entries: dict[str, Any]) -> str | None:
+    """Return the sender's own key of a request, ``None`` where none has the form of a key."""
+    for key in _KEYS:
+        with contextlib.suppress(ValidationError):
+            return _CLIENT_ID.validate_python(entries.get(key))
+    return None
+
+
+def _check_json(text: bytes) -> None:
+    """Refuse what pydantic would accept: a key given twice, and numbers that are not JSON."""
+    try:
+        json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise InvalidMessageError("it is not UTF-8") from None
+    except RecursionError:
+        raise InvalidMessageError("it is nested too deeply") from None
+    except ValueError as error:
+        raise InvalidMessageError(f"it is not JSON: {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise InvalidMessageError(f"{name}: it is there twice in one object")
+        content[name] = value
+    return content
+
+
+def _no_constant(name: str) -> float:
+    raise InvalidMessageError(f"{name} is not a number in JSON")

@@ -1,0 +1,254 @@
+"""Reports of events to the participants and roles that they concern.
+
+:mod:`gateway.publishing.publisher` adds numbers, times and topics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from exchange.vocabulary.events import (
+    BuyBackSet,
+    Event,
+    Fill,
+    HoldingCurtailed,
+    HoldingRaised,
+    InterfaceLimitsUpdated,
+    JointOrderAccepted,
+    KillSwitchSet,
+    MatchBlocked,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderReduced,
+    OrderRefilled,
+    PriceCollarSet,
+    Refused,
+    RiskLimitsSet,
+    Traded,
+    TradingHalted,
+    TradingResumed,
+)
+from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.rules import DSO_ACCOUNTS, METERING, OPERATOR, TSO, MarketRules
+from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
+from gateway.messages import participant_reports as reports
+from gateway.publishing.trade_prints import average_ticks, price_text
+
+_CONTROLS: dict[type[Event], str] = {
+    PriceCollarSet: "price_collar",
+    RiskLimitsSet: "risk_limits",
+    KillSwitchSet: "kill_switch",
+    BuyBackSet: "buy_back",
+    TradingHalted: "halt",
+    TradingResumed: "resume",
+}
+"""The ``control`` of a control report by the event that puts it into force."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantReport:
+    """A report before it has its number: receiver, form and entries.
+
+    ``receiver`` is a participant, ``"tso"``, ``"operator"`` or ``"metering"``.
+    """
+
+    receiver: str
+    form: type[reports.Report]
+    entries: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls, receiver: str, form: type[reports.Report], source: object, **entries: Any
+    ) -> ParticipantReport:
+        """Return a report of what ``source`` says under the names of the form, and ``entries``."""
+        return cls(receiver, form, form.entries_of(source, **entries))
+
+
+class ParticipantReports:
+    """Makes reports of events.
+
+    Parameters
+    ----------
+    rules
+        For the tick: prices and amounts are published in EUR.
+    """
+
+    def __init__(self, rules: MarketRules) -> None:
+        self._rules = rules
+
+    def of_event(self, event: Event, *, repeated: bool) -> ParticipantReport | None:
+        """Return the report of an event as a whole; ``None`` where an event has none.
+
+        Parameters
+        ----------
+        event
+            The event.
+        repeated
+            Whether the same request came again, and this repeats the answer to the first.
+        """
+        return (
+            self._of_order(event, repeated)
+            or self._of_interval(event, repeated)
+            or self._of_operator(event, repeated)
+        )
+
+    def of_fill(self, event: Traded, fill: Fill) -> ParticipantReport:
+        """Return the report of a clearing to the owner of one order in it."""
+        return ParticipantReport.of(
+            fill.participant,
+            reports.TradedReport,
+            fill,
+            trade_id=event.trade_id,
+            binding_element=event.binding_element,
+            price=price_text(average_ticks(fill), self._rules),
+            amount=self._eur(fill.amount),
+        )
+
+    def of_reading(self, event: MeterRead) -> ParticipantReport:
+        """Return the report of a reading to the owner of the connection point."""
+        return ParticipantReport.of(
+            event.participant,
+            reports.MeteredReport,
+            event,
+            penalty=self._eur(event.penalty),
+            reversed_penalty=self._eur(event.reversed_penalty),
+            corrects=event.replaces is not None,
+        )
+
+    def of_missing_readings(self, event: MeteringClosed) -> Iterator[ParticipantReport]:
+        """Yield a report to each owner of connection points without a reading."""
+        points: dict[str, list[str]] = {}
+        for each in event.missing:
+            points.setdefault(each.participant, []).append(each.connection_point)
+        for participant, own in points.items():
+            entries = {"interval": event.interval, "connection_points": tuple(own)}
+            yield ParticipantReport(participant, reports.ReadingMissingReport, entries)
+
+    def _of_order(self, event: Event, repeated: bool) -> ParticipantReport | None:
+        """Return the report of an order to its owner."""
+        form: type[reports.Report]
+        entries: dict[str, Any] = {}
+        match event:
+            case OrderAccepted():
+                return self._accepted(event, repeated)
+            case JointOrderAccepted():
+                legs = tuple(
+                    self._leg(number, leg)
+                    for number, leg in enumerate(event.legs, start=event.order_id)
+                )
+                form, entries = reports.JointAcceptedReport, {"legs": legs, "repeated": repeated}
+            case Refused():
+                form, entries = reports.RefusedReport, {"repeated": repeated}
+            case OrderAmended():
+                form = reports.AmendedReport
+                entries = {"price": self._price(event.limit_price_ticks)}
+            case OrderRefilled():
+                form = reports.RefilledReport
+                entries = {"displayed_quantity_w": event.displayed_w}
+            case OrderCancelled():
+                form, entries = reports.CancelledReport, {"repeated": repeated}
+            case OrderReduced():
+                form = reports.ReducedReport
+            case MatchBlocked():
+                # The event's sentence names the other side's connection point; no report has it.
+                form = reports.BlockedReport
+            case _:
+                return None
+        return ParticipantReport.of(event.participant, form, event, **entries)
+
+    def _accepted(self, event: OrderAccepted, repeated: bool) -> ParticipantReport:
+        form, conditions = reports.AcceptedReport, event.conditions
+        return ParticipantReport.of(
+            event.participant,
+            form,
+            event,
+            **form.entries_of(conditions),
+            order_type="market" if event.at_market else "limit",
+            price=self._price(event.limit_price_ticks),
+            minimum_quantity_w=conditions.minimum_w,
+            displayed_quantity_w=conditions.displayed_w,
+            repeated=repeated,
+        )
+
+    def _of_interval(self, event: Event, repeated: bool) -> ParticipantReport | None:
+        """Return the report of a limit, a statement or a reading."""
+        match event:
+            case HoldingCurtailed():
+                return self._limit_changed(event, "curtailed", event.compensation)
+            case HoldingRaised():
+                return self._limit_changed(event, "raised", 0)
+            case StatementIssued():
+                account = event.participant
+                return ParticipantReport.of(
+                    OPERATOR if account in DSO_ACCOUNTS else account,
+                    reports.StatementReport,
+                    event,
+                    account=account,
+                    paid=self._eur(event.paid),
+                    received=self._eur(event.received),
+                    compensation=self._eur(event.compensation),
+                    penalties=self._eur(event.penalties),
+                    balance=self._eur(event.balance),
+                )
+            case MeterRead():
+                form = reports.ReadingReport
+                return ParticipantReport.of(METERING, form, event, repeated=repeated)
+            case MeteringClosed():
+                missing = tuple(each.connection_point for each in event.missing)
+                entries = {"interval": event.interval, "missing": missing}
+                return ParticipantReport(METERING, reports.ReadingsClosedReport, entries)
+        return None
+
+    def _limit_changed(
+        self, event: HoldingCurtailed | HoldingRaised, kind: str, compensation: int
+    ) -> ParticipantReport:
+        return ParticipantReport.of(
+            event.participant,
+            reports.LimitChangedReport,
+            event,
+            type=kind,
+            compensation=self._eur(compensation),
+        )
+
+    def _of_operator(self, event: Event, repeated: bool) -> ParticipantReport | None:
+        """Return the report of new limits to the TSO, or of a control to the market operator."""
+        match event:
+            case InterfaceLimitsUpdated():
+                return ParticipantReport.of(
+                    TSO,
+                    reports.LimitsReport,
+                    event.interface_limits,
+                    update_id=event.update_id,
+                    interval=event.interval,
+                    repeated=repeated,
+                )
+            case (
+                PriceCollarSet()
+                | RiskLimitsSet()
+                | KillSwitchSet()
+                | TradingHalted()
+                | TradingResumed()
+                | BuyBackSet()
+            ):
+                entries = {
+                    "control_id": event.control_id,
+                    "control": _CONTROLS[type(event)],
+                    "participant": getattr(event, "participant", None),
+                    "interval": getattr(event, "interval", None),
+                    "repeated": repeated,
+                }
+                return ParticipantReport(OPERATOR, reports.ControlReport, entries)
+        return None
+
+    def _leg(self, number: int, leg: Leg) -> reports.JointLeg:
+        form, price = reports.JointLeg, self._price(leg.limit_price_ticks)
+        return form.model_construct(**form.entries_of(leg, order_id=number, price=price))
+
+    def _price(self, ticks: int) -> str:
+        return f"{self._rules.price_in_eur_per_kw(ticks):f}"
+
+    def _eur(self, tick_watts: int) -> str:
+        return f"{self._rules.amount_in_eur(tick_watts):f}"
