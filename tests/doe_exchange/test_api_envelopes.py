@@ -182,5 +182,5 @@ def test_pictures_that_cannot_be(envelopes: dx.Envelopes, tmp_path: Path) -> Non
 def test_a_picture_of_one_interval_is_of_the_network(
     allocated: dx.Envelopes, envelopes: dx.Envelopes
 ) -> None:
-    assert "how full elements can become" in repr(allocated.plot())
+    assert "worst loading inside the envelopes" in repr(allocated.plot())
     assert repr(envelopes.plot()) == "<Picture: Envelopes, 2026-07-01>"

@@ -188,7 +188,7 @@ def test_every_fault_of_the_arguments_at_once(net: Any) -> None:
         ({"connection_points": "lod"}, 'network.connection_points: .*found "lod"'),
         ({"intervals": {"start": "noon"}}, "intervals.start: it is not a time"),
         ({"fallback_w": 20_000}, "its injection fallback of 20000 W exceeds its capacity"),
-        ({"area": "two words"}, "cannot be a level of a topic"),
+        ({"area": "two words"}, "cannot be a part of a topic"),
     ],
 )
 def test_a_wrong_argument_is_named(net: Any, arguments: dict[str, Any], sentence: str) -> None:
