@@ -33,14 +33,12 @@ from doe_allocation.hierarchy.interface_statement import (
 from security_check.arrays import FloatArray, IntArray
 from security_check.checking.check import SecurityCheck
 from security_check.errors import Fault, InsecureError, PowerFlowError
+from security_check.model.element import POWER_FLOW, Element
 from security_check.model.envelope import EnvelopeSet
 from security_check.model.limits import BusBand, InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage
 from security_check.uncertainty.forecast import Forecast
-
-POWER_FLOW = "power flow"
-"""What is named where no element is over a limit, but the power flow has no solution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +236,7 @@ class OperatorLevel:
 
     def _promised_at(self, element: str, broken: Mapping[str, Fault]) -> str | None:
         """Return the child, not yet given up, whose bus an insecure element is."""
-        bus = element.partition(" without ")[0]
+        bus = Element.parse(element).name
         for point in self._below:
             if point not in broken and bus in self._perimeter.buses[point]:
                 return point

@@ -18,6 +18,7 @@ from gateway.formats.faults import InputFaults, repeated_entries, sentences, unr
 from gateway.formats.records import Name, Record, Time, Watts
 from security_check.checking.verdict import Verdict
 from security_check.errors import Fault
+from security_check.model.element import Element
 from security_check.model.envelope import Envelope, EnvelopeSet
 from security_check.operating_range.operating_point import OperatingPoint
 from security_check.verification.certificate import SecurityCertificate
@@ -186,7 +187,7 @@ class BindingRecord(Record):
         """Return what an element reaches, where, and what is proved of it, as files have it."""
         return cls(
             element=verdict.element,
-            phase=phase_of(verdict.element),
+            phase=Element.parse(verdict.element).phase,
             value=verdict.value,
             limit=verdict.limit,
             unit=verdict.unit,
@@ -197,12 +198,6 @@ class BindingRecord(Record):
             proof=proof,
             detail=verdict.worst_case,
         )
-
-
-def phase_of(element: str) -> str:
-    """Return the phase in an element's name, ``a`` of ``bus:4.a without line:3``; or nothing."""
-    name, dot, phase = element.partition(" without ")[0].rpartition(".")
-    return phase if dot and ":" in name else ""
 
 
 def vertex_of(

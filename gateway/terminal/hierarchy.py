@@ -19,6 +19,7 @@ from doe_allocation.hierarchy.joint_model.quantities import (
 from gateway.hierarchy.result_file import HierarchyResult, JoinedRecord, OperatorRecord, WorstRecord
 from gateway.terminal.console import escape
 from security_check.checking.verdict import quantity
+from security_check.model.element import Element
 
 _NAMED = 3  # so many elements at their limits, then how many more
 _LEVELS = {
@@ -135,9 +136,9 @@ def _show_joined(joined: JoinedRecord, operators: int, console: Console) -> None
 
 
 def _reached(worst: WorstRecord) -> str:
-    without = f" without {worst.outage}" if worst.outage else ""
+    element = Element(worst.element, worst.outage)
     return (
-        f"{worst.operator} {worst.element}{without} reaches {quantity(worst.value, worst.unit)} "
+        f"{worst.operator} {element} reaches {quantity(worst.value, worst.unit)} "
         f"of {quantity(worst.limit, worst.unit)}"
     )
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
 from security_check.errors import Fault, NetworkFaults, PowerFlowError
+from security_check.model.element import Element
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage
@@ -47,10 +48,6 @@ class Case:
     name: str
     power_flow: PowerFlow
     monitors: tuple[Monitored, ...]
-
-    def named_in_case(self, element: str) -> str:
-        """Return the name of an element in this case."""
-        return f"{element} without {self.name}" if self.name else element
 
 
 class CasePoints(OperatingPoints):
@@ -241,7 +238,7 @@ class CaseMonitors:
         self._part: IndexArray = np.repeat(np.arange(len(parts)), count)
         self.kind: IndexArray = np.concatenate([part.kind for part in self._parts])
         self.elements: tuple[str, ...] = tuple(
-            case.named_in_case(element) for _, case, part in parts for element in part.elements
+            str(Element(element, case.name)) for _, case, part in parts for element in part.elements
         )
         self.sides: tuple[str, ...] = tuple(side for part in self._parts for side in part.sides)
 

@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray
+from security_check.model.element import Element
 from security_check.monitoring.protocol import Monitored
 from security_check.monitoring.row_kinds import RowKind
 from security_check.monitoring.row_limits import RowLimits
@@ -66,7 +67,7 @@ class RobustRows:
         """Return the volts per unit of a row that is a voltage's, where they are known."""
         if self.monitors.kind[row] not in (RowKind.VOLTAGE_MAX, RowKind.VOLTAGE_MIN):
             return None
-        name = self.element(row).partition(" without ")[0]
+        name = Element.parse(self.element(row)).name
         return self.monitors.power_flow.network.nominal_v.get(name)
 
     def violation(self, rows: IndexArray, values: FloatArray) -> FloatArray:
