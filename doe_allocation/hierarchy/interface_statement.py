@@ -87,7 +87,7 @@ def interface_extremes(
         np.full(len(own), scale),
         robust.limits.voltage_min_pu,
     )
-    asked = RobustRows(monitors, limits, robust.conditions)
+    asked = RobustRows(replace(robust.problem, limits=limits))
     found = WorstPointSearch(asked, starts).find_new_worst_points(asked.no_rows(), u, near=np.inf)
     values, kind = asked.values(found, u) * base, monitors.kind[found.rows]
     most = {k: float(values[kind == k].max()) for k in OF_INTERFACE}

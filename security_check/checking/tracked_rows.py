@@ -81,7 +81,7 @@ class TrackedBox:
         near, u = self.near, self.u
         assert (near.A >= 0).all(), "a packing row has a negative coefficient"
         if len(near.rows):
-            value = robust.evaluate(near.rows, near.points, u)[0]
+            value = robust.problem.evaluate(near.rows, near.points, u)[0]
             short = value - robust.values(near, u)
             k = int(short.argmax())
             assert short[k] <= _EXACT, f"{robust.element(near.rows[k])} is followed {short[k]} low"
@@ -167,7 +167,7 @@ class RowTracker:
         if held is not None and near.points is held.near.points:
             watch = held.watch
         else:
-            watch = twofold(self._robust.ascent, near.rows, near.points)
+            watch = twofold(self._robust.problem, near.rows, near.points)
         return TrackedBox(u, near, watch, self._robust.values(near, u), None)
 
     def _searched(self, near: PackingRows, u: FloatArray) -> PackingRows:
@@ -206,7 +206,7 @@ class RowTracker:
         robust, starts = self._robust, self._search.starts
         rows = starts.watch.rows[starts.lookouts]
         open_ = robust.violation(rows, bounds[rows]) > -NEAR
-        seen = starts.watch.evaluate(robust.ascent, u, starts.lookouts[open_])
+        seen = starts.watch.evaluate(robust.problem, u, starts.lookouts[open_])
         return SurveyedRows(seen.rows, seen.points.take(seen.place), seen.values)
 
     def _followed(self, held: TrackedBox, most: FloatArray, u: FloatArray) -> TrackedBox:
@@ -243,7 +243,7 @@ class RowTracker:
         if not count:
             return near, own
         likely = np.flatnonzero(doubtful | (robust.excess(near, u) > -2.0 * CRITICAL))
-        seen = watch.evaluate(robust.ascent, u, np.concatenate([own, count + likely]))
+        seen = watch.evaluate(robust.problem, u, np.concatenate([own, count + likely]))
         values = seen.values[:count]
         excess = robust.violation(near.rows, values)
         proving = np.flatnonzero((excess > -CRITICAL) | doubtful)
@@ -252,8 +252,8 @@ class RowTracker:
             return near, proving
         if not np.isin(proving, likely).all():
             likely = proving
-            seen = watch.evaluate(robust.ascent, u, np.concatenate([own, count + likely]))
-        proof = prove(robust.ascent, seen, proving, count + np.searchsorted(likely, proving), u)
+            seen = watch.evaluate(robust.problem, u, np.concatenate([own, count + likely]))
+        proof = prove(robust.problem, seen, proving, count + np.searchsorted(likely, proving), u)
         small = proof.gain <= REFINED * robust.limits.scale[near.rows[proving]]
         confirmed = small & ~proof.turning
         done, A = proving[confirmed], proof.A[confirmed]

@@ -7,16 +7,13 @@ gradient is nearly zero for many, only second derivatives find it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from security_check.arrays import BoolArray, FloatArray, IndexArray
-from security_check.monitoring.protocol import Monitored
-from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import OperatingConditions, Slopes, flat
+from security_check.arrays import FloatArray, IndexArray
 from security_check.operating_range.points import WorstPoints, halves
-from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.operating_range.slopes import (
+    flat,
+)
 from security_check.worst_case import band
 from security_check.worst_case.coordinates import coordinates, kinks, placed, slopes_along
 from security_check.worst_case.quadratic_model import (
@@ -25,9 +22,7 @@ from security_check.worst_case.quadratic_model import (
     joint_second_derivatives,
     second_derivatives,
 )
-
-RISE = 1e-10
-"""Per unit of f: a smaller rise is rounding."""
+from security_check.worst_case.row_problem import RISE, Climb, RowProblem
 
 WORTH = 1e-8
 """Part of a row's scale: a step that promises less, to first order, is not taken."""
@@ -43,71 +38,22 @@ _FAR = 1e-2  # part of a row's scale: rows this far from their limits are not re
 _CORNERED = 5e-2  # part of a row's scale: rows this far from their limits stay at their corners
 
 
-@dataclass(frozen=True, slots=True)
-class Climb:
-    """Rows on their way to their worst points: where they are, f there and its gradient."""
-
-    points: WorstPoints
-    values: FloatArray
-    slopes: Slopes
-
-    def take(self, rows: IndexArray | BoolArray) -> Climb:
-        """Return a copy of the rows named."""
-        return Climb(self.points.take(rows), self.values[rows], self.slopes.take(rows))
-
-    def put(self, where: IndexArray, found: Climb) -> None:
-        """Replace the rows at ``where``; a climb owns its arrays."""
-        self.points.share[where] = found.points.share
-        self.points.free[where] = found.points.free
-        self.values[where] = found.values
-        self.slopes.by_power[where] = found.slopes.by_power
-        self.slopes.by_free[where] = found.slopes.by_free
-
-
 class Ascent:
     """Climbs rows of one network under one interval's limits to their worst points.
 
     Parameters
     ----------
-    monitors
-        What is monitored; c connection points.
-    limits
-        The limits of all rows.
-    conditions
-        What the interval lets happen.
+    problem
+        The rows, their limits and the interval's conditions; c connection points.
     """
 
-    def __init__(
-        self, monitors: Monitored, limits: RowLimits, conditions: OperatingConditions
-    ) -> None:
-        self.monitors = monitors
-        self.limits = limits
-        self.conditions = conditions
+    def __init__(self, problem: RowProblem) -> None:
+        self.problem = problem
+        self.limits = problem.limits
+        self.conditions = problem.conditions
         # Second derivatives change little with the envelopes, and only direct the search: exact
         # gradients decide where it ends.  So they are kept.
         self._second: dict[int, FloatArray] = {}
-
-    def evaluate(
-        self, rows: IndexArray, points: WorstPoints, u: FloatArray
-    ) -> tuple[FloatArray, OperatingPoints]:
-        """Run the AC power flow of each row at its own point of u; equal points are run once.
-
-        Returns
-        -------
-        values
-            Shape (r,), f of each row.
-        solved
-            r operating points, one per row.
-
-        Raises
-        ------
-        PowerFlowError
-            When one does not converge.
-        """
-        first, group = points.distinct(u)
-        flow = self.monitors.power_flow
-        solved = flow.solve(*self.conditions.ports(points.take(first), u)).take(group)
-        return self.monitors.values(rows, solved), solved
 
     def climb(self, rows: IndexArray, start: WorstPoints, u: FloatArray) -> Climb:
         """Move each row from its start to a worst point of the box u.
@@ -134,7 +80,7 @@ class Ascent:
         where they raise f.  Rows that this leaves with something to gain climb on along a
         quadratic model.
         """
-        at = self.at(rows, start, u)
+        at = self.problem.at(rows, start, u)
         self._ascend(rows, at, np.arange(len(rows)), u)
         if len(self.conditions.corners) > 2:
             self._ascend(rows, at, self._try_corners(rows, at, u), u)
@@ -156,7 +102,7 @@ class Ascent:
         if not len(inside):
             return
         there = WorstPoints(nearer[inside], at.points.free[inside])
-        found = self.at(rows[inside], there, u)
+        found = self.problem.at(rows[inside], there, u)
         better = found.values > at.values[inside] + RISE
         at.put(inside[better], found.take(better))
 
@@ -165,7 +111,7 @@ class Ascent:
         for _ in range(_ASCENTS):
             here = at.take(climbing)
             turned = self._turned_in_turn(rows[climbing], here, u)
-            on = self.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
+            on = self.problem.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
             climbing = climbing[on]
             if not len(climbing):
                 break
@@ -192,26 +138,12 @@ class Ascent:
         corners = self.conditions.corners
         pool = at.points.take(np.repeat(near, len(corners)))
         pool.free[:, : self.conditions.held] = np.tile(corners, (len(near), 1))
-        values = self.evaluate(np.repeat(rows[near], len(corners)), pool, u)[0]
+        values = self.problem.evaluate(np.repeat(rows[near], len(corners)), pool, u)[0]
         each = values.reshape(len(near), len(corners))
         better = np.flatnonzero(each.max(axis=1, initial=-np.inf) > at.values[near] + RISE)
         place = better * len(corners) + each[better].argmax(axis=1)
-        at.put(near[better], self.at(rows[near[better]], pool.take(place), u))
+        at.put(near[better], self.problem.at(rows[near[better]], pool.take(place), u))
         return near[better]
-
-    def at(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> Climb:
-        """Return rows at their own points, with values and exact gradients."""
-        values, solved = self.evaluate(rows, points, u)
-        slopes = self.conditions.slopes(*self.monitors.gradients(rows, solved))
-        return Climb(WorstPoints(points.share.copy(), points.free.copy()), values, slopes)
-
-    def vertex_along_gradient(self, at: Climb, u: FloatArray) -> WorstPoints:
-        """Return the vertices that the gradients point to; a flat direction keeps its side."""
-        return self.conditions.vertex_along_gradient(at.points, at.slopes, u)
-
-    def gain(self, at: Climb, to: WorstPoints, u: FloatArray) -> FloatArray:
-        """Return what f gains on the way to other points, to first order, shape (r,)."""
-        return self.conditions.gain(at.points, at.slopes, to, u)
 
     def _turned_in_turn(self, rows: IndexArray, here: Climb, u: FloatArray) -> WorstPoints:
         """Return where the gradients point to, but held voltages inside the band move last.
@@ -219,19 +151,19 @@ class Ascent:
         They are at a peak already, and would leave it for an end of the band as soon as others
         have something to gain.
         """
-        turned = self.vertex_along_gradient(here, u)
+        turned = self.problem.vertex_along_gradient(here, u)
         inside = np.flatnonzero(band.leaves_inside(self.conditions, here.points, turned))
         if len(inside):
             still = band.held_still(self.conditions, here.points, turned, inside)
-            gain = self.gain(here.take(inside), still.take(inside), u)
+            gain = self.problem.gain(here.take(inside), still.take(inside), u)
             first = inside[gain > WORTH * self.limits.scale[rows[inside]]]
             turned = turned.placed(first, still.take(first))
         return turned
 
     def _step(self, rows: IndexArray, here: Climb, turned: WorstPoints, u: FloatArray) -> Climb:
         """Return the better of the turned vertex and, where f bends down before it, the bend."""
-        there = self.at(rows, turned, u)
-        slope_there = -self.gain(there, here.points, u)
+        there = self.problem.at(rows, turned, u)
+        slope_there = -self.problem.gain(there, here.points, u)
         bends = np.flatnonzero(slope_there < 0)
         if len(bends):
             ends = here.take(bends), there.take(bends)
@@ -242,7 +174,7 @@ class Ascent:
                 (ends[0].slopes, ends[1].slopes),
                 between,
             )
-            middle = self.at(rows[bends], between, u)
+            middle = self.problem.at(rows[bends], between, u)
             better = middle.values > there.values[bends]
             there.put(bends[better], middle.take(better))
         return there
@@ -263,9 +195,9 @@ class Ascent:
             return
         low = best.take(at)
         low.put(np.flatnonzero(stuck[at]), here.take(at[stuck[at]]))
-        along = self.vertex_along_gradient(low, u)
+        along = self.problem.vertex_along_gradient(low, u)
         to = band.held_still(self.conditions, along, low.points, np.arange(len(at)))
-        high = self.at(rows[at], to, u)
+        high = self.problem.at(rows[at], to, u)
         peak = low.take(np.arange(len(at)))
         ahead = np.flatnonzero(high.values > peak.values)
         peak.put(ahead, high.take(ahead))
@@ -281,7 +213,7 @@ class Ascent:
                 rise / np.maximum(rise - fall, 1e-300) if turn % 3 == 0 else np.full(len(at), 0.5)
             )
             between = band.between(self.conditions, low.points, high.points, part).take(open_)
-            found = self.at(rows[at[open_]], between, u)
+            found = self.problem.at(rows[at[open_]], between, u)
             higher = found.values > peak.values[open_]
             peak.put(open_[higher], found.take(higher))
             rest = (found.points, high.points.take(open_)), (found.slopes, found.slopes)
@@ -332,7 +264,7 @@ class Ascent:
         scale = self.limits.scale[rows]
         watched = self.limits.limit[rows] - _FAR * scale
         for attempt in range(_REFINEMENTS):
-            left = self.gain(at, self.vertex_along_gradient(at, u), u)
+            left = self.problem.gain(at, self.problem.vertex_along_gradient(at, u), u)
             on = np.flatnonzero((left > REFINED * scale) & (at.values + left > watched))
             if not len(on):
                 return
@@ -345,7 +277,7 @@ class Ascent:
             room = low - place, high - place
             step = climb_quadratic(slope, second, room, kink, enough)
             moved = placed(self.conditions, here.points, place + step, u)
-            there = self.at(rows[on], moved, u)
+            there = self.problem.at(rows[on], moved, u)
             better = there.values > here.values
             at.put(on[better], there.take(better))
             if self.conditions.deviations.set.count:
@@ -357,13 +289,13 @@ class Ascent:
         here, own = at.take(on), conditions.deviating
         slopes, share, free = here.slopes, here.points.share, here.points.free.copy()
         gradient = np.hstack([slopes.by_power * np.add(*halves(u)), slopes.by_free[:, own]])
-        second = joint_second_derivatives(self.monitors, conditions, rows[on], here.points, u)
+        second = joint_second_derivatives(self.problem, rows[on], here.points, u)
         peak = climb_within(
             gradient, second, np.hstack([share, free[:, own]]), conditions.deviations.set
         )
         count = share.shape[1]
         free[:, own] = peak[:, count:]
-        there = self.at(rows[on], WorstPoints(peak[:, :count], free), u)
+        there = self.problem.at(rows[on], WorstPoints(peak[:, :count], free), u)
         better = there.values > here.values
         at.put(on[better], there.take(better))
 
@@ -376,6 +308,6 @@ class Ascent:
         take = first[~known]
         if len(take):
             points = at.points.take(take)
-            found = second_derivatives(self.monitors, self.conditions, rows[take], points, u)
+            found = second_derivatives(self.problem, rows[take], points, u)
             self._second.update(zip(rows[take].tolist(), found, strict=True))
         return np.stack([self._second[int(row)] for row in every])[group]

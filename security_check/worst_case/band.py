@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray
-from security_check.operating_range.conditions import OperatingConditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints
+from security_check.operating_range.slopes import Slopes
 
 
 def moves(conditions: OperatingConditions, points: WorstPoints, turned: WorstPoints) -> BoolArray:

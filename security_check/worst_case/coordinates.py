@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray
-from security_check.operating_range.conditions import OperatingConditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints, halves
-
-_RISE = 1e-10  # per unit of f: a smaller rise is rounding
+from security_check.operating_range.slopes import Slopes, rising
+from security_check.worst_case.row_problem import RISE
 
 
 def sides_of(conditions: OperatingConditions, points: WorstPoints) -> FloatArray:
@@ -34,9 +34,7 @@ def at_sides(
     if not len(conditions.choosers):
         return WorstPoints(sides, points.free)
     free = points.free.copy()
-    free[:, conditions.held : conditions.held + len(conditions.choosers)] = (
-        2.0 * sides[:, count:] - 1.0
-    )
+    free[:, conditions.choosing] = 2.0 * sides[:, count:] - 1.0
     return WorstPoints(sides[:, :count], free)
 
 
@@ -76,13 +74,16 @@ def turning_at(
     u
         Shape (2 c,), per unit.
     """
-    there, width = conditions.rising(slopes, u), np.add(*halves(u))
+    there, width = rising(conditions, slopes, u), np.add(*halves(u))
     if len(conditions.choosers):
         there = np.hstack([there, conditions.parts(slopes.by_free)[1]])
         width = np.hstack(
-            [np.broadcast_to(width, opposite.share.shape), conditions.reach(opposite.power(u))]
+            [
+                np.broadcast_to(width, opposite.share.shape),
+                conditions.reactive_reach(opposite.power(u)),
+            ]
         )
-    acts = np.abs(there) * width > _RISE
+    acts = np.abs(there) * width > RISE
     turning: BoolArray = (
         ~_whole(conditions, stay) & acts & ((there > 0) == (sides_of(conditions, opposite) > 0.5))
     )
@@ -103,7 +104,7 @@ def coordinates(
     low, high = np.broadcast_to(-withdrawal, shape), np.broadcast_to(injection, shape)
     if not len(conditions.choosers):
         return power, low, high
-    reach = conditions.reach(power)
+    reach = conditions.reactive_reach(power)
     at = np.hstack([power, conditions.parts(points.free)[1] * reach])
     return at, np.hstack([low, -reach]), np.hstack([high, reach])
 
@@ -119,9 +120,9 @@ def placed(
     if not len(conditions.choosers):
         return WorstPoints(share, points.free)
     free = points.free.copy()
-    reach = np.maximum(conditions.reach(points.power(u)), 1e-300)
+    reach = np.maximum(conditions.reactive_reach(points.power(u)), 1e-300)
     part = np.clip(at[:, count:] / reach, -1.0, 1.0)
-    free[:, conditions.held : conditions.held + len(conditions.choosers)] = part
+    free[:, conditions.choosing] = part
     return WorstPoints(share, free)
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import FloatArray, IndexArray
-from security_check.monitoring.protocol import Monitored
-from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints, halves
+from security_check.operating_range.slopes import slopes_of
 from security_check.uncertainty.deviation_sets import DeviationSet
 from security_check.worst_case.coordinates import coordinates, slopes_along, steps
+from security_check.worst_case.row_problem import RowProblem
 
 _STEP = 0.02  # difference step, in parts of a customer's range
 _TURNS = 6
@@ -25,8 +25,7 @@ _STILL = 1e-7  # parts of a range: steps smaller than this are the last
 
 
 def second_derivatives(
-    monitors: Monitored,
-    conditions: OperatingConditions,
+    problem: RowProblem,
     rows: IndexArray,
     points: WorstPoints,
     u: FloatArray,
@@ -37,9 +36,9 @@ def second_derivatives(
 
     Parameters
     ----------
-    monitors, conditions
-        What is monitored, and what the interval lets happen; x coordinates
-        (:meth:`~security_check.operating_range.conditions.OperatingConditions.coordinates`).
+    problem
+        The rows and the interval's conditions; x coordinates, as
+        :func:`~security_check.worst_case.coordinates.coordinates` has them.
     rows
         Shape (r,).
     points
@@ -52,6 +51,7 @@ def second_derivatives(
     FloatArray
         Shape (r, x, x), symmetric; a coordinate without range has none.
     """
+    conditions = problem.conditions
     place, low, high = coordinates(conditions, points, u)
     count = place.shape[1]
     step = _STEP * np.where(place > 0.5 * (low + high), low - high, high - low)
@@ -60,13 +60,12 @@ def second_derivatives(
     for begin in range(0, len(rows), at_once):
         these = np.arange(begin, min(begin + at_once, len(rows)))
         own = points.take(these)
-        parts.append(_differences(monitors, conditions, rows[these], own, step[these], u))
+        parts.append(_differences(problem, rows[these], own, step[these], u))
     return np.concatenate([np.zeros((0, count, count)), *parts])
 
 
 def joint_second_derivatives(
-    monitors: Monitored,
-    conditions: OperatingConditions,
+    problem: RowProblem,
     rows: IndexArray,
     points: WorstPoints,
     u: FloatArray,
@@ -75,6 +74,7 @@ def joint_second_derivatives(
 
     Shape (r, c + d, c + d), symmetric; by central differences of exact gradients.
     """
+    monitors, conditions = problem.monitors, problem.conditions
     width = np.add(*halves(u))
     count, own = len(width), conditions.deviating
     size = np.concatenate([np.ones(count), np.maximum(conditions.deviations.set.largest, 1e-12)])
@@ -84,7 +84,7 @@ def joint_second_derivatives(
     free = np.repeat(points.free, 2 * all_, axis=0)
     free[:, own] += step[:, count:]
     solved = monitors.power_flow.solve(*conditions.ports(WorstPoints(share, free), u))
-    slopes = conditions.slopes(*monitors.gradients(np.repeat(rows, 2 * all_), solved))
+    slopes = slopes_of(conditions, *monitors.gradients(np.repeat(rows, 2 * all_), solved))
     gradients = np.hstack([slopes.by_power * width, slopes.by_free[:, own]])
     gradients = gradients.reshape(r, 2, all_, all_)
     second = (gradients[:, 0] - gradients[:, 1]) / (2.0 * _STEP * size[:, None])
@@ -128,13 +128,13 @@ def climb_within(
 
 
 def _differences(
-    monitors: Monitored,
-    conditions: OperatingConditions,
+    problem: RowProblem,
     rows: IndexArray,
     points: WorstPoints,
     step: FloatArray,
     u: FloatArray,
 ) -> FloatArray:
+    monitors, conditions = problem.monitors, problem.conditions
     r, count = step.shape
     injected, source = conditions.ports(points, u)
     shifted = np.repeat(injected[:, :, None], count + 1, axis=2)
@@ -142,7 +142,7 @@ def _differences(
     each = np.repeat(np.arange(r), count + 1)
     shifted = np.ascontiguousarray(shifted.reshape(len(injected), -1))
     solved = monitors.power_flow.solve(shifted, source[:, each])
-    slopes = conditions.slopes(*monitors.gradients(rows[each], solved))
+    slopes = slopes_of(conditions, *monitors.gradients(rows[each], solved))
     gradients = slopes_along(conditions, points.take(each), slopes, u).reshape(r, count + 1, count)
     change = gradients[:, :count] - gradients[:, count:]
     second = np.divide(

@@ -20,14 +20,18 @@ import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray
 from security_check.model.element import Element
-from security_check.monitoring.protocol import Monitored
 from security_check.monitoring.row_kinds import RowKind
-from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import OperatingConditions, Slopes
 from security_check.operating_range.points import WorstPoints
-from security_check.power_flow.implicit_zbus import OperatingPoints
-from security_check.worst_case.ascent import REFINED, Ascent, Climb
+from security_check.operating_range.slopes import (
+    Slopes,
+    coefficients,
+    points_along,
+    slopes_of,
+    vertex_along_gradient,
+)
+from security_check.worst_case.ascent import REFINED, Ascent
 from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.row_problem import Climb, RowProblem
 from security_check.worst_case.starting_points import one_sided, other_end
 
 SECURE = 1e-9
@@ -39,23 +43,17 @@ class RobustRows:
 
     Parameters
     ----------
-    monitors
-        What is monitored; R rows, c connection points.
-    limits
-        The limits of all rows.
-    conditions
-        What the interval lets happen.
+    problem
+        The rows, their limits and the interval's conditions; R rows, c connection points.
     """
 
-    def __init__(
-        self, monitors: Monitored, limits: RowLimits, conditions: OperatingConditions
-    ) -> None:
-        self.monitors = monitors
-        self.limits = limits
-        self.conditions = conditions
-        self.ascent = Ascent(monitors, limits, conditions)
-        self.points = len(monitors.power_flow.network.connection_points)
-        self.limited: IndexArray = np.flatnonzero(np.isfinite(limits.limit))
+    def __init__(self, problem: RowProblem) -> None:
+        self.problem = problem
+        self.monitors, self.limits = problem.monitors, problem.limits
+        self.conditions = problem.conditions
+        self.ascent = Ascent(problem)
+        self.points = len(self.monitors.power_flow.network.connection_points)
+        self.limited: IndexArray = np.flatnonzero(np.isfinite(self.limits.limit))
 
     # -- where rows stand ---------------------------------------------------------------------
 
@@ -97,15 +95,6 @@ class RobustRows:
         ruled_out: BoolArray = bounds <= self.limits.limit
         return ruled_out
 
-    def evaluate(
-        self, rows: IndexArray, points: WorstPoints, u: FloatArray
-    ) -> tuple[FloatArray, OperatingPoints]:
-        """Run the AC power flow of each row at its own point of u.
-
-        See :meth:`security_check.worst_case.ascent.Ascent.evaluate`.
-        """
-        return self.ascent.evaluate(rows, points, u)
-
     # -- where to begin -------------------------------------------------------------------------
 
     def start_points(self, rows: IndexArray, share: FloatArray | None = None) -> WorstPoints:
@@ -113,7 +102,7 @@ class RobustRows:
         slopes = self._no_load_slopes.take(rows)
         if share is None:
             share = (slopes.by_power > 0).astype(np.float64)
-        return self.conditions.begin(share, slopes)
+        return points_along(self.conditions, share, slopes)
 
     def leaning_points(self, rows: IndexArray, u: FloatArray) -> WorstPoints:
         """Return the points of the box u that the no-load sensitivities lead to.
@@ -122,7 +111,7 @@ class RobustRows:
         customer may raise a quantity, and the larger limit does so more.
         """
         points = self.start_points(rows)
-        return self.conditions.vertex_along_gradient(points, self._no_load_slopes.take(rows), u)
+        return vertex_along_gradient(self.conditions, points, self._no_load_slopes.take(rows), u)
 
     def leant_points(
         self, rows: IndexArray, share: FloatArray, side: float, strong: BoolArray
@@ -145,7 +134,7 @@ class RobustRows:
 
     @cached_property
     def _no_load_slopes(self) -> Slopes:
-        return self.conditions.slopes(*self.monitors.no_load_gradients)
+        return slopes_of(self.conditions, *self.monitors.no_load_gradients)
 
     # -- worst points and linear rows -----------------------------------------------------------
 
@@ -189,10 +178,10 @@ class RobustRows:
         Exact at ``lower`` in value, but not in slope: a first guess of which rows matter.
         """
         rows, points = self.limited, self.start_points(self.limited)
-        A = self.conditions.coefficients(points, self._no_load_slopes.take(rows))
-        values = self.evaluate(rows, points, lower)[0]
+        A = coefficients(self.conditions, points, self._no_load_slopes.take(rows))
+        values = self.problem.evaluate(rows, points, lower)[0]
         other = other_end(self.conditions, points)
-        others = self.evaluate(rows, other, lower)[0]
+        others = self.problem.evaluate(rows, other, lower)[0]
         worse = np.flatnonzero(others > values)
         points = points.placed(worse, other.take(worse))
         values[worse] = others[worse]
@@ -200,7 +189,7 @@ class RobustRows:
 
     def exact(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> PackingRows:
         """Linearise rows at the points given, without looking for worse ones."""
-        return self._packing(rows, self.ascent.at(rows, points, u), u)
+        return self._packing(rows, self.problem.at(rows, points, u), u)
 
     def _packing(self, rows: IndexArray, at: Climb, u: FloatArray) -> PackingRows:
         """Return the packing rows of points found.
@@ -208,7 +197,7 @@ class RobustRows:
         The little that f could still gain at the end of an ascent is added, so that the row
         stays an upper bound where f is concave.
         """
-        A = self.conditions.coefficients(at.points, at.slopes)
-        gain = self.ascent.gain(at, self.ascent.vertex_along_gradient(at, u), u)
+        A = coefficients(self.conditions, at.points, at.slopes)
+        gain = self.problem.gain(at, self.problem.vertex_along_gradient(at, u), u)
         left = np.where(gain <= REFINED * self.limits.scale[rows], gain, 0.0)
         return PackingRows(rows, at.points, A, self.limits.limit[rows] - at.values - left + A @ u)

@@ -14,10 +14,11 @@ import numpy as np
 from security_check.arrays import BoolArray, FloatArray, IndexArray, first_of_equal
 from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.points import WorstPoints, halves
-from security_check.worst_case.ascent import RISE, Ascent
+from security_check.operating_range.slopes import rising, slopes_of, vertex_along_gradient
 from security_check.worst_case.coordinates import at_sides, opposite_to, sides_of, turning_at
 from security_check.worst_case.packing_rows import PackingRows, fullest_of_each
 from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.row_problem import RISE
 from security_check.worst_case.starting_points import at_ends, other_end, reactive_ends
 from security_check.worst_case.watched_rows import WatchedRows
 
@@ -97,7 +98,6 @@ class WorstPointSearch:
 
     def __init__(self, robust: RobustRows, starts: Starts | None = None) -> None:
         self.robust = robust
-        self.ascent: Ascent = robust.ascent
         self.starts = starts if starts is not None and starts.serve(robust) else Starts(robust)
 
     def find_new_worst_points(
@@ -167,7 +167,7 @@ class WorstPointSearch:
         To first order the others are worth less, but where they are worth nearly the same the
         second order decides.  Often none is returned.
         """
-        robust, ascent = self.robust, self.ascent
+        robust, problem = self.robust, self.robust.problem
         own, within = robust.conditions.deviating, robust.conditions.deviations.set
         close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
         close = close.take(close.fullest(robust.excess(close, u), _TRIED))
@@ -177,11 +177,11 @@ class WorstPointSearch:
             return close.take(pair)
         points = close.points.take(pair)
         points.free[:, own] = np.concatenate(others)
-        here = ascent.at(close.rows, close.points, u)
-        less = -ascent.gain(here.take(pair), points, u)
+        here = problem.at(close.rows, close.points, u)
+        less = -problem.gain(here.take(pair), points, u)
         competing = np.flatnonzero(less < _COMPETING * robust.limits.scale[close.rows[pair]])
         pair, points = pair[competing], points.take(competing)
-        rise = robust.evaluate(close.rows[pair], points, u)[0] - here.values[pair]
+        rise = robust.problem.evaluate(close.rows[pair], points, u)[0] - here.values[pair]
         order = np.argsort(-rise, kind="stable")
         best = order[np.unique(pair[order], return_index=True)[1]]
         best = best[rise[best] > RISE]
@@ -191,7 +191,7 @@ class WorstPointSearch:
         """Return the rows near their limits, climbed from each of their starts not yet known."""
         robust, watch = self.robust, self.starts.watch
         open_ = np.flatnonzero(~robust.cannot_bind(u)[watch.rows])
-        seen = watch.evaluate(self.ascent, u, open_, _SCAN_PU)
+        seen = watch.evaluate(robust.problem, u, open_, _SCAN_PU)
         close = np.flatnonzero(robust.violation(seen.rows, seen.values) > -near)
         rows, points = seen.rows[close], seen.points.take(seen.place[close])
         if robust.conditions.has_cones:
@@ -221,14 +221,16 @@ class WorstPointSearch:
         by_port, by_source = robust.monitors.no_load_gradients
         tried, parts = [rows], [robust.leaning_points(rows, u)]
         for turn in _TURNS:
-            slopes = conditions.slopes(turn * by_port[:, currents], by_source[:, currents])
+            slopes = slopes_of(conditions, turn * by_port[:, currents], by_source[:, currents])
             tried.append(currents)
-            parts.append(conditions.vertex_along_gradient(robust.start_points(currents), slopes, u))
+            parts.append(
+                vertex_along_gradient(conditions, robust.start_points(currents), slopes, u)
+            )
         parts += [other_end(conditions, part) for part in parts]
         which, points = np.concatenate(tried + tried), WorstPoints.joined(parts)
         first, _ = first_of_equal(np.column_stack([which, points.keys(u)]))
         which, points = which[first], points.take(first)
-        excess = robust.violation(which, robust.evaluate(which, points, u)[0])
+        excess = robust.violation(which, robust.problem.evaluate(which, points, u)[0])
         chosen = fullest_of_each(which, excess, _LEANING)
         chosen = chosen[excess[chosen] > -near]
         return which[chosen], points.take(chosen)
@@ -272,7 +274,7 @@ class WorstPointSearch:
         turning = np.zeros(sides_of(conditions, pairs.points).shape, dtype=bool)
         for stay in stays:
             opposite = opposite_to(conditions, pairs.points, stay)
-            there = self.ascent.at(pairs.rows, opposite, u).slopes
+            there = self.robust.problem.at(pairs.rows, opposite, u).slopes
             turning |= turning_at(conditions, opposite, there, stay, u)
         return turning
 
@@ -301,7 +303,7 @@ class WorstPointSearch:
         single[np.arange(len(pair)), point] = 1.0 - single[np.arange(len(pair)), point]
         changed = at_sides(conditions, close.points.take(pair), single)
         now = self.robust.values(close, u)
-        rise = self.robust.evaluate(close.rows[pair], changed, u)[0] - now[pair]
+        rise = self.robust.problem.evaluate(close.rows[pair], changed, u)[0] - now[pair]
         rises = np.zeros(sides.shape)
         rises[pair, point] = np.maximum(rise, 0.0)
         promising = np.flatnonzero(rises.max(axis=1) > RISE)
@@ -331,8 +333,8 @@ class WorstPointSearch:
         robust, conditions = self.robust, self.robust.conditions
         close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
         close = close.take(close.fullest(robust.excess(close, u), _TRIED))
-        slopes = self.ascent.at(close.rows, close.points, u).slopes
-        cost = np.abs(conditions.rising(slopes, u)) * np.add(*halves(u))
+        slopes = self.robust.problem.at(close.rows, close.points, u).slopes
+        cost = np.abs(rising(conditions, slopes, u)) * np.add(*halves(u))
         pair, first, second = [], [], []
         for k, share in enumerate(close.points.share):
             cheap = np.argsort(cost[k], kind="stable")
@@ -347,7 +349,7 @@ class WorstPointSearch:
         points.share[line, np.concatenate(first)] = 0.0
         points.share[line, np.concatenate(second)] = 1.0
         now = robust.values(close, u)
-        rise = robust.evaluate(close.rows[each], points, u)[0] - now[each]
+        rise = robust.problem.evaluate(close.rows[each], points, u)[0] - now[each]
         order = np.argsort(-rise, kind="stable")
         best = order[np.unique(each[order], return_index=True)[1]]
         best = best[rise[best] > RISE]

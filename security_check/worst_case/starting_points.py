@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray
-from security_check.operating_range.conditions import OperatingConditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints
+from security_check.operating_range.slopes import Slopes
 
 _FIRST = 1e3  # how much more a direction counts that is known than one that is tried
 
@@ -25,7 +26,7 @@ def reactive_ends(conditions: OperatingConditions, points: WorstPoints) -> list[
     found = []
     for end in (-1.0, 1.0):
         free = points.free.copy()
-        free[:, conditions.held : conditions.held + len(conditions.choosers)] = end
+        free[:, conditions.choosing] = end
         found.append(WorstPoints(points.share, free))
     return found
 

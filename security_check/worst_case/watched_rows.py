@@ -13,11 +13,15 @@ import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray, first_of_equal
 from security_check.operating_range.points import WorstPoints
+from security_check.operating_range.slopes import (
+    coefficients,
+    gain,
+    slopes_of,
+    vertex_along_gradient,
+)
 from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints
-from security_check.worst_case.ascent import Ascent
 from security_check.worst_case.coordinates import opposite_to, turning_at
-
-_RISE = 1e-10  # per unit of f: a smaller rise is rounding
+from security_check.worst_case.row_problem import RowProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class WatchedRows:
 
     def evaluate(
         self,
-        ascent: Ascent,
+        problem: RowProblem,
         u: FloatArray,
         chosen: IndexArray,
         tolerance_pu: float = TOLERANCE_PU,
@@ -70,7 +74,7 @@ class WatchedRows:
 
         Parameters
         ----------
-        ascent
+        problem
             The network under one interval's limits and conditions.
         u
             Shape (2 c,), the box of envelopes, per unit.
@@ -84,10 +88,10 @@ class WatchedRows:
         PowerFlowError
             When one does not converge.
         """
-        monitors = ascent.monitors
+        monitors = problem.monitors
         used, place = np.unique(self.place[chosen], return_inverse=True)
         rows, points = self.rows[chosen], self.points.take(used)
-        powers, source = ascent.conditions.ports(points, u)
+        powers, source = problem.conditions.ports(points, u)
         if self._voltage is None:
             nominal = monitors.power_flow.no_load_voltage(np.ones((len(source), 1)))
             self._voltage = np.repeat(nominal, len(self.points.share), axis=1)
@@ -118,18 +122,18 @@ class GradientEvidence:
     turning: BoolArray
 
 
-def twofold(ascent: Ascent, rows: IndexArray, points: WorstPoints) -> WatchedRows:
+def twofold(problem: RowProblem, rows: IndexArray, points: WorstPoints) -> WatchedRows:
     """Return a watch of rows at their points and, after these, at the opposite ones.
 
     Opposite is where everyone who does not act strongly on a row is on the other side.
     """
-    strong = ascent.monitors.acts_strongly(rows)
-    both = WorstPoints.joined([points, opposite_to(ascent.conditions, points, strong)])
+    strong = problem.monitors.acts_strongly(rows)
+    both = WorstPoints.joined([points, opposite_to(problem.conditions, points, strong)])
     return WatchedRows(np.concatenate([rows, rows]), both)
 
 
 def prove(
-    ascent: Ascent, seen: SolvedRows, own: IndexArray, opposite: IndexArray, u: FloatArray
+    problem: RowProblem, seen: SolvedRows, own: IndexArray, opposite: IndexArray, u: FloatArray
 ) -> GradientEvidence:
     """Ask the gradients whether rows are watched at their worst points.
 
@@ -139,7 +143,7 @@ def prove(
 
     Parameters
     ----------
-    ascent
+    problem
         The network under one interval's limits and conditions.
     seen
         Rows of a twofold watch, evaluated at u.
@@ -149,15 +153,19 @@ def prove(
     u
         Shape (2 c,), per unit.
     """
-    monitors, conditions = ascent.monitors, ascent.conditions
+    monitors, conditions = problem.monitors, problem.conditions
     rows = seen.rows[own]
     at = seen.solved.take(seen.place[np.concatenate([own, opposite])])
-    both = conditions.slopes(*monitors.gradients(np.concatenate([rows, rows]), at))
+    both = slopes_of(conditions, *monitors.gradients(np.concatenate([rows, rows]), at))
     slopes = both.take(np.arange(len(rows)))
     mirrored = both.take(np.arange(len(rows), 2 * len(rows)))
     points = seen.points.take(seen.place[own])
-    gain = conditions.gain(points, slopes, conditions.vertex_along_gradient(points, slopes, u), u)
+    vertex = vertex_along_gradient(conditions, points, slopes, u)
     strong = monitors.acts_strongly(rows)
     turning = turning_at(conditions, seen.points.take(seen.place[opposite]), mirrored, strong, u)
     unsure: BoolArray = np.asarray(turning.any(axis=1))
-    return GradientEvidence(conditions.coefficients(points, slopes), gain, unsure)
+    return GradientEvidence(
+        coefficients(conditions, points, slopes),
+        gain(conditions, points, slopes, vertex, u),
+        unsure,
+    )

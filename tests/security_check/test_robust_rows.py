@@ -14,6 +14,7 @@ from sampling import examples
 
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.row_problem import RowProblem
 from security_check.worst_case.search import Starts, WorstPointSearch
 
 NAMES = st.sampled_from(sorted(SMALL_AREAS))
@@ -39,7 +40,7 @@ def all_at_their_limits(area: Area, limits_w: np.ndarray) -> tuple[RobustRows, l
         limit[rows] = value
     scale = np.maximum(np.abs(limit), 1e-3)
     near = replace(limits, limit=limit, scale=scale)
-    return RobustRows(monitors, near, robust.conditions), pairs
+    return RobustRows(RowProblem(monitors, near, robust.conditions)), pairs
 
 
 def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
@@ -92,7 +93,7 @@ def test_rows_are_exact_where_taken_and_tangent(name):
     assert (rows.A >= 0).all()
     anew = robust.exact(rows.rows, rows.points, u)
     np.testing.assert_allclose(robust.values(rows, u), robust.values(anew, u), rtol=0, atol=1e-7)
-    values, _ = robust.evaluate(anew.rows, anew.points, u)
+    values, _ = robust.problem.evaluate(anew.rows, anew.points, u)
     np.testing.assert_allclose(robust.values(anew, u), values, rtol=0, atol=1e-7)
     at_corner = ((rows.points.share == 0) | (rows.points.share == 1)).all(axis=1)
     assert at_corner.any()
@@ -101,7 +102,9 @@ def test_rows_are_exact_where_taken_and_tangent(name):
         more, less = u.copy(), u.copy()
         more[k] += step
         less[k] -= step
-        ahead, behind = (robust.evaluate(rows.rows, rows.points, x)[0] for x in (more, less))
+        ahead, behind = (
+            robust.problem.evaluate(rows.rows, rows.points, x)[0] for x in (more, less)
+        )
         slope = (ahead - behind) / (2 * step)
         error = np.abs(np.maximum(slope, 0) - anew.A[:, k])[at_corner]
         assert error.max() < 1e-4 * np.abs(anew.A).max()
@@ -120,7 +123,7 @@ def test_no_bound_is_below_the_truth(name, seed, size):
         limits = replace(limits, voltage_min_pu=float(worst["lowest"].min()))
     u = limits_w / area.flow.network.base_power_w
     bounds = area.grid.monitors.bounds(robust.conditions, u, limits)
-    ruled_out = RobustRows(area.grid.monitors, limits, robust.conditions).cannot_bind(u)
+    ruled_out = RobustRows(replace(robust.problem, limits=limits)).cannot_bind(u)
     for rows, brute in of_rows(area.grid.monitors, worst):
         assert (bounds[rows] >= brute - 1e-12).all()
         if ruled_out[rows].any():
