@@ -18,7 +18,7 @@ from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from security_check.checking.check import SecurityCheck
 from security_check.model.limits import InterfaceLimits, VoltageLimits
-from security_check.monitoring.monitors import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.verification.adversary import attack
 from security_check.worst_case.robust_rows import RobustRows
@@ -48,7 +48,7 @@ def test_the_power_of_the_interface_is_worst_where_a_fine_grid_finds_it(name, se
     found = found_by(robust, u := limits_w / area.flow.network.base_power_w)
     values = robust.values(found, u)
     everywhere = exchanged(area, limits_w, FINE + 1).max(axis=1)
-    kinds = (Kind.INTERFACE_INJECTION, Kind.INTERFACE_WITHDRAWAL)
+    kinds = (RowKind.INTERFACE_INJECTION, RowKind.INTERFACE_WITHDRAWAL)
     for kind, brute in zip(kinds, everywhere, strict=True):
         (row,) = np.flatnonzero(robust.monitors.kind == kind)
         worst = values[found.rows == row].max()
@@ -78,7 +78,7 @@ def limited_inside() -> tuple[Area, np.ndarray]:
 def test_the_adversary_breaks_a_contract_inside_the_band():
     area, limits_w = limited_inside()
     robust = area.grid.robust_rows(area.limits.interface)
-    others = robust.monitors.kind != Kind.INTERFACE_INJECTION
+    others = robust.monitors.kind != RowKind.INTERFACE_INJECTION
     limit = np.where(others, np.inf, robust.limits.limit)
     alone = replace(robust.limits, limit=limit)
     robust = RobustRows(replace(robust.problem, limits=alone))
@@ -126,7 +126,7 @@ def test_the_power_of_phases_is_worst_where_a_grid_finds_it(name, seed):
         np.repeat(at_phases(network, power), len(held), axis=1),
         np.tile(held, (power.shape[1], 1)).T,
     )
-    kinds = (Kind.INTERFACE_INJECTION, Kind.INTERFACE_WITHDRAWAL)
+    kinds = (RowKind.INTERFACE_INJECTION, RowKind.INTERFACE_WITHDRAWAL)
     rows = np.flatnonzero(np.isin(robust.monitors.kind, kinds))
     brute = robust.monitors.all_values(points, rows).max(axis=1)
     limit, scale = robust.limits.limit.copy(), robust.limits.scale.copy()

@@ -41,7 +41,8 @@ from security_check.modifications.inverters import (
     with_inverters,
 )
 from security_check.modifications.reactive_freedom import with_reactive_freedom
-from security_check.monitoring.monitors import Kind, Monitors
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.verification.adversary import attack
 
@@ -225,8 +226,8 @@ class TestPowerFlow:
         flow = PowerFlow(network)
         monitors = Monitors(flow)
         rng = np.random.default_rng(2)
-        rows = np.flatnonzero(monitors.kind <= Kind.VOLTAGE_MIN)[::17]
-        rows = np.concatenate([rows, np.flatnonzero(monitors.kind == Kind.INTERFACE_WITHDRAWAL)])
+        rows = np.flatnonzero(monitors.kind <= RowKind.VOLTAGE_MIN)[::17]
+        rows = np.concatenate([rows, np.flatnonzero(monitors.kind == RowKind.INTERFACE_WITHDRAWAL)])
         count = len(network.connection_points)
         power = rng.uniform(-2e3, 7e3, (count, len(rows))) / network.base_power_w
         held = rng.uniform(0.95, 1.08, len(rows))
@@ -366,7 +367,10 @@ class TestWorstPoints:
         found = found_by(robust, u)
         values, scale = robust.values(found, u), robust.limits.scale
         for rows, brute in pairs:
-            is_current = robust.monitors.kind[rows[0]] in (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT)
+            is_current = robust.monitors.kind[rows[0]] in (
+                RowKind.CURRENT_EXPORT,
+                RowKind.CURRENT_IMPORT,
+            )
             if is_current and brute < IDLE * network.terminals.rating_pu.min():
                 continue
             worst = values[np.isin(found.rows, rows)].max()

@@ -19,7 +19,8 @@ import pytest
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.monitoring.monitors import Kind, Monitors
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.uncertainty.deviation_sets import BoxSet, BudgetSet
@@ -95,7 +96,7 @@ def worst_current_a(rows: RobustRows, line: int, activated_kw: float = 0.0) -> f
         for row in rows.limited
         if monitors.elements[row] == f"line:{line}"
         and monitors.sides[row] == "from"
-        and monitors.kind[row] == Kind.CURRENT_IMPORT
+        and monitors.kind[row] == RowKind.CURRENT_IMPORT
     ]
     u = np.array([activated_kw, 0.0]) * 1e3 / network().base_power_w
     chosen = np.array(of_line, dtype=np.int64)

@@ -23,7 +23,7 @@ from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.modifications.reactive_freedom import with_reactive_freedom
-from security_check.monitoring.monitors import Kind
+from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.points import WorstPoints
 from security_check.verification.adversary import attack
 from security_check.worst_case.coordinates import coordinates, slopes_along
@@ -86,7 +86,10 @@ class TestWorstPoints:
         found = found_by(robust, u)
         values, scale = robust.values(found, u), robust.limits.scale
         for rows, brute in pairs:
-            is_current = robust.monitors.kind[rows[0]] in (Kind.CURRENT_EXPORT, Kind.CURRENT_IMPORT)
+            is_current = robust.monitors.kind[rows[0]] in (
+                RowKind.CURRENT_EXPORT,
+                RowKind.CURRENT_IMPORT,
+            )
             if is_current and brute < IDLE * network.terminals.rating_pu.min():
                 continue
             worst = values[np.isin(found.rows, rows)].max()
@@ -138,7 +141,7 @@ class TestWorstPoints:
         points = drawn(conditions, share, rng)
         here = robust.problem.at(rows, points, u)
         slopes = here.slopes
-        is_current = robust.monitors.kind[rows] // 2 == Kind.CURRENT_EXPORT // 2
+        is_current = robust.monitors.kind[rows] // 2 == RowKind.CURRENT_EXPORT // 2
         busy = ~is_current | (np.abs(here.values) > IDLE * robust.limits.limit[rows])
         assert busy.sum() > len(rows) // 2
         at, low, high = coordinates(conditions, points, u)
