@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
 from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.network_source import open_net
 from gateway.scenario.schema import ActionsSection, NetworkSection
 from security_check.errors import Fault, NetworkFaults
+from security_check.importers import Net
 from security_check.model.network import Network
-
-Net = Any  # pandapower publishes no types
 
 Modelled = Callable[[Net, list[Fault]], tuple[Network | None, ForecastSeries | None]]
 """Returns what a scenario makes of a net, after adding all its faults."""

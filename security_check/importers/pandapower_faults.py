@@ -15,9 +15,8 @@ from pandapower.topology import connected_components, create_nxgraph, unsupplied
 
 from security_check.arrays import BoolArray, FloatArray
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.model.network_elements import UNRATED
-
-Net = Any  # pandapower publishes no types
 
 POWER_ELEMENTS = ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen")
 """Tables of what consumes or generates at given power."""

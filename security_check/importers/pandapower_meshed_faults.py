@@ -10,6 +10,7 @@ import pandas as pd
 from pandapower.topology import unsupplied_buses
 
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.importers.pandapower_faults import (
     in_service,
     is_positive,
@@ -17,8 +18,6 @@ from security_check.importers.pandapower_faults import (
     table_faults,
     wrong_quantities,
 )
-
-Net = Any  # pandapower publishes no types
 
 _CONTROLLERS = ("ext_grid", "gen")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,12 +13,11 @@ from pandapower.topology import unsupplied_buses
 
 from security_check.arrays import IndexArray
 from security_check.errors import Fault, NetworkFaults
+from security_check.importers import Net
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.model.network import Network, selection
 from security_check.model.network_elements import Ports
 from security_check.model.outage import Outage
-
-Net = Any  # pandapower publishes no types
 
 OUTAGE_TABLES = ("line", "trafo", "trafo3w", "impedance", "gen", "ext_grid")
 """Tables whose elements can be out of service in an outage."""

@@ -22,14 +22,13 @@ import pandapower as pp
 import pandas as pd
 import scipy.sparse as sp
 
-from security_check.arrays import ComplexArray, FloatArray, IndexArray
+from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
 from security_check.errors import NetworkFaults
-from security_check.importers.pandapower_balanced import bus_names, modelling, nominal_volts
+from security_check.importers import Net
 from security_check.importers.pandapower_faults import POWER_ELEMENTS, phase_faults
+from security_check.importers.pandapower_model import bus_names, modelling, nominal_volts
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
-
-Net = Any  # pandapower publishes no types
 
 PHASES = ("a", "b", "c")
 COMPONENTS = ("zero", "positive", "negative")
@@ -78,45 +77,63 @@ def phases_from_pandapower(
     if faults:
         raise NetworkFaults(faults)
     cases = _run(net, held)
-    lookup = cases["lookup"]
-    buses = cases["Ybus"][0].shape[0]
-    real, names = bus_names(net, lookup, buses)
     sources = cases["reference"]
-    real[sources] = False
     in_components = sources if held == "source" else sources[:0]
+    buses = cases["Ybus"][0].shape[0]
     basis = _basis(buses, in_components)
-    nodes = tuple(
-        f"{bus}.{conductor}"
-        for k, bus in enumerate(names)
-        for conductor in (COMPONENTS if k in in_components else PHASES)
-    )
-    limited = np.flatnonzero(np.repeat(real, 3))
-    at = np.asarray(lookup[table.bus.to_numpy(dtype=np.int64)], dtype=np.int64)
-    shares = _shares(table)
-    point, phase = np.nonzero(shares)
-    used, port = np.unique(3 * at[point] + phase, return_inverse=True)
+    real, names = bus_names(net, cases["lookup"], buses)
+    real[sources] = False
+    nodes = _nodes(names, in_components)
+    ports, port_shares = _ports(table, cases["lookup"], nodes)
     return Network(
         name=name or str(net.name or "pandapower net"),
         nodes=nodes,
         admittance=sp.csr_array(basis.conj().T @ _to_phases(cases["Ybus"]) @ basis),
         interface=_interface(sources, held),
-        voltages=Voltages(
-            tuple(nodes[i] for i in limited),
-            selection(limited, len(nodes)),
-            np.arange(len(limited)).reshape(-1, 3),
-            np.repeat(nominal_volts(net, lookup, buses) / np.sqrt(3.0), 3)[limited],
-        ),
+        voltages=_voltages(nodes, real, nominal_volts(net, cases["lookup"], buses)),
         terminals=_terminals(net, cases, basis),
-        ports=Ports(
-            tuple(nodes[i] for i in used),
-            sp.csr_array(selection(used, len(nodes)).T),
-            np.zeros(len(used), dtype=np.complex128),
-        ),
+        ports=ports,
         connection_points=ids,
-        port_shares=sp.csr_array((shares[point, phase], (port, point)), (len(used), len(at))),
+        port_shares=port_shares,
         reactive_ratio=ratios,
         base_power_w=cases["base_mva"] * 1e6,
     )
+
+
+def _nodes(buses: tuple[str, ...], in_components: IndexArray) -> tuple[str, ...]:
+    """Return the names of all nodes: three of each bus, in components at the buses given."""
+    return tuple(
+        f"{bus}.{conductor}"
+        for k, bus in enumerate(buses)
+        for conductor in (COMPONENTS if k in in_components else PHASES)
+    )
+
+
+def _voltages(nodes: tuple[str, ...], real: BoolArray, volts: FloatArray) -> Voltages:
+    """Return the limited voltages: all phases of the buses named, line-to-line volts given."""
+    limited = np.flatnonzero(np.repeat(real, 3))
+    return Voltages(
+        tuple(nodes[i] for i in limited),
+        selection(limited, len(nodes)),
+        np.arange(len(limited)).reshape(-1, 3),
+        np.repeat(volts / np.sqrt(3.0), 3)[limited],
+    )
+
+
+def _ports(
+    table: pd.DataFrame, lookup: np.ndarray[Any, Any], nodes: tuple[str, ...]
+) -> tuple[Ports, sp.csr_array]:
+    """Return a port at each phase with a customer, and the customers' shares, shape (J, c)."""
+    at = np.asarray(lookup[table.bus.to_numpy(dtype=np.int64)], dtype=np.int64)
+    shares = _shares(table)
+    point, phase = np.nonzero(shares)
+    used, port = np.unique(3 * at[point] + phase, return_inverse=True)
+    ports = Ports(
+        tuple(nodes[i] for i in used),
+        sp.csr_array(selection(used, len(nodes)).T),
+        np.zeros(len(used), dtype=np.complex128),
+    )
+    return ports, sp.csr_array((shares[point, phase], (port, point)), (len(used), len(at)))
 
 
 def _interface(sources: IndexArray, held: str) -> Interface:

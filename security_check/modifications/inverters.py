@@ -135,11 +135,39 @@ def with_inverters(network: Network, inverters: Mapping[str, Inverter]) -> Netwo
     NetworkFaults
         With every fault of a curve or a rating, and every id that is no connection point.
     """
+    faults = _faults(network, inverters)
+    if faults:
+        raise NetworkFaults(faults)
+    if not inverters:
+        return network
     index = {point: i for i, point in enumerate(network.connection_points)}
+    chosen = np.array(sorted(index[point] for point in inverters), dtype=np.int64)
+    shares = sp.csc_array(network.port_shares[:, chosen]).tocoo()
+    split, own = _split(network, chosen, shares)
+    fitted = [inverters[network.connection_points[i]] for i in chosen[shares.coords[1]]]
+    rating = np.array([inverter.rating_va for inverter in fitted]) / network.base_power_w
+    no_load = PowerFlow(split).no_load_voltage(np.ones((network.held, 1)))[own, 0]
+    nominal = np.where(np.abs(no_load) > _PHASE_TO_PHASE, np.sqrt(3.0), 1.0)
+    nothing, all_of_it = Curve((1.0,), (0.0,)), Curve((1.0,), (1.0,))
+    return replace(
+        split,
+        inverters=Inverters(
+            own,
+            rating * shares.data,
+            nominal,
+            _segments([i.response.volt_var or nothing for i in fitted]),
+            _segments([i.response.volt_watt or all_of_it for i in fitted]),
+        ),
+    )
+
+
+def _faults(network: Network, inverters: Mapping[str, Inverter]) -> list[Fault]:
+    """Return the faults of the inverters, and why this network cannot have them."""
+    known = set(network.connection_points)
     faults = [
         Fault(point, "an inverter is given, but there is no such connection point")
         for point in inverters
-        if point not in index
+        if point not in known
     ]
     for point, inverter in inverters.items():
         if not 0.0 < inverter.rating_va < np.inf:
@@ -171,28 +199,7 @@ def with_inverters(network: Network, inverters: Mapping[str, Inverter]) -> Netwo
                 "respond to their voltage",
             )
         )
-    if faults:
-        raise NetworkFaults(faults)
-    if not inverters:
-        return network
-    chosen = np.array(sorted(index[point] for point in inverters), dtype=np.int64)
-    shares = sp.csc_array(network.port_shares[:, chosen]).tocoo()
-    split, own = _split(network, chosen, shares)
-    fitted = [inverters[network.connection_points[i]] for i in chosen[shares.coords[1]]]
-    rating = np.array([inverter.rating_va for inverter in fitted]) / network.base_power_w
-    no_load = PowerFlow(split).no_load_voltage(np.ones((network.held, 1)))[own, 0]
-    nominal = np.where(np.abs(no_load) > _PHASE_TO_PHASE, np.sqrt(3.0), 1.0)
-    nothing, all_of_it = Curve((1.0,), (0.0,)), Curve((1.0,), (1.0,))
-    return replace(
-        split,
-        inverters=Inverters(
-            own,
-            rating * shares.data,
-            nominal,
-            _segments([i.response.volt_var or nothing for i in fitted]),
-            _segments([i.response.volt_watt or all_of_it for i in fitted]),
-        ),
-    )
+    return faults
 
 
 def _split(

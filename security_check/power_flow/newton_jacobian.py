@@ -186,17 +186,9 @@ class Jacobian:
         source = float(state.source_pu[0, 0])
         voltage, current = state.voltage[:, 0], state.current[:, 0]
         follows = (current / voltage.conj())[:, None]
-        given = ~self._is_generator
-        inside, held = (
-            np.flatnonzero(given & (self._at >= 0)),
-            np.flatnonzero(given & (self._at < 0)),
-        )
-        right = np.zeros((self._size, by_current.shape[1]))
-        by_voltage = np.zeros((n, by_current.shape[1]), dtype=np.complex128)
-        np.add.at(by_voltage, self._at[inside], -by_current[inside] * follows[inside])
-        right[:n], right[n : 2 * n] = by_voltage.real, by_voltage.imag
-        right[2 * n : 2 * n + g] = by_current[ports].real
-        right[2 * n + g : 2 * n + 2 * g] = -by_current[ports].imag
+        inside = np.flatnonzero(~self._is_generator & (self._at >= 0))
+        held = np.flatnonzero(~self._is_generator & (self._at < 0))
+        right = self._right_side(by_current, inside, follows)
         try:
             factor = spla.splu(self._transposed(state, source))
         except RuntimeError:
@@ -217,3 +209,27 @@ class Jacobian:
             drawn = complex(self._into_held @ nodes)
             by_source -= found[-1] * (drawn.real + source * self._held_itself.real)
         return by_port, by_source
+
+    def _right_side(
+        self, by_current: ComplexArray, inside: IndexArray, follows: ComplexArray
+    ) -> FloatArray:
+        """Return the functions' derivatives by the unknowns, shape (size, F).
+
+        Parameters
+        ----------
+        by_current
+            As in :meth:`adjoint`.
+        inside
+            The ports of given power at nodes that are not held.
+        follows
+            Shape (J, 1), ``conj(s) / conj(v)^2``: their currents change by ``-follows conj(dv)``.
+        """
+        n, ports = self._count, self.generators.ports
+        g = len(ports)
+        right = np.zeros((self._size, by_current.shape[1]))
+        by_voltage = np.zeros((n, by_current.shape[1]), dtype=np.complex128)
+        np.add.at(by_voltage, self._at[inside], -by_current[inside] * follows[inside])
+        right[:n], right[n : 2 * n] = by_voltage.real, by_voltage.imag
+        right[2 * n : 2 * n + g] = by_current[ports].real
+        right[2 * n + g : 2 * n + 2 * g] = -by_current[ports].imag
+        return right

@@ -20,7 +20,7 @@ from doe_allocation.hierarchy.joint_model.newton import JoinedFlow, JointFlowSol
 from doe_allocation.hierarchy.joint_model.pandapower_net import JoinedNet
 from doe_allocation.hierarchy.joint_model.quantities import CURRENT, Quantities
 from security_check.arrays import ComplexArray, FloatArray
-from security_check.importers.pandapower_balanced import modelling
+from security_check.importers.pandapower_model import modelling
 from security_check.model.limits import InterfaceLimits
 
 _STARTS = 120  # corners that sensitivities point to, for each voltage at the top

@@ -21,7 +21,7 @@ from scipy.sparse.linalg import splu
 from doe_allocation.hierarchy.joint_model.pandapower_net import JoinedNet, element_of
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
-from security_check.importers.pandapower_balanced import PLAIN, modelling
+from security_check.importers.pandapower_model import PLAIN, modelling
 
 _SIGNS = {"load": -1.0, "sgen": 1.0, "storage": -1.0}
 _SLOW = 0.3  # of the mismatch left after a step: then the Jacobian is taken anew
