@@ -207,7 +207,7 @@ class RowTracker:
         rows = starts.watch.rows[starts.lookouts]
         open_ = robust.violation(rows, bounds[rows]) > -NEAR
         seen = starts.watch.evaluate(robust.problem, u, starts.lookouts[open_])
-        return SurveyedRows(seen.rows, seen.points.take(seen.place), seen.values)
+        return SurveyedRows(seen.rows, seen.points.take(seen.column), seen.values)
 
     def _followed(self, held: TrackedBox, most: FloatArray, u: FloatArray) -> TrackedBox:
         """Bring the rows followed up to date, and some of them to their worst points.

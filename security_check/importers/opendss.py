@@ -185,7 +185,7 @@ class _Circuit:
         """Limit every phase: to the bus' neutral where it has one, else to ground."""
         names: list[str] = []
         rows, columns, signs = [], [], []
-        place: dict[str, int] = {}
+        position: dict[str, int] = {}
         for k, node in enumerate(self.order):
             bus, number = node.rsplit(".", 1)
             if int(number) >= NEUTRAL:
@@ -196,10 +196,10 @@ class _Circuit:
                     rows.append(len(names))
                     columns.append(column)
                     signs.append(sign)
-            place[node] = len(names)
+            position[node] = len(names)
             names.append(f"bus:{node}")
         incidence = sp.csr_array((signs, (rows, columns)), shape=(len(names), count))
-        of_buses = [[place.get(f"{bus}.{k}") for k in (1, 2, 3)] for bus in self._buses()]
+        of_buses = [[position.get(f"{bus}.{k}") for k in (1, 2, 3)] for bus in self._buses()]
         triples = np.array([three for three in of_buses if None not in three], dtype=np.int64)
         volts = self.base_v[[self.index[name.removeprefix("bus:")] for name in names]]
         return Voltages(tuple(names), incidence, triples.reshape(-1, 3), volts)

@@ -157,14 +157,14 @@ def _aligned(network: Network, whole: Network) -> Network:
 
     The port of a generator that failed stays, and nothing enters there.
     """
-    place = {name: k for k, name in enumerate(network.nodes)}
+    position = {name: k for k, name in enumerate(network.nodes)}
     names = [whole.nodes[k] for k in _port_nodes(whole)]
-    missing = [name for name in names if name not in place]
+    missing = [name for name in names if name not in position]
     if missing:
         raise NetworkFaults([Fault(missing[0], "there is no such node any more")])
     ports = Ports(
         whole.ports.names,
-        sp.csr_array(selection(np.array([place[n] for n in names]), len(place)).T),
+        sp.csr_array(selection(np.array([position[n] for n in names]), len(position)).T),
         whole.ports.passive_power_pu,
     )
     generators = network.generators

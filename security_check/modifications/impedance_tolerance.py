@@ -94,9 +94,9 @@ def _compensated(network: Network, uncertain: list[str], parts: FloatArray) -> N
     """Return the network with a port for each conductor of the elements named."""
     series, ports = network.series, network.ports
     assert series is not None
-    place = {element: k for k, element in enumerate(uncertain)}
-    chosen = np.array([k for k, e in enumerate(series.elements) if e in place], dtype=np.int64)
-    of = np.array([place[series.elements[k]] for k in chosen], dtype=np.int64)
+    positions = {element: k for k, element in enumerate(uncertain)}
+    chosen = np.array([k for k, e in enumerate(series.elements) if e in positions], dtype=np.int64)
+    of = np.array([positions[series.elements[k]] for k in chosen], dtype=np.int64)
     admittance = sp.csr_array(series.admittance[chosen][:, chosen])
     # In units in which their admittance is one, voltages and currents have the same accuracy.
     scale = np.sqrt(np.abs(admittance.diagonal()))

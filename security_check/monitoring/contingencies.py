@@ -97,11 +97,13 @@ class CaseMonitors:
             values[at] = self._parts[p].values(own, self._solved(p, points, at))
         return values
 
-    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
-        """Return f of each row at the operating point named by ``place``, shape (r,)."""
+    def values_at(
+        self, rows: IndexArray, column: IndexArray, points: OperatingPoints
+    ) -> FloatArray:
+        """Return f of each row at the operating point named by ``column``, shape (r,)."""
         values = np.zeros(len(rows))
         for p, at, own in self._own(rows):
-            used, where = np.unique(place[at], return_inverse=True)
+            used, where = np.unique(column[at], return_inverse=True)
             solved = self._solved(p, points, used)
             values[at] = self._parts[p].values_at(own, where, solved)
         return values

@@ -170,9 +170,11 @@ class GeneratorRows(_ByGradients):
         """Return f of each row at its own operating point, shape (r,)."""
         return self.values_at(rows, np.arange(len(rows)), points)
 
-    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
-        """Return f of each row at the operating point named by ``place``, shape (r,)."""
-        values: FloatArray = (self._factor[rows] * points.power_pu[self._port[rows], place]).real
+    def values_at(
+        self, rows: IndexArray, column: IndexArray, points: OperatingPoints
+    ) -> FloatArray:
+        """Return f of each row at the operating point named by ``column``, shape (r,)."""
+        values: FloatArray = (self._factor[rows] * points.power_pu[self._port[rows], column]).real
         return values
 
     def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:

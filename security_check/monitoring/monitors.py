@@ -148,12 +148,14 @@ class Monitors:
             values[at] /= np.abs(self._phasors(self.phasor[rows[at]] - 1, points.take(at)))
         return values
 
-    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
-        """Return f of each row at the operating point named by ``place``.
+    def values_at(
+        self, rows: IndexArray, column: IndexArray, points: OperatingPoints
+    ) -> FloatArray:
+        """Return f of each row at the operating point named by ``column``.
 
         Parameters
         ----------
-        rows, place
+        rows, column
             Shape (r,).
         points
             B operating points.
@@ -164,13 +166,13 @@ class Monitors:
         for begin in range(0, len(rows), _AT_ONCE):
             part = slice(begin, begin + _AT_ONCE)
             np.einsum(
-                "rj,rj->r", self.response[which[part]], current[place[part]], out=phasor[part]
+                "rj,rj->r", self.response[which[part]], current[column[part]], out=phasor[part]
             )
-        phasor += (self.fixed[which] * points.source_pu.T[place]).sum(axis=1)
+        phasor += (self.fixed[which] * points.source_pu.T[column]).sum(axis=1)
         values: FloatArray = SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
         at = np.flatnonzero(self._of_interface[rows] | self._of_sequences[rows])
         if len(at):
-            values[at] = self.values(rows[at], points.take(place[at]))
+            values[at] = self.values(rows[at], points.take(column[at]))
         return values
 
     def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
@@ -190,10 +192,10 @@ class Monitors:
 
     def _phasors_everywhere(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
         """Return the phasors named at all B points, shape (len(which), B); each worked out once."""
-        once, place = np.unique(which, return_inverse=True)
+        once, position = np.unique(which, return_inverse=True)
         phasors: ComplexArray = self.response[once] @ points.current
         phasors += self.fixed[once] @ points.source_pu
-        return phasors[place]
+        return phasors[position]
 
     def _phasors(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
         phasors: ComplexArray = np.einsum("rj,jr->r", self.response[which], points.current)

@@ -54,8 +54,10 @@ class Monitored(Protocol):
     def values(self, rows: IndexArray, points: OperatingPoints) -> FloatArray:
         """Return f of each row at its own operating point."""
 
-    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
-        """Return f of each row at the operating point named by ``place``."""
+    def values_at(
+        self, rows: IndexArray, column: IndexArray, points: OperatingPoints
+    ) -> FloatArray:
+        """Return f of each row at the operating point named by ``column``."""
 
     def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
         """Return f of every row, or of those named, at every point, shape (r, B)."""

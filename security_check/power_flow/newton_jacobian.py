@@ -43,12 +43,12 @@ class Jacobian:
         self.generators = generators
         held = network.interface.nodes
         inside = np.delete(np.arange(len(network.nodes)), held)
-        place = np.full(len(network.nodes), -1, dtype=np.int64)
-        place[inside] = np.arange(len(inside))
+        position = np.full(len(network.nodes), -1, dtype=np.int64)
+        position[inside] = np.arange(len(inside))
         self._count = len(inside)
         self._inside = inside
         # Where a port is among the nodes inside; -1 at the held ones.
-        self._at = place[port_node]
+        self._at = position[port_node]
         self._is_generator = np.zeros(len(port_node), dtype=bool)
         self._is_generator[generators.ports] = True
         phasors = network.interface.phasors[:, 0]
@@ -107,7 +107,7 @@ class Jacobian:
         rows = np.concatenate([at for at, _, _ in fixed] + [at for at, _ in changing])
         columns = np.concatenate([at for _, at, _ in fixed] + [at for _, at in changing])
         values = np.concatenate([value for _, _, value in fixed])
-        # One key for each place, row by row: the matrix is used transposed, column by column.
+        # One key for each entry, row by row: the matrix is used transposed, column by column.
         keys = rows * self._size + columns
         pattern = np.unique(keys)
         self._fixed = np.zeros(len(pattern))

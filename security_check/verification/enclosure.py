@@ -247,23 +247,21 @@ def _contraction(size: FloatArray, largest: FloatArray) -> tuple[FloatArray, Flo
 
 
 def phasors(
-    model: PortModel, enclosure: Enclosure, phasor: IndexArray, place: IndexArray
+    model: PortModel, enclosure: Enclosure, phasor: IndexArray, box: IndexArray
 ) -> tuple[ComplexArray, FloatArray]:
     """Return discs that hold r monitored phasors over their boxes: centres and radii, shape (r,).
 
     Parameters
     ----------
-    phasor, place
+    phasor, box
         Shape (r,), which phasor and which box.
     """
-    values: ComplexArray = np.einsum(
-        "rj,jr->r", model.response[phasor], enclosure.current[:, place]
-    )
-    values += model.fixed[phasor] * enclosure.middle[-1, place]
+    values: ComplexArray = np.einsum("rj,jr->r", model.response[phasor], enclosure.current[:, box])
+    values += model.fixed[phasor] * enclosure.middle[-1, box]
     radius: FloatArray = np.einsum(
-        "rj,jr->r", model.response_size[phasor], enclosure.current_radius[:, place]
+        "rj,jr->r", model.response_size[phasor], enclosure.current_radius[:, box]
     )
-    radius += np.abs(model.fixed[phasor]) * enclosure.half[-1, place] + _ROUNDING
+    radius += np.abs(model.fixed[phasor]) * enclosure.half[-1, box] + _ROUNDING
     return values, radius
 
 
@@ -271,33 +269,33 @@ def gradients(
     model: PortModel,
     enclosure: Enclosure,
     phasor: IndexArray,
-    place: IndexArray,
+    box: IndexArray,
     direction: ComplexArray,
 ) -> Gradients:
     """Enclose the gradients of ``Re(conj(direction) x)`` over closed boxes.
 
     Parameters
     ----------
-    phasor, place
+    phasor, box
         Shape (r,), which phasor and which box.
     direction
         Shape (r,), of length one.
     """
-    weight, weight_radius = enclosure.weight[:, place], enclosure.weight_radius[:, place]
+    weight, weight_radius = enclosure.weight[:, box], enclosure.weight_radius[:, box]
     largest = np.abs(weight) + weight_radius
-    size = np.abs(enclosure.voltage[:, place])
+    size = np.abs(enclosure.voltage[:, box])
     turned = direction.conj()
     gradient = np.ascontiguousarray((turned[:, None] * model.response[phasor]).T)
     multiplier, residual = _multiplier(model, gradient, weight)
     strength = np.abs(multiplier)
     source = model.size.T @ (weight_radius * strength) + residual
-    perron, q = enclosure.perron[:, place], enclosure.contraction[place]
+    perron, q = enclosure.perron[:, box], enclosure.contraction[box]
     # A supersolution of (2) stays one when (2) is applied to it, and gets sharper.
     error = perron * ((source / perron).max(axis=0, initial=0.0) / (1.0 - q))
     for _ in range(_SHARPENED):
         error = source + model.size.T @ (largest * error)
-    inverse_radius = enclosure.inverse_radius[:, place]
-    by_port = multiplier / enclosure.voltage[:, place].conj()
+    inverse_radius = enclosure.inverse_radius[:, box]
+    by_port = multiplier / enclosure.voltage[:, box].conj()
     by_power = np.asarray(model.network.ports_point @ by_port).real
     by_port_radius = error * (1.0 / size + inverse_radius) + strength * inverse_radius
     by_power_radius = np.asarray(model.network.ports_size.T @ by_port_radius)

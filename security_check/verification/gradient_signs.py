@@ -155,20 +155,20 @@ class _Parts:
 
 
 def simple_bounds(
-    model: PortModel, enclosure: Enclosure, rows: RowKinds, place: IndexArray
+    model: PortModel, enclosure: Enclosure, rows: RowKinds, box: IndexArray
 ) -> FloatArray:
     """Return upper bounds of f by the triangle inequality, shape (r,): cheap, and coarse."""
-    x, radius = phasors(model, enclosure, rows.phasor, place)
+    x, radius = phasors(model, enclosure, rows.phasor, box)
     lower = np.maximum(np.abs(x) - radius, 0.0)
     magnitude = np.where(rows.kind == RowKind.VOLTAGE_MIN, -lower, np.abs(x) + radius)
-    voltage, width = enclosure.middle[-1, place], enclosure.half[-1, place]
+    voltage, width = enclosure.middle[-1, box], enclosure.half[-1, box]
     power = rows.sense * (rows.carried.conj() * x).real + radius
     power = np.where(power > 0.0, power * (voltage + width), power * (voltage - width))
     return np.where(rows.power, power, magnitude)
 
 
 def slopes(
-    model: PortModel, enclosure: Enclosure, rows: RowKinds, place: IndexArray
+    model: PortModel, enclosure: Enclosure, rows: RowKinds, box: IndexArray
 ) -> GradientSigns:
     """Bound rows and their derivatives over closed boxes.
 
@@ -178,22 +178,22 @@ def slopes(
         Of B boxes.
     rows
         r rows.
-    place
+    box
         Shape (r,), the box of each row.
     """
-    x, radius = phasors(model, enclosure, rows.phasor, place)
+    x, radius = phasors(model, enclosure, rows.phasor, box)
     own = np.abs(x) > radius
     own_direction = x / np.maximum(np.abs(x), _SMALLEST)
     direction = np.where(rows.current & ~own, rows.axis, own_direction)
     direction = np.where(rows.power, rows.carried, direction)
-    parts = _parts(model, enclosure, rows.phasor, place, x, direction)
+    parts = _parts(model, enclosure, rows.phasor, box, x, direction)
     # Where no current of the box lies in the row's half plane, f is minus the magnitude.
     against = rows.current & ((rows.axis.conj() * x).real + radius < 0.0)
     found = _of_magnitudes(parts, np.where(against, -1.0, rows.sense))
     passing = np.flatnonzero(rows.current & ~own)
     _put(found, passing, _of_passing(_taken(parts, passing)))
     power = np.flatnonzero(rows.power)
-    voltage = enclosure.middle[-1, place][power]
+    voltage = enclosure.middle[-1, box][power]
     _put(found, power, _of_powers(_taken(parts, power), rows.sense[power], voltage))
     return found
 
@@ -202,7 +202,7 @@ def _parts(
     model: PortModel,
     enclosure: Enclosure,
     phasor: IndexArray,
-    place: IndexArray,
+    box: IndexArray,
     x: ComplexArray,
     direction: ComplexArray,
 ) -> _Parts:
@@ -210,14 +210,14 @@ def _parts(
         model,
         enclosure,
         np.concatenate([phasor, phasor]),
-        np.concatenate([place, place]),
+        np.concatenate([box, box]),
         np.concatenate([direction, 1j * direction]),
     )
     count = len(phasor)
     along = Gradients(twice.centre[:count], twice.radius[:count])
     across = Gradients(twice.centre[count:], twice.radius[count:])
     part = direction.conj() * x
-    return _Parts(along, across, part.real, part.imag, enclosure.half[:, place].T)
+    return _Parts(along, across, part.real, part.imag, enclosure.half[:, box].T)
 
 
 def _taken(parts: _Parts, rows: IndexArray) -> _Parts:

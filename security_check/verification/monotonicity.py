@@ -291,11 +291,11 @@ def _at_vertices(
     """Return f of each row at its own vertex, shape (r,); nan without a power flow."""
     if not len(vertex):
         return np.zeros(0)
-    first, place = first_of_equal(vertex)
+    first, box = first_of_equal(vertex)
     powers = vertex[first].T
     solved = enclose(model, whole.passive_power_pu, powers, powers)
-    x, _ = phasors(model, solved, rows.phasor, place)
-    return np.where(solved.closed[place], rows.values(x, vertex[:, -1]), np.nan)
+    x, _ = phasors(model, solved, rows.phasor, box)
+    return np.where(solved.closed[box], rows.values(x, vertex[:, -1]), np.nan)
 
 
 def _come_down(
@@ -310,13 +310,13 @@ def _come_down(
     for _ in range(_ROUNDS):
         if not len(active):
             return
-        first, place = first_of_equal(np.hstack([faces.low[active], faces.high[active]]))
+        first, box = first_of_equal(np.hstack([faces.low[active], faces.high[active]]))
         boxes = active[first]
         low, high = faces.low[boxes].T, faces.high[boxes].T
         enclosure = enclose(model, whole.passive_power_pu, low, high)
-        closed = enclosure.closed[place]
-        active, place = active[closed], place[closed]
-        moved = faces.come_down(active, slopes(model, enclosure, rows.take(active), place))
+        closed = enclosure.closed[box]
+        active, box = active[closed], box[closed]
+        moved = faces.come_down(active, slopes(model, enclosure, rows.take(active), box))
         active = active[moved & ~faces.points[active] & (faces.bound[active] > limits[active])]
 
 

@@ -141,8 +141,8 @@ class Ascent:
         values = self.problem.evaluate(np.repeat(rows[near], len(corners)), pool, u)[0]
         each = values.reshape(len(near), len(corners))
         better = np.flatnonzero(each.max(axis=1, initial=-np.inf) > at.values[near] + RISE)
-        place = better * len(corners) + each[better].argmax(axis=1)
-        at.put(near[better], self.problem.at(rows[near[better]], pool.take(place), u))
+        worst = better * len(corners) + each[better].argmax(axis=1)
+        at.put(near[better], self.problem.at(rows[near[better]], pool.take(worst), u))
         return near[better]
 
     def _turned_in_turn(self, rows: IndexArray, here: Climb, u: FloatArray) -> WorstPoints:
@@ -233,18 +233,18 @@ class Ascent:
         curvature has rank one, and solved by bisection in t.  Who is flat at both ends, as someone
         whose inverter has curtailed all that more power would add, stays.
         """
-        place, lowest, highest = coordinates(self.conditions, here.points, u)
+        position, lowest, highest = coordinates(self.conditions, here.points, u)
         begin = slopes_along(self.conditions, here.points, here.slopes, u)
         change = slopes_along(self.conditions, there.points, there.slopes, u) - begin
         still = flat(begin) & flat(begin + change)
 
         def sides(t: FloatArray) -> FloatArray:
             return np.where(
-                still, place, np.where(begin + t[:, None] * change > 0, highest, lowest)
+                still, position, np.where(begin + t[:, None] * change > 0, highest, lowest)
             )
 
         def part(at: FloatArray) -> FloatArray:
-            total: FloatArray = (change * (at - place)).sum(axis=1)
+            total: FloatArray = (change * (at - position)).sum(axis=1)
             return total
 
         whole = part(sides(np.zeros(len(begin))))
@@ -270,13 +270,13 @@ class Ascent:
                 return
             here = at.take(on)
             second = self._second_derivatives(rows[on], here, u, anew=attempt == _RENEWED)
-            place, low, high = coordinates(self.conditions, here.points, u)
+            position, low, high = coordinates(self.conditions, here.points, u)
             slope = slopes_along(self.conditions, here.points, here.slopes, u)
             enough = 0.1 * REFINED * scale[on]
             kink = kinks(self.conditions, here.slopes)
-            room = low - place, high - place
+            room = low - position, high - position
             step = climb_quadratic(slope, second, room, kink, enough)
-            moved = placed(self.conditions, here.points, place + step, u)
+            moved = placed(self.conditions, here.points, position + step, u)
             there = self.problem.at(rows[on], moved, u)
             better = there.values > here.values
             at.put(on[better], there.take(better))

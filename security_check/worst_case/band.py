@@ -24,8 +24,8 @@ def moves(conditions: OperatingConditions, points: WorstPoints, turned: WorstPoi
 
 def inside(conditions: OperatingConditions, points: WorstPoints) -> BoolArray:
     """Return which points have held voltages at no corner, shape (r,)."""
-    place = points.free[:, None, : conditions.held]
-    at_corner: BoolArray = (place == conditions.corners).all(axis=2).any(axis=1)
+    band_place = points.free[:, None, : conditions.held]
+    at_corner: BoolArray = (band_place == conditions.corners).all(axis=2).any(axis=1)
     return ~at_corner
 
 
@@ -66,8 +66,8 @@ def at_peak(
     """
     first, last = slopes_between(conditions, ends, slopes)
     part = np.where(last < 0.0, first / np.maximum(first - last, 1e-300), 1.0)
-    place = between(conditions, *ends, np.clip(part, 0.0, 1.0))
-    return held_still(conditions, place, points, np.arange(len(part)))
+    peak = between(conditions, *ends, np.clip(part, 0.0, 1.0))
+    return held_still(conditions, peak, points, np.arange(len(part)))
 
 
 def between(

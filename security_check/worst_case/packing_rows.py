@@ -78,17 +78,17 @@ class PackingRows:
 
     def distinct_anywhere(self) -> IndexArray:
         """Return the first of each group that are the same row at the same point of any box."""
-        return np.sort(first_of_equal(_places(self.rows, self.points))[0])
+        return np.sort(first_of_equal(_row_keys(self.rows, self.points))[0])
 
     def stays(self, before: PackingRows) -> bool:
         """Return whether these are the same rows, in order, at the same points of any box."""
         return self.points is before.points or np.array_equal(
-            _places(self.rows, self.points), _places(before.rows, before.points)
+            _row_keys(self.rows, self.points), _row_keys(before.rows, before.points)
         )
 
     def has(self, rows: IndexArray, points: WorstPoints) -> BoolArray:
         """Return which of the rows given are among these, at the same point of any box."""
-        own, others = _places(self.rows, self.points), _places(rows, points)
+        own, others = _row_keys(self.rows, self.points), _row_keys(rows, points)
         _, group = first_of_equal(np.concatenate([own, others]))
         among: BoolArray = np.isin(group[len(own) :], group[: len(own)])
         return among
@@ -110,11 +110,11 @@ def fullest_of_each(rows: IndexArray, excess: FloatArray, count: int) -> IndexAr
     """Return, for each of the rows named, where its ``count`` largest excesses are, in order."""
     order = np.lexsort((-excess, rows))
     sorted_rows = rows[order]
-    place = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
-    return np.sort(order[place < count])
+    rank = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
+    return np.sort(order[rank < count])
 
 
-def _places(rows: IndexArray, points: WorstPoints) -> FloatArray:
+def _row_keys(rows: IndexArray, points: WorstPoints) -> FloatArray:
     """Return one line per row; equal lines are the same row at the same point of any box.
 
     Points that differ only in a customer whose limits are zero, for now, are not the same.

@@ -52,9 +52,9 @@ def second_derivatives(
         Shape (r, x, x), symmetric; a coordinate without range has none.
     """
     conditions = problem.conditions
-    place, low, high = coordinates(conditions, points, u)
-    count = place.shape[1]
-    step = _STEP * np.where(place > 0.5 * (low + high), low - high, high - low)
+    position, low, high = coordinates(conditions, points, u)
+    count = position.shape[1]
+    step = _STEP * np.where(position > 0.5 * (low + high), low - high, high - low)
     at_once = max(_BATCH // (count + 1), 1)
     parts = []
     for begin in range(0, len(rows), at_once):
@@ -213,7 +213,7 @@ def _sweep(
     kink: FloatArray,
     step: FloatArray,
 ) -> None:
-    """Move each customer in turn, in place, to its best place given the others.
+    """Move each customer in turn, in place, to its best position given the others.
 
     That is an end of its range where the model bends up, or a kink does more than its curvature.
     """

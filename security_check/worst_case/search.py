@@ -193,7 +193,7 @@ class WorstPointSearch:
         open_ = np.flatnonzero(~robust.cannot_bind(u)[watch.rows])
         seen = watch.evaluate(robust.problem, u, open_, _SCAN_PU)
         close = np.flatnonzero(robust.violation(seen.rows, seen.values) > -near)
-        rows, points = seen.rows[close], seen.points.take(seen.place[close])
+        rows, points = seen.rows[close], seen.points.take(seen.column[close])
         if robust.conditions.has_cones:
             leaning, start = self._leaning(u, near)
             rows = np.concatenate([rows, leaning])

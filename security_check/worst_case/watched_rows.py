@@ -30,7 +30,7 @@ class SolvedRows:
 
     Parameters
     ----------
-    rows, place
+    rows, column
         Shape (r,), rows of the monitors and the point of each.
     points, solved
         k points of the box, and the power flow there.
@@ -39,7 +39,7 @@ class SolvedRows:
     """
 
     rows: IndexArray
-    place: IndexArray
+    column: IndexArray
     points: WorstPoints
     solved: OperatingPoints
     values: FloatArray
@@ -58,7 +58,7 @@ class WatchedRows:
 
     def __init__(self, rows: IndexArray, points: WorstPoints) -> None:
         self.rows = rows
-        first, self.place = first_of_equal(np.column_stack([points.share, points.free]))
+        first, self.column = first_of_equal(np.column_stack([points.share, points.free]))
         self.points = points.take(first)
         # Voltages of the last power flow at each point: where the next one starts.
         self._voltage: ComplexArray | None = None
@@ -89,7 +89,7 @@ class WatchedRows:
             When one does not converge.
         """
         monitors = problem.monitors
-        used, place = np.unique(self.place[chosen], return_inverse=True)
+        used, column = np.unique(self.column[chosen], return_inverse=True)
         rows, points = self.rows[chosen], self.points.take(used)
         powers, source = problem.conditions.ports(points, u)
         if self._voltage is None:
@@ -97,9 +97,9 @@ class WatchedRows:
             self._voltage = np.repeat(nominal, len(self.points.share), axis=1)
         start = self._voltage[:, used]
         solved = monitors.power_flow.solve(powers, source, start, tolerance_pu)
-        values = monitors.values_at(rows, place, solved)
+        values = monitors.values_at(rows, column, solved)
         self._voltage[:, used] = solved.voltage
-        return SolvedRows(rows, place, points, solved, values)
+        return SolvedRows(rows, column, points, solved, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +155,14 @@ def prove(
     """
     monitors, conditions = problem.monitors, problem.conditions
     rows = seen.rows[own]
-    at = seen.solved.take(seen.place[np.concatenate([own, opposite])])
+    at = seen.solved.take(seen.column[np.concatenate([own, opposite])])
     both = slopes_of(conditions, *monitors.gradients(np.concatenate([rows, rows]), at))
     slopes = both.take(np.arange(len(rows)))
     mirrored = both.take(np.arange(len(rows), 2 * len(rows)))
-    points = seen.points.take(seen.place[own])
+    points = seen.points.take(seen.column[own])
     vertex = vertex_along_gradient(conditions, points, slopes, u)
     strong = monitors.acts_strongly(rows)
-    turning = turning_at(conditions, seen.points.take(seen.place[opposite]), mirrored, strong, u)
+    turning = turning_at(conditions, seen.points.take(seen.column[opposite]), mirrored, strong, u)
     unsure: BoolArray = np.asarray(turning.any(axis=1))
     return GradientEvidence(
         coefficients(conditions, points, slopes),
