@@ -1,8 +1,7 @@
 """The power flows of several states of one network, each solved when it is asked for.
 
 A row needs the power flow of its own state only, so a batch of operating points is not solved for
-all states at once: :class:`CasePoints` stand for the batch, and :class:`_SolvedCases` remembers what
-has been solved of it.
+all states at once: :class:`CasePoints` stand for the batch, of which solved parts are kept.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Several states of one network at once: what is monitored in any of them, as one set of rows.
+"""The rows of several states of one network, as one set of rows.
 
-Envelopes that hold with every element in service and after each outage of a list (N-1) must keep
-the limits of every state.  So the rows of all states are added up; each state, here a *case*, has
-its own admittances, power flow and monitored quantities.  Customers, ports and the interface's
-voltage are the same in all of them.  A row needs the power flow of its own case only, so operating
-points are solved case by case, when a value is asked for.
+Envelopes that are secure with every element in service and after each outage of a list (N-1) must
+keep the limits of every state.  So all states' rows are put together; each state, here a *case*,
+has its own admittances, power flow and monitored quantities.  Customers, ports and the interface's
+voltage are the same in all of them.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from security_check.uncertainty.deviations import Deviations
 class CaseMonitors:
     """The monitored quantities of all cases as one set of rows.
 
-    An element's name tells its case: ``"line:12 without line:3"``.
+    An element's name contains its case: ``"line:12 without line:3"``.
 
     Parameters
     ----------
@@ -64,7 +63,7 @@ class CaseMonitors:
         return len(self.kind)
 
     def _own(self, rows: IndexArray) -> list[tuple[int, IndexArray, IndexArray]]:
-        """Return, for each part that is asked, where its rows are among these, and its rows."""
+        """Return the parts of rows: index of the part, positions among ``rows``, its own rows."""
         part = self._part[rows]
         found = []
         for p in np.unique(part):
@@ -100,7 +99,7 @@ class CaseMonitors:
     def values_at(
         self, rows: IndexArray, column: IndexArray, points: OperatingPoints
     ) -> FloatArray:
-        """Return f of each row at the operating point named by ``column``, shape (r,)."""
+        """Return f of each row at the operating point in its ``column``, shape (r,)."""
         values = np.zeros(len(rows))
         for p, at, own in self._own(rows):
             used, where = np.unique(column[at], return_inverse=True)
@@ -144,14 +143,14 @@ class CaseMonitors:
         )
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
-        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        """Return the customers that act strongly on each row, shape (r, c)."""
         acts = np.zeros((len(rows), len(self.power_flow.network.connection_points)), dtype=bool)
         for p, at, own in self._own(rows):
             acts[at] = self._parts[p].acts_strongly(own)
         return acts
 
     def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
+        """Return the customers and deviations that act strongly, shapes (r, c) and (r, d)."""
         customers = np.zeros((len(rows), len(self.power_flow.network.connection_points)), bool)
         deviating = np.zeros((len(rows), deviations.set.count), dtype=bool)
         for p, at, own in self._own(rows):
@@ -176,7 +175,7 @@ class CaseMonitors:
         after: FloatArray,
         limits: RowLimits,
     ) -> FloatArray:
-        """Return by how much each row's f can change anywhere between two boxes, shape (R,)."""
+        """Return a bound of the change of each row's f between two boxes, shape (R,)."""
         return np.concatenate(
             [
                 part.drift(conditions, before, after, self._limits_of(p, limits))
@@ -185,21 +184,21 @@ class CaseMonitors:
         )
 
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
-        """Return value, limit and their unit as people know them."""
+        """Return value, limit and their unit, in physical units."""
         p = int(self._part[row])
         own = row - int(self._first[p])
         return self._parts[p].describe(own, value, self._limits_of(p, limits))
 
 
 def monitors_of(network: Network, outages: Sequence[Outage] = ()) -> Monitored:
-    """Return what is monitored in a network, and after each outage.
+    """Return the monitored quantities of a network, and of its outages.
 
     Parameters
     ----------
     network
-        With everything in service.
+        The network with everything in service.
     outages
-        After which everything must hold, too.
+        The outages after which all limits must hold, too.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""What is monitored: voltages, branch currents, unbalance and the interface's power.
+"""The monitored quantities: voltages, branch currents, unbalance and the interface's power.
 
 Each is a row ``f <= limit``, a function of one phasor ``x = M i_J + m0 m`` (a node voltage, a
-branch current, a sequence voltage) or of few, so values and gradients of thousands of them are a
-few matrix products.
+branch current, a sequence voltage) or of two or three, so the values and gradients of thousands of
+rows are a few matrix products.
 
 ==========================  ==========================  ===================================
 kind                        f                           limit
@@ -23,7 +23,7 @@ The limits of generators (``REACTIVE_MAX`` to ``POWER_MIN``) are rows of their o
 
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
 where the customers behind it inject, one where they withdraw.  A row counts a current that flows
-the other way as negative; one of the two always sees ``+|i|``.  The negative sequence voltage has
+the other way as negative; for one of the two f is always ``+|i|``.  The negative sequence voltage has
 a row in each of twelve directions, for the same reason, and so has a current in which customers
 of different phases meet (:mod:`security_check.monitoring.directions`).
 """
@@ -55,9 +55,9 @@ from security_check.power_flow.compensating_currents import ports_of_power, put_
 from security_check.power_flow.implicit_zbus import OperatingPoints, PowerFlow
 from security_check.uncertainty.deviations import Deviations
 
-_IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
-_AT_ONCE = 128  # rows whose responses are gathered at once: more would not fit into the cache
-_BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
+_IDLE = 0.05  # part of its rating: a branch with less current counts as idle
+_AT_ONCE = 128  # rows whose responses are gathered at once, so that they fit into the cache
+_BALANCED = 1e-3  # per unit: a bus with less negative sequence voltage counts as balanced
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Monitors:
     def values_at(
         self, rows: IndexArray, column: IndexArray, points: OperatingPoints
     ) -> FloatArray:
-        """Return f of each row at the operating point named by ``column``.
+        """Return f of each row at the operating point in its ``column``.
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ class Monitors:
         return values
 
     def _phasors_everywhere(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
-        """Return the phasors named at all B points, shape (len(which), B); each worked out once."""
+        """Return the phasors named at all B points, shape (len(which), B)."""
         once, position = np.unique(which, return_inverse=True)
         phasors: ComplexArray = self.response[once] @ points.current
         phasors += self.fixed[once] @ points.source_pu
@@ -271,8 +271,8 @@ class Monitors:
     def _phases(self, rows: IndexArray, phasor: ComplexArray) -> ComplexArray:
         """Return the factor with which a change of the phasor enters f, ``df = Re(phase dx)``.
 
-        What flows in an idle branch is charging and magnetising current; its direction says
-        nothing, and the row's own is taken.
+        An idle branch carries charging and magnetising current, whose direction is not that of
+        customers' power: there the row's own direction is taken.
         """
         size = np.abs(phasor)
         own = size < self._idle[rows]
@@ -304,11 +304,11 @@ class Monitors:
     # -- without a power flow -------------------------------------------------------------------
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
-        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        """Return the customers that act strongly on each row, shape (r, c)."""
         return self._reach.acts_strongly(rows)
 
     def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
+        """Return the customers and deviations that act strongly, shapes (r, c) and (r, d)."""
         return self._reach.acting(rows, deviations)
 
     def bounds(
@@ -327,16 +327,16 @@ class Monitors:
         after: FloatArray,
         limits: RowLimits,
     ) -> FloatArray:
-        """Return by how much each row's f can change anywhere between two boxes, shape (R,).
+        """Return a bound of the change of each row's f between two boxes, shape (R,).
 
         Rigorous; see :meth:`~security_check.monitoring.row_bounds.RowReach.drift`.
         """
         return self._reach.drift(conditions, before, after, limits)
 
-    # -- for people, and before anything flows --------------------------------------------------
+    # -- in physical units, and without load ----------------------------------------------------
 
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
-        """Return value, limit and their unit as people know them."""
+        """Return value, limit and their unit, in physical units."""
         network = self.power_flow.network
         limit = float(limits.limit[row])
         kind = RowKind(self.kind[row])

@@ -1,4 +1,4 @@
-"""How monitored quantities change with all that moves in an interval, and where that leads.
+"""Slopes of monitored quantities by the coordinates of a point, and where they lead.
 
 The power flow gives gradients by port power and by held voltage.  :func:`slopes_of` turns them into
 slopes by the coordinates of a point; the other functions follow such slopes: to the vertex that
@@ -21,14 +21,15 @@ _FLAT = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Slopes:
-    """How each of r quantities changes with what moves.
+    """The slopes of r quantities by the coordinates of their points.
 
     Parameters
     ----------
     by_power
         Shape (r, c), per unit of active power, the fixed ratio's reactive power included.
     by_free
-        Shape (r, k), in the order of :attr:`WorstPoints.free`; for reactive power, per unit of it.
+        Shape (r, k), by the coordinates of ``WorstPoints.free``, in their order; but by reactive
+        power itself, per unit, rather than by its share.
     """
 
     by_power: FloatArray
@@ -40,7 +41,7 @@ class Slopes:
 
 
 def flat(slopes: FloatArray) -> BoolArray:
-    """Return which slopes of each row, shape (r, n), are none but for rounding."""
+    """Return which slopes of each row, shape (r, n), are zero but for rounding."""
     size = np.abs(slopes)
     small: BoolArray = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
     return small
