@@ -23,9 +23,9 @@ The limits of generators (``REACTIVE_MAX`` to ``POWER_MIN``) are rows of their o
 
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
 where the customers behind it inject, one where they withdraw.  A row counts a current that flows
-the other way as negative; for one of the two f is always ``+|i|``.  The negative sequence voltage has
-a row in each of twelve directions, for the same reason, and so has a current in which customers
-of different phases meet (:mod:`security_check.monitoring.directions`).
+the other way as negative; for one of the two f is always ``+|i|``.  For the same reason the
+negative sequence voltage has a row in each of twelve directions, and so has a current in which
+customers of different phases meet (:mod:`security_check.monitoring.directions`).
 """
 
 from __future__ import annotations

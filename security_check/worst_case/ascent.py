@@ -1,8 +1,9 @@
 """The ascent of monitored quantities to their worst points in a box of envelopes.
 
-Most quantities are worst at a vertex, and a step or two to the vertex that the exact gradient
-points to finds it.  Where one bends down on the way, the worst point lies between; where the
-gradient is nearly zero for many, only second derivatives find it.
+Most quantities are worst at a vertex, and one or two steps to the vertex that the exact gradient
+points to find it.  Where a quantity bends down on the way, the worst point lies between; where the
+gradient is nearly zero for many customers, only second derivatives find it
+(docs/adr/0001-worst-points.md).
 """
 
 from __future__ import annotations
@@ -25,17 +26,23 @@ from security_check.worst_case.quadratic_model import (
 from security_check.worst_case.row_problem import RISE, Climb, RowProblem
 
 WORTH = 1e-8
-"""Part of a row's scale: a step that promises less, to first order, is not taken."""
+"""Part of a row's scale: a step with less gain, to first order, is not taken.
+
+Ten times what the tolerance of power flows leaves of a voltage, whose scale is about 0.1.
+"""
 
 REFINED = 1e-6
-"""Part of a row's scale: less first-order gain, at the end, is counted as if it were made."""
+"""Part of a row's scale: a smaller first-order gain at the end is added to the row's value."""
 
-_ASCENTS = 12
-_HALVINGS = 40
-_REFINEMENTS = 6
+_ASCENTS = 12  # steps of one ascent at most; one or two are usual
+_HALVINGS = 40  # steps that close a bracket: two of three halve it, so 1e-8 of it is left
+_BISECTIONS = 40  # in the balance of a joint effect: 1e-12 of it is left
+_REFINEMENTS = 6  # climbs along a quadratic model at most
 _RENEWED = 3  # the refinement before which second derivatives are taken anew
-_FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
-_CORNERED = 5e-2  # part of a row's scale: rows this far from their limits stay at their corners
+# Parts of a row's scale: rows farther from their limits are not refined, and do not try all corners
+# of the held voltages.  They do not bind in this box, and either costs many power flows.
+_FAR = 1e-2
+_CORNERED = 5e-2
 
 
 class Ascent:
@@ -51,7 +58,7 @@ class Ascent:
         self.problem = problem
         self.limits = problem.limits
         self.conditions = problem.conditions
-        # Second derivatives change little with the envelopes, and only direct the search: exact
+        # Second derivatives change little with the envelopes, and only direct the ascent; exact
         # gradients decide where it ends.  So they are kept.
         self._second: dict[int, FloatArray] = {}
 
@@ -85,17 +92,17 @@ class Ascent:
         if len(self.conditions.corners) > 2:
             self._ascend(rows, at, self._try_corners(rows, at, u), u)
         self._refine(rows, at, u)
-        # The quadratic model knows nothing of the band, whose peak shifts with what it has moved.
+        # The quadratic model does not include held voltages, whose peak has shifted with the rest.
         self._ascend(rows, at, np.flatnonzero(band.inside(self.conditions, at.points)), u)
         if self.conditions.has_cones:
             self._to_nearer_ends(rows, at, u)
         return at
 
     def _to_nearer_ends(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
-        """Move customers who stopped inside their ranges to the nearer end, in place.
+        """Move customers that stopped inside their ranges to the nearer end, in place.
 
-        A power-factor cone has more to offer at either end than before it, but where the slope
-        points to the far end, which is no better, nobody looks at the near one.
+        A power-factor cone allows most reactive power at the ends of a range.  Where the slope
+        points to the far end, which is no better, the ascent has not tried the near one.
         """
         nearer = np.round(at.points.share)
         inside = np.flatnonzero((nearer != at.points.share).any(axis=1))
@@ -107,7 +114,7 @@ class Ascent:
         at.put(inside[better], found.take(better))
 
     def _ascend(self, rows: IndexArray, at: Climb, climbing: IndexArray, u: FloatArray) -> None:
-        """Take steps with the rows at ``climbing``, in place, as long as they raise f."""
+        """Take steps with the rows at ``climbing``, in place, while they raise f."""
         for _ in range(_ASCENTS):
             here = at.take(climbing)
             turned = self._turned_in_turn(rows[climbing], here, u)
@@ -126,12 +133,12 @@ class Ascent:
         """Move rows near their limits, in place, to the worst corner of the held voltages.
 
         Where f bends down between a low and a high voltage, the corner that the gradient points
-        to is beyond the bend, and the one that differs in unbalance only is never tried.
+        to is beyond the bend, and a corner that differs in unbalance only would not be tried.
 
         Returns
         -------
         IndexArray
-            Those that moved.
+            The rows that moved.
         """
         watched = self.limits.limit[rows] - _CORNERED * self.limits.scale[rows]
         near = np.flatnonzero(at.values > watched)
@@ -146,10 +153,10 @@ class Ascent:
         return near[better]
 
     def _turned_in_turn(self, rows: IndexArray, here: Climb, u: FloatArray) -> WorstPoints:
-        """Return where the gradients point to, but held voltages inside the band move last.
+        """Return the vertices that the gradients point to; voltages inside the band move last.
 
-        They are at a peak already, and would leave it for an end of the band as soon as others
-        have something to gain.
+        These are at a peak already, and would leave it for an end of the band while other
+        coordinates still gain.
         """
         turned = self.problem.vertex_along_gradient(here, u)
         inside = np.flatnonzero(band.leaves_inside(self.conditions, here.points, turned))
@@ -161,7 +168,7 @@ class Ascent:
         return turned
 
     def _step(self, rows: IndexArray, here: Climb, turned: WorstPoints, u: FloatArray) -> Climb:
-        """Return the better of the turned vertex and, where f bends down before it, the bend."""
+        """Return the vertex or, where f bends down before it and is larger there, the bend."""
         there = self.problem.at(rows, turned, u)
         slope_there = -self.problem.gain(there, here.points, u)
         bends = np.flatnonzero(slope_there < 0)
@@ -182,11 +189,11 @@ class Ascent:
     def _peak(
         self, rows: IndexArray, here: Climb, turned: WorstPoints, best: Climb, u: FloatArray
     ) -> None:
-        """Move held voltages to where f peaks, in place in ``best``, for rows that they bend.
+        """Move held voltages to the peak of f, in place in ``best``, for rows that they bend.
 
-        Those are rows whose held voltages were to move, and stopped before a corner or gained
-        nothing: these go on from where they were.  Where inverters respond, f has kinks, which
-        the step from slope to slope overshoots; a bracket closes in on them.
+        Those are rows whose held voltages were to move, but stopped before a corner or gained
+        nothing; the latter continue from their last point.  Where inverters respond, f has kinks,
+        which a step between two slopes overshoots; a bracket closes in on them.
         """
         stuck = best.values <= here.values + RISE
         moving = band.moves(self.conditions, here.points, turned)
@@ -227,11 +234,11 @@ class Ascent:
         """Return the points between two ends at which the gradient is in balance with the sides.
 
         Losses make f concave in a joint effect of many customers (the sum of their powers through
-        a common reactance): the gradient goes from S0 to S1 as all of them turn.  Those turn
-        whose component of ``S0 + t (S1 - S0)`` asks for it, and t is the part of the joint effect
-        that they then have; the customer at the margin stays in between.  Exact where the
-        curvature has rank one, and solved by bisection in t.  Who is flat at both ends, as someone
-        whose inverter has curtailed all that more power would add, stays.
+        a common reactance): the gradient goes from S0 to S1 as all of them change sides.  A
+        customer changes sides if its component of ``S0 + t (S1 - S0)`` asks for it, where t is the
+        part of the joint effect that those customers have; the customer at the margin stays in
+        between.  This is exact where the curvature has rank one, and solved by bisection in t.  A
+        customer with zero slope at both ends (its inverter curtails all additional power) stays.
         """
         position, lowest, highest = coordinates(self.conditions, here.points, u)
         begin = slopes_along(self.conditions, here.points, here.slopes, u)
@@ -248,9 +255,9 @@ class Ascent:
             return total
 
         whole = part(sides(np.zeros(len(begin))))
-        whole[whole == 0.0] = 1.0  # no customer turns, only what is free does
+        whole[whole == 0.0] = 1.0  # no customer changes sides, only free coordinates move
         low, high = np.zeros(len(begin)), np.ones(len(begin))
-        for _ in range(40):
+        for _ in range(_BISECTIONS):
             middle = 0.5 * (low + high)
             more = part(sides(middle)) / whole > middle
             low, high = np.where(more, middle, low), np.where(more, high, middle)
@@ -260,7 +267,7 @@ class Ascent:
         return placed(self.conditions, there.points, at, u)
 
     def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
-        """Climb on, in place, where the first order still promises much, near the limit."""
+        """Climb rows near their limits on along a quadratic model, in place, while they can gain."""
         scale = self.limits.scale[rows]
         watched = self.limits.limit[rows] - _FAR * scale
         for attempt in range(_REFINEMENTS):

@@ -1,8 +1,8 @@
 """Quadratic models of monitored quantities over a box, and their ascent.
 
-Losses in common reactances bend a voltage down in the joint power of many customers, each of
-whom hardly matters alone.  There gradients are nearly zero and point to vertices far beyond the
-worst point; the second derivatives tell where it lies.
+Losses in common reactances bend a voltage down in the joint power of many customers, each of which
+has hardly any effect alone.  There gradients are nearly zero and point to vertices far beyond the
+worst point; second derivatives lead to it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from security_check.uncertainty.deviation_sets import DeviationSet
 from security_check.worst_case.coordinates import coordinates, slopes_along, steps
 from security_check.worst_case.row_problem import RowProblem
 
-_STEP = 0.02  # difference step, in parts of a customer's range
-_TURNS = 6
+_STEP = 0.02  # difference step, in parts of a customer's range: far above power flow tolerance
+_TURNS = 6  # of coordinate ascent and Newton step
 _RIDGE = 1e-4  # parts of the largest second derivative
-_BATCH = 8192  # power flows run at once
-_PROJECTIONS = 300
-_STILL = 1e-7  # parts of a range: steps smaller than this are the last
+_BATCH = 8192  # power flows run at once, which bounds the memory
+_PROJECTIONS = 300  # projected gradient steps at most
+_STILL = 1e-7  # parts of a range: a smaller step is the last
 
 
 def second_derivatives(
@@ -30,7 +30,7 @@ def second_derivatives(
     points: WorstPoints,
     u: FloatArray,
 ) -> FloatArray:
-    """Return the second derivatives of f by what is climbed along, each row at its own point.
+    """Return the second derivatives of f by the coordinates, each row at its own point.
 
     By differences of exact gradients, towards the middle of the box.
 
@@ -42,7 +42,7 @@ def second_derivatives(
     rows
         Shape (r,).
     points
-        r points of the box u: where.
+        r points of the box u.
     u
         Shape (2 c,), per unit.
 
@@ -160,8 +160,8 @@ def climb_quadratic(
 ) -> FloatArray:
     """Return steps d that raise ``gradient d + d second d / 2`` within a box, one per row.
 
-    By turns of coordinate ascent, which finds who is held at an end of its range, and Newton
-    steps of those who are not, which coordinate ascent alone would take hundreds of sweeps for.
+    By turns of coordinate ascent, which finds the customers at an end of their range, and Newton
+    steps of the others, for which coordinate ascent alone would take hundreds of sweeps.
 
     Parameters
     ----------
@@ -172,10 +172,10 @@ def climb_quadratic(
     room
         Smallest (at most 0) and largest (at least 0) steps, shape (r, c) each.
     kink
-        Shape (r, c), >= 0: by how much the gradient rises where a range has a kink, inside; the
-        gradient given is that from end to end.
+        Shape (r, c), >= 0: the rise of the gradient at a kink inside a range; the gradient given
+        is that from end to end.
     enough
-        Shape (r,): it stops when no row could gain more than this, to first order.
+        Shape (r,): the climb stops when no row could gain more than this, to first order.
     """
     down, up = room
     # Nothing within the box turns a gradient that outweighs all second derivatives.
@@ -215,7 +215,7 @@ def _sweep(
 ) -> None:
     """Move each customer in turn, in place, to its best position given the others.
 
-    That is an end of its range where the model bends up, or a kink does more than its curvature.
+    That is an end of its range where the model bends up, or where a kink outweighs its curvature.
     """
     down, up = room
     diagonal = np.einsum("rcc->rc", second)
@@ -244,7 +244,8 @@ def _newton(
     both = inside[:, :, None] & inside[:, None, :]
     curve = np.where(both, -second, 0.0)
     size = np.einsum("rcc->rc", curve).max(axis=1, initial=1e-300)
-    # The joint power of many bends f, their differences hardly do: a ridge keeps those small.
+    # The joint power of many customers bends f, their differences hardly do: a ridge keeps steps
+    # along the latter small.
     ridge = np.where(inside, _RIDGE * size[:, None], size[:, None])
     each = np.arange(step.shape[1])
     curve[:, each, each] += ridge

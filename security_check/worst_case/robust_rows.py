@@ -6,10 +6,9 @@ grows with its power there, at its withdrawal limit if f falls.  So
 
     max f  ~  f(worst point of u0) + A (u - u0),     A >= 0
 
-exact at u0, by the AC power flow and its exact gradient (security.md section 3).  Each row also
-has its own worst interface voltage.  Only rows that can bind are worked on: all others are ruled
-out by a rigorous bound (``bounds``) or by their own AC
-power flow.
+exact at u0, by the AC power flow and its exact gradient (docs/adr/0002-packing-rows.md).  Each row
+also has its own worst interface voltage.  Only rows that can bind are built: all others are ruled
+out by a rigorous bound (``bounds``) or by their own AC power flow.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class RobustRows:
         self.points = len(self.monitors.power_flow.network.connection_points)
         self.limited: IndexArray = np.flatnonzero(np.isfinite(self.limits.limit))
 
-    # -- where rows stand ---------------------------------------------------------------------
+    # -- values and violations ------------------------------------------------------------------
 
     def element(self, row: int) -> str:
         """Return the name of a row's element."""
@@ -69,15 +68,15 @@ class RobustRows:
         return self.monitors.power_flow.network.nominal_v.get(name)
 
     def violation(self, rows: IndexArray, values: FloatArray) -> FloatArray:
-        """Return by how much values exceed their limits, in parts of the row's scale.
+        """Return the excess of values over their limits, in parts of the row's scale, shape (r,).
 
-        At most 0 is secure; ``1 + violation`` is how full the row is.
+        At most 0 is secure; ``1 + violation`` is the loading of the row.
         """
         excess: FloatArray = (values - self.limits.limit[rows]) / self.limits.scale[rows]
         return excess
 
     def values(self, packing: PackingRows, u: FloatArray) -> FloatArray:
-        """Return f as the linear rows have it, shape (r,); exact where they were taken."""
+        """Return f by the linear rows, shape (r,); exact in the box where they were taken."""
         linear: FloatArray = self.limits.limit[packing.rows] - packing.b + packing.A @ u
         return linear
 
@@ -95,7 +94,7 @@ class RobustRows:
         ruled_out: BoolArray = bounds <= self.limits.limit
         return ruled_out
 
-    # -- where to begin -------------------------------------------------------------------------
+    # -- starting points ------------------------------------------------------------------------
 
     def start_points(self, rows: IndexArray, share: FloatArray | None = None) -> WorstPoints:
         """Return the points that the no-load sensitivities lead to, or with the shares given."""
@@ -108,7 +107,7 @@ class RobustRows:
         """Return the points of the box u that the no-load sensitivities lead to.
 
         They depend on u where reactive power grows with active power: then both sides of a
-        customer may raise a quantity, and the larger limit does so more.
+        customer may raise a quantity, and the larger limit raises it more.
         """
         points = self.start_points(rows)
         return vertex_along_gradient(self.conditions, points, self._no_load_slopes.take(rows), u)
@@ -116,7 +115,7 @@ class RobustRows:
     def leant_points(
         self, rows: IndexArray, share: FloatArray, side: float, strong: BoolArray
     ) -> WorstPoints:
-        """Return points of the shares given, with deviations on one side, too.
+        """Return points of the shares given, with deviations on one side.
 
         Parameters
         ----------
@@ -145,7 +144,7 @@ class RobustRows:
 
         At the point found every gradient component agrees in sign with the side taken, or is
         zero inside the box (the first-order condition of a worst point), or else taking the
-        other side was tried and did not raise f.  Steps are kept only where they raise f.
+        other side was tried and did not raise f.
 
         Parameters
         ----------
@@ -175,7 +174,7 @@ class RobustRows:
     def idle_rows(self, lower: FloatArray) -> tuple[PackingRows, FloatArray]:
         """Return all limited rows with their coefficients without load, and f at ``lower``.
 
-        Exact at ``lower`` in value, but not in slope: a first guess of which rows matter.
+        Exact at ``lower`` in value, but not in slope: a first estimate of the rows that bind.
         """
         rows, points = self.limited, self.start_points(self.limited)
         A = coefficients(self.conditions, points, self._no_load_slopes.take(rows))
@@ -194,8 +193,8 @@ class RobustRows:
     def _packing(self, rows: IndexArray, at: Climb, u: FloatArray) -> PackingRows:
         """Return the packing rows of points found.
 
-        The little that f could still gain at the end of an ascent is added, so that the row
-        stays an upper bound where f is concave.
+        The small first-order gain left at the end of an ascent is added, so that the row stays
+        an upper bound where f is concave.
         """
         A = coefficients(self.conditions, at.points, at.slopes)
         gain = self.problem.gain(at, self.problem.vertex_along_gradient(at, u), u)

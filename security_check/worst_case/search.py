@@ -1,8 +1,8 @@
 """The search for worst points that were missed.
 
 A quantity with several local maxima over the box (currents; voltages where reactances and losses
-count) needs several points.  So rows are climbed from many starts, from corners at which groups
-of customers take one side, and, near their limits, from changes of single customers.
+matter) needs several points.  So rows are climbed from many starts, from corners at which groups
+of customers take one side, and, near their limits, after changes of single customers.
 """
 
 from __future__ import annotations
@@ -22,27 +22,31 @@ from security_check.worst_case.row_problem import RISE
 from security_check.worst_case.starting_points import at_ends, other_end, reactive_ends
 from security_check.worst_case.watched_rows import WatchedRows
 
-_CHANGES = 6
-_TRIED = 2  # points of each row, the worst, from which changes are tried
-_KEPT = 4  # points of each row, the worst, that a search brings back
-_GROUPS = 3
-_SWAPPED = 6  # customers of either side of whom two change together
-_COMPETING = 1e-3  # deviations compete whose places are worth the same to this part of a scale
+# Effort of a search, in numbers that bound its power flows.  The tests compare what it finds with
+# all vertices of small networks, and with random attacks on larger ones.
+_CHANGES = 6  # rounds of changes of single customers at most
+_TRIED = 2  # worst points of each row from which changes are tried
+_KEPT = 4  # worst points of each row that a search returns
+_GROUPS = 3  # worst corners of groups from which each row is climbed
+_SWAPPED = 6  # customers of either side, of which two change together
+_LEANING = 6  # worst directions of each current from which it is climbed
+# Parts of a row's scale.
+_COMPETING = 1e-3  # deviations compete if an exchange costs less, to first order
 _CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
+# Directions within a quarter turn of a current's own, in steps of 22.5 degrees.
 _TURNS = np.exp(1j * np.pi / 8 * np.array([-4, -3, -2, -1, 1, 2, 3, 4]))
-_LEANING = 6  # directions of each current, the worst, that are climbed from
-_SCAN_PU = 1e-7  # tolerance of power flows that only say where to climb from
+_SCAN_PU = 1e-7  # tolerance of power flows that only choose starting points
 
 
 class Starts:
-    """Where rows are watched from, and climbed from: the same in all intervals of a network.
+    """The points at which rows are watched and climbs begin; the same in all intervals.
 
-    Every limited row has the vertex that its no-load sensitivities point to.  Those who act on a
-    quantity strongly take the side of their no-load sensitivity; the others act through voltages
-    and losses, which may be worst with all of them injecting or with all of them withdrawing; so
-    there are vertices for both, besides all-inject and all-withdraw.  A current or the
-    interface's power, whose worst interface voltage shows only under load, is watched at both
-    ends of the contracted band.
+    Every limited row has the vertex that its no-load sensitivities point to.  Customers that act
+    on a quantity strongly take the side of their no-load sensitivity; the others act through
+    voltages and losses, which may be worst with all of them injecting or with all of them
+    withdrawing.  So there are vertices for both, besides all-inject and all-withdraw.  Currents
+    and the interface's power are watched at both ends of the contracted band, since their worst
+    interface voltage depends on the load.
 
     Parameters
     ----------
@@ -79,7 +83,7 @@ class Starts:
         self.lookouts: IndexArray = np.flatnonzero(lookouts)
 
     def serve(self, robust: RobustRows) -> bool:
-        """Return whether they are starts of another interval's rows, too."""
+        """Return whether these are starts of another interval's rows, too."""
         return robust.conditions.alike(self.conditions) and np.array_equal(
             robust.limited, self.limited
         )
@@ -93,7 +97,7 @@ class WorstPointSearch:
     robust
         The rows; c connection points.
     starts
-        Where to climb from; made anew where those given do not serve.
+        The starting points; made anew where those given do not serve.
     """
 
     def __init__(self, robust: RobustRows, starts: Starts | None = None) -> None:
@@ -110,7 +114,7 @@ class WorstPointSearch:
         Parameters
         ----------
         known
-            Rows already worked on: at worst points to first order, and exact at u.
+            Rows at worst points to first order, and exact at u.
         u
             Shape (2 c,), per unit.
         near
@@ -141,7 +145,7 @@ class WorstPointSearch:
         return fresh.take(kept[excess[kept] > -near])
 
     def _shared(self, pairs: PackingRows, u: FloatArray, near: float) -> PackingRows:
-        """Climb rows from the points at which others are worst, where they are worse there, too.
+        """Climb rows from the worst points of other rows, where they are worse than at their own.
 
         The two ends of a branch carry nearly the same current, but where reactive power is chosen
         the start of one may lead elsewhere than that of the other.
@@ -162,10 +166,10 @@ class WorstPointSearch:
         return robust.worst(rows[worse], pool.take(best[worse]), u)[0]
 
     def _exchanged(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
-        """Let deviations that compete change places in the rows nearest their limits.
+        """Exchange competing deviations in the rows nearest their limits.
 
-        To first order the others are worth less, but where they are worth nearly the same the
-        second order decides.  Often none is returned.
+        To first order an exchange lowers f, but where it costs little the second order decides.
+        Often no row is returned.
         """
         robust, problem = self.robust, self.robust.problem
         own, within = robust.conditions.deviating, robust.conditions.deviations.set
@@ -209,10 +213,10 @@ class WorstPointSearch:
     def _leaning(self, u: FloatArray, near: float) -> tuple[IndexArray, WorstPoints]:
         """Return rows and points of u to climb from where reactive power grows with active power.
 
-        Who chooses much of it may raise a current from either side, as it suits the direction in
-        which the current then flows.  So each current is taken in several directions, each at
-        the best sides of everyone for it, and at both ends of the band.  Those nearest their
-        limits are returned.
+        A customer that chooses much reactive power may raise a current from either side,
+        depending on the direction of the current.  So each current is taken in several
+        directions, with all customers at their worst sides for that direction, and at both ends
+        of the band.  Those nearest their limits are returned.
         """
         robust, conditions = self.robust, self.robust.conditions
         rows = robust.limited[~robust.cannot_bind(u)[robust.limited]]
@@ -238,8 +242,8 @@ class WorstPointSearch:
     def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
         """Climb each row from the best corner at which groups of customers take one side.
 
-        The groups are those who act strongly on one and the same branch or bus: feeders, parts
-        of feeders, and what is left of them.
+        A group acts strongly on one and the same branch or bus: feeders and parts of feeders;
+        their complements are groups, too.
         """
         monitors, conditions = self.robust.monitors, self.robust.conditions
         pool = at_ends(conditions, self._group_shares)
@@ -255,22 +259,22 @@ class WorstPointSearch:
         return np.concatenate([groups, 1.0 - groups])
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
-        """Return whose influence turns sign between each point and its opposite.
+        """Return the sides whose influence changes sign between each point and its opposite.
 
-        Opposite is where everyone who does not act strongly on the row has changed sides; those
-        who do stay, since without them the row is nowhere near its limit.
+        At the opposite point all customers have changed sides, except those that act strongly on
+        the row, since without them it is far from its limit.
         """
         conditions = self.robust.conditions
         if conditions.network.inverters is not None or conditions.has_cones:
-            # Gradients turn sign at the corners of a response, anywhere.  With cones both sides
-            # of a customer allow reactive power that loads a branch, and the gradient says what a
-            # little of the other side is worth, not what all of it is.  All changes are tried.
+            # All changes are tried: gradients change sign at the corners of an inverter's curve,
+            # anywhere; with cones both sides of a customer allow reactive power that loads a
+            # branch, and the gradient gives only the effect of a small step to the other side.
             return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
         strong = self.robust.monitors.acting(pairs.rows, conditions.deviations)[0]
         stays = [strong]
         if len(conditions.choosers):  # a current changes sign with the reactive power behind it
-            nobody = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
-            stays.append(np.hstack([strong, nobody]))
+            none = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
+            stays.append(np.hstack([strong, none]))
         turning = np.zeros(sides_of(conditions, pairs.points).shape, dtype=bool)
         for stay in stays:
             opposite = opposite_to(conditions, pairs.points, stay)
@@ -282,14 +286,13 @@ class WorstPointSearch:
         """Change customers' sides in the rows nearest their limits, and climb from there.
 
         Each row is climbed anew from its best single change, and from all single changes that
-        raise it, together.  Only customers whose influence turns sign between a point and its
-        opposite are tried: for all others the gradient at the point already says that changing
-        does not pay.
+        raise it, together.  Only customers whose influence changes sign between a point and its
+        opposite are tried: for all others the gradient already rules out a gain.
 
         Returns
         -------
         PackingRows
-            Those found that are worse than where they started; often none.
+            The rows found that are worse than at their start; often none.
         """
         close = pairs.take(self.robust.excess(pairs, u) > -_CLOSE)
         close = close.take(close.fullest(self.robust.excess(close, u), _TRIED))
@@ -319,16 +322,16 @@ class WorstPointSearch:
         return found.take(found.distinct(u))
 
     def _swapped(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
-        """Let two customers on different sides both change, in the rows nearest their limits.
+        """Change two customers on different sides, in the rows nearest their limits.
 
-        With power-factor cones a row may need much active power of everyone and little of the
-        sum, as losses in reactances do: a single change spoils the sum, two keep it.  Of either
-        side those are tried whose own change costs least, to first order.
+        With power-factor cones a row may be worst with much active power of each customer and
+        little in sum (losses in reactances): one change moves the sum, two keep it.  Of either
+        side the customers with the cheapest change, to first order, are tried.
 
         Returns
         -------
         PackingRows
-            Those found that are worse than where they started; often none.
+            The rows found that are worse than at their start; often none.
         """
         robust, conditions = self.robust, self.robust.conditions
         close = pairs.take(robust.excess(pairs, u) > -_CLOSE)

@@ -1,8 +1,8 @@
-"""Rows watched at few points: what a check of a trade evaluates, at the least cost.
+"""Rows watched at few points: the evaluation of a trade at the least cost.
 
-Hundreds of rows share a handful of worst points (everyone injects, everyone withdraws, one
-feeder against the rest).  A watch knows which row is watched at which point, so that each point
-costs one power flow, however often the box of envelopes changes.
+Hundreds of rows share a few worst points (all inject, all withdraw, one feeder against the rest).
+:class:`WatchedRows` maps rows to distinct points, so that each point costs one power flow,
+whenever the box of envelopes changes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SolvedRows:
     Parameters
     ----------
     rows, column
-        Shape (r,), rows of the monitors and the point of each.
+        Shape (r,), rows of the monitors, and the index of each row's point.
     points, solved
         k points of the box, and the power flow there.
     values
@@ -70,7 +70,7 @@ class WatchedRows:
         chosen: IndexArray,
         tolerance_pu: float = TOLERANCE_PU,
     ) -> SolvedRows:
-        """Run the AC power flow at the points that the rows chosen are watched at.
+        """Run the AC power flow at the points of the rows chosen.
 
         Parameters
         ----------
@@ -104,16 +104,16 @@ class WatchedRows:
 
 @dataclass(frozen=True, slots=True)
 class GradientEvidence:
-    """What the gradients say of rows at their points; r rows.
+    """The gradients' evidence on rows at their points; r rows.
 
     Parameters
     ----------
     A
         Shape (r, 2 c), the packing coefficients there.
     gain
-        Shape (r,), what f could still gain, to first order.
+        Shape (r,), the gain that is left to first order.
     turning
-        Shape (r,), whether some customer's influence turns sign within its range, so that a
+        Shape (r,), whether some customer's influence changes sign within its range, so that a
         change of its side might raise f although the gradient says no.
     """
 
@@ -123,9 +123,9 @@ class GradientEvidence:
 
 
 def twofold(problem: RowProblem, rows: IndexArray, points: WorstPoints) -> WatchedRows:
-    """Return a watch of rows at their points and, after these, at the opposite ones.
+    """Return rows watched at their points and, after these, at the opposite points.
 
-    Opposite is where everyone who does not act strongly on a row is on the other side.
+    There all customers that do not act strongly on a row are on the other side.
     """
     strong = problem.monitors.acts_strongly(rows)
     both = WorstPoints.joined([points, opposite_to(problem.conditions, points, strong)])
@@ -135,21 +135,21 @@ def twofold(problem: RowProblem, rows: IndexArray, points: WorstPoints) -> Watch
 def prove(
     problem: RowProblem, seen: SolvedRows, own: IndexArray, opposite: IndexArray, u: FloatArray
 ) -> GradientEvidence:
-    """Ask the gradients whether rows are watched at their worst points.
+    """Return the gradients' evidence that rows are watched at their worst points.
 
-    Each row's gradient is taken at its point and at the opposite one: a customer whose influence
-    has the same sign at both gains nothing by a change of side.  Those who act strongly stay at
-    their side, since without them f is nowhere near its limit.
+    Each row's gradient is taken at its point and at the opposite one: a change of side gains
+    nothing for a customer whose influence has the same sign at both.  Customers that act strongly
+    keep their side, since without them f is far from its limit.
 
     Parameters
     ----------
     problem
         The network under one interval's limits and conditions.
     seen
-        Rows of a twofold watch, evaluated at u.
+        Rows of :func:`twofold`, evaluated at u.
     own, opposite
-        Shape (r,) each, positions in ``seen``: the rows asked for at their own points, and the
-        same rows at the opposite ones.
+        Shape (r,) each, positions in ``seen``: rows at their own points, and the same rows at
+        the opposite points.
     u
         Shape (2 c,), per unit.
     """
