@@ -1,7 +1,7 @@
 """Build a :class:`~security_check.model.network.Network` from a pandapower net.
 
-pandapower builds the admittances (its internal Ybus, Yf, Yt after one run), so whatever it can
-describe is covered: parallel lines, switches, two- and three-winding transformers, shunts.
+pandapower builds the admittances (its internal Ybus, Yf, Yt after one run), so all elements that it
+models are covered: parallel lines, switches, two- and three-winding transformers, shunts.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def network_from_pandapower(
         The element table whose in-service rows are the connection points (``"load"``,
         ``"sgen"`` or ``"storage"``); row 3 of ``load`` becomes ``"load:3"``.
     passive
-        ``"none"``: everything else that consumes or generates is out of service.
-        ``"as-given"``: it stays, at the power the net gives it.
+        ``"none"``: all other elements that consume or generate are out of service.
+        ``"as-given"``: they stay, at the power that the net states.
     power_factor
         Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
-        withdrawing.  Reactive power is proportional to active power, so it turns sign with it.
+        withdrawing.  Reactive power is proportional to active power, so both change sign together.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _passive_elements(model: ModelledNet, at_nodes: IndexArray) -> PassiveElemen
     return PassiveElements(tuple(elements), at, np.array(power, dtype=np.complex128))
 
 
-_BR_G = 23  # of the case format: conductance of a branch's shunts; 4 is their susceptance
+_BR_G = 23  # column of the case format: conductance of a branch's shunts; 4 is susceptance
 
 
 def _series(model: ModelledNet) -> SeriesBranches:
@@ -163,7 +163,7 @@ def _series(model: ModelledNet) -> SeriesBranches:
     impedance = own[:, 2].real + 1j * own[:, 3].real
     shunt = own[:, _BR_G].real + 1j * own[:, 4].real
     rated = {row: mva / model.base_mva for _, _, row, mva, _ in rated_ends(net)}
-    # Lines, whose ratings are currents, are pi circuits to begin with: here theirs are zero.
+    # Ratings of transformers; 0 for lines, which are pi circuits without this error.
     current = np.array([rated[row] for row in rows])
     return SeriesBranches(
         tuple(name[row] for row in rows),

@@ -1,8 +1,8 @@
 """Build a meshed ``Network`` with generators from a pandapower net.
 
 Generators (``gen``) hold the voltages of their buses.  Without a distributed slack every external
-grid is part of the interface; with it the first one is, and the others are generators like the
-rest, as in pandapower's own power flow with ``distributed_slack``.
+grid is part of the interface.  With a distributed slack only the first one is, and the others are
+generators, as in pandapower's own power flow with ``distributed_slack``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from security_check.model.network_elements import Interface, Ports
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """One generator, or external grid taken as one, as the net has it."""
+    """One generator, or external grid, with the values of the net."""
 
     name: str
     node: int
@@ -180,7 +180,7 @@ def _machines(
 
 
 def _limits(row: Any, quantity: str) -> tuple[float, float]:
-    """Return the lowest and the highest value a row allows; infinite where it does not say."""
+    """Return the lowest and the highest value that a row allows; infinite where not stated."""
     low, high = (float(row.get(f"{end}_{quantity}", math.nan)) for end in ("min", "max"))
     return -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high
 
@@ -203,7 +203,7 @@ def _references(
             Fault(
                 m.name,
                 f"it holds the node of {first.name} at {m.voltage_pu:g} p.u., "
-                f"not at {first.voltage_pu:g} p.u. like it",
+                f"but {first.name} at {first.voltage_pu:g} p.u.",
             )
             for m in more
             if m.voltage_pu != first.voltage_pu
@@ -214,7 +214,7 @@ def _references(
 
 
 def _interface(net: Net, held: list[_Machine], volts: FloatArray) -> Interface:
-    """Return the held nodes, whose magnitudes are in the proportions that the net gives them."""
+    """Return the held nodes, with magnitudes in proportion to the net's set points."""
     angles = net.ext_grid.va_degree[net.ext_grid.in_service.astype(bool)].to_numpy(dtype=float)
     turned = np.exp(1j * np.deg2rad(angles[: len(held)] - angles[0]))
     size = np.array([m.voltage_pu for m in held]) / held[0].voltage_pu
@@ -237,7 +237,7 @@ def _by_node(machines: list[_Machine]) -> list[list[_Machine]]:
 def _generators(
     reference: _Machine, machines: list[_Machine], base_mva: float, first_port: int
 ) -> Generators:
-    """Return the generators, those of one node as one, with shares that add up to 1.
+    """Return the generators, those at one node as one, with shares that add up to 1.
 
     Generators at one node share reactive power in proportion to their ranges and the imbalance in
     proportion to their weights, so the limits of the one are exactly those at which the first of
@@ -276,7 +276,7 @@ def _stacked(limits: list[tuple[float, float]]) -> FloatArray:
 def _joint_power_limits(group: list[_Machine]) -> tuple[float, float]:
     """Return the joint powers at which the first of a group reaches a limit of its own.
 
-    Each takes its weight's part of the imbalance, so all of them move together.
+    Each takes a part of the imbalance in proportion to its weight, so all move together.
     """
     weight, power = sum(m.weight for m in group), sum(m.power_mw for m in group)
     if len(group) == 1 or weight == 0.0:

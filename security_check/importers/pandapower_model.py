@@ -140,12 +140,12 @@ def connected(net: Net, table: str) -> tuple[str, ...]:
 
 @contextmanager
 def modelling() -> Iterator[None]:
-    """Let pandapower model a net without customers: silence its warnings, name its failures.
+    """Run pandapower on a net without customers: no warnings, failures as faults.
 
     Raises
     ------
     NetworkFaults
-        Instead of whatever pandapower raises.
+        Instead of the errors that pandapower raises.
     """
     try:
         with warnings.catch_warnings():
@@ -155,7 +155,7 @@ def modelling() -> Iterator[None]:
         raise NetworkFaults(
             [Fault("network", "with no customer active, its power flow does not converge")]
         ) from None
-    # What pandapower raises on tables that contradict each other; it raises warnings, too.
+    # Errors of pandapower on tables that contradict each other; it raises warnings, too.
     except (
         ArithmeticError,
         AttributeError,
@@ -172,7 +172,7 @@ def modelling() -> Iterator[None]:
 def bus_names(
     net: Net, lookup: np.ndarray[Any, Any], buses: int
 ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], tuple[str, ...]]:
-    """Return which of pandapower's internal buses are real ones, and a name for each.
+    """Return which internal buses are buses of the net, and the name of each internal bus.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def bus_names(
     lookup
         The internal bus of each bus index.
     buses
-        How many internal buses there are.
+        Number of internal buses.
     """
     names = [f"auxiliary:{i}" for i in range(buses)]
     real = np.zeros(buses, dtype=bool)
@@ -206,7 +206,7 @@ def nominal_volts(net: Net, lookup: np.ndarray[Any, Any], buses: int) -> FloatAr
 
 
 def passive_injection(internal: dict[str, Any], held: IndexArray) -> ComplexArray:
-    """Return the power of what does not trade; the external grids' own power is no part of it.
+    """Return the power of elements that do not trade, per unit, without external grids, (n,).
 
     Parameters
     ----------

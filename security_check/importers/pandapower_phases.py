@@ -2,12 +2,12 @@
 
 pandapower builds admittances of the three symmetrical components (its three-phase run).  Here
 they become phase admittances, block by block, ``Y_abc = F diag(Y_0, Y_1, Y_2) F'`` with the
-unitary Fortescue matrix F.  Phases are coupled through earth and neutral as the zero-sequence
-data say (the neutral is not a node of its own: pandapower's model is Kron-reduced).
+unitary Fortescue matrix F.  The zero-sequence data couple the phases through earth and neutral (the
+neutral is not a node of its own: pandapower's model is Kron-reduced).
 
 The source holds the positive sequence; its short-circuit impedance carries the others.  So the
-interface bus appears in components, and its positive sequence is the interface.  Where the
-contract is about the phases of the interface bus itself, all three components are held.
+interface bus has a node for each component, and its positive sequence is the interface.  If the
+contract is for the phase voltages of the interface bus itself, all three components are held.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def phases_from_pandapower(
     """Return the network of ``net`` with a node for each phase of each bus.
 
     Every ``asymmetric_load`` in service is a connection point ``"asymmetric_load:3"``, connected
-    to the phases on which the net gives it power, in that proportion.  Everything else that
-    consumes or generates is out of service.
+    to the phases on which the net states its power, in that proportion.  All other elements that
+    consume or generate are out of service.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def phases_from_pandapower(
     held
         ``"source"``: the source behind the external grid's short-circuit impedance, balanced;
         one magnitude.  ``"phases"``: the phase voltages of the interface bus, one magnitude for
-        each, whatever flows; needs no short-circuit data.
+        each, independent of currents; needs no short-circuit data.
     power_factor
         Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
         withdrawing.
@@ -146,7 +146,7 @@ def _interface(sources: IndexArray, held: str) -> Interface:
 
 
 def _shares(table: pd.DataFrame) -> FloatArray:
-    """Return how each connection point's power is shared among its phases, shape (c, 3)."""
+    """Return the shares of each connection point's power on its phases, shape (c, 3)."""
     given = np.abs(table[["p_a_mw", "p_b_mw", "p_c_mw"]].to_numpy(dtype=float))
     shares: FloatArray = given / given.sum(axis=1, keepdims=True)
     return shares
@@ -188,7 +188,7 @@ def _give_sources_an_admittance(net: Net) -> None:
 
 
 def _take_sources_away(cases: dict[str, Any]) -> None:
-    """Leave the network alone: what flows through a source's own admittance is not exchanged."""
+    """Remove the sources' own admittances: their currents are no exchange at the interface."""
     sources, size = cases["reference"], cases["Ybus"][0].shape
     own = sp.csr_array((np.full(len(sources), -1j), (sources, sources)), shape=size)
     for component in (0, 2):

@@ -95,7 +95,7 @@ def _bands(network: Network, voltage: VoltageLimits) -> tuple[FloatArray, FloatA
         if band.bus not in places:
             raise ValueError(
                 f"{band.bus} has a voltage band of its own, {band.minimum_pu:g} to "
-                f"{band.maximum_pu:g} p.u., but is no bus of {network.name} with limited voltage"
+                f"{band.maximum_pu:g} p.u., but is not a bus of {network.name} with limited voltage"
             )
         at = places[band.bus]
         lowest[at] = np.maximum(lowest[at], band.minimum_pu)
@@ -103,7 +103,7 @@ def _bands(network: Network, voltage: VoltageLimits) -> tuple[FloatArray, FloatA
         if (lowest[at] > highest[at]).any():
             raise ValueError(
                 f"{band.bus} has a voltage band of its own, {band.minimum_pu:g} to "
-                f"{band.maximum_pu:g} p.u., that has no part in what else holds there, "
+                f"{band.maximum_pu:g} p.u., that does not overlap with the other limits there, "
                 f"{voltage.minimum_pu:g} to {voltage.maximum_pu:g} p.u."
             )
     return lowest, highest

@@ -8,7 +8,7 @@ The unknowns are the voltages ``v`` of the nodes inside (those not held), the ge
     Re(v_g conj(i_g))     = schedule + share_g D              every generator
     Re(v_0 conj(i_0))     = share_0 D                         the reference
 
-``s_q`` being the given powers at the other ports and ``Y_0 m`` the part of the held nodes.  All
+with the given powers ``s_q`` at the other ports and the part ``Y_0 m`` of the held nodes.  All
 are split into real and imaginary parts, since conjugation is not linear over complex numbers.  A
 function's gradient by the given powers and by m is one solution with the transposed matrix.
 """
@@ -47,7 +47,7 @@ class Jacobian:
         position[inside] = np.arange(len(inside))
         self._count = len(inside)
         self._inside = inside
-        # Where a port is among the nodes inside; -1 at the held ones.
+        # The position of each port among the nodes inside; -1 at held nodes.
         self._at = position[port_node]
         self._is_generator = np.zeros(len(port_node), dtype=bool)
         self._is_generator[generators.ports] = True
@@ -55,8 +55,8 @@ class Jacobian:
         admittance = sp.csr_array(network.admittance)
         self._admittance = sp.csr_array(admittance[inside][:, inside])
         self._by_source: ComplexArray = np.asarray(admittance[inside][:, held] @ phasors)
-        # The held nodes are one towards the rest: what flows into them all is weighted so that
-        # its product with m is their power.
+        # The held nodes act as one: the currents into them are weighted so that the product of
+        # their sum with m is the power.
         into_held = sp.csr_array(phasors.conj()[None, :]) @ admittance[held]
         self._into_held: ComplexArray = into_held.toarray()[0]
         self._held_itself = complex(self._into_held[held] @ phasors)
@@ -68,7 +68,7 @@ class Jacobian:
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Fix the pattern, the entries that never change, and the places of those that do."""
+        """Fix the pattern, the constant entries, and the positions of the changing entries."""
         n, g = self._count, len(self.generators.ports)
         y = sp.coo_array(self._admittance)
         row, column = y.row.astype(np.int64), y.col.astype(np.int64)
@@ -148,7 +148,7 @@ class Jacobian:
         return sp.csc_array((data, self._within, self._starts), shape=(self._size, self._size))
 
     def _turning(self, state: OperatingPoints) -> ComplexArray:
-        """Return how the given powers' currents at each node follow ``-conj(dv)``, shape (N,)."""
+        """Return the derivative of given powers' currents at each node by ``-conj(dv)``, (N,)."""
         given = np.flatnonzero(~self._is_generator & (self._at >= 0))
         weight = state.current[given, 0] / state.voltage[given, 0].conj()
         turning = np.zeros(self._count, dtype=np.complex128)

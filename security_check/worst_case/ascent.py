@@ -267,7 +267,7 @@ class Ascent:
         return placed(self.conditions, there.points, at, u)
 
     def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
-        """Climb rows near their limits on along a quadratic model, in place, while they can gain."""
+        """Climb rows near their limits along a quadratic model, in place, while they can gain."""
         scale = self.limits.scale[rows]
         watched = self.limits.limit[rows] - _FAR * scale
         for attempt in range(_REFINEMENTS):
