@@ -183,7 +183,7 @@ class _Circuit:
         )
 
     def voltages(self, count: int) -> Voltages:
-        """Return the limited voltages: of each phase to the neutral if there is one, or to ground."""
+        """Return the limited voltages: each phase to its neutral, or to ground."""
         names: list[str] = []
         rows, columns, signs = [], [], []
         position: dict[str, int] = {}

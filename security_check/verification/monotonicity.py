@@ -234,7 +234,7 @@ def not_covered(conditions: OperatingConditions) -> str:
     if conditions.network.reactive_freedom is not None:
         return "proofs do not cover reactive power that customers choose freely"
     if conditions.deviations.set.count:
-        return "proofs do not cover deviations of those who do not trade"
+        return "proofs do not cover deviations of passive powers"
     return ""
 
 
