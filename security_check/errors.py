@@ -26,7 +26,7 @@ class Fault:
     element
         Id of the element at fault, for example ``"line:12"`` or ``"capacity.injection_w"``.
     detail
-        A sentence that names the value found and what would be right.
+        A sentence with the value found and the value required.
     """
 
     element: str

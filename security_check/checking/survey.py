@@ -2,8 +2,8 @@
 
 A trade changes two limits by little.  The change of every monitored quantity has a rigorous bound,
 so rows far from their limits need no power flow for many trades: a survey evaluates all rows, and
-is repeated only when the bounds have used up the distance of some row to its limit.  For what that
-saves see :mod:`security_check.checking.tracked_rows`.
+is repeated only when the bounds have used up the distance of some row to its limit.  Its speed
+is measured in :mod:`security_check.checking.tracked_rows`.
 """
 
 from __future__ import annotations

@@ -92,12 +92,12 @@ class Inverters:
     volt_var: Segments
     volt_watt: Segments
 
-    def answer(self, asked: ComplexArray, size: FloatArray) -> InverterOutput:
+    def answer(self, requested: ComplexArray, size: FloatArray) -> InverterOutput:
         """Return the powers injected for the powers requested, at voltages of these magnitudes.
 
         Parameters
         ----------
-        asked
+        requested
             Shape (K, B), complex powers requested, injection positive.
         size
             Shape (K, B), magnitudes of the ports' voltages, per unit.
@@ -105,13 +105,13 @@ class Inverters:
         nominal, rating = self.nominal[:, None], self.rating_pu[:, None]
         var, var_slope = self.volt_var(size / nominal)
         watt, watt_slope = self.volt_watt(size / nominal)
-        beside = np.sqrt(np.maximum(1.0 - var**2, 0.0))  # what reactive power leaves
+        beside = np.sqrt(np.maximum(1.0 - var**2, 0.0))  # left by reactive power
         beside_slope = np.where(beside > 0.0, -var / np.maximum(beside, 1e-300), 0.0) * var_slope
         curtails = watt <= beside
         most = rating * np.where(curtails, watt, beside)
         most_slope = np.where(curtails, watt_slope, beside_slope)
-        capped = asked.real > most
-        power = np.where(capped, most, asked.real) + 1j * (asked.imag + rating * var)
+        capped = requested.real > most
+        power = np.where(capped, most, requested.real) + 1j * (requested.imag + rating * var)
         slope = np.where(capped, most_slope, 0.0) + 1j * var_slope
         return InverterOutput(power, slope * rating / nominal, np.where(capped, 0.0, 1.0))
 

@@ -1,6 +1,6 @@
 """The quantities with limits: voltages, currents, unbalance, interface and generators.
 
-``protocol``          what robust rows need of any set of monitored quantities
+``protocol``          the interface of every set of monitored quantities
 ``row_kinds``         the kinds of rows, and the rows of a network
 ``row_limits``        the limits of all rows in one interval
 ``phasors``           monitored voltages and currents, linear in node voltages

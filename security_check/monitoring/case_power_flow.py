@@ -14,7 +14,8 @@ import numpy as np
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import Fault, NetworkFaults, PowerFlowError
 from security_check.monitoring.protocol import Monitored
-from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints, PowerFlow
+from security_check.power_flow.implicit_zbus import TOLERANCE_PU, PowerFlow
+from security_check.power_flow.operating_points import OperatingPoints
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.protocol import Monitored
 from security_check.monitoring.row_limits import RowLimits
 from security_check.operating_range.conditions import OperatingConditions
-from security_check.power_flow.implicit_zbus import OperatingPoints, PowerFlow
+from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.power_flow.newton import ControlledFlow
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.uncertainty.deviations import Deviations
 
 

@@ -28,8 +28,8 @@ from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import RowKind
 from security_check.monitoring.row_limits import RowLimits
 from security_check.operating_range.conditions import OperatingConditions
-from security_check.power_flow.implicit_zbus import OperatingPoints
 from security_check.power_flow.newton import ControlledFlow
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.uncertainty.deviations import Deviations
 
 _SMALLEST_RANGE_W = 1e3  # W: the scale of a generator whose two limits are equal

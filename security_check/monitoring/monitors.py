@@ -52,7 +52,8 @@ from security_check.monitoring.row_kinds import (
 from security_check.monitoring.row_limits import RowLimits, row_limits
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.compensating_currents import ports_of_power, put_first
-from security_check.power_flow.implicit_zbus import OperatingPoints, PowerFlow
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.uncertainty.deviations import Deviations
 
 _IDLE = 0.05  # part of its rating: a branch with less current counts as idle
@@ -90,7 +91,7 @@ class Monitors:
         self.response: ComplexArray = np.asarray(observed @ power_flow.impedance)
         self.response[self._interface] -= entering(network)
         compensation = network.ports.compensation
-        if compensation is not None:  # what it draws flows through the branch itself
+        if compensation is not None:  # its currents flow through the branch itself
             own = self.response[buses : buses + ends]
             own[:, compensation.first :] -= compensation.at_terminals.toarray()
         self.fixed: ComplexArray = np.asarray(observed @ power_flow.no_load)

@@ -9,7 +9,8 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.row_limits import RowLimits
 from security_check.operating_range.conditions import OperatingConditions
-from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints
+from security_check.power_flow.implicit_zbus import TOLERANCE_PU
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.uncertainty.deviations import Deviations
 
 

@@ -9,8 +9,8 @@ customers who choose reactive power, and d deviations, are
                                        limit
 ``band_place``         (h,), [-1, 1]   held voltage: -1 is the lower end of the contracted band,
                                        1 the upper; within the convex hull of ``corners``
-``reactive_share``     (f,), [-1, 1]   chosen reactive power, in parts of what may be chosen at the
-                                       customer's active power; 1 is injection
+``reactive_share``     (f,), [-1, 1]   chosen reactive power, in parts of the largest at this
+                                       active power; 1 is injection
 ``deviation``          (d,)            deviation from forecast or rated value, in parts of a
                                        half-band, within the uncertainty set; 1 injects more or is
                                        a larger impedance
@@ -45,7 +45,7 @@ class OperatingConditions:
     network
         The network.
     source_corners
-        Shape (V, h): the corners of what the held voltages may be, per unit.
+        Shape (V, h): the corners of the set of held voltages, per unit.
     passive_power_pu
         Shape (J,), forecast complex power of elements that do not trade, injection positive.
     deviations
@@ -105,7 +105,7 @@ class OperatingConditions:
 
     @cached_property
     def corners(self) -> FloatArray:
-        """The corners of what the held voltages may be, as places in the band, shape (V, h)."""
+        """The corners of the set of held voltages, as places in the band, shape (V, h)."""
         if self.half_band == 0.0:
             return np.ones((1, self.held))
         # Rounded, so that the same corner is the same place in every interval, whatever its band.

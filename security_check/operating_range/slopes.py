@@ -127,7 +127,7 @@ def gain(
     to: WorstPoints,
     u: FloatArray,
 ) -> FloatArray:
-    """Return what f gains on the way from points to others, to first order, shape (r,)."""
+    """Return the gain of f on the way from points to others, to first order, shape (r,)."""
     before, after = points.power(u), to.power(u)
     gain: FloatArray = (slopes.by_power * (after - before)).sum(axis=1)
     way = to.free - points.free

@@ -12,9 +12,7 @@ literature).  Port powers come from :mod:`security_check.operating_range.conditi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,6 +24,7 @@ from security_check.model.inverter_response import InverterOutput
 from security_check.model.network import Network
 from security_check.power_flow.anderson import fixed_points
 from security_check.power_flow.compensating_currents import CompensatingCurrents
+from security_check.power_flow.operating_points import OperatingPoints
 
 TOLERANCE_PU = 1e-10
 """Largest change of a voltage, per unit, in the last iteration."""
@@ -34,46 +33,6 @@ MAX_ITERATIONS = 100
 """Iterations at most; a network that needs more is close to voltage collapse."""
 
 _ADJOINT = 1e-7  # largest change of a multiplier in the last iteration, in parts of the gradient
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoints:
-    """A batch of solved operating points; B of them.
-
-    Parameters
-    ----------
-    power_pu
-        Shape (J, B), complex powers requested at the ports; inverters may inject other powers.
-    source_pu
-        Shape (h, B), magnitudes of the held voltages.
-    voltage
-        Shape (J, B), complex voltages across the ports.
-    current
-        Shape (J, B), complex injected currents.
-    """
-
-    power_pu: ComplexArray
-    source_pu: FloatArray
-    voltage: ComplexArray
-    current: ComplexArray
-
-    def take(self, columns: IndexArray) -> Self:
-        """Return the points named by ``columns``, in that order; a column may repeat."""
-        return type(self)(
-            self.power_pu[:, columns],
-            self.source_pu[:, columns],
-            self.voltage[:, columns],
-            self.current[:, columns],
-        )
-
-    def joined(self, other: Self) -> Self:
-        """Return these points and others."""
-        return type(self)(
-            np.concatenate([self.power_pu, other.power_pu], axis=1),
-            np.concatenate([self.source_pu, other.source_pu], axis=1),
-            np.concatenate([self.voltage, other.voltage], axis=1),
-            np.concatenate([self.current, other.current], axis=1),
-        )
 
 
 class PowerFlow:

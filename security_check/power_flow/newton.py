@@ -23,8 +23,9 @@ from security_check.arrays import ComplexArray, FloatArray, IndexArray, first_of
 from security_check.errors import Fault, NetworkFaults, PowerFlowError
 from security_check.model.generators import Generators
 from security_check.model.network import Network
-from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints, PowerFlow
+from security_check.power_flow.implicit_zbus import TOLERANCE_PU, PowerFlow
 from security_check.power_flow.newton_jacobian import Jacobian
+from security_check.power_flow.operating_points import OperatingPoints
 
 MAX_ITERATIONS = 30
 """Newton iterations at most; it converges quadratically, or not at all."""

@@ -23,7 +23,7 @@ from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
 from security_check.model.generators import Generators
 from security_check.model.network import Network
-from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.power_flow.operating_points import OperatingPoints
 
 
 class Jacobian:

@@ -1,4 +1,4 @@
-"""Sets of deviations: their support points, margins and nearest points.
+"""Sets of deviations: their support points and nearest points.
 
 A deviation vector ``xi`` has d components, each in parts of its own half-band (see
 :mod:`security_check.uncertainty.deviations`); 0 is the forecast.  The worst deviation for a row is
@@ -51,11 +51,6 @@ class DeviationSet(ABC):
         There are some only where the deviations of the set compete with each other.
         """
         return point[None, :][:0]
-
-    def margin(self, direction: FloatArray) -> FloatArray:
-        """Return the effect of the worst deviation on rows with these gradients, shape (r,)."""
-        margin: FloatArray = (self.support(direction) * direction).sum(axis=1)
-        return margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +262,7 @@ class ProductSet(DeviationSet):
 
 
 def source_vertices(limits: InterfaceLimits, held: int) -> FloatArray:
-    """Return the corners of what the contract allows the held voltages, shape (V, h), per unit.
+    """Return the corners of the contracted set of held voltages, shape (V, h), per unit.
 
     Without a bound on unbalance all magnitudes move together: two corners.  With one, each phase
     lies in the band, and no phase deviates from the mean of the phases by more than the bound

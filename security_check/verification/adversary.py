@@ -16,7 +16,7 @@ import numpy as np
 from security_check.arrays import FloatArray, IndexArray, IntArray
 from security_check.operating_range.operating_point import OperatingPoint
 from security_check.operating_range.points import WorstPoints
-from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.starting_points import at_ends, drawn
 

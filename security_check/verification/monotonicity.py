@@ -11,7 +11,7 @@ interval analysis", chapter 12).  For radial balanced networks
 (2015) for all voltages at once.
 
 ==========================  ======================================================================
-standing                    what is proved
+status                      proof
 ==========================  ======================================================================
 ``PROVED``                  all signs: f is largest at the vertex ``sides``, gap 0
 ``BELOW``                   f stays below its limit by a bound over the box; no vertex was needed

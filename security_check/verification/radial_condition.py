@@ -8,7 +8,8 @@ losses ``l_m = |S_m|^2 / v_m``, vectors being (active, reactive), a the shunt at
     S_m = s_m - a*_m v_m + sum over children c of (S_c - z_c l_c)
     v_m = v_parent + z_m' (S_m + (S_m - z_m l_m))
 
-Differentiated, what arrives at the parent is ``A_m dS_m + z_m (l_m/v_m) dv_m`` with the 2x2 matrix
+Differentiated, the power that arrives at the parent is ``A_m dS_m + z_m (l_m/v_m) dv_m`` with the
+2x2 matrix
 
     A_m = I - (2/v_m) z_m S_m'                                                         (1)
 

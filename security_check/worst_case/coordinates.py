@@ -100,7 +100,7 @@ def coordinates(
     """Return the coordinates of points, and their lowest and highest values, (r, c + f) each.
 
     Active power of all customers, then the chosen reactive power, per unit.  Along the first,
-    chosen reactive power keeps its share of what a power-factor cone allows.
+    chosen reactive power keeps its share of the largest allowed.
     """
     injection, withdrawal = halves(u)
     power = points.power(u)

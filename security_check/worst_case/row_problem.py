@@ -14,7 +14,7 @@ from security_check.monitoring.row_limits import RowLimits
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints
 from security_check.operating_range.slopes import Slopes, gain, slopes_of, vertex_along_gradient
-from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.power_flow.operating_points import OperatingPoints
 
 RISE = 1e-10
 """Per unit of f: a smaller rise is rounding, since power flows are solved to 1e-10 per unit."""
@@ -43,7 +43,7 @@ class Climb:
 
 @dataclass(frozen=True, slots=True)
 class RowProblem:
-    """Monitored rows, their limits, and what may happen in the interval.
+    """Monitored rows, their limits, and the interval's conditions.
 
     Parameters
     ----------
@@ -101,5 +101,5 @@ class RowProblem:
         return vertex_along_gradient(self.conditions, at.points, at.slopes, u)
 
     def gain(self, at: Climb, to: WorstPoints, u: FloatArray) -> FloatArray:
-        """Return what f gains on the way to other points, to first order, shape (r,)."""
+        """Return the gain of f on the way to other points, to first order, shape (r,)."""
         return gain(self.conditions, at.points, at.slopes, to, u)

@@ -19,7 +19,8 @@ from security_check.operating_range.slopes import (
     slopes_of,
     vertex_along_gradient,
 )
-from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints
+from security_check.power_flow.implicit_zbus import TOLERANCE_PU
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.worst_case.coordinates import opposite_to, turning_at
 from security_check.worst_case.row_problem import RowProblem
 
