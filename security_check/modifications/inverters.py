@@ -180,7 +180,7 @@ def _faults(network: Network, inverters: Mapping[str, Inverter]) -> list[Fault]:
             Fault(
                 "network",
                 f"it has inverters already, at {len(network.inverters.ports)} ports; all that "
-                f"respond to their voltage must be given in one call",
+                f"respond to their voltage must be given at once",
             )
         )
     if network.ports.compensation is not None:
