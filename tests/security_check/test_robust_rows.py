@@ -146,7 +146,7 @@ def test_lookouts_watch_every_limited_row(name):
     rows = starts.watch.rows[starts.lookouts]
     assert set(rows.tolist()) == set(robust.limited.tolist())
     pointed = robust.start_points(rows).share
-    places = starts.watch.place[starts.lookouts]
+    places = starts.watch.column[starts.lookouts]
     np.testing.assert_array_equal(starts.watch.points.share[places], pointed)
     of_interface = [row for row in robust.limited if robust.element(int(row)) == "interface"]
     contract = area.limits.interface
