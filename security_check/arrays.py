@@ -1,4 +1,4 @@
-"""Array types by what they hold, and the search for equal lines; defined once, here."""
+"""Array types by what they hold, and the search for equal rows of a matrix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ IntArray = npt.NDArray[np.int64]
 def first_of_equal(lines: FloatArray) -> tuple[IndexArray, IndexArray]:
     """Return the index of the first of each group of equal lines, and each line's group.
 
-    By hash, since sorting long lines is slow; a clash of hashes is noticed, and sorted out.
+    Lines are the rows of the matrix.  They are compared by a 64-bit hash, since sorting long lines
+    is slow; a collision is detected, and then the lines themselves are sorted.  The groups come in
+    the order of their hashes.
     """
     # Adding zero turns -0.0 into 0.0, which are equal but have different bytes.
     plain = np.ascontiguousarray(lines + 0.0)
@@ -29,9 +31,15 @@ def first_of_equal(lines: FloatArray) -> tuple[IndexArray, IndexArray]:
 
 
 def _hashes(lines: FloatArray) -> npt.NDArray[np.uint64]:
-    """Return a 64-bit hash of each line: equal lines have equal ones."""
+    """Return a 64-bit hash of each line: equal lines have equal hashes.
+
+    A sum of the columns' bits, each times an odd factor of its own.  Round numbers have zeros in
+    their low bits, so the high bits are mixed into these first.
+    """
     bits = lines.view(np.uint64)
     bits = bits ^ (bits >> np.uint64(29))
+    # Multiples of 2^64 over the golden ratio, modulo 2^64, are spread evenly (Knuth, The Art of
+    # Computer Programming, volume 3, section 6.4): so neighbouring columns have unlike factors.
     factors = np.arange(1, lines.shape[1] + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     hashes: npt.NDArray[np.uint64] = (bits * (factors | np.uint64(1))).sum(axis=1)
     return hashes

@@ -1,14 +1,14 @@
-"""What can go wrong in the network model, as one tree.
+"""The errors of this package, as one tree.
 
 ::
 
     GridError
     ├── NetworkFaults       the description of a network is wrong; carries every fault at once
-    ├── PowerFlowError      an AC power flow found no solution; names where and how far it got
+    ├── PowerFlowError      an AC power flow found no solution; names the worst node
     ├── InsecureError       the limits asked for cannot be made secure; names the binding element
-    └── ProofError          a value exceeds what is proved to be the most; names the element
+    └── ProofError          a value exceeds its proved upper bound; names the element
 
-Every error fails closed: whoever catches it publishes no envelope and confirms no trade.
+Every error fails closed: the caller publishes no envelope and confirms no trade.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Fault:
     element
         Id of the element at fault, for example ``"line:12"`` or ``"capacity.injection_w"``.
     detail
-        A sentence that names the value found and what would be right.
+        A sentence with the value found and the value required.
     """
 
     element: str
@@ -38,7 +38,7 @@ class Fault:
 
 
 class GridError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
 
 class NetworkFaults(GridError):  # noqa: N818  # it reports faults, plural; "Error" would hide that

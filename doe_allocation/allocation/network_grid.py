@@ -29,6 +29,7 @@ from security_check.uncertainty.forecast import Forecast
 from security_check.verification.adversary import Finding, attack
 from security_check.verification.certificate import Prover, SecurityCertificate
 from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.row_problem import RowProblem
 from security_check.worst_case.search import Starts, WorstPointSearch
 
 # Watts: a limit this close below a whole watt is rounded up to it, so that rounding costs no watt.
@@ -170,7 +171,7 @@ class NetworkGrid:
             self.network, corners, forecast.power_pu, forecast.deviations
         )
         rows = self.monitors.row_limits(self.voltage_limits, limits)
-        return RobustRows(self.monitors, rows, conditions)
+        return RobustRows(RowProblem(self.monitors, rows, conditions))
 
     def allocate(self, limits: InterfaceLimits) -> SecurityCheck:
         """Return the fair envelopes under every robust row, by the grid's principle.

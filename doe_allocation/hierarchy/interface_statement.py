@@ -87,7 +87,7 @@ def interface_extremes(
         np.full(len(own), scale),
         robust.limits.voltage_min_pu,
     )
-    interface_rows = RobustRows(monitors, limits, robust.conditions)
+    interface_rows = RobustRows(replace(robust.problem, limits=limits))
     found = WorstPointSearch(interface_rows, starts).find_new_worst_points(
         interface_rows.no_rows(), u, near=np.inf
     )

@@ -33,14 +33,12 @@ from doe_allocation.hierarchy.interface_statement import (
 from security_check.arrays import FloatArray, IntArray
 from security_check.checking.check import SecurityCheck
 from security_check.errors import Fault, InsecureError, PowerFlowError
+from security_check.model.element import POWER_FLOW, Element
 from security_check.model.envelope import EnvelopeSet
 from security_check.model.limits import BusBand, InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage
 from security_check.uncertainty.forecast import Forecast
-
-POWER_FLOW = "power flow"
-"""Name in place of an element where a power flow has no solution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +240,7 @@ class OperatorLevel:
 
     def _child_at(self, element: str, broken: Mapping[str, Fault]) -> str | None:
         """Return the child whose band is kept so far and whose bus is an insecure element."""
-        bus = element.partition(" without ")[0]
+        bus = Element.parse(element).name
         for point in self._below:
             if point not in broken and bus in self._area.buses[point]:
                 return point

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from security_check.errors import Fault
-
-Net = Any  # pandapower publishes no types
+from security_check.importers import Net
 
 TABLE_OF = {"l": "line", "t": "trafo", "t3": "trafo3w"}
 """The table of the element that each of pandapower's kinds of switches opens."""

@@ -25,9 +25,8 @@ from doe_allocation.reconfiguration.pi_branches import Branches, NotTwoEndedErro
 from doe_allocation.reconfiguration.radial_configurations import SwitchableGraph
 from doe_allocation.reconfiguration.switched_branches import SwitchedBranches, TapChanger
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.model.network import Network
-
-Net = Any  # pandapower publishes no types
 
 _PLACEHOLDER_OHM = 1.0  # ohm; keeps the two buses of a closed switch apart, and is left out again
 _BUSES = {

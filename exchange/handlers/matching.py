@@ -21,12 +21,10 @@ from exchange.vocabulary.events import MatchBlocked, Traded
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import AlarmKind, CancelReason, Phase
 from orderbook.order import SelfTradePrevention, Side, TimeInForce
+from security_check.model.element import POWER_FLOW
 
 _HALTED = "trading in the interval is halted until new interface limits are in force"
 _SUSPENDED = "trading is halted until the operator resumes it"
-
-_NO_RESULT = "power_flow"
-"""The element that blocks where only the AC power flow says no."""
 
 _MOST_TAKEN_OUT = 4
 """Orders that one event may take out because the clearing fails for them."""
@@ -318,7 +316,7 @@ class Matching:
         least_w = max(self._state.rules.lot_w, min(order.required_w, wanted_w))
         network = self._markets.network(session.start, record)
         if network is None:
-            return _NO_RESULT, "the network could not be asked"
+            return POWER_FLOW, "the network could not be asked"
         found_w, element = network.largest_secure_w(
             order.direction, sell.connection_point, buy.connection_point, wanted_w
         )
@@ -327,7 +325,7 @@ class Matching:
             f"to {buy.connection_point}"
         )
         if found_w >= least_w:
-            return _NO_RESULT, (
+            return POWER_FLOW, (
                 f"no clearing in whole lots that the AC power flow confirms gains from "
                 f"{least_w:,} W of {moved}"
             )

@@ -7,12 +7,12 @@ this script needs simbench.  ``README.md`` beside it names source and licence, a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandapower as pp
 import simbench
 
 from gateway.data.make_data import DECORATION
+from security_check.importers import Net
 
 HERE = Path(__file__).parent
 TABLES = ["bus", "load", "ext_grid", "line", "trafo"]
@@ -21,7 +21,6 @@ OPEN_ENDS = ["bus", "element", "et", "closed"]
 SITES = (44, 26, 30, 76, 96, 60)
 # Where simbench's high-voltage network has the substations of these two medium-voltage networks.
 SUBSTATIONS = {"mv-rural": 28, "mv-commercial": 24}
-Net = Any  # pandapower publishes no types
 
 
 def compact(given: Net, name: str, loads: dict[int, str]) -> Net:

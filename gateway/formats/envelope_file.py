@@ -18,6 +18,7 @@ from gateway.formats.faults import InputFaults, repeated_entries, sentences, unr
 from gateway.formats.records import Name, Record, Time, Watts
 from security_check.checking.verdict import Verdict
 from security_check.errors import Fault
+from security_check.model.element import Element
 from security_check.model.envelope import EnvelopeSet
 from security_check.operating_range.operating_point import OperatingPoint
 from security_check.verification.certificate import SecurityCertificate
@@ -175,19 +176,13 @@ class BindingRecord(Record):
         """Return the record of an element at its limit, with its worst point and proof."""
         return cls.from_fields(
             verdict,
-            phase=phase_of(verdict.element),
+            phase=Element.parse(verdict.element).phase,
             interface_voltage_pu=operating_point.source_pu.tolist(),
             vertex=vertex_of(operating_point, connection_points),
             deviations=deviations_of(operating_point),
             proof=proof,
             detail=verdict.worst_case,
         )
-
-
-def phase_of(element: str) -> str:
-    """Return the phase in an element's name, ``a`` of ``bus:4.a without line:3``; else ``""``."""
-    name, dot, phase = element.partition(" without ")[0].rpartition(".")
-    return phase if dot and ":" in name else ""
 
 
 def vertex_of(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from doe_allocation.hierarchy.joint_model.members import Boundary
-from gateway.scenario.network_source import Net
 from gateway.scenario.schema import NetworkSection
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.importers.pandapower_faults import in_service
 
 _SHOWN = 8  # names in a message; further ones are counted

@@ -24,7 +24,7 @@ from gateway.hierarchy.boundary_faults import boundary_faults, tree_faults, unre
 from gateway.hierarchy.schema import BoundarySection, ContractSection, WeightsSection
 from gateway.scenario.customers import build_capacity, find_unknown_points
 from gateway.scenario.fairness import build_fairness
-from gateway.scenario.network_source import Net, open_net
+from gateway.scenario.network_source import open_net
 from gateway.scenario.network_states import build_model
 from gateway.scenario.schema import (
     CapacitySection,
@@ -36,6 +36,7 @@ from gateway.scenario.schema import (
 )
 from security_check.arrays import FloatArray
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage

@@ -10,12 +10,12 @@ import numpy as np
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from exchange.vocabulary.formatting import format_time
-from gateway.formats.envelope_file import phase_of
 from gateway.formats.envelope_rows import EnvelopeTable
 from gateway.plots.price_map import layout_of
 from gateway.plots.style import new_figure, without_frame
 from gateway.scenario.scenario import Scenario
 from security_check.arrays import FloatArray
+from security_check.model.element import Element
 from security_check.model.network import Network
 
 _WORST = 5  # elements that are listed below the picture
@@ -73,15 +73,9 @@ def worst_loadings(scenario: Scenario, table: EnvelopeTable, interval: int) -> d
     _, values = robust.worst(rows, robust.leaning_points(rows, u), u)
     found: dict[str, float] = {}
     for row, loading in zip(rows.tolist(), 1.0 + robust.violation(rows, values), strict=True):
-        name = _whole(robust.element(row))
+        name = Element.parse(robust.element(row)).without_phase
         found[name] = max(found.get(name, 0.0), float(loading))
     return found
-
-
-def _whole(element: str) -> str:
-    """Return the name of an element without its phase and its outage."""
-    name, phase = element.partition(" without ")[0], phase_of(element)
-    return name.removesuffix(f".{phase}") if phase else name
 
 
 def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
@@ -94,7 +88,7 @@ def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
             terminals.admittance.indptr[k] : terminals.admittance.indptr[k + 1]
         ]
         pair = sorted({buses[node] for node in columns})
-        own = ends.setdefault(_whole(element), [])
+        own = ends.setdefault(Element(element).without_phase, [])
         if len(pair) == 2 and (pair[0], pair[1]) not in own:
             own.append((pair[0], pair[1]))
     known = {bus: places[bus] for bus in buses if bus in places}

@@ -18,7 +18,6 @@ from gateway.formats.envelope_file import (
     ProofRecord,
     deviations_of,
     envelope_set,
-    phase_of,
     vertex_of,
 )
 from gateway.formats.faults import InputFaults
@@ -28,6 +27,7 @@ from gateway.scenario.intervals import DeliveryInterval
 from gateway.scenario.scenario import Scenario
 from security_check.checking.verdict import Verdict
 from security_check.errors import Fault, InsecureError, PowerFlowError
+from security_check.model.element import POWER_FLOW, Element
 from security_check.model.envelope import EnvelopeSet
 from security_check.verification.adversary import Finding
 from security_check.verification.certificate import SecurityCertificate
@@ -139,7 +139,7 @@ def _verdict(
         end=record.end,
         secure=secure,
         element=found.element,
-        phase=phase_of(found.element),
+        phase=Element.parse(found.element).phase,
         value=found.value,
         limit=found.limit,
         unit=found.unit,
@@ -175,7 +175,7 @@ def _unsolved(
         start=record.start,
         end=record.end,
         secure=False,
-        element="power_flow",
+        element=POWER_FLOW,
         phase="",
         value=None,
         limit=None,

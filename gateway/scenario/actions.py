@@ -8,9 +8,10 @@ from pathlib import Path
 
 from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
 from gateway.scenario.forecasts import ForecastSeries
-from gateway.scenario.network_source import Net, open_net
+from gateway.scenario.network_source import open_net
 from gateway.scenario.schema import ActionsSection, NetworkSection
 from security_check.errors import Fault, NetworkFaults
+from security_check.importers import Net
 from security_check.model.network import Network
 
 NetModel = Callable[[Net, list[Fault]], tuple[Network | None, ForecastSeries | None]]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandapower as pp
 import pandapower.networks
@@ -17,6 +17,7 @@ from gateway.formats.bundled import bundled, bundled_names
 from gateway.formats.optional_packages import missing_package
 from gateway.scenario.schema import NetworkSection
 from security_check.errors import Fault, NetworkFaults
+from security_check.importers import Net
 from security_check.importers.opendss import network_from_opendss
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
@@ -24,7 +25,6 @@ from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.model.network import Network
 from security_check.model.outage import Outage
 
-Net = Any  # pandapower publishes no types
 Held = Literal["source", "phases"]
 ConnectionTable = Literal["load", "sgen", "storage", "asymmetric_load"]
 

@@ -10,7 +10,6 @@ from gateway.scenario.customers import with_reactive_choice
 from gateway.scenario.element_tables import values_for
 from gateway.scenario.network_source import (
     Held,
-    Net,
     build_meshed,
     build_network,
     connection_points_of,
@@ -19,6 +18,7 @@ from gateway.scenario.network_source import (
 )
 from gateway.scenario.schema import CapacitySection, NetworkSection, Section
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network, reactive_ratios
 from security_check.model.outage import Outage

@@ -24,6 +24,7 @@ from gateway.hierarchy.result_file import (
 )
 from gateway.terminal.console import escape
 from security_check.checking.verdict import quantity
+from security_check.model.element import Element
 
 _NAMED = 3  # elements named for each operator; further ones are counted
 _KINDS = {
@@ -140,9 +141,9 @@ def _show_joined(joined: JointModelRecord, operators: int, console: Console) -> 
 
 
 def _reached(worst: WorstRecord) -> str:
-    without = f" without {worst.outage}" if worst.outage else ""
+    element = Element(worst.element, worst.outage)
     return (
-        f"{worst.operator} {worst.element}{without} reaches {quantity(worst.value, worst.unit)} "
+        f"{worst.operator} {element} reaches {quantity(worst.value, worst.unit)} "
         f"of {quantity(worst.limit, worst.unit)}"
     )
 

@@ -1,8 +1,8 @@
 """The security check of trades: headroom, largest secure quantity, verdict, commit.
 
 The envelopes in force are a box of limits.  A trade moves part of one limit to another; linear
-rows say in microseconds how much would be secure, and the AC power flow at every row's worst
-vertex confirms the new box before anything exists (security.md section 5).
+rows give the secure quantity in microseconds, and the AC power flow at every row's worst vertex
+confirms the new box before a trade exists (docs/adr/0007-follow-few-rows.md).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from security_check.worst_case.search import WorstPointSearch
 
 @dataclass(frozen=True, slots=True)
 class _ConfirmedChange:
-    """Changes that were confirmed, and what is followed in the box they lead to."""
+    """Changes that were confirmed, and the rows tracked in the box they lead to."""
 
     changes: tuple[LimitChange, ...]
-    following: TrackedBox
+    tracked: TrackedBox
     verdict: Verdict
 
 
 class SecurityCheck:
-    """The envelopes in force in one interval, and what may change about them.
+    """The envelopes in force in one interval, and the changes of them that are secure.
 
     Parameters
     ----------
@@ -51,10 +51,10 @@ class SecurityCheck:
     limits_w
         Shape (2 c,), integer watts, injection first: the envelopes in force.
     known
-        The rows near their limits, at all their worst points: what a search left of a secure
-        box that contains these envelopes.  Where not given, the search is made here.
+        The rows near their limits, at all their worst points, from the search in a secure box that
+        contains these envelopes.  Where not given, they are searched here.
     bottlenecks
-        Names of the 2 c limits' bottlenecks; worked out from the rows where not given.
+        Names of the 2 c limits' bottlenecks; computed from the rows where not given.
 
     Raises
     ------
@@ -80,19 +80,19 @@ class SecurityCheck:
         self._limits_w = np.array(limits_w, dtype=np.int64)
         self._confirmed: _ConfirmedChange | None = None
         self._u = self._limits_w / self._base_w
-        self._follower = RowTracker(search)
+        self._tracker = RowTracker(search)
         if known is None:
-            self._follow(self._follower.first(self._u))
+            self._adopt(self._tracker.first(self._u))
         else:
-            self._follow(self._follower.within(known, self._u))
+            self._adopt(self._tracker.within(known, self._u))
         self.verdict = verdict_of(self._robust, self.rows, self._u)
         if not self.verdict.secure:
             raise InsecureError(self.verdict.element, str(self.verdict), self.verdict.loading - 1.0)
 
-    def _follow(self, following: TrackedBox) -> None:
-        """Take up the rows that are followed; they may be exact in another box than in force."""
-        near = following.near
-        self._following = following
+    def _adopt(self, tracked: TrackedBox) -> None:
+        """Take over the tracked rows; they may be exact in another box than the one in force."""
+        near = tracked.near
+        self._tracked = tracked
         self._explained: dict[str, str] = {}
         self._columns = np.asfortranarray(near.A)
         self._headroom: FloatArray = near.b - near.A @ self._u
@@ -105,7 +105,7 @@ class SecurityCheck:
     @property
     def rows(self) -> PackingRows:
         """The linear rows near their limits."""
-        return self._following.near
+        return self._tracked.near
 
     @property
     def headroom(self) -> FloatArray:
@@ -129,7 +129,7 @@ class SecurityCheck:
 
     @property
     def robust_rows(self) -> RobustRows:
-        """What the envelopes are secure against."""
+        """The robust rows that the envelopes must keep."""
         return self._robust
 
     def _column(self, direction: Direction, point: str) -> int:
@@ -139,7 +139,7 @@ class SecurityCheck:
     def largest_secure_w(
         self, direction: Direction, seller: str, buyer: str, wanted_w: int
     ) -> tuple[int, str]:
-        """Return how much of a transfer the linear rows allow, and the element that binds.
+        """Return the quantity of a transfer that the linear rows allow, and the binding element.
 
         Row k changes by ``(A_kb - A_ka) q``, so the largest q is ``min_k headroom_k /
         (A_kb - A_ka)^+``; exact for linear rows, microseconds.
@@ -147,7 +147,7 @@ class SecurityCheck:
         Parameters
         ----------
         direction
-            Which limit is traded.
+            The limit that is traded.
         seller, buyer
             Connection points; the seller's limit falls, the buyer's rises.
         wanted_w
@@ -158,17 +158,17 @@ class SecurityCheck:
         quantity_w
             At most ``wanted_w``; 0 when nothing is secure.
         element
-            The element that binds, or ``""`` where the whole quantity is secure.
+            The binding element, or ``""`` where the whole quantity is secure.
         """
         sold = self._columns[:, self._column(direction, seller)]
         return self._room(self._columns[:, self._column(direction, buyer)] - sold, wanted_w)
 
     def largest_rise_w(self, direction: Direction, buyer: str, wanted_w: int) -> tuple[int, str]:
-        """Return by how much one limit may rise alone, as :meth:`largest_secure_w` does."""
+        """Return the secure rise of one limit alone, as :meth:`largest_secure_w` does."""
         return self._room(self._columns[:, self._column(direction, buyer)], wanted_w)
 
     def _room(self, change: FloatArray, wanted_w: int) -> tuple[int, str]:
-        """Return how much of a change, each row's per unit of power, the headroom allows."""
+        """Return the quantity of a change, each row's per unit of power, within the headroom."""
         loads = np.flatnonzero(change > 0.0)
         if not loads.size:
             return wanted_w, ""
@@ -180,10 +180,10 @@ class SecurityCheck:
         return largest, self._robust.element(int(self.rows.rows[loads[tightest]]))
 
     def confirm(self, changes: Sequence[LimitChange]) -> Verdict:
-        """Ask the AC power flow whether the envelopes stay secure under a joint change.
+        """Return the AC power flow's verdict on the envelopes after a joint change.
 
-        The envelopes in force do not change; where the answer is no, the linear rows have been
-        corrected, so that :meth:`largest_secure_w` then says less.
+        The envelopes in force do not change.  Where the verdict is not secure, the linear rows are
+        corrected, so that :meth:`largest_secure_w` returns less afterwards.
 
         Raises
         ------
@@ -193,16 +193,16 @@ class SecurityCheck:
             When a limit would become negative; names it.
         """
         u = self._changed(changes) / self._base_w
-        following = self._follower.look(self._following, u)
-        verdict = verdict_of(self._robust, following.near, u)
+        tracked = self._tracker.look(self._tracked, u)
+        verdict = verdict_of(self._robust, tracked.near, u)
         if verdict.secure:
-            self._confirmed = _ConfirmedChange(tuple(changes), following, verdict)
+            self._confirmed = _ConfirmedChange(tuple(changes), tracked, verdict)
         else:
-            self._follow(following)
+            self._adopt(tracked)
         return verdict
 
     def commit(self, changes: Sequence[LimitChange]) -> None:
-        """Put into force a change that was just confirmed.
+        """Put a change into force that was just confirmed.
 
         Raises
         ------
@@ -218,7 +218,7 @@ class SecurityCheck:
         self._u = self._limits_w / self._base_w
         self._bottlenecks = ()
         self.verdict = self._confirmed.verdict
-        self._follow(self._confirmed.following)
+        self._adopt(self._confirmed.tracked)
         self._confirmed = None
 
     def _changed(self, changes: Sequence[LimitChange]) -> IntArray:
@@ -234,16 +234,16 @@ class SecurityCheck:
         return limits
 
     def explain(self, element: str) -> str:
-        """Return a sentence on the worst that can happen at an element near its limit.
+        """Return a sentence on the worst case of an element near its limit.
 
-        What it reaches, of what limit, and who does what then; empty where it is not near.
+        Its value, its limit and the powers there; empty where it is not near.
         """
         if element not in self._explained:
             self._explained[element] = worst_case(self._robust, self.rows, self._u, element)
         return self._explained[element]
 
     def explanations(self) -> list[Explanation]:
-        """Return, for each element at its limit, what it reaches and at which vertex.
+        """Return, for each element at its limit, its worst value and vertex.
 
         See :func:`security_check.checking.explanations.explanations`.
         """
@@ -257,28 +257,28 @@ class SecurityCheck:
         return EnvelopeSet(self._points, injection, withdrawal, names[:count], names[count:])
 
     def with_bottlenecks(self, names: Sequence[str]) -> Self:
-        """Return a copy whose 2 c limits have these bottlenecks, until something is traded."""
+        """Return a copy whose 2 c limits have these bottlenecks until the next trade."""
         other = self.copy()
         other._bottlenecks = tuple(names)
         return other
 
     def copy(self) -> Self:
         """Return an independent copy, to try a sequence of changes on."""
-        # Rows, points and limits are never changed in place, so sharing them is safe.  What is
-        # changed in place are the voltages that power flows start from, and the second derivatives
-        # that direct an ascent (Watch, Ascent): hints, which the result depends on within the
-        # tolerance of power flow and ascent only.
+        # Rows, points and limits are never changed in place, so sharing them is safe.  Changed in
+        # place are the voltages that power flows start from (WatchedRows) and the second
+        # derivatives that direct an ascent (Ascent).  Results depend on these within the tolerance
+        # of power flow and ascent only.
         return copy.copy(self)
 
     def check_invariants(self) -> None:
-        """Check that no limited row is watched by nobody, and that linear rows hold what they say.
+        """Check that every limited row is tracked or surveyed, and that the linear rows are exact.
 
         Raises
         ------
         AssertionError
-            With the element.
+            Names the element.
         """
-        self._following.check_invariants(self._robust)
+        self._tracked.check_invariants(self._robust)
         count = len(self.rows.rows)
         assert self._headroom.shape == (count,), "headroom and rows are of different states"
         assert np.array_equal(self._u, self._limits_w / self._base_w), "two boxes are in force"

@@ -1,8 +1,7 @@
-"""Rows in people's words: verdicts, explanations, bottlenecks.
+"""Verdicts, explanations and bottlenecks, read from the rows that a check tracks.
 
-Everything here is read off the rows that a check follows; nothing is decided.  A check goes on
-following rows that have fallen far from their limits, while others that nobody follows may be
-fuller: so only rows near their limits are named, all of which are followed.
+A check keeps tracking rows that have fallen far from their limits, while untracked rows may be
+fuller.  So only rows near their limits are named here, all of which are tracked.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from security_check.worst_case.robust_rows import SECURE, RobustRows
 
 
 def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
-    """Return the word on a box of envelopes whose rows are exact there: that of the fullest.
+    """Return the verdict on a box of envelopes, from rows that are exact there.
 
-    Where no row is near its limit, none is named.
+    It is that of the fullest row; where no row is near its limit, none is named.
     """
     values = robust.values(near, u)
     excess = robust.violation(near.rows, values)
@@ -42,17 +41,16 @@ def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
 
 
 def worst_case(robust: RobustRows, near: PackingRows, u: FloatArray, element: str) -> str:
-    """Return a sentence on the worst that can happen at an element; empty where it is not near."""
+    """Return a sentence on the worst case of an element; empty where it is not near its limit."""
     mine = np.array([robust.element(int(row)) == element for row in near.rows], dtype=bool)
     verdict = verdict_of(robust, near.take(mine), u)
     return verdict.worst_case if verdict.element else ""
 
 
 def explanations(robust: RobustRows, near: PackingRows, u: FloatArray) -> list[Explanation]:
-    """Return, for each element at its limit, what it reaches and at which vertex.
+    """Return, for each element at its limit, its worst value and vertex; the fullest first.
 
-    The fullest first; one vertex for each element and kind of limit (of a current, each way),
-    its worst.
+    One vertex for each element and kind of limit (of a current, each way).
     """
     values = robust.values(near, u)
     excess = robust.violation(near.rows, values)
@@ -71,9 +69,9 @@ def explanations(robust: RobustRows, near: PackingRows, u: FloatArray) -> list[E
 
 
 def nearest_elements(robust: RobustRows, near: PackingRows, u: FloatArray) -> tuple[str, ...]:
-    """Return, for each of the 2 c limits, the element that would stop it first if it rose alone.
+    """Return, for each of the 2 c limits, the element that binds first if it rises alone.
 
-    Of the rows near their limits; empty where none of them does.
+    Only rows near their limits count; empty where none of them binds.
     """
     near = near.take(robust.excess(near, u) > -NEAR)
     if not len(near.rows):

@@ -1,7 +1,8 @@
-"""What the linear rows say of joint changes of the limits in force, for those who optimise them.
+"""The linear rows of the limits in force, for the optimisation of joint changes.
 
-Rows of electrically separate parts depend on the limits of their own part only.  They are kept so:
-the matrix over all limits of a town would be mostly zeros, and a trade changes one or two parts.
+Rows of electrically separate parts depend on the limits of their own part only, so each part has a
+matrix of its own: one over all limits of a town would be mostly zeros, and a trade changes one or
+two parts.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from security_check.arrays import FloatArray, IndexArray
 
 @dataclass(frozen=True, slots=True)
 class PartRows:
-    """The rows of one part, which its own limits alone load.
+    """The rows of one part, which depend on its own limits only.
 
     Parameters
     ----------
     limits
-        Shape (n,), which of all limits are its own, injection first.
+        Shape (n,), indices of its own limits among all, injection first.
     A
-        Shape (r, n), >= 0, per unit of each row's quantity over per unit of power.  Never written
-        to: the same array means the same coefficients.
+        Shape (r, n), >= 0, per unit of each row's quantity over per unit of power.  Never changed
+        in place: the same array means the same coefficients.
     headroom
         Shape (r,), unused part of each row, per unit of its quantity; may be below zero by
         rounding.
@@ -38,14 +39,14 @@ class PartRows:
 
 @cache
 def every_limit(limits: int) -> IndexArray:
-    """Return the places of so many limits, shape (limits,); the same array each time."""
+    """Return the indices of all limits, shape (limits,); the same array each time."""
     places = np.arange(limits)
     places.setflags(write=False)
     return places
 
 
 def dense(parts: Sequence[PartRows], limits: int) -> FloatArray:
-    """Return the coefficients of the rows of all parts over so many limits, shape (r, limits)."""
+    """Return the coefficients of the rows of all parts over all limits, shape (r, limits)."""
     A = np.zeros((sum(len(part.headroom) for part in parts), limits))
     row = 0
     for part in parts:
@@ -61,9 +62,9 @@ class LinearRows:
     Parameters
     ----------
     parts
-        The rows of each part, one after the other: r in all.
+        The rows of each part, in order; r in all.
     limits
-        How many limits there are, 2 c.
+        Number of limits, 2 c.
     base_power_w
         Watts of one per unit of power.
     element
@@ -89,10 +90,10 @@ class LinearRows:
 
     @property
     def A(self) -> FloatArray:  # noqa: N802
-        """Coefficients over all limits, shape (r, 2 c), made anew."""
+        """Coefficients over all limits, shape (r, 2 c); a new array."""
         return dense(self.parts, self.limits)
 
     @property
     def headroom(self) -> FloatArray:
-        """Headrooms of all rows, shape (r,), made anew."""
+        """Headrooms of all rows, shape (r,); a new array."""
         return np.concatenate([part.headroom for part in self.parts])

@@ -1,7 +1,9 @@
-"""Where all rows stood when they were last looked at, and how far they can have moved since.
+"""Bounds of all rows since they were last evaluated.
 
-A trade moves two limits by little.  How much that moves any monitored quantity is bounded
-rigorously, so that rows far from their limits need no power flow for many trades.
+A trade changes two limits by little.  The change of every monitored quantity has a rigorous bound,
+so rows far from their limits need no power flow for many trades: a survey evaluates all rows, and
+is repeated only when the bounds have used up the distance of some row to its limit.  Its speed
+is measured in :mod:`security_check.checking.tracked_rows`.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from security_check.operating_range.points import WorstPoints
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
 
-# Rows that may have come closer than this to their limits, in parts of their scale, are looked at
-# again; those that are followed at a worse point already, only before they could exceed them.
+# Parts of a row's scale.  A survey is repeated when a row may have come closer to its limit than
+# this; for rows already tracked at a worse point, only before another point could exceed it.
 _SPARE = 0.02
-_SPARE_FOLLOWED = 1e-4
+_SPARE_TRACKED = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class SurveyedRows:
     values: FloatArray
 
     def and_of(self, more: PackingRows, values: FloatArray) -> SurveyedRows:
-        """Return these and others, with f of each, shape (r,)."""
+        """Return these rows and others, with f of each, shape (r,)."""
         return SurveyedRows(
             np.concatenate([self.rows, more.rows]),
             WorstPoints.joined([self.points, more.points]),
@@ -48,16 +50,16 @@ class SurveyedRows:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What all R rows can reach in one box of envelopes, apart from where they are followed.
+    """Bounds of all R rows in one box of envelopes, except at points at which they are tracked.
 
     Parameters
     ----------
     values
-        Shape (R,), per unit of f: the largest value known of each row, or a rigorous bound of it,
-        other than at the points at which it is followed trade by trade, and all that it can have
-        moved since it was known; ``-inf`` where no other point of a row is known.
+        Shape (R,), per unit of f: the largest value found of each row, or its rigorous bound, at
+        points at which it is not tracked, plus a bound of its change since then; ``-inf`` where
+        no other point of a row is known.
     spare
-        Shape (R,), how near its limit each may come, in parts of its scale.
+        Shape (R,), the least allowed distance to the limit, in parts of the row's scale.
     """
 
     values: FloatArray
@@ -65,35 +67,35 @@ class Survey:
 
     @classmethod
     def of(cls, bounds: FloatArray, seen: SurveyedRows, near: PackingRows) -> Survey:
-        """Return the survey that bounds and power flows in one box make.
+        """Return the survey from bounds and power flows in one box.
 
         Parameters
         ----------
         bounds
-            Shape (R,), rigorous bounds: those of rows that were not looked at count.
+            Shape (R,), rigorous bounds, used for rows without a power flow.
         seen
-            What was looked at.
+            The rows evaluated by power flow.
         near
-            The rows that are followed.
+            The rows that are tracked.
         """
         values = bounds.copy()
         values[seen.rows] = -np.inf
         elsewhere = ~near.has(seen.rows, seen.points)
         np.maximum.at(values, seen.rows[elsewhere], seen.values[elsewhere])
         spare = np.full(len(values), _SPARE)
-        spare[near.rows] = _SPARE_FOLLOWED
+        spare[near.rows] = _SPARE_TRACKED
         return cls(values, spare)
 
     def after(self, step: FloatArray) -> Survey:
         """Return the survey of a box to which no row moves by more than ``step``, shape (R,)."""
-        # A row that is followed at all its points has nothing to move, by however much.
+        # A row that is tracked at all its points stays at -inf, whatever the step (inf - inf).
         known = self.values > -np.inf
         return Survey(
             np.where(known, self.values + np.where(known, step, 0.0), -np.inf), self.spare
         )
 
     def unsure(self, robust: RobustRows) -> IndexArray:
-        """Return the rows that may be near their limits where nobody follows them."""
+        """Return the rows that may be near their limits at points at which they are not tracked."""
         rows = robust.limited
         unsure: IndexArray = rows[robust.violation(rows, self.values[rows]) > -self.spare[rows]]
         return unsure

@@ -1,4 +1,4 @@
-"""The words in which the security check is asked and answers."""
+"""Questions to the security check, and its answers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from security_check.model.envelope import Direction
 from security_check.operating_range.operating_point import OperatingPoint
 
-_WHOLE = ("A", "W", "var")
+_WHOLE = ("A", "W", "var")  # units in which a percentage of the limit makes sense
 
 
 def quantity(value: float, unit: str) -> str:
-    """Return a value with its unit, for people; powers to the last unit."""
+    """Return a value with its unit; powers as whole numbers."""
     return f"{value:,.0f} {unit}" if unit in ("W", "var") else f"{value:.6g} {unit}"
 
 
 def in_volts(value_pu: float, nominal_v: float | None) -> str:
-    """Return a voltage in volts, to go behind it per unit; empty where the nominal is unknown."""
+    """Return " = ... V" for a voltage per unit; empty where the nominal voltage is unknown."""
     if not nominal_v:
         return ""
     volts = value_pu * nominal_v
@@ -34,7 +34,7 @@ class LimitChange:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to "would the network carry this?", for a whole set of envelopes.
+    """The answer to "is this set of envelopes secure?".
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ class Verdict:
     value, limit, unit
         Its worst value, its limit, and their unit (``"p.u."``, ``"A"``, ``"W"``).
     loading
-        How full it is: 1.0 is exactly at the limit, 1.01 is beyond it by 1 % of the scale of
-        ``RowLimits``.  For a voltage that is the way from nominal
-        (1 p.u.) to the limit, for a generator its range, else the limit itself.
+        1.0 is exactly at the limit, 1.01 exceeds it by 1 % of the scale of ``RowLimits``: for a
+        voltage the way from nominal (1 p.u.) to the limit, for a generator its range, else the
+        limit itself.
     circumstances
-        What everyone does at that worst vertex, in words.
+        The powers, voltages and deviations at that worst vertex, in words.
     nominal_v
-        Of a voltage, the volts per unit, where they are known.
+        Volts per unit, for a voltage whose nominal value is known.
     """
 
     secure: bool
@@ -72,14 +72,14 @@ class Verdict:
 
     @property
     def worst_case(self) -> str:
-        """What the element reaches, of what limit, and when."""
+        """The element, its value, its limit and the circumstances."""
         when = f" with {self.circumstances}" if self.circumstances else ""
         return f"{self.element} reaches {self._reached()}{when}"
 
     def _reached(self) -> str:
-        """Return value and limit; in percent, too, where the limit is the whole of something.
+        """Return value and limit, for currents and powers with the percentage.
 
-        That is so for currents and powers.  Of a voltage limit, a part is never meant.
+        A percentage of a voltage limit would be misleading.
         """
         value, limit = (
             quantity(each, self.unit) + in_volts(each, self.nominal_v)
@@ -92,18 +92,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why an element keeps limits from being larger.
+    """The worst case of an element that binds limits.
 
     Parameters
     ----------
     verdict
-        What it reaches at its worst vertex, of what limit.
+        Its value at the worst vertex, and its limit.
     operating_point
-        That vertex: what every connection point does there, at which interface voltage.
+        That vertex: the power of every connection point, and the interface voltage.
     row, value_pu
         The monitors' row, and its value there, per unit.
     proof
-        What is proved of it, in words; empty where nobody has asked.
+        The proof of it, in words; empty where none was asked for.
     """
 
     verdict: Verdict

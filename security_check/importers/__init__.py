@@ -1,5 +1,16 @@
-"""Build a network from pandapower or OpenDSS, or name every fault of the source.
+"""Networks from pandapower or OpenDSS, or every fault of the source.
 
-One module for each kind of source; ``*_faults`` and ``*_elements`` look at the source before any
-model is built.
+``pandapower_balanced``   one node for each bus: the three phases are alike
+``pandapower_phases``     one node for each phase of each bus
+``pandapower_meshed``     one node for each bus, with voltage-controlled generators
+``pandapower_outages``    the meshed network, and the network after each outage
+``opendss``               one node for each conductor
+
+``*_faults`` and ``opendss_elements`` look at the source before any model is built, so that all of
+its faults are reported at once.  ``pandapower_model`` reads what pandapower built.
 """
+
+from typing import Any
+
+Net = Any
+"""A pandapower net; pandapower publishes no types."""

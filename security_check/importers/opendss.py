@@ -1,8 +1,8 @@
 """Build a multi-conductor :class:`~security_check.model.network.Network` from an OpenDSS circuit.
 
-OpenDSS builds the matrices: the system admittance, and each branch's primitive admittance, from
-which its terminal currents follow.  The voltage source's own impedance is part of the network;
-the interface is the ideal source behind it.
+OpenDSS builds the matrices: the system admittance, and each branch's primitive admittance, which
+gives its terminal currents.  The voltage source's own impedance is part of the network; the
+interface is the ideal source behind it.
 
 Needs the optional package ``opendssdirect.py``.
 """
@@ -34,6 +34,7 @@ from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
 
 BASE_POWER_W = 1e5
+"""Base power: OpenDSS has none, and low-voltage circuits have powers of this size."""
 
 
 def network_from_opendss(
@@ -41,8 +42,8 @@ def network_from_opendss(
 ) -> Network:
     """Return the network of an OpenDSS master file, with a node for each conductor.
 
-    Every enabled load is a connection point ``"load:NAME"`` on its own phases; loads,
-    generators, storage and photovoltaic systems take no part otherwise.  Line ratings are
+    Every enabled load is a connection point ``"load:NAME"`` on its own phases; the powers of
+    loads, generators, storage and photovoltaic systems are not used.  Line ratings are
     ``normamps``; transformer ratings are each winding's kVA at its rated voltage.
 
     Parameters
@@ -98,12 +99,12 @@ def _compiled(master: Path) -> Any:
         dss.Text.Command("set controlmode=off")
         dss.Text.Command("solve")
     except dss.DSSException as error:
-        raise NetworkFaults([Fault(master.name, f"OpenDSS says: {error}")]) from None
+        raise NetworkFaults([Fault(master.name, f"OpenDSS: {error}")]) from None
     return dss
 
 
 def _idle(dss: Any) -> None:
-    """Take everything that consumes or generates out of the matrices."""
+    """Take all elements that consume or generate out of the matrices."""
     for element in dss.Circuit.AllElementNames():
         if element.split(".")[0] in IDLE_CLASSES:
             dss.Circuit.SetActiveElement(element)
@@ -182,10 +183,10 @@ class _Circuit:
         )
 
     def voltages(self, count: int) -> Voltages:
-        """Limit every phase: to the bus' neutral where it has one, else to ground."""
+        """Return the limited voltages: each phase to its neutral, or to ground."""
         names: list[str] = []
         rows, columns, signs = [], [], []
-        place: dict[str, int] = {}
+        position: dict[str, int] = {}
         for k, node in enumerate(self.order):
             bus, number = node.rsplit(".", 1)
             if int(number) >= NEUTRAL:
@@ -196,10 +197,10 @@ class _Circuit:
                     rows.append(len(names))
                     columns.append(column)
                     signs.append(sign)
-            place[node] = len(names)
+            position[node] = len(names)
             names.append(f"bus:{node}")
         incidence = sp.csr_array((signs, (rows, columns)), shape=(len(names), count))
-        of_buses = [[place.get(f"{bus}.{k}") for k in (1, 2, 3)] for bus in self._buses()]
+        of_buses = [[position.get(f"{bus}.{k}") for k in (1, 2, 3)] for bus in self._buses()]
         triples = np.array([three for three in of_buses if None not in three], dtype=np.int64)
         volts = self.base_v[[self.index[name.removeprefix("bus:")] for name in names]]
         return Voltages(tuple(names), incidence, triples.reshape(-1, 3), volts)
@@ -208,7 +209,7 @@ class _Circuit:
         return list(dict.fromkeys(node.rsplit(".", 1)[0] for node in self.order))
 
     def terminals(self, rated: list[Branch], count: int) -> Terminals:
-        """Monitor every conductor at both ends of lines and at transformer windings."""
+        """Return the monitored conductors: both ends of lines, and transformer windings."""
         elements, sides, rows, ratings, bases = [], [], [], [], []
         for branch in rated:
             nodes, primitive = self._primitive(branch.element)
@@ -240,7 +241,7 @@ class _Circuit:
         return sp.csr_array((values, ([0] * len(at), at)), shape=(1, count))
 
     def ports(self, loads: list[Load]) -> tuple[Ports, sp.csr_array]:
-        """Return where the loads' power enters, and each load's shares."""
+        """Return the ports of the loads, and each load's shares, shape (J, c)."""
         index: dict[tuple[int, int], int] = {}
         shares = []
         for point, load in enumerate(loads):
@@ -262,7 +263,7 @@ class _Circuit:
         )
 
     def _pairs(self, load: Load) -> list[tuple[int, int]]:
-        """Return the pairs of nodes (-1 is ground) that a load lies between."""
+        """Return the pairs of nodes (-1 is ground) between which a load is connected."""
         return [(self._at(load.bus, one), self._at(load.bus, other)) for one, other in load.pairs]
 
     def _at(self, bus: str, number: int) -> int:

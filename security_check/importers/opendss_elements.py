@@ -1,7 +1,7 @@
-"""What an OpenDSS circuit is made of, and everything that is wrong with it.
+"""The loads and branches of an OpenDSS circuit, and its faults.
 
-Found while the circuit is open and before anything is built from it: whoever has to mend a circuit
-wants to know all of its faults at once, element by element.
+All faults are collected while the circuit is open and before a network is built, so that they are
+reported at once, element by element.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ NEUTRAL = 4
 """The node number that four-wire circuits give their neutral."""
 
 IDLE_CLASSES = ("Load", "Generator", "PVSystem", "Storage", "VSConverter", "WindGen", "IndMach012")
-"""Classes of what consumes or generates, and takes no part but as connection points."""
+"""Classes of elements that consume or generate: idle, except loads as connection points."""
 
-_SOURCE_CLASSES = ("Isource", "VCCS", "UPFC", "GICsource")
+_SOURCE_CLASSES = ("Isource", "VCCS", "UPFC", "GICsource")  # unsupported sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Load:
     Parameters
     ----------
     name, bus
-        As OpenDSS has them, in lower case.
+        Names in OpenDSS, in lower case.
     nodes
         The number of the node at each of its conductors; 0 is ground.
     phases
-        How many.
+        Number of phases.
     delta
-        Whether it lies between phases.
+        Whether it is connected between phases.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Load:
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The pairs of node numbers that it lies between."""
+        """The pairs of node numbers between which it is connected."""
         if self.delta:
             ring = (*self.nodes, self.nodes[0])
             return tuple((ring[k], ring[k + 1]) for k in range(self.phases))
@@ -65,11 +65,11 @@ class Branch:
     Parameters
     ----------
     element
-        OpenDSS's own name for it, for example ``"Line.l1"``.
+        Its name in OpenDSS, for example ``"Line.l1"``.
     name
-        Ours, for example ``"line:l1"`` or ``"trafo:t"``.
+        Its id, for example ``"line:l1"`` or ``"trafo:t"``.
     ratings_a
-        The current rating of a conductor at each end.
+        The current rating of a conductor at each end, A.
     """
 
     element: str
@@ -136,7 +136,7 @@ def system_matrix(dss: Dss) -> sp.csr_array:
 
 
 def circuit_faults(dss: Dss, connected: list[Load], rated: list[Branch]) -> list[Fault]:
-    """Return what is wrong with a circuit whose loads and generators are out of service.
+    """Return the faults of a circuit whose loads and generators are out of service.
 
     Parameters
     ----------
@@ -149,13 +149,13 @@ def circuit_faults(dss: Dss, connected: list[Load], rated: list[Branch]) -> list
     """
     faults = _source_faults(dss)
     if not connected:
-        faults.append(Fault("load", "no load is enabled, so nobody can trade"))
+        faults.append(Fault("load", "no load is enabled, so there are no connection points"))
     for branch in rated:
         faults += _rating_faults(branch)
     matrix = system_matrix(dss)
     order = [str(node).lower() for node in dss.Circuit.YNodeOrder()]
     if not np.isfinite(matrix.data).all():
-        # OpenDSS knows neither base voltages nor paths in such a circuit.
+        # OpenDSS finds neither base voltages nor paths in such a circuit.
         numbers = np.isfinite(matrix.diagonal())
         wrong = sorted({order[k].split(".")[0] for k in np.flatnonzero(~numbers)})
         detail = "the impedance of a branch there is not a number"
@@ -206,7 +206,7 @@ def _voltage_faults(dss: Dss) -> list[Fault]:
 
 
 def _supplied(dss: Dss, matrix: sp.csr_array, order: list[str]) -> set[str]:
-    """Return the nodes that some path connects with a voltage source."""
+    """Return the nodes with a path to a voltage source."""
     _, part = sp.csgraph.connected_components(abs(matrix), directed=False)
     fed = set()
     for name in dss.Vsources.AllNames():
@@ -218,7 +218,7 @@ def _supplied(dss: Dss, matrix: sp.csr_array, order: list[str]) -> set[str]:
 
 
 def _load_faults(connected: list[Load], supplied: set[str]) -> list[Fault]:
-    """Return the loads that lie nowhere, on a phase that is not there, or across nothing."""
+    """Return the faults of loads: an unsupplied bus, a missing phase, or both ends at one node."""
     buses = {node.split(".")[0] for node in supplied}
     faults = []
     for load in connected:
@@ -230,7 +230,7 @@ def _load_faults(connected: list[Load], supplied: set[str]) -> list[Fault]:
             named = " and ".join(missing)
             detail = f"no branch in service brings node {named} to its bus {load.bus}"
         elif any(one == other for one, other in load.pairs):
-            detail = f"it lies between a node of its bus {load.bus} and that node itself"
+            detail = f"both its ends are at one node of its bus {load.bus}"
         else:
             continue
         faults.append(Fault(f"load:{load.name}", detail))

@@ -1,7 +1,7 @@
-"""What is wrong with a pandapower net, found in its tables before pandapower builds a model.
+"""Faults of a pandapower net, found in its tables before pandapower builds a model.
 
-pandapower stops at the first thing it cannot work with, and not always with a sentence; whoever
-has to mend a net wants to know all of it at once, element by element.
+pandapower stops at the first fault, and not always with a clear message.  Here all faults are
+reported at once, element by element.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from pandapower.topology import connected_components, create_nxgraph, unsupplied
 
 from security_check.arrays import BoolArray, FloatArray
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.model.network_elements import UNRATED
 
-Net = Any  # pandapower publishes no types
-
 POWER_ELEMENTS = ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen")
-"""Tables of what consumes or generates at given power."""
+"""Tables of elements that consume or generate at given power."""
 
 _UNSUPPORTED = (
     "dcline", "svc", "tcsc", "ssc", "vsc", "vsc_stacked", "vsc_bipolar", "ward", "xward",
@@ -45,7 +44,7 @@ _RATINGS = {
 
 
 def is_positive(values: FloatArray) -> BoolArray:
-    """Return which values are numbers above 0."""
+    """Return which values are finite and above 0."""
     return np.isfinite(values) & (values > 0)
 
 
@@ -53,7 +52,7 @@ def _is_not_negative(values: FloatArray) -> BoolArray:
     return np.isfinite(values) & (values >= 0)
 
 
-# What branches are made of: table, columns, and what their values must be.
+# Quantities of branches: table, columns, and the test of their values.
 _QUANTITIES: tuple[tuple[str, tuple[str, ...], Callable[[FloatArray], BoolArray]], ...] = (
     ("line", ("length_km", "parallel", "df"), is_positive),
     ("line", ("r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"), _is_not_negative),
@@ -70,7 +69,7 @@ _QUANTITIES: tuple[tuple[str, tuple[str, ...], Callable[[FloatArray], BoolArray]
 
 
 def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
-    """Return everything that can be found wrong in the tables of a net.
+    """Return all faults in the tables of a net.
 
     Parameters
     ----------
@@ -94,7 +93,7 @@ def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
 
 
 def table_faults(net: Net, table: str, passive: str) -> list[Fault]:
-    """Return what is wrong apart from who holds which voltage; as :func:`source_faults`."""
+    """Return the faults apart from those of held voltages; arguments of :func:`source_faults`."""
     if table not in ("load", "sgen", "storage"):
         return [Fault("connection_points", f'"{table}" is not "load", "sgen" or "storage"')]
     return _element_faults(net, table, passive)
@@ -121,7 +120,7 @@ def in_service(net: Net, table: str) -> pd.DataFrame:
 
 
 def _interface_faults(net: Net) -> list[Fault]:
-    """Return what keeps the external grids from being the interface, each of its own part."""
+    """Return the faults of external grids: one must feed each electrically separate part."""
     grids = in_service(net, "ext_grid")
     if not len(grids):
         return [Fault("interface", "one external grid must be in service, found none")]
@@ -152,7 +151,7 @@ def _unsupported(net: Net) -> list[Fault]:
 
 
 def _missing_buses(net: Net) -> Iterator[Fault]:
-    """Yield the elements whose buses do not exist: pandapower looks up all of them."""
+    """Yield the elements whose buses do not exist, also those out of service."""
     for kind, ends in _BUS_COLUMNS.items():
         rows = net[kind]
         for end in ends:
@@ -161,7 +160,7 @@ def _missing_buses(net: Net) -> Iterator[Fault]:
 
 
 def _unreachable(net: Net, table: str) -> list[Fault]:
-    """Return the connection points that nothing connects with the external grid."""
+    """Return the connection points without a path to the external grid."""
     cut_off = unsupplied_buses(net) | set(net.bus.index[~net.bus.in_service.astype(bool)])
     rows = in_service(net, table)
     return [no_path(f"{table}:{i}", rows.bus.at[i]) for i in rows.index[rows.bus.isin(cut_off)]]
@@ -173,7 +172,7 @@ def no_path(point: str, bus: object) -> Fault:
 
 
 def _switch_faults(net: Net) -> list[Fault]:
-    """Return the switches of lines, transformers and buses that do not exist."""
+    """Return the switches at lines, transformers and buses that do not exist."""
     at = {"l": "line", "t": "trafo", "t3": "trafo3w", "b": "bus"}
     faults = []
     for letter, kind in at.items():
@@ -186,7 +185,7 @@ def _switch_faults(net: Net) -> list[Fault]:
 
 
 def _passive_faults(net: Net, table: str) -> list[Fault]:
-    """Return what may not stay: powers that are no given numbers."""
+    """Return the passive elements whose powers are not constant numbers."""
     faults = []
     for kind in ("load", "sgen", "storage"):
         if kind != table:
@@ -221,7 +220,7 @@ def _rating_faults(net: Net) -> list[Fault]:
 
 
 def _quantity_faults(net: Net) -> list[Fault]:
-    """Return the branches, shunts and buses that cannot exist as described."""
+    """Return the branches, shunts and buses with invalid quantities."""
     faults = []
     for kind, columns, is_right in _QUANTITIES:
         faults += wrong_quantities(net, kind, columns, is_right)
@@ -233,7 +232,7 @@ def _quantity_faults(net: Net) -> list[Fault]:
 def wrong_quantities(
     net: Net, kind: str, columns: tuple[str, ...], is_right: Callable[[FloatArray], BoolArray]
 ) -> list[Fault]:
-    """Return the elements in service of which a column holds what is not right."""
+    """Return the elements in service with an invalid value in a column."""
     rows = in_service(net, kind)
     return [
         Fault(f"{kind}:{i}", f"its {column} is {value}")
@@ -243,7 +242,7 @@ def wrong_quantities(
     ]
 
 
-# What a model of three phases needs besides, and what its values must be.
+# Further quantities of a model of three phases: table, columns, and the test of their values.
 _OF_PHASES: tuple[tuple[str, tuple[str, ...], Callable[[FloatArray], BoolArray]], ...] = (
     ("line", ("r0_ohm_per_km", "x0_ohm_per_km", "c0_nf_per_km"), _is_not_negative),
     ("trafo", ("vk0_percent", "mag0_percent"), is_positive),
@@ -258,7 +257,7 @@ _BALANCED_ONLY = ("trafo3w", "impedance", "shunt")
 
 
 def phase_faults(net: Net, held: str) -> list[Fault]:
-    """Return everything that can be found wrong in the tables of a net with single phases.
+    """Return all faults in the tables of a net with single phases.
 
     Parameters
     ----------
@@ -300,7 +299,7 @@ def _vector_group_faults(net: Net) -> list[Fault]:
 
 
 def _customer_faults(net: Net, held: str) -> list[Fault]:
-    """Return the customers that are on no phase, in delta, or where components are held."""
+    """Return the customers without a phase, in delta, or at a bus held in components."""
     rows = in_service(net, "asymmetric_load")
     whole = rows[["p_a_mw", "p_b_mw", "p_c_mw"]].astype(float).abs().sum(axis=1, skipna=False)
     on_none = ~is_positive(whole.to_numpy())

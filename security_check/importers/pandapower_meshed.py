@@ -1,13 +1,12 @@
 """Build a meshed ``Network`` with generators from a pandapower net.
 
 Generators (``gen``) hold the voltages of their buses.  Without a distributed slack every external
-grid is part of the interface; with it the first one is, and the others are generators like the
-rest, as in pandapower's own power flow with ``distributed_slack``.
+grid is part of the interface.  With a distributed slack only the first one is, and the others are
+generators, as in pandapower's own power flow with ``distributed_slack``.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,29 +17,29 @@ import numpy as np
 import pandapower as pp
 import scipy.sparse as sp
 
-from security_check.arrays import FloatArray, IndexArray
+from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import Fault, NetworkFaults
-from security_check.importers.pandapower_balanced import (
+from security_check.importers import Net
+from security_check.importers.pandapower_faults import no_path
+from security_check.importers.pandapower_meshed_faults import meshed_faults
+from security_check.importers.pandapower_model import (
     PLAIN,
-    bus_names,
+    ModelledNet,
+    buses_of,
     connected,
     modelling,
-    nominal_volts,
     passive_injection,
     terminals,
+    without_powers,
 )
-from security_check.importers.pandapower_faults import POWER_ELEMENTS, no_path
-from security_check.importers.pandapower_meshed_faults import meshed_faults
 from security_check.model.generators import Generators
 from security_check.model.network import Network, reactive_ratios, selection
-from security_check.model.network_elements import Interface, Ports, Voltages
-
-Net = Any  # pandapower publishes no types
+from security_check.model.network_elements import Interface, Ports
 
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """One generator, or external grid taken as one, as the net has it."""
+    """One generator, or external grid, with the values of the net."""
 
     name: str
     node: int
@@ -65,116 +64,102 @@ def meshed_network_from_pandapower(
     Parameters
     ----------
     net
-        A pandapower net with external grids and generators in service.  Not modified.  What the
-        external grids of the interface may supply is the contract's to say, not the net's.
-    connection_points
-        The element table whose in-service rows are the connection points (``"load"``,
-        ``"sgen"`` or ``"storage"``); row 3 of ``load`` becomes ``"load:3"``.
-    passive
-        ``"none"``: everything else that consumes or generates is out of service, except
-        generators.  ``"as-given"``: it stays, at the power the net gives it.
-    power_factor
-        Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
-        withdrawing.
+        A pandapower net with external grids and generators in service.  Not modified.  The
+        contract, not the net, limits the power of the interface's external grids.
+    connection_points, passive, power_factor
+        As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`, but
+        generators stay in service either way.
     distributed_slack
         Whether external grids and generators share the imbalance in proportion to their
         ``slack_weight``; otherwise the external grids take all of it.
     name
-        For people; the net's own where not given.
+        The net's own where not given.
 
     Raises
     ------
     NetworkFaults
         With every fault found, each naming its element.
-
-    Notes
-    -----
-    Generators at one node become one.  They share reactive power in proportion to their ranges and
-    the imbalance in proportion to their weights, so the limits of the one are exactly those at
-    which the first of them reaches its own.
     """
     ids = connected(net, connection_points)
     ratios, faults = reactive_ratios(ids, power_factor)
     faults = meshed_faults(net, connection_points, passive, distributed_slack) + faults
     if faults:
         raise NetworkFaults(faults)
-    working, internal = _modelled(net, connection_points, passive)
-    lookup = working._pd2ppc_lookups["bus"]
-    nodes = internal["Ybus"].shape[0]
-    table = net[connection_points]
-    buses = table.bus[table.in_service.astype(bool)].to_numpy(dtype=np.int64)
-    at = np.asarray(lookup[buses], dtype=np.int64)
-    real, names = bus_names(working, lookup, nodes)
-    machines, cut_off = _machines(net, lookup, nodes, distributed_slack)
-    cut_off += [no_path(ids[i], buses[i]) for i in np.flatnonzero((at < 0) | (at >= nodes))]
-    if cut_off:
-        raise NetworkFaults(cut_off)
+    model = _modelled(without_powers(net, connection_points, passive))
+    buses = buses_of(net, connection_points)
+    machines = _machines(net, model, distributed_slack, model.cut_off(ids, buses))
     grids = np.array([m.node for m in machines if m.name.startswith("ext_grid")])
-    passive_power = passive_injection(internal, grids)
+    passive_power = passive_injection(model.internal, grids)
     held, machines = _references(net, machines, distributed_slack)
-    real[[m.node for m in held]] = False
+    at = model.at(buses)
     at_nodes = np.unique(np.concatenate([at, np.flatnonzero(passive_power)]))
-    base_mva = float(internal["baseMVA"])
-    volts = nominal_volts(working, lookup, nodes)
-    generators = _generators(held[0], machines, base_mva, len(at_nodes))
-    entering = np.concatenate([at_nodes, [group[0].node for group in _by_node(machines)]])
+    generators = _generators(held[0], machines, model.base_mva, len(at_nodes))
+    ports = _ports(model, at_nodes, passive_power, generators, machines)
     return Network(
         name=name or str(net.name or "pandapower net"),
-        nodes=names,
-        admittance=sp.csr_array(internal["Ybus"]),
-        interface=_interface(net, held, volts),
-        voltages=Voltages(
-            tuple(names[i] for i in np.flatnonzero(real)),
-            selection(np.flatnonzero(real), nodes),
-            nominal_v=volts[real],
-        ),
-        terminals=terminals(working, internal),
-        ports=Ports(
-            tuple(names[i] for i in at_nodes) + generators.names,
-            sp.csr_array(selection(entering.astype(np.int64), nodes).T),
-            np.append(passive_power[at_nodes], np.zeros(len(generators.names))),
-        ),
+        nodes=model.names,
+        admittance=model.admittance,
+        interface=_interface(net, held, model.volts),
+        voltages=model.voltages(np.array([m.node for m in held])),
+        terminals=terminals(model.net, model.internal),
+        ports=ports,
         connection_points=ids,
-        port_shares=sp.csr_array(selection(np.searchsorted(at_nodes, at), len(entering)).T),
+        port_shares=sp.csr_array(selection(np.searchsorted(at_nodes, at), len(ports.names)).T),
         reactive_ratio=ratios,
-        base_power_w=base_mva * 1e6,
+        base_power_w=model.base_mva * 1e6,
         generators=generators if machines else None,
     )
 
 
-def _modelled(net: Net, table: str, passive: str) -> tuple[Net, dict[str, Any]]:
-    """Return the net as pandapower modelled it, and its internal matrices.
+def _modelled(net: Net) -> ModelledNet:
+    """Return the net, without customers and generators, as pandapower modelled it.
 
-    Whether its power flow converges without customers and generators does not matter: the
-    matrices are there before it begins.
+    Whether its power flow converges does not matter: the matrices are there before it begins.
     """
-    working = copy.deepcopy(net)
-    for kind in (*POWER_ELEMENTS, "gen"):
-        stays = working[kind].in_service.astype(bool) & (kind not in (table, "gen"))
-        working[kind] = working[kind][stays & (passive == "as-given")]
     with modelling(), suppress(pp.LoadflowNotConverged):
         pp.runpp(
-            working,
+            net,
             calculate_voltage_angles=True,
             trafo_model="t",
             max_iteration=1,
             **PLAIN,
         )
-    internal: dict[str, Any] = working._ppc["internal"]
-    return working, internal
+    return ModelledNet(net, net._ppc["internal"])
+
+
+def _ports(
+    model: ModelledNet,
+    at_nodes: IndexArray,
+    passive_power: ComplexArray,
+    generators: Generators,
+    machines: list[_Machine],
+) -> Ports:
+    """Return the ports of powers, then those of generators."""
+    held = np.array([group[0].node for group in _by_node(machines)], dtype=np.int64)
+    return Ports(
+        tuple(model.names[i] for i in at_nodes) + generators.names,
+        sp.csr_array(selection(np.concatenate([at_nodes, held]), model.nodes).T),
+        np.append(passive_power[at_nodes], np.zeros(len(held))),
+    )
 
 
 def _machines(
-    net: Net, lookup: np.ndarray[Any, Any], nodes: int, distributed_slack: bool
-) -> tuple[list[_Machine], list[Fault]]:
-    """Return external grids, first, and generators in service; and those at buses cut off."""
-    machines, cut_off = [], []
+    net: Net, model: ModelledNet, distributed_slack: bool, cut_off: list[Fault]
+) -> list[_Machine]:
+    """Return external grids, first, and generators in service.
+
+    Raises
+    ------
+    NetworkFaults
+        With those at buses without a path to the interface, and the customers ``cut_off``.
+    """
+    machines, faults = [], []
     for kind in ("ext_grid", "gen"):
         rows = net[kind][net[kind].in_service.astype(bool)]
         for i, row in rows.iterrows():
-            node = int(lookup[int(row.bus)])
-            if not 0 <= node < nodes:
-                cut_off.append(no_path(f"{kind}:{i}", row.bus))
+            node = int(model.lookup[int(row.bus)])
+            if not 0 <= node < model.nodes:
+                faults.append(no_path(f"{kind}:{i}", row.bus))
                 continue
             power = float(row.p_mw * row.scaling) if kind == "gen" else 0.0
             weight = float(row.slack_weight) if distributed_slack else 0.0
@@ -189,11 +174,13 @@ def _machines(
                     _limits(row, "q_mvar"),
                 )
             )
-    return machines, cut_off
+    if faults or cut_off:
+        raise NetworkFaults(faults + cut_off)
+    return machines
 
 
 def _limits(row: Any, quantity: str) -> tuple[float, float]:
-    """Return the lowest and the highest value a row allows; infinite where it does not say."""
+    """Return the lowest and the highest value that a row allows; infinite where not stated."""
     low, high = (float(row.get(f"{end}_{quantity}", math.nan)) for end in ("min", "max"))
     return -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high
 
@@ -216,7 +203,7 @@ def _references(
             Fault(
                 m.name,
                 f"it holds the node of {first.name} at {m.voltage_pu:g} p.u., "
-                f"not at {first.voltage_pu:g} p.u. like it",
+                f"but {first.name} at {first.voltage_pu:g} p.u.",
             )
             for m in more
             if m.voltage_pu != first.voltage_pu
@@ -227,7 +214,7 @@ def _references(
 
 
 def _interface(net: Net, held: list[_Machine], volts: FloatArray) -> Interface:
-    """Return the held nodes, whose magnitudes are in the proportions that the net gives them."""
+    """Return the held nodes, with magnitudes in proportion to the net's set points."""
     angles = net.ext_grid.va_degree[net.ext_grid.in_service.astype(bool)].to_numpy(dtype=float)
     turned = np.exp(1j * np.deg2rad(angles[: len(held)] - angles[0]))
     size = np.array([m.voltage_pu for m in held]) / held[0].voltage_pu
@@ -250,7 +237,12 @@ def _by_node(machines: list[_Machine]) -> list[list[_Machine]]:
 def _generators(
     reference: _Machine, machines: list[_Machine], base_mva: float, first_port: int
 ) -> Generators:
-    """Return the generators, those of one node as one, with shares that add up to 1."""
+    """Return the generators, those at one node as one, with shares that add up to 1.
+
+    Generators at one node share reactive power in proportion to their ranges and the imbalance in
+    proportion to their weights, so the limits of the one are exactly those at which the first of
+    them reaches its own.
+    """
     groups = _by_node(machines)
     weights = np.array([sum(m.weight for m in group) for group in groups])
     whole = float(weights.sum()) + reference.weight or 1.0
@@ -284,7 +276,7 @@ def _stacked(limits: list[tuple[float, float]]) -> FloatArray:
 def _joint_power_limits(group: list[_Machine]) -> tuple[float, float]:
     """Return the joint powers at which the first of a group reaches a limit of its own.
 
-    Each takes its weight's part of the imbalance, so all of them move together.
+    Each takes a part of the imbalance in proportion to its weight, so all move together.
     """
     weight, power = sum(m.weight for m in group), sum(m.power_mw for m in group)
     if len(group) == 1 or weight == 0.0:

@@ -1,4 +1,4 @@
-"""What is wrong with who holds which voltage in a pandapower net, and who takes the imbalance."""
+"""Faults of held voltages and of shares of the imbalance in a pandapower net."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from pandapower.topology import unsupplied_buses
 
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.importers.pandapower_faults import (
     in_service,
     is_positive,
@@ -18,13 +19,11 @@ from security_check.importers.pandapower_faults import (
     wrong_quantities,
 )
 
-Net = Any  # pandapower publishes no types
-
-_CONTROLLERS = ("ext_grid", "gen")
+_CONTROLLERS = ("ext_grid", "gen")  # tables of elements that hold a voltage
 
 
 def meshed_faults(net: Net, table: str, passive: str, distributed_slack: bool) -> list[Fault]:
-    """Return everything that can be found wrong in the tables of a net with generators.
+    """Return all faults in the tables of a net with generators.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ def _missing_buses(net: Net) -> Iterator[Fault]:
 
 
 def _unreachable(net: Net) -> list[Fault]:
-    """Return the external grids and generators at buses that nothing supplies."""
+    """Return the external grids and generators at buses without supply."""
     out = set(net.bus.index[~net.bus.in_service.astype(bool)])
     faults = []
     for kind, lost in (("ext_grid", out), ("gen", out | unsupplied_buses(net))):
@@ -109,7 +108,7 @@ def _weight_faults(net: Net) -> list[Fault]:
         faults += wrong_quantities(net, kind, ("slack_weight",), _is_weight)
         whole += float(in_service(net, kind).slack_weight.sum())
     if not faults and whole <= 0.0:
-        detail = "the slack weights of all external grids and generators add up to nothing"
+        detail = "the slack weights of all external grids and generators add up to 0"
         faults.append(Fault("slack_weight", detail))
     return faults
 
@@ -119,7 +118,7 @@ def _is_weight(values: Any) -> Any:
 
 
 def _set_point_faults(net: Net) -> list[Fault]:
-    """Return those that hold one bus at a voltage that another one does not want."""
+    """Return the external grids and generators that hold one bus at different voltages."""
     wanted: dict[int, tuple[str, float]] = {}
     faults = []
     for kind in _CONTROLLERS:

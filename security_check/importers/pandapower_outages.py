@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,12 +13,11 @@ from pandapower.topology import unsupplied_buses
 
 from security_check.arrays import IndexArray
 from security_check.errors import Fault, NetworkFaults
+from security_check.importers import Net
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.model.network import Network, selection
 from security_check.model.network_elements import Ports
 from security_check.model.outage import Outage
-
-Net = Any  # pandapower publishes no types
 
 OUTAGE_TABLES = ("line", "trafo", "trafo3w", "impedance", "gen", "ext_grid")
 """Tables whose elements can be out of service in an outage."""
@@ -42,14 +41,14 @@ def outages_from_pandapower(
     names
         Elements that may fail, one at a time, for example ``"line:3"`` or ``"gen:0"``.
     connection_points, passive, power_factor, distributed_slack
-        As in ``meshed_network_from_pandapower``.  The
-        participation of a generator that fails goes to the others in proportion to theirs.
+        As in ``meshed_network_from_pandapower``.  The participation of a failed generator goes to
+        the others in proportion to theirs.
 
     Raises
     ------
     NetworkFaults
-        With every fault found: outages of elements that are not there, outages that cut off
-        buses, and whatever is wrong with a network; each begins with the outage.
+        With every fault found: outages of elements that do not exist, outages that cut off buses,
+        and the faults of networks after an outage; each begins with the outage.
     """
 
     def read(state: Net) -> Network:
@@ -64,9 +63,9 @@ def outages_from_pandapower(
     try:
         whole = read(net)
     except NetworkFaults as error:
-        # What a net with faults is without an element, nobody can say; who is none, one can.
-        strangers = [fault for name in names if (fault := _stranger(net, name)) is not None]
-        raise NetworkFaults([*error.faults, *strangers]) from None
+        # A faulty net has no models after outages, but unknown elements can be named already.
+        unknown = [fault for name in names if (fault := _unknown(net, name)) is not None]
+        raise NetworkFaults([*error.faults, *unknown]) from None
     faults: list[Fault] = []
     outages = []
     for name in names:
@@ -83,10 +82,10 @@ def outages_from_pandapower(
 
 
 def islanding_outages(net: Net, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the outages that cut off buses in service, and which.
+    """Return the outages that cut off buses in service, and these buses.
 
-    Whoever is cut off has no supply whatever envelopes say, so these outages cannot be part of a
-    list that envelopes are made secure against.
+    No envelopes can keep limits at buses without supply, so such outages cannot be in the list
+    against which envelopes are secured.
 
     Parameters
     ----------
@@ -127,8 +126,8 @@ def _element(net: Net, name: str) -> tuple[str, int | None]:
     return table, int(index) if int(index) in net[table].index else None
 
 
-def _stranger(net: Net, name: str) -> Fault | None:
-    """Return why a name is not that of an element that can fail, if it is none."""
+def _unknown(net: Net, name: str) -> Fault | None:
+    """Return the fault of a name that is not an element that can fail, or None."""
     table, index = _element(net, name)
     if index is None:
         kinds = ", ".join(OUTAGE_TABLES)
@@ -140,9 +139,9 @@ def _stranger(net: Net, name: str) -> Fault | None:
 
 def _without(net: Net, name: str) -> tuple[Net | None, list[Fault]]:
     """Return the net without an element, or the faults of such an outage."""
-    stranger = _stranger(net, name)
-    if stranger is not None:
-        return None, [stranger]
+    fault = _unknown(net, name)
+    if fault is not None:
+        return None, [fault]
     table, index = _element(net, name)
     state = copy.deepcopy(net)
     lost = islanding_outages(state, [name]).get(name)
@@ -154,18 +153,18 @@ def _without(net: Net, name: str) -> tuple[Net | None, list[Fault]]:
 
 
 def _aligned(network: Network, whole: Network) -> Network:
-    """Return the network with the ports of the whole one, in its order.
+    """Return the network with the ports of the whole network, in the same order.
 
-    The port of a generator that failed stays, and nothing enters there.
+    The port of a failed generator stays, without power.
     """
-    place = {name: k for k, name in enumerate(network.nodes)}
+    position = {name: k for k, name in enumerate(network.nodes)}
     names = [whole.nodes[k] for k in _port_nodes(whole)]
-    missing = [name for name in names if name not in place]
+    missing = [name for name in names if name not in position]
     if missing:
-        raise NetworkFaults([Fault(missing[0], "there is no such node any more")])
+        raise NetworkFaults([Fault(missing[0], "this node no longer exists")])
     ports = Ports(
         whole.ports.names,
-        sp.csr_array(selection(np.array([place[n] for n in names]), len(place)).T),
+        sp.csr_array(selection(np.array([position[n] for n in names]), len(position)).T),
         whole.ports.passive_power_pu,
     )
     generators = network.generators

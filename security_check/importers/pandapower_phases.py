@@ -2,12 +2,12 @@
 
 pandapower builds admittances of the three symmetrical components (its three-phase run).  Here
 they become phase admittances, block by block, ``Y_abc = F diag(Y_0, Y_1, Y_2) F'`` with the
-unitary Fortescue matrix F.  Phases are coupled through earth and neutral as the zero-sequence
-data say (the neutral is not a node of its own: pandapower's model is Kron-reduced).
+unitary Fortescue matrix F.  The zero-sequence data couple the phases through earth and neutral (the
+neutral is not a node of its own: pandapower's model is Kron-reduced).
 
 The source holds the positive sequence; its short-circuit impedance carries the others.  So the
-interface bus appears in components, and its positive sequence is the interface.  Where the
-contract is about the phases of the interface bus itself, all three components are held.
+interface bus has a node for each component, and its positive sequence is the interface.  If the
+contract is for the phase voltages of the interface bus itself, all three components are held.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ import pandapower as pp
 import pandas as pd
 import scipy.sparse as sp
 
-from security_check.arrays import ComplexArray, FloatArray, IndexArray
+from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
 from security_check.errors import NetworkFaults
-from security_check.importers.pandapower_balanced import bus_names, modelling, nominal_volts
+from security_check.importers import Net
 from security_check.importers.pandapower_faults import POWER_ELEMENTS, phase_faults
+from security_check.importers.pandapower_model import bus_names, modelling, nominal_volts
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
-
-Net = Any  # pandapower publishes no types
 
 PHASES = ("a", "b", "c")
 COMPONENTS = ("zero", "positive", "negative")
@@ -50,8 +49,8 @@ def phases_from_pandapower(
     """Return the network of ``net`` with a node for each phase of each bus.
 
     Every ``asymmetric_load`` in service is a connection point ``"asymmetric_load:3"``, connected
-    to the phases on which the net gives it power, in that proportion.  Everything else that
-    consumes or generates is out of service.
+    to the phases on which the net states its power, in that proportion.  All other elements that
+    consume or generate are out of service.
 
     Parameters
     ----------
@@ -61,7 +60,7 @@ def phases_from_pandapower(
     held
         ``"source"``: the source behind the external grid's short-circuit impedance, balanced;
         one magnitude.  ``"phases"``: the phase voltages of the interface bus, one magnitude for
-        each, whatever flows; needs no short-circuit data.
+        each, independent of currents; needs no short-circuit data.
     power_factor
         Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
         withdrawing.
@@ -78,45 +77,63 @@ def phases_from_pandapower(
     if faults:
         raise NetworkFaults(faults)
     cases = _run(net, held)
-    lookup = cases["lookup"]
-    buses = cases["Ybus"][0].shape[0]
-    real, names = bus_names(net, lookup, buses)
     sources = cases["reference"]
-    real[sources] = False
     in_components = sources if held == "source" else sources[:0]
+    buses = cases["Ybus"][0].shape[0]
     basis = _basis(buses, in_components)
-    nodes = tuple(
-        f"{bus}.{conductor}"
-        for k, bus in enumerate(names)
-        for conductor in (COMPONENTS if k in in_components else PHASES)
-    )
-    limited = np.flatnonzero(np.repeat(real, 3))
-    at = np.asarray(lookup[table.bus.to_numpy(dtype=np.int64)], dtype=np.int64)
-    shares = _shares(table)
-    point, phase = np.nonzero(shares)
-    used, port = np.unique(3 * at[point] + phase, return_inverse=True)
+    real, names = bus_names(net, cases["lookup"], buses)
+    real[sources] = False
+    nodes = _nodes(names, in_components)
+    ports, port_shares = _ports(table, cases["lookup"], nodes)
     return Network(
         name=name or str(net.name or "pandapower net"),
         nodes=nodes,
         admittance=sp.csr_array(basis.conj().T @ _to_phases(cases["Ybus"]) @ basis),
         interface=_interface(sources, held),
-        voltages=Voltages(
-            tuple(nodes[i] for i in limited),
-            selection(limited, len(nodes)),
-            np.arange(len(limited)).reshape(-1, 3),
-            np.repeat(nominal_volts(net, lookup, buses) / np.sqrt(3.0), 3)[limited],
-        ),
+        voltages=_voltages(nodes, real, nominal_volts(net, cases["lookup"], buses)),
         terminals=_terminals(net, cases, basis),
-        ports=Ports(
-            tuple(nodes[i] for i in used),
-            sp.csr_array(selection(used, len(nodes)).T),
-            np.zeros(len(used), dtype=np.complex128),
-        ),
+        ports=ports,
         connection_points=ids,
-        port_shares=sp.csr_array((shares[point, phase], (port, point)), (len(used), len(at))),
+        port_shares=port_shares,
         reactive_ratio=ratios,
         base_power_w=cases["base_mva"] * 1e6,
     )
+
+
+def _nodes(buses: tuple[str, ...], in_components: IndexArray) -> tuple[str, ...]:
+    """Return the names of all nodes: three of each bus, in components at the buses given."""
+    return tuple(
+        f"{bus}.{conductor}"
+        for k, bus in enumerate(buses)
+        for conductor in (COMPONENTS if k in in_components else PHASES)
+    )
+
+
+def _voltages(nodes: tuple[str, ...], real: BoolArray, volts: FloatArray) -> Voltages:
+    """Return the limited voltages: all phases of the buses named, line-to-line volts given."""
+    limited = np.flatnonzero(np.repeat(real, 3))
+    return Voltages(
+        tuple(nodes[i] for i in limited),
+        selection(limited, len(nodes)),
+        np.arange(len(limited)).reshape(-1, 3),
+        np.repeat(volts / np.sqrt(3.0), 3)[limited],
+    )
+
+
+def _ports(
+    table: pd.DataFrame, lookup: np.ndarray[Any, Any], nodes: tuple[str, ...]
+) -> tuple[Ports, sp.csr_array]:
+    """Return a port at each phase with a customer, and the customers' shares, shape (J, c)."""
+    at = np.asarray(lookup[table.bus.to_numpy(dtype=np.int64)], dtype=np.int64)
+    shares = _shares(table)
+    point, phase = np.nonzero(shares)
+    used, port = np.unique(3 * at[point] + phase, return_inverse=True)
+    ports = Ports(
+        tuple(nodes[i] for i in used),
+        sp.csr_array(selection(used, len(nodes)).T),
+        np.zeros(len(used), dtype=np.complex128),
+    )
+    return ports, sp.csr_array((shares[point, phase], (port, point)), (len(used), len(at)))
 
 
 def _interface(sources: IndexArray, held: str) -> Interface:
@@ -129,7 +146,7 @@ def _interface(sources: IndexArray, held: str) -> Interface:
 
 
 def _shares(table: pd.DataFrame) -> FloatArray:
-    """Return how each connection point's power is shared among its phases, shape (c, 3)."""
+    """Return the shares of each connection point's power on its phases, shape (c, 3)."""
     given = np.abs(table[["p_a_mw", "p_b_mw", "p_c_mw"]].to_numpy(dtype=float))
     shares: FloatArray = given / given.sum(axis=1, keepdims=True)
     return shares
@@ -171,7 +188,7 @@ def _give_sources_an_admittance(net: Net) -> None:
 
 
 def _take_sources_away(cases: dict[str, Any]) -> None:
-    """Leave the network alone: what flows through a source's own admittance is not exchanged."""
+    """Remove the sources' own admittances: their currents are no exchange at the interface."""
     sources, size = cases["reference"], cases["Ybus"][0].shape
     own = sp.csr_array((np.full(len(sources), -1j), (sources, sources)), shape=size)
     for component in (0, 2):

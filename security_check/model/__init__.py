@@ -1,6 +1,7 @@
-"""The network and what is asked of it: nodes, branches, ports, limits and envelopes, in per unit.
+"""The network, its limits and its envelopes, in per unit.
 
 Read ``network_elements`` and ``network`` first (a :class:`Network` validates itself when it is
-constructed), then ``limits`` (what must hold) and ``envelope`` (what customers may do).
-``generators``, ``inverter_response``, ``outage`` and ``islands`` describe what some networks have.
+constructed), then ``limits`` and ``envelope``.
+``generators``, ``inverter_response``, ``outage`` and ``islands`` are parts of some networks only.
+``element`` builds and reads the names of elements in results.
 """

@@ -1,4 +1,4 @@
-"""Envelopes: how much each connection point may inject and withdraw in one interval."""
+"""Envelopes: the power that each connection point may inject and withdraw in one interval."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Envelope:
         Magnitudes in watts, >= 0: the connection point may exchange any power in
         ``[-withdrawal_limit_w, +injection_limit_w]``.
     injection_bottleneck, withdrawal_bottleneck
-        The element that keeps the limit from being larger: a network element such as
-        ``"line:12"`` or ``"bus:4"``, ``"interface"``, ``"capacity"`` for the connection's
-        own capacity, or ``""`` where nobody has asked.
+        The element that binds the limit: a network element such as ``"line:12"`` or
+        ``"bus:4"``, ``"interface"``, ``"capacity"`` for the connection's own capacity, or
+        ``""`` where it is not known.
     """
 
     connection_point: str

@@ -1,8 +1,8 @@
-"""Generators that hold the voltage at their ports, and how they share what is out of balance.
+"""Generators that hold the voltage at their ports, and their shares of the imbalance.
 
 A generator's magnitude of voltage is given and its reactive power follows; its active power is a
-schedule plus its share of the imbalance (losses, and whatever customers do), which it takes
-together with the reference, the node of the interface (distributed slack).
+schedule plus its share of the imbalance (losses and the customers' power).  The reference, the
+node of the interface, takes the rest (distributed slack).
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Generators:
 
     @property
     def shares_imbalance(self) -> bool:
-        """Whether anybody but the reference takes part of the imbalance."""
+        """Whether some generator takes part of the imbalance."""
         return bool((self.participation > 0.0).any())
 
     def faults(self) -> list[Fault]:
-        """Return what is wrong with them, each fault with its generator."""
+        """Return the faults of their data, each with its generator."""
         faults = [
             Fault(self.names[g], f"its voltage set point is {self.voltage_pu[g]:g} p.u.")
             for g in np.flatnonzero(~((self.voltage_pu > 0.0) & (self.voltage_pu < 2.0)))

@@ -1,6 +1,6 @@
-"""What ports inject when their inverters respond to the voltage, with exact slopes.
+"""Powers injected at ports with inverters that respond to the voltage, with exact slopes.
 
-See :mod:`security_check.modifications.inverters` for where the numbers come from.
+:mod:`security_check.modifications.inverters` makes the numbers from curves of standards.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Segments:
     first
         Shape (K,), the values below the first corner.
     begin, width, rise
-        Shape (s, K): where each segment begins, how wide it is (> 0), and by how much the
-        function rises along it.
+        Shape (s, K): begin and width (> 0) of each segment, and the rise of the function along
+        it.
     """
 
     first: FloatArray
@@ -31,7 +31,7 @@ class Segments:
     rise: FloatArray
 
     def __call__(self, at: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return values and slopes at (K, B) places; at a corner, the slope of its left side."""
+        """Return values and slopes at (K, B) arguments; at a corner, the slope of its left side."""
         value = np.repeat(self.first[:, None], at.shape[1], axis=1)
         slope = np.zeros_like(at)
         for begin, width, rise in zip(self.begin, self.width, self.rise, strict=True):
@@ -52,7 +52,7 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class InverterOutput:
-    """What K ports inject in B operating points, and how it changes; shapes (K, B).
+    """Powers injected at K ports in B operating points, and their slopes; shapes (K, B).
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class InverterOutput:
     by_voltage
         Its change by the magnitude of the port's voltage, complex.
     passes
-        The part of a change of the active power asked for that is injected: one, or none where
-        less is injected than asked for.
+        The part of a change of the requested active power that is injected: 1, or 0 where the
+        inverter curtails.
     """
 
     power: ComplexArray
@@ -72,7 +72,7 @@ class InverterOutput:
 
 @dataclass(frozen=True, slots=True)
 class Inverters:
-    """Inverters at K ports; each port's power is asked for by one connection point alone.
+    """Inverters at K ports, each port with a single connection point.
 
     Parameters
     ----------
@@ -92,30 +92,30 @@ class Inverters:
     volt_var: Segments
     volt_watt: Segments
 
-    def answer(self, asked: ComplexArray, size: FloatArray) -> InverterOutput:
-        """Return what is injected where ``asked`` is asked for, at voltages of these magnitudes.
+    def answer(self, requested: ComplexArray, size: FloatArray) -> InverterOutput:
+        """Return the powers injected for the powers requested, at voltages of these magnitudes.
 
         Parameters
         ----------
-        asked
-            Shape (K, B), complex powers, injection positive.
+        requested
+            Shape (K, B), complex powers requested, injection positive.
         size
             Shape (K, B), magnitudes of the ports' voltages, per unit.
         """
         nominal, rating = self.nominal[:, None], self.rating_pu[:, None]
         var, var_slope = self.volt_var(size / nominal)
         watt, watt_slope = self.volt_watt(size / nominal)
-        beside = np.sqrt(np.maximum(1.0 - var**2, 0.0))  # what reactive power leaves
+        beside = np.sqrt(np.maximum(1.0 - var**2, 0.0))  # left by reactive power
         beside_slope = np.where(beside > 0.0, -var / np.maximum(beside, 1e-300), 0.0) * var_slope
         curtails = watt <= beside
         most = rating * np.where(curtails, watt, beside)
         most_slope = np.where(curtails, watt_slope, beside_slope)
-        capped = asked.real > most
-        power = np.where(capped, most, asked.real) + 1j * (asked.imag + rating * var)
+        capped = requested.real > most
+        power = np.where(capped, most, requested.real) + 1j * (requested.imag + rating * var)
         slope = np.where(capped, most_slope, 0.0) + 1j * var_slope
         return InverterOutput(power, slope * rating / nominal, np.where(capped, 0.0, 1.0))
 
     @property
     def largest_reactive_pu(self) -> FloatArray:
-        """The most reactive power that each adds, either way, shape (K,)."""
+        """The largest reactive power that each adds, either way, shape (K,)."""
         return self.rating_pu * self.volt_var.largest

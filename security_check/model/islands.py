@@ -1,8 +1,8 @@
-"""The electrically separate parts of a network: each can be looked at on its own.
+"""The electrically separate parts of a network, each of which can be checked on its own.
 
-A map of a town has many substations, each with a voltage that the upstream operator holds, and no
-branch between their areas.  What happens in one does not reach the others; so thousands of
-customers become a few hundred at a time.
+The network of a town has many substations, each with a voltage that the upstream operator holds,
+and no branch between their areas.  Powers of one area do not act on the others, so a network of
+thousands of customers is checked in parts of a few hundred.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Part:
     Parameters
     ----------
     network
-        It alone, a network like any other.
+        The part as a network of its own.
     points
-        Which of the whole network's connection points are its own.
+        Shape (c,), indices of its connection points in the whole network.
     """
 
     network: Network
@@ -42,9 +42,9 @@ class Part:
 def parts_of(network: Network) -> list[Part]:
     """Return the parts of a network that no branch connects, those with customers.
 
-    A network in which a connection point, a voltage or a branch end lies in several parts, as
-    phases may that nothing couples, is returned whole; so is one with voltage-controlled
-    generators, inverters that respond to voltages, or uncertain impedances.
+    A network in which a connection point, a voltage or a branch end lies in several parts (such
+    as uncoupled phases) is returned whole; so is one with voltage-controlled generators,
+    inverters that respond to voltages, or uncertain impedances.
     """
     whole = [Part(network, np.arange(len(network.connection_points)))]
     count, label = sp.csgraph.connected_components(abs(network.admittance), directed=False)

@@ -1,4 +1,4 @@
-"""What must hold: voltage limits of the buses, and the contract at the interface."""
+"""Voltage limits of the buses, and the limits of the contract at the interface."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class InterfaceLimits:
     """The contract between TSO and DSO at the interface, for one interval.
 
     The upstream operator guarantees a voltage anywhere in the band; downstream keeps the
-    exchanged power within the limits, for every voltage of the band (security.md section 7).
+    exchanged power within the limits, for every voltage of the band (docs/hierarchy.md).
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ class InterfaceLimits:
     Raises
     ------
     ValueError
-        When the band or the reactive range is empty, or a limit is no number or not whole, or one
-        of active power is negative.
+        When the band or the reactive range is empty, a limit is not a whole number, or a limit of
+        active power is negative.
     """
 
     voltage_min_pu: float

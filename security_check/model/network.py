@@ -1,11 +1,10 @@
 """The network: nodes, branches, ports, connection points and the interface, in per unit.
 
 A node is a bus, or one conductor of a bus (phase or neutral): balanced and multi-conductor
-networks are the same thing here.  Power enters at *ports*, each between a node and ground or
+networks have the same form.  Power enters at *ports*, each between a node and ground or
 between two nodes (phase to neutral, phase to phase).  Importers such as
-:mod:`security_check.importers.pandapower_balanced` build a ``Network`` and nothing else; it is
-validated
-once and then frozen.
+:mod:`security_check.importers.pandapower_balanced` build a ``Network`` and nothing else.  It is
+validated once and then frozen.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,9 +31,6 @@ from security_check.model.network_elements import (
     Voltages,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Network:
@@ -44,7 +39,7 @@ class Network:
     Parameters
     ----------
     name
-        For people.
+        For messages.
     nodes
         Ids, for example ``"bus:7"`` or ``"bus:7.a"``; n of them.  Buses joined by closed
         switches are one node, named after the lowest bus index.
@@ -57,7 +52,7 @@ class Network:
     terminals
         The monitored branch ends.
     ports
-        Where power enters.
+        The ports at which power enters.
     connection_points
         Ids, for example ``"load:0"``; c of them.
     port_shares
@@ -68,21 +63,21 @@ class Network:
     base_power_w
         Watts per unit of power of a port.
     reactive_freedom
-        What connection points may do besides; nothing where not given.
+        Reactive power that connection points choose freely; none where not given.
     inverters
-        Which ports respond to their voltages; none where not given.
+        The inverters that respond to their voltages; none where not given.
     generators
         The voltage-controlled generators, if there are any.
     passive
-        What does not trade, one by one; none is known where not given.
+        The elements that do not trade, one by one; not known where not given.
     series
         The series impedances; needed only where they have tolerances.
 
     Raises
     ------
     NetworkFaults
-        With every fault, when shapes do not fit, a value is not finite, a rating is not a
-        positive number, ids repeat, or a node has no path to the interface.
+        With every fault: shapes do not fit, a value is not finite, a rating is not a positive
+        number, ids repeat, or a node has no path to the interface.
     """
 
     name: str
@@ -127,7 +122,7 @@ class Network:
 
     @property
     def held(self) -> int:
-        """How many voltage magnitudes are held at the interface, h."""
+        """Number of voltage magnitudes held at the interface, h."""
         return int(self.interface.phasors.shape[1])
 
     def __post_init__(self) -> None:
@@ -178,7 +173,7 @@ def network_faults(network: Network) -> list[Fault]:
             repeated = next(i for i in ids if ids.count(i) > 1)
             faults.append(Fault(repeated, f"this {what} id is used more than once"))
     if not network.connection_points:
-        faults.append(Fault("network", "it has no connection points, so nobody can trade"))
+        faults.append(Fault("network", "it has no connection points, so there is no trade"))
     if not np.isfinite(network.admittance.data).all():
         faults.append(Fault("network", "its admittance matrix has entries that are not finite"))
         return faults
@@ -229,7 +224,7 @@ def _freedom_faults(network: Network) -> list[Fault]:
 
 
 def _inverter_faults(network: Network) -> list[Fault]:
-    """Return what inverters do not go together with; no power flow knows both."""
+    """Return the parts that a network with inverters cannot have: no power flow solves both."""
     if network.inverters is None:
         return []
     faults = []
@@ -265,7 +260,7 @@ def _inverter_faults(network: Network) -> list[Fault]:
 
 
 def _generator_faults(network: Network) -> list[Fault]:
-    """Return what is wrong with the generators, two of which may not hold one node."""
+    """Return the faults of the generators, two of which may not hold one node."""
     assert network.generators is not None
     faults = network.generators.faults()
     at = network.ports.incidence[:, network.generators.ports].tocsc().indices
@@ -279,7 +274,7 @@ def _generator_faults(network: Network) -> list[Fault]:
 
 
 def _island_faults(network: Network) -> list[Fault]:
-    """Name the nodes without a path to the interface, whose phases hang together outside."""
+    """Return the nodes without a path to the interface; sources couple its phases upstream."""
     count, island = sp.csgraph.connected_components(abs(network.admittance), directed=False)
     held = np.unique(island[network.interface.nodes])
     if count == len(held):

@@ -1,4 +1,4 @@
-"""What a network is made of: interface, voltages, terminals, branches and ports, per unit."""
+"""The parts of a network: interface, voltages, terminals, branches and ports, in per unit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import scipy.sparse as sp
 
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 
-# pandapower and others write 99999 (kA, MVA) for "nobody entered a rating".
 UNRATED = 9_999.0
+"""A rating (A, kA or MVA) from here on means that none was entered; pandapower writes 99999."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """Where the upstream operator holds the voltage.
+    """The nodes at which the upstream operator holds the voltage.
 
     Parameters
     ----------
@@ -23,10 +23,10 @@ class Interface:
         Shape (s,), indices of the nodes held: one, or one per phase.
     phasors
         Shape (s, h), complex: the nodes' voltages are ``phasors @ m``, m being the h held
-        magnitudes.  One where all nodes rise and fall together, three where each phase has its
-        own; balanced operation is ``m = (v0, ..., v0)``.
+        magnitudes; h is 1 where all nodes rise and fall together, 3 where each phase has its own
+        magnitude.  Balanced operation is ``m = (v0, ..., v0)``.
     nominal_v
-        Volts per unit of the held voltages, line to line; ``None`` where nobody said.
+        Volts per unit of the held voltages, line to line; ``None`` where not known.
     """
 
     nodes: IndexArray
@@ -36,7 +36,7 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Voltages:
-    """Which voltages are limited.
+    """The limited voltages.
 
     Parameters
     ----------
@@ -45,10 +45,10 @@ class Voltages:
     incidence
         Shape (m, n), real: the voltages are ``incidence @ v``, node to ground or node to node.
     triples
-        Shape (t, 3), which of them are the phases a, b, c of one bus: where voltage unbalance
-        can be limited.
+        Shape (t, 3), indices of the phases a, b, c of each bus with three phases: there voltage
+        unbalance can be limited.
     nominal_v
-        Shape (m,), volts per unit of each; for people.
+        Shape (m,), volts per unit of each; for messages only.
     """
 
     elements: tuple[str, ...]
@@ -59,7 +59,7 @@ class Voltages:
 
 @dataclass(frozen=True, slots=True)
 class Terminals:
-    """Where branch currents are monitored: both ends of every rated line and transformer.
+    """The monitored branch currents: both ends of every rated line and transformer.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Terminals:
         Element of each terminal, for example ``"line:12"`` or ``"line:12.a"``; m of them,
         repeated per end.
     sides
-        Which end: ``"from"``, ``"to"``, ``"hv"``, ``"mv"`` or ``"lv"``.
+        The end: ``"from"``, ``"to"``, ``"hv"``, ``"mv"`` or ``"lv"``.
     admittance
         Shape (m, n): the current into the branch at that end is ``admittance @ v``, per unit.
     rating_pu
@@ -99,9 +99,9 @@ class SeriesBranches:
     at_terminals
         Shape (m, B), complex: the part of ``across`` at each monitored end of the same branch.
     bent_pu
-        Shape (B,), of branches whose shunts are not at their ends but in the middle (T):
+        Shape (B,), for branches with shunts in the middle (T) rather than at their ends:
         ``|z|^2 |y| / 4`` at rated current, per unit of voltage; zero for others.  Scaling z by
-        ``1 + tau`` in the pi form misses this times ``tau (1 + tau)``.
+        ``1 + tau`` in the pi form has an error of this times ``tau (1 + tau)``.
     """
 
     elements: tuple[str, ...]
@@ -113,17 +113,17 @@ class SeriesBranches:
 
 @dataclass(frozen=True, slots=True)
 class Compensation:
-    """Which ports stand for a change of series impedances (see ``impedance_tolerance``).
+    """The ports that stand for a change of series impedances (see ``impedance_tolerance``).
 
     Parameters
     ----------
     first
-        The ports from this one on; C of them, the network's last.
+        The first of these ports; they are the network's last, C of them.
     admittance
         Shape (C, C), complex: their currents are ``kappa * (admittance @ v)``, with the kappa of
-        each port given in place of its power.
+        each port given instead of its power.
     at_terminals
-        Shape (m, C), complex: what of their currents enters at each monitored end.
+        Shape (m, C), complex: the part of their currents that enters at each monitored end.
     half
         Shape (J, e), how kappa changes with each of e deviations in [-1, 1].
     """
@@ -136,7 +136,7 @@ class Compensation:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where power enters; J ports.
+    """The ports at which power enters; J of them.
 
     Parameters
     ----------
@@ -146,9 +146,9 @@ class Ports:
         Shape (n, J), real where power enters: a port's voltage is ``incidence^H @ v``, and its
         current enters the nodes as ``incidence @ i``.
     passive_power_pu
-        Shape (J,), complex power of everything that does not trade, injection positive.
+        Shape (J,), complex power of elements that do not trade, injection positive.
     compensation
-        The ports at which no power enters, but which stand for impedances that are not known.
+        The ports that stand for uncertain impedances; no power enters there.
     """
 
     names: tuple[str, ...]
@@ -159,7 +159,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class PassiveElements:
-    """What does not trade, one by one where its power may deviate from a forecast.
+    """The elements that do not trade, one by one.
 
     Parameters
     ----------
@@ -181,8 +181,9 @@ class PassiveElements:
 class ReactiveFreedom:
     """Reactive power that connection points choose freely, on top of their fixed ratio.
 
-    ``q = ratio p + middle + rho (half + cone |p|)`` for any rho in [-1, 1]: a power-factor cone
-    where only ``cone`` is set, a box where only ``middle`` and ``half`` are.
+    ``q = ratio p + middle + reactive_share (half + cone |p|)`` for any ``reactive_share`` in
+    [-1, 1]: a power-factor cone where only ``cone`` is set, a box where only ``middle`` and
+    ``half`` are.
 
     Parameters
     ----------

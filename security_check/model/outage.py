@@ -1,4 +1,4 @@
-"""A state of a network after which envelopes must be secure as well (N-1)."""
+"""An outage of one element, after which envelopes must be secure as well (N-1)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Impedances that nobody knows exactly: within a tolerance of what the data say.
+"""Networks with series impedances that are uncertain within a tolerance (docs/uncertainty.md).
 
 A series impedance ``z (1 + delta)``, ``|delta| <= tau``, draws the same currents as ``z`` with a
 compensating current ``kappa y v`` beside it, ``kappa = delta / (1 + delta)`` (the compensation
-method of the literature).  So every such impedance becomes a port, and the network stays factorised
-once.  The port's kappa moves anywhere between its two ends, on its own: one deviation in [-1, 1].
+method of the literature).  So every such impedance becomes a port, and the network is factorised
+only once.  Each port's kappa lies anywhere between two ends: one deviation in [-1, 1].
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from security_check.model.network import Network
 from security_check.model.network_elements import Compensation, Ports, SeriesBranches
 
 LARGEST = 0.4
-"""Larger tolerances would keep the fixed point of the power flow from converging."""
+"""Part of an impedance: with larger tolerances the fixed point of the power flow may diverge."""
 
-_BENT_PU = 1e-6  # voltages may be off by no more
-_BEYOND = 2.0  # times what is missed at rated current in the branch alone
+_BENT_PU = 1e-6  # per unit: largest error of voltages from scaling transformers in the pi form
+_BEYOND = 2.0  # safety factor on the error at rated current in the branch alone
 
 
 def with_tolerance(network: Network, tolerance: float | Mapping[str, float]) -> Network:
-    """Return the network with impedances that may be off by so much, each on its own.
+    """Return the network with uncertain impedances, each independent of the others.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ def with_tolerance(network: Network, tolerance: float | Mapping[str, float]) -> 
     Raises
     ------
     NetworkFaults
-        When the network's impedances are not known one by one, when it has tolerances already,
-        when there is no such element, or a tolerance is not from 0 to 0.4, or so large that
-        scaling a transformer with its magnetising branch in the middle would miss voltages.
+        When the network's impedances are not known one by one, it has tolerances already, an
+        element does not exist, a tolerance is not from 0 to 0.4, or it is too large for scaling
+        a transformer whose magnetising branch is in the middle.
     """
     series = network.series
     if series is None or network.ports.compensation is not None:
@@ -69,9 +69,10 @@ def with_tolerance(network: Network, tolerance: float | Mapping[str, float]) -> 
 
 
 def _bent(series: SeriesBranches, given: Mapping[str, float]) -> list[Fault]:
-    """Return the transformers whose shunts in the middle make scaling in the pi form inexact.
+    """Return the transformers for which scaling in the pi form has too large an error.
 
-    There the impedance is ``z (1 + z y / 4)``, so that it does not change in proportion to z.
+    With the shunt in the middle, the impedance of the pi form is ``z (1 + z y / 4)``, which is not
+    proportional to z.
     """
     largest: dict[str, float] = {}
     for element, bent in zip(series.elements, series.bent_pu.tolist(), strict=True):
@@ -94,9 +95,9 @@ def _compensated(network: Network, uncertain: list[str], parts: FloatArray) -> N
     """Return the network with a port for each conductor of the elements named."""
     series, ports = network.series, network.ports
     assert series is not None
-    place = {element: k for k, element in enumerate(uncertain)}
-    chosen = np.array([k for k, e in enumerate(series.elements) if e in place], dtype=np.int64)
-    of = np.array([place[series.elements[k]] for k in chosen], dtype=np.int64)
+    positions = {element: k for k, element in enumerate(uncertain)}
+    chosen = np.array([k for k, e in enumerate(series.elements) if e in positions], dtype=np.int64)
+    of = np.array([positions[series.elements[k]] for k in chosen], dtype=np.int64)
     admittance = sp.csr_array(series.admittance[chosen][:, chosen])
     # In units in which their admittance is one, voltages and currents have the same accuracy.
     scale = np.sqrt(np.abs(admittance.diagonal()))

@@ -1,9 +1,9 @@
-"""What inverters do with the voltage at their terminals: volt-var and volt-watt response.
+"""Networks with inverters that respond to their voltage: volt-var and volt-watt curves.
 
 An inverter of rating S with the voltage v at its terminals adds the reactive power ``S a(v)``, and
-injects no more active power than ``S b(v)``, nor than what its rating leaves beside the reactive
-power, which comes first.  What it does not inject, and what is withdrawn, is as asked for.  The
-curves a and b are piecewise linear, and level beyond their ends.
+injects at most the active power ``S b(v)``, and at most what its rating leaves beside the reactive
+power, which has priority.  Below this cap, and for withdrawals, it follows the request.  The curves
+a and b are piecewise linear, and constant beyond their ends.
 
 Reactive power is positive when injected (the inverter then raises the voltage), as everywhere
 here; tables of standards call that "supplying" or "over-excited".
@@ -24,32 +24,32 @@ from security_check.model.network import Network, selection
 from security_check.model.network_elements import Ports
 from security_check.power_flow.implicit_zbus import PowerFlow
 
-_NOMINAL_V = 230.0
-_PHASE_TO_PHASE = 1.4  # per unit: a port with more voltage is between two phases
+_NOMINAL_V = 230.0  # volts: the base of the curves of AS/NZS 4777.2
+_PHASE_TO_PHASE = 1.4  # per unit, between 1 and sqrt(3): a higher voltage is between two phases
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A piecewise linear function of the voltage, level beyond its ends.
+    """A piecewise linear function of the voltage, constant beyond its ends.
 
     Parameters
     ----------
     voltage_pu
-        Where its corners are, ascending, per unit of the nominal voltage.
+        Voltages of its corners, ascending, per unit of the nominal voltage.
     value
-        What it is there, in parts of the rating.
+        Its values there, in parts of the rating.
     """
 
     voltage_pu: tuple[float, ...]
     value: tuple[float, ...]
 
     def faults(self) -> list[str]:
-        """Return what is wrong with it, in sentences."""
+        """Return its faults, as sentences."""
         found = []
         if len(self.voltage_pu) != len(self.value) or not self.voltage_pu:
             found.append(
                 f"a curve has {len(self.voltage_pu)} voltages and {len(self.value)} values; "
-                f"it needs as many of the one as of the other, and one at least"
+                f"it needs the same number of both, at least one"
             )
         if not np.isfinite([*self.voltage_pu, *self.value]).all():
             found.append("a curve has numbers that are not finite")
@@ -60,21 +60,21 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """How an inverter responds to its voltage.
+    """The curves by which an inverter responds to its voltage.
 
     Parameters
     ----------
     volt_var
         Reactive power it adds, in parts of its rating, injection positive: within [-1, 1].
     volt_watt
-        Active power that it injects at the most, in parts of its rating: within [0, 1].
+        Largest active power that it injects, in parts of its rating: within [0, 1].
     """
 
     volt_var: Curve | None = None
     volt_watt: Curve | None = None
 
     def faults(self) -> list[str]:
-        """Return what is wrong with it, in sentences."""
+        """Return its faults, as sentences."""
         found = []
         for curve, low, name in (
             (self.volt_var, -1.0, "volt-var"),
@@ -120,7 +120,7 @@ class Inverter:
 def with_inverters(network: Network, inverters: Mapping[str, Inverter]) -> Network:
     """Return the network with inverters at some of its connection points.
 
-    Each of them gets ports of its own, so that its power is known apart from that of others at
+    Each inverter gets ports of its own, which separate its power from that of other customers at
     its bus.  On several phases, each phase responds to its own voltage with its share.
 
     Parameters
@@ -128,18 +128,46 @@ def with_inverters(network: Network, inverters: Mapping[str, Inverter]) -> Netwo
     network
         The network; none of its connection points has an inverter yet.
     inverters
-        By connection point.
+        Inverters by connection point.
 
     Raises
     ------
     NetworkFaults
-        With every fault of a curve or a rating, and every id that is no connection point.
+        With every fault of a curve or a rating, and every id that is not a connection point.
     """
+    faults = _faults(network, inverters)
+    if faults:
+        raise NetworkFaults(faults)
+    if not inverters:
+        return network
     index = {point: i for i, point in enumerate(network.connection_points)}
+    chosen = np.array(sorted(index[point] for point in inverters), dtype=np.int64)
+    shares = sp.csc_array(network.port_shares[:, chosen]).tocoo()
+    split, own = _split(network, chosen, shares)
+    fitted = [inverters[network.connection_points[i]] for i in chosen[shares.coords[1]]]
+    rating = np.array([inverter.rating_va for inverter in fitted]) / network.base_power_w
+    no_load = PowerFlow(split).no_load_voltage(np.ones((network.held, 1)))[own, 0]
+    nominal = np.where(np.abs(no_load) > _PHASE_TO_PHASE, np.sqrt(3.0), 1.0)
+    no_var, no_cap = Curve((1.0,), (0.0,)), Curve((1.0,), (1.0,))
+    return replace(
+        split,
+        inverters=Inverters(
+            own,
+            rating * shares.data,
+            nominal,
+            _segments([i.response.volt_var or no_var for i in fitted]),
+            _segments([i.response.volt_watt or no_cap for i in fitted]),
+        ),
+    )
+
+
+def _faults(network: Network, inverters: Mapping[str, Inverter]) -> list[Fault]:
+    """Return the faults of the inverters, and why this network cannot have them."""
+    known = set(network.connection_points)
     faults = [
         Fault(point, "an inverter is given, but there is no such connection point")
         for point in inverters
-        if point not in index
+        if point not in known
     ]
     for point, inverter in inverters.items():
         if not 0.0 < inverter.rating_va < np.inf:
@@ -171,36 +199,15 @@ def with_inverters(network: Network, inverters: Mapping[str, Inverter]) -> Netwo
                 "respond to their voltage",
             )
         )
-    if faults:
-        raise NetworkFaults(faults)
-    if not inverters:
-        return network
-    chosen = np.array(sorted(index[point] for point in inverters), dtype=np.int64)
-    shares = sp.csc_array(network.port_shares[:, chosen]).tocoo()
-    split, own = _split(network, chosen, shares)
-    fitted = [inverters[network.connection_points[i]] for i in chosen[shares.coords[1]]]
-    rating = np.array([inverter.rating_va for inverter in fitted]) / network.base_power_w
-    no_load = PowerFlow(split).no_load_voltage(np.ones((network.held, 1)))[own, 0]
-    nominal = np.where(np.abs(no_load) > _PHASE_TO_PHASE, np.sqrt(3.0), 1.0)
-    nothing, all_of_it = Curve((1.0,), (0.0,)), Curve((1.0,), (1.0,))
-    return replace(
-        split,
-        inverters=Inverters(
-            own,
-            rating * shares.data,
-            nominal,
-            _segments([i.response.volt_var or nothing for i in fitted]),
-            _segments([i.response.volt_watt or all_of_it for i in fitted]),
-        ),
-    )
+    return faults
 
 
 def _split(
     network: Network, chosen: IndexArray, shares: sp.coo_array
 ) -> tuple[Network, IndexArray]:
-    """Return the network with ports of their own for those chosen, and these ports.
+    """Return the network with own ports for the connection points chosen, and these ports.
 
-    Ports that nobody uses any more are left out.
+    Ports that are not used any more are left out.
     """
     ports, count = network.ports, network.port_shares.shape[0]
     others = network.port_shares.toarray()
@@ -209,10 +216,10 @@ def _split(
     if network.passive is not None:
         in_use |= np.asarray(network.passive.port_shares.sum(axis=1)).ravel() > 0.0
     used = np.flatnonzero(in_use)
-    at, whose = shares.coords
+    at, owner = shares.coords
     own = len(used) + np.arange(len(at))
     added = np.zeros((len(at), others.shape[1]))
-    added[np.arange(len(at)), chosen[whose]] = shares.data
+    added[np.arange(len(at)), chosen[owner]] = shares.data
     kept = np.concatenate([used, at.astype(np.int64)])
     passive = np.zeros(len(kept), dtype=np.complex128)
     passive[: len(used)] = ports.passive_power_pu[used]
@@ -233,7 +240,7 @@ def _split(
 
 
 def _segments(curves: Sequence[Curve]) -> Segments:
-    """Return the curves as segments; those with fewer get level ones."""
+    """Return the curves as segments; shorter curves get constant segments."""
     count = max(len(curve.value) - 1 for curve in curves)
     begin, rise = np.zeros((count, len(curves))), np.zeros((count, len(curves)))
     width = np.ones((count, len(curves)))

@@ -1,9 +1,9 @@
-"""What connection points may do with reactive power, from what people state about it.
+"""Networks whose connection points choose reactive power freely.
 
-Three ways, for each connection point, and each on top of the one before:
+A connection point's reactive power q has three parts, each on top of the one before:
 
 - a fixed power factor, ``q = ratio p`` (:func:`~security_check.model.network.reactive_ratios`);
-- a power-factor cone: any q within ``tan(phi) |p|`` of that, ``cos(phi)`` being stated;
+- a power-factor cone: any q within ``tan(phi) |p|`` of that, for a stated ``cos(phi)``;
 - a range: any further q from a smallest to a largest, in var.
 """
 
@@ -21,6 +21,8 @@ from security_check.model.network import Network
 from security_check.model.network_elements import ReactiveFreedom
 
 RangeVar = tuple[float, float]
+"""Smallest and largest reactive power, var, injection positive."""
+
 T = TypeVar("T")
 
 
@@ -47,7 +49,7 @@ def with_reactive_freedom(
     Raises
     ------
     NetworkFaults
-        With every number that is wrong and every id that is no connection point.
+        With every invalid number and every id that is not a connection point.
     """
     ids = network.connection_points
     factor = _per_point(cone_power_factor, ids)

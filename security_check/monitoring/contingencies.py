@@ -1,224 +1,39 @@
-"""Several states of one network at once: what is monitored in any of them, as one set of rows.
+"""The rows of several states of one network, as one set of rows.
 
-Envelopes that hold with every element in service and after each outage of a list (N-1) must keep
-the limits of every state.  So the rows of all states are added up; each state, here a *case*, has
-its own admittances, power flow and monitored quantities.  Customers, ports and the interface's
-voltage are the same in all of them.  A row needs the power flow of its own case only, so operating
-points are solved case by case, when a value is asked for.
+Envelopes that are secure with every element in service and after each outage of a list (N-1) must
+keep the limits of every state.  So all states' rows are put together; each state, here a *case*,
+has its own admittances, power flow and monitored quantities.  Customers, ports and the interface's
+voltage are the same in all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
-from security_check.errors import Fault, NetworkFaults, PowerFlowError
+from security_check.model.element import Element
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage
+from security_check.monitoring.case_power_flow import Case, CaseFlow, CasePoints
 from security_check.monitoring.generator_rows import GeneratorRows, MeshedMonitors
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.protocol import Monitored
 from security_check.monitoring.row_limits import RowLimits
 from security_check.operating_range.conditions import OperatingConditions
-from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints, PowerFlow
+from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.power_flow.newton import ControlledFlow
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.uncertainty.deviations import Deviations
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One state of a network.
-
-    Parameters
-    ----------
-    name
-        Empty for the network with everything in service; else the outage, ``"line:3"``.
-    power_flow
-        Its power flow.
-    monitors
-        What is monitored in it.
-    """
-
-    name: str
-    power_flow: PowerFlow
-    monitors: tuple[Monitored, ...]
-
-    def named_in_case(self, element: str) -> str:
-        """Return the name of an element in this case."""
-        return f"{element} without {self.name}" if self.name else element
-
-
-class CasePoints(OperatingPoints):
-    """Operating points of which each case's own are solved when they are asked for.
-
-    Parameters
-    ----------
-    store
-        What is solved.
-    columns
-        Shape (B,), the store's columns that these points are.
-    """
-
-    __slots__ = ("_columns", "_store")
-
-    def __init__(self, store: _Store, columns: IndexArray) -> None:
-        # The values of a frozen class are set as its own constructor would.
-        object.__setattr__(self, "_store", store)
-        object.__setattr__(self, "_columns", columns)
-
-    _store: _Store
-    _columns: IndexArray
-
-    @property
-    def every(self) -> IndexArray:
-        """All points, shape (B,)."""
-        return np.arange(len(self._columns))
-
-    def of_case(self, case: int, columns: IndexArray) -> OperatingPoints:
-        """Return the operating points of a case at some of the points."""
-        return self._store.solved(case, self._columns[columns])
-
-    def take(self, columns: IndexArray) -> CasePoints:
-        """Return the points named by ``columns``, in that order; a column may repeat."""
-        return CasePoints(self._store, self._columns[columns])
-
-    @property
-    def voltage(self) -> ComplexArray:
-        """Voltages across the ports in one of the cases solved: where power flows may start."""
-        return self._store.voltages(self._columns)
-
-
-class _Store:
-    """What has been solved, of which case at which point; K cases, B points."""
-
-    def __init__(
-        self,
-        cases: Sequence[Case],
-        power_pu: ComplexArray,
-        source_pu: FloatArray,
-        start: ComplexArray | None,
-        tolerance_pu: float,
-    ) -> None:
-        self._cases = cases
-        self._power = power_pu
-        self._source = source_pu
-        self._tolerance = tolerance_pu
-        self._start = start
-        self._known = np.zeros((len(cases), power_pu.shape[1]), dtype=bool)
-        self._points: dict[int, OperatingPoints] = {}
-
-    def solved(self, case: int, columns: IndexArray) -> OperatingPoints:
-        """Return a case's operating points at some columns; solves those not known yet."""
-        if case not in self._points:
-            blank = np.zeros_like(self._power)
-            self._points[case] = OperatingPoints(blank, self._source, blank.copy(), blank.copy())
-        missing = np.unique(columns[~self._known[case, columns]])
-        if len(missing):
-            self._solve(case, missing)
-        return self._points[case].take(columns)
-
-    def _solve(self, case: int, columns: IndexArray) -> None:
-        power, source = self._power[:, columns], self._source[:, columns]
-        start = None if self._start is None else self._start[:, columns]
-        flow = self._cases[case].power_flow
-        try:
-            found = flow.solve(power, source, start, self._tolerance)
-        except PowerFlowError as error:
-            name = self._cases[case].name
-            raise PowerFlowError(f"without {name}: {error}" if name else str(error)) from None
-        points = self._points[case]
-        points.power_pu[:, columns] = found.power_pu
-        points.voltage[:, columns] = found.voltage
-        points.current[:, columns] = found.current
-        self._known[case, columns] = True
-
-    def voltages(self, columns: IndexArray) -> ComplexArray:
-        """Return voltages from which any case's power flow may start, shape (J, b).
-
-        Those of a case solved at the same point, or else those that were given.
-        """
-        if self._start is None:
-            first = self._cases[0].power_flow
-            voltage = first.no_load_voltage(self._source[:, columns])
-        else:
-            voltage = self._start[:, columns]
-        for case, points in self._points.items():
-            known = self._known[case, columns]
-            voltage[:, known] = points.voltage[:, columns[known]]
-        return voltage
-
-
-class CaseFlow:
-    """The power flows of all cases.
-
-    Parameters
-    ----------
-    cases
-        The cases; the first is the network with everything in service.
-
-    Raises
-    ------
-    NetworkFaults
-        When a case has other customers, ports or held voltages than the first; names it.
-    """
-
-    def __init__(self, cases: Sequence[Case]) -> None:
-        self.cases = tuple(cases)
-        self.network = self.cases[0].power_flow.network
-        faults = [
-            Fault(case.name, "its customers, ports, held voltages or base power are not the same")
-            for case in self.cases[1:]
-            if not self._fits(case)
-        ]
-        if faults:
-            raise NetworkFaults(faults)
-
-    def _fits(self, case: Case) -> bool:
-        ours, theirs = self.network, case.power_flow.network
-        return (
-            ours.connection_points == theirs.connection_points
-            and ours.ports.names == theirs.ports.names
-            and ours.held == theirs.held
-            and ours.base_power_w == theirs.base_power_w
-        )
-
-    def no_load_voltage(self, source_pu: FloatArray) -> ComplexArray:
-        """Return voltages from which any case's power flow may start, shape (J, B)."""
-        return self.cases[0].power_flow.no_load_voltage(source_pu)
-
-    def solve(
-        self,
-        power_pu: ComplexArray,
-        source_pu: FloatArray,
-        start: ComplexArray | None = None,
-        tolerance_pu: float = TOLERANCE_PU,
-    ) -> OperatingPoints:
-        """Return operating points that solve each case when it is asked for.
-
-        Parameters
-        ----------
-        power_pu
-            Shape (J, B), complex power of each port.
-        source_pu
-            Shape (h, B), magnitudes of the held voltages.
-        start
-            Shape (J, B), voltages to start from, in every case.
-        tolerance_pu
-            As in the cases' own power flows.
-        """
-        store = _Store(self.cases, power_pu, source_pu, start, tolerance_pu)
-        return CasePoints(store, np.arange(power_pu.shape[1]))
 
 
 class CaseMonitors:
     """The monitored quantities of all cases as one set of rows.
 
-    An element's name tells its case: ``"line:12 without line:3"``.
+    An element's name contains its case: ``"line:12 without line:3"``.
 
     Parameters
     ----------
@@ -241,7 +56,7 @@ class CaseMonitors:
         self._part: IndexArray = np.repeat(np.arange(len(parts)), count)
         self.kind: IndexArray = np.concatenate([part.kind for part in self._parts])
         self.elements: tuple[str, ...] = tuple(
-            case.named_in_case(element) for _, case, part in parts for element in part.elements
+            str(Element(element, case.name)) for _, case, part in parts for element in part.elements
         )
         self.sides: tuple[str, ...] = tuple(side for part in self._parts for side in part.sides)
 
@@ -249,13 +64,18 @@ class CaseMonitors:
         return len(self.kind)
 
     def _own(self, rows: IndexArray) -> list[tuple[int, IndexArray, IndexArray]]:
-        """Return, for each part that is asked, where its rows are among these, and its rows."""
+        """Return the parts of rows: index of the part, positions among ``rows``, its own rows."""
         part = self._part[rows]
         found = []
         for p in np.unique(part):
             at = np.flatnonzero(part == p)
             found.append((int(p), at, rows[at] - self._first[p]))
         return found
+
+    def _solved(self, part: int, points: OperatingPoints, columns: IndexArray) -> OperatingPoints:
+        """Return some of the operating points, solved in a part's own case."""
+        assert isinstance(points, CasePoints)
+        return points.of_case(int(self._case[part]), columns)
 
     def _limits_of(self, part: int, limits: RowLimits) -> RowLimits:
         own = slice(self._first[part], self._first[part + 1])
@@ -272,19 +92,19 @@ class CaseMonitors:
 
     def values(self, rows: IndexArray, points: OperatingPoints) -> FloatArray:
         """Return f of each row at its own operating point, shape (r,)."""
-        assert isinstance(points, CasePoints)
         values = np.zeros(len(rows))
         for p, at, own in self._own(rows):
-            values[at] = self._parts[p].values(own, points.of_case(int(self._case[p]), at))
+            values[at] = self._parts[p].values(own, self._solved(p, points, at))
         return values
 
-    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
-        """Return f of each row at the operating point named by ``place``, shape (r,)."""
-        assert isinstance(points, CasePoints)
+    def values_at(
+        self, rows: IndexArray, column: IndexArray, points: OperatingPoints
+    ) -> FloatArray:
+        """Return f of each row at the operating point in its ``column``, shape (r,)."""
         values = np.zeros(len(rows))
         for p, at, own in self._own(rows):
-            used, where = np.unique(place[at], return_inverse=True)
-            solved = points.of_case(int(self._case[p]), used)
+            used, where = np.unique(column[at], return_inverse=True)
+            solved = self._solved(p, points, used)
             values[at] = self._parts[p].values_at(own, where, solved)
         return values
 
@@ -295,7 +115,7 @@ class CaseMonitors:
         rows = np.arange(len(self)) if rows is None else rows
         values = np.zeros((len(rows), len(every)))
         for p, at, own in self._own(rows):
-            solved = points.of_case(int(self._case[p]), every)
+            solved = self._solved(p, points, every)
             values[at] = self._parts[p].all_values(solved, own)
         return values
 
@@ -306,12 +126,11 @@ class CaseMonitors:
 
         By port power, shape (J, r), and by held magnitude, shape (h, r).
         """
-        assert isinstance(points, CasePoints)
         network = self.power_flow.network
         by_port = np.zeros((len(network.ports.names), len(rows)), dtype=np.complex128)
         by_source = np.zeros((network.held, len(rows)))
         for p, at, own in self._own(rows):
-            solved = points.of_case(int(self._case[p]), at)
+            solved = self._solved(p, points, at)
             by_port[:, at], by_source[:, at] = self._parts[p].gradients(own, solved)
         return by_port, by_source
 
@@ -325,14 +144,14 @@ class CaseMonitors:
         )
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
-        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        """Return the customers that act strongly on each row, shape (r, c)."""
         acts = np.zeros((len(rows), len(self.power_flow.network.connection_points)), dtype=bool)
         for p, at, own in self._own(rows):
             acts[at] = self._parts[p].acts_strongly(own)
         return acts
 
     def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
+        """Return the customers and deviations that act strongly, shapes (r, c) and (r, d)."""
         customers = np.zeros((len(rows), len(self.power_flow.network.connection_points)), bool)
         deviating = np.zeros((len(rows), deviations.set.count), dtype=bool)
         for p, at, own in self._own(rows):
@@ -357,7 +176,7 @@ class CaseMonitors:
         after: FloatArray,
         limits: RowLimits,
     ) -> FloatArray:
-        """Return by how much each row's f can change anywhere between two boxes, shape (R,)."""
+        """Return a bound of the change of each row's f between two boxes, shape (R,)."""
         return np.concatenate(
             [
                 part.drift(conditions, before, after, self._limits_of(p, limits))
@@ -366,21 +185,21 @@ class CaseMonitors:
         )
 
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
-        """Return value, limit and their unit as people know them."""
+        """Return value, limit and their unit, in physical units."""
         p = int(self._part[row])
         own = row - int(self._first[p])
         return self._parts[p].describe(own, value, self._limits_of(p, limits))
 
 
 def monitors_of(network: Network, outages: Sequence[Outage] = ()) -> Monitored:
-    """Return what is monitored in a network, and after each outage.
+    """Return the monitored quantities of a network, and of its outages.
 
     Parameters
     ----------
     network
-        With everything in service.
+        The network with everything in service.
     outages
-        After which everything must hold, too.
+        The outages after which all limits must hold, too.
 
     Raises
     ------

@@ -1,12 +1,12 @@
 """The directions in which currents and sequence voltages are watched.
 
 The magnitude of a phasor has several local maxima over a box of envelopes, one for each direction
-in which customers can push it.  Where all of them push along one line (a conductor of a feeder),
-there are two: they inject, or they withdraw.  Where customers of different phases meet (a neutral
-conductor, the delta side of a transformer, the negative sequence of a voltage), the points that
-are reached form a polygon around zero, and each of its corners may be a maximum of its own.  It
-has six where there are three phases, and more where power factors and distances differ; it is
-watched in twelve directions.
+in which customers can move it.  Where all of them move it along one line (a conductor of a
+feeder), there are two: all inject, or all withdraw.  Where customers of different phases meet (a
+neutral conductor, the delta side of a transformer, the negative sequence of a voltage), the
+reachable points form a polygon around zero, and each of its corners may be a maximum of its own.
+The polygon has six corners with three phases, and more where power factors and distances differ;
+it is watched in twelve directions.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ AROUND = np.exp(1j * np.pi / 6 * np.arange(12))
 """Twelve directions, 30 degrees apart."""
 
 BESIDE = AROUND[[1, 2, 3, 10, 11, 4, 5, 7, 8, 9]]
-"""What two opposite directions lack of twelve: five nearer to the first, five to the other."""
+"""The other ten directions beside 1 and -1: five nearer to 1, then five nearer to -1."""
 
-_ASIDE = 0.25  # part of the strongest response: less across it is not another direction
-_FAINT = 0.01  # per unit of injected current: what responds less is charging current
+_ASIDE = 0.25  # part of the strongest response: less across its direction is no other direction
+_FAINT = 0.01  # per unit of injected current: a smaller response is that of charging current
 
 
 def strongest(response: ComplexArray, nominal: ComplexArray) -> ComplexArray:
-    """Return how each phasor answers the injection it answers most, shape (Q,), of length 1.
+    """Return the direction of each phasor's strongest response to injections, shape (Q,).
+
+    Complex numbers of length 1.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def strongest(response: ComplexArray, nominal: ComplexArray) -> ComplexArray:
 
 
 def crossed(response: ComplexArray, nominal: ComplexArray) -> IndexArray:
-    """Return the phasors that some customers push across the direction of others.
+    """Return the phasors that some customers move across the direction of others.
 
     Arguments are those of :func:`strongest`.
     """

@@ -1,4 +1,4 @@
-"""Monitoring of meshed networks: generators' limits, and who acts on what where they respond.
+"""Monitoring of networks with voltage-controlled generators, and the limits of generators.
 
 A generator's reactive power follows from the voltage it holds, its active power from its share of
 the imbalance.  Both are functions of its port's voltage and current, ``s = v conj(i)``, and have
@@ -28,15 +28,15 @@ from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import RowKind
 from security_check.monitoring.row_limits import RowLimits
 from security_check.operating_range.conditions import OperatingConditions
-from security_check.power_flow.implicit_zbus import OperatingPoints
 from security_check.power_flow.newton import ControlledFlow
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.uncertainty.deviations import Deviations
 
-_SMALLEST_RANGE_W = 1e3  # a generator without any range is measured against one kilowatt
+_SMALLEST_RANGE_W = 1e3  # W: the scale of a generator whose two limits are equal
 
 
 class _GradientRows(Protocol):
-    """What gradients are known of, and nothing else in advance."""
+    """The parts of a set of rows that :class:`_ByGradients` uses."""
 
     @property
     def power_flow(self) -> ControlledFlow: ...
@@ -49,10 +49,9 @@ class _GradientRows(Protocol):
 
 
 class _ByGradients:
-    """Rows of which no bound is known in advance, since generators respond to customers.
+    """Rows whose sensitivities come from gradients, since generators respond to customers.
 
-    What customers act on, and how, follows from gradients: the network's impedances alone do not
-    tell.
+    The network's impedances alone do not give the effect of customers, nor a bound of rows.
     """
 
     @cached_property
@@ -68,11 +67,11 @@ class _ByGradients:
         return _strongest(self.no_load_gradients[0], rows.power_flow.network)
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
-        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        """Return the customers that act strongly on each row, shape (r, c)."""
         return self._acts[rows]
 
     def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers act strongly, (r, c); deviations are not weighed, (r, d)."""
+        """Return the customers that act strongly, (r, c), and no deviations, (r, d)."""
         return self._acts[rows], np.zeros((len(rows), deviations.set.count), dtype=bool)
 
     def bounds(
@@ -98,7 +97,7 @@ class MeshedMonitors(_ByGradients, Monitors):
     Parameters
     ----------
     power_flow
-        The power flow; what generators must keep is in :class:`GeneratorRows`.
+        The power flow; the limits of generators are in :class:`GeneratorRows`.
     """
 
     power_flow: ControlledFlow
@@ -108,7 +107,7 @@ class MeshedMonitors(_ByGradients, Monitors):
 
 
 class GeneratorRows(_ByGradients):
-    """What generators must keep; four rows for each of g.
+    """The limits of g generators, four rows for each.
 
     Parameters
     ----------
@@ -134,7 +133,7 @@ class GeneratorRows(_ByGradients):
         self._port = np.tile(generators.ports, 4)
         lowest = (self.kind == RowKind.REACTIVE_MIN) | (self.kind == RowKind.POWER_MIN)
         reactive = (self.kind == RowKind.REACTIVE_MAX) | (self.kind == RowKind.REACTIVE_MIN)
-        # df = Re(factor ds): what takes the part of the power that counts, with its sign.
+        # df = Re(factor ds): the factor takes the active or reactive part, with its sign.
         self._factor = np.where(lowest, -1.0, 1.0) * np.where(reactive, -1j, 1.0)
         incidence = power_flow.network.ports.incidence[:, generators.ports]
         across = incidence.T
@@ -145,10 +144,10 @@ class GeneratorRows(_ByGradients):
         return len(self.kind)
 
     def row_limits(self, voltage: VoltageLimits, interface: InterfaceLimits) -> RowLimits:
-        """Return the limits of all rows, which are the generators' own.
+        """Return the limits of all rows: the generators' own limits.
 
-        The active power of one that takes no part of the imbalance never changes, so it is no
-        row where its schedule is within its limits.
+        The active power of a generator without a share of the imbalance never changes, so it has
+        no limit here if its schedule is within its limits.
         """
         generators = self.power_flow.generators
         base = self.power_flow.network.base_power_w
@@ -170,9 +169,11 @@ class GeneratorRows(_ByGradients):
         """Return f of each row at its own operating point, shape (r,)."""
         return self.values_at(rows, np.arange(len(rows)), points)
 
-    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
-        """Return f of each row at the operating point named by ``place``, shape (r,)."""
-        values: FloatArray = (self._factor[rows] * points.power_pu[self._port[rows], place]).real
+    def values_at(
+        self, rows: IndexArray, column: IndexArray, points: OperatingPoints
+    ) -> FloatArray:
+        """Return f of each row at the operating point in its ``column``, shape (r,)."""
+        values: FloatArray = (self._factor[rows] * points.power_pu[self._port[rows], column]).real
         return values
 
     def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
@@ -206,14 +207,14 @@ class GeneratorRows(_ByGradients):
 
 
 def _strongest(by_port: ComplexArray, network: Network) -> BoolArray:
-    """Return who acts at least half as strongly as anyone on each of R rows, shape (R, c).
+    """Return the customers with at least half the strongest effect on each row, shape (R, c).
 
     Parameters
     ----------
     by_port
         Shape (J, R), gradients by port power.
     network
-        Whose power goes to which port.
+        The network, with the shares of customers' power at ports.
     """
     size = (network.port_shares.T @ np.abs(by_port)).T
     acts: BoolArray = size >= 0.5 * size.max(axis=1, keepdims=True, initial=0.0)

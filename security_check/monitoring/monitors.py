@@ -1,8 +1,8 @@
-"""What is monitored: voltages, branch currents, unbalance and the interface's power.
+"""The monitored quantities: voltages, branch currents, unbalance and the interface's power.
 
 Each is a row ``f <= limit``, a function of one phasor ``x = M i_J + m0 m`` (a node voltage, a
-branch current, a sequence voltage) or of few, so values and gradients of thousands of them are a
-few matrix products.
+branch current, a sequence voltage) or of two or three, so the values and gradients of thousands of
+rows are a few matrix products.
 
 ==========================  ==========================  ===================================
 kind                        f                           limit
@@ -23,9 +23,9 @@ The limits of generators (``REACTIVE_MAX`` to ``POWER_MIN``) are rows of their o
 
 A current has two rows because its magnitude has two local maxima over a box of envelopes: one
 where the customers behind it inject, one where they withdraw.  A row counts a current that flows
-the other way as negative; one of the two always sees ``+|i|``.  The negative sequence voltage has
-a row in each of twelve directions, for the same reason, and so has a current in which customers
-of different phases meet (:mod:`security_check.monitoring.directions`).
+the other way as negative; for one of the two f is always ``+|i|``.  For the same reason the
+negative sequence voltage has a row in each of twelve directions, and so has a current in which
+customers of different phases meet (:mod:`security_check.monitoring.directions`).
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ from security_check.monitoring.row_kinds import (
 from security_check.monitoring.row_limits import RowLimits, row_limits
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.compensating_currents import ports_of_power, put_first
-from security_check.power_flow.implicit_zbus import OperatingPoints, PowerFlow
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.uncertainty.deviations import Deviations
 
-_IDLE = 0.05  # a branch loaded to less than this part of its rating counts as idle
-_AT_ONCE = 128  # rows whose responses are gathered at once: more would not fit into the cache
-_BALANCED = 1e-3  # a bus with less negative sequence voltage counts as balanced, per unit
+_IDLE = 0.05  # part of its rating: a branch with less current counts as idle
+_AT_ONCE = 128  # rows whose responses are gathered at once, so that they fit into the cache
+_BALANCED = 1e-3  # per unit: a bus with less negative sequence voltage counts as balanced
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Monitors:
         self.response: ComplexArray = np.asarray(observed @ power_flow.impedance)
         self.response[self._interface] -= entering(network)
         compensation = network.ports.compensation
-        if compensation is not None:  # what it draws flows through the branch itself
+        if compensation is not None:  # its currents flow through the branch itself
             own = self.response[buses : buses + ends]
             own[:, compensation.first :] -= compensation.at_terminals.toarray()
         self.fixed: ComplexArray = np.asarray(observed @ power_flow.no_load)
@@ -148,12 +149,14 @@ class Monitors:
             values[at] /= np.abs(self._phasors(self.phasor[rows[at]] - 1, points.take(at)))
         return values
 
-    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
-        """Return f of each row at the operating point named by ``place``.
+    def values_at(
+        self, rows: IndexArray, column: IndexArray, points: OperatingPoints
+    ) -> FloatArray:
+        """Return f of each row at the operating point in its ``column``.
 
         Parameters
         ----------
-        rows, place
+        rows, column
             Shape (r,).
         points
             B operating points.
@@ -164,13 +167,13 @@ class Monitors:
         for begin in range(0, len(rows), _AT_ONCE):
             part = slice(begin, begin + _AT_ONCE)
             np.einsum(
-                "rj,rj->r", self.response[which[part]], current[place[part]], out=phasor[part]
+                "rj,rj->r", self.response[which[part]], current[column[part]], out=phasor[part]
             )
-        phasor += (self.fixed[which] * points.source_pu.T[place]).sum(axis=1)
+        phasor += (self.fixed[which] * points.source_pu.T[column]).sum(axis=1)
         values: FloatArray = SIGN[self.kind[rows]] * np.abs(phasor) * self._way(rows, phasor)
         at = np.flatnonzero(self._of_interface[rows] | self._of_sequences[rows])
         if len(at):
-            values[at] = self.values(rows[at], points.take(place[at]))
+            values[at] = self.values(rows[at], points.take(column[at]))
         return values
 
     def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
@@ -189,11 +192,11 @@ class Monitors:
         return values
 
     def _phasors_everywhere(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
-        """Return the phasors named at all B points, shape (len(which), B); each worked out once."""
-        once, place = np.unique(which, return_inverse=True)
+        """Return the phasors named at all B points, shape (len(which), B)."""
+        once, position = np.unique(which, return_inverse=True)
         phasors: ComplexArray = self.response[once] @ points.current
         phasors += self.fixed[once] @ points.source_pu
-        return phasors[place]
+        return phasors[position]
 
     def _phasors(self, which: IndexArray, points: OperatingPoints) -> ComplexArray:
         phasors: ComplexArray = np.einsum("rj,jr->r", self.response[which], points.current)
@@ -269,8 +272,8 @@ class Monitors:
     def _phases(self, rows: IndexArray, phasor: ComplexArray) -> ComplexArray:
         """Return the factor with which a change of the phasor enters f, ``df = Re(phase dx)``.
 
-        What flows in an idle branch is charging and magnetising current; its direction says
-        nothing, and the row's own is taken.
+        An idle branch carries charging and magnetising current, whose direction is not that of
+        customers' power: there the row's own direction is taken.
         """
         size = np.abs(phasor)
         own = size < self._idle[rows]
@@ -302,11 +305,11 @@ class Monitors:
     # -- without a power flow -------------------------------------------------------------------
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
-        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        """Return the customers that act strongly on each row, shape (r, c)."""
         return self._reach.acts_strongly(rows)
 
     def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
+        """Return the customers and deviations that act strongly, shapes (r, c) and (r, d)."""
         return self._reach.acting(rows, deviations)
 
     def bounds(
@@ -325,16 +328,16 @@ class Monitors:
         after: FloatArray,
         limits: RowLimits,
     ) -> FloatArray:
-        """Return by how much each row's f can change anywhere between two boxes, shape (R,).
+        """Return a bound of the change of each row's f between two boxes, shape (R,).
 
         Rigorous; see :meth:`~security_check.monitoring.row_bounds.RowReach.drift`.
         """
         return self._reach.drift(conditions, before, after, limits)
 
-    # -- for people, and before anything flows --------------------------------------------------
+    # -- in physical units, and without load ----------------------------------------------------
 
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
-        """Return value, limit and their unit as people know them."""
+        """Return value, limit and their unit, in physical units."""
         network = self.power_flow.network
         limit = float(limits.limit[row])
         kind = RowKind(self.kind[row])

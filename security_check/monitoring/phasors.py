@@ -13,7 +13,7 @@ _SEQUENCES = np.array([[1.0, _TURN, _TURN**2], [1.0, _TURN**2, _TURN]]) / 3.0  #
 
 
 def phasors(network: Network) -> list[sp.csr_array]:
-    """Return what each block of phasors is, in terms of node voltages, per unit.
+    """Return the phasors as linear functions of node voltages, block by block, per unit.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What robust rows need of whatever is monitored, one network or several states of it."""
+"""The interface between robust rows and monitored quantities of one network or several states."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.row_limits import RowLimits
 from security_check.operating_range.conditions import OperatingConditions
-from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints
+from security_check.power_flow.implicit_zbus import TOLERANCE_PU
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.uncertainty.deviations import Deviations
 
 
 class BatchPowerFlow(Protocol):
-    """A power flow, as :class:`~security_check.power_flow.implicit_zbus.PowerFlow` is one."""
+    """A power flow such as :class:`~security_check.power_flow.implicit_zbus.PowerFlow`."""
 
     network: Network
 
@@ -32,7 +33,15 @@ class BatchPowerFlow(Protocol):
 
 
 class Monitored(Protocol):
-    """Rows ``f <= limit``, as ``Monitors`` has them; R rows."""
+    """Rows ``f <= limit`` such as ``Monitors`` has; R of them.
+
+    Attributes
+    ----------
+    kind
+        Shape (R,), :class:`~security_check.monitoring.row_kinds.RowKind` of each row.
+    elements, sides
+        The element of each row, and the end of a branch; ``""`` where there is no end.
+    """
 
     kind: IndexArray
     elements: tuple[str, ...]
@@ -40,7 +49,7 @@ class Monitored(Protocol):
 
     @property
     def power_flow(self) -> BatchPowerFlow:
-        """The power flow that they are functions of."""
+        """The power flow whose solutions the rows are functions of."""
 
     @property
     def no_load_gradients(self) -> tuple[ComplexArray, FloatArray]:
@@ -54,8 +63,10 @@ class Monitored(Protocol):
     def values(self, rows: IndexArray, points: OperatingPoints) -> FloatArray:
         """Return f of each row at its own operating point."""
 
-    def values_at(self, rows: IndexArray, place: IndexArray, points: OperatingPoints) -> FloatArray:
-        """Return f of each row at the operating point named by ``place``."""
+    def values_at(
+        self, rows: IndexArray, column: IndexArray, points: OperatingPoints
+    ) -> FloatArray:
+        """Return f of each row at the operating point in its ``column``, shape (r,) each."""
 
     def all_values(self, points: OperatingPoints, rows: IndexArray | None = None) -> FloatArray:
         """Return f of every row, or of those named, at every point, shape (r, B)."""
@@ -66,10 +77,16 @@ class Monitored(Protocol):
         """Return the gradient of each row at its own point, shapes (J, r) and (h, r)."""
 
     def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers and deviations act strongly, shapes (r, c) and (r, d)."""
+        """Return the customers and deviations that act strongly, shapes (r, c) and (r, d).
+
+        Those with at least half the effect of the strongest, per unit of power.
+        """
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
-        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        """Return the customers that act strongly on each row, shape (r, c).
+
+        Those with at least half the effect of the strongest, per unit of power.
+        """
 
     def bounds(
         self, conditions: OperatingConditions, u: FloatArray, limits: RowLimits
@@ -83,7 +100,7 @@ class Monitored(Protocol):
         after: FloatArray,
         limits: RowLimits,
     ) -> FloatArray:
-        """Return by how much each row's f can change anywhere between two boxes, shape (R,)."""
+        """Return a bound of the change of each row's f between two boxes, shape (R,)."""
 
     def describe(self, row: int, value: float, limits: RowLimits) -> tuple[float, float, str]:
-        """Return value, limit and their unit as people know them."""
+        """Return value, limit and their unit, in physical units."""

@@ -1,6 +1,6 @@
-"""How far powers reach into monitored rows: all that is known of them without a power flow.
+"""Bounds of monitored rows, and the customers that act strongly on them, without a power flow.
 
-Magnitudes of responses say who acts strongly on a row, and bound what it can become.
+Both follow from the magnitudes of the phasors' responses to port currents.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from security_check.power_flow.compensating_currents import ports_of_power
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.uncertainty.deviations import Deviations
 
-_TERMS = 4
-_CONTRACTS = 0.7  # a network this close to voltage collapse has no useful series
+_TERMS = 4  # of the series of `drift` that are summed; the others are bounded by its tail
+_CONTRACTS = 0.7  # ratio of its terms: closer to voltage collapse the tail is not worth summing
 
 
 @dataclass(frozen=True)
 class RowReach:
-    """The reach of c customers, and of all else, into R rows over Q phasors.
+    """The effect of c customers and other powers on R rows over Q phasors.
 
     Parameters
     ----------
     power_flow
-        The network's; J ports, h held magnitudes.
+        The network's power flow; J ports, h held magnitudes.
     kind, phasor
         Shape (R,), kind and phasor of each row.
     response, fixed
         Shapes (Q, J) and (Q, h): phasors are ``response @ i_J + fixed @ m``.
     interface
-        Which of the phasors are the interface's.
+        The phasors of the interface.
     """
 
     power_flow: PowerFlow
@@ -57,15 +57,18 @@ class RowReach:
         return own
 
     def acts_strongly(self, rows: IndexArray) -> BoolArray:
-        """Return who acts on each row at least half as strongly as anyone, shape (r, c)."""
+        """Return the customers that act strongly on each row, shape (r, c).
+
+        Those with at least half the effect of the strongest, per unit of power.
+        """
         size = self._reach[self.phasor[rows]]
         acts: BoolArray = size >= 0.5 * size.max(axis=1, keepdims=True, initial=0.0)
         return acts
 
     def acting(self, rows: IndexArray, deviations: Deviations) -> tuple[BoolArray, BoolArray]:
-        """Return which customers and deviations act on each row, per unit of power.
+        """Return the customers and deviations that act strongly on each row, (r, c) and (r, d).
 
-        At least half as strongly as any of them, shapes (r, c) and (r, d).
+        Those with at least half the effect of the strongest, per unit of power.
         """
         if not deviations.set.count:
             return self.acts_strongly(rows), np.zeros((len(rows), 0), dtype=bool)
@@ -87,7 +90,7 @@ class RowReach:
 
     @cached_property
     def _reach(self) -> FloatArray:
-        """How strongly one unit of power of each connection point acts on each phasor, (Q, c)."""
+        """Bounds of the effect of one unit of each customer's power on each phasor, (Q, c)."""
         reach: FloatArray = self._size @ self.power_flow.network.port_shares
         return reach
 
@@ -121,7 +124,7 @@ class RowReach:
         after: FloatArray,
         limits: RowLimits,
     ) -> FloatArray:
-        """Return by how much each row's f can change anywhere when the box changes, shape (R,).
+        """Return a bound of the change of each row's f when the box changes, shape (R,).
 
         Port currents obey ``di = conj(ds) / conj(v) - i conj(Z di) / conj(v)``, so that their
         changes are at most ``y = a + B y`` with ``a = |ds| / v_min`` and ``B = |s| / v_min^2
@@ -157,7 +160,7 @@ class RowReach:
         return moves
 
     def _held_range(self, conditions: OperatingConditions) -> tuple[FloatArray, FloatArray]:
-        """Return bounds of what the held voltages alone make of each phasor's size, (Q,) each."""
+        """Return bounds of each phasor's magnitude without port currents, shape (Q,) each."""
         at_corners = self.fixed @ conditions.source_corners.T
         middle = at_corners.mean(axis=1, keepdims=True)
         along = (at_corners * middle.conj()).real / np.maximum(np.abs(middle), 1e-300)

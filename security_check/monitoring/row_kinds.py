@@ -1,4 +1,4 @@
-"""The rows of a network: which quantity each watches, at which element, on which side."""
+"""The rows of a network: kind, element and side of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTERFACE = "interface"
 
 
 class RowKind(IntEnum):
-    """The kinds of rows; see the module's table."""
+    """The kinds of rows; see the table of :mod:`security_check.monitoring.monitors`."""
 
     VOLTAGE_MAX = 0
     VOLTAGE_MIN = 1
@@ -59,8 +59,8 @@ class RowTable:
     elements, sides
         R names.
     further
-        Shape (x,): the x rows before those of unbalance, which are the last, watch the currents of
-        these terminals in further directions.
+        Shape (x,), terminals whose currents are watched in further directions, by the x rows
+        before those of unbalance, which are the last.
     """
 
     kind: IndexArray

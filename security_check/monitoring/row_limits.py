@@ -1,4 +1,4 @@
-"""The limits of all monitored rows in one interval, and what they are measured against."""
+"""The limits of all monitored rows in one interval, and the scales of violations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.row_kinds import OF_INTERFACE, SIGN, RowKind, RowTable
 
-_SMALLEST_VOLTAGE_WAY = 0.01  # per unit; a limit at nominal voltage itself has no way to it
+_SMALLEST_VOLTAGE_WAY = 0.01  # per unit: the scale of a limit at, or near, nominal voltage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class RowLimits:
     limit
         Shape (R,), per unit; ``inf`` where the contract sets none.
     scale
-        Shape (R,), what violations and headroom are measured against: the limit, or for
-        voltages the way from nominal (1 p.u.) to the limit.
+        Shape (R,), the scale of violations and headroom: the limit, or for voltages the way from
+        nominal (1 p.u.) to the limit.
     voltage_min_pu
-        The lowest voltage any node may have: what currents are bounded with.
+        The lowest voltage any node may have; currents are bounded with it.
     """
 
     limit: FloatArray
@@ -42,8 +42,8 @@ def row_limits(
     Raises
     ------
     ValueError
-        When voltage unbalance is limited but no bus has three phases, or a bus that has a band of
-        its own is none whose voltage is limited, or its band has no part in the network's.
+        When voltage unbalance is limited but no bus has three phases, or a bus with a band of its
+        own is unknown, or its band does not overlap with the network's.
     """
     terminals, base = network.terminals, network.base_power_w
     if voltage.unbalance is not None and not len(network.voltages.triples):
@@ -77,7 +77,7 @@ def row_limits(
     voltage_way = np.maximum(np.abs(limit - SIGN[rows.kind]), _SMALLEST_VOLTAGE_WAY)
     scale = np.where(rows.kind <= RowKind.VOLTAGE_MIN, voltage_way, np.abs(limit))
     of_interface = np.isin(rows.kind, OF_INTERFACE)
-    smallest_power_w = 1e3  # an interface limit of zero is measured against one kilowatt
+    smallest_power_w = 1e3  # the scale of an interface limit of zero
     scale = np.maximum(scale, np.where(of_interface, smallest_power_w / base, 0.0))
     return RowLimits(limit, scale, voltage.minimum_pu)
 
@@ -95,7 +95,7 @@ def _bands(network: Network, voltage: VoltageLimits) -> tuple[FloatArray, FloatA
         if band.bus not in places:
             raise ValueError(
                 f"{band.bus} has a voltage band of its own, {band.minimum_pu:g} to "
-                f"{band.maximum_pu:g} p.u., but is no bus of {network.name} with limited voltage"
+                f"{band.maximum_pu:g} p.u., but is not a bus of {network.name} with limited voltage"
             )
         at = places[band.bus]
         lowest[at] = np.maximum(lowest[at], band.minimum_pu)
@@ -103,7 +103,7 @@ def _bands(network: Network, voltage: VoltageLimits) -> tuple[FloatArray, FloatA
         if (lowest[at] > highest[at]).any():
             raise ValueError(
                 f"{band.bus} has a voltage band of its own, {band.minimum_pu:g} to "
-                f"{band.maximum_pu:g} p.u., that has no part in what else holds there, "
+                f"{band.maximum_pu:g} p.u., that does not overlap with the other limits there, "
                 f"{voltage.minimum_pu:g} to {voltage.maximum_pu:g} p.u."
             )
     return lowest, highest

@@ -1,5 +1,6 @@
-"""Everything that may happen in one interval, given a box of envelopes.
+"""All operating points that are possible in one interval, given a box of envelopes.
 
-``conditions`` maps points of the box to power-flow inputs, and gradients to slopes; ``points``
-holds many such points; ``operating_point`` names one of them in physical units.
+``points`` holds many points of the box; ``conditions`` explains their coordinates and maps them to
+port powers and held voltages; ``slopes`` maps gradients back to these coordinates, and follows them
+to vertices, gains and packing coefficients; ``operating_point`` is one point in physical units.
 """

@@ -1,16 +1,24 @@
-"""What one interval lets happen: who injects what, under which voltages, with which deviations.
+"""What may happen in one interval: powers, held voltages, chosen reactive power, deviations.
 
-The power flow knows ports and held voltages only.  Here the points of a box of envelopes become
-its inputs, and gradients by its inputs become slopes by what moves:
+The power flow takes port powers and held voltages.  :class:`OperatingConditions` makes these from
+points of a box of envelopes.  The coordinates of a point, over c customers, h held voltages, f
+customers who choose reactive power, and d deviations, are
 
-- each customer's active power, between its two limits;
-- the held voltages ``m``, anywhere in what the contract allows, each as its place in the
-  contracted band: -1 is its lower end, 1 its upper;
-- reactive power ``rho`` in [-1, 1], for customers who choose it freely;
-- deviations ``xi`` of those who do not trade, within their uncertainty set.
+=====================  ==============  =========================================================
+``share``              (c,), [0, 1]    active power: 0 is the withdrawal limit, 1 the injection
+                                       limit
+``band_place``         (h,), [-1, 1]   held voltage: -1 is the lower end of the contracted band,
+                                       1 the upper; within the convex hull of ``corners``
+``reactive_share``     (f,), [-1, 1]   chosen reactive power, in parts of the largest at this
+                                       active power; 1 is injection
+``deviation``          (d,)            deviation from forecast or rated value, in parts of a
+                                       half-band, within the uncertainty set; 1 injects more or is
+                                       a larger impedance
+=====================  ==============  =========================================================
 
-Each of these sets yields its point farthest in a given direction, so that one step of an ascent
-takes all of them to where the gradient points.
+The last three are the *free* coordinates, stored side by side in this order
+(``WorstPoints.free``).  Each of the sets yields its point farthest in a given direction, so that
+one step of an ascent moves all coordinates to where the gradient points.
 """
 
 from __future__ import annotations
@@ -21,40 +29,11 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
+from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.model.network import Network
 from security_check.operating_range.operating_point import OperatingPoint
 from security_check.operating_range.points import WorstPoints, halves
 from security_check.uncertainty.deviations import Deviations
-
-_FLAT = 1e-12  # a slope below this part of the largest is rounding
-
-
-@dataclass(frozen=True, slots=True)
-class Slopes:
-    """How each of r quantities changes with what moves.
-
-    Parameters
-    ----------
-    by_power
-        Shape (r, c), per unit of active power, the fixed ratio's reactive power included.
-    by_free
-        Shape (r, k), in the order of :attr:`WorstPoints.free`; for reactive power, per unit of it.
-    """
-
-    by_power: FloatArray
-    by_free: FloatArray
-
-    def take(self, rows: IndexArray | BoolArray) -> Slopes:
-        """Return the slopes of the rows named."""
-        return Slopes(self.by_power[rows], self.by_free[rows])
-
-
-def flat(slopes: FloatArray) -> BoolArray:
-    """Return which slopes of each row, shape (r, n), are none but for rounding."""
-    size = np.abs(slopes)
-    small: BoolArray = size <= _FLAT * size.max(axis=1, keepdims=True, initial=0.0)
-    return small
 
 
 @dataclass(frozen=True)
@@ -66,11 +45,11 @@ class OperatingConditions:
     network
         The network.
     source_corners
-        Shape (V, h): the corners of what the held voltages may be, per unit.
+        Shape (V, h): the corners of the set of held voltages, per unit.
     passive_power_pu
-        Shape (J,), complex power of what does not trade, as forecast.
+        Shape (J,), forecast complex power of elements that do not trade, injection positive.
     deviations
-        How far it may be off.
+        Deviations of these powers, and of impedances; d of them.
     """
 
     network: Network
@@ -82,7 +61,7 @@ class OperatingConditions:
 
     @cached_property
     def choosers(self) -> IndexArray:
-        """The customers who choose reactive power freely, f of them."""
+        """The customers who choose reactive power freely, shape (f,)."""
         freedom = self.network.reactive_freedom
         if freedom is None:
             return np.zeros(0, dtype=np.int64)
@@ -90,12 +69,13 @@ class OperatingConditions:
 
     @cached_property
     def cone(self) -> FloatArray:
-        """How much reactive power each of them may choose per unit of active power, shape (f,)."""
+        """Reactive power that each of them may choose per unit of active power, shape (f,)."""
         freedom = self.network.reactive_freedom
         return np.zeros(0) if freedom is None else freedom.cone[self.choosers]
 
     @cached_property
-    def _half(self) -> FloatArray:
+    def _half_range(self) -> FloatArray:
+        """Reactive power that each of them may choose at any active power, per unit, (f,)."""
         freedom = self.network.reactive_freedom
         return np.zeros(0) if freedom is None else freedom.half[self.choosers]
 
@@ -106,24 +86,30 @@ class OperatingConditions:
 
     @property
     def held(self) -> int:
-        """How many voltage magnitudes are held."""
+        """Number of held voltages, h."""
         return int(self.source_corners.shape[1])
+
+    @cached_property
+    def band(self) -> tuple[float, float]:
+        """The lowest and the highest voltage that any node may be held at, per unit."""
+        return float(self.source_corners.min()), float(self.source_corners.max())
 
     @cached_property
     def _middle(self) -> float:
         return 0.5 * sum(self.band)
 
     @cached_property
-    def _half_band(self) -> float:
+    def half_band(self) -> float:
+        """Change of a held voltage per unit of its ``band_place``, per unit."""
         return 0.5 * (self.band[1] - self.band[0])
 
     @cached_property
     def corners(self) -> FloatArray:
-        """The corners of what the held voltages may be, as places in the band, shape (V, h)."""
-        if self._half_band == 0.0:
+        """The corners of the set of held voltages, as places in the band, shape (V, h)."""
+        if self.half_band == 0.0:
             return np.ones((1, self.held))
         # Rounded, so that the same corner is the same place in every interval, whatever its band.
-        return np.round((self.source_corners - self._middle) / self._half_band, 12)
+        return np.round((self.source_corners - self._middle) / self.half_band, 12)
 
     @cached_property
     def ends(self) -> tuple[int, int]:
@@ -143,44 +129,46 @@ class OperatingConditions:
 
     @property
     def free(self) -> int:
-        """How many free coordinates a point has."""
+        """Number of free coordinates of a point, h + f + d."""
         return self.held + len(self.choosers) + self.deviations.set.count
 
     @property
+    def choosing(self) -> slice:
+        """The free coordinates that are shares of reactive power."""
+        return slice(self.held, self.held + len(self.choosers))
+
+    @property
     def deviating(self) -> slice:
-        """Which of the free coordinates are deviations."""
+        """The free coordinates that are deviations."""
         return slice(self.held + len(self.choosers), self.free)
 
     def parts(self, free: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the columns of held voltages, reactive power and deviations."""
-        first, second = self.held, self.held + len(self.choosers)
-        return free[:, :first], free[:, first:second], free[:, second:]
+        """Return ``band_place``, ``reactive_share`` and ``deviation`` of (r, k) coordinates.
 
-    @cached_property
-    def band(self) -> tuple[float, float]:
-        """The lowest and the highest voltage that any node may be held at, per unit."""
-        return float(self.source_corners.min()), float(self.source_corners.max())
+        Shapes (r, h), (r, f) and (r, d); of slopes, those along these coordinates.
+        """
+        return free[:, : self.held], free[:, self.choosing], free[:, self.deviating]
 
     # -- from points to power flows -------------------------------------------------------------
 
     def ports(self, points: WorstPoints, u: FloatArray) -> tuple[ComplexArray, FloatArray]:
         """Return port powers (J, r) and held voltages (h, r) of r points of the box u."""
         power = points.power(u)
-        place, rho, xi = self.parts(points.free)
+        band_place, _, deviation = self.parts(points.free)
         powers = self.port_powers(power.T)
         if len(self.choosers):
-            reactive = rho * self.reach(power)
+            reactive = self.chosen_reactive(points, power)
             powers += 1j * (self.network.port_shares[:, self.choosers] @ reactive.T)
-        if xi.shape[1]:
-            powers += self.deviations.power_pu @ xi.T
-        return powers, self._source(place.T)
+        if deviation.shape[1]:
+            powers += self.deviations.power_pu @ deviation.T
+        return powers, self._source(band_place.T)
 
-    def _source(self, place: FloatArray) -> FloatArray:
+    def _source(self, band_place: FloatArray) -> FloatArray:
         """Return held voltages, per unit, from places in the band."""
-        return self._middle + self._half_band * place
+        return self._middle + self.half_band * band_place
 
     def port_powers(self, power_pu: FloatArray) -> ComplexArray:
-        """Return the (J, B) port powers for (c, B) active powers, without anything free."""
+        """Return (J, B) port powers for (c, B) active powers; free coordinates add nothing."""
         powers = self.port_change(power_pu)
         powers += self._standing[:, None]
         return powers
@@ -192,19 +180,34 @@ class OperatingConditions:
 
     @cached_property
     def _standing(self) -> ComplexArray:
-        """The port powers that are there whatever customers do, shape (J,)."""
+        """The port powers that do not depend on the customers' active power, shape (J,)."""
         freedom = self.network.reactive_freedom
         if freedom is None:
             return self.passive_power_pu
         standing: ComplexArray = self.network.port_shares @ freedom.middle * 1j
         return standing + self.passive_power_pu
 
+    @cached_property
+    def deviations_ports(self) -> sp.csr_array:
+        """Slopes by deviations from gradients by port power, shape (d, J), complex."""
+        return sp.csr_array(self.deviations.power_pu.conj().T)
+
+    def chosen_reactive(self, points: WorstPoints, power: FloatArray) -> FloatArray:
+        """Return the reactive power chosen at active powers (r, c), per unit, shape (r, f)."""
+        reactive: FloatArray = self.parts(points.free)[1] * self.reactive_reach(power)
+        return reactive
+
+    def reactive_reach(self, power: FloatArray) -> FloatArray:
+        """Return the largest reactive power, either way, at active powers (r, c), shape (r, f)."""
+        reach: FloatArray = self._half_range + self.cone * np.abs(power[:, self.choosers])
+        return reach
+
     def largest_ports(self, u: FloatArray) -> FloatArray:
         """Return an upper bound of each port's apparent power over the whole box, shape (J,)."""
         power = np.maximum(*halves(u))
         largest: FloatArray = self.network.ports_size @ power + np.abs(self._standing)
         if len(self.choosers):
-            reactive = self._half + self.cone * power[self.choosers]
+            reactive = self._half_range + self.cone * power[self.choosers]
             largest += self.network.port_shares[:, self.choosers] @ reactive
         if self.deviations.set.count:
             largest += abs(self.deviations.power_pu) @ self.deviations.set.largest
@@ -214,7 +217,7 @@ class OperatingConditions:
         return largest
 
     def largest_change(self, power_pu: FloatArray) -> FloatArray:
-        """Return how much port powers change at most when active powers change by (c,), (J,)."""
+        """Return bounds of the change of port powers, (J,), for changes of active power, (c,)."""
         change: FloatArray = self.network.ports_size @ power_pu
         if self.has_cones:
             reactive = self.cone * power_pu[self.choosers]
@@ -222,124 +225,19 @@ class OperatingConditions:
         return change
 
     def operating_point(self, point: WorstPoints, u: FloatArray) -> OperatingPoint:
-        """Return what a single point of the box u means for everyone."""
+        """Return a single point of the box u in watts, var and volts per unit."""
         network = self.network
         power = point.power(u)
         reactive = power * network.reactive_ratio
         if network.reactive_freedom is not None:
             reactive += network.reactive_freedom.middle
-            reactive[:, self.choosers] += self._reactive(point, power)
-        place, _, xi = self.parts(point.free)
+            reactive[:, self.choosers] += self.chosen_reactive(point, power)
+        band_place, _, deviation = self.parts(point.free)
         base = network.base_power_w
         return OperatingPoint(
             power[0] * base,
             reactive[0] * base,
-            self._source(place[0]),
-            xi[0],
+            self._source(band_place[0]),
+            deviation[0],
             self.deviations.elements,
-        )
-
-    # -- from gradients to slopes ---------------------------------------------------------------
-
-    def slopes(self, by_port: ComplexArray, by_source: FloatArray) -> Slopes:
-        """Return slopes from gradients by port power (J, r) and by held voltage (h, r)."""
-        by_power = np.asarray(self.network.ports_point @ by_port).real.T
-        parts = [self._half_band * by_source.T]
-        if len(self.choosers):
-            parts.append((self.network.port_shares[:, self.choosers].T @ by_port.imag).T)
-        if self.deviations.set.count:
-            parts.append(np.asarray(self._deviations_ports @ by_port).real.T)
-        return Slopes(by_power, np.concatenate(parts, axis=1))
-
-    @cached_property
-    def _deviations_ports(self) -> sp.csr_array:
-        return sp.csr_array(self.deviations.power_pu.conj().T)
-
-    # -- where slopes lead ----------------------------------------------------------------------
-
-    def vertex_along_gradient(
-        self, points: WorstPoints, slopes: Slopes, u: FloatArray
-    ) -> WorstPoints:
-        """Return the points that the slopes lead to; a flat direction stays as it is."""
-        rising = self.rising(slopes, u)
-        share = np.where(flat(rising), points.share, rising > 0)
-        return WorstPoints(share, self._free_turned(points.free, slopes.by_free))
-
-    def begin(self, share: FloatArray, slopes: Slopes) -> WorstPoints:
-        """Return points of these shares whose free coordinates go where the slopes lead."""
-        free = np.zeros((len(share), self.free))
-        free[:, : self.held] = self.corners[self.ends[0]]
-        return WorstPoints(share, self._free_turned(free, slopes.by_free))
-
-    def rising(self, slopes: Slopes, u: FloatArray) -> FloatArray:
-        """Return, per unit of range, what the injection side has over the withdrawal side, (r, c).
-
-        The slope itself but for power-factor cones: with these, both sides allow reactive power
-        that suits the row.
-        """
-        if not self.has_cones:
-            return slopes.by_power
-        injection, withdrawal = halves(u)
-        rising = slopes.by_power.copy()
-        at = self.choosers
-        reach = self.cone * np.abs(self.parts(slopes.by_free)[1])
-        up = injection[at] * (slopes.by_power[:, at] + reach)
-        down = withdrawal[at] * (reach - slopes.by_power[:, at])
-        width = injection[at] + withdrawal[at]
-        rising[:, at] = (up - down) / np.where(width > 0.0, width, 1.0)
-        return rising
-
-    def _free_turned(self, free: FloatArray, by_free: FloatArray) -> FloatArray:
-        place, rho, xi = self.parts(free)
-        by_place, by_reactive, by_xi = self.parts(by_free)
-        along = by_place @ self.corners.T
-        better = along.max(axis=1) > (by_place * place).sum(axis=1)
-        parts = [np.where(better[:, None], self.corners[along.argmax(axis=1)], place)]
-        if rho.shape[1]:
-            parts.append(np.where(by_reactive == 0.0, rho, np.sign(by_reactive)))
-        if xi.shape[1]:
-            parts.append(self.deviations.set.support(by_xi))
-        return np.concatenate(parts, axis=1)
-
-    def gain(
-        self, points: WorstPoints, slopes: Slopes, to: WorstPoints, u: FloatArray
-    ) -> FloatArray:
-        """Return what is gained on the way from points to others, to first order, shape (r,)."""
-        before, after = points.power(u), to.power(u)
-        gain: FloatArray = (slopes.by_power * (after - before)).sum(axis=1)
-        way = to.free - points.free
-        if len(self.choosers):
-            columns = slice(self.held, self.held + len(self.choosers))
-            way[:, columns] = self._reactive(to, after) - self._reactive(points, before)
-        gain += (slopes.by_free * way).sum(axis=1)
-        return gain
-
-    def _reactive(self, points: WorstPoints, power: FloatArray) -> FloatArray:
-        """Return the reactive power that is chosen, shape (r, f)."""
-        reactive: FloatArray = self.parts(points.free)[1] * self.reach(power)
-        return reactive
-
-    def reach(self, power: FloatArray) -> FloatArray:
-        """Return how much reactive power can be chosen, either way, shape (r, f)."""
-        reach: FloatArray = self._half + self.cone * np.abs(power[:, self.choosers])
-        return reach
-
-    def coefficients(self, points: WorstPoints, slopes: Slopes) -> FloatArray:
-        """Return packing coefficients by u, shape (r, 2 c), >= 0.
-
-        A limit counts on the side its point takes, where the quantity rises with it; customers
-        strictly inside their ranges count on both sides.
-        """
-        up, down = slopes.by_power, -slopes.by_power
-        if self.has_cones:
-            _, rho, _ = self.parts(points.free)
-            reach = np.zeros_like(up)
-            reach[:, self.choosers] = self.cone * rho * self.parts(slopes.by_free)[1]
-            up, down = up + reach, down + reach
-        share = points.share
-        return np.hstack(
-            [
-                np.where(share > 0.0, np.maximum(up, 0.0), 0.0),
-                np.where(share < 1.0, np.maximum(down, 0.0), 0.0),
-            ]
         )

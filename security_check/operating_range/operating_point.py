@@ -1,4 +1,4 @@
-"""A point of the envelopes in words that people use."""
+"""One operating point in physical units, and as a sentence."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from security_check.arrays import FloatArray
 
-_NAMED = 3  # more elements than these are only counted in a sentence
+_NAMED = 3  # elements: more deviating elements than this are counted, not named, in a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """One point as people know it: what everyone does and what nobody can know.
+    """The powers of all customers, the held voltages and the deviations at one point.
 
     Parameters
     ----------
@@ -22,11 +22,10 @@ class OperatingPoint:
     source_pu
         Shape (h,), the held voltages at the interface.
     deviation
-        Shape (d,), how far what nobody knows exactly is off: powers of what does not trade, in
-        parts of their half-bands (1 injects more), then impedances, in parts of their tolerances
-        (1 is larger).
+        Shape (d,), deviations of passive powers, in parts of their half-bands (1 injects more),
+        then of impedances, in parts of their tolerances (1 is larger).
     deviating
-        The d elements that deviate; empty where nobody has named them.
+        The d elements that deviate; empty where not known.
     """
 
     power_w: FloatArray
@@ -41,7 +40,7 @@ class OperatingPoint:
         return float(self.source_pu.mean())
 
     def __str__(self) -> str:
-        """Return who injects, who withdraws, what is off and at which interface voltage."""
+        """Return the numbers of injecting and withdrawing customers, deviations and voltage."""
         injecting, withdrawing = int((self.power_w > 0).sum()), int((self.power_w < 0).sum())
         held = f"{self.interface_voltage_pu:.5g} p.u."
         if np.ptp(self.source_pu) > 0:
@@ -59,7 +58,7 @@ class OperatingPoint:
         return f"{', '.join(parts)} and {held} at the interface"
 
     def _off(self) -> str:
-        """Return what is off, and how far, in words; those of few by their names."""
+        """Return the deviations in words; each by its name where there are few."""
         off = np.flatnonzero(self.deviation)
         if len(off) <= _NAMED and self.deviating:
             return ", ".join(f"{self.deviating[k]} off by {self.deviation[k]:+.3g}" for k in off)

@@ -1,9 +1,10 @@
-"""Points of a box of envelopes and of all else that moves within an interval, many at once.
+"""Many points of a box of envelopes, with held voltages, reactive power and deviations.
 
 The worst point of a row is usually a vertex: each customer at its injection or its withdrawal
-limit.  Where losses in reactances bend a voltage, it can lie inside for some: the voltage of one
-feeder is highest when the others neither draw from nor feed the common transformer.  So a point
-is kept as shares of the way between the limits, and moves along when the box changes.
+limit.  Where losses in reactances bend a voltage, some customers may be inside their ranges: the
+voltage of one feeder is highest when the others neither draw from nor feed the common transformer
+(docs/adr/0001-worst-points.md).  So a point is kept as shares of the way between the limits, and
+moves along when the box changes.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class WorstPoints:
     share
         Shape (r, c): 0 is a customer's withdrawal limit, 1 its injection limit.
     free
-        Shape (r, k): all else that moves within an interval: held voltages, reactive power,
-        deviations (see :class:`~security_check.operating_range.conditions.OperatingConditions`).
+        Shape (r, k), the free coordinates: held voltages, reactive power and deviations (see
+        :mod:`security_check.operating_range.conditions`).
     """
 
     share: FloatArray
@@ -60,13 +61,13 @@ class WorstPoints:
     def keys(self, u: FloatArray) -> FloatArray:
         """Return one line per row; equal lines are equal points of the box u.
 
-        A customer whose two limits are both zero is at the same point anywhere.
+        The share of a customer does not count where both its limits are zero.
         """
         injection, withdrawal = halves(u)
         return np.column_stack([self.share * ((injection + withdrawal) > 0), self.free])
 
     def distinct(self, u: FloatArray) -> tuple[IndexArray, IndexArray]:
-        """Return one row for each different point of u, and each row's place among them."""
+        """Return one row for each different point of u, and the index of each row's among them."""
         return first_of_equal(self.keys(u))
 
 

@@ -1,6 +1,8 @@
-"""Which voltages follow from given powers: batches of AC power flows with exact gradients.
+"""AC power flows of many operating points at once, with exact gradients.
 
-``implicit_zbus`` solves networks whose only held voltages are at the interface (``anderson``
-accelerates it); ``newton`` with ``newton_jacobian`` solves those with voltage-controlled
-generators.  ``compensating_currents`` stand for impedances within their tolerance.
+``operating_points``       the solutions
+``implicit_zbus``          networks whose only held voltages are at the interface
+``anderson``               its acceleration, where inverters respond to their voltage
+``compensating_currents``  ports that stand for impedances within a tolerance
+``newton``                 networks with voltage-controlled generators (``newton_jacobian``)
 """

@@ -1,9 +1,9 @@
-"""Fixed points of batches, accelerated: for maps that are no contractions.
+"""Fixed points of batches, accelerated, for maps that are not contractions.
 
 Anderson's acceleration (D. G. Anderson, Iterative Procedures for Nonlinear Integral Equations,
 Journal of the ACM 12, 1965; type II of Fang and Saad, 2009) takes, of the last few steps, the
 combination whose residuals cancel best.  On linear maps it is GMRES, so it also converges where
-the plain iteration swings up; each column of a batch on its own.
+the plain iteration diverges.  Each column of a batch is accelerated on its own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 
-_MEMORY = 6
-_RIDGE = 1e-13  # parts of the largest residual's square
+_MEMORY = 6  # earlier steps that are combined
+_RIDGE = 1e-13  # parts of the largest squared change: keeps equal steps from a singular system
 
 
 def fixed_points(
@@ -35,7 +35,7 @@ def fixed_points(
     tolerance
         Largest ``|step(x) - x|`` of a column that counts as found.
     iterations
-        How many steps are taken at most.
+        Largest number of steps.
     """
     found = start.copy()
     on = np.arange(start.shape[1])
@@ -58,7 +58,7 @@ def fixed_points(
 
 
 def _combination(history: list[tuple[ComplexArray, ComplexArray]]) -> ComplexArray:
-    """Return the combination of the last steps by which the plain step is corrected."""
+    """Return the combination of the last steps that corrects the plain step."""
     points = np.stack([point for point, _ in history])
     residuals = np.stack([residual for _, residual in history])
     moved, changed = np.diff(points, axis=0), np.diff(residuals, axis=0)

@@ -1,4 +1,4 @@
-"""The currents that stand for impedances within their tolerance, as ports of the network."""
+"""Currents at further ports that stand for a change of impedances within their tolerance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CompensatingCurrents:
     Parameters
     ----------
     compensation
-        Which ports, and their admittance.
+        The ports, and their admittance.
     response
         Shape (J, J), the ports' voltages per unit of their currents.
     no_load
@@ -39,7 +39,7 @@ class CompensatingCurrents:
         return np.asarray(self._admittance @ voltage[self.own])
 
     def returned(self, kappa: ComplexArray, multiplier: ComplexArray) -> ComplexArray:
-        """Return what the adjoint of the compensating ports gives back, shape (C, B)."""
+        """Return the part of the adjoint through the compensating ports, shape (C, B)."""
         return np.asarray(self._transposed @ (kappa[self.own].real * multiplier[self.own]))
 
     def drawn_by(self, current: ComplexArray) -> ComplexArray:
@@ -50,8 +50,8 @@ class CompensatingCurrents:
     def bounded(self, largest: FloatArray, held_pu: float) -> FloatArray:
         """Return upper bounds of all currents, shape (J,).
 
-        ``|i_C| <= kappa |Y (w m + Z_CJ i_J + Z_CC i_C)|``, solved for ``|i_C|``: as long as the
-        matrix of what they do to each other is a contraction, by its Neumann series.
+        ``|i_C| <= kappa |Y (w m + Z_CJ i_J + Z_CC i_C)|``, solved for ``|i_C|`` by the Neumann
+        series of the ports' effect on each other, where that is a contraction; else infinite.
 
         Parameters
         ----------
@@ -85,10 +85,10 @@ def put_first(
     by_current: ComplexArray,
     by_port: ComplexArray,
 ) -> None:
-    """Put in, at compensating ports, how quantities change with impedances once there is load.
+    """Set the gradients by impedances at compensating ports, in place, as under load.
 
-    Without load impedances hardly matter.  So this is the derivative by kappa and by load
-    together: of everyone exchanging one unit the way that each quantity asks for.
+    Without load impedances have hardly any effect.  So this is the derivative by kappa with every
+    customer exchanging one unit of power, in the direction that raises each quantity.
 
     Parameters
     ----------

@@ -7,15 +7,12 @@ With the held voltages ``m`` given, the ports at which power enters (index J) ob
 where ``Z = inv(Y_LL)``, seen from the ports, and ``w = -Z Y_L0`` are the no-load profiles, one for
 each held magnitude.  Every other quantity is linear in ``i_J`` and ``m``, so the iteration runs on
 J only, on a whole batch of operating points (columns) at once (the "implicit Z-bus" method of the
-literature).  Who injects what at the ports is the business of
-:mod:`security_check.operating_range.conditions`.
+literature).  Port powers come from :mod:`security_check.operating_range.conditions`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,51 +24,15 @@ from security_check.model.inverter_response import InverterOutput
 from security_check.model.network import Network
 from security_check.power_flow.anderson import fixed_points
 from security_check.power_flow.compensating_currents import CompensatingCurrents
+from security_check.power_flow.operating_points import OperatingPoints
 
 TOLERANCE_PU = 1e-10
+"""Largest change of a voltage, per unit, in the last iteration."""
+
 MAX_ITERATIONS = 100
+"""Iterations at most; a network that needs more is close to voltage collapse."""
 
-_ADJOINT = 1e-7  # of the multipliers, in parts of the largest gradient
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoints:
-    """A batch of solved operating points; B of them.
-
-    Parameters
-    ----------
-    power_pu
-        Shape (J, B), complex powers asked for at the ports; injected but for inverters' response.
-    source_pu
-        Shape (h, B), magnitudes of the held voltages.
-    voltage
-        Shape (J, B), complex voltages across the ports.
-    current
-        Shape (J, B), complex injected currents.
-    """
-
-    power_pu: ComplexArray
-    source_pu: FloatArray
-    voltage: ComplexArray
-    current: ComplexArray
-
-    def take(self, columns: IndexArray) -> Self:
-        """Return the points named by ``columns``, in that order; a column may repeat."""
-        return type(self)(
-            self.power_pu[:, columns],
-            self.source_pu[:, columns],
-            self.voltage[:, columns],
-            self.current[:, columns],
-        )
-
-    def joined(self, other: Self) -> Self:
-        """Return these points and others."""
-        return type(self)(
-            np.concatenate([self.power_pu, other.power_pu], axis=1),
-            np.concatenate([self.source_pu, other.source_pu], axis=1),
-            np.concatenate([self.voltage, other.voltage], axis=1),
-            np.concatenate([self.current, other.current], axis=1),
-        )
+_ADJOINT = 1e-7  # largest change of a multiplier in the last iteration, in parts of the gradient
 
 
 class PowerFlow:
@@ -157,7 +118,7 @@ class PowerFlow:
         profile = self.no_load_voltage(source_pu)
         voltage = profile if start is None else start
         change = np.inf
-        with np.errstate(all="ignore"):  # what is no number is told below, once
+        with np.errstate(all="ignore"):  # a diverging column is reported below
             for _ in range(MAX_ITERATIONS):
                 following = self._zjj @ self._currents(conjugate, voltage)
                 following += profile
@@ -177,7 +138,7 @@ class PowerFlow:
         return current
 
     def per_power(self, voltage: ComplexArray) -> ComplexArray:
-        """Return how currents change with each port's own input, shape (J, B).
+        """Return the change of currents with each port's own input, shape (J, B).
 
         That is ``di / conj(ds)`` where power enters, and ``di / dkappa`` where impedances change.
         """
@@ -196,7 +157,7 @@ class PowerFlow:
         start: ComplexArray | None,
         tolerance_pu: float,
     ) -> OperatingPoints:
-        """Solve with inverters, whose response may well outweigh the voltage it responds to."""
+        """Solve with inverters, whose response may be too strong for the plain iteration."""
         profile = self.no_load_voltage(source_pu)
 
         def step(voltage: ComplexArray, columns: IndexArray) -> ComplexArray:
@@ -205,7 +166,7 @@ class PowerFlow:
             following += profile[:, columns]
             return following
 
-        with np.errstate(all="ignore"):  # what is no number is told below, once
+        with np.errstate(all="ignore"):  # a diverging column is reported below
             begin = profile if start is None else start
             voltage, failed = fixed_points(step, begin, tolerance_pu, MAX_ITERATIONS)
         injected, _ = self._injected(power_pu, voltage)
@@ -216,7 +177,7 @@ class PowerFlow:
     def _injected(
         self, power_pu: ComplexArray, voltage: ComplexArray
     ) -> tuple[ComplexArray, InverterOutput | None]:
-        """Return the powers injected where these are asked for, and the inverters' answer."""
+        """Return the powers injected for the powers requested, and the inverters' output."""
         inverters = self.network.inverters
         if inverters is None:
             return power_pu, None
@@ -270,7 +231,7 @@ class PowerFlow:
     def gradients(
         self, by_current: ComplexArray, points: OperatingPoints
     ) -> tuple[ComplexArray, FloatArray]:
-        """Return how functions of the currents change with the ports' powers and the source.
+        """Return gradients of functions of the currents by the ports' powers and the source.
 
         Parameters
         ----------
@@ -319,7 +280,7 @@ class PowerFlow:
         """
         inverters = self.network.inverters
         _, answer = self._injected(points.power_pu, points.voltage)
-        assert inverters is not None  # the caller knows
+        assert inverters is not None  # checked by the caller
         assert answer is not None
         conjugate = points.voltage.conj()
         weight = points.current / conjugate
@@ -338,7 +299,7 @@ class PowerFlow:
             return following
 
         scale = float(np.abs(by_current).max(initial=0.0)) or 1.0
-        # What is left of the residual weighs more here than where the plain iteration contracts.
+        # A residual weighs more here than where the plain iteration contracts.
         tolerance = 1e-2 * _ADJOINT * scale
         multiplier, failed = fixed_points(step, by_current, tolerance, MAX_ITERATIONS)
         if len(failed):

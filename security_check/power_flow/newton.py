@@ -1,10 +1,10 @@
 """AC power flow with voltage-controlled generators and a distributed slack, and its gradients.
 
-Generators inject currents at ports like everybody else, so node voltages stay linear in the port
+Generators inject currents at ports as customers do, so node voltages stay linear in the port
 currents ``i_J`` and the held magnitudes m: ``v = no_load m + Z i_J``.  Two things differ from
-``PowerFlow``.  The operating point is the solution of Newton's
-method, which lightsim2grid does, one factorisation of the pattern for a whole batch.  And
-gradients come from the Jacobian at the solution
+``PowerFlow``.  Newton's method of lightsim2grid solves the operating points, with one symbolic
+factorisation for a whole batch (docs/adr/0006-newton-library.md).  And gradients come from the
+Jacobian at the solution
 (:class:`~security_check.power_flow.newton_jacobian.Jacobian`), once for each different point.
 
 Needs the optional package ``lightsim2grid``.
@@ -23,11 +23,14 @@ from security_check.arrays import ComplexArray, FloatArray, IndexArray, first_of
 from security_check.errors import Fault, NetworkFaults, PowerFlowError
 from security_check.model.generators import Generators
 from security_check.model.network import Network
-from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints, PowerFlow
+from security_check.power_flow.implicit_zbus import TOLERANCE_PU, PowerFlow
 from security_check.power_flow.newton_jacobian import Jacobian
+from security_check.power_flow.operating_points import OperatingPoints
 
 MAX_ITERATIONS = 30
-_ROUNDING = 2e-15  # of a sum of a node's currents, relative to the largest admittance
+"""Newton iterations at most; it converges quadratically, or not at all."""
+
+_ROUNDING = 2e-15  # of a sum of a node's currents, in parts of the largest admittance
 
 
 def controlled(network: Network) -> tuple[Generators, IndexArray]:
@@ -78,7 +81,7 @@ class ControlledFlow(PowerFlow):
         super().__init__(network)
         n = len(network.nodes)
         held = network.interface.nodes
-        # Nodes that are held together are one node to Newton's method, the first.
+        # All held nodes are one node in Newton's method, the first.
         self._reduced = np.zeros(n, dtype=np.int64)
         inside = np.delete(np.arange(n), held)
         self._reduced[inside] = 1 + np.arange(len(inside))
@@ -90,7 +93,7 @@ class ControlledFlow(PowerFlow):
 
     @cached_property
     def _buses(self) -> tuple[Any, ...]:
-        """Slack buses, their shares, PV and PQ buses, as the library wants them."""
+        """Slack buses, their shares, PV and PQ buses, in the form of the library."""
         count = self._admittance.shape[0]
         at = self._reduced[self._port_node[self.generators.ports]]
         shares = np.zeros(count)
@@ -120,13 +123,13 @@ class ControlledFlow(PowerFlow):
         ----------
         power_pu
             Shape (J, B), complex power of each port, injection positive; at a generator's port
-            what comes on top of its schedule, its reactive part is ignored.
+            the active power on top of its schedule, with the reactive part ignored.
         source_pu
             Shape (1, B), magnitude of the held voltage.
         start
             Shape (J, B), voltages across the ports to start from; flat where not given.
         tolerance_pu
-            Largest error of a voltage at a port for the power that does not match there.
+            Largest error of a voltage at a port due to the power mismatch there.
 
         Returns
         -------
@@ -158,12 +161,12 @@ class ControlledFlow(PowerFlow):
 
     @cached_property
     def _weakest(self) -> float:
-        """The largest impedance of any port: by what power that does not match moves voltages."""
+        """The largest impedance of any port: the voltage change per unit of power mismatch."""
         return max(float(np.abs(self._zjj.diagonal()).max()), 1e-9)
 
     @cached_property
     def _least_mismatch(self) -> float:
-        """The mismatch of power that rounding leaves."""
+        """The power mismatch that rounding leaves."""
         return _ROUNDING * float(np.abs(self._admittance.data).max())
 
     def _iterate(
@@ -174,7 +177,7 @@ class ControlledFlow(PowerFlow):
         solver = self._newton()
         failed = []
         for k in range(voltage.shape[1]):
-            # The library works in the vector that it starts from.
+            # The library changes the vector that it starts from.
             column = voltage[:, k].copy()
             power = np.ascontiguousarray(injected[:, k])
             if not solver.solve(
@@ -188,26 +191,26 @@ class ControlledFlow(PowerFlow):
 
     @cached_property
     def _shifts(self) -> ComplexArray:
-        """The phase shifts of transformers on the way to each node, (n, 1), of length 1."""
+        """The phase shifts of transformers up to each node, (n, 1), complex of length 1."""
         shifts: ComplexArray = self.no_load / np.abs(self.no_load)
         return shifts
 
     def no_load_voltage(self, source_pu: FloatArray) -> ComplexArray:
         """Return the (J, B) voltages across the ports from which the power flow starts.
 
-        Generators hold them near nominal, whatever long lines would do without them.
+        They are near nominal, since generators hold them there.
         """
         return np.repeat(self._shifts[self._port_node], source_pu.shape[1], axis=1)
 
     def _recovered(self, start: ComplexArray, source_pu: FloatArray) -> ComplexArray:
-        """Return the voltages of all buses that belong to those across the ports."""
+        """Return the voltages of all buses from the voltages across the ports."""
         own, recover = self._recovery
         nodes = self.no_load @ source_pu
         nodes += recover @ (start - self._wj @ source_pu)[own]
         return self._at_set_points(nodes, source_pu)
 
     def _at_set_points(self, nodes: ComplexArray, source_pu: FloatArray) -> ComplexArray:
-        """Return bus voltages from node voltages, those that are held at their magnitudes."""
+        """Return bus voltages from node voltages, with held voltages at their magnitudes."""
         at = self._port_node[self.generators.ports]
         nodes[at] *= self.generators.voltage_pu[:, None] / np.abs(nodes[at])
         buses = np.empty((self._admittance.shape[0], nodes.shape[1]), dtype=np.complex128)
@@ -217,7 +220,7 @@ class ControlledFlow(PowerFlow):
 
     @cached_property
     def _recovery(self) -> tuple[IndexArray, ComplexArray]:
-        """One port for each node inside that has ports, and node voltages from theirs, (n, p)."""
+        """One port for each node with ports, and the matrix (n, p) from these to node voltages."""
         node, own = np.unique(self._port_node, return_index=True)
         own = own[self._reduced[node] > 0]
         recover = np.linalg.solve(self._zjj[np.ix_(own, own)].T, self.impedance[:, own].T).T
@@ -225,14 +228,14 @@ class ControlledFlow(PowerFlow):
 
     @cached_property
     def _into_buses(self) -> sp.csr_array:
-        """Which port is at which bus of Newton's method."""
+        """The incidence of ports at the buses of Newton's method."""
         ports = len(self._port_node)
         at = (self._reduced[self._port_node], np.arange(ports))
         return sp.csr_array((np.ones(ports), at), shape=(self._admittance.shape[0], ports))
 
     @cached_property
     def idle(self) -> OperatingPoints:
-        """The operating point with no customer active, all held at the generators' level."""
+        """The operating point without customers, held at the generators' median voltage."""
         source = np.full((1, 1), float(np.median(self.generators.voltage_pu)))
         return self.solve(self.network.ports.passive_power_pu[:, None], source)
 
@@ -253,7 +256,7 @@ class ControlledFlow(PowerFlow):
     def _not_solved(
         self, voltage: ComplexArray, injected: ComplexArray, count: int
     ) -> PowerFlowError:
-        """Return the error that names the node farthest from balance where the search began."""
+        """Return the error that names the node with the largest mismatch at the start."""
         mismatch = np.abs(voltage * (self._admittance @ voltage).conj() - injected)
         mismatch[self._buses[0]] = 0.0
         bus = int(mismatch.max(axis=1).argmax())
@@ -266,7 +269,7 @@ class ControlledFlow(PowerFlow):
     def gradients(
         self, by_current: ComplexArray, points: OperatingPoints
     ) -> tuple[ComplexArray, FloatArray]:
-        """Return how functions of the currents change with the ports' powers and the source.
+        """Return gradients of functions of the currents by the ports' powers and the source.
 
         Parameters
         ----------
@@ -279,7 +282,7 @@ class ControlledFlow(PowerFlow):
         -------
         by_port_power
             Shape (J, B), complex: its real part is the change per unit of active power of each
-            port, its imaginary part that per unit of reactive power, none at generators' ports.
+            port, its imaginary part that per unit of reactive power; 0 at generators' ports.
         by_source
             Shape (1, B), per unit of the held magnitude: the part that acts through ``i_J``.
 
@@ -302,12 +305,12 @@ class ControlledFlow(PowerFlow):
 
 
 def _newton() -> Any:
-    """Return the class of the library that solves.
+    """Return the solver class of lightsim2grid.
 
     Raises
     ------
     ModuleNotFoundError
-        When it is not installed; names the extra that brings it.
+        When it is not installed; names the extra to install.
     """
     try:
         return importlib.import_module("lightsim2grid.algorithm").NR_KLU

@@ -8,7 +8,7 @@ The unknowns are the voltages ``v`` of the nodes inside (those not held), the ge
     Re(v_g conj(i_g))     = schedule + share_g D              every generator
     Re(v_0 conj(i_0))     = share_0 D                         the reference
 
-``s_q`` being the given powers at the other ports and ``Y_0 m`` the part of the held nodes.  All
+with the given powers ``s_q`` at the other ports and the part ``Y_0 m`` of the held nodes.  All
 are split into real and imaginary parts, since conjugation is not linear over complex numbers.  A
 function's gradient by the given powers and by m is one solution with the transposed matrix.
 """
@@ -23,7 +23,7 @@ from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
 from security_check.model.generators import Generators
 from security_check.model.network import Network
-from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.power_flow.operating_points import OperatingPoints
 
 
 class Jacobian:
@@ -43,20 +43,20 @@ class Jacobian:
         self.generators = generators
         held = network.interface.nodes
         inside = np.delete(np.arange(len(network.nodes)), held)
-        place = np.full(len(network.nodes), -1, dtype=np.int64)
-        place[inside] = np.arange(len(inside))
+        position = np.full(len(network.nodes), -1, dtype=np.int64)
+        position[inside] = np.arange(len(inside))
         self._count = len(inside)
         self._inside = inside
-        # Where a port is among the nodes inside; -1 at the held ones.
-        self._at = place[port_node]
+        # The position of each port among the nodes inside; -1 at held nodes.
+        self._at = position[port_node]
         self._is_generator = np.zeros(len(port_node), dtype=bool)
         self._is_generator[generators.ports] = True
         phasors = network.interface.phasors[:, 0]
         admittance = sp.csr_array(network.admittance)
         self._admittance = sp.csr_array(admittance[inside][:, inside])
         self._by_source: ComplexArray = np.asarray(admittance[inside][:, held] @ phasors)
-        # The held nodes are one towards the rest: what flows into them all is weighted so that
-        # its product with m is their power.
+        # The held nodes act as one: the currents into them are weighted so that the product of
+        # their sum with m is the power.
         into_held = sp.csr_array(phasors.conj()[None, :]) @ admittance[held]
         self._into_held: ComplexArray = into_held.toarray()[0]
         self._held_itself = complex(self._into_held[held] @ phasors)
@@ -68,7 +68,7 @@ class Jacobian:
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Fix the pattern, the entries that never change, and the places of those that do."""
+        """Fix the pattern, the constant entries, and the positions of the changing entries."""
         n, g = self._count, len(self.generators.ports)
         y = sp.coo_array(self._admittance)
         row, column = y.row.astype(np.int64), y.col.astype(np.int64)
@@ -107,7 +107,7 @@ class Jacobian:
         rows = np.concatenate([at for at, _, _ in fixed] + [at for at, _ in changing])
         columns = np.concatenate([at for _, at, _ in fixed] + [at for _, at in changing])
         values = np.concatenate([value for _, _, value in fixed])
-        # One key for each place, row by row: the matrix is used transposed, column by column.
+        # One key for each entry, row by row: the matrix is used transposed, column by column.
         keys = rows * self._size + columns
         pattern = np.unique(keys)
         self._fixed = np.zeros(len(pattern))
@@ -148,7 +148,7 @@ class Jacobian:
         return sp.csc_array((data, self._within, self._starts), shape=(self._size, self._size))
 
     def _turning(self, state: OperatingPoints) -> ComplexArray:
-        """Return how the given powers' currents at each node follow ``-conj(dv)``, shape (N,)."""
+        """Return the derivative of given powers' currents at each node by ``-conj(dv)``, (N,)."""
         given = np.flatnonzero(~self._is_generator & (self._at >= 0))
         weight = state.current[given, 0] / state.voltage[given, 0].conj()
         turning = np.zeros(self._count, dtype=np.complex128)
@@ -186,17 +186,9 @@ class Jacobian:
         source = float(state.source_pu[0, 0])
         voltage, current = state.voltage[:, 0], state.current[:, 0]
         follows = (current / voltage.conj())[:, None]
-        given = ~self._is_generator
-        inside, held = (
-            np.flatnonzero(given & (self._at >= 0)),
-            np.flatnonzero(given & (self._at < 0)),
-        )
-        right = np.zeros((self._size, by_current.shape[1]))
-        by_voltage = np.zeros((n, by_current.shape[1]), dtype=np.complex128)
-        np.add.at(by_voltage, self._at[inside], -by_current[inside] * follows[inside])
-        right[:n], right[n : 2 * n] = by_voltage.real, by_voltage.imag
-        right[2 * n : 2 * n + g] = by_current[ports].real
-        right[2 * n + g : 2 * n + 2 * g] = -by_current[ports].imag
+        inside = np.flatnonzero(~self._is_generator & (self._at >= 0))
+        held = np.flatnonzero(~self._is_generator & (self._at < 0))
+        right = self._right_side(by_current, inside, follows)
         try:
             factor = spla.splu(self._transposed(state, source))
         except RuntimeError:
@@ -217,3 +209,27 @@ class Jacobian:
             drawn = complex(self._into_held @ nodes)
             by_source -= found[-1] * (drawn.real + source * self._held_itself.real)
         return by_port, by_source
+
+    def _right_side(
+        self, by_current: ComplexArray, inside: IndexArray, follows: ComplexArray
+    ) -> FloatArray:
+        """Return the functions' derivatives by the unknowns, shape (size, F).
+
+        Parameters
+        ----------
+        by_current
+            As in :meth:`adjoint`.
+        inside
+            The ports of given power at nodes that are not held.
+        follows
+            Shape (J, 1), ``conj(s) / conj(v)^2``: their currents change by ``-follows conj(dv)``.
+        """
+        n, ports = self._count, self.generators.ports
+        g = len(ports)
+        right = np.zeros((self._size, by_current.shape[1]))
+        by_voltage = np.zeros((n, by_current.shape[1]), dtype=np.complex128)
+        np.add.at(by_voltage, self._at[inside], -by_current[inside] * follows[inside])
+        right[:n], right[n : 2 * n] = by_voltage.real, by_voltage.imag
+        right[2 * n : 2 * n + g] = by_current[ports].real
+        right[2 * n + g : 2 * n + 2 * g] = -by_current[ports].imag
+        return right

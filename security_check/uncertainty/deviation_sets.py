@@ -1,9 +1,10 @@
-"""What nobody knows exactly: sets of deviations, each with its margin and its own worst point.
+"""Sets of deviations: their support points and nearest points.
 
-Passive demand and generation deviate from their forecast by ``xi``; per row the worst deviation is
-the set's *support point* in the direction of the row's gradient (security.md section 6).  The AC
-power flow is then evaluated at that very point, so that margins are exact and not only linear.
-The interface voltage is such a set, too: its vertices are few, and listed.
+A deviation vector ``xi`` has d components, each in parts of its own half-band (see
+:mod:`security_check.uncertainty.deviations`); 0 is the forecast.  The worst deviation for a row is
+the set's *support point* in the direction of the row's gradient (docs/uncertainty.md).  The AC
+power flow is evaluated at that point, so that margins are exact and not only linear.  The
+contracted interface voltage is such a set, too: :func:`source_vertices` lists its few vertices.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from security_check.arrays import FloatArray
 from security_check.errors import InsecureError
 from security_check.model.limits import InterfaceLimits
 
-_ROUNDING = 1e-12
-_NEWTON_STEPS = 12
-_POINT = 1e-9  # an ellipsoid smaller than this is one point
+_ROUNDING = 1e-12  # per unit, or parts of a half-band: far above the rounding of float64
+_NEWTON_STEPS = 12  # enough for rounding: they converge quadratically
+_POINT = 1e-9  # standard deviations: an ellipsoid of a smaller radius is one point
 
 
 class DeviationSet(ABC):
@@ -29,7 +30,7 @@ class DeviationSet(ABC):
     @property
     @abstractmethod
     def count(self) -> int:
-        """How many deviations there are, d."""
+        """Number of deviations, d."""
 
     @abstractmethod
     def support(self, direction: FloatArray) -> FloatArray:
@@ -45,16 +46,11 @@ class DeviationSet(ABC):
         """Return the point of the set nearest to each point, shapes (r, d)."""
 
     def exchanges(self, point: FloatArray) -> FloatArray:
-        """Return other extreme points, shape (e, d), nearly as far in many directions as one is.
+        """Return other extreme points, shape (e, d), that are worth nearly as much as a given one.
 
-        Where the set makes deviations compete, those that are worth about the same; else none.
+        There are some only where the deviations of the set compete with each other.
         """
         return point[None, :][:0]
-
-    def margin(self, direction: FloatArray) -> FloatArray:
-        """Return what the worst deviation adds to rows of these gradients, shape (r,)."""
-        margin: FloatArray = (self.support(direction) * direction).sum(axis=1)
-        return margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class BoxSet(DeviationSet):
 
     @property
     def count(self) -> int:
-        """How many deviations there are."""
+        """Number of deviations, d."""
         return self.size
 
     def support(self, direction: FloatArray) -> FloatArray:
@@ -79,7 +75,7 @@ class BoxSet(DeviationSet):
 
     @property
     def largest(self) -> FloatArray:
-        """One each."""
+        """1 for each."""
         return np.ones(self.size)
 
 
@@ -105,7 +101,7 @@ class BudgetSet(DeviationSet):
 
     @property
     def count(self) -> int:
-        """How many deviations there are."""
+        """Number of deviations, d."""
         return self.size
 
     def support(self, direction: FloatArray) -> FloatArray:
@@ -115,10 +111,10 @@ class BudgetSet(DeviationSet):
         return support
 
     def nearest(self, point: FloatArray) -> FloatArray:
-        """Return the point with magnitudes lowered by what brings them within the budget.
+        """Return the point with all magnitudes lowered by the same amount, to meet the budget.
 
-        What is left of them falls piecewise linearly with what is taken, between magnitudes and
-        magnitudes less one.
+        The sum of what is left, each cut to [0, 1], falls piecewise linearly with this amount;
+        its corners are the magnitudes and the magnitudes less one.
         """
         size = np.abs(point)
         taken = np.sort(np.hstack([0.0 * size[:, :1], size, np.maximum(size - 1.0, 0.0)]), axis=1)
@@ -134,7 +130,7 @@ class BudgetSet(DeviationSet):
     def exchanges(self, point: FloatArray) -> FloatArray:
         """Return the points in which two deviations of different size change places.
 
-        Each keeps its sign; who has none gets either.
+        Each keeps its sign; a deviation of zero gets either sign.
         """
         size = np.abs(point)
         first, second = np.nonzero(size[:, None] > size[None, :] + _ROUNDING)
@@ -149,7 +145,7 @@ class BudgetSet(DeviationSet):
 
     @property
     def largest(self) -> FloatArray:
-        """One each, or gamma where that is less."""
+        """1 for each, or gamma where that is less."""
         return np.full(self.size, min(self.gamma, 1.0))
 
 
@@ -161,12 +157,12 @@ class EllipsoidSet(DeviationSet):
     covariance
         Shape (d, d), Sigma, symmetric and positive semidefinite.
     radius
-        How many standard deviations, >= 0.
+        Number of standard deviations, >= 0.
 
     Raises
     ------
     ValueError
-        When the covariance is none, or the radius is negative.
+        When the matrix is not a covariance, or the radius is negative.
     """
 
     def __init__(self, covariance: FloatArray, radius: float) -> None:
@@ -187,7 +183,7 @@ class EllipsoidSet(DeviationSet):
 
     @property
     def count(self) -> int:
-        """How many deviations there are."""
+        """Number of deviations, d."""
         return len(self.covariance)
 
     def support(self, direction: FloatArray) -> FloatArray:
@@ -232,7 +228,7 @@ class ProductSet(DeviationSet):
 
     @property
     def count(self) -> int:
-        """How many deviations all parts have."""
+        """Number of deviations of all parts, d."""
         return sum(part.count for part in self.parts)
 
     def support(self, direction: FloatArray) -> FloatArray:
@@ -261,12 +257,12 @@ class ProductSet(DeviationSet):
 
     @property
     def largest(self) -> FloatArray:
-        """Those of the parts."""
+        """The magnitudes of all parts, in order."""
         return np.concatenate([part.largest for part in self.parts])
 
 
 def source_vertices(limits: InterfaceLimits, held: int) -> FloatArray:
-    """Return the corners of what the contract allows the held voltages, shape (V, h), per unit.
+    """Return the corners of the contracted set of held voltages, shape (V, h), per unit.
 
     Without a bound on unbalance all magnitudes move together: two corners.  With one, each phase
     lies in the band, and no phase deviates from the mean of the phases by more than the bound
@@ -277,13 +273,12 @@ def source_vertices(limits: InterfaceLimits, held: int) -> FloatArray:
     limits
         The contract.
     held
-        How many magnitudes are held.
+        Number of magnitudes held, h.
 
     Raises
     ------
     InsecureError
-        When a bound on unbalance is given, but the network's interface has no separate phases:
-        nothing can be said about what they do.
+        When a bound on unbalance is given, but the network's interface has no separate phases.
     """
     low, high = limits.voltage_min_pu, limits.voltage_max_pu
     if not limits.unbalance_pu:

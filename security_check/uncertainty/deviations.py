@@ -1,4 +1,4 @@
-"""By how much what does not trade, and impedances, may be off: a set, and what it moves."""
+"""Deviations of passive powers and of impedances: a set, and their effect on port powers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from security_check.uncertainty.deviation_sets import BoxSet, DeviationSet, Prod
 
 @dataclass(frozen=True, slots=True)
 class Deviations:
-    """By how much the power of what does not trade may deviate from its forecast.
+    """Deviations of one network in one interval; d of them, J ports.
 
     Parameters
     ----------
     set
         The set of d deviations.
     power_pu
-        Shape (J, d), complex: port powers change by ``power_pu @ xi``.
+        Shape (J, d), complex: port powers change by ``power_pu @ xi``, with ``xi`` of shape (d,)
+        in the set, in parts of the half-bands.
     impedances
-        How many of the deviations, the last ones, are not of powers but of impedances.
+        Number of deviations, the last ones, that are of impedances rather than powers.
     elements
-        The d elements that deviate; empty where nobody has named them.
+        The d elements that deviate; empty where not known.
     """
 
     set: DeviationSet

@@ -1,8 +1,8 @@
-"""What is expected of those who do not trade, and how far each of them may be off.
+"""Forecast powers of elements that do not trade, and their deviations.
 
-An interval's :class:`Forecast` is one value; the network, its power flow and its monitors stay as
-they are from interval to interval.  :class:`Uncertainty` makes forecasts out of the powers that
-are expected, element by element.
+An interval's :class:`Forecast` is one value; the network, its power flow and its monitors stay the
+same from interval to interval.  :class:`Uncertainty` makes forecasts from the expected power of
+each element.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from security_check.uncertainty.deviations import Deviations
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What does not trade in one interval; J ports.
+    """The passive powers of one interval and their deviations; J ports.
 
     Parameters
     ----------
     power_pu
         Shape (J,), complex power expected at the ports, injection positive.
     deviations
-        How far it, and the network's impedances, may be off.
+        Deviations of these powers and of the network's impedances.
     """
 
     power_pu: ComplexArray
@@ -37,30 +37,31 @@ class Forecast:
 
     @classmethod
     def as_given(cls, network: Network) -> Self:
-        """Return what the description of the network says, taken as certain."""
+        """Return the powers that the network states, as certain."""
         power = network.ports.passive_power_pu
         return cls(power, Deviations.none(len(power)).with_impedances(network))
 
 
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
-    """How far d passive elements may be off whatever is expected of them.
+    """The deviations of d passive elements from their expected power.
 
-    Element j's power is ``s_j + xi_j (1 + 1j ratio_j) (relative_j |Re s_j| + absolute_j)``.
+    Element j's power is ``s_j + xi_j (1 + 1j ratio_j) (relative_j |Re s_j| + absolute_j)``,
+    with the expected power ``s_j`` and the deviation ``xi_j``, the latter without unit.
 
     Parameters
     ----------
     chosen
-        Shape (d,), which of the network's passive elements.
+        Shape (d,), indices of the network's passive elements.
     relative
-        Shape (d,), >= 0, parts of the active power expected.
+        Shape (d,), >= 0, half-band in parts of the expected active power.
     absolute_pu
-        Shape (d,), >= 0, per unit of power.
+        Shape (d,), >= 0, further half-band, per unit of power.
     reactive_ratio
-        Shape (d,), reactive over active power of the deviation; ``nan``: as that of the power
-        expected, and 0 where no active power is.
+        Shape (d,), reactive over active power of the deviation; ``nan``: as that of the expected
+        power, and 0 where the expected active power is 0.
     set
-        Where xi may lie; d deviations.
+        The set of ``xi``, shape (d,).
 
     Raises
     ------
@@ -89,8 +90,8 @@ class Uncertainty:
         network
             The network; p passive elements.
         power_pu
-            Shape (p,), complex power expected of each, injection positive; what the description
-            of the network says where not given.
+            Shape (p,), expected complex power of each, injection positive; the powers that the
+            network states where not given.
 
         Raises
         ------
@@ -114,12 +115,12 @@ class Uncertainty:
 
 
 def passive_elements(network: Network) -> PassiveElements:
-    """Return what does not trade, one by one.
+    """Return the elements that do not trade, one by one.
 
     Raises
     ------
     ValueError
-        When whoever built the network did not say.
+        When the network does not state them.
     """
     if network.passive is None:
         raise ValueError(f"the passive elements of {network.name} are not known one by one")

@@ -1,10 +1,10 @@
-"""The adversary: looks for a point of the envelopes that breaks something.
+"""The adversary: searches for a point of the envelopes that breaks a limit.
 
-It shares the power flow with the check it attacks, and nothing else of it: no linear rows, no
-bounds, no gradients.  It tries random corners of the box and random points inside, corners where
+It shares only the power flow with the check that it attacks: no linear rows, no bounds, no
+gradients.  It tries random corners of the box and random points inside, corners where
 one group injects while the rest withdraws, the corners that no-load sensitivities point to, and
 climbs from the worst of them by changing one customer at a time, from side to side or in part,
-or the held voltages, anywhere in the contracted band, always with the AC power flow.
+or the held voltages, anywhere in the contracted band.  Every try is an AC power flow.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 from security_check.arrays import FloatArray, IndexArray, IntArray
 from security_check.operating_range.operating_point import OperatingPoint
 from security_check.operating_range.points import WorstPoints
-from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.starting_points import at_ends, drawn
 
-_CHUNK = 256  # operating points solved at once
-_CLIMB_STEPS = 40
-_RISE = 1e-13  # per unit of f
+_CHUNK = 256  # operating points solved at once, which bounds the memory
+_CLIMB_STEPS = 40  # of one climb at most
+_RISE = 1e-13  # per unit of f: a smaller rise is rounding
 _WAYS = 0.5 ** np.arange(9)  # parts of the way to a corner of the held voltages that are tried
-_STEP = 0.01  # parts of a deviation's scale
-_FEWEST = 128  # groups of customers tried at the least, where there are so many
+_STEP = 0.01  # difference step, in parts of a deviation's half-band
+_FEWEST = 128  # groups of customers are all tried up to this number, or that of the samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Finding:
     element, value, limit, unit
         The element nearest to, or farthest beyond, its limit there.
     violation
-        By how much the limit is exceeded, in parts of its scale; at most 0 is secure.
+        Excess over the limit, in parts of its scale; at most 0 is secure.
     operating_point
-        What everyone does there, and at which voltage.
+        The powers, voltages and deviations there.
     points_tried
-        AC power flows evaluated.
+        Number of AC power flows.
     nominal_v
-        Of a voltage, the volts per unit, where they are known.
+        Volts per unit, for a voltage whose nominal value is known.
     others
         The other elements that the adversary climbed, each at the worst point found for it, the
         fullest first.
@@ -77,23 +77,23 @@ def attack(
     limits_w
         Shape (2 c,), watts, injection first.
     rng
-        Where the random corners come from.
+        The source of the random corners.
     samples
-        Random corners tried, and an eighth as many points inside.
+        Number of random corners; an eighth as many points inside are tried, too.
     climbs
-        How many of the worst elements are climbed from.
+        Number of worst elements that are climbed.
 
     Raises
     ------
     PowerFlowError
-        When a corner has no power flow solution: that too breaks the grid.
+        When a corner has no power flow solution: such envelopes are not secure either.
     """
     return _BoxAttack(robust, np.asarray(limits_w), rng).run(samples, climbs)
 
 
 @dataclass(frozen=True, slots=True)
 class _ClimbedRow:
-    """How far a row was brought: violation, place among the rows, value of f."""
+    """The result of a climb: violation, index among the rows, value of f."""
 
     violation: float
     k: int
@@ -122,7 +122,7 @@ class _BoxAttack:
             for row in self._distinct_elements(per_row, max(climbs, 1))
         ]
         climbed.sort(key=lambda each: -each[0].violation)
-        first, *others = (self._finding(found, place) for found, place in climbed)
+        first, *others = (self._finding(found, point) for found, point in climbed)
         return replace(first, others=tuple(others))
 
     def _pool(self, samples: int) -> WorstPoints:
@@ -141,7 +141,7 @@ class _BoxAttack:
         return WorstPoints.joined([at_ends(conditions, once), drawn(conditions, once, self.rng)])
 
     def _some(self, shares: FloatArray, samples: int) -> FloatArray:
-        """Return the different lines, or a random part of them where there are very many."""
+        """Return the distinct lines, or a random part of them where there are too many."""
         different = np.unique(shares, axis=0)
         enough = max(samples, _FEWEST)
         if len(different) > enough:
@@ -157,10 +157,10 @@ class _BoxAttack:
         values = np.concatenate(parts, axis=1)
         return self.robust.violation(self.rows[:, None], values)
 
-    def _solve(self, places: WorstPoints) -> OperatingPoints:
-        self.tried += len(places.share)
+    def _solve(self, points: WorstPoints) -> OperatingPoints:
+        self.tried += len(points.share)
         flow = self.robust.monitors.power_flow
-        return flow.solve(*self.robust.conditions.ports(places, self.u))
+        return flow.solve(*self.robust.conditions.ports(points, self.u))
 
     def _distinct_elements(self, per_row: FloatArray, count: int) -> list[int]:
         """Return the worst rows, at most one per element and kind of limit."""
@@ -176,34 +176,34 @@ class _BoxAttack:
                 break
         return chosen
 
-    def _climb(self, k: int, place: WorstPoints) -> tuple[_ClimbedRow, WorstPoints]:
+    def _climb(self, k: int, point: WorstPoints) -> tuple[_ClimbedRow, WorstPoints]:
         """Climb one row by changes of single customers: whole changes of side, then parts.
 
-        Each step takes all changes that gain, together, or the best of them.  Parts of a way are
-        only gone on with where they gain at once: mostly the worst point is a corner.
+        Each step takes all changes that gain, together, or the best of them.  Smaller parts are
+        tried only while the larger ones gained: mostly the worst point is a corner.
         """
         row = self.rows[k : k + 1]
-        now = float(self._at(row, place)[0])
+        now = float(self._at(row, point)[0])
         for part in (1.0, 0.5, 0.25, 0.125):
             improved = False
             for _ in range(_CLIMB_STEPS):
-                place, reached = self._step(row, place, now, part)
+                point, reached = self._step(row, point, now, part)
                 if reached <= now:
                     break
                 now, improved = reached, True
             if part < 1.0 and not improved:
                 break
         violation = self.robust.violation(row, np.array([now]))
-        return _ClimbedRow(float(violation[0]), k, now), place
+        return _ClimbedRow(float(violation[0]), k, now), point
 
     def _step(
-        self, row: IndexArray, place: WorstPoints, now: float, part: float
+        self, row: IndexArray, point: WorstPoints, now: float, part: float
     ) -> tuple[WorstPoints, float]:
-        """Return a better place and f there, or the same and f as it was."""
-        share, free = place.share[0], place.free
+        """Return a better point and f there, or the same point and f."""
+        share, free = point.share[0], point.free
         moves = np.array([-part, part])
         ways = np.clip(share[None, :] + moves[:, None], 0.0, 1.0)
-        others = self._other_free(row, place, now, part)
+        others = self._other_free(row, point, now, part)
         sides = 2 * self.points
         trial = np.repeat(share[None, :], sides + len(others), axis=0)
         which = np.tile(np.arange(self.points), 2)
@@ -211,7 +211,7 @@ class _BoxAttack:
         trials = WorstPoints(trial, np.concatenate([np.repeat(free, sides, axis=0), others]))
         gain = self._at(row, trials) - now
         if gain.max() <= _RISE:
-            return place, now
+            return point, now
         single = gain[:sides].reshape(2, self.points)
         way = single.argmax(axis=0)
         rising = single.max(axis=0) > _RISE
@@ -225,21 +225,21 @@ class _BoxAttack:
         return trials.take(np.array([best])), now + float(gain[best])
 
     def _other_free(
-        self, row: IndexArray, place: WorstPoints, now: float, part: float
+        self, row: IndexArray, point: WorstPoints, now: float, part: float
     ) -> FloatArray:
         """Return other voltages, reactive powers and deviations to try, shape (a, k).
 
-        Held voltages go to every corner and by less and less of the way there, each reactive power
-        goes a part of its range either way, and deviations go where differences of f point, each
-        taken by a small step on its own.
+        Held voltages at every corner and at parts of the way there; each reactive power moved
+        by a part of its range either way; deviations at the support point of differences of f,
+        from a small step of each.
         """
-        conditions, free = self.robust.conditions, place.free[0]
+        conditions, free = self.robust.conditions, point.free[0]
         held, set_ = conditions.held, conditions.deviations.set
         count = held + len(conditions.choosers)
         way = _WAYS[:, None, None]
-        places = way * conditions.corners + (1.0 - way) * free[:held]
-        parts = [np.repeat(free[None, :], places.shape[0] * places.shape[1], axis=0)]
-        parts[0][:, :held] = places.reshape(-1, held)
+        band_places = way * conditions.corners + (1.0 - way) * free[:held]
+        parts = [np.repeat(free[None, :], band_places.shape[0] * band_places.shape[1], axis=0)]
+        parts[0][:, :held] = band_places.reshape(-1, held)
         each = np.arange(held, count)
         for move in (-2.0 * part, 2.0 * part):
             moved = np.repeat(free[None, :], len(each), axis=0)
@@ -249,19 +249,19 @@ class _BoxAttack:
             deviations = np.arange(count, conditions.free)
             stepped = np.repeat(free[None, :], set_.count, axis=0)
             stepped[deviations - count, deviations] += _STEP
-            shares = np.repeat(place.share, set_.count, axis=0)
+            shares = np.repeat(point.share, set_.count, axis=0)
             slope = self._at(row, WorstPoints(shares, stepped)) - now
             worst = free[None, :].copy()
             worst[:, count:] = set_.support(slope[None, :])
             parts.append(worst)
         return np.concatenate(parts)
 
-    def _at(self, row: IndexArray, places: WorstPoints) -> FloatArray:
+    def _at(self, row: IndexArray, points: WorstPoints) -> FloatArray:
         """Return f of one row at many points."""
-        rows = np.repeat(row, len(places.share))
-        return self.robust.monitors.values(rows, self._solve(places))
+        rows = np.repeat(row, len(points.share))
+        return self.robust.monitors.values(rows, self._solve(points))
 
-    def _finding(self, found: _ClimbedRow, place: WorstPoints) -> Finding:
+    def _finding(self, found: _ClimbedRow, point: WorstPoints) -> Finding:
         row = int(self.rows[found.k])
         monitors, limits = self.robust.monitors, self.robust.limits
         shown, limit, unit = monitors.describe(row, found.value, limits)
@@ -271,7 +271,7 @@ class _BoxAttack:
             limit=limit,
             unit=unit,
             violation=found.violation,
-            operating_point=self.robust.conditions.operating_point(place, self.u),
+            operating_point=self.robust.conditions.operating_point(point, self.u),
             points_tried=self.tried,
             nominal_v=self.robust.nominal_v(row),
         )

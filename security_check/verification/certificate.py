@@ -1,8 +1,8 @@
-"""What is proved of published envelopes, row by row, for whoever must answer for them.
+"""The certificate of published envelopes: the proof of each row and of the whole set.
 
 A row is *proved* where its worst vertex is shown to be the worst point of the whole box and
-voltage band, *proved below its limit* where it cannot reach it anywhere, *proved within* a gap
-where it can exceed its value by no more than that; all others are *only checked*: by the search
+voltage band, *proved below its limit* where it cannot reach the limit anywhere, *proved within* a
+gap where it can exceed its value by at most the gap.  All others are *only checked*, by the search
 for worst points and by the adversary (:mod:`security_check.verification.monotonicity`,
 docs/proof.md).
 """
@@ -29,28 +29,29 @@ from security_check.verification.radial_condition import RadialTree, radial_tree
 from security_check.worst_case.ascent import REFINED
 from security_check.worst_case.robust_rows import RobustRows
 
-_SAME = 1e-7  # of a row's scale: what rounding limits down to whole watts may leave
-_ROUNDING = REFINED + _SAME  # of a row's scale: a value may be told larger by this than it is
-_LARGEST_TREE = 2_000  # nodes; the recursion along a tree takes their number squared
+# Parts of a row's scale.
+_SAME = 1e-7  # differences from rounding limits down to whole watts
+_ROUNDING = REFINED + _SAME  # by which the stated value of a row may be too large
+_LARGEST_TREE = 2_000  # nodes: the recursion along a tree takes the square of their number
 
 THIS_WAY = "proved for this way of flow"
-"""The worst of a current this way is at the vertex named; the other way it is larger."""
+"""The current in this direction is worst at the vertex named; in the other it is larger."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityCertificate:
-    """What is proved of a set of envelopes.
+    """The proof of a set of envelopes.
 
     Parameters
     ----------
     standing
-        How many monitored rows stand how.
+        Number of monitored rows by their status.
     secure
         Whether every row is proved not to exceed its limit anywhere.
     reason
         Why rows are only checked; empty where none is.
     explanations
-        The elements at their limits, each with what is proved of it.
+        The elements at their limits, each with its proof.
     """
 
     standing: dict[ProofStatus, int]
@@ -60,7 +61,7 @@ class SecurityCertificate:
 
     @classmethod
     def joined(cls, parts: Sequence[SecurityCertificate]) -> SecurityCertificate:
-        """Return the proof of electrically separate parts together."""
+        """Return the certificate of electrically separate parts together."""
         counted = sum((Counter(part.standing) for part in parts), Counter[ProofStatus]())
         return cls(
             {standing: counted[standing] for standing in ProofStatus},
@@ -71,7 +72,7 @@ class SecurityCertificate:
 
 
 class Prover:
-    """Proves what can be proved of the envelopes of one network, factorised once."""
+    """Proves envelopes of one network, factorised once, as far as possible."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -85,12 +86,12 @@ class Prover:
         return radial_tree(self._model) if len(self._network.nodes) <= _LARGEST_TREE else None
 
     def prove(self, check: SecurityCheck) -> SecurityCertificate:
-        """Return what is proved of the envelopes in force.
+        """Return the certificate of the envelopes in force.
 
         Raises
         ------
         ProofError
-            When the power flow exceeds what is proved to be the most.
+            When the power flow exceeds a proved bound.
         """
         robust = check.robust_rows
         explanations = check.explanations()
@@ -113,9 +114,9 @@ class Prover:
 
 
 def rows_beside(monitors: Monitors, row: int) -> IndexArray:
-    """Return the rows that watch the same quantity as a row does, itself among them.
+    """Return the rows that watch the same quantity as a row, itself included.
 
-    Many rows watch one current, each in a half plane of its own, so only together do they bound
+    Several rows watch one current, each in a half plane of its own; only together do they bound
     it.
     """
     currents = np.isin(monitors.kind, (RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT))
@@ -125,12 +126,12 @@ def rows_beside(monitors: Monitors, row: int) -> IndexArray:
 
 
 def _in_words(each: Explanation, found: MonotonicityProof, robust: RobustRows) -> str:
-    """Return what is proved of the quantity that an explanation's row watches.
+    """Return the proof of the quantity of an explanation's row, in words.
 
     Raises
     ------
     ProofError
-        When the power flow exceeds what is proved to be the most.
+        When the power flow exceeds a proved bound.
     """
     monitors = robust.monitors
     assert isinstance(monitors, Monitors)
@@ -141,7 +142,7 @@ def _in_words(each: Explanation, found: MonotonicityProof, robust: RobustRows) -
     if gap < -_ROUNDING:
         raise ProofError(
             f"{robust.element(each.row)}: the power flow reaches {each.value_pu:.9g} per unit, "
-            f"but {found.bound[rows].max():.9g} is proved to be the most; one of the two is wrong"
+            f"but its proved bound is {found.bound[rows].max():.9g}; one of the two is wrong"
         )
     if gap <= _SAME:
         return str(ProofStatus.PROVED)
@@ -158,7 +159,7 @@ def _only_checked(
     explanations: Sequence[Explanation], rows: int, reason: str
 ) -> SecurityCertificate:
     standing = {each: rows if each is ProofStatus.CHECKED else 0 for each in ProofStatus}
-    told = f"{ProofStatus.CHECKED}: {reason}"
+    words = f"{ProofStatus.CHECKED}: {reason}"
     return SecurityCertificate(
-        standing, False, reason, tuple(replace(e, proof=told) for e in explanations)
+        standing, False, reason, tuple(replace(e, proof=words) for e in explanations)
     )

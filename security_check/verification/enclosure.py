@@ -20,11 +20,10 @@ powers.  The gradient of ``Re(G' i)`` has the multiplier ``mu = G - Z' conj(D mu
     |mu - mu_c|  <=  |Z|' ( max|D - D_c| |mu_c| + max|D| |mu - mu_c| )                 (2)
 
 so any y with ``y >= |Z|' (max|D - D_c| |mu_c| + max|D| y)`` bounds it, ``|Z|' max|D|`` being a
-contraction.  Every bound is a supersolution that is verified, not a limit that is trusted.
+contraction.  Every bound is a supersolution that is verified.
 
-Nothing here asks for a radial or balanced network: shunts, transformer ratios, meshes and
-several conductors are all inside Z and w.  Rounding errors are covered by margins that are far
-larger than they are, not by directed rounding.
+Networks need not be radial or balanced: Z and w include shunts, transformer ratios, meshes and
+several conductors.  Rounding errors are covered by much larger margins, not by directed rounding.
 """
 
 from __future__ import annotations
@@ -39,17 +38,18 @@ import scipy.sparse.linalg as spla
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
 from security_check.model.network import Network
 
-_ITERATIONS = 60
-_SETTLED = 1e-13  # per unit
+# Steps that are not enough cost sharpness, never rigour: every bound is verified afterwards.
+_ITERATIONS = 60  # of each fixed point at most
+_SETTLED = 1e-13  # per unit: a voltage that changes by less has converged
 _ROUNDING = 1e-12  # per unit: far above the rounding errors of sums of a thousand terms
-_INFLATED = 1e-6  # part of a radius, so that (1) holds with room to spare
+_INFLATED = 1e-6  # part of a radius that is added, so that (1) holds strictly
 _STILL = 1e-11  # per unit: a radius that grows by less has converged
-_SHARPENED = 3
-_FILLED = 0.999  # a contraction closer to one than this counts as none
+_SHARPENED = 3  # applications of (2) to its own supersolution
+_FILLED = 0.999  # largest factor of a contraction that counts as one
 
 
 class PortModel:
-    """What enclosures need of a network, factorised once.
+    """The port model of a network, factorised once.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class PortModel:
     def __init__(self, network: Network) -> None:
         self.network = network
         held, nodes = network.interface.nodes, len(network.nodes)
-        # All held magnitudes are one and the same here: the voltage v0.
+        # All held magnitudes are the same here: the voltage v0.
         together: ComplexArray = network.interface.phasors.sum(axis=1)
         inside = np.delete(np.arange(nodes), held)
         incidence = network.ports.incidence
@@ -105,19 +105,19 @@ class Enclosure:
     middle, half
         Shape (c + 1, B): centre and half width of every variable, the interface voltage last.
     passive_power_pu
-        Shape (J,), of what does not trade.
+        Shape (J,), complex power of elements that do not trade.
     voltage, radius
         Every voltage lies within ``radius`` of ``voltage``, the solution at the centre.
     current, current_radius
         Every injected current lies within ``current_radius`` of ``current``.
     weight, weight_radius
-        ``D = conj(s)/conj(v)^2`` at the centre, and how far it gets from there.
+        ``D = conj(s)/conj(v)^2`` at the centre, and a bound of its distance from there.
     inverse_radius
-        How far ``1/v`` gets from its centre.
+        A bound of the distance of ``1/v`` from its centre.
     perron, contraction
         A positive y, and the q < 1, shape (B,), with ``|Z|' max|D| y <= q y``.
     closed
-        Shape (B,): whether all of this is proved; nothing else holds where it is not.
+        Shape (B,): whether the enclosure is proved; where not, no other value is valid.
     """
 
     middle: FloatArray
@@ -164,7 +164,7 @@ def enclose(
     Parameters
     ----------
     passive_power_pu
-        Shape (J,), complex power of what does not trade.
+        Shape (J,), complex power of elements that do not trade.
     low, high
         Shape (c + 1, B): active power of every connection point, per unit, injection positive,
         and the interface voltage last.
@@ -172,7 +172,7 @@ def enclose(
     middle, half = 0.5 * (low + high), 0.5 * (high - low)
     power = model.network.point_ports @ middle[:-1] + passive_power_pu[:, None]
     spread = model.network.ports_size @ half[:-1]
-    with np.errstate(all="ignore"):  # what does not close is no number, and told as such
+    with np.errstate(all="ignore"):  # a box that does not close gives nan, and `closed` says so
         voltage, residual = _centre(model, power, middle[-1])
         size = np.abs(voltage)
         strength = np.abs(power)
@@ -212,7 +212,7 @@ def enclose(
 def _centre(
     model: PortModel, power: ComplexArray, interface_voltage: FloatArray
 ) -> tuple[ComplexArray, FloatArray]:
-    """Return the voltages at the centres and what is left of the power flow equations there."""
+    """Return the voltages at the centres and the residuals of the power flow there."""
     profile = model.profile[:, None] * interface_voltage
     voltage, conjugate = profile, power.conj()
     for _ in range(_ITERATIONS):
@@ -226,7 +226,7 @@ def _centre(
 
 
 def _smallest_radius(mapped: Callable[[FloatArray], FloatArray], radius: FloatArray) -> FloatArray:
-    """Return the least fixed point of (1), a little inflated; what diverges does not matter."""
+    """Return the least fixed point of (1), a little inflated; it may diverge."""
     for _ in range(_ITERATIONS):
         following = mapped(radius)
         grown = np.where(np.isfinite(following), following - radius, 0.0).max(initial=0.0)
@@ -247,23 +247,21 @@ def _contraction(size: FloatArray, largest: FloatArray) -> tuple[FloatArray, Flo
 
 
 def phasors(
-    model: PortModel, enclosure: Enclosure, phasor: IndexArray, place: IndexArray
+    model: PortModel, enclosure: Enclosure, phasor: IndexArray, box: IndexArray
 ) -> tuple[ComplexArray, FloatArray]:
     """Return discs that hold r monitored phasors over their boxes: centres and radii, shape (r,).
 
     Parameters
     ----------
-    phasor, place
-        Shape (r,), which phasor and which box.
+    phasor, box
+        Shape (r,), indices of the phasor and of the box.
     """
-    values: ComplexArray = np.einsum(
-        "rj,jr->r", model.response[phasor], enclosure.current[:, place]
-    )
-    values += model.fixed[phasor] * enclosure.middle[-1, place]
+    values: ComplexArray = np.einsum("rj,jr->r", model.response[phasor], enclosure.current[:, box])
+    values += model.fixed[phasor] * enclosure.middle[-1, box]
     radius: FloatArray = np.einsum(
-        "rj,jr->r", model.response_size[phasor], enclosure.current_radius[:, place]
+        "rj,jr->r", model.response_size[phasor], enclosure.current_radius[:, box]
     )
-    radius += np.abs(model.fixed[phasor]) * enclosure.half[-1, place] + _ROUNDING
+    radius += np.abs(model.fixed[phasor]) * enclosure.half[-1, box] + _ROUNDING
     return values, radius
 
 
@@ -271,33 +269,33 @@ def gradients(
     model: PortModel,
     enclosure: Enclosure,
     phasor: IndexArray,
-    place: IndexArray,
+    box: IndexArray,
     direction: ComplexArray,
 ) -> Gradients:
     """Enclose the gradients of ``Re(conj(direction) x)`` over closed boxes.
 
     Parameters
     ----------
-    phasor, place
-        Shape (r,), which phasor and which box.
+    phasor, box
+        Shape (r,), indices of the phasor and of the box.
     direction
         Shape (r,), of length one.
     """
-    weight, weight_radius = enclosure.weight[:, place], enclosure.weight_radius[:, place]
+    weight, weight_radius = enclosure.weight[:, box], enclosure.weight_radius[:, box]
     largest = np.abs(weight) + weight_radius
-    size = np.abs(enclosure.voltage[:, place])
+    size = np.abs(enclosure.voltage[:, box])
     turned = direction.conj()
     gradient = np.ascontiguousarray((turned[:, None] * model.response[phasor]).T)
     multiplier, residual = _multiplier(model, gradient, weight)
     strength = np.abs(multiplier)
     source = model.size.T @ (weight_radius * strength) + residual
-    perron, q = enclosure.perron[:, place], enclosure.contraction[place]
+    perron, q = enclosure.perron[:, box], enclosure.contraction[box]
     # A supersolution of (2) stays one when (2) is applied to it, and gets sharper.
     error = perron * ((source / perron).max(axis=0, initial=0.0) / (1.0 - q))
     for _ in range(_SHARPENED):
         error = source + model.size.T @ (largest * error)
-    inverse_radius = enclosure.inverse_radius[:, place]
-    by_port = multiplier / enclosure.voltage[:, place].conj()
+    inverse_radius = enclosure.inverse_radius[:, box]
+    by_port = multiplier / enclosure.voltage[:, box].conj()
     by_power = np.asarray(model.network.ports_point @ by_port).real
     by_port_radius = error * (1.0 / size + inverse_radius) + strength * inverse_radius
     by_power_radius = np.asarray(model.network.ports_size.T @ by_port_radius)
@@ -313,7 +311,7 @@ def gradients(
 def _multiplier(
     model: PortModel, gradient: ComplexArray, weight: ComplexArray
 ) -> tuple[ComplexArray, FloatArray]:
-    """Return multipliers at the centres, and what is left of their equations."""
+    """Return multipliers at the centres, and the residuals of their equations."""
     transposed = model.impedance.T
     conjugate = weight.conj()
     multiplier = gradient

@@ -1,11 +1,12 @@
-"""In which direction monitored quantities grow, everywhere in a box of powers.
+"""Signs of the derivatives of monitored quantities, everywhere in a box of powers.
 
-Let ``x`` be a row's phasor and ``d`` a direction of length one.  :func:`~security_check
-.enclosure.gradients` encloses the gradients of ``a = Re(conj(d) x)`` and ``b = Im(conj(d) x)``
-over a box; with the values at the centre, the mean value theorem bounds a and b.
+Let ``x`` be a row's phasor and ``d`` a direction of length one.  The function ``gradients`` of
+:mod:`security_check.verification.enclosure` encloses the gradients of ``a = Re(conj(d) x)`` and
+``b = Im(conj(d) x)`` over a box; with the values at the centre, the mean value theorem bounds a
+and b.
 
-**Magnitudes that stay away from zero** (voltages; currents once it is known who injects).  The
-phase of x differs from that of d by at most ``atan(max|b| / min a)``, so
+**Magnitudes that stay away from zero** (voltages; currents, once the signs of powers are known).
+The phase of x differs from that of d by at most ``atan(max|b| / min a)``, so
 
     grad |x| / cos(phase)  =  grad a + tan(phase) grad b
 
@@ -22,7 +23,7 @@ if
 
     rho^2 a1 + 2 rho b1  <=  a1
 
-The largest current of the half plane is then found with A at those ends, whatever the others do.
+The largest current of the half plane then has A at those ends, for any powers of the others.
 
 **Interface power** ``v0 a`` has the gradient ``v0 grad a``, plus a for the voltage v0; d is 1 for
 active and a quarter turn ahead for reactive power.
@@ -44,20 +45,20 @@ from security_check.verification.enclosure import (
     phasors,
 )
 
-_TURN = 0.5  # customers who turn a current by more than this part of what they add to it wait
-_SMALLEST = 1e-300
+_TURN = 0.5  # largest ratio of beta to gamma of a customer in A; others are left for a later face
+_SMALLEST = 1e-300  # keeps a division by zero finite
 
 
 @dataclass(frozen=True, slots=True)
 class RowKinds:
-    """Rows to be bounded: f is what :mod:`security_check.monitoring.monitors` says it is.
+    """Rows to be bounded, with f as in :mod:`security_check.monitoring.monitors`.
 
     Parameters
     ----------
     kind, phasor
         Shape (r,).
     axis
-        Shape (r,), of length one: the direction along which a current row's currents count.
+        Shape (r,), of length one: the direction of the half plane of a current row.
     """
 
     kind: IndexArray
@@ -105,7 +106,7 @@ class RowKinds:
 
 @dataclass(frozen=True, slots=True)
 class GradientSigns:
-    """What is known of r rows over their boxes.
+    """Bounds of r rows and signs of their derivatives over their boxes.
 
     Parameters
     ----------
@@ -113,12 +114,13 @@ class GradientSigns:
         Shape (r,): f is nowhere larger (a current row's f, in its own half plane).
     rising, falling
         Shape (r, c + 1): f is largest with that variable at its upper, or its lower, end,
-        whatever the others do.
+        for any values of the others.
     by_variable
         Shape (r, c + 1), the derivative of f at the centre, or for currents that may pass zero
         that of their part along the axis.
     gain
-        Shape (r,): how much larger than at the vertex that ``by_variable`` points to f can be.
+        Shape (r,): bound of the excess of f over its value at the vertex that ``by_variable``
+        points to.
     """
 
     bound: FloatArray
@@ -155,20 +157,20 @@ class _Parts:
 
 
 def simple_bounds(
-    model: PortModel, enclosure: Enclosure, rows: RowKinds, place: IndexArray
+    model: PortModel, enclosure: Enclosure, rows: RowKinds, box: IndexArray
 ) -> FloatArray:
-    """Return upper bounds of f by the triangle inequality, shape (r,): cheap, and coarse."""
-    x, radius = phasors(model, enclosure, rows.phasor, place)
+    """Return upper bounds of f by the triangle inequality, shape (r,): cheap but coarse."""
+    x, radius = phasors(model, enclosure, rows.phasor, box)
     lower = np.maximum(np.abs(x) - radius, 0.0)
     magnitude = np.where(rows.kind == RowKind.VOLTAGE_MIN, -lower, np.abs(x) + radius)
-    voltage, width = enclosure.middle[-1, place], enclosure.half[-1, place]
+    voltage, width = enclosure.middle[-1, box], enclosure.half[-1, box]
     power = rows.sense * (rows.carried.conj() * x).real + radius
     power = np.where(power > 0.0, power * (voltage + width), power * (voltage - width))
     return np.where(rows.power, power, magnitude)
 
 
 def slopes(
-    model: PortModel, enclosure: Enclosure, rows: RowKinds, place: IndexArray
+    model: PortModel, enclosure: Enclosure, rows: RowKinds, box: IndexArray
 ) -> GradientSigns:
     """Bound rows and their derivatives over closed boxes.
 
@@ -178,22 +180,22 @@ def slopes(
         Of B boxes.
     rows
         r rows.
-    place
-        Shape (r,), the box of each row.
+    box
+        Shape (r,), index of the box of each row.
     """
-    x, radius = phasors(model, enclosure, rows.phasor, place)
+    x, radius = phasors(model, enclosure, rows.phasor, box)
     own = np.abs(x) > radius
     own_direction = x / np.maximum(np.abs(x), _SMALLEST)
     direction = np.where(rows.current & ~own, rows.axis, own_direction)
     direction = np.where(rows.power, rows.carried, direction)
-    parts = _parts(model, enclosure, rows.phasor, place, x, direction)
+    parts = _parts(model, enclosure, rows.phasor, box, x, direction)
     # Where no current of the box lies in the row's half plane, f is minus the magnitude.
     against = rows.current & ((rows.axis.conj() * x).real + radius < 0.0)
     found = _of_magnitudes(parts, np.where(against, -1.0, rows.sense))
     passing = np.flatnonzero(rows.current & ~own)
     _put(found, passing, _of_passing(_taken(parts, passing)))
     power = np.flatnonzero(rows.power)
-    voltage = enclosure.middle[-1, place][power]
+    voltage = enclosure.middle[-1, box][power]
     _put(found, power, _of_powers(_taken(parts, power), rows.sense[power], voltage))
     return found
 
@@ -202,7 +204,7 @@ def _parts(
     model: PortModel,
     enclosure: Enclosure,
     phasor: IndexArray,
-    place: IndexArray,
+    box: IndexArray,
     x: ComplexArray,
     direction: ComplexArray,
 ) -> _Parts:
@@ -210,14 +212,14 @@ def _parts(
         model,
         enclosure,
         np.concatenate([phasor, phasor]),
-        np.concatenate([place, place]),
+        np.concatenate([box, box]),
         np.concatenate([direction, 1j * direction]),
     )
     count = len(phasor)
     along = Gradients(twice.centre[:count], twice.radius[:count])
     across = Gradients(twice.centre[count:], twice.radius[count:])
     part = direction.conj() * x
-    return _Parts(along, across, part.real, part.imag, enclosure.half[:, place].T)
+    return _Parts(along, across, part.real, part.imag, enclosure.half[:, box].T)
 
 
 def _taken(parts: _Parts, rows: IndexArray) -> _Parts:
@@ -240,7 +242,7 @@ def _put(slopes: GradientSigns, where: IndexArray, found: GradientSigns) -> None
 
 
 def _of_derivatives(centre: FloatArray, radius: FloatArray, half: FloatArray) -> GradientSigns:
-    """Return what derivatives within ``radius`` of ``centre`` say; the bound is left open."""
+    """Return signs from derivatives within ``radius`` of ``centre``; the bound is infinite."""
     against = np.maximum(radius - np.abs(centre), 0.0)
     free = half > 0.0
     return GradientSigns(
@@ -253,7 +255,7 @@ def _of_derivatives(centre: FloatArray, radius: FloatArray, half: FloatArray) ->
 
 
 def _of_magnitudes(parts: _Parts, sense: FloatArray) -> GradientSigns:
-    """Return slopes of ``sense |x|``, open where x may pass zero."""
+    """Return signs of ``sense |x|``; none where x may pass zero."""
     lowest, aside = parts.lowest, parts.aside
     away = lowest > 0.0
     tangent = np.where(away, aside / np.where(away, lowest, 1.0), 0.0)
@@ -272,7 +274,7 @@ def _of_magnitudes(parts: _Parts, sense: FloatArray) -> GradientSigns:
 
 
 def _of_passing(parts: _Parts) -> GradientSigns:
-    """Return slopes of currents that may pass zero, each in the half plane of its axis."""
+    """Return signs of currents that may pass zero, each in the half plane of its axis."""
     centre, half = parts.along.centre, parts.half
     gamma = np.abs(centre) - parts.along.radius
     beta = parts.across.largest
@@ -288,7 +290,7 @@ def _of_passing(parts: _Parts) -> GradientSigns:
 
 
 def _of_powers(parts: _Parts, sense: FloatArray, voltage: FloatArray) -> GradientSigns:
-    """Return slopes of ``sense v0 a``."""
+    """Return signs of ``sense v0 a``."""
     width = parts.half[:, -1:]
     centre = sense[:, None] * voltage[:, None] * parts.along.centre
     radius = voltage[:, None] * parts.along.radius + width * parts.along.largest

@@ -1,23 +1,22 @@
-"""Proofs that no point of a box of envelopes is worse than the vertex a row is held at.
+"""Proofs that no point of a box of envelopes is worse than a row's vertex.
 
-The adversary looks for worse points and may miss one; a proof cannot.  Over a box of powers and
-the contracted voltage band, :mod:`security_check.verification.gradient_signs` says by which
-customers' powers a row's
-quantity f rises or falls *everywhere*.  Such a customer is at one end of its range wherever f is
-largest, so the box shrinks to a face on which f has the same maximum.  On the face voltages vary
-less, so that the signs of more customers are certain, and so on (the monotonicity test of
-interval optimisation: Hansen and Walster 2004, "Global optimization using interval analysis",
-chapter 12).  For radial balanced networks :mod:`security_check.verification.radial_condition` adds
-the condition of
-Gan, Li, Topcu and Low (2015) for all voltages at once.
+The adversary searches for worse points and may miss one; a proof cannot.  Over a box of powers and
+the contracted voltage band, :mod:`security_check.verification.gradient_signs` finds the customers
+with whose power a row's quantity f rises, or falls, *everywhere*.  Such a customer is at one end of
+its range wherever f is largest, so the box shrinks to a face on which f has the same maximum.  On
+the face voltages vary less, so that the signs of more customers are certain, and so on (the
+monotonicity test of interval optimisation: Hansen and Walster 2004, "Global optimization using
+interval analysis", chapter 12).  For radial balanced networks
+:mod:`security_check.verification.radial_condition` adds a condition after Gan, Li, Topcu and Low
+(2015) for all voltages at once.
 
 ==========================  ======================================================================
-standing                    what is proved
+status                      proof
 ==========================  ======================================================================
 ``PROVED``                  all signs: f is largest at the vertex ``sides``, gap 0
 ``BELOW``                   f stays below its limit by a bound over the box; no vertex was needed
 ``WITHIN``                  f exceeds its value at ``sides`` nowhere by more than ``gap``
-``CHECKED``                 nothing: only the adversary has looked; ``reason`` says why
+``CHECKED``                 nothing; ``reason`` says why
 ==========================  ======================================================================
 
 The largest f of a current is over all rows of its terminal together, as for all rows of
@@ -47,15 +46,15 @@ from security_check.verification.gradient_signs import (
 )
 from security_check.verification.radial_condition import RadialTree, rising_voltages
 
-_ROUNDS = 12
-_SAME = 1e-9  # part of a limit, or per unit: less is rounding
+_ROUNDS = 12  # of faces at most; three to six are usual
+_SAME = 1e-9  # part of a limit, or per unit: a smaller difference is rounding
 
 UNBALANCE = "rows of voltage unbalance are not bounded"
 OPEN = "voltages over the whole box cannot be enclosed: it reaches too close to voltage collapse"
 
 
 class ProofStatus(StrEnum):
-    """What is proved of a row; see the module's table."""
+    """The status of a row's proof; see the table of this module."""
 
     PROVED = "proved"
     BELOW = "proved below its limit"
@@ -65,7 +64,7 @@ class ProofStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MonotonicityProof:
-    """What is proved of all R monitored rows, in the order of the monitors.
+    """The proof of all R monitored rows, in the order of the monitors.
 
     Parameters
     ----------
@@ -73,14 +72,14 @@ class MonotonicityProof:
         Shape (R,), of :class:`ProofStatus`.
     value
         Shape (R,), f at the vertex ``sides``, per unit; nan for rows proved below their limits
-        on the way, whose vertex nobody has looked for.
+        before a vertex was found.
     bound
-        Shape (R,), f is nowhere larger; ``inf`` where nothing is proved.
+        Shape (R,), upper bound of f; ``inf`` where nothing is proved.
     sides
         Shape (R, c + 1): of each row's vertex, 0 for withdrawal and 1 for injection, and the
         end of the voltage band last; nan where ``value`` is.
     secure
-        Shape (R,), whether the bound is at most the row's limit; nowhere if none were given.
+        Shape (R,), whether the bound is at most the row's limit; false without limits.
     reason
         Why rows are only checked; empty where none is.
     """
@@ -94,26 +93,26 @@ class MonotonicityProof:
 
     @property
     def gap(self) -> FloatArray:
-        """Return by how much f may exceed ``value`` somewhere, shape (R,), per unit."""
+        """Return the bound of the excess of f over ``value``, shape (R,), per unit."""
         gap: FloatArray = self.bound - self.value
         return gap
 
     def count(self) -> dict[ProofStatus, int]:
-        """Return how many rows stand how."""
+        """Return the number of rows by status."""
         counted = Counter(self.standing)
         return {standing: counted[standing] for standing in ProofStatus}
 
 
 @dataclass(frozen=True, slots=True)
 class _Faces:
-    """The faces that rows have come down to; r rows, changed in place as they come down.
+    """The faces on which rows are largest; r rows, changed in place as the faces shrink.
 
     Parameters
     ----------
     low, high
         Shape (r, c + 1).
     bound, gain
-        Shape (r,), f nowhere exceeds ``bound``, nor its value at ``vertex`` by more than ``gain``.
+        Shape (r,), bounds of f, and of the excess of f over its value at ``vertex``.
     vertex
         Shape (r, c + 1).
     """
@@ -132,7 +131,7 @@ class _Faces:
         return cls(lower, upper, bound, np.full(len(bound), np.inf), upper.copy())
 
     def come_down(self, rows: IndexArray, found: GradientSigns) -> BoolArray:
-        """Go to the faces that slopes point to; return whether a row has got anywhere."""
+        """Shrink the faces by certain signs; return for which rows they shrank."""
         self.bound[rows] = np.minimum(self.bound[rows], found.bound)
         self.gain[rows] = found.gain
         low, high = self.low[rows], self.high[rows]
@@ -150,7 +149,7 @@ class _Faces:
 def row_kinds(model: PortModel) -> RowKinds:
     """Return all monitored rows, in the order of ``Monitors``.
 
-    A current counts along what the strongest customer's injection adds to it without load.
+    The direction of a current is that of the strongest response to an injection without load.
     """
     network = model.network
     ends = slice(len(network.voltages.elements), len(model.response) - 1)
@@ -177,28 +176,28 @@ def prove_monotone(
     limit: FloatArray | None = None,
     tree: RadialTree | None = None,
 ) -> MonotonicityProof:
-    """Prove as much as can be proved of every monitored row over a box of envelopes.
+    """Prove every monitored row over a box of envelopes, as far as possible.
 
     Parameters
     ----------
     model
-        Of the network; c connection points, R monitored rows.
+        The network's port model; c connection points, R monitored rows.
     conditions
-        What else the interval lets happen.  Held voltages that move apart, freely chosen reactive
-        power and deviations of passive power are not covered: then nothing is proved.
+        The interval's conditions.  Held voltages that differ from each other, freely chosen
+        reactive power and deviations of passive power are not covered: then nothing is proved.
     u
         Shape (2 c,): injection and withdrawal limits, per unit.
     limit
-        Shape (R,), as ``limit``.  Where given, rows that a
-        cheap bound keeps below their limits are not looked at further.
+        Shape (R,), as ``RowLimits.limit``.  Where given, rows that a cheap bound proves below
+        their limits are left at that.
     tree
-        The network as ``radial_tree`` has it, where it is one: adds
-        the condition for radial networks to the proof of voltages.
+        The network as a tree, from ``radial_tree``, where it is one: adds the condition for
+        radial networks to the proof of voltages.
 
     Notes
     -----
-    A dense product of the ports' matrix with one column per row that is looked at and round;
-    three to six rounds are usual.
+    The cost is a dense product of the ports' matrix with one column per row and round; three to
+    six rounds are usual.
     """
     injection, withdrawal = halves(u)
     low = np.append(-withdrawal, conditions.band[0])
@@ -226,7 +225,7 @@ def prove_monotone(
 
 
 def not_covered(conditions: OperatingConditions) -> str:
-    """Return what of the conditions proofs do not cover, as a reason; empty if they cover all."""
+    """Return a condition that proofs do not cover, as a reason; empty where they cover all."""
     corners = conditions.source_corners
     if (corners != corners[:, :1]).any():
         return "proofs do not cover phases of the interface whose voltages move apart"
@@ -235,13 +234,13 @@ def not_covered(conditions: OperatingConditions) -> str:
     if conditions.network.reactive_freedom is not None:
         return "proofs do not cover reactive power that customers choose freely"
     if conditions.deviations.set.count:
-        return "proofs do not cover deviations of those who do not trade"
+        return "proofs do not cover deviations of passive powers"
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class _ProofProgress:
-    """What has been found of all R rows, filled in place; see :class:`MonotonicityProof`."""
+    """Results for all R rows, filled in place; see :class:`MonotonicityProof`."""
 
     proved: BoolArray
     value: FloatArray
@@ -277,7 +276,7 @@ def _prove(
     limits: FloatArray,
     whole: Enclosure,
 ) -> None:
-    """Bring rows down to the smallest faces found, by every method there is."""
+    """Shrink the faces of rows by both methods."""
     _come_down(model, rows, faces, limits, np.arange(len(limits)), whole)
     if tree is not None:
         active = np.flatnonzero(~faces.points & (faces.bound > limits))
@@ -291,11 +290,11 @@ def _at_vertices(
     """Return f of each row at its own vertex, shape (r,); nan without a power flow."""
     if not len(vertex):
         return np.zeros(0)
-    first, place = first_of_equal(vertex)
+    first, box = first_of_equal(vertex)
     powers = vertex[first].T
     solved = enclose(model, whole.passive_power_pu, powers, powers)
-    x, _ = phasors(model, solved, rows.phasor, place)
-    return np.where(solved.closed[place], rows.values(x, vertex[:, -1]), np.nan)
+    x, _ = phasors(model, solved, rows.phasor, box)
+    return np.where(solved.closed[box], rows.values(x, vertex[:, -1]), np.nan)
 
 
 def _come_down(
@@ -306,17 +305,17 @@ def _come_down(
     active: IndexArray,
     whole: Enclosure,
 ) -> None:
-    """Bring rows down to the smallest faces found, or until their bounds are below their limits."""
+    """Shrink the faces of rows, until their bounds are below their limits or no sign is new."""
     for _ in range(_ROUNDS):
         if not len(active):
             return
-        first, place = first_of_equal(np.hstack([faces.low[active], faces.high[active]]))
+        first, box = first_of_equal(np.hstack([faces.low[active], faces.high[active]]))
         boxes = active[first]
         low, high = faces.low[boxes].T, faces.high[boxes].T
         enclosure = enclose(model, whole.passive_power_pu, low, high)
-        closed = enclosure.closed[place]
-        active, place = active[closed], place[closed]
-        moved = faces.come_down(active, slopes(model, enclosure, rows.take(active), place))
+        closed = enclosure.closed[box]
+        active, box = active[closed], box[closed]
+        moved = faces.come_down(active, slopes(model, enclosure, rows.take(active), box))
         active = active[moved & ~faces.points[active] & (faces.bound[active] > limits[active])]
 
 
@@ -328,15 +327,15 @@ def _come_down_together(
     active: IndexArray,
     whole: Enclosure,
 ) -> IndexArray:
-    """Bring voltages down to the faces that the condition for trees points to.
+    """Shrink the faces of voltages by the condition for trees.
 
-    All highest, or all lowest, voltages share one face, on which the condition is asked again.
-    What it says of a box holds on the faces that rows have come down to before.
+    All highest, or all lowest, voltages share one face, on which the condition is tested again.
+    A sign that holds on a box holds on all of its faces.
 
     Returns
     -------
     IndexArray
-        Those of the active rows that came down, and not to a single point.
+        The active rows whose faces shrank, but not to a single point.
     """
     moved = np.zeros(len(kind), dtype=bool)
     for wanted in (RowKind.VOLTAGE_MAX, RowKind.VOLTAGE_MIN):

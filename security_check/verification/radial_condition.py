@@ -1,4 +1,4 @@
-"""Radial networks: with whose power all voltages rise, everywhere in a box.
+"""Radial networks: the customers with whose power all voltages rise, everywhere in a box.
 
 A balanced tree in the DistFlow form (Baran and Wu 1989), directed to the interface.  Node m
 sends ``S_m`` into the branch to its parent, of impedance ``z_m``; with ``v = |V|^2`` and the
@@ -8,7 +8,8 @@ losses ``l_m = |S_m|^2 / v_m``, vectors being (active, reactive), a the shunt at
     S_m = s_m - a*_m v_m + sum over children c of (S_c - z_c l_c)
     v_m = v_parent + z_m' (S_m + (S_m - z_m l_m))
 
-Differentiated, what arrives at the parent is ``A_m dS_m + z_m (l_m/v_m) dv_m`` with the 2x2 matrix
+Differentiated, the power that arrives at the parent is ``A_m dS_m + z_m (l_m/v_m) dv_m`` with the
+2x2 matrix
 
     A_m = I - (2/v_m) z_m S_m'                                                         (1)
 
@@ -24,17 +25,17 @@ Losses and shunts answer to the voltages, too, so that for an injection of direc
     dv_k = R_ki e + sum_m N_km dv_m                                                    (3)
     N_km = (l_m/v_m) (R_k,parent(m) z_m + [m on the path of k] |z_m|^2) + R_km (-G_m, B_m)'
 
-Their condition C1 asks that products of the A, evaluated with the worst flows, times ``z_m`` be
-positive, which makes the first term of N positive.  It does not speak of injections without
-reactive power, nor of shunts, and it is neither needed nor enough here; what is checked is (3)
-itself.  With R, N and flows enclosed over the box, ``N- = max(-N, 0)`` and y a bound of ``|dv|``,
+Their condition C1 requires that products of the A, evaluated with the worst flows, times ``z_m`` be
+positive, which makes the first term of N positive.  It does not cover injections without reactive
+power, nor shunts, and is neither necessary nor sufficient here; (3) itself is checked.  With R, N
+and flows enclosed over the box, ``N- = max(-N, 0)`` and y a bound of ``|dv|``,
 
     R_ki e >= sum_m N-_km y_m  for all k     implies     dv_k >= 0 for all k           (4)
 
 since the negative part n of dv then obeys ``n <= N+ n`` and ``|N|`` is a contraction.
 
-Transformer ratios and phase shifts are taken out by scaling each node's voltage; what differs
-from the scaling is a shunt.
+Transformer ratios and phase shifts are removed by scaling each node's voltage; the remainder is a
+shunt.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ import scipy.sparse as sp
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
 from security_check.verification.enclosure import Enclosure, PortModel
 
-_ROUNDING = 1e-10
-_RECIPROCAL = 1e-6
+_ROUNDING = 1e-10  # per unit, or part of an effect: far above rounding errors
+_RECIPROCAL = 1e-6  # part of an admittance: largest difference of its size in both directions
 
 Range = tuple[FloatArray, FloatArray]
 """Lower and upper ends of intervals."""
@@ -61,7 +62,7 @@ class RadialTree:
     Parameters
     ----------
     order
-        Shape (n,), the network's node of each; parents come before children.
+        Shape (n,), indices of the network's nodes; parents come before children.
     parent
         Shape (n,), positions; -1 for the interface.
     impedance
@@ -73,7 +74,7 @@ class RadialTree:
     injection
         Shape (n, c), complex: powers of customers entering at nodes, ``injection @ p``.
     entering
-        Shape (n, J): where ports' powers enter.
+        Shape (n, J): the incidence of ports at nodes.
     voltage_response, voltage_fixed
         Shapes (n, J) and (n,): scaled voltages are ``voltage_response @ i + voltage_fixed v0``.
     current_response, current_fixed
@@ -122,7 +123,7 @@ class VoltageEffects:
 
 
 def radial_tree(model: PortModel) -> RadialTree | None:
-    """Return the network as a tree, or None where it is none, or not a balanced one."""
+    """Return the network as a tree; None where it is not a balanced tree."""
     network = model.network
     incidence = network.ports.incidence
     balanced = network.interface.nodes.shape == (1,) and _picks(sp.csr_array(incidence.T))
@@ -164,7 +165,7 @@ def radial_tree(model: PortModel) -> RadialTree | None:
 
 
 def _picks(incidence: sp.csr_array) -> bool:
-    """Return whether every row is a single one."""
+    """Return whether every row has a single entry, which is one."""
     counts = np.diff(sp.csr_array(incidence).indptr)
     return bool((counts == 1).all() and (incidence.data == 1.0).all())
 
@@ -198,18 +199,18 @@ def _scales(dense: ComplexArray, parent: IndexArray, size: FloatArray) -> Comple
 
 
 def rising_voltages(tree: RadialTree, enclosure: Enclosure) -> BoolArray:
-    """Return with which variables no voltage ever falls in a closed box, shape (c + 1,).
+    """Return the variables with which no voltage falls anywhere in a closed box, (c + 1,).
 
     Parameters
     ----------
     tree
         n nodes, c connection points.
     enclosure
-        Of one box; the last variable is the interface voltage.
+        The enclosure of one box; the last variable is the interface voltage.
 
     Notes
     -----
-    Takes n steps with arrays of n numbers, and products of n x n matrices.
+    The cost is n steps with arrays of n numbers, and products of n x n matrices.
     """
     effects = voltage_effects(tree, enclosure)
     low, high = effects.direct
@@ -233,7 +234,7 @@ def voltage_effects(tree: RadialTree, enclosure: Enclosure) -> VoltageEffects:
 
 
 def _flows(tree: RadialTree, enclosure: Enclosure) -> _Flows:
-    """Enclose flows: what enters below a branch, less the losses and shunts below it."""
+    """Enclose flows: the power entering below a branch, less the losses and shunts there."""
     centre, half = enclosure.middle[:, 0], enclosure.half[:, 0]
     voltage, radius = _disc(tree.voltage_response, tree.voltage_fixed, enclosure)
     lowest = np.maximum(np.abs(voltage) - radius, 1e-6) ** 2

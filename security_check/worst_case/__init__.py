@@ -1,6 +1,10 @@
 """The worst point of each monitored quantity in a box of envelopes, as packing rows.
 
-``robust_rows`` joins the parts: ``starting_points`` begin, ``ascent`` climbs along
-``coordinates``, ``search`` looks for worst points that were missed, ``packing_rows`` hold the
-result and ``watched_rows`` evaluate it at few points.
+``row_problem``       rows, limits and conditions; power flows of rows at their own points
+``ascent``            from a starting point to a local maximum (``band``, ``coordinates``,
+                      ``quadratic_model``)
+``packing_rows``      linear rows at worst points
+``robust_rows``       builds packing rows, and measures violations
+``search``            worst points that were missed (``starting_points``)
+``watched_rows``      rows at few points, for the check of trades
 """

@@ -1,22 +1,20 @@
 """The ascent of monitored quantities to their worst points in a box of envelopes.
 
-Most quantities are worst at a vertex, and a step or two to the vertex that the exact gradient
-points to finds it.  Where one bends down on the way, the worst point lies between; where the
-gradient is nearly zero for many, only second derivatives find it.
+Most quantities are worst at a vertex, and one or two steps to the vertex that the exact gradient
+points to find it.  Where a quantity bends down on the way, the worst point lies between; where the
+gradient is nearly zero for many customers, only second derivatives find it
+(docs/adr/0001-worst-points.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from security_check.arrays import BoolArray, FloatArray, IndexArray
-from security_check.monitoring.protocol import Monitored
-from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import OperatingConditions, Slopes, flat
+from security_check.arrays import FloatArray, IndexArray
 from security_check.operating_range.points import WorstPoints, halves
-from security_check.power_flow.implicit_zbus import OperatingPoints
+from security_check.operating_range.slopes import (
+    flat,
+)
 from security_check.worst_case import band
 from security_check.worst_case.coordinates import coordinates, kinks, placed, slopes_along
 from security_check.worst_case.quadratic_model import (
@@ -25,43 +23,26 @@ from security_check.worst_case.quadratic_model import (
     joint_second_derivatives,
     second_derivatives,
 )
-
-RISE = 1e-10
-"""Per unit of f: a smaller rise is rounding."""
+from security_check.worst_case.row_problem import RISE, Climb, RowProblem
 
 WORTH = 1e-8
-"""Part of a row's scale: a step that promises less, to first order, is not taken."""
+"""Part of a row's scale: a step with less gain, to first order, is not taken.
+
+Ten times what the tolerance of power flows leaves of a voltage, whose scale is about 0.1.
+"""
 
 REFINED = 1e-6
-"""Part of a row's scale: less first-order gain, at the end, is counted as if it were made."""
+"""Part of a row's scale: a smaller first-order gain at the end is added to the row's value."""
 
-_ASCENTS = 12
-_HALVINGS = 40
-_REFINEMENTS = 6
+_ASCENTS = 12  # steps of one ascent at most; one or two are usual
+_HALVINGS = 40  # steps that close a bracket: two of three halve it, so 1e-8 of it is left
+_BISECTIONS = 40  # in the balance of a joint effect: 1e-12 of it is left
+_REFINEMENTS = 6  # climbs along a quadratic model at most
 _RENEWED = 3  # the refinement before which second derivatives are taken anew
-_FAR = 1e-2  # part of a row's scale: rows this far from their limits are not refined
-_CORNERED = 5e-2  # part of a row's scale: rows this far from their limits stay at their corners
-
-
-@dataclass(frozen=True, slots=True)
-class Climb:
-    """Rows on their way to their worst points: where they are, f there and its gradient."""
-
-    points: WorstPoints
-    values: FloatArray
-    slopes: Slopes
-
-    def take(self, rows: IndexArray | BoolArray) -> Climb:
-        """Return a copy of the rows named."""
-        return Climb(self.points.take(rows), self.values[rows], self.slopes.take(rows))
-
-    def put(self, where: IndexArray, found: Climb) -> None:
-        """Replace the rows at ``where``; a climb owns its arrays."""
-        self.points.share[where] = found.points.share
-        self.points.free[where] = found.points.free
-        self.values[where] = found.values
-        self.slopes.by_power[where] = found.slopes.by_power
-        self.slopes.by_free[where] = found.slopes.by_free
+# Parts of a row's scale: rows farther from their limits are not refined, and do not try all corners
+# of the held voltages.  They do not bind in this box, and either costs many power flows.
+_FAR = 1e-2
+_CORNERED = 5e-2
 
 
 class Ascent:
@@ -69,45 +50,17 @@ class Ascent:
 
     Parameters
     ----------
-    monitors
-        What is monitored; c connection points.
-    limits
-        The limits of all rows.
-    conditions
-        What the interval lets happen.
+    problem
+        The rows, their limits and the interval's conditions; c connection points.
     """
 
-    def __init__(
-        self, monitors: Monitored, limits: RowLimits, conditions: OperatingConditions
-    ) -> None:
-        self.monitors = monitors
-        self.limits = limits
-        self.conditions = conditions
-        # Second derivatives change little with the envelopes, and only direct the search: exact
+    def __init__(self, problem: RowProblem) -> None:
+        self.problem = problem
+        self.limits = problem.limits
+        self.conditions = problem.conditions
+        # Second derivatives change little with the envelopes, and only direct the ascent; exact
         # gradients decide where it ends.  So they are kept.
         self._second: dict[int, FloatArray] = {}
-
-    def evaluate(
-        self, rows: IndexArray, points: WorstPoints, u: FloatArray
-    ) -> tuple[FloatArray, OperatingPoints]:
-        """Run the AC power flow of each row at its own point of u; equal points are run once.
-
-        Returns
-        -------
-        values
-            Shape (r,), f of each row.
-        solved
-            r operating points, one per row.
-
-        Raises
-        ------
-        PowerFlowError
-            When one does not converge.
-        """
-        first, group = points.distinct(u)
-        flow = self.monitors.power_flow
-        solved = flow.solve(*self.conditions.ports(points.take(first), u)).take(group)
-        return self.monitors.values(rows, solved), solved
 
     def climb(self, rows: IndexArray, start: WorstPoints, u: FloatArray) -> Climb:
         """Move each row from its start to a worst point of the box u.
@@ -134,38 +87,38 @@ class Ascent:
         where they raise f.  Rows that this leaves with something to gain climb on along a
         quadratic model.
         """
-        at = self.at(rows, start, u)
+        at = self.problem.at(rows, start, u)
         self._ascend(rows, at, np.arange(len(rows)), u)
         if len(self.conditions.corners) > 2:
             self._ascend(rows, at, self._try_corners(rows, at, u), u)
         self._refine(rows, at, u)
-        # The quadratic model knows nothing of the band, whose peak shifts with what it has moved.
+        # The quadratic model does not include held voltages, whose peak has shifted with the rest.
         self._ascend(rows, at, np.flatnonzero(band.inside(self.conditions, at.points)), u)
         if self.conditions.has_cones:
             self._to_nearer_ends(rows, at, u)
         return at
 
     def _to_nearer_ends(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
-        """Move customers who stopped inside their ranges to the nearer end, in place.
+        """Move customers that stopped inside their ranges to the nearer end, in place.
 
-        A power-factor cone has more to offer at either end than before it, but where the slope
-        points to the far end, which is no better, nobody looks at the near one.
+        A power-factor cone allows most reactive power at the ends of a range.  Where the slope
+        points to the far end, which is no better, the ascent has not tried the near one.
         """
         nearer = np.round(at.points.share)
         inside = np.flatnonzero((nearer != at.points.share).any(axis=1))
         if not len(inside):
             return
         there = WorstPoints(nearer[inside], at.points.free[inside])
-        found = self.at(rows[inside], there, u)
+        found = self.problem.at(rows[inside], there, u)
         better = found.values > at.values[inside] + RISE
         at.put(inside[better], found.take(better))
 
     def _ascend(self, rows: IndexArray, at: Climb, climbing: IndexArray, u: FloatArray) -> None:
-        """Take steps with the rows at ``climbing``, in place, as long as they raise f."""
+        """Take steps with the rows at ``climbing``, in place, while they raise f."""
         for _ in range(_ASCENTS):
             here = at.take(climbing)
             turned = self._turned_in_turn(rows[climbing], here, u)
-            on = self.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
+            on = self.problem.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
             climbing = climbing[on]
             if not len(climbing):
                 break
@@ -180,58 +133,44 @@ class Ascent:
         """Move rows near their limits, in place, to the worst corner of the held voltages.
 
         Where f bends down between a low and a high voltage, the corner that the gradient points
-        to is beyond the bend, and the one that differs in unbalance only is never tried.
+        to is beyond the bend, and a corner that differs in unbalance only would not be tried.
 
         Returns
         -------
         IndexArray
-            Those that moved.
+            The rows that moved.
         """
         watched = self.limits.limit[rows] - _CORNERED * self.limits.scale[rows]
         near = np.flatnonzero(at.values > watched)
         corners = self.conditions.corners
         pool = at.points.take(np.repeat(near, len(corners)))
         pool.free[:, : self.conditions.held] = np.tile(corners, (len(near), 1))
-        values = self.evaluate(np.repeat(rows[near], len(corners)), pool, u)[0]
+        values = self.problem.evaluate(np.repeat(rows[near], len(corners)), pool, u)[0]
         each = values.reshape(len(near), len(corners))
         better = np.flatnonzero(each.max(axis=1, initial=-np.inf) > at.values[near] + RISE)
-        place = better * len(corners) + each[better].argmax(axis=1)
-        at.put(near[better], self.at(rows[near[better]], pool.take(place), u))
+        worst = better * len(corners) + each[better].argmax(axis=1)
+        at.put(near[better], self.problem.at(rows[near[better]], pool.take(worst), u))
         return near[better]
 
-    def at(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> Climb:
-        """Return rows at their own points, with values and exact gradients."""
-        values, solved = self.evaluate(rows, points, u)
-        slopes = self.conditions.slopes(*self.monitors.gradients(rows, solved))
-        return Climb(WorstPoints(points.share.copy(), points.free.copy()), values, slopes)
-
-    def vertex_along_gradient(self, at: Climb, u: FloatArray) -> WorstPoints:
-        """Return the vertices that the gradients point to; a flat direction keeps its side."""
-        return self.conditions.vertex_along_gradient(at.points, at.slopes, u)
-
-    def gain(self, at: Climb, to: WorstPoints, u: FloatArray) -> FloatArray:
-        """Return what f gains on the way to other points, to first order, shape (r,)."""
-        return self.conditions.gain(at.points, at.slopes, to, u)
-
     def _turned_in_turn(self, rows: IndexArray, here: Climb, u: FloatArray) -> WorstPoints:
-        """Return where the gradients point to, but held voltages inside the band move last.
+        """Return the vertices that the gradients point to; voltages inside the band move last.
 
-        They are at a peak already, and would leave it for an end of the band as soon as others
-        have something to gain.
+        These are at a peak already, and would leave it for an end of the band while other
+        coordinates still gain.
         """
-        turned = self.vertex_along_gradient(here, u)
+        turned = self.problem.vertex_along_gradient(here, u)
         inside = np.flatnonzero(band.leaves_inside(self.conditions, here.points, turned))
         if len(inside):
             still = band.held_still(self.conditions, here.points, turned, inside)
-            gain = self.gain(here.take(inside), still.take(inside), u)
+            gain = self.problem.gain(here.take(inside), still.take(inside), u)
             first = inside[gain > WORTH * self.limits.scale[rows[inside]]]
             turned = turned.placed(first, still.take(first))
         return turned
 
     def _step(self, rows: IndexArray, here: Climb, turned: WorstPoints, u: FloatArray) -> Climb:
-        """Return the better of the turned vertex and, where f bends down before it, the bend."""
-        there = self.at(rows, turned, u)
-        slope_there = -self.gain(there, here.points, u)
+        """Return the vertex or, where f bends down before it and is larger there, the bend."""
+        there = self.problem.at(rows, turned, u)
+        slope_there = -self.problem.gain(there, here.points, u)
         bends = np.flatnonzero(slope_there < 0)
         if len(bends):
             ends = here.take(bends), there.take(bends)
@@ -242,7 +181,7 @@ class Ascent:
                 (ends[0].slopes, ends[1].slopes),
                 between,
             )
-            middle = self.at(rows[bends], between, u)
+            middle = self.problem.at(rows[bends], between, u)
             better = middle.values > there.values[bends]
             there.put(bends[better], middle.take(better))
         return there
@@ -250,11 +189,11 @@ class Ascent:
     def _peak(
         self, rows: IndexArray, here: Climb, turned: WorstPoints, best: Climb, u: FloatArray
     ) -> None:
-        """Move held voltages to where f peaks, in place in ``best``, for rows that they bend.
+        """Move held voltages to the peak of f, in place in ``best``, for rows that they bend.
 
-        Those are rows whose held voltages were to move, and stopped before a corner or gained
-        nothing: these go on from where they were.  Where inverters respond, f has kinks, which
-        the step from slope to slope overshoots; a bracket closes in on them.
+        Those are rows whose held voltages were to move, but stopped before a corner or gained
+        nothing; the latter continue from their last point.  Where inverters respond, f has kinks,
+        which a step between two slopes overshoots; a bracket closes in on them.
         """
         stuck = best.values <= here.values + RISE
         moving = band.moves(self.conditions, here.points, turned)
@@ -263,9 +202,9 @@ class Ascent:
             return
         low = best.take(at)
         low.put(np.flatnonzero(stuck[at]), here.take(at[stuck[at]]))
-        along = self.vertex_along_gradient(low, u)
+        along = self.problem.vertex_along_gradient(low, u)
         to = band.held_still(self.conditions, along, low.points, np.arange(len(at)))
-        high = self.at(rows[at], to, u)
+        high = self.problem.at(rows[at], to, u)
         peak = low.take(np.arange(len(at)))
         ahead = np.flatnonzero(high.values > peak.values)
         peak.put(ahead, high.take(ahead))
@@ -281,7 +220,7 @@ class Ascent:
                 rise / np.maximum(rise - fall, 1e-300) if turn % 3 == 0 else np.full(len(at), 0.5)
             )
             between = band.between(self.conditions, low.points, high.points, part).take(open_)
-            found = self.at(rows[at[open_]], between, u)
+            found = self.problem.at(rows[at[open_]], between, u)
             higher = found.values > peak.values[open_]
             peak.put(open_[higher], found.take(higher))
             rest = (found.points, high.points.take(open_)), (found.slopes, found.slopes)
@@ -295,30 +234,30 @@ class Ascent:
         """Return the points between two ends at which the gradient is in balance with the sides.
 
         Losses make f concave in a joint effect of many customers (the sum of their powers through
-        a common reactance): the gradient goes from S0 to S1 as all of them turn.  Those turn
-        whose component of ``S0 + t (S1 - S0)`` asks for it, and t is the part of the joint effect
-        that they then have; the customer at the margin stays in between.  Exact where the
-        curvature has rank one, and solved by bisection in t.  Who is flat at both ends, as someone
-        whose inverter has curtailed all that more power would add, stays.
+        a common reactance): the gradient goes from S0 to S1 as all of them change sides.  A
+        customer changes sides if its component of ``S0 + t (S1 - S0)`` asks for it, where t is the
+        part of the joint effect that those customers have; the customer at the margin stays in
+        between.  This is exact where the curvature has rank one, and solved by bisection in t.  A
+        customer with zero slope at both ends (its inverter curtails all additional power) stays.
         """
-        place, lowest, highest = coordinates(self.conditions, here.points, u)
+        position, lowest, highest = coordinates(self.conditions, here.points, u)
         begin = slopes_along(self.conditions, here.points, here.slopes, u)
         change = slopes_along(self.conditions, there.points, there.slopes, u) - begin
         still = flat(begin) & flat(begin + change)
 
         def sides(t: FloatArray) -> FloatArray:
             return np.where(
-                still, place, np.where(begin + t[:, None] * change > 0, highest, lowest)
+                still, position, np.where(begin + t[:, None] * change > 0, highest, lowest)
             )
 
         def part(at: FloatArray) -> FloatArray:
-            total: FloatArray = (change * (at - place)).sum(axis=1)
+            total: FloatArray = (change * (at - position)).sum(axis=1)
             return total
 
         whole = part(sides(np.zeros(len(begin))))
-        whole[whole == 0.0] = 1.0  # no customer turns, only what is free does
+        whole[whole == 0.0] = 1.0  # no customer changes sides, only free coordinates move
         low, high = np.zeros(len(begin)), np.ones(len(begin))
-        for _ in range(40):
+        for _ in range(_BISECTIONS):
             middle = 0.5 * (low + high)
             more = part(sides(middle)) / whole > middle
             low, high = np.where(more, middle, low), np.where(more, high, middle)
@@ -328,24 +267,24 @@ class Ascent:
         return placed(self.conditions, there.points, at, u)
 
     def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
-        """Climb on, in place, where the first order still promises much, near the limit."""
+        """Climb rows near their limits along a quadratic model, in place, while they can gain."""
         scale = self.limits.scale[rows]
         watched = self.limits.limit[rows] - _FAR * scale
         for attempt in range(_REFINEMENTS):
-            left = self.gain(at, self.vertex_along_gradient(at, u), u)
+            left = self.problem.gain(at, self.problem.vertex_along_gradient(at, u), u)
             on = np.flatnonzero((left > REFINED * scale) & (at.values + left > watched))
             if not len(on):
                 return
             here = at.take(on)
             second = self._second_derivatives(rows[on], here, u, anew=attempt == _RENEWED)
-            place, low, high = coordinates(self.conditions, here.points, u)
+            position, low, high = coordinates(self.conditions, here.points, u)
             slope = slopes_along(self.conditions, here.points, here.slopes, u)
             enough = 0.1 * REFINED * scale[on]
             kink = kinks(self.conditions, here.slopes)
-            room = low - place, high - place
+            room = low - position, high - position
             step = climb_quadratic(slope, second, room, kink, enough)
-            moved = placed(self.conditions, here.points, place + step, u)
-            there = self.at(rows[on], moved, u)
+            moved = placed(self.conditions, here.points, position + step, u)
+            there = self.problem.at(rows[on], moved, u)
             better = there.values > here.values
             at.put(on[better], there.take(better))
             if self.conditions.deviations.set.count:
@@ -357,13 +296,13 @@ class Ascent:
         here, own = at.take(on), conditions.deviating
         slopes, share, free = here.slopes, here.points.share, here.points.free.copy()
         gradient = np.hstack([slopes.by_power * np.add(*halves(u)), slopes.by_free[:, own]])
-        second = joint_second_derivatives(self.monitors, conditions, rows[on], here.points, u)
+        second = joint_second_derivatives(self.problem, rows[on], here.points, u)
         peak = climb_within(
             gradient, second, np.hstack([share, free[:, own]]), conditions.deviations.set
         )
         count = share.shape[1]
         free[:, own] = peak[:, count:]
-        there = self.at(rows[on], WorstPoints(peak[:, :count], free), u)
+        there = self.problem.at(rows[on], WorstPoints(peak[:, :count], free), u)
         better = there.values > here.values
         at.put(on[better], there.take(better))
 
@@ -376,6 +315,6 @@ class Ascent:
         take = first[~known]
         if len(take):
             points = at.points.take(take)
-            found = second_derivatives(self.monitors, self.conditions, rows[take], points, u)
+            found = second_derivatives(self.problem, rows[take], points, u)
             self._second.update(zip(rows[take].tolist(), found, strict=True))
         return np.stack([self._second[int(row)] for row in every])[group]

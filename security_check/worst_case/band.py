@@ -1,8 +1,8 @@
-"""The place of the held voltages in the contracted band: one more coordinate to climb along.
+"""The place of the held voltages in the contracted band, as a coordinate of the ascent.
 
-Most quantities are worst at a corner of what the contract allows, as the gradient says.  The power
-fed upstream often is not: currents and their losses fall with the voltage, magnetising losses
-rise with it, and where the two balance, inside the band, most arrives at the interface.
+Most quantities are worst at a corner of the contracted voltages.  The power fed upstream often is
+not: currents and their losses fall with the voltage, magnetising losses rise with it, and the power
+at the interface is largest where the two balance, inside the band.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray
-from security_check.operating_range.conditions import OperatingConditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints
+from security_check.operating_range.slopes import Slopes
 
 
 def moves(conditions: OperatingConditions, points: WorstPoints, turned: WorstPoints) -> BoolArray:
-    """Return which points' held voltages differ from those of others, shape (r,)."""
+    """Return for which points the held voltages of the two differ, shape (r,)."""
     held = slice(0, conditions.held)
     differ: BoolArray = (points.free[:, held] != turned.free[:, held]).any(axis=1)
     return differ
@@ -23,15 +24,15 @@ def moves(conditions: OperatingConditions, points: WorstPoints, turned: WorstPoi
 
 def inside(conditions: OperatingConditions, points: WorstPoints) -> BoolArray:
     """Return which points have held voltages at no corner, shape (r,)."""
-    place = points.free[:, None, : conditions.held]
-    at_corner: BoolArray = (place == conditions.corners).all(axis=2).any(axis=1)
+    band_place = points.free[:, None, : conditions.held]
+    at_corner: BoolArray = (band_place == conditions.corners).all(axis=2).any(axis=1)
     return ~at_corner
 
 
 def leaves_inside(
     conditions: OperatingConditions, points: WorstPoints, turned: WorstPoints
 ) -> BoolArray:
-    """Return which points have held voltages at no corner, and would move them, shape (r,)."""
+    """Return which points have held voltages at no corner, but moved when turned, shape (r,)."""
     leaves = moves(conditions, points, turned)
     return leaves & inside(conditions, points) if leaves.any() else leaves
 
@@ -51,9 +52,9 @@ def at_peak(
     slopes: tuple[Slopes, Slopes],
     points: WorstPoints,
 ) -> WorstPoints:
-    """Return points with held voltages where f peaks on the way between two ends.
+    """Return points with held voltages at the peak of f on the way between two ends.
 
-    That is where the slope along the way passes zero, were it to change evenly.
+    The slope along the way is taken as linear; the peak is at its zero.
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ def at_peak(
     """
     first, last = slopes_between(conditions, ends, slopes)
     part = np.where(last < 0.0, first / np.maximum(first - last, 1e-300), 1.0)
-    place = between(conditions, *ends, np.clip(part, 0.0, 1.0))
-    return held_still(conditions, place, points, np.arange(len(part)))
+    peak = between(conditions, *ends, np.clip(part, 0.0, 1.0))
+    return held_still(conditions, peak, points, np.arange(len(part)))
 
 
 def between(
@@ -84,7 +85,7 @@ def slopes_between(
     ends: tuple[WorstPoints, WorstPoints],
     slopes: tuple[Slopes, Slopes],
 ) -> tuple[FloatArray, FloatArray]:
-    """Return what f gains at both ends of the way between held voltages, per whole way, (r,)."""
+    """Return the slopes of f at both ends of the way between held voltages, per way, (r,)."""
     here, there = (each.free[:, : conditions.held] for each in ends)
     first, last = (_along(conditions, each, there - here) for each in slopes)
     return first, last

@@ -1,8 +1,9 @@
-"""Between which ends points move: sides to change, and coordinates to climb along.
+"""Sides and coordinates of points: active power, and reactive power where it is chosen.
 
-Everyone's active power lies between two limits, and so does the reactive power of those who choose
-it (``ReactiveFreedom``).  A search changes sides, an ascent moves
-along the coordinates; c connection points, f of whom choose reactive power.
+Each customer's active power lies between two limits, and so does the reactive power of customers
+who choose it (``ReactiveFreedom``).  A search changes *sides*, shares from 0 to 1; an ascent moves
+along the *coordinates*, powers per unit.  There are c connection points, f with chosen reactive
+power, hence c + f sides or coordinates.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray
-from security_check.operating_range.conditions import OperatingConditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints, halves
-
-_RISE = 1e-10  # per unit of f: a smaller rise is rounding
+from security_check.operating_range.slopes import Slopes, rising
+from security_check.worst_case.row_problem import RISE
 
 
 def sides_of(conditions: OperatingConditions, points: WorstPoints) -> FloatArray:
-    """Return between which ends points are, shape (r, c + f): 0 is the lower one, 1 the upper.
+    """Return the sides of points, shape (r, c + f): 0 is the lower end, 1 the upper.
 
-    Active power of everyone and, of those who choose it, reactive power.
+    Active power of all customers, then the chosen reactive power.
     """
     if not len(conditions.choosers):
         return points.share
@@ -29,24 +30,25 @@ def sides_of(conditions: OperatingConditions, points: WorstPoints) -> FloatArray
 def at_sides(
     conditions: OperatingConditions, points: WorstPoints, sides: FloatArray
 ) -> WorstPoints:
-    """Return the points at other sides, all else as it was."""
+    """Return the points at other sides, with all other coordinates unchanged."""
     count = points.share.shape[1]
     if not len(conditions.choosers):
         return WorstPoints(sides, points.free)
     free = points.free.copy()
-    free[:, conditions.held : conditions.held + len(conditions.choosers)] = (
-        2.0 * sides[:, count:] - 1.0
-    )
+    free[:, conditions.choosing] = 2.0 * sides[:, count:] - 1.0
     return WorstPoints(sides[:, :count], free)
 
 
 def opposite_to(
     conditions: OperatingConditions, points: WorstPoints, stay: BoolArray
 ) -> WorstPoints:
-    """Return the points with all on the other side but those who stay, shape (r, c or c + f).
+    """Return the points with all sides changed, except those in ``stay``.
 
-    With f more columns they also say whose reactive power stays; otherwise it goes with the
-    active power.
+    Parameters
+    ----------
+    stay
+        Shape (r, c) or (r, c + f).  Without the last f columns, a customer's reactive power stays
+        if its active power does.
     """
     sides = sides_of(conditions, points)
     return at_sides(conditions, points, np.where(_whole(conditions, stay), sides, 1.0 - sides))
@@ -65,24 +67,27 @@ def turning_at(
     stay: BoolArray,
     u: FloatArray,
 ) -> BoolArray:
-    """Return whose influence turns sign between points and their opposites, (r, c + f).
+    """Return the sides whose influence changes sign towards the opposite points, (r, c + f).
 
     Parameters
     ----------
     opposite, slopes
         The opposite points, and the slopes there.
     stay
-        Who did not change sides, as in :func:`opposite_to`.
+        The sides that did not change, as in :func:`opposite_to`.
     u
         Shape (2 c,), per unit.
     """
-    there, width = conditions.rising(slopes, u), np.add(*halves(u))
+    there, width = rising(conditions, slopes, u), np.add(*halves(u))
     if len(conditions.choosers):
         there = np.hstack([there, conditions.parts(slopes.by_free)[1]])
         width = np.hstack(
-            [np.broadcast_to(width, opposite.share.shape), conditions.reach(opposite.power(u))]
+            [
+                np.broadcast_to(width, opposite.share.shape),
+                conditions.reactive_reach(opposite.power(u)),
+            ]
         )
-    acts = np.abs(there) * width > _RISE
+    acts = np.abs(there) * width > RISE
     turning: BoolArray = (
         ~_whole(conditions, stay) & acts & ((there > 0) == (sides_of(conditions, opposite) > 0.5))
     )
@@ -92,10 +97,10 @@ def turning_at(
 def coordinates(
     conditions: OperatingConditions, points: WorstPoints, u: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return where points are and their lowest and highest places, shape (r, c + f) each.
+    """Return the coordinates of points, and their lowest and highest values, (r, c + f) each.
 
-    Active power of everyone and, of those who choose it, reactive power; along the first,
-    chosen reactive power keeps its part of what a power-factor cone allows.
+    Active power of all customers, then the chosen reactive power, per unit.  Along the first,
+    chosen reactive power keeps its share of the largest allowed.
     """
     injection, withdrawal = halves(u)
     power = points.power(u)
@@ -103,7 +108,7 @@ def coordinates(
     low, high = np.broadcast_to(-withdrawal, shape), np.broadcast_to(injection, shape)
     if not len(conditions.choosers):
         return power, low, high
-    reach = conditions.reach(power)
+    reach = conditions.reactive_reach(power)
     at = np.hstack([power, conditions.parts(points.free)[1] * reach])
     return at, np.hstack([low, -reach]), np.hstack([high, reach])
 
@@ -111,7 +116,7 @@ def coordinates(
 def placed(
     conditions: OperatingConditions, points: WorstPoints, at: FloatArray, u: FloatArray
 ) -> WorstPoints:
-    """Return the points moved to other coordinates, all else as it was."""
+    """Return the points moved to other coordinates, with the rest unchanged."""
     injection, withdrawal = halves(u)
     count = len(injection)
     width = np.maximum(injection + withdrawal, 1e-300)
@@ -119,9 +124,9 @@ def placed(
     if not len(conditions.choosers):
         return WorstPoints(share, points.free)
     free = points.free.copy()
-    reach = np.maximum(conditions.reach(points.power(u)), 1e-300)
+    reach = np.maximum(conditions.reactive_reach(points.power(u)), 1e-300)
     part = np.clip(at[:, count:] / reach, -1.0, 1.0)
-    free[:, conditions.held : conditions.held + len(conditions.choosers)] = part
+    free[:, conditions.choosing] = part
     return WorstPoints(share, free)
 
 
@@ -137,9 +142,10 @@ def slopes_along(
 
 
 def kinks(conditions: OperatingConditions, slopes: Slopes) -> FloatArray:
-    """Return by how much slopes along the coordinates rise inside a range, (r, c + f), >= 0.
+    """Return the rise of slopes inside a range, where it has a kink, (r, c + f), >= 0.
 
-    Chosen reactive power grows with active power either way, so the slope rises at none.
+    Chosen reactive power grows with active power either way, so the slope by active power rises
+    at zero.
     """
     kinks = np.zeros((len(slopes.by_power), slopes.by_power.shape[1] + len(conditions.choosers)))
     kinks[:, conditions.choosers] = (
@@ -149,9 +155,9 @@ def kinks(conditions: OperatingConditions, slopes: Slopes) -> FloatArray:
 
 
 def _tilt(conditions: OperatingConditions, points: WorstPoints, u: FloatArray) -> FloatArray:
-    """Return how chosen reactive power changes with active power, shape (r, f).
+    """Return the change of chosen reactive power per unit of active power, shape (r, f).
 
-    From one end of the range to the other: in between, a cone has less to offer.
+    From one end of the range to the other; in between, a cone allows less.
     """
     injection, withdrawal = (limits[conditions.choosers] for limits in halves(u))
     chord = (injection - withdrawal) / np.maximum(injection + withdrawal, 1e-300)

@@ -20,7 +20,7 @@ class PackingRows:
     rows
         Shape (r,), indices into the monitors' rows; a row may appear at several points.
     points
-        Where each was taken.
+        The point at which each was taken.
     A
         Shape (r, 2 c), >= 0, per unit of f over per unit of power.
     b
@@ -34,7 +34,7 @@ class PackingRows:
 
     @classmethod
     def none(cls, connection_points: int, free: int) -> PackingRows:
-        """Return no rows, for that many connection points and free coordinates of a point."""
+        """Return no rows, for a number of connection points and of free coordinates."""
         points = WorstPoints(np.zeros((0, connection_points)), np.zeros((0, free)))
         empty = np.zeros(0, dtype=np.int64)
         return cls(empty, points, np.zeros((0, 2 * connection_points)), np.zeros(0))
@@ -78,17 +78,17 @@ class PackingRows:
 
     def distinct_anywhere(self) -> IndexArray:
         """Return the first of each group that are the same row at the same point of any box."""
-        return np.sort(first_of_equal(_places(self.rows, self.points))[0])
+        return np.sort(first_of_equal(_row_keys(self.rows, self.points))[0])
 
     def stays(self, before: PackingRows) -> bool:
         """Return whether these are the same rows, in order, at the same points of any box."""
         return self.points is before.points or np.array_equal(
-            _places(self.rows, self.points), _places(before.rows, before.points)
+            _row_keys(self.rows, self.points), _row_keys(before.rows, before.points)
         )
 
     def has(self, rows: IndexArray, points: WorstPoints) -> BoolArray:
         """Return which of the rows given are among these, at the same point of any box."""
-        own, others = _places(self.rows, self.points), _places(rows, points)
+        own, others = _row_keys(self.rows, self.points), _row_keys(rows, points)
         _, group = first_of_equal(np.concatenate([own, others]))
         among: BoolArray = np.isin(group[len(own) :], group[: len(own)])
         return among
@@ -101,22 +101,22 @@ class PackingRows:
         excess
             Shape (r,), by how much each row exceeds its limit.
         count
-            How many are kept of each.
+            Number of rows kept of each.
         """
         return fullest_of_each(self.rows, excess, count)
 
 
 def fullest_of_each(rows: IndexArray, excess: FloatArray, count: int) -> IndexArray:
-    """Return, for each of the rows named, where its ``count`` largest excesses are, in order."""
+    """Return, for each row named, the indices of its ``count`` largest excesses, in order."""
     order = np.lexsort((-excess, rows))
     sorted_rows = rows[order]
-    place = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
-    return np.sort(order[place < count])
+    rank = np.arange(len(order)) - np.searchsorted(sorted_rows, sorted_rows)
+    return np.sort(order[rank < count])
 
 
-def _places(rows: IndexArray, points: WorstPoints) -> FloatArray:
+def _row_keys(rows: IndexArray, points: WorstPoints) -> FloatArray:
     """Return one line per row; equal lines are the same row at the same point of any box.
 
-    Points that differ only in a customer whose limits are zero, for now, are not the same.
+    Shares count also where both limits of a customer are zero: another box may have others.
     """
     return np.column_stack([rows, np.round(points.share, 3), np.round(points.free, 3)])

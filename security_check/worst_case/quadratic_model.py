@@ -1,8 +1,8 @@
 """Quadratic models of monitored quantities over a box, and their ascent.
 
-Losses in common reactances bend a voltage down in the joint power of many customers, each of
-whom hardly matters alone.  There gradients are nearly zero and point to vertices far beyond the
-worst point; the second derivatives tell where it lies.
+Losses in common reactances bend a voltage down in the joint power of many customers, each of which
+has hardly any effect alone.  There gradients are nearly zero and point to vertices far beyond the
+worst point; second derivatives lead to it.
 """
 
 from __future__ import annotations
@@ -10,40 +10,39 @@ from __future__ import annotations
 import numpy as np
 
 from security_check.arrays import FloatArray, IndexArray
-from security_check.monitoring.protocol import Monitored
-from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints, halves
+from security_check.operating_range.slopes import slopes_of
 from security_check.uncertainty.deviation_sets import DeviationSet
 from security_check.worst_case.coordinates import coordinates, slopes_along, steps
+from security_check.worst_case.row_problem import RowProblem
 
-_STEP = 0.02  # difference step, in parts of a customer's range
-_TURNS = 6
+_STEP = 0.02  # difference step, in parts of a customer's range: far above power flow tolerance
+_TURNS = 6  # of coordinate ascent and Newton step
 _RIDGE = 1e-4  # parts of the largest second derivative
-_BATCH = 8192  # power flows run at once
-_PROJECTIONS = 300
-_STILL = 1e-7  # parts of a range: steps smaller than this are the last
+_BATCH = 8192  # power flows run at once, which bounds the memory
+_PROJECTIONS = 300  # projected gradient steps at most
+_STILL = 1e-7  # parts of a range: a smaller step is the last
 
 
 def second_derivatives(
-    monitors: Monitored,
-    conditions: OperatingConditions,
+    problem: RowProblem,
     rows: IndexArray,
     points: WorstPoints,
     u: FloatArray,
 ) -> FloatArray:
-    """Return the second derivatives of f by what is climbed along, each row at its own point.
+    """Return the second derivatives of f by the coordinates, each row at its own point.
 
     By differences of exact gradients, towards the middle of the box.
 
     Parameters
     ----------
-    monitors, conditions
-        What is monitored, and what the interval lets happen; x coordinates
-        (:meth:`~security_check.operating_range.conditions.OperatingConditions.coordinates`).
+    problem
+        The rows and the interval's conditions; x coordinates, as
+        :func:`~security_check.worst_case.coordinates.coordinates` has them.
     rows
         Shape (r,).
     points
-        r points of the box u: where.
+        r points of the box u.
     u
         Shape (2 c,), per unit.
 
@@ -52,21 +51,21 @@ def second_derivatives(
     FloatArray
         Shape (r, x, x), symmetric; a coordinate without range has none.
     """
-    place, low, high = coordinates(conditions, points, u)
-    count = place.shape[1]
-    step = _STEP * np.where(place > 0.5 * (low + high), low - high, high - low)
+    conditions = problem.conditions
+    position, low, high = coordinates(conditions, points, u)
+    count = position.shape[1]
+    step = _STEP * np.where(position > 0.5 * (low + high), low - high, high - low)
     at_once = max(_BATCH // (count + 1), 1)
     parts = []
     for begin in range(0, len(rows), at_once):
         these = np.arange(begin, min(begin + at_once, len(rows)))
         own = points.take(these)
-        parts.append(_differences(monitors, conditions, rows[these], own, step[these], u))
+        parts.append(_differences(problem, rows[these], own, step[these], u))
     return np.concatenate([np.zeros((0, count, count)), *parts])
 
 
 def joint_second_derivatives(
-    monitors: Monitored,
-    conditions: OperatingConditions,
+    problem: RowProblem,
     rows: IndexArray,
     points: WorstPoints,
     u: FloatArray,
@@ -75,6 +74,7 @@ def joint_second_derivatives(
 
     Shape (r, c + d, c + d), symmetric; by central differences of exact gradients.
     """
+    monitors, conditions = problem.monitors, problem.conditions
     width = np.add(*halves(u))
     count, own = len(width), conditions.deviating
     size = np.concatenate([np.ones(count), np.maximum(conditions.deviations.set.largest, 1e-12)])
@@ -84,7 +84,7 @@ def joint_second_derivatives(
     free = np.repeat(points.free, 2 * all_, axis=0)
     free[:, own] += step[:, count:]
     solved = monitors.power_flow.solve(*conditions.ports(WorstPoints(share, free), u))
-    slopes = conditions.slopes(*monitors.gradients(np.repeat(rows, 2 * all_), solved))
+    slopes = slopes_of(conditions, *monitors.gradients(np.repeat(rows, 2 * all_), solved))
     gradients = np.hstack([slopes.by_power * width, slopes.by_free[:, own]])
     gradients = gradients.reshape(r, 2, all_, all_)
     second = (gradients[:, 0] - gradients[:, 1]) / (2.0 * _STEP * size[:, None])
@@ -128,13 +128,13 @@ def climb_within(
 
 
 def _differences(
-    monitors: Monitored,
-    conditions: OperatingConditions,
+    problem: RowProblem,
     rows: IndexArray,
     points: WorstPoints,
     step: FloatArray,
     u: FloatArray,
 ) -> FloatArray:
+    monitors, conditions = problem.monitors, problem.conditions
     r, count = step.shape
     injected, source = conditions.ports(points, u)
     shifted = np.repeat(injected[:, :, None], count + 1, axis=2)
@@ -142,7 +142,7 @@ def _differences(
     each = np.repeat(np.arange(r), count + 1)
     shifted = np.ascontiguousarray(shifted.reshape(len(injected), -1))
     solved = monitors.power_flow.solve(shifted, source[:, each])
-    slopes = conditions.slopes(*monitors.gradients(rows[each], solved))
+    slopes = slopes_of(conditions, *monitors.gradients(rows[each], solved))
     gradients = slopes_along(conditions, points.take(each), slopes, u).reshape(r, count + 1, count)
     change = gradients[:, :count] - gradients[:, count:]
     second = np.divide(
@@ -160,8 +160,8 @@ def climb_quadratic(
 ) -> FloatArray:
     """Return steps d that raise ``gradient d + d second d / 2`` within a box, one per row.
 
-    By turns of coordinate ascent, which finds who is held at an end of its range, and Newton
-    steps of those who are not, which coordinate ascent alone would take hundreds of sweeps for.
+    By turns of coordinate ascent, which finds the customers at an end of their range, and Newton
+    steps of the others, for which coordinate ascent alone would take hundreds of sweeps.
 
     Parameters
     ----------
@@ -172,10 +172,10 @@ def climb_quadratic(
     room
         Smallest (at most 0) and largest (at least 0) steps, shape (r, c) each.
     kink
-        Shape (r, c), >= 0: by how much the gradient rises where a range has a kink, inside; the
-        gradient given is that from end to end.
+        Shape (r, c), >= 0: the rise of the gradient at a kink inside a range; the gradient given
+        is that from end to end.
     enough
-        Shape (r,): it stops when no row could gain more than this, to first order.
+        Shape (r,): the climb stops when no row could gain more than this, to first order.
     """
     down, up = room
     # Nothing within the box turns a gradient that outweighs all second derivatives.
@@ -213,9 +213,9 @@ def _sweep(
     kink: FloatArray,
     step: FloatArray,
 ) -> None:
-    """Move each customer in turn, in place, to its best place given the others.
+    """Move each customer in turn, in place, to its best position given the others.
 
-    That is an end of its range where the model bends up, or a kink does more than its curvature.
+    That is an end of its range where the model bends up, or where a kink outweighs its curvature.
     """
     down, up = room
     diagonal = np.einsum("rcc->rc", second)
@@ -244,7 +244,8 @@ def _newton(
     both = inside[:, :, None] & inside[:, None, :]
     curve = np.where(both, -second, 0.0)
     size = np.einsum("rcc->rc", curve).max(axis=1, initial=1e-300)
-    # The joint power of many bends f, their differences hardly do: a ridge keeps those small.
+    # The joint power of many customers bends f, their differences hardly do: a ridge keeps steps
+    # along the latter small.
     ridge = np.where(inside, _RIDGE * size[:, None], size[:, None])
     each = np.arange(step.shape[1])
     curve[:, each, each] += ridge

@@ -6,10 +6,9 @@ grows with its power there, at its withdrawal limit if f falls.  So
 
     max f  ~  f(worst point of u0) + A (u - u0),     A >= 0
 
-exact at u0, by the AC power flow and its exact gradient (security.md section 3).  Each row also
-has its own worst interface voltage.  Only rows that can bind are worked on: all others are ruled
-out by a rigorous bound (``bounds``) or by their own AC
-power flow.
+exact at u0, by the AC power flow and its exact gradient (docs/adr/0002-packing-rows.md).  Each row
+also has its own worst interface voltage.  Only rows that can bind are built: all others are ruled
+out by a rigorous bound (``bounds``) or by their own AC power flow.
 """
 
 from __future__ import annotations
@@ -19,14 +18,19 @@ from functools import cached_property
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray
-from security_check.monitoring.protocol import Monitored
+from security_check.model.element import Element
 from security_check.monitoring.row_kinds import RowKind
-from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import OperatingConditions, Slopes
 from security_check.operating_range.points import WorstPoints
-from security_check.power_flow.implicit_zbus import OperatingPoints
-from security_check.worst_case.ascent import REFINED, Ascent, Climb
+from security_check.operating_range.slopes import (
+    Slopes,
+    coefficients,
+    points_along,
+    slopes_of,
+    vertex_along_gradient,
+)
+from security_check.worst_case.ascent import REFINED, Ascent
 from security_check.worst_case.packing_rows import PackingRows
+from security_check.worst_case.row_problem import Climb, RowProblem
 from security_check.worst_case.starting_points import one_sided, other_end
 
 SECURE = 1e-9
@@ -38,25 +42,19 @@ class RobustRows:
 
     Parameters
     ----------
-    monitors
-        What is monitored; R rows, c connection points.
-    limits
-        The limits of all rows.
-    conditions
-        What the interval lets happen.
+    problem
+        The rows, their limits and the interval's conditions; R rows, c connection points.
     """
 
-    def __init__(
-        self, monitors: Monitored, limits: RowLimits, conditions: OperatingConditions
-    ) -> None:
-        self.monitors = monitors
-        self.limits = limits
-        self.conditions = conditions
-        self.ascent = Ascent(monitors, limits, conditions)
-        self.points = len(monitors.power_flow.network.connection_points)
-        self.limited: IndexArray = np.flatnonzero(np.isfinite(limits.limit))
+    def __init__(self, problem: RowProblem) -> None:
+        self.problem = problem
+        self.monitors, self.limits = problem.monitors, problem.limits
+        self.conditions = problem.conditions
+        self.ascent = Ascent(problem)
+        self.points = len(self.monitors.power_flow.network.connection_points)
+        self.limited: IndexArray = np.flatnonzero(np.isfinite(self.limits.limit))
 
-    # -- where rows stand ---------------------------------------------------------------------
+    # -- values and violations ------------------------------------------------------------------
 
     def element(self, row: int) -> str:
         """Return the name of a row's element."""
@@ -66,19 +64,19 @@ class RobustRows:
         """Return the volts per unit of a row that is a voltage's, where they are known."""
         if self.monitors.kind[row] not in (RowKind.VOLTAGE_MAX, RowKind.VOLTAGE_MIN):
             return None
-        name = self.element(row).partition(" without ")[0]
+        name = Element.parse(self.element(row)).name
         return self.monitors.power_flow.network.nominal_v.get(name)
 
     def violation(self, rows: IndexArray, values: FloatArray) -> FloatArray:
-        """Return by how much values exceed their limits, in parts of the row's scale.
+        """Return the excess of values over their limits, in parts of the row's scale, shape (r,).
 
-        At most 0 is secure; ``1 + violation`` is how full the row is.
+        At most 0 is secure; ``1 + violation`` is the loading of the row.
         """
         excess: FloatArray = (values - self.limits.limit[rows]) / self.limits.scale[rows]
         return excess
 
     def values(self, packing: PackingRows, u: FloatArray) -> FloatArray:
-        """Return f as the linear rows have it, shape (r,); exact where they were taken."""
+        """Return f by the linear rows, shape (r,); exact in the box where they were taken."""
         linear: FloatArray = self.limits.limit[packing.rows] - packing.b + packing.A @ u
         return linear
 
@@ -96,37 +94,28 @@ class RobustRows:
         ruled_out: BoolArray = bounds <= self.limits.limit
         return ruled_out
 
-    def evaluate(
-        self, rows: IndexArray, points: WorstPoints, u: FloatArray
-    ) -> tuple[FloatArray, OperatingPoints]:
-        """Run the AC power flow of each row at its own point of u.
-
-        See :meth:`security_check.worst_case.ascent.Ascent.evaluate`.
-        """
-        return self.ascent.evaluate(rows, points, u)
-
-    # -- where to begin -------------------------------------------------------------------------
+    # -- starting points ------------------------------------------------------------------------
 
     def start_points(self, rows: IndexArray, share: FloatArray | None = None) -> WorstPoints:
         """Return the points that the no-load sensitivities lead to, or with the shares given."""
         slopes = self._no_load_slopes.take(rows)
         if share is None:
             share = (slopes.by_power > 0).astype(np.float64)
-        return self.conditions.begin(share, slopes)
+        return points_along(self.conditions, share, slopes)
 
     def leaning_points(self, rows: IndexArray, u: FloatArray) -> WorstPoints:
         """Return the points of the box u that the no-load sensitivities lead to.
 
         They depend on u where reactive power grows with active power: then both sides of a
-        customer may raise a quantity, and the larger limit does so more.
+        customer may raise a quantity, and the larger limit raises it more.
         """
         points = self.start_points(rows)
-        return self.conditions.vertex_along_gradient(points, self._no_load_slopes.take(rows), u)
+        return vertex_along_gradient(self.conditions, points, self._no_load_slopes.take(rows), u)
 
     def leant_points(
         self, rows: IndexArray, share: FloatArray, side: float, strong: BoolArray
     ) -> WorstPoints:
-        """Return points of the shares given, with deviations on one side, too.
+        """Return points of the shares given, with deviations on one side.
 
         Parameters
         ----------
@@ -144,7 +133,7 @@ class RobustRows:
 
     @cached_property
     def _no_load_slopes(self) -> Slopes:
-        return self.conditions.slopes(*self.monitors.no_load_gradients)
+        return slopes_of(self.conditions, *self.monitors.no_load_gradients)
 
     # -- worst points and linear rows -----------------------------------------------------------
 
@@ -155,7 +144,7 @@ class RobustRows:
 
         At the point found every gradient component agrees in sign with the side taken, or is
         zero inside the box (the first-order condition of a worst point), or else taking the
-        other side was tried and did not raise f.  Steps are kept only where they raise f.
+        other side was tried and did not raise f.
 
         Parameters
         ----------
@@ -185,13 +174,13 @@ class RobustRows:
     def idle_rows(self, lower: FloatArray) -> tuple[PackingRows, FloatArray]:
         """Return all limited rows with their coefficients without load, and f at ``lower``.
 
-        Exact at ``lower`` in value, but not in slope: a first guess of which rows matter.
+        Exact at ``lower`` in value, but not in slope: a first estimate of the rows that bind.
         """
         rows, points = self.limited, self.start_points(self.limited)
-        A = self.conditions.coefficients(points, self._no_load_slopes.take(rows))
-        values = self.evaluate(rows, points, lower)[0]
+        A = coefficients(self.conditions, points, self._no_load_slopes.take(rows))
+        values = self.problem.evaluate(rows, points, lower)[0]
         other = other_end(self.conditions, points)
-        others = self.evaluate(rows, other, lower)[0]
+        others = self.problem.evaluate(rows, other, lower)[0]
         worse = np.flatnonzero(others > values)
         points = points.placed(worse, other.take(worse))
         values[worse] = others[worse]
@@ -199,15 +188,15 @@ class RobustRows:
 
     def exact(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> PackingRows:
         """Linearise rows at the points given, without looking for worse ones."""
-        return self._packing(rows, self.ascent.at(rows, points, u), u)
+        return self._packing(rows, self.problem.at(rows, points, u), u)
 
     def _packing(self, rows: IndexArray, at: Climb, u: FloatArray) -> PackingRows:
         """Return the packing rows of points found.
 
-        The little that f could still gain at the end of an ascent is added, so that the row
-        stays an upper bound where f is concave.
+        The small first-order gain left at the end of an ascent is added, so that the row stays
+        an upper bound where f is concave.
         """
-        A = self.conditions.coefficients(at.points, at.slopes)
-        gain = self.ascent.gain(at, self.ascent.vertex_along_gradient(at, u), u)
+        A = coefficients(self.conditions, at.points, at.slopes)
+        gain = self.problem.gain(at, self.problem.vertex_along_gradient(at, u), u)
         left = np.where(gain <= REFINED * self.limits.scale[rows], gain, 0.0)
         return PackingRows(rows, at.points, A, self.limits.limit[rows] - at.values - left + A @ u)

@@ -1,8 +1,8 @@
 """The search for worst points that were missed.
 
 A quantity with several local maxima over the box (currents; voltages where reactances and losses
-count) needs several points.  So rows are climbed from many starts, from corners at which groups
-of customers take one side, and, near their limits, from changes of single customers.
+matter) needs several points.  So rows are climbed from many starts, from corners at which groups
+of customers take one side, and, near their limits, after changes of single customers.
 """
 
 from __future__ import annotations
@@ -14,34 +14,39 @@ import numpy as np
 from security_check.arrays import BoolArray, FloatArray, IndexArray, first_of_equal
 from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.points import WorstPoints, halves
-from security_check.worst_case.ascent import RISE, Ascent
+from security_check.operating_range.slopes import rising, slopes_of, vertex_along_gradient
 from security_check.worst_case.coordinates import at_sides, opposite_to, sides_of, turning_at
 from security_check.worst_case.packing_rows import PackingRows, fullest_of_each
 from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.row_problem import RISE
 from security_check.worst_case.starting_points import at_ends, other_end, reactive_ends
 from security_check.worst_case.watched_rows import WatchedRows
 
-_CHANGES = 6
-_TRIED = 2  # points of each row, the worst, from which changes are tried
-_KEPT = 4  # points of each row, the worst, that a search brings back
-_GROUPS = 3
-_SWAPPED = 6  # customers of either side of whom two change together
-_COMPETING = 1e-3  # deviations compete whose places are worth the same to this part of a scale
+# Effort of a search, in numbers that bound its power flows.  The tests compare what it finds with
+# all vertices of small networks, and with random attacks on larger ones.
+_CHANGES = 6  # rounds of changes of single customers at most
+_TRIED = 2  # worst points of each row from which changes are tried
+_KEPT = 4  # worst points of each row that a search returns
+_GROUPS = 3  # worst corners of groups from which each row is climbed
+_SWAPPED = 6  # customers of either side, of which two change together
+_LEANING = 6  # worst directions of each current from which it is climbed
+# Parts of a row's scale.
+_COMPETING = 1e-3  # deviations compete if an exchange costs less, to first order
 _CLOSE = 1e-2  # rows closer to their limits than this are searched thoroughly
+# Directions within a quarter turn of a current's own, in steps of 22.5 degrees.
 _TURNS = np.exp(1j * np.pi / 8 * np.array([-4, -3, -2, -1, 1, 2, 3, 4]))
-_LEANING = 6  # directions of each current, the worst, that are climbed from
-_SCAN_PU = 1e-7  # tolerance of power flows that only say where to climb from
+_SCAN_PU = 1e-7  # tolerance of power flows that only choose starting points
 
 
 class Starts:
-    """Where rows are watched from, and climbed from: the same in all intervals of a network.
+    """The points at which rows are watched and climbs begin; the same in all intervals.
 
-    Every limited row has the vertex that its no-load sensitivities point to.  Those who act on a
-    quantity strongly take the side of their no-load sensitivity; the others act through voltages
-    and losses, which may be worst with all of them injecting or with all of them withdrawing; so
-    there are vertices for both, besides all-inject and all-withdraw.  A current or the
-    interface's power, whose worst interface voltage shows only under load, is watched at both
-    ends of the contracted band.
+    Every limited row has the vertex that its no-load sensitivities point to.  Customers that act
+    on a quantity strongly take the side of their no-load sensitivity; the others act through
+    voltages and losses, which may be worst with all of them injecting or with all of them
+    withdrawing.  So there are vertices for both, besides all-inject and all-withdraw.  Currents
+    and the interface's power are watched at both ends of the contracted band, since their worst
+    interface voltage depends on the load.
 
     Parameters
     ----------
@@ -78,7 +83,7 @@ class Starts:
         self.lookouts: IndexArray = np.flatnonzero(lookouts)
 
     def serve(self, robust: RobustRows) -> bool:
-        """Return whether they are starts of another interval's rows, too."""
+        """Return whether these are starts of another interval's rows, too."""
         return robust.conditions.alike(self.conditions) and np.array_equal(
             robust.limited, self.limited
         )
@@ -92,12 +97,11 @@ class WorstPointSearch:
     robust
         The rows; c connection points.
     starts
-        Where to climb from; made anew where those given do not serve.
+        The starting points; made anew where those given do not serve.
     """
 
     def __init__(self, robust: RobustRows, starts: Starts | None = None) -> None:
         self.robust = robust
-        self.ascent: Ascent = robust.ascent
         self.starts = starts if starts is not None and starts.serve(robust) else Starts(robust)
 
     def find_new_worst_points(
@@ -110,7 +114,7 @@ class WorstPointSearch:
         Parameters
         ----------
         known
-            Rows already worked on: at worst points to first order, and exact at u.
+            Rows at worst points to first order, and exact at u.
         u
             Shape (2 c,), per unit.
         near
@@ -141,7 +145,7 @@ class WorstPointSearch:
         return fresh.take(kept[excess[kept] > -near])
 
     def _shared(self, pairs: PackingRows, u: FloatArray, near: float) -> PackingRows:
-        """Climb rows from the points at which others are worst, where they are worse there, too.
+        """Climb rows from the worst points of other rows, where they are worse than at their own.
 
         The two ends of a branch carry nearly the same current, but where reactive power is chosen
         the start of one may lead elsewhere than that of the other.
@@ -162,12 +166,12 @@ class WorstPointSearch:
         return robust.worst(rows[worse], pool.take(best[worse]), u)[0]
 
     def _exchanged(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
-        """Let deviations that compete change places in the rows nearest their limits.
+        """Exchange competing deviations in the rows nearest their limits.
 
-        To first order the others are worth less, but where they are worth nearly the same the
-        second order decides.  Often none is returned.
+        To first order an exchange lowers f, but where it costs little the second order decides.
+        Often no row is returned.
         """
-        robust, ascent = self.robust, self.ascent
+        robust, problem = self.robust, self.robust.problem
         own, within = robust.conditions.deviating, robust.conditions.deviations.set
         close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
         close = close.take(close.fullest(robust.excess(close, u), _TRIED))
@@ -177,11 +181,11 @@ class WorstPointSearch:
             return close.take(pair)
         points = close.points.take(pair)
         points.free[:, own] = np.concatenate(others)
-        here = ascent.at(close.rows, close.points, u)
-        less = -ascent.gain(here.take(pair), points, u)
+        here = problem.at(close.rows, close.points, u)
+        less = -problem.gain(here.take(pair), points, u)
         competing = np.flatnonzero(less < _COMPETING * robust.limits.scale[close.rows[pair]])
         pair, points = pair[competing], points.take(competing)
-        rise = robust.evaluate(close.rows[pair], points, u)[0] - here.values[pair]
+        rise = robust.problem.evaluate(close.rows[pair], points, u)[0] - here.values[pair]
         order = np.argsort(-rise, kind="stable")
         best = order[np.unique(pair[order], return_index=True)[1]]
         best = best[rise[best] > RISE]
@@ -191,9 +195,9 @@ class WorstPointSearch:
         """Return the rows near their limits, climbed from each of their starts not yet known."""
         robust, watch = self.robust, self.starts.watch
         open_ = np.flatnonzero(~robust.cannot_bind(u)[watch.rows])
-        seen = watch.evaluate(self.ascent, u, open_, _SCAN_PU)
+        seen = watch.evaluate(robust.problem, u, open_, _SCAN_PU)
         close = np.flatnonzero(robust.violation(seen.rows, seen.values) > -near)
-        rows, points = seen.rows[close], seen.points.take(seen.place[close])
+        rows, points = seen.rows[close], seen.points.take(seen.column[close])
         if robust.conditions.has_cones:
             leaning, start = self._leaning(u, near)
             rows = np.concatenate([rows, leaning])
@@ -209,10 +213,10 @@ class WorstPointSearch:
     def _leaning(self, u: FloatArray, near: float) -> tuple[IndexArray, WorstPoints]:
         """Return rows and points of u to climb from where reactive power grows with active power.
 
-        Who chooses much of it may raise a current from either side, as it suits the direction in
-        which the current then flows.  So each current is taken in several directions, each at
-        the best sides of everyone for it, and at both ends of the band.  Those nearest their
-        limits are returned.
+        A customer that chooses much reactive power may raise a current from either side,
+        depending on the direction of the current.  So each current is taken in several
+        directions, with all customers at their worst sides for that direction, and at both ends
+        of the band.  Those nearest their limits are returned.
         """
         robust, conditions = self.robust, self.robust.conditions
         rows = robust.limited[~robust.cannot_bind(u)[robust.limited]]
@@ -221,14 +225,16 @@ class WorstPointSearch:
         by_port, by_source = robust.monitors.no_load_gradients
         tried, parts = [rows], [robust.leaning_points(rows, u)]
         for turn in _TURNS:
-            slopes = conditions.slopes(turn * by_port[:, currents], by_source[:, currents])
+            slopes = slopes_of(conditions, turn * by_port[:, currents], by_source[:, currents])
             tried.append(currents)
-            parts.append(conditions.vertex_along_gradient(robust.start_points(currents), slopes, u))
+            parts.append(
+                vertex_along_gradient(conditions, robust.start_points(currents), slopes, u)
+            )
         parts += [other_end(conditions, part) for part in parts]
         which, points = np.concatenate(tried + tried), WorstPoints.joined(parts)
         first, _ = first_of_equal(np.column_stack([which, points.keys(u)]))
         which, points = which[first], points.take(first)
-        excess = robust.violation(which, robust.evaluate(which, points, u)[0])
+        excess = robust.violation(which, robust.problem.evaluate(which, points, u)[0])
         chosen = fullest_of_each(which, excess, _LEANING)
         chosen = chosen[excess[chosen] > -near]
         return which[chosen], points.take(chosen)
@@ -236,8 +242,8 @@ class WorstPointSearch:
     def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
         """Climb each row from the best corner at which groups of customers take one side.
 
-        The groups are those who act strongly on one and the same branch or bus: feeders, parts
-        of feeders, and what is left of them.
+        A group acts strongly on one and the same branch or bus: feeders and parts of feeders;
+        their complements are groups, too.
         """
         monitors, conditions = self.robust.monitors, self.robust.conditions
         pool = at_ends(conditions, self._group_shares)
@@ -253,26 +259,26 @@ class WorstPointSearch:
         return np.concatenate([groups, 1.0 - groups])
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
-        """Return whose influence turns sign between each point and its opposite.
+        """Return the sides whose influence changes sign between each point and its opposite.
 
-        Opposite is where everyone who does not act strongly on the row has changed sides; those
-        who do stay, since without them the row is nowhere near its limit.
+        At the opposite point all customers have changed sides, except those that act strongly on
+        the row, since without them it is far from its limit.
         """
         conditions = self.robust.conditions
         if conditions.network.inverters is not None or conditions.has_cones:
-            # Gradients turn sign at the corners of a response, anywhere.  With cones both sides
-            # of a customer allow reactive power that loads a branch, and the gradient says what a
-            # little of the other side is worth, not what all of it is.  All changes are tried.
+            # All changes are tried: gradients change sign at the corners of an inverter's curve,
+            # anywhere; with cones both sides of a customer allow reactive power that loads a
+            # branch, and the gradient gives only the effect of a small step to the other side.
             return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
         strong = self.robust.monitors.acting(pairs.rows, conditions.deviations)[0]
         stays = [strong]
         if len(conditions.choosers):  # a current changes sign with the reactive power behind it
-            nobody = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
-            stays.append(np.hstack([strong, nobody]))
+            none = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
+            stays.append(np.hstack([strong, none]))
         turning = np.zeros(sides_of(conditions, pairs.points).shape, dtype=bool)
         for stay in stays:
             opposite = opposite_to(conditions, pairs.points, stay)
-            there = self.ascent.at(pairs.rows, opposite, u).slopes
+            there = self.robust.problem.at(pairs.rows, opposite, u).slopes
             turning |= turning_at(conditions, opposite, there, stay, u)
         return turning
 
@@ -280,14 +286,13 @@ class WorstPointSearch:
         """Change customers' sides in the rows nearest their limits, and climb from there.
 
         Each row is climbed anew from its best single change, and from all single changes that
-        raise it, together.  Only customers whose influence turns sign between a point and its
-        opposite are tried: for all others the gradient at the point already says that changing
-        does not pay.
+        raise it, together.  Only customers whose influence changes sign between a point and its
+        opposite are tried: for all others the gradient already rules out a gain.
 
         Returns
         -------
         PackingRows
-            Those found that are worse than where they started; often none.
+            The rows found that are worse than at their start; often none.
         """
         close = pairs.take(self.robust.excess(pairs, u) > -_CLOSE)
         close = close.take(close.fullest(self.robust.excess(close, u), _TRIED))
@@ -301,7 +306,7 @@ class WorstPointSearch:
         single[np.arange(len(pair)), point] = 1.0 - single[np.arange(len(pair)), point]
         changed = at_sides(conditions, close.points.take(pair), single)
         now = self.robust.values(close, u)
-        rise = self.robust.evaluate(close.rows[pair], changed, u)[0] - now[pair]
+        rise = self.robust.problem.evaluate(close.rows[pair], changed, u)[0] - now[pair]
         rises = np.zeros(sides.shape)
         rises[pair, point] = np.maximum(rise, 0.0)
         promising = np.flatnonzero(rises.max(axis=1) > RISE)
@@ -317,22 +322,22 @@ class WorstPointSearch:
         return found.take(found.distinct(u))
 
     def _swapped(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
-        """Let two customers on different sides both change, in the rows nearest their limits.
+        """Change two customers on different sides, in the rows nearest their limits.
 
-        With power-factor cones a row may need much active power of everyone and little of the
-        sum, as losses in reactances do: a single change spoils the sum, two keep it.  Of either
-        side those are tried whose own change costs least, to first order.
+        With power-factor cones a row may be worst with much active power of each customer and
+        little in sum (losses in reactances): one change moves the sum, two keep it.  Of either
+        side the customers with the cheapest change, to first order, are tried.
 
         Returns
         -------
         PackingRows
-            Those found that are worse than where they started; often none.
+            The rows found that are worse than at their start; often none.
         """
         robust, conditions = self.robust, self.robust.conditions
         close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
         close = close.take(close.fullest(robust.excess(close, u), _TRIED))
-        slopes = self.ascent.at(close.rows, close.points, u).slopes
-        cost = np.abs(conditions.rising(slopes, u)) * np.add(*halves(u))
+        slopes = self.robust.problem.at(close.rows, close.points, u).slopes
+        cost = np.abs(rising(conditions, slopes, u)) * np.add(*halves(u))
         pair, first, second = [], [], []
         for k, share in enumerate(close.points.share):
             cheap = np.argsort(cost[k], kind="stable")
@@ -347,7 +352,7 @@ class WorstPointSearch:
         points.share[line, np.concatenate(first)] = 0.0
         points.share[line, np.concatenate(second)] = 1.0
         now = robust.values(close, u)
-        rise = robust.evaluate(close.rows[each], points, u)[0] - now[each]
+        rise = robust.problem.evaluate(close.rows[each], points, u)[0] - now[each]
         order = np.argsort(-rise, kind="stable")
         best = order[np.unique(each[order], return_index=True)[1]]
         best = best[rise[best] > RISE]

@@ -1,14 +1,15 @@
-"""Points from which a search for worst points begins, and those that it tries beside others."""
+"""Points from which searches for worst points begin, and variants of given points."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray
-from security_check.operating_range.conditions import OperatingConditions, Slopes
+from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import WorstPoints
+from security_check.operating_range.slopes import Slopes
 
-_FIRST = 1e3  # how much more a direction counts that is known than one that is tried
+_FIRST = 1e3  # weight of a known direction over a tried one: it comes first in a budget
 
 
 def other_end(conditions: OperatingConditions, points: WorstPoints) -> WorstPoints:
@@ -25,7 +26,7 @@ def reactive_ends(conditions: OperatingConditions, points: WorstPoints) -> list[
     found = []
     for end in (-1.0, 1.0):
         free = points.free.copy()
-        free[:, conditions.held : conditions.held + len(conditions.choosers)] = end
+        free[:, conditions.choosing] = end
         found.append(WorstPoints(points.share, free))
     return found
 
@@ -44,7 +45,7 @@ def one_sided(
     points, slopes
         r points, and how their quantities change.
     strong
-        Shape (r, d): these go where the slopes lead, before all others.
+        Shape (r, d): these deviations follow the slopes, before all others.
     side
         1 injects, 0 withdraws.
     """
@@ -59,7 +60,7 @@ def one_sided(
 
 
 def at_ends(conditions: OperatingConditions, share: FloatArray) -> WorstPoints:
-    """Return points of these shares at both ends of the band, nothing deviating.
+    """Return points of these shares at both ends of the band, without deviations.
 
     Where reactive power is chosen, all of it is at one end or the other.
     """
@@ -74,7 +75,7 @@ def drawn(
 ) -> WorstPoints:
     """Return points of these shares whose free coordinates are random.
 
-    Extremes mostly; every other one of the held voltages and of the deviations is inside.
+    Mostly extremes; half of the held voltages and of the deviations are inside their sets.
     """
     points = len(share)
     ends = conditions.corners[rng.integers(len(conditions.corners), size=(2, points))]

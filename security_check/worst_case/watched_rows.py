@@ -1,8 +1,8 @@
-"""Rows watched at few points: what a check of a trade evaluates, at the least cost.
+"""Rows watched at few points: the evaluation of a trade at the least cost.
 
-Hundreds of rows share a handful of worst points (everyone injects, everyone withdraws, one
-feeder against the rest).  A watch knows which row is watched at which point, so that each point
-costs one power flow, however often the box of envelopes changes.
+Hundreds of rows share a few worst points (all inject, all withdraw, one feeder against the rest).
+:class:`WatchedRows` maps rows to distinct points, so that each point costs one power flow,
+whenever the box of envelopes changes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray, first_of_equal
 from security_check.operating_range.points import WorstPoints
-from security_check.power_flow.implicit_zbus import TOLERANCE_PU, OperatingPoints
-from security_check.worst_case.ascent import Ascent
+from security_check.operating_range.slopes import (
+    coefficients,
+    gain,
+    slopes_of,
+    vertex_along_gradient,
+)
+from security_check.power_flow.implicit_zbus import TOLERANCE_PU
+from security_check.power_flow.operating_points import OperatingPoints
 from security_check.worst_case.coordinates import opposite_to, turning_at
-
-_RISE = 1e-10  # per unit of f: a smaller rise is rounding
+from security_check.worst_case.row_problem import RowProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +31,8 @@ class SolvedRows:
 
     Parameters
     ----------
-    rows, place
-        Shape (r,), rows of the monitors and the point of each.
+    rows, column
+        Shape (r,), rows of the monitors, and the index of each row's point.
     points, solved
         k points of the box, and the power flow there.
     values
@@ -35,7 +40,7 @@ class SolvedRows:
     """
 
     rows: IndexArray
-    place: IndexArray
+    column: IndexArray
     points: WorstPoints
     solved: OperatingPoints
     values: FloatArray
@@ -54,23 +59,23 @@ class WatchedRows:
 
     def __init__(self, rows: IndexArray, points: WorstPoints) -> None:
         self.rows = rows
-        first, self.place = first_of_equal(np.column_stack([points.share, points.free]))
+        first, self.column = first_of_equal(np.column_stack([points.share, points.free]))
         self.points = points.take(first)
         # Voltages of the last power flow at each point: where the next one starts.
         self._voltage: ComplexArray | None = None
 
     def evaluate(
         self,
-        ascent: Ascent,
+        problem: RowProblem,
         u: FloatArray,
         chosen: IndexArray,
         tolerance_pu: float = TOLERANCE_PU,
     ) -> SolvedRows:
-        """Run the AC power flow at the points that the rows chosen are watched at.
+        """Run the AC power flow at the points of the rows chosen.
 
         Parameters
         ----------
-        ascent
+        problem
             The network under one interval's limits and conditions.
         u
             Shape (2 c,), the box of envelopes, per unit.
@@ -84,32 +89,32 @@ class WatchedRows:
         PowerFlowError
             When one does not converge.
         """
-        monitors = ascent.monitors
-        used, place = np.unique(self.place[chosen], return_inverse=True)
+        monitors = problem.monitors
+        used, column = np.unique(self.column[chosen], return_inverse=True)
         rows, points = self.rows[chosen], self.points.take(used)
-        powers, source = ascent.conditions.ports(points, u)
+        powers, source = problem.conditions.ports(points, u)
         if self._voltage is None:
             nominal = monitors.power_flow.no_load_voltage(np.ones((len(source), 1)))
             self._voltage = np.repeat(nominal, len(self.points.share), axis=1)
         start = self._voltage[:, used]
         solved = monitors.power_flow.solve(powers, source, start, tolerance_pu)
-        values = monitors.values_at(rows, place, solved)
+        values = monitors.values_at(rows, column, solved)
         self._voltage[:, used] = solved.voltage
-        return SolvedRows(rows, place, points, solved, values)
+        return SolvedRows(rows, column, points, solved, values)
 
 
 @dataclass(frozen=True, slots=True)
 class GradientEvidence:
-    """What the gradients say of rows at their points; r rows.
+    """The gradients' evidence on rows at their points; r rows.
 
     Parameters
     ----------
     A
         Shape (r, 2 c), the packing coefficients there.
     gain
-        Shape (r,), what f could still gain, to first order.
+        Shape (r,), the gain that is left to first order.
     turning
-        Shape (r,), whether some customer's influence turns sign within its range, so that a
+        Shape (r,), whether some customer's influence changes sign within its range, so that a
         change of its side might raise f although the gradient says no.
     """
 
@@ -118,46 +123,50 @@ class GradientEvidence:
     turning: BoolArray
 
 
-def twofold(ascent: Ascent, rows: IndexArray, points: WorstPoints) -> WatchedRows:
-    """Return a watch of rows at their points and, after these, at the opposite ones.
+def twofold(problem: RowProblem, rows: IndexArray, points: WorstPoints) -> WatchedRows:
+    """Return rows watched at their points and, after these, at the opposite points.
 
-    Opposite is where everyone who does not act strongly on a row is on the other side.
+    There all customers that do not act strongly on a row are on the other side.
     """
-    strong = ascent.monitors.acts_strongly(rows)
-    both = WorstPoints.joined([points, opposite_to(ascent.conditions, points, strong)])
+    strong = problem.monitors.acts_strongly(rows)
+    both = WorstPoints.joined([points, opposite_to(problem.conditions, points, strong)])
     return WatchedRows(np.concatenate([rows, rows]), both)
 
 
 def prove(
-    ascent: Ascent, seen: SolvedRows, own: IndexArray, opposite: IndexArray, u: FloatArray
+    problem: RowProblem, seen: SolvedRows, own: IndexArray, opposite: IndexArray, u: FloatArray
 ) -> GradientEvidence:
-    """Ask the gradients whether rows are watched at their worst points.
+    """Return the gradients' evidence that rows are watched at their worst points.
 
-    Each row's gradient is taken at its point and at the opposite one: a customer whose influence
-    has the same sign at both gains nothing by a change of side.  Those who act strongly stay at
-    their side, since without them f is nowhere near its limit.
+    Each row's gradient is taken at its point and at the opposite one: a change of side gains
+    nothing for a customer whose influence has the same sign at both.  Customers that act strongly
+    keep their side, since without them f is far from its limit.
 
     Parameters
     ----------
-    ascent
+    problem
         The network under one interval's limits and conditions.
     seen
-        Rows of a twofold watch, evaluated at u.
+        Rows of :func:`twofold`, evaluated at u.
     own, opposite
-        Shape (r,) each, positions in ``seen``: the rows asked for at their own points, and the
-        same rows at the opposite ones.
+        Shape (r,) each, positions in ``seen``: rows at their own points, and the same rows at
+        the opposite points.
     u
         Shape (2 c,), per unit.
     """
-    monitors, conditions = ascent.monitors, ascent.conditions
+    monitors, conditions = problem.monitors, problem.conditions
     rows = seen.rows[own]
-    at = seen.solved.take(seen.place[np.concatenate([own, opposite])])
-    both = conditions.slopes(*monitors.gradients(np.concatenate([rows, rows]), at))
+    at = seen.solved.take(seen.column[np.concatenate([own, opposite])])
+    both = slopes_of(conditions, *monitors.gradients(np.concatenate([rows, rows]), at))
     slopes = both.take(np.arange(len(rows)))
     mirrored = both.take(np.arange(len(rows), 2 * len(rows)))
-    points = seen.points.take(seen.place[own])
-    gain = conditions.gain(points, slopes, conditions.vertex_along_gradient(points, slopes, u), u)
+    points = seen.points.take(seen.column[own])
+    vertex = vertex_along_gradient(conditions, points, slopes, u)
     strong = monitors.acts_strongly(rows)
-    turning = turning_at(conditions, seen.points.take(seen.place[opposite]), mirrored, strong, u)
+    turning = turning_at(conditions, seen.points.take(seen.column[opposite]), mirrored, strong, u)
     unsure: BoolArray = np.asarray(turning.any(axis=1))
-    return GradientEvidence(conditions.coefficients(points, slopes), gain, unsure)
+    return GradientEvidence(
+        coefficients(conditions, points, slopes),
+        gain(conditions, points, slopes, vertex, u),
+        unsure,
+    )

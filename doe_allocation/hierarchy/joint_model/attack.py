@@ -20,7 +20,7 @@ from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, Joint
 from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet
 from doe_allocation.hierarchy.joint_model.quantities import CURRENT, Quantities
 from security_check.arrays import ComplexArray, FloatArray
-from security_check.importers.pandapower_balanced import modelling
+from security_check.importers.pandapower_model import modelling
 from security_check.model.limits import InterfaceLimits
 
 # These bound the work of an attack: some hundred power flows for each voltage at the top.

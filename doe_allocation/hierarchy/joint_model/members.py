@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.principles import Fairness
 from doe_allocation.hierarchy.allocation import HierarchyAllocation, allocate_hierarchy
 from doe_allocation.hierarchy.operators import Child, Operator
 from security_check.arrays import FloatArray
+from security_check.importers import Net
 from security_check.importers.pandapower_faults import in_service
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage
-
-Net = Any  # pandapower publishes no types
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from scipy.sparse.linalg import splu
 from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet, element_of
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
-from security_check.importers.pandapower_balanced import PLAIN, modelling
+from security_check.importers.pandapower_model import PLAIN, modelling
 
 SIGNS = {"load": -1.0, "sgen": 1.0, "storage": -1.0}
 """Sign of the injection that a positive power means, in each of pandapower's tables."""

@@ -9,16 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandapower as pp
 import pandas as pd
 
 from doe_allocation.hierarchy.joint_model.members import Boundary, Hierarchy, Member
+from security_check.importers import Net
 from security_check.importers.pandapower_faults import POWER_ELEMENTS
-
-Net = Any  # pandapower publishes no types
 
 _BRANCHES = {
     "line": ("from_bus", "to_bus"),

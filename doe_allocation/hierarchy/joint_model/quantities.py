@@ -18,7 +18,7 @@ from doe_allocation.hierarchy.joint_model.interface_power import entering, passi
 from doe_allocation.hierarchy.joint_model.members import Boundary
 from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
-from security_check.importers.pandapower_balanced import bus_names, terminals
+from security_check.importers.pandapower_model import bus_names, terminals
 from security_check.model.limits import InterfaceLimits
 
 VOLTAGE, CURRENT, BAND, ACTIVE, REACTIVE, GENERATION = (

@@ -17,10 +17,10 @@ import pandas as pd
 
 from exchange.vocabulary.formatting import format_time
 from gateway.scenario.intervals import Span
-from gateway.scenario.network_source import Net
 from gateway.scenario.profiles.power_profile import PowerProfile, ProfileBuilder
 from security_check.arrays import FloatArray, IndexArray
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.model.network_elements import PassiveElements
 
 _TABLES = {"load": "load", "sgen": "renewables", "storage": "storage"}  # of each kind of element

@@ -200,7 +200,7 @@ class TestBandsOfBuses:
         area = small_area(**SMALL_AREAS["voltages bind"])
         network = area.flow.network
         for band, told in (
-            (BusBand("bus:77", 0.95, 1.05), r"bus:77 has a voltage band .* is no bus of"),
+            (BusBand("bus:77", 0.95, 1.05), r"bus:77 has a voltage band .* is not a bus of"),
             (BusBand("bus:3", 0.80, 0.90), r"bus:3 has a voltage band .* 0\.92 to 1\.08 p\.u\."),
         ):
             limits = VoltageLimits(0.92, 1.08, buses=(band,))

@@ -13,10 +13,11 @@ from command_line import run
 from phase_networks import phase_net
 from scenario_files import GOOD, small_net
 
-from gateway.formats.envelope_file import BindingRecord, EnvelopeFile, phase_of
+from gateway.formats.envelope_file import BindingRecord, EnvelopeFile
 from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
 from gateway.scenario.loading import load_scenario
 from gateway.scenario.scenario import Scenario
+from security_check.model.element import Element
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.power_flow.implicit_zbus import PowerFlow
 
@@ -74,7 +75,7 @@ def check(loaded: Scenario, told: BindingRecord | IntervalVerdict) -> None:
     found = np.array(reached(loaded, conditions, told))
     assert np.abs(found - told.value).min() < 2e-4 * abs(told.limit)
     assert [each.element for each in told.deviations] == list(conditions.deviations.elements)
-    assert told.phase == phase_of(told.element)
+    assert told.phase == Element.parse(told.element).phase
     percent = "%" in told.detail.split(" with ")[0].replace("% unbalance", "")
     assert percent == (told.unit in ("A", "W"))
 
@@ -128,4 +129,4 @@ def test_every_vertex_told_shows_its_value(scenario: Path, tmp_path: Path) -> No
     ],
 )
 def test_the_phase_is_the_one_in_the_name(element: str, phase: str) -> None:
-    assert phase_of(element) == phase
+    assert Element.parse(element).phase == phase

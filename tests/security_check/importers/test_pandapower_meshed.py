@@ -124,7 +124,9 @@ class TestFaults:
         pp.create_switch(net, int(net.gen.bus.at[1]), joined, et="b")
         pp.create_gen(net, joined, p_mw=1.0, vm_pu=1.03)
         (fault,) = faults(net)
-        assert fault.startswith("gen:2: it holds the node of gen:1 at 1.03 p.u., not at 1.02 p.u.")
+        assert fault.startswith(
+            "gen:2: it holds the node of gen:1 at 1.03 p.u., but gen:1 at 1.02 p.u."
+        )
 
     def test_a_generator_at_the_external_grids_bus(self):
         net = ring(4)

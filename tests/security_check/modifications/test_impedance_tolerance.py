@@ -144,8 +144,8 @@ def test_gradients_by_impedance_are_those_of_differences(name):
     points = robust.start_points(rows)
     points.free[:, 1:] = rng.uniform(-0.9, 0.9, points.free[:, 1:].shape)
     # Away from where currents are so small that their own direction is taken for them.
-    slopes = robust.ascent.at(rows, points, u).slopes.by_free
-    values = robust.evaluate(rows, points, u)[0]
+    slopes = robust.problem.at(rows, points, u).slopes.by_free
+    values = robust.problem.evaluate(rows, points, u)[0]
     loaded = (robust.monitors.kind[rows] < 2) | (values > 0.06 * robust.limits.limit[rows])
     assert loaded.sum() > 10
     for k in range(slopes.shape[1]):
@@ -153,7 +153,7 @@ def test_gradients_by_impedance_are_those_of_differences(name):
         for step in (1e-4, -1e-4):
             moved = replace(points, free=points.free.copy())
             moved.free[:, k] += step
-            ends.append(robust.evaluate(rows, moved, u)[0])
+            ends.append(robust.problem.evaluate(rows, moved, u)[0])
         slope = (ends[0] - ends[1]) / 2e-4
         np.testing.assert_allclose(slope[loaded], slopes[loaded, k], rtol=1e-4, atol=2e-6)
 
@@ -176,7 +176,7 @@ def test_the_robust_bound_is_the_worst_of_all_corners(name, tolerance, seed):
     for rows, value in pairs:
         limit[rows] = value
     near = replace(robust.limits, limit=limit, scale=np.maximum(np.abs(limit), 1e-3))
-    robust = RobustRows(robust.monitors, near, robust.conditions)
+    robust = RobustRows(replace(robust.problem, limits=near))
     u = limits_w / grid.network.base_power_w
     known, _ = robust.worst(robust.limited, robust.start_points(robust.limited), u)
     found = PackingRows.joined(

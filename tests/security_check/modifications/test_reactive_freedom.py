@@ -139,7 +139,7 @@ class TestWorstPoints:
         share = rng.uniform(0.7, 0.9, (len(rows), robust.points))
         share = np.where(rng.random((len(rows), 1)) < 0.5, share, 1.0 - share)
         points = drawn(conditions, share, rng)
-        here = robust.ascent.at(rows, points, u)
+        here = robust.problem.at(rows, points, u)
         slopes = here.slopes
         is_current = robust.monitors.kind[rows] // 2 == RowKind.CURRENT_EXPORT // 2
         busy = ~is_current | (np.abs(here.values) > IDLE * robust.limits.limit[rows])
@@ -153,7 +153,7 @@ class TestWorstPoints:
             ahead[:, conditions.held + k] += step
             behind[:, conditions.held + k] -= step
             up, down = (
-                robust.evaluate(rows, WorstPoints(points.share, free), u)[0]
+                robust.problem.evaluate(rows, WorstPoints(points.share, free), u)[0]
                 for free in (ahead, behind)
             )
             slope = along[:, k] * 0.5 * reach[:, k]

@@ -12,6 +12,7 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.monitoring.contingencies import monitors_of
 from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.conditions import OperatingConditions
+from security_check.operating_range.slopes import slopes_of
 from security_check.uncertainty.deviations import Deviations
 
 NAMES = ["case9, shared", "case30", "urban, shared", "two grids", "one bus, shared"]
@@ -81,7 +82,7 @@ def test_gradients_are_those_of_differences(case):
         return monitors.all_values(monitors.power_flow.solve(*moved, tolerance_pu=1e-12))
 
     numeric = (8 * (f(1) - f(-1)) - (f(2) - f(-2))) / 12 / np.append(np.full(customers, step), 1e-4)
-    by_power = conditions.slopes(by_port, by_source).by_power
+    by_power = slopes_of(conditions, by_port, by_source).by_power
     found = np.column_stack([by_power, by_source[0]])
     scale = np.abs(numeric).max(axis=1, keepdims=True)
     now = monitors.all_values(here)[:, 0]

@@ -13,6 +13,7 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.conditions import OperatingConditions
+from security_check.operating_range.slopes import slopes_of
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.uncertainty.deviations import Deviations
 
@@ -38,7 +39,7 @@ def test_gradients_are_those_of_differences(case):
     for k in range(2):
         here = solve(flow, per_unit[:, [k]], interface[[k]])
         at = here.take(np.zeros(len(rows), dtype=int))
-        slopes = conditions.slopes(*monitors.gradients(rows, at))
+        slopes = slopes_of(conditions, *monitors.gradients(rows, at))
         by_power, by_voltage = slopes.by_power, slopes.by_free
         moves = np.vstack([step * np.eye(customers), np.zeros((1, customers))]).T
         changes = np.append(np.zeros(customers), 1e-5)

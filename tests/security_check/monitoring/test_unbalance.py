@@ -43,6 +43,7 @@ from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.conditions import OperatingConditions
+from security_check.operating_range.slopes import slopes_of
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.uncertainty.deviation_sets import source_vertices
 from security_check.uncertainty.deviations import Deviations
@@ -279,8 +280,8 @@ def test_gradients_are_those_of_differences(name):
     source = 1.0 + rng.uniform(-0.03, 0.03, (held, 1))
     points = flow.solve(at_phases(network, power), source)
     rows = np.arange(len(monitors))
-    slopes = conditions.slopes(
-        *monitors.gradients(rows, points.take(np.zeros(len(rows), dtype=int)))
+    slopes = slopes_of(
+        conditions, *monitors.gradients(rows, points.take(np.zeros(len(rows), dtype=int)))
     )
     ours = np.hstack([slopes.by_power, slopes.by_free])
     step = 1e-5
@@ -326,9 +327,8 @@ def test_the_worst_is_that_of_all_vertices(name, seed, bound):
     for rows, value in of_phase_rows(monitors, worst):
         limit[rows] = value
     scale = np.maximum(np.maximum(np.abs(limit), 1e-3), ratings(monitors))
-    robust = RobustRows(
-        monitors, replace(robust.limits, limit=limit, scale=scale), robust.conditions
-    )
+    limits = replace(robust.limits, limit=limit, scale=scale)
+    robust = RobustRows(replace(robust.problem, limits=limits))
     known, _ = robust.worst(robust.limited, robust.start_points(robust.limited), u)
     found = PackingRows.joined(
         [known, WorstPointSearch(robust).find_new_worst_points(known, u, near=np.inf)]

@@ -149,7 +149,7 @@ def test_a_value_above_what_is_proved_to_be_the_most_is_an_error(
         return wrong[-1]
 
     monkeypatch.setattr("security_check.verification.certificate.prove_monotone", too_low)
-    with pytest.raises(ProofError, match=r"line:24: the power flow reaches .* proved to be"):
+    with pytest.raises(ProofError, match=r"line:24: the power flow reaches .* its proved bound is"):
         grid.prove(BAND)
     assert wrong
 

@@ -26,6 +26,7 @@ from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.uncertainty.deviation_sets import BoxSet, BudgetSet
 from security_check.uncertainty.forecast import Uncertainty
 from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.row_problem import RowProblem
 
 CASE = json.loads((Path(__file__).parents[2] / "cases" / "robust_feeder_12bus.json").read_text())
 PUBLISHED = CASE["published"]
@@ -84,7 +85,7 @@ def robust(case: str, gamma: float | None = None) -> RobustRows:
     conditions = OperatingConditions(
         network(), np.array([[1.0]]), forecast.power_pu, forecast.deviations
     )
-    return RobustRows(monitors, limits, conditions)
+    return RobustRows(RowProblem(monitors, limits, conditions))
 
 
 def worst_current_a(rows: RobustRows, line: int, activated_kw: float = 0.0) -> float:
@@ -101,7 +102,7 @@ def worst_current_a(rows: RobustRows, line: int, activated_kw: float = 0.0) -> f
     chosen = np.array(of_line, dtype=np.int64)
     start = rows.start_points(chosen)
     start.share[:] = 1.0  # the injection limit is what is activated, no more and no less
-    values, _ = rows.evaluate(chosen, start, u)
+    values, _ = rows.problem.evaluate(chosen, start, u)
     at = rows.ascent.climb(chosen, start, np.concatenate([u[:1], -u[:1]]))
     assert at.values[0] >= values[0] - 1e-12
     return float(monitors.describe(of_line[0], float(at.values[0]), rows.limits)[0])

@@ -81,7 +81,7 @@ def test_the_adversary_breaks_a_contract_inside_the_band():
     others = robust.monitors.kind != RowKind.INTERFACE_INJECTION
     limit = np.where(others, np.inf, robust.limits.limit)
     alone = replace(robust.limits, limit=limit)
-    robust = RobustRows(robust.monitors, alone, robust.conditions)
+    robust = RobustRows(replace(robust.problem, limits=alone))
     found = attack(robust, limits_w, np.random.default_rng(0), samples=64, climbs=2)
     low, high = area.limits.band
     assert found.violation > 1e-6
@@ -132,7 +132,7 @@ def test_the_power_of_phases_is_worst_where_a_grid_finds_it(name, seed):
     limit, scale = robust.limits.limit.copy(), robust.limits.scale.copy()
     limit[rows], scale[rows] = brute, np.maximum(np.abs(brute), 1e-3)
     limits = replace(robust.limits, limit=limit, scale=scale)
-    robust = RobustRows(robust.monitors, limits, robust.conditions)
+    robust = RobustRows(replace(robust.problem, limits=limits))
     found = found_by(robust, u)
     values = robust.values(found, u)
     for row, most in zip(rows, brute, strict=True):

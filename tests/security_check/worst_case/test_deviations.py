@@ -115,7 +115,7 @@ def all_at_their_limits(
     for rows, value in pairs:
         limit[rows] = value
     near = replace(robust.limits, limit=limit, scale=np.maximum(np.abs(limit), 1e-3))
-    return RobustRows(robust.monitors, near, robust.conditions), pairs
+    return RobustRows(replace(robust.problem, limits=near)), pairs
 
 
 def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
@@ -282,7 +282,7 @@ def test_no_point_inside_is_worse_than_the_bound(kind, half_mw, seed):
     limit = rated.copy()
     limit[rows] = best[rows]
     near = replace(robust.limits, limit=limit, scale=np.maximum(np.abs(limit), 1e-3))
-    robust = RobustRows(robust.monitors, near, robust.conditions)
+    robust = RobustRows(replace(robust.problem, limits=near))
     found = found_by(robust, u)
     bound = np.full(len(limit), -np.inf)
     np.maximum.at(bound, found.rows, robust.values(found, u))

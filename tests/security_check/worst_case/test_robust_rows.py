@@ -62,7 +62,7 @@ def test_rows_are_exact_where_taken_and_tangent(name):
     assert (rows.A >= 0).all()
     anew = robust.exact(rows.rows, rows.points, u)
     np.testing.assert_allclose(robust.values(rows, u), robust.values(anew, u), rtol=0, atol=1e-7)
-    values, _ = robust.evaluate(anew.rows, anew.points, u)
+    values, _ = robust.problem.evaluate(anew.rows, anew.points, u)
     np.testing.assert_allclose(robust.values(anew, u), values, rtol=0, atol=1e-7)
     at_corner = ((rows.points.share == 0) | (rows.points.share == 1)).all(axis=1)
     assert at_corner.any()
@@ -71,7 +71,9 @@ def test_rows_are_exact_where_taken_and_tangent(name):
         more, less = u.copy(), u.copy()
         more[k] += step
         less[k] -= step
-        ahead, behind = (robust.evaluate(rows.rows, rows.points, x)[0] for x in (more, less))
+        ahead, behind = (
+            robust.problem.evaluate(rows.rows, rows.points, x)[0] for x in (more, less)
+        )
         slope = (ahead - behind) / (2 * step)
         error = np.abs(np.maximum(slope, 0) - anew.A[:, k])[at_corner]
         assert error.max() < 1e-4 * np.abs(anew.A).max()
@@ -90,7 +92,7 @@ def test_no_bound_is_below_the_truth(name, seed, size):
         limits = replace(limits, voltage_min_pu=float(worst["lowest"].min()))
     u = limits_w / area.flow.network.base_power_w
     bounds = area.grid.monitors.bounds(robust.conditions, u, limits)
-    ruled_out = RobustRows(area.grid.monitors, limits, robust.conditions).cannot_bind(u)
+    ruled_out = RobustRows(replace(robust.problem, limits=limits)).cannot_bind(u)
     for rows, brute in of_rows(area.grid.monitors, worst):
         assert (bounds[rows] >= brute - 1e-12).all()
         if ruled_out[rows].any():
@@ -113,7 +115,7 @@ def test_lookouts_watch_every_limited_row(name):
     rows = starts.watch.rows[starts.lookouts]
     assert set(rows.tolist()) == set(robust.limited.tolist())
     pointed = robust.start_points(rows).share
-    places = starts.watch.place[starts.lookouts]
+    places = starts.watch.column[starts.lookouts]
     np.testing.assert_array_equal(starts.watch.points.share[places], pointed)
     of_interface = [row for row in robust.limited if robust.element(int(row)) == "interface"]
     contract = area.limits.interface

@@ -15,8 +15,8 @@ from meshed_networks import ring
 from networks import simbench_net
 
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
-from security_check.power_flow.implicit_zbus import OperatingPoints
 from security_check.power_flow.newton import ControlledFlow
+from security_check.power_flow.operating_points import OperatingPoints
 
 Net = Any
 

@@ -10,6 +10,7 @@ from networks import Area
 
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.row_problem import RowProblem
 from security_check.worst_case.search import WorstPointSearch
 
 
@@ -33,7 +34,7 @@ def all_at_their_limits(area: Area, limits_w: np.ndarray) -> tuple[RobustRows, l
         limit[rows] = value
     scale = np.maximum(np.abs(limit), 1e-3)
     near = replace(limits, limit=limit, scale=scale)
-    return RobustRows(monitors, near, robust.conditions), pairs
+    return RobustRows(RowProblem(monitors, near, robust.conditions)), pairs
 
 
 def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:

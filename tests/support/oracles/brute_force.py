@@ -14,7 +14,8 @@ from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import RowKind
-from security_check.power_flow.implicit_zbus import OperatingPoints, PowerFlow
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.power_flow.operating_points import OperatingPoints
 
 INSIDE = 500  # points inside, where reactive power is chosen
 BETWEEN = 16

@@ -1,0 +1,287 @@
+"""Read what pandapower built: the names, voltages, powers and terminals of its internal buses."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandapower as pp
+import scipy.sparse as sp
+
+from security_check.arrays import ComplexArray, FloatArray, IndexArray
+from security_check.errors import Fault, NetworkFaults
+from security_check.importers import Net
+from security_check.importers.pandapower_faults import POWER_ELEMENTS, no_path
+from security_check.model.network import selection
+from security_check.model.network_elements import Ports, Terminals, Voltages
+
+PLAIN = {"numba": False, "lightsim2grid": False}
+"""Options that switch pandapower's accelerators off, so that every machine builds one model."""
+
+
+@dataclass(frozen=True)
+class ModelledNet:
+    """A net as pandapower modelled it, with one internal bus for joined buses; n of them.
+
+    Parameters
+    ----------
+    net
+        The net that was modelled.
+    internal
+        pandapower's internal model of it.
+    """
+
+    net: Net
+    internal: dict[str, Any]
+
+    @property
+    def lookup(self) -> np.ndarray[Any, Any]:
+        """The internal bus of each bus index."""
+        lookup: np.ndarray[Any, Any] = self.net._pd2ppc_lookups["bus"]
+        return lookup
+
+    @property
+    def nodes(self) -> int:
+        """Number of internal buses, n."""
+        return int(self.internal["Ybus"].shape[0])
+
+    @property
+    def base_mva(self) -> float:
+        """Base power, MVA."""
+        return float(self.internal["baseMVA"])
+
+    @cached_property
+    def admittance(self) -> sp.csr_array:
+        """The nodal admittance, shape (n, n), per unit."""
+        return sp.csr_array(self.internal["Ybus"])
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The name of each internal bus; see :func:`bus_names`."""
+        return bus_names(self.net, self.lookup, self.nodes)[1]
+
+    @cached_property
+    def volts(self) -> FloatArray:
+        """The nominal voltage of each internal bus; see :func:`nominal_volts`."""
+        return nominal_volts(self.net, self.lookup, self.nodes)
+
+    def at(self, buses: IndexArray) -> IndexArray:
+        """Return the internal bus of each bus; not a node of the model where it is cut off."""
+        return np.asarray(self.lookup[buses], dtype=np.int64)
+
+    def cut_off(self, points: Sequence[str], buses: IndexArray) -> list[Fault]:
+        """Return the connection points whose bus has no path to the interface."""
+        at = self.at(buses)
+        lost = np.flatnonzero((at < 0) | (at >= self.nodes))
+        return [no_path(points[i], buses[i]) for i in lost.tolist()]
+
+    def voltages(self, held: IndexArray) -> Voltages:
+        """Return the limited voltages: those of all buses of the net but the held ones."""
+        limited, names = bus_names(self.net, self.lookup, self.nodes)
+        limited[held] = False
+        return Voltages(
+            tuple(names[i] for i in np.flatnonzero(limited)),
+            selection(np.flatnonzero(limited), self.nodes),
+            nominal_v=self.volts[limited],
+        )
+
+    def ports(self, at: IndexArray, passive_power: ComplexArray) -> Ports:
+        """Return a port at each internal bus named, with its part of (n,) passive power."""
+        return Ports(
+            tuple(self.names[i] for i in at),
+            sp.csr_array(selection(at, self.nodes).T),
+            passive_power[at],
+        )
+
+
+def without_powers(net: Net, connection_points: str, passive: str) -> Net:
+    """Return a copy of the net without customers, generators and, maybe, passive elements.
+
+    Their rows go, rather than out of service: pandapower would still count powers that are no
+    numbers.
+
+    Parameters
+    ----------
+    net
+        The net.  Not modified.
+    connection_points
+        The table of the connection points.
+    passive
+        ``"none"``, or ``"as-given"``: other elements in service stay, at their given power.
+    """
+    working = copy.deepcopy(net)
+    for kind in (*POWER_ELEMENTS, "gen"):
+        may_stay = passive == "as-given" and kind not in (connection_points, "gen")
+        working[kind] = working[kind][working[kind].in_service.astype(bool) & may_stay]
+    return working
+
+
+def buses_of(net: Net, table: str) -> IndexArray:
+    """Return the bus of each connection point: of each element of the table in service."""
+    rows = net[table]
+    buses: IndexArray = rows.bus[rows.in_service.astype(bool)].to_numpy(dtype=np.int64)
+    return buses
+
+
+def connected(net: Net, table: str) -> tuple[str, ...]:
+    """Return the ids of the connection points: the table's elements in service."""
+    if table not in net:
+        return ()
+    rows = net[table]
+    return tuple(f"{table}:{i}" for i in rows.index[rows.in_service.astype(bool)])
+
+
+@contextmanager
+def modelling() -> Iterator[None]:
+    """Run pandapower on a net without customers: no warnings, failures as faults.
+
+    Raises
+    ------
+    NetworkFaults
+        Instead of the errors that pandapower raises.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except pp.LoadflowNotConverged:
+        raise NetworkFaults(
+            [Fault("network", "with no customer active, its power flow does not converge")]
+        ) from None
+    # Errors of pandapower on tables that contradict each other; it raises warnings, too.
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        NotImplementedError,
+        TypeError,
+        ValueError,
+        Warning,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise NetworkFaults([Fault("network", f"pandapower cannot model it: {reason}")]) from error
+
+
+def bus_names(
+    net: Net, lookup: np.ndarray[Any, Any], buses: int
+) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], tuple[str, ...]]:
+    """Return which internal buses are buses of the net, and the name of each internal bus.
+
+    Parameters
+    ----------
+    net
+        The net that was modelled.
+    lookup
+        The internal bus of each bus index.
+    buses
+        Number of internal buses.
+    """
+    names = [f"auxiliary:{i}" for i in range(buses)]
+    real = np.zeros(buses, dtype=bool)
+    for bus in sorted(net.bus.index, reverse=True):
+        at = lookup[bus]
+        if 0 <= at < buses and net.bus.in_service.at[bus]:
+            names[at] = f"bus:{bus}"
+            real[at] = True
+    return real, tuple(names)
+
+
+def nominal_volts(net: Net, lookup: np.ndarray[Any, Any], buses: int) -> FloatArray:
+    """Return the nominal voltage of pandapower's internal buses, line to line; 0 of others.
+
+    Parameters are those of :func:`bus_names`.
+    """
+    volts = np.zeros(buses)
+    at = np.asarray(lookup[net.bus.index.to_numpy()], dtype=np.int64)
+    known = (at >= 0) & (at < buses)
+    volts[at[known]] = 1e3 * net.bus.vn_kv.to_numpy(dtype=float)[known]
+    return volts
+
+
+def passive_injection(internal: dict[str, Any], held: IndexArray) -> ComplexArray:
+    """Return the power of elements that do not trade, per unit, without external grids, (n,).
+
+    Parameters
+    ----------
+    internal
+        pandapower's internal model of a net without generators.
+    held
+        The nodes of the external grids.
+    """
+    power: ComplexArray = np.array(internal["Sbus"], dtype=np.complex128)
+    bus = internal["bus"]
+    pd_column, qd_column = 2, 3  # columns PD and QD of the case format
+    drawn = bus[held, pd_column] + 1j * bus[held, qd_column]
+    power[held] = -drawn / float(internal["baseMVA"])
+    return power
+
+
+def terminals(net: Net, internal: dict[str, Any]) -> Terminals:
+    """Return the monitored ends of all rated branches in service."""
+    in_service = np.asarray(internal["branch_is"], dtype=bool)
+    position = np.cumsum(in_service) - 1
+    branch = internal["branch"]
+    base_kv = internal["bus"][:, 9]  # column BASE_KV
+    base_mva = float(internal["baseMVA"])
+    ends = []
+    for element, end, row, rated_mva, rated_ka in rated_ends(net):
+        if not in_service[row]:
+            continue
+        at = int(position[row])
+        column = 0 if end in ("from", "hv") else 1
+        node = int(branch[at, column].real)
+        base_ka = base_mva / (math.sqrt(3.0) * base_kv[node])
+        rating = rated_ka / base_ka if rated_ka is not None else rated_mva / base_mva
+        ends.append((element, end, at, column, rating, base_ka * 1e3))
+    matrices = (sp.csr_array(internal["Yf"]), sp.csr_array(internal["Yt"]))
+    stacked = sp.vstack([matrices[column][[at], :] for _, _, at, column, _, _ in ends])
+    return Terminals(
+        elements=tuple(end[0] for end in ends),
+        sides=tuple(end[1] for end in ends),
+        admittance=sp.csr_array(stacked),
+        rating_pu=np.array([end[4] for end in ends]),
+        base_current_a=np.array([end[5] for end in ends]),
+    )
+
+
+def rated_ends(net: Net) -> list[tuple[str, str, int, float, float | None]]:
+    """Return (element, end, branch row, rating in MVA, rating in kA or None) of each end.
+
+    A three-winding transformer is a star of three branches in pandapower: high voltage to star,
+    star to medium and star to low voltage; each winding is monitored at its own bus.
+    """
+    lookup = net._pd2ppc_lookups["branch"]
+    ends: list[tuple[str, str, int, float, float | None]] = []
+    if "line" in lookup:
+        first = lookup["line"][0]
+        rated = (net.line.max_i_ka * net.line.df * net.line.parallel).to_numpy(dtype=float)
+        ends += [
+            (f"line:{index}", end, first + k, 0.0, float(rated[k]))
+            for k, index in enumerate(net.line.index)
+            for end in ("from", "to")
+        ]
+    if "trafo" in lookup:
+        first = lookup["trafo"][0]
+        rated = (net.trafo.sn_mva * net.trafo.df * net.trafo.parallel).to_numpy(dtype=float)
+        ends += [
+            (f"trafo:{index}", end, first + k, float(rated[k]), None)
+            for k, index in enumerate(net.trafo.index)
+            for end in ("hv", "lv")
+        ]
+    if "trafo3w" in lookup:
+        first, last = lookup["trafo3w"]
+        count = (last - first) // 3
+        for winding, end in enumerate(("hv", "mv", "lv")):
+            rated = net.trafo3w[f"sn_{end}_mva"].to_numpy(dtype=float)
+            ends += [
+                (f"trafo3w:{index}", end, first + winding * count + k, float(rated[k]), None)
+                for k, index in enumerate(net.trafo3w.index)
+            ]
+    return ends
