@@ -223,7 +223,7 @@ def test_these_days_trade_and_their_rows_bind():
     traded = [event for day in days for event in all_of(day.market.events, Traded)]
     assert len(traded) > 20
     assert any(len(event.fills) > 3 for event in traded)
-    assert {event.tier for event in traded} == {"network_free", "linear", "mixed_integer"}
+    assert {event.tier for event in traded} == {"merit_order", "linear", "mixed_integer"}
     assert {event.taker_order_id is None for event in traded} == {True, False}
     assert any(event.rent > 0 for event in traded)
     assert sum(day.seen["full rows"] for day in days) > 20
@@ -237,7 +237,7 @@ def test_the_price_screen_never_changes_a_result(seed, rules, conditional):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PriceScreen, "nothing_to_solve", property(lambda _: False))
         always = property(lambda _: True, lambda _, value: None)
-        patch.setattr(Clearings, "unsettled", always, raising=False)
+        patch.setattr(Clearings, "needs_clearing", always, raising=False)
         solved = Day(seed, rules, conditional=conditional, check=False).go(60)
     assert _without_tiers(screened) == _without_tiers(solved)
 

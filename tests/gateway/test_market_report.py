@@ -89,7 +89,7 @@ def test_a_small_market_by_hand(scenario: Scenario) -> None:
     assert (report.congestion_rent, report.clairvoyant_rent) == ("0", "0")
     assert report.refusals == {"exceeds_holding": 1, "malformed": 1}
     assert (report.clearings, report.bought_w, report.sold_w) == (1, 100, 100)
-    assert report.tiers == {"network_free": 1}
+    assert report.tiers == {"merit_order": 1}
     rows = {(row.direction, row.connection_point): row for row in report.prices}
     assert len(rows) == 2 * 6
     assert rows["injection", "load:0"].sold_w == 100

@@ -117,7 +117,7 @@ def test_who_sweeps_the_book_prints_at_every_price_it_met() -> None:
         fills=fills,
         taker_order_id=3,
         rent=0,
-        tier="network_free",
+        tier="merit_order",
         binding_element="line:1",
         loading=1.0,
     )
