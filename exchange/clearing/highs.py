@@ -24,15 +24,17 @@ _OPTIONS: dict[str, bool | int | float | str] = {
     "output_flag": False,
     "threads": 1,
     "random_seed": 0,
+    # Rows are scaled to a largest coefficient of 1, so smaller ones are rounding.
     "small_matrix_value": 1e-12,
+    # Lots and ticks: near the finest that the solver accepts, and far below a lot or a tick.
     "primal_feasibility_tolerance": 1e-9,
     "dual_feasibility_tolerance": 1e-9,
 }
 _LINEAR: dict[str, bool | int | float | str] = {"presolve": "off", "solver": "simplex"}
 _MIXED: dict[str, bool | int | float | str] = {
     "mip_detect_symmetry": False,
-    "mip_rel_gap": 0.0,
-    "mip_feasibility_tolerance": 1e-7,
+    "mip_rel_gap": 0.0,  # each program states its gap in tick-lots
+    "mip_feasibility_tolerance": 1e-7,  # units: ten times finer than WHOLE in the rounding
     # It takes longer than most of these programs, and they are solved as well without it.
     "mip_heuristic_run_feasibility_jump": False,
 }

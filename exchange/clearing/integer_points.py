@@ -9,6 +9,11 @@ column after the other is fixed, the one with the fewest choices first.
 Fixing a column at a value that is not its value at the vertex needs the vertex of the smaller
 simplex.  One step of the dual simplex method, with the tableau at hand, leads there; this is why
 this module has pivots of its own instead of calling the solver for each of some hundred vertices.
+
+Measured: without this module, with the search inside the rows and the integer program of
+:mod:`exchange.clearing.rounding` alone, a congested book takes 1.45 times as long, agents on the
+reference network 1.3 times and the orders of the demo day 1.08 times.  Other whole lots trade in
+two of the three, none in the demo day (docs/benchmarks.md).
 """
 
 from __future__ import annotations

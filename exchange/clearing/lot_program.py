@@ -40,7 +40,7 @@ class LotSolution:
     first
         The linear optimum with conditional orders chosen; it has the prices of the program.
     last
-        The linear optimum of what is left once the units have traded; no whole lot follows from
+        The linear optimum of the orders left once the units have traded; no whole lot follows from
         its fractions.
     tier
         Whether a mixed-integer program was needed.

@@ -10,7 +10,7 @@ from exchange.clearing.problem import ROW_TOLERANCE, NetworkRows
 from security_check.arrays import FloatArray, IntArray
 from security_check.checking.linear_rows import PartRows
 
-_FEW = 8  # if fewer than one limit in so many changes, multiplying only their columns is faster
+_FEW = 8  # where less than an eighth of the limits changes, their columns alone are multiplied
 
 
 @dataclass(frozen=True, slots=True)

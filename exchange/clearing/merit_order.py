@@ -3,6 +3,10 @@
 Leaving out the robust rows relaxes the program.  So when the result satisfies the rows after all,
 it is an optimum of the program; and it is the one that serves older orders first, because the
 optima of the program are then among those of the relaxation.
+
+Measured: without it an uncongested book takes 3.8 times as long and the orders of the demo day 1.06
+times; where the network binds it earns nothing.  Results changed in 0 of 978 clearings
+(docs/benchmarks.md).
 """
 
 from __future__ import annotations

@@ -17,6 +17,10 @@ gone that others need to be fillable.
 Prices and lots are integers.  A set of trades at equal prices gains nothing, but at least half a
 tick-lot if every lot traded counts half a tick more.  While the bound, with half a tick more for
 every order, is below that, there is no such set.
+
+Measured: without the screen the orders of the demo day take 1.2 times as long, those of agents on
+the reference network 2.1 times, those of a congested book of 1,000 orders 5.6 times; results
+changed in 0 of 701 clearings (docs/benchmarks.md).
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ row
 On its way from the solver to the market a result has four forms: ``LpSolution`` in
 :mod:`exchange.clearing.linear.linear_program` (fractions of units), ``LotSolution`` in
 :mod:`exchange.clearing.lot_program` (whole units), ``Proposal`` in
-:mod:`exchange.clearing.proposal` (whole units, with the duals of what is left) and
+:mod:`exchange.clearing.proposal` (whole units, with the duals of the orders left) and
 :class:`ClearingOptimum` (watts of each order).
 """
 

@@ -61,7 +61,7 @@ class Proposal:
     prices
         The duals of the program that led to the units.
     left
-        The duals of the program of what is left.
+        The duals of the program of the orders left.
     rows_worth, surplus
         What the headrooms left are worth, and what the orders left gain, at those duals, in
         tick-lots; no further trades gain more than the sum.

@@ -249,8 +249,8 @@ class Rounding:
 
         Around a point on many rows, hardly any whole lots satisfy all of them; around a point
         inside by about the error of rounding, many do.  The gain lost is regained from the program
-        of what is left.  The fractional columns move by the shortest step that takes the full rows
-        that far away.
+        of the orders left.  The fractional columns move by the shortest step that takes the full
+        rows that far away.
         """
         groups = self.member()
         block = self.orders.coefficients(fractional, self.rows.of_limits)

@@ -10,6 +10,9 @@ whether a lot of each could trade with a lot of one other order, then by a linea
 of it could trade at all.  Orders of less than a lot are left out, and the program is solved again,
 until its best prices are of fillable orders.  This is a rule of the market, not for speed
 (docs/adr/0013-orders-that-do-not-fit.md).
+
+Measured: it changes the results of 3 in 32 quarter-hours of the demo day and of 2 in 16 random
+markets, and costs up to a fifth of the time on the former (docs/benchmarks.md).
 """
 
 from __future__ import annotations

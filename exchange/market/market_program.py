@@ -193,6 +193,6 @@ class MarketProgram:
         )
 
     def open_w(self) -> dict[OrderPart, int]:
-        """Return what is left of each order, displayed and hidden parts by themselves, in watts."""
+        """Return the watts left of each order, by displayed and hidden part."""
         orders = self.clearing.orders
         return {e.order.part: orders.watts(e, e.units) for e in orders}
