@@ -19,8 +19,8 @@ tick-lot if every lot traded counts half a tick more.  While the bound, with hal
 every order, is below that, there is no such set.
 
 Measured: without the screen the orders of the demo day take 1.2 times as long, those of agents on
-the reference network 2.1 times, those of a congested book of 1,000 orders 5.6 times; results
-changed in 0 of 701 clearings (docs/benchmarks.md).
+the reference network 2.0 times, those of a congested book of 1,000 orders 5.6 times; results
+changed in 0 of 942 clearings (docs/benchmarks.md).
 """
 
 from __future__ import annotations

@@ -12,6 +12,10 @@ with the relaxation gap of ``ParticipationBound``, over all intervals and joint 
 connected with j.  Where that is less than the optima found without joint orders, j takes part in no
 optimum.  A joint order that may take part is brought in.  That changes prices, so the other joint
 orders are checked again at the prices of the joined program: they may pay for each other's legs.
+
+Measured: with all intervals in one program instead, an order beside one block over 96 intervals
+takes 18 times as long (p50 108 ms instead of 5.9 ms; docs/benchmarks.md).  Trades are the same in
+the random markets of ``tests/exchange/test_joining.py``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ Each node is one small warm linear program over all columns that may trade.  Whe
 breaks a condition, one branch leaves the order out (or lets it trade less) and the other accepts it
 (or lets it trade more).  With few orders open that takes some programs of a fraction of a
 millisecond; a mixed-integer solver takes far longer before its first node.
+
+Measured: without it a usual market of 30 conditional orders among 600 takes 6.1 times as long, and
+its slowest event 1.8 s instead of 0.16 s; results changed in 0 of 124 clearings
+(docs/benchmarks.md).
 """
 
 from __future__ import annotations
