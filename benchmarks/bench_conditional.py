@@ -41,7 +41,7 @@ class Book:
         numbers = np.random.default_rng(self.seed)
         headroom = numbers.uniform(0.0, self.headroom_w, 8) / BASE_W
         rows = NetworkRows.of_one(numbers.uniform(0.0, 1.0, (8, LIMITS)), headroom, BASE_W)
-        self.clearing = WelfareClearing(rows, 1, effort=self.effort)
+        self.clearing = WelfareClearing(rows, 1, budget=self.effort)
 
     def place(self, side: Side, quantity_w: int, price: int, *, all_or_none: bool) -> None:
         """Place an order at a random limit of the first direction, and trade."""

@@ -1,8 +1,9 @@
-"""Which trades of one market raise welfare most, under robust rows; knows no sessions.
+"""Which trades of a market raise welfare most under robust rows; knows no sessions.
 
-``problem`` has the words, ``order_columns`` and ``lot_rows`` the data.  ``welfare_clearing`` asks
-in turn: ``price_screen`` (can anything be gained?), ``merit_order`` (does the network bind?), and
-``lot_program`` (``linear_program``, ``conditional``, ``unfillable``, ``rounding`` with
-``integer_points``, ``time_priority``).  ``payments`` shares out what a clearing gains;
-``work_budget`` bounds the search, ``highs`` is the solver.
+``problem`` defines the terms; ``program_orders``, ``order_columns`` and ``lot_rows`` hold the data.
+``welfare_clearing`` is the entrance.  It uses in turn ``price_screen`` (can anything trade?),
+``merit_order`` (does the network bind?) and ``lot_program``, which solves the linear program
+(``linear``), chooses conditional orders (``conditional``), rounds to whole lots (``rounding``,
+``integer_points``) and leaves out ``unfillable`` orders.  A result becomes a ``proposal``;
+``payments`` shares out its gain.  ``work_budget`` bounds the search, ``highs`` is the solver.
 """

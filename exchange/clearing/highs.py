@@ -1,7 +1,7 @@
-"""HiGHS, set up once for all programs of the clearing, and believed only when it is sure.
+"""The HiGHS solver, with the same options for all programs of the clearing.
 
-Tolerances are absolute and mean lots and ticks, because rows and prices are scaled so
-(:mod:`exchange.clearing.lot_rows`).
+A result counts only when the solver reports an optimum.  Tolerances are absolute and mean lots and
+ticks, because rows and prices are scaled so (:mod:`exchange.clearing.lot_rows`).
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ _OPTIONS: dict[str, bool | int | float | str] = {
     "output_flag": False,
     "threads": 1,
     "random_seed": 0,
+    # Rows are scaled to a largest coefficient of 1, so smaller ones are rounding.
     "small_matrix_value": 1e-12,
+    # Lots and ticks: near the finest that the solver accepts, and far below a lot or a tick.
     "primal_feasibility_tolerance": 1e-9,
     "dual_feasibility_tolerance": 1e-9,
 }
 _LINEAR: dict[str, bool | int | float | str] = {"presolve": "off", "solver": "simplex"}
 _MIXED: dict[str, bool | int | float | str] = {
     "mip_detect_symmetry": False,
-    "mip_rel_gap": 0.0,
-    "mip_feasibility_tolerance": 1e-7,
-    # Takes longer than most of these programs, and finds nothing that they need.
+    "mip_rel_gap": 0.0,  # each program states its gap in tick-lots
+    "mip_feasibility_tolerance": 1e-7,  # units: ten times finer than WHOLE in the rounding
+    # It takes longer than most of these programs, and they are solved as well without it.
     "mip_heuristic_run_feasibility_jump": False,
 }
-_IN_VAIN = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kSolutionLimit)
+_WITHOUT_SOLUTION = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kSolutionLimit)
 _ENDED = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kSolutionLimit)
 
 
@@ -44,12 +46,12 @@ def _new_solver(**options: bool | int | float | str) -> highspy.Highs:
     solver = highspy.Highs()  # type: ignore[no-untyped-call]
     for name, value in {**_OPTIONS, **options}.items():
         if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
-            raise ClearingError(f"the solver does not take {name} = {value}")
+            raise ClearingError(f"the solver rejects the option {name} = {value}")
     return solver
 
 
 def _packed(rows: FloatArray) -> tuple[int, Int32Array, Int32Array, FloatArray]:
-    """Return how many entries rows have that are not 0, where each row starts, and the entries."""
+    """Return rows in sparse form: number of entries, start of each row, columns and values."""
     filled = rows != 0.0
     starts = np.zeros(len(rows), dtype=np.int32)
     np.cumsum(filled.sum(axis=1)[:-1], out=starts[1:])
@@ -75,10 +77,10 @@ def _add_columns(
 
 
 class WarmModel:
-    """A linear program ``max value y`` that stays in the solver while its figures change.
+    """A linear program ``max value y`` that stays in the solver while its data change.
 
-    Only what differs from the last time is sent, and the simplex method starts from the last
-    basis.  Rows and variables are numbered as they were added.
+    Only changes are sent to the solver, and the simplex method starts from the last basis.  Rows
+    and variables are numbered in the order in which they were added.
 
     Parameters
     ----------
@@ -112,9 +114,15 @@ class WarmModel:
     def start_like(self, other: WarmModel, variables: BoolArray, rows: BoolArray) -> None:
         """Start from the last basis of another model.
 
-        The masks, shape (variables of the other,) and (rows of the other,), say which of its
-        variables and rows this one has, in the same order.  It is a hint: the solver repairs it
-        where it is no basis of this model.
+        The basis is a hint: the solver repairs it where it is no basis of this model.
+
+        Parameters
+        ----------
+        other
+            The model.
+        variables, rows
+            Shape (variables of the other,) and (rows of the other,), which of its variables and
+            rows this model has, in the same order.
         """
         old = other._solver.getBasis()
         if not old.valid:
@@ -148,29 +156,29 @@ class WarmModel:
         self._row_lower, self._row_upper = lower, upper
 
     def solve(self) -> tuple[FloatArray, FloatArray]:
-        """Return optimal values, and the duals of the rows (what a unit of each is worth).
+        """Return optimal values, and the duals of the rows.
 
         Raises
         ------
         ClearingError
-            When the solver ends in any other way than at an optimum.
+            When the solver ends without an optimum.
         """
         if not len(self._value):
-            # The solver has a word of its own for programs without variables; this is their dual.
+            # The solver reports programs without variables as empty; this is their optimum.
             return np.zeros(0), np.zeros(len(self._row_upper))
-        for attempt in (self._run, self._run_afresh, self._run_scaled):
+        for attempt in (self._run, self._run_cold, self._run_scaled):
             solution = attempt()
             if solution is not None:
                 return np.array(solution.col_value), -np.array(solution.row_dual)
         status = self._solver.modelStatusToString(self._solver.getModelStatus())
-        raise ClearingError(f"the solver ends with {status}, from nothing and scaled, too")
+        raise ClearingError(f"the solver ends with {status}, also from a cold start and scaled")
 
     def bound(self) -> float:
-        """Return what no values exceed: the optimum, and infinity where the solver is not sure.
+        """Return an upper bound: the optimum, or infinity where the solver is not sure.
 
-        Minus infinity where nothing is feasible, which it is sure of from nothing only.
+        Minus infinity where the program is infeasible, which is believed from a cold start only.
         """
-        if self._run() is None and self._run_afresh() is None:
+        if self._run() is None and self._run_cold() is None:
             infeasible = self._solver.getModelStatus() == highspy.HighsModelStatus.kInfeasible
             return -INFINITY if infeasible else INFINITY
         return -float(self._solver.getInfo().objective_function_value)
@@ -185,17 +193,17 @@ class WarmModel:
             return None
         return self._solver.getSolution()
 
-    def _run_afresh(self) -> highspy.HighsSolution | None:
-        """Solve from nothing: a warm start may have led the simplex method astray."""
+    def _run_cold(self) -> highspy.HighsSolution | None:
+        """Solve from a cold start, because a warm start may have led the simplex method astray."""
         self._solver = self._fresh()
         return self._run()
 
     def _run_scaled(self) -> highspy.HighsSolution | None:
-        """Solve with an objective of at most 1, then without scaling from the basis found.
+        """Solve with an objective scaled to at most 1, then unscaled from the basis found.
 
-        Limit prices near their bound and rows that hardly feel an order lead to duals of more
-        than the ratio test bears.  Tolerances of duals grow with the scale; hence the second run,
-        but where that fails again what the first one found counts.
+        Limit prices near their bound and rows of very small coefficients lead to duals that are too
+        large for the ratio test.  Tolerances of duals grow with the scale, hence the second run; if
+        that fails, the result of the first counts.
         """
         bits = _bits(self._value)
         for presolve in ("off", "on"):
@@ -215,7 +223,7 @@ class WarmModel:
 
 
 def _bits(value: FloatArray) -> int:
-    """Return the binary digits of the largest of some figures, 0 where none is above 1."""
+    """Return the binary logarithm of the largest magnitude, rounded up, and at least 0."""
     return max(int(np.ceil(np.log2(np.abs(value).max(initial=1.0)))), 0)
 
 
@@ -235,10 +243,10 @@ class MixedProgram:
     integer: BoolArray
 
     def solve(self, gap: float, budget: RemainingWork) -> FloatArray | None:
-        """Return an optimum to within ``gap`` tick-lots; ``None`` when nothing is feasible.
+        """Return an optimum to within ``gap`` tick-lots; ``None`` when it is infeasible.
 
-        Takes its effort off a budget.  Where that runs out the best solution found counts, and
-        ``None`` where none is.
+        The work is taken off a budget.  If that is used up, the best solution found is returned, or
+        ``None`` if there is none.
 
         Raises
         ------
@@ -246,7 +254,7 @@ class MixedProgram:
             When the solver finds neither a solution nor that there is none.
         """
         if not len(self.value):
-            # The solver has a word of its own for programs without variables.
+            # The solver reports programs without variables as empty.
             feasible = (self.row_lower <= 0.0).all() and (self.row_upper >= 0.0).all()
             return np.zeros(0) if feasible else None
         statuses, work = [], ProgramCost(*self.coefficients.shape)
@@ -266,7 +274,7 @@ class MixedProgram:
             )
             if status in _ENDED and found:
                 return np.array(solver.getSolution().col_value)
-            if status in _IN_VAIN:
+            if status in _WITHOUT_SOLUTION:
                 return None
             statuses.append(solver.modelStatusToString(status))
         raise ClearingError(f"the solver ends with {statuses[0]}, and scaled with {statuses[1]}")

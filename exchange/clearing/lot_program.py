@@ -1,8 +1,8 @@
-"""Tier 3 as a whole: linear, then mixed-integer where conditions ask for it, then whole lots.
+"""The program in whole lots: linear, mixed-integer where conditions need it, then rounded.
 
-What rounding has left over is solved again, as the program of the orders and headrooms that remain,
-until it yields no whole lot more.  Where nothing follows at all, it is solved without the orders
-that do not fit (:mod:`exchange.clearing.unfillable`).
+The orders and headrooms that rounding leaves over are solved again, until no profitable whole-lot
+trade is left.  Where nothing trades at all, the program is solved without the unfillable orders
+(:mod:`exchange.clearing.unfillable`).
 """
 
 from __future__ import annotations
@@ -13,31 +13,47 @@ import numpy as np
 
 from exchange.clearing.conditional.bounds import WarmChoices, gain_tolerance
 from exchange.clearing.conditional.choice import ConditionalOrders, broken
-from exchange.clearing.linear_program import LinearProgram, LpSolution
+from exchange.clearing.linear.linear_program import LinearProgram, LpSolution
+from exchange.clearing.linear.time_priority import oldest_first
 from exchange.clearing.lot_rows import LotRows
-from exchange.clearing.order_columns import ProgramOrders
 from exchange.clearing.problem import ClearingError, Tier
+from exchange.clearing.program_orders import ProgramOrders
 from exchange.clearing.rounding import LEAST_GAP, WHOLE, Rounding
-from exchange.clearing.time_priority import oldest_first
 from exchange.clearing.unfillable import ExcludedOrders, FillabilityCheck, leave_out
 from exchange.clearing.work_budget import WorkBudget
 from security_check.arrays import FloatArray, IntArray
 
-_CAPPED = 4  # programs solved again because what an order was to get was rounded away
-_ROUNDS = 10_000  # each but the last trades at least a lot
+_CAPPED = 4  # programs solved again at most because a share was rounded away: each costs a program
+_MOST_ROUNDS = 10_000  # of rounding, each trades at least a lot: a limit against endless loops
 
 
 @dataclass(frozen=True, slots=True)
 class LotSolution:
-    """Whole units to trade, shape (columns,), and the linear optima before and after.
+    """Whole units to trade, and the linear optima before and after.
 
-    ``relaxed`` is the optimum without conditions; ``first``, with conditional orders decided, has
-    the prices of the program; ``last`` is the optimum, in fractions that no whole lot follows
-    from, of what is left once the units have traded.  ``in_lots`` says whether whole lots had to
-    decide which conditional orders trade: then prices do not prove that nothing is left.
-    ``left_out`` says which orders do not fit, where nothing trades with all of them, and ``fit``
-    what the program without them comes to.  ``capped`` says that some had to do with less than an
-    optimum gives them, so that others need not trade in vain.
+    Parameters
+    ----------
+    units
+        Shape (columns,).
+    relaxed
+        The linear optimum without conditions.
+    first
+        The linear optimum with conditional orders chosen; it has the prices of the program.
+    last
+        The linear optimum of the orders left once the units have traded; no whole lot follows from
+        its fractions.
+    tier
+        Whether a mixed-integer program was needed.
+    in_lots
+        Whether conditional orders were chosen in whole lots: then prices do not prove that no
+        profitable trade is left.
+    left_out
+        The orders left out as unfillable, where the program was checked for them.
+    fit
+        The solution without these, where nothing trades in it either.
+    capped
+        Whether orders whose share is rounded away were left out, so that others do not trade at a
+        loss for them.
     """
 
     units: IntArray
@@ -52,7 +68,7 @@ class LotSolution:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the units are those of ``relaxed`` but for rounding."""
+        """Whether the units differ from ``relaxed`` by rounding only."""
         left_out = self.left_out is not None and bool(self.left_out.proofs)
         return not (self.tier is Tier.MIXED_INTEGER or left_out or self.capped)
 
@@ -67,15 +83,15 @@ class LotProgram:
         The open orders, and their linear program.
     balanced, reserve
         Whether directions balance, and the price of watts issued otherwise, in ticks.
-    effort
-        What mixed-integer programs may take.
+    budget
+        The work allowed for mixed-integer programs.
     """
 
     orders: ProgramOrders
     linear: LinearProgram
     balanced: bool
     reserve: int
-    effort: WorkBudget
+    budget: WorkBudget
 
     def solve(self, rows: LotRows) -> LotSolution:
         """Return the units to trade.
@@ -86,41 +102,41 @@ class LotProgram:
             When a solver is not sure.
         """
         every = self.orders.units[: self.orders.size].copy()
-        solved = self._for_nobody_in_vain(every, rows)
+        solved = self._without_vain_losses(every, rows)
         if solved.capped:
             return solved
         if solved.units.any():
             return replace(solved, left_out=self._all_fit(solved, rows))
         none = np.zeros_like(every)
         left_out = leave_out(
-            self._look(rows, every),
+            self._check(rows, every),
             solved.relaxed,
             lambda kept: self._ordered(none, kept, rows.h, none),
         )
         if not left_out.proofs:
             return replace(solved, left_out=left_out)
-        fit = self._for_nobody_in_vain(left_out.kept, rows)
+        fit = self._without_vain_losses(left_out.kept, rows)
         if fit.units.any():
             return replace(fit, relaxed=solved.relaxed, left_out=left_out)
         return replace(solved, left_out=left_out, fit=fit)
 
     def _all_fit(self, solved: LotSolution, rows: LotRows) -> ExcludedOrders | None:
-        """Return what shows that nothing is to be left out of what is left; ``None`` if not so."""
+        """Return the proof that the orders left are fillable; ``None`` if some are not."""
         columns = np.flatnonzero(solved.units)
         left = replace(rows, h=rows.left(self.orders.change(columns, solved.units[columns])))
         kept = self.orders.units[: self.orders.size] - solved.units
-        look = self._look(left, kept)
-        return None if look.at(solved.last) else ExcludedOrders(kept, (), (), look.witnesses)
+        check = self._check(left, kept)
+        return None if check.at(solved.last) else ExcludedOrders(kept, (), (), check.witnesses)
 
-    def _look(self, rows: LotRows, kept: IntArray) -> FillabilityCheck:
-        return FillabilityCheck(self.linear, self.orders, rows, kept, self.effort.lots)
+    def _check(self, rows: LotRows, kept: IntArray) -> FillabilityCheck:
+        return FillabilityCheck(self.linear, self.orders, rows, kept, self.budget.lots)
 
-    def _for_nobody_in_vain(self, upper: IntArray, rows: LotRows) -> LotSolution:
-        """Return the units to trade, none of them for an order that gets nothing in the end.
+    def _without_vain_losses(self, upper: IntArray, rows: LotRows) -> LotSolution:
+        """Return the units to trade, with no trade at a loss for a share that is rounded away.
 
-        A linear optimum may let others trade at a loss to make room for a fraction of a dear order.
-        Where rounding takes that fraction away, and some of those who trade would gain more without
-        the others, the program is solved once more with such orders capped at what they got.
+        A linear optimum may let others trade at a loss to make room for a fraction of an order with
+        a high price.  Where rounding takes that fraction away, and the orders that trade would gain
+        more without those at a loss, the program is solved again without such orders.
         """
         solved = self._solve_within(upper, rows)
         relaxed, program = solved.relaxed, self._rounding(rows, upper, upper, rows.h)
@@ -144,14 +160,14 @@ class LotProgram:
         return solved
 
     def _solve_within(self, upper: IntArray, rows: LotRows) -> LotSolution:
-        """Return the units to trade, at most so many of each column, shape (columns,)."""
+        """Return the units to trade within upper bounds of shape (columns,)."""
         solved = self._with_conditions(upper, rows)
         total = found = solved.units
         last = solved.last
         upper = upper.copy()
         upper[list(self.orders.conditions)] = 0
         lower = np.zeros_like(upper)
-        for _ in range(_ROUNDS):
+        for _ in range(_MOST_ROUNDS):
             if not found.any():
                 return replace(solved, units=total, last=last)
             columns = np.flatnonzero(total)
@@ -160,13 +176,13 @@ class LotProgram:
             last = self._ordered(lower, remaining, h, total)
             rounded = self._rounding(rows, lower, remaining, h).to_lots(last)
             if rounded is None:
-                raise ClearingError("rounding finds nothing where nothing is allowed")
+                raise ClearingError("rounding does not find the empty set of trades")
             found = rounded
             total = total + found
-        raise ClearingError(f"{_ROUNDS} rounds of rounding do not end")
+        raise ClearingError(f"{_MOST_ROUNDS} rounds of rounding are not enough")
 
     def _with_conditions(self, upper: IntArray, rows: LotRows) -> LotSolution:
-        """Return what trades first, with conditional orders decided."""
+        """Return what trades in the first round, with conditional orders chosen."""
         free = np.zeros_like(upper)
         program = self._rounding(rows, free, upper, rows.h)
         programs = WarmChoices(program)
@@ -176,10 +192,10 @@ class LotProgram:
             tier = Tier.MIXED_INTEGER
             known = self._without_broken(program, relaxed)
             found = ConditionalOrders(programs, relaxed, known.gain).chosen()
-            if found is None and self.effort.choices.left:
-                raise ClearingError("no choice is found where one is known")
-            # What is known stands where the effort for a better one has run out.  Who is oldest
-            # may cost a slack, and solvers tolerate a little.
+            if found is None and self.budget.choices.left:
+                raise ClearingError("the solver finds no choice although one is known")
+            # The known choice stands where the budget for a better one is used up.  Preferring
+            # older orders may cost one gain tolerance, and the solver may err by another.
             if found is None or program.gain(found) < known.gain - 2.0 * gain_tolerance(known.gain):
                 found = known.units
             choice = found
@@ -187,7 +203,7 @@ class LotProgram:
         if tier is Tier.MIXED_INTEGER:
             first = self._ordered(fixed.lower, fixed.upper, rows.h, free)
         units = fixed.to_lots(first)
-        # What orders bid that no optimum serves decides nothing, here or in the price screen.
+        # Prices of orders that trade at neither optimum decide nothing, as in the price screen.
         support = np.flatnonzero((relaxed.units > WHOLE) | (first.units > WHOLE))
         least = program.lot_value(support)
         if units is None or not self._is_enough(program, support, first, units, least):
@@ -197,9 +213,10 @@ class LotProgram:
     def _is_enough(
         self, program: Rounding, support: IntArray, first: LpSolution, units: IntArray, least: float
     ) -> bool:
-        """Return whether whole lots may follow from a choice made in fractions.
+        """Return whether a choice made in fractions is good enough in whole lots.
 
-        They gain something, or nothing can by more than ``least``, what a lot is worth.
+        It is if the lots do not lose, or if no lots can gain more than ``least``, the value of a
+        lot.
         """
         if self.orders.conditions.keys().isdisjoint(support.tolist()):
             return True
@@ -210,11 +227,10 @@ class LotProgram:
     def _chosen_in_lots(
         self, programs: WarmChoices, relaxed: LpSolution, least: float
     ) -> LotSolution:
-        """Return what trades where whole lots decide which conditional orders do.
+        """Return what trades where conditional orders are chosen in whole lots.
 
-        Only what gains more than ``least`` is looked for.
-
-        Chosen with plain orders in fractions, these would go with no whole lots, or at a loss.
+        Chosen with plain orders in fractions, they would find no whole lots, or trade at a loss.
+        Only choices that gain more than ``least`` are looked for.
         """
         program = programs.rounding
         none = np.zeros_like(program.upper)
@@ -236,7 +252,7 @@ class LotProgram:
         return LotSolution(units, relaxed, first, first, Tier.MIXED_INTEGER, in_lots=True)
 
     def _decided(self, program: Rounding, choice: FloatArray | IntArray) -> Rounding:
-        """Return the program with conditional orders fixed at what they have in a choice."""
+        """Return the program with conditional orders fixed at their units in a choice."""
         lower, upper = np.zeros_like(program.upper), program.upper.copy()
         own = list(self.orders.conditions)
         lower[own] = upper[own] = np.rint(choice[own])
@@ -260,5 +276,5 @@ class LotProgram:
 
     def _rounding(self, rows: LotRows, lower: IntArray, upper: IntArray, h: FloatArray) -> Rounding:
         return Rounding(
-            self.orders, rows, h, self.balanced, self.reserve, lower, upper, self.effort
+            self.orders, rows, h, self.balanced, self.reserve, lower, upper, self.budget
         )

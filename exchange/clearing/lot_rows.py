@@ -1,4 +1,4 @@
-"""Robust rows in lots, scaled so that a solver's tolerances mean lots; each part by itself."""
+"""Lot rows: the network rows in lots, scaled so that a solver's tolerances mean lots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from exchange.clearing.problem import ROW_TOLERANCE, NetworkRows
 from security_check.arrays import FloatArray, IntArray
 from security_check.checking.linear_rows import PartRows
 
-_FEW = 8  # a part of the limits: of fewer, columns are picked before they are multiplied
+_FEW = 8  # where less than an eighth of the limits changes, their columns alone are multiplied
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,16 @@ class LotPart:
     Parameters
     ----------
     known_as
-        The coefficients that ``a`` was made of.
+        The coefficients that ``a`` was made from.
     limits
         Shape (n,), the limits that load these rows.
     a
         Shape (m, n).
     live
-        Shape (r,), which of the part's network rows the first r are: the others can never bind.
+        Shape (r,), the network row of each of the first r rows; rows that can never bind are left
+        out.
     scale
-        Shape (r,), what these were divided by.
+        Shape (r,), the divisors of these rows.
     bounds
         Shape (m - r,), lots by which limits may rise or fall.
     """
@@ -50,7 +51,7 @@ class LotPart:
         Raises
         ------
         ValueError
-            When shapes differ, a coefficient is negative, or none is a number.
+            When shapes differ, or a coefficient is negative or not finite.
         """
         A = rows.A
         if A.ndim != 2 or rows.headroom.shape != A.shape[:1]:
@@ -73,7 +74,7 @@ class LotPart:
         return cls(A, rows.limits, np.concatenate(a), live, scale, np.concatenate(bounds))
 
     def is_of(self, rows: PartRows) -> bool:
-        """Return whether these are the rows of a part, without bounds, by the same array."""
+        """Return whether these rows, without bounds, were made from the same array of a part."""
         return self.known_as is rows.A and not len(self.bounds) and _same(self.limits, rows.limits)
 
     def headroom(self, rows: PartRows) -> FloatArray:
@@ -82,7 +83,7 @@ class LotPart:
         Raises
         ------
         ValueError
-            When a headroom is no number.
+            When a headroom is not finite.
         """
         if not np.isfinite(rows.headroom).all():
             raise ValueError("a headroom is not finite")
@@ -103,8 +104,8 @@ class LotRows:
     parts
         The rows of each part.
     starts
-        Shape (parts + 1,), where those of each begin, and m.
-    home, place
+        Shape (parts + 1,), the first row of each part, and m.
+    part_of, place_in_part
         Shape (n,), the part that each limit belongs to, and its column there; -1 where it loads
         no row.
     h
@@ -112,16 +113,16 @@ class LotRows:
     source
         Shape (m,), index of the network row behind each, -1 for bounds.
     price_scale
-        Shape (m,), what turns the dual of a row here (ticks) into that of its network row
+        Shape (m,), the factor from the dual of a lot row (ticks) to that of its network row
         (tick-watts per per unit).
     count
-        Network rows, those that can never bind included.
+        The number of network rows, including those that can never bind.
     """
 
     parts: tuple[LotPart, ...]
     starts: list[int]
-    home: IntArray
-    place: IntArray
+    part_of: IntArray
+    place_in_part: IntArray
     h: FloatArray
     source: IntArray
     price_scale: FloatArray
@@ -129,12 +130,21 @@ class LotRows:
 
     @classmethod
     def scaled(cls, rows: NetworkRows, lot_w: int, before: LotRows | None = None) -> LotRows:
-        """Return network rows in lots; what they were before spares scaling those that stay.
+        """Return network rows in lots.
+
+        Parameters
+        ----------
+        rows
+            The network rows.
+        lot_w
+            Watts of a lot.
+        before
+            Earlier lot rows; parts made from the same arrays are not scaled again.
 
         Raises
         ------
         ValueError
-            When rows are no numbers.
+            When coefficients or headrooms are not finite, or coefficients negative.
         """
         if not 0 < rows.base_power_w < np.inf:
             raise ValueError(f"base_power_w is {rows.base_power_w}, it must be positive")
@@ -155,14 +165,14 @@ class LotRows:
         starts = np.cumsum([0, *(len(part.a) for part in parts)]).tolist()
         first = np.cumsum([0, *(len(own.headroom) for own in rows.parts)]).tolist()
         if before is not None and _same_limits(parts, known):
-            home, place = before.home, before.place
+            part_of, place_in_part = before.part_of, before.place_in_part
         else:
-            home, place = _homes(parts, rows.limits)
+            part_of, place_in_part = _parts_of(parts, rows.limits)
         return cls(
             parts=tuple(parts),
             starts=starts,
-            home=home,
-            place=place,
+            part_of=part_of,
+            place_in_part=place_in_part,
             h=h,
             source=np.concatenate(
                 [
@@ -182,18 +192,18 @@ class LotRows:
     @property
     def _is_one(self) -> bool:
         """Whether one part has all limits."""
-        return len(self.parts) == 1 and len(self.parts[0].limits) == len(self.home)
+        return len(self.parts) == 1 and len(self.parts[0].limits) == len(self.part_of)
 
     def has_coefficients_of(self, other: LotRows) -> bool:
-        """Return whether other rows differ from these by their headrooms only."""
+        """Return whether other rows differ from these in their headrooms only."""
         return self.parts is other.parts or (
             len(self.parts) == len(other.parts) and all(map(_are_equal, self.parts, other.parts))
         )
 
     def carried_over(self, eta: FloatArray, before: LotRows) -> FloatArray:
-        """Return prices of rows that stood before, as far as rows stand where they stood.
+        """Return the prices of rows, shape (m,), from those of rows before, shape (rows before,).
 
-        Prices of shape (rows before,) become prices of shape (m,).
+        A row gets the price of the row with the same number in the same part, if there was one.
         """
         carried = np.zeros(len(self.h))
         for k in range(min(len(self.parts), len(before.parts))):
@@ -202,10 +212,10 @@ class LotRows:
             carried[own.start : own.start + kept] = old[:kept]
         return carried
 
-    # -- what rows and limits mean for each other -----------------------------------------------
+    # -- rows and limits ------------------------------------------------------------------------
 
     def loads(self, change: FloatArray) -> FloatArray:
-        """Return what a change of limits in lots, shape (n,), loads each row with, shape (m,).
+        """Return the load of each row, shape (m,), by a change of limits in lots, shape (n,).
 
         O(limits that change, times rows), or less.
         """
@@ -215,7 +225,7 @@ class LotRows:
             return loads
         if self._is_one and _FEW * len(moved) < len(change):
             return self.of_limits(moved) @ change[moved]
-        for k in sorted(set(self.home[moved].tolist())):
+        for k in sorted(set(self.part_of[moved].tolist())):
             if k >= 0:
                 part = self.parts[k]
                 loads[self._own(k)] = part.a @ change[part.limits]
@@ -225,21 +235,21 @@ class LotRows:
         """Return the coefficients of some limits, shape (m, len(limits))."""
         if self._is_one:
             return self._of_limits_in_one(limits)
-        home, place = self.home[limits], self.place[limits]
+        part_of, place = self.part_of[limits], self.place_in_part[limits]
         found = np.zeros((len(self.h), len(limits)))
-        for k in sorted(set(home.tolist())):
+        for k in sorted(set(part_of.tolist())):
             if k >= 0:
-                mine = np.flatnonzero(home == k)
+                mine = np.flatnonzero(part_of == k)
                 found[self._own(k), mine] = self.parts[k].a[:, place[mine]]
         return found
 
     def _of_limits_in_one(self, limits: IntArray) -> FloatArray:
-        columns: FloatArray = self.parts[0].a[:, self.place[limits]]
+        columns: FloatArray = self.parts[0].a[:, self.place_in_part[limits]]
         return columns
 
     def of_rows(self, rows: IntArray) -> FloatArray:
         """Return the coefficients of some rows over all limits, shape (len(rows), n)."""
-        found = np.zeros((len(rows), len(self.home)))
+        found = np.zeros((len(rows), len(self.part_of)))
         part_of = np.searchsorted(self.starts, rows, side="right") - 1
         for i, (k, row) in enumerate(zip(part_of.tolist(), rows.tolist(), strict=True)):
             part = self.parts[k]
@@ -247,8 +257,8 @@ class LotRows:
         return found
 
     def prices(self, eta: FloatArray) -> FloatArray:
-        """Return what rows with prices of shape (m,) add to the price of each limit, shape (n,)."""
-        prices = np.zeros(len(self.home))
+        """Return the sum of row prices at each limit, shape (n,), from prices of shape (m,)."""
+        prices = np.zeros(len(self.part_of))
         priced = np.flatnonzero(eta)
         if not len(priced):
             return prices
@@ -270,12 +280,15 @@ class LotRows:
 
     @staticmethod
     def tolerance(h: FloatArray) -> FloatArray:
-        """Return what each row may look overfull by, shape (m,)."""
+        """Return the lots by which each row may look overfull, shape (m,).
+
+        The second term covers the rounding of sums in double precision.
+        """
         allowed: FloatArray = ROW_TOLERANCE + 1e-14 * h
         return allowed
 
     def network_prices(self, eta: FloatArray) -> FloatArray:
-        """Return the duals of the network's rows, from those here, shape (count,)."""
+        """Return the duals of the network rows, shape (count,), from those of the lot rows."""
         prices = np.zeros(self.count)
         own = self.source >= 0
         prices[self.source[own]] = eta[own] * self.price_scale[own]
@@ -296,10 +309,10 @@ def _same_limits(parts: list[LotPart], known: tuple[LotPart, ...]) -> bool:
     )
 
 
-def _homes(parts: list[LotPart], limits: int) -> tuple[IntArray, IntArray]:
+def _parts_of(parts: list[LotPart], limits: int) -> tuple[IntArray, IntArray]:
     """Return the part that each limit belongs to, and its column there, shape (limits,) each."""
-    home, place = np.full((2, limits), -1)
+    part_of, place_in_part = np.full((2, limits), -1)
     for k, part in enumerate(parts):
-        home[part.limits] = k
-        place[part.limits] = np.arange(len(part.limits))
-    return home, place
+        part_of[part.limits] = k
+        place_in_part[part.limits] = np.arange(len(part.limits))
+    return part_of, place_in_part

@@ -1,8 +1,12 @@
-"""Tier 2: match by price and time as if there were no network.
+"""The merit order: match by price and time as if there were no network.
 
 Leaving out the robust rows relaxes the program.  So when the result satisfies the rows after all,
 it is an optimum of the program; and it is the one that serves older orders first, because the
 optima of the program are then among those of the relaxation.
+
+Measured: without it an uncongested book takes 3.8 times as long and the orders of the demo day 1.06
+times; where the network binds it earns nothing.  Results changed in 0 of 978 clearings
+(docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -11,16 +15,65 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from exchange.clearing.order_columns import ProgramOrders
+from exchange.clearing.lot_rows import LotRows
+from exchange.clearing.problem import Tier
+from exchange.clearing.program_orders import ProgramOrders
+from exchange.clearing.proposal import Duals, Proposal
 from orderbook.order import Side
 from security_check.arrays import IntArray
+
+
+def propose(orders: ProgramOrders, rows: LotRows, reserve: int | None) -> Proposal | None:
+    """Return what trades if rows and conditional orders do not bear on it; ``None`` if they do.
+
+    O(columns that trade + rows n).  ``reserve`` is the price at which watts are issued and retired,
+    in ticks, ``None`` where directions balance.
+    """
+    groups = range(len(orders.prices))
+    matched: dict[int, int] = {}
+    for group in groups:
+        if reserve is None:
+            matched |= match(orders, group)
+        else:
+            matched |= match_against_reserve(orders, group, reserve)
+    columns, units = as_arrays(matched)
+    h = rows.h
+    if matched:
+        loads = rows.loads(orders.change(columns, units))
+        if (loads > h + LotRows.tolerance(h)).any():
+            return None
+        h = np.maximum(h - loads, 0.0)
+    if reserve is None:
+        prices = [price_and_quote(orders, group, matched) for group in groups]
+        balance, after = np.array(prices).T
+    else:
+        balance = after = np.full(len(groups), float(reserve))
+    if orders.conditions and any(
+        orders.conditions_matter(of_group[orders.groups]) for of_group in (balance, after)
+    ):
+        return None
+    none = np.zeros(len(rows.h))
+    return Proposal(
+        columns=columns,
+        units=units,
+        h=h,
+        prices=Duals(balance, none, frozenset()),
+        left=Duals(after, none, frozenset()),
+        rows_worth=0.0,
+        # No order that is left is better than the prices that are left.
+        surplus=0.0,
+        settled=True,
+        tier=Tier.MERIT_ORDER,
+        relaxed_local=balance[orders.groups],
+        relaxed_gain=None,
+    )
 
 
 def match(orders: ProgramOrders, group: int) -> dict[int, int]:
     """Return the units of plain columns that trade in one balance group without a network.
 
-    O(columns that trade): bids from the highest meet asks from the lowest until they no longer
-    cross; the side that is only partly filled at its last price goes by time.
+    O(columns that trade): bids from the highest match asks from the lowest until they no longer
+    cross; where the last price of a side is filled in part, time decides.
     """
     bids, asks = orders.prices[group][Side.BUY], orders.prices[group][Side.SELL]
     if not crossed(orders, group, None):
@@ -47,9 +100,9 @@ def match(orders: ProgramOrders, group: int) -> dict[int, int]:
 
 
 def crossed(orders: ProgramOrders, group: int, reserve: int | None) -> bool:
-    """Return whether anything would trade in a group without a network.  O(1).
+    """Return whether plain orders of a group would trade without a network.  O(1).
 
-    ``reserve`` is the price at which watts are issued and retired, ``None`` where they balance.
+    ``reserve`` as of :func:`propose`.
     """
     bids, asks = orders.prices[group][Side.BUY], orders.prices[group][Side.SELL]
     if reserve is None:
@@ -59,7 +112,7 @@ def crossed(orders: ProgramOrders, group: int, reserve: int | None) -> bool:
 
 
 def match_against_reserve(orders: ProgramOrders, group: int, reserve: int) -> dict[int, int]:
-    """Return the units that trade without a network when watts are issued and retired freely."""
+    """Return the units that trade without a network at the price of watts issued and retired."""
     bids, asks = orders.prices[group][Side.BUY], orders.prices[group][Side.SELL]
     matched: dict[int, int] = {}
     for price in bids.irange(reserve, None):
@@ -72,9 +125,10 @@ def match_against_reserve(orders: ProgramOrders, group: int, reserve: int) -> di
 def price_and_quote(
     orders: ProgramOrders, group: int, matched: dict[int, int]
 ) -> tuple[float, float]:
-    """Return the middle of the prices that prove a match, lambda of the group, and what is left.
+    """Return lambda of a group, in ticks, for the match and for the orders it leaves.
 
-    The latter is the middle between the best bid and ask after the match.
+    The first is the middle of the prices that prove the match, the second the middle between the
+    best bid and ask after it.
     """
     bid, ask = _left(orders, group, matched)
     quote = _middle(bid, ask)
@@ -89,7 +143,7 @@ def price_and_quote(
 
 
 def _middle(bid: int | None, ask: int | None) -> float:
-    """Return the middle; with one side only, half a tick beyond, where no order is."""
+    """Return the middle; with one side only, half a tick beyond its best, where no order is."""
     if bid is None:
         return 0.0 if ask is None else ask - 0.5
     return bid + 0.5 if ask is None else (bid + ask) / 2.0

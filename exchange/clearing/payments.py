@@ -1,27 +1,27 @@
-"""Who pays what for the trades of one clearing: exact integers, nobody worse than its limit price.
+"""The payments for the trades of one clearing: exact integers, none worse than the limit price.
 
-Two rules (market.md section 4).
+There are two rules (docs/market.md).
 
-*Maker prices*, when an order set the clearing off: every other order trades at its own limit price
-and the taker gets the difference.  A clearing may have makers on both sides: maker buys pay, maker
-sells receive, and the taker pays or receives what makes the sum zero.  Its surplus is the whole
-gain of the clearing, which is never negative, so it is never worse than its limit either.
+*Maker prices* apply when an order has set the clearing off: every other order trades at its own
+limit price, and the taker pays or receives the amount that makes the sum zero.  Makers may be on
+both sides: maker buys pay, maker sells receive.  The surplus of the taker is the whole gain of the
+clearing, which is never negative, so the taker is never worse off than its limit price either.
 
-*Local prices*, when no order did (batches, auctions, new limits): everybody at a connection point
-and direction trades at the same price, and the congestion rent goes to the system operator,
+*Local prices* apply otherwise (batches, auctions, new limits): all orders at a connection point and
+direction trade at the same price, and the congestion rent goes to the system operator,
 
     sum_o s_o q_o local_o - reserve * issued = sum_k eta_k (A z)_k ,
 
-where z is what the limits change by.  At an optimum in fractions of lots the right side is
+where z is the change of the limits.  At an optimum in fractions of lots the right side is
 ``sum_k eta_k h_k >= 0``.  Amounts, not prices, are rounded: up for buys, down for sells, never
 beyond the limit price, so rounding only adds to the rent.
 
-One case remains in which local prices alone leave the operator short: whole lots use a row with a
-positive dual less than fractions did, by less than zero if the row had less than a lot of headroom
-(or a conditional order trades against its local price, at its limit price then).  The shortfall is
-at most the surplus of those who trade, because that and the rent make up the gain.  So it is taken
-from their surpluses in proportion: the account of the operator ends at zero, nobody is worse than
-its limit price, and only in this case two orders at one point can differ in price.
+In one case the operator would be left short: whole lots may use a row with a positive dual less
+than fractions do (below zero, if the row has less than a lot of headroom), or a conditional order
+trades against its local price, then at its limit price.  The shortfall is at most the surplus of
+the orders that trade, because surplus and rent make up the gain.  So it is taken from their
+surpluses in proportion: the operator's account ends at zero, and no order is worse off than its
+limit price.  Only in this case can two orders at one point have different prices.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from exchange.clearing.problem import ProgramOrder
 from security_check.arrays import FloatArray
 
 _FINE = 1_000_000
-"""Local prices count in millionths of a tick."""
+"""Local prices are rounded to millionths of a tick: far below what a payment can show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What an order trades in a clearing: watts over all its legs, in their ratio."""
+    """An order and the watts it trades in a clearing, over all its legs, in their ratio."""
 
     order: ProgramOrder
     quantity_w: int
 
     @property
     def at_limit(self) -> int:
-        """What it pays at its limit price (negative: receives), in tick-watts."""
+        """The amount it pays at its limit price (negative: receives), in tick-watts."""
         return self.order.worth(self.quantity_w)
 
 
@@ -56,12 +56,12 @@ class Payments:
     Parameters
     ----------
     paid
-        What each order pays (negative: receives), by number.
+        The amount each order pays (negative: receives), by number.
     issued
-        What the system operator receives for watts it issues, at its reserve price; negative
-        when it retires watts.
+        The amount that the system operator receives for watts it issues, at its reserve price;
+        negative when it retires watts.
     rent
-        The congestion rent it receives, >= 0.
+        The congestion rent that the operator receives, >= 0.
     """
 
     paid: dict[int, int]
@@ -79,20 +79,20 @@ def at_maker_prices(
     executions
         All trades of the clearing, the taker's among them.
     taker
-        Number of the order that set the clearing off.
+        Number of the order that has set the clearing off.
     reserve_price_ticks
         Price of watts issued or retired; without effect when directions balance.
 
     Raises
     ------
     ValueError
-        When the taker does not trade, or the trades gain less than nothing.
+        When the taker does not trade, or the trades lose.
     """
     issued = _issued(executions, reserve_price_ticks)
     _check_gain(executions, issued)
     paid = {e.order.order_id: e.at_limit for e in executions}
     if taker not in paid:
-        raise ValueError(f"order {taker} does not trade, so it is no taker")
+        raise ValueError(f"order {taker} does not trade, so it cannot be the taker")
     paid[taker] = 0
     paid[taker] = issued - sum(paid.values())
     return Payments(paid, issued, rent=0)
@@ -101,7 +101,7 @@ def at_maker_prices(
 def at_local_prices(
     executions: Sequence[Execution], local: FloatArray, reserve_price_ticks: int = 0
 ) -> Payments:
-    """Return the payments when everybody trades at the price of its connection point.
+    """Return the payments when every order trades at the local prices of its limits.
 
     Parameters
     ----------
@@ -115,11 +115,11 @@ def at_local_prices(
     Raises
     ------
     ValueError
-        When the trades gain less than nothing.
+        When the trades lose.
     """
     issued = _issued(executions, reserve_price_ticks)
     gain = _check_gain(executions, issued)
-    # Rounding the signed amount up charges buys more and gives sells less.
+    # Rounding the signed amount up: buys pay more, sells receive less.
     paid = [min(-(-_fine_amount(e, local) // _FINE), e.at_limit) for e in executions]
     short = issued - sum(paid)
     if short > 0:
@@ -145,12 +145,12 @@ def _issued(executions: Sequence[Execution], reserve_price_ticks: int) -> int:
 def _check_gain(executions: Sequence[Execution], issued: int) -> int:
     gain = sum(e.at_limit for e in executions) - issued
     if gain < 0:
-        raise ValueError(f"trades that lose {-gain} tick-watts cannot be paid for")
+        raise ValueError(f"the trades lose {-gain} tick-watts, so they cannot be paid for")
     return gain
 
 
 def _fine_amount(execution: Execution, local: FloatArray) -> int:
-    """Return what an order pays at local prices, in millionths of tick-watts."""
+    """Return the amount an order pays at local prices, in millionths of tick-watts."""
     return sum(
         execution.order.change_w(leg, execution.quantity_w)
         * round(float(local[leg.column]) * _FINE)

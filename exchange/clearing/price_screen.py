@@ -1,23 +1,26 @@
-"""Tier 1: the local prices of the last optimum prove, mostly, that nothing can be gained.
+"""The price screen: local prices of the last optimum prove, for most events, that nothing trades.
 
-Two proofs, each enough, neither of which ever changes a result.
+There are two proofs; each is enough, and neither ever changes a result.
 
-*Settled.*  The last program left nothing to trade.  Since then came only orders strictly worse
-than their local price, and went only orders that the linear optimum leaves empty.  By
+*Settled.*  The last program left nothing to trade.  Since then only orders strictly worse than
+their local price have come, and only orders that the linear optimum leaves empty have gone.  By
 complementary slackness the former are empty at every optimum of the new program, so the optimum
-that serves older orders first is the same, and it still leaves no whole lot to trade.  Where
-orders were left out because they do not fit (:mod:`exchange.clearing.unfillable`), the same must
-be true of the
-programs without them, what came must free too little to make them fit, and nothing may have gone
-that the others need to fit.
+that serves older orders first is the same, and no whole lot follows from it.  If orders were left
+out as unfillable (:mod:`exchange.clearing.unfillable`), the same must hold for the programs without
+them, the orders that have come must free too little to make them fillable, and no order may have
+gone that others need to be fillable.
 
-*Out of reach.*  For any duals, by weak duality, no set of trades gains more than
+*Bound.*  For any duals, by weak duality, no set of trades gains more than
 
     sum_k eta_k h_k + sum_o r_o max(0, s_o (p_o - local_o)).
 
-Prices are integers and so are lots: a set that gains nothing but trades (at equal prices) gains at
-least half a tick-lot once every lot traded counts half a tick more.  While the bound, with half a
-tick more for every order, stays below that, there is no such set.
+Prices and lots are integers.  A set of trades at equal prices gains nothing, but at least half a
+tick-lot if every lot traded counts half a tick more.  While the bound, with half a tick more for
+every order, is below that, there is no such set.
+
+Measured: without the screen the orders of the demo day take 1.2 times as long, those of agents on
+the reference network 2.0 times, those of a congested book of 1,000 orders 5.6 times; results
+changed in 0 of 942 clearings (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -25,18 +28,18 @@ from __future__ import annotations
 import numpy as np
 
 from exchange.clearing.lot_rows import LotRows
-from exchange.clearing.order_columns import ProgramOrders
 from exchange.clearing.problem import TIE
+from exchange.clearing.program_orders import ProgramOrders
 from exchange.clearing.unfillable import ExcludedOrders
 from orderbook.order import Side
 from security_check.arrays import FloatArray
 
-_HALF = 0.5  # ticks that every lot counts more
-_NOTHING = 0.499  # tick-lots: below a half by more than sums of floats can err
+_HALF = 0.5  # ticks added to the gain of every lot, so that trades at equal prices gain, too
+_NOTHING = 0.499  # tick-lots: below a half by more than the rounding of sums
 
 
 class PriceScreen:
-    """Knows without solving that there is nothing to trade, or does not know.
+    """The proofs that nothing can trade, kept up to date from event to event.
 
     Parameters
     ----------
@@ -45,12 +48,17 @@ class PriceScreen:
     rows
         Rows, with the headrooms in force.
     reserve_price_ticks
-        Lambda of every direction where watts are issued and retired at it; where directions
-        balance instead, any lambda proves a bound, and this is the first.
+        The first lambda of every group; where watts are issued and retired, the only one.
+
+    Attributes
+    ----------
+    local
+        Shape (n,), local prices in ticks; read only.
     """
 
-    __slots__ = ("_balance", "_beaten", "_eta", "_filled", "_left_out", "_orders", "_price_of_rows",
-                 "_reach", "_rows", "_settled", "_surplus_sum", "local")  # fmt: skip
+    __slots__ = ("_balance", "_eta", "_filled", "_left_out", "_orders", "_price_of_rows",
+                 "_raised_sum", "_rows", "_settled", "_surplus_sum", "_too_good",
+                 "local")  # fmt: skip
 
     def __init__(self, orders: ProgramOrders, rows: LotRows, reserve_price_ticks: int) -> None:
         self._orders = orders
@@ -68,22 +76,22 @@ class PriceScreen:
         surplus: float | None = None,
         left_out: ExcludedOrders | None = None,
     ) -> None:
-        """Take up the duals of the program as it stands now.  O(rows n); without eta, O(n).
+        """Store the duals of the program as it is now.  O(rows n); without eta, O(n).
 
         Parameters
         ----------
         rows
             With the headrooms in force.
         balance, eta
-            lambda and eta, as in :class:`exchange.clearing.linear_program.LpSolution`.
+            lambda and eta, as in :class:`exchange.clearing.linear.linear_program.LpSolution`.
         filled
             Columns that its linear optimum trades, if only in fractions.
         settled
-            Whether nothing is left to trade.
+            Whether it is proved that nothing trades.
         surplus
-            What all orders together gain at local prices, in tick-lots, where it is known.
+            The gain of all orders together at local prices, in tick-lots, where it is known.
         left_out
-            Which orders do not fit, where that was looked at.
+            The unfillable orders, where the program was checked for them.
         """
         self._rows = rows
         self._balance, self._eta = balance, eta
@@ -99,13 +107,13 @@ class PriceScreen:
         if len(priced):
             self.local = self.local + self._rows.prices(self._eta)
             self._price_of_rows = float(self._eta[priced] @ self._rows.h[priced])
-        # Sums over all orders, made when they are asked for and kept up from then on.
+        # Sums over all orders, computed at first use and kept up to date from then on.
         self._surplus_sum = None
-        self._reach: float | None = None
-        self._beaten = False
+        self._raised_sum: float | None = None
+        self._too_good = False
 
     def _sum_up(self, more: float) -> float:
-        """Return what all orders gain at local prices, each lot so many ticks more.  O(columns)."""
+        """Return the gain of all orders at local prices, with ``more`` ticks a lot.  O(columns)."""
         orders = self._orders
         surplus = orders.surplus(self.local)
         if more:
@@ -117,26 +125,26 @@ class PriceScreen:
 
     @property
     def nothing_to_solve(self) -> bool:
-        """Whether it is proved that nothing can be traded."""
-        if self._settled or self._beaten:
+        """Whether it is proved that nothing can trade."""
+        if self._settled or self._too_good:
             return self._settled
-        if self._reach is None:
-            self._reach = self._sum_up(_HALF)
-        return self._price_of_rows + self._reach < _NOTHING
+        if self._raised_sum is None:
+            self._raised_sum = self._sum_up(_HALF)
+        return self._price_of_rows + self._raised_sum < _NOTHING
 
     @property
     def settled(self) -> bool:
-        """Whether the first proof stands; only orders as good as local prices break it."""
+        """Whether the first proof holds; orders as good as their local price end it."""
         return self._settled
 
     @property
     def leaves_out(self) -> bool:
-        """Whether nothing trades only because some orders do not fit."""
+        """Whether unfillable orders were left out before nothing traded."""
         return self._left_out is not None and bool(self._left_out.proofs)
 
     @property
     def bound(self) -> float:
-        """What no set of trades exceeds, in tick-lots."""
+        """Tick-lots that no set of trades gains more than."""
         if self._surplus_sum is None:
             self._surplus_sum = self._sum_up(0.0)
         return self._price_of_rows + max(self._surplus_sum, 0.0)
@@ -147,18 +155,18 @@ class PriceScreen:
         return self._balance, self._eta
 
     def added(self, column: int, units: int) -> None:
-        """Note that units came into a column.  O(legs)."""
+        """Note that units have come into a column.  O(legs)."""
         surplus = self._weigh(column, units)
         if surplus > -TIE * self._orders.lots_of_unit(column):
-            # With half a tick more, this order alone is out of what the second proof reaches.
-            self._settled, self._beaten = False, True
+            # With half a tick more, this order alone exceeds the bound of the second proof.
+            self._settled, self._too_good = False, True
         elif self._settled and self._left_out is not None:
             self._settled = self._left_out.added(self._orders, column, units)
 
     def removing(self, column: int, units: int) -> None:
         """Note that units are about to leave a column.  O(legs)."""
         self._weigh(column, -units)
-        self._beaten = False
+        self._too_good = False
         needed = 0 if self._left_out is None else self._left_out.witnesses.get(column, 0)
         if column in self._filled or self._orders.units[column] - units < needed:
             self._settled = False
@@ -167,22 +175,22 @@ class PriceScreen:
         surplus = self._orders.surplus_of(column, self.local)
         if self._surplus_sum is not None:
             self._surplus_sum += units * max(surplus, 0.0)
-        if self._reach is not None:
+        if self._raised_sum is not None:
             lots = self._orders.lots_of_unit(column)
-            self._reach += units * max(surplus + _HALF * lots, 0.0)
+            self._raised_sum += units * max(surplus + _HALF * lots, 0.0)
         return surplus
 
     def rows_changed(self, rows: LotRows) -> None:
         """Note that headrooms or coefficients have changed.  O(columns + rows n).
 
-        Any eta >= 0 proves a bound; these are kept as far as rows stand where they stood.
-        Without any, this is O(n): the best price of each side stands for all.
+        Any eta >= 0 proves a bound; these are carried over to the new rows.  Without eta this is
+        O(n): only the best price of each side is compared.
         """
         self._eta = rows.carried_over(self._eta, self._rows)
         self._rows = rows
         self._left_out = None
         self._reprice()
-        # Trading nothing is the only optimum at these duals, whatever was before.
+        # Then trading nothing is the only optimum at these duals, whatever was before.
         self._settled = self._price_of_rows == 0.0 and self._all_worse()
         if self._settled:
             self._surplus_sum = 0.0

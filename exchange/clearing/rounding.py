@@ -1,20 +1,20 @@
 """From fractions to whole lots: directions balance exactly and rows hold.
 
 An optimum of the linear program has at most as many fractional columns as rows that bind.  All
-ways of rounding these down or up are looked at together with a few full columns that may give a
-lot away, so that directions can balance; where that is not enough, a small integer program over
-the columns that trade decides.  What is lost is worth less than the duality bound says, and it is
-looked for again in the program of what is left, until no whole lot can be gained this way.
+ways of rounding these down or up are tried, together with a few full columns that may give up a
+lot so that directions balance.  Where that is not enough, the whole lots near the vertex
+(:mod:`exchange.clearing.integer_points`) or a small integer program over the columns that trade
+decide.  The program of the orders and headrooms left is solved and rounded again, until no
+profitable whole-lot trade is left.
 
-Only columns that trade in the linear optimum take part.  So an order that is not good enough for
-its local price cannot change the outcome, which the price screen relies on.  What may be left over
-when the clearing ends is bounded: no whole lots of these columns that keep all conditions gain more
-than one lot does between the best bid and the best ask among them (in network-weighted mode the
-reserve price counts among both), and each of the two is of orders that fit
-(:mod:`exchange.clearing.unfillable`).  Less than that is given up, because it would take any
-number of integer
-programs to find it; so is what whole lots of other columns, worse than their local price, might
-bring in rare cases, where they fit the rows better.
+Only columns that trade in the linear optimum take part.  So an order worse than its local price
+cannot change the outcome, which the price screen relies on.  The welfare left when the clearing
+ends is bounded: no whole lots of these columns that keep all conditions gain more than one lot
+between the best bid and the best ask among them (in network-weighted mode the reserve price counts
+as both), where both are of fillable orders (:mod:`exchange.clearing.unfillable`).  Smaller gains
+are given up, because an unbounded number of integer programs would be needed to find them.  Whole
+lots of columns worse than their local price, which fit the rows better in rare cases, are given up
+too.
 """
 
 from __future__ import annotations
@@ -26,32 +26,36 @@ import numpy as np
 
 from exchange.clearing.highs import INFINITY, MixedProgram
 from exchange.clearing.integer_points import Vertex
-from exchange.clearing.linear_program import LpSolution
+from exchange.clearing.linear.linear_program import LpSolution
 from exchange.clearing.lot_rows import LotRows
-from exchange.clearing.order_columns import ProgramOrders, per_lot_of
+from exchange.clearing.order_columns import per_lot_of
+from exchange.clearing.problem import Priority
+from exchange.clearing.program_orders import ProgramOrders
 from exchange.clearing.work_budget import WorkBudget
 from security_check.arrays import BoolArray, FloatArray, IntArray
 
 WHOLE = 1e-6
-"""Lots by which a quantity may miss a whole number and still be one."""
+"""Units by which a quantity may miss a whole number and still be one: the solver errs by 1e-9,
+and by 1e-7 in mixed-integer programs."""
 
-_CHOICES = 12  # columns rounded by looking at all ways
-_MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the error of rounding, by which rows are kept away from
-_WINDOW = 3  # lots around the fraction that the integer program looks at first
-_FEW = 10.0  # values of a lot up to which all whole lots that gain as much are few
-_SUMS = 1e-6  # lots by which sums of a few coefficients may be off
 LEAST_GAP = 0.5
-"""Tick-lots below which two gains in whole lots are the same."""
+"""Tick-lots below which two gains in whole lots are the same: they are whole numbers."""
+
+_CHOICES = 12  # columns of which all ways of rounding are tried: 4,096 ways are one small product
+_MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)  # distances from rows tried, in typical errors of rounding
+_WINDOW = 3  # lots around the fraction that the integer program tries first: mostly enough
+_FEW = 10.0  # lot values of gain up to which few whole lots gain enough: then corners are faster
+_SUMS = 1e-6  # lots by which sums of a few coefficients may be off: on the safe side, rows stay
 
 
 @cache
 def _ways(count: int) -> FloatArray:
-    """Return all ways of rounding so many columns down (0) or up (1), shape (ways, count)."""
+    """Return all ways of rounding ``count`` columns down (0) or up (1), shape (ways, count)."""
     return ((np.arange(2**count)[:, None] >> np.arange(count)[::-1]) & 1).astype(np.float64)
 
 
 def _step(system: FloatArray, shift: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Return a short step with ``system step = shift``, or nearly so where bounds are in the way.
+    """Return a short step with ``system step = shift``, as nearly as bounds allow.
 
     Columns that would leave their bounds stop there, and the others make up for them.
     """
@@ -84,8 +88,8 @@ class Rounding:
         Price of watts issued, in ticks; 0 when balanced.
     lower, upper
         Shape (columns,), bounds in units.
-    effort
-        What mixed-integer programs may take.
+    budget
+        The work allowed for mixed-integer programs.
     """
 
     orders: ProgramOrders
@@ -95,17 +99,17 @@ class Rounding:
     reserve: int
     lower: IntArray
     upper: IntArray
-    effort: WorkBudget
+    budget: WorkBudget
 
     def to_lots(self, relaxed: LpSolution) -> IntArray | None:
         """Return whole units near an optimum, shape (columns,); ``None`` when there are none.
 
-        There always are (nothing at all) unless ``lower`` demands some.
+        Trading nothing is always possible, unless ``lower`` demands some units.
 
         Raises
         ------
         ClearingError
-            When the solver comes to no result.
+            When the solver is not sure.
         """
         units = relaxed.units
         near = np.rint(units)
@@ -127,10 +131,12 @@ class Rounding:
     def _worth_more(
         self, relaxed: LpSolution, fractional: IntArray, support: IntArray, least: float
     ) -> IntArray:
-        """Return whole units where none are next to the optimum; none if none gain so much."""
+        """Return whole units that gain more than ``least``, none of them next to the optimum.
+
+        All 0 where there are none.
+        """
         if self.gain(relaxed.units) < _FEW * least:
-            # Mostly there are none, which is seen from the corners in less time than it takes to
-            # look for some.
+            # Mostly there are none, and the corners show that in less time than a search takes.
             known = self._vertex(relaxed, support).best(least)
             if known is not None:
                 whole = np.zeros_like(self.upper)
@@ -156,10 +162,10 @@ class Rounding:
             room=self.h + LotRows.tolerance(self.h),
         )
 
-    # -- what a rounding must satisfy ---------------------------------------------------------
+    # -- what a rounding must satisfy -----------------------------------------------------------
 
     def worth(self, columns: IntArray) -> FloatArray:
-        """Return what a unit of each column gains, in tick-lots, watts issued paid for."""
+        """Return what a unit of each column gains, less the price of watts issued, in tick-lots."""
         worth: FloatArray = self.orders.value(columns)
         if self.reserve:
             paid = per_lot_of(np.full((1, len(self.orders.groups)), float(self.reserve)))
@@ -172,7 +178,7 @@ class Rounding:
         return float(self.worth(columns) @ units[columns])
 
     def lot_value(self, support: IntArray) -> float:
-        """Return the most that a lot bought and a lot sold can gain among columns."""
+        """Return the most that one lot bought and one sold can gain among columns, tick-lots."""
         own = [c for column in support.tolist() if (c := self.orders.conditions.get(column))]
         sign = np.concatenate([self.orders.sign[support], *(c.lots for c in own)])
         price = np.concatenate([self.orders.price[support], *(c.prices for c in own)])
@@ -184,7 +190,7 @@ class Rounding:
         return max(float(bid - ask), 0.0)
 
     def member(self) -> FloatArray:
-        """Return which limits belong to each group that must balance, shape (groups, n)."""
+        """Return 1 for the limits of each group that must balance, 0 else; shape (groups, n)."""
         count = len(self.orders.prices) if self.balanced else 0
         member: FloatArray = (self.orders.groups == np.arange(count)[:, None]).astype(np.float64)
         return member
@@ -195,7 +201,7 @@ class Rounding:
         change = self.orders.change(columns, units[columns])
         return not np.any(self.member() @ change) and self.rows.hold(change, self.h)
 
-    # -- all ways of rounding a few columns ---------------------------------------------------
+    # -- all ways of rounding a few columns -----------------------------------------------------
 
     def _best_neighbour(
         self, units: FloatArray, fractional: IntArray, support: IntArray
@@ -203,7 +209,7 @@ class Rounding:
         """Return the best way to round a few columns down or up; ``None`` if none holds."""
         base = np.rint(units).astype(np.int64)
         if len(fractional) > _CHOICES:
-            # Those nearest to whole lots are rounded to them.
+            # The columns nearest to whole lots are rounded to these.
             off = np.abs(units[fractional] - base[fractional])
             fractional = fractional[np.argsort(-off, kind="stable")[:_CHOICES]]
         chosen = self._with_helpers(units, fractional, support)[:_CHOICES]
@@ -218,7 +224,7 @@ class Rounding:
         ways = ways[~balance.any(axis=0)]
         block = self.orders.coefficients(chosen, self.rows.of_limits)
         room = self.h + LotRows.tolerance(self.h) - self.rows.loads(start)
-        # Rows that hold even if all that loads them is rounded up need no look at every way.
+        # Rows that hold even if all columns that load them are rounded up need not be checked.
         reached = np.maximum(block, 0.0).sum(axis=1) > room - _SUMS
         ways = ways[(block[reached] @ ways.T <= room[reached, None]).all(axis=0)]
         if not len(ways):
@@ -227,10 +233,11 @@ class Rounding:
         best = ways[gain == gain.max()]
         if len(best) > 1:
             # Of equal gains the one that serves older orders first.
-            by_age = np.argsort([self._rank(c, int(base[c])) for c in chosen], kind="stable")
+            next_orders = [self._next_priority(c, int(base[c])) for c in chosen]
+            by_age = np.array(sorted(range(len(chosen)), key=next_orders.__getitem__))
             best = best[np.lexsort(best[:, by_age[::-1]].T)[-1:]]
         base[chosen] += best[0].astype(np.int64)
-        # Worse than nothing is no trade, where nothing is allowed.
+        # Trading nothing is better than a loss, where it is allowed.
         if self.gain(base) < 0 and not self.lower.any():
             return np.zeros_like(base)
         return base
@@ -238,22 +245,22 @@ class Rounding:
     def _from_inside(
         self, units: FloatArray, fractional: IntArray, support: IntArray
     ) -> IntArray | None:
-        """Return a good way to round an optimum that keeps away from the rows a little.
+        """Return a good rounding of a point a little inside the rows; ``None`` if there is none.
 
-        Around a point on many rows, hardly any whole lots satisfy all of them; around one that
-        is about as far inside as rounding errs, many do.  What that gives away is regained from
-        the program of what is left.  The columns in fractions move by the least that takes the
-        full rows so far away; where they cannot, ``None``.
+        Around a point on many rows, hardly any whole lots satisfy all of them; around a point
+        inside by about the error of rounding, many do.  The gain lost is regained from the program
+        of the orders left.  The fractional columns move by the shortest step that takes the full
+        rows that far away.
         """
         groups = self.member()
         block = self.orders.coefficients(fractional, self.rows.of_limits)
         moved = np.flatnonzero(units)
-        slack = self.h - self.rows.loads(self.orders.change(moved, units[moved]))
+        headroom = self.h - self.rows.loads(self.orders.change(moved, units[moved]))
         error = np.linalg.norm(block, axis=1)
         balances = self.orders.coefficients(fractional, per_lot_of(groups))
         for share in _MARGINS:
-            near = np.flatnonzero(slack < share * error)
-            shift = np.concatenate([np.zeros(len(groups)), slack[near] - share * error[near]])
+            near = np.flatnonzero(headroom < share * error)
+            shift = np.concatenate([np.zeros(len(groups)), headroom[near] - share * error[near]])
             system = np.concatenate([balances, block[near]])
             inside = units.copy()
             inside[fractional] += _step(
@@ -266,7 +273,7 @@ class Rounding:
         return None
 
     def _with_helpers(self, units: FloatArray, fractional: IntArray, support: IntArray) -> IntArray:
-        """Return the fractional columns, then full ones of the worst prices on each side."""
+        """Return the fractional columns, then the full columns of the worst price on each side."""
         movable = (self.orders.limit[support] >= 0) & (self.lower[support] == 0)
         whole = np.abs(units[support] - np.rint(units[support])) <= WHOLE
         others = support[movable & whole & (units[support] >= 1.0 - WHOLE)]
@@ -283,20 +290,20 @@ class Rounding:
         ]
         return np.concatenate([fractional, np.array(helpers, dtype=np.int64)])
 
-    def _rank(self, column: int, units: int) -> int:
-        """Return the rank of the order that the next unit of a column would go to."""
-        last = 0
+    def _next_priority(self, column: int, units: int) -> Priority:
+        """Return the priority of the order that the next unit of a column would go to."""
+        last: Priority = False, 0
         for entry in self.orders.queue(column):
-            last = entry.order.rank
+            last = entry.order.priority
             units -= entry.units
             if units < 0:
                 break
         return last
 
-    # -- an integer program over the columns that trade ---------------------------------------
+    # -- an integer program over the columns that trade -----------------------------------------
 
     def _integer_program(self, units: FloatArray, support: IntArray) -> IntArray | None:
-        """Return the best whole units near the optimum, or anywhere if there are none near."""
+        """Return the best whole units near the optimum, or anywhere if none are near."""
         middle = units[support]
         low = np.maximum(np.floor(middle) - _WINDOW, self.lower[support])
         high = np.minimum(np.ceil(middle) + _WINDOW, self.upper[support])
@@ -330,4 +337,4 @@ class Rounding:
             upper=high,
             integer=every,
         )
-        return program.solve(max(self.lot_value(columns), LEAST_GAP), self.effort.lots)
+        return program.solve(max(self.lot_value(columns), LEAST_GAP), self.budget.lots)

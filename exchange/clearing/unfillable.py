@@ -1,12 +1,19 @@
-"""Orders of which not even a lot fits, whatever else trades: the others trade without them.
+"""Unfillable orders: not even one lot of them can trade, so the others trade without them.
 
-No set of whole lots has a part for such an order, but the linear program gives it a fraction.  If
-its price is high enough, that fraction takes headroom that whole lots of others would have used,
-and what these gain looks like less than a lot at that price.  So where whole lots follow from no
-optimum, the orders with the best prices in it are looked at: whether a lot of each could trade with
-a lot of somebody else's, at whatever loss, and otherwise by a linear program how much of it could
-trade if nothing else mattered.  Those of which that is less than a lot are left out, and the
-optimum is looked for again, until it has the best prices from orders that fit.
+An order is *fillable* if one lot of it can trade together with fractions of the other orders, at
+any gain or loss.  No set of whole lots has a part for an unfillable order, but the linear program
+gives it a fraction.  If its price is high enough, that fraction takes headroom that whole lots of
+other orders would use, and their gain looks like less than a lot at that price.
+
+So if no whole lots follow from an optimum, the orders with the best prices in it are checked: first
+whether a lot of each could trade with a lot of one other order, then by a linear program how much
+of it could trade at all.  Orders of less than a lot are left out, and the program is solved again,
+until its best prices are of fillable orders.  This is a rule of the market, not for speed
+(docs/adr/0013-orders-that-do-not-fit.md).
+
+Measured: without this rule the orders of the demo day take 0.94 of the time and those of agents on
+the reference network 0.83; results change in 3 of 32 quarter-hours of the demo day and in 2 of 16
+random markets (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -17,26 +24,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exchange.clearing.linear_program import LinearProgram, LpSolution, MaxFill
+from exchange.clearing.linear.linear_program import LinearProgram, LpSolution, MaxFill
 from exchange.clearing.lot_rows import LotRows
-from exchange.clearing.order_columns import ProgramOrders
 from exchange.clearing.problem import TIE
+from exchange.clearing.program_orders import ProgramOrders
 from exchange.clearing.rounding import LEAST_GAP, WHOLE
 from exchange.clearing.work_budget import RemainingWork
 from security_check.arrays import BoolArray, FloatArray, IntArray
 
-_MOST = 8  # places that are left out at most
 FITS = 1.0 - WHOLE
-"""Lots from which on a lot fits."""
+"""Lots of an order that must be able to trade for it to be fillable: one, but for rounding."""
 
-_COLUMNS = 2  # that make a linear program a unit of work dearer
+_MOST = 8  # sides of limits left out at most, so that a crowd behind a full line costs milliseconds
+_COLUMNS = 2  # columns of the linear program for each unit of work
 
 
 @dataclass(frozen=True, slots=True)
 class LimitSide:
     """The plain orders of one side at one limit.
 
-    What fits does not depend on prices, so all of them fit or none.
+    Whether an order is fillable does not depend on its price, so all of them are or none.
     """
 
     limit: int
@@ -44,19 +51,20 @@ class LimitSide:
 
     @classmethod
     def of(cls, orders: ProgramOrders, column: int) -> LimitSide:
-        """Return the place of a plain column."""
+        """Return the limit and side of a plain column."""
         return cls(int(orders.limit[column]), float(orders.sign[column]))
 
     @property
     def opposite(self) -> LimitSide:
         """The other side at the same limit.
 
-        Its orders free all that these need, and are mostly one's own: that does not count.
+        Its orders free all that these need, but mostly belong to the same participant, so they do
+        not count as counterparts.
         """
         return LimitSide(self.limit, -self.sign)
 
     def has(self, orders: ProgramOrders) -> BoolArray:
-        """Return which columns are of it, shape (columns,)."""
+        """Return which columns belong to it, shape (columns,)."""
         size = orders.size
         found: BoolArray = (orders.limit[:size] == self.limit) & (orders.sign[:size] == self.sign)
         return found
@@ -64,53 +72,53 @@ class LimitSide:
     def most(
         self, linear: LinearProgram, orders: ProgramOrders, kept: IntArray, h: FloatArray
     ) -> MaxFill:
-        """Return how much of it could trade if nothing else mattered, if less than a lot."""
+        """Return how much of it could trade at any gain or loss of others, up to a lot."""
         others = np.where(self.opposite.has(orders), 0, kept)
         return linear.most(np.flatnonzero(self.has(orders)), others, h, enough=FITS)
 
 
 @dataclass(slots=True)
 class UnfillableProof:
-    """Prices at which all that the other orders free is too little for a unit of a place.
+    """Prices at which the other orders free too little for a lot of a side of a limit.
 
     Parameters
     ----------
-    place
-        Of which not even a unit fits.
+    limit_side
+        The side that is unfillable.
     local
-        Shape (n,), the price of a lot at each limit, in units of the place.
+        Shape (n,), the price of a lot at each limit, in lots of that side.
     spare
-        Units of the place that are missing for a whole one.
+        Lots of that side that are missing for a whole one.
     """
 
-    place: LimitSide
+    limit_side: LimitSide
     local: FloatArray
     spare: float
 
     def added(self, orders: ProgramOrders, column: int, units: int) -> bool:
-        """Note that units came into a column; return whether the proof still stands.  O(legs)."""
-        place = LimitSide.of(orders, column)
-        if place == self.place.opposite:
+        """Note that units have come into a column; return whether the proof holds.  O(legs)."""
+        side = LimitSide.of(orders, column)
+        if side == self.limit_side.opposite:
             return True
-        freed = float(place == self.place) - orders.cost_of(column, self.local)
+        freed = float(side == self.limit_side) - orders.cost_of(column, self.local)
         self.spare -= units * max(freed, 0.0)
         return self.spare > 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ExcludedOrders:
-    """What is left out of a program, and why.
+    """The orders left out of a program, with proofs.
 
     Parameters
     ----------
     kept
-        Shape (columns,), units of what is left in.
+        Shape (columns,), units that are left in.
     optima
-        The linear optima that led there, each without what was known to be unfit before.
+        The linear optima that led there, each without the orders left out before.
     proofs
-        One for each place that is left out.
+        One for each side of a limit that is left out.
     witnesses
-        How many units of some columns show that the orders looked at fit, where they do.
+        Units of some columns that show that the other orders checked are fillable.
     """
 
     kept: IntArray
@@ -119,9 +127,10 @@ class ExcludedOrders:
     witnesses: dict[int, int]
 
     def added(self, orders: ProgramOrders, column: int, units: int) -> bool:
-        """Note that units came into a column; return whether nothing is found in spite of them.
+        """Note that units have come into a column; return whether still nothing trades.
 
-        They are worse than their local price at every optimum, and do not make anything fit.
+        That is proved if they are worse than their local price at every optimum, and make no order
+        fillable.
         """
         tie = TIE * orders.lots_of_unit(column)
         worse = all(orders.surplus_of(column, optimum.local) <= -tie for optimum in self.optima)
@@ -135,51 +144,51 @@ class ExcludedOrders:
 
 
 def leave_out(
-    look: FillabilityCheck, relaxed: LpSolution, solve: Callable[[IntArray], LpSolution]
+    check: FillabilityCheck, relaxed: LpSolution, solve: Callable[[IntArray], LpSolution]
 ) -> ExcludedOrders:
-    """Leave out what does not fit, as far as it decides what a lot is worth.
+    """Leave out unfillable orders that have the best prices of an optimum.
 
-    Costs a linear program for each place that fits with no single other, and two for each left
-    out; no more than a few places are, the dearest first.
+    Costs a linear program for each side of a limit that cannot trade with one other order, and two
+    for each that is left out; only a few are, the best prices first.
 
     Parameters
     ----------
-    look
-        At the program.
+    check
+        Of the program; its ``kept`` changes.
     relaxed
         Its linear optimum, from which no whole lots follow.
     solve
-        Returns the linear optimum of so many units of each column, shape (columns,).
+        Returns the linear optimum for upper bounds of shape (columns,), in units.
     """
     optima: list[LpSolution] = []
     proofs: list[UnfillableProof] = []
-    while len(proofs) < _MOST and (unfit := look.at(relaxed)):
+    while len(proofs) < _MOST and (unfit := check.at(relaxed)):
         for proof in unfit:
-            look.kept[proof.place.has(look.orders)] = 0
+            check.kept[proof.limit_side.has(check.orders)] = 0
         proofs += unfit
-        relaxed = solve(look.kept)
+        relaxed = solve(check.kept)
         optima.append(relaxed)
-    return ExcludedOrders(look.kept, tuple(optima), tuple(proofs), look.witnesses)
+    return ExcludedOrders(check.kept, tuple(optima), tuple(proofs), check.witnesses)
 
 
 class FillabilityCheck:
-    """Looks whether orders fit.
+    """The check whether orders are fillable.
 
     Parameters
     ----------
     linear, orders, rows
         The program.
     kept
-        Shape (columns,), units of each that may trade; may change from look to look.
+        Shape (columns,), units of each that may trade; may change between checks.
     budget
-        For its linear programs; when it is used up, what is left counts as fit.
+        For its linear programs; when it is used up, the orders not checked count as fillable.
 
     Attributes
     ----------
     orders, kept
         As above.
     witnesses
-        How many units of some columns show that the orders looked at fit, where they do.
+        Units of some columns that show which orders are fillable.
     """
 
     def __init__(
@@ -192,38 +201,38 @@ class FillabilityCheck:
     ) -> None:
         self._linear, self._rows, self._budget = linear, rows, budget
         self.orders, self.kept = orders, kept
-        self._fit: set[LimitSide] = set()
+        self._fillable: set[LimitSide] = set()
         self.witnesses: dict[int, int] = {}
 
     def at(self, relaxed: LpSolution) -> list[UnfillableProof]:
-        """Return why those do not fit that decide what a lot is worth at an optimum.
+        """Return proofs for the unfillable orders among those with the best prices of an optimum.
 
-        No more is asked where no whole lot can gain anything.
+        None where no whole lot can gain anything.
         """
         if relaxed.gain <= LEAST_GAP:
             return []
         found = []
-        for place in _decisive(self.orders, relaxed.units) - self._fit:
-            proof = self._proof(place)
+        for side in _decisive(self.orders, relaxed.units) - self._fillable:
+            proof = self._proof(side)
             if proof is None:
-                self._fit.add(place)
+                self._fillable.add(side)
             else:
                 found.append(proof)
         return found
 
-    def _proof(self, place: LimitSide) -> UnfillableProof | None:
-        """Return why a place does not fit; ``None`` where witnesses show that it does."""
-        partner = self._partner(place)
+    def _proof(self, side: LimitSide) -> UnfillableProof | None:
+        """Return the proof that a side is unfillable; ``None`` where it counts as fillable."""
+        partner = self._partner(side)
         if partner is not None:
-            own = int(np.flatnonzero(place.has(self.orders) & (self.kept > 0))[0])
+            own = int(np.flatnonzero(side.has(self.orders) & (self.kept > 0))[0])
             self._note({partner: 1, own: 1})
             return None
         self._budget.spend(1 + self.orders.size // _COLUMNS)
         if not self._budget.left:
             return None
-        most = place.most(self._linear, self.orders, self.kept, self._rows.h)
+        most = side.most(self._linear, self.orders, self.kept, self._rows.h)
         if most.count < FITS:
-            return UnfillableProof(place, most.local, FITS - most.count)
+            return UnfillableProof(side, most.local, FITS - most.count)
         needed = np.flatnonzero(most.units > WHOLE)
         self._note({int(c): math.ceil(float(most.units[c]) - WHOLE) for c in needed})
         return None
@@ -232,23 +241,23 @@ class FillabilityCheck:
         for column, count in units.items():
             self.witnesses[column] = max(count, self.witnesses.get(column, 0))
 
-    def _partner(self, place: LimitSide) -> int | None:
-        """Return a column of which a lot fits with one of a place, as if these were all."""
+    def _partner(self, side: LimitSide) -> int | None:
+        """Return a column of which one lot can trade with one lot of a side, and nothing else."""
         orders, rows = self.orders, self._rows
         live = np.flatnonzero((self.kept > 0) & (orders.limit[: orders.size] >= 0))
-        same = orders.groups[orders.limit[live]] == orders.groups[place.limit]
-        elsewhere = orders.limit[live] != place.limit
-        others = live[same & elsewhere & (orders.sign[live] == -place.sign)]
+        same = orders.groups[orders.limit[live]] == orders.groups[side.limit]
+        elsewhere = orders.limit[live] != side.limit
+        others = live[same & elsewhere & (orders.sign[live] == -side.sign)]
         limits, first = np.unique(orders.limit[others], return_index=True)
-        own = rows.of_limits(np.array([place.limit]))
-        load = place.sign * (own - rows.of_limits(limits))
+        own = rows.of_limits(np.array([side.limit]))
+        load = side.sign * (own - rows.of_limits(limits))
         room = rows.h + rows.tolerance(rows.h)
         fits = np.flatnonzero((load <= room[:, None]).all(axis=0))
         return int(others[first[fits[0]]]) if len(fits) else None
 
 
 def _decisive(orders: ProgramOrders, units: FloatArray) -> set[LimitSide]:
-    """Return the places with the best price of each side, where they trade less than a lot."""
+    """Return the sides with the best price of each group, where they trade less than a lot."""
     support = np.flatnonzero(units > WHOLE)
     plain = support[orders.limit[support] >= 0]
     groups, signs = orders.groups[orders.limit[plain]], orders.sign[plain]
@@ -259,7 +268,7 @@ def _decisive(orders: ProgramOrders, units: FloatArray) -> set[LimitSide]:
             if not len(own):
                 continue
             best = LimitSide.of(orders, int(own[np.argmax(sign * orders.price[own])]))
-            # What trades at a place may be orders of several prices.
+            # Orders of several prices may trade at one side of a limit.
             if units[own][best.has(orders)[own]].sum() < FITS:
                 found.add(best)
     return found

@@ -1,11 +1,10 @@
-"""What trades next: an optimum, its AC confirmation, the correction of rows, the commit.
+"""The confirmation loop: find an optimum, confirm it by AC power flow, correct rows, commit.
 
-A search begins with the program of one interval.  Where its prices, beside those of the other
-intervals, do not prove that joint orders have no part in the optimum, it goes on with one program
-of the intervals that these connect, and so on, until prices say so of all joint orders that are
-not in it (:mod:`exchange.market.joint_order_screen`).  The joined program is built from the
-others' orders for
-this search alone.  The engine makes events of what :meth:`ConfirmationLoop.next_trade` finds.
+A loop begins with the program of one interval.  As long as local prices do not prove that the
+other joint orders take no part in the optimum (:mod:`exchange.market.joint_order_screen`), it
+continues with one program of the intervals that these joint orders connect.  The joined program is
+built from the orders of the intervals for this loop alone.  The engine turns the clearing that
+:meth:`ConfirmationLoop.next_trade` returns into events.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ from security_check.errors import GridError
 from security_check.model.envelope import Direction
 
 CONFIRMATION_ROUNDS = 12
-"""How often an optimum is looked for again after the AC power flow has refused one.
+"""Optima that the AC power flow may refuse in one search.
 
 Each refusal corrects the linear rows, which converge in 3 to 6 rounds.
 """
 
 _DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
 
-_CAUTIOUS_ROUNDS = 4  # the last ones, which ask for less and less of the headroom
+_CAUTIOUS_ROUNDS = 4  # the last ones, which use 3/4, 2/4, ... of the headroom: rows do not converge
 
 
 JointOrderSelector = Callable[["ConfirmationLoop"], tuple[Sequence[Legs], Sequence[IntervalMarket]]]
-"""Says which joint orders a search is to bring in, and the markets of their intervals."""
+"""Returns the joint orders to bring into a loop, and the markets of their intervals."""
 
 
 class ConfirmationLoop:
@@ -49,53 +48,53 @@ class ConfirmationLoop:
     ----------
     market
         Of the interval.
-    joining
-        Asked after each optimum of :attr:`program` for joint orders that may have a part in one
-        but are not in it; the search ends where there are none.
+    select_joint_orders
+        Called after each optimum of :attr:`program` for joint orders that are not in it but may
+        take part; the loop ends when there are none.
     program
-        A program of some of the market's orders; without it, that of all of them.
+        A program of some of the market's orders; without it, the program of all of them.
 
     Attributes
     ----------
     markets
-        Those it is over, in the order of the program's columns.
+        The markets of its intervals, in the order of the program's columns.
     program
         The program.
     is_cut
-        Whether joint orders that may have a part were left out for want of effort.
+        Whether joint orders that may take part were left out because the budget was used up.
     """
 
     def __init__(
         self,
         market: IntervalMarket,
-        joining: JointOrderSelector,
+        select_joint_orders: JointOrderSelector,
         program: MarketProgram | None = None,
     ) -> None:
         self._first = market
-        self._of_first = program or market.program
-        self._joining = joining
+        self._first_program = program or market.program
+        self._select_joint_orders = select_joint_orders
         self._joint_orders: dict[int, Legs] = {}
         self._share = 1.0
         # Whether the intervals' own programs have other rows than those in force.
         self._stale = False
         self.is_cut = False
         self.markets: dict[datetime, IntervalMarket] = {market.interval: market}
-        self.program = self._of_first
+        self.program = self._first_program
 
     @property
     def is_joined(self) -> bool:
-        """Whether joint orders have brought in others."""
+        """Whether joint orders have been brought in."""
         return bool(self._joint_orders)
 
     def next_trade(self) -> ConfirmedClearing | None:
-        """Return what trades next, put into force in the networks; ``None`` once nothing does.
+        """Return the next clearing, committed in the networks; ``None`` once nothing trades.
 
         Raises
         ------
         ClearingError
             When the program could not be solved.
         CheckFailedError
-            When the power flow of an interval came to no result.
+            When the power flow of an interval has no result.
         """
         try:
             return self._confirmed()
@@ -111,7 +110,7 @@ class ConfirmationLoop:
             if not optimum.quantities_w:
                 break
             executions = self.program.executions(optimum)
-            verdict = self._put_into_force(executions)
+            verdict = self._commit(executions)
             if verdict is not None:
                 self._stale = True
                 if not self.is_joined:
@@ -123,18 +122,18 @@ class ConfirmationLoop:
         return None
 
     def optimum(self) -> ClearingOptimum:
-        """Return what would trade, whatever the AC power flow may say of it."""
+        """Return the optimum of the program, without asking the AC power flow."""
         while True:
             optimum = self.program.clearing.optimum()
-            joint_orders, markets = self._joining(self)
+            joint_orders, markets = self._select_joint_orders(self)
             if joint_orders and not self.is_joined:
-                self.is_cut = not self._first.effort.may_join
+                self.is_cut = not self._first.budget.may_join
             if self.is_cut or not joint_orders:
                 return optimum
             self.join(joint_orders, markets)
 
     def join(self, joint_orders: Sequence[Legs], markets: Sequence[IntervalMarket]) -> None:
-        """Go on with a program of more intervals, and of joint orders that connect them."""
+        """Continue with a program of more intervals and the joint orders that connect them."""
         found = self.markets | {market.interval: market for market in markets}
         self.markets = dict(sorted(found.items()))
         self._joint_orders |= {legs[0].order_id: legs for legs in joint_orders}
@@ -144,23 +143,23 @@ class ConfirmationLoop:
             first.connection_points,
             first.rules,
             self._rows(),
-            first.effort.joined,
+            first.budget.joined,
         )
         for start, market in self.markets.items():
-            program = self._of_first if market is first else market.program
+            program = self._first_program if market is first else market.program
             self.program.add_all_of(start, program)
         self.program.add_all(legs for _, legs in sorted(self._joint_orders.items()))
         clearing = self.program.clearing
         orders = clearing.orders
-        first.effort.join(ProgramCost(len(clearing.rows.h), orders.size), len(orders.conditions))
+        first.budget.join(ProgramCost(len(clearing.rows.h), orders.size), len(orders.conditions))
 
     def _rows(self) -> NetworkRows:
-        """Return the rows in force, with as much of their headrooms as is asked for now."""
+        """Return the rows in force, with the share of their headrooms that may be used now."""
         rows = [network_rows(m.network.linear_rows(), self._share) for m in self.markets.values()]
         return rows[0] if len(rows) == 1 else NetworkRows.joined(rows)
 
-    def _put_into_force(self, executions: Sequence[Execution]) -> Verdict | None:
-        """Commit what the AC power flow confirms in all intervals; ``None`` if it refuses one."""
+    def _commit(self, executions: Sequence[Execution]) -> Verdict | None:
+        """Commit trades if the power flow confirms them in all intervals; ``None`` if not."""
         worst: Verdict | None = None
         confirmed = []
         for market, changes in self._changes(executions):
@@ -180,7 +179,7 @@ class ConfirmationLoop:
     def _changes(
         self, executions: Sequence[Execution]
     ) -> list[tuple[IntervalMarket, tuple[LimitChange, ...]]]:
-        """Return what the limits of each interval change by, largest columns last."""
+        """Return the changes of the limits of each interval, by column."""
         points = self._first.connection_points
         count = len(points)
         total: dict[int, int] = {}
@@ -197,6 +196,6 @@ class ConfirmationLoop:
         return [(markets[k], tuple(each)) for k, each in changes.items()]
 
 
-def nobody(_: ConfirmationLoop) -> tuple[Sequence[Legs], Sequence[IntervalMarket]]:
-    """Bring in no joint orders."""
+def no_joint_orders(_: ConfirmationLoop) -> tuple[Sequence[Legs], Sequence[IntervalMarket]]:
+    """Return no joint orders and no markets."""
     return (), ()

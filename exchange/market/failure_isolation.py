@@ -1,8 +1,8 @@
-"""A clearing that fails must not stop an interval: which order it fails with.
+"""Failure isolation: find the order with which a clearing fails, so that the others can trade.
 
-Without any order a program can be solved, with all it cannot: so there is a first with which it
-cannot, and without that one the others go on trading.  The orders that trade under a condition come
-last, because it is they that need the harder program, and within both kinds the newest.
+A program without orders can be solved, the program of all orders cannot: so there is a first order
+with which it fails.  Conditional orders are added last, because they need the harder program; plain
+and conditional orders are added oldest first.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from exchange.vocabulary.orders import Order
 def failing_order(markets: Sequence[IntervalMarket], joint_orders: Sequence[Legs]) -> Order | None:
     """Return the first order with which programs built from nothing fail.
 
-    Where the program of each interval can be solved by itself, the failure lies in what joins
-    them, or in the rows that an AC power flow has corrected meanwhile: then the newest joint
-    order, or the newest order at all.  ``None`` where it is not for any order, because a program
-    fails without one.  Costs two programs for each interval, and O(log orders) where one fails.
+    If the program of each interval can be solved by itself, the joint orders or the rows corrected
+    by AC power flow make it fail: then the newest joint order is returned, or the newest order.
+    ``None`` if a program fails without any order.  Costs two programs for each interval, and
+    O(log orders) programs where one fails.
 
     Parameters
     ----------
     markets
         Of the intervals that were cleared together.
     joint_orders
-        Those that join them, oldest first.
+        The joint orders that connect them, oldest first.
     """
     newest: list[Order] = []
     for market in markets:

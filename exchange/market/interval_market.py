@@ -1,8 +1,8 @@
 """The market of one delivery interval: its network, and the program over its orders.
 
-Its books and envelopes change by events alone; what is kept here follows from them, and is built
-anew when it is missing.  Joint orders are in none of these programs.  A search
-(:mod:`exchange.market.confirmation`) brings in those that may trade, and finds what trades next.
+Books and envelopes change by events alone; a market is derived from them, and rebuilt when it is
+missing.  Joint orders are in none of these programs: a confirmation loop
+(:mod:`exchange.market.confirmation`) brings in those that may trade.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from security_check.errors import GridError
 
 
 class CheckFailedError(Exception):
-    """The power flow of an interval came to no result; ``error`` says why."""
+    """The power flow of an interval has no result; ``error`` says why."""
 
     def __init__(self, interval: datetime, error: GridError) -> None:
         super().__init__(str(error))
@@ -35,7 +35,7 @@ class CheckFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedClearing:
-    """Orders that trade together; the limits after it are in force in the networks.
+    """Orders that trade together; the networks have the limits after it already.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ class ConfirmedClearing:
     prices
         The local prices of the clearing.
     tier
-        What proved it optimal.
+        The method that proved it optimal.
     verdict
-        Of the interval whose network is nearest its limits afterwards.
+        Of the interval whose network is loaded most afterwards.
     """
 
     executions: tuple[Execution, ...]
@@ -56,7 +56,7 @@ class ConfirmedClearing:
 
 
 class IntervalMarket:
-    """The orders of an interval that trade in it alone, its network, and the program over both.
+    """An interval's network, its orders without joint ones, and the program over both.
 
     Parameters
     ----------
@@ -71,22 +71,22 @@ class IntervalMarket:
     open_orders
         Returns the open orders, oldest first, without joint ones.
     incoming
-        The one that has just come, if any, and hides nothing yet.
-    effort
-        What programs of one event may take: of single intervals, and of joined ones.
+        The number of the order that has just come, if any: all of it is displayed.
+    budget
+        The work allowed for the programs of one event, of single intervals and of joined ones.
 
     Attributes
     ----------
-    interval, network, connection_points, rules, open_orders, effort
+    interval, network, connection_points, rules, open_orders, budget
         As above.
     program
         The program; :meth:`add` and :meth:`lower` change it.
     needs_clearing
-        Whether something has changed since it was found that nothing more can trade here.
+        Whether something has changed since the last proof that nothing trades in this interval.
     joint_orders_unchecked
-        Whether something has changed since it was found that nothing trades in joint orders.
+        Whether something has changed since the last proof that no joint order trades here.
     budget_exhausted
-        Whether the effort of the event ran out before the last search came to its end.
+        Whether the last search ended early because the budget of the event was used up.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class IntervalMarket:
         rules: MarketRules,
         open_orders: Callable[[], Iterable[Order]],
         incoming: int | None = None,
-        effort: EventBudget | None = None,
+        budget: EventBudget | None = None,
     ) -> None:
         self.interval = interval
         self.network = network
@@ -106,28 +106,28 @@ class IntervalMarket:
         self.needs_clearing = self.joint_orders_unchecked = True
         self.budget_exhausted = False
         self.open_orders = open_orders
-        self.effort = effort or EventBudget()
+        self.budget = budget or EventBudget()
         self._rows = network.linear_rows()
         self.program = self.program_of(())
         for order in open_orders():
             self.add(order, incoming=order.order_id == incoming)
 
-    # -- what follows from events ---------------------------------------------------------------
+    # -- changes by events ----------------------------------------------------------------------
 
     def add(self, order: Order, *, incoming: bool = False) -> None:
-        """Take up an order; as :meth:`exchange.market.market_program.MarketProgram.add`."""
+        """Add an order; as :meth:`exchange.market.market_program.MarketProgram.add`."""
         self._changed(may_trade=self.program.add([order], incoming=incoming))
 
     def lower(self, order: Order) -> None:
-        """Take up that an order has less left."""
+        """Lower an order to the quantity left of it."""
         self._changed(may_trade=self.program.lower(order))
 
     def rest(self, order: Order) -> None:
-        """Take up that an order is incoming no more."""
+        """End the incoming state of an order: an iceberg hides part of it from now on."""
         self._changed(may_trade=self.program.rest(order))
 
     def limit(self, order: Order, limit_price_ticks: int) -> None:
-        """Let an order that has just come trade up to another price than its own."""
+        """Let an order that has just come trade up to another price than its own limit price."""
         self.program.withdraw(order.order_id)
         self.add(replace(order, limit_price_ticks=limit_price_ticks), incoming=True)
 
@@ -135,13 +135,13 @@ class IntervalMarket:
         self.needs_clearing |= may_trade
         self.joint_orders_unchecked = True
 
-    # -- its program ------------------------------------------------------------------------------
+    # -- its program ----------------------------------------------------------------------------
 
     def program_of(self, orders: Iterable[Order]) -> MarketProgram:
         """Return a program of some orders under the rows in force."""
         rows = network_rows(self._rows)
         program = MarketProgram(
-            [self.interval], self.connection_points, self.rules, rows, self.effort.alone
+            [self.interval], self.connection_points, self.rules, rows, self.budget.alone
         )
         program.add_all([order] for order in orders)
         return program
@@ -151,13 +151,13 @@ class IntervalMarket:
         return self.program_of(order for order in self.open_orders() if order is not other)
 
     def renew_rows(self) -> None:
-        """Give the program the rows in force."""
+        """Replace the rows of the program by those in force."""
         self._rows = self.network.linear_rows()
         self.program.clearing.replace_rows(network_rows(self._rows))
         self.needs_clearing = self.joint_orders_unchecked = True
 
-    def reach(self) -> ParticipationBound:
-        """Return what an order from elsewhere would need to take part in what may trade here.
+    def participation_bound(self) -> ParticipationBound:
+        """Return what a joint order would need to take part in the optimum of this interval.
 
         Raises
         ------
@@ -166,10 +166,10 @@ class IntervalMarket:
         """
         if self.needs_clearing:
             self.needs_clearing = bool(self.program.clearing.optimum().quantities_w)
-        return self.program.clearing.reach()
+        return self.program.clearing.participation_bound()
 
     def local_prices(self) -> tuple[PointPrice, ...] | None:
-        """Return the local prices; ``None`` while something may trade.
+        """Return the local prices; ``None`` while orders may trade.
 
         See :func:`exchange.market.local_prices.point_prices`.
         """
@@ -178,7 +178,7 @@ class IntervalMarket:
         return point_prices(self.program.clearing, self.connection_points, 0, self._rows.element)
 
     def check_invariants(self) -> None:
-        """Check that the program has the open orders.
+        """Check that the program has exactly the open orders.
 
         Raises
         ------
@@ -192,7 +192,7 @@ class IntervalMarket:
         )
 
     def copy(self) -> IntervalMarket:
-        """Return the market anew, from its open orders, a copy of its network, all effort."""
+        """Return a new market of the open orders on a copy of the network, with a full budget."""
         network = self.network.copy()
         return IntervalMarket(
             self.interval, network, self.connection_points, self.rules, self.open_orders
@@ -200,7 +200,7 @@ class IntervalMarket:
 
 
 def network_rows(rows: LinearRows, share: float = 1.0) -> NetworkRows:
-    """Return rows for a program, with a share of their headrooms."""
+    """Return the rows of a network for a program, with a share of their headrooms."""
     parts = rows.parts
     if share < 1.0:
         parts = tuple(replace(part, headroom=share * part.headroom) for part in parts)

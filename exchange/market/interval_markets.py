@@ -1,8 +1,7 @@
-"""The markets of all intervals, and which clear together; kept in step with events.
+"""The markets of all intervals: they follow events, and clear together where joint orders ask.
 
-Markets and networks are no part of the state.  They follow from the orders and the envelopes in
-force, and are built from these when they are first needed; until then ``follow`` takes
-up what events change.
+A market that is built (:mod:`exchange.market.open_markets`) follows each event; a market that is
+not built yet needs nothing, because it starts from the orders and envelopes in force.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from exchange.clearing.work_budget import EventBudget
-from exchange.market.confirmation import ConfirmationLoop, JointOrderSelector, nobody
+from exchange.market.confirmation import ConfirmationLoop, JointOrderSelector, no_joint_orders
 from exchange.market.failure_isolation import failing_order
 from exchange.market.interval_market import ConfirmedClearing, IntervalMarket
 from exchange.market.invariants import check_nothing_left
 from exchange.market.joint_orders import JointOrders
 from exchange.market.local_prices import PointPrice
 from exchange.market.market_program import Legs
-from exchange.state.recording import EventRecorder, alarm_kind
+from exchange.market.open_markets import OpenMarkets
+from exchange.state.recording import EventRecorder
 from exchange.state.state import State
 from exchange.vocabulary.events import (
     AlarmRaised,
@@ -41,7 +41,6 @@ from exchange.vocabulary.events import (
 )
 from exchange.vocabulary.network_port import Grid, SecurityState
 from exchange.vocabulary.orders import Order
-from security_check.errors import GridError
 
 
 class IntervalMarkets:
@@ -50,44 +49,44 @@ class IntervalMarkets:
     Parameters
     ----------
     state
-        The exchange's state; read here, changed by the events alone.
+        The exchange's state; only read.
     grid
         The network of the area.
     """
 
-    __slots__ = ("_effort", "_grid", "_joint_orders", "_markets", "_networks", "_state", "_touched")
+    __slots__ = ("_budget", "_joint_orders", "_markets", "_open", "_state", "_touched")
 
     def __init__(self, state: State, grid: Grid) -> None:
         self._state = state
-        self._grid = grid
-        self._networks: dict[datetime, SecurityState] = {}
-        self._markets: dict[datetime, IntervalMarket] = {}
+        self._budget = EventBudget()
+        self._open = OpenMarkets(state, grid, self._budget)
+        self._markets = self._open.markets
         self._joint_orders = JointOrders(state, grid.connection_points)
+        # Intervals that a clearing with joint orders has changed, and that are not searched since.
         self._touched: set[datetime] = set()
-        self._effort = EventBudget()
 
     def begin_event(self) -> None:
-        """Grant programs the effort of another event."""
-        self._effort.renew()
+        """Renew the work budget, for another event."""
+        self._budget.renew()
 
     def let_join(self) -> None:
-        """Let the next search bring in joint orders, whatever others have taken before."""
-        self._effort.let_join()
+        """Let the next search bring in joint orders, even if their budget is used up."""
+        self._budget.let_join()
 
-    # -- keeping in step ------------------------------------------------------------------------
+    # -- following events -----------------------------------------------------------------------
 
     def enter(self, interval: datetime, network: SecurityState) -> None:
-        """Take up an interval whose envelopes in force ``network`` knows."""
+        """Store the network of an interval, which has the envelopes in force."""
         self._leave_market(interval)
-        self._networks[interval] = network
+        self._open.enter(interval, network)
 
     def leave_all(self) -> None:
-        """Forget every network and market; they are rebuilt when they are needed again."""
-        self._networks.clear()
+        """Drop every network and market; they are rebuilt when they are needed again."""
+        self._open.networks.clear()
         self._leave_markets()
 
     def follow(self, event: Event) -> None:
-        """Take up what an event changes about orders; the state has applied it already."""
+        """Apply an event to the markets that are built; the state has applied it already."""
         match event:
             case OrderAccepted():
                 market = self._markets.get(event.interval)
@@ -103,7 +102,7 @@ class IntervalMarkets:
             case OrderReduced():
                 self._lower(self._state.orders[event.order_id])
             case Traded(buy_back=True):
-                # Envelopes that were bought back are new to the network.
+                # The network does not have envelopes that were bought back.
                 for interval in {fill.interval for fill in event.fills}:
                     self._leave_interval(interval)
             case Traded():
@@ -123,7 +122,7 @@ class IntervalMarkets:
 
     def _follow_cancel(self, event: OrderCancelled) -> None:
         answer = self._state.answers.find(event.participant, event.client_order_id)
-        assert answer is not None, "what has just been cancelled is the last to be forgotten"
+        assert answer is not None, "the answer to an order that was just cancelled is kept"
         # A joint order is in no market's program.
         market = None if answer.interval is None else self._markets.get(answer.interval)
         if market is not None:
@@ -155,31 +154,31 @@ class IntervalMarkets:
             market.lower(order)
 
     def _lower(self, order: Order) -> None:
-        """Take up that an order has less left."""
+        """Lower an order to the quantity left of it."""
         if order.joint_id is not None:
             self._recheck(leg.interval for leg in self._state.joints[order.joint_id])
         elif order.interval in self._markets:
             self._markets[order.interval].lower(order)
 
     def rest(self, order: Order) -> None:
-        """Take up that an order is incoming no more, if it still is: an iceberg hides its rest."""
+        """End the incoming state of an order: an iceberg hides part of it from now on."""
         market = self._markets.get(order.interval)
         if market is not None and order.joint_id is None:
             market.rest(order)
 
     def _recheck(self, intervals: Iterable[datetime]) -> None:
-        """Let joint orders be looked at again in some intervals."""
+        """Mark the joint orders of some intervals as unchecked."""
         for interval in intervals:
             market = self._markets.get(interval)
             if market is not None:
                 market.joint_orders_unchecked = True
 
     def _leave_interval(self, interval: datetime) -> None:
-        self._networks.pop(interval, None)
-        self._leave_market(interval)
+        self._open.drop(interval)
+        self._touched.discard(interval)
 
     def _leave_market(self, interval: datetime) -> None:
-        self._markets.pop(interval, None)
+        self._open.drop_market(interval)
         self._touched.discard(interval)
 
     def _leave_markets(self) -> None:
@@ -187,13 +186,13 @@ class IntervalMarkets:
         self._touched.clear()
 
     def build_anew(self, interval: datetime, record: EventRecorder, incoming: int | None) -> None:
-        """Build the markets that clear with an interval from nothing, solver and all."""
+        """Rebuild the markets that clear with an interval from nothing, with new solvers."""
         for start in self._together(interval):
             self._leave_market(start)
         self.market(interval, record, incoming)
 
     def failing_order(self, interval: datetime, record: EventRecorder) -> Order | None:
-        """Return the order for which the clearing of an interval fails, if it is for one."""
+        """Return the order with which the clearing of an interval fails; ``None`` if for none."""
         together = self._together(interval)
         markets = [self.market(start, record) for start in together]
         known = [market for market in markets if market is not None]
@@ -205,17 +204,17 @@ class IntervalMarkets:
     # -- what trades next -----------------------------------------------------------------------
 
     def next_trade(self, interval: datetime, record: EventRecorder) -> ConfirmedClearing | None:
-        """Return what trades next, put into force in the networks; ``None`` once nothing does.
+        """Return the next clearing, committed in the networks; ``None`` once nothing trades.
 
-        In an interval, and in those that joint orders bring in; then in those alone that such
-        trades have changed.  Whoever asks makes it an event, and asks again.
+        First in the interval, with those that joint orders bring in; then in each interval that
+        such a clearing has changed.  The caller turns the clearing into an event and calls again.
 
         Raises
         ------
         ClearingError
             When the program could not be solved.
         CheckFailedError
-            When the power flow of an interval came to no result.
+            When the power flow of an interval has no result.
         """
         for start in [interval, *sorted(self._touched - {interval})]:
             market = self.market(start, record)
@@ -228,32 +227,33 @@ class IntervalMarkets:
 
     def _search(self, market: IntervalMarket, record: EventRecorder) -> ConfirmedClearing | None:
         market.needs_clearing = True  # until the search has come to an end
-        search = ConfirmationLoop(market, self._joining(record))
+        search = ConfirmationLoop(market, self._selector(record))
         found = search.next_trade()
         if found is None and search.is_joined:
-            # What the network refuses to all together, or whole lots leave over, it may not alone.
-            found = ConfirmationLoop(market, nobody).next_trade()
+            # Without joint orders the network may confirm trades that it refuses together, and
+            # whole lots may be left.
+            found = ConfirmationLoop(market, no_joint_orders).next_trade()
         elif found is not None and search.is_joined:
             self._touched |= search.markets.keys()
         market.needs_clearing = found is not None
         market.joint_orders_unchecked = found is not None or search.is_cut
         for each in search.markets.values():
-            each.budget_exhausted = self._effort.used_up or search.is_cut
+            each.budget_exhausted = self._budget.used_up or search.is_cut
         return found
 
     def trade_among(
         self, interval: datetime, may_meet: Callable[[Order], bool], record: EventRecorder
     ) -> ConfirmedClearing | None:
-        """Return what trades next among some orders of an interval, and joint ones of only such.
+        """Return the next clearing among some orders of an interval, as :meth:`next_trade`.
 
-        Raises as :meth:`next_trade`.
+        Joint orders take part if ``may_meet`` holds for all their legs.
         """
         market = self.market(interval, record)
         if market is None:
             return None
-        orders = [order for order in self._open_orders(interval) if may_meet(order)]
-        joining = self._joining(record, lambda legs: all(map(may_meet, legs)))
-        return ConfirmationLoop(market, joining, market.program_of(orders)).next_trade()
+        orders = [order for order in self._open.open_orders(interval) if may_meet(order)]
+        selector = self._selector(record, lambda legs: all(map(may_meet, legs)))
+        return ConfirmationLoop(market, selector, market.program_of(orders)).next_trade()
 
     def would_trade(self, order: Order, instead_of: Order | None, record: EventRecorder) -> bool:
         """Return whether an order would trade if it came now, in the place of another.
@@ -269,44 +269,44 @@ class IntervalMarkets:
         program = market.program if instead_of is None else market.program_without(instead_of)
         program.add([order], incoming=True)
         try:
-            optimum = ConfirmationLoop(market, self._joining(record), program).optimum()
+            optimum = ConfirmationLoop(market, self._selector(record), program).optimum()
         finally:
             program.withdraw(order.order_id)
         return order.order_id in optimum.quantities_w
 
-    # -- orders that stand aside ------------------------------------------------------------------
+    # -- suspended orders -------------------------------------------------------------------------
 
     def suspend(self, orders: Iterable[Legs]) -> list[Legs]:
-        """Let orders take no part until :meth:`restore`; return those that did."""
-        aside = []
+        """Suspend orders until :meth:`restore`; return those that took part."""
+        suspended = []
         for legs in orders:
             first = legs[0]
             if first.joint_id is not None:
-                self._joint_orders.aside.add(first.joint_id)
-                aside.append(legs)
+                self._joint_orders.suspended.add(first.joint_id)
+                suspended.append(legs)
             elif first.interval in self._markets:
                 program = self._markets[first.interval].program
                 if first.order_id in program:
                     program.withdraw(first.order_id)
-                    aside.append(legs)
-        return aside
+                    suspended.append(legs)
+        return suspended
 
     def restore(self, orders: Iterable[Legs]) -> None:
-        """Let orders take part again, in their old places."""
+        """Let suspended orders take part again, with their old priority."""
         for legs in orders:
             first = legs[0]
             if first.joint_id is not None:
-                self._joint_orders.aside.discard(first.joint_id)
+                self._joint_orders.suspended.discard(first.joint_id)
                 self._recheck(leg.interval for leg in legs)
             elif first.interval in self._markets:
                 self._markets[first.interval].add(first)
 
     # -- joint orders -----------------------------------------------------------------------------
 
-    def _joining(
+    def _selector(
         self, record: EventRecorder, may_join: Callable[[Legs], bool] = lambda _: True
     ) -> JointOrderSelector:
-        return self._joint_orders.joining(lambda start: self.market(start, record), may_join)
+        return self._joint_orders.selector(lambda start: self.market(start, record), may_join)
 
     def group(self, interval: datetime) -> tuple[datetime, ...]:
         """Return the intervals that joint orders connect with one, itself among them."""
@@ -317,56 +317,20 @@ class IntervalMarkets:
     def market(
         self, interval: datetime, record: EventRecorder, incoming: int | None = None
     ) -> IntervalMarket | None:
-        """Return the market of an interval, built if need be; ``None`` if that fails.
+        """Return the market of an interval, as :meth:`OpenMarkets.market`."""
+        return self._open.market(interval, record, incoming)
 
-        ``incoming`` is the number of an order that has just come and is in its book already: where
-        the market is built only now, it has it in whole.
-        """
-        if interval not in self._markets:
-            network = self.network(interval, record)
-            if network is None:
-                return None
-            self._markets[interval] = IntervalMarket(
-                interval,
-                network,
-                self._grid.connection_points,
-                self._state.rules,
-                lambda: self._open_orders(interval),
-                incoming,
-                self._effort,
-            )
-        return self._markets[interval]
-
-    def _open_orders(self, interval: datetime) -> list[Order]:
-        """Return the open orders of an interval that trade in it alone, oldest first."""
-        orders = self._state.sessions[interval].orders()
-        return [order for order in orders if order.joint_id is None]
+    def network(self, interval: datetime, record: EventRecorder) -> SecurityState | None:
+        """Return the network of an interval, as :meth:`OpenMarkets.network`."""
+        return self._open.network(interval, record)
 
     def local_prices(self, interval: datetime) -> tuple[PointPrice, ...] | None:
-        """Return the local prices of an interval, ``None`` where no program is there to tell.
+        """Return the local prices of an interval, ``None`` where it has no market yet.
 
-        Builds nothing, and so changes nothing.
+        Builds and changes nothing.
         """
         market = self._markets.get(interval)
         return None if market is None else market.local_prices()
-
-    def network(self, interval: datetime, record: EventRecorder) -> SecurityState | None:
-        """Return an open interval's network, rebuilt if need be; ``None`` if that fails."""
-        if interval not in self._networks:
-            session = self._state.sessions[interval]
-            held = session.holdings.envelope_set()
-            try:
-                network = self._grid.resume(session.interface_limits, held)
-            except GridError as error:
-                record.alarm(
-                    alarm_kind(error),
-                    interval,
-                    f"the envelopes in force could not be taken up again: {error}",
-                    halts_trading=True,
-                )
-                return None
-            self._networks[interval] = network
-        return self._networks[interval]
 
     def check_invariants(self) -> None:
         """Check that networks, markets and state agree, and that nothing is left to trade.
@@ -376,9 +340,7 @@ class IntervalMarkets:
         AssertionError
             With what breaks a rule.
         """
-        for start, network in self._networks.items():
-            in_force = self._state.sessions[start].holdings.envelope_set()
-            assert network.envelopes() == in_force, f"{start}: the network differs"
+        self._open.check_networks()
         for market in self._markets.values():
             market.check_invariants()
         for group in {self.group(start) for start in self._markets}:

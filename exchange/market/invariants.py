@@ -1,28 +1,27 @@
-"""That nothing is left to trade, by one program of everything; for tests and troubled times."""
+"""The check that no profitable trade is left, by one program of all orders."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from exchange.clearing.welfare_clearing import WelfareClearing
-from exchange.market.confirmation import ConfirmationLoop, nobody
+from exchange.market.confirmation import ConfirmationLoop, no_joint_orders
 from exchange.market.interval_market import IntervalMarket
 from exchange.market.market_program import Legs
 from exchange.vocabulary.rules import ExchangeRate
 
 
 def check_nothing_left(markets: Sequence[IntervalMarket], joint_orders: Sequence[Legs]) -> None:
-    """Check that no lot's worth is left to gain in some intervals with joint orders.
+    """Check that trades left in some intervals and joint orders gain less than a lot is worth.
 
-    By one program of all their orders, whatever prices say of them, built from nothing on copies
-    of the networks.  A lot is worth what it gains between the best prices of those orders that the
-    network could carry a lot of.  Less than that may appear when orders leave: whole lots can then
-    fit rows better than before.
+    One program of all their orders is built from nothing on copies of the networks.  A lot is worth
+    the difference of the best prices among fillable orders.  Smaller gains may appear when orders
+    leave: whole lots can then fit the rows better than before.
 
     Raises
     ------
     AssertionError
-        With what is left.
+        With the trades left.
     """
     found = _joined(markets, joint_orders).next_trade()
     if found is None:
@@ -39,15 +38,15 @@ def check_nothing_left(markets: Sequence[IntervalMarket], joint_orders: Sequence
 
 
 def _joined(markets: Sequence[IntervalMarket], joint_orders: Sequence[Legs]) -> ConfirmationLoop:
-    """Return a search over all intervals and joint orders, on copies."""
+    """Return a confirmation loop over all intervals and joint orders, on copies."""
     copies = [market.copy() for market in markets]
-    search = ConfirmationLoop(copies[0], nobody)
+    search = ConfirmationLoop(copies[0], no_joint_orders)
     search.join(joint_orders, copies)
     return search
 
 
 def _best_prices(clearing: WelfareClearing) -> list[int]:
-    """Return the highest bid and the lowest offer of orders that fit, among whatever else does."""
+    """Return the highest bid and the lowest offer of fillable orders."""
     offers = [
         (order.sign_of(leg), order.price_of(leg), order.order_id)
         for order in (entry.order for entry in clearing.orders)

@@ -1,4 +1,4 @@
-"""The open joint orders: which are connected with a search, and which of these it brings in."""
+"""The open joint orders: which of them a confirmation loop brings into its program."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class JointOrders:
 
     Attributes
     ----------
-    aside
+    suspended
         Numbers of those that take no part for the time being.
     """
 
-    __slots__ = ("_points", "_screen", "_spans", "_state", "aside")
+    __slots__ = ("_points", "_screen", "_spans", "_state", "suspended")
 
     def __init__(self, state: State, connection_points: Sequence[str]) -> None:
         self._state = state
         self._points = connection_points
-        self.aside: set[int] = set()
+        self.suspended: set[int] = set()
         self._spans: dict[int, frozenset[datetime]] = {}
         self.forget_prices()
 
     def forget_prices(self) -> None:
-        """Forget the prices of all intervals; they are taken up again when they are needed."""
+        """Forget the prices of all intervals; they are shown again when they are needed."""
         self._screen = JointScreen(self._points, self._state.rules.lot_w)
 
     def forget(self, order_id: int) -> None:
@@ -50,44 +50,52 @@ class JointOrders:
         self._spans.pop(order_id, None)
 
     def trading_in(self, intervals: Iterable[datetime]) -> list[Legs]:
-        """Return those that have a leg in some intervals and may trade now, oldest first."""
+        """Return the joint orders that have a leg in some intervals and may trade, oldest first."""
         return [legs for legs in self._touching(intervals) if self._may_trade(legs)]
 
     def group(self, interval: datetime) -> tuple[datetime, ...]:
-        """Return the intervals that those that may trade connect with one, itself among them."""
+        """Return the intervals that tradable joint orders connect with one, itself among them."""
         groups = Groups()
         for legs in self._state.joints.values():
             if self._may_trade(legs):
                 groups.join(leg.interval for leg in legs)
         return groups.of(interval)
 
-    def joining(self, market_of: MarketOf, may_join: Callable[[Legs], bool]) -> JointOrderSelector:
-        """Return what tells a search which of them to bring in, among those that may join it."""
+    def selector(self, market_of: MarketOf, may_join: Callable[[Legs], bool]) -> JointOrderSelector:
+        """Return the selector of joint orders for a confirmation loop, among those that may join.
 
-        def joining(search: ConfirmationLoop) -> tuple[list[Legs], list[IntervalMarket]]:
+        Parameters
+        ----------
+        market_of
+            Returns the market of an interval.
+        may_join
+            Returns whether a joint order may be brought in.
+        """
+
+        def select(search: ConfirmationLoop) -> tuple[list[Legs], list[IntervalMarket]]:
             asked = self._connected(search, market_of, may_join)
             if not asked:
                 return [], []
             others: dict[datetime, IntervalMarket] = {}
             for start in self._spanned(asked) - search.markets.keys():
                 market = market_of(start)
-                assert market is not None, "those without a market are not connected"
-                self._screen.show(start, market.reach())
+                assert market is not None, "an interval without a market connects no orders"
+                self._screen.show(start, market.participation_bound())
                 others[start] = market
-            reach = search.program.clearing.reach()
-            found = self._screen.may_take_part(asked, search.markets.keys(), reach)
+            bound = search.program.clearing.participation_bound()
+            found = self._screen.may_take_part(asked, search.markets.keys(), bound)
             joined = self._spanned(found) & others.keys()
             return found, [others[start] for start in joined]
 
-        return joining
+        return select
 
     def _touching(self, intervals: Iterable[datetime]) -> list[Legs]:
-        """Return those that have a leg in some intervals and stand not aside, oldest first."""
+        """Return those with a leg in some intervals that are not suspended, oldest first."""
         asked = set(intervals)
         return [
             legs
             for number, legs in sorted(self._state.joints.items())
-            if number not in self.aside and not self._span(number).isdisjoint(asked)
+            if number not in self.suspended and not self._span(number).isdisjoint(asked)
         ]
 
     def _span(self, number: int) -> frozenset[datetime]:
@@ -109,7 +117,7 @@ class JointOrders:
     def _connected(
         self, search: ConfirmationLoop, market_of: MarketOf, may_join: Callable[[Legs], bool]
     ) -> list[Legs]:
-        """Return those that a search has not, but is connected with, oldest first."""
+        """Return those that are connected with a program but not in it, oldest first."""
         found: dict[int, Legs] = {}
         seen: set[datetime] = set()
         beyond = set(search.markets)
@@ -120,17 +128,17 @@ class JointOrders:
                 if legs[0].order_id not in found
                 and legs[0].order_id not in search.program
                 and may_join(legs)
-                and self._can_be_had(legs, search.markets, market_of)
+                and self._is_available(legs, search.markets, market_of)
             ]
             found |= {legs[0].order_id: legs for legs in new}
             seen |= beyond
             beyond = self._spanned(new) - seen
         return [legs for _, legs in sorted(found.items())]
 
-    def _can_be_had(self, legs: Legs, searched: Container[datetime], market_of: MarketOf) -> bool:
+    def _is_available(self, legs: Legs, searched: Container[datetime], market_of: MarketOf) -> bool:
         """Return whether an order may trade now, and all its intervals have a market.
 
-        Where a network fails, its interval is halted.
+        An interval whose network fails has none, and is halted.
         """
         return self._may_trade(legs) and all(
             interval in searched or market_of(interval) is not None
@@ -139,7 +147,7 @@ class JointOrders:
 
 
 class Groups:
-    """Disjoint groups of intervals; those that are not joined with any other are alone."""
+    """Disjoint groups of intervals; an interval that was never joined is a group by itself."""
 
     __slots__ = ("_parent",)
 
@@ -147,7 +155,7 @@ class Groups:
         self._parent: dict[datetime, datetime] = {}
 
     def join(self, intervals: Iterable[datetime]) -> None:
-        """Let intervals be of one group, with all that were of a group with one of them."""
+        """Join the groups of some intervals into one."""
         roots = [self._root(interval) for interval in intervals]
         for root in roots:
             self._parent[root] = roots[0]

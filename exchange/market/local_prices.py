@@ -1,16 +1,15 @@
-"""Why a price is higher here: local prices in parts, each named by the element behind it.
+"""Local prices in parts: the price of each direction, and what each binding element adds.
 
 The price of a limit is that of its direction and what the binding rows add to it,
 
-    local_c = lambda_d + sum_k eta_k A_k,c                              (market.md section 4)
+    local_c = lambda_d + sum_k eta_k A_k,c                              (docs/market.md)
 
-so a connection point that loads a full line pays for that line, and one that does not load it does
-not.  Rows are those of the last program that left nothing to trade.  Later orders that are worse
-than their local price, and cancels, need no program (:mod:`exchange.clearing.price_screen`): its
-eta stand.
-Lambda is the middle of what the orders that are open now leave: no buyer bids more at its place,
-no seller asks less.  With orders on one side only it is the best of them.  Where whole lots keep
-orders from trading that fractions would let trade, no such lambda is, and the program's stands.
+so a connection point that loads a full line pays for that line, and other points do not.  The rows
+and their eta are those of the last program that left nothing to trade: later orders that are worse
+than their local price, and cancels, need no program (:mod:`exchange.clearing.price_screen`).
+Lambda is the middle between the best bid and the best ask of the open orders, less what elements
+add at their limits; with orders on one side only, the best of them.  Where these cross because
+whole lots cannot trade as fractions would, lambda is that of the program.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _DIRECTIONS = (Direction.INJECTION, Direction.WITHDRAWAL)
 
 @dataclass(frozen=True, slots=True)
 class PricePart:
-    """What an element adds to a local price, in ticks, > 0."""
+    """The price that one element adds to a local price, in ticks, > 0."""
 
     element: str
     price_ticks: float
@@ -38,18 +37,18 @@ class PricePart:
 
 @dataclass(frozen=True, slots=True)
 class PointPrice:
-    """The local price of one limit and what it is made of.
+    """The local price of one limit, in parts.
 
     Parameters
     ----------
     connection_point, direction
-        Which limit.
+        The limit.
     balance_ticks
         The price of its direction where no element binds: lambda, or the reserve price in
         network-weighted mode.
     parts
-        Of the elements that bind, the largest first; those of less than a millionth of a tick are
-        left out.
+        Of the elements that bind, the largest first; parts below a millionth of a tick are left
+        out.
     """
 
     connection_point: str
@@ -66,13 +65,12 @@ class PointPrice:
 def point_prices(
     clearing: WelfareClearing,
     points: Sequence[str],
-    place: int,
+    interval: int,
     element: Callable[[int], str],
 ) -> tuple[PointPrice, ...]:
     """Return the local prices of one interval: injection first, points in the network's order.
 
-    A direction in which no order rests that trades without a condition has no prices.
-    O(rows n + columns); changes nothing.
+    A direction without a resting plain order has no prices.  O(rows n + columns); changes nothing.
 
     Parameters
     ----------
@@ -80,8 +78,8 @@ def point_prices(
         The program of the interval's market, with nothing left to trade.
     points
         The connection points.
-    place
-        Which of the program's intervals it is.
+    interval
+        The interval's number among those of the program.
     element
         Returns the name of the element behind a network row of the program.
     """
@@ -96,7 +94,7 @@ def point_prices(
     groups = clearing.orders.groups
     low, high = _quotes(clearing, added.sum(axis=0))
     found = []
-    for column in np.flatnonzero(groups // 2 == place).tolist():
+    for column in np.flatnonzero(groups // 2 == interval).tolist():
         group = int(groups[column])
         bid, ask = float(low[group]), float(high[group])
         if bid == -np.inf and ask == np.inf:
@@ -114,7 +112,7 @@ def point_prices(
 
 
 def _quotes(clearing: WelfareClearing, added: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return what buyers bid at most and sellers ask at least in each group, elements paid for."""
+    """Return the best bid and ask of each group, in ticks, less what elements add to each limit."""
     orders = clearing.orders
     groups = len(orders.prices)
     low, high = np.full(groups, -np.inf), np.full(groups, np.inf)
@@ -129,7 +127,7 @@ def _quotes(clearing: WelfareClearing, added: FloatArray) -> tuple[FloatArray, F
 
 
 def _middle(bid: float, ask: float) -> float | None:
-    """Return the middle; of one side only its best; ``None`` where the sides cross."""
+    """Return the middle of bid and ask; the better of one side; ``None`` where they cross."""
     if bid == -np.inf:
         return ask
     if ask == np.inf:

@@ -26,7 +26,7 @@ from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import DeliveryInterval, Span, build_intervals, build_span
 from gateway.scenario.inverters import with_stated_inverters
 from gateway.scenario.market import build_rules
-from gateway.scenario.network_source import Held, Net, places_of
+from gateway.scenario.network_source import Held, places_of
 from gateway.scenario.network_states import NO_MODEL, Model, build_model, model_of, phase_faults
 from gateway.scenario.perimeters import build_perimeters
 from gateway.scenario.profiles.capacities import CapacityProfile, build_capacity_profile
@@ -51,6 +51,7 @@ from gateway.scenario.schema import (
 )
 from gateway.scenario.uncertainty import build_uncertainty
 from security_check.errors import Fault
+from security_check.importers import Net
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 

@@ -301,7 +301,7 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         assert found.violation <= SECURE, found
         self.tally["attacks"] += 1
         # The network's state is nobody's business outside, so there is no public way to it.
-        network = self.exchange._markets._networks.get(interval)
+        network = self.exchange._markets._open.networks.get(interval)
         if network is None:
             return
         fresh = self.grid.resume(limits, network.envelopes())

@@ -1,12 +1,14 @@
-"""Between which units all choices of conditional orders lie that gain as much as is asked for.
+"""Bounds on the units of each column, within which lie all choices that gain enough.
 
-Two proofs, both from linear programs, leave a mixed-integer program little or nothing to decide.
+A choice says which conditional orders trade, and how much.  Two proofs, both from linear programs,
+leave a mixed-integer program little or nothing to decide.
 
-*Duality.*  No choice gains more than the linear optimum less what it takes off columns that are
-better than their local prices, or adds to columns that are worse.
+*Duality.*  No choice gains more than the linear optimum, less the surplus of the units that it
+takes off columns better than their local prices, or adds to columns that are worse.
 
-*Probing.*  What remains open of a conditional order is tried: where the linear program with it
-accepted gains too little it is out, where the one without it does it is in.
+*Probing.*  Each conditional order that is still open is tried: it trades at no choice that gains
+enough if the linear program with it accepted gains too little, and at all of them if the linear
+program without it does.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exchange.clearing.highs import INFINITY, WarmModel
-from exchange.clearing.linear_program import LpSolution
+from exchange.clearing.linear.linear_program import LpSolution
 from exchange.clearing.order_columns import per_lot_of
 from exchange.clearing.problem import TIE
 from exchange.clearing.rounding import WHOLE, Rounding
@@ -24,16 +26,21 @@ from exchange.clearing.work_budget import ProgramCost
 from security_check.arrays import BoolArray, FloatArray, IntArray
 
 EQUAL = 1e-6
-"""Of a gain, relative: gains closer than this are equal, so time decides."""
+"""Share of a gain, and tick-lots, within which two gains are equal, so that time decides.
+
+The solver errs by 1e-9 of a tick and of a lot for each column and row.
+"""
 
 
 def gain_tolerance(gain: float) -> float:
-    """Return by how much gains may differ and be equal."""
+    """Return the difference, in tick-lots, up to which another gain is equal to ``gain``."""
     return EQUAL * max(1.0, abs(gain))
 
 
 class WarmChoices:
-    """The linear programs of a choice, without conditions: bounds change, the solver stays warm.
+    """The linear program of a choice, without conditions, in a solver that stays warm.
+
+    Only its bounds change.
 
     Parameters
     ----------
@@ -45,7 +52,7 @@ class WarmChoices:
     rounding
         As above.
     proved
-        For which gain bounds have been proved of choices in fractions, and these.
+        A gain, and the bounds proved for choices in fractions that gain as much.
     """
 
     __slots__ = ("_columns", "_model", "_rows", "proved", "rounding")
@@ -59,13 +66,18 @@ class WarmChoices:
 
     @property
     def work(self) -> ProgramCost:
-        """What one of them costs."""
+        """The cost of solving it once."""
         return ProgramCost(self._rows, len(self._columns))
 
     def bound(self, low: FloatArray, high: FloatArray) -> float:
-        """Return what no units between bounds gain more than, shape (columns,) each.
+        """Return the most that units between bounds gain, in tick-lots.
 
         Infinity where the solver is not sure, minus infinity where nothing is feasible.
+
+        Parameters
+        ----------
+        low, high
+            Shape (columns,), bounds in units.
         """
         model = self._model
         if model is None or high[self._outside()].any():
@@ -76,7 +88,7 @@ class WarmChoices:
     def solve(self, low: FloatArray, high: FloatArray) -> tuple[float, FloatArray]:
         """Return the most that units between bounds gain, as :meth:`bound`, and these units.
 
-        Where the first is infinite, the units mean nothing.
+        Where the gain is infinite, the units are 0.
         """
         bound = self.bound(low, high)
         units = np.zeros(len(high))
@@ -108,11 +120,11 @@ class ChoiceBounds:
     Parameters
     ----------
     programs
-        The linear programs.
+        The linear program.
     relaxed
-        Their optimum.
+        Its optimum.
     whole
-        Whether plain columns count in whole lots, too, and not in fractions.
+        Whether plain columns trade whole lots, too, and not fractions.
     """
 
     programs: WarmChoices
@@ -130,10 +142,10 @@ class ChoiceBounds:
         low, high = self._by_duality(least)
         before = self.programs.proved
         if before is not None and before[0] <= least:
-            # What gains more, or trades whole lots, lies within.
+            # Choices that gain more, or trade whole lots, lie within the bounds proved before.
             own = list(self.rounding.orders.conditions)
             high[own] = np.minimum(high, before[2])[own]
-            # Where both contradict each other nothing gains so much, which others are to find out.
+            # If the bounds contradict each other no choice gains as much; a program finds that out.
             low[own] = np.minimum(np.maximum(low, before[1]), high)[own]
         self._probe(low, high, least)
         if not self.whole:
@@ -141,7 +153,7 @@ class ChoiceBounds:
         return low, high
 
     def _error(self) -> float:
-        """Return by how much a gain may be off: by what solvers and whole numbers tolerate."""
+        """Return the error of a gain, in tick-lots, from the tolerances of solver and rounding."""
         own = np.array(list(self.rounding.orders.conditions), dtype=np.int64)
         worth = float(np.abs(self.rounding.worth(own)).sum())
         return gain_tolerance(self.relaxed.gain) + WHOLE * worth
@@ -167,13 +179,13 @@ class ChoiceBounds:
         return low, high
 
     def _probe(self, low: FloatArray, high: FloatArray, least: float) -> None:
-        """Narrow the bounds of conditional columns by what else gains too little.
+        """Narrow the bounds of conditional columns by solving with and without each.
 
-        Costs two small warm linear programs for each that is open.
+        Costs two small warm linear programs for each conditional order that is open.
         """
         own = self.rounding.orders.conditions
         asked = [column for column in own if not low[column] and high[column]]
-        budget, work = self.rounding.effort.choices, self.programs.work
+        budget, work = self.rounding.budget.choices, self.programs.work
         for column in asked:
             budget.spend(2 * work.linear)
             if not budget.left:
@@ -193,7 +205,7 @@ class ChoiceBounds:
 
 
 def shared_rows(rounding: Rounding, columns: IntArray) -> FloatArray:
-    """Return what a unit of each column changes balances and rows by, shape (rows, columns)."""
+    """Return the change of balances and rows per unit of each column, shape (rows, columns)."""
     groups = per_lot_of(rounding.member())
     return np.concatenate(
         [

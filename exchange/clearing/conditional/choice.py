@@ -1,11 +1,12 @@
-"""Blocks, all-or-none and minimum quantities: a mixed-integer program.
+"""The choice of conditional orders: blocks, all-or-none orders and minimum quantities.
 
-It is needed only where the linear program fills such an order in a way its conditions forbid:
-an optimum of the linear program that respects all conditions is one of the mixed-integer program,
-because the one relaxes the other.
+A choice is needed only where the linear program breaks a condition: it relaxes the mixed-integer
+program, so an optimum of it that keeps all conditions is an optimum of both.
 
-Once the gain of some choice is known, linear programs say of most columns where they are at all
-that gain more (:mod:`exchange.clearing.conditional.bounds`), and mostly of all of them.
+Once the gain of some choice is known, linear programs fix the units of most columns, often of all,
+at every choice that gains more (:mod:`exchange.clearing.conditional.bounds`).  Branch and bound
+(:mod:`exchange.clearing.conditional.branch_and_bound`) or a mixed-integer program
+(:mod:`exchange.clearing.conditional.mixed_integer`) decides the rest.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from exchange.clearing.conditional.bounds import EQUAL, ChoiceBounds, WarmChoice
 from exchange.clearing.conditional.branch_and_bound import branch
 from exchange.clearing.conditional.mixed_integer import ChoiceProgram, LexicographicObjective
 from exchange.clearing.highs import INFINITY
-from exchange.clearing.linear_program import LpSolution
+from exchange.clearing.linear.linear_program import LpSolution
 from exchange.clearing.problem import ClearingError
 from exchange.clearing.rounding import LEAST_GAP, WHOLE, Rounding
 from security_check.arrays import FloatArray, IntArray
 
-_WAYS = 2**16  # of sharing among the orders that one program ranks; its weights stay exact
+_WAYS = 2**16  # ways of sharing that one program may rank: the solver's weights stay exact
 
 
 def broken(rounding: Rounding, relaxed: LpSolution) -> list[int]:
-    """Return the columns whose conditions an optimum of the linear program does not keep."""
+    """Return the columns whose conditions an optimum of the linear program breaks."""
     found = []
     for column in rounding.orders.conditions:
         units = float(relaxed.units[column])
@@ -43,15 +44,15 @@ class ConditionalOrders:
     Parameters
     ----------
     programs
-        The linear programs.
+        The linear program without conditions.
     relaxed
-        Their optimum without conditions.
+        Its optimum.
     known_gain
-        What some choice is known to gain.
+        The gain of some choice, in tick-lots.
     beats
-        What a choice must gain more than to be of use.
+        A gain that a choice must exceed, in tick-lots.
     whole
-        Whether plain columns count in whole lots, too, and not in fractions.
+        Whether plain columns trade whole lots, too, and not fractions.
     """
 
     programs: WarmChoices
@@ -72,15 +73,14 @@ class ConditionalOrders:
     def chosen(self) -> FloatArray | None:
         """Return the units of each column at the best optimum, older conditional orders first.
 
-        ``None`` where nothing that is found gains as much as is known, or is of use.
-
         Among choices of equal gain the oldest conditional order gets as much as it can, then the
-        next.  In whole lots, gains are equal that differ by less than a lot is worth.
+        next.  In whole lots, gains that differ by less than the value of a lot are equal.  ``None``
+        where no choice is found that gains as much as the known one, and more than ``beats``.
 
         Raises
         ------
         ClearingError
-            When the solver comes to no result.
+            When the solver is not sure.
         """
         low, high = self._bounds.of_gain(self.known_gain)
         own = list(self.rounding.orders.conditions)
@@ -92,10 +92,10 @@ class ConditionalOrders:
         return self._oldest_first(found)
 
     def _best(self, low: FloatArray, high: FloatArray) -> FloatArray | None:
-        """Return a choice that gains the most, or the best that is found."""
+        """Return a choice that gains the most, or the best found within the budget."""
         if self.whole:
             return self._solve(low, high, -INFINITY)
-        # Bounds have room for a choice that gains as much as is known, but for what solvers err by.
+        # The known choice must stay within bounds, in spite of the solver's error.
         least = self.known_gain - 2.0 * gain_tolerance(self.known_gain)
         seen = branch(self.programs, low, high, least, equal=EQUAL)
         if seen.best is None:
@@ -107,14 +107,14 @@ class ConditionalOrders:
         return seen.best if better is None or self.rounding.gain(better) < gain else better
 
     def _oldest_first(self, units: FloatArray) -> FloatArray:
-        """Return the choice of no less gain that gives the oldest the most, then the next."""
+        """Return the choice of equal gain that gives the oldest order the most, then the next."""
         r = self.rounding
         gain = r.gain(units)
         least = gain - gain_tolerance(gain)
         low, high = self._bounds.of_gain(least)
-        waiting = sorted(r.orders.conditions, key=lambda c: r.orders.conditions[c].rank)
+        waiting = sorted(r.orders.conditions, key=lambda c: r.orders.conditions[c].priority)
         while True:
-            # Whoever has the most that duality allows has it for good.
+            # An order that has the most its bounds allow keeps it.
             while waiting and units[waiting[0]] >= high[waiting[0]]:
                 low[waiting[0]] = high[waiting[0]] = units[waiting[0]]
                 del waiting[0]
@@ -135,7 +135,7 @@ class ConditionalOrders:
             del waiting[: len(ranked)]
 
     def _is_in_or_out(self, column: int, low: FloatArray, high: FloatArray) -> bool:
-        """Return whether all that a column has open is to trade all or nothing of one quantity."""
+        """Return whether a column trades either nothing or one quantity."""
         return (
             not self.whole
             and not low[column]
@@ -143,7 +143,7 @@ class ConditionalOrders:
         )
 
     def _next_ranked(self, waiting: Sequence[int], low: FloatArray, high: FloatArray) -> list[int]:
-        """Return the oldest of some columns that one program can rank; at least one."""
+        """Return the oldest of some columns, at least one, as many as one program can rank."""
         ways, ranked = 1.0, list[int]()
         for column in waiting:
             ways *= self._ways(column, high) if low[column] < high[column] else 1.0
@@ -153,16 +153,16 @@ class ConditionalOrders:
         return ranked
 
     def _ways(self, column: int, high: FloatArray) -> float:
-        """Return how many units a column may have: none, or from its minimum on."""
+        """Return the number of quantities a column may have: none, or from its minimum on."""
         minimum = self.rounding.orders.least_units(column)
         return float(max(high[column] - minimum, 0.0)) + 2.0
 
     def _aim(
         self, ranked: Sequence[int], high: FloatArray, units: FloatArray
     ) -> LexicographicObjective:
-        """Return what puts the first of some columns before all others, and so on.
+        """Return the objective that puts the first of some columns before all others, and so on.
 
-        It is the number whose digits are what each column has, so it counts in ones.
+        It is a number whose digits are the units of the columns, so values differ by at least 1.
         """
         weights: dict[int, tuple[float, float]] = {}
         weight = 1.0
@@ -176,9 +176,9 @@ class ConditionalOrders:
     def _better(
         self, low: FloatArray, high: FloatArray, least_gain: float, aim: LexicographicObjective
     ) -> FloatArray | None:
-        """Return the choice that an aim puts first, at a gain no less.
+        """Return the choice of enough gain with the best value; ``None`` if the solver finds none.
 
-        ``None`` where the solver finds none: what was found before stands then.
+        Then the choice found before stands.
         """
         try:
             found = self._solve(low, high, least_gain, aim)
@@ -198,7 +198,7 @@ class ConditionalOrders:
         return program.best(least_gain, self._gap(program.columns, aim), aim)
 
     def _gap(self, columns: IntArray, aim: LexicographicObjective | None) -> float:
-        """Return by how much a choice may miss the best."""
+        """Return the gap to the best at which the solver may stop."""
         if aim is not None:
-            return LEAST_GAP  # aims count in ones
+            return LEAST_GAP  # values differ by at least 1
         return max(self.rounding.lot_value(columns), LEAST_GAP) if self.whole else EQUAL

@@ -1,10 +1,10 @@
-"""The mixed-integer program of a choice, with as few variables and rows as say the same.
+"""The mixed-integer program of a choice, with few variables and rows.
 
-Every live column counts in *steps*: a conditional order that trades all of it or nothing has one
-step, everything else steps of one unit.  Only where an order may trade nothing, or from a minimum
-of more than a unit on, a second variable says whether it is accepted; a step of so many units and
-two rows that tie units to acceptance mean the same, but solvers need several times longer for the
-latter.  Rows that hold whatever is chosen within the bounds are left out.
+Every live column counts in *steps*: a conditional order that trades all or nothing has one step,
+every other column steps of one unit.  Only an order that trades nothing, or any quantity from a
+minimum of more than one unit on, needs a second variable, its *acceptance*, and two rows that tie
+units to it.  (All-or-nothing orders could be modelled that way too, but solvers take several times
+longer.)  Rows that hold for every choice within the bounds are left out.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ from security_check.arrays import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True)
 class LexicographicObjective:
-    """An order of choices: what to have most of, and how much of that at least.
+    """An objective that puts one choice before another.
 
-    ``weights`` has, for each of some columns, what its acceptance and each unit of it count.
+    Parameters
+    ----------
+    weights
+        For each of some columns, the weight of its acceptance and of each unit.
+    least
+        The value that a choice must reach.
     """
 
     weights: dict[int, tuple[float, float]]
     least: float
 
     def value(self, units: FloatArray) -> float:
-        """Return what a choice counts."""
+        """Return the value of a choice."""
         return sum(
             accepted + each * float(units[column])
             for column, (accepted, each) in self.weights.items()
@@ -54,9 +59,9 @@ class ChoiceProgram:
     lower, upper
         Shape (live,), bounds in steps.
     open
-        Places, among the columns, of those that have a variable for their acceptance.
+        Which of the columns have a variable for their acceptance.
     minimum
-        Shape (open,), what these trade at least once accepted, in units.
+        Shape (open,), the least these trade when accepted, in units.
     integer
         Shape (live,), which count in whole steps.
     """
@@ -76,13 +81,13 @@ class ChoiceProgram:
     ) -> ChoiceProgram:
         """Return the variables for units between bounds, shape (columns,) each.
 
-        ``whole`` says whether plain columns count in whole lots, too.
+        ``whole`` says whether plain columns trade whole lots, too.
         """
         columns = np.flatnonzero(high > 0.0)
         conditional = rounding.orders.limit[columns] < 0
         minimum = np.ones(len(columns))
-        for place in np.flatnonzero(conditional).tolist():
-            minimum[place] = rounding.orders.least_units(int(columns[place]))
+        for k in np.flatnonzero(conditional).tolist():
+            minimum[k] = rounding.orders.least_units(int(columns[k]))
         lower, upper = low[columns], high[columns]
         at_once = conditional & (upper == minimum)
         step = np.where(at_once, minimum, 1.0)
@@ -130,7 +135,7 @@ class ChoiceProgram:
             lower=np.append(self.lower, np.zeros(accepted)),
             upper=np.append(self.upper, np.ones(accepted)),
             integer=np.append(self.integer, np.ones(accepted, dtype=bool)),
-        ).solve(gap, self.rounding.effort.choices)
+        ).solve(gap, self.rounding.budget.choices)
         if solution is None:
             return None
         steps = solution[:live]
@@ -163,7 +168,7 @@ class ChoiceProgram:
         return rows.reshape(2 * accepted, live + accepted)
 
     def _value_of(self, aim: LexicographicObjective) -> tuple[FloatArray, float]:
-        """Return what an aim makes each variable count, and what counts whatever is chosen."""
+        """Return the weight of each variable, shape (variables,), and a constant."""
         live = len(self.columns)
         value, constant = np.zeros(live + len(self.open)), 0.0
         place = {column: i for i, column in enumerate(self.columns.tolist())}

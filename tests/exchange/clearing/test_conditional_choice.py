@@ -107,7 +107,7 @@ def test_with_little_effort_conditions_are_kept_and_what_is_known_stands(seed, c
     # Without a network the linear program trades whole lots.
     case = Case(free_network(2), (*case.orders, *plain))
     spent = WorkBudget(RemainingWork(choices), RemainingWork(10**6))
-    clearing = WelfareClearing(case.rows, LOT_W, effort=spent)
+    clearing = WelfareClearing(case.rows, LOT_W, budget=spent)
     for order in case.orders:
         clearing.add(order)
     optimum = clearing.optimum()

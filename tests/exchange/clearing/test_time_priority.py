@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from random_programs import LOT_W, Case, buy, cancel, cases, free_network, network, sell
 
-from exchange.clearing.time_priority import oldest_first
+from exchange.clearing.linear.time_priority import oldest_first
 from exchange.clearing.welfare_clearing import WelfareClearing
 
 

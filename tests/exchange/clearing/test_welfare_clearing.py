@@ -66,7 +66,7 @@ def test_the_oracle_and_the_optimum_agree_with_trying_everything(case: Case) -> 
 def test_a_merit_order_match_that_holds_is_the_linear_optimum(case: Case) -> None:
     clearing = case.filled()
     optimum = clearing.optimum()
-    assume(optimum.tier is Tier.NETWORK_FREE)
+    assume(optimum.tier is Tier.MERIT_ORDER)
     gain = case.oracle().linear()[1]
     assert optimum.gain == pytest.approx(gain, abs=1e-3)
     # The same orders with a row that stops one more watt than they trade: tier 3 answers.

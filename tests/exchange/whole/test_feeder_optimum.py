@@ -120,7 +120,7 @@ class Feeder:
         held = self.held_w()
         assert ((held >= FALLBACK_W) & (held <= CAPACITY_W)).all()
         # The network's state is nobody's business outside, so there is no public way to it.
-        network = self.exchange._markets._networks.get(START)
+        network = self.exchange._markets._open.networks.get(START)
         orders = list(self.exchange.state.orders.values())
         state = self.exchange.state
         if network is not None and state.may_trade(state.sessions[START]):

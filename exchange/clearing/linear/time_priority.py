@@ -1,26 +1,26 @@
-"""Among optima, older orders first: exactly, and only where there is more than one optimum.
+"""Time priority among several optima: older orders first.
 
 The rule: of all optima take those that give the oldest order the most, of these the ones that give
-the next the most, and so on.  It singles out one optimum.  Where no row binds it is price-time
-priority: better prices are filled at every optimum, as much is traded at equal prices as can be
-(otherwise a bid and an ask with room could both have more), and each side goes by time.
+the next the most, and so on.  One optimum is left.  Where no row binds it is price-time priority:
+better prices are filled at every optimum, at equal prices as much as possible trades (otherwise a
+bid and an ask could both have more), and each side is filled by time.
 
-All optima of a linear program form a face, and any optimal duals describe it: columns with a
-positive surplus are full on it, those with a negative one empty, rows with a positive dual full.
-What is left to decide are the columns at their local price, one after the other.
+All optima of a linear program form a face, and any optimal duals describe it: on it columns with a
+positive surplus are full, those with a negative surplus empty, and rows with a positive dual bind.
+So only the columns at their local price are open; they are decided one after the other.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from exchange.clearing.linear_program import LinearProgram, LpSolution
-from exchange.clearing.order_columns import ProgramOrders
+from exchange.clearing.linear.linear_program import LinearProgram, LpSolution
 from exchange.clearing.problem import TIE
+from exchange.clearing.program_orders import ProgramOrders
 from security_check.arrays import BoolArray, FloatArray, IntArray
 
-_WHOLE = 1e-7  # lots that count as nothing
-_SINGULAR = 1e-9
+_SHORT = 1e-7  # units by which an order must fall short to count: the solver errs by 1e-9
+_SINGULAR = 1e-9  # least singular value, per lot, of independent columns: rows are scaled to 1
 
 
 def oldest_first(
@@ -32,9 +32,9 @@ def oldest_first(
     h: FloatArray,
     taken: IntArray,
 ) -> FloatArray:
-    """Return the one optimum that serves older orders first, in units, shape (columns,).
+    """Return the optimum that serves older orders first, in units, shape (columns,).
 
-    Costs a small linear program for each tied column that is not full; mostly there is none.
+    Costs a small linear program for each tied column that is not full; usually there is none.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ def oldest_first(
     relaxed
         The optimum it found.
     lower, upper, h
-        What it was solved for.
+        The bounds and headrooms it was solved for.
     taken
-        Shape (columns,), units that were decided upon before; they are gone from ``upper``, and
-        the oldest orders of each column have them.
+        Shape (columns,), units that trade already; ``upper`` does not have them, and they belong
+        to the oldest orders of each column.
 
     Raises
     ------
@@ -67,10 +67,10 @@ def oldest_first(
         ahead[column] = min(ahead[column] + entry.units, upper[column])
         if ahead[column] <= 0.0:
             continue
-        if units[column] < ahead[column] - _WHOLE:
+        if units[column] < ahead[column] - _SHORT:
             units = program.most_of(column, low, high, h, relaxed)
-        if units[column] < ahead[column] - _WHOLE:
-            # It cannot have all: this is its share, and younger ones of the column have none.
+        if units[column] < ahead[column] - _SHORT:
+            # It cannot have all: this is its share, and younger orders of the column have none.
             low[column] = high[column] = units[column]
             tied[column] = False
             if not _open(program, orders, relaxed, tied):
@@ -83,9 +83,9 @@ def oldest_first(
 def _open(
     program: LinearProgram, orders: ProgramOrders, relaxed: LpSolution, tied: BoolArray
 ) -> bool:
-    """Return whether the rows leave the tied columns any freedom.
+    """Return whether there are optima that differ in the tied columns.
 
-    They leave none when the columns are independent in the rows that are full at every optimum.
+    There are none when these columns are independent in the rows that bind at every optimum.
     """
     columns = np.flatnonzero(tied)
     if not len(columns):
