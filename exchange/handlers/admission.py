@@ -14,10 +14,11 @@ from exchange.handlers.condition_checks import (
 )
 from exchange.handlers.risk_checks import Ask, check_risk
 from exchange.state.holdings import Position
+from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.commands import AmendOrder, SubmitJoint, SubmitOrder
 from exchange.vocabulary.formatting import format_time, price_text
-from exchange.vocabulary.orders import Leg, Order
+from exchange.vocabulary.orders import Leg, Order, OrderTerms
 from exchange.vocabulary.reasons import Refusal, RefusalReason
 from exchange.vocabulary.rules import ExchangeRate, MarketRules
 from orderbook.order import Side, TimeInForce
@@ -30,48 +31,44 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
 
     O(1) when it may, and none of the operator's controls is set.
     """
+    terms = command.terms
+    refusal = _check_place(command.participant, terms.connection_point, terms.interval, state)
+    if refusal is not None:
+        return refusal
+    session = state.sessions[terms.interval]
     refusal = (
-        _check_place(command.participant, command.connection_point, command.interval, state)
-        or check_quantity(command.quantity_w, state.rules)
-        or check_conditions(command, state.rules)
-        or _check_room(command, state)
-        or _check_price_of(command, state)
-        or _check_expiry(
-            command.time_in_force,
-            command.expires_at,
-            state.sessions[command.interval].gate_closes_at,
-            now,
-        )
+        check_quantity(terms.quantity_w, state.rules)
+        or check_conditions(terms, state.rules)
+        or _check_room(command.participant, terms, session, state.rules)
+        or _check_price_of(terms, session, state.rules)
+        or _check_expiry(terms.time_in_force, terms.expires_at, session.gate_closes_at, now)
         or check_claim(
-            command.side,
-            command.quantity_w,
-            state.sessions[command.interval].holdings.position(
-                command.direction, command.connection_point
-            ),
+            terms.side,
+            terms.quantity_w,
+            session.holdings.position(terms.direction, terms.connection_point),
         )
     )
     if refusal is not None or not state.controls.concern_orders:
         return refusal
     ask = Ask(
         command.participant,
-        command.interval,
-        command.direction,
-        command.side,
-        command.quantity_w,
-        command.quantity_w,
-        effective_limit_price_ticks(command, state),
+        terms.interval,
+        terms.direction,
+        terms.side,
+        terms.quantity_w,
+        terms.quantity_w,
+        effective_limit_price_ticks(terms, state),
     )
     return check_risk([ask], state, now)
 
 
-def _check_room(command: SubmitOrder, state: State) -> Refusal | None:
-    rests = command.time_in_force not in (
-        TimeInForce.IMMEDIATE_OR_CANCEL,
-        TimeInForce.FILL_OR_KILL,
-    )
-    if not (rests and command.conditions.apply_at_once(command.time_in_force)):
+def _check_room(
+    participant: str, terms: OrderTerms, session: Session, rules: MarketRules
+) -> Refusal | None:
+    rests = terms.time_in_force not in (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
+    if not (rests and terms.conditions.apply_at_once(terms.time_in_force)):
         return None
-    return check_room(command.participant, state.sessions[command.interval], state.rules)
+    return check_room(participant, session, rules)
 
 
 def check_joint(command: SubmitJoint, state: State, now: datetime) -> Refusal | None:
@@ -244,21 +241,21 @@ def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
     return None
 
 
-def effective_limit_price_ticks(command: SubmitOrder, state: State) -> int:
+def effective_limit_price_ticks(terms: OrderTerms, state: State) -> int:
     """Return the limit price of an order, that of a market order being as far as the book goes.
 
     O(1).  A market order that finds nobody on the other side trades at no price at all.
     """
-    if command.limit_price_ticks is not None:
-        return command.limit_price_ticks
-    session = state.sessions[command.interval]
+    if terms.limit_price_ticks is not None:
+        return terms.limit_price_ticks
+    session = state.sessions[terms.interval]
     found = [
         price_ticks
         for books in (session.books, session.conditional)
-        if (price_ticks := books[command.direction].worst_price_ticks(command.side.opposite))
+        if (price_ticks := books[terms.direction].worst_price_ticks(terms.side.opposite))
         is not None
     ]
-    buys = command.side is Side.BUY
+    buys = terms.side is Side.BUY
     if state.rules.exchange_rate is ExchangeRate.ONE_TO_ONE:
         return (max if buys else min)(found, default=0)
     # The operator takes part, too, but nobody gives limit away to it for nothing.
@@ -266,15 +263,15 @@ def effective_limit_price_ticks(command: SubmitOrder, state: State) -> int:
     return max([*found, reserve_ticks]) if buys else max(min(found, default=0), reserve_ticks + 1)
 
 
-def _check_price_of(command: SubmitOrder, state: State) -> Refusal | None:
-    if command.limit_price_ticks is None:
+def _check_price_of(terms: OrderTerms, session: Session, rules: MarketRules) -> Refusal | None:
+    if terms.limit_price_ticks is None:
         return None
-    return check_price(command.limit_price_ticks, state.rules) or check_post_only(
-        command.conditions,
-        command.side,
-        command.limit_price_ticks,
-        state.sessions[command.interval].books[command.direction],
-        state.rules,
+    return check_price(terms.limit_price_ticks, rules) or check_post_only(
+        terms.conditions,
+        terms.side,
+        terms.limit_price_ticks,
+        session.books[terms.direction],
+        rules,
     )
 
 

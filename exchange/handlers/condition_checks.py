@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from exchange.state.session import Session
-from exchange.vocabulary.commands import SubmitJoint, SubmitOrder
+from exchange.vocabulary.commands import SubmitJoint
 from exchange.vocabulary.formatting import format_time, price_text
-from exchange.vocabulary.orders import Order
+from exchange.vocabulary.orders import Order, OrderTerms
 from exchange.vocabulary.reasons import Refusal, RefusalReason
 from exchange.vocabulary.rules import MarketRules
 from orderbook.book import OrderBook
@@ -20,29 +20,29 @@ _SHARE = 4
 _IMMEDIATE = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
 
 
-def check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None:
+def check_conditions(terms: OrderTerms, rules: MarketRules) -> Refusal | None:
     """Refuse conditions that contradict each other or the quantity."""
-    conditions = command.conditions
-    if conditions is UNCONDITIONAL and command.limit_price_ticks is not None:
+    conditions = terms.conditions
+    if conditions is UNCONDITIONAL and terms.limit_price_ticks is not None:
         return None
-    immediate = command.time_in_force in _IMMEDIATE
-    if command.limit_price_ticks is None and not immediate:
+    immediate = terms.time_in_force in _IMMEDIATE
+    if terms.limit_price_ticks is None and not immediate:
         return _contradiction(
             f"a market order never rests, so its time in force is IOC or FOK, "
-            f"not {command.time_in_force}"
+            f"not {terms.time_in_force}"
         )
     if conditions.post_only and immediate:
-        return _contradiction(f"a post-only order waits, and {command.time_in_force} does not")
+        return _contradiction(f"a post-only order waits, and {terms.time_in_force} does not")
     if conditions.all_or_none and immediate:
         return _contradiction(
-            f"an all-or-none order waits, and {command.time_in_force} does not: "
+            f"an all-or-none order waits, and {terms.time_in_force} does not: "
             f"all at once or nothing is FOK"
         )
     asked = [
         name
         for name, given in (
             ("all-or-none", conditions.all_or_none),
-            ("fill or kill", command.time_in_force is TimeInForce.FILL_OR_KILL),
+            ("fill or kill", terms.time_in_force is TimeInForce.FILL_OR_KILL),
             ("a minimum quantity", conditions.minimum_w is not None),
             ("a displayed quantity", conditions.displayed_w is not None),
         )
@@ -51,9 +51,9 @@ def check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None
     if len(asked) > 1:
         return _contradiction(f"{asked[0]} and {asked[1]} do not go together")
     if conditions.displayed_w is not None and immediate:
-        return _contradiction(f"an iceberg waits, and {command.time_in_force} does not")
-    return check_part("minimum", conditions.minimum_w, command.quantity_w, rules) or check_part(
-        "displayed", conditions.displayed_w, command.quantity_w, rules
+        return _contradiction(f"an iceberg waits, and {terms.time_in_force} does not")
+    return check_part("minimum", conditions.minimum_w, terms.quantity_w, rules) or check_part(
+        "displayed", conditions.displayed_w, terms.quantity_w, rules
     )
 
 

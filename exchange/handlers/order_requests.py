@@ -57,7 +57,7 @@ class OrderRequests:
         if refusal is not None:
             _refuse_submission(command, refusal, record)
             return
-        if command.conditions.post_only:
+        if command.terms.conditions.post_only:
             order = order_of(self._accepted(command, record))
             if self._matching.would_trade(order, record):
                 self._refuse_to_cross(command, order, "submit", record)
@@ -74,16 +74,8 @@ class OrderRequests:
             order_id=self._state.next_order_id,
             participant=command.participant,
             client_order_id=command.client_order_id,
-            connection_point=command.connection_point,
-            direction=command.direction,
-            interval=command.interval,
-            side=command.side,
-            quantity_w=command.quantity_w,
-            limit_price_ticks=effective_limit_price_ticks(command, self._state),
-            time_in_force=command.time_in_force,
-            expires_at=command.expires_at,
-            conditions=command.conditions,
-            at_market=command.limit_price_ticks is None,
+            terms=command.terms,
+            limit_price_ticks=effective_limit_price_ticks(command.terms, self._state),
         )
 
     def submit_joint(self, command: SubmitJoint, record: EventRecorder) -> None:

@@ -90,7 +90,7 @@ class IntervalMarkets:
         """Take up what an event changes about orders; the state has applied it already."""
         match event:
             case OrderAccepted():
-                market = self._markets.get(event.interval)
+                market = self._markets.get(event.terms.interval)
                 if market is not None:
                     market.add(self._state.orders[event.order_id], incoming=True)
             case JointOrderAccepted():

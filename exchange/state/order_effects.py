@@ -134,20 +134,21 @@ def _add_as(state: State, order: Order, order_id: int) -> None:
 
 def order_of(event: OrderAccepted) -> Order:
     """Return the order that an event accepts."""
+    terms = event.terms
     return Order(
         order_id=event.order_id,
-        side=event.side,
+        side=terms.side,
         limit_price_ticks=event.limit_price_ticks,
-        remaining_w=event.quantity_w,
+        remaining_w=terms.quantity_w,
         participant=event.participant,
         client_order_id=event.client_order_id,
-        connection_point=event.connection_point,
-        direction=event.direction,
-        interval=event.interval,
-        quantity_w=event.quantity_w,
-        time_in_force=event.time_in_force,
-        expires_at=event.expires_at,
-        conditions=event.conditions,
-        peak_w=event.conditions.displayed_w,
-        conditional=event.conditions.apply_at_once(event.time_in_force),
+        connection_point=terms.connection_point,
+        direction=terms.direction,
+        interval=terms.interval,
+        quantity_w=terms.quantity_w,
+        time_in_force=terms.time_in_force,
+        expires_at=terms.expires_at,
+        conditions=terms.conditions,
+        peak_w=terms.conditions.displayed_w,
+        conditional=terms.conditions.apply_at_once(terms.time_in_force),
     )

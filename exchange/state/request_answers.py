@@ -53,18 +53,7 @@ def content_of(request: Remembered | FirstAnswer) -> str:
     if isinstance(request, Refused):
         return request.content
     if isinstance(request, SubmitOrder | OrderAccepted):
-        at_market = isinstance(request, OrderAccepted) and request.at_market
-        asked = (
-            request.connection_point,
-            request.direction,
-            request.interval,
-            request.side,
-            request.quantity_w,
-            None if at_market else request.limit_price_ticks,
-            request.time_in_force,
-            request.expires_at,
-            request.conditions,
-        )
+        asked = tuple(to_plain(request.terms).values())
     elif isinstance(request, SubmitJoint | JointOrderAccepted):
         asked = (
             request.legs,
@@ -110,7 +99,9 @@ class RequestAnswer:
     @property
     def interval(self) -> datetime | None:
         """The interval it was about, if it was about one and was not refused."""
-        if isinstance(self.event, OrderAccepted | InterfaceLimitsUpdated):
+        if isinstance(self.event, OrderAccepted):
+            return self.event.terms.interval
+        if isinstance(self.event, InterfaceLimitsUpdated):
             return self.event.interval
         if isinstance(self.event, JointOrderAccepted):
             return max(leg.interval for leg in self.event.legs)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
-from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
+from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
@@ -39,15 +39,7 @@ class SubmitOrder:
 
     participant: str
     client_order_id: str
-    connection_point: str
-    direction: Direction
-    interval: datetime
-    side: Side
-    quantity_w: int
-    limit_price_ticks: int | None
-    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
-    expires_at: datetime | None = None
-    conditions: OrderConditions = UNCONDITIONAL
+    terms: OrderTerms
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.reasons import AlarmKind, CancelReason, Phase, RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
-from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
+from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction, Envelope
 from security_check.model.limits import InterfaceLimits
 
@@ -56,16 +56,8 @@ class OrderAccepted(Event):
     order_id: int
     participant: str
     client_order_id: str
-    connection_point: str
-    direction: Direction
-    interval: datetime
-    side: Side
-    quantity_w: int
+    terms: OrderTerms
     limit_price_ticks: int
-    time_in_force: TimeInForce
-    expires_at: datetime | None
-    conditions: OrderConditions = UNCONDITIONAL
-    at_market: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,40 @@ class Leg:
     limit_price_ticks: int
 
 
+@dataclass(frozen=True, slots=True)
+class OrderTerms:
+    """What a participant asks for with one order.
+
+    Parameters
+    ----------
+    connection_point, direction, interval
+        Which limit the order trades; the interval is named by its start.
+    side
+        Whether the order buys or sells limit.
+    quantity_w
+        The quantity, in watts.
+    limit_price_ticks
+        The worst price at which the order trades; ``None`` for a market order, which takes what
+        rests and never rests itself: it is immediate or cancel, or fill or kill.
+    time_in_force
+        How long the order may wait.
+    expires_at
+        When a good-till-date order expires; ``None`` for all others.
+    conditions
+        What the order asks for beyond that.
+    """
+
+    connection_point: str
+    direction: Direction
+    interval: datetime
+    side: Side
+    quantity_w: int
+    limit_price_ticks: int | None
+    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
+    expires_at: datetime | None = None
+    conditions: OrderConditions = UNCONDITIONAL
+
+
 @dataclass(slots=True)
 class Order(LimitOrder):
     """An open order, or one leg of a joint order.

@@ -27,7 +27,7 @@ PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\
 Watts = Annotated[int, Field(ge=-(10**12), le=10**12)]
 
 
-class OrderTerms(BaseModel):
+class OrderTermsFields(BaseModel):
     """Price, time in force and conditions of an order.
 
     A limit order has a ``price``, in EUR per kW of limit for the interval; a market order has
@@ -45,7 +45,7 @@ class OrderTerms(BaseModel):
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
     @model_validator(mode="after")
-    def _priced_by_type(self) -> OrderTerms:
+    def _priced_by_type(self) -> OrderTermsFields:
         if self.order_type == "market" and self.price is not None:
             raise ValueError("a market order has no price")
         if self.order_type == "limit" and self.price is None:

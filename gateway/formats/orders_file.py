@@ -12,10 +12,11 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from exchange.vocabulary.commands import AmendOrder, CancelOrder, Command, MassCancel, SubmitOrder
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import MarketRules
 from gateway.formats.faults import repeated_entries, sentences, unreadable
-from gateway.formats.order_terms import BlockTerms, LinkedTerms, OrderTerms, Price
+from gateway.formats.order_terms import BlockTerms, LinkedTerms, OrderTermsFields, Price
 from gateway.formats.prices import InvalidMessageError, price_in_ticks
 from gateway.formats.records import Name, Record, Time
 from orderbook.order import Side
@@ -25,7 +26,7 @@ MAX_LINE_BYTES = 10_000
 """Longest line of an orders file that is looked at; no order comes near."""
 
 
-class SubmitLine(Record, OrderTerms):
+class SubmitLine(Record, OrderTermsFields):
     """An order."""
 
     type: Literal["submit"]
@@ -199,15 +200,17 @@ def command_of(order: OrderLine, rules: MarketRules, intervals: Sequence[datetim
             return SubmitOrder(
                 participant=who,
                 client_order_id=order.client_order_id,
-                connection_point=order.connection_point,
-                direction=order.direction,
-                side=order.side,
-                quantity_w=order.quantity_w,
-                limit_price_ticks=_ticks(order.price, rules),
-                interval=_interval(order.interval, intervals),
-                time_in_force=order.effective_time_in_force(),
-                expires_at=order.expires_at,
-                conditions=order.conditions(),
+                terms=OrderTerms(
+                    connection_point=order.connection_point,
+                    direction=order.direction,
+                    side=order.side,
+                    quantity_w=order.quantity_w,
+                    limit_price_ticks=_ticks(order.price, rules),
+                    interval=_interval(order.interval, intervals),
+                    time_in_force=order.effective_time_in_force(),
+                    expires_at=order.expires_at,
+                    conditions=order.conditions(),
+                ),
             )
 
 

@@ -26,8 +26,16 @@ from exchange.vocabulary.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.reasons import RefusalReason
-from gateway.formats.order_terms import BlockTerms, LinkedTerms, OrderTerms, PointId, Price, Watts
+from gateway.formats.order_terms import (
+    BlockTerms,
+    LinkedTerms,
+    OrderTermsFields,
+    PointId,
+    Price,
+    Watts,
+)
 from gateway.formats.prices import ClientId, InvalidMessageError, price_in_ticks
 from gateway.formats.records import Time
 from gateway.messages.operator_requests import CONTROL, METER, control_command, meter_command
@@ -57,7 +65,7 @@ class _OrderMessage(_Message):
     time: Time | None = None
 
 
-class SubmitMessage(_OrderMessage, OrderTerms):
+class SubmitMessage(_OrderMessage, OrderTermsFields):
     """Place an order."""
 
     type: Literal["submit"]
@@ -196,15 +204,17 @@ class Reader:
                 return SubmitOrder(
                     participant=sender,
                     client_order_id=message.client_order_id,
-                    connection_point=message.connection_point,
-                    direction=message.direction,
-                    interval=self._interval(message.interval),
-                    side=message.side,
-                    quantity_w=message.quantity_w,
-                    limit_price_ticks=self._ticks(message.price),
-                    time_in_force=message.effective_time_in_force(),
-                    expires_at=message.expires_at,
-                    conditions=message.conditions(),
+                    terms=OrderTerms(
+                        connection_point=message.connection_point,
+                        direction=message.direction,
+                        interval=self._interval(message.interval),
+                        side=message.side,
+                        quantity_w=message.quantity_w,
+                        limit_price_ticks=self._ticks(message.price),
+                        time_in_force=message.effective_time_in_force(),
+                        expires_at=message.expires_at,
+                        conditions=message.conditions(),
+                    ),
                 )
             case BlockMessage():
                 ticks = price_in_ticks(message.price, self.tick)

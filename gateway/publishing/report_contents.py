@@ -103,12 +103,14 @@ class Contents:
         """Return what the owner of an order is told of it."""
         match event:
             case OrderAccepted():
-                names = "client_order_id order_id connection_point direction interval side"
+                terms = event.terms
+                names = "connection_point direction interval side"
                 more = "quantity_w time_in_force expires_at"
-                content = fields(event, f"{names} {more}")
+                content = fields(event, "client_order_id order_id")
+                content |= fields(terms, f"{names} {more}")
                 content["price"] = self._price(event.limit_price_ticks)
-                content["order_type"] = "market" if event.at_market else "limit"
-                conditions = event.conditions
+                content["order_type"] = "limit" if terms.limit_price_ticks is not None else "market"
+                conditions = terms.conditions
                 content |= fields(conditions, "post_only all_or_none self_trade_prevention")
                 content["minimum_quantity_w"] = conditions.minimum_w
                 content["displayed_quantity_w"] = conditions.displayed_w

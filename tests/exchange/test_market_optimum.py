@@ -223,7 +223,7 @@ def test_these_days_trade_and_their_rows_bind():
     traded = [event for day in days for event in all_of(day.market.events, Traded)]
     assert len(traded) > 20
     assert any(len(event.fills) > 3 for event in traded)
-    assert {event.tier for event in traded} == {"network_free", "linear", "mixed_integer"}
+    assert {event.tier for event in traded} == {"merit_order", "linear", "mixed_integer"}
     assert {event.taker_order_id is None for event in traded} == {True, False}
     assert any(event.rent > 0 for event in traded)
     assert sum(day.seen["full rows"] for day in days) > 20

@@ -28,7 +28,7 @@ from exchange.vocabulary.events import (
     Traded,
 )
 from exchange.vocabulary.formatting import format_time
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.reasons import AlarmKind, RefusalReason
 from exchange.vocabulary.rules import MarketRules, RiskLimits
 from orderbook.order import Side
@@ -58,7 +58,7 @@ def test_a_connection_point_of_somebody_else(market):
 
 def test_an_interval_that_was_never_opened(market):
     command = SubmitOrder(
-        "p0", "a", "load:0", Direction.INJECTION, START + QUARTER, Side.SELL, 1, 1
+        "p0", "a", OrderTerms("load:0", Direction.INJECTION, START + QUARTER, Side.SELL, 1, 1)
     )
     assert refusal(market.do(command)) == (
         "unknown_interval",

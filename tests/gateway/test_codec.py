@@ -22,6 +22,7 @@ from exchange.vocabulary.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.serialization import from_plain
 from gateway.errors import CorruptJournalError
 from gateway.journal.codec import COMMAND_TYPES, EVENT_TYPES, decode_entry, encode_entry
@@ -143,14 +144,16 @@ def test_a_journal_from_before_leads_to_the_same_state() -> None:
             SubmitOrder(
                 participant=f"p{who}",
                 client_order_id=f"c{number}",
-                connection_point=f"load:{who}",
-                direction=Direction.INJECTION,
-                interval=START,
-                side=side,
-                quantity_w=quantity_w,
-                limit_price_ticks=price,
-                time_in_force=TimeInForce.GOOD_TILL_CANCEL,
-                conditions=OrderConditions(displayed_w=200 if number == 0 else None),
+                terms=OrderTerms(
+                    connection_point=f"load:{who}",
+                    direction=Direction.INJECTION,
+                    interval=START,
+                    side=side,
+                    quantity_w=quantity_w,
+                    limit_price_ticks=price,
+                    time_in_force=TimeInForce.GOOD_TILL_CANCEL,
+                    conditions=OrderConditions(displayed_w=200 if number == 0 else None),
+                ),
             )
         )
     now = GATE - timedelta(hours=1)

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from exchange.vocabulary.commands import AdvanceTime, Command, ReportMetering, SubmitOrder
 from exchange.vocabulary.events import SessionOpened
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import MarketRules, MeteringRules
 from gateway.cli.main import app
 from gateway.formats.statements_file import StatementRecord, StatementsFile
@@ -214,7 +215,11 @@ def commands(steps: Any) -> list[tuple[Command, datetime]]:
         point = f"load:{number}"
         found.append(
             (
-                SubmitOrder(f"p{number}", "a", point, Direction.INJECTION, START, side, 1000, 450),
+                SubmitOrder(
+                    f"p{number}",
+                    "a",
+                    OrderTerms(point, Direction.INJECTION, START, side, 1000, 450),
+                ),
                 now,
             )
         )

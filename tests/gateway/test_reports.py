@@ -32,7 +32,7 @@ from exchange.vocabulary.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.rules import DSO_CONGESTION_RENT, PriceCollar, RiskLimits
 from gateway.messages import market_data as market_messages
 from gateway.messages import reports as outgoing
@@ -81,8 +81,8 @@ POINT = st.integers(0, POINTS - 1)
 CLIENT_ID = st.integers(0, 99).map(lambda number: f"c{number}")
 INTERVAL = st.sampled_from([START, START, LATER])
 ORDER = st.builds(
-    lambda point, **more: SubmitOrder(
-        participant=f"p{point}", connection_point=f"load:{point}", **more
+    lambda point, client_order_id, **more: SubmitOrder(
+        f"p{point}", client_order_id, OrderTerms(connection_point=f"load:{point}", **more)
     ),
     point=POINT,
     client_order_id=CLIENT_ID,
