@@ -26,6 +26,11 @@ class TimeInForce(StrEnum):
     IMMEDIATE_OR_CANCEL = "IOC"
     FILL_OR_KILL = "FOK"
 
+    @property
+    def is_immediate(self) -> bool:
+        """Whether what does not trade at once is cancelled."""
+        return self in (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
+
 
 class SelfTradePrevention(StrEnum):
     """Which order goes when a new one meets an old one of the same participant."""

@@ -65,8 +65,9 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
 def _check_room(
     participant: str, terms: OrderTerms, session: Session, rules: MarketRules
 ) -> Refusal | None:
-    rests = terms.time_in_force not in (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
-    if not (rests and terms.conditions.apply_at_once(terms.time_in_force)):
+    if terms.time_in_force.is_immediate:
+        return None
+    if not terms.conditions.apply_at_once(terms.time_in_force):
         return None
     return check_room(participant, session, rules)
 

@@ -17,15 +17,13 @@ MAX_LEGS = 96
 _SHARE = 4
 """One of so many places that are free is for somebody who has an order with conditions already."""
 
-_IMMEDIATE = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
-
 
 def check_conditions(terms: OrderTerms, rules: MarketRules) -> Refusal | None:
     """Refuse conditions that contradict each other or the quantity."""
     conditions = terms.conditions
     if conditions is UNCONDITIONAL and terms.limit_price_ticks is not None:
         return None
-    immediate = terms.time_in_force in _IMMEDIATE
+    immediate = terms.time_in_force.is_immediate
     if terms.limit_price_ticks is None and not immediate:
         return _contradiction(
             f"a market order never rests, so its time in force is IOC or FOK, "

@@ -26,7 +26,7 @@ from security_check.errors import GridError, InsecureError
 from security_check.model.envelope import Direction, Envelope, EnvelopeSet
 
 
-def update_limits(
+def update_interface_limits(
     command: UpdateInterfaceLimits, session: Session, record: EventRecorder, grid: Grid
 ) -> SecurityState | None:
     """Put the TSO's new contract into force, or refuse it and halt the interval.

@@ -7,7 +7,7 @@ from datetime import datetime
 from exchange.accounts.metering import MeteredInterval
 from exchange.state.recording import EventRecorder
 from exchange.state.state import State
-from exchange.vocabulary.commands import ReportMetering
+from exchange.vocabulary.commands import SubmitReading
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.reasons import Refusal, RefusalReason
 from exchange.vocabulary.rules import METERING
@@ -34,7 +34,7 @@ def issue_statements(interval: datetime, record: EventRecorder) -> None:
         )
 
 
-def report_metering(command: ReportMetering, record: EventRecorder) -> None:
+def take_reading(command: SubmitReading, record: EventRecorder) -> None:
     """Take a reading, or refuse it.
 
     A refused reading leaves no trace: sent again, it is looked at again, because what came too
@@ -77,7 +77,7 @@ def close_readings(interval: datetime, record: EventRecorder) -> None:
     issue_statements(interval, record)
 
 
-def _same(command: ReportMetering, reading: MeterRead) -> bool:
+def _same(command: SubmitReading, reading: MeterRead) -> bool:
     return (
         command.interval == reading.interval
         and command.connection_point == reading.connection_point
@@ -86,7 +86,7 @@ def _same(command: ReportMetering, reading: MeterRead) -> bool:
     )
 
 
-def _check_id(command: ReportMetering, known: MeterRead | None) -> Refusal | None:
+def _check_id(command: SubmitReading, known: MeterRead | None) -> Refusal | None:
     if known is None:
         return None
     return Refusal(
@@ -97,7 +97,7 @@ def _check_id(command: ReportMetering, known: MeterRead | None) -> Refusal | Non
     )
 
 
-def _check(command: ReportMetering, state: State, now: datetime) -> Refusal | None:
+def _check(command: SubmitReading, state: State, now: datetime) -> Refusal | None:
     interval = state.metering.intervals.get(command.interval)
     if interval is None:
         return _check_unmetered(command.interval, state, now)
@@ -148,7 +148,7 @@ def _too_early(start: datetime, end: datetime, now: datetime) -> Refusal:
     )
 
 
-def _check_power(command: ReportMetering, interval: MeteredInterval) -> Refusal | None:
+def _check_power(command: SubmitReading, interval: MeteredInterval) -> Refusal | None:
     """Refuse what is no mean power of an interval: whole watts of one direction."""
     where = f"{command.connection_point} in {format_time(interval.start)}"
     for word, power_w in (

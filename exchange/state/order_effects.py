@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from exchange.state.request_answers import RequestAnswer
 from exchange.state.state import State
 from exchange.vocabulary.events import (
+    Event,
     JointOrderAccepted,
     OrderAccepted,
     OrderAmended,
@@ -152,3 +156,15 @@ def order_of(event: OrderAccepted) -> Order:
         peak_w=terms.conditions.displayed_w,
         conditional=terms.conditions.apply_at_once(terms.time_in_force),
     )
+
+
+ORDER_EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
+    OrderAccepted: accept,
+    JointOrderAccepted: accept_joint,
+    OrderAmended: amend,
+    OrderRefilled: refill,
+    OrderReduced: reduce,
+    OrderCancelled: cancel,
+    Traded: trade,
+}
+"""What each event of orders changes in the state."""

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from exchange.vocabulary.commands import (
-    Control,
+    ControlCommand,
     HaltTrading,
     ResumeTrading,
     SetBuyBack,
@@ -43,7 +43,7 @@ from exchange.vocabulary.events import (
 from exchange.vocabulary.serialization import event_from_plain, event_to_plain, to_plain
 
 FirstAnswer = OrderAccepted | JointOrderAccepted | InterfaceLimitsUpdated | ControlEvent | Refused
-Remembered = SubmitOrder | SubmitJoint | UpdateInterfaceLimits | Control
+Remembered = SubmitOrder | SubmitJoint | UpdateInterfaceLimits | ControlCommand
 """Requests that get the same answer when they come again."""
 
 
@@ -68,7 +68,7 @@ def content_of(request: Remembered | FirstAnswer) -> str:
     return hashlib.sha256(json.dumps(to_plain(asked)).encode()).hexdigest()[:32]
 
 
-def _control_content(request: Control | ControlEvent) -> tuple[object, ...]:
+def _control_content(request: ControlCommand | ControlEvent) -> tuple[object, ...]:
     match request:
         case SetPriceCollar() | PriceCollarSet():
             return "price_collar", request.collar

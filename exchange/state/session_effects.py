@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
 from exchange.state.holdings import Holdings
 from exchange.state.request_answers import RequestAnswer
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.events import (
+    AlarmRaised,
     BuyBackSet,
     ControlEvent,
+    Event,
     GateClosed,
+    HoldingCurtailed,
+    HoldingRaised,
     InterfaceLimitsUpdated,
     KillSwitchSet,
     PhaseChanged,
@@ -93,3 +100,30 @@ def set_interface_limits(state: State, event: InterfaceLimitsUpdated) -> None:
     session.interface_limits = event.interface_limits
     session.halted = False
     state.answers.remember(TSO, event.update_id, RequestAnswer(event))
+
+
+def set_holding(state: State, event: HoldingCurtailed | HoldingRaised) -> None:
+    """Put a curtailed or raised limit of a connection point into force."""
+    state.sessions[event.interval].holdings.set_limit(
+        event.direction, event.connection_point, event.to_w, event.element
+    )
+
+
+def raise_alarm(state: State, event: AlarmRaised) -> None:
+    """Halt trading in an interval, if the alarm says so."""
+    if event.halts_trading:
+        state.sessions[event.interval].halted = True
+
+
+SESSION_EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
+    SessionOpened: open_session,
+    PhaseChanged: change_phase,
+    InterfaceLimitsUpdated: set_interface_limits,
+    HoldingCurtailed: set_holding,
+    HoldingRaised: set_holding,
+    AlarmRaised: raise_alarm,
+    GateClosed: close_gate,
+    Refused: remember_refusal,
+    **dict.fromkeys(get_args(ControlEvent), set_control),
+}
+"""What each event of intervals, controls and refusals changes in the state."""

@@ -184,7 +184,7 @@ class CloseGate:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportMetering:
+class SubmitReading:
     """Report the mean power that was metered at a connection point over a delivered interval.
 
     At most one of the two is above zero: the mean of an interval has one direction.
@@ -214,7 +214,9 @@ class RejectMessage:
     detail: str
 
 
-Control = SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeTrading | SetBuyBack
+ControlCommand = (
+    SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeTrading | SetBuyBack
+)
 """What the operator may ask."""
 
 Command = (
@@ -233,6 +235,6 @@ Command = (
     | SetBuyBack
     | AdvanceTime
     | CloseGate
-    | ReportMetering
+    | SubmitReading
     | RejectMessage
 )

@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from exchange.vocabulary.commands import (
-    Control,
+    ControlCommand,
     HaltTrading,
-    ReportMetering,
     ResumeTrading,
     SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SubmitReading,
 )
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
@@ -110,7 +110,7 @@ CONTROL: TypeAdapter[ControlMessage] = TypeAdapter(
 )
 
 
-def control_command(message: ControlMessage, tick: Decimal) -> Control:
+def control_command(message: ControlMessage, tick: Decimal) -> ControlCommand:
     """Return the command a control message asks for.
 
     Raises
@@ -174,7 +174,7 @@ class MeterMessage(BaseModel):
 METER: TypeAdapter[MeterMessage] = TypeAdapter(MeterMessage)
 
 
-def meter_command(message: MeterMessage, connection_point: str) -> ReportMetering:
+def meter_command(message: MeterMessage, connection_point: str) -> SubmitReading:
     """Return the command a reading asks for.
 
     Raises
@@ -188,7 +188,7 @@ def meter_command(message: MeterMessage, connection_point: str) -> ReportMeterin
             "point",
             RefusalReason.UNAUTHORISED,
         )
-    return ReportMetering(
+    return SubmitReading(
         reading_id=message.reading_id,
         interval=message.interval,
         connection_point=connection_point,

@@ -72,10 +72,7 @@ class JournaledExchange:
     @property
     def next_due(self) -> datetime | None:
         """When the clock must act next: for a gate, an order that expires, or readings."""
-        state = self.exchange.state
-        queues = (state.phase_deadlines, state.expiries, state.metering.due)
-        due = [queue[0][0] for queue in queues if queue]
-        return min(due, default=None)
+        return self.exchange.next_deadline()
 
     def handle(self, command: Command, now: datetime) -> tuple[JournalEntry | None, list[Outgoing]]:
         """Do what a command asks.

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from test_reports import FORMS
 from typer.testing import CliRunner
 
-from exchange.vocabulary.commands import AdvanceTime, Command, ReportMetering, SubmitOrder
+from exchange.vocabulary.commands import AdvanceTime, Command, SubmitOrder, SubmitReading
 from exchange.vocabulary.events import SessionOpened
 from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import MarketRules, MeteringRules
@@ -66,7 +66,7 @@ def read(message: Any, point: str = "load:0") -> Any:
     ],
 )
 def test_a_reading_becomes_a_command(more: dict[str, Any], power_w: tuple[int, int]) -> None:
-    assert read(READING | more) == ReportMetering("r1", START, "load:0", *power_w)
+    assert read(READING | more) == SubmitReading("r1", START, "load:0", *power_w)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def commands(steps: Any) -> list[tuple[Command, datetime]]:
             now += timedelta(hours=7)
             found.append((AdvanceTime(), now))
             continue
-        command = ReportMetering(f"r{number}", START, f"load:{point}", injection_w, 0)
+        command = SubmitReading(f"r{number}", START, f"load:{point}", injection_w, 0)
         found.append((command, now))
     return found
 
