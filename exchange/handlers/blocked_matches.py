@@ -1,4 +1,4 @@
-"""Orders that cross the book and yet do not trade: what stands in their way."""
+"""Blocked matches: which element keeps an order from trades that it crosses."""
 
 from __future__ import annotations
 

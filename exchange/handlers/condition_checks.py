@@ -1,4 +1,4 @@
-"""Conditions that contradict each other, or what rests."""
+"""Checks of the conditions of orders: contradictions, legs, and places for resting ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from orderbook.book import OrderBook
 from orderbook.order import UNCONDITIONAL, OrderConditions, Side, TimeInForce
 
 MAX_LEGS = 96
-"""Most legs of a joint order: a day of quarter-hours."""
+"""The most legs of a joint order: a day of quarter-hours."""
 
+# A participant with an order with conditions may have at most one in four of the free places.
 _SHARE = 4
-"""One of so many places that are free is for somebody who has an order with conditions already."""
 
 
 def check_conditions(terms: OrderTerms, rules: MarketRules) -> Refusal | None:
@@ -55,11 +55,14 @@ def check_conditions(terms: OrderTerms, rules: MarketRules) -> Refusal | None:
     )
 
 
-def check_room(participant: str, session: Session, rules: MarketRules) -> Refusal | None:
-    """Refuse another resting conditional order where there are as many as may be.
+def check_conditional_places(
+    participant: str, session: Session, rules: MarketRules
+) -> Refusal | None:
+    """Refuse another resting conditional order where no place is free for it.
 
-    Beyond the first, nobody may have more than a quarter of the places that are free, so that the
-    last ones are for those who have none.  O(conditional orders of the interval).
+    Beyond its first conditional order a participant may have at most a quarter of the free
+    places, so that the last ones are left to participants without any.  O(conditional orders of
+    the interval).
     """
     resting = session.conditional_orders()
     own = sum(order.participant == participant for order in resting)
@@ -79,8 +82,8 @@ def check_room(participant: str, session: Session, rules: MarketRules) -> Refusa
         return Refusal(
             RefusalReason.TOO_MANY_CONDITIONS,
             f"{own} orders of {participant} with conditions rest for {start} already, and of "
-            f"{rules.max_conditional_orders} places {free} are free: beyond the first, nobody may "
-            f"have more than a quarter of these",
+            f"{rules.max_conditional_orders} places {free} are free: beyond its first, a "
+            f"participant may have at most a quarter of these",
         )
     return None
 
@@ -124,7 +127,7 @@ def check_post_only(
     book: OrderBook[Order],
     rules: MarketRules,
 ) -> Refusal | None:
-    """Refuse a post-only order that meets anything, whether or not the network would let it."""
+    """Refuse a post-only order that crosses the book, whether or not the network would allow it."""
     if not conditions.post_only:
         return None
     best_ticks = book.best_price_ticks(side.opposite)

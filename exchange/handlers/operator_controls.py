@@ -1,4 +1,4 @@
-"""What the operator's controls do: collar, limits of risk, kill switches, halt and resumption."""
+"""Controls of the market operator: collar, risk limits, kill switches, halts, buy-backs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from exchange.vocabulary.rules import OPERATOR
 def apply_control(command: ControlCommand, record: EventRecorder) -> list[Session]:
     """Put a control into force, or refuse it.
 
-    Open orders that it does not allow any more are cancelled.
+    Open orders that are no longer allowed are cancelled.
 
     Returns
     -------
@@ -98,7 +98,7 @@ _EVENTS: dict[type[ControlCommand], type[ControlEvent]] = {
     HaltTrading: TradingHalted,
     ResumeTrading: TradingResumed,
 }
-"""The event of each control; it tells all that the control asks for, under the same names."""
+"""The event of each control; its fields have the names of the command's fields."""
 
 
 def _event(command: ControlCommand, record: EventRecorder) -> ControlEvent:

@@ -1,4 +1,4 @@
-"""After the gate: meter readings held against final envelopes, and statements of account."""
+"""After the gate: meter readings compared with final envelopes, and statements of account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, Sta
 
 
 def issue_statements(interval: datetime, record: EventRecorder) -> None:
-    """Settle every account on which something was booked for an interval."""
+    """Issue a statement for every account with bookings of an interval."""
     for name, account in record.state.ledger.accounts(interval).items():
         record.add(
             StatementIssued(
@@ -37,8 +37,8 @@ def issue_statements(interval: datetime, record: EventRecorder) -> None:
 def take_reading(command: SubmitReading, record: EventRecorder) -> None:
     """Take a reading, or refuse it.
 
-    A refused reading leaves no trace: sent again, it is looked at again, because what came too
-    early is right later.
+    A refused reading is not remembered: sent again, it is checked again, because a reading that
+    came too early is right later.
     """
     state = record.state
     known = state.metering.reading(command.reading_id)
@@ -64,7 +64,7 @@ def take_reading(command: SubmitReading, record: EventRecorder) -> None:
 
 
 def close_readings(interval: datetime, record: EventRecorder) -> None:
-    """End the metering of an interval: say what is missing, settle the penalties."""
+    """End the metering of an interval: name the missing readings, settle the penalties."""
     owners = {point: terms.participant for point, terms in record.state.terms.items()}
     record.add(
         MeteringClosed(
@@ -149,13 +149,13 @@ def _too_early(start: datetime, end: datetime, now: datetime) -> Refusal:
 
 
 def _check_power(command: SubmitReading, interval: MeteredInterval) -> Refusal | None:
-    """Refuse what is no mean power of an interval: whole watts of one direction."""
+    """Refuse powers that are not whole watts, negative, or of both directions."""
     where = f"{command.connection_point} in {format_time(interval.start)}"
     for word, power_w in (
         ("injection", command.injection_w),
         ("withdrawal", command.withdrawal_w),
     ):
-        # A program may hand over what a message cannot: one NaN would poison every balance.
+        # A Python program may pass a float, which no message can: a NaN would spoil every balance.
         if type(power_w) is not int:
             return Refusal(
                 RefusalReason.READING_INVALID,

@@ -507,7 +507,7 @@ def test_a_refusal_for_want_of_places_says_how_many_are_free():
     assert refusal(market.sell(0, "10@9", minimum_w=5)) == (
         "too_many_conditions",
         "2 orders of p0 with conditions rest for 2030-06-01T12:00:00Z already, and of 9 places 7 "
-        "are free: beyond the first, nobody may have more than a quarter of these",
+        "are free: beyond its first, a participant may have at most a quarter of these",
     )
     assert not all_of(market.sell(1, "10@9", all_or_none=True), Refused)
 
