@@ -1,7 +1,7 @@
 """The effects of events: the state follows from events, applied in order by one function.
 
-Deciding (:mod:`exchange.engine`) and replaying both go through :func:`apply`, so a replay asks
-neither the network nor a solver.
+New events (:mod:`exchange.state.recording`) and replayed ones both go through :func:`apply`, so a
+replay needs neither the network nor a solver.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the events of orders change in the state."""
+"""The effects of the events of orders."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def refill(state: State, event: OrderRefilled) -> None:
 
 
 def reduce(state: State, event: OrderReduced) -> None:
-    """Take watts off an order that its holding no longer covers."""
+    """Reduce an order that its holding or capacity no longer covers."""
     order = state.orders[event.order_id]
     order.quantity_w -= event.reduced_by_w
     _lower(state, order, event.reduced_by_w)
@@ -89,7 +89,7 @@ def _close_if_empty(state: State, order: Order) -> None:
 
 
 def trade(state: State, event: Traded) -> None:
-    """Let orders trade, and what they trade move between holdings."""
+    """Reduce the orders that trade, and move the watts between holdings."""
     for fill in event.fills:
         session, order = state.sessions[fill.interval], state.orders[fill.order_id]
         if fill.order_id == event.taker_order_id:
@@ -104,7 +104,7 @@ def trade(state: State, event: Traded) -> None:
 
 
 def cancel(state: State, event: OrderCancelled) -> None:
-    """Take the rest of an order out of the book, all legs of a joint one."""
+    """Take the rest of an order, or all legs of a joint order, out of the book."""
     order = state.orders[event.order_id]
     for leg in list(state.joints.get(event.order_id, [order])):
         state.remove(leg)
@@ -112,7 +112,7 @@ def cancel(state: State, event: OrderCancelled) -> None:
 
 
 def amend(state: State, event: OrderAmended) -> None:
-    """Change an order; unless only its quantity falls, it goes behind the others at its price."""
+    """Change an order; unless only its quantity falls, it loses its time priority."""
     state.controls.count_order(event.participant, event.time)
     order = state.orders[event.previous_order_id]
     if event.order_id == event.previous_order_id:

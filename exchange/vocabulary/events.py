@@ -39,8 +39,8 @@ class SessionOpened(Event):
     gate_closes_at: datetime
     interface_limits: InterfaceLimits
     envelopes: tuple[Envelope, ...]
-    phase: Phase = Phase.CONTINUOUS
-    phase_until: datetime | None = None
+    phase: Phase
+    phase_until: datetime
     tick: Decimal | None = None
 
 
