@@ -11,7 +11,7 @@ from exchange.vocabulary.orders import Order
 from orderbook.order import Side
 
 _HALTED = "trading in the interval is halted until new interface limits are in force"
-_SUSPENDED = "trading is halted until the operator resumes it"
+_SUSPENDED = "trading is halted until the market operator resumes it"
 
 # The element that an event names where the linear rows leave headroom for the match, and only the
 # AC power flow refuses it.

@@ -74,14 +74,14 @@ def check_conditional_places(
         if count >= most:
             return Refusal(
                 RefusalReason.TOO_MANY_CONDITIONS,
-                f"{count} orders {whose}with conditions rest for {start} already, "
-                f"at most {most} may",
+                f"{count} orders {whose}with conditions already rest for {start}, "
+                f"at most {most} may rest",
             )
     free = rules.max_conditional_orders - len(resting)
     if own and _SHARE * (own + 1) > free:
         return Refusal(
             RefusalReason.TOO_MANY_CONDITIONS,
-            f"{own} orders of {participant} with conditions rest for {start} already, and of "
+            f"{own} orders of {participant} with conditions already rest for {start}, and of "
             f"{rules.max_conditional_orders} places {free} are free: beyond its first, a "
             f"participant may have at most a quarter of these",
         )

@@ -131,7 +131,7 @@ def _check_unmetered(start: datetime, state: State, now: datetime) -> Refusal:
         return Refusal(
             RefusalReason.DELIVERY_NOT_OVER,
             f"the gate of {format_time(start)} closes at {format_time(session.gate_closes_at)} "
-            f"only, it is {format_time(now)}: its envelopes are not final",
+            f"and it is {format_time(now)}: its envelopes are not final",
         )
     until = max(session.end, session.closed_at) + metering.window
     return Refusal(

@@ -129,7 +129,7 @@ class TradeExecution:
             f"{failing_order.side} of {failing_order.remaining_w:,} W "
             f"at {failing_order.limit_price_ticks:,} ticks"
         )
-        detail = f"{_failure(error)}; {name} ({order}) is cancelled, without it the others go on"
+        detail = f"{_failure(error)}; {name} ({order}) is cancelled, so that other orders can trade"
         self._alarm(AlarmKind.CLEARING_FAILED, failing_order.interval, detail, record)
         record.cancel(failing_order, CancelReason.CLEARING_FAILED)
         return True

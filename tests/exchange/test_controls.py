@@ -214,7 +214,7 @@ def test_in_a_halt_orders_rest_and_when_it_ends_they_trade(market, interval):
     blocked = only(events, MatchBlocked)
     assert (blocked.element, blocked.detail) == (
         "operator",
-        "trading is halted until the operator resumes it",
+        "trading is halted until the market operator resumes it",
     )
     assert trades(events) == []
     assert only(market.buy(3, "8@6", "IOC"), OrderCancelled)

@@ -457,12 +457,12 @@ def test_more_conditional_orders_than_clearing_can_bear_are_refused():
     reason, detail = refusal(market.sell(0, "10@9", minimum_w=5))
     assert reason == "too_many_conditions"
     assert detail == (
-        "2 orders of p0 with conditions rest for 2030-06-01T12:00:00Z already, at most 2 may"
+        "2 orders of p0 with conditions already rest for 2030-06-01T12:00:00Z, at most 2 may rest"
     )
     for owner in range(1, 8):
         assert not all_of(market.sell(owner, "10@9", all_or_none=True), Refused)
     reason, detail = refusal(market.sell(8, "10@9", all_or_none=True))
-    assert detail.startswith("9 orders with conditions rest for")
+    assert detail.startswith("9 orders with conditions already rest for")
     assert only(market.buy(9, "10@9", "FOK"), Traded), "what does not rest is in nobody's way"
 
 
@@ -506,7 +506,7 @@ def test_a_refusal_for_want_of_places_says_how_many_are_free():
         market.sell(0, "10@9", all_or_none=True)
     assert refusal(market.sell(0, "10@9", minimum_w=5)) == (
         "too_many_conditions",
-        "2 orders of p0 with conditions rest for 2030-06-01T12:00:00Z already, and of 9 places 7 "
+        "2 orders of p0 with conditions already rest for 2030-06-01T12:00:00Z, and of 9 places 7 "
         "are free: beyond its first, a participant may have at most a quarter of these",
     )
     assert not all_of(market.sell(1, "10@9", all_or_none=True), Refused)

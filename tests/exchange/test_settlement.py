@@ -235,7 +235,7 @@ def test_a_reading_before_the_gate_has_closed():
     market.now = END + QUARTER
     assert refusal(read(market, "r1", 0, 1, interval=END)) == (
         "delivery_not_over",
-        "the gate of 2030-06-01T12:15:00Z closes at 2030-06-01T17:15:00Z only, it is "
+        "the gate of 2030-06-01T12:15:00Z closes at 2030-06-01T17:15:00Z and it is "
         "2030-06-01T12:30:01Z: its envelopes are not final",
     )
 
