@@ -107,7 +107,7 @@ def test_memory_for_answers_is_bounded_and_open_orders_keep_theirs():
     market.sell(0, "10@5", client_order_id="open")
     for number in range(5):
         market.sell(0, "9999@5", client_order_id=f"refused {number}")
-    answer = market.exchange.state.answer
+    answer = market.exchange.state.answers.find
     assert [n for n in range(5) if answer("p0", f"refused {n}")] == [2, 3, 4]
     assert answer("p0", "open") is not None
     market.cancel(0, "open")
