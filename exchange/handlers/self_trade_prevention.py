@@ -30,20 +30,20 @@ def meet_own_orders(
     """Resolve where an incoming order meets its own; return whether it may go on to trade.
 
     Before it meets an own order it trades with the orders that have priority over that one.  An
-    order that must trade in full or in part at once, or not at all, cancels none of its own unless
-    it trades.
+    immediate order with a least quantity (FOK, or a minimum) that would cancel older own orders
+    trades with other participants only, because it might cancel them and then not trade.
     """
     order, state = legs[0], record.state
     for leg in legs:
         session = state.sessions[leg.interval]
         while (own := first_own_crossed(leg, session, state)) is not None:
             if len(legs) == 1:
-                may_trade_nothing = (
+                spares_own = (
                     order.time_in_force.is_immediate
                     and order.required_w > 0
                     and order.conditions.self_trade_prevention is SelfTradePrevention.CANCEL_OLDEST
                 )
-                if may_trade_nothing:
+                if spares_own:
                     may_meet = partial(_is_not_own, order)
                     search = partial(markets.trade_among, order.interval, may_meet, record)
                     execution.trade_one(search, order, record)
