@@ -24,6 +24,7 @@ from doe_allocation.capacity import Capacity
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import CancelOrder, Command, OpenSession, SubmitOrder
 from exchange.vocabulary.events import MatchBlocked, OrderAccepted, OrderCancelled, Refused, Traded
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.scenario.network_source import build_network, open_net
 from orderbook.order import Side, TimeInForce
@@ -149,13 +150,15 @@ def some_commands(grid: NetworkGrid, count: int, crossing: float) -> list[Comman
             SubmitOrder(
                 f"p{k}",
                 f"c{i}",
-                grid.connection_points[k],
-                rng.choice(list(Direction)),
-                START,
-                side,
-                100 * rng.randrange(1, 10),
-                500 - away if side is Side.BUY else 500 + away,
-                TimeInForce.IMMEDIATE_OR_CANCEL if immediate else TimeInForce.GOOD_TILL_CANCEL,
+                OrderTerms(
+                    grid.connection_points[k],
+                    rng.choice(list(Direction)),
+                    START,
+                    side,
+                    100 * rng.randrange(1, 10),
+                    500 - away if side is Side.BUY else 500 + away,
+                    TimeInForce.IMMEDIATE_OR_CANCEL if immediate else TimeInForce.GOOD_TILL_CANCEL,
+                ),
             )
         )
         if not immediate:

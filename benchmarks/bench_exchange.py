@@ -25,6 +25,7 @@ from tiers import Timed, shares
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import AmendOrder, CancelOrder, Command, OpenSession, SubmitOrder
 from exchange.vocabulary.events import Event, MatchBlocked, Refused, Traded
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from orderbook.book import OrderBook
 from orderbook.order import LimitOrder, Side, TimeInForce
@@ -125,13 +126,15 @@ def some_commands(count: int) -> list[Command]:
             SubmitOrder(
                 f"p{point}",
                 f"c{i}",
-                f"load:{point}",
-                rng.choice(list(Direction)),
-                START,
-                side,
-                rng.randrange(1, 100),
-                price,
-                rng.choice([TimeInForce.GOOD_TILL_CANCEL, TimeInForce.IMMEDIATE_OR_CANCEL]),
+                OrderTerms(
+                    f"load:{point}",
+                    rng.choice(list(Direction)),
+                    START,
+                    side,
+                    rng.randrange(1, 100),
+                    price,
+                    rng.choice([TimeInForce.GOOD_TILL_CANCEL, TimeInForce.IMMEDIATE_OR_CANCEL]),
+                ),
             )
         )
         placed.append((f"p{point}", f"c{i}"))
@@ -156,12 +159,14 @@ def hold_resting(timed: Timed, target: int, count: int, *, quantity_w: int, spre
         price = 500 + rng.randrange(-60, spread) * (1 if side is Side.BUY else -1)
         return SubmitOrder(
             *placed[-1],
-            f"load:{point}",
-            rng.choice(list(Direction)),
-            START,
-            side,
-            rng.randrange(1, quantity_w + 1),
-            price,
+            OrderTerms(
+                f"load:{point}",
+                rng.choice(list(Direction)),
+                START,
+                side,
+                rng.randrange(1, quantity_w + 1),
+                price,
+            ),
         )
 
     def a_cancel() -> CancelOrder:

@@ -39,7 +39,7 @@ from exchange.engine import Exchange
 from exchange.vocabulary.commands import CloseGate, Command, OpenSession, SubmitJoint, SubmitOrder
 from exchange.vocabulary.events import AlarmRaised, Event, MatchBlocked, OrderAccepted, Traded
 from exchange.vocabulary.network_port import Grid
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
 from orderbook.order import Side
 from security_check.importers.pandapower_balanced import network_from_pandapower
@@ -277,12 +277,7 @@ def _trade_interval(
             SubmitOrder(
                 f"p{i}",
                 f"{start:%H%M}-{number}",
-                point,
-                direction,
-                start,
-                side,
-                quantity_w,
-                max(price, 1),
+                OrderTerms(point, direction, start, side, quantity_w, max(price, 1)),
             ),
             NOW,
         )
@@ -310,7 +305,9 @@ def show_memory() -> None:
         price = draw.randrange(1, 5_000) + (5_000 if side is Side.SELL else 0)
         point = grid.connection_points[i]
         direction = draw.choice(_DIRECTIONS)
-        order = SubmitOrder(f"p{i}", f"c{number}", point, direction, START, side, 1, price)
+        order = SubmitOrder(
+            f"p{i}", f"c{number}", OrderTerms(point, direction, START, side, 1, price)
+        )
         exchange.handle(order, NOW)
 
     for number in range(100):
@@ -364,7 +361,9 @@ def _trade_beside(grid: Grid, blocks: int) -> tuple[list[float], int]:
     def place(number: int, start: datetime, side: Side, price: int) -> list[Event]:
         i = draw.randrange(1, len(points))
         direction = draw.choice(_DIRECTIONS)
-        order = SubmitOrder(f"p{i}", f"c{number}", points[i], direction, start, side, 100, price)
+        order = SubmitOrder(
+            f"p{i}", f"c{number}", OrderTerms(points[i], direction, start, side, 100, price)
+        )
         return exchange.handle(order, NOW)
 
     for k, start in enumerate(starts):

@@ -223,7 +223,8 @@ class OrderLog:
         """Return an order that was sent; ``events`` are the exchange's answer."""
         refused = [event for event in events if isinstance(event, Refused)]
         if not refused:  # the id may have been sent, and refused, before
-            first = self.exchange.state.answer(participant, request.client_order_id)
+            found = self.exchange.state.answers.find(participant, request.client_order_id)
+            first = None if found is None else found.event
             refused = [first] if isinstance(first, Refused) else []
         return Order(participant, request, refused[0] if refused else None, self)
 

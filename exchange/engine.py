@@ -1,29 +1,27 @@
 """Commands in, events out: the life of an order on one page.
 
-An order is *submitted*; it is refused, or accepted into the book under the next number.  Then all
-orders of its market are looked at together: the set of trades that raises welfare the most, under
-the rows of the network, is proposed, the AC power flow confirms the envelopes after it, and it is a
-trade, one event for all who take part; where the power flow refuses, the rows are corrected and
-another set is proposed.  This goes on until nothing is left that would raise welfare.  What is left
-of the order rests (GTC, GTD) or is cancelled (IOC, FOK).  In the end an order has traded, or is
-cancelled: by its owner, its date, the gate, a curtailment, a control of the operator, or because it
-met an order of its own participant.
+A participant submits an order.  The exchange refuses it, or accepts it into the book under the next
+number.  Then all orders of its market are cleared together: the linear rows of the network bound
+the set of trades that raises welfare the most, and the AC power flow confirms the envelopes after
+it.  A confirmed set is one trade, and one event for all its orders.  Where the power flow refuses a
+set, the rows are corrected and another set is found.  This is repeated until no profitable
+whole-lot trade is left.  What is left of the order rests (GTC, GTD) or is cancelled (IOC, FOK).  In
+the end an order has traded, or it is cancelled: by its participant, at its expiry, at the gate, by
+a curtailment, by a control of the market operator, or by self-trade prevention.
 
-The steps are elsewhere:
+Where the steps are:
 
-- who may: :mod:`exchange.handlers.order_requests`, :mod:`exchange.handlers.admission`;
-- who trades with whom: :mod:`exchange.handlers.matching`, which asks
-:mod:`exchange.market.interval_market`, the program
-  (:mod:`exchange.market.market_program`, :mod:`exchange.clearing.welfare_clearing`) and the
-  networks; which intervals clear
-  together is for :mod:`exchange.market.interval_markets` to know, who pays what for
+- requests of participants: :mod:`exchange.handlers.order_requests`, with the checks in
+  :mod:`exchange.handlers.admission`;
+- matching: :mod:`exchange.handlers.matching` and :mod:`exchange.handlers.trade_execution`; which
+  intervals clear together, :mod:`exchange.market.interval_markets`; the program,
+  :mod:`exchange.market.market_program` and :mod:`exchange.clearing.welfare_clearing`; the payments,
   :mod:`exchange.clearing.payments`;
-- when: :mod:`exchange.handlers.session_phases`, opening and gate
-:mod:`exchange.handlers.session_phases`, new limits at the interface
-  :mod:`exchange.handlers.interface_limits`, the operator's controls
+- phases and gates: :mod:`exchange.handlers.session_phases`; new limits at the interface,
+  :mod:`exchange.handlers.interface_limits`; the market operator's controls,
   :mod:`exchange.handlers.operator_controls`;
-- after the gate: meter readings and statements, :mod:`exchange.handlers.settlement`;
-- what it all does to the state: :mod:`exchange.state.effects`.
+- after the gate: readings and statements, :mod:`exchange.handlers.settlement`;
+- what events change: :mod:`exchange.state.effects`.
 """
 
 from __future__ import annotations
@@ -33,12 +31,12 @@ from datetime import datetime
 from typing import Any
 
 from exchange.handlers.admission import check_interval
-from exchange.handlers.interface_limits import update_limits
+from exchange.handlers.interface_limits import update_interface_limits
 from exchange.handlers.matching import Matching
-from exchange.handlers.operator_controls import control
+from exchange.handlers.operator_controls import apply_control
 from exchange.handlers.order_requests import OrderRequests
 from exchange.handlers.session_phases import change_phase, close_gate, next_phase, open_session
-from exchange.handlers.settlement import close_readings, report_metering
+from exchange.handlers.settlement import close_readings, take_reading
 from exchange.market.interval_markets import IntervalMarkets
 from exchange.market.local_prices import PointPrice
 from exchange.state.effects import apply
@@ -52,19 +50,13 @@ from exchange.vocabulary.commands import (
     CancelOrder,
     CloseGate,
     Command,
-    Control,
-    HaltTrading,
+    ControlCommand,
     MassCancel,
     OpenSession,
     RejectMessage,
-    ReportMetering,
-    ResumeTrading,
-    SetBuyBack,
-    SetKillSwitch,
-    SetPriceCollar,
-    SetRiskLimits,
     SubmitJoint,
     SubmitOrder,
+    SubmitReading,
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.events import Event
@@ -91,7 +83,7 @@ class Exchange:
     Raises
     ------
     ValueError
-        When terms and connection points do not match; names all that are left over.
+        When terms and connection points do not match; names all that differ.
     """
 
     def __init__(self, grid: Grid, rules: MarketRules, terms: Iterable[ConnectionTerms]) -> None:
@@ -102,26 +94,26 @@ class Exchange:
                 f"connection points with terms or in the grid, but not both: {', '.join(unmatched)}"
             )
         self._grid = grid
-        self._take_up(State(rules, by_point))
+        self._adopt(State(rules, by_point))
 
-    def _take_up(self, state: State) -> None:
+    def _adopt(self, state: State) -> None:
         self.state = state
         self._markets = IntervalMarkets(state, self._grid)
         self._matching = Matching(state, self._markets)
         self._requests = OrderRequests(state, self._matching)
 
-    # What can be asked.
+    # -- commands -------------------------------------------------------------------------------
 
     def handle(self, command: Command, now: datetime) -> list[Event]:
-        """Do what a command asks, and what the clock demands before it.
+        """Carry out a command, and before it what the clock demands.
 
         Parameters
         ----------
         command
             What is asked.
         now
-            The time, with time zone.  Where it lies before the last event, that event's time
-            stands.
+            The time, with time zone.  Where it lies before the last event, the time of that
+            event is used.
 
         Returns
         -------
@@ -131,6 +123,10 @@ class Exchange:
         record = EventRecorder(self.state, now, self._markets.follow)
         self._markets.begin_event()
         self._let_time_pass(record)
+        self._carry_out(command, record)
+        return record.events
+
+    def _carry_out(self, command: Command, record: EventRecorder) -> None:
         match command:
             case SubmitOrder():
                 self._requests.submit(command, record)
@@ -142,116 +138,115 @@ class Exchange:
                 self._requests.amend(command, record)
             case MassCancel():
                 self._requests.mass_cancel(command, record)
-            case (
-                SetPriceCollar()
-                | SetRiskLimits()
-                | SetKillSwitch()
-                | HaltTrading()
-                | ResumeTrading()
-                | SetBuyBack()
-            ):
-                self._control(command, record)
             case AdvanceTime():
-                pass  # Time has passed already.
+                pass  # The clock has acted before every command.
             case OpenSession():
                 security = open_session(command, record, self._grid)
                 if security is not None:
                     self._markets.enter(command.start, security)
             case UpdateInterfaceLimits():
-                self._update_limits(command, record)
+                self._update_interface_limits(command, record)
             case CloseGate():
-                refusal = check_interval(command.interval, self.state)
-                if refusal is None:
-                    close_gate(self.state.sessions[command.interval], record)
-                else:
-                    record.refuse(OPERATOR, None, "gate", refusal.reason, refusal.detail)
-            case ReportMetering():
-                report_metering(command, record)
+                self._close_gate(command, record)
+            case SubmitReading():
+                take_reading(command, record)
             case RejectMessage():
-                record.refuse(
-                    command.participant,
-                    command.client_order_id,
-                    "message",
-                    RefusalReason(command.reason),
-                    command.detail,
-                )
-        return record.events
+                reason = RefusalReason(command.reason)
+                asker, key = command.participant, command.client_order_id
+                record.refuse(asker, key, "message", reason, command.detail)
+            case _:  # The controls of the market operator.
+                self._apply_control(command, record)
 
-    def _control(self, command: Control, record: EventRecorder) -> None:
-        if answer_if_repeated(OPERATOR, command.control_id, command, record):
+    def _update_interface_limits(
+        self, command: UpdateInterfaceLimits, record: EventRecorder
+    ) -> None:
+        if answer_if_repeated(TSO, command.update_id, command, record):
             return
-        for session in control(command, record):
+        refusal = check_interval(command.interval, self.state)
+        if refusal is not None:
+            reason, detail = refusal.reason, refusal.detail
+            record.refuse(TSO, command.update_id, "limits", reason, detail, remember=command)
+            return
+        session = self.state.sessions[command.interval]
+        security = update_interface_limits(command, session, record, self._grid)
+        if security is not None:
+            self._markets.enter(session.start, security)
             self._matching.uncross(session, record)
 
-    # What follows from it.
+    def _close_gate(self, command: CloseGate, record: EventRecorder) -> None:
+        refusal = check_interval(command.interval, self.state)
+        if refusal is not None:
+            record.refuse(OPERATOR, None, "gate", refusal.reason, refusal.detail)
+            return
+        close_gate(self.state.sessions[command.interval], record)
+
+    def _apply_control(self, command: ControlCommand, record: EventRecorder) -> None:
+        if answer_if_repeated(OPERATOR, command.control_id, command, record):
+            return
+        for session in apply_control(command, record):
+            self._matching.uncross(session, record)
+
+    # -- the clock ------------------------------------------------------------------------------
+
+    def next_deadline(self) -> datetime | None:
+        """Return when the clock must act next: a phase or gate, an expiry, or readings.
+
+        ``None`` where nothing is due.  O(1).
+        """
+        state = self.state
+        queues = (state.phase_deadlines, state.expiries, state.metering.due)
+        return min((queue[0][0] for queue in queues if queue), default=None)
 
     def _let_time_pass(self, record: EventRecorder) -> None:
-        """Do what the clock demands before anything else may happen, in order of time."""
+        """Do what is due before the command, in order of time."""
         state = self.state
         while True:
             expiry = state.expiries[0][0] if state.expiries else None
-            turn = state.phase_deadlines[0][0] if state.phase_deadlines else None
-            if expiry is not None and expiry <= record.now and (turn is None or expiry <= turn):
+            deadline = state.phase_deadlines[0][0] if state.phase_deadlines else None
+            until = record.now if deadline is None else min(record.now, deadline)
+            if expiry is not None and expiry <= until:
                 record.cancel(state.orders[state.expiries[0][1]], CancelReason.EXPIRED)
-            elif turn is not None and turn <= record.now:
-                self._end_phases(turn, record)
+            elif deadline is not None and deadline <= record.now:
+                self._end_phases(deadline, record)
             else:
                 break
         while state.metering.due and state.metering.due[0][0] <= record.now:
             close_readings(state.metering.due[0][1], record)
 
-    def _end_phases(self, until: datetime, record: EventRecorder) -> None:
-        """Hold the auctions that calls end in; then the next phases, or the gates.
+    def _end_phases(self, deadline: datetime, record: EventRecorder) -> None:
+        """Hold the auctions in which calls end; then begin the next phases, or close the gates.
 
-        Those of one moment are held together, because joint orders may connect them.  Auctions
-        that the clock has missed meanwhile are one.
+        Auctions with the same deadline are held together, because joint orders may connect them.
+        Where the clock has missed several auctions of an interval, one is held.
         """
         state = self.state
-        ending = [state.sessions[start] for time, start in state.phase_deadlines if time == until]
+        ending = [
+            state.sessions[start] for time, start in state.phase_deadlines if time == deadline
+        ]
         called = [session for session in ending if session.phase is Phase.CALL]
         for session in called:
-            change_phase(session, Phase.AUCTION, until, record)
+            change_phase(session, Phase.AUCTION, deadline, record)
         for session in called:
             self._matching.uncross(session, record)
         for session in ending:
             gate = session.gate_closes_at
-            if until >= gate:
+            if deadline >= gate:
                 close_gate(session, record)
                 continue
             now = min(record.now, gate)
             change_phase(session, *next_phase(state.rules, now, gate), record)
 
-    def _update_limits(self, command: UpdateInterfaceLimits, record: EventRecorder) -> None:
-        if answer_if_repeated(TSO, command.update_id, command, record):
-            return
-        refusal = check_interval(command.interval, self.state)
-        if refusal is not None:
-            record.refuse(
-                TSO,
-                command.update_id,
-                "limits",
-                refusal.reason,
-                refusal.detail,
-                remember=command,
-            )
-            return
-        session = self.state.sessions[command.interval]
-        security = update_limits(command, session, record, self._grid)
-        if security is not None:
-            self._markets.enter(session.start, security)
-            self._matching.uncross(session, record)
-
-    # What was, and what is.
+    # -- journal and snapshots ------------------------------------------------------------------
 
     def replay(self, events: Iterable[Event]) -> None:
-        """Apply events that happened before, in order; asks the network nothing.
+        """Apply events that happened before, in order, without asking the network.
 
         Raises
         ------
         ValueError
             When an event is not the next in sequence.
         """
-        self._markets.leave_all()  # The envelopes in force change behind its back.
+        self._markets.leave_all()  # They do not see the events that change their envelopes.
         for event in events:
             apply(self.state, event)
 
@@ -272,18 +267,24 @@ class Exchange:
         Raises
         ------
         ValueError
-            As the constructor, and when the snapshot has an unknown version.
+            As the constructor, and when the snapshot has another version.
         """
         exchange = cls(grid, rules, terms)
-        exchange._take_up(restore_state(snapshot, rules, exchange.state.terms))
+        exchange._adopt(restore_state(snapshot, rules, exchange.state.terms))
         return exchange
 
     def digest(self) -> str:
-        """Return SHA-256 over everything that matters: equal states have equal digests."""
+        """Return the SHA-256 of the state; equal states have equal digests."""
         return digest_of(self.state)
 
+    # -- what is in force -----------------------------------------------------------------------
+
+    def open_intervals(self) -> list[datetime]:
+        """Return the starts of the open intervals, the one with the next deadline first."""
+        return [start for _, start in self.state.phase_deadlines]
+
     def envelopes(self, interval: datetime) -> tuple[Envelope, ...]:
-        """Return the envelopes in force in an interval that is known.
+        """Return the envelopes in force in an interval.
 
         Raises
         ------
@@ -293,7 +294,7 @@ class Exchange:
         return self.state.sessions[interval].holdings.envelopes()
 
     def book(self, interval: datetime, direction: Direction) -> OrderBook[Order]:
-        """Return a book to read: its depth, its orders by priority.
+        """Return the book of firm orders, to be read only: its depth, its orders by priority.
 
         Raises
         ------
@@ -303,14 +304,13 @@ class Exchange:
         return self.state.sessions[interval].books[direction]
 
     def local_prices(self, interval: datetime) -> tuple[PointPrice, ...] | None:
-        """Return the local prices of an interval, in parts by the elements that bind.
+        """Return the local prices of an interval, split by the elements that bind.
 
         They are no part of the state: they follow from the last clearing program and the open
         orders (:mod:`exchange.market.local_prices`).  ``None`` where no program has been solved
-        since
-        the interval opened, its limits changed, or the state was restored; while it is halted,
-        its orders are collected for an auction, or a clearing has failed; and where it is not
-        known.  Asking builds and changes nothing.
+        since the interval opened, its limits changed, or the state was restored; while trading is
+        halted or in a call; after a clearing has failed; and where no such session is known.
+        Nothing is built or changed.
         """
         return self._markets.local_prices(interval)
 

@@ -18,7 +18,7 @@ OrderT = TypeVar("OrderT", bound=LimitOrder)
 
 
 class DepthLevel(NamedTuple):
-    """What is displayed at one price, in integer watts, and how many orders it belongs to."""
+    """The displayed quantity at one price, in integer watts, and the number of its orders."""
 
     limit_price_ticks: int
     quantity_w: int
@@ -27,7 +27,7 @@ class DepthLevel(NamedTuple):
 
 @dataclass(slots=True)
 class _PriceLevel(Generic[OrderT]):
-    """Orders at one price, oldest first, and the sums of what they show and what they hide."""
+    """Orders at one price, oldest first, and the sums of their displayed and hidden parts."""
 
     orders: dict[int, OrderT] = field(default_factory=dict)
     displayed_w: int = 0
@@ -39,8 +39,8 @@ class OrderBook(Generic[OrderT]):
 
     Priority is price, then order number.  Orders must therefore be added with rising numbers,
     and a change that costs an order its priority is a cancel and an add under a new number.
-    The book lets orders cross: whether two that could trade may do so is not for it to say.
-    An iceberg whose displayed part is used up is cancelled and added anew, too.
+    Orders in the book may cross: whether they trade is decided outside the book.
+    An iceberg whose displayed part has traded is cancelled and added anew, too.
 
     >>> book = OrderBook[LimitOrder]()
     >>> book.add(LimitOrder(order_id=1, side=Side.SELL, limit_price_ticks=500, remaining_w=30))
@@ -73,12 +73,12 @@ class OrderBook(Generic[OrderT]):
     def add(self, order: OrderT) -> None:
         """Let an order rest, behind all others at its price.  O(log n).
 
-        Of an iceberg that shows nothing yet, or nothing any more, the next part is shown.
+        An iceberg without a displayed part shows its next part.
 
         Raises
         ------
         ValueError
-            When its number is not above every earlier one, or nothing remains of it.
+            When its number is not above every earlier one, or its quantity is used up.
         """
         if order.order_id <= self._last_order_id:
             raise ValueError(
@@ -130,7 +130,7 @@ class OrderBook(Generic[OrderT]):
     def reduce(self, order_id: int, by_w: int) -> OrderT:
         """Lower what remains of an order and return it; at zero it leaves the book.
 
-        Time priority is kept, and what is hidden goes first.  O(1), or O(log n) for the last
+        Time priority is kept, and the hidden part goes first.  O(1), or O(log n) for the last
         order of its level.
 
         Raises
@@ -143,10 +143,10 @@ class OrderBook(Generic[OrderT]):
         return self._lower(order_id, by_w, hidden_first=True)
 
     def fill(self, order_id: int, by_w: int) -> OrderT:
-        """Lower what remains of an order that others have met, and return it.
+        """Lower what remains of a maker by a trade, and return it.
 
-        As :meth:`reduce`, but what is displayed goes first.  An iceberg that shows nothing any
-        more, but has something left, is to be cancelled and added under a new number.
+        As :meth:`reduce`, but the displayed part goes first.  An iceberg that has only its hidden
+        part left must then be cancelled and added under a new number.
         """
         return self._lower(order_id, by_w, hidden_first=False)
 
@@ -191,18 +191,10 @@ class OrderBook(Generic[OrderT]):
         key: int = levels.peekitem(-1)[0]
         return _signed(side, key)
 
-    def is_crossed(self) -> bool:
-        """Return whether the best bid is at or above the best ask.  O(1)."""
-        bid = self.best_price_ticks(Side.BUY)
-        ask = self.best_price_ticks(Side.SELL)
-        return bid is not None and ask is not None and bid >= ask
-
     def crossing_w(self, side: Side, limit_price_ticks: int, up_to_w: int) -> int:
-        """Return how much an order of ``side`` would cross, counted up to ``up_to_w``.
+        """Return the watts that an order of ``side`` would cross, counted up to ``up_to_w``.
 
-        What is hidden counts, too.
-
-        O(price levels counted).
+        Hidden parts count, too.  O(price levels counted).
         """
         other = side.opposite
         last_key = _signed(other, limit_price_ticks)
@@ -238,7 +230,7 @@ class OrderBook(Generic[OrderT]):
         ]
 
     def check_invariants(self) -> None:
-        """Check everything that must always hold.  O(orders).
+        """Check all invariants of the book.  O(orders).
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The words of an order book: sides, times in force, and the order that rests."""
+"""The vocabulary of an order book: sides, times in force, conditions, and the resting order."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ class Side(StrEnum):
 
 
 class TimeInForce(StrEnum):
-    """How long an order may wait."""
+    """How long an order may wait in the book."""
 
     GOOD_TILL_CANCEL = "GTC"
     GOOD_TILL_DATE = "GTD"
     IMMEDIATE_OR_CANCEL = "IOC"
     FILL_OR_KILL = "FOK"
 
+    @property
+    def is_immediate(self) -> bool:
+        """Whether what does not trade at once is cancelled."""
+        return self in (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
+
 
 class SelfTradePrevention(StrEnum):
-    """Which order goes when a new one meets an old one of the same participant."""
+    """Which order is cancelled when a new one meets an old one of the same participant."""
 
     CANCEL_NEWEST = "cancel_newest"
     CANCEL_OLDEST = "cancel_oldest"
@@ -37,20 +42,21 @@ class SelfTradePrevention(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderConditions:
-    """What an order asks for beyond price, quantity and time.
+    """The conditions of an order beyond price, quantity and time.
 
     Parameters
     ----------
     post_only
-        It only ever waits: where it would trade at once it is refused.
+        The order is refused where it would trade at once.
     self_trade_prevention
-        What happens when it meets an older order of its own participant.
+        Which order is cancelled when the order meets an older one of its own participant.
     all_or_none
-        It trades in full at once, or waits.
+        The order trades in full at once, or waits.
     minimum_w
-        It trades at least so much at once, or all that is left of it where that is less.
+        The least quantity that trades at once, in watts; all of the rest where that is less.
     displayed_w
-        An iceberg: so much of it is shown at a time, and what is shown next loses its place.
+        The part of an iceberg that is shown at a time, in watts; each new part goes behind the
+        other orders at its price.
     """
 
     post_only: bool = False
@@ -60,7 +66,7 @@ class OrderConditions:
     displayed_w: int | None = None
 
     def apply_at_once(self, time_in_force: TimeInForce) -> bool:
-        """Return whether so much must trade at once that others may have to pass it over."""
+        """Return whether a least quantity must trade at once, so that clearing may pass it over."""
         return (
             self.all_or_none
             or self.minimum_w is not None
@@ -74,7 +80,7 @@ UNCONDITIONAL = OrderConditions()
 
 @dataclass(slots=True)
 class LimitOrder:
-    """A limit order as far as a book is concerned.
+    """A limit order in a book.
 
     Parameters
     ----------
@@ -85,12 +91,12 @@ class LimitOrder:
     limit_price_ticks
         The worst price it trades at, in integer ticks.
     remaining_w
-        What is left to trade, in integer watts, > 0 while it rests.  Only the book that
+        The quantity left to trade, in integer watts, > 0 while it rests.  Only the book that
         holds the order changes it.
     peak_w
-        How much of an iceberg is shown at a time, in watts; ``None`` shows all.
+        The part of an iceberg that is shown at a time, in watts; ``None`` shows all.
     shown_w
-        What is shown of an iceberg now; set by the book that it is added to.
+        The part of an iceberg that is shown now, in watts; set by the book.
     """
 
     order_id: int
@@ -102,10 +108,10 @@ class LimitOrder:
 
     @property
     def displayed_w(self) -> int:
-        """What others may see and meet first, in watts."""
+        """The displayed quantity, which trades first, in watts."""
         return self.remaining_w if self.shown_w is None else self.shown_w
 
     def show_next(self) -> None:
-        """Show the next part of an iceberg; of other orders everything is shown anyway."""
+        """Show the next part of an iceberg; other orders are always shown in full."""
         if self.peak_w is not None:
             self.shown_w = min(self.peak_w, self.remaining_w)

@@ -16,6 +16,7 @@ from exchange.engine import Exchange
 from exchange.state.holdings import Position
 from exchange.vocabulary.commands import CancelOrder, Command, SubmitOrder
 from exchange.vocabulary.events import AlarmRaised, Event, Traded
+from exchange.vocabulary.orders import OrderTerms
 from security_check.model.envelope import Direction
 
 MAX_ROUNDS = 1_000
@@ -175,12 +176,14 @@ class ExchangeVenue:
             SubmitOrder(
                 terms.participant,
                 f"{self._interval:%Y%m%dT%H%M}-{self._number}",
-                place.connection_point,
-                place.direction,
-                self._interval,
-                quote.side,
-                quote.quantity_w,
-                quote.price_ticks,
+                OrderTerms(
+                    place.connection_point,
+                    place.direction,
+                    self._interval,
+                    quote.side,
+                    quote.quantity_w,
+                    quote.price_ticks,
+                ),
             ),
             self._now,
         )

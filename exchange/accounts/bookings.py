@@ -1,6 +1,6 @@
-"""Which entries of the ledger an event leads to; the only place where money begins.
+"""The ledger entries of events; no other module makes entries.
 
-The live state and the statements made of a journal both book these, so they cannot differ.
+The live state and the statements made from a journal both book these, so they cannot differ.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from exchange.vocabulary.settlement_events import MeterRead
 
 
 def entries_of(event: Event) -> tuple[LedgerEntry, ...]:
-    """Return what is to be booked for an event, most often nothing.  O(1)."""
+    """Return the entries of an event; most events have none.  O(1)."""
     match event:
         case Traded():
             return _of_clearing(event)
@@ -40,10 +40,10 @@ def entries_of(event: Event) -> tuple[LedgerEntry, ...]:
 
 
 def _of_clearing(event: Traded) -> tuple[LedgerEntry, ...]:
-    """Return who pays whom, and whose watts go to whom, in each interval.
+    """Return the transfers of money and watts between accounts, in each interval.
 
-    What buyers pay beyond what sellers receive is the DSO's, and so are watts bought beyond those
-    sold, in each interval: legs of a joint order may make up for each other across intervals.
+    The DSO takes the difference between buyers' payments and sellers' receipts, and between watts
+    bought and sold, in each interval: a joint order may balance only over its intervals.
     """
     entries: list[LedgerEntry] = []
     dso = DSO_BUY_BACK if event.buy_back else DSO_CONGESTION_RENT
@@ -66,9 +66,10 @@ def _of_clearing(event: Traded) -> tuple[LedgerEntry, ...]:
 
 
 def _transfers(sides: Sequence[tuple[str, int]], rest: str) -> dict[tuple[str, str], int]:
-    """Return who gives how much to whom, so that everyone gives and gets what it must.
+    """Return the transfers ``(giver, receiver) -> amount`` that settle all balances.
 
-    ``sides`` are positive for those who give; ``rest`` gives or gets what is left over.
+    ``sides`` are ``(account, balance)``, positive where the account gives; the account ``rest``
+    gives or receives the difference.
     """
     over = sum(value for _, value in sides)
     sides = [*sides, (rest, -over)] if over else sides
@@ -87,8 +88,8 @@ def _transfers(sides: Sequence[tuple[str, int]], rest: str) -> dict[tuple[str, s
 
 
 def _of_reading(event: MeterRead) -> tuple[LedgerEntry, ...]:
-    """Return the reversal of what a reading replaces, then its own penalty."""
-    who, interval = event.participant, event.interval
+    """Return the reversal of the replaced reading's penalty, then the penalty of the reading."""
+    owner, interval = event.participant, event.interval
     entries = []
     if event.reversed_penalty:
         entries.append(
@@ -96,14 +97,14 @@ def _of_reading(event: MeterRead) -> tuple[LedgerEntry, ...]:
                 interval,
                 Purpose.PENALTY,
                 payer=DSO_PENALTIES,
-                payee=who,
+                payee=owner,
                 amount=event.reversed_penalty,
             )
         )
     if event.penalty:
         entries.append(
             LedgerEntry(
-                interval, Purpose.PENALTY, payer=who, payee=DSO_PENALTIES, amount=event.penalty
+                interval, Purpose.PENALTY, payer=owner, payee=DSO_PENALTIES, amount=event.penalty
             )
         )
     return tuple(entries)

@@ -1,4 +1,4 @@
-"""Double entry in integers: whatever one account pays, another receives.
+"""Double entry in integers: what one account pays, another receives.
 
 The accounts are those of the participants and of the DSO (``DSO_ACCOUNTS``).
 """
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class Purpose(StrEnum):
-    """What an entry is about."""
+    """The purpose of an entry."""
 
     TRADE = "trade"
     COMPENSATION = "compensation"
@@ -37,7 +37,7 @@ class LedgerEntry(NamedTuple):
 
 @dataclass(slots=True)
 class Account:
-    """What one account did in one interval: watts, and money in tick-watts.
+    """The bookings of one account in one interval: watts, and money in tick-watts.
 
     ``compensation`` is what it received, ``penalties`` what it owes; both are negative on the
     account of the DSO that stands against them.
@@ -52,7 +52,7 @@ class Account:
 
     @property
     def balance(self) -> int:
-        """What the account is owed (negative: owes), in tick-watts."""
+        """The balance in favour of the account, in tick-watts."""
         return self.received - self.paid + self.compensation - self.penalties
 
     def pay(self, entry: LedgerEntry) -> None:
@@ -77,14 +77,14 @@ class Account:
 
 
 class Ledger:
-    """What intervals brought to accounts since their last statement, and all balances."""
+    """The bookings of each interval since the last statement, and the balances of all accounts."""
 
     __slots__ = ("_accounts", "_balances", "_settled")
 
     def __init__(self) -> None:
         self._accounts: dict[datetime, dict[str, Account]] = {}
         self._settled: dict[str, int] = {}
-        # Settled or not; follows from the other two.
+        # Over settled and unsettled bookings; follows from the other two.
         self._balances: dict[str, int] = {}
 
     def book(self, entry: LedgerEntry) -> None:
@@ -104,7 +104,7 @@ class Ledger:
         return dict(sorted(self._accounts.get(interval, {}).items()))
 
     def account(self, interval: datetime, name: str) -> Account | None:
-        """Return one unsettled account; ``None`` where nothing was booked.  O(1)."""
+        """Return one unsettled account; ``None`` without a booking.  O(1)."""
         return self._accounts.get(interval, {}).get(name)
 
     def settle(self, interval: datetime, name: str) -> None:
@@ -113,7 +113,7 @@ class Ledger:
         Raises
         ------
         KeyError
-            When nothing was booked on it since it was settled last.
+            When it has no booking since it was settled last.
         """
         account = self._accounts[interval].pop(name)
         if not self._accounts[interval]:
@@ -121,11 +121,11 @@ class Ledger:
         self._settled[name] = self.settled_balance(name) + account.balance
 
     def settled_balance(self, name: str) -> int:
-        """Return what all statements so far owe an account, in tick-watts.  O(1)."""
+        """Return the balance of an account over all its statements, in tick-watts.  O(1)."""
         return self._settled.get(name, 0)
 
     def balance(self, name: str) -> int:
-        """Return what an account is owed in all, settled or not, in tick-watts.  O(1)."""
+        """Return the balance of an account, settled or not, in tick-watts.  O(1)."""
         return self._balances.get(name, 0)
 
     def snapshot(self) -> dict[str, Any]:
@@ -158,12 +158,12 @@ class Ledger:
         return balances
 
     def check_invariants(self) -> None:
-        """Check that nothing was made or lost, in any interval or over all.
+        """Check that money and watts add up to zero, in each interval and over all.
 
         Raises
         ------
         AssertionError
-            With the interval and what is left over.
+            With the interval and the difference.
         """
         for interval, accounts in self._accounts.items():
             for word, left in (

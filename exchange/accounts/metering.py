@@ -1,7 +1,7 @@
-"""What is awaited of meters, and what they have said: the state behind compliance.
+"""Metered intervals: those that await readings, and the readings that they have.
 
-An interval awaits readings from the closing of its gate until they close, whether or not its
-session is still kept, so it takes its final limits with it.
+An interval awaits readings from the closing of its gate until its readings close.  Its session may
+be forgotten before, so it keeps a copy of its final limits.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class MeteredInterval:
         injection_w: int,
         withdrawal_w: int,
     ) -> MeterRead:
-        """Return what a new reading means: breach, penalty, and what it replaces.  O(1)."""
+        """Return a new reading with its breach, its penalty and the reading it replaces.  O(1)."""
         breach_w = self.breach_w(connection_point, injection_w, withdrawal_w)
         injection_limit_w, withdrawal_limit_w = self.limits_w[connection_point]
         replaced = self.readings.get(connection_point)
@@ -76,7 +76,7 @@ class MeteredInterval:
         )
 
     def breach_w(self, connection_point: str, injection_w: int, withdrawal_w: int) -> int:
-        """Return by how much a mean power exceeds its limit and the tolerance, in watts."""
+        """Return the mean power beyond limit and tolerance, in watts; 0 without a breach."""
         injection_limit_w, withdrawal_limit_w = self.limits_w[connection_point]
         beyond_w = max(injection_w - injection_limit_w, withdrawal_w - withdrawal_limit_w)
         return max(0, beyond_w - self.tolerance_w)
@@ -90,7 +90,7 @@ class Metering:
     intervals
         By start.
     due
-        ``(readings_until, start)``, sorted: what the clock must do next.
+        ``(readings_until, start)``, sorted: the times at which readings close.
     """
 
     __slots__ = ("_readings", "due", "intervals")
@@ -98,7 +98,7 @@ class Metering:
     def __init__(self) -> None:
         self.intervals: dict[datetime, MeteredInterval] = {}
         self.due: SortedSet = SortedSet()
-        # By id, replaced ones included: a reading that comes again must not replace its successor.
+        # By id, with replaced readings: one that is sent again must not replace its successor.
         self._readings: dict[str, MeterRead] = {}
 
     def reading(self, reading_id: str) -> MeterRead | None:
@@ -106,7 +106,7 @@ class Metering:
         return self._readings.get(reading_id)
 
     def expect(self, gate: GateClosed, end: datetime) -> None:
-        """Await readings of an interval, if it is metered.  O(connection points)."""
+        """Begin to await readings of an interval, if it is metered.  O(connection points)."""
         if gate.readings_until is None:
             return
         self._add(
@@ -131,7 +131,7 @@ class Metering:
         self.due.add((interval.readings_until, interval.start))
 
     def take(self, reading: MeterRead) -> None:
-        """Let a reading be in force.  O(1)."""
+        """Put a reading into force.  O(1)."""
         self.intervals[reading.interval].readings[reading.connection_point] = reading
         self._readings[reading.reading_id] = reading
 
@@ -156,7 +156,7 @@ class Metering:
     def snapshot(self) -> dict[str, Any]:
         """Return everything as JSON-able data.
 
-        Of readings only what was said, in the order it was said: the rest follows from it.
+        A reading is kept as it was sent, in the order of arrival; its breach and penalty follow.
         """
         readings: dict[datetime, list[list[Any]]] = {start: [] for start in self.intervals}
         for each in sorted(self._readings.values(), key=lambda reading: reading.sequence):
@@ -205,14 +205,14 @@ class Metering:
                 },
             )
             metering._add(interval)
-            for sequence, time, reading_id, who, point, injection_w, withdrawal_w in plain[
+            for sequence, time, reading_id, owner, point, injection_w, withdrawal_w in plain[
                 "readings"
             ]:
                 reading = interval.assess(
                     sequence=sequence,
                     time=datetime.fromisoformat(time),
                     reading_id=reading_id,
-                    participant=who,
+                    participant=owner,
                     connection_point=point,
                     injection_w=injection_w,
                     withdrawal_w=withdrawal_w,
@@ -221,7 +221,7 @@ class Metering:
         return metering
 
     def check_invariants(self) -> None:
-        """Check that intervals, readings and what is due agree, and each breach with its limits.
+        """Check that intervals, readings and deadlines agree, and breaches with limits.
 
         Raises
         ------

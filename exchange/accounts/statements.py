@@ -1,11 +1,10 @@
 """Statements of account for any period, made of events alone.
 
-A statement has an opening balance, one line for each interval on which something was booked in
-the period, and a closing balance.  What was booked later about an earlier interval, such as the
-correction of a reading, is in the period in which it was booked: a statement once given stays
-right.  Entries come from :mod:`exchange.accounts.bookings`, as those of the live ledger do, and
-the fold
-holds every :class:`exchange.vocabulary.settlement_events.StatementIssued` against its own figures.
+A statement has an opening balance, one line for each interval with bookings in the period, and a
+closing balance.  A later booking for an earlier interval, such as the correction of a reading,
+belongs to the period in which it was booked, so a statement never changes.  Entries come from
+:mod:`exchange.accounts.bookings`, as those of the live ledger do, and every
+:class:`exchange.vocabulary.settlement_events.StatementIssued` is compared with them.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, Sta
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """How one connection point kept one interval.
+    """The metering of one connection point in one interval.
 
     Parameters
     ----------
     connection_point
         Its id.
     reading
-        The reading in force, with limits, breach and penalty; ``None`` where none ever came.
+        The reading in force, with limits, breach and penalty; ``None`` without a reading.
     corrections
-        How many readings it replaced.
+        The number of readings that it replaced.
     """
 
     connection_point: str
@@ -40,10 +39,10 @@ class Metered:
 
 @dataclass(slots=True)
 class Line:
-    """What one interval brought to an account within a period.
+    """The bookings of one interval on an account within a period.
 
-    ``trades`` counts those the account took part in; ``metered`` is by connection point, as at the
-    end of the period.
+    ``trades`` counts the entries of trades; ``metered`` is by connection point, at the end of the
+    period.
     """
 
     interval: datetime
@@ -56,7 +55,7 @@ class Line:
 class AccountStatement:
     """An account over a period, in tick-watts.
 
-    ``opening + sum(line.account.balance) == closing``; balances are what the account is owed.
+    ``opening + sum(line.account.balance) == closing``; balances are in favour of the account.
     """
 
     name: str
@@ -71,7 +70,7 @@ class Statements:
     Parameters
     ----------
     since, until
-        The period, by the time at which things were booked; ``None`` is without end.
+        The period, by the time of booking; ``None`` is without bound.
     """
 
     __slots__ = ("_ledger", "_lines", "_opening", "_since", "_until")
@@ -89,7 +88,7 @@ class Statements:
         Raises
         ------
         ValueError
-            When a statement on record is not the sum of what was booked.
+            When a statement on record is not the sum of the bookings.
         """
         if self._until is not None and event.time >= self._until:
             return
@@ -119,11 +118,11 @@ class Statements:
                     line.metered[each.connection_point] = Metered(each.connection_point, None)
 
     def names(self) -> list[str]:
-        """Return all accounts there is something to say of, in their order."""
+        """Return the names of all accounts with bookings or readings, sorted."""
         return sorted(self._opening.keys() | self._lines.keys())
 
     def statement(self, name: str) -> AccountStatement:
-        """Return the statement of one account; an empty one where nothing was booked."""
+        """Return the statement of one account; it is empty without bookings."""
         lines = self._lines.get(name, {})
         return AccountStatement(
             name,
@@ -133,12 +132,12 @@ class Statements:
         )
 
     def check_invariants(self) -> None:
-        """Check that nothing was made or lost, and that each statement adds up.
+        """Check that balances add up to zero, and that each statement adds up.
 
         Raises
         ------
         AssertionError
-            With the account and what is left over.
+            With the account and the difference.
         """
         self._ledger.check_invariants()
         assert sum(self._opening.values()) == 0, "opening balances do not add up to zero"

@@ -1,83 +1,78 @@
-"""May this order stand?  Every reason to refuse one, each with a sentence and its numbers."""
+"""Admission: whether an order is accepted, or the reason and the sentence of its refusal."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import islice
 
 from exchange.handlers.condition_checks import (
+    check_conditional_places,
     check_conditions,
     check_legs,
     check_part,
     check_post_only,
-    check_room,
 )
+from exchange.handlers.holding_checks import check_holding
 from exchange.handlers.risk_checks import Ask, check_risk
-from exchange.state.holdings import Position
+from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.commands import AmendOrder, SubmitJoint, SubmitOrder
 from exchange.vocabulary.formatting import format_time, price_text
-from exchange.vocabulary.orders import Leg, Order
+from exchange.vocabulary.orders import Leg, Order, OrderTerms
 from exchange.vocabulary.reasons import Refusal, RefusalReason
 from exchange.vocabulary.rules import ExchangeRate, MarketRules
 from orderbook.order import Side, TimeInForce
 
-_NAMED_ORDERS = 3
-
 
 def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refusal | None:
-    """Return why an order may not be placed, ``None`` when it may.
+    """Return why an order may not be placed, ``None`` where it may.
 
-    O(1) when it may, and none of the operator's controls is set.
+    O(1) for an accepted order while no control of the market operator is set.
     """
+    terms = command.terms
+    refusal = _check_place(command.participant, terms.connection_point, terms.interval, state)
+    if refusal is not None:
+        return refusal
+    session = state.sessions[terms.interval]
     refusal = (
-        _check_place(command.participant, command.connection_point, command.interval, state)
-        or check_quantity(command.quantity_w, state.rules)
-        or check_conditions(command, state.rules)
-        or _check_room(command, state)
-        or _check_price_of(command, state)
-        or _check_expiry(
-            command.time_in_force,
-            command.expires_at,
-            state.sessions[command.interval].gate_closes_at,
-            now,
-        )
-        or check_claim(
-            command.side,
-            command.quantity_w,
-            state.sessions[command.interval].holdings.position(
-                command.direction, command.connection_point
-            ),
+        check_quantity(terms.quantity_w, state.rules)
+        or check_conditions(terms, state.rules)
+        or _check_places(command.participant, terms, session, state.rules)
+        or _check_price_of(terms, session, state.rules)
+        or _check_expiry(terms.time_in_force, terms.expires_at, session.gate_closes_at, now)
+        or check_holding(
+            terms.side,
+            terms.quantity_w,
+            session.holdings.position(terms.direction, terms.connection_point),
         )
     )
     if refusal is not None or not state.controls.concern_orders:
         return refusal
     ask = Ask(
         command.participant,
-        command.interval,
-        command.direction,
-        command.side,
-        command.quantity_w,
-        command.quantity_w,
-        effective_limit_price_ticks(command, state),
+        terms.interval,
+        terms.direction,
+        terms.side,
+        terms.quantity_w,
+        terms.quantity_w,
+        effective_limit_price_ticks(terms, state),
     )
     return check_risk([ask], state, now)
 
 
-def _check_room(command: SubmitOrder, state: State) -> Refusal | None:
-    rests = command.time_in_force not in (
-        TimeInForce.IMMEDIATE_OR_CANCEL,
-        TimeInForce.FILL_OR_KILL,
-    )
-    if not (rests and command.conditions.apply_at_once(command.time_in_force)):
+def _check_places(
+    participant: str, terms: OrderTerms, session: Session, rules: MarketRules
+) -> Refusal | None:
+    if terms.time_in_force.is_immediate:
         return None
-    return check_room(command.participant, state.sessions[command.interval], state.rules)
+    if not terms.conditions.apply_at_once(terms.time_in_force):
+        return None
+    return check_conditional_places(participant, session, rules)
 
 
 def check_joint(command: SubmitJoint, state: State, now: datetime) -> Refusal | None:
-    """Return why a joint order may not be placed, ``None`` when it may.
+    """Return why a joint order may not be placed, ``None`` where it may.
 
-    Each leg is checked like an order of its own.
+    Each leg is checked like an order.
     """
     refusal = check_legs(command)
     for leg in command.legs:
@@ -107,9 +102,9 @@ def _check_leg(participant: str, leg: Leg, state: State) -> Refusal | None:
     return (
         _check_place(participant, leg.connection_point, leg.interval, state)
         or check_quantity(leg.quantity_w, state.rules)
-        or check_room(participant, state.sessions[leg.interval], state.rules)
+        or check_conditional_places(participant, state.sessions[leg.interval], state.rules)
         or check_price(leg.limit_price_ticks, state.rules)
-        or check_claim(
+        or check_holding(
             leg.side,
             leg.quantity_w,
             state.sessions[leg.interval].holdings.position(leg.direction, leg.connection_point),
@@ -120,9 +115,9 @@ def _check_leg(participant: str, leg: Leg, state: State) -> Refusal | None:
 def check_amendment(
     command: AmendOrder, order: Order, state: State, now: datetime
 ) -> Refusal | None:
-    """Return why an open order may not be changed so, ``None`` when it may.
+    """Return why an open order may not be amended, ``None`` where it may.
 
-    O(1) when it may, and none of the operator's controls is set.
+    O(1) for an accepted amendment while no control of the market operator is set.
     """
     quantity_w, limit_price_ticks = amended_terms(command, order)
     if order.joint_id is not None:
@@ -149,7 +144,7 @@ def check_amendment(
             session.books[order.direction],
             state.rules,
         )
-        or check_claim(order.side, quantity_w - order.executed_w, position, amended=order)
+        or check_holding(order.side, quantity_w - order.executed_w, position, amended=order)
     )
     if refusal is not None or not state.controls.concern_orders:
         return refusal
@@ -167,7 +162,7 @@ def check_amendment(
 
 
 def amended_terms(command: AmendOrder, order: Order) -> tuple[int, int]:
-    """Return the total in watts and the price in ticks that an amended order would have."""
+    """Return the total quantity in watts and the limit price in ticks of the amended order."""
     return (
         order.quantity_w if command.quantity_w is None else command.quantity_w,
         order.limit_price_ticks if command.limit_price_ticks is None else command.limit_price_ticks,
@@ -175,7 +170,7 @@ def amended_terms(command: AmendOrder, order: Order) -> tuple[int, int]:
 
 
 def check_interval(interval: datetime, state: State) -> Refusal | None:
-    """Refuse intervals that were never opened, or have closed."""
+    """Refuse intervals that were never opened, or whose gate has closed."""
     session = state.sessions.get(interval)
     if session is None:
         return Refusal(
@@ -229,7 +224,7 @@ def check_quantity(quantity_w: int, rules: MarketRules) -> Refusal | None:
 
 
 def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
-    """Refuse negative and absurd prices; zero gives limit away, or takes it for nothing."""
+    """Refuse prices below zero or above the highest; at zero, limit is sold for nothing."""
     if limit_price_ticks < 0:
         return Refusal(
             RefusalReason.PRICE_INVALID,
@@ -244,37 +239,39 @@ def check_price(limit_price_ticks: int, rules: MarketRules) -> Refusal | None:
     return None
 
 
-def effective_limit_price_ticks(command: SubmitOrder, state: State) -> int:
-    """Return the limit price of an order, that of a market order being as far as the book goes.
+def effective_limit_price_ticks(terms: OrderTerms, state: State) -> int:
+    """Return the limit price of an order; for a market order, the worst price in the books.
 
-    O(1).  A market order that finds nobody on the other side trades at no price at all.
+    O(1).  Where no order rests on the other side, a market order gets a price at which it does
+    not trade.
     """
-    if command.limit_price_ticks is not None:
-        return command.limit_price_ticks
-    session = state.sessions[command.interval]
+    if terms.limit_price_ticks is not None:
+        return terms.limit_price_ticks
+    session = state.sessions[terms.interval]
     found = [
         price_ticks
         for books in (session.books, session.conditional)
-        if (price_ticks := books[command.direction].worst_price_ticks(command.side.opposite))
+        if (price_ticks := books[terms.direction].worst_price_ticks(terms.side.opposite))
         is not None
     ]
-    buys = command.side is Side.BUY
+    buys = terms.side is Side.BUY
     if state.rules.exchange_rate is ExchangeRate.ONE_TO_ONE:
         return (max if buys else min)(found, default=0)
-    # The operator takes part, too, but nobody gives limit away to it for nothing.
+    # The DSO issues watts at its reserve price and retires them below it, so it counts as an order
+    # at that price; a market order does not sell to it.
     reserve_ticks = state.rules.reserve_price_ticks
     return max([*found, reserve_ticks]) if buys else max(min(found, default=0), reserve_ticks + 1)
 
 
-def _check_price_of(command: SubmitOrder, state: State) -> Refusal | None:
-    if command.limit_price_ticks is None:
+def _check_price_of(terms: OrderTerms, session: Session, rules: MarketRules) -> Refusal | None:
+    if terms.limit_price_ticks is None:
         return None
-    return check_price(command.limit_price_ticks, state.rules) or check_post_only(
-        command.conditions,
-        command.side,
-        command.limit_price_ticks,
-        state.sessions[command.interval].books[command.direction],
-        state.rules,
+    return check_price(terms.limit_price_ticks, rules) or check_post_only(
+        terms.conditions,
+        terms.side,
+        terms.limit_price_ticks,
+        session.books[terms.direction],
+        rules,
     )
 
 
@@ -303,64 +300,3 @@ def _check_expiry(
             f"and up to gate closure at {format_time(gate_closes_at)}",
         )
     return None
-
-
-def check_claim(
-    side: Side, quantity_w: int, position: Position, amended: Order | None = None
-) -> Refusal | None:
-    """Refuse selling what is not held above the fallback, and buying beyond capacity.
-
-    Parameters
-    ----------
-    side, quantity_w
-        What is asked for, in watts.
-    position
-        Of the connection point, in the direction asked for.
-    amended
-        The open order that the quantity would replace; its own claim does not count.
-    """
-    own_w = 0 if amended is None else amended.remaining_w
-    if side is Side.SELL:
-        if quantity_w <= position.sellable_w + own_w:
-            return None
-        bounds = _claims(side, "reserved", position.reserved_w - own_w, position, amended)
-        if position.fallback_w:
-            bounds.append(f"{position.fallback_w:,} W are the fallback limit and not for sale")
-        return _exceeds(
-            RefusalReason.EXCEEDS_HOLDING,
-            f"sell of {quantity_w:,} W exceeds the {position.held_w:,} W held",
-            bounds,
-        )
-    if quantity_w <= position.buyable_w + own_w:
-        return None
-    bounds = _claims(side, "sought", position.sought_w - own_w, position, amended)
-    return _exceeds(
-        RefusalReason.EXCEEDS_CAPACITY,
-        f"buy of {quantity_w:,} W exceeds the capacity of {position.capacity_w:,} W",
-        [f"{position.held_w:,} W are held", *bounds],
-    )
-
-
-def _exceeds(reason: RefusalReason, sentence: str, bounds: list[str]) -> Refusal:
-    return Refusal(reason, sentence + (f", of which {' and '.join(bounds)}" if bounds else ""))
-
-
-def _claims(
-    side: Side, word: str, claimed_w: int, position: Position, amended: Order | None
-) -> list[str]:
-    """Say what other open orders of a side claim, if they claim anything."""
-    if not claimed_w:
-        return []
-    return [f"{claimed_w:,} W are {word} by {_names(position, side, amended)}"]
-
-
-def _names(position: Position, side: Side, without: Order | None) -> str:
-    """Return "order 17", "orders 17 and 18", or the first few "and others"."""
-    others = (order for order in position.orders.values() if order.side is side)
-    found = islice((order for order in others if order is not without), _NAMED_ORDERS + 1)
-    numbers = [str(order.order_id) for order in found]
-    if len(numbers) == 1:
-        return f"order {numbers[0]}"
-    if len(numbers) > _NAMED_ORDERS:
-        numbers[_NAMED_ORDERS] = "others"
-    return f"orders {', '.join(numbers[:-1])} and {numbers[-1]}"

@@ -1,20 +1,22 @@
-"""What the system operator buys back before anybody is curtailed.
+"""Buy-back: the DSO buys limits from resting sell orders before it curtails any.
 
-When new limits make the envelopes held insecure, resting sell orders that the operator has asked
-for are bought first: the cheapest set that relieves the rows, by a linear program,
+When new limits make the envelopes held insecure, the DSO first buys from the resting sell orders
+of the intervals and directions for which a buy-back is in force.  The cheapest set that relieves
+the rows comes from a linear program,
 
     min  sum_o p_o x_o + sum_i P_i c_i
     s.t. sum_o A_k,o x_o + sum_i A_k,i c_i >= excess_k   per row over its limit
          0 <= x_o <= r_o,   sum_{o in direction d} x_o <= Q_d,   0 <= c_i
 
-with p_o, r_o price and rest of sell order o, Q_d what the operator takes of direction d at most,
-and c_i what is left to curtailment, dearer than any purchase (P_i just above the operator's limit
-price), so that it is only for what cannot be bought.  The sellers have their limit prices, the
-operator retires the watts.  Rows are linear here, so a little may be left over for curtailment.
+with p_o, r_o the limit price and the rest of sell order o, Q_d the quantity wanted of direction d,
+and c_i the curtailment of limit i at a price P_i just above the DSO's limit price, so that only
+what cannot be bought is curtailed.  The sellers are paid their limit prices, and the DSO retires
+the watts.  The rows are linear here, so a little may be left for curtailment.
 
-It is not trading: it happens in a call and while trading is halted, too, because curtailment, which
-it spares, does not wait either.  Sales under a condition (all-or-none, a minimum, legs of joint
-orders) are not bought: how much relieves is for the rows to say.  What icebergs hide is.
+A buy-back is no trading: it takes place in a call and while trading is halted, too, because the
+curtailment that it replaces would not wait either.  Orders under a condition (all-or-none, a
+minimum, legs of joint orders) are not bought, because the rows decide the quantity.  The hidden
+parts of icebergs are.
 """
 
 from __future__ import annotations
@@ -50,9 +52,9 @@ class _BuyBackCandidate:
 
 
 def buy_back(session: Session, limits: InterfaceLimits, record: EventRecorder, grid: Grid) -> None:
-    """Buy what the operator asked for and new limits call for.
+    """Buy what relieves the network under new limits, within the buy-backs in force.
 
-    Where the network gives no answer nothing is bought: curtailment, which comes next, decides.
+    Where the network model fails nothing is bought; curtailment comes next.
     """
     offers = _offers(session, grid.connection_points)
     if not offers:
@@ -87,7 +89,7 @@ def buy_back(session: Session, limits: InterfaceLimits, record: EventRecorder, g
 
 
 def _offers(session: Session, connection_points: Sequence[str]) -> list[_BuyBackCandidate]:
-    """Return the sell orders within the operator's limit prices, oldest first."""
+    """Return the sell orders within the DSO's limit prices, oldest first."""
     place = {point: i for i, point in enumerate(connection_points)}
     found = []
     for direction, wanted in session.buy_backs.items():
@@ -102,7 +104,7 @@ def _offers(session: Session, connection_points: Sequence[str]) -> list[_BuyBack
 def _cheapest(
     rows: LinearRows, offers: Sequence[_BuyBackCandidate], session: Session, lot_w: int
 ) -> list[int]:
-    """Return what to buy of each offer, in whole lots, watts."""
+    """Return the quantity to buy of each offer, in whole lots, watts."""
     over = np.flatnonzero(rows.headroom < 0.0)
     if not over.size:
         return [0] * len(offers)
@@ -148,7 +150,7 @@ def _in_lots(
     session: Session,
     lot_w: int,
 ) -> list[int]:
-    """Round purchases up to whole lots, as far as the operator's quantities go."""
+    """Round purchases up to whole lots, within the quantities that the DSO wants."""
     left_w = {direction: each.quantity_w for direction, each in session.buy_backs.items()}
     found = []
     for wanted, offer in zip(lots, offers, strict=True):

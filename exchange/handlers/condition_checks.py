@@ -1,48 +1,46 @@
-"""Conditions that contradict each other, or what rests."""
+"""Checks of the conditions of orders: contradictions, legs, and places for resting ones."""
 
 from __future__ import annotations
 
 from exchange.state.session import Session
-from exchange.vocabulary.commands import SubmitJoint, SubmitOrder
+from exchange.vocabulary.commands import SubmitJoint
 from exchange.vocabulary.formatting import format_time, price_text
-from exchange.vocabulary.orders import Order
+from exchange.vocabulary.orders import Order, OrderTerms
 from exchange.vocabulary.reasons import Refusal, RefusalReason
 from exchange.vocabulary.rules import MarketRules
 from orderbook.book import OrderBook
 from orderbook.order import UNCONDITIONAL, OrderConditions, Side, TimeInForce
 
 MAX_LEGS = 96
-"""Most legs of a joint order: a day of quarter-hours."""
+"""The most legs of a joint order: a day of quarter-hours."""
 
+# A participant with an order with conditions may have at most one in four of the free places.
 _SHARE = 4
-"""One of so many places that are free is for somebody who has an order with conditions already."""
-
-_IMMEDIATE = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
 
 
-def check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None:
+def check_conditions(terms: OrderTerms, rules: MarketRules) -> Refusal | None:
     """Refuse conditions that contradict each other or the quantity."""
-    conditions = command.conditions
-    if conditions is UNCONDITIONAL and command.limit_price_ticks is not None:
+    conditions = terms.conditions
+    if conditions is UNCONDITIONAL and terms.limit_price_ticks is not None:
         return None
-    immediate = command.time_in_force in _IMMEDIATE
-    if command.limit_price_ticks is None and not immediate:
+    immediate = terms.time_in_force.is_immediate
+    if terms.limit_price_ticks is None and not immediate:
         return _contradiction(
             f"a market order never rests, so its time in force is IOC or FOK, "
-            f"not {command.time_in_force}"
+            f"not {terms.time_in_force}"
         )
     if conditions.post_only and immediate:
-        return _contradiction(f"a post-only order waits, and {command.time_in_force} does not")
+        return _contradiction(f"a post-only order waits, and {terms.time_in_force} does not")
     if conditions.all_or_none and immediate:
         return _contradiction(
-            f"an all-or-none order waits, and {command.time_in_force} does not: "
+            f"an all-or-none order waits, and {terms.time_in_force} does not: "
             f"all at once or nothing is FOK"
         )
     asked = [
         name
         for name, given in (
             ("all-or-none", conditions.all_or_none),
-            ("fill or kill", command.time_in_force is TimeInForce.FILL_OR_KILL),
+            ("fill or kill", terms.time_in_force is TimeInForce.FILL_OR_KILL),
             ("a minimum quantity", conditions.minimum_w is not None),
             ("a displayed quantity", conditions.displayed_w is not None),
         )
@@ -51,17 +49,20 @@ def check_conditions(command: SubmitOrder, rules: MarketRules) -> Refusal | None
     if len(asked) > 1:
         return _contradiction(f"{asked[0]} and {asked[1]} do not go together")
     if conditions.displayed_w is not None and immediate:
-        return _contradiction(f"an iceberg waits, and {command.time_in_force} does not")
-    return check_part("minimum", conditions.minimum_w, command.quantity_w, rules) or check_part(
-        "displayed", conditions.displayed_w, command.quantity_w, rules
+        return _contradiction(f"an iceberg waits, and {terms.time_in_force} does not")
+    return check_part("minimum", conditions.minimum_w, terms.quantity_w, rules) or check_part(
+        "displayed", conditions.displayed_w, terms.quantity_w, rules
     )
 
 
-def check_room(participant: str, session: Session, rules: MarketRules) -> Refusal | None:
-    """Refuse another resting conditional order where there are as many as may be.
+def check_conditional_places(
+    participant: str, session: Session, rules: MarketRules
+) -> Refusal | None:
+    """Refuse another resting conditional order where no place is free for it.
 
-    Beyond the first, nobody may have more than a quarter of the places that are free, so that the
-    last ones are for those who have none.  O(conditional orders of the interval).
+    Beyond its first conditional order a participant may have at most a quarter of the free
+    places, so that the last ones are left to participants without any.  O(conditional orders of
+    the interval).
     """
     resting = session.conditional_orders()
     own = sum(order.participant == participant for order in resting)
@@ -73,16 +74,16 @@ def check_room(participant: str, session: Session, rules: MarketRules) -> Refusa
         if count >= most:
             return Refusal(
                 RefusalReason.TOO_MANY_CONDITIONS,
-                f"{count} orders {whose}with conditions rest for {start} already, "
-                f"at most {most} may",
+                f"{count} orders {whose}with conditions already rest for {start}, "
+                f"at most {most} may rest",
             )
     free = rules.max_conditional_orders - len(resting)
     if own and _SHARE * (own + 1) > free:
         return Refusal(
             RefusalReason.TOO_MANY_CONDITIONS,
-            f"{own} orders of {participant} with conditions rest for {start} already, and of "
-            f"{rules.max_conditional_orders} places {free} are free: beyond the first, nobody may "
-            f"have more than a quarter of these",
+            f"{own} orders of {participant} with conditions already rest for {start}, and of "
+            f"{rules.max_conditional_orders} places {free} are free: beyond its first, a "
+            f"participant may have at most a quarter of these",
         )
     return None
 
@@ -126,7 +127,7 @@ def check_post_only(
     book: OrderBook[Order],
     rules: MarketRules,
 ) -> Refusal | None:
-    """Refuse a post-only order that meets anything, whether or not the network would let it."""
+    """Refuse a post-only order that crosses the book, whether or not the network would allow it."""
     if not conditions.post_only:
         return None
     best_ticks = book.best_price_ticks(side.opposite)

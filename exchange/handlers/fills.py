@@ -1,4 +1,4 @@
-"""What a clearing means for each order: one fill for each leg, paid to the last unit."""
+"""The fills of a clearing: one for each order and each leg, with exact payments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fills_of(executions: Sequence[Execution], payments: Payments, state: State) 
 
 
 def _shared(paid: int, legs: Sequence[Order], changes_w: Sequence[int]) -> list[int]:
-    """Return what each leg pays: its limit price, less its share by watts of what was saved."""
+    """Return the payment of each leg: its limit price, less its share by watts of the saving."""
     at_limit = [
         leg.limit_price_ticks * change_w for leg, change_w in zip(legs, changes_w, strict=True)
     ]
@@ -44,7 +44,7 @@ def _shared(paid: int, legs: Sequence[Order], changes_w: Sequence[int]) -> list[
 
 
 def fill_of(order: Order, quantity_w: int, amount: int) -> Fill:
-    """Return the fill of an order that trades so many watts and pays so much."""
+    """Return the fill of an order that trades ``quantity_w`` and pays ``amount``."""
     return Fill(
         order_id=order.order_id,
         participant=order.participant,
@@ -60,10 +60,10 @@ def fill_of(order: Order, quantity_w: int, amount: int) -> Fill:
 
 
 def pairs_of(fills: Sequence[Fill]) -> list[tuple[Fill, Fill, int]]:
-    """Return ``(buy, sell, quantity_w)``: who may be said to have traded with whom.
+    """Return pairs ``(buy, sell, quantity_w)`` of a clearing, as a tape prints them.
 
-    Buyers and sellers of each book are paired by price, then by number.  Watts that the operator
-    issues or retires pair with nobody.
+    Buyers and sellers of each book are paired by price, then by number.  Watts that the DSO issues
+    or retires are in no pair.
     """
     found: list[tuple[Fill, Fill, int]] = []
     for book in {(fill.interval, fill.direction): None for fill in fills}:

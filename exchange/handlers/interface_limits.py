@@ -1,4 +1,4 @@
-"""New limits at the interface while an interval trades: what becomes of holdings and orders."""
+"""New limits at the interface while an interval trades: new holdings, smaller orders."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from security_check.errors import GridError, InsecureError
 from security_check.model.envelope import Direction, Envelope, EnvelopeSet
 
 
-def update_limits(
+def update_interface_limits(
     command: UpdateInterfaceLimits, session: Session, record: EventRecorder, grid: Grid
 ) -> SecurityState | None:
-    """Put the TSO's new contract into force, or refuse it and halt the interval.
+    """Put the TSO's new interface limits into force, or refuse them and halt the interval.
 
-    Limits that cannot be made secure are in force at the interface all the same: the envelopes
-    held may now be too large, so nothing trades until an update succeeds.
+    The TSO's limits hold at the interface even where no secure envelopes are found under them: the
+    envelopes held may then be too large, so trading halts until an update succeeds.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def update_limits(
             interface_limits=command.interface_limits,
         )
     )
-    # All cuts before any rise: what holds after each of these events is then secure.
+    # All cuts come before any rise, so that the envelopes after each of these events are secure.
     for rising in (False, True):
         for envelope in envelopes:
             _set_limits(envelope, session, record, rising=rising)
@@ -107,7 +107,7 @@ def refuse_unsafe(
     update: UpdateInterfaceLimits | None,
     request: str,
 ) -> None:
-    """Fail closed: refuse what asked for it, raise the alarm, halt the interval if it trades."""
+    """Refuse a request without a secure answer, raise an alarm, halt an interval that trades."""
     kind = alarm_kind(error)
     record.refuse(
         participant,
@@ -157,7 +157,7 @@ def _set_limits(
 def _cut_orders(position: Position, side: Side, excess_w: int, record: EventRecorder) -> None:
     """Reduce open orders of a side, newest first, by at least ``excess_w``, in whole lots.
 
-    An order that could no longer trade as much at once as it asks for is cancelled instead.
+    An order whose conditions could no longer be met is cancelled instead.
     """
     lot_w = record.state.rules.lot_w
     for order in reversed(position.orders_of(side)):

@@ -1,4 +1,4 @@
-"""What the operator's controls do: collar, limits of risk, kill switches, halt and resumption."""
+"""Controls of the market operator: collar, risk limits, kill switches, halts, buy-backs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.commands import (
-    Control,
+    ControlCommand,
     HaltTrading,
     ResumeTrading,
     SetBuyBack,
@@ -31,10 +31,10 @@ from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
 from exchange.vocabulary.rules import OPERATOR
 
 
-def control(command: Control, record: EventRecorder) -> list[Session]:
+def apply_control(command: ControlCommand, record: EventRecorder) -> list[Session]:
     """Put a control into force, or refuse it.
 
-    Open orders that it does not allow any more are cancelled.
+    Open orders that are no longer allowed are cancelled.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def control(command: Control, record: EventRecorder) -> list[Session]:
     return []
 
 
-def _check(command: Control, state: State) -> Refusal | None:
+def _check(command: ControlCommand, state: State) -> Refusal | None:
     match command:
         case SetPriceCollar():
             fault = command.collar.fault()
@@ -90,7 +90,7 @@ def _check(command: Control, state: State) -> Refusal | None:
     return None
 
 
-_EVENTS: dict[type[Control], type[ControlEvent]] = {
+_EVENTS: dict[type[ControlCommand], type[ControlEvent]] = {
     SetPriceCollar: PriceCollarSet,
     SetRiskLimits: RiskLimitsSet,
     SetKillSwitch: KillSwitchSet,
@@ -98,10 +98,10 @@ _EVENTS: dict[type[Control], type[ControlEvent]] = {
     HaltTrading: TradingHalted,
     ResumeTrading: TradingResumed,
 }
-"""The event of each control; it tells all that the control asks for, under the same names."""
+"""The event of each control; its fields have the names of the command's fields."""
 
 
-def _event(command: Control, record: EventRecorder) -> ControlEvent:
+def _event(command: ControlCommand, record: EventRecorder) -> ControlEvent:
     asked = {field.name: getattr(command, field.name) for field in fields(command)}
     return _EVENTS[type(command)](sequence=record.next_sequence, time=record.now, **asked)
 

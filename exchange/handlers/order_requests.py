@@ -1,6 +1,6 @@
-"""What participants ask about orders: submit, amend, cancel.
+"""Requests of participants about orders: submit, amend, cancel.
 
-Each request is answered: by an event that says it is done, by a refusal with a reason, or by the
+Each request is answered by an event: the change, a refusal with a reason, or a reference to the
 answer that the same request got before.
 """
 
@@ -33,7 +33,7 @@ from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
 
 
 class OrderRequests:
-    """Meets, or refuses, what participants ask about orders.
+    """Carries out, or refuses, the requests of participants about orders.
 
     Parameters
     ----------
@@ -50,19 +50,19 @@ class OrderRequests:
         self._matching = matching
 
     def submit(self, command: SubmitOrder, record: EventRecorder) -> None:
-        """Take in an order and let it trade."""
+        """Accept an order and let it trade."""
         if answer_if_repeated(command.participant, command.client_order_id, command, record):
             return
         refusal = check_submission(command, self._state, record.now)
         if refusal is not None:
             _refuse_submission(command, refusal, record)
             return
-        if command.conditions.post_only:
+        if command.terms.conditions.post_only:
             order = order_of(self._accepted(command, record))
             if self._matching.would_trade(order, record):
                 self._refuse_to_cross(command, order, "submit", record)
                 return
-        # Only now has it its place among the events: asking the network may raise an alarm.
+        # Its number is taken only now, because asking the network may raise an alarm first.
         accepted = self._accepted(command, record)
         record.add(accepted)
         self._matching.trade([self._state.orders[accepted.order_id]], record)
@@ -74,20 +74,12 @@ class OrderRequests:
             order_id=self._state.next_order_id,
             participant=command.participant,
             client_order_id=command.client_order_id,
-            connection_point=command.connection_point,
-            direction=command.direction,
-            interval=command.interval,
-            side=command.side,
-            quantity_w=command.quantity_w,
-            limit_price_ticks=effective_limit_price_ticks(command, self._state),
-            time_in_force=command.time_in_force,
-            expires_at=command.expires_at,
-            conditions=command.conditions,
-            at_market=command.limit_price_ticks is None,
+            terms=command.terms,
+            limit_price_ticks=effective_limit_price_ticks(command.terms, self._state),
         )
 
     def submit_joint(self, command: SubmitJoint, record: EventRecorder) -> None:
-        """Take in several legs that trade together."""
+        """Accept the legs of a joint order and let them trade."""
         if answer_if_repeated(command.participant, command.client_order_id, command, record):
             return
         refusal = check_joint(command, self._state, record.now)
@@ -123,7 +115,7 @@ class OrderRequests:
     def _open_order(
         self, command: CancelOrder | AmendOrder, request: str, record: EventRecorder
     ) -> Order | None:
-        """Return the open order that a participant names by its own id, or refuse."""
+        """Return the open order with a participant's client order id, or refuse the request."""
         participant, client_id = command.participant, command.client_order_id
         answer = self._state.answers.find(participant, client_id)
         if answer is None or not isinstance(answer.event, OrderAccepted | JointOrderAccepted):
@@ -141,8 +133,8 @@ class OrderRequests:
     def amend(self, command: AmendOrder, record: EventRecorder) -> None:
         """Change an order.
 
-        A total at or below what has traded already asks for no more trades: as on other
-        exchanges the remainder is cancelled.
+        Where the new total is at or below what has traded already, the rest is cancelled, as on
+        other exchanges.
         """
         order = self._open_order(command, "amend", record)
         if order is None:
@@ -194,7 +186,7 @@ class OrderRequests:
     def _refuse_to_cross(
         self, command: SubmitOrder | AmendOrder, order: Order, request: str, record: EventRecorder
     ) -> None:
-        """Refuse a post-only order that crosses nobody by price, and yet would trade at once."""
+        """Refuse a post-only order that crosses no order by price, and yet would trade at once."""
         price = price_text(order.limit_price_ticks, self._state.rules)
         record.refuse(
             command.participant,
@@ -207,7 +199,7 @@ class OrderRequests:
         )
 
     def mass_cancel(self, command: MassCancel, record: EventRecorder) -> None:
-        """Take all orders that match out of the books."""
+        """Cancel all orders that match."""
         orders = self._state.orders_of(
             command.participant,
             command.interval,

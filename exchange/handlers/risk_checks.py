@@ -1,4 +1,4 @@
-"""Orders that the operator's controls stand against: kill switch, collar, size, rate, risk."""
+"""Checks of orders against the controls of the market operator: kill switch, collar, limits."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from orderbook.order import Side
 from security_check.model.envelope import Direction
 
 RATE_WINDOW = timedelta(minutes=1)
-"""Over how much time orders are counted."""
+"""The time over which the rate of orders is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What an order, new or amended, would be.
+    """What the risk checks need of an order, new or amended, or of a leg.
 
-    ``open_w`` is what it may still trade, ``amended`` the order it takes the place of.
+    ``open_w`` is the quantity that it may still trade, ``amended`` the order that it replaces.
     """
 
     participant: str
@@ -36,7 +36,7 @@ class Ask:
 
 
 def check_risk(asks: Sequence[Ask], state: State, now: datetime) -> Refusal | None:
-    """Refuse an order, or the legs of a joint one, that a control stands against.
+    """Refuse an order, or the legs of a joint order, that a control forbids.
 
     O(connection points of the participant * intervals), less where credit is not limited.
     """
@@ -88,7 +88,7 @@ def _check_size(ask: Ask, limits: RiskLimits) -> Refusal | None:
 def _check_rate(
     asks: Sequence[Ask], limits: RiskLimits, state: State, now: datetime
 ) -> Refusal | None:
-    """Refuse what comes too fast; each leg of a joint order counts, because each costs as much."""
+    """Refuse orders above the rate; each leg of a joint order counts as an order."""
     most, participant = limits.orders_per_minute, asks[0].participant
     if most is None:
         return None
@@ -104,7 +104,7 @@ def _check_rate(
 
 
 def _check_position(ask: Ask, limits: RiskLimits, state: State) -> Refusal | None:
-    """Refuse what could take the net purchases or sales of an interval beyond the limit."""
+    """Refuse an order that could take net purchases or sales of an interval beyond the limit."""
     if limits.position_w is None:
         return None
     positions = state.positions_of(ask.participant, ask.interval, ask.direction)
@@ -127,7 +127,7 @@ def _check_position(ask: Ask, limits: RiskLimits, state: State) -> Refusal | Non
 
 
 def _check_credit(asks: Sequence[Ask], limits: RiskLimits, state: State) -> Refusal | None:
-    """Refuse purchases that could make their participant owe more than the limit."""
+    """Refuse purchases that could take the participant's debt beyond the limit."""
     bought = [each for each in asks if each.side is Side.BUY]
     if limits.credit is None or not bought:
         return None

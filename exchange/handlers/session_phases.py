@@ -1,12 +1,12 @@
-"""The phases of an interval's trading: call, auction, continuous.
+"""The life of a session: its opening, its phases, its gate.
 
-In a *call* orders come and go, and nothing trades.  It ends in an *auction*, which trades all that
-raises welfare at the local prices of one clearing, and lasts no time.  In *continuous* trading
-every order is cleared when it comes.  The rules say which phases there are:
+In a *call* orders come and go without trades.  It ends in an *auction*, which clears all orders at
+the local prices of one clearing, at one moment.  In *continuous* trading every order is cleared
+when it comes.  The rules give the phases:
 
-- an opening auction: the first stretch after the opening is a call;
-- a closing auction: the last stretch before the gate is one;
-- frequent batches: all of the time is, with an auction every so often, in all intervals at once.
+- an opening auction: the time after the opening is a call;
+- a closing auction: the time before the gate is a call;
+- frequent batches: one call follows another, with auctions at the same times in all intervals.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from exchange.vocabulary.reasons import CancelReason, Phase, RefusalReason
 from exchange.vocabulary.rules import OPERATOR, MarketRules
 from security_check.errors import GridError
 
+# Batch auctions are at multiples of their period since this time, so all intervals share them.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def first_phase(
     rules: MarketRules, opened_at: datetime, gate_closes_at: datetime
 ) -> tuple[Phase, datetime]:
-    """Return the phase that an interval opens with, and until when."""
+    """Return the phase in which an interval opens, and the end of that phase."""
     if rules.opening_auction:
         return Phase.CALL, min(opened_at + rules.opening_auction, gate_closes_at)
     return next_phase(rules, opened_at, gate_closes_at)
@@ -40,7 +41,7 @@ def first_phase(
 def next_phase(
     rules: MarketRules, now: datetime, gate_closes_at: datetime
 ) -> tuple[Phase, datetime]:
-    """Return the phase after an auction, or after the opening, and until when."""
+    """Return the phase after an auction or after the opening, and the end of that phase."""
     if rules.batch_every:
         past = (now - _EPOCH) // rules.batch_every
         return Phase.CALL, min(_EPOCH + (past + 1) * rules.batch_every, gate_closes_at)
@@ -125,7 +126,7 @@ def _check(command: OpenSession, record: EventRecorder) -> tuple[RefusalReason, 
 
 
 def close_gate(session: Session, record: EventRecorder) -> None:
-    """Freeze an interval: cancel what rests, publish final envelopes, settle."""
+    """Close the gate: cancel resting orders, make the envelopes final, issue statements."""
     record.cancel_all(session.orders(), CancelReason.GATE_CLOSED)
     metering = record.state.rules.metering
     until = None if metering is None else max(session.end, record.now) + metering.window

@@ -1,4 +1,4 @@
-"""After the gate: meter readings held against final envelopes, and statements of account."""
+"""After the gate: meter readings compared with final envelopes, and statements of account."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from exchange.accounts.metering import MeteredInterval
 from exchange.state.recording import EventRecorder
 from exchange.state.state import State
-from exchange.vocabulary.commands import ReportMetering
+from exchange.vocabulary.commands import SubmitReading
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.reasons import Refusal, RefusalReason
 from exchange.vocabulary.rules import METERING
@@ -15,7 +15,7 @@ from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, Sta
 
 
 def issue_statements(interval: datetime, record: EventRecorder) -> None:
-    """Settle every account on which something was booked for an interval."""
+    """Issue a statement for every account with bookings of an interval."""
     for name, account in record.state.ledger.accounts(interval).items():
         record.add(
             StatementIssued(
@@ -34,11 +34,11 @@ def issue_statements(interval: datetime, record: EventRecorder) -> None:
         )
 
 
-def report_metering(command: ReportMetering, record: EventRecorder) -> None:
+def take_reading(command: SubmitReading, record: EventRecorder) -> None:
     """Take a reading, or refuse it.
 
-    A refused reading leaves no trace: sent again, it is looked at again, because what came too
-    early is right later.
+    A refused reading is not remembered: sent again, it is checked again, because a reading that
+    came too early is right later.
     """
     state = record.state
     known = state.metering.reading(command.reading_id)
@@ -64,7 +64,7 @@ def report_metering(command: ReportMetering, record: EventRecorder) -> None:
 
 
 def close_readings(interval: datetime, record: EventRecorder) -> None:
-    """End the metering of an interval: say what is missing, settle the penalties."""
+    """End the metering of an interval: name the missing readings, settle the penalties."""
     owners = {point: terms.participant for point, terms in record.state.terms.items()}
     record.add(
         MeteringClosed(
@@ -77,7 +77,7 @@ def close_readings(interval: datetime, record: EventRecorder) -> None:
     issue_statements(interval, record)
 
 
-def _same(command: ReportMetering, reading: MeterRead) -> bool:
+def _same(command: SubmitReading, reading: MeterRead) -> bool:
     return (
         command.interval == reading.interval
         and command.connection_point == reading.connection_point
@@ -86,7 +86,7 @@ def _same(command: ReportMetering, reading: MeterRead) -> bool:
     )
 
 
-def _check_id(command: ReportMetering, known: MeterRead | None) -> Refusal | None:
+def _check_id(command: SubmitReading, known: MeterRead | None) -> Refusal | None:
     if known is None:
         return None
     return Refusal(
@@ -97,7 +97,7 @@ def _check_id(command: ReportMetering, known: MeterRead | None) -> Refusal | Non
     )
 
 
-def _check(command: ReportMetering, state: State, now: datetime) -> Refusal | None:
+def _check(command: SubmitReading, state: State, now: datetime) -> Refusal | None:
     interval = state.metering.intervals.get(command.interval)
     if interval is None:
         return _check_unmetered(command.interval, state, now)
@@ -131,7 +131,7 @@ def _check_unmetered(start: datetime, state: State, now: datetime) -> Refusal:
         return Refusal(
             RefusalReason.DELIVERY_NOT_OVER,
             f"the gate of {format_time(start)} closes at {format_time(session.gate_closes_at)} "
-            f"only, it is {format_time(now)}: its envelopes are not final",
+            f"and it is {format_time(now)}: its envelopes are not final",
         )
     until = max(session.end, session.closed_at) + metering.window
     return Refusal(
@@ -148,14 +148,14 @@ def _too_early(start: datetime, end: datetime, now: datetime) -> Refusal:
     )
 
 
-def _check_power(command: ReportMetering, interval: MeteredInterval) -> Refusal | None:
-    """Refuse what is no mean power of an interval: whole watts of one direction."""
+def _check_power(command: SubmitReading, interval: MeteredInterval) -> Refusal | None:
+    """Refuse powers that are not whole watts, negative, or of both directions."""
     where = f"{command.connection_point} in {format_time(interval.start)}"
     for word, power_w in (
         ("injection", command.injection_w),
         ("withdrawal", command.withdrawal_w),
     ):
-        # A program may hand over what a message cannot: one NaN would poison every balance.
+        # A Python program may pass a float, which no message can: a NaN would spoil every balance.
         if type(power_w) is not int:
             return Refusal(
                 RefusalReason.READING_INVALID,

@@ -89,7 +89,7 @@ class IntervalMarkets:
         """Apply an event to the markets that are built; the state has applied it already."""
         match event:
             case OrderAccepted():
-                market = self._markets.get(event.interval)
+                market = self._markets.get(event.terms.interval)
                 if market is not None:
                     market.add(self._state.orders[event.order_id], incoming=True)
             case JointOrderAccepted():

@@ -1,4 +1,4 @@
-"""What the operator has set: price collar, limits of risk, kill switches, the market-wide halt."""
+"""The controls in force: price collar, risk limits, kill switches, the market-wide halt."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from exchange.vocabulary.serialization import from_plain, to_plain
 
 
 class Controls:
-    """The controls in force.  Only :mod:`exchange.state.effects` changes them.
+    """The controls of the market operator in force, changed only by :mod:`exchange.state.effects`.
 
     Attributes
     ----------
     collar
-        Prices that orders may have.
+        The limit prices that orders may have.
     killed
         Participants whose kill switch is engaged.
     market_killed
@@ -32,24 +32,24 @@ class Controls:
         self.killed: set[str] = set()
         self.market_killed = False
         self.halted = False
-        # Under the empty name the limits of everybody who has none of his own.
+        # The empty name stands for all participants without limits of their own.
         self._limits: dict[str, RiskLimits] = {}
         self._recent: dict[str, deque[datetime]] = {}
 
     @property
     def concern_orders(self) -> bool:
-        """Whether anything is set that an order may be refused for.  O(1)."""
+        """Whether a control is set that can refuse an order.  O(1)."""
         return bool(
             self._limits or self.killed or self.market_killed or self.collar is not NO_COLLAR
         )
 
     def limits_of(self, participant: str) -> RiskLimits:
-        """Return the limits of risk of a participant.  O(1)."""
+        """Return the risk limits of a participant.  O(1)."""
         found = self._limits.get(participant)
         return self._limits.get("", UNLIMITED) if found is None else found
 
     def set_limits(self, participant: str | None, limits: RiskLimits) -> None:
-        """Set the limits of one participant, or of all who have none of their own."""
+        """Set the limits of one participant, or of all that have none of their own."""
         self._limits[participant or ""] = limits
 
     def kill(self, participant: str | None, *, engaged: bool) -> None:

@@ -1,4 +1,4 @@
-"""Who holds how much of which limit in one interval, and what open orders claim of it."""
+"""The limits that connection points hold in one interval, and the claims of open orders on them."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class Position:
     held_w
         The limit in force.
     bottleneck
-        The element that kept the limit from being larger when it was last allocated.
+        The element that limited it when it was last allocated.
     capacity_w, fallback_w
-        What it can never exceed, and what its owner can never sell.
+        The most that it can be, and the part that its owner can never sell.
     reserved_w, sought_w
-        What open sell orders would take away, and open buy orders add.
+        The quantity of open sell orders, and of open buy orders.
     sought_amount
-        What the open buy orders would cost at their limit prices, in tick-watts.
+        The cost of the open buy orders at their limit prices, in tick-watts.
     net_bought_w
-        What was bought since the interval opened, less what was sold.
+        Purchases less sales since the interval opened.
     bought
-        ``[trade id, watts]`` of what it holds from trades, the oldest first; the rest it was
-        allocated.  What is sold or curtailed is what came last.
+        ``[trade id, watts]`` of the watts held from trades, the oldest first; the other watts were
+        allocated.  Watts that came last are sold or curtailed first.
     orders
-        The open orders behind these, by number, oldest first.
+        The open orders, by number, oldest first.
     by_priority
-        Their priorities in order, by side and whether they are legs of joint orders.
+        Their priorities, sorted, by side and by whether they are legs of joint orders.
     """
 
     held_w: int
@@ -58,16 +58,16 @@ class Position:
 
     @property
     def sellable_w(self) -> int:
-        """What another sell order may ask for."""
+        """The most that another sell order may ask for."""
         return self.held_w - self.fallback_w - self.reserved_w
 
     @property
     def buyable_w(self) -> int:
-        """What another buy order may ask for."""
+        """The most that another buy order may ask for."""
         return self.capacity_w - self.held_w - self.sought_w
 
     def reduce(self, by_w: int) -> None:
-        """Lower the limit by watts, of which those that came last were bought last."""
+        """Lower the limit; watts that came last go first."""
         self.held_w -= by_w
         while by_w and self.bought:
             taken_w = min(by_w, self.bought[-1][1])
@@ -77,17 +77,17 @@ class Position:
                 self.bought.pop()
 
     def buy(self, trade_id: int, quantity_w: int) -> None:
-        """Raise the limit by watts from a trade."""
+        """Raise the limit by the watts of a trade."""
         self.held_w += quantity_w
         self.bought.append([trade_id, quantity_w])
 
     def add(self, order: Order) -> None:
-        """Take up an open order.  O(log n), and a move of memory."""
+        """Add an open order.  O(log n), and a move of memory."""
         self.orders[order.order_id] = order
         insort(self.by_priority.setdefault(_group(order), []), order.priority)
 
     def remove(self, order: Order) -> None:
-        """Forget an order that is open no more.  O(log n), and a move of memory."""
+        """Remove an order that is no longer open.  O(log n), and a move of memory."""
         del self.orders[order.order_id]
         group = _group(order)
         priorities = self.by_priority[group]
@@ -99,18 +99,18 @@ class Position:
     def crossed_by(self, order: Order) -> Iterator[Order]:
         """Iterate over the older orders that an order of their owner crosses.
 
-        O(1) each, if they are not younger.
+        O(1) each; younger orders are passed over.
         """
         for is_joint in (False, True):
             yield from self._crossed_by(order, is_joint)
 
     def first_crossed_by(self, order: Order) -> Iterator[Order]:
-        """Iterate over the best of these, of joint orders and of others.  O(1)."""
+        """Iterate over the best of :meth:`crossed_by`, one joint and one other at most.  O(1)."""
         for is_joint in (False, True):
             yield from islice(self._crossed_by(order, is_joint), 1)
 
     def _crossed_by(self, order: Order, is_joint: bool) -> Iterator[Order]:
-        """Iterate over those that are legs of joint orders, or are not, the best first."""
+        """Iterate over those that are, or are not, legs of joint orders, the best first."""
         for _, order_id in self.by_priority.get((order.side.opposite, is_joint), ()):
             other = self.orders[order_id]
             if not order.may_cross(other):
@@ -123,7 +123,7 @@ class Position:
         return [order for order in self.orders.values() if order.side is side]
 
     def claim(self, order: Order, change_w: int) -> None:
-        """Raise (or lower) what an open order claims."""
+        """Raise, or lower, the claim of an open order, in watts."""
         if order.side is Side.SELL:
             self.reserved_w += change_w
         else:
@@ -196,7 +196,7 @@ class Holdings:
     def trade(
         self, trade_id: int, direction: Direction, connection_point: str, change_w: int
     ) -> None:
-        """Raise a limit by watts bought, or lower it by watts sold.  O(1)."""
+        """Raise a limit by a purchase, or lower it by a sale, in watts.  O(1)."""
         position = self._positions[direction][connection_point]
         if change_w > 0:
             position.buy(trade_id, change_w)
@@ -216,10 +216,10 @@ class Holdings:
         position.bottleneck = bottleneck
 
     def acquired_w(self) -> IntArray:
-        """Return what limits hold by when it came, shape (k, 2 c), injection first, watts.
+        """Return the watts of each limit by their origin, shape (k, 2 c), injection first.
 
-        What was allocated is the first row; then a row for each trade that somebody still holds
-        something of, the oldest first.
+        The first row is the allocation; then comes a row for each trade of which watts are still
+        held, the oldest first.
         """
         positions = [position for _, _, position in self.positions()]
         trades = sorted({trade_id for each in positions for trade_id, _ in each.bought})
@@ -247,7 +247,7 @@ class Holdings:
         )
 
     def envelope_set(self) -> EnvelopeSet:
-        """Return the envelopes in force as the network's modules take them.  O(n)."""
+        """Return the envelopes in force as arrays, for the network model.  O(n)."""
         envelopes = self.envelopes()
         return EnvelopeSet(
             [envelope.connection_point for envelope in envelopes],
@@ -260,7 +260,7 @@ class Holdings:
     def snapshot(self) -> list[list[Any]]:
         """Return ``[id, injection W, withdrawal W, bottlenecks, net W bought, bought]`` of each.
 
-        Bottlenecks, net purchases and what trades brought come as two each: of injection, then of
+        Bottlenecks, net purchases and ``bought`` come as two each: of injection, then of
         withdrawal.
         """
         return [
@@ -284,7 +284,7 @@ class Holdings:
 
     @classmethod
     def restore(cls, rows: Iterable[list[Any]], terms: Mapping[str, ConnectionTerms]) -> Holdings:
-        """Return the holdings a snapshot was taken of; no order claims anything yet."""
+        """Return the holdings of a snapshot, without any claims of orders."""
         rows = list(rows)
         holdings = cls(terms, (Envelope(*row[:5]) for row in rows))
         for point, _, _, _, _, *rest in rows:

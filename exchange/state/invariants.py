@@ -1,4 +1,4 @@
-"""What must always hold of the state as a whole, beyond what its parts check of themselves."""
+"""Invariants of the whole state: every part, and the indexes that join the parts."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def check_state(state: State) -> None:
     assert conditional == state.conditional, "conditional orders and their index disagree"
     dated = {(o.expires_at, o.order_id) for o in resting.values() if o.expires_at is not None}
     assert dated == set(state.expiries), "expiries and orders disagree"
-    turns = {(s.phase_until, s.start) for s in state.sessions.values() if s.is_open}
-    assert turns == set(state.phase_deadlines), "the clock's turns and sessions disagree"
+    deadlines = {(s.phase_until, s.start) for s in state.sessions.values() if s.is_open}
+    assert deadlines == set(state.phase_deadlines), "deadlines and sessions disagree"
     for order in resting.values():
         answer = state.answers.find(order.participant, order.client_order_id)
         assert answer is not None, f"order {order.order_id} has no answer on record"
@@ -38,7 +38,7 @@ def check_state(state: State) -> None:
 
 
 def _check_joints(state: State, resting: dict[int, Order]) -> None:
-    """Check that joint orders have all their legs, and the legs the same left."""
+    """Check that joint orders have all their legs, with the same rest unless all-or-none."""
     legs = {leg.order_id for each in state.joints.values() for leg in each}
     joint = {order.order_id for order in resting.values() if order.joint_id is not None}
     assert legs == joint, "joint orders and their legs disagree"

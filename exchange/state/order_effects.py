@@ -1,10 +1,14 @@
-"""What the events of orders change in the state."""
+"""The effects of the events of orders."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from exchange.state.request_answers import RequestAnswer
 from exchange.state.state import State
 from exchange.vocabulary.events import (
+    Event,
     JointOrderAccepted,
     OrderAccepted,
     OrderAmended,
@@ -66,7 +70,7 @@ def refill(state: State, event: OrderRefilled) -> None:
 
 
 def reduce(state: State, event: OrderReduced) -> None:
-    """Take watts off an order that its holding no longer covers."""
+    """Reduce an order that its holding or capacity no longer covers."""
     order = state.orders[event.order_id]
     order.quantity_w -= event.reduced_by_w
     _lower(state, order, event.reduced_by_w)
@@ -85,7 +89,7 @@ def _close_if_empty(state: State, order: Order) -> None:
 
 
 def trade(state: State, event: Traded) -> None:
-    """Let orders trade, and what they trade move between holdings."""
+    """Reduce the orders that trade, and move the watts between holdings."""
     for fill in event.fills:
         session, order = state.sessions[fill.interval], state.orders[fill.order_id]
         if fill.order_id == event.taker_order_id:
@@ -100,7 +104,7 @@ def trade(state: State, event: Traded) -> None:
 
 
 def cancel(state: State, event: OrderCancelled) -> None:
-    """Take the rest of an order out of the book, all legs of a joint one."""
+    """Take the rest of an order, or all legs of a joint order, out of the book."""
     order = state.orders[event.order_id]
     for leg in list(state.joints.get(event.order_id, [order])):
         state.remove(leg)
@@ -108,7 +112,7 @@ def cancel(state: State, event: OrderCancelled) -> None:
 
 
 def amend(state: State, event: OrderAmended) -> None:
-    """Change an order; unless only its quantity falls, it goes behind the others at its price."""
+    """Change an order; unless only its quantity falls, it loses its time priority."""
     state.controls.count_order(event.participant, event.time)
     order = state.orders[event.previous_order_id]
     if event.order_id == event.previous_order_id:
@@ -134,20 +138,33 @@ def _add_as(state: State, order: Order, order_id: int) -> None:
 
 def order_of(event: OrderAccepted) -> Order:
     """Return the order that an event accepts."""
+    terms = event.terms
     return Order(
         order_id=event.order_id,
-        side=event.side,
+        side=terms.side,
         limit_price_ticks=event.limit_price_ticks,
-        remaining_w=event.quantity_w,
+        remaining_w=terms.quantity_w,
         participant=event.participant,
         client_order_id=event.client_order_id,
-        connection_point=event.connection_point,
-        direction=event.direction,
-        interval=event.interval,
-        quantity_w=event.quantity_w,
-        time_in_force=event.time_in_force,
-        expires_at=event.expires_at,
-        conditions=event.conditions,
-        peak_w=event.conditions.displayed_w,
-        conditional=event.conditions.apply_at_once(event.time_in_force),
+        connection_point=terms.connection_point,
+        direction=terms.direction,
+        interval=terms.interval,
+        quantity_w=terms.quantity_w,
+        time_in_force=terms.time_in_force,
+        expires_at=terms.expires_at,
+        conditions=terms.conditions,
+        peak_w=terms.conditions.displayed_w,
+        conditional=terms.conditions.apply_at_once(terms.time_in_force),
     )
+
+
+ORDER_EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
+    OrderAccepted: accept,
+    JointOrderAccepted: accept_joint,
+    OrderAmended: amend,
+    OrderRefilled: refill,
+    OrderReduced: reduce,
+    OrderCancelled: cancel,
+    Traded: trade,
+}
+"""What each event of orders changes in the state."""

@@ -25,17 +25,17 @@ from security_check.errors import GridError, PowerFlowError
 
 
 class EventRecorder:
-    """Collects what one command leads to and applies it to the state.
+    """Collects the events of one command and applies each to the state.
 
     Parameters
     ----------
     state
         The state to apply events to.
     now
-        The time of the command.  Should the caller's clock have stepped back, the time of the
-        last event stands: events never run backwards.
+        The time of the command.  Where it lies before the last event, the time of that event is
+        used, so that the times of events never fall.
     follow
-        Is told each event once it is part of the state.
+        Called with each event after it is part of the state.
     """
 
     __slots__ = ("_follow", "events", "now", "state")
@@ -69,10 +69,10 @@ class EventRecorder:
         *,
         remember: Remembered | None = None,
     ) -> None:
-        """Refuse a request; ``remember`` it where the same must be answered the same again.
+        """Refuse a request; ``remember`` it where its repetition must get the same answer.
 
-        Only those who have a connection point are remembered, the TSO and the operator, so that
-        strangers take up no memory.
+        Only requests of participants with a connection point, the TSO and the market operator are
+        remembered, so that unknown senders cannot fill the memory.
         """
         known = remember is not None and (
             not isinstance(remember, SubmitOrder | SubmitJoint)
@@ -97,7 +97,7 @@ class EventRecorder:
         client_order_id: str,
         answer: FirstAnswer | OrderCancelled | MeterRead,
     ) -> None:
-        """Point to the answer a request got before."""
+        """Refer to the answer that a request got before."""
         self.add(
             AnswerRepeated(
                 sequence=self.next_sequence,
@@ -131,7 +131,7 @@ class EventRecorder:
                 self.cancel(order, reason)
 
     def trade(self, event: Traded) -> None:
-        """Let a clearing happen; icebergs that show nothing any more show their next part."""
+        """Record a clearing; icebergs whose shown part has traded show their next part."""
         self.add(event)
         for fill in event.fills:
             order = self.state.orders.get(fill.order_id)
@@ -157,7 +157,7 @@ class EventRecorder:
     def alarm(
         self, kind: AlarmKind, interval: datetime, detail: str, *, halts_trading: bool = False
     ) -> None:
-        """Call a person."""
+        """Raise an alarm."""
         self.add(
             AlarmRaised(
                 sequence=self.next_sequence,
@@ -171,7 +171,7 @@ class EventRecorder:
 
 
 def alarm_kind(error: GridError) -> AlarmKind:
-    """Return what kind of alarm an error of the network model is."""
+    """Return the kind of alarm for an error of the network model."""
     if isinstance(error, PowerFlowError):
         return AlarmKind.POWER_FLOW_FAILED
     return AlarmKind.INSECURE
@@ -180,11 +180,11 @@ def alarm_kind(error: GridError) -> AlarmKind:
 def answer_if_repeated(
     participant: str, client_id: str, command: Remembered, record: EventRecorder
 ) -> bool:
-    """Answer a request whose id was used before: the same again, or a refusal.
+    """Answer a request whose id was used before, by its first answer or by a refusal.
 
     Returns
     -------
-    Whether it was; what is new is still to be answered.
+    Whether the id was used before; a new request is still to be answered.
     """
     answer = record.state.answers.find(participant, client_id)
     if answer is None:
@@ -204,7 +204,7 @@ def answer_if_repeated(
 
 
 def _request(command: Remembered) -> str:
-    """Return what kind of request it is, as refusals name it."""
+    """Return the kind of a request, as refusals name it."""
     if isinstance(command, SubmitOrder | SubmitJoint):
         return "submit"
     return "limits" if isinstance(command, UpdateInterfaceLimits) else "control"

@@ -1,8 +1,8 @@
 """The answers given, so that a request sent twice gets the same answer twice.
 
-Memory is bounded whatever a participant sends: answers about open orders are as many as open
-orders, and of all others only the last ``kept`` of each participant stay.  What is forgotten
-depends on the events alone, so a replay forgets the same.
+Memory is bounded: there is one answer for each open order, and of all other answers the last
+``kept`` of each participant are remembered.  What is forgotten depends on the events alone, so a
+replay forgets the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from exchange.vocabulary.commands import (
-    Control,
+    ControlCommand,
     HaltTrading,
     ResumeTrading,
     SetBuyBack,
@@ -43,28 +43,17 @@ from exchange.vocabulary.events import (
 from exchange.vocabulary.serialization import event_from_plain, event_to_plain, to_plain
 
 FirstAnswer = OrderAccepted | JointOrderAccepted | InterfaceLimitsUpdated | ControlEvent | Refused
-Remembered = SubmitOrder | SubmitJoint | UpdateInterfaceLimits | Control
+Remembered = SubmitOrder | SubmitJoint | UpdateInterfaceLimits | ControlCommand
 """Requests that get the same answer when they come again."""
 
 
 def content_of(request: Remembered | FirstAnswer) -> str:
-    """Return a digest of what was asked, the same from the request and from its answer."""
+    """Return a digest of a request, the same from the request and from its answer."""
     asked: tuple[object, ...]
     if isinstance(request, Refused):
         return request.content
     if isinstance(request, SubmitOrder | OrderAccepted):
-        at_market = isinstance(request, OrderAccepted) and request.at_market
-        asked = (
-            request.connection_point,
-            request.direction,
-            request.interval,
-            request.side,
-            request.quantity_w,
-            None if at_market else request.limit_price_ticks,
-            request.time_in_force,
-            request.expires_at,
-            request.conditions,
-        )
+        asked = tuple(to_plain(request.terms).values())
     elif isinstance(request, SubmitJoint | JointOrderAccepted):
         asked = (
             request.legs,
@@ -79,7 +68,7 @@ def content_of(request: Remembered | FirstAnswer) -> str:
     return hashlib.sha256(json.dumps(to_plain(asked)).encode()).hexdigest()[:32]
 
 
-def _control_content(request: Control | ControlEvent) -> tuple[object, ...]:
+def _control_content(request: ControlCommand | ControlEvent) -> tuple[object, ...]:
     match request:
         case SetPriceCollar() | PriceCollarSet():
             return "price_collar", request.collar
@@ -97,10 +86,10 @@ def _control_content(request: Control | ControlEvent) -> tuple[object, ...]:
 
 @dataclass(slots=True)
 class RequestAnswer:
-    """What became of one request.
+    """The answer to one request, and the order that came of it.
 
-    ``order_id`` is the number the order has now, ``None`` once it is closed (or never was);
-    ``cancelled`` is how it ended unless it traded to the last watt.
+    ``order_id`` is the present number of the open order, ``None`` without one; ``cancelled`` is
+    the event that ended the order, unless it traded in full.
     """
 
     event: FirstAnswer
@@ -109,8 +98,10 @@ class RequestAnswer:
 
     @property
     def interval(self) -> datetime | None:
-        """The interval it was about, if it was about one and was not refused."""
-        if isinstance(self.event, OrderAccepted | InterfaceLimitsUpdated):
+        """The interval of the request; ``None`` without one, and for refusals."""
+        if isinstance(self.event, OrderAccepted):
+            return self.event.terms.interval
+        if isinstance(self.event, InterfaceLimitsUpdated):
             return self.event.interval
         if isinstance(self.event, JointOrderAccepted):
             return max(leg.interval for leg in self.event.legs)
@@ -134,7 +125,7 @@ class RequestLog:
         self._finished: dict[str, dict[str, None]] = {}
 
     def find(self, participant: str, client_id: str) -> RequestAnswer | None:
-        """Return what is known about a request.  O(1)."""
+        """Return the answer to a request, if it is remembered.  O(1)."""
         answers = self._answers.get(participant)
         return None if answers is None else answers.get(client_id)
 
@@ -147,7 +138,7 @@ class RequestLog:
     def finish(
         self, participant: str, client_id: str, cancelled: OrderCancelled | None = None
     ) -> None:
-        """Note that a request has no open order any more; may forget the oldest such.  O(1)."""
+        """Note that a request has no open order; forget the oldest such above the bound.  O(1)."""
         answers, finished = self._answers[participant], self._finished.setdefault(participant, {})
         answer = answers[client_id]
         answer.order_id, answer.cancelled = None, cancelled
@@ -157,7 +148,7 @@ class RequestLog:
             del finished[oldest], answers[oldest]
 
     def prune(self, before: datetime, intervals: Collection[datetime]) -> None:
-        """Forget finished requests older than ``before`` and about none of the intervals."""
+        """Forget finished requests older than ``before`` and of none of the intervals."""
         for participant, finished in self._finished.items():
             answers = self._answers[participant]
             for client_id in list(finished):

@@ -1,4 +1,4 @@
-"""The trading of one delivery interval: its clock, its books, and who holds what."""
+"""The trading of one delivery interval: its phase, its books, its holdings."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ class Session:
     start, end, gate_closes_at
         The interval is ``[start, end)``; it trades until ``gate_closes_at``.
     interface_limits
-        The TSO's contract in force.
+        The TSO's interface limits in force.
     holdings
-        What each connection point holds.
+        The limits that each connection point holds.
     phase, phase_until
-        What it does with orders now, and when that ends.
+        Its phase, and the end of that phase.
 
     Attributes
     ----------
     halted
-        Whether nothing may trade until new interface limits are in force.
+        Whether trading is halted until new interface limits are in force.
     suspended
-        Whether nothing may trade until the operator resumes it.
+        Whether trading is halted until the market operator resumes it.
     closed_at
         When the gate closed, ``None`` while it is open.
     books
         One per direction, with the firm orders.
     conditional
-        One per direction, with the orders that trade only as much at once as they ask for:
-        others pass them over where that is not met.
+        One per direction, with the orders that trade only under a condition: a minimum, or all
+        at once.
     buy_backs
-        What the operator buys back of a direction before it curtails.
+        The buy-backs in force, by direction.
     """
 
     __slots__ = (
@@ -98,17 +98,17 @@ class Session:
         return self.closed_at is None
 
     def add(self, order: Order) -> None:
-        """Let an order rest in its book and claim what it asks for.  O(log n)."""
+        """Let an order rest in its book and claim its quantity in the holdings.  O(log n)."""
         self._book_of(order).add(order)
         self.holdings.add_order(order)
 
     def reduce(self, order: Order, by_w: int) -> None:
-        """Take watts off what remains of an order; at zero it is gone.  O(log n)."""
+        """Reduce what remains of an order; at zero it leaves the book.  O(log n)."""
         self._book_of(order).reduce(order.order_id, by_w)
         self.holdings.release(order, by_w, closed=not order.remaining_w)
 
     def fill(self, order: Order, by_w: int) -> None:
-        """Take watts that others met off an order; at zero it is gone.  O(log n)."""
+        """Reduce a maker by a trade; at zero it leaves the book.  O(log n)."""
         self._book_of(order).fill(order.order_id, by_w)
         self.holdings.release(order, by_w, closed=not order.remaining_w)
 
@@ -118,7 +118,7 @@ class Session:
         self.holdings.release(order, order.remaining_w, closed=True)
 
     def note_bought_back(self, direction: Direction, quantity_w: int) -> None:
-        """Lower what the operator still buys back."""
+        """Lower the quantity that is still wanted."""
         wanted = self.buy_backs[direction]
         self.buy_backs[direction] = replace(wanted, quantity_w=wanted.quantity_w - quantity_w)
 
@@ -130,7 +130,7 @@ class Session:
         return _oldest_first(self.conditional.values())
 
     def makers(self, order: Order) -> Iterator[Order]:
-        """Iterate over what an order crosses, firm or conditional, by price and time.
+        """Iterate over the orders that an order crosses, firm or conditional, by price and time.
 
         The books must not change meanwhile.  O(1) per maker.
         """

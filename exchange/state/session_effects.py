@@ -1,15 +1,22 @@
-"""What the events of intervals, of the operator's controls and of refusals change in the state."""
+"""The effects of the events of intervals, controls and refusals."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 from exchange.state.holdings import Holdings
 from exchange.state.request_answers import RequestAnswer
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.events import (
+    AlarmRaised,
     BuyBackSet,
     ControlEvent,
+    Event,
     GateClosed,
+    HoldingCurtailed,
+    HoldingRaised,
     InterfaceLimitsUpdated,
     KillSwitchSet,
     PhaseChanged,
@@ -24,7 +31,7 @@ from exchange.vocabulary.rules import NO_COLLAR, OPERATOR, TSO
 
 
 def set_control(state: State, event: ControlEvent) -> None:
-    """Let what the operator has set apply."""
+    """Put a control of the market operator into force."""
     match event:
         case PriceCollarSet():
             state.controls.collar = NO_COLLAR if event.collar == NO_COLLAR else event.collar
@@ -44,9 +51,9 @@ def set_control(state: State, event: ControlEvent) -> None:
 
 
 def remember_refusal(state: State, event: Refused) -> None:
-    """Keep the answer to a request that may come again."""
-    # Only a request whose content is on record can be recognised when it comes again, and
-    # a reused id must not displace the answer that the id already has.
+    """Remember a refusal whose request may come again."""
+    # A repeated request is recognised by its content.  A refusal of a reused id has none, so it
+    # does not replace the answer that the id already has.
     if event.content and event.client_order_id is not None:
         state.answers.remember(event.participant, event.client_order_id, RequestAnswer(event))
 
@@ -60,18 +67,18 @@ def open_session(state: State, event: SessionOpened) -> None:
         interface_limits=event.interface_limits,
         holdings=Holdings(state.terms, event.envelopes),
         phase=event.phase,
-        phase_until=event.phase_until or event.gate_closes_at,
+        phase_until=event.phase_until,
     )
     state.phase_deadlines.add((state.sessions[event.start].phase_until, event.start))
 
 
 def close_gate(state: State, event: GateClosed) -> None:
-    """Close the gate of an interval, and forget what is long over."""
+    """Close the gate of an interval, and forget sessions and answers past their time."""
     session = state.sessions[event.interval]
     session.closed_at = event.time
     state.metering.expect(event, session.end)
     state.phase_deadlines.remove((session.phase_until, session.start))
-    # A gate closed early stays known until its hour, or the interval could open again.
+    # A gate closed early is kept until its planned time, or the interval could open again.
     before = event.time - state.rules.answers_kept_for
     for start, old in list(state.sessions.items()):
         if old.closed_at is not None and max(old.closed_at, old.gate_closes_at) <= before:
@@ -80,7 +87,7 @@ def close_gate(state: State, event: GateClosed) -> None:
 
 
 def change_phase(state: State, event: PhaseChanged) -> None:
-    """Let an interval do something else with orders from now on."""
+    """Let an interval enter a phase."""
     session = state.sessions[event.interval]
     state.phase_deadlines.remove((session.phase_until, session.start))
     session.phase, session.phase_until = event.phase, event.until
@@ -93,3 +100,30 @@ def set_interface_limits(state: State, event: InterfaceLimitsUpdated) -> None:
     session.interface_limits = event.interface_limits
     session.halted = False
     state.answers.remember(TSO, event.update_id, RequestAnswer(event))
+
+
+def set_holding(state: State, event: HoldingCurtailed | HoldingRaised) -> None:
+    """Put a curtailed or raised limit of a connection point into force."""
+    state.sessions[event.interval].holdings.set_limit(
+        event.direction, event.connection_point, event.to_w, event.element
+    )
+
+
+def raise_alarm(state: State, event: AlarmRaised) -> None:
+    """Halt trading in an interval, if the alarm says so."""
+    if event.halts_trading:
+        state.sessions[event.interval].halted = True
+
+
+SESSION_EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
+    SessionOpened: open_session,
+    PhaseChanged: change_phase,
+    InterfaceLimitsUpdated: set_interface_limits,
+    HoldingCurtailed: set_holding,
+    HoldingRaised: set_holding,
+    AlarmRaised: raise_alarm,
+    GateClosed: close_gate,
+    Refused: remember_refusal,
+    **dict.fromkeys(get_args(ControlEvent), set_control),
+}
+"""What each event of intervals, controls and refusals changes in the state."""

@@ -1,4 +1,4 @@
-"""The whole state as JSON-able data and back, and the digest that tells states apart."""
+"""The whole state as JSON-able data and back, and the digest by which states are compared."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from exchange.state.controls import Controls
 from exchange.state.request_answers import RequestLog
 from exchange.state.session import Session
 from exchange.state.state import State
-from exchange.vocabulary.reasons import Phase
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 
-VERSION = 3
-"""Of snapshots: 2 came with conditional orders and controls, 3 with phases and metering."""
+VERSION = 1
+"""The version of snapshots that this program writes and reads."""
 
 
 def snapshot_of(state: State) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def snapshot_of(state: State) -> dict[str, Any]:
 
 
 def digest_of(state: State) -> str:
-    """Return SHA-256 over the snapshot, in hexadecimal: equal states, equal digests."""
+    """Return the SHA-256 of the snapshot in hexadecimal; equal states have equal digests."""
     canonical = json.dumps(snapshot_of(state), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -51,14 +50,12 @@ def restore_state(
     Raises
     ------
     ValueError
-        When the snapshot has a version this code does not know.
+        When the snapshot has another version.
     """
-    if data["version"] == 1:
-        data = _from_version_1(data)
-    if data["version"] == 2:
-        data = _from_version_2(data)
     if data["version"] != VERSION:
-        raise ValueError(f"snapshot has version {data['version']}, this code reads 1 to {VERSION}")
+        raise ValueError(
+            f"the snapshot has version {data['version']}, this program reads version {VERSION}"
+        )
     state = State(rules, terms)
     orders = []
     for plain in data["sessions"]:
@@ -79,34 +76,3 @@ def restore_state(
     state.ledger = Ledger.restore(data["ledger"])
     state.metering = Metering.restore(data["metering"])
     return state
-
-
-def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a snapshot of version 1 as one of version 2: nothing was controlled in its time.
-
-    Net purchases were not kept, so position limits count from the upgrade on in its intervals.
-    """
-    sessions = [
-        session | {"suspended": False, "holdings": [[*row, 0, 0] for row in session["holdings"]]}
-        for session in data["sessions"]
-    ]
-    return data | {"version": 2, "sessions": sessions, "controls": Controls().snapshot()}
-
-
-def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a snapshot of version 2 as one of today.
-
-    All trading was continuous in its time and nothing was metered; when something was bought was
-    not kept, so it counts as allocated.
-    """
-    sessions = [
-        session
-        | {
-            "phase": Phase.CONTINUOUS.value,
-            "phase_until": session["gate_closes_at"],
-            "holdings": [[*row, [], []] for row in session["holdings"]],
-            "buy_backs": {},
-        }
-        for session in data["sessions"]
-    ]
-    return data | {"version": 3, "sessions": sessions, "metering": Metering().snapshot()}

@@ -1,4 +1,4 @@
-"""The state of the exchange, and what is asked of it.
+"""The state of the exchange, and the questions that handlers ask it.
 
 It follows from the events: :mod:`exchange.state.effects` is the one place where it changes.
 """
@@ -26,7 +26,7 @@ from security_check.model.envelope import Direction
 
 
 class State:
-    """Everything the exchange knows.
+    """Everything that the exchange remembers.
 
     Parameters
     ----------
@@ -42,27 +42,27 @@ class State:
     sequence, time
         Of the last event; 0 and ``None`` before the first.
     next_order_id, next_trade_id
-        The numbers given out next.
+        The numbers of the next order and the next trade.
     sessions
         By start of the interval, closed ones for ``rules.answers_kept_for`` longer.
     orders
         All open orders by number.
     conditional
-        Numbers of the open orders that trade under a condition only; they follow from orders.
+        Numbers of the open orders that trade only under a condition; they follow from orders.
     joints
         The open legs of joint orders, by the number of the first leg; they follow from orders.
     answers
         First answers by participant and client id.
     controls
-        What the operator has set.
+        The controls of the market operator.
     ledger
-        Who paid whom.
+        The accounts of participants and of the DSO.
     metering
         The intervals that await readings.
     phase_deadlines, expiries
-        What the clock must do next: ``(time, start)`` of the ends of phases, the last of which is
-        the gate, and ``(time, order id)`` of good-till-date orders, both sorted; they follow from
-        sessions and orders.
+        ``(time, start)`` of the ends of phases, the last of which is the gate, and
+        ``(time, order id)`` of good-till-date orders, both sorted; they follow from sessions and
+        orders.
     """
 
     __slots__ = (
@@ -106,15 +106,10 @@ class State:
         self.phase_deadlines: SortedSet = SortedSet()
         self.expiries: SortedSet = SortedSet()
 
-    def answer(self, participant: str, client_order_id: str) -> FirstAnswer | None:
-        """Return the first answer to a request; ``"tso"`` asks for interface limits.  O(1)."""
-        answer = self.answers.find(participant, client_order_id)
-        return None if answer is None else answer.event
-
     def repeated_answer(
         self, repeat: AnswerRepeated
     ) -> FirstAnswer | OrderCancelled | MeterRead | None:
-        """Return the event an :class:`AnswerRepeated` points to, unless forgotten since.  O(1)."""
+        """Return the answer that an :class:`AnswerRepeated` refers to, unless forgotten.  O(1)."""
         if repeat.participant == METERING:
             return self.metering.reading(repeat.client_order_id)
         answer = self.answers.find(repeat.participant, repeat.client_order_id)
@@ -133,7 +128,7 @@ class State:
         direction: Direction | None = None,
         side: Side | None = None,
     ) -> list[Order]:
-        """Return a participant's open orders that match all that is given, oldest first."""
+        """Return a participant's open orders that match every given value, oldest first."""
         sessions: Iterable[Session] = self.sessions.values()
         if interval is not None:
             sessions = [self.sessions[interval]] if interval in self.sessions else []

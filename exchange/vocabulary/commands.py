@@ -1,6 +1,6 @@
-"""Everything that can be asked of the exchange.
+"""The commands of the exchange: every request it takes.
 
-A command is a request; what comes of it is a list of events (:mod:`exchange.vocabulary.events`).
+The answer to a command is a list of events (:mod:`exchange.vocabulary.events`).
 Quantities are integer watts, prices integer ticks (EUR per kW of limit for the interval,
 in units of ``MarketRules.tick``), times UTC-aware datetimes.  An interval is named by its start.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
-from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
+from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
@@ -29,34 +29,24 @@ class OpenSession:
 
 @dataclass(frozen=True, slots=True)
 class SubmitOrder:
-    """Place an order for ``quantity_w`` of one limit of one connection point.
+    """Place an order.
 
-    ``client_order_id`` is the participant's own; sending it twice has the effect of once.
-    Without a limit price it is a market order: it takes what rests and never rests itself, so
-    its time in force is immediate or cancel, or fill or kill.  ``expires_at`` belongs to
-    good-till-date orders only.
+    ``client_order_id`` is chosen by the participant; sent twice, it has the effect of once.
     """
 
     participant: str
     client_order_id: str
-    connection_point: str
-    direction: Direction
-    interval: datetime
-    side: Side
-    quantity_w: int
-    limit_price_ticks: int | None
-    time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
-    expires_at: datetime | None = None
-    conditions: OrderConditions = UNCONDITIONAL
+    terms: OrderTerms
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitJoint:
     """Place several legs that trade together: a block, or a linked pair.
 
-    With ``all_or_none`` all legs trade in full in one clearing, or nothing does; otherwise the
-    same quantity of each trades, so their quantities are equal.  Legs are in different books.
-    Their limit prices hold together: over all legs it never pays more than they come to.
+    With ``all_or_none`` all legs trade in full in one clearing, or none does; otherwise the same
+    quantity of each leg trades, so their quantities are equal.  Legs are in different books.
+    Their limit prices hold in sum: over all legs the order never pays more than the legs' limit
+    prices times their quantities.
     """
 
     participant: str
@@ -69,7 +59,7 @@ class SubmitJoint:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """Take the rest of one's own order out of the book."""
+    """Take the rest of an order of the participant out of the book."""
 
     participant: str
     client_order_id: str
@@ -77,9 +67,9 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class AmendOrder:
-    """Change price, total quantity, or both (``None`` leaves it) of one's own resting order.
+    """Change the price or the total quantity of a resting order; ``None`` leaves a value as it is.
 
-    ``quantity_w`` is the order's new *total*, executed part included.  Lowering only the
+    ``quantity_w`` is the order's new *total*, with the part that has traded.  Lowering only the
     quantity keeps time priority; every other change loses it.
     """
 
@@ -91,7 +81,7 @@ class AmendOrder:
 
 @dataclass(frozen=True, slots=True)
 class MassCancel:
-    """Cancel all of one's own orders, or those that match all that is given."""
+    """Cancel all orders of the participant, or those that match every given value."""
 
     participant: str
     interval: datetime | None = None
@@ -102,9 +92,9 @@ class MassCancel:
 
 @dataclass(frozen=True, slots=True)
 class UpdateInterfaceLimits:
-    """The TSO's new contract for one open interval.
+    """Put the TSO's new interface limits for one open interval into force.
 
-    ``update_id`` is the TSO's own and works like a client order id: sending it twice has the
+    ``update_id`` is chosen by the TSO and works like a client order id: sent twice, it has the
     effect of once.
     """
 
@@ -117,8 +107,8 @@ class UpdateInterfaceLimits:
 class SetPriceCollar:
     """Allow only limit prices inside a collar; open orders outside are cancelled.
 
-    Here and in the other controls, ``control_id`` is the operator's own and works like a client
-    order id: sending it twice has the effect of once.
+    Here and in the other controls, ``control_id`` is chosen by the market operator and works like
+    a client order id: sent twice, it has the effect of once.
     """
 
     control_id: str
@@ -127,7 +117,7 @@ class SetPriceCollar:
 
 @dataclass(frozen=True, slots=True)
 class SetRiskLimits:
-    """Set what a participant may do at most, or everybody who has no limits of its own.
+    """Set the risk limits of a participant, or (``None``) of all that have no limits of their own.
 
     They bind orders that come from now on.
     """
@@ -139,7 +129,7 @@ class SetRiskLimits:
 
 @dataclass(frozen=True, slots=True)
 class SetKillSwitch:
-    """Cancel all orders of a participant, or of everybody, and take no more; or release."""
+    """Cancel all orders of one or (``None``) all participants and refuse new ones; or release."""
 
     control_id: str
     participant: str | None
@@ -148,7 +138,7 @@ class SetKillSwitch:
 
 @dataclass(frozen=True, slots=True)
 class HaltTrading:
-    """Let nothing trade in an interval, or in any; orders may come, rest and go meanwhile."""
+    """Halt trading in one or (``None``) all intervals; orders may come, rest and go meanwhile."""
 
     control_id: str
     interval: datetime | None = None
@@ -156,10 +146,10 @@ class HaltTrading:
 
 @dataclass(frozen=True, slots=True)
 class ResumeTrading:
-    """End a halt of the same extent; what rests crossed then trades at once.
+    """End a halt of the same extent; orders that rest crossed then trade at once.
 
-    Neither the halt of a single interval nor that of insecure limits ends with the market-wide
-    one.
+    The end of a market-wide halt ends neither the halt of a single interval nor that of insecure
+    limits.
     """
 
     control_id: str
@@ -168,9 +158,9 @@ class ResumeTrading:
 
 @dataclass(frozen=True, slots=True)
 class SetBuyBack:
-    """Buy back resting sell orders of an interval and direction before anybody is curtailed.
+    """Buy back resting sell orders of an interval and direction before any limit is curtailed.
 
-    It stands until the gate, or until another takes its place; a quantity of 0 takes it away.
+    It is in force until the gate or until another replaces it; a quantity of 0 ends it.
     """
 
     control_id: str
@@ -192,13 +182,13 @@ class CloseGate:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportMetering:
-    """Report the mean power that was metered at a connection point over a delivered interval.
+class SubmitReading:
+    """Submit the mean power that was metered at a connection point over a delivered interval.
 
     At most one of the two is above zero: the mean of an interval has one direction.
-    ``reading_id`` is the meter operator's own and unique among its readings: sending one twice
-    has the effect of once.  Another reading of the same point and interval replaces the one
-    before it.
+    ``reading_id`` is chosen by the meter operator and unique among its readings: sent twice, it
+    has the effect of once.  Another reading of the same connection point and interval replaces
+    the earlier one.
     """
 
     reading_id: str
@@ -212,8 +202,8 @@ class ReportMetering:
 class RejectMessage:
     """Put on record that a message could not become a command.
 
-    The gateway sends it for messages that are malformed, oversized or unauthorised, so that
-    their sender's report has its place in the gap-free sequence like any other.
+    The gateway sends it for messages that are malformed, oversized or unauthorised, so that the
+    sender's answer is an event in the gap-free sequence like any other.
     """
 
     participant: str
@@ -222,8 +212,10 @@ class RejectMessage:
     detail: str
 
 
-Control = SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeTrading | SetBuyBack
-"""What the operator may ask."""
+ControlCommand = (
+    SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeTrading | SetBuyBack
+)
+"""The commands of the market operator."""
 
 Command = (
     OpenSession
@@ -241,6 +233,6 @@ Command = (
     | SetBuyBack
     | AdvanceTime
     | CloseGate
-    | ReportMetering
+    | SubmitReading
     | RejectMessage
 )

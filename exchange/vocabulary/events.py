@@ -1,8 +1,8 @@
-"""Everything that can happen, refusals and their reasons included.
+"""The events of the exchange: everything that can happen, refusals included.
 
-Events are the only truth: state is what follows from applying them in order
-(:mod:`exchange.state.effects`), the journal stores them, reports and statements are made of them.
-Each carries its number in the exchange's gap-free sequence and the time it happened.
+The state follows from the events, applied in order (:mod:`exchange.state.effects`); the journal
+stores them; reports and statements are made from them.  Each has its number in the exchange's
+gap-free sequence and its time.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.reasons import AlarmKind, CancelReason, Phase, RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
-from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
+from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction, Envelope
 from security_check.model.limits import InterfaceLimits
 
@@ -31,8 +31,7 @@ class Event:
 class SessionOpened(Event):
     """An interval opened for trading with these fair and robust envelopes, in a first phase.
 
-    ``tick`` is the price step, in EUR per kW, so that amounts in a journal have a unit; ``None``
-    in journals from before it was written.
+    ``tick`` is the price step, in EUR per kW, so that amounts in a journal have a unit.
     """
 
     start: datetime
@@ -40,40 +39,32 @@ class SessionOpened(Event):
     gate_closes_at: datetime
     interface_limits: InterfaceLimits
     envelopes: tuple[Envelope, ...]
-    phase: Phase = Phase.CONTINUOUS
-    phase_until: datetime | None = None
+    phase: Phase
+    phase_until: datetime
     tick: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAccepted(Event):
-    """An order is in: it has a number, and its priority is its number.
+    """An order was accepted under a number, which is its time priority.
 
-    The limit price of a market order (``at_market``) is the worst at which anything rested on
-    the other side when it came.
+    ``limit_price_ticks`` is the limit price of its terms; for a market order it is the worst price
+    at which an order rested on the other side when it came.
     """
 
     order_id: int
     participant: str
     client_order_id: str
-    connection_point: str
-    direction: Direction
-    interval: datetime
-    side: Side
-    quantity_w: int
+    terms: OrderTerms
     limit_price_ticks: int
-    time_in_force: TimeInForce
-    expires_at: datetime | None
-    conditions: OrderConditions = UNCONDITIONAL
-    at_market: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointOrderAccepted(Event):
-    """A joint order is in.
+    """A joint order was accepted.
 
-    Its first leg has the number ``order_id``, the next the one after it, and so on.  Cancelled
-    they all are at once, under the number of the first.
+    Its first leg has the number ``order_id``, and the other legs have the numbers that follow.
+    All legs are cancelled together, under the number of the first.
     """
 
     order_id: int
@@ -87,16 +78,16 @@ class JointOrderAccepted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused(Event):
-    """What was asked was not done; ``detail`` is a sentence with the numbers.
+    """A request was refused; ``detail`` is a sentence with the numbers.
 
-    ``request`` says what kind of command it was: ``"submit"``, ``"cancel"``, ``"amend"``,
+    ``request`` is the kind of the request: ``"submit"``, ``"cancel"``, ``"amend"``,
     ``"mass_cancel"``, ``"limits"``, ``"control"``, ``"session"``, ``"gate"``, ``"metering"`` or
     ``"message"``; ``participant`` is ``"tso"`` for ``limits``, ``"metering"`` for ``metering`` and
-    ``"operator"`` for ``control``, ``session`` and ``gate``.  ``client_order_id`` is the client's
-    key for the request (``update_id`` for limits, ``control_id`` for controls, ``reading_id`` for
-    metering), if any.  ``content`` is a digest of what was asked where the same
-    key, sent again, must get the same answer (``"submit"``, ``"limits"``, ``"control"``), else
-    empty.
+    ``"operator"`` (the market operator) for ``control``, ``session`` and ``gate``.
+    ``client_order_id`` is the id that the client gave the request (``update_id`` for limits,
+    ``control_id`` for controls, ``reading_id`` for readings), if any.  ``content`` is a digest of
+    the request where the same id, sent again, must get the same answer (``"submit"``,
+    ``"limits"``, ``"control"``), else empty.
     """
 
     participant: str
@@ -122,7 +113,7 @@ class OrderAmended(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRefilled(Event):
-    """What an iceberg displayed has traded; it shows its next part, behind all others."""
+    """An iceberg shows its next part, behind all others, because its shown part has traded."""
 
     participant: str
     client_order_id: str
@@ -136,7 +127,7 @@ class OrderRefilled(Event):
 class OrderCancelled(Event):
     """The rest of an order left the book.
 
-    Of a joint order all legs did; number and watts are those of the first.
+    Of a joint order all legs left; number and watts are those of the first.
     """
 
     order_id: int
@@ -163,11 +154,11 @@ class OrderReduced(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """What one order trades in a clearing.
+    """The trade of one order in a clearing.
 
-    ``amount`` is what it pays, in tick-watts; negative: it receives.  It is never worse than
-    ``limit_price_ticks * quantity_w``, except that the legs of a joint order hold together: over
-    all of them it never pays more than their limit prices come to.
+    ``amount`` is paid by the order, in tick-watts; where it is negative, the order receives money.
+    It is never worse than ``limit_price_ticks * quantity_w``; of a joint order this holds for the
+    sum over its legs.
     """
 
     order_id: int
@@ -183,40 +174,40 @@ class Fill:
 
     @property
     def change_w(self) -> int:
-        """By how much it changes the limit it trades: a purchase raises it."""
+        """The change of the limit that it trades, in watts: a purchase raises it."""
         return self.quantity_w if self.side is Side.BUY else -self.quantity_w
 
     @property
     def gain(self) -> int:
-        """What the trade is worth to the system at the order's limit price, in tick-watts."""
+        """The welfare of the trade at the order's limit price, in tick-watts."""
         return self.limit_price_ticks * self.change_w
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traded(Event):
-    """A clearing: orders trade together, and the AC power flow has confirmed the limits after it.
+    """Orders traded together in a clearing, and the AC power flow has confirmed the new limits.
 
-    One event, because the envelopes between two of its fills might not be secure.
+    It is one event, because the envelopes between two of its fills might not be secure.
 
     Parameters
     ----------
     trade_id
         Its number.
     fills
-        What each order trades, oldest order first.
+        The trade of each order, oldest order first.
     taker_order_id
-        The order that set it off and gets what the others' limit prices leave over; ``None``
-        in an auction, where everybody at a connection point has the same price.
+        The incoming order, which gets the surplus over the other orders' limit prices; ``None``
+        in an auction, where all orders at a connection point have the same price.
     rent
-        The congestion rent, in tick-watts, >= 0; what is left of the payments is for watts that
-        the system operator issues at its reserve price, or negative for those it retires.
+        The congestion rent, in tick-watts, >= 0.  The rest of the payments is for watts that the
+        DSO issues at its reserve price, or negative for watts that it retires.
     tier
-        What proved it optimal (:class:`exchange.clearing.problem.Tier`).
+        The step that proved the clearing optimal (:class:`exchange.clearing.problem.Tier`).
     binding_element, loading
-        Which element is nearest its limit afterwards, and how full it is (1.0 is full).
+        The element nearest its limit afterwards, and its loading (1.0 is full).
     buy_back
-        Whether the operator bought these watts back to relieve the network, which does not carry
-        what is held any more: sellers have their limit prices.
+        Whether the DSO bought these watts back, at the sellers' limit prices, because the network
+        no longer carries the limits held.
     """
 
     trade_id: int
@@ -230,7 +221,7 @@ class Traded(Event):
 
     @property
     def gain(self) -> int:
-        """What the buyers' limit prices exceed the sellers' by, in tick-watts."""
+        """The welfare of the clearing: buyers' less sellers' limit prices, in tick-watts."""
         return sum(fill.gain for fill in self.fills)
 
 
@@ -238,8 +229,8 @@ class Traded(Event):
 class MatchBlocked(Event):
     """An incoming order crosses the book, but the network cannot carry (all of) the match.
 
-    ``blocked_w`` is how much the network refused of what the order crossed, at most the order's
-    own quantity; it may have traded with others since.
+    ``blocked_w`` is the crossing quantity that the network refused, at most what is left of the
+    order.
     """
 
     order_id: int
@@ -252,7 +243,7 @@ class MatchBlocked(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterfaceLimitsUpdated(Event):
-    """The TSO's new contract is in force for an interval."""
+    """The TSO's new interface limits are in force for an interval."""
 
     update_id: str
     interval: datetime
@@ -261,7 +252,7 @@ class InterfaceLimitsUpdated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceCollarSet(Event):
-    """Only limit prices inside the collar are taken."""
+    """From now on only limit prices inside the collar are accepted."""
 
     control_id: str
     collar: PriceCollar
@@ -269,7 +260,7 @@ class PriceCollarSet(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskLimitsSet(Event):
-    """Orders of a participant, or of all who have no limits of their own, are limited so."""
+    """Risk limits are in force for one participant, or (``None``) all without their own limits."""
 
     control_id: str
     participant: str | None
@@ -278,7 +269,7 @@ class RiskLimitsSet(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillSwitchSet(Event):
-    """No orders of a participant, or of anybody, are taken any more; or again."""
+    """A kill switch was engaged or released, of one participant or (``None``) of the market."""
 
     control_id: str
     participant: str | None
@@ -287,7 +278,7 @@ class KillSwitchSet(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingHalted(Event):
-    """Nothing trades in an interval, or in any (``None``), until it is resumed."""
+    """Trading is halted in one interval or in all (``None``), until it is resumed."""
 
     control_id: str
     interval: datetime | None
@@ -303,7 +294,7 @@ class TradingResumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuyBackSet(Event):
-    """So much of a limit the operator buys back in an interval before it curtails; 0: nothing."""
+    """A buy-back is in force for an interval and direction; a quantity of 0 ends it."""
 
     control_id: str
     interval: datetime
@@ -314,12 +305,12 @@ class BuyBackSet(Event):
 ControlEvent = (
     PriceCollarSet | RiskLimitsSet | KillSwitchSet | TradingHalted | TradingResumed | BuyBackSet
 )
-"""The operator has set a control; ``control_id`` is the operator's own."""
+"""The market operator has set a control; ``control_id`` is its id for the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChanged(Event):
-    """An interval has entered a phase, which lasts until then or until the gate closes."""
+    """An interval has entered a phase, which lasts until ``until`` or until the gate closes."""
 
     interval: datetime
     phase: Phase
@@ -328,9 +319,9 @@ class PhaseChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldingCurtailed(Event):
-    """A limit was lowered because the network's or the TSO's limits fell.
+    """A limit was lowered because the interface limits fell.
 
-    ``compensation`` is what the DSO pays its holder for it, in tick-watts.
+    ``compensation`` is paid by the DSO to the participant, in tick-watts.
     """
 
     interval: datetime
@@ -360,7 +351,7 @@ class HoldingRaised(Event):
 class GateClosed(Event):
     """Trading of an interval ended; these envelopes are final.
 
-    Metered power is held against them, by the terms given here, until ``readings_until``; ``None``
+    Until ``readings_until`` readings are compared with them, by the terms given here; ``None``
     where the interval is not metered.
     """
 
@@ -373,7 +364,7 @@ class GateClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRepeated(Event):
-    """A request came again under the same client id; this is the answer it got before."""
+    """A request came again under the same client id; ``answer_sequence`` is its first answer."""
 
     participant: str
     client_order_id: str
@@ -382,9 +373,10 @@ class AnswerRepeated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRaised(Event):
-    """Something failed closed: no envelope was published, or no trade confirmed.
+    """A failure was met on the safe side: no envelope was published, or no trade confirmed.
 
-    With ``halts_trading`` nothing trades in the interval until new interface limits are in force.
+    With ``halts_trading`` trading in the interval is halted until new interface limits are in
+    force.
     """
 
     kind: AlarmKind

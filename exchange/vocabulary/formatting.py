@@ -21,10 +21,10 @@ def format_eur(amount: Decimal) -> str:
 
 
 def price_text(price_ticks: int, rules: MarketRules) -> str:
-    """Return a price as sentences have it, for example ``"0.045 EUR per kW"``."""
+    """Return a price for a sentence, for example ``"0.045 EUR per kW"``."""
     return f"{format_eur(rules.price_in_eur_per_kw(price_ticks))} EUR per kW"
 
 
 def amount_text(amount: int, rules: MarketRules) -> str:
-    """Return tick-watts as sentences have them, for example ``"1.2 EUR"``."""
+    """Return tick-watts for a sentence, for example ``"1.2 EUR"``."""
     return f"{format_eur(rules.amount_in_eur(amount))} EUR"

@@ -13,7 +13,7 @@ from security_check.model.limits import InterfaceLimits
 
 
 class SecurityState(Protocol):
-    """The envelopes in force in one interval, and what may change about them."""
+    """The envelopes in force in one interval, and the changes that the network allows."""
 
     def linear_rows(self) -> LinearRows:
         """Return the linear rows near their limits, as the AC power flow has corrected them."""
@@ -24,13 +24,13 @@ class SecurityState(Protocol):
         """Return how much of a transfer the linear rows allow, and the element that binds."""
 
     def confirm(self, changes: Sequence[LimitChange]) -> Verdict:
-        """Ask the AC power flow about a joint change; corrects the rows, changes no limit."""
+        """Check a joint change by the AC power flow; corrects the rows, changes no limit."""
 
     def commit(self, changes: Sequence[LimitChange]) -> None:
         """Put into force a change that was just confirmed."""
 
     def explain(self, element: str) -> str:
-        """Return a sentence on the worst that can happen at an element near its limit."""
+        """Return a sentence on the worst case at an element near its limit."""
 
     def envelopes(self) -> EnvelopeSet:
         """Return the envelopes in force."""
@@ -52,16 +52,16 @@ class Grid(Protocol):
     def reallocate(
         self, limits: InterfaceLimits, held: EnvelopeSet, curtailment: Curtailment
     ) -> SecurityState:
-        """Return what becomes of the envelopes held when the interface limits change.
+        """Return the envelopes after a change of the interface limits.
 
-        Curtails by the policy where they are no longer secure, then shares new headroom by the
-        fair filling on top.  Raises :class:`security_check.errors.GridError`.
+        Where the envelopes held are no longer secure they are curtailed by the policy; then new
+        headroom is shared by fair filling on top.  Raises :class:`security_check.errors.GridError`.
         """
 
     def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
         """Return the linear rows of envelopes under other interface limits.
 
-        Their headroom is negative where the envelopes are not secure any more.  Raises
+        Their headroom is negative where the envelopes are no longer secure.  Raises
         :class:`security_check.errors.GridError`.
         """
 

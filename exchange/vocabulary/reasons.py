@@ -7,9 +7,9 @@ from enum import StrEnum
 
 
 class RefusalReason(StrEnum):
-    """Why something asked for was not done; the list is closed."""
+    """Why a request was refused; the list is closed."""
 
-    # The operator's controls.
+    # The market operator's controls.
     KILL_SWITCH = "kill_switch"
     OUTSIDE_COLLAR = "outside_collar"
     ORDER_TOO_LARGE = "order_too_large"
@@ -17,18 +17,18 @@ class RefusalReason(StrEnum):
     INSUFFICIENT_CREDIT = "insufficient_credit"
     CONTROL_INVALID = "control_invalid"
     UNKNOWN_PARTICIPANT = "unknown_participant"
-    # What the gateway finds before there is a command.
+    # Faults of a message, found by the gateway.
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
     TOO_FREQUENT = "too_frequent"
     UNAUTHORISED = "unauthorised"
-    # Who and where.
+    # Participant, connection point, interval.
     UNKNOWN_CONNECTION_POINT = "unknown_connection_point"
     NOT_OWNER = "not_owner"
     UNKNOWN_INTERVAL = "unknown_interval"
     INTERVAL_INVALID = "interval_invalid"
     GATE_CLOSED = "gate_closed"
-    # What.
+    # The terms of an order.
     QUANTITY_INVALID = "quantity_invalid"
     OFF_LOT = "off_lot"
     PRICE_INVALID = "price_invalid"
@@ -38,17 +38,17 @@ class RefusalReason(StrEnum):
     WOULD_CROSS = "would_cross"
     EXCEEDS_CAPACITY = "exceeds_capacity"
     EXCEEDS_HOLDING = "exceeds_holding"
-    # What was metered.
+    # Readings.
     NOT_METERED = "not_metered"
     DELIVERY_NOT_OVER = "delivery_not_over"
     METERING_CLOSED = "metering_closed"
     READING_INVALID = "reading_invalid"
-    # Which order.
+    # The order that a request names.
     CLIENT_ORDER_ID_REUSED = "client_order_id_reused"
     UNKNOWN_ORDER = "unknown_order"
     ORDER_NOT_OPEN = "order_not_open"
     NOTHING_TO_AMEND = "nothing_to_amend"
-    # The network and the operators.
+    # Sessions and the network.
     SESSION_EXISTS = "session_exists"
     INSECURE = "insecure"
     POWER_FLOW_FAILED = "power_flow_failed"
@@ -71,7 +71,7 @@ class CancelReason(StrEnum):
 
 
 class AlarmKind(StrEnum):
-    """What a person must look at."""
+    """What an alarm is about."""
 
     POWER_FLOW_FAILED = "power_flow_failed"
     INSECURE = "insecure"
@@ -79,7 +79,7 @@ class AlarmKind(StrEnum):
 
 
 class Phase(StrEnum):
-    """What an open interval does with orders (:mod:`exchange.handlers.session_phases`)."""
+    """How an open interval treats orders (:mod:`exchange.handlers.session_phases`)."""
 
     CALL = "call"
     AUCTION = "auction"
@@ -88,7 +88,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why not."""
+    """Why a request is refused: a reason of the closed list, and a sentence with the numbers."""
 
     reason: RefusalReason
     detail: str

@@ -1,4 +1,4 @@
-"""What an area's market agrees on before it opens: units, bounds, and who holds which terms."""
+"""The rules of an area's market: units, bounds, roles, and the terms of each connection point."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from doe_allocation.allocation.curtailment import CurtailmentPolicy
 from security_check.model.envelope import Direction
 
 MAX_PRICE_TICKS = 2**40
-"""Largest magnitude of a limit price; above it, float64 no longer tells ticks apart safely."""
+"""Largest magnitude of a limit price; above it, float64 no longer separates ticks safely."""
 
 
 class ExchangeRate(StrEnum):
-    """What a watt sold in one place is worth in another.
+    """How many watts can be bought for one watt sold at another connection point.
 
     With ``ONE_TO_ONE`` watts bought and sold balance in each direction.  With
-    ``NETWORK_WEIGHTED`` the rows alone decide, and the system operator issues or retires the
+    ``NETWORK_WEIGHTED`` the linear rows alone decide, and the DSO issues or retires the
     difference at its reserve price.
     """
 
@@ -27,51 +27,51 @@ class ExchangeRate(StrEnum):
 
 
 TSO = "tso"
-"""Whose requests are interface limits, in answers and refusals."""
+"""The TSO as the sender of interface limits, in answers and refusals."""
 
 OPERATOR = "operator"
-"""In whose name sessions and gates are refused."""
+"""The market operator, which opens sessions, closes gates and sets controls."""
 
 METERING = "metering"
-"""Whose requests are meter readings: the meter operator."""
+"""The meter operator, which sends readings."""
 
 EXCHANGE = "exchange"
 """The exchange itself: its account at the broker."""
 
 DSO_CONGESTION_RENT = "dso congestion rent"
-"""The DSO's account for what buyers pay and sellers do not receive."""
+"""The DSO's account for the difference between what buyers pay and sellers receive."""
 
 DSO_COMPENSATION = "dso compensation"
-"""The DSO's account for what it pays where it curtails."""
+"""The DSO's account for compensation of curtailed limits."""
 
 DSO_PENALTIES = "dso penalties"
-"""The DSO's account for what it receives for breaches of envelopes."""
+"""The DSO's account for penalties for breaches of envelopes."""
 
 DSO_BUY_BACK = "dso buy-back"
-"""The DSO's account for limit that it buys back before it curtails."""
+"""The DSO's account for limits that it buys back before it curtails."""
 
 DSO_ACCOUNTS = (DSO_CONGESTION_RENT, DSO_COMPENSATION, DSO_PENALTIES, DSO_BUY_BACK)
-"""Accounts of the ledger that belong to no customer; their blanks keep them out of topics."""
+"""Accounts of the ledger that belong to the DSO; their blanks keep them out of topics."""
 
 RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR, METERING, EXCHANGE, *DSO_ACCOUNTS})
-"""Names that stand for roles and accounts, so no customer may have them."""
+"""Names of roles and accounts, which no customer may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeteringRules:
-    """How metered power is held against the final envelopes.
+    """How metered power is compared with the final envelopes.
 
-    A breach is what the mean power of the interval exceeds limit and tolerance by: the tolerance
-    is the meter's, so it never costs anything, and one watt more costs the price of one watt.
+    A breach is the mean power of the interval beyond limit and tolerance.  The tolerance is that
+    of the meter, so power within it costs nothing.
 
     Parameters
     ----------
     penalty_price_ticks
-        What one watt of breach costs, in ticks.
+        The penalty for one watt of breach, in ticks.
     tolerance_w
-        How far beyond its limit a connection point may be metered without a breach, in watts.
+        The power beyond its limit that is no breach, in watts.
     window
-        For how long after delivery readings are taken, and corrected.
+        The time after delivery in which readings are taken and corrected.
 
     Raises
     ------
@@ -104,33 +104,35 @@ class MarketRules:
     max_quantity_w
         Largest quantity of one order, in watts; ``None`` for no bound of its own.
     max_price_ticks
-        Highest limit price.  Clearing weighs all prices against each other, so one absurd price
-        would cost the others their exactness.
+        Highest limit price.  Clearing sums over all prices in float64, so one absurd price would
+        cost the others their exactness.
     max_conditional_orders, max_conditional_orders_each
-        How many orders with conditions (all or none, a minimum, legs of joint ones) may rest in an
-        interval, and how many of one participant: each makes clearing dearer for everybody.
-        Beyond the first, nobody may have more than a quarter of the places that are free.
+        The most orders with conditions (all or none, a minimum, legs of joint ones) that may rest
+        in an interval, and the most of one participant: each makes clearing slower.  Beyond its
+        first order with conditions, a participant may have at most a quarter of the free places.
     answers_kept
-        How many answers about finished requests are kept for each participant; the oldest
-        goes first, so nobody can fill the memory by asking.  Open orders are always kept.
+        The number of answers about finished requests that are kept for each participant; the
+        oldest is forgotten first, so that requests cannot fill the memory.  Answers about open
+        orders are always kept.
     answers_kept_for
-        How long a closed interval and the answers about it are kept.
+        The time for which a closed interval and the answers about it are kept.
     exchange_rate
-        What a watt sold in one place is worth in another.
+        How many watts can be bought for one watt sold at another connection point.
     reserve_price_ticks
-        The price at which the system operator issues and retires watts where they need not
-        balance; without effect otherwise.
+        The price at which the DSO issues and retires watts where they need not balance; without
+        effect otherwise.
     curtailment
-        In which proportions holdings are cut when they are no longer secure.
+        The policy by which holdings are cut when they are no longer secure.
     compensation_price_ticks
-        What the DSO pays for one watt of limit that it curtails, in ticks.
+        The DSO's compensation for one watt of curtailed limit, in ticks.
     opening_auction, closing_auction
-        How long orders are collected after the opening and before the gate, to trade in one
-        auction then; zero for none.
+        The time for which orders are collected after the opening and before the gate, to trade
+        in one auction; zero for none.
     batch_every
-        How often there is an auction where nothing trades continuously; ``None`` where it does.
+        The time between auctions in a market of frequent batches; ``None`` where trading is
+        continuous.
     metering
-        How deliveries are metered; ``None`` where they are not.
+        The rules for metered deliveries; ``None`` where they are not metered.
 
     Raises
     ------
@@ -192,7 +194,7 @@ class MarketRules:
 
 @dataclass(frozen=True, slots=True)
 class PriceCollar:
-    """The prices that orders may have, in ticks, bounds included; ``None`` is no bound."""
+    """The limit prices that are allowed, in ticks, bounds included; ``None`` is no bound."""
 
     min_price_ticks: int | None = None
     max_price_ticks: int | None = None
@@ -204,7 +206,7 @@ class PriceCollar:
         return self.max_price_ticks is None or price_ticks <= self.max_price_ticks
 
     def fault(self) -> str | None:
-        """Return what is wrong with it as a sentence, ``None`` when nothing is."""
+        """Return the fault of these values as a sentence, ``None`` without a fault."""
         if self.min_price_ticks is None or self.max_price_ticks is None:
             return None
         if self.min_price_ticks <= self.max_price_ticks:
@@ -216,13 +218,13 @@ class PriceCollar:
 
 @dataclass(frozen=True, slots=True)
 class BuyBack:
-    """What the operator buys back of a limit before it curtails, and at what price at most."""
+    """What the DSO buys back of a direction before it curtails, and its highest price in ticks."""
 
     quantity_w: int
     limit_price_ticks: int
 
     def fault(self) -> str | None:
-        """Return what is wrong with it as a sentence, ``None`` when nothing is."""
+        """Return the fault of these values as a sentence, ``None`` without a fault."""
         if self.quantity_w < 0:
             return f"a buy-back of {self.quantity_w:,} W is negative"
         if self.limit_price_ticks < 0:
@@ -236,20 +238,20 @@ NO_COLLAR = PriceCollar()
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """What one participant may do at most; ``None`` is no limit.
+    """The risk limits of one participant; ``None`` is no limit.
 
     Parameters
     ----------
     max_quantity_w
         Largest quantity of one order, in watts.
     orders_per_minute
-        How many orders may be placed or amended in a minute; each leg of a joint order counts.
+        Most orders placed or amended in a minute; each leg of a joint order counts.
     position_w
         In each direction of each interval, net purchases plus open buy orders may not exceed
         this, in watts, nor net sales plus open sell orders.
     credit
-        What is owed, penalties included, plus what open buy orders could cost may not exceed
-        this, in tick-watts.
+        The participant's debt, penalties included, plus the cost of its open buy orders at their
+        limit prices may not exceed this, in tick-watts.
     """
 
     max_quantity_w: int | None = None
@@ -258,7 +260,7 @@ class RiskLimits:
     credit: int | None = None
 
     def fault(self) -> str | None:
-        """Return what is wrong with them as a sentence, ``None`` when nothing is."""
+        """Return the fault of these values as a sentence, ``None`` without a fault."""
         for name in ("max_quantity_w", "orders_per_minute", "position_w", "credit"):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -272,19 +274,19 @@ UNLIMITED = RiskLimits()
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTerms:
-    """Who owns a connection point, what it can carry, and what it falls back to.
+    """The owner, the capacities and the fallback limits of a connection point.
 
     Parameters
     ----------
     connection_point
         Its id in the network.
     participant
-        Its owner, the only one who may trade its limits.
+        Its owner, the only participant that may trade its limits.
     injection_capacity_w, withdrawal_capacity_w
         No limit ever exceeds these, in watts.
     fallback_injection_w, fallback_withdrawal_w
-        The limits a device returns to when it loses contact, in watts.  They lie inside every
-        envelope in force: nobody sells below them.
+        The limits that a device returns to when it loses contact, in watts.  They lie inside
+        every envelope in force, so no sale goes below them.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Events and other frozen values as JSON-able data and back, for snapshots and digests.
 
-What a value's fields are comes from its type's annotations; nothing is listed twice.
+The fields of a value are read from the annotations of its type.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _readers(kind: type) -> dict[str, Callable[[Any], Any]]:
 
 
 def _reader(hint: Any) -> Callable[[Any], Any]:
-    """Return what turns plain data into a value of an annotated type."""
+    """Return the function that turns plain data into a value of an annotated type."""
     if get_origin(hint) in (Union, types.UnionType):
         (kind,) = (arg for arg in get_args(hint) if arg is not type(None))
         read = _reader(kind)

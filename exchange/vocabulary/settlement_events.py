@@ -1,4 +1,4 @@
-"""What happens after the gate: readings, and statements of account."""
+"""The events after the gate: meter readings and statements of account."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from exchange.vocabulary.events import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterRead(Event):
-    """Mean power was metered and held against the final envelope.
+    """Mean power was metered and compared with the final envelope.
 
-    The interval was kept where ``breach_w`` is 0; else the participant owes the DSO ``penalty``
-    tick-watts.  A correction ``replaces`` an earlier reading, whose penalty of
+    Where ``breach_w`` is 0 the envelope was respected; else the participant owes the DSO
+    ``penalty`` tick-watts.  A correction ``replaces`` an earlier reading, whose penalty of
     ``reversed_penalty`` tick-watts is booked back.
     """
 
@@ -34,7 +34,7 @@ class MeterRead(Event):
 
 @dataclass(frozen=True, slots=True)
 class MissingReading:
-    """A connection point of which no reading came, and its owner."""
+    """A connection point without a reading, and the participant that owns it."""
 
     participant: str
     connection_point: str
@@ -42,7 +42,7 @@ class MissingReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeteringClosed(Event):
-    """No reading of an interval is taken any more; ``missing`` are those that never came."""
+    """The readings of an interval have closed; ``missing`` are the points without a reading."""
 
     interval: datetime
     missing: tuple[MissingReading, ...]
@@ -50,12 +50,12 @@ class MeteringClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementIssued(Event):
-    """What one interval brought to an account since its last statement, in tick-watts.
+    """The bookings of one interval on one account since its last statement, in tick-watts.
 
     One is issued when the gate closes, and another when the readings of the interval close, if
     they led to penalties.  The account is a participant's, or one of the DSO's
-    (``DSO_ACCOUNTS``); ``compensation`` is what it received, ``penalties`` what
-    it owes, so that ``balance = received - paid + compensation - penalties``.  Over all accounts of
+    (``DSO_ACCOUNTS``).  It received ``compensation`` and owes ``penalties``:
+    ``balance = received - paid + compensation - penalties``.  Over all accounts of
     an interval the balances add up to zero, and so do compensation and penalties.
     """
 

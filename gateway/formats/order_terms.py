@@ -21,7 +21,7 @@ from exchange.vocabulary.commands import (
     SubmitJoint,
     SubmitOrder,
 )
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.reasons import RefusalReason
 from gateway.formats.faults import InvalidMessageError
 from gateway.formats.identifiers import ClientId, PointId
@@ -218,15 +218,19 @@ def order_command(
             return SubmitOrder(
                 participant=participant,
                 client_order_id=request.client_order_id,
-                connection_point=request.connection_point,
-                direction=request.direction,
-                interval=traded_interval(request.interval, intervals),
-                side=request.side,
-                quantity_w=request.quantity_w,
-                limit_price_ticks=None if request.price is None else _ticks(request.price, tick),
-                time_in_force=request.effective_time_in_force(),
-                expires_at=request.expires_at,
-                conditions=request.conditions(),
+                terms=OrderTerms(
+                    connection_point=request.connection_point,
+                    direction=request.direction,
+                    interval=traded_interval(request.interval, intervals),
+                    side=request.side,
+                    quantity_w=request.quantity_w,
+                    limit_price_ticks=(
+                        None if request.price is None else _ticks(request.price, tick)
+                    ),
+                    time_in_force=request.effective_time_in_force(),
+                    expires_at=request.expires_at,
+                    conditions=request.conditions(),
+                ),
             )
         case BlockRequest() | LinkedRequest():
             return SubmitJoint(

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from exchange.vocabulary import commands, events
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.serialization import EVENT_TYPES
 from gateway.errors import CorruptJournalError
 from gateway.ports import JournalEntry
@@ -119,6 +119,8 @@ def _in_utc(value: Any) -> Any:
             object.__setattr__(value, name, time.astimezone(UTC))
     for part in (*getattr(value, "legs", ()), *getattr(value, "fills", ())):
         _in_utc(part)
+    if hasattr(value, "terms"):
+        _in_utc(value.terms)
     return value
 
 
@@ -126,5 +128,5 @@ _TIME_FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(
         name for name, hint in get_type_hints(kind).items() if hint in (datetime, datetime | None)
     )
-    for kind in (*COMMAND_TYPES, *EVENT_TYPES, Leg, events.Fill)
+    for kind in (*COMMAND_TYPES, *EVENT_TYPES, Leg, OrderTerms, events.Fill)
 }

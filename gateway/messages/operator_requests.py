@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from exchange.vocabulary.commands import (
-    Control,
+    ControlCommand,
     HaltTrading,
-    ReportMetering,
     ResumeTrading,
     SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SubmitReading,
 )
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
@@ -106,7 +106,7 @@ CONTROL: TypeAdapter[ControlMessage] = TypeAdapter(
 )
 
 
-def control_command(message: ControlMessage, tick: Decimal) -> Control:
+def control_command(message: ControlMessage, tick: Decimal) -> ControlCommand:
     """Return the command of a control message.
 
     Raises
@@ -170,7 +170,7 @@ class MeterMessage(BaseModel):
 METER: TypeAdapter[MeterMessage] = TypeAdapter(MeterMessage)
 
 
-def meter_command(message: MeterMessage, connection_point: str) -> ReportMetering:
+def meter_command(message: MeterMessage, connection_point: str) -> SubmitReading:
     """Return the command of a reading.
 
     Raises
@@ -184,7 +184,7 @@ def meter_command(message: MeterMessage, connection_point: str) -> ReportMeterin
             "point",
             RefusalReason.UNAUTHORISED,
         )
-    return ReportMetering(
+    return SubmitReading(
         reading_id=message.reading_id,
         interval=message.interval,
         connection_point=connection_point,

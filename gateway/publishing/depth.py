@@ -122,18 +122,19 @@ class Books:
     def _apply(self, event: Event, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
         match event:
             case OrderAccepted():
-                if event.conditions.apply_at_once(event.time_in_force):
+                terms = event.terms
+                if terms.conditions.apply_at_once(terms.time_in_force):
                     return
                 order = _OpenOrder(
-                    (event.interval, event.direction),
-                    event.side,
+                    (terms.interval, terms.direction),
+                    terms.side,
                     event.limit_price_ticks,
                     remaining_w=0,
-                    peak_w=event.conditions.displayed_w,
+                    peak_w=terms.conditions.displayed_w,
                     displayed_w=0,
                 )
                 self._orders[event.order_id] = order
-                self._set(event.order_id, event.quantity_w, before)
+                self._set(event.order_id, terms.quantity_w, before)
             case OrderAmended() if event.order_id == event.previous_order_id:
                 self._lower(event.order_id, event.remaining_w, before)
             case OrderAmended() | OrderRefilled() if event.previous_order_id in self._orders:

@@ -76,7 +76,9 @@ class MarketData:
                     over = [start for start, end in self._ends.items() if end <= event.time]
                     messages += [each for start in over for each in self._forget(start)]
                     self._ends[event.start] = event.end
-                case OrderAccepted() | InterfaceLimitsUpdated():
+                case OrderAccepted():
+                    self.mark_prices([event.terms.interval])
+                case InterfaceLimitsUpdated():
                     self.mark_prices([event.interval])
                 case JointOrderAccepted():
                     self.mark_prices([leg.interval for leg in event.legs])

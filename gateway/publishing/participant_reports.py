@@ -160,13 +160,14 @@ class ParticipantReports:
         return ParticipantReport.of(event.participant, form, event, **entries)
 
     def _accepted(self, event: OrderAccepted, repeated: bool) -> ParticipantReport:
-        form, conditions = reports.AcceptedReport, event.conditions
+        form, terms = reports.AcceptedReport, event.terms
+        conditions = terms.conditions
         return ParticipantReport.of(
             event.participant,
             form,
             event,
-            **form.entries_of(conditions),
-            order_type="market" if event.at_market else "limit",
+            **form.entries_of(terms) | form.entries_of(conditions),
+            order_type="market" if terms.limit_price_ticks is None else "limit",
             price=self._price(event.limit_price_ticks),
             minimum_quantity_w=conditions.minimum_w,
             displayed_quantity_w=conditions.displayed_w,

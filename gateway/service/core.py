@@ -70,11 +70,8 @@ class JournaledExchange:
 
     @property
     def next_due(self) -> datetime | None:
-        """The next time at which a gate, an expiring order or readings need the clock."""
-        state = self.exchange.state
-        queues = (state.phase_deadlines, state.expiries, state.metering.due)
-        due = [queue[0][0] for queue in queues if queue]
-        return min(due, default=None)
+        """When the clock must act next: for a gate, an order that expires, or readings."""
+        return self.exchange.next_deadline()
 
     def handle(self, command: Command, now: datetime) -> tuple[JournalEntry | None, list[Outgoing]]:
         """Apply a command.

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, ReportMetering
+from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, SubmitReading
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
@@ -310,7 +310,7 @@ class Service:
         self._snapshot_at = self.core.sequence
 
     def _open_intervals(self) -> list[datetime]:
-        return [start for _, start in self.core.exchange.state.phase_deadlines]
+        return self.core.exchange.open_intervals()
 
     def _abandon_requests(self) -> None:
         for item in self._inbox:
@@ -323,7 +323,7 @@ def _internal_error(command: Command) -> RejectMessage:
     """Return the answer to a message whose command failed with an internal error."""
     sender: str = getattr(command, "participant", TSO)
     key: str | None = getattr(command, "client_order_id", getattr(command, "update_id", None))
-    if isinstance(command, ReportMetering):
+    if isinstance(command, SubmitReading):
         sender, key = METERING, command.reading_id
     return RejectMessage(
         sender,

@@ -14,6 +14,7 @@ import doe_exchange as dx
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import HaltTrading, OpenSession, SubmitOrder
 from exchange.vocabulary.events import GateClosed, HoldingCurtailed, Traded, TradingHalted
+from exchange.vocabulary.orders import OrderTerms
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
@@ -38,12 +39,14 @@ def test_a_trade_is_that_of_the_engine(reference: dx.Area) -> None:
         order = SubmitOrder(
             participant=point,
             client_order_id=f"order-{number}",
-            connection_point=point,
-            direction=Direction.WITHDRAWAL,
-            interval=interval.start,
-            side=side,
-            quantity_w=quantity_w,
-            limit_price_ticks=ticks,
+            terms=OrderTerms(
+                connection_point=point,
+                direction=Direction.WITHDRAWAL,
+                interval=interval.start,
+                side=side,
+                quantity_w=quantity_w,
+                limit_price_ticks=ticks,
+            ),
         )
         events += exchange.handle(order, opened_at + timedelta(minutes=number))
 

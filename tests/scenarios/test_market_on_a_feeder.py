@@ -49,6 +49,7 @@ from exchange.vocabulary.events import (
     SessionOpened,
     Traded,
 )
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.reasons import AlarmKind
 from exchange.vocabulary.rules import DSO_CONGESTION_RENT, ConnectionTerms, MarketRules
 from exchange.vocabulary.settlement_events import StatementIssued
@@ -191,14 +192,16 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         return SubmitOrder(
             participant=self.owner[point],
             client_order_id=f"c{self.ids}",
-            connection_point=point,
-            direction=direction,
-            interval=interval,
-            side=side,
-            quantity_w=lots * LOT_W,
-            limit_price_ticks=100 + int(rng.integers(-4, 8)) * (1 if side is Side.BUY else -1),
-            time_in_force=time_in_force,
-            expires_at=self.now + timedelta(seconds=10) if dated else None,
+            terms=OrderTerms(
+                connection_point=point,
+                direction=direction,
+                interval=interval,
+                side=side,
+                quantity_w=lots * LOT_W,
+                limit_price_ticks=100 + int(rng.integers(-4, 8)) * (1 if side is Side.BUY else -1),
+                time_in_force=time_in_force,
+                expires_at=self.now + timedelta(seconds=10) if dated else None,
+            ),
         )
 
     @rule(which=st.integers(0, 10**6))

@@ -214,7 +214,7 @@ def test_in_a_halt_orders_rest_and_when_it_ends_they_trade(market, interval):
     blocked = only(events, MatchBlocked)
     assert (blocked.element, blocked.detail) == (
         "operator",
-        "trading is halted until the operator resumes it",
+        "trading is halted until the market operator resumes it",
     )
     assert trades(events) == []
     assert only(market.buy(3, "8@6", "IOC"), OrderCancelled)
@@ -334,23 +334,10 @@ def test_controls_survive_a_replay_and_a_restart(market):
     assert refusal(market.sell(0, "51@5"))[0] == "order_too_large"
 
 
-def test_snapshots_of_the_first_version_are_read_and_of_others_not(market):
+def test_snapshots_of_an_unknown_version_are_refused(market):
     market.sell(0, "10@5")
     snapshot = json.loads(json.dumps(market.exchange.snapshot()))
-    old = json.loads(json.dumps(snapshot)) | {"version": 1}
-    del old["controls"]
-    for session in old["sessions"]:
-        for field in ("suspended", "phase", "phase_until", "buy_backs"):
-            del session[field]
-        session["holdings"] = [row[:5] for row in session["holdings"]]
-        for order in session["orders"]:
-            for field in ("conditions", "conditional", "joint_id", "peak_w", "shown_w"):
-                del order[field]
-    for answers in old["answers"].values():
-        for answer in answers["answers"]:
-            for field in ("conditions", "at_market"):
-                answer["event"].pop(field, None)
-    restored = Exchange.restore(old, market.grid, market.rules, market.terms)
-    assert restored.digest() == market.exchange.digest()
-    with pytest.raises(ValueError, match="version 4, this code reads 1 to 3"):
-        Exchange.restore(snapshot | {"version": 4}, market.grid, market.rules, market.terms)
+    for version in (0, 2):
+        unknown = snapshot | {"version": version}
+        with pytest.raises(ValueError, match=f"snapshot has version {version}, .* reads version 1"):
+            Exchange.restore(unknown, market.grid, market.rules, market.terms)

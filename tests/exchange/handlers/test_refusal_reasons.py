@@ -19,10 +19,10 @@ from exchange.vocabulary.commands import (
     Command,
     OpenSession,
     RejectMessage,
-    ReportMetering,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SubmitReading,
 )
 from exchange.vocabulary.events import Event, Refused
 from exchange.vocabulary.reasons import RefusalReason
@@ -258,7 +258,7 @@ def _(market):
 
 
 def read(market: Market, injection_w: int = 1) -> list[Event]:
-    return market.do(ReportMetering("r", START, "load:0", injection_w, 0))
+    return market.do(SubmitReading("r", START, "load:0", injection_w, 0))
 
 
 def delivered(market: Market, after: timedelta = timedelta(0)) -> None:

@@ -28,7 +28,7 @@ from exchange.vocabulary.events import (
     Traded,
 )
 from exchange.vocabulary.formatting import format_time
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.reasons import AlarmKind, RefusalReason
 from exchange.vocabulary.rules import MarketRules, RiskLimits
 from orderbook.order import Side
@@ -58,7 +58,7 @@ def test_a_connection_point_of_somebody_else(market):
 
 def test_an_interval_that_was_never_opened(market):
     command = SubmitOrder(
-        "p0", "a", "load:0", Direction.INJECTION, START + QUARTER, Side.SELL, 1, 1
+        "p0", "a", OrderTerms("load:0", Direction.INJECTION, START + QUARTER, Side.SELL, 1, 1)
     )
     assert refusal(market.do(command)) == (
         "unknown_interval",
@@ -457,12 +457,12 @@ def test_more_conditional_orders_than_clearing_can_bear_are_refused():
     reason, detail = refusal(market.sell(0, "10@9", minimum_w=5))
     assert reason == "too_many_conditions"
     assert detail == (
-        "2 orders of p0 with conditions rest for 2030-06-01T12:00:00Z already, at most 2 may"
+        "2 orders of p0 with conditions already rest for 2030-06-01T12:00:00Z, at most 2 may rest"
     )
     for owner in range(1, 8):
         assert not all_of(market.sell(owner, "10@9", all_or_none=True), Refused)
     reason, detail = refusal(market.sell(8, "10@9", all_or_none=True))
-    assert detail.startswith("9 orders with conditions rest for")
+    assert detail.startswith("9 orders with conditions already rest for")
     assert only(market.buy(9, "10@9", "FOK"), Traded), "what does not rest is in nobody's way"
 
 
@@ -506,8 +506,8 @@ def test_a_refusal_for_want_of_places_says_how_many_are_free():
         market.sell(0, "10@9", all_or_none=True)
     assert refusal(market.sell(0, "10@9", minimum_w=5)) == (
         "too_many_conditions",
-        "2 orders of p0 with conditions rest for 2030-06-01T12:00:00Z already, and of 9 places 7 "
-        "are free: beyond the first, nobody may have more than a quarter of these",
+        "2 orders of p0 with conditions already rest for 2030-06-01T12:00:00Z, and of 9 places 7 "
+        "are free: beyond its first, a participant may have at most a quarter of these",
     )
     assert not all_of(market.sell(1, "10@9", all_or_none=True), Refused)
 

@@ -9,7 +9,11 @@ import pytest
 from market import START, Market
 
 from exchange.engine import Exchange
-from exchange.handlers.self_trade_prevention import first_own, resolve, resolve_resting
+from exchange.handlers.self_trade_prevention import (
+    first_own_crossed,
+    resolve_resting_orders,
+    resolve_self_trade,
+)
 from exchange.state.recording import EventRecorder
 from exchange.state.state import State
 from exchange.vocabulary.commands import HaltTrading, SubmitJoint
@@ -23,10 +27,10 @@ MODES = [mode.value for mode in SelfTradePrevention]
 def one_by_one(session, record: EventRecorder) -> None:
     for order in session.orders():
         while order.order_id in record.state.orders:
-            own = first_own(order, session, record.state)
+            own = first_own_crossed(order, session, record.state)
             if own is None:
                 break
-            resolve(order, own, record)
+            resolve_self_trade(order, own, record)
 
 
 def halted(seed: int) -> Market:
@@ -75,8 +79,8 @@ def events_of(resolved, market: Market) -> tuple[list[object], State]:
 def test_the_sweep_cancels_what_asking_one_by_one_does(seed):
     market = halted(seed)
     expected, _ = events_of(one_by_one, market)
-    found, state = events_of(resolve_resting, market)
+    found, state = events_of(resolve_resting_orders, market)
     assert found == expected
     assert len(found) >= 3
     session = state.sessions[START]
-    assert all(first_own(order, session, state) is None for order in session.orders())
+    assert all(first_own_crossed(order, session, state) is None for order in session.orders())

@@ -30,7 +30,7 @@ from market import (
 from exchange.accounts.ledger import Ledger, LedgerEntry, Purpose
 from exchange.accounts.statements import Statements
 from exchange.engine import Exchange
-from exchange.vocabulary.commands import AdvanceTime, OpenSession, ReportMetering, SetRiskLimits
+from exchange.vocabulary.commands import AdvanceTime, OpenSession, SetRiskLimits, SubmitReading
 from exchange.vocabulary.events import AnswerRepeated, GateClosed, HoldingCurtailed, Traded
 from exchange.vocabulary.rules import (
     DSO_ACCOUNTS,
@@ -75,7 +75,7 @@ def deliver(market):
 
 def read(market, reading_id, point, injection_w=0, withdrawal_w=0, interval=START):
     return market.do(
-        ReportMetering(reading_id, interval, f"load:{point}", injection_w, withdrawal_w)
+        SubmitReading(reading_id, interval, f"load:{point}", injection_w, withdrawal_w)
     )
 
 
@@ -235,7 +235,7 @@ def test_a_reading_before_the_gate_has_closed():
     market.now = END + QUARTER
     assert refusal(read(market, "r1", 0, 1, interval=END)) == (
         "delivery_not_over",
-        "the gate of 2030-06-01T12:15:00Z closes at 2030-06-01T17:15:00Z only, it is "
+        "the gate of 2030-06-01T12:15:00Z closes at 2030-06-01T17:15:00Z and it is "
         "2030-06-01T12:30:01Z: its envelopes are not final",
     )
 

@@ -68,7 +68,7 @@ def test_the_order_that_has_just_come_goes_and_the_next_one_trades(monkeypatch):
         assert only(events, OrderCancelled).order_id == 4
         assert only(events, AlarmRaised).detail == (
             "the clearing failed: order 4 is in it; order 4 of p3 (buy of 50 W at 9 ticks) is "
-            "cancelled, without it the others go on"
+            "cancelled, so that other orders can trade"
         )
         assert trades(market.buy(4, "50@9")) == ["50@5 #1"]
 

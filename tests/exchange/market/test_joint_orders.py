@@ -68,7 +68,9 @@ def test_both_legs_trade_in_one_command_and_both_envelopes_move(market):
     ]
     assert market.held_w(2) == 5_080
     assert market.exchange.envelopes(LATER)[2].injection_limit_w == 5_080
-    assert market.exchange.state.answer("p2", "block") == only(events, JointOrderAccepted)
+    assert market.exchange.state.answers.find("p2", "block").event == only(
+        events, JointOrderAccepted
+    )
 
 
 def test_a_leg_that_the_network_blocks_holds_back_the_other():

@@ -32,7 +32,7 @@ def test_an_order_sent_twice_is_one_order(market):
     repeat = only(market.sell(0, "10@5", client_order_id="a"), AnswerRepeated)
     assert repeat.answer_sequence == first.sequence
     assert market.exchange.state.repeated_answer(repeat) == first
-    assert market.exchange.state.answer("p0", "a") == first
+    assert market.exchange.state.answers.find("p0", "a").event == first
     assert market.resting() == ["#1 sell 10@5"]
 
 
@@ -50,7 +50,7 @@ def test_a_refused_order_sent_again_is_refused_in_the_same_words(market):
     reused = only(market.sell(0, "10@5", client_order_id="a"), Refused)
     assert reused.reason is RefusalReason.CLIENT_ORDER_ID_REUSED
     # The refusal of the reuse is not the answer to the id.
-    assert market.exchange.state.answer("p0", "a") == first
+    assert market.exchange.state.answers.find("p0", "a").event == first
 
 
 def test_two_participants_may_use_one_id(market):
@@ -89,7 +89,7 @@ def test_limits_sent_twice_are_one_update(market):
     repeat = only(market.update("u1", interface(30_000)), AnswerRepeated)
     assert repeat.participant == "tso"
     assert market.exchange.state.repeated_answer(repeat) == first
-    assert market.exchange.state.answer("tso", "u1") == first
+    assert market.exchange.state.answers.find("tso", "u1").event == first
     refused = only(market.update("u1", interface(20_000)), Refused)
     assert refused.reason is RefusalReason.CLIENT_ORDER_ID_REUSED
     assert market.grid.calls.count("reallocate") == 1
@@ -107,7 +107,7 @@ def test_memory_for_answers_is_bounded_and_open_orders_keep_theirs():
     market.sell(0, "10@5", client_order_id="open")
     for number in range(5):
         market.sell(0, "9999@5", client_order_id=f"refused {number}")
-    answer = market.exchange.state.answer
+    answer = market.exchange.state.answers.find
     assert [n for n in range(5) if answer("p0", f"refused {n}")] == [2, 3, 4]
     assert answer("p0", "open") is not None
     market.cancel(0, "open")
@@ -138,5 +138,5 @@ def test_answers_of_settled_intervals_are_forgotten_after_a_while(market):
     market.do(OpenSession(much_later, much_later + QUARTER, market.now + HOUR, interface()))
     market.do(CloseGate(much_later), after=HOUR)
     assert list(state.sessions) == [later, much_later]
-    assert state.answer("p0", "a") is None
-    assert state.answer("tso", "u1") is None
+    assert state.answers.find("p0", "a") is None
+    assert state.answers.find("tso", "u1") is None

@@ -166,7 +166,7 @@ def test_a_market_order_claims_no_more_than_it_may_and_is_answered_once():
     market = Market(points=3, capacity_w=10_000)
     market.sell(0, "100@7")
     accepted = only(market.buy(1, "40@market", "IOC", client_order_id="m"), OrderAccepted)
-    assert (accepted.limit_price_ticks, accepted.at_market) == (7, True)
+    assert (accepted.limit_price_ticks, accepted.terms.limit_price_ticks) == (7, None)
     assert only(market.buy(1, "40@market", "IOC", client_order_id="m"), AnswerRepeated)
     reused = only(market.buy(1, "40@7", "IOC", client_order_id="m"), Refused)
     assert reused.reason is RefusalReason.CLIENT_ORDER_ID_REUSED

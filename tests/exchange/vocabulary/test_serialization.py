@@ -8,16 +8,17 @@ from datetime import timedelta
 import pytest
 from market import GATE, START, Market, interface
 
+from exchange.state.effects import EFFECTS
 from exchange.vocabulary.commands import (
     AdvanceTime,
     HaltTrading,
-    ReportMetering,
     ResumeTrading,
     SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
     SubmitJoint,
+    SubmitReading,
 )
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.rules import BuyBack, MarketRules, MeteringRules, PriceCollar, RiskLimits
@@ -55,8 +56,8 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.do(HaltTrading("c4", START))
     market.do(ResumeTrading("c5", START))
     market.do(AdvanceTime(), after=GATE - market.now)
-    market.do(ReportMetering("r1", START, "load:1", 9_999, 0), after=timedelta(hours=5))
-    market.do(ReportMetering("r2", START, "load:1", 9_998, 0))
+    market.do(SubmitReading("r1", START, "load:1", 9_999, 0), after=timedelta(hours=5))
+    market.do(SubmitReading("r2", START, "load:1", 9_998, 0))
     market.do(AdvanceTime(), after=timedelta(hours=24))
     assert {type(event) for event in market.events} == set(EVENT_TYPES)
     for event in market.events:
@@ -68,3 +69,7 @@ def test_every_kind_of_event_comes_back_as_it_was():
 def test_an_unknown_kind_of_event_is_not_guessed_at():
     with pytest.raises(KeyError):
         event_from_plain({"event": "Earthquake", "sequence": 1})
+
+
+def test_every_kind_of_event_has_an_effect():
+    assert EFFECTS.keys() == set(EVENT_TYPES)

@@ -24,6 +24,7 @@ from exchange.vocabulary.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.events import Traded
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
 from orderbook.order import OrderConditions, Side, TimeInForce
 from security_check.model.envelope import Direction
@@ -102,15 +103,18 @@ class Feeder:
         return SubmitOrder(
             participant=f"o {self.points[at]}",
             client_order_id=f"c{self.ids}",
-            connection_point=self.points[at],
-            direction=direction,
-            interval=START,
-            side=side,
-            quantity_w=lots * LOT_W,
-            limit_price_ticks=100 + int(rng.integers(-20, 60)) * (1 if side is Side.BUY else -1),
-            time_in_force=TimeInForce(time_in_force),
-            expires_at=None,
-            conditions=OrderConditions(**conditions),
+            terms=OrderTerms(
+                connection_point=self.points[at],
+                direction=direction,
+                interval=START,
+                side=side,
+                quantity_w=lots * LOT_W,
+                limit_price_ticks=100
+                + int(rng.integers(-20, 60)) * (1 if side is Side.BUY else -1),
+                time_in_force=TimeInForce(time_in_force),
+                expires_at=None,
+                conditions=OrderConditions(**conditions),
+            ),
         )
 
     def held_w(self) -> np.ndarray:

@@ -121,10 +121,10 @@ class NetworkMarket(RuleBasedStateMachine):
             assert traded[key] >= resting[key]
         for order in all_of(events, OrderAccepted):
             traded_w = traded.get((order.participant, order.client_order_id), 0)
-            if order.time_in_force is TimeInForce.FILL_OR_KILL:
-                assert traded_w in (0, order.quantity_w)
-            if traded_w and order.conditions.minimum_w is not None:
-                assert traded_w >= order.conditions.minimum_w
+            if order.terms.time_in_force is TimeInForce.FILL_OR_KILL:
+                assert traded_w in (0, order.terms.quantity_w)
+            if traded_w and order.terms.conditions.minimum_w is not None:
+                assert traded_w >= order.terms.conditions.minimum_w
 
     @rule(
         points=st.tuples(POINT, POINT).filter(lambda pair: OWNERS[pair[0]] == OWNERS[pair[1]]),

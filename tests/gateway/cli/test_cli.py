@@ -14,6 +14,7 @@ from gateway_market import GATE, OPENING, START, WideGrid
 
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import CancelOrder, SubmitOrder
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.formats.envelope_file import EnvelopeFile
 from gateway.formats.verdict_file import VerdictFile
@@ -302,7 +303,9 @@ def journal(tmp_path: Path) -> Path:
     """A journal of three entries: an interval opens, an order comes and goes."""
     exchange = Exchange(WideGrid(1), MarketRules(), [ConnectionTerms("load:0", "p0", 9, 9)])
     now = GATE - timedelta(hours=1)
-    submitted = SubmitOrder("p0", "a", "load:0", Direction.INJECTION, START, Side.SELL, 1, 1)
+    submitted = SubmitOrder(
+        "p0", "a", OrderTerms("load:0", Direction.INJECTION, START, Side.SELL, 1, 1)
+    )
     entries = [
         JournalEntry(number, command, tuple(exchange.handle(command, now)))
         for number, command in enumerate((OPENING, submitted, CancelOrder("p0", "a")), start=1)

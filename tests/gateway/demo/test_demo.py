@@ -21,7 +21,7 @@ from exchange.vocabulary.events import (
     SessionOpened,
     Traded,
 )
-from exchange.vocabulary.reasons import AlarmKind
+from exchange.vocabulary.reasons import AlarmKind, Phase
 from exchange.vocabulary.rules import MarketRules
 from exchange.vocabulary.settlement_events import StatementIssued
 from gateway.cli.main import app
@@ -125,6 +125,8 @@ def opened(*limits_w: tuple[int, int]) -> SessionOpened:
             Envelope(f"load:{i}", injection_w, withdrawal_w, "line:24", "interface")
             for i, (injection_w, withdrawal_w) in enumerate(limits_w)
         ),
+        phase=Phase.CONTINUOUS,
+        phase_until=START,
     )
 
 

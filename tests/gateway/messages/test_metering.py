@@ -22,8 +22,9 @@ from pydantic import TypeAdapter
 from report_forms import FORMS
 from typer.testing import CliRunner
 
-from exchange.vocabulary.commands import AdvanceTime, Command, ReportMetering, SubmitOrder
+from exchange.vocabulary.commands import AdvanceTime, Command, SubmitOrder, SubmitReading
 from exchange.vocabulary.events import SessionOpened
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import MarketRules, MeteringRules
 from gateway.cli.main import app
 from gateway.formats.statements_file import StatementRecord, StatementsFile
@@ -64,7 +65,7 @@ def read(message: Any, point: str = "load:0") -> Any:
     ],
 )
 def test_a_reading_becomes_a_command(more: dict[str, Any], power_w: tuple[int, int]) -> None:
-    assert read(READING | more) == ReportMetering("r1", START, "load:0", *power_w)
+    assert read(READING | more) == SubmitReading("r1", START, "load:0", *power_w)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,11 @@ def commands(steps: Any) -> list[tuple[Command, datetime]]:
         point = f"load:{number}"
         found.append(
             (
-                SubmitOrder(f"p{number}", "a", point, Direction.INJECTION, START, side, 1000, 450),
+                SubmitOrder(
+                    f"p{number}",
+                    "a",
+                    OrderTerms(point, Direction.INJECTION, START, side, 1000, 450),
+                ),
                 now,
             )
         )
@@ -224,7 +229,7 @@ def commands(steps: Any) -> list[tuple[Command, datetime]]:
             now += timedelta(hours=7)
             found.append((AdvanceTime(), now))
             continue
-        command = ReportMetering(f"r{number}", START, f"load:{point}", injection_w, 0)
+        command = SubmitReading(f"r{number}", START, f"load:{point}", injection_w, 0)
         found.append((command, now))
     return found
 

@@ -10,7 +10,7 @@ import pytest
 from gateway_market import OPENING, START, market, order
 
 from exchange.vocabulary.commands import (
-    Control,
+    ControlCommand,
     HaltTrading,
     RejectMessage,
     ResumeTrading,
@@ -80,7 +80,7 @@ def read(message: Any, sender: str = OPERATOR) -> Any:
         ({"type": "resume", "control_id": "c"}, ResumeTrading("c")),
     ],
 )
-def test_each_control_has_its_message(message: dict[str, Any], command: Control) -> None:
+def test_each_control_has_its_message(message: dict[str, Any], command: ControlCommand) -> None:
     assert read(message) == command
 
 

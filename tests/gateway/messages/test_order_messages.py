@@ -34,9 +34,9 @@ def read(message: Any) -> Any:
 def test_a_plain_order_has_no_conditions() -> None:
     command = read(order("a", 1, "buy", 5, "0.1"))
     assert isinstance(command, SubmitOrder)
-    assert command.conditions is UNCONDITIONAL
-    assert (command.limit_price_ticks, command.interval) == (1000, START)
-    assert command.time_in_force is TimeInForce.GOOD_TILL_CANCEL
+    assert command.terms.conditions is UNCONDITIONAL
+    assert (command.terms.limit_price_ticks, command.terms.interval) == (1000, START)
+    assert command.terms.time_in_force is TimeInForce.GOOD_TILL_CANCEL
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_a_plain_order_has_no_conditions() -> None:
     ],
 )
 def test_each_condition_has_its_entry(entry: dict[str, Any], conditions: OrderConditions) -> None:
-    assert read(order("a", 1, "buy", 5, "0.1", **entry)).conditions == conditions
+    assert read(order("a", 1, "buy", 5, "0.1", **entry)).terms.conditions == conditions
 
 
 def test_a_market_order_has_no_price_and_does_not_wait() -> None:
     message = order("a", 1, "buy", 5, "0.1", order_type="market")
     del message["price"]
     command = read(message)
-    assert command.limit_price_ticks is None
-    assert command.time_in_force is TimeInForce.IMMEDIATE_OR_CANCEL
-    assert read(message | {"time_in_force": "FOK"}).time_in_force is TimeInForce.FILL_OR_KILL
+    assert command.terms.limit_price_ticks is None
+    assert command.terms.time_in_force is TimeInForce.IMMEDIATE_OR_CANCEL
+    assert read(message | {"time_in_force": "FOK"}).terms.time_in_force is TimeInForce.FILL_OR_KILL
 
 
 def test_a_mass_cancel_may_name_what_it_is_about() -> None:

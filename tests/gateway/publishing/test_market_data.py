@@ -17,6 +17,7 @@ from report_forms import COMMANDS, FORMS, LATER, OPENINGS
 from exchange.market.local_prices import PointPrice, PricePart
 from exchange.vocabulary.commands import AdvanceTime, CloseGate, Command, OpenSession, SubmitOrder
 from exchange.vocabulary.events import Event, GateClosed, OrderAccepted
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import MarketRules
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
@@ -90,14 +91,16 @@ def submitted(client_id: str, point: int, side: Side, quantity_w: int, price: in
     return SubmitOrder(
         f"p{point}",
         client_id,
-        f"load:{point}",
-        more.pop("direction", INJECTION),
-        START,
-        side,
-        quantity_w,
-        price,
-        more.pop("time_in_force", TimeInForce.GOOD_TILL_CANCEL),
-        **more,
+        OrderTerms(
+            f"load:{point}",
+            more.pop("direction", INJECTION),
+            START,
+            side,
+            quantity_w,
+            price,
+            more.pop("time_in_force", TimeInForce.GOOD_TILL_CANCEL),
+            **more,
+        ),
     )
 
 
@@ -162,9 +165,7 @@ class Prices:
 def accepted(interval: datetime) -> Event:
     return OrderAccepted(
         sequence=1, time=OPENED, order_id=1, participant="p0", client_order_id="a",
-        connection_point="load:0", direction=INJECTION, interval=interval, side=Side.BUY,
-        quantity_w=1, limit_price_ticks=1, time_in_force=TimeInForce.GOOD_TILL_CANCEL,
-        expires_at=None,
+        terms=OrderTerms("load:0", INJECTION, interval, Side.BUY, 1, 1), limit_price_ticks=1,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from exchange.vocabulary.commands import (
     SubmitOrder,
 )
 from exchange.vocabulary.events import Event, OrderAccepted, SessionOpened, Traded
-from exchange.vocabulary.orders import Leg, Order
+from exchange.vocabulary.orders import Leg, Order, OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
 from gateway.runs.clairvoyant import Clairvoyant
 from gateway.runs.submitted_orders import SubmittedOrders
@@ -80,7 +80,9 @@ class Recorded:
 
 def order(number: int, point: int, side: Side, price: int, watts: int = 100) -> SubmitOrder:
     return SubmitOrder(
-        f"p{point}", f"c{number}", f"load:{point}", Direction.INJECTION, START, side, watts, price
+        f"p{point}",
+        f"c{number}",
+        OrderTerms(f"load:{point}", Direction.INJECTION, START, side, watts, price),
     )
 
 
@@ -128,13 +130,15 @@ def random_market(seed: int, rate: ExchangeRate, intervals: int = 1) -> Recorded
             SubmitOrder(
                 f"p{point}",
                 f"c{number}",
-                f"load:{point}",
-                draw.choice(list(Direction)),
-                START + draw.randrange(intervals) * QUARTER,
-                side,
-                draw.randrange(1, 300),
-                draw.randrange(100),
-                draw.choice([TimeInForce.GOOD_TILL_CANCEL, TimeInForce.IMMEDIATE_OR_CANCEL]),
+                OrderTerms(
+                    f"load:{point}",
+                    draw.choice(list(Direction)),
+                    START + draw.randrange(intervals) * QUARTER,
+                    side,
+                    draw.randrange(1, 300),
+                    draw.randrange(100),
+                    draw.choice([TimeInForce.GOOD_TILL_CANCEL, TimeInForce.IMMEDIATE_OR_CANCEL]),
+                ),
             )
         )
     return market
@@ -143,7 +147,7 @@ def random_market(seed: int, rate: ExchangeRate, intervals: int = 1) -> Recorded
 def greatest_gain(market: Recorded) -> float:
     """The relaxed program of one interval, whole: no engine, no lots, scipy's solver."""
     (opened,) = [e for e in market.events if isinstance(e, SessionOpened)]
-    accepted = [e for e in market.events if isinstance(e, OrderAccepted)]
+    accepted = [e.terms for e in market.events if isinstance(e, OrderAccepted)]
     start = np.array(
         [e.injection_limit_w for e in opened.envelopes]
         + [e.withdrawal_limit_w for e in opened.envelopes]
@@ -196,8 +200,11 @@ def test_joint_orders_connect_intervals() -> None:
     for k, price in ((0, 20), (1, 45)):
         market.do(
             SubmitOrder(
-                "p1", f"s{k}", "load:1", Direction.INJECTION, START + k * QUARTER, Side.SELL,
-                100, price,
+                "p1",
+                f"s{k}",
+                OrderTerms(
+                    "load:1", Direction.INJECTION, START + k * QUARTER, Side.SELL, 100, price
+                ),
             )
-        )  # fmt: skip
+        )
     assert market.clairvoyant()[0] == (50 - 20 + 50 - 45) * 100 == market.gained()

@@ -96,7 +96,8 @@ def test_bad_message_is_rejected_with_reason_and_sentence(
 def test_good_message_is_a_command() -> None:
     command = reader().read("p0", with_(price="0.0450", interval="2096-06-01T14:00:00+02:00"))
     assert isinstance(command, SubmitOrder)
-    assert (command.limit_price_ticks, command.interval, command.participant) == (450, START, "p0")
+    terms = command.terms
+    assert (terms.limit_price_ticks, terms.interval, command.participant) == (450, START, "p0")
 
 
 @pytest.mark.parametrize("open_intervals", [0, 2])

@@ -19,6 +19,7 @@ from exchange.vocabulary.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.events import Event, Refused, Traded
+from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from orderbook.order import OrderConditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction
@@ -103,15 +104,17 @@ class Market:
         return SubmitOrder(
             participant=f"p{participant}",
             client_order_id=client_order_id,
-            connection_point=f"load:{participant if point is None else point}",
-            direction=direction,
-            interval=interval,
-            side=Side(side),
-            quantity_w=quantity_w,
-            limit_price_ticks=limit_price_ticks,
-            time_in_force=TimeInForce(time_in_force),
-            expires_at=expires_at,
-            conditions=OrderConditions(**conditions),
+            terms=OrderTerms(
+                connection_point=f"load:{participant if point is None else point}",
+                direction=direction,
+                interval=interval,
+                side=Side(side),
+                quantity_w=quantity_w,
+                limit_price_ticks=limit_price_ticks,
+                time_in_force=TimeInForce(time_in_force),
+                expires_at=expires_at,
+                conditions=OrderConditions(**conditions),
+            ),
         )
 
     def submit(self, *order, **more) -> list[Event]:

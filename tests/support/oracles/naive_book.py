@@ -81,12 +81,6 @@ class NaiveBook(Generic[OrderT]):
         prices = [order.limit_price_ticks for order in self.orders(side)]
         return prices[-1] if prices else None
 
-    def is_crossed(self) -> bool:
-        """Return whether some bid is at or above some ask."""
-        bids = [o.limit_price_ticks for o in self._orders if o.side is Side.BUY]
-        asks = [o.limit_price_ticks for o in self._orders if o.side is Side.SELL]
-        return bool(bids and asks) and max(bids) >= min(asks)
-
     def crossing_w(self, side: Side, limit_price_ticks: int, up_to_w: int) -> int:
         """Return how much an order of ``side`` would cross, counted up to ``up_to_w``."""
         crossed = self.orders(side.opposite, limit_price_ticks)

@@ -26,7 +26,7 @@ from exchange.vocabulary.commands import (
     SubmitOrder,
     UpdateInterfaceLimits,
 )
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.rules import PriceCollar, RiskLimits
 from gateway.messages import market_data as market_messages
 from gateway.messages import participant_reports
@@ -76,8 +76,8 @@ CLIENT_ID = st.integers(0, 99).map(lambda number: f"c{number}")
 INTERVAL = st.sampled_from([START, START, LATER])
 
 ORDER = st.builds(
-    lambda point, **more: SubmitOrder(
-        participant=f"p{point}", connection_point=f"load:{point}", **more
+    lambda point, client_order_id, **more: SubmitOrder(
+        f"p{point}", client_order_id, OrderTerms(connection_point=f"load:{point}", **more)
     ),
     point=POINT,
     client_order_id=CLIENT_ID,
