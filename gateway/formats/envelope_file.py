@@ -2,7 +2,7 @@
 
 Every format is a strict pydantic model, the same for reading and writing, so that what one
 command writes another reads back unchanged.  Times are UTC and written with a ``Z``; power is
-whole watts; prices and amounts are exact decimal strings (``docs/formats``).
+whole watts; prices and amounts are exact decimal strings (``docs/formats.md``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What comes in: JSON messages of participants, TSO and operators, turned into commands.
 
 Nothing a sender writes may stop the exchange or pass unanswered: whatever is not a message as
-``docs/formats`` has it becomes a ``RejectMessage`` with a reason and
+``docs/formats.md`` has it becomes a ``RejectMessage`` with a reason and
 a sentence, to be journaled and reported like everything else.
 """
 

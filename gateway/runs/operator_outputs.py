@@ -1,6 +1,6 @@
 """What operators tell each other of envelopes: traffic light and topological matrix.
 
-Definitions, units and where they come from: ``docs/formats/envelopes-and-results.md``.
+Definitions, units and where they come from: ``docs/formats.md``.
 """
 
 from __future__ import annotations

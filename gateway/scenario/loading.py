@@ -1,9 +1,10 @@
 """From a scenario file to a scenario, or all of its faults at once.
 
-A scenario (TOML) is the input of every command; ``docs/formats/scenario.md`` describes it.  The
-sections are validated one by one (:mod:`gateway.scenario.schema`), then the network is built
+A scenario (TOML) is the input of every command; ``docs/formats.md`` describes it.  The sections
+are validated one by one (:mod:`gateway.scenario.schema`), then the network is built
 (:mod:`gateway.scenario.network_states`), and what is right is used to check the rest, so that one
-run shows every fault.
+run
+shows every fault.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def build_power_profile(
 def remedy(network: Network) -> str:
     """Return how a network comes to have elements that may deviate, where it can."""
     if network.passive is None:
-        return "this network's are not known one by one, as docs/formats/scenario.md says"
+        return "this network's are not known one by one, as docs/formats.md says"
     return 'network.passive must be "as-given"'
 
 
