@@ -2,7 +2,7 @@
 
 The same strict records read and write, so that a command reads unchanged what another has
 written.  Times are UTC and written with a ``Z``; power is
-whole watts; prices and amounts are exact decimal strings (``docs/formats.md``).
+whole watts; prices and amounts are exact decimal strings (``docs/formats``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Envelopes of many intervals as arrays, and as rows of CSV and Parquet files.
 
-A row is one limit: an interval, a connection point and a direction (``docs/formats.md``).
+A row is one limit: an interval, a connection point and a direction (``docs/formats``).
 """
 
 from __future__ import annotations

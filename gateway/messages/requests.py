@@ -1,7 +1,7 @@
 """Messages of participants, TSO, market operator and meter operator as commands.
 
 A message never stops the exchange and never goes unanswered: one that is not as
-``docs/formats.md`` says becomes a ``RejectMessage`` with a reason and a sentence, which is
+``docs/formats`` says becomes a ``RejectMessage`` with a reason and a sentence, which is
 journaled and reported like every other command.
 """
 

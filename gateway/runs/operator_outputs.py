@@ -1,6 +1,6 @@
 """Outputs of envelopes for operators: traffic light and topological matrix.
 
-Definitions, units and where they come from: ``docs/formats.md``.
+Definitions, units and where they come from: ``docs/formats``.
 """
 
 from __future__ import annotations

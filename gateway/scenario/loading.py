@@ -1,6 +1,6 @@
 """Read a scenario file, and build the scenario or raise all of its faults at once.
 
-A scenario (TOML) is the input of every command; ``docs/formats.md`` describes it.  The sections
+A scenario (TOML) is the input of every command; ``docs/formats`` describes it.  The sections
 are validated one by one (:mod:`gateway.scenario.schema`), then the network is built
 (:mod:`gateway.scenario.network_states`).  Sections without faults serve to check the others, so
 that one run shows every fault.
