@@ -15,7 +15,7 @@ orders are checked again at the prices of the joined program: they may pay for e
 
 Measured: with all intervals in one program instead, an order beside one block over 96 intervals
 takes 18 times as long (p50 108 ms instead of 5.9 ms; docs/benchmarks.md).  Trades are the same in
-the random markets of ``tests/exchange/test_joining.py``.
+the random markets of ``tests/exchange/market/test_joint_order_selection.py``.
 """
 
 from __future__ import annotations

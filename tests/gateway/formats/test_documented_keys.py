@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 import gateway
 
-FORMATS = Path(__file__).parents[2] / "docs" / "formats"
+FORMATS = Path(__file__).parents[3] / "docs" / "formats"
 _MARK = re.compile(r"<!-- (keys|values): (.+) -->")
 _KEY = re.compile(r"`([^`]+)`")
 
