@@ -152,14 +152,8 @@ class Area(Tabular):
         Area village: 13 connection points, 15 nodes, 1 interval, fairness max min
         connection_point participant  node  injection_capacity_w  ...
         """
-        opened = None if isinstance(net, Path | str) else net
-        if not isinstance(net, Path | str | pandapowerNet):
-            detail = f"it should be a pandapower net or a path, found {type(net).__name__}"
-            raise InputFaults("the arguments", [Fault("net", detail)])
-        network = {
-            "source": str(net) if opened is None else "the pandapower net",
-            "connection_points": connection_points,
-        }
+        source, opened = _source_of(net)
+        network = {"source": source, "connection_points": connection_points}
         content = _content(network, capacity_w, interface, voltage, fallback_w, fairness, sections)
         return cls(build_scenario(content | {"area": area}, Path(area), opened))
 
@@ -310,6 +304,16 @@ class Area(Tabular):
             their own.
         """
         return Market(self.scenario, opened_at)
+
+
+def _source_of(net: Any) -> tuple[str, pandapowerNet | None]:
+    """Return the source of a network section, and the net where it is open already."""
+    if isinstance(net, Path | str):
+        return str(net), None
+    if not isinstance(net, pandapowerNet):
+        detail = f"it should be a pandapower net or a path, found {type(net).__name__}"
+        raise InputFaults("the arguments", [Fault("net", detail)])
+    return "the pandapower net", net
 
 
 def _content(

@@ -216,21 +216,7 @@ def order_command(
     match request:
         case SubmitRequest():
             return SubmitOrder(
-                participant=participant,
-                client_order_id=request.client_order_id,
-                terms=OrderTerms(
-                    connection_point=request.connection_point,
-                    direction=request.direction,
-                    interval=traded_interval(request.interval, intervals),
-                    side=request.side,
-                    quantity_w=request.quantity_w,
-                    limit_price_ticks=(
-                        None if request.price is None else _ticks(request.price, tick)
-                    ),
-                    time_in_force=request.effective_time_in_force(),
-                    expires_at=request.expires_at,
-                    conditions=request.conditions(),
-                ),
+                participant, request.client_order_id, _terms(request, tick, intervals)
             )
         case BlockRequest() | LinkedRequest():
             return SubmitJoint(
@@ -258,6 +244,20 @@ def order_command(
                 request.direction,
                 request.side,
             )
+
+
+def _terms(request: SubmitRequest, tick: Decimal, intervals: Collection[datetime]) -> OrderTerms:
+    return OrderTerms(
+        connection_point=request.connection_point,
+        direction=request.direction,
+        interval=traded_interval(request.interval, intervals),
+        side=request.side,
+        quantity_w=request.quantity_w,
+        limit_price_ticks=None if request.price is None else _ticks(request.price, tick),
+        time_in_force=request.effective_time_in_force(),
+        expires_at=request.expires_at,
+        conditions=request.conditions(),
+    )
 
 
 def traded_interval(interval: datetime | None, intervals: Collection[datetime]) -> datetime:

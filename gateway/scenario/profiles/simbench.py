@@ -82,7 +82,16 @@ def simbench_profile(
     faults += found
     if found:
         return None
-    builder = ProfileBuilder(np.column_stack(values), passive)
+    return _profile_of(np.column_stack(values), followed, passive)
+
+
+def _profile_of(
+    values: FloatArray,
+    followed: list[tuple[int, int | None, int | None]],
+    passive: PassiveElements,
+) -> PowerProfile:
+    """Return the profile in which each element follows its columns of active and reactive power."""
+    builder = ProfileBuilder(values, passive)
     for j, active_column, reactive_column in followed:
         nominal = complex(passive.power_pu[j])
         if active_column is not None:
