@@ -133,8 +133,9 @@ class Area(Tabular):
         area
             Name of the area.
         sections
-            Further entries of a scenario file's sections (``docs/formats.md``), for example
-            ``network={"passive": "as-given"}`` or ``market={"tick": "0.001"}``.
+            Further entries of a scenario file's sections, by their names there
+            (``docs/formats/scenario.md``), for example ``network={"passive": "as-given"}`` or
+            ``market={"tick": "0.001"}``.
 
         Raises
         ------
