@@ -133,7 +133,7 @@ class Area(Tabular):
         area
             Name of the area.
         sections
-            Further entries of a scenario file's sections (``docs/formats``), for example
+            Further entries of a scenario file's sections (``docs/formats/scenario.md``), such as
             ``network={"passive": "as-given"}`` or ``market={"tick": "0.001"}``.
 
         Raises

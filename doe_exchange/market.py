@@ -166,7 +166,7 @@ class Market:
         Parameters
         ----------
         terms
-            The entries of a line of an orders file (``docs/formats``).  ``type`` is
+            The entries of a line of an orders file (``docs/formats/orders.md``).  ``type`` is
             ``"submit"`` where not given; time, participant and client order id may be left out.
         at
             The time of the call.

@@ -1,4 +1,4 @@
-"""Orders as Python states them, read by the rules of an orders file (``docs/formats``)."""
+"""Orders as Python states them, read by the rules of orders files (``docs/formats/orders.md``)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PACKAGES = ("security_check", "doe_allocation", "orderbook", "exchange", "gateway")
+PACKAGES = (
+    "security_check",
+    "doe_allocation",
+    "orderbook",
+    "exchange",
+    "gateway",
+    "doe_exchange",
+)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(r"`([\w/.-]+\.py)`")
 _BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

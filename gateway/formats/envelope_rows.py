@@ -267,7 +267,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _parquet_rows(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
     if missing := missing_package("pyarrow", path.name):
         raise InputFaults(str(path), [Fault("file", missing)])
-    import pyarrow as pa  # large; only who asks for Parquet needs it
+    import pyarrow as pa  # large, and needed for Parquet only
     import pyarrow.parquet as pq
 
     number = 0
