@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import BAND, SMALL_AREAS, Area, feeder, small_area
 
-from doe_allocation.allocation import ac_filling as allocate
+from doe_allocation.allocation import ac_filling
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from security_check.checking.verdict import LimitChange
@@ -80,9 +80,9 @@ class TestAllocate:
         """At the worst the lower bounds are published, each limit with what stopped it."""
         area = small_area(**SMALL_AREAS[name])
         usual = area.allocate().limits_w
-        monkeypatch.setattr(allocate, "_settle", _collapsed)
-        monkeypatch.setattr(allocate, "_raised", _collapsed)
-        monkeypatch.setattr(allocate, "_BISECTIONS", bisections)
+        monkeypatch.setattr(ac_filling, "_iterated", _collapsed)
+        monkeypatch.setattr(ac_filling, "_raised", _collapsed)
+        monkeypatch.setattr(ac_filling, "_BISECTIONS", bisections)
         check = area.grid.allocate(area.limits.interface)
         assert violation(area.flow, area.limits, check.limits_w) <= 2e-9
         lower = area.grid.capacity.lower_w()
