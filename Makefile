@@ -23,8 +23,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# A module's tests stay together, because they share what took long to set up.
-WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile
+# A module's tests stay together, because they share what took long to set up; slow tests begin
+# first, each by itself (tests/conftest.py).
+WORKERS := --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # The matrices are small: more threads would wait for each other (see gateway/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1

@@ -8,7 +8,7 @@ from typing import Any
 import pandapower as pp
 import pytest
 from hypothesis import HealthCheck, settings
-from sampling import FAST
+from sampling import FAST, examples
 
 import gateway  # noqa: F401  # sets the BLAS to one thread before NumPy is imported
 
@@ -30,8 +30,22 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell tests, before they are read, whether slow ones are left out."""
     if config.option.markexpr == "not slow":
         os.environ[FAST] = "1"
+        settings.register_profile("fast", settings(), max_examples=examples(100))
+        settings.load_profile("fast")
     else:
         os.environ.pop(FAST, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let slow tests begin first, each by itself; the others of a module stay together.
+
+    Tests of a module share what took long to set up, so one process runs them.  A slow test takes
+    longer than such a set-up, and one that begins last keeps a process busy while others wait.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.fixture(scope="session", autouse=True)

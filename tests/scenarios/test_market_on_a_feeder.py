@@ -390,6 +390,7 @@ def run(code: str, examples: int, steps: int) -> None:
     print(code, dict(Machine.tally))
 
 
+@pytest.mark.slow
 def test_random_markets_on_the_feeder_of_the_demo():
     run("1-LV-semiurb4--0-sw", examples=examples(14), steps=25)
 

@@ -121,6 +121,7 @@ def small_network(customers: int = 6) -> Network:
     return network_from_pandapower(feeder(customers), name="small")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("customers", [5, 6])  # of the five, two have more than they can use
 @pytest.mark.parametrize("rate", list(ExchangeRate))
 def test_quoting_ends_at_the_attainable_gain(rate: ExchangeRate, customers: int) -> None:

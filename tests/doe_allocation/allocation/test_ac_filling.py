@@ -147,6 +147,7 @@ MEDIUM_VOLTAGE = [
 
 
 class TestTightAndSecure:
+    @pytest.mark.slow
     @pytest.mark.parametrize("code", LOW_VOLTAGE)
     def test_low_voltage(self, code):
         check = grid(code, 30_000).allocate(BAND)
@@ -202,6 +203,7 @@ class TestInterface:
         assert_tight(check)
         assert_secure(check, seed=7, samples=200, climbs=6)
 
+    @pytest.mark.slow
     def test_a_contract_that_does_not_bind_beside_tight_voltages(self):
         """Here only the interface voltage turns on the way to some worst points."""
         tight = VoltageLimits(0.95, 1.05)
@@ -223,6 +225,7 @@ class TestInterface:
 
 
 class TestBounds:
+    @pytest.mark.slow
     def test_nobody_is_below_the_fallback_or_above_capacity(self):
         area = network(SEMIURBAN)
         count = len(area.connection_points)

@@ -106,6 +106,7 @@ class TestOutages:
         assert any(" without " in bottleneck for bottleneck in told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [AREAS["shared slack"], OUTAGES["other lines"]])
 def test_trades_are_secure_in_every_state(settings):
     """What a check confirms survives brute force; what it refuses does not."""

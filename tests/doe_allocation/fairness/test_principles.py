@@ -233,6 +233,7 @@ def rows_of(name: str):
     return check.rows.A / largest, b, lower, upper
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_max_min_equals_the_sequence_of_programs_on_real_rows(name):
     A, b, lower, upper = rows_of(name)

@@ -173,6 +173,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
         np.testing.assert_allclose(expected, (after - before) / 2, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_no_corner_is_worse_than_what_the_adversary_finds(variant: str) -> None:
     hierarchy, allocation = small(variant)
@@ -203,6 +204,7 @@ def test_no_corner_is_worse_than_what_the_adversary_finds(variant: str) -> None:
         assert found[key] >= excess - 1e-9, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operator", "point", "kinds"),
     [("left", "load:1", {VOLTAGE, ACTIVE, CURRENT}), ("middle", "load:0", {BAND, ACTIVE, VOLTAGE})],
@@ -224,6 +226,7 @@ def test_a_larger_envelope_is_found_out(operator: str, point: str, kinds: set[st
     assert {worst.kind for worst in verdict.worst if not worst.holds} & kinds
 
 
+@pytest.mark.slow
 def test_a_band_that_is_not_kept_is_found_out() -> None:
     hierarchy, allocation = small()
     result = allocation.results["right"]

@@ -165,6 +165,7 @@ def test_all_programs_of_an_event_share_its_effort(monkeypatch):
     market.exchange.check_invariants()
 
 
+@pytest.mark.slow
 def test_the_same_flood_leads_to_the_same_trades(monkeypatch):
     monkeypatch.setattr(effort, "CHOICES", 700)
     first, second = (a_flood(seed=2)[0].events for _ in range(2))

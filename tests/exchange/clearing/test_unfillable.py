@@ -114,6 +114,7 @@ def fits(order: ProgramOrder, left: Oracle) -> bool:
     return left.linear(value=np.array(same, dtype=float))[1] >= STEP_W * (1 - 1e-6)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=6, deadline=None)
 def test_nothing_is_left_to_orders_that_fit(seed: int) -> None:

@@ -458,6 +458,7 @@ def told(statements):
     return [statements.statement(name) for name in statements.names()]
 
 
+@pytest.mark.slow
 def test_random_days_trade_breach_correct_and_miss():
     """The days below are worth the name: without this, the properties could hold of nothing."""
     seen = dict.fromkeys(["trades", "breaches", "corrections", "missing", "compensation"], 0)

@@ -169,6 +169,7 @@ def always_joined(seed: int, rules: MarketRules, steps: int) -> Quarters:
         return Quarters(seed, rules).go(steps)
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(seed=SEEDS, rules=RULES)
 def test_what_prices_leave_out_has_no_part_in_what_trades(seed, rules):
@@ -176,6 +177,7 @@ def test_what_prices_leave_out_has_no_part_in_what_trades(seed, rules):
     assert trades(screened) == trades(always_joined(seed, rules, 40))
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(seed=SEEDS, rules=RULES)
 def test_nothing_is_left_to_gain_over_all_intervals(seed, rules):

@@ -11,6 +11,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from market import all_of
+from sampling import examples
 
 from exchange.vocabulary.events import JointOrderAccepted, Traded
 
@@ -111,7 +112,9 @@ class MarketsAgree(RuleBasedStateMachine):
             self.both.cancel(data.draw(st.sampled_from(names)))
 
 
-MarketsAgree.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+MarketsAgree.TestCase.settings = settings(
+    max_examples=examples(30), stateful_step_count=40, deadline=None
+)
 TestMarketsAgree = MarketsAgree.TestCase
 
 

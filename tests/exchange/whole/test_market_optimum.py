@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market import all_of
 from market_days import ONE_TO_ONE, SEEDS, Day, weighted
+from sampling import examples
 from trade_checks import check_payments
 
 from exchange.clearing.price_screen import PriceScreen
@@ -29,13 +30,13 @@ def run(seed: int, rules: MarketRules, events: int = 60, *, conditional: bool = 
     return day
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(seed=SEEDS, conditional=st.booleans())
 def test_nothing_is_left_to_gain_after_any_event(seed, conditional):
     run(seed, ONE_TO_ONE, conditional=conditional)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(seed=SEEDS, reserve=st.sampled_from([0, 0, 8]), conditional=st.booleans())
 def test_nor_where_watts_are_weighed_by_the_network(seed, reserve, conditional):
     run(seed, weighted(reserve), conditional=conditional)
@@ -67,7 +68,7 @@ def test_these_days_trade_and_their_rows_bind():
     assert any(all_of(day.market.events, MatchBlocked) for day in days)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(seed=SEEDS, rules=st.sampled_from([ONE_TO_ONE, weighted(0)]), conditional=st.booleans())
 def test_the_price_screen_never_changes_a_result(seed, rules, conditional):
     screened = Day(seed, rules, conditional=conditional, check=False).go(60)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from linear_grid import LinearGrid
 from market import GATE, START, Market, all_of, interface
+from sampling import examples
 from trade_checks import check_payments
 
 from exchange.engine import Exchange
@@ -279,5 +280,7 @@ class NetworkMarket(RuleBasedStateMachine):
         assert replayed.digest() == market.exchange.digest()
 
 
-NetworkMarket.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+NetworkMarket.TestCase.settings = settings(
+    max_examples=examples(60), stateful_step_count=40, deadline=None
+)
 TestNetworkMarket = NetworkMarket.TestCase

@@ -261,6 +261,7 @@ def test_the_summary_says_who_paid_whom_and_what_binds() -> None:
     assert row.beyond_after_kwh == pytest.approx(0.50)
 
 
+@pytest.mark.slow
 def test_the_adversary_attacks_in_a_process_of_its_own() -> None:
     scenario = bundled("reference.toml")
     grid = load_scenario(scenario).grid()

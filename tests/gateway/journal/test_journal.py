@@ -205,6 +205,7 @@ async def test_file_with_a_missing_line_is_named(tmp_path: Path) -> None:
         [each async for each in read_entries("redis://127.0.0.1")]
 
 
+@pytest.mark.slow
 async def test_embedded_server_keeps_its_files(tmp_path: Path) -> None:
     async with EmbeddedRedis(tmp_path) as server, RedisJournal(server.url, "a") as journal:
         assert journal._durability is Durability.ON_WRITE

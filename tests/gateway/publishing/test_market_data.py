@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from gateway_market import GATE, OPENING, START, client, market, order, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -251,6 +252,7 @@ def test_the_core_tells_prices_of_what_was_touched() -> None:
     assert core.market_data() == []
 
 
+@pytest.mark.slow
 async def test_everybody_hears_them_and_a_restart_tells_the_same(
     embedded_broker: EmbeddedBroker, redis_url: str, area: str
 ) -> None:

@@ -77,6 +77,7 @@ def slowly(job: Job) -> JobOutcome:
     return JobOutcome(name=job.name, digest=job.digest)
 
 
+@pytest.mark.slow
 def test_a_folder_gives_what_each_scenario_gives_by_itself(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "in", "abC")
     result = run("allocate", folder, "-o", tmp_path / "out", "-p", 2)

@@ -66,6 +66,7 @@ def outcome(grid: NetworkGrid, limits: InterfaceLimits) -> list[int] | str:
         return str(error)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=5,
     deadline=None,
@@ -222,6 +223,7 @@ def test_simbench_profiles_are_simbenchs_absolute_values(tmp_path: Path, start: 
         np.testing.assert_allclose(power_mw, own.to_numpy(), rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_simbenchs_year_has_every_interval_and_no_other(tmp_path: Path) -> None:
     year = SIMBENCH.format(start="2015-12-31T23:00:00Z", count=366 * 96)
     assert len(load(tmp_path, year).intervals) == 35_136

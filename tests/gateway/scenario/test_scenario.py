@@ -390,6 +390,7 @@ def test_scenarios_ship_with_the_project(tmp_path: Path) -> None:
     assert len(scenario.network.connection_points) == 41
 
 
+@pytest.mark.slow
 def test_the_shipped_network_is_the_one_of_simbench(folder: Path) -> None:
     shipped = load(folder, GOOD.replace("net.json", "bundled:semiurb4")).network
     original = load(folder, GOOD.replace("net.json", "simbench:1-LV-semiurb4--0-sw")).network

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import gateway_market
+import pytest
 from gateway_market import client, market, order
 from gateway_servers import Mosquitto, RedisServer
 
@@ -45,6 +46,7 @@ class Victim:
         await self._process.wait()
 
 
+@pytest.mark.slow
 async def test_every_acknowledged_order_is_journaled_once(
     mosquitto: Mosquitto, redis_server: RedisServer, area: str
 ) -> None:

@@ -96,6 +96,7 @@ def random_trades(
 
 
 class TestLargestSecureQuantity:
+    @pytest.mark.slow
     def test_is_that_of_the_vertices(self, area, request):
         """What is confirmed is secure everywhere, and little of what would be is lost.
 

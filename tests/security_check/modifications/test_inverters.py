@@ -220,6 +220,7 @@ class TestPowerFlow:
         known = np.isfinite(reference)
         np.testing.assert_allclose(found[known, 0], reference[known], rtol=0, atol=1e-8)
 
+    @pytest.mark.slow
     @RESPONSES
     def test_gradients_are_those_of_differences(self, response):
         network = fitted(simbench_network("1-LV-rural3--0-sw"), response, 8_000.0)
@@ -353,6 +354,7 @@ def test_single_phase_inverters_do_as_in_opendss(tmp_path: Path, response, mode,
 
 class TestWorstPoints:
     # Some are curtailed altogether, and the worst is inside one's range and inside the band.
+    @pytest.mark.slow
     @example(name="one with a cone", seed=4053)
     @example(name="one with a cone", seed=4055)
     @example(name="one with a cone", seed=4203)

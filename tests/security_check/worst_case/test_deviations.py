@@ -125,6 +125,7 @@ def found_by(robust: RobustRows, u: np.ndarray) -> PackingRows:
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(120))
 @given(name=NAMES, kind=KINDS, seed=st.integers(0, 10**6))
 def test_the_robust_bound_is_the_largest_value_of_all(name, kind, seed):
