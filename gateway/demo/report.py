@@ -38,7 +38,7 @@ class UnmetEnergy(BaseModel):
 
     kind: CustomerKind
     direction: Direction
-    wanted_kwh: float
+    needed_kwh: float
     beyond_before_kwh: float
     beyond_after_kwh: float
 
@@ -49,7 +49,7 @@ class Change(BaseModel):
     participant: str
     connection_point: str
     direction: Direction
-    wanted_w: int
+    needed_w: int
     opened_w: int
     closed_w: int
     bottleneck: str
@@ -66,13 +66,13 @@ class BusiestInterval(BaseModel):
 class Element(BaseModel):
     """One element that binds.
 
-    ``limits_kept`` counts the limits that it bounded when intervals opened, ``matches_blocked`` the
+    ``limits_bound`` counts the limits that it bounded when intervals opened, ``matches_blocked`` the
     matches it could not carry, ``nearest_after_trades`` the trades after which it was the element
     nearest to its limit.
     """
 
     element: str
-    limits_kept: int
+    limits_bound: int
     matches_blocked: int
     nearest_after_trades: int
     highest_loading: float

@@ -117,7 +117,7 @@ def _needs(report: DemoReport, console: Console) -> None:
         table.add_row(
             row.kind,
             row.direction,
-            f"{row.wanted_kwh:,.1f}",
+            f"{row.needed_kwh:,.1f}",
             f"{row.beyond_before_kwh:,.1f}",
             f"{row.beyond_after_kwh:,.1f}",
         )
@@ -143,7 +143,7 @@ def _busiest(report: DemoReport, console: Console) -> None:
             change.participant,
             change.connection_point,
             change.direction,
-            _kw(change.wanted_w),
+            _kw(change.needed_w),
             _kw(change.opened_w),
             change.bottleneck,
             _kw(change.closed_w),
@@ -163,7 +163,7 @@ def _elements(report: DemoReport, console: Console) -> None:
     for element in report.elements:
         table.add_row(
             element.element,
-            f"{element.limits_kept:,}",
+            f"{element.limits_bound:,}",
             f"{element.matches_blocked:,}",
             f"{element.nearest_after_trades:,}",
             f"{element.highest_loading:.2%}" if element.highest_loading else "-",

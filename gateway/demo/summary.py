@@ -116,7 +116,7 @@ class Summary:
                         UnmetEnergy(
                             kind=kind,
                             direction=direction,
-                            wanted_kwh=energy_kwh(wanted),
+                            needed_kwh=energy_kwh(wanted),
                             beyond_before_kwh=energy_kwh(before),
                             beyond_after_kwh=energy_kwh(after),
                         )
@@ -147,7 +147,7 @@ class Summary:
             participant=customer.participant,
             connection_point=customer.connection_point,
             direction=direction,
-            wanted_w=customer.need_w(direction, quarter),
+            needed_w=customer.need_w(direction, quarter),
             opened_w=int(session.opened_w[column, row]),
             closed_w=int(session.now_w[column, row]),
             bottleneck=envelope.injection_bottleneck if injects else envelope.withdrawal_bottleneck,
@@ -170,7 +170,7 @@ class Summary:
         return [
             Element(
                 element=element,
-                limits_kept=kept[element],
+                limits_bound=kept[element],
                 matches_blocked=blocked[element],
                 nearest_after_trades=nearest[element],
                 highest_loading=loading.get(element, 0.0),

@@ -249,7 +249,7 @@ def test_the_summary_says_who_paid_whom_and_what_binds() -> None:
         (CustomerKind.SOLAR, CustomerKind.HOME, "0.015")
     ]
     assert [a.participant for a in summary.accounts()] == ["home-01", "solar-01"]
-    kept = {element.element: element.limits_kept for element in summary.elements()}
+    kept = {element.element: element.limits_bound for element in summary.elements()}
     assert kept == {"line:24": 2, "interface": 2}
     (turn,) = summary.turns()
     assert (turn.nearest_before, turn.nearest_after, turn.trade_id) == ("line:24", "interface", 2)
