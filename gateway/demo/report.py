@@ -66,9 +66,9 @@ class BusiestInterval(BaseModel):
 class Element(BaseModel):
     """One element that binds.
 
-    ``limits_bound`` counts the limits that it bounded when intervals opened, ``matches_blocked`` the
-    matches it could not carry, ``nearest_after_trades`` the trades after which it was the element
-    nearest to its limit.
+    ``limits_bound`` counts the limits that it bounded when intervals opened,
+    ``matches_blocked`` the matches it could not carry, ``nearest_after_trades`` the trades after
+    which it was the element nearest to its limit.
     """
 
     element: str
