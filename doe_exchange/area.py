@@ -146,9 +146,8 @@ class Area(Tabular):
         >>> import pandapower.networks
         >>> import doe_exchange as dx
         >>> net = pandapower.networks.create_kerber_landnetz_freileitung_1()
-        >>> area = dx.Area.from_pandapower(
+        >>> dx.Area.from_pandapower(
         ...     net, capacity_w=(15_000, 10_000), interface=(0.98, 1.02), area="village")
-        >>> area
         Area village: 13 connection points, 15 nodes, 1 interval, fairness max min
         connection_point participant  node  injection_capacity_w  ...
         """

@@ -21,7 +21,7 @@ def as_time(given: datetime | str, name: str = "time") -> datetime:
     Raises
     ------
     InputFaults
-        When it is no time, or has no offset.
+        When it is not a time, or has no offset.
 
     Examples
     --------

@@ -78,7 +78,7 @@ class Envelopes(Tabular):
         Raises
         ------
         InputFaults
-            With every column that is missing and every value that is no limit.
+            With every column that is missing and every value that is not a limit.
         """
         faults = [
             Fault(name, "there is no such column")
@@ -172,7 +172,7 @@ class Envelopes(Tabular):
         for each in record.envelopes:
             if each.connection_point == connection_point:
                 return Envelope(**each.model_dump())
-        detail = "it is no connection point of the network"
+        detail = "it is not a connection point of the network"
         raise InputFaults(_SOURCE, [Fault(connection_point, detail)])
 
     @property

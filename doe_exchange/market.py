@@ -139,7 +139,7 @@ class Market:
         Raises
         ------
         InvalidMessageError
-            When it is no order: a value of the wrong type, a price between two ticks, a missing
+            When it is not an order: a value of the wrong type, a price between two ticks, a missing
             interval.
         """
         limit = single_limit(connection_point, direction, quantity_w, price, interval)
@@ -188,7 +188,7 @@ class Market:
         """
         line = self._line(terms, at)
         if not isinstance(line.request, NewOrder):
-            raise InvalidMessageError(f"type: {line.request.type!r} is no new order")
+            raise InvalidMessageError(f"type: {line.request.type!r} is not a new order")
         events = self.send(self._command(line), at=at)
         order = self._log.order(line.participant, line.request, events)
         self._orders.append(order)
@@ -365,6 +365,8 @@ class Market:
         return session
 
     def _line(self, terms: Mapping[str, Any], at: datetime | str | None) -> OrderLine:
+        if not isinstance(terms, Mapping):
+            raise InvalidMessageError(f"an order is a mapping of its entries, found {terms!r}")
         usual = {
             "time": self.now if at is None else as_time(at, "at"),
             "client_order_id": f"order-{len(self._orders) + 1}",

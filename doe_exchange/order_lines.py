@@ -114,7 +114,7 @@ def owner_of(entries: Mapping[str, Any], owners: Mapping[str, str]) -> str:
 
 
 def _price_text(price: Price) -> str:
-    """Return a price as an exact decimal string; what is no number is left for the reader."""
+    """Return a price as an exact decimal string; what is not a number is left for the reader."""
     try:
         # 3 * 0.1 is meant as 0.3, not as 0.30000000000000004.
         exact = Decimal(f"{price:.12g}" if isinstance(price, float) else str(price))

@@ -306,7 +306,7 @@ class Exchange:
     def local_prices(self, interval: datetime) -> tuple[PointPrice, ...] | None:
         """Return the local prices of an interval, split by the elements that bind.
 
-        They are no part of the state: they follow from the last clearing program and the open
+        They are not part of the state: they follow from the last clearing program and the open
         orders (:mod:`exchange.market.local_prices`).  ``None`` where no program has been solved
         since the interval opened, its limits changed, or the state was restored; while trading is
         halted or in a call; after a clearing has failed; and where no such session is known.

@@ -1,4 +1,4 @@
-"""README and docs name files that exist, and their links lead somewhere."""
+"""README and docs name files that exist, their links lead somewhere, and code cites real pages."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ PACKAGES = (
     "doe_exchange",
 )
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
 _FILE = re.compile(r"`([\w/.-]+\.py)`")
 _BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
@@ -59,3 +60,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_named_source_files_exist(page: Path) -> None:
     named = set(_FILE.findall(page.read_text(encoding="utf-8")))
     assert not sorted(named - _sources())
+
+
+@pytest.mark.parametrize("folder", [*PACKAGES, "tests", "benchmarks"])
+def test_pages_cited_in_code_exist(folder: str) -> None:
+    cited = {
+        (path.relative_to(ROOT).as_posix(), page)
+        for path in (ROOT / folder).rglob("*.py")
+        for page in _PAGE.findall(path.read_text(encoding="utf-8"))
+    }
+    assert not sorted(each for each in cited if not (ROOT / each[1]).exists())

@@ -169,7 +169,7 @@ def allocate_hierarchy(
     ------
     NetworkFaults
         When the graph has faults; each names both ends of a boundary.  Contracts that cannot be
-        kept are no errors: they are in :attr:`HierarchyAllocation.unmet`.
+        kept are not errors: they are in :attr:`HierarchyAllocation.unmet`.
     """
     faults = graph_faults(root)
     if faults:

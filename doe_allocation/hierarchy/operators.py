@@ -150,7 +150,7 @@ def _own_faults(operator: Operator) -> list[Fault]:
             faults.append(Fault(ends, detail))
         if child.reactive_var is not None and child.reactive_var[0] > child.reactive_var[1]:
             least, most = child.reactive_var
-            faults.append(Fault(ends, f"reactive power from {least} to {most} var is no range"))
+            faults.append(Fault(ends, f"reactive power from {least} to {most} var is not a range"))
         faults += _base_faults(operator, point, child.operator, ends)
         faults += _interface_faults(operator, child.operator, ends)
     return faults

@@ -114,7 +114,7 @@ class WarmModel:
     def start_like(self, other: WarmModel, variables: BoolArray, rows: BoolArray) -> None:
         """Start from the last basis of another model.
 
-        The basis is a hint: the solver repairs it where it is no basis of this model.
+        The basis is a hint: the solver repairs it where it is not a basis of this model.
 
         Parameters
         ----------

@@ -9,7 +9,7 @@ So if no whole lots follow from an optimum, the orders with the best prices in i
 whether a lot of each could trade with a lot of one other order, then by a linear program how much
 of it could trade at all.  Orders of less than a lot are left out, and the program is solved again,
 until its best prices are of fillable orders.  This is a rule of the market, not for speed
-(docs/adr/0013-orders-that-do-not-fit.md).
+(docs/adr/0013-unfillable-orders.md).
 
 Measured: without this rule the orders of the demo day take 0.94 of the time and those of agents on
 the reference network 0.83; results change in 3 of 32 quarter-hours of the demo day and in 2 of 16

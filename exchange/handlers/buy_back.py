@@ -13,7 +13,7 @@ and c_i the curtailment of limit i at a price P_i just above the DSO's limit pri
 what cannot be bought is curtailed.  The sellers are paid their limit prices, and the DSO retires
 the watts.  The rows are linear here, so a little may be left for curtailment.
 
-A buy-back is no trading: it takes place in a call and while trading is halted, too, because the
+A buy-back is not a trade: it takes place in a call and while trading is halted, too, because the
 curtailment that it replaces would not wait either.  Orders under a condition (all-or-none, a
 minimum, legs of joint orders) are not bought, because the rows decide the quantity.  The hidden
 parts of icebergs are.

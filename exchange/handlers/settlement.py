@@ -159,7 +159,7 @@ def _check_power(command: SubmitReading, interval: MeteredInterval) -> Refusal |
         if type(power_w) is not int:
             return Refusal(
                 RefusalReason.READING_INVALID,
-                f"{word} of {power_w!r} W metered at {where} is no whole number of watts",
+                f"{word} of {power_w!r} W metered at {where} is not a whole number of watts",
             )
         if power_w < 0:
             return Refusal(

@@ -1,6 +1,6 @@
 """The networks and markets of open intervals, built when they are first needed.
 
-They are no part of the state: they follow from the orders and the envelopes in force, so they can
+They are not part of the state: they follow from the orders and the envelopes in force, so they can
 be dropped at any time and are rebuilt from these.
 """
 

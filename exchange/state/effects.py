@@ -31,7 +31,7 @@ def apply(state: State, event: Event) -> None:
         raise ValueError(f"event {event.sequence} cannot follow event {state.sequence}")
     effect = EFFECTS.get(type(event))
     if effect is None:
-        raise TypeError(f"{type(event).__name__} is no event of this exchange")
+        raise TypeError(f"{type(event).__name__} is not an event of this exchange")
     state.sequence = event.sequence
     state.time = event.time
     for entry in entries_of(event):

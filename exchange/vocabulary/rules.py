@@ -69,7 +69,7 @@ class MeteringRules:
     penalty_price_ticks
         The penalty for one watt of breach, in ticks.
     tolerance_w
-        The power beyond its limit that is no breach, in watts.
+        The power beyond its limit that is not a breach, in watts.
     window
         The time after delivery in which readings are taken and corrected.
 

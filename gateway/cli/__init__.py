@@ -1,1 +1,8 @@
-"""The commands: each reads its arguments, calls a run, and prints or draws the result."""
+"""The commands: each reads its arguments, calls a run, and prints or draws the result.
+
+``main`` is the program with all commands, ``app`` has what they share, ``event_loop`` runs those
+that wait for servers.  ``envelopes`` has ``allocate`` and ``verify``; ``market`` ``simulate``,
+``report``, ``serve``, ``demo``, ``replay`` and ``statements``; ``hierarchy`` also ``contract``.
+``fairness``, ``plot``, ``operator_outputs`` (``outputs``) and ``reconfiguration`` (``topology``)
+have one command each.
+"""

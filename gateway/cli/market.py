@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.scenario.scenario import Scenario
 
 
-_NO_ORDER = (RefusalReason.MALFORMED, RefusalReason.TOO_LARGE)  # the line is no order
+_NO_ORDER = (RefusalReason.MALFORMED, RefusalReason.TOO_LARGE)  # the line is not an order
 
 OrdersArgument = Annotated[
     Path, typer.Argument(metavar="ORDERS", help="File of orders, one JSON object a line.")
@@ -51,7 +51,7 @@ def simulate(
 ) -> None:
     """Run a file of orders through the exchange: trades, refusals, money, final envelopes.
 
-    Exit code 1 if a line is no order, or if the file is empty.
+    Exit code 1 if a line is not an order, or if the file is empty.
     All other orders are run.
     """
     lines = read_orders(orders)
@@ -76,7 +76,7 @@ def report(
 ) -> None:
     """Run a file of orders, and report welfare, share of the optimum, refusals, rent and prices.
 
-    Exit code 1 if a line is no order, or if the file is empty.
+    Exit code 1 if a line is not an order, or if the file is empty.
     """
     lines = read_orders(orders)
     loaded = load(scenario)
@@ -125,7 +125,7 @@ def _why_no_orders(source: str, lines: int, faulty: Sequence[RefusalRecord]) -> 
     first = f"line {faulty[0].line}: {faulty[0].detail}"
     if len(faulty) == lines:
         return f"no line of {source} is an order; {first}"
-    are = "is no order" if len(faulty) == 1 else "are no orders"
+    are = "is not an order" if len(faulty) == 1 else "are not orders"
     return f"{len(faulty)} of the {lines} lines of {source} {are}; {first}"
 
 

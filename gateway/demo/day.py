@@ -49,7 +49,7 @@ from security_check.model.limits import InterfaceLimits
 _EXCHANGE = "exchange"
 _NETWORK = "1-LV-semiurb4--0-sw"
 _LEAD = timedelta(minutes=15)  # from the opening of an interval to its start
-_SHOWN_TURNS = 6  # rows of a table
+_SHOWN_CHANGES = 6  # rows of a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,8 +329,8 @@ class _Running:
 def _demo_report(day: _Day, seconds: float, digests: tuple[int, str, str]) -> DemoReport:
     watch = day.watch
     summary = Summary(watch, day.customers, day.scenario.rules)
-    turns = summary.turns()
-    largest = sorted(turns, key=lambda turn: -turn.quantity_w)[:_SHOWN_TURNS]
+    changes = summary.binding_changes()
+    largest = sorted(changes, key=lambda change: -change.quantity_w)[:_SHOWN_CHANGES]
     entries, digest, replayed_digest = digests
     return DemoReport(
         network=_NETWORK,
@@ -348,8 +348,8 @@ def _demo_report(day: _Day, seconds: float, digests: tuple[int, str, str]) -> De
         unmet=summary.unmet(),
         busiest=summary.busiest(),
         elements=summary.elements(),
-        turns=sorted(largest, key=lambda turn: turn.trade_id),
-        turns_in_all=len(turns),
+        binding_changes=sorted(largest, key=lambda change: change.trade_id),
+        binding_changes_in_all=len(changes),
         updates=summary.updates(),
         blocked=len(watch.blocked),
         largest_blocked=summary.largest_blocked(),

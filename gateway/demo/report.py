@@ -63,22 +63,22 @@ class BusiestInterval(BaseModel):
     changes: list[Change]
 
 
-class Element(BaseModel):
+class BindingElement(BaseModel):
     """One element that binds.
 
-    ``limits_bound`` counts the limits that it bounded when intervals opened,
+    ``envelopes_limited`` counts the limits that it bounded when intervals opened,
     ``matches_blocked`` the matches it could not carry, ``nearest_after_trades`` the trades after
     which it was the element nearest to its limit.
     """
 
     element: str
-    limits_bound: int
+    envelopes_limited: int
     matches_blocked: int
     nearest_after_trades: int
     highest_loading: float
 
 
-class Turn(BaseModel):
+class BindingChange(BaseModel):
     """A clearing after which another element than before was the nearest to its limit.
 
     With sellers, buyers, the watts traded and their average price.
@@ -169,9 +169,9 @@ class DemoReport(BaseModel):
     spreads: list[Spread]
     unmet: list[UnmetEnergy]
     busiest: BusiestInterval | None
-    elements: list[Element]
-    turns: list[Turn]
-    turns_in_all: int
+    elements: list[BindingElement]
+    binding_changes: list[BindingChange]
+    binding_changes_in_all: int
     updates: list[Update]
     blocked: int
     largest_blocked: list[Blocked]

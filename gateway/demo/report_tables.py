@@ -163,16 +163,17 @@ def _elements(report: DemoReport, console: Console) -> None:
     for element in report.elements:
         table.add_row(
             element.element,
-            f"{element.limits_bound:,}",
+            f"{element.envelopes_limited:,}",
             f"{element.matches_blocked:,}",
             f"{element.nearest_after_trades:,}",
             f"{element.highest_loading:.2%}" if element.highest_loading else "-",
         )
     console.print(table)
-    if not report.turns:
+    if not report.binding_changes:
         return
     table = _table(
-        f"Trades that changed which element binds; the largest of {report.turns_in_all:,}",
+        "Trades that changed which element binds; the largest of "
+        f"{report.binding_changes_in_all:,}",
         "trade",
         "interval",
         "customer",
@@ -180,14 +181,14 @@ def _elements(report: DemoReport, console: Console) -> None:
         "kW",
         "nearest its limit",
     )
-    for turn in report.turns:
+    for change in report.binding_changes:
         table.add_row(
-            str(turn.trade_id),
-            f"{turn.interval:%H:%M}",
-            f"{some(turn.sellers)} to {some(turn.buyers)}",
-            turn.direction,
-            _kw(turn.quantity_w),
-            f"{turn.nearest_before} -> {turn.nearest_after}",
+            str(change.trade_id),
+            f"{change.interval:%H:%M}",
+            f"{some(change.sellers)} to {some(change.buyers)}",
+            change.direction,
+            _kw(change.quantity_w),
+            f"{change.nearest_before} -> {change.nearest_after}",
         )
     console.print(table)
 

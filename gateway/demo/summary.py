@@ -16,17 +16,17 @@ from gateway.demo.customers import Customer, CustomerKind, energy_kwh
 from gateway.demo.observer import ContractChange, DayObserver, ObservedInterval
 from gateway.demo.report import (
     AdversaryCount,
+    BindingChange,
+    BindingElement,
     Blocked,
     BusiestInterval,
     Change,
     CustomerAccount,
-    Element,
     Group,
     MoneyFlow,
     Party,
     RefusalCount,
     Spread,
-    Turn,
     UnmetEnergy,
     Update,
 )
@@ -101,7 +101,7 @@ class Summary:
         for kind in CustomerKind:
             rows = [i for i, customer in enumerate(self.customers) if customer.kind is kind]
             for column, direction in enumerate(Direction):
-                wanted = np.array(
+                needed = np.array(
                     [
                         [self.customers[i].need_w(direction, q) for i in rows]
                         for q in range(len(self.sessions))
@@ -109,14 +109,14 @@ class Summary:
                 )
                 opened = np.array([session.opened_w[column, rows] for session in self.sessions])
                 closed = np.array([session.now_w[column, rows] for session in self.sessions])
-                before = np.maximum(wanted - opened, 0)
-                after = np.maximum(wanted - closed, 0)
+                before = np.maximum(needed - opened, 0)
+                after = np.maximum(needed - closed, 0)
                 if before.any() or after.any():
                     found.append(
                         UnmetEnergy(
                             kind=kind,
                             direction=direction,
-                            needed_kwh=energy_kwh(wanted),
+                            needed_kwh=energy_kwh(needed),
                             beyond_before_kwh=energy_kwh(before),
                             beyond_after_kwh=energy_kwh(after),
                         )
@@ -153,7 +153,7 @@ class Summary:
             bottleneck=envelope.injection_bottleneck if injects else envelope.withdrawal_bottleneck,
         )
 
-    def elements(self) -> list[Element]:
+    def elements(self) -> list[BindingElement]:
         """Return the binding elements, those with most effects first."""
         kept: Counter[str] = Counter()
         for session in self.sessions:
@@ -168,9 +168,9 @@ class Summary:
                 loading.get(trade.binding_element, 0.0), trade.loading
             )
         return [
-            Element(
+            BindingElement(
                 element=element,
-                limits_bound=kept[element],
+                envelopes_limited=kept[element],
                 matches_blocked=blocked[element],
                 nearest_after_trades=nearest[element],
                 highest_loading=loading.get(element, 0.0),
@@ -178,26 +178,26 @@ class Summary:
             for element, _ in (kept + blocked + nearest).most_common()
         ]
 
-    def turns(self) -> list[Turn]:
+    def binding_changes(self) -> list[BindingChange]:
         """Return every clearing after which another element was the nearest to its limit.
 
         Agents of the demo place no joint orders, so a clearing is of one interval.
         """
         last: dict[datetime, str] = {}
-        turns = []
+        changes = []
         for trade in self.watch.trades:
             interval = trade.fills[0].interval
             before = last.get(interval)
             if before is not None and before != trade.binding_element:
-                turns.append(self._turn(trade, before))
+                changes.append(self._binding_change(trade, before))
             last[interval] = trade.binding_element
-        return turns
+        return changes
 
-    def _turn(self, trade: Traded, before: str) -> Turn:
+    def _binding_change(self, trade: Traded, before: str) -> BindingChange:
         books = prints_of(trade)
         prints = [each for book in books.values() for each in book]
         interval, direction = next(iter(books))
-        return Turn(
+        return BindingChange(
             trade_id=trade.trade_id,
             interval=interval,
             direction=direction,

@@ -230,18 +230,20 @@ def _row(cells: Sequence[Any]) -> Row:
         except ValueError as error:
             raise ValueError(name, f"it is {moment!r}: {error}") from None
     if not isinstance(point, str) or not 1 <= len(point) <= 200:
-        raise ValueError("connection_point", f"{point!r} is no name")
+        raise ValueError("connection_point", f"{point!r} is not a name")
     if direction not in _DIRECTIONS:
         raise ValueError("direction", f"it is {direction!r}, not {' or '.join(_DIRECTIONS)}")
     whole = str(limit_w)
     if not (whole.isascii() and whole.isdigit()) or len(whole) > 15:
-        raise ValueError("limit_w", f"{point} in {start}: {limit_w!r} is no whole number of watts")
+        raise ValueError(
+            "limit_w", f"{point} in {start}: {limit_w!r} is not a whole number of watts"
+        )
     return times[0], times[1], point, direction, int(whole), str(element or "")
 
 
 def _aware(moment: Any) -> datetime:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise ValueError("it is no time with an offset")
+        raise ValueError("it is not a time with an offset")
     return moment.astimezone(UTC)
 
 

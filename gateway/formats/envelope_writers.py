@@ -55,7 +55,7 @@ def _json_file(path: Path) -> Iterator[Write]:
 
 @contextmanager
 def json_writer(stream: IO[str]) -> Iterator[Write]:
-    """Yield a writer to a stream; it writes the same text as :func:`write_json` would at once."""
+    """Yield a writer to a stream; it writes the same text as ``write_json`` would at once."""
     first = True
 
     def write(record: IntervalRecord, _: Capacity) -> None:

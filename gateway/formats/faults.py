@@ -46,6 +46,12 @@ def sentences(error: ValidationError, prefix: str = "") -> Iterator[Fault]:
             detail = "there is no such entry"
         elif kind == "missing":
             detail = "it is missing"
+        elif kind == "union_tag_not_found":
+            where, detail = f"{where}.type" if place or prefix else "type", "it is missing"
+        elif kind == "union_tag_invalid":
+            where = f"{where}.type" if place or prefix else "type"
+            context = problem["ctx"]
+            detail = f"it is {context['tag']!r}; it should be one of {context['expected_tags']}"
         elif kind == "json_invalid":
             detail = f"it is not JSON: {message.removeprefix('Invalid JSON: ')}"
         else:

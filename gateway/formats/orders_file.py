@@ -52,7 +52,7 @@ class RefusedLine:
 def read_orders(path: Path) -> list[OrderLine | RefusedLine]:
     """Return the lines of an orders file without blank ones.
 
-    A faulty line is no fault of the file: it becomes a refusal with its number.
+    A faulty line is not a fault of the file: it becomes a refusal with its number.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def read_order_line(number: int, line: bytes) -> OrderLine | RefusedLine:
         if request.participant is None:
             raise InvalidMessageError("participant: it is missing")
         if not is_identifier(request.participant):
-            raise InvalidMessageError(f"participant: {request.participant!r} is no identifier")
+            raise InvalidMessageError(f"participant: {request.participant!r} is not an identifier")
     except InvalidMessageError as refusal:
         entries = entries_of(line)
         name = entries.get("participant")

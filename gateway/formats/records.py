@@ -32,7 +32,7 @@ def parsed_time(text: str) -> datetime:
     Raises
     ------
     ValueError
-        When the text is no time with an offset; the message says why.
+        When the text is not a time with an offset; the message says why.
     """
     try:
         moment = datetime.fromisoformat(text)

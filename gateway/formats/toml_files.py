@@ -32,7 +32,7 @@ def named_file(name: str, kind: str, folder: str = "") -> Path:
         return Path(name)
     known = sorted(path.stem for path in bundled(folder).glob("*.toml"))
     if name.removeprefix("bundled:") not in known:
-        detail = f"there is no bundled {kind} of that name; there is {', '.join(known)}"
+        detail = f"there is no bundled {kind} of that name; known names: {', '.join(known)}"
         raise InputFaults(name, [Fault("file", detail)])
     return bundled(folder) / f"{name.removeprefix('bundled:')}.toml"
 

@@ -36,7 +36,7 @@ def tree_faults(
     """
     faults = []
     if top not in operators:
-        detail = f"{top} is no operator of this file; there is {_listed(operators)}"
+        detail = f"{top} is not an operator of this file; there is {_listed(operators)}"
         faults.append(Fault("contract.operator", detail))
     used: dict[tuple[str, str], Boundary] = {}
     above: dict[str, Boundary] = {}
@@ -170,7 +170,7 @@ def _unlike(edge: Boundary, above: tuple[Net, int], below: tuple[Net, int]) -> l
 
 def _unknown(edge: Boundary, operators: Sequence[str]) -> list[Fault]:
     return [
-        Fault(edge.name, f"{name} is no operator of this file; there is {_listed(operators)}")
+        Fault(edge.name, f"{name} is not an operator of this file; there is {_listed(operators)}")
         for name in dict.fromkeys((edge.parent, edge.child))
         if name not in operators
     ]

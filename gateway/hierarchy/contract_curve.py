@@ -47,7 +47,7 @@ def boundary_of(hierarchy: Hierarchy, child: str) -> Boundary:
     boundary = hierarchy.parent_of(child)
     if boundary is None:
         children = ", ".join(b.child for b in hierarchy.boundaries)
-        detail = f"it is no child of another operator; there is {children or 'none'}"
+        detail = f"it is not a child of another operator; there is {children or 'none'}"
         raise InputFaults(hierarchy.source, [Fault(child, detail)])
     return boundary
 

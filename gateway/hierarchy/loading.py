@@ -127,7 +127,9 @@ def _principle(content: Any, faults: list[Fault]) -> Fairness:
     if section is None:
         return MAX_MIN
     faults += [
-        Fault(f"fairness.{key}", "it is no entry for all operators; there are rule, alpha, over")
+        Fault(
+            f"fairness.{key}", "it is not an entry for all operators; there are rule, alpha, over"
+        )
         for key in ("weights", "forgetting", "gain")
         if key in content
     ]
@@ -262,7 +264,7 @@ def _weights(
         return None
     table = section.weights
     faults += [
-        Fault(point, "fairness.weights names it, but it is no connection point of the network")
+        Fault(point, "fairness.weights names it, but it is not a connection point of the network")
         for point in table
         if point not in (*points, "default")
     ]

@@ -21,6 +21,7 @@ from exchange.vocabulary import commands, events
 from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.serialization import EVENT_TYPES
 from gateway.errors import CorruptJournalError
+from gateway.formats.faults import sentences
 from gateway.ports import JournalEntry
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
@@ -97,9 +98,8 @@ def decode_entry(line: bytes | str) -> JournalEntry:
     try:
         record = _Entry.model_validate_json(line, strict=True)
     except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(step) for step in fault["loc"]) or "the line"
-        raise CorruptJournalError(f"not a journal entry: {place}: {fault['msg']}") from None
+        fault = next(sentences(error))
+        raise CorruptJournalError(f"not a journal entry: {fault}") from None
     return JournalEntry(
         record.sequence,
         _in_utc(record.command.data),

@@ -27,7 +27,7 @@ async def read_entries(source: str, area: str | None = None) -> AsyncIterator[Jo
     Raises
     ------
     CorruptJournalError
-        When a line is no entry or an entry is missing; the text names file and line.
+        When a line is not an entry or an entry is missing; the text names file and line.
     ValueError
         When a URL comes without an area.
     """

@@ -50,7 +50,7 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
     Raises
     ------
     OSError, ValueError, gateway.errors.GatewayError
-        When the journal cannot be read, or is no gap-free sequence of entries.
+        When the journal cannot be read, or is not a gap-free sequence of entries.
     """
     name = source if area is None else f"{source}, area {area}"
     async with aclosing(journal_entries(source, area)) as entries:

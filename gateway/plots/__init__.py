@@ -1,4 +1,5 @@
 """Results as pictures, drawn with the optional package matplotlib.
 
-``style`` has what all pictures share; each other module draws one kind of result.
+``style`` has what all pictures share.  Each other module draws one kind of result:
+``envelopes_over_time``, ``network_loading``, ``price_map``, ``contract_curve``.
 """

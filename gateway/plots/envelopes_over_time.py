@@ -39,7 +39,7 @@ def draw_envelopes(table: EnvelopeTable, points: Sequence[str], source: str) -> 
     """
     unknown = [point for point in points if point not in table.connection_points]
     if unknown:
-        detail = "it is no connection point of these envelopes"
+        detail = "it is not a connection point of these envelopes"
         raise InputFaults(source, [Fault(point, detail) for point in unknown])
     figure = new_figure(_WIDTH, _HEIGHT)
     edges = _edges(table)

@@ -1,8 +1,8 @@
 """Public statistics and local prices: retained, and published again when they have changed.
 
 Statistics follow from events alone, so a restart makes the same again.  Local prices follow from
-the last clearing program, which is no part of the state: after a restart the prices that the broker
-retains stay, until an interval's next program.
+the last clearing program, which is not part of the state: after a restart the prices that the
+broker retains stay, until an interval's next program.
 """
 
 from __future__ import annotations

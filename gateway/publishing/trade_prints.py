@@ -94,7 +94,7 @@ def prints_of(trade: Traded) -> dict[BookKey, list[Print]]:
 def price_text(price_ticks: Fraction, rules: MarketRules) -> str:
     """Return a price in EUR per kW as a decimal string, at least as long as the tick.
 
-    An average that is no exact decimal is rounded, half to even, to a millionth of a tick.
+    An average that is not an exact decimal is rounded, half to even, to a millionth of a tick.
     """
     price = (rules.tick * round(price_ticks * _FINE)).scaleb(-6)
     in_ticks = price.quantize(rules.tick)

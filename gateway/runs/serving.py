@@ -76,7 +76,7 @@ def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
     Raises
     ------
     InputFaults
-        When it cannot be read, or names an account that is no participant.
+        When it cannot be read, or names an account that is not a participant.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))

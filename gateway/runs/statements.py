@@ -81,7 +81,7 @@ def _time(name: str, text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"--{name}: {text!r} is no time, as 2026-07-01T12:00:00Z is") from None
+        raise ValueError(f"--{name}: {text!r} is not a time, as 2026-07-01T12:00:00Z is") from None
     if moment.tzinfo is None:
         raise ValueError(f"--{name}: {text} has no time zone")
     return in_utc(moment)
@@ -93,7 +93,7 @@ def _tick(text: str | None) -> Decimal | None:
     try:
         tick = Decimal(text)
     except InvalidOperation:
-        raise ValueError(f"--tick: {text!r} is no number") from None
+        raise ValueError(f"--tick: {text!r} is not a number") from None
     if not (tick.is_finite() and tick > 0):
         raise ValueError(f"--tick: {text} is not above 0")
     return tick
@@ -130,7 +130,7 @@ async def make_statements(source: str, wanted: StatementsRequest) -> StatementsF
 
 
 def _result(path: Path) -> ResultFile | None:
-    """Return the result in a file, ``None`` where the file is no result."""
+    """Return the result in a file, ``None`` where the file is not a result."""
     if not path.is_file():
         return None
     content = path.read_bytes()

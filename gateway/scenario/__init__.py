@@ -3,6 +3,8 @@
 ``schema`` defines the file section by section, and ``loading`` builds a ``scenario`` from it or
 raises all of its faults.  Each other module builds one section: ``network_source`` and
 ``network_states`` build ``[network]``, ``uncertainty`` and ``forecasts`` ``[uncertainty]``,
-``customers`` ``[capacity]`` and ``[participants]``, and the room ``profiles`` ``[profiles]``.
+``customers`` ``[capacity]`` and ``[participants]``, and the room ``profiles`` ``[profiles]``;
+``inverters``, ``intervals``, ``market``, ``fairness``, ``perimeters`` and ``actions`` build the
+sections of their names.
 ``element_tables`` is for sections that give each element a value.
 """

@@ -39,7 +39,7 @@ def unknown_elements(
     """
     for element in named:
         if element not in known:
-            yield Fault(element, f"{key} names it, but it is no {kind}")
+            yield Fault(element, f"{key} names it, but it is not a {kind}")
 
 
 def missing_values(
@@ -85,7 +85,7 @@ def listed_points(
             faults.append(Fault(where, "it must be a list of connection points"))
             continue
         faults += [
-            Fault(where, f"{point} is no connection point of the network")
+            Fault(where, f"{point} is not a connection point of the network")
             for point in members
             if point not in points
         ]

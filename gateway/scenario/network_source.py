@@ -76,7 +76,7 @@ def _simbench(code: str) -> Net:
 
 def _built(name: str) -> Net:
     builder = getattr(pandapower.networks, name, None)
-    # The module's namespace also has imported functions, which are no builders.
+    # The module's namespace also has imported functions, which are not builders.
     home = str(getattr(builder, "__module__", ""))
     if not callable(builder) or not home.startswith("pandapower.networks."):
         raise _UnusableSourceError(

@@ -92,7 +92,7 @@ def _elements(network: Network) -> tuple[str, ...]:
 
 
 def _unknown(section: UncertaintySection, network: Network) -> list[Fault]:
-    """Return a fault for each named element that is no passive element of the network."""
+    """Return a fault for each named element that is not a passive element of the network."""
     tables = ("absolute_w", "power_factor", "relative", "relative_per_hour")
     named = {key: set(getattr(section, key)) - {DEFAULT} for key in tables}
     named["groups"] = {name for group in section.groups for name in group.elements}

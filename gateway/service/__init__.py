@@ -2,5 +2,6 @@
 
 ``service`` is the loop, ``core`` the exchange with its messages.  ``outbox`` holds messages until
 the broker has them, ``periodic`` decides what is published by the clock, ``rate_limiter`` bounds
-the rate of senders, and ``reception_watch`` notices when nothing arrives any more.
+the rate of senders, and ``reception_watch`` notices when nothing arrives any more.  ``settings``
+has the sizes and periods of the loop.
 """

@@ -4,8 +4,8 @@ Results go to stdout or to the file named with ``-o``.  Errors, warnings and pro
 All input errors are printed, one line each, with the element and the numbers.
 
 Exit codes: 0, done.  1, done, but the result reports a failure: envelopes that are not secure, an
-unmet contract, a line that is no order, a network without envelopes.  2, no result: the input has
-faults, or a file, a server or a package is not available.
+unmet contract, a line that is not an order, a network without envelopes.  2, no result: the input
+has faults, or a file, a server or a package is not available.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from gateway.formats.faults import InputFaults, why
 NOT_SECURE = 1
 """Exit code for envelopes that are not secure, and for contracts that are not met."""
 FAULTY_ORDERS = 1
-"""Exit code for files with a line that is no order; the result covers all other lines."""
+"""Exit code for files with a line that is not an order; the result covers all other lines."""
 FAILED_NETWORKS = 1
 """Exit code for a folder in which a network has no envelopes; the others have them."""
 BAD_INPUT = 2

@@ -36,7 +36,7 @@ _FAREWELL_S = 1.0  # a replaced connection has this long to end before it is can
 class _Departures(logging.Filter):
     """Drops amqtt's log records of clients that disconnect while a message is sent to them.
 
-    This is no error: the message stays in the client's session.
+    This is not an error: the message stays in the client's session.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -101,7 +101,7 @@ class ParticipantClient:
             self._waiting.pop(key, None)
 
     def send(self, message: dict[str, Any]) -> asyncio.Future[None]:
-        """Send a message; the future is done when the broker has it, which is no answer."""
+        """Send a message; the future is done when the broker has it, which is not an answer."""
         payload = json.dumps(message).encode()
         if self._meter_topic is None:
             return self.send_bytes(payload)

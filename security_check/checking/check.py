@@ -2,7 +2,7 @@
 
 The envelopes in force are a box of limits.  A trade moves part of one limit to another; linear
 rows give the secure quantity in microseconds, and the AC power flow at every row's worst vertex
-confirms the new box before a trade exists (docs/adr/0007-follow-few-rows.md).
+confirms the new box before a trade exists (docs/adr/0007-track-few-rows.md).
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@
 ``pandapower_outages``    the meshed network, and the network after each outage
 ``opendss``               one node for each conductor
 
-``*_faults`` and ``opendss_elements`` look at the source before any model is built, so that all of
-its faults are reported at once.  ``pandapower_model`` reads what pandapower built.
+``pandapower_faults``, ``pandapower_meshed_faults`` and ``opendss_elements`` look at the source
+before any model is built, so that all of its faults are reported at once.  ``pandapower_model``
+reads what pandapower built.
 """
 
 from typing import Any

@@ -188,7 +188,7 @@ def _give_sources_an_admittance(net: Net) -> None:
 
 
 def _take_sources_away(cases: dict[str, Any]) -> None:
-    """Remove the sources' own admittances: their currents are no exchange at the interface."""
+    """Remove the sources' own admittances: their currents are not an exchange at the interface."""
     sources, size = cases["reference"], cases["Ybus"][0].shape
     own = sp.csr_array((np.full(len(sources), -1j), (sources, sources)), shape=size)
     for component in (0, 2):

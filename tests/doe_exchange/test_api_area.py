@@ -198,6 +198,6 @@ def test_a_wrong_argument_is_named(net: Any, arguments: dict[str, Any], sentence
 
 
 def test_a_scenario_that_is_not_there() -> None:
-    with pytest.raises(dx.InputFaults, match="there is demo, reference"):
+    with pytest.raises(dx.InputFaults, match="known names: demo, reference"):
         dx.Area.from_scenario("bundled:nothing")
     assert "bundled:demo" in dx.Area.bundled()

@@ -101,7 +101,7 @@ def test_every_fault_of_a_frame(village: dx.Area, envelopes: dx.Envelopes) -> No
         ("load:3", None, "interval: it is missing, and there are 2 from 2026-07-01T12:00:00Z on"),
         ("load:3", "2026-07-01T13:00:00Z", "none starts at 2026-07-01T13:00:00Z"),
         ("load:3", "2026-07-01T12:00:00", "it has no offset"),
-        ("load:33", "2026-07-01T12:00:00Z", "load:33: it is no connection point"),
+        ("load:33", "2026-07-01T12:00:00Z", "load:33: it is not a connection point"),
     ],
 )
 def test_no_such_envelope(

@@ -279,7 +279,8 @@ BUY: dict[str, Any] = {"price": "0.05", "interval": FIRST}
         (lambda m: m.buy("load:3", "injection", 100, **BUY, colour=1), "colour: there is no such"),
         (lambda m: m.buy("load:3", "injection", 100, **BUY, time_in_force="DAY"), "'GTC', 'GTD'"),
         (lambda m: m.submit({}), "connection_point: it is missing; .*side: it is missing"),
-        (lambda m: m.submit({"type": "cancel"}), "type: 'cancel' is no new order"),
+        (lambda m: m.submit({"type": "cancel"}), "type: 'cancel' is not a new order"),
+        (lambda m: m.submit("load:3"), "an order is a mapping of its entries, found 'load:3'"),
         (lambda m: m.submit({"type": "linked", "legs": []}), "legs"),
     ],
 )

@@ -61,7 +61,7 @@ def build_capacity_profile(
     found = [
         Fault(
             name,
-            f"{table.name} has such a column, but it is no connection point of the network with "
+            f"{table.name} has such a column, but it is not a connection point of the network with "
             ".injection_w or .withdrawal_w",
         )
         for name in table.columns

@@ -106,7 +106,7 @@ def _unknown(table: TimeTable, passive: PassiveElements, network: Network) -> It
         if _parsed(name)[0] not in known:
             yield Fault(
                 name,
-                f"{table.name} has such a column, but it is no passive element of the network "
+                f"{table.name} has such a column, but it is not a passive element of the network "
                 f"(one that does not trade; {passive_remedy(network)}), with or without "
                 ".reactive, .lower or .upper",
             )

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from market import Market, all_of
 from random_programs import LOT_W, Case, buy, check, free_network, network, sell
 
-from exchange.clearing import work_budget as effort
-from exchange.clearing.conditional import branch_and_bound as choice_search
+from exchange.clearing import work_budget
+from exchange.clearing.conditional import branch_and_bound
 from exchange.clearing.conditional.bounds import WarmChoices
 from exchange.clearing.highs import INFINITY
 from exchange.clearing.problem import NetworkRows, ProgramOrder
@@ -44,7 +44,7 @@ def test_nothing_gains_more_however_the_best_choice_is_looked_for(seed, monkeypa
     found = []
     # All by branching; a little of it and the rest by the solver; all by the solver.
     for most in (10**6, 8, 0):
-        monkeypatch.setattr(choice_search, "MOST", most)
+        monkeypatch.setattr(branch_and_bound, "MOST", most)
         optimum = case.filled().optimum()
         check(case, optimum)
         assert optimum.gain == pytest.approx(best, abs=1e-6)
@@ -65,7 +65,7 @@ def test_among_plain_orders_both_ways_agree(seed, monkeypatch):
     case = Case(case.rows, (*case.orders, *plain))
     gains = []
     for most in (10**6, 0):
-        monkeypatch.setattr(choice_search, "MOST", most)
+        monkeypatch.setattr(branch_and_bound, "MOST", most)
         optimum = case.filled().optimum()
         check(case, optimum)
         gains.append(optimum.gain)
@@ -152,7 +152,7 @@ def test_all_programs_of_an_event_share_its_effort(monkeypatch):
         closed.append(budget.left)
         close(budget)
 
-    monkeypatch.setattr(effort, "CHOICES", 1_000)
+    monkeypatch.setattr(work_budget, "CHOICES", 1_000)
     monkeypatch.setattr(RemainingWork, "spend", counted)
     monkeypatch.setattr(RemainingWork, "close", noted)
     monkeypatch.setattr(WorkBudget, "renew", begun)
@@ -167,7 +167,7 @@ def test_all_programs_of_an_event_share_its_effort(monkeypatch):
 
 @pytest.mark.slow
 def test_the_same_flood_leads_to_the_same_trades(monkeypatch):
-    monkeypatch.setattr(effort, "CHOICES", 700)
+    monkeypatch.setattr(work_budget, "CHOICES", 700)
     first, second = (a_flood(seed=2)[0].events for _ in range(2))
     assert [event for event in first if isinstance(event, Traded)] == [
         event for event in second if isinstance(event, Traded)

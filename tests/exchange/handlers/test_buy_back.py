@@ -126,7 +126,7 @@ def test_compensated_curtailment_last_in_first_out_spares_what_was_allocated():
 
 
 def test_the_operator_buys_back_while_trading_is_halted(market):
-    """It is no trading: what it spares is curtailment, which does not wait for a halt either."""
+    """It is not a trade: what it spares is curtailment, which does not wait for a halt either."""
     ask(market, 5_000, 20)
     market.do(HaltTrading("h", START))
     events = market.update("u1", LOWER)

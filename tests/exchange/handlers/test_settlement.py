@@ -292,8 +292,8 @@ def test_a_reading_of_a_connection_point_that_does_not_exist(market):
             (
                 power_w,
                 0,
-                f"injection of {power_w!r} W metered at load:0 in 2030-06-01T12:00:00Z is no whole "
-                "number of watts",
+                f"injection of {power_w!r} W metered at load:0 in 2030-06-01T12:00:00Z is not a "
+                "whole number of watts",
             )
             for power_w in (float("nan"), float("inf"), 0.5, True, "7", None)
         ),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from market import GATE, QUARTER, START, Market, all_of, interface
 from trade_checks import check_payments, held_w, lot_value, program_of
 
-from exchange.clearing import work_budget as effort
+from exchange.clearing import work_budget
 from exchange.clearing.problem import NetworkRows
 from exchange.market.joint_order_screen import JointScreen
 from exchange.vocabulary.commands import (
@@ -153,7 +153,7 @@ class Quarters:
 @pytest.fixture(autouse=True)
 def all_effort(monkeypatch):
     """Let no search wait: what is shown here is what trades where none has to."""
-    monkeypatch.setattr(effort, "REGAINED", effort.JOINED)
+    monkeypatch.setattr(work_budget, "REGAINED", work_budget.JOINED)
 
 
 def trades(quarters: Quarters) -> list:

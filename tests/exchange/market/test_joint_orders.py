@@ -8,7 +8,7 @@ import pytest
 from linear_grid import LinearGrid
 from market import GATE, QUARTER, START, Market, all_of, interface, only, trades
 
-from exchange.clearing import work_budget as effort
+from exchange.clearing import work_budget
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import (
     CloseGate,
@@ -206,8 +206,8 @@ def test_a_block_that_a_halt_keeps_out_stays_out_when_others_are_set_aside(marke
 @pytest.fixture
 def in_debt(market, monkeypatch) -> Market:
     """A market in which a block found no counterpart, and searches for others have to wait."""
-    monkeypatch.setattr(effort, "JOINED", 1)
-    monkeypatch.setattr(effort, "REGAINED", 2)
+    monkeypatch.setattr(work_budget, "JOINED", 1)
+    monkeypatch.setattr(work_budget, "REGAINED", 2)
     market.sell(0, "100@5")
     assert not all_of(block(market, 2, "buy", 80, 7), Traded)
     assert not all_of(market.sell(1, "100@6", interval=LATER), Traded)

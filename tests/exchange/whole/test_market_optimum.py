@@ -15,7 +15,7 @@ from sampling import examples
 from trade_checks import check_payments
 
 from exchange.clearing.price_screen import PriceScreen
-from exchange.market.interval_market import IntervalMarket as Clearings
+from exchange.market.interval_market import IntervalMarket
 from exchange.vocabulary.events import MatchBlocked, Traded
 from exchange.vocabulary.rules import MarketRules
 
@@ -75,7 +75,7 @@ def test_the_price_screen_never_changes_a_result(seed, rules, conditional):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PriceScreen, "nothing_to_solve", property(lambda _: False))
         always = property(lambda _: True, lambda _, value: None)
-        patch.setattr(Clearings, "needs_clearing", always, raising=False)
+        patch.setattr(IntervalMarket, "needs_clearing", always, raising=False)
         solved = Day(seed, rules, conditional=conditional, check=False).go(60)
     assert _without_tiers(screened) == _without_tiers(solved)
 

@@ -249,10 +249,14 @@ def test_the_summary_says_who_paid_whom_and_what_binds() -> None:
         (CustomerKind.SOLAR, CustomerKind.HOME, "0.015")
     ]
     assert [a.participant for a in summary.accounts()] == ["home-01", "solar-01"]
-    kept = {element.element: element.limits_bound for element in summary.elements()}
-    assert kept == {"line:24": 2, "interface": 2}
-    (turn,) = summary.turns()
-    assert (turn.nearest_before, turn.nearest_after, turn.trade_id) == ("line:24", "interface", 2)
+    limited = {element.element: element.envelopes_limited for element in summary.elements()}
+    assert limited == {"line:24": 2, "interface": 2}
+    (change,) = summary.binding_changes()
+    assert (change.nearest_before, change.nearest_after, change.trade_id) == (
+        "line:24",
+        "interface",
+        2,
+    )
     (update,) = summary.updates()
     assert (update.curtailed, update.injection_limit_w) == (1, (250_000, 200_000))
     unmet = {(row.kind, row.direction): row for row in summary.unmet()}

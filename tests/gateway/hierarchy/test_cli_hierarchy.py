@@ -66,7 +66,7 @@ def test_faults_are_all_told_and_name_both_ends(hierarchy: Path) -> None:
     result = run("hierarchy", path)
     assert result.exit_code == 2
     assert "has 2 faults" in result.stderr
-    assert "middle / lift: lift is no operator" in result.stderr
+    assert "middle / lift: lift is not an operator" in result.stderr
     assert "middle / right: right's interface" in result.stderr
     assert run("hierarchy", "bundled:nothing").exit_code == 2
 
@@ -100,8 +100,8 @@ def test_no_contract_at_all(hierarchy: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("top",), "top: it is no child of another operator; there is middle, left, right"),
-        (("nobody",), "nobody: it is no child of another operator"),
+        (("top",), "top: it is not a child of another operator; there is middle, left, right"),
+        (("nobody",), "nobody: it is not a child of another operator"),
         (("left", "--within", "1.1", "1.0"), "--within needs 0 < low < high < 2 p.u."),
         (("left", "--steps", "1", "--plot", "x.nothing"), "cannot be drawn"),
     ],

@@ -188,11 +188,12 @@ def test_two_children_at_one_connection_point(folder: Path) -> None:
 def test_operators_that_do_not_exist(folder: Path) -> None:
     faults = faults_of(folder, replaced('child = "right"', 'child = "wright"'))
     assert faults == {
-        "middle / wright": "wright is no operator of this file; there is top, middle, left, right"
+        "middle / wright": "wright is not an operator of this file; "
+        "there is top, middle, left, right"
     }
     where, detail = only_fault(folder, replaced('operator = "top"', 'operator = "tip"'))
     assert where == "contract.operator"
-    assert detail == "tip is no operator of this file; there is top, middle, left, right"
+    assert detail == "tip is not an operator of this file; there is top, middle, left, right"
 
 
 def test_a_child_with_two_interfaces(folder: Path) -> None:
@@ -295,6 +296,6 @@ def test_files_that_cannot_be_read(folder: Path) -> None:
             (folder / name).write_bytes(content)
         with pytest.raises(InputFaults):
             load_hierarchy(folder / name)
-    with pytest.raises(InputFaults, match="there is three-level"):
+    with pytest.raises(InputFaults, match="known names: three-level"):
         hierarchy_path("bundled:nothing")
     assert hierarchy_path("bundled:three-level").is_file()

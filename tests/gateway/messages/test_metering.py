@@ -377,11 +377,11 @@ def test_statements_of_a_result(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["--participant", "p9"], "nothing was booked for p9; there are dso penalties, p0"),
-        (["--since", "noon"], "--since: 'noon' is no time"),
+        (["--since", "noon"], "--since: 'noon' is not a time"),
         (["--until", "2096-06-01T12:00:00"], "--until: 2096-06-01T12:00:00 has no time zone"),
         (["--since", NOON, "--until", NOON], "is empty"),
         (["--tick", "0"], "--tick: 0 is not above 0"),
-        (["--tick", "x"], "--tick: 'x' is no number"),
+        (["--tick", "x"], "--tick: 'x' is not a number"),
         (["--tick", "0.01"], "its price steps differ, 0.01 and 0.0001 EUR per kW"),
         (["--csv", "--json"], "exclude each other"),
     ],

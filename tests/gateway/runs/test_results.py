@@ -149,8 +149,8 @@ def table_lines(results: Path) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("row", "column", "text", "words"),
     [
-        (1, 4, "12.5", "limit_w: load:0 in 2016-05-02T00:00:00Z: '12.5' is no whole number"),
-        (1, 4, "-1", "'-1' is no whole number"),
+        (1, 4, "12.5", "limit_w: load:0 in 2016-05-02T00:00:00Z: '12.5' is not a whole number"),
+        (1, 4, "-1", "'-1' is not a whole number"),
         (2, 3, "up", "direction: it is 'up', not injection or withdrawal"),
         (3, 0, "2016-05-02", "no offset"),
         (2, 2, "load:0", "is there already"),
@@ -258,7 +258,7 @@ def test_separate_parts_are_perimeters_of_their_own(tmp_path: Path) -> None:
     [
         ('a = ["load:0"]\nb = ["load:0"]', "perimeters.b", "load:0 is in a already"),
         ('a = ["load:0", "load:0"]', "perimeters.a", "load:0 is named twice"),
-        ('a = ["load:9"]', "perimeters.a", "load:9 is no connection point"),
+        ('a = ["load:9"]', "perimeters.a", "load:9 is not a connection point"),
         ("a = []", "perimeters.a", "it has no connection point"),
         ("a = 3", "perimeters.a", "must be a list"),
         ('village = ["load:0"]', "perimeters.village", "cannot be a perimeter's name"),

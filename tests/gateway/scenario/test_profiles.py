@@ -265,8 +265,8 @@ PLAIN = changed(0, 1, "5000")
         (changed(1, 0, time_of(7)), "powers.csv", "1 of 3 intervals have no line"),
         (changed(1, 0, time_of(7)), "powers.csv", "first of them starts at 2016-05-02T00:15:00Z"),
         (changed(1, 0, "2016-05-02T00:20:00Z"), "powers.csv line 3", "inside an interval of 15"),
-        (PLAIN.replace("sgen:2", "sgen:9"), "sgen:9", "no passive element"),
-        (PLAIN.replace("sgen:2", "load:1"), "load:1", "no passive element"),
+        (PLAIN.replace("sgen:2", "sgen:9"), "sgen:9", "not a passive element"),
+        (PLAIN.replace("sgen:2", "load:1"), "load:1", "not a passive element"),
         (PLAIN.replace("sgen:2", "sgen:1"), "sgen:1", "has it 2 times"),
         (PLAIN.replace("sgen:2", "sgen:1.upper"), "sgen:1.upper", "no column sgen:1.lower"),
         (PLAIN.replace("sgen:2", "sgen:2.lower"), "sgen:2.lower", "no column sgen:2"),
@@ -304,7 +304,7 @@ def test_faults_name_column_row_time_and_number(
         (
             '[profiles]\ncapacities = "powers.csv"',
             "sgen:1",
-            "no connection point of the network with .injection_w or",
+            "not a connection point of the network with .injection_w or",
         ),
         ('[profiles]\ncapacities = "capacities.csv"', "load:0.injection_w", "2.5 is not a whole"),
         (
@@ -318,7 +318,7 @@ def test_faults_name_column_row_time_and_number(
             "uncertainty.issued",
             "after the start of the first interval",
         ),
-        ('[uncertainty]\nrelative_per_hour = {"load:0" = 0.1}', "load:0", "no passive element"),
+        ('[uncertainty]\nrelative_per_hour = {"load:0" = 0.1}', "load:0", "not a passive element"),
     ],
 )
 def test_faults_of_the_sections(folder: Path, more: str, element: str, words: str) -> None:

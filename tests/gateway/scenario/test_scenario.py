@@ -157,7 +157,7 @@ def test_inverters_that_cannot_be(folder: Path) -> None:
         (
             'response = "ieee1547-a"\nrating_va = {default = 9, "load:7" = 8}',
             "load:7",
-            "inverters.rating_va names it, but it is no connection point",
+            "inverters.rating_va names it, but it is not a connection point",
         ),
     ],
 )
@@ -384,7 +384,7 @@ def test_a_file_that_is_no_scenario(tmp_path: Path, content: bytes | None, words
 
 def test_scenarios_ship_with_the_project(tmp_path: Path) -> None:
     assert scenario_path("somewhere.toml") == Path("somewhere.toml")
-    with pytest.raises(InputFaults, match="there is demo, reference"):
+    with pytest.raises(InputFaults, match="known names: demo, reference"):
         scenario_path("bundled:nothing")
     scenario = load_scenario(scenario_path("bundled:reference"))
     assert len(scenario.network.connection_points) == 41

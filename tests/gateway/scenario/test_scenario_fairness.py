@@ -68,7 +68,7 @@ def test_everything_it_may_say(folder):
         ("forgetting = 1", "fairness.forgetting", "1"),
         ('rule = "equal"\nweights = 2', "fairness.weights", "takes no weights"),
         ('rule = "maximum_sum"\nforgetting = 0.5', "fairness.forgetting", "takes no weights"),
-        ('weights = {default = 1, "load:99" = 2}', "load:99", "no connection point"),
+        ('weights = {default = 1, "load:99" = 2}', "load:99", "not a connection point"),
         ('weights = {"load:1" = 2}', "load:0", "neither a value for it nor a default"),
         ("weights = 0", "fairness.weights", "0.001"),
         ("fair = true", "fairness.fair", ""),

@@ -97,7 +97,7 @@ def test_without_the_section_everything_is_certain(folder):
     ("text", "element", "why"),
     [
         ('relative = {"sgen:9" = 0.1}', "sgen:9", "uncertainty.relative names it"),
-        ('absolute_w = {"load:0" = 10}', "load:0", "it is no passive element"),
+        ('absolute_w = {"load:0" = 10}', "load:0", "it is not a passive element"),
         ("relative = -0.1", "uncertainty.relative", "greater than or equal to 0"),
         ('set = "budget"\nrelative = 0.1', "uncertainty.gamma", 'the set "budget" needs it'),
         (

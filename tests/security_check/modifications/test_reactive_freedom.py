@@ -251,7 +251,7 @@ class TestEnvelopes:
         np.testing.assert_array_equal(same.limits_w, plain.allocate().limits_w)
 
     def test_of_a_range_of_no_width_are_those_of_a_passive_load(self):
-        """A point of the range that is no choice counts like reactive power that is there."""
+        """A point of the range that is not a choice counts like reactive power that is there."""
         area = small_area(4, 1, range_var=(-800.0, -800.0))
         limits_w = area.allocate().limits_w
         assert violation(area.flow, area.limits, limits_w) <= 1e-9

@@ -1,6 +1,6 @@
 """The batch power flow: its equations, its batches, its failure.
 
-That voltages and currents are pandapower's own is shown in ``test_from_pandapower.py``, that
+That voltages and currents are pandapower's own is shown in ``test_pandapower_balanced.py``, that
 gradients are those of differences in ``test_monitors.py``.
 """
 

@@ -28,8 +28,7 @@ from exchange.vocabulary.commands import (
 )
 from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.rules import PriceCollar, RiskLimits
-from gateway.messages import market_data as market_messages
-from gateway.messages import participant_reports
+from gateway.messages import market_data, participant_reports
 from gateway.messages.area_state import EnvelopeMessage, SessionMessage
 from orderbook.order import UNCONDITIONAL, OrderConditions, Side, TimeInForce
 from security_check.model.envelope import Direction
@@ -42,10 +41,10 @@ BAND = InterfaceLimits(0.98, 1.04)
 
 FORMS = {
     "envelope": TypeAdapter(EnvelopeMessage),
-    "book": TypeAdapter(market_messages.BookMessage),
-    "trade": TypeAdapter(market_messages.TradeMessage),
-    "statistics": TypeAdapter(market_messages.StatisticsMessage),
-    "price": TypeAdapter(market_messages.PriceMessage),
+    "book": TypeAdapter(market_data.BookMessage),
+    "trade": TypeAdapter(market_data.TradeMessage),
+    "statistics": TypeAdapter(market_data.StatisticsMessage),
+    "price": TypeAdapter(market_data.PriceMessage),
     "session": TypeAdapter(SessionMessage),
     "report": TypeAdapter(
         participant_reports.AcceptedReport

@@ -1,0 +1,103 @@
+"""The size of modules, functions and rooms, and imports without circles (docs/architecture.md).
+
+Layers between rooms are import-linter's; circles between the modules of a room are found here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = (
+    "security_check",
+    "doe_allocation",
+    "orderbook",
+    "exchange",
+    "gateway",
+    "doe_exchange",
+)
+LARGEST_MODULE = 400  # lines
+LARGEST_FUNCTION = 60  # lines, without decorators
+LARGEST_ROOM = 16  # modules, without its __init__
+
+
+@cache
+def _modules() -> dict[str, Path]:
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Yield the modules that a module imports anywhere, within functions included."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            for each in node.names:
+                inner = f"{node.module}.{each.name}"
+                yield inner if inner in _modules() else str(node.module)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_modules_and_functions_are_small(package: str) -> None:
+    too_large = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > LARGEST_MODULE:
+            too_large.append(f"{name}: {lines}")
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > LARGEST_FUNCTION:
+                    too_large.append(f"{name}: {node.name}: {lines}")
+    assert not too_large
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_rooms_are_small(package: str) -> None:
+    rooms = {path.parent for path in (ROOT / package).rglob("*.py")}
+    sizes = {room.relative_to(ROOT).as_posix(): len(list(room.glob("*.py"))) - 1 for room in rooms}
+    assert not {room: size for room, size in sizes.items() if size > LARGEST_ROOM}
+
+
+def test_modules_import_in_no_circle() -> None:
+    modules = _modules()
+    graph = {
+        name: {each for each in _imported(path) if each in modules and each != name}
+        for name, path in modules.items()
+        if name != "doe_exchange"  # it names its parts for a type checker; see its __getattr__
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_docstring_of_a_room_names_its_modules(package: str) -> None:
+    missing = []
+    for path in sorted((ROOT / package).rglob("__init__.py")):
+        text = ast.get_docstring(_tree(path)) or ""
+        missing += [
+            each.relative_to(ROOT).as_posix()
+            for each in path.parent.glob("*.py")
+            if each.stem not in text and each.stem != "__init__"
+        ]
+    assert not missing
