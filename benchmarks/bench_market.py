@@ -38,7 +38,7 @@ from doe_allocation.allocation.network_grid import NetworkGrid
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import CloseGate, Command, OpenSession, SubmitJoint, SubmitOrder
 from exchange.vocabulary.events import AlarmRaised, Event, MatchBlocked, OrderAccepted, Traded
-from exchange.vocabulary.network_port import Grid
+from exchange.vocabulary.network_port import NetworkPort
 from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, ExchangeRate, MarketRules
 from orderbook.order import Side
@@ -88,7 +88,7 @@ def _outcome(events: Sequence[Event]) -> str:
     return "rests" if any(isinstance(event, OrderAccepted) for event in events) else "refused"
 
 
-def an_exchange(grid: Grid, rules: MarketRules) -> Exchange:
+def an_exchange(grid: NetworkPort, rules: MarketRules) -> Exchange:
     terms = [
         ConnectionTerms(point, f"p{i}", CAPACITY_W, CAPACITY_W)
         for i, point in enumerate(grid.connection_points)
@@ -151,7 +151,7 @@ def welfare_run(grid: NetworkGrid, band: InterfaceLimits, rate: ExchangeRate, se
     return Run(start, worth(values, venue) - start, left, len(venue.trades), timed)
 
 
-def pairwise_run(grid: Grid, band: InterfaceLimits, seed: int) -> tuple[float, int]:
+def pairwise_run(grid: NetworkPort, band: InterfaceLimits, seed: int) -> tuple[float, int]:
     """Return the gain of matching pairs, and the number of pairs that traded."""
     venue = PairwiseMarket(grid.allocate(band), CAPACITY_W, 1)
     values = drawn_values(grid.connection_points, seed)
@@ -246,7 +246,7 @@ def a_day(minutes: float) -> None:
 
 def _trade_interval(
     timed: Placed,
-    grid: Grid,
+    grid: NetworkPort,
     start: datetime,
     active: Sequence[int],
     draw: random.Random,
@@ -347,7 +347,7 @@ def show_joint() -> None:
         )
 
 
-def _trade_beside(grid: Grid, blocks: int) -> tuple[list[float], int]:
+def _trade_beside(grid: NetworkPort, blocks: int) -> tuple[list[float], int]:
     """Return the times of orders while blocks rest, and the number of trades."""
     exchange = an_exchange(
         grid, MarketRules(max_conditional_orders=10**6, max_conditional_orders_each=10**6)

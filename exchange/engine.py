@@ -60,7 +60,7 @@ from exchange.vocabulary.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.events import Event
-from exchange.vocabulary.network_port import Grid
+from exchange.vocabulary.network_port import NetworkPort
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import CancelReason, Phase, RefusalReason
 from exchange.vocabulary.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
@@ -86,7 +86,9 @@ class Exchange:
         When terms and connection points do not match; names all that differ.
     """
 
-    def __init__(self, grid: Grid, rules: MarketRules, terms: Iterable[ConnectionTerms]) -> None:
+    def __init__(
+        self, grid: NetworkPort, rules: MarketRules, terms: Iterable[ConnectionTerms]
+    ) -> None:
         by_point = {point.connection_point: point for point in terms}
         unmatched = sorted(by_point.keys() ^ set(grid.connection_points))
         if unmatched:
@@ -258,7 +260,7 @@ class Exchange:
     def restore(
         cls,
         snapshot: dict[str, Any],
-        grid: Grid,
+        grid: NetworkPort,
         rules: MarketRules,
         terms: Iterable[ConnectionTerms],
     ) -> Exchange:

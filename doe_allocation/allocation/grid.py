@@ -2,7 +2,7 @@
 
 :class:`~doe_allocation.allocation.network_grid.NetworkGrid` is the grid of one network,
 :class:`~doe_allocation.allocation.islands_grid.IslandsGrid` of one with separate parts.
-The exchange needs a part of it: :class:`exchange.vocabulary.network_port.Grid`.
+The exchange needs a part of it: :class:`exchange.vocabulary.network_port.NetworkPort`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from exchange.handlers.fills import fill_of
 from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.vocabulary.events import Traded
-from exchange.vocabulary.network_port import Grid
+from exchange.vocabulary.network_port import NetworkPort
 from exchange.vocabulary.orders import Order
 from orderbook.order import Side
 from security_check.arrays import FloatArray
@@ -51,7 +51,9 @@ class _BuyBackCandidate:
     column: int
 
 
-def buy_back(session: Session, limits: InterfaceLimits, record: EventRecorder, grid: Grid) -> None:
+def buy_back(
+    session: Session, limits: InterfaceLimits, record: EventRecorder, grid: NetworkPort
+) -> None:
     """Buy what relieves the network under new limits, within the buy-backs in force.
 
     Where the network model fails nothing is bought; curtailment comes next.

@@ -18,7 +18,7 @@ from exchange.vocabulary.events import (
     InterfaceLimitsUpdated,
     OrderReduced,
 )
-from exchange.vocabulary.network_port import Grid, SecurityState
+from exchange.vocabulary.network_port import NetworkPort, SecurityState
 from exchange.vocabulary.reasons import CancelReason, RefusalReason
 from exchange.vocabulary.rules import TSO, ConnectionTerms
 from orderbook.order import Side
@@ -27,7 +27,7 @@ from security_check.model.envelope import Direction, Envelope, EnvelopeSet
 
 
 def update_interface_limits(
-    command: UpdateInterfaceLimits, session: Session, record: EventRecorder, grid: Grid
+    command: UpdateInterfaceLimits, session: Session, record: EventRecorder, grid: NetworkPort
 ) -> SecurityState | None:
     """Put the TSO's new interface limits into force, or refuse them and halt the interval.
 

@@ -20,7 +20,7 @@ from exchange.state.session import Session
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import GateClosed, PhaseChanged, SessionOpened
 from exchange.vocabulary.formatting import format_time
-from exchange.vocabulary.network_port import Grid, SecurityState
+from exchange.vocabulary.network_port import NetworkPort, SecurityState
 from exchange.vocabulary.reasons import CancelReason, Phase, RefusalReason
 from exchange.vocabulary.rules import OPERATOR, MarketRules
 from security_check.errors import GridError
@@ -64,7 +64,9 @@ def change_phase(session: Session, phase: Phase, until: datetime, record: EventR
     )
 
 
-def open_session(command: OpenSession, record: EventRecorder, grid: Grid) -> SecurityState | None:
+def open_session(
+    command: OpenSession, record: EventRecorder, grid: NetworkPort
+) -> SecurityState | None:
     """Allocate an interval and open it, or refuse.
 
     Returns

@@ -12,7 +12,7 @@ from exchange.clearing.work_budget import EventBudget
 from exchange.market.interval_market import IntervalMarket
 from exchange.state.recording import EventRecorder, alarm_kind
 from exchange.state.state import State
-from exchange.vocabulary.network_port import Grid, SecurityState
+from exchange.vocabulary.network_port import NetworkPort, SecurityState
 from exchange.vocabulary.orders import Order
 from security_check.errors import GridError
 
@@ -37,7 +37,7 @@ class OpenMarkets:
 
     __slots__ = ("_budget", "_grid", "_state", "markets", "networks")
 
-    def __init__(self, state: State, grid: Grid, budget: EventBudget) -> None:
+    def __init__(self, state: State, grid: NetworkPort, budget: EventBudget) -> None:
         self._state = state
         self._grid = grid
         self._budget = budget

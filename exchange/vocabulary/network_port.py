@@ -39,7 +39,7 @@ class SecurityState(Protocol):
         """Return an independent copy, to try a sequence of changes on."""
 
 
-class Grid(Protocol):
+class NetworkPort(Protocol):
     """The network of one area."""
 
     @property

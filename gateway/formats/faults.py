@@ -33,7 +33,7 @@ class InputFaults(Exception):  # noqa: N818  # it reports faults, plural, as Net
     def __init__(self, source: str, faults: Iterable[Fault]) -> None:
         self.source = source
         self.faults = tuple(faults)
-        super().__init__("; ".join(str(fault) for fault in self.faults))
+        super().__init__(f"{source}: " + "; ".join(str(fault) for fault in self.faults))
 
 
 def sentences(error: ValidationError, prefix: str = "") -> Iterator[Fault]:

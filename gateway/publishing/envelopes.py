@@ -37,7 +37,7 @@ class _PublishedInterval:
     final: bool = False
 
 
-class Envelopes:
+class EnvelopePublisher:
     """The envelopes of all intervals that have not ended, kept up to date by events.
 
     Parameters

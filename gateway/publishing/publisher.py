@@ -21,7 +21,7 @@ from gateway.messages.participant_reports import PositionReport
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from gateway.publishing.depth import Books
-from gateway.publishing.envelopes import Envelopes
+from gateway.publishing.envelopes import EnvelopePublisher
 from gateway.publishing.market_data import AskPrices, MarketData
 from gateway.publishing.participant_reports import ParticipantReport, ParticipantReports
 from gateway.publishing.session_state import SessionState
@@ -64,7 +64,7 @@ class Publisher:
         self._event = 0
         self._time: datetime | None = None
         self._session = SessionState(self._price)
-        self.envelopes = Envelopes(topics, terms)
+        self.envelopes = EnvelopePublisher(topics, terms)
         self.books = Books(topics, self._price)
         self._market_data = MarketData(topics, rules)
 

@@ -17,7 +17,7 @@ from exchange.clearing.payments import Execution, at_local_prices
 from exchange.clearing.problem import LocalPrices, NetworkRows
 from exchange.market.market_program import Legs, MarketProgram
 from exchange.vocabulary.events import SessionOpened
-from exchange.vocabulary.network_port import Grid, SecurityState
+from exchange.vocabulary.network_port import NetworkPort, SecurityState
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from security_check.arrays import IntArray
 from security_check.checking.verdict import LimitChange
@@ -62,7 +62,7 @@ class Clairvoyant:
     """
 
     def __init__(
-        self, grid: Grid, rules: MarketRules, terms: Mapping[str, ConnectionTerms]
+        self, grid: NetworkPort, rules: MarketRules, terms: Mapping[str, ConnectionTerms]
     ) -> None:
         self._grid = grid
         self._rules = rules

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import Command
-from exchange.vocabulary.network_port import Grid
+from exchange.vocabulary.network_port import NetworkPort
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.messages.topics import Topics
 from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
@@ -38,7 +38,7 @@ class ExchangeSetup:
     """
 
     topics: Topics
-    grid: Grid
+    grid: NetworkPort
     rules: MarketRules
     terms: Sequence[ConnectionTerms]
 
