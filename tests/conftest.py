@@ -36,12 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(FAST, None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let slow tests begin first, each by itself; the others of a module stay together.
 
     Tests of a module share what took long to set up, so one process runs them.  A slow test takes
     longer than such a set-up, and one that begins last keeps a process busy while others wait.
     """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
         if item.get_closest_marker("slow") is None:
