@@ -235,7 +235,7 @@ def test_an_order_line_with_conditions() -> None:
         ('"quantity_w": 1000', '"quantity_w": true', "quantity_w"),
         ('"quantity_w": 1000', '"quantity_w": "1000"', "quantity_w"),
         ('"side": "buy"', '"side": "both"', "side"),
-        ('"type": "submit"', '"type": "pray"', "content"),
+        ('"type": "submit"', '"type": "pray"', "type: it is 'pray'"),
         ('"participant": "p1"', '"participant": ""', "participant"),
         ('"2026-07-01T10:00:00Z"', '"2026-07-01T10:00:00"', "time"),
         ('"side": "buy"', '"side": "buy", "note": "x"', "note"),
