@@ -13,12 +13,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from doe_allocation.allocation.ac_filling import (
-    AcAllocation,
-    allocate_ac,
-    rows_after_search,
-    shrink_until_secure,
-)
+from doe_allocation.allocation.ac_allocation import AcAllocation
+from doe_allocation.allocation.ac_filling import allocate_ac, shrink_until_secure
+from doe_allocation.allocation.relinearisation import rows_after_search
 from doe_allocation.fairness.packing_program import Packing
 from doe_allocation.fairness.rule import CAPACITY, FillingRule
 from security_check.arrays import FloatArray, IndexArray
@@ -73,16 +70,14 @@ def _climbed(search: WorstPointSearch, rule: ValuedRule, fill: AcAllocation) -> 
     """Return secure limits of a larger value than those of ``fill``, or ``fill``."""
     robust, known, u = search.robust, fill.rows, fill.u
     best = fill
-    for rounds in range(_SEARCHES):
+    for _ in range(_SEARCHES):
         known, u = _climbed_under_known_rows(robust, rule, known, u)
         found = rows_after_search(search, known, u, np.zeros(len(known.rows), dtype=bool))
         missed = found.take(robust.excess(found, u) > SECURE)
         if not len(missed.rows):
             if rule.value(u) <= rule.value(best.u):
                 return best
-            return AcAllocation(
-                u, _bottlenecks(robust, rule, found, u), found, fill.rounds + rounds + 1
-            )
+            return AcAllocation(u, _bottlenecks(robust, rule, found, u), found, None)
         known = PackingRows.joined([known, missed])
         drawn = shrink_until_secure(robust, known, u, rule.lower)
         if drawn is None:

@@ -10,12 +10,15 @@ them (:func:`_raised_from_below`), then by bisection (:func:`_bisected`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from doe_allocation.fairness.rule import CAPACITY, Filled, FillingRule
-from security_check.arrays import BoolArray, FloatArray, IndexArray
+from doe_allocation.allocation.ac_allocation import AcAllocation, bottleneck_rows
+from doe_allocation.allocation.level_filling import course_of, fill_by_levels, largest_gap
+from doe_allocation.allocation.relinearisation import relinearised, rows_after_search
+from doe_allocation.fairness.rule import CAPACITY, FillingRule
+from security_check.arrays import FloatArray, IndexArray
 from security_check.checking.verdict import quantity
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.worst_case.packing_rows import PackingRows
@@ -37,48 +40,12 @@ _DRAWS = 12
 _RAISES = 6
 # Halvings of the way from the lower bounds: 10 leave a thousandth of it.
 _BISECTIONS = 10
-# Halvings of the way to the lower bounds where the power flow has no solution: 10 leave a
-# thousandth of it; the lower bounds themselves have a solution.
-_HALVINGS = 10
 # Parts of a row's scale kept free where limits swing, so that the next step ends inside.
 _MARGIN = 1e-6
-# Part of a row's room between lower bounds and limit; rows used beyond it are taken anew.
-_CLOSE = 0.7
-# Rows taken anew in one round; bounds the power flows of a round on long feeders.
-_AT_ONCE = 256
 # Largest change of a limit between two rounds that counts as rest, parts of the largest limit.
 _STILL = 1e-9
 # The same while rows are still being found: far below a watt of a household's limit.
 _ROUGH = 1e-4
-# Parts of a row's scale; rows closer to their limits than this are near, and stay known.
-_WIDE = 0.06
-
-
-@dataclass(frozen=True, slots=True)
-class AcAllocation:
-    """The fair, AC-exact limits.
-
-    Parameters
-    ----------
-    u
-        Shape (2 c,), limits per unit, injection first.
-    bottleneck
-        Shape (2 c,), index of the monitored row that stopped each limit, or ``CAPACITY``.
-    rows
-        The rows near their limits at all the worst points found, exact at u.
-    rounds
-        How many times the rows were taken.
-    """
-
-    u: FloatArray
-    bottleneck: IndexArray
-    rows: PackingRows
-    rounds: int
-
-    @property
-    def converged(self) -> bool:
-        """Whether the rounds converged to a point where rows and rule agree."""
-        return self.rounds <= _ROUNDS
 
 
 def allocate_ac(
@@ -107,24 +74,47 @@ def allocate_ac(
     -----
     Rows taken anew replace the old ones, and mostly settle in a handful of rounds.  Limits swing
     where many customers have a small effect on a row that others fill (losses in a common
-    reactance); then :func:`_raised_from_below` ends on the secure side.  If searches refute its
-    limits again and again, :func:`_bisected` decides.
+    reactance), and where rows curve much, the limits at rest may not be max-min.  Then
+    :func:`~doe_allocation.allocation.level_filling.fill_by_levels` raises the level itself.  For
+    rules without a level :func:`_raised_from_below` ends on the secure side, and if searches refute
+    its limits again and again, :func:`_bisected` decides.
     """
     if near is not None:
         try:
-            fill, _, _ = _iterated(search, filling, _rows_of(near, search.robust, filling))
+            rows = _rows_of(near, search.robust, filling)
+            fill = _compared(search, filling, _iterated(search, filling, rows)[0])
         except PowerFlowError:
             fill = None  # the rows of the similar interval do not help here
-        if fill is not None:
+        if fill is not None and fill.gap == 0.0:
             return fill
     idle = packing = _rows_at_lower_bounds(search.robust, filling.lower)
     nearest = filling.filled(idle.A, idle.b).u
     try:
         fill, packing, nearest = _iterated(search, filling, packing)
-        fill = fill or _raised_from_below(search, packing, filling, nearest)
+        fill = _compared(search, filling, fill)
     except PowerFlowError:
         fill = None  # limits so high have no power flow solution; lower ones have
+    if fill is not None and fill.gap == 0.0:
+        return fill
+    course = course_of(filling)
+    if course is not None:
+        fill = fill_by_levels(search, course, packing) or fill
+    if fill is None:
+        try:
+            fill = _raised_from_below(search, packing, filling, nearest)
+        except PowerFlowError:
+            fill = None
     return fill or _bisected(search, idle, filling, nearest)
+
+
+def _compared(
+    search: WorstPointSearch, filling: FillingRule, fill: AcAllocation | None
+) -> AcAllocation | None:
+    """Return an allocation with its gap to the max-min limits, where the rule has a level."""
+    course = course_of(filling)
+    if fill is None or course is None:
+        return fill
+    return replace(fill, gap=largest_gap(search.robust, course, fill.rows, fill.u))
 
 
 def _iterated(
@@ -146,7 +136,7 @@ def _iterated(
     settled = _STILL
     least, nearest = np.inf, lower
     for rounds in range(1, _ROUNDS + 1):
-        packing, reached, exact = _relinearised(robust, packing, filled.u, lower)
+        packing, reached, exact = relinearised(robust, packing, filled.u, lower)
         filled = filling.filled(packing.A, packing.b)
         u = filled.u
         miss = abs(float(robust.excess(packing, reached).max(initial=-1.0)))
@@ -163,24 +153,8 @@ def _iterated(
             filled = filling.filled(packing.A, packing.b)
             settled = _ROUGH  # further rows may be missing: search before converging fully
         elif moved <= _STILL:
-            return AcAllocation(u, _bottleneck_rows(filled, packing), known, rounds), packing, u
+            return AcAllocation(u, bottleneck_rows(filled, packing), known, 0.0), packing, u
     return None, packing, nearest if np.isfinite(least) else filled.u
-
-
-def rows_after_search(
-    search: WorstPointSearch, packing: PackingRows, u: FloatArray, exact: BoolArray
-) -> PackingRows:
-    """Return the rows near their limits at u, exact there, with those that a search adds.
-
-    ``exact``, shape (r,), marks the rows that are exact at u already.
-    """
-    robust = search.robust
-    near = robust.excess(packing, u) > -_WIDE
-    known, stale = packing.take(near & exact), packing.take(near & ~exact)
-    if len(stale.rows):
-        renewed = robust.exact(stale.rows, stale.points, u)
-        known = PackingRows.joined([known, renewed])
-    return PackingRows.joined([known, search.find_new_worst_points(known, u, near=_WIDE)])
 
 
 def _raised_from_below(
@@ -196,7 +170,7 @@ def _raised_from_below(
     are kept.  So the limits only rise, and come to rest.
     """
     robust, u = search.robust, start
-    for rounds in range(1, _ENDINGS + 1):
+    for _ in range(1, _ENDINGS + 1):
         drawn = shrink_until_secure(robust, packing, u, filling.lower)
         if drawn is None:
             return None
@@ -204,7 +178,7 @@ def _raised_from_below(
         known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
         missed = known.take(robust.excess(known, u) > SECURE)
         if not len(missed.rows):
-            return AcAllocation(u, stopped, known, _ROUNDS + rounds)
+            return AcAllocation(u, stopped, known, None)
         packing = PackingRows.joined([packing, missed])
     return None
 
@@ -217,7 +191,7 @@ def shrink_until_secure(
     ``None`` where they are still not secure after the last step.
     """
     for _ in range(_DRAWS):
-        packing, u, _ = _relinearised(robust, packing, u, lower)
+        packing, u, _ = relinearised(robust, packing, u, lower)
         if robust.excess(packing, u).max(initial=-1.0) <= SECURE:
             return packing, u
         used = packing.A @ (u - lower)
@@ -269,7 +243,7 @@ def _bisected(
             best, stopped, known = u, by, found
             break
         packing = PackingRows.joined([taken, missed])
-    return AcAllocation(best, stopped, known, _ROUNDS + _BISECTIONS)
+    return AcAllocation(best, stopped, known, None)
 
 
 def _raised(
@@ -289,10 +263,10 @@ def _raised(
     for _ in range(_RAISES):
         margin = _MARGIN * robust.limits.scale[packing.rows]
         filled = filling.above(u).filled(packing.A, packing.b - margin)
-        stopped = _bottleneck_rows(filled, packing)
+        stopped = bottleneck_rows(filled, packing)
         if np.abs(filled.u - u).max(initial=0.0) <= _ROUGH * u.max(initial=0.0):
             break
-        taken, reached, _ = _relinearised(robust, packing, filled.u, u)
+        taken, reached, _ = relinearised(robust, packing, filled.u, u)
         if robust.excess(taken, reached).max(initial=-1.0) <= SECURE:
             packing, u = taken, reached
         else:
@@ -332,60 +306,3 @@ def _check_secure(robust: RobustRows, rows: IndexArray, values: FloatArray) -> N
             f"with every limit at its lower bound it already reaches {quantity(value, unit)}, "
             f"its limit is {quantity(limit, unit)}",
         )
-
-
-def _rows_near_limits(packing: PackingRows, u: FloatArray, lower: FloatArray) -> IndexArray:
-    """Return the rows of whose room between lower bounds and limit u uses ``_CLOSE`` or more.
-
-    Of more than ``_AT_ONCE`` such rows (all buses along a feeder), the fullest; the others follow
-    in the next rounds if they are still near.
-    """
-    room = packing.b - packing.A @ lower
-    fullness = packing.A @ (u - lower) - _CLOSE * room
-    near = np.flatnonzero(fullness >= 0.0)
-    if len(near) > _AT_ONCE:
-        part = fullness[near] / np.maximum(room[near], 1e-12)
-        near = np.sort(near[np.argsort(-part)[:_AT_ONCE]])
-    return near
-
-
-def _relinearised(
-    robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
-) -> tuple[PackingRows, FloatArray, BoolArray]:
-    """Take the rows near their limits again at u.
-
-    A first, linear filling may overshoot into voltage collapse; then the rows are taken half-way
-    to the lower bounds.
-
-    Returns
-    -------
-    packing
-        All rows.
-    u
-        The limits at which rows were taken.
-    exact
-        Shape (r,), whether a row was taken there.
-    """
-    near = _rows_near_limits(packing, u, lower)
-    chosen = packing.take(near)
-    for halving in range(_HALVINGS + 1):
-        try:
-            worst, _ = robust.worst(chosen.rows, chosen.points, u)
-        except PowerFlowError:
-            if halving == _HALVINGS:
-                raise
-            u = 0.5 * (u + lower)
-            continue
-        break
-    # New rows come first, so that they replace older ones taken at the same point.
-    left = np.setdiff1d(np.arange(len(packing.rows)), near)
-    packing = PackingRows.joined([worst, packing.take(left)])
-    kept = packing.distinct(u)
-    return packing.take(kept), u, kept < len(near)
-
-
-def _bottleneck_rows(filled: Filled, packing: PackingRows) -> IndexArray:
-    stopped = filled.bottleneck != CAPACITY
-    rows = np.full(len(filled.u), CAPACITY, dtype=np.int64)
-    rows[stopped] = packing.rows[filled.bottleneck[stopped]]
-    return rows

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
+from doe_allocation.allocation.ac_allocation import AcAllocation
 from doe_allocation.allocation.ac_climbing import fill_fairly
-from doe_allocation.allocation.ac_filling import AcAllocation
 from doe_allocation.allocation.curtailment import PRO_RATA, Curtailment
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.principles import MAX_MIN

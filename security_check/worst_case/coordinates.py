@@ -51,30 +51,31 @@ def opposite_to(
         if its active power does.
     """
     sides = sides_of(conditions, points)
-    return at_sides(conditions, points, np.where(_whole(conditions, stay), sides, 1.0 - sides))
+    return at_sides(conditions, points, np.where(whole_sides(conditions, stay), sides, 1.0 - sides))
 
 
-def _whole(conditions: OperatingConditions, stay: BoolArray) -> BoolArray:
+def whole_sides(conditions: OperatingConditions, stay: BoolArray) -> BoolArray:
+    """Return flags of customers, (r, c), as flags of sides, (r, c + f); the latter as they are."""
     if stay.shape[1] > len(conditions.network.connection_points):
         return stay
     return np.hstack([stay, stay[:, conditions.choosers]])
 
 
-def turning_at(
+def disagreeing_at(
     conditions: OperatingConditions,
-    opposite: WorstPoints,
+    points: WorstPoints,
+    elsewhere: WorstPoints,
     slopes: Slopes,
-    stay: BoolArray,
     u: FloatArray,
 ) -> BoolArray:
-    """Return the sides whose influence changes sign towards the opposite points, (r, c + f).
+    """Return the sides that the slopes at other points do not agree with, shape (r, c + f).
 
     Parameters
     ----------
-    opposite, slopes
-        The opposite points, and the slopes there.
-    stay
-        The sides that did not change, as in :func:`opposite_to`.
+    points
+        r points, whose sides are tested.
+    elsewhere, slopes
+        r other points of the box, and the slopes there.
     u
         Shape (2 c,), per unit.
     """
@@ -83,15 +84,13 @@ def turning_at(
         there = np.hstack([there, conditions.parts(slopes.by_free)[1]])
         width = np.hstack(
             [
-                np.broadcast_to(width, opposite.share.shape),
-                conditions.reactive_reach(opposite.power(u)),
+                np.broadcast_to(width, elsewhere.share.shape),
+                conditions.reactive_reach(elsewhere.power(u)),
             ]
         )
     acts = np.abs(there) * width > RISE
-    turning: BoolArray = (
-        ~_whole(conditions, stay) & acts & ((there > 0) == (sides_of(conditions, opposite) > 0.5))
-    )
-    return turning
+    disagreeing: BoolArray = acts & ((there > 0) != (sides_of(conditions, points) > 0.5))
+    return disagreeing
 
 
 def coordinates(

@@ -98,7 +98,7 @@ class RobustRows:
 
     def start_points(self, rows: IndexArray, share: FloatArray | None = None) -> WorstPoints:
         """Return the points that the no-load sensitivities lead to, or with the shares given."""
-        slopes = self._no_load_slopes.take(rows)
+        slopes = self.no_load_slopes.take(rows)
         if share is None:
             share = (slopes.by_power > 0).astype(np.float64)
         return points_along(self.conditions, share, slopes)
@@ -110,7 +110,7 @@ class RobustRows:
         customer may raise a quantity, and the larger limit raises it more.
         """
         points = self.start_points(rows)
-        return vertex_along_gradient(self.conditions, points, self._no_load_slopes.take(rows), u)
+        return vertex_along_gradient(self.conditions, points, self.no_load_slopes.take(rows), u)
 
     def leant_points(
         self, rows: IndexArray, share: FloatArray, side: float, strong: BoolArray
@@ -129,10 +129,11 @@ class RobustRows:
         points = self.start_points(rows, share)
         if not self.conditions.deviations.set.count:
             return points
-        return one_sided(self.conditions, points, self._no_load_slopes.take(rows), strong, side)
+        return one_sided(self.conditions, points, self.no_load_slopes.take(rows), strong, side)
 
     @cached_property
-    def _no_load_slopes(self) -> Slopes:
+    def no_load_slopes(self) -> Slopes:
+        """The slopes of all rows with no power anywhere, at nominal voltage."""
         return slopes_of(self.conditions, *self.monitors.no_load_gradients)
 
     # -- worst points and linear rows -----------------------------------------------------------
@@ -168,6 +169,8 @@ class RobustRows:
             When the power flow at a point does not converge.
 
         """
+        if not len(rows):
+            return self.no_rows(), np.zeros(0)
         at = self.ascent.climb(rows, start, u)
         return self._packing(rows, at, u), at.values
 
@@ -177,7 +180,7 @@ class RobustRows:
         Exact at ``lower`` in value, but not in slope: a first estimate of the rows that bind.
         """
         rows, points = self.limited, self.start_points(self.limited)
-        A = coefficients(self.conditions, points, self._no_load_slopes.take(rows))
+        A = coefficients(self.conditions, points, self.no_load_slopes.take(rows))
         values = self.problem.evaluate(rows, points, lower)[0]
         other = other_end(self.conditions, points)
         others = self.problem.evaluate(rows, other, lower)[0]

@@ -7,15 +7,14 @@ of customers take one side, and, near their limits, after changes of single cust
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray, first_of_equal
 from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.points import WorstPoints, halves
 from security_check.operating_range.slopes import rising, slopes_of, vertex_along_gradient
-from security_check.worst_case.coordinates import at_sides, opposite_to, sides_of, turning_at
+from security_check.worst_case.coordinates import at_sides, sides_of
+from security_check.worst_case.corners import Corners, turning
 from security_check.worst_case.packing_rows import PackingRows, fullest_of_each
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.row_problem import RISE
@@ -27,7 +26,8 @@ from security_check.worst_case.watched_rows import WatchedRows
 _CHANGES = 6  # rounds of changes of single customers at most
 _TRIED = 2  # worst points of each row from which changes are tried
 _KEPT = 4  # worst points of each row that a search returns
-_GROUPS = 3  # worst corners of groups from which each row is climbed
+_CORNERS = 4  # worst corners from which each row is climbed
+_AT_ONCE = 512  # corners solved at once, which bounds the memory
 _SWAPPED = 6  # customers of either side, of which two change together
 _LEANING = 6  # worst directions of each current from which it is climbed
 # Parts of a row's scale.
@@ -103,6 +103,7 @@ class WorstPointSearch:
     def __init__(self, robust: RobustRows, starts: Starts | None = None) -> None:
         self.robust = robust
         self.starts = starts if starts is not None and starts.serve(robust) else Starts(robust)
+        self._corners = Corners(robust)
 
     def find_new_worst_points(
         self, known: PackingRows, u: FloatArray, near: float = 0.1
@@ -124,9 +125,8 @@ class WorstPointSearch:
         pairs = PackingRows.joined([known, self._climbed(known, u, near)])
         pairs = pairs.take(pairs.distinct(u))
         close = pairs.take(robust.excess(pairs, u) > -_CLOSE)
-        if self._turning(close, u).any():
-            grouped = self._best_of_groups(np.unique(close.rows), u)
-            pairs = PackingRows.joined([pairs, grouped])
+        if self._corners.every or self._turning(close, u).any():
+            pairs = PackingRows.joined([pairs, self._from_corners(pairs, u, near)])
             changed = pairs
             for _ in range(_CHANGES):
                 changed = self.try_changes(changed, u)
@@ -239,48 +239,52 @@ class WorstPointSearch:
         chosen = chosen[excess[chosen] > -near]
         return which[chosen], points.take(chosen)
 
-    def _best_of_groups(self, rows: IndexArray, u: FloatArray) -> PackingRows:
-        """Climb each row from the best corner at which groups of customers take one side.
+    def _from_corners(self, pairs: PackingRows, u: FloatArray, near: float) -> PackingRows:
+        """Climb rows from the corners of the box at which they are nearest their limits.
 
-        A group acts strongly on one and the same branch or bus: feeders and parts of feeders;
-        their complements are groups, too.
+        Of few customers all corners are tried, else those of :class:`Corners`.  Every row that the
+        rigorous bound does not rule out takes part: its other local maxima may be far from the
+        one that is known.
         """
-        monitors, conditions = self.robust.monitors, self.robust.conditions
-        pool = at_ends(conditions, self._group_shares)
-        solved = monitors.power_flow.solve(*conditions.ports(pool, u))
-        values = monitors.all_values(solved, rows)
-        best = np.argsort(-values, axis=1)[:, :_GROUPS].ravel()
-        return self.robust.worst(np.repeat(rows, _GROUPS), pool.take(best), u)[0]
+        robust, conditions = self.robust, self.robust.conditions
+        rows = robust.limited[~robust.cannot_bind(u)[robust.limited]]
+        pool = at_ends(conditions, self._corners.shares(u))
+        best, values = self._largest_of(rows, pool, u)
+        known = np.full(len(robust.monitors), -np.inf)
+        np.maximum.at(known, pairs.rows, robust.values(pairs, u))
+        excess = robust.violation(np.repeat(rows, _CORNERS), values.ravel())
+        # A row may climb from a corner by as much as the rows close to their limits can gain.
+        worth = (excess > -near).reshape(values.shape)
+        worth &= values > known[rows][:, None] - _CLOSE * robust.limits.scale[rows][:, None]
+        row, which = np.nonzero(worth)
+        return robust.worst(rows[row], pool.take(best[row, which]), u)[0]
 
-    @cached_property
-    def _group_shares(self) -> FloatArray:
-        every = np.arange(len(self.robust.monitors))
-        groups = np.unique(self.robust.monitors.acts_strongly(every), axis=0) * 1.0
-        return np.concatenate([groups, 1.0 - groups])
+    def _largest_of(
+        self, rows: IndexArray, pool: WorstPoints, u: FloatArray
+    ) -> tuple[IndexArray, FloatArray]:
+        """Return the points of a pool at which rows are largest, and f there, (r, _CORNERS)."""
+        monitors, conditions = self.robust.monitors, self.robust.conditions
+        best = np.zeros((len(rows), 0), dtype=np.int64)
+        values = np.zeros((len(rows), 0))
+        for begin in range(0, len(pool.share), _AT_ONCE):
+            these = np.arange(begin, min(begin + _AT_ONCE, len(pool.share)))
+            solved = monitors.power_flow.solve(*conditions.ports(pool.take(these), u))
+            values = np.hstack([values, monitors.all_values(solved, rows)])
+            best = np.hstack([best, np.broadcast_to(these, (len(rows), len(these)))])
+            kept = np.argsort(-values, axis=1, kind="stable")[:, :_CORNERS]
+            values = np.take_along_axis(values, kept, axis=1)
+            best = np.take_along_axis(best, kept, axis=1)
+        return best, values
 
     def _turning(self, pairs: PackingRows, u: FloatArray) -> BoolArray:
-        """Return the sides whose influence changes sign between each point and its opposite.
-
-        At the opposite point all customers have changed sides, except those that act strongly on
-        the row, since without them it is far from its limit.
-        """
-        conditions = self.robust.conditions
+        """Return the sides whose influence may change sign somewhere in the box, (r, c + f)."""
+        conditions, robust = self.robust.conditions, self.robust
         if conditions.network.inverters is not None or conditions.has_cones:
             # All changes are tried: gradients change sign at the corners of an inverter's curve,
             # anywhere; with cones both sides of a customer allow reactive power that loads a
             # branch, and the gradient gives only the effect of a small step to the other side.
             return np.ones(sides_of(conditions, pairs.points).shape, dtype=bool)
-        strong = self.robust.monitors.acting(pairs.rows, conditions.deviations)[0]
-        stays = [strong]
-        if len(conditions.choosers):  # a current changes sign with the reactive power behind it
-            none = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
-            stays.append(np.hstack([strong, none]))
-        turning = np.zeros(sides_of(conditions, pairs.points).shape, dtype=bool)
-        for stay in stays:
-            opposite = opposite_to(conditions, pairs.points, stay)
-            there = self.robust.problem.at(pairs.rows, opposite, u).slopes
-            turning |= turning_at(conditions, opposite, there, stay, u)
-        return turning
+        return turning(robust.problem, pairs.rows, pairs.points, u)
 
     def try_changes(self, pairs: PackingRows, u: FloatArray) -> PackingRows:
         """Change customers' sides in the rows nearest their limits, and climb from there.
@@ -296,10 +300,10 @@ class WorstPointSearch:
         """
         close = pairs.take(self.robust.excess(pairs, u) > -_CLOSE)
         close = close.take(close.fullest(self.robust.excess(close, u), _TRIED))
-        turning = self._turning(close, u)
-        if not turning.any():
+        changing = self._turning(close, u)
+        if not changing.any():
             return close.take(np.zeros(0, dtype=np.int64))
-        pair, point = np.nonzero(turning)
+        pair, point = np.nonzero(changing)
         conditions = self.robust.conditions
         sides = sides_of(conditions, close.points)
         single = sides[pair]

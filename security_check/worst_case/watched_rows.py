@@ -21,7 +21,7 @@ from security_check.operating_range.slopes import (
 )
 from security_check.power_flow.implicit_zbus import TOLERANCE_PU
 from security_check.power_flow.operating_points import OperatingPoints
-from security_check.worst_case.coordinates import opposite_to, turning_at
+from security_check.worst_case.coordinates import disagreeing_at, opposite_to
 from security_check.worst_case.row_problem import RowProblem
 
 
@@ -162,8 +162,8 @@ def prove(
     mirrored = both.take(np.arange(len(rows), 2 * len(rows)))
     points = seen.points.take(seen.column[own])
     vertex = vertex_along_gradient(conditions, points, slopes, u)
-    strong = monitors.acts_strongly(rows)
-    turning = turning_at(conditions, seen.points.take(seen.column[opposite]), mirrored, strong, u)
+    there = seen.points.take(seen.column[opposite])
+    turning = disagreeing_at(conditions, points, there, mirrored, u)
     unsure: BoolArray = np.asarray(turning.any(axis=1))
     return GradientEvidence(
         coefficients(conditions, points, slopes),

@@ -81,6 +81,7 @@ class TestAllocate:
         area = small_area(**SMALL_AREAS[name])
         usual = area.allocate().limits_w
         monkeypatch.setattr(ac_filling, "_iterated", _collapsed)
+        monkeypatch.setattr(ac_filling, "fill_by_levels", lambda *_: None)
         monkeypatch.setattr(ac_filling, "_raised", _collapsed)
         monkeypatch.setattr(ac_filling, "_BISECTIONS", bisections)
         check = area.grid.allocate(area.limits.interface)
