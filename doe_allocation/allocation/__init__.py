@@ -3,7 +3,9 @@
 ``grid``           the port that allocation, verification and reports use
 ``network_grid``   the grid of one network; ``islands_grid`` of one with separate parts, whose
                    security check is ``islands_check``
-``ac_filling``     makes the division exact in the AC power flow
+``ac_filling``     makes the division exact in the AC power flow (``relinearisation``)
+``level_filling``  raises the common level itself where rows curve, and tests a max-min result
+``ac_allocation``  the limits found
 ``ac_climbing``    improves it for rules that maximise a value
 ``curtailment``    chooses which envelopes are reduced when interface limits shrink
 """

@@ -31,6 +31,10 @@ from security_check.worst_case.search import WorstPointSearch
 _SEARCHES = 12
 # Trials of one level at most: Newton's method takes three to five, bisection thirty.
 _TRIALS = 40
+# Fillings that use up the room left free; the first mostly confirms.
+_FINISHES = 3
+# Halvings of the way to a box in which some power flow has no solution: 6 leave 2 %.
+_HALVINGS = 6
 # Parts of a row's scale: levels stop at rows with this room, so that a full row in which a higher
 # level takes no part does not refute it by what an ascent leaves (REFINED); rows with little more
 # room are full.
@@ -75,10 +79,8 @@ class _Course:
             upper=np.where(self.open_, self.filling.upper, begin),
             group=np.zeros(len(begin), dtype=np.int64),
         )
-        # What is left of the gradient of customers inside their ranges must not fill a row.
-        A = np.where(_takes_part(packing), packing.A, 0.0)
-        b = packing.b - (packing.A - A) @ begin
-        reached = progressive_filling(A, b - room, together).u
+        b = packing.b - _left(packing, begin) - room
+        reached = progressive_filling(_acting(packing), b, together).u
         return float(_levels(self.filling, reached)[self.open_].max())
 
 
@@ -110,38 +112,56 @@ def fill_by_levels(
     AcAllocation or None
         ``None`` where searches refute the limits to the end.
     """
-    robust, lower = search.robust, filling.lower
+    robust, collapses, course = search.robust, 0, filling
     for _ in range(_SEARCHES):
-        packing, u, bottleneck = _risen(robust, filling, packing)
-        known, missed = _searched(search, packing, u, lower)
-        if known is not None and not len(missed.rows):
-            gap = largest_gap(robust, filling, known, u)
-            return AcAllocation(u, bottleneck, known, gap)
+        packing, u, bottleneck = _risen(robust, course, packing)
+        packing, u = _without_room(robust, course, packing, u)
+        try:
+            known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
+            missed = known.take(robust.excess(known, u) > SECURE)
+            if not len(missed.rows):
+                gap = largest_gap(robust, filling, known, u) if course is filling else None
+                return AcAllocation(u, bottleneck, known, gap)
+        except PowerFlowError:
+            # Mostly a row that is not known yet refutes the limits before the voltage collapses.
+            missed, box = _before_collapse(search, filling.lower, u)
+            collapses += 1
+            if collapses > 1 or not len(missed.rows):
+                course = replace(course, upper=np.minimum(course.upper, box))
         packing = PackingRows.joined([packing, missed])
     return None
 
 
-def _searched(
-    search: WorstPointSearch, packing: PackingRows, u: FloatArray, lower: FloatArray
-) -> tuple[PackingRows | None, PackingRows]:
-    """Return the rows near their limits, and those that refute the limits u.
+def _without_room(
+    robust: RobustRows, filling: Filling, packing: PackingRows, u: FloatArray
+) -> tuple[PackingRows, FloatArray]:
+    """Raise limits by the room left free, so that a customer of little influence gains nothing."""
+    taken = packing
+    for _ in range(_FINISHES):
+        top = filling.above(u).filled(_acting(taken), taken.b - _left(taken, u)).u
+        taken, reached, _ = relinearised(robust, taken, top, filling.lower)
+        if not np.array_equal(reached, top):
+            break
+        if robust.excess(taken, top).max(initial=-1.0) <= SECURE:
+            return taken, top
+    return packing, u
 
-    Where the power flow has no solution at a point of the box, the rows of a smaller box are
-    returned as refuting: their worst points lead to where the solution ends.
-    """
-    robust = search.robust
-    try:
-        known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
-        return known, known.take(robust.excess(known, u) > SECURE)
-    except PowerFlowError:
-        pass
-    for halving in range(1, _SEARCHES):
-        box = lower + 0.5**halving * (u - lower)
+
+def _before_collapse(
+    search: WorstPointSearch, lower: FloatArray, u: FloatArray
+) -> tuple[PackingRows, FloatArray]:
+    """Return the rows nearest their limits in the largest smaller box that a search can solve."""
+    robust, low, high = search.robust, 0.0, 1.0
+    found, best = robust.no_rows(), lower
+    for _ in range(_HALVINGS):
+        part = 0.5 * (low + high)
+        box = lower + part * (u - lower)
         try:
-            return None, search.find_new_worst_points(robust.no_rows(), box, near=np.inf)
+            found, best = search.find_new_worst_points(robust.no_rows(), box, near=1.0), box
+            low = part
         except PowerFlowError:
-            continue
-    return None, robust.no_rows()
+            high = part
+    return found, best
 
 
 def _risen(
@@ -230,6 +250,17 @@ def _takes_part(rows: PackingRows) -> BoolArray:
     reached = np.hstack([share > 1.0 - _AT_END, share < _AT_END])
     part: BoolArray = reached & (PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0) < A)
     return part
+
+
+def _acting(rows: PackingRows) -> FloatArray:
+    """Return the coefficients of the limits that take part, zero for all others."""
+    return np.where(_takes_part(rows), rows.A, 0.0)
+
+
+def _left(rows: PackingRows, u: FloatArray) -> FloatArray:
+    """Return what the coefficients left out by :func:`_acting` use at u, shape (r,)."""
+    left: FloatArray = (rows.A - _acting(rows)) @ u
+    return left
 
 
 def largest_gap(robust: RobustRows, filling: Filling, known: PackingRows, u: FloatArray) -> float:

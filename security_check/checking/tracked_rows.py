@@ -45,7 +45,7 @@ from security_check.worst_case.ascent import REFINED
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.search import WorstPointSearch
-from security_check.worst_case.watched_rows import WatchedRows, prove, twofold
+from security_check.worst_case.watched_rows import WatchedRows, prove
 
 CRITICAL = 2e-3
 """Part of a row's scale: gradients confirm the points of closer rows at every trade."""
@@ -72,7 +72,7 @@ class TrackedBox:
     near
         The tracked rows, exact at u.
     watch
-        The same rows at their points and the opposite ones.
+        The same rows at their points.
     most
         Shape (r,), per unit of f: an upper bound of each tracked row, from the value at which its
         gradients last confirmed it, plus a bound of its change since then.
@@ -127,8 +127,13 @@ class RowTracker:
         conditions = search.robust.conditions
         # A trade may move worst points far: with power-factor cones, the worst side of a customer
         # depends on its two limits; with ranges of reactive power, that of a current on all limits;
-        # with inverters, on all voltages.
-        self._anew = bool(len(conditions.choosers)) or conditions.network.inverters is not None
+        # with inverters, on all voltages.  And few customers may each act strongly enough to have
+        # two local maxima far apart; then a search of every corner costs little.
+        self._anew = (
+            bool(len(conditions.choosers))
+            or conditions.network.inverters is not None
+            or search.tries_every_corner
+        )
 
     def first(self, u: FloatArray) -> TrackedBox:
         """Search all rows in a first box.
@@ -183,7 +188,7 @@ class RowTracker:
         if held is not None and near.points is held.near.points:
             watch = held.watch
         else:
-            watch = twofold(self._robust.problem, near.rows, near.points)
+            watch = WatchedRows(near.rows, near.points)
         return TrackedBox(u, near, watch, self._robust.values(near, u), None)
 
     def _searched(self, near: PackingRows, u: FloatArray) -> PackingRows:
@@ -254,21 +259,17 @@ class RowTracker:
             The indices of those that were confirmed or climbed.
         """
         robust, near, watch = self._robust, held.near, held.watch
-        own, count = np.arange(len(near.rows)), len(near.rows)
-        if not count:
+        own = np.arange(len(near.rows))
+        if not len(own):
             return near, own
-        likely = np.flatnonzero(doubtful | (robust.excess(near, u) > -2.0 * CRITICAL))
-        seen = watch.evaluate(robust.problem, u, np.concatenate([own, count + likely]))
-        values = seen.values[:count]
+        seen = watch.evaluate(robust.problem, u, own)
+        values = seen.values
         excess = robust.violation(near.rows, values)
         proving = np.flatnonzero((excess > -CRITICAL) | doubtful)
         near = replace(near, b=robust.limits.limit[near.rows] - values + near.A @ u)
         if not proving.size:
             return near, proving
-        if not np.isin(proving, likely).all():
-            likely = proving
-            seen = watch.evaluate(robust.problem, u, np.concatenate([own, count + likely]))
-        proof = prove(robust.problem, seen, proving, count + np.searchsorted(likely, proving), u)
+        proof = prove(robust.problem, seen, proving, u)
         small = proof.gain <= REFINED * robust.limits.scale[near.rows[proving]]
         confirmed = small & ~proof.turning
         done, A = proving[confirmed], proof.A[confirmed]

@@ -5,6 +5,6 @@
                       ``quadratic_model``)
 ``packing_rows``      linear rows at worst points
 ``robust_rows``       builds packing rows, and measures violations
-``search``            worst points that were missed (``starting_points``)
+``search``            worst points that were missed (``starting_points``, ``corners``)
 ``watched_rows``      rows at few points, for the check of trades
 """

@@ -105,6 +105,11 @@ class WorstPointSearch:
         self.starts = starts if starts is not None and starts.serve(robust) else Starts(robust)
         self._corners = Corners(robust)
 
+    @property
+    def tries_every_corner(self) -> bool:
+        """Whether customers are so few that every corner of the box is tried."""
+        return self._corners.every
+
     def find_new_worst_points(
         self, known: PackingRows, u: FloatArray, near: float = 0.1
     ) -> PackingRows:

@@ -21,7 +21,7 @@ from security_check.operating_range.slopes import (
 )
 from security_check.power_flow.implicit_zbus import TOLERANCE_PU
 from security_check.power_flow.operating_points import OperatingPoints
-from security_check.worst_case.coordinates import disagreeing_at, opposite_to
+from security_check.worst_case.corners import turning
 from security_check.worst_case.row_problem import RowProblem
 
 
@@ -123,48 +123,27 @@ class GradientEvidence:
     turning: BoolArray
 
 
-def twofold(problem: RowProblem, rows: IndexArray, points: WorstPoints) -> WatchedRows:
-    """Return rows watched at their points and, after these, at the opposite points.
-
-    There all customers that do not act strongly on a row are on the other side.
-    """
-    strong = problem.monitors.acts_strongly(rows)
-    both = WorstPoints.joined([points, opposite_to(problem.conditions, points, strong)])
-    return WatchedRows(np.concatenate([rows, rows]), both)
-
-
 def prove(
-    problem: RowProblem, seen: SolvedRows, own: IndexArray, opposite: IndexArray, u: FloatArray
+    problem: RowProblem, seen: SolvedRows, own: IndexArray, u: FloatArray
 ) -> GradientEvidence:
     """Return the gradients' evidence that rows are watched at their worst points.
-
-    Each row's gradient is taken at its point and at the opposite one: a change of side gains
-    nothing for a customer whose influence has the same sign at both.  Customers that act strongly
-    keep their side, since without them f is far from its limit.
 
     Parameters
     ----------
     problem
         The network under one interval's limits and conditions.
     seen
-        Rows of :func:`twofold`, evaluated at u.
-    own, opposite
-        Shape (r,) each, positions in ``seen``: rows at their own points, and the same rows at
-        the opposite points.
+        Rows evaluated at u.
+    own
+        Shape (r,), positions in ``seen``.
     u
         Shape (2 c,), per unit.
     """
-    monitors, conditions = problem.monitors, problem.conditions
-    rows = seen.rows[own]
-    at = seen.solved.take(seen.column[np.concatenate([own, opposite])])
-    both = slopes_of(conditions, *monitors.gradients(np.concatenate([rows, rows]), at))
-    slopes = both.take(np.arange(len(rows)))
-    mirrored = both.take(np.arange(len(rows), 2 * len(rows)))
-    points = seen.points.take(seen.column[own])
+    conditions, column = problem.conditions, seen.column[own]
+    rows, points = seen.rows[own], seen.points.take(column)
+    slopes = slopes_of(conditions, *problem.monitors.gradients(rows, seen.solved.take(column)))
     vertex = vertex_along_gradient(conditions, points, slopes, u)
-    there = seen.points.take(seen.column[opposite])
-    turning = disagreeing_at(conditions, points, there, mirrored, u)
-    unsure: BoolArray = np.asarray(turning.any(axis=1))
+    unsure: BoolArray = np.asarray(turning(problem, rows, points, u).any(axis=1))
     return GradientEvidence(
         coefficients(conditions, points, slopes),
         gain(conditions, points, slopes, vertex, u),

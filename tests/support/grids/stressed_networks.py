@@ -93,7 +93,9 @@ def _limits(rng: np.random.Generator) -> tuple[VoltageLimits, tuple[float, float
     return VoltageLimits(low, high), (round(middle - half, 4), round(middle + half, 4))
 
 
-def _transformer(net: Net, source: int, head: int, size_mva: float, rng: np.random.Generator) -> None:
+def _transformer(
+    net: Net, source: int, head: int, size_mva: float, rng: np.random.Generator
+) -> None:
     """Connect the interface with the customers' voltage level."""
     high_kv, low_kv = float(net.bus.vn_kv[source]), float(net.bus.vn_kv[head])
     resistive = rng.uniform(0.2, 2.0)

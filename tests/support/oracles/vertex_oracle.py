@@ -101,7 +101,9 @@ class VertexOracle:
             inner = y[None] * vr[:, None, :]
             by_angle = 1j * vr[:, :, None] * (np.eye(m)[None] * ir[:, :, None] - inner).conj()
             along = y[None] * unit[:, None, :]
-            by_size = vr[:, :, None] * along.conj() + np.eye(m)[None] * (ir.conj() * unit)[:, :, None]
+            by_size = (
+                vr[:, :, None] * along.conj() + np.eye(m)[None] * (ir.conj() * unit)[:, :, None]
+            )
             jacobian = np.block([[by_angle.real, by_size.real], [by_angle.imag, by_size.imag]])
             right = np.concatenate([miss.real, miss.imag]).T[:, :, None]
             bad = ~np.isfinite(jacobian).all(axis=(1, 2)) | (np.abs(np.abs(vr)).min(axis=1) < 1e-3)
@@ -131,7 +133,10 @@ class VertexOracle:
         names = [self.names[int(k)] + " high" for k in self.limited]
         names += [self.names[int(k)] + " low" for k in self.limited] + list(self.ends)
         values = [size, size, loading]
-        for limit_w, sign, name in ((interface[0], -1.0, "injection"), (interface[1], 1.0, "withdrawal")):
+        for limit_w, sign, name in (
+            (interface[0], -1.0, "injection"),
+            (interface[1], 1.0, "withdrawal"),
+        ):
             if limit_w is not None:
                 parts.append((sign * drawn * self.base_w / limit_w - 1.0)[None])
                 names.append(f"interface {name}")
@@ -162,8 +167,12 @@ class VertexOracle:
         for row in order:
             k = int(violation[row].argmax())
             found = Worst(
-                float(violation[row, k]), names[row], share[k], float(source[k]),
-                float(values[row, k]), np.nan,
+                float(violation[row, k]),
+                names[row],
+                share[k],
+                float(source[k]),
+                float(values[row, k]),
+                np.nan,
             )
             if climbs:
                 found = self._climb(row, found, sources, up, down, low, high, interface)
@@ -195,12 +204,18 @@ class VertexOracle:
                 violation, names, values = self._at(trial, source, up, down, low, high, interface)
                 if violation is None:
                     where = int(np.argmax(names))
-                    return Worst(np.inf, "no power flow solution", trial[where], source[where], np.nan, 0.0)
+                    return Worst(
+                        np.inf, "no power flow solution", trial[where], source[where], np.nan, 0.0
+                    )
                 k = int(violation[row].argmax())
                 if violation[row, k] <= found.violation + 1e-12:
                     break
                 found = Worst(
-                    float(violation[row, k]), found.what, trial[k], float(source[k]),
-                    float(values[row, k]), np.nan,
+                    float(violation[row, k]),
+                    found.what,
+                    trial[k],
+                    float(source[k]),
+                    float(values[row, k]),
+                    np.nan,
                 )
         return found
