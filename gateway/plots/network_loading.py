@@ -16,6 +16,7 @@ from gateway.plots.style import new_figure, without_frame
 from gateway.scenario.scenario import Scenario
 from security_check.arrays import FloatArray
 from security_check.model.element import Element
+from security_check.model.element_ids import AUXILIARY, kind_of, members_of, without_phase
 from security_check.model.network import Network
 
 _WORST = 5  # elements that are listed below the picture
@@ -73,14 +74,14 @@ def worst_loadings(scenario: Scenario, table: EnvelopeTable, interval: int) -> d
     _, values = robust.worst(rows, robust.leaning_points(rows, u), u)
     found: dict[str, float] = {}
     for row, loading in zip(rows.tolist(), 1.0 + robust.violation(rows, values), strict=True):
-        name = Element.parse(robust.element(row)).without_phase
+        name = without_phase(Element.parse(robust.element(row)).name)
         found[name] = max(found.get(name, 0.0), float(loading))
     return found
 
 
 def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
     """Return the coordinates of a network: its own if every bus has some, else those of a tree."""
-    buses = [node.partition(".")[0] for node in network.nodes]
+    buses = [without_phase(node) for node in network.nodes]
     terminals = network.terminals
     ends: dict[str, list[tuple[str, str]]] = {}
     for k, element in enumerate(terminals.elements):
@@ -88,11 +89,11 @@ def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
             terminals.admittance.indptr[k] : terminals.admittance.indptr[k + 1]
         ]
         pair = sorted({buses[node] for node in columns})
-        own = ends.setdefault(Element(element).without_phase, [])
+        own = ends.setdefault(without_phase(element), [])
         if len(pair) == 2 and (pair[0], pair[1]) not in own:
             own.append((pair[0], pair[1]))
     known = {bus: places[bus] for bus in buses if bus in places}
-    inner = {bus for bus in buses if bus.startswith("auxiliary:")}
+    inner = {bus for bus in buses if kind_of(bus) == AUXILIARY}
     if not known or set(buses) - inner - set(known):
         layout = layout_of(network)
         tree = {bus: (float(layout.x[i]), float(layout.y[i])) for i, bus in enumerate(buses)}
@@ -150,7 +151,7 @@ def _draw_branches(axes: Any, sketch: Sketch, loading: Mapping[str, float], norm
             corner = [] if sketch.geographic else [(min(x0, x1), (y0, y1)[x1 > x0])]
             paths.append([(x0, y0), *corner, (x1, y1)])
             colours.append(100.0 * loading.get(element, 0.0))
-            if element.startswith("trafo"):
+            if kind_of(element) in ("trafo", "trafo3w"):
                 middles.append((0.5 * (x0 + x1), y1 if corner else 0.5 * (y0 + y1)))
                 own.append(colours[-1])
     lines = LineCollection(paths, cmap=_MAP, norm=norm, linewidths=2.5, zorder=1)
@@ -177,14 +178,14 @@ def _draw_buses(
     axes: Any, scenario: Scenario, sketch: Sketch, loading: Mapping[str, float], norm: Any
 ) -> None:
     """Draw a dot for each bus, larger if it has customers, in the colour of its voltage."""
-    served = {node.partition(".")[0] for node in scenario.perimeters.node}
-    source = {bus for joined in scenario.perimeters.interface for bus in joined.split("+")}
+    served = {without_phase(members_of(node)[0]) for node in scenario.perimeters.node}
+    source = {bus for joined in scenario.perimeters.interface for bus in members_of(joined)}
     kinds = (
         ("bus with customers (colour: voltage)", [b for b in sketch.places if b in served], 42.0),
         ("other bus", [b for b in sketch.places if b not in served | source], 10.0),
     )
     for label, buses, size in kinds:
-        shown = [bus for bus in buses if not bus.startswith("auxiliary:")]
+        shown = [bus for bus in buses if kind_of(bus) != AUXILIARY]
         if shown:
             x, y = np.array([sketch.places[bus] for bus in shown]).T
             full: FloatArray = np.array([100.0 * loading.get(bus, 0.0) for bus in shown])
