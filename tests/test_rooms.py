@@ -105,6 +105,51 @@ def test_the_docstring_of_a_room_names_its_modules(package: str) -> None:
     assert not missing
 
 
+CORE = PACKAGES[:4]  # their imports are a contract of import-linter
+IMPURE = re.compile(
+    r"(.*\.)?(now|utcnow|today)|(open|print|input|breakpoint|exec|eval|__import__)"
+    r"|(.*\.)?(random\..*|default_rng|seed|RandomState|read_text|write_text|read_bytes|tofile)"
+)
+
+
+def _impure_calls(tree: ast.Module) -> Iterator[str]:
+    """Yield calls that read the clock, draw without a given generator, or touch files."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if IMPURE.fullmatch(name):
+                yield f"{node.lineno}: {name}"
+
+
+@pytest.mark.parametrize("package", CORE)
+def test_the_core_reads_no_clock_and_draws_no_numbers_of_its_own(package: str) -> None:
+    found = {
+        name: calls
+        for name, path in _modules().items()
+        if name.split(".")[0] == package and (calls := list(_impure_calls(_tree(path))))
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("text", "impure"),
+    [
+        ("datetime.now(UTC)", True),
+        ("date.today()", True),
+        ("np.random.default_rng()", True),
+        ("np.random.default_rng(0)", True),
+        ("random.random()", True),
+        ("default_rng()", True),
+        ("open('a')", True),
+        ("rng.normal()", False),
+        ("_open(program)", False),
+        ("now(x)", True),
+    ],
+)
+def test_impure_calls_are_recognised(text: str, impure: bool) -> None:
+    assert bool(list(_impure_calls(ast.parse(text)))) == impure
+
+
 KINDS = "line|trafo|trafo3w|bus|load|asymmetric_load|switch|gen|ext_grid|auxiliary"
 READ_BY_HAND = ("startswith", "removeprefix", "partition", "rpartition", "split", "rsplit")
 JOINED_BY_HAND = re.compile(rf"(^|\W)({KINDS}):$|^ without $")

@@ -181,7 +181,7 @@ def open_circuit(source: str, folder: Path, name: str, faults: list[Fault]) -> N
         faults.append(Fault("network.source", missing))
     else:
         try:
-            return network_from_opendss(path, name=name)
+            return network_from_opendss(str(path.resolve()), name=name)
         except NetworkFaults as found:
             faults.extend(found.faults)
     return None

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ BASE_POWER_W = 1e5
 
 
 def network_from_opendss(
-    master: Path | str, *, power_factor: float | Mapping[str, float] = 1.0, name: str = ""
+    master: str, *, power_factor: float | Mapping[str, float] = 1.0, name: str = ""
 ) -> Network:
     """Return the network of an OpenDSS master file, with a node for each conductor.
 
@@ -57,7 +56,7 @@ def network_from_opendss(
     Parameters
     ----------
     master
-        The file to compile.
+        The path of the file to compile; OpenDSS itself reads it.
     power_factor
         Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
         withdrawing.
@@ -69,7 +68,7 @@ def network_from_opendss(
     NetworkFaults
         With every fault found, each naming its element.
     """
-    dss = _compiled(Path(master))
+    dss = _compiled(master)
     found = loads(dss)
     rated = branches(dss)
     _idle(dss)
@@ -96,18 +95,19 @@ def network_from_opendss(
     )
 
 
-def _compiled(master: Path) -> Any:
+def _compiled(master: str) -> Any:
     import opendssdirect as dss  # optional, and slow to load
 
     dss.Basic.AllowForms(False)
     dss.Basic.AllowChangeDir(False)
     dss.Text.Command("clear")
     try:
-        dss.Text.Command(f'compile "{master.resolve()}"')
+        dss.Text.Command(f'compile "{master}"')
         dss.Text.Command("set controlmode=off")
         dss.Text.Command("solve")
     except dss.DSSException as error:
-        raise NetworkFaults([Fault(master.name, f"OpenDSS: {error}")]) from None
+        file = master.replace("\\", "/").rpartition("/")[2]
+        raise NetworkFaults([Fault(file, f"OpenDSS: {error}")]) from None
     return dss
 
 

@@ -177,7 +177,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_no_corner_is_worse_than_what_the_adversary_finds(variant: str) -> None:
     hierarchy, allocation = small(variant)
-    verdict = check_joint_model(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation, np.random.default_rng(0))
     assert verdict.holds, [worst for worst in verdict.worst if not worst.holds]
     found = {(worst.operator, worst.kind): worst.excess for worst in verdict.worst}
     assert max(found.values()) > -2e-3, "nothing is near its limit"
@@ -220,7 +220,9 @@ def test_a_larger_envelope_is_found_out(operator: str, point: str, kinds: set[st
         result, envelopes=EnvelopeSet(own.connection_points, larger, own.withdrawal_w)
     )
     verdict = check_joint_model(
-        hierarchy, replace(allocation, results={**allocation.results, operator: changed})
+        hierarchy,
+        replace(allocation, results={**allocation.results, operator: changed}),
+        np.random.default_rng(0),
     )
     assert not verdict.holds
     assert {worst.kind for worst in verdict.worst if not worst.holds} & kinds
@@ -230,13 +232,15 @@ def test_a_larger_envelope_is_found_out(operator: str, point: str, kinds: set[st
 def test_a_band_that_is_not_kept_is_found_out() -> None:
     hierarchy, allocation = small()
     result = allocation.results["right"]
-    verdict = check_joint_model(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation, np.random.default_rng(0))
     (reached,) = (worst for worst in verdict.of(BAND) if worst.operator == "right")
     narrower = replace(result.contract, voltage_max_pu=reached.value - 1e-4)
     if reached.limit == result.contract.voltage_min_pu:
         narrower = replace(result.contract, voltage_min_pu=reached.value + 1e-4)
     changed = {**allocation.results, "right": replace(result, contract=narrower)}
-    broken = check_joint_model(hierarchy, replace(allocation, results=changed))
+    broken = check_joint_model(
+        hierarchy, replace(allocation, results=changed), np.random.default_rng(0)
+    )
     assert [worst.operator for worst in broken.worst if not worst.holds] == ["right"]
     assert not broken.of(BAND)[-1].holds
 
@@ -259,7 +263,7 @@ def test_the_three_level_example_holds_when_all_its_networks_are_one(
     assert binding["tso"] >= {"line", "bus", "gen"}
     assert binding["commercial"] >= {"line", "bus"}
     assert binding["hamlet"] >= {"line"}
-    verdict = check_joint_model(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation, np.random.default_rng(0))
     with capsys.disabled():
         show_hierarchy(hierarchy_result(allocation, verdict), Console(width=120))
     assert verdict.disagreement_pu < 1e-7
