@@ -28,7 +28,7 @@ from gateway.formats.envelope_file import EnvelopeFile
 from gateway.formats.envelope_rows import EnvelopeTable, read_envelopes, read_table
 from gateway.formats.envelope_writers import json_writer
 from gateway.plots.envelopes_over_time import draw_binding, draw_envelopes
-from gateway.plots.network_loading import sketch_of, worst_loadings
+from gateway.plots.network_loading import network_layout, worst_loadings
 from gateway.runs.operator_outputs import (
     Light,
     Matched,
@@ -375,12 +375,12 @@ def test_worst_loadings_are_those_of_pandapower_at_every_vertex(results: Path) -
 
 
 def test_a_network_is_drawn_at_its_coordinates_or_as_a_tree(area: Any) -> None:
-    tree = sketch_of(area.network, {})
+    tree = network_layout(area.network, {})
     assert not tree.geographic
     assert set(tree.places) == set(area.network.nodes)
     assert tree.ends["trafo:0"] == [("bus:0", "bus:1")]
     assert tree.ends["line:1"] == [("bus:2", "bus:3")]
     places = {node: (float(k), 0.0) for k, node in enumerate(area.network.nodes)}
-    assert sketch_of(area.network, places).places == places
+    assert network_layout(area.network, places).places == places
     places.pop("bus:2")
-    assert not sketch_of(area.network, places).geographic
+    assert not network_layout(area.network, places).geographic

@@ -12,7 +12,7 @@ from meshed_networks import ring
 
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
-from security_check.model.islands import parts_of
+from security_check.model.islands import islands_of
 
 read = meshed_network_from_pandapower
 
@@ -105,7 +105,7 @@ class TestExternalGrids:
         )
         pp.create_load(net, end, p_mw=1.0)
         network = read(net)
-        (part,) = parts_of(network)
+        (part,) = islands_of(network)
         assert part.network.generators is network.generators
 
 

@@ -14,7 +14,7 @@ from security_check.checking.verdict import Verdict
 from security_check.importers.opendss import network_from_opendss
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
-from security_check.model.islands import parts_of
+from security_check.model.islands import islands_of
 from security_check.operating_range.operating_point import OperatingPoint
 
 
@@ -84,5 +84,5 @@ def test_networks_know_their_nominal_voltages(tmp_path: Path) -> None:
         assert set(network.nominal_v) == set(network.voltages.elements)
         assert max(network.nominal_v.values()) >= nominal * (1 - 1e-9)
         assert min(network.nominal_v.values()) == pytest.approx(nominal)
-        for part in parts_of(network):
+        for part in islands_of(network):
             assert part.network.nominal_v.items() <= network.nominal_v.items()
