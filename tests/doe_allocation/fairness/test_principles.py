@@ -79,7 +79,7 @@ def test_whom_no_row_stops_has_its_capacity_to_the_watt(seed, principle):
     most_w = rng.integers(1, int(6 * base_w), 2 * points)
     all_upper[~stopped] = most_w / base_w
     all_b = np.append(b, 1.001 * all_A[-1] @ all_upper)
-    common = principle.rule in LEAVE_ROOM  # a level that stops for everyone
+    common = principle.rule in LEAVE_ROOM  # a level that stops for all limits
     if common:
         all_A, all_b = all_A[-1:], all_b[-1:]
     u = principle(all_lower, all_upper, all_weight).filled(all_A, all_b).u[~stopped]
@@ -156,7 +156,7 @@ def test_a_common_level_is_as_high_as_its_rows_let_it(seed, common):
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 10**9))
-def test_everyone_gets_the_same_part_of_its_capacity(seed):
+def test_every_limit_gets_the_same_part_of_its_capacity(seed):
     A, b, lower, upper, weight = polytope(seed, floors=False)
     rule = Fairness(Rule.PROPORTIONAL_TO_CAPACITY, common=LevelScope.ALL)(lower, upper, weight)
     part = rule.filled(A, b).u / upper

@@ -79,15 +79,17 @@ def test_the_power_flow_is_pandapowers(outage: str) -> None:
         net.load.loc[rows, "q_mvar"] = -power.imag * flow.base_w / 1e6
         net.ext_grid["vm_pu"] = source
         pp.runpp(net, **settings(joined))
-        told = dict(zip([(w.operator, w.element) for w in quantities.items], values, strict=True))
+        reported = dict(
+            zip([(w.operator, w.element) for w in quantities.items], values, strict=True)
+        )
         scale = flow.base_w / 1e6
         at = joined.index
-        assert told["middle", "bus:10"] == pytest.approx(net.res_bus.vm_pu[at("middle", 10)])
-        assert told["left", "load:1"] * scale == pytest.approx(
+        assert reported["middle", "bus:10"] == pytest.approx(net.res_bus.vm_pu[at("middle", 10)])
+        assert reported["left", "load:1"] * scale == pytest.approx(
             -net.res_trafo.q_hv_mvar[at("left", 0)], abs=1e-7
         )
-        assert told["top", "gen:0"] * scale == pytest.approx(net.res_gen.p_mw[0], abs=1e-6)
-        assert told["top", "gen:0 reactive"] * scale == pytest.approx(
+        assert reported["top", "gen:0"] * scale == pytest.approx(net.res_gen.p_mw[0], abs=1e-6)
+        assert reported["top", "gen:0 reactive"] * scale == pytest.approx(
             net.res_gen.q_mvar[0], abs=1e-6
         )
         # Of the powers at interfaces the last with a name is reactive; the active ones come before.
@@ -113,7 +115,7 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
     power = np.where(np.arange(len(free.upper)) % 2, free.upper, free.lower) * (1 + 0.2j)
     state = flow.solve(power, 1.01)
     values = quantities.values(state, power)
-    told = {
+    reported = {
         (w.operator, w.kind): v * flow.base_w / 1e6
         for w, v in zip(quantities.items, values, strict=True)
         if w.kind in (ACTIVE, REACTIVE)
@@ -134,7 +136,7 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
             own = drawn.get((name, f"load:{k}"))
             if own is None:
                 child = children[f"load:{k}"]
-                own = -(told[child, ACTIVE] + 1j * told[child, REACTIVE])
+                own = -(reported[child, ACTIVE] + 1j * reported[child, REACTIVE])
             net.load.loc[k, ["p_mw", "q_mvar"]] = own.real, own.imag
         interface = int(net.ext_grid.bus.iloc[0])
         at = flow.node_of[[joined.index(name, bus) for bus in net.bus.index]]
@@ -143,8 +145,8 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
         pp.runpp(net, **{**settings(joined), "distributed_slack": name == "top"})
         np.testing.assert_allclose(net.res_bus.vm_pu, size, atol=1e-9)
         if name != "top":
-            assert -net.res_ext_grid.p_mw[0] == pytest.approx(told[name, ACTIVE], abs=1e-7)
-            assert -net.res_ext_grid.q_mvar[0] == pytest.approx(told[name, REACTIVE], abs=1e-7)
+            assert -net.res_ext_grid.p_mw[0] == pytest.approx(reported[name, ACTIVE], abs=1e-7)
+            assert -net.res_ext_grid.q_mvar[0] == pytest.approx(reported[name, REACTIVE], abs=1e-7)
 
 
 def _amperes(quantities: Quantities, operator: str, element: str) -> float:

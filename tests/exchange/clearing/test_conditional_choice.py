@@ -49,7 +49,7 @@ def test_nothing_gains_more_however_the_best_choice_is_looked_for(seed, monkeypa
         check(case, optimum)
         assert optimum.gain == pytest.approx(best, abs=1e-6)
         found.append(optimum.quantities_w)
-    assert found[0] == found[1] == found[2], "whoever is older goes first in all of them"
+    assert found[0] == found[1] == found[2], "the older order goes first in all of them"
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -128,7 +128,7 @@ def published(
     return found
 
 
-def test_the_operator_gets_an_answer_and_everybody_the_phase_and_the_collar() -> None:
+def test_the_operator_gets_an_answer_and_all_accounts_the_phase_and_the_collar() -> None:
     core = JournaledExchange(market("a"))
     core.handle(OPENING, START - timedelta(hours=5))
     halted = published(core, HaltTrading("h1"), 1)
@@ -148,5 +148,5 @@ def test_the_operator_gets_an_answer_and_everybody_the_phase_and_the_collar() ->
     assert restored.publisher.session() == core.publisher.session()
     resumed = published(restored, ResumeTrading("r1"), 4)
     assert [each["phase"] for each in resumed["session"][0]["intervals"]] == ["open"]
-    refused = published(core, SetKillSwitch("k1", "nobody", engaged=True), 5)
+    refused = published(core, SetKillSwitch("k1", "unknown", engaged=True), 5)
     assert refused["report/operator"][0]["reason"] == "unknown_participant"

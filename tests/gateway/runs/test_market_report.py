@@ -121,7 +121,7 @@ def test_a_report_adds_up(scenario: Scenario, seed: int) -> None:
     simulation, report = run(scenario, random_lines(seed, 60))
     assert report.welfare == simulation.result.welfare
     assert report.clearings > 5
-    # Nobody who does not know the future does better, but for what a lot rounds away.
+    # A market that does not know the future does no better, but for what a lot rounds away.
     assert report.share is not None
     assert 0.3 < report.share <= 1.0001
     assert Decimal(report.clairvoyant_rent) >= 0

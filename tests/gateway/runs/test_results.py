@@ -78,15 +78,15 @@ def test_all_formats_say_the_same(results: Path) -> None:
     rows = pq.read_table(results / "r.parquet")
     assert rows.schema.field("limit_w").metadata == {b"unit": b"W"}
     proofs = [each.proof for each in by_json.intervals]
-    told = rows.column("proved").to_pylist()[:: len(told_points(rows))]
-    assert told == [proof is not None and proof.secure for proof in proofs]
+    reported = rows.column("proved").to_pylist()[:: len(reported_points(rows))]
+    assert reported == [proof is not None and proof.secure for proof in proofs]
     day = load(results, (results / "day.toml").read_text())
     capacity_w = np.array(rows.column("capacity_w").to_pylist()).reshape(COUNT, -1)
     for k in range(COUNT):
         np.testing.assert_array_equal(capacity_w[k], day.capacity_in(k).upper_w())
 
 
-def told_points(rows: Any) -> list[tuple[str, str]]:
+def reported_points(rows: Any) -> list[tuple[str, str]]:
     names = (rows.column(name).to_pylist() for name in ("connection_point", "direction"))
     return list(dict.fromkeys(zip(*names, strict=True)))
 
@@ -276,9 +276,9 @@ def test_outputs_are_written_as_csv_and_json(results: Path) -> None:
     assert "west (1 resources), injection:" in result.stdout
     for name, count in (("traffic_light", COUNT * 2 * 2), ("topological_matrix", 3)):
         rows = json.loads((results / "out" / f"{name}.json").read_text())[name]
-        told = list(csv.DictReader((results / "out" / f"{name}.csv").read_text().splitlines()))
-        assert len(rows) == len(told) == count
-        assert [{key: str(value) for key, value in row.items()} for row in rows] == told
+        reported = list(csv.DictReader((results / "out" / f"{name}.csv").read_text().splitlines()))
+        assert len(rows) == len(reported) == count
+        assert [{key: str(value) for key, value in row.items()} for row in rows] == reported
     lights = json.loads((results / "out" / "traffic_light.json").read_text())["traffic_light"]
     west = [row for row in lights if (row["perimeter"], row["direction"]) == ("west", "injection")]
     # Its capacity is 0, 700 and 300,000 W: only the last is more than the network carries.
