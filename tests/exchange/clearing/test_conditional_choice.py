@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market import Market, all_of
-from random_programs import LOT_W, Case, buy, check, free_network, network, sell
+from random_programs import LOT_W, Case, buy, check, clearing_of, free_network, network, sell
 
 from exchange.clearing import work_budget
 from exchange.clearing.conditional import branch_and_bound
 from exchange.clearing.conditional.bounds import WarmChoices
 from exchange.clearing.highs import INFINITY
 from exchange.clearing.problem import NetworkRows, ProgramOrder
-from exchange.clearing.welfare_clearing import WelfareClearing
 from exchange.clearing.work_budget import ProgramCost, RemainingWork, WorkBudget
 from exchange.vocabulary.events import AlarmRaised, Traded
 
@@ -107,9 +106,7 @@ def test_with_little_effort_conditions_are_kept_and_what_is_known_stands(seed, c
     # Without a network the linear program trades whole lots.
     case = Case(free_network(2), (*case.orders, *plain))
     spent = WorkBudget(RemainingWork(choices), RemainingWork(10**6))
-    clearing = WelfareClearing(case.rows, LOT_W, budget=spent)
-    for order in case.orders:
-        clearing.add(order)
+    clearing = clearing_of(case.rows, *case.orders, budget=spent)
     optimum = clearing.optimum()
     check(case, optimum)
     without = Case(case.rows, plain).oracle().whole_lots()

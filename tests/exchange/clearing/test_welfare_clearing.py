@@ -16,6 +16,7 @@ from random_programs import (
     cases,
     changes_w,
     check,
+    clearing_of,
     free_network,
     lot_value,
     network,
@@ -79,7 +80,7 @@ def test_a_merit_order_match_that_holds_is_the_linear_optimum(case: Case) -> Non
 def test_a_third_order_makes_a_blocked_pair_secure() -> None:
     """Pairwise matching stops here: each pair overloads the row, the three together do not."""
     rows = network([[1.0, 0.5, 0.0, 0.0, 0.0, 0.0]], [0.0])
-    clearing = WelfareClearing(rows, LOT_W)
+    clearing = clearing_of(rows)
     assert not clearing.add(sell(1, 2, 100, 10)) or not clearing.optimum().quantities_w
     clearing.add(buy(2, 1, 100, 50))
     assert not clearing.optimum().quantities_w
@@ -93,9 +94,7 @@ def test_a_third_order_makes_a_blocked_pair_secure() -> None:
 def test_both_directions_share_rows() -> None:
     """Injection sold relieves a row that withdrawal bought elsewhere loads."""
     rows = network([[1.0, 0.0, 0.0, 1.0]], [0.0])
-    clearing = WelfareClearing(rows, LOT_W)
-    clearing.add(sell(1, 2, 50, 10))
-    clearing.add(buy(2, 3, 50, 30))
+    clearing = clearing_of(rows, sell(1, 2, 50, 10), buy(2, 3, 50, 30))
     assert not clearing.optimum().quantities_w
     clearing.add(buy(3, 1, 50, 19))
     clearing.add(sell(4, 0, 50, 20))
@@ -105,9 +104,7 @@ def test_both_directions_share_rows() -> None:
 
 def test_rows_corrected_by_the_power_flow_void_the_proposal_and_solve_again() -> None:
     rows = network([[0.0, 1.0, 0.0, 0.0]], [8.0])
-    clearing = WelfareClearing(rows, LOT_W)
-    clearing.add(sell(1, 0, 100, 10))
-    clearing.add(buy(2, 1, 100, 20))
+    clearing = clearing_of(rows, sell(1, 0, 100, 10), buy(2, 1, 100, 20))
     refuted = clearing.optimum()
     assert refuted.quantities_w == {1: 80, 2: 80}
     clearing.replace_rows(network([[0.0, 1.25, 0.0, 0.0]], [8.0]))
@@ -121,19 +118,19 @@ def test_rows_corrected_by_the_power_flow_void_the_proposal_and_solve_again() ->
 
 
 def test_negative_headroom_allows_what_does_not_load_the_row() -> None:
-    clearing = WelfareClearing(network([[1.0, 0.5, 0.0, 0.0]], [-3.0]), LOT_W)
-    clearing.add(sell(1, 0, 50, 10))
-    clearing.add(buy(2, 1, 50, 20))
-    clearing.add(buy(3, 0, 50, 30))
+    clearing = clearing_of(
+        network([[1.0, 0.5, 0.0, 0.0]], [-3.0]),
+        sell(1, 0, 50, 10),
+        buy(2, 1, 50, 20),
+        buy(3, 0, 50, 30),
+    )
     assert clearing.optimum().quantities_w == {1: 50, 3: 50}
 
 
 def test_limits_stop_at_their_bounds() -> None:
     rise_w, fall_w = np.array([-1, 35, -1, -1]), np.array([-1, -1, -1, -1])
     rows = replace(free_network(2), rise_w=rise_w, fall_w=fall_w)
-    clearing = WelfareClearing(rows, LOT_W)
-    clearing.add(sell(1, 0, 100, 10))
-    clearing.add(buy(2, 1, 100, 20))
+    clearing = clearing_of(rows, sell(1, 0, 100, 10), buy(2, 1, 100, 20))
     optimum = clearing.optimum()
     assert optimum.quantities_w == {1: 30, 2: 30}
     assert optimum.prices.local[1] == pytest.approx(20.0)
@@ -161,9 +158,7 @@ def test_network_weighted_watts_count_what_they_free() -> None:
 
 def test_duals_prove_the_optimum() -> None:
     rows = network([[0.0, 1.0, 0.0, 0.0]], [5.0])
-    clearing = WelfareClearing(rows, LOT_W)
-    clearing.add(sell(1, 0, 100, 10))
-    clearing.add(buy(2, 1, 100, 20))
+    clearing = clearing_of(rows, sell(1, 0, 100, 10), buy(2, 1, 100, 20))
     optimum = clearing.optimum()
     prices = optimum.prices
     assert prices.local[0] == pytest.approx(10.0)
@@ -176,9 +171,9 @@ def test_duals_prove_the_optimum() -> None:
 
 
 def test_a_solver_that_is_not_sure_means_no_trade(monkeypatch: pytest.MonkeyPatch) -> None:
-    clearing = WelfareClearing(network([[0.0, 1.0, 0.0, 0.0]], [5.0]), LOT_W)
-    clearing.add(sell(1, 0, 100, 10))
-    clearing.add(buy(2, 1, 100, 20))
+    clearing = clearing_of(
+        network([[0.0, 1.0, 0.0, 0.0]], [5.0]), sell(1, 0, 100, 10), buy(2, 1, 100, 20)
+    )
 
     def fail(self: WarmModel) -> None:
         raise ClearingError("the solver ends with Unknown")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from clearing_oracle import Oracle
@@ -44,13 +45,21 @@ class Case:
         )
 
     def filled(self) -> WelfareClearing:
-        clearing = self.clearing()
-        for order in self.orders:
-            clearing.add(order)
-        return clearing
+        return with_orders(self.clearing(), self.orders)
 
     def oracle(self) -> Oracle:
         return Oracle(self.orders, self.rows, LOT_W, self.reserve, self.intervals)
+
+
+def with_orders(clearing: WelfareClearing, orders: Iterable[ProgramOrder]) -> WelfareClearing:
+    for each in orders:
+        clearing.add(each)
+    return clearing
+
+
+def clearing_of(rows: NetworkRows, *orders: ProgramOrder, **how: Any) -> WelfareClearing:
+    """Return the clearing of orders under rows; ``how`` as for :class:`WelfareClearing`."""
+    return with_orders(WelfareClearing(rows, LOT_W, **how), orders)
 
 
 def buy(number: int, column: int, quantity_w: int, price: int, **more: object) -> ProgramOrder:
