@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.formatting import format_time
-from gateway.formats.atomic_files import replacing
+from gateway.formats.atomic_files import check_ending, replacing
 from gateway.formats.envelope_file import IntervalRecord
 from gateway.formats.envelope_rows import COLUMNS
 from gateway.formats.faults import InputFaults
@@ -25,6 +25,9 @@ from security_check.model.envelope import Direction
 Write = Callable[[IntervalRecord, Capacity], None]
 """Writes an interval of the result, with its capacities."""
 
+ENDINGS = (".json", ".csv", ".parquet")
+"""The endings of files of envelopes."""
+
 _AT_ONCE = 50_000  # rows of one row group of a Parquet file: a few megabytes of memory
 _UNITS = {"limit_w": "W", "capacity_w": "W", "start": "UTC", "end": "UTC"}
 _INDENT = "    "
@@ -32,13 +35,14 @@ _INDENT = "    "
 
 @contextmanager
 def result_writer(path: Path) -> Iterator[Write]:
-    """Yield a writer to a file: CSV or Parquet by its suffix, else JSON.
+    """Yield a writer to a file: JSON, CSV or Parquet by its ending.
 
     Raises
     ------
     InputFaults
-        When the file cannot be written, or a package is missing.
+        When the ending is another, the file cannot be written, or a package is missing.
     """
+    check_ending(path, ENDINGS)
     suffix = path.suffix.lower()
     if suffix == ".parquet" and (missing := missing_package("pyarrow", path.name)):
         raise InputFaults(str(path), [Fault("file", missing)])

@@ -380,9 +380,6 @@ def test_statements_of_a_result(tmp_path: Path) -> None:
         (["--since", "noon"], "--since: 'noon' is not a time"),
         (["--until", "2096-06-01T12:00:00"], "--until: 2096-06-01T12:00:00 has no time zone"),
         (["--since", NOON, "--until", NOON], "is empty"),
-        (["--tick", "0"], "--tick: 0 is not above 0"),
-        (["--tick", "x"], "--tick: 'x' is not a number"),
-        (["--tick", "0.01"], "its price steps differ, 0.01 and 0.0001 EUR per kW"),
         (["--csv", "--json"], "exclude each other"),
     ],
 )
@@ -393,18 +390,18 @@ def test_options_that_are_not_right(journal: Path, arguments: list[str], words: 
     assert result.stdout == ""
 
 
-def test_a_journal_from_before_needs_its_tick(entries: list[JournalEntry], tmp_path: Path) -> None:
-    first = entries[0]
-    events = tuple(
-        replace(event, tick=None) if isinstance(event, SessionOpened) else event
-        for event in first.events
-    )
-    old = write(tmp_path / "old.jsonl", [replace(first, events=events), *entries[1:]])
-    result = run("statements", old)
+def test_a_journal_whose_price_steps_differ_is_refused(
+    entries: list[JournalEntry], tmp_path: Path
+) -> None:
+    opened = next(e for entry in entries for e in entry.events if isinstance(e, SessionOpened))
+    last = entries[-1]
+    number = last.events[-1].sequence + 1
+    coarse = replace(opened, tick=Decimal("0.01"), sequence=number)
+    further = replace(last, sequence=last.sequence + 1, events=(coarse,))
+    mixed = write(tmp_path / "mixed.jsonl", [*entries, further])
+    result = run("statements", mixed)
     assert result.exit_code == 2
-    assert "it does not say its price step" in result.stderr
-    made = statements(old, "--tick", "0.0001", "--participant", "p0")
-    assert made.accounts[0].closing == "-0.155"
+    assert "its price steps differ, 0.0001 and 0.01 EUR per kW" in result.stderr
 
 
 def test_a_journal_whose_money_does_not_add_up_is_refused(
