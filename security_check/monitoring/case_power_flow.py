@@ -185,7 +185,7 @@ class CaseFlow:
     ) -> OperatingPoints:
         """Return operating points that are solved case by case, when asked for.
 
-        Parameters are those of :meth:`BatchPowerFlow.solve`.
+        Parameters are those of the cases' own power flows.
         """
         store = _SolvedCases(self.cases, power_pu, source_pu, start, tolerance_pu)
         return CasePoints(store, np.arange(power_pu.shape[1]))

@@ -29,19 +29,7 @@ class BatchPowerFlow(Protocol):
         start: ComplexArray | None = None,
         tolerance_pu: float = TOLERANCE_PU,
     ) -> OperatingPoints:
-        """Solve a batch of power flows.
-
-        Parameters
-        ----------
-        power_pu
-            Shape (J, B), complex power of each port, injection positive.
-        source_pu
-            Shape (h, B), magnitudes of the held voltages.
-        start
-            Shape (J, B), voltages to start from.
-        tolerance_pu
-            Largest error of a voltage.
-        """
+        """Solve for (J, B) port powers and (h, B) held magnitudes."""
 
 
 class Monitored(Protocol):

@@ -14,13 +14,10 @@ from random_programs import (
     buy,
     cases,
     changes_w,
-    check,
     clearing_of,
     free_network,
-    lot_value,
     network,
     sell,
-    what_is_left,
 )
 
 from exchange.clearing.problem import NetworkRows, ProgramLeg, ProgramOrder, Tier
@@ -32,12 +29,12 @@ from orderbook.order import Side
 def test_conditions_are_kept_and_little_is_lost(case: Case) -> None:
     clearing = case.filled()
     optimum = clearing.optimum()
-    check(case, optimum)
+    case.check(optimum)
     best = case.oracle().whole_lots()
     assert optimum.gain <= best + 1e-5
     # Fractions of plain orders decide which conditional orders trade, so whole lots may lose a
     # lot for each order at most; on average they lose far less.
-    assert optimum.gain >= best - lot_value(case) * len(case.orders)
+    assert optimum.gain >= best - case.lot_value() * len(case.orders)
 
 
 @given(cases(count=5, lots=3, prices=8, points=2, conditional=True))
@@ -128,7 +125,7 @@ def test_a_block_may_lose_in_one_interval_what_it_gains_in_another() -> None:
     assert optimum.quantities_w == {1: 30, 2: 30, 3: 60}
     orders = (buy(1, 1, 100, 5), buy(2, 5, 100, 25), block(3, Side.SELL, 10, (0, 50), (4, 50)))
     case = Case(rows, orders, intervals=2)
-    check(case, optimum)
+    case.check(optimum)
     assert optimum.gain == pytest.approx(case.oracle().whole_lots())
 
 
@@ -150,9 +147,9 @@ def test_random_blocks_agree_with_the_oracle() -> None:
             orders.append(block(n, side, int(rng.integers(1, 20)), *legs, minimum_w=minimum_w))
         case = Case(rows, tuple(orders), intervals=2)
         optimum = case.filled().optimum()
-        check(case, optimum)
+        case.check(optimum)
         best = case.oracle().whole_lots()
-        assert best - 2 * lot_value(case) <= optimum.gain <= best + 1e-5
+        assert best - 2 * case.lot_value() <= optimum.gain <= best + 1e-5
 
 
 def test_an_all_or_none_order_that_no_whole_lots_go_with_waits() -> None:
@@ -208,7 +205,7 @@ def test_ties_among_many_conditional_orders_go_to_the_oldest(seed: int) -> None:
         orders.append(sell(number, column, lots * LOT_W, 10, minimum_w=minimum_w))
     orders.append(buy(8, 1, int(rng.integers(3, 13)) * LOT_W, 12))
     optimum = Case(rows, tuple(orders)).filled().optimum()
-    check(Case(rows, tuple(orders)), optimum)
+    Case(rows, tuple(orders)).check(optimum)
     best, most = 0.0, (0,) * 7
     choices = [[0, *range(o.minimum_w // LOT_W, o.quantity_w // LOT_W + 1)] for o in orders[:7]]
     for choice in itertools.product(*choices):
@@ -239,6 +236,6 @@ def test_orders_that_come_one_by_one_leave_no_more_than_a_lot(case: Case) -> Non
                 change[own.legs[0].column] += own.sign * quantity_w
             clearing.execute(optimum)
         headroom = case.rows.headroom - case.rows.A @ change / BASE_W
-        left = what_is_left(case, clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
+        left = case.left_after(clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
         waiting = Case(case.rows, tuple(left.orders), case.reserve)
-        assert left.whole_lots() <= lot_value(waiting) + 1e-5
+        assert left.whole_lots() <= waiting.lot_value() + 1e-5

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market import Market, all_of
-from random_programs import LOT_W, Case, buy, check, clearing_of, free_network, network, sell
+from random_programs import LOT_W, Case, buy, clearing_of, free_network, network, sell
 
 from exchange.clearing import work_budget
 from exchange.clearing.conditional import branch_and_bound
@@ -45,7 +45,7 @@ def test_nothing_gains_more_however_the_best_choice_is_looked_for(seed, monkeypa
     for most in (10**6, 8, 0):
         monkeypatch.setattr(branch_and_bound, "MOST", most)
         optimum = case.filled().optimum()
-        check(case, optimum)
+        case.check(optimum)
         assert optimum.gain == pytest.approx(best, abs=1e-6)
         found.append(optimum.quantities_w)
     assert found[0] == found[1] == found[2], "the older order goes first in all of them"
@@ -66,7 +66,7 @@ def test_among_plain_orders_both_ways_agree(seed, monkeypatch):
     for most in (10**6, 0):
         monkeypatch.setattr(branch_and_bound, "MOST", most)
         optimum = case.filled().optimum()
-        check(case, optimum)
+        case.check(optimum)
         gains.append(optimum.gain)
     assert gains[0] == gains[1]
 
@@ -108,7 +108,7 @@ def test_with_little_effort_conditions_are_kept_and_what_is_known_stands(seed, c
     spent = WorkBudget(RemainingWork(choices), RemainingWork(10**6))
     clearing = clearing_of(case.rows, *case.orders, budget=spent)
     optimum = clearing.optimum()
-    check(case, optimum)
+    case.check(optimum)
     without = Case(case.rows, plain).oracle().whole_lots()
     assert without - 1e-6 <= optimum.gain <= case.oracle().whole_lots() + 1e-6
     assert clearing.optimum() is optimum or not optimum.quantities_w

@@ -14,14 +14,10 @@ from random_programs import (
     Case,
     buy,
     cases,
-    changes_w,
-    check,
     clearing_of,
     free_network,
-    lot_value,
     network,
     sell,
-    what_is_left,
 )
 
 from exchange.clearing.highs import WarmModel
@@ -35,20 +31,20 @@ from exchange.vocabulary.rules import ExchangeRate
 def test_whole_lots_balance_and_no_improvement_above_one_lot_is_left(case: Case) -> None:
     clearing = case.filled()
     optimum = clearing.optimum()
-    check(case, optimum)
+    case.check(optimum)
     best = case.oracle().whole_lots()
     assert optimum.gain <= best + 1e-5
     headroom, gain = case.rows.headroom, optimum.gain
     while optimum.quantities_w:
         clearing.execute(optimum)
-        change_w = changes_w(case.orders, optimum, case.rows.A.shape[1])
+        change_w = case.changes_w(optimum)
         headroom = headroom - case.rows.A @ change_w / BASE_W
         optimum = clearing.optimum()
         gain += optimum.gain
     assert gain <= best + 1e-5
     clearing.orders.check_invariants()
-    left = what_is_left(case, clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
-    assert left.whole_lots() <= lot_value(case) + 1e-5
+    left = case.left_after(clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
+    assert left.whole_lots() <= case.lot_value() + 1e-5
     # The bound is that of the linear program of what is left, and proved by other duals there.
     assert left.linear()[1] == pytest.approx(optimum.bound, abs=1e-3)
 
@@ -59,7 +55,7 @@ def test_the_oracle_and_the_optimum_agree_with_trying_everything(case: Case) -> 
     best = case.oracle().brute_force()
     assert case.oracle().whole_lots() == pytest.approx(best, abs=1e-4)
     optimum = case.filled().optimum()
-    assert best - lot_value(case) * len(case.orders) <= optimum.gain <= best + 1e-6
+    assert best - case.lot_value() * len(case.orders) <= optimum.gain <= best + 1e-6
 
 
 @given(cases(prices=6))
@@ -212,7 +208,7 @@ def test_prices_of_a_billion_ticks_and_megawatts_stay_exact() -> None:
     orders = (sell(1, 0, 3_000_000, 10**9), buy(2, 1, 2_000_000, 10**9 + 1))
     case = Case(rows, orders)
     optimum = case.filled().optimum()
-    check(case, optimum)
+    case.check(optimum)
     # A lot moved takes 0.7 of a lot's headroom.
     assert optimum.quantities_w == {1: 1_428_580, 2: 1_428_580}
     assert Oracle(orders, rows, LOT_W).whole_lots() == pytest.approx(optimum.gain, rel=1e-6)
