@@ -18,14 +18,16 @@ _TEMPORARY = re.compile(r"\..+\.(?P<process>[0-9]+)\.tmp")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, endings: Sequence[str] = ()) -> Iterator[Path]:
     """Yield a temporary file beside ``path``; it replaces ``path`` when writing succeeds.
 
     Raises
     ------
     InputFaults
-        When the file cannot be written.
+        When the file cannot be written, or has none of the endings, where some are given.
     """
+    if endings:
+        check_ending(path, endings)
     try:
         _refuse_folder(path)
         if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be renamed onto

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.formatting import format_time
-from gateway.formats.atomic_files import check_ending, replacing
+from gateway.formats.atomic_files import replacing
 from gateway.formats.envelope_file import IntervalRecord
 from gateway.formats.envelope_rows import COLUMNS
 from gateway.formats.faults import InputFaults
@@ -42,12 +42,11 @@ def result_writer(path: Path) -> Iterator[Write]:
     InputFaults
         When the ending is another, the file cannot be written, or a package is missing.
     """
-    check_ending(path, ENDINGS)
     suffix = path.suffix.lower()
     if suffix == ".parquet" and (missing := missing_package("pyarrow", path.name)):
         raise InputFaults(str(path), [Fault("file", missing)])
     writers = {".csv": _csv_writer, ".parquet": _parquet_writer}
-    with replacing(path) as temporary, writers.get(suffix, _json_file)(temporary) as write:
+    with replacing(path, ENDINGS) as temporary, writers.get(suffix, _json_file)(temporary) as write:
         yield write
 
 

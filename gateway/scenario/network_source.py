@@ -22,7 +22,7 @@ from security_check.importers.opendss import network_from_opendss
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
-from security_check.model.element_ids import element_id
+from security_check.model.element_ids import element_id, element_ids
 from security_check.model.network import Network
 from security_check.model.outage import Outage
 
@@ -181,10 +181,16 @@ def open_circuit(source: str, folder: Path, name: str, faults: list[Fault]) -> N
         faults.append(Fault("network.source", missing))
     else:
         try:
-            return network_from_opendss(str(path.resolve()), name=name)
+            return network_from_opendss(path, name=name)
         except NetworkFaults as found:
             faults.extend(found.faults)
     return None
+
+
+def connection_points_of(net: Net, table: str) -> tuple[str, ...]:
+    """Return the connection points of a network of ``net``, even if the net has faults."""
+    rows = net[table]
+    return element_ids(table, rows.index[rows.in_service.astype(bool)])
 
 
 def _brief(error: BaseException) -> str:

@@ -12,13 +12,13 @@ from gateway.scenario.network_source import (
     Held,
     build_meshed,
     build_network,
+    connection_points_of,
     open_circuit,
     open_net,
 )
 from gateway.scenario.schema import CapacitySection, NetworkSection, Section
 from security_check.errors import Fault
 from security_check.importers import Net
-from security_check.importers.pandapower_model import connected
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network, reactive_ratios
 from security_check.model.outage import Outage
@@ -160,7 +160,7 @@ def _of_net(
     name: str,
     faults: list[Fault],
 ) -> Model:
-    points = connected(net, section.connection_points)
+    points = connection_points_of(net, section.connection_points)
     power_factor = _power_factors(capacity, points)
     if section.model == "meshed" and section.connection_points != "asymmetric_load":
         return Model(*build_meshed(net, section, power_factor, name, faults), points, net)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,6 @@ from security_check.importers.opendss_elements import (
     loads,
     system_matrix,
 )
-from security_check.model.element_ids import (
-    at_phase,
-    element_id,
-    element_ids,
-    name_of,
-    phase_of,
-    without_phase,
-)
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
 
@@ -45,7 +38,7 @@ BASE_POWER_W = 1e5
 
 
 def network_from_opendss(
-    master: str, *, power_factor: float | Mapping[str, float] = 1.0, name: str = ""
+    master: Path | str, *, power_factor: float | Mapping[str, float] = 1.0, name: str = ""
 ) -> Network:
     """Return the network of an OpenDSS master file, with a node for each conductor.
 
@@ -56,7 +49,7 @@ def network_from_opendss(
     Parameters
     ----------
     master
-        The path of the file to compile; OpenDSS itself reads it.
+        The file to compile.
     power_factor
         Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
         withdrawing.
@@ -68,11 +61,11 @@ def network_from_opendss(
     NetworkFaults
         With every fault found, each naming its element.
     """
-    dss = _compiled(master)
+    dss = _compiled(Path(master))
     found = loads(dss)
     rated = branches(dss)
     _idle(dss)
-    ids = element_ids("load", (load.name for load in found))
+    ids = tuple(f"load:{load.name}" for load in found)
     ratios, faults = reactive_ratios(ids, power_factor)
     faults = circuit_faults(dss, found, rated) + faults
     if faults:
@@ -95,19 +88,18 @@ def network_from_opendss(
     )
 
 
-def _compiled(master: str) -> Any:
+def _compiled(master: Path) -> Any:
     import opendssdirect as dss  # optional, and slow to load
 
     dss.Basic.AllowForms(False)
     dss.Basic.AllowChangeDir(False)
     dss.Text.Command("clear")
     try:
-        dss.Text.Command(f'compile "{master}"')
+        dss.Text.Command(f'compile "{master.resolve()}"')
         dss.Text.Command("set controlmode=off")
         dss.Text.Command("solve")
     except dss.DSSException as error:
-        file = master.replace("\\", "/").rpartition("/")[2]
-        raise NetworkFaults([Fault(file, f"OpenDSS: {error}")]) from None
+        raise NetworkFaults([Fault(master.name, f"OpenDSS: {error}")]) from None
     return dss
 
 
@@ -138,7 +130,7 @@ class _Circuit:
         self.index = {node: k for k, node in enumerate(self.order)}
         bases = []
         for node in self.order:
-            dss.Circuit.SetActiveBus(without_phase(node))
+            dss.Circuit.SetActiveBus(node.split(".")[0])
             bases.append(float(dss.Bus.kVBase()) * 1e3)
         self.base_v: FloatArray = np.array(bases)
         self.base_a: FloatArray = BASE_POWER_W / self.base_v
@@ -155,7 +147,7 @@ class _Circuit:
         conductors = int(dss.CktElement.NumConductors())
         buses = [bus.split(".")[0].lower() for bus in dss.CktElement.BusNames()]
         nodes = [
-            self.index.get(at_phase(buses[k // conductors], number), -1) if number else -1
+            self.index.get(f"{buses[k // conductors]}.{number}", -1) if number else -1
             for k, number in enumerate(numbers)
         ]
         return nodes, matrix.reshape(len(nodes), len(nodes)).T
@@ -183,9 +175,9 @@ class _Circuit:
         above = sp.hstack([self.admittance, apart @ tie], format="csr")
         below = sp.hstack([tie @ apart.T, sp.csr_array(own)], format="csr")
         admittance = sp.vstack([above, below], format="csr")
-        names = element_ids("bus", self.order)
+        names = tuple(f"bus:{node}" for node in self.order)
         return _Sourced(
-            names + tuple(at_phase("source", k + 1) for k in range(phases)),
+            names + tuple(f"source.{k + 1}" for k in range(phases)),
             sp.csr_array(admittance),
             Interface(count + np.arange(phases), np.diag(phasors)),
         )
@@ -196,25 +188,25 @@ class _Circuit:
         rows, columns, signs = [], [], []
         position: dict[str, int] = {}
         for k, node in enumerate(self.order):
-            bus = without_phase(node)
-            if int(phase_of(node)) >= NEUTRAL:
+            bus, number = node.rsplit(".", 1)
+            if int(number) >= NEUTRAL:
                 continue
-            neutral = self.index.get(at_phase(bus, NEUTRAL))
+            neutral = self.index.get(f"{bus}.{NEUTRAL}")
             for column, sign in ((k, 1.0), (neutral, -1.0)):
                 if column is not None:
                     rows.append(len(names))
                     columns.append(column)
                     signs.append(sign)
             position[node] = len(names)
-            names.append(element_id("bus", node))
+            names.append(f"bus:{node}")
         incidence = sp.csr_array((signs, (rows, columns)), shape=(len(names), count))
-        of_buses = [[position.get(at_phase(bus, k)) for k in (1, 2, 3)] for bus in self._buses()]
+        of_buses = [[position.get(f"{bus}.{k}") for k in (1, 2, 3)] for bus in self._buses()]
         triples = np.array([three for three in of_buses if None not in three], dtype=np.int64)
-        volts = self.base_v[[self.index[name_of(name)] for name in names]]
+        volts = self.base_v[[self.index[name.removeprefix("bus:")] for name in names]]
         return Voltages(tuple(names), incidence, triples.reshape(-1, 3), volts)
 
     def _buses(self) -> list[str]:
-        return list(dict.fromkeys(without_phase(node) for node in self.order))
+        return list(dict.fromkeys(node.rsplit(".", 1)[0] for node in self.order))
 
     def terminals(self, rated: list[Branch], count: int) -> Terminals:
         """Return the monitored conductors: both ends of lines, and transformer windings."""
@@ -227,7 +219,7 @@ class _Circuit:
                     if nodes[k] < 0:
                         continue
                     base = self.base_a[nodes[k]]
-                    elements.append(at_phase(branch.name, phase_of(self.order[nodes[k]])))
+                    elements.append(f"{branch.name}.{self.order[nodes[k]].rsplit('.', 1)[1]}")
                     sides.append(str(end + 1))
                     rows.append(self._row(primitive[k], nodes, base, count))
                     ratings.append(rating_a / base)
@@ -264,7 +256,7 @@ class _Circuit:
             if minus >= 0:
                 incidence[minus, port] = -1.0
         at_port, of_point, share = zip(*shares, strict=True)
-        names = element_ids("bus", (self.order[plus] for plus, _ in index))
+        names = tuple(f"bus:{self.order[plus]}" for plus, _ in index)
         return (
             Ports(names, sp.csr_array(incidence), np.zeros(len(index), dtype=np.complex128)),
             sp.csr_array((share, (at_port, of_point)), shape=(len(index), len(loads))),
@@ -275,7 +267,7 @@ class _Circuit:
         return [(self._at(load.bus, one), self._at(load.bus, other)) for one, other in load.pairs]
 
     def _at(self, bus: str, number: int) -> int:
-        return self.index[at_phase(bus, number)] if number else -1
+        return self.index[f"{bus}.{number}"] if number else -1
 
     def _source_phases(self) -> int:
         self.dss.Vsources.First()

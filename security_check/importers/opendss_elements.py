@@ -14,7 +14,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from security_check.errors import Fault
-from security_check.model.element_ids import at_phase, element_id, without_phase
 from security_check.model.network_elements import UNRATED
 
 Dss = Any  # opendssdirect publishes no types
@@ -110,7 +109,7 @@ def branches(dss: Dss) -> list[Branch]:
             if short == "line"
             else _winding_ratings_a(dss, name, ends)
         )
-        found.append(Branch(element, element_id(short, name.lower()), rated))
+        found.append(Branch(element, f"{short}:{name.lower()}", rated))
     return found
 
 
@@ -158,13 +157,13 @@ def circuit_faults(dss: Dss, connected: list[Load], rated: list[Branch]) -> list
     if not np.isfinite(matrix.data).all():
         # OpenDSS finds neither base voltages nor paths in such a circuit.
         numbers = np.isfinite(matrix.diagonal())
-        wrong = sorted({without_phase(order[k]) for k in np.flatnonzero(~numbers)})
+        wrong = sorted({order[k].split(".")[0] for k in np.flatnonzero(~numbers)})
         detail = "the impedance of a branch there is not a number"
-        return faults + [Fault(element_id("bus", bus), detail) for bus in wrong]
+        return faults + [Fault(f"bus:{bus}", detail) for bus in wrong]
     supplied = _supplied(dss, matrix, order)
     faults += _voltage_faults(dss) + _load_faults(connected, supplied)
     return faults + [
-        Fault(element_id("bus", node), "no branch in service connects it with the voltage source")
+        Fault(f"bus:{node}", "no branch in service connects it with the voltage source")
         for node in order
         if node not in supplied
     ]
@@ -178,13 +177,13 @@ def _source_faults(dss: Dss) -> list[Fault]:
         if not dss.CktElement.Enabled():
             continue
         if kind == "Vsource":
-            sources.append(element_id("vsource", name.lower()))
+            sources.append(f"vsource:{name.lower()}")
             dss.Text.Command(f"? {element}.sequence")
             if not str(dss.Text.Result()).lower().startswith("pos"):
                 faults.append(Fault(sources[-1], "its phases are not in positive sequence"))
         elif kind in _SOURCE_CLASSES:
             detail = f"elements of type {kind} are not supported"
-            faults.append(Fault(element_id(kind.lower(), name.lower()), detail))
+            faults.append(Fault(f"{kind.lower()}:{name.lower()}", detail))
     if len(sources) != 1:
         named = ", ".join(sources) or "none"
         faults.append(Fault("interface", f"one voltage source must be enabled, found {named}"))
@@ -202,9 +201,7 @@ def _voltage_faults(dss: Dss) -> list[Fault]:
     for bus in dss.Circuit.AllBusNames():
         dss.Circuit.SetActiveBus(bus)
         if not dss.Bus.kVBase() > 0.0:
-            faults.append(
-                Fault(element_id("bus", bus.lower()), "it has no base voltage (set voltagebases)")
-            )
+            faults.append(Fault(f"bus:{bus.lower()}", "it has no base voltage (set voltagebases)"))
     return faults
 
 
@@ -216,17 +213,17 @@ def _supplied(dss: Dss, matrix: sp.csr_array, order: list[str]) -> set[str]:
         dss.Circuit.SetActiveElement(f"Vsource.{name}")
         if dss.CktElement.Enabled():
             bus = dss.CktElement.BusNames()[0].split(".")[0].lower()
-            fed |= {part[k] for k, node in enumerate(order) if without_phase(node) == bus}
+            fed |= {part[k] for k, node in enumerate(order) if node.split(".")[0] == bus}
     return {node for k, node in enumerate(order) if part[k] in fed}
 
 
 def _load_faults(connected: list[Load], supplied: set[str]) -> list[Fault]:
     """Return the faults of loads: an unsupplied bus, a missing phase, or both ends at one node."""
-    buses = {without_phase(node) for node in supplied}
+    buses = {node.split(".")[0] for node in supplied}
     faults = []
     for load in connected:
         live = dict.fromkeys(number for number in load.nodes if number)
-        missing = [str(n) for n in live if at_phase(load.bus, n) not in supplied]
+        missing = [str(n) for n in live if f"{load.bus}.{n}" not in supplied]
         if load.bus not in buses:
             detail = f"bus {load.bus} has no path to the voltage source"
         elif missing:
@@ -236,5 +233,5 @@ def _load_faults(connected: list[Load], supplied: set[str]) -> list[Fault]:
             detail = f"both its ends are at one node of its bus {load.bus}"
         else:
             continue
-        faults.append(Fault(element_id("load", load.name), detail))
+        faults.append(Fault(f"load:{load.name}", detail))
     return faults

@@ -92,7 +92,7 @@ def test_voltages_and_currents_equal_pandapowers_three_phase_run(
 
 def test_voltages_equal_opendss_within_half_a_millivolt(tmp_path: Path) -> None:
     master = european_circuit(tmp_path)
-    network, power_w = network_from_opendss(str(master)), random_powers(4)
+    network, power_w = network_from_opendss(master), random_powers(4)
     voltage = np.abs(solved(network, power_w))
     dss.Text.Command(f'compile "{master}"')
     for k, point in enumerate(network.connection_points):
@@ -109,7 +109,7 @@ def test_voltages_equal_opendss_within_half_a_millivolt(tmp_path: Path) -> None:
 
 
 def test_both_sources_describe_the_same_feeder(network: Network, tmp_path: Path) -> None:
-    other = network_from_opendss(str(european_circuit(tmp_path)))
+    other = network_from_opendss(european_circuit(tmp_path))
     power_w = random_powers(5)
     one, two = np.abs(solved(network, power_w)), np.abs(solved(other, power_w))
     for number, phase in ((1, "a"), (2, "b"), (3, "c")):
@@ -231,4 +231,4 @@ def test_a_circuit_that_opendss_cannot_read_is_a_fault(tmp_path: Path) -> None:
     master = tmp_path / "broken.dss"
     master.write_text("clear\nnew circuit.x basekv=11 bus1=a\nnew line.l bus1=a bus2=b lincode=?\n")
     with pytest.raises(NetworkFaults, match=r"broken\.dss"):
-        network_from_opendss(str(master))
+        network_from_opendss(master)

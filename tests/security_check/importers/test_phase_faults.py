@@ -172,7 +172,7 @@ def circuit(folder: Path, *more: str, text: str = CIRCUIT) -> Path:
 
 def circuit_faults(folder: Path, *more: str, text: str = CIRCUIT, **how) -> dict[str, list[str]]:
     with pytest.raises(NetworkFaults) as caught:
-        network_from_opendss(str(circuit(folder, *more, text=text)), **how)
+        network_from_opendss(circuit(folder, *more, text=text), **how)
     return named(caught)
 
 
@@ -182,7 +182,7 @@ def load(name: str, bus: str, more: str = "phases=1 kv=0.23") -> str:
 
 class TestOpenDSS:
     def test_the_circuit_without_faults(self, tmp_path):
-        assert network_from_opendss(str(circuit(tmp_path))).connection_points == ("load:ok",)
+        assert network_from_opendss(circuit(tmp_path)).connection_points == ("load:ok",)
 
     def test_a_load_on_a_phase_its_line_lacks(self, tmp_path):
         found = circuit_faults(
@@ -228,7 +228,7 @@ class TestOpenDSS:
 
     def test_lines_out_of_service_do_not_matter(self, tmp_path):
         more = "new line.r bus1=b1 bus2=b5 phases=3 length=0.1 normamps=0 enabled=no"
-        network = network_from_opendss(str(circuit(tmp_path, more)))
+        network = network_from_opendss(circuit(tmp_path, more))
         assert not any(element.startswith("line:r") for element in network.terminals.elements)
 
     def test_base_voltages_missing(self, tmp_path):
@@ -281,7 +281,7 @@ class TestOpenDSS:
             load("ring", "b1", "phases=3 kv=0.4 conn=delta"),
             load("open", "b1", "phases=2 kv=0.4 conn=delta"),
         )
-        network = network_from_opendss(str(master), power_factor=0.95)
+        network = network_from_opendss(master, power_factor=0.95)
         assert_equal_to_opendss(master, network, np.array([-2e3, 3e3, -4e3, 5e3, -3e3, 2e3]))
 
 

@@ -319,7 +319,7 @@ def test_single_phase_inverters_do_as_in_opendss(tmp_path: Path, response, mode,
     dss = pytest.importorskip("opendssdirect")
     loads = [LOAD.format(k, bus) for k, (bus, _) in SINGLE_PHASE.items()]
     (tmp_path / "loads.dss").write_text(FEEDER.format(source=source, customers="\n".join(loads)))
-    network = network_from_opendss(str(tmp_path / "loads.dss"))
+    network = network_from_opendss(tmp_path / "loads.dss")
     applied = response if curtailed else Response(response.volt_var)
     flow = PowerFlow(fitted(network, applied, 10_000.0))
     kw = [SINGLE_PHASE[point.split(":")[1]][1] for point in network.connection_points]

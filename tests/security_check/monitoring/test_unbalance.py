@@ -95,7 +95,7 @@ def test_unbalance_is_pandapowers(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_unbalance_is_that_of_opendss_sequence_voltages(tmp_path: Path, seed):
     master = four_wires(tmp_path)
-    network = network_from_opendss(str(master))
+    network = network_from_opendss(master)
     power_w = np.random.default_rng(seed).uniform(-15e3, 15e3, 5)
     found = largest_unbalance(network, power_w, np.ones(3))
     run_circuit(master, network, power_w)
@@ -109,7 +109,7 @@ def test_unbalance_is_that_of_opendss_sequence_voltages(tmp_path: Path, seed):
 
 def test_four_wires_are_limited_between_phase_and_neutral(tmp_path: Path):
     master = four_wires(tmp_path)
-    network = network_from_opendss(str(master), power_factor=0.9)
+    network = network_from_opendss(master, power_factor=0.9)
     power_w = np.array([-6e3, 5e3, -4e3, 3e3, -7e3])
     flow = PowerFlow(network)
     got = measured(flow, power_w[:, None] / network.base_power_w, np.ones((3, 1)))
@@ -155,7 +155,7 @@ def test_phases_of_the_source_may_differ_as_in_opendss(tmp_path: Path):
     master = four_wires(tmp_path)
     text = master.read_text().replace("mvasc3=40 mvasc1=40", "mvasc3=4e7 mvasc1=4e7")
     master.write_text(text)
-    network = network_from_opendss(str(master))
+    network = network_from_opendss(master)
     power_w = np.array([-6e3, 5e3, -4e3, 3e3, -7e3])
     held = np.array([0.985, 1.01, 1.035])
     found = largest_unbalance(network, power_w, held)

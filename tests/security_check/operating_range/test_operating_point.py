@@ -79,7 +79,7 @@ def test_networks_know_their_nominal_voltages(tmp_path: Path) -> None:
         (simbench_network("1-LV-semiurb4--0-sw"), 400.0),
         (phases_from_pandapower(phase_net(), held="source"), 400 / 3**0.5),
         (meshed_network_from_pandapower(ring(3), passive="as-given"), 110e3),
-        (network_from_opendss(str(four_wires(tmp_path))), 400 / 3**0.5),
+        (network_from_opendss(four_wires(tmp_path)), 400 / 3**0.5),
     ):
         assert set(network.nominal_v) == set(network.voltages.elements)
         assert max(network.nominal_v.values()) >= nominal * (1 - 1e-9)

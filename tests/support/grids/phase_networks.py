@@ -124,7 +124,7 @@ def phase_network(name: str) -> Network:
         import tempfile
 
         with tempfile.TemporaryDirectory() as folder:
-            return network_from_opendss(str(four_wires(Path(folder))), power_factor=0.97)
+            return network_from_opendss(four_wires(Path(folder)), power_factor=0.97)
     held = {"source": "source", "bus": "phases"}[kind]
     net = phase_net(3 + int(number) % 3, int(number))
     return phases_from_pandapower(net, held=held, power_factor=1.0 - 0.05 * (int(number) % 2))
