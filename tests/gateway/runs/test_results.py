@@ -32,6 +32,7 @@ from gateway.plots.network_loading import network_layout, worst_loadings
 from gateway.runs.operator_outputs import (
     Light,
     Matched,
+    _volts,
     csv_text,
     match_table,
     topological_matrix,
@@ -384,3 +385,9 @@ def test_a_network_is_drawn_at_its_coordinates_or_as_a_tree(area: Any) -> None:
     assert network_layout(area.network, places).places == places
     places.pop("bus:2")
     assert not network_layout(area.network, places).geographic
+
+
+def test_a_bus_whose_name_has_a_hyphen_has_its_nominal_voltage() -> None:
+    network: Any = SimpleNamespace(nominal_v={"bus:feeder-1.1": 230.94, "bus:4": 20e3})
+    nodes = ("bus:feeder-1.1+bus:feeder-1.2", "bus:4", "bus:feeder")
+    assert _volts(network, nodes) == [400.0, 20e3, None]
