@@ -28,7 +28,6 @@ from security_check.importers.pandapower_model import (
     terminals,
     without_powers,
 )
-from security_check.model.element_ids import element_id
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import (
     Interface,
@@ -125,7 +124,7 @@ def _passive_elements(model: ModelledNet, at_nodes: IndexArray) -> PassiveElemen
             port = int(np.searchsorted(at_nodes, lookup[bus]))
             # An element without power, at a node without customers, has no port.
             if port < len(at_nodes) and at_nodes[port] == lookup[bus]:
-                elements.append(element_id(kind, index))
+                elements.append(f"{kind}:{index}")
                 ports.append(port)
                 power.append(sign * scaling * (p + 1j * q) / model.base_mva)
     at = sp.csr_array(selection(np.array(ports, dtype=np.int64), len(at_nodes)).T)

@@ -16,7 +16,6 @@ from pandapower.topology import connected_components, create_nxgraph, unsupplied
 from security_check.arrays import BoolArray, FloatArray
 from security_check.errors import Fault
 from security_check.importers import Net
-from security_check.model.element_ids import element_id, element_ids
 from security_check.model.network_elements import UNRATED
 
 POWER_ELEMENTS = ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen")
@@ -86,8 +85,7 @@ def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
     if passive == "as-given":
         faults += [
             Fault(
-                element_id("gen", i),
-                "voltage-controlled generators are for models of meshed networks only",
+                f"gen:{i}", "voltage-controlled generators are for models of meshed networks only"
             )
             for i in in_service(net, "gen").index
         ]
@@ -128,8 +126,7 @@ def _interface_faults(net: Net) -> list[Fault]:
         return [Fault("interface", "one external grid must be in service, found none")]
     off = grids[grids.bus.isin(net.bus.index[~net.bus.in_service.astype(bool)])]
     faults = [
-        Fault(element_id("ext_grid", i), f"its bus {bus} is out of service")
-        for i, bus in off.bus.items()
+        Fault(f"ext_grid:{i}", f"its bus {bus} is out of service") for i, bus in off.bus.items()
     ]
     if len(grids) == 1:
         return faults
@@ -137,7 +134,7 @@ def _interface_faults(net: Net) -> list[Fault]:
     # Buses that do not exist are faults of their own, and join nothing.
     graph.remove_nodes_from([bus for bus in graph if bus not in net.bus.index])
     for part in connected_components(graph):
-        feeding = element_ids("ext_grid", grids.index[grids.bus.isin(part)])
+        feeding = [f"ext_grid:{i}" for i in grids.index[grids.bus.isin(part)]]
         if len(feeding) > 1:
             detail = "feed the same part of the network; each part must have one external grid"
             faults.append(Fault("interface", f"{', '.join(feeding)} {detail}"))
@@ -146,7 +143,7 @@ def _interface_faults(net: Net) -> list[Fault]:
 
 def _unsupported(net: Net) -> list[Fault]:
     return [
-        Fault(element_id(kind, i), f"elements of type {kind} are not supported")
+        Fault(f"{kind}:{i}", f"elements of type {kind} are not supported")
         for kind in _UNSUPPORTED
         if kind in net
         for i in in_service(net, kind).index
@@ -159,16 +156,14 @@ def _missing_buses(net: Net) -> Iterator[Fault]:
         rows = net[kind]
         for end in ends:
             for i in rows.index[~rows[end].isin(net.bus.index)]:
-                yield Fault(element_id(kind, i), f"its {end} {rows[end].at[i]} does not exist")
+                yield Fault(f"{kind}:{i}", f"its {end} {rows[end].at[i]} does not exist")
 
 
 def _unreachable(net: Net, table: str) -> list[Fault]:
     """Return the connection points without a path to the external grid."""
     cut_off = unsupplied_buses(net) | set(net.bus.index[~net.bus.in_service.astype(bool)])
     rows = in_service(net, table)
-    return [
-        no_path(element_id(table, i), rows.bus.at[i]) for i in rows.index[rows.bus.isin(cut_off)]
-    ]
+    return [no_path(f"{table}:{i}", rows.bus.at[i]) for i in rows.index[rows.bus.isin(cut_off)]]
 
 
 def no_path(point: str, bus: object) -> Fault:
@@ -183,7 +178,7 @@ def _switch_faults(net: Net) -> list[Fault]:
     for letter, kind in at.items():
         rows = net.switch[net.switch.et == letter]
         faults += [
-            Fault(element_id("switch", i), f"its {kind} {rows.element.at[i]} does not exist")
+            Fault(f"switch:{i}", f"its {kind} {rows.element.at[i]} does not exist")
             for i in rows.index[~rows.element.isin(net[kind].index)]
         ]
     return faults
@@ -200,10 +195,7 @@ def _passive_faults(net: Net, table: str) -> list[Fault]:
     if table != "load" and dependent:
         depends = (loads[dependent].fillna(0.0) != 0.0).any(axis=1)
         faults += [
-            Fault(
-                element_id("load", i),
-                "constant-impedance and constant-current parts are not supported",
-            )
+            Fault(f"load:{i}", "constant-impedance and constant-current parts are not supported")
             for i in loads.index[depends]
         ]
     return faults
@@ -218,7 +210,7 @@ def _rating_faults(net: Net) -> list[Fault]:
             values = rows[column].astype(float)
             faults += [
                 Fault(
-                    element_id(kind, i),
+                    f"{kind}:{i}",
                     f"its rating {column} is {value:g} {unit}: "
                     f"a real rating above 0 and below {UNRATED:g} is needed",
                 )
@@ -234,9 +226,7 @@ def _quantity_faults(net: Net) -> list[Fault]:
         faults += wrong_quantities(net, kind, columns, is_right)
     lines = in_service(net, "line")
     nothing = (lines.r_ohm_per_km == 0) & (lines.x_ohm_per_km == 0)
-    return faults + [
-        Fault(element_id("line", i), "its impedance is zero") for i in lines.index[nothing]
-    ]
+    return faults + [Fault(f"line:{i}", "its impedance is zero") for i in lines.index[nothing]]
 
 
 def wrong_quantities(
@@ -245,7 +235,7 @@ def wrong_quantities(
     """Return the elements in service with an invalid value in a column."""
     rows = in_service(net, kind)
     return [
-        Fault(element_id(kind, i), f"its {column} is {value}")
+        Fault(f"{kind}:{i}", f"its {column} is {value}")
         for column in columns
         if column in rows
         for i, value in rows[column][~is_right(rows[column].to_numpy(dtype=float))].items()
@@ -280,7 +270,7 @@ def phase_faults(net: Net, held: str) -> list[Fault]:
     needed = (*_OF_PHASES, *(_OF_SOURCES if held == "source" else ()))
     faults = _interface_faults(net) + _element_faults(net, "asymmetric_load", "none")
     faults += [
-        Fault(element_id(kind, i), f"it has no {column}")
+        Fault(f"{kind}:{i}", f"it has no {column}")
         for kind, columns, _ in needed
         for column in columns
         if column not in net[kind]
@@ -289,7 +279,7 @@ def phase_faults(net: Net, held: str) -> list[Fault]:
     for kind, columns, is_right in needed:
         faults += wrong_quantities(net, kind, columns, is_right)
     faults += [
-        Fault(element_id(kind, i), f"elements of type {kind} are not supported with single phases")
+        Fault(f"{kind}:{i}", f"elements of type {kind} are not supported with single phases")
         for kind in _BALANCED_ONLY
         for i in in_service(net, kind).index
     ]
@@ -302,7 +292,7 @@ def _vector_group_faults(net: Net) -> list[Fault]:
     groups = rows.vector_group if "vector_group" in rows else pd.Series("none", rows.index)
     named = ", ".join(_VECTOR_GROUPS)
     return [
-        Fault(element_id("trafo", i), f"its vector_group is {group}; known are {named}")
+        Fault(f"trafo:{i}", f"its vector_group is {group}; known are {named}")
         for i, group in groups.items()
         if str(group).lower() not in known
     ]
@@ -315,19 +305,18 @@ def _customer_faults(net: Net, held: str) -> list[Fault]:
     on_none = ~is_positive(whole.to_numpy())
     faults = [
         Fault(
-            element_id("asymmetric_load", i),
-            "its powers are zero or no numbers, so its phases are unknown",
+            f"asymmetric_load:{i}", "its powers are zero or no numbers, so its phases are unknown"
         )
         for i in rows.index[on_none]
     ]
     faults += [
-        Fault(element_id("asymmetric_load", i), "delta connections are not supported")
+        Fault(f"asymmetric_load:{i}", "delta connections are not supported")
         for i in rows.index[rows.type != "wye"]
     ]
     at_source = rows.bus.isin(_source_buses(net)) & (held == "source")
     return faults + [
         Fault(
-            element_id("asymmetric_load", i),
+            f"asymmetric_load:{i}",
             f"bus {rows.bus.at[i]} is the external grid's own; no phase is held there",
         )
         for i in rows.index[at_source]

@@ -32,7 +32,6 @@ from security_check.importers.pandapower_model import (
     terminals,
     without_powers,
 )
-from security_check.model.element_ids import element_id, joined_id, kind_of
 from security_check.model.generators import Generators
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports
@@ -89,7 +88,7 @@ def meshed_network_from_pandapower(
     model = _modelled(without_powers(net, connection_points, passive))
     buses = buses_of(net, connection_points)
     machines = _machines(net, model, distributed_slack, model.cut_off(ids, buses))
-    grids = np.array([m.node for m in machines if kind_of(m.name) == "ext_grid"])
+    grids = np.array([m.node for m in machines if m.name.startswith("ext_grid")])
     passive_power = passive_injection(model.internal, grids)
     held, machines = _references(net, machines, distributed_slack)
     at = model.at(buses)
@@ -160,13 +159,13 @@ def _machines(
         for i, row in rows.iterrows():
             node = int(model.lookup[int(row.bus)])
             if not 0 <= node < model.nodes:
-                faults.append(no_path(element_id(kind, i), row.bus))
+                faults.append(no_path(f"{kind}:{i}", row.bus))
                 continue
             power = float(row.p_mw * row.scaling) if kind == "gen" else 0.0
             weight = float(row.slack_weight) if distributed_slack else 0.0
             machines.append(
                 _Machine(
-                    element_id(kind, i),
+                    f"{kind}:{i}",
                     node,
                     power,
                     float(row.vm_pu),
@@ -250,7 +249,7 @@ def _generators(
     shares: FloatArray = weights / whole
     ports: IndexArray = first_port + np.arange(len(groups))
     return Generators(
-        names=tuple(joined_id(m.name for m in group) for group in groups),
+        names=tuple("+".join(m.name for m in group) for group in groups),
         ports=ports,
         power_pu=np.array([sum(m.power_mw for m in group) for group in groups]) / base_mva,
         voltage_pu=np.array([group[0].voltage_pu for group in groups]),

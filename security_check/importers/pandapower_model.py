@@ -19,7 +19,6 @@ from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
 from security_check.importers.pandapower_faults import POWER_ELEMENTS, no_path
-from security_check.model.element_ids import AUXILIARY, element_id, element_ids
 from security_check.model.network import selection
 from security_check.model.network_elements import Ports, Terminals, Voltages
 
@@ -136,7 +135,7 @@ def connected(net: Net, table: str) -> tuple[str, ...]:
     if table not in net:
         return ()
     rows = net[table]
-    return element_ids(table, rows.index[rows.in_service.astype(bool)])
+    return tuple(f"{table}:{i}" for i in rows.index[rows.in_service.astype(bool)])
 
 
 @contextmanager
@@ -184,12 +183,12 @@ def bus_names(
     buses
         Number of internal buses.
     """
-    names = list(element_ids(AUXILIARY, range(buses)))
+    names = [f"auxiliary:{i}" for i in range(buses)]
     real = np.zeros(buses, dtype=bool)
     for bus in sorted(net.bus.index, reverse=True):
         at = lookup[bus]
         if 0 <= at < buses and net.bus.in_service.at[bus]:
-            names[at] = element_id("bus", bus)
+            names[at] = f"bus:{bus}"
             real[at] = True
     return real, tuple(names)
 
@@ -264,7 +263,7 @@ def rated_ends(net: Net) -> list[tuple[str, str, int, float, float | None]]:
         first = lookup["line"][0]
         rated = (net.line.max_i_ka * net.line.df * net.line.parallel).to_numpy(dtype=float)
         ends += [
-            (element_id("line", index), end, first + k, 0.0, float(rated[k]))
+            (f"line:{index}", end, first + k, 0.0, float(rated[k]))
             for k, index in enumerate(net.line.index)
             for end in ("from", "to")
         ]
@@ -272,7 +271,7 @@ def rated_ends(net: Net) -> list[tuple[str, str, int, float, float | None]]:
         first = lookup["trafo"][0]
         rated = (net.trafo.sn_mva * net.trafo.df * net.trafo.parallel).to_numpy(dtype=float)
         ends += [
-            (element_id("trafo", index), end, first + k, float(rated[k]), None)
+            (f"trafo:{index}", end, first + k, float(rated[k]), None)
             for k, index in enumerate(net.trafo.index)
             for end in ("hv", "lv")
         ]
@@ -282,13 +281,7 @@ def rated_ends(net: Net) -> list[tuple[str, str, int, float, float | None]]:
         for winding, end in enumerate(("hv", "mv", "lv")):
             rated = net.trafo3w[f"sn_{end}_mva"].to_numpy(dtype=float)
             ends += [
-                (
-                    element_id("trafo3w", index),
-                    end,
-                    first + winding * count + k,
-                    float(rated[k]),
-                    None,
-                )
+                (f"trafo3w:{index}", end, first + winding * count + k, float(rated[k]), None)
                 for k, index in enumerate(net.trafo3w.index)
             ]
     return ends

@@ -15,7 +15,6 @@ from security_check.arrays import IndexArray
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
-from security_check.model.element_ids import element_ids, has_index, kind_of, table_row
 from security_check.model.network import Network, selection
 from security_check.model.network_elements import Ports
 from security_check.model.outage import Outage
@@ -107,7 +106,7 @@ def islanding_outages(net: Net, names: Sequence[str]) -> dict[str, tuple[str, ..
         lost = sorted(_cut_off(net) - before)
         net[table].loc[index, "in_service"] = in_service
         if lost:
-            found[name] = element_ids("bus", lost)
+            found[name] = tuple(f"bus:{bus}" for bus in lost)
     return found
 
 
@@ -121,11 +120,10 @@ def _cut_off(net: Net) -> set[int]:
 
 def _element(net: Net, name: str) -> tuple[str, int | None]:
     """Return the table of an element and its index, ``None`` where there is no such element."""
-    table = kind_of(name)
-    if table not in OUTAGE_TABLES or table not in net or not has_index(name):
+    table, _, index = name.partition(":")
+    if table not in OUTAGE_TABLES or table not in net or not index.isdecimal():
         return table, None
-    index = table_row(name)[1]
-    return table, index if index in net[table].index else None
+    return table, int(index) if int(index) in net[table].index else None
 
 
 def _unknown(net: Net, name: str) -> Fault | None:

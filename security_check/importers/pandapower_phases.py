@@ -27,7 +27,6 @@ from security_check.errors import NetworkFaults
 from security_check.importers import Net
 from security_check.importers.pandapower_faults import POWER_ELEMENTS, phase_faults
 from security_check.importers.pandapower_model import bus_names, modelling, nominal_volts
-from security_check.model.element_ids import at_phase, element_id, element_ids
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
 
@@ -72,7 +71,7 @@ def phases_from_pandapower(
         With every fault found, each naming its element.
     """
     table = net.asymmetric_load[net.asymmetric_load.in_service.astype(bool)]
-    ids = element_ids("asymmetric_load", table.index)
+    ids = tuple(f"asymmetric_load:{i}" for i in table.index)
     ratios, faults = reactive_ratios(ids, power_factor)
     faults = phase_faults(net, held) + faults
     if faults:
@@ -104,7 +103,7 @@ def phases_from_pandapower(
 def _nodes(buses: tuple[str, ...], in_components: IndexArray) -> tuple[str, ...]:
     """Return the names of all nodes: three of each bus, in components at the buses given."""
     return tuple(
-        at_phase(bus, conductor)
+        f"{bus}.{conductor}"
         for k, bus in enumerate(buses)
         for conductor in (COMPONENTS if k in in_components else PHASES)
     )
@@ -232,7 +231,7 @@ def _terminals(net: Net, cases: dict[str, Any], basis: sp.csr_array) -> Terminal
                 base_ka = cases["base_mva"] * math.sqrt(3.0) / kv
                 rated_ka = _rating_ka(net, kind, index, kv)
                 for conductor, phase in enumerate(PHASES):
-                    elements.append(element_id(kind, index, phase))
+                    elements.append(f"{kind}:{index}.{phase}")
                     sides.append(end)
                     rows.append((column, 3 * at + conductor))
                     ratings.append(rated_ka / base_ka)

@@ -127,6 +127,7 @@ def opened(*limits_w: tuple[int, int]) -> SessionOpened:
         ),
         phase=Phase.CONTINUOUS,
         phase_until=START,
+        tick=Decimal("0.0001"),
     )
 
 
