@@ -28,7 +28,7 @@ from security_check.checking.verdict import LimitChange
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.model.envelope import Direction
-from security_check.model.islands import Part, parts_of
+from security_check.model.islands import Island, islands_of
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 
@@ -38,7 +38,7 @@ CAPACITY_W = 30_000
 VOLTAGES = VoltageLimits(0.90, 1.10)
 
 
-def of_part(part: Part) -> NetworkGrid:
+def of_part(part: Island) -> NetworkGrid:
     points = part.network.connection_points
     return NetworkGrid(part.network, VOLTAGES, Capacity.same(points, CAPACITY_W, CAPACITY_W))
 
@@ -145,7 +145,7 @@ def main() -> None:
         grid = grid_of(network)
         figures = measured(grid)
         tell(name, network, figures)
-        if len(parts := parts_of(network)) > 1:
+        if len(parts := islands_of(network)) > 1:
             for part in parts:
                 sizes[len(part.points)] = measured(of_part(part))
         elif name.startswith("1-LV"):

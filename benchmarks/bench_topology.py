@@ -53,20 +53,20 @@ def main() -> None:
     begin = time.process_time()
     closed = list(choices.graph.configurations())
     _line(f"{len(closed):,} configurations listed", time.process_time() - begin)
-    screen = RadialRefuter(switched.branches(network_from_pandapower), VOLTAGE, [BAND], capacity)
+    refuter = RadialRefuter(switched.branches(network_from_pandapower), VOLTAGE, [BAND], capacity)
     for level_w in (100_000.0, 200_000.0, 245_000.0):
         sample = np.array(closed[::10])
         begin = time.process_time()
-        refuted = screen.refuted(sample, (), level_w)
+        refuted = refuter.refuted(sample, (), level_w)
         took = time.process_time() - begin
         part = 100.0 * refuted.mean()
         _line(
-            f"{len(sample):,} screened at {level_w / 1e3:g} kW",
+            f"{len(sample):,} refuted at {level_w / 1e3:g} kW",
             took,
             f"{1e6 * took / len(sample):.0f} us each, {part:.2f} % refuted",
         )
     begin = time.process_time()
-    every = [bound_by_relaxation(screen.switched, choices, VOLTAGE, [BAND], capacity)]
+    every = [bound_by_relaxation(refuter.switched, choices, VOLTAGE, [BAND], capacity)]
     _line("bound by the program", time.process_time() - begin, f"{every[0].bound_w:,.0f} W")
     for what, limit in (("exact", 100_000), ("heuristic, with the bound", 10)):
         spent["network"] = spent["allocation"] = 0.0
@@ -75,7 +75,7 @@ def main() -> None:
             choices,
             evaluate,
             capacity.upper_w(),
-            screen=screen,
+            refuter=refuter,
             relax=lambda: (every[0].bound_w, every[0].configuration),
             exact_limit=limit,
         )

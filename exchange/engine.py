@@ -37,6 +37,7 @@ from exchange.handlers.operator_controls import apply_control
 from exchange.handlers.order_requests import OrderRequests
 from exchange.handlers.session_phases import change_phase, close_gate, next_phase, open_session
 from exchange.handlers.settlement import close_readings, take_reading
+from exchange.handlers.trade_execution import TradeExecution
 from exchange.market.interval_markets import IntervalMarkets
 from exchange.market.local_prices import PointPrice
 from exchange.state.effects import apply
@@ -101,7 +102,7 @@ class Exchange:
     def _adopt(self, state: State) -> None:
         self.state = state
         self._markets = IntervalMarkets(state, self._grid)
-        self._matching = Matching(state, self._markets)
+        self._matching = Matching(TradeExecution(state, self._markets))
         self._requests = OrderRequests(state, self._matching)
 
     # -- commands -------------------------------------------------------------------------------

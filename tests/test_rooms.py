@@ -6,9 +6,11 @@ Layers between rooms are import-linter's; circles between the modules of a room 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,87 @@ def test_the_docstring_of_a_room_names_its_modules(package: str) -> None:
             if each.stem not in text and each.stem != "__init__"
         ]
     assert not missing
+
+
+CORE = PACKAGES[:4]  # their imports are a contract of import-linter
+IMPURE = re.compile(
+    r"(.*\.)?(now|utcnow|today)|(open|print|input|breakpoint|exec|eval|__import__)"
+    r"|(.*\.)?(random\..*|default_rng|seed|RandomState|read_text|write_text|read_bytes|tofile)"
+)
+
+
+def _impure_calls(tree: ast.Module) -> Iterator[str]:
+    """Yield calls that read the clock, draw without a given generator, or touch files."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if IMPURE.fullmatch(name):
+                yield f"{node.lineno}: {name}"
+
+
+@pytest.mark.parametrize("package", CORE)
+def test_the_core_reads_no_clock_and_draws_no_numbers_of_its_own(package: str) -> None:
+    found = {
+        name: calls
+        for name, path in _modules().items()
+        if name.split(".")[0] == package and (calls := list(_impure_calls(_tree(path))))
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("text", "impure"),
+    [
+        ("datetime.now(UTC)", True),
+        ("date.today()", True),
+        ("np.random.default_rng()", True),
+        ("np.random.default_rng(0)", True),
+        ("random.random()", True),
+        ("default_rng()", True),
+        ("open('a')", True),
+        ("rng.normal()", False),
+        ("_open(program)", False),
+        ("now(x)", True),
+    ],
+)
+def test_impure_calls_are_recognised(text: str, impure: bool) -> None:
+    assert bool(list(_impure_calls(ast.parse(text)))) == impure
+
+
+KINDS = "line|trafo|trafo3w|bus|load|asymmetric_load|switch|gen|ext_grid|auxiliary"
+READ_BY_HAND = ("startswith", "removeprefix", "partition", "rpartition", "split", "rsplit")
+JOINED_BY_HAND = re.compile(rf"(^|\W)({KINDS}):$|^ without $")
+
+
+def _ids_by_hand(tree: ast.Module) -> Iterator[int]:
+    """Yield the lines that join ``"line:"`` and a value, or compare the start of an id."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            for part, value in pairwise(node.values):
+                joins = isinstance(part, ast.Constant) and isinstance(value, ast.FormattedValue)
+                if joins and JOINED_BY_HAND.search(str(part.value)):
+                    yield node.lineno
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in READ_BY_HAND:
+            texts = [str(each.value) for each in node.args if isinstance(each, ast.Constant)]
+            if any(re.fullmatch(rf"({KINDS}):?| without |\+", text) for text in texts):
+                yield node.lineno
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_ids_of_elements_are_built_and_read_in_one_place(package: str) -> None:
+    # Importers name what they read; all other code gets ids, and reads them here only.
+    homes = {"security_check.model.element", "security_check.model.element_ids"}
+    homes |= {name for name in _modules() if name.startswith("security_check.importers.")}
+    found = [
+        f"{name}:{line}"
+        for name, path in _modules().items()
+        if name.split(".")[0] == package and name not in homes
+        for line in _ids_by_hand(_tree(path))
+    ]
+    assert not found
+
+
+def test_ids_joined_by_hand_are_recognised() -> None:
+    by_hand = ('f"line:{i}"', 'f"its bus:{b} of"', 'x.startswith("trafo")', 'x.split("+")')
+    assert all(list(_ids_by_hand(ast.parse(text))) for text in by_hand)
+    assert not list(_ids_by_hand(ast.parse('f"the line {i}: {b}"; x.split(".")')))

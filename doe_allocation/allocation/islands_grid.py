@@ -27,7 +27,7 @@ from security_check.arrays import FloatArray, IndexArray, IntArray
 from security_check.checking.check import SecurityCheck
 from security_check.checking.linear_rows import LinearRows
 from security_check.model.envelope import EnvelopeSet
-from security_check.model.islands import Part, parts_of
+from security_check.model.islands import Island, islands_of
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network
 from security_check.operating_range.operating_point import OperatingPoint
@@ -53,10 +53,10 @@ class IslandsGrid:
         When a part has no solution without customers.
     """
 
-    def __init__(self, network: Network, make: Callable[[Part], NetworkGrid]) -> None:
+    def __init__(self, network: Network, make: Callable[[Island], NetworkGrid]) -> None:
         self.network = network
         self._make = make
-        self._parts = [(part.points, make(part)) for part in parts_of(network)]
+        self._parts = [(part.points, make(part)) for part in islands_of(network)]
         self._whole: NetworkGrid | None = None
 
     def with_fairness(self, fairness: Principle, weights: FloatArray | None = None) -> IslandsGrid:
@@ -209,7 +209,7 @@ class IslandsGrid:
     def _joined(self) -> NetworkGrid:
         if self._whole is None:
             every = np.arange(len(self.connection_points))
-            self._whole = self._make(Part(self.network, every))
+            self._whole = self._make(Island(self.network, every))
         return self._whole
 
 

@@ -29,14 +29,14 @@ class Rule(StrEnum):
     MAXIMUM_SUM = "maximum_sum"
 
 
-class Over(StrEnum):
-    """The shares that max-min compares: single limits, or the widths of envelopes."""
+class ComparedShare(StrEnum):
+    """What max-min makes fair: single limits, or the widths of envelopes."""
 
     LIMITS = "limits"
     WIDTH = "width"
 
 
-class Common(StrEnum):
+class LevelScope(StrEnum):
     """Which limits share a common level: those of one direction, or all."""
 
     DIRECTION = "direction"
@@ -72,8 +72,8 @@ class Fairness:
 
     rule: Rule = Rule.MAX_MIN
     alpha: float | None = None
-    over: Over = Over.LIMITS
-    common: Common = Common.DIRECTION
+    over: ComparedShare = ComparedShare.LIMITS
+    common: LevelScope = LevelScope.DIRECTION
 
     def __post_init__(self) -> None:
         if (self.alpha is not None) != (self.rule is Rule.ALPHA):
@@ -82,9 +82,9 @@ class Fairness:
             )
         if self.alpha is not None and not self.alpha >= 0.0:
             raise ValueError(f"alpha must be at least 0, not {self.alpha:g}")
-        if self.over is not Over.LIMITS and self.rule is not Rule.MAX_MIN:
+        if self.over is not ComparedShare.LIMITS and self.rule is not Rule.MAX_MIN:
             raise ValueError(f'over "width" is for the rule "max_min"; this is "{self.rule}"')
-        if self.common is not Common.DIRECTION and not self.is_common:
+        if self.common is not LevelScope.DIRECTION and not self.is_common:
             raise ValueError(f'common "all" is for rules with a common level, not "{self.rule}"')
 
     @property
@@ -97,8 +97,8 @@ class Fairness:
         """The rule and its parameters as readable text."""
         chosen = {
             f"alpha = {self.alpha:g}" if self.alpha is not None else "",
-            "over widths" if self.over is Over.WIDTH else "",
-            "one level for all" if self.common is Common.ALL else "",
+            "over widths" if self.over is ComparedShare.WIDTH else "",
+            "one level for all" if self.common is LevelScope.ALL else "",
         } - {""}
         name = str(self.rule).replace("_", " ")
         return f"{name} ({', '.join(chosen)})" if chosen else name
@@ -107,7 +107,7 @@ class Fairness:
         """Return the rule between bounds; shapes (2 c,), injection first, weights > 0."""
         zero, one = np.zeros(len(lower)), np.ones(len(lower))
         match self.rule:
-            case Rule.MAX_MIN if self.over is Over.WIDTH:
+            case Rule.MAX_MIN if self.over is ComparedShare.WIDTH:
                 return WidthFilling(lower, upper, weight.reshape(2, -1).mean(axis=0))
             case Rule.MAX_MIN:
                 return Filling(lower, upper, weight, zero)
@@ -126,7 +126,7 @@ class Fairness:
 
     def _groups(self, limits: int) -> IndexArray:
         groups: IndexArray = np.repeat(np.arange(2), limits // 2)
-        return groups if self.common is Common.DIRECTION else np.zeros_like(groups)
+        return groups if self.common is LevelScope.DIRECTION else np.zeros_like(groups)
 
 
 MAX_MIN = Fairness()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from doe_allocation.capacity import Capacity
 from security_check.arrays import FloatArray
 from security_check.errors import Fault
+from security_check.model.element_ids import without_phase
 from security_check.model.limits import VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage
@@ -160,7 +161,7 @@ def _interface_faults(parent: Operator, child: Operator, ends: str) -> list[Faul
     """Return a child's faults if it holds more than one voltage, or balances power itself."""
     network, faults = child.network, []
     # The phases of one bus are nodes of their own, but one bus.
-    held = dict.fromkeys(network.nodes[i].partition(".")[0] for i in network.interface.nodes)
+    held = dict.fromkeys(without_phase(network.nodes[i]) for i in network.interface.nodes)
     if len(held) > 1:
         detail = (
             f"the voltage of {child.name} is held at {len(held)} buses ({', '.join(held)}); it "

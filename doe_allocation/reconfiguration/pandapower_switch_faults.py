@@ -8,20 +8,17 @@ import numpy as np
 
 from security_check.errors import Fault
 from security_check.importers import Net
+from security_check.model.element_ids import element_id, has_index, kind_of, table_row
 
 TABLE_OF = {"l": "line", "t": "trafo", "t3": "trafo3w"}
 """The table of the element that each of pandapower's kinds of switches opens."""
 
 
-def control_of(name: str) -> tuple[str, int]:
-    """Return the table and index of a name such as ``"switch:3"``."""
-    table, _, index = name.partition(":")
-    return table, int(index)
-
-
 def _is_known(net: Net, name: str, tables: tuple[str, ...]) -> bool:
-    table, _, index = name.partition(":")
-    return table in tables and index.isdecimal() and int(index) in net[table].index
+    if kind_of(name) not in tables or not has_index(name):
+        return False
+    table, index = table_row(name)
+    return index in net[table].index
 
 
 def switch_faults(net: Net, names: tuple[str, ...]) -> Iterator[Fault]:
@@ -31,11 +28,11 @@ def switch_faults(net: Net, names: tuple[str, ...]) -> Iterator[Fault]:
         if not _is_known(net, name, ("switch", "line")):
             yield Fault(name, "actions.switchable names it, but there is no such switch or line")
             continue
-        table, index = control_of(name)
+        table, index = table_row(name)
         opened = name
         if table == "switch" and net.switch.et.at[index] != "b":
             et = net.switch.et.at[index]
-            opened = f"{TABLE_OF[et]}:{int(net.switch.element.at[index])}"
+            opened = element_id(TABLE_OF[et], int(net.switch.element.at[index]))
             if et == "t3":
                 yield Fault(name, f"it is a switch of {opened}; windings cannot be switched here")
                 continue
@@ -49,16 +46,18 @@ def switch_faults(net: Net, names: tuple[str, ...]) -> Iterator[Fault]:
 
 def _never_closed(net: Net, name: str, opened: str) -> Iterator[Fault]:
     """Yield a fault if a branch stays open although its switch is closed."""
-    kind, index = control_of(opened)
+    kind, index = table_row(opened)
     if kind == "switch":
         return
-    if kind != name.partition(":")[0] and not net[kind].in_service.at[index]:
+    if kind != kind_of(name) and not net[kind].in_service.at[index]:
         yield Fault(name, f"{opened} is out of service, so this switch changes nothing")
     et = "l" if kind == "line" else "t"
     on = net.switch[(net.switch.et == et) & (net.switch.element == index) & ~net.switch.closed]
     for other in on.index:
-        if f"switch:{other}" != name:
-            yield Fault(name, f"switch:{other} keeps {opened} open; name that switch instead")
+        if element_id("switch", other) != name:
+            yield Fault(
+                name, f"{element_id('switch', other)} keeps {opened} open; name that switch instead"
+            )
 
 
 def tap_positions(
@@ -68,7 +67,7 @@ def tap_positions(
     if not _is_known(net, name, ("trafo",)):
         faults.append(Fault(name, "actions.taps names it, but there is no such transformer"))
         return -1, ()
-    index = control_of(name)[1]
+    index = table_row(name)[1]
     row = net.trafo.loc[index]
     numbers = [row.get(key) for key in ("tap_min", "tap_max", "tap_pos", "tap_step_percent")]
     if any(value is None or not np.isfinite(float(value)) for value in numbers) or not numbers[3]:

@@ -17,7 +17,6 @@ from pandapower.topology import connected_components, create_nxgraph
 from doe_allocation.reconfiguration.choices import Choices, Configuration
 from doe_allocation.reconfiguration.pandapower_switch_faults import (
     TABLE_OF,
-    control_of,
     switch_faults,
     tap_positions,
 )
@@ -26,6 +25,7 @@ from doe_allocation.reconfiguration.radial_configurations import SwitchableGraph
 from doe_allocation.reconfiguration.switched_branches import SwitchedBranches, TapChanger
 from security_check.errors import Fault
 from security_check.importers import Net
+from security_check.model.element_ids import element_id, element_ids, table_row
 from security_check.model.network import Network
 
 _PLACEHOLDER_OHM = 1.0  # ohm; keeps the two buses of a closed switch apart, and is left out again
@@ -96,11 +96,11 @@ class SwitchedNet:
     @property
     def tap_changers(self) -> tuple[str, ...]:
         """The transformers whose taps may be moved."""
-        return tuple(f"trafo:{index}" for index in self._positions)
+        return element_ids("trafo", self._positions)
 
     def choices(self, most_operations: int | None) -> Choices:
         """Return the choices from the present state."""
-        closed = tuple(self._is_closed(*control_of(name)) for name in self.switchable)
+        closed = tuple(self._is_closed(*table_row(name)) for name in self.switchable)
         taps = tuple(int(self._net.trafo.tap_pos.at[index]) for index in self._positions)
         return Choices(
             self.graph,
@@ -112,7 +112,7 @@ class SwitchedNet:
     def set(self, configuration: Configuration) -> Net:
         """Put the net into a configuration, and return it."""
         for name, closed in zip(self.switchable, configuration.closed, strict=True):
-            table, index = control_of(name)
+            table, index = table_row(name)
             column = "closed" if table == "switch" else "in_service"
             self._net[table].loc[index, column] = closed
         for index, tap in zip(self._positions, configuration.taps, strict=True):
@@ -131,7 +131,7 @@ class SwitchedNet:
         # Opening comes last, so that no bus loses its supply in between.
         for wanted in (True, False):
             steps += [
-                verbs[control_of(name)[0], wanted].format(name)
+                verbs[table_row(name)[0], wanted].format(name)
                 for name, was, is_ in zip(self.switchable, before.closed, after.closed, strict=True)
                 if was != is_ and is_ == wanted
             ]
@@ -163,12 +163,14 @@ class SwitchedNet:
         control, energised = self._controls_of(own)
         changers = []
         for index, positions in self._positions.items():
-            branch = own.elements.index(f"trafo:{index}")
+            branch = own.elements.index(element_id("trafo", index))
             variants = []
             for position in positions:
                 net.trafo.loc[index, "tap_pos"] = position
                 every, _ = branches_of(build(net), placeholders)
-                variants.append(every.take(np.array([every.elements.index(f"trafo:{index}")])))
+                variants.append(
+                    every.take(np.array([every.elements.index(element_id("trafo", index))]))
+                )
             net.trafo.loc[index, "tap_pos"] = self._net.trafo.tap_pos.at[index]
             joined = variants[0]
             for each in variants[1:]:
@@ -190,7 +192,7 @@ class SwitchedNet:
         return bool(self._net[table][column].at[index])
 
     def _switch_index(self, name: str) -> int:
-        table, index = control_of(name)
+        table, index = table_row(name)
         return index if table == "switch" else -1
 
     def _switches(self) -> Iterator[tuple[Any, ...]]:
@@ -202,13 +204,13 @@ class SwitchedNet:
     def _edges(self) -> Iterator[_Edge]:
         """Yield the branches of the net with all switchable ones closed."""
         net = self._net
-        control = {control_of(name): k for k, name in enumerate(self.switchable)}
+        control = {table_row(name): k for k, name in enumerate(self.switchable)}
         by_element: dict[tuple[str, int], int] = {}
         open_elements = set()
         for i, bus, element, et, closed in self._switches():
             mine = control.get(("switch", int(i)), -1)
             if et == "b" and (closed or mine >= 0):
-                yield _Edge(f"switch:{i}", (int(bus), int(element)), mine)
+                yield _Edge(element_id("switch", i), (int(bus), int(element)), mine)
             elif et != "b" and mine >= 0:
                 by_element[TABLE_OF[et], int(element)] = mine
             elif et != "b" and not closed:
@@ -220,7 +222,7 @@ class SwitchedNet:
                 if key in open_elements or not (in_service or key in control):
                     continue
                 buses = [int(net[table][column].at[index]) for column in columns]
-                name = f"{table}:{index}"
+                name = element_id(table, index)
                 if table == "trafo3w":  # its star point is a node of its own, below all buses
                     yield from (_Edge(name, (bus, -1 - int(index))) for bus in buses)
                 else:
@@ -266,7 +268,7 @@ class SwitchedNet:
         """Return a copy with all switchable branches closed; bus switches are branches there."""
         net = copy.deepcopy(self._net)
         for name in self.switchable:
-            table, index = control_of(name)
+            table, index = table_row(name)
             net[table].loc[index, "closed" if table == "switch" else "in_service"] = True
             if table == "switch" and net.switch.et.at[index] == "b":
                 if net.switch.z_ohm.at[index] > 0.0:
@@ -280,7 +282,7 @@ class SwitchedNet:
 
     def _nodes(self, place: Mapping[str, int]) -> dict[int, int]:
         """Return the node of each bus; buses joined by fixed switches have the first one's node."""
-        mine = {control_of(name) for name in self.switchable}
+        mine = {table_row(name) for name in self.switchable}
         together: dict[int, set[int]] = {}
         for i, bus, element, et, closed in self._switches():
             if et == "b" and closed and ("switch", int(i)) not in mine:
@@ -291,7 +293,7 @@ class SwitchedNet:
                     together[each] = both
         node = {}
         for bus in self._buses:
-            names = [f"bus:{other}" for other in sorted(together.get(bus, {bus}))]
+            names = element_ids("bus", sorted(together.get(bus, {bus})))
             node[bus] = next((place[name] for name in names if name in place), -1)
         return node
 
@@ -302,17 +304,17 @@ class SwitchedNet:
         energised = np.full(len(own.elements), -1)
         at = {element: k for k, element in enumerate(own.elements)}
         for k, name in enumerate(self.switchable):
-            table, index = control_of(name)
+            table, index = table_row(name)
             if table == "line" and name in at:
                 control[at[name]] = k
             elif table == "switch" and net.switch.et.at[index] != "b":
                 kind = TABLE_OF[net.switch.et.at[index]]
                 element = int(net.switch.element.at[index])
-                if f"{kind}:{element}" in at:
-                    control[at[f"{kind}:{element}"]] = k
+                if element_id(kind, element) in at:
+                    control[at[element_id(kind, element)]] = k
                     first = int(net[kind][_BUSES[kind][0]].at[element])
                     opens_start = int(net.switch.bus.at[index]) == first
-                    energised[at[f"{kind}:{element}"]] = 1 if opens_start else 0
+                    energised[at[element_id(kind, element)]] = 1 if opens_start else 0
         return control, energised
 
 

@@ -38,8 +38,8 @@ Evaluate = Callable[[Configuration], IntArray]
 the same order.  Raises :class:`~security_check.errors.GridError` where it has no secure ones."""
 
 
-class Screen(Protocol):
-    """Proves without a power flow that configurations cannot reach a level."""
+class Refuter(Protocol):
+    """Proves without a power flow that configurations cannot reach a limit."""
 
     def refuted(
         self, closed: BoolArray, taps: Sequence[int], smallest_uncapped_w: float
@@ -99,7 +99,7 @@ class SearchOutcome:
         No configuration has a larger smallest uncapped limit.
     configurations
         Number of configurations; without the limit of operations if they were not enumerated.
-    evaluated, screened
+    evaluated, refuted
         How many were allocated, and how many were proved to be worse without an allocation.
     rejected
         How many of those evaluated have no secure envelopes, by reason.
@@ -112,7 +112,7 @@ class SearchOutcome:
     bound_w: int
     configurations: float
     evaluated: int
-    screened: int
+    refuted: int
     rejected: dict[str, int]
 
     @property
@@ -127,7 +127,7 @@ class _Search:
 
     choices: Choices
     evaluate: Evaluate
-    screen: Screen | None
+    refuter: Refuter | None
     capacity_w: IntArray
     step: Callable[[int], None]
     evaluations: int
@@ -177,7 +177,7 @@ class _Search:
                 for c in left
                 if c.operations_from(present) < best.operations or c < best.configuration
             ]
-        if self.screen is None:
+        if self.refuter is None:
             return list(candidates)
         kept: list[Configuration] = []
         by_taps: dict[tuple[int, ...], list[Configuration]] = {}
@@ -186,7 +186,7 @@ class _Search:
         for taps, group in by_taps.items():
             closed = np.array([each.closed for each in group], dtype=bool)
             closed = closed.reshape(len(group), -1)
-            worse = self.screen.refuted(closed, taps, float(best.smallest_uncapped_w))
+            worse = self.refuter.refuted(closed, taps, float(best.smallest_uncapped_w))
             kept += [each for each, is_worse in zip(group, worse, strict=True) if not is_worse]
         return kept
 
@@ -209,7 +209,7 @@ class _Search:
         while self.evaluations_left:
             near = [c for c in self.choices.neighbours(start) if self.choices.allowed(c)]
             better = self._best_of(near, at)
-            if better is None and self.screen is not None:
+            if better is None and self.refuter is not None:
                 better = self._first_beyond(near, at)
             if better is None:
                 return
@@ -246,7 +246,7 @@ def best_configuration(
     evaluate: Evaluate,
     capacity_w: IntArray,
     *,
-    screen: Screen | None = None,
+    refuter: Refuter | None = None,
     relax: Callable[[], tuple[float, Configuration | None]] | None = None,
     exact_limit: int = 100_000,
     evaluations: int = 5_000,
@@ -262,19 +262,19 @@ def best_configuration(
         Allocates on a configuration.
     capacity_w
         The upper bounds of the limits, in their order.
-    screen
+    refuter
         Saves evaluations where it can.
     relax
         Returns an upper bound on every smallest uncapped limit, and a configuration to start from.
     exact_limit
         Most configurations that are all examined.  More are searched by exchanges of branches and
-        changes of taps, one or, with a screen, two at a time, until none is better.
+        changes of taps, one or, with a refuter, two at a time, until none is better.
     evaluations
         Most allocations.
     step
         Called with the number of allocations so far.
     """
-    search = _Search(choices, evaluate, screen, capacity_w, step, evaluations)
+    search = _Search(choices, evaluate, refuter, capacity_w, step, evaluations)
     present, fault = search.assess(choices.present)
     few, listed = _enumerated(choices, exact_limit)
     count = float(len(few)) if listed else choices.count()
@@ -296,7 +296,7 @@ def best_configuration(
         bound_w=smallest_w if exact else max(smallest_w, highest_w),
         configurations=count,
         evaluated=evaluated,
-        screened=len(few) - evaluated if exact else 0,
+        refuted=len(few) - evaluated if exact else 0,
         rejected=dict(search.reasons),
     )
 

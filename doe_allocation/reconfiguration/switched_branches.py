@@ -9,6 +9,7 @@ import numpy as np
 
 from doe_allocation.reconfiguration.pi_branches import Branches, NotTwoEndedError
 from security_check.arrays import ComplexArray, IndexArray
+from security_check.model.element_ids import AUXILIARY, kind_of
 from security_check.model.network import Network
 
 
@@ -94,7 +95,7 @@ def check_radial(switched: SwitchedBranches) -> None:
 def without_stubs(switched: SwitchedBranches) -> tuple[SwitchedBranches, IndexArray]:
     """Replace fixed branches to auxiliary nodes by shunts; return the nodes that are left, too."""
     names = switched.network.nodes
-    auxiliary = {k for k, name in enumerate(names) if name.startswith("auxiliary:")}
+    auxiliary = {k for k, name in enumerate(names) if kind_of(name) == AUXILIARY}
     branches, shunts = switched.branches, switched.shunts.copy()
     gone = []
     for at_start, near, far in (

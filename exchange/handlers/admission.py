@@ -12,7 +12,7 @@ from exchange.handlers.condition_checks import (
     check_post_only,
 )
 from exchange.handlers.holding_checks import check_holding
-from exchange.handlers.risk_checks import Ask, check_risk
+from exchange.handlers.risk_checks import OrderExposure, check_risk
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.commands import AmendOrder, SubmitJoint, SubmitOrder
@@ -47,7 +47,7 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
     )
     if refusal is not None or not state.controls.concern_orders:
         return refusal
-    ask = Ask(
+    exposure = OrderExposure(
         command.participant,
         terms.interval,
         terms.direction,
@@ -56,7 +56,7 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
         terms.quantity_w,
         effective_limit_price_ticks(terms, state),
     )
-    return check_risk([ask], state, now)
+    return check_risk([exposure], state, now)
 
 
 def _check_places(
@@ -83,8 +83,8 @@ def check_joint(command: SubmitJoint, state: State, now: datetime) -> Refusal | 
         refusal = _check_expiry(good_till_date, command.expires_at, first_gate, now)
     if refusal is not None or not state.controls.concern_orders:
         return refusal
-    asks = [
-        Ask(
+    exposures = [
+        OrderExposure(
             command.participant,
             leg.interval,
             leg.direction,
@@ -95,7 +95,7 @@ def check_joint(command: SubmitJoint, state: State, now: datetime) -> Refusal | 
         )
         for leg in command.legs
     ]
-    return check_risk(asks, state, now)
+    return check_risk(exposures, state, now)
 
 
 def _check_leg(participant: str, leg: Leg, state: State) -> Refusal | None:
@@ -148,7 +148,7 @@ def check_amendment(
     )
     if refusal is not None or not state.controls.concern_orders:
         return refusal
-    ask = Ask(
+    exposure = OrderExposure(
         order.participant,
         order.interval,
         order.direction,
@@ -158,7 +158,7 @@ def check_amendment(
         limit_price_ticks,
         amended=order,
     )
-    return check_risk([ask], state, now)
+    return check_risk([exposure], state, now)
 
 
 def amended_terms(command: AmendOrder, order: Order) -> tuple[int, int]:

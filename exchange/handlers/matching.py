@@ -10,11 +10,9 @@ from exchange.clearing.problem import ClearingError
 from exchange.handlers.blocked_matches import note_blocked_match
 from exchange.handlers.self_trade_prevention import meet_own_orders, resolve_resting_orders
 from exchange.handlers.trade_execution import TradeExecution
-from exchange.market.interval_markets import IntervalMarkets
 from exchange.market.market_program import Legs
 from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
-from exchange.state.state import State
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import CancelReason, Phase
 from orderbook.order import TimeInForce
@@ -31,18 +29,15 @@ class Matching:
 
     Parameters
     ----------
-    state
-        The exchange's state; read here, changed by events alone.
-    markets
-        The open orders of each interval, and which intervals clear together.
+    execution
+        Makes trades of the clearings of its markets.
     """
 
     __slots__ = ("_execution", "_markets", "_state")
 
-    def __init__(self, state: State, markets: IntervalMarkets) -> None:
-        self._state = state
-        self._markets = markets
-        self._execution = TradeExecution(state, markets)
+    def __init__(self, execution: TradeExecution) -> None:
+        self._execution = execution
+        self._state, self._markets = execution.state, execution.markets
 
     def trade(self, legs: Legs, record: EventRecorder) -> None:
         """Let an incoming order, in its books already, trade what the network carries."""

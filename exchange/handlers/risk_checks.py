@@ -19,7 +19,7 @@ RATE_WINDOW = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class OrderExposure:
     """What the risk checks need of an order, new or amended, or of a leg.
 
     ``open_w`` is the quantity that it may still trade, ``amended`` the order that it replaces.
@@ -35,20 +35,20 @@ class Ask:
     amended: Order | None = None
 
 
-def check_risk(asks: Sequence[Ask], state: State, now: datetime) -> Refusal | None:
+def check_risk(exposures: Sequence[OrderExposure], state: State, now: datetime) -> Refusal | None:
     """Refuse an order, or the legs of a joint order, that a control forbids.
 
     O(connection points of the participant * intervals), less where credit is not limited.
     """
     controls = state.controls
-    ask = asks[0]  # All legs have one participant.
-    if controls.is_killed(ask.participant):
-        whose = "of the market" if controls.market_killed else f"of {ask.participant}"
+    exposure = exposures[0]  # All legs have one participant.
+    if controls.is_killed(exposure.participant):
+        whose = "of the market" if controls.market_killed else f"of {exposure.participant}"
         return Refusal(
             RefusalReason.KILL_SWITCH, f"the kill switch {whose} is engaged: no orders are taken"
         )
-    limits = controls.limits_of(ask.participant)
-    for each in asks:
+    limits = controls.limits_of(exposure.participant)
+    for each in exposures:
         refusal = (
             _check_collar(each, state)
             or _check_size(each, limits)
@@ -56,12 +56,12 @@ def check_risk(asks: Sequence[Ask], state: State, now: datetime) -> Refusal | No
         )
         if refusal is not None:
             return refusal
-    return _check_rate(asks, limits, state, now) or _check_credit(asks, limits, state)
+    return _check_rate(exposures, limits, state, now) or _check_credit(exposures, limits, state)
 
 
-def _check_collar(ask: Ask, state: State) -> Refusal | None:
+def _check_collar(exposure: OrderExposure, state: State) -> Refusal | None:
     collar = state.controls.collar
-    if collar.contains(ask.limit_price_ticks):
+    if collar.contains(exposure.limit_price_ticks):
         return None
     bounds = [
         f"{word} {price_text(bound, state.rules)}"
@@ -70,32 +70,32 @@ def _check_collar(ask: Ask, state: State) -> Refusal | None:
     ]
     return Refusal(
         RefusalReason.OUTSIDE_COLLAR,
-        f"limit price of {price_text(ask.limit_price_ticks, state.rules)} is outside the price "
-        f"collar {' '.join(bounds)}",
+        f"limit price of {price_text(exposure.limit_price_ticks, state.rules)} is outside the "
+        f"price collar {' '.join(bounds)}",
     )
 
 
-def _check_size(ask: Ask, limits: RiskLimits) -> Refusal | None:
-    if limits.max_quantity_w is None or ask.quantity_w <= limits.max_quantity_w:
+def _check_size(exposure: OrderExposure, limits: RiskLimits) -> Refusal | None:
+    if limits.max_quantity_w is None or exposure.quantity_w <= limits.max_quantity_w:
         return None
     return Refusal(
         RefusalReason.ORDER_TOO_LARGE,
-        f"quantity of {ask.quantity_w:,} W exceeds the {limits.max_quantity_w:,} W that one order "
-        f"of {ask.participant} may have",
+        f"quantity of {exposure.quantity_w:,} W exceeds the {limits.max_quantity_w:,} W that one "
+        f"order of {exposure.participant} may have",
     )
 
 
 def _check_rate(
-    asks: Sequence[Ask], limits: RiskLimits, state: State, now: datetime
+    exposures: Sequence[OrderExposure], limits: RiskLimits, state: State, now: datetime
 ) -> Refusal | None:
     """Refuse orders above the rate; each leg of a joint order counts as an order."""
-    most, participant = limits.orders_per_minute, asks[0].participant
+    most, participant = limits.orders_per_minute, exposures[0].participant
     if most is None:
         return None
     recent = state.controls.recent_orders(participant, now - RATE_WINDOW)
-    if recent + len(asks) <= most:
+    if recent + len(exposures) <= most:
         return None
-    legs = f", and this one counts {len(asks)}, one for each leg" if len(asks) > 1 else ""
+    legs = f", and this one counts {len(exposures)}, one for each leg" if len(exposures) > 1 else ""
     return Refusal(
         RefusalReason.TOO_FREQUENT,
         f"{participant} has placed or amended {recent} orders in the last minute{legs}, "
@@ -103,51 +103,54 @@ def _check_rate(
     )
 
 
-def _check_position(ask: Ask, limits: RiskLimits, state: State) -> Refusal | None:
+def _check_position(exposure: OrderExposure, limits: RiskLimits, state: State) -> Refusal | None:
     """Refuse an order that could take net purchases or sales of an interval beyond the limit."""
     if limits.position_w is None:
         return None
-    positions = state.positions_of(ask.participant, ask.interval, ask.direction)
-    sign = 1 if ask.side is Side.BUY else -1
+    positions = state.positions_of(exposure.participant, exposure.interval, exposure.direction)
+    sign = 1 if exposure.side is Side.BUY else -1
     traded_w = sign * sum(position.net_bought_w for position in positions)
     open_w = sum(
-        position.sought_w if ask.side is Side.BUY else position.reserved_w for position in positions
+        position.sought_w if exposure.side is Side.BUY else position.reserved_w
+        for position in positions
     )
-    if ask.amended is not None:
-        open_w -= ask.amended.remaining_w
-    if traded_w + open_w + ask.open_w <= limits.position_w:
+    if exposure.amended is not None:
+        open_w -= exposure.amended.remaining_w
+    if traded_w + open_w + exposure.open_w <= limits.position_w:
         return None
-    done = "bought" if ask.side is Side.BUY else "sold"
+    done = "bought" if exposure.side is Side.BUY else "sold"
     return Refusal(
         RefusalReason.EXCEEDS_POSITION,
-        f"{ask.side} of {ask.open_w:,} W exceeds the position limit of {limits.position_w:,} W "
-        f"of {ask.participant}: {traded_w:,} W net are {done} and {open_w:,} W are in open "
-        f"{ask.side} orders",
+        f"{exposure.side} of {exposure.open_w:,} W exceeds the position limit of "
+        f"{limits.position_w:,} W of {exposure.participant}: {traded_w:,} W net are {done} and "
+        f"{open_w:,} W are in open {exposure.side} orders",
     )
 
 
-def _check_credit(asks: Sequence[Ask], limits: RiskLimits, state: State) -> Refusal | None:
+def _check_credit(
+    exposures: Sequence[OrderExposure], limits: RiskLimits, state: State
+) -> Refusal | None:
     """Refuse purchases that could take the participant's debt beyond the limit."""
-    bought = [each for each in asks if each.side is Side.BUY]
+    bought = [each for each in exposures if each.side is Side.BUY]
     if limits.credit is None or not bought:
         return None
-    ask = bought[0]
-    owed = -state.ledger.balance(ask.participant)
+    exposure = bought[0]
+    owed = -state.ledger.balance(exposure.participant)
     committed = sum(
         position.sought_amount
         for interval in state.sessions
         for direction in Direction
-        for position in state.positions_of(ask.participant, interval, direction)
+        for position in state.positions_of(exposure.participant, interval, direction)
     )
-    if ask.amended is not None:
-        committed -= ask.amended.remaining_w * ask.amended.limit_price_ticks
+    if exposure.amended is not None:
+        committed -= exposure.amended.remaining_w * exposure.amended.limit_price_ticks
     cost = sum(each.open_w * each.limit_price_ticks for each in bought)
     if owed + committed + cost <= limits.credit:
         return None
     needed, limit = amount_text(cost, state.rules), amount_text(limits.credit, state.rules)
     return Refusal(
         RefusalReason.INSUFFICIENT_CREDIT,
-        f"buy for up to {needed} exceeds the credit limit of {limit} of {ask.participant}, of "
+        f"buy for up to {needed} exceeds the credit limit of {limit} of {exposure.participant}, of "
         f"which {amount_text(owed, state.rules)} are owed and "
         f"{amount_text(committed, state.rules)} are in open buy orders",
     )

@@ -36,11 +36,11 @@ class TradeExecution:
         The open orders of each interval, and which intervals clear together.
     """
 
-    __slots__ = ("_alarmed", "_markets", "_state")
+    __slots__ = ("_alarmed", "markets", "state")
 
     def __init__(self, state: State, markets: IntervalMarkets) -> None:
-        self._state = state
-        self._markets = markets
+        self.state = state
+        self.markets = markets
         self._alarmed: dict[datetime, str] = {}  # The last alarm of each interval.
 
     def trade_all(self, interval: datetime, taker: int | None, record: EventRecorder) -> None:
@@ -60,8 +60,8 @@ class TradeExecution:
             Collects the events.
         """
         if taker is None:
-            self._markets.let_join()
-        search = partial(self._markets.next_trade, interval, record)
+            self.markets.let_join()
+        search = partial(self.markets.next_trade, interval, record)
         for attempt in range(1 + _MAX_FAILING_ORDERS):
             try:
                 self._trade_while(search, taker, record)
@@ -70,7 +70,7 @@ class TradeExecution:
                 return
             except ClearingError as error:
                 if not attempt:
-                    self._markets.build_anew(interval, record, taker)
+                    self.markets.build_anew(interval, record, taker)
                 elif not self._cancel_failing_order(interval, error, record):
                     return
             else:
@@ -92,7 +92,7 @@ class TradeExecution:
 
     def _execute(self, found: ConfirmedClearing, taker: int | None, record: EventRecorder) -> None:
         """Record a clearing as a trade; icebergs then show their next part."""
-        state, rules = self._state, self._state.rules
+        state, rules = self.state, self.state.rules
         numbers = [each.order.order_id for each in found.executions]
         if taker is None:
             paid = at_local_prices(found.executions, found.prices.local, rules.reserve_price_ticks)
@@ -120,7 +120,7 @@ class TradeExecution:
         self, interval: datetime, error: ClearingError, record: EventRecorder
     ) -> bool:
         """Cancel the order for which a clearing fails; return whether there is such an order."""
-        failing_order = self._markets.failing_order(interval, record)
+        failing_order = self.markets.failing_order(interval, record)
         if failing_order is None:
             self._alarm(AlarmKind.CLEARING_FAILED, interval, _failure(error), record)
             return False

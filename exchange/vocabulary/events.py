@@ -41,7 +41,7 @@ class SessionOpened(Event):
     envelopes: tuple[Envelope, ...]
     phase: Phase
     phase_until: datetime
-    tick: Decimal | None = None
+    tick: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from typer.core import TyperGroup
 
 from gateway.errors import GatewayError
-from gateway.formats.atomic_files import write_json
+from gateway.formats.atomic_files import check_ending, write_json
 from gateway.formats.faults import InputFaults, why
 from gateway.terminal.console import (
     err,
@@ -77,8 +77,19 @@ ScenarioArgument = Annotated[
         metavar="SCENARIO", help="Scenario file (TOML), or bundled:NAME for one of the project."
     ),
 ]
+
+
+def _json_file(path: Path | None) -> Path | None:
+    if path is not None:
+        check_ending(path, (".json",))
+    return path
+
+
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write the result to this file (JSON).")
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Write the result to this file (.json).", callback=_json_file
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, not tables.")]
 EnvelopesArgument = Annotated[

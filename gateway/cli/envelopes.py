@@ -22,6 +22,7 @@ from gateway.cli.app import (
     deliver,
     load,
 )
+from gateway.formats.atomic_files import check_ending
 from gateway.terminal.console import (
     FAILED_NETWORKS,
     NOT_SECURE,
@@ -59,7 +60,7 @@ def allocate(
         typer.Option(
             "--output",
             "-o",
-            help="Write the envelopes to this file (.parquet, .csv, else JSON) or folder.",
+            help="Write the envelopes to this file (.json, .csv or .parquet) or folder.",
         ),
     ] = None,
     json: JsonOption = False,
@@ -90,6 +91,10 @@ def allocate(
     elif any(each is not None for each in (format_, processes, scheduler)):
         fail("--format, --processes and --scheduler are for a folder of scenarios")
     else:
+        if output is not None:
+            from gateway.formats.envelope_writers import ENDINGS
+
+            check_ending(output, ENDINGS)
         _allocate_file(load(scenario), output, json)
 
 

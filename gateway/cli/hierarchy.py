@@ -56,10 +56,12 @@ def hierarchy(
         allocation = loaded.allocate()
     verdict: JointVerdict | None = None
     if verify:
+        import numpy as np
+
         from doe_allocation.hierarchy.joint_model.check import check_joint_model
 
         with bar("Attacking", 1 + len(loaded.members[0].outages)) as step:
-            verdict = check_joint_model(loaded, allocation, seed, step)
+            verdict = check_joint_model(loaded, allocation, np.random.default_rng(seed), step)
     result = hierarchy_result(allocation, verdict)
     if not deliver(result, output, json):
         show_hierarchy(result, out)

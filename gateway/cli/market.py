@@ -14,6 +14,7 @@ from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.reasons import RefusalReason
 from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
 from gateway.cli.event_loop import run
+from gateway.formats.atomic_files import check_ending
 from gateway.formats.orders_file import OrderLine, RefusedLine, read_orders
 from gateway.runs.result_file import RefusalRecord
 from gateway.terminal.console import (
@@ -246,10 +247,10 @@ def statements(
     since: Annotated[str | None, typer.Option(help="Print bookings from this time on.")] = None,
     until: Annotated[str | None, typer.Option(help="Print bookings before this time.")] = None,
     area: AreaOption = None,
-    tick: Annotated[
-        str | None, typer.Option(help="Price step in EUR per kW, for journals without one.")
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write to this file (.json; with --csv .csv)."),
     ] = None,
-    output: OutputOption = None,
     json: JsonOption = False,
     csv: Annotated[bool, typer.Option("--csv", help="Write CSV, one row an interval.")] = False,
 ) -> None:
@@ -259,8 +260,10 @@ def statements(
 
     if csv and json:
         fail("--csv and --json exclude each other")
+    if output is not None:
+        check_ending(output, (".csv",) if csv else (".json",))
     try:
-        wanted = StatementsRequest.of(participant, since, until, area, tick)
+        wanted = StatementsRequest.of(participant, since, until, area)
         made = run(make_statements(source, wanted))
     except ValueError as error:
         fail(f"{source}: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,17 +18,18 @@ _TEMPORARY = re.compile(r"\..+\.(?P<process>[0-9]+)\.tmp")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, endings: Sequence[str] = ()) -> Iterator[Path]:
     """Yield a temporary file beside ``path``; it replaces ``path`` when writing succeeds.
 
     Raises
     ------
     InputFaults
-        When the file cannot be written.
+        When the file cannot be written, or has none of the endings, where some are given.
     """
+    if endings:
+        check_ending(path, endings)
     try:
-        if path.is_dir():
-            raise InputFaults(str(path), [Fault("file", "it cannot be written: it is a folder")])
+        _refuse_folder(path)
         if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be renamed onto
             yield path
         else:
@@ -88,6 +89,28 @@ def _replaced(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # the error that stopped the writing may recur
             temporary.unlink(missing_ok=True)
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise InputFaults(str(path), [Fault("file", "it cannot be written: it is a folder")])
+
+
+def check_ending(path: Path, endings: Sequence[str]) -> None:
+    """Refuse a file for a result whose ending names no format that the result has.
+
+    Devices such as ``/dev/stdout`` need no ending.
+
+    Raises
+    ------
+    InputFaults
+        Names the endings that are known; or the path is a folder.
+    """
+    _refuse_folder(path)
+    device = path.exists() and not path.is_file()
+    if path.suffix.lower() not in endings and not device:
+        known = " or ".join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
+        raise InputFaults(str(path), [Fault("file", f"its name must end in {known}")])
 
 
 def write_json(path: Path, content: BaseModel) -> None:

@@ -11,6 +11,11 @@ def bundled(name: str) -> Path:
     return Path(str(resources.files("gateway") / "data" / name))
 
 
+def shown_name(path: Path) -> str:
+    """Return how messages name an input file: its path, or ``bundled:NAME`` where it ships."""
+    return f"bundled:{path.stem}" if path.is_relative_to(bundled("")) else str(path)
+
+
 def bundled_names(suffix: str) -> list[str]:
     """Return the names, without suffix, of bundled files."""
     return sorted(path.stem for path in bundled("").glob(f"*{suffix}"))

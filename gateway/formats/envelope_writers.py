@@ -25,6 +25,9 @@ from security_check.model.envelope import Direction
 Write = Callable[[IntervalRecord, Capacity], None]
 """Writes an interval of the result, with its capacities."""
 
+ENDINGS = (".json", ".csv", ".parquet")
+"""The endings of files of envelopes."""
+
 _AT_ONCE = 50_000  # rows of one row group of a Parquet file: a few megabytes of memory
 _UNITS = {"limit_w": "W", "capacity_w": "W", "start": "UTC", "end": "UTC"}
 _INDENT = "    "
@@ -32,18 +35,18 @@ _INDENT = "    "
 
 @contextmanager
 def result_writer(path: Path) -> Iterator[Write]:
-    """Yield a writer to a file: CSV or Parquet by its suffix, else JSON.
+    """Yield a writer to a file: JSON, CSV or Parquet by its ending.
 
     Raises
     ------
     InputFaults
-        When the file cannot be written, or a package is missing.
+        When the ending is another, the file cannot be written, or a package is missing.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet" and (missing := missing_package("pyarrow", path.name)):
         raise InputFaults(str(path), [Fault("file", missing)])
     writers = {".csv": _csv_writer, ".parquet": _parquet_writer}
-    with replacing(path) as temporary, writers.get(suffix, _json_file)(temporary) as write:
+    with replacing(path, ENDINGS) as temporary, writers.get(suffix, _json_file)(temporary) as write:
         yield write
 
 

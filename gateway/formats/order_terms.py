@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -183,15 +183,22 @@ _ORDER: TypeAdapter[OrderRequest] = TypeAdapter(
 )
 
 
-def read_order(text: bytes) -> OrderRequest:
+def read_order(text: bytes, required: Sequence[str] = ()) -> OrderRequest:
     """Return the request of a participant in a message or a line.
+
+    Parameters
+    ----------
+    text
+        The message or line.
+    required
+        Entries that a message may leave out and this line may not.
 
     Raises
     ------
     InvalidMessageError
         When it is too large, or is no such request.
     """
-    return read_request(_ORDER, text)
+    return read_request(_ORDER, text, required)
 
 
 def order_command(

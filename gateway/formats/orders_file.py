@@ -71,11 +71,9 @@ def read_orders(path: Path) -> list[OrderLine | RefusedLine]:
 def read_order_line(number: int, line: bytes) -> OrderLine | RefusedLine:
     """Return the request in one line of an orders file, or its refusal."""
     try:
-        request = read_order(line)
-        if request.time is None:
-            raise InvalidMessageError("time: it is missing")
-        if request.participant is None:
-            raise InvalidMessageError("participant: it is missing")
+        request = read_order(line, required=("time", "participant"))
+        assert request.time is not None
+        assert request.participant is not None
         if not is_identifier(request.participant):
             raise InvalidMessageError(f"participant: {request.participant!r} is not an identifier")
     except InvalidMessageError as refusal:

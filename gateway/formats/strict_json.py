@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -14,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from exchange.vocabulary.reasons import RefusalReason
 from gateway.formats.faults import InvalidMessageError, sentences
 from gateway.formats.identifiers import ClientId
+from security_check.errors import Fault
 
 _T = TypeVar("_T")
 
@@ -26,8 +28,17 @@ _KEYS = ("client_order_id", "update_id", "control_id", "reading_id")
 _CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId, config=ConfigDict(strict=True))
 
 
-def read_request(form: TypeAdapter[_T], text: bytes) -> _T:
+def read_request(form: TypeAdapter[_T], text: bytes, required: Sequence[str] = ()) -> _T:
     """Return a request that has the form.
+
+    Parameters
+    ----------
+    form
+        The form of the request.
+    text
+        The request.
+    required
+        Entries that the form leaves optional and that this request must have.
 
     Raises
     ------
@@ -35,11 +46,16 @@ def read_request(form: TypeAdapter[_T], text: bytes) -> _T:
         When the text is too large (``too_large``), or is not JSON of the form (``malformed``).
     """
     check_size(text)
-    _check_json(text)
+    content = _checked_json(text)
+    entries = content if isinstance(content, dict) else dict.fromkeys(required, "")
+    faults = [Fault(name, "it is missing") for name in required if entries.get(name) is None]
     try:
-        return form.validate_json(text)
+        request = form.validate_json(text)
     except ValidationError as error:
-        raise InvalidMessageError("; ".join(map(str, sentences(error)))) from None
+        faults += sentences(error)
+    if faults:
+        raise InvalidMessageError("; ".join(map(str, faults)))
+    return request
 
 
 def check_size(text: bytes) -> None:
@@ -69,10 +85,10 @@ def client_id_of(entries: dict[str, Any]) -> str | None:
     return None
 
 
-def _check_json(text: bytes) -> None:
-    """Refuse what pydantic would accept: a key given twice, and numbers that are not JSON."""
+def _checked_json(text: bytes) -> Any:
+    """Return a JSON value without what pydantic would accept: a key twice, NaN."""
     try:
-        json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise InvalidMessageError("it is not UTF-8") from None
     except RecursionError:

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from gateway.formats.bundled import bundled
+from gateway.formats.bundled import bundled, shown_name
 from gateway.formats.faults import InputFaults, unreadable
 from security_check.errors import Fault
 
@@ -42,8 +42,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise unreadable(str(path), error) from None
+        raise unreadable(shown_name(path), error) from None
     except UnicodeDecodeError:
-        raise InputFaults(str(path), [Fault("file", "it is not UTF-8 text")]) from None
+        raise InputFaults(shown_name(path), [Fault("file", "it is not UTF-8 text")]) from None
     except tomllib.TOMLDecodeError as error:
-        raise InputFaults(str(path), [Fault("file", f"it is not TOML: {error}")]) from None
+        raise InputFaults(shown_name(path), [Fault("file", f"it is not TOML: {error}")]) from None

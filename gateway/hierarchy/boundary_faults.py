@@ -9,6 +9,7 @@ from gateway.scenario.schema import NetworkSection
 from security_check.errors import Fault
 from security_check.importers import Net
 from security_check.importers.pandapower_faults import in_service
+from security_check.model.element_ids import element_id, table_row
 
 _SHOWN = 8  # names in a message; further ones are counted
 
@@ -112,12 +113,13 @@ def boundary_faults(
     if upper is None or points is None:
         return faults
     bus = int(grids.bus.iloc[0])
+    own = element_id("bus", bus)
     unfit = _unfit_bus(lower, bus)
     if unfit:
-        detail = f"{edge.child}'s interface to {edge.parent} is to be at its bus:{bus}, {unfit}"
+        detail = f"{edge.child}'s interface to {edge.parent} is to be at its {own}, {unfit}"
         return [*faults, Fault(edge.name, detail)]
     below_kv = float(lower.bus.vn_kv.at[bus])
-    here = f"{edge.child}'s interface, its bus:{bus} of {below_kv:g} kV,"
+    here = f"{edge.child}'s interface, its {own} of {below_kv:g} kV,"
     if edge.connection_point not in points:
         detail = (
             f"{here} is to be at {edge.connection_point} of {edge.parent}, which has no such "
@@ -128,7 +130,8 @@ def boundary_faults(
     unfit = _unfit_bus(upper, above)
     if unfit:
         detail = (
-            f"{here} is to be at {edge.connection_point} of {edge.parent}, at bus:{above}, {unfit}"
+            f"{here} is to be at {edge.connection_point} of {edge.parent}, at "
+            f"{element_id('bus', above)}, {unfit}"
         )
         return [*faults, Fault(edge.name, detail)]
     return faults + _unlike(edge, (upper, above), (lower, bus))
@@ -143,8 +146,8 @@ def _unfit_bus(net: Net, bus: int) -> str:
 
 def _bus_above(net: Net, edge: Boundary) -> int:
     """Return the bus of the parent's connection point."""
-    table, _, index = edge.connection_point.partition(":")
-    return int(net[table].bus.at[int(index)])
+    table, index = table_row(edge.connection_point)
+    return int(net[table].bus.at[index])
 
 
 def _unlike(edge: Boundary, above: tuple[Net, int], below: tuple[Net, int]) -> list[Fault]:
@@ -154,9 +157,9 @@ def _unlike(edge: Boundary, above: tuple[Net, int], below: tuple[Net, int]) -> l
     above_kv, below_kv = float(upper.bus.vn_kv.at[at]), float(lower.bus.vn_kv.at[bus])
     if abs(above_kv - below_kv) > 1e-6 * above_kv:
         detail = (
-            f"{edge.child}'s interface, its bus:{bus} of {below_kv:g} kV, is to be at "
-            f"{edge.connection_point} of {edge.parent}, whose bus:{at} has {above_kv:g} kV: "
-            "their nominal voltages must be the same"
+            f"{edge.child}'s interface, its {element_id('bus', bus)} of {below_kv:g} kV, is to be "
+            f"at {edge.connection_point} of {edge.parent}, whose {element_id('bus', at)} has "
+            f"{above_kv:g} kV: their nominal voltages must be the same"
         )
         faults.append(Fault(edge.name, detail))
     if upper.f_hz != lower.f_hz:

@@ -17,6 +17,7 @@ import numpy as np
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.principles import MAX_MIN, Fairness
 from doe_allocation.hierarchy.joint_model.members import Boundary, Hierarchy, Member
+from gateway.formats.bundled import shown_name
 from gateway.formats.faults import InputFaults
 from gateway.formats.identifiers import is_identifier
 from gateway.formats.toml_files import named_file, read_toml
@@ -93,10 +94,10 @@ def load_hierarchy(path: Path) -> Hierarchy:
                 boundary, (parent.net, parent.points), (child.net, child.section)
             )
     if faults:
-        raise InputFaults(str(path), faults)
+        raise InputFaults(shown_name(path), faults)
     assert contract is not None  # no fault means that everything was built
     members = tuple(drafts[name].member(boundaries) for name in order)
-    return Hierarchy(str(path), contract, principle, members)
+    return Hierarchy(shown_name(path), contract, principle, members)
 
 
 def _contract(

@@ -14,9 +14,22 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from exchange.vocabulary.commands import Command, RejectMessage, UpdateInterfaceLimits
+from exchange.vocabulary.commands import (
+    AdvanceTime,
+    AmendOrder,
+    CancelOrder,
+    CloseGate,
+    Command,
+    MassCancel,
+    OpenSession,
+    RejectMessage,
+    SubmitJoint,
+    SubmitOrder,
+    SubmitReading,
+    UpdateInterfaceLimits,
+)
 from exchange.vocabulary.reasons import RefusalReason
-from exchange.vocabulary.rules import OPERATOR, TSO
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.faults import InvalidMessageError
 from gateway.formats.identifiers import ClientId
 from gateway.formats.order_terms import order_command, read_order, traded_interval
@@ -119,6 +132,23 @@ class Reader:
             raise InvalidMessageError(str(error)) from None
         interval = traded_interval(message.interval, self.open_intervals())
         return UpdateInterfaceLimits(message.update_id, interval, limits)
+
+
+def sender_of(command: Command) -> tuple[str, str | None]:
+    """Return who sent the message of a command, and the sender's own key for it."""
+    match command:
+        case SubmitOrder() | SubmitJoint() | CancelOrder() | AmendOrder() | RejectMessage():
+            return command.participant, command.client_order_id
+        case MassCancel():
+            return command.participant, None
+        case UpdateInterfaceLimits():
+            return TSO, command.update_id
+        case SubmitReading():
+            return METERING, command.reading_id
+        case OpenSession() | AdvanceTime() | CloseGate():  # of the service itself
+            return OPERATOR, None
+        case _:
+            return OPERATOR, command.control_id
 
 
 def rejection(sender: str, payload: bytes, reason: RefusalReason, detail: str) -> RejectMessage:

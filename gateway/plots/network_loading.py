@@ -11,11 +11,12 @@ import numpy as np
 from doe_allocation.allocation.network_grid import NetworkGrid
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_rows import EnvelopeTable
-from gateway.plots.price_map import layout_of
+from gateway.plots.price_map import tree_layout
 from gateway.plots.style import new_figure, without_frame
 from gateway.scenario.scenario import Scenario
 from security_check.arrays import FloatArray
 from security_check.model.element import Element
+from security_check.model.element_ids import AUXILIARY, kind_of, members_of, without_phase
 from security_check.model.network import Network
 
 _WORST = 5  # elements that are listed below the picture
@@ -25,7 +26,7 @@ Place = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Sketch:
+class NetworkLayout:
     """The coordinates at which a network is drawn.
 
     Parameters
@@ -73,14 +74,14 @@ def worst_loadings(scenario: Scenario, table: EnvelopeTable, interval: int) -> d
     _, values = robust.worst(rows, robust.leaning_points(rows, u), u)
     found: dict[str, float] = {}
     for row, loading in zip(rows.tolist(), 1.0 + robust.violation(rows, values), strict=True):
-        name = Element.parse(robust.element(row)).without_phase
+        name = without_phase(Element.parse(robust.element(row)).name)
         found[name] = max(found.get(name, 0.0), float(loading))
     return found
 
 
-def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
+def network_layout(network: Network, places: Mapping[str, Place]) -> NetworkLayout:
     """Return the coordinates of a network: its own if every bus has some, else those of a tree."""
-    buses = [node.partition(".")[0] for node in network.nodes]
+    buses = [without_phase(node) for node in network.nodes]
     terminals = network.terminals
     ends: dict[str, list[tuple[str, str]]] = {}
     for k, element in enumerate(terminals.elements):
@@ -88,20 +89,20 @@ def sketch_of(network: Network, places: Mapping[str, Place]) -> Sketch:
             terminals.admittance.indptr[k] : terminals.admittance.indptr[k + 1]
         ]
         pair = sorted({buses[node] for node in columns})
-        own = ends.setdefault(Element(element).without_phase, [])
+        own = ends.setdefault(without_phase(element), [])
         if len(pair) == 2 and (pair[0], pair[1]) not in own:
             own.append((pair[0], pair[1]))
     known = {bus: places[bus] for bus in buses if bus in places}
-    inner = {bus for bus in buses if bus.startswith("auxiliary:")}
+    inner = {bus for bus in buses if kind_of(bus) == AUXILIARY}
     if not known or set(buses) - inner - set(known):
-        layout = layout_of(network)
-        tree = {bus: (float(layout.x[i]), float(layout.y[i])) for i, bus in enumerate(buses)}
-        return Sketch(tree, ends, geographic=False)
+        drawn = tree_layout(network)
+        tree = {bus: (float(drawn.x[i]), float(drawn.y[i])) for i, bus in enumerate(buses)}
+        return NetworkLayout(tree, ends, geographic=False)
     for bus in sorted(inner):  # the star point of a transformer has no coordinates
         pairs = [pair for own in ends.values() for pair in own if bus in pair]
         near = [known[b] for pair in pairs for b in pair if b in known and b != bus]
         known[bus] = tuple(np.mean(near, axis=0)) if near else next(iter(known.values()))
-    return Sketch(known, ends, geographic=True)
+    return NetworkLayout(known, ends, geographic=True)
 
 
 def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any:
@@ -109,12 +110,12 @@ def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any
     from matplotlib.colors import Normalize
 
     loading = worst_loadings(scenario, table, interval)
-    sketch = sketch_of(scenario.network, scenario.places)
+    layout = network_layout(scenario.network, scenario.places)
     figure = new_figure(11.0, 7.5)
     axes = figure.subplots()
     norm = Normalize(0.0, 100.0)
-    lines = _draw_branches(axes, sketch, loading, norm)
-    _draw_buses(axes, scenario, sketch, loading, norm)
+    lines = _draw_branches(axes, layout, loading, norm)
+    _draw_buses(axes, scenario, layout, loading, norm)
     bar = figure.colorbar(lines, ax=axes, shrink=0.7, pad=0.02)
     bar.set_label("loading, % of the limit")
     worst = sorted(loading, key=lambda name: -loading[name])[:_WORST]
@@ -125,7 +126,7 @@ def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any
     figure.legend(empty, [listed], title="highest loadings", loc="outside lower right", **style)
     start = format_time(table.starts[interval])
     figure.suptitle(f"{scenario.area}, {start}: worst loading inside the envelopes")
-    if sketch.geographic:
+    if layout.geographic:
         axes.set_xlabel("longitude or x of the network's data")
         axes.set_ylabel("latitude or y")
         axes.ticklabel_format(useOffset=False)
@@ -138,19 +139,21 @@ def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any
     return figure
 
 
-def _draw_branches(axes: Any, sketch: Sketch, loading: Mapping[str, float], norm: Any) -> Any:
+def _draw_branches(
+    axes: Any, layout: NetworkLayout, loading: Mapping[str, float], norm: Any
+) -> Any:
     """Draw branches as lines, transformers with a diamond; return the lines, for the colour bar."""
     from matplotlib.collections import LineCollection
 
     paths, colours, middles, own = [], [], [], []
-    for element, pairs in sketch.ends.items():
+    for element, pairs in layout.ends.items():
         for pair in pairs:
-            (x0, y0), (x1, y1) = (sketch.places[bus] for bus in pair)
+            (x0, y0), (x1, y1) = (layout.places[bus] for bus in pair)
             # In a tree, branches go vertically first, so that they do not cross.
-            corner = [] if sketch.geographic else [(min(x0, x1), (y0, y1)[x1 > x0])]
+            corner = [] if layout.geographic else [(min(x0, x1), (y0, y1)[x1 > x0])]
             paths.append([(x0, y0), *corner, (x1, y1)])
             colours.append(100.0 * loading.get(element, 0.0))
-            if element.startswith("trafo"):
+            if kind_of(element) in ("trafo", "trafo3w"):
                 middles.append((0.5 * (x0 + x1), y1 if corner else 0.5 * (y0 + y1)))
                 own.append(colours[-1])
     lines = LineCollection(paths, cmap=_MAP, norm=norm, linewidths=2.5, zorder=1)
@@ -174,19 +177,19 @@ def _draw_branches(axes: Any, sketch: Sketch, loading: Mapping[str, float], norm
 
 
 def _draw_buses(
-    axes: Any, scenario: Scenario, sketch: Sketch, loading: Mapping[str, float], norm: Any
+    axes: Any, scenario: Scenario, layout: NetworkLayout, loading: Mapping[str, float], norm: Any
 ) -> None:
     """Draw a dot for each bus, larger if it has customers, in the colour of its voltage."""
-    served = {node.partition(".")[0] for node in scenario.perimeters.node}
-    source = {bus for joined in scenario.perimeters.interface for bus in joined.split("+")}
+    served = {without_phase(members_of(node)[0]) for node in scenario.perimeters.node}
+    source = {bus for joined in scenario.perimeters.interface for bus in members_of(joined)}
     kinds = (
-        ("bus with customers (colour: voltage)", [b for b in sketch.places if b in served], 42.0),
-        ("other bus", [b for b in sketch.places if b not in served | source], 10.0),
+        ("bus with customers (colour: voltage)", [b for b in layout.places if b in served], 42.0),
+        ("other bus", [b for b in layout.places if b not in served | source], 10.0),
     )
     for label, buses, size in kinds:
-        shown = [bus for bus in buses if not bus.startswith("auxiliary:")]
+        shown = [bus for bus in buses if kind_of(bus) != AUXILIARY]
         if shown:
-            x, y = np.array([sketch.places[bus] for bus in shown]).T
+            x, y = np.array([layout.places[bus] for bus in shown]).T
             full: FloatArray = np.array([100.0 * loading.get(bus, 0.0) for bus in shown])
             axes.scatter(
                 x,
@@ -200,7 +203,7 @@ def _draw_buses(
                 zorder=3,
                 label=label,
             )
-    x, y = np.array([sketch.places[bus] for bus in sorted(source)]).T
+    x, y = np.array([layout.places[bus] for bus in sorted(source)]).T
     axes.scatter(
         x, y, marker="s", s=90, color="white", edgecolors="black", zorder=3.5, label="interface"
     )

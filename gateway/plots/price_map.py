@@ -25,7 +25,7 @@ _SMALLEST, _LARGEST = 20.0, 260.0  # areas of dots, in square points
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TreeLayout:
     """The coordinates of a tree.
 
     Parameters
@@ -45,7 +45,7 @@ class Layout:
     node_of: IndexArray
 
 
-def layout_of(network: Network) -> Layout:
+def tree_layout(network: Network) -> TreeLayout:
     """Return the layout of a network: the tree of shortest electrical paths from the interface."""
     between = sp.coo_array(abs(network.admittance))
     off = (between.row != between.col) & (between.data > 0)
@@ -61,7 +61,7 @@ def layout_of(network: Network) -> Layout:
     place = abs(network.ports.incidence).argmax(axis=0)
     shares = abs(network.port_shares).argmax(axis=0)
     node_of = np.asarray(place).ravel()[np.asarray(shares).ravel()]
-    return Layout(far, _across(parent, far), parent, node_of)
+    return TreeLayout(far, _across(parent, far), parent, node_of)
 
 
 def _across(parent: IndexArray, far: FloatArray) -> FloatArray:
@@ -97,7 +97,7 @@ def draw_price_map(network: Network, report: MarketReport, path: Path) -> None:
     GatewayError
         When matplotlib is not installed, or does not know the suffix.
     """
-    layout = layout_of(network)
+    layout = tree_layout(network)
     figure = new_figure(12.0, 7.5)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, direction in zip(panels, Direction, strict=True):
@@ -109,7 +109,11 @@ def draw_price_map(network: Network, report: MarketReport, path: Path) -> None:
 
 
 def _panel(
-    figure: Any, axes: Any, layout: Layout, direction: Direction, rows: Sequence[MarketReportLimit]
+    figure: Any,
+    axes: Any,
+    layout: TreeLayout,
+    direction: Direction,
+    rows: Sequence[MarketReportLimit],
 ) -> None:
     """Draw one direction: the tree in grey, dots in the colours of their prices."""
     for node, parent in enumerate(layout.parent.tolist()):

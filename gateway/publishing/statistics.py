@@ -13,7 +13,7 @@ from typing import Any
 from exchange.vocabulary.events import Event, Traded
 from exchange.vocabulary.formatting import format_eur
 from exchange.vocabulary.rules import MarketRules
-from gateway.publishing.trade_prints import BookKey, Print, mean_ticks, price_text, prints_of
+from gateway.publishing.trade_prints import BookKey, TradePrint, mean_ticks, price_text, prints_of
 from orderbook.order import Side
 
 
@@ -105,7 +105,7 @@ def statistics_of(events: Iterable[Event], rules: MarketRules) -> dict[BookKey, 
 
 
 def _of_clearing(
-    trade: Traded, book: BookKey, prints: Sequence[Print], reserve_ticks: int
+    trade: Traded, book: BookKey, prints: Sequence[TradePrint], reserve_ticks: int
 ) -> BookStatistics:
     fills = [fill for fill in trade.fills if (fill.interval, fill.direction) == book]
     bought_w = sum(fill.quantity_w for fill in fills if fill.side is Side.BUY)

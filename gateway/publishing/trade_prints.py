@@ -27,7 +27,7 @@ _FINE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
+class TradePrint:
     """Watts of limit from a seller to a buyer, and their price in ticks.
 
     ``None`` is the system operator, which issues watts without a seller and retires watts without
@@ -55,7 +55,7 @@ def average_ticks(fill: Fill) -> Fraction:
     return Fraction(fill.amount, fill.change_w)
 
 
-def mean_ticks(prints: Sequence[Print]) -> Fraction:
+def mean_ticks(prints: Sequence[TradePrint]) -> Fraction:
     """Return the volume-weighted average price of prints, in ticks."""
     worth = sum((each.price_ticks * each.quantity_w for each in prints), Fraction(0))
     return worth / sum(each.quantity_w for each in prints)
@@ -70,15 +70,15 @@ def takers(trade: Traded) -> list[Fill]:
     return [fill for fill in trade.fills if (fill.participant, fill.client_order_id) == key]
 
 
-def prints_of(trade: Traded) -> dict[BookKey, list[Print]]:
+def prints_of(trade: Traded) -> dict[BookKey, list[TradePrint]]:
     """Return the prints of a clearing by book, best buyer and best seller first."""
     taking = {fill.order_id for fill in takers(trade)}
-    found: dict[BookKey, list[Print]] = {(f.interval, f.direction): [] for f in trade.fills}
+    found: dict[BookKey, list[TradePrint]] = {(f.interval, f.direction): [] for f in trade.fills}
     left_w = {fill.order_id: fill.quantity_w for fill in trade.fills}
     for buy, sell, quantity_w in pairs_of(trade.fills):
         maker_sells = buy.order_id in taking and sell.order_id not in taking
         priced = sell if maker_sells else buy
-        one = Print(buy, sell, quantity_w, average_ticks(priced))
+        one = TradePrint(buy, sell, quantity_w, average_ticks(priced))
         found[buy.interval, buy.direction].append(one)
         left_w[buy.order_id] -= quantity_w
         left_w[sell.order_id] -= quantity_w
@@ -86,7 +86,9 @@ def prints_of(trade: Traded) -> dict[BookKey, list[Print]]:
         rest_w = left_w[fill.order_id]
         if rest_w:
             buys = fill.side is Side.BUY
-            one = Print(fill if buys else None, None if buys else fill, rest_w, average_ticks(fill))
+            one = TradePrint(
+                fill if buys else None, None if buys else fill, rest_w, average_ticks(fill)
+            )
             found[fill.interval, fill.direction].append(one)
     return found
 

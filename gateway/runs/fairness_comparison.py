@@ -8,7 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from doe_allocation.fairness.figures import FairnessFigures
-from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
+from doe_allocation.fairness.principles import (
+    TAKE_NO_WEIGHTS,
+    ComparedShare,
+    Fairness,
+    LevelScope,
+    Rule,
+)
 from gateway.formats.faults import InputFaults
 from gateway.formats.records import Record, Time
 from gateway.scenario.intervals import DeliveryInterval
@@ -52,9 +58,9 @@ def principles_of(scenario: Scenario) -> list[Fairness]:
     """Return the principles to compare: one of each kind, and the scenario's own."""
     usual = [
         Fairness(),
-        Fairness(over=Over.WIDTH),
+        Fairness(over=ComparedShare.WIDTH),
         Fairness(Rule.EQUAL),
-        Fairness(Rule.EQUAL, common=Common.ALL),
+        Fairness(Rule.EQUAL, common=LevelScope.ALL),
         Fairness(Rule.PROPORTIONAL_TO_CAPACITY),
         Fairness(Rule.ALPHA, alpha=4.0),
         Fairness(Rule.ALPHA, alpha=2.0),

@@ -20,6 +20,7 @@ from gateway.formats.records import Record, Time
 from gateway.scenario.scenario import Scenario
 from security_check.arrays import IntArray
 from security_check.errors import Fault
+from security_check.model.element_ids import joined_id, members_of, phase_of
 from security_check.model.envelope import Direction
 from security_check.model.network import Network
 
@@ -171,7 +172,7 @@ def traffic_light(scenario: Scenario, matched: Matched) -> Iterator[LightRecord]
     """Yield the light of each interval, perimeter and direction, in this order."""
     table, perimeters = matched.table, scenario.perimeters
     members = [perimeters.points(k) for k in range(len(perimeters.names))]
-    interfaces = ["+".join(dict.fromkeys(perimeters.interface[i] for i in m)) for m in members]
+    interfaces = [joined_id(dict.fromkeys(perimeters.interface[i] for i in m)) for m in members]
     for t in range(len(table.starts)):
         for name, points, interface in zip(perimeters.names, members, interfaces, strict=True):
             for d, direction in enumerate(Direction):
@@ -247,9 +248,9 @@ def _volts(network: Network, nodes: Sequence[str]) -> list[float | None]:
     """Return the nominal voltages between phases at nodes, volts; ``None`` if unknown."""
     found: list[float | None] = []
     for node in nodes:
-        name = node.partition("+")[0].partition("-")[0]
+        name = members_of(node)[0]
         volts = network.nominal_v.get(name)
-        phase = "." in name  # then its voltage is phase to neutral
+        phase = bool(phase_of(name))  # then its voltage is phase to neutral
         found.append(None if not volts else round(volts * (np.sqrt(3.0) if phase else 1.0), 3))
     return found
 

@@ -107,13 +107,13 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
     choices = actions.switched.choices(actions.most_operations)
     allocations = _Allocations(scenario, actions)
     contracts, capacity = allocations.contracts, scenario.capacity
-    screen, why_none = _screen(scenario, actions, contracts)
+    refuter, why_none = _refuter(scenario, actions, contracts)
 
     def relax() -> tuple[float, Configuration | None]:
-        if screen is None:
+        if refuter is None:
             return np.inf, None
         found = bound_by_relaxation(
-            screen.switched, choices, scenario.voltage_limits, contracts, capacity
+            refuter.switched, choices, scenario.voltage_limits, contracts, capacity
         )
         return found.bound_w, found.configuration
 
@@ -121,7 +121,7 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
         choices,
         allocations,
         np.tile(capacity.upper_w(), len(contracts)),
-        screen=screen,
+        refuter=refuter,
         relax=relax,
         exact_limit=actions.exact_limit,
         evaluations=actions.evaluations,
@@ -133,7 +133,7 @@ def choose_topology(scenario: Scenario, step: Callable[[int], None], seed: int =
     return _file(actions, outcome, choices.present, why_none, loading, capacity)
 
 
-def _screen(
+def _refuter(
     scenario: Scenario, actions: Actions, contracts: tuple[InterfaceLimits, ...]
 ) -> tuple[RadialRefuter | None, str]:
     """Return the refuter of configurations, or why there is none."""
@@ -175,7 +175,7 @@ def _file(
         if best is None
         else _record(actions, present, best.configuration, best, "", capacity),
         bound_unavailable_reason=why_none,
-        proved_worse=outcome.screened,
+        proved_worse=outcome.refuted,
         adversary_loading=loading,
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -40,15 +40,12 @@ class StatementsRequest:
         Only bookings in ``[since, until)``.
     area
         The journal's area, where the source does not name it.
-    tick
-        The price step in EUR per kW, for journals that do not name it.
     """
 
     account: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     area: str | None = None
-    tick: Decimal | None = None
 
     @classmethod
     def of(
@@ -57,7 +54,6 @@ class StatementsRequest:
         since: str | None,
         until: str | None,
         area: str | None,
-        tick: str | None,
     ) -> StatementsRequest:
         """Return the request of the command's options.
 
@@ -66,7 +62,7 @@ class StatementsRequest:
         ValueError
             When an option is not valid; the text names it.
         """
-        wanted = cls(account, _time("since", since), _time("until", until), area, _tick(tick))
+        wanted = cls(account, _time("since", since), _time("until", until), area)
         if wanted.since is not None and wanted.until is not None and wanted.since >= wanted.until:
             raise ValueError(
                 f"the period from {format_time(wanted.since)} to {format_time(wanted.until)} is "
@@ -87,33 +83,21 @@ def _time(name: str, text: str | None) -> datetime | None:
     return in_utc(moment)
 
 
-def _tick(text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        tick = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"--tick: {text!r} is not a number") from None
-    if not (tick.is_finite() and tick > 0):
-        raise ValueError(f"--tick: {text} is not above 0")
-    return tick
-
-
 async def make_statements(source: str, wanted: StatementsRequest) -> StatementsFile:
     """Return the statements that follow from a journal, or those in a simulation's result.
 
     Raises
     ------
     OSError, ValueError, gateway.errors.GatewayError, InputFaults
-        When the source cannot be read, is neither, or does not know the account or its tick.
+        When the source cannot be read, is neither, or does not know the account.
     """
     result = _result(Path(source))
     if result is None:
         accounts = await _of_journal(source, wanted)
-    elif wanted.since or wanted.until or wanted.tick:
+    elif wanted.since or wanted.until:
         raise ValueError(
-            "a result of simulate has one statement for each interval: --since, --until and "
-            "--tick are for journals"
+            "a result of simulate has one statement for each interval: --since and --until are "
+            "for journals"
         )
     else:
         accounts = _of_result(result)
@@ -163,15 +147,14 @@ def _of_result(result: ResultFile) -> list[AccountRecord]:
 
 async def _of_journal(source: str, wanted: StatementsRequest) -> list[AccountRecord]:
     statements = Statements(wanted.since, wanted.until)
-    ticks: list[Decimal] = [] if wanted.tick is None else [wanted.tick]
+    ticks: list[Decimal] = []
     entries = 0
     async with aclosing(journal_entries(source, wanted.area)) as journal:
         async for entry in journal:
             entries += 1
             for event in entry.events:
-                tick = event.tick if isinstance(event, SessionOpened) else None
-                if tick is not None and tick not in ticks:
-                    ticks.append(tick)
+                if isinstance(event, SessionOpened) and event.tick not in ticks:
+                    ticks.append(event.tick)
                 try:
                     statements.apply(event)
                 except (LookupError, ValueError) as error:
@@ -186,8 +169,6 @@ async def _of_journal(source: str, wanted: StatementsRequest) -> list[AccountRec
 
 def _accounts(statements: Statements, ticks: Sequence[Decimal]) -> list[AccountRecord]:
     names = statements.names()
-    if names and not ticks:
-        raise ValueError("it does not say its price step, so amounts have no unit: give --tick")
     if len(ticks) > 1:
         raise ValueError(
             f"its price steps differ, {' and '.join(map(str, ticks))} EUR per kW: amounts before "

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from doe_allocation.fairness.over_time import TimeCoupling
-from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
+from doe_allocation.fairness.principles import (
+    TAKE_NO_WEIGHTS,
+    ComparedShare,
+    Fairness,
+    LevelScope,
+    Rule,
+)
 from gateway.scenario.element_tables import (
     DEFAULT,
     missing_values,
@@ -49,7 +55,7 @@ def build_fairness(
         return None
     of_point = values_for(section.weights, points, 1.0)
     principle = Fairness(
-        Rule(section.rule), section.alpha, Over(section.over), Common(section.common)
+        Rule(section.rule), section.alpha, ComparedShare(section.over), LevelScope(section.common)
     )
     coupling = None
     if section.forgetting is not None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.rules import MarketRules
+from gateway.formats.bundled import shown_name
 from gateway.formats.faults import InputFaults
 from gateway.formats.identifiers import is_identifier
 from gateway.formats.toml_files import named_file, read_toml
@@ -130,10 +131,10 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
         perimeters = build_perimeters(given, network, stated.area, faults)
     actions = _actions(stated, times)
     if faults:
-        raise InputFaults(str(path), faults)
+        raise InputFaults(shown_name(path), faults)
     market = _built(stated.section(MarketSection))
     return Scenario(
-        source=str(path),
+        source=shown_name(path),
         area=stated.area,
         network=_built(network),
         outages=model.outages,

@@ -22,6 +22,7 @@ from security_check.importers.opendss import network_from_opendss
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.element_ids import element_id, element_ids
 from security_check.model.network import Network
 from security_check.model.outage import Outage
 
@@ -189,7 +190,7 @@ def open_circuit(source: str, folder: Path, name: str, faults: list[Fault]) -> N
 def connection_points_of(net: Net, table: str) -> tuple[str, ...]:
     """Return the connection points of a network of ``net``, even if the net has faults."""
     rows = net[table]
-    return tuple(f"{table}:{index}" for index in rows.index[rows.in_service.astype(bool)])
+    return element_ids(table, rows.index[rows.in_service.astype(bool)])
 
 
 def _brief(error: BaseException) -> str:
@@ -206,7 +207,7 @@ def places_of(net: Net | None) -> dict[str, tuple[float, float]]:
     for index, text in net.bus.geo.items():
         try:
             x, y = json.loads(text)["coordinates"][:2]
-            places[f"bus:{index}"] = (float(x), float(y))
+            places[element_id("bus", index)] = (float(x), float(y))
         except (TypeError, ValueError, LookupError):  # unreadable coordinates
             return {}
     return places

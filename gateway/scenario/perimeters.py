@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from gateway.scenario.element_tables import listed_points
 from security_check.arrays import IndexArray
 from security_check.errors import Fault
+from security_check.model.element_ids import joined_id, without_phase
 from security_check.model.network import Network
 
 
@@ -85,12 +86,12 @@ def _interfaces(network: Network) -> tuple[str, ...]:
     _, island = sp.csgraph.connected_components(abs(network.admittance), directed=False)
     held: dict[int, dict[str, None]] = {}
     for node in network.interface.nodes.tolist():
-        bus = network.nodes[node].partition(".")[0]
+        bus = without_phase(network.nodes[node])
         held.setdefault(int(island[node]), {})[bus] = None
     at_node = abs(network.ports.incidence) @ network.port_shares  # (n, c): the nodes of each point
     columns = sp.csc_array(at_node)
     return tuple(
-        "+".join(
+        joined_id(
             dict.fromkeys(
                 bus
                 for node in columns.indices[columns.indptr[i] : columns.indptr[i + 1]]
@@ -105,7 +106,7 @@ def _nodes(network: Network) -> tuple[str, ...]:
     """Return the names of the ports of each connection point."""
     columns = sp.csc_array(network.port_shares)
     return tuple(
-        "+".join(
+        joined_id(
             network.ports.names[j]
             for j in columns.indices[columns.indptr[i] : columns.indptr[i + 1]]
         )

@@ -22,7 +22,7 @@ from gateway.scenario.intervals import DeliveryInterval
 from gateway.scenario.perimeters import Perimeters
 from gateway.scenario.profiles.capacities import CapacityProfile
 from security_check.errors import Fault
-from security_check.model.islands import Part
+from security_check.model.islands import Island
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage
@@ -158,7 +158,7 @@ class Scenario:
         joint = IslandsGrid(self.network, self._grid_of)
         return joint if len(joint.parts) > 1 else joint.parts[0]
 
-    def _grid_of(self, part: Part) -> NetworkGrid:
+    def _grid_of(self, part: Island) -> NetworkGrid:
         weights = self.fairness.weights.reshape(2, -1)[:, part.points].ravel()
         capacity = self.capacity.take(part.points)
         principle = self.fairness.principle

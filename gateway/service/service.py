@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, SubmitReading
+from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.errors import GatewayError
-from gateway.messages.requests import Reader, rejection
+from gateway.messages.requests import Reader, rejection, sender_of
 from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
 from gateway.service.core import ExchangeSetup, JournaledExchange, recover
@@ -321,13 +321,8 @@ class Service:
 
 def _internal_error(command: Command) -> RejectMessage:
     """Return the answer to a message whose command failed with an internal error."""
-    sender: str = getattr(command, "participant", TSO)
-    key: str | None = getattr(command, "client_order_id", getattr(command, "update_id", None))
-    if isinstance(command, SubmitReading):
-        sender, key = METERING, command.reading_id
     return RejectMessage(
-        sender,
-        key,
+        *sender_of(command),
         RefusalReason.MALFORMED.value,
         "the exchange failed with an internal error and did not apply this message; "
         "the error is in its log",

@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from doe_allocation.fairness.principles import Common, Fairness, Over, Rule
+from doe_allocation.fairness.principles import ComparedShare, Fairness, LevelScope, Rule
 from gateway.runs.fairness_comparison import FairnessFile
 from gateway.terminal.console import escape
 from gateway.terminal.envelopes import kilowatts
@@ -21,7 +21,7 @@ def show(content: FairnessFile, console: Console) -> None:
     table.add_column("secure", no_wrap=True)
     for record in content.rules:
         principle = Fairness(
-            Rule(record.rule), record.alpha, Over(record.over), Common(record.common)
+            Rule(record.rule), record.alpha, ComparedShare(record.over), LevelScope(record.common)
         )
         table.add_row(
             escape(principle.title) + (" *" if record.in_force else ""),

@@ -3,5 +3,5 @@
 Read ``network_elements`` and ``network`` first (a :class:`Network` validates itself when it is
 constructed), then ``limits`` and ``envelope``.
 ``generators``, ``inverter_response``, ``outage`` and ``islands`` are parts of some networks only.
-``element`` builds and reads the names of elements in results.
+``element_ids`` builds and reads the ids of elements, ``element`` their names after outages.
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from security_check.model.element_ids import phase_of
+
 POWER_FLOW = "power_flow"
 """The name given instead of an element's where the AC power flow itself gives no result."""
 
@@ -42,10 +44,4 @@ class Element:
     @property
     def phase(self) -> str:
         """The phase in the name, ``"a"`` of ``"bus:4.a"``; empty where it has none."""
-        name, dot, phase = self.name.rpartition(".")
-        return phase if dot and ":" in name else ""
-
-    @property
-    def without_phase(self) -> str:
-        """The name without its phase, ``"bus:4"`` of ``"bus:4.a"``."""
-        return self.name.rpartition(".")[0] if self.phase else self.name
+        return phase_of(self.name)

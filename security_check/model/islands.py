@@ -24,8 +24,8 @@ from security_check.model.network_elements import (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a network.
+class Island:
+    """An electrically separate part of a network.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ class Part:
     points: IndexArray
 
 
-def parts_of(network: Network) -> list[Part]:
-    """Return the parts of a network that no branch connects, those with customers.
+def islands_of(network: Network) -> list[Island]:
+    """Return the islands of a network with customers: parts that no branch connects.
 
     A network in which a connection point, a voltage or a branch end lies in several parts (such
     as uncoupled phases) is returned whole; so is one with voltage-controlled generators,
     inverters that respond to voltages, or uncertain impedances.
     """
-    whole = [Part(network, np.arange(len(network.connection_points)))]
+    whole = [Island(network, np.arange(len(network.connection_points)))]
     count, label = sp.csgraph.connected_components(abs(network.admittance), directed=False)
     coupled = network.generators is not None or network.ports.compensation is not None
     if count == 1 or coupled or network.inverters is not None:
@@ -65,7 +65,7 @@ def parts_of(network: Network) -> list[Part]:
     parts = []
     for k in np.unique(of_point):
         nodes, points = np.flatnonzero(island == k), np.flatnonzero(of_point == k)
-        parts.append(Part(_taken(network, nodes, points, [e == k for e in of_elements]), points))
+        parts.append(Island(_taken(network, nodes, points, [e == k for e in of_elements]), points))
     return parts
 
 

@@ -185,16 +185,7 @@ class CaseFlow:
     ) -> OperatingPoints:
         """Return operating points that are solved case by case, when asked for.
 
-        Parameters
-        ----------
-        power_pu
-            Shape (J, B), complex power of each port.
-        source_pu
-            Shape (h, B), magnitudes of the held voltages.
-        start
-            Shape (J, B), voltages to start from, in every case.
-        tolerance_pu
-            As in the cases' own power flows.
+        Parameters are those of the cases' own power flows.
         """
         store = _SolvedCases(self.cases, power_pu, source_pu, start, tolerance_pu)
         return CasePoints(store, np.arange(power_pu.shape[1]))

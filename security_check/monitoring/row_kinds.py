@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from security_check.arrays import IndexArray
+from security_check.model.element_ids import without_phase
 from security_check.model.network import Network
 from security_check.monitoring.directions import AROUND, BESIDE
 
@@ -89,7 +90,7 @@ def rows_of(network: Network, crossed: IndexArray) -> RowTable:
     blocks = [voltage, voltage, current, current]
     further = np.repeat(crossed, len(BESIDE))
     either = np.repeat([RowKind.CURRENT_EXPORT, RowKind.CURRENT_IMPORT], len(BESIDE) // 2)
-    unbalanced = tuple(voltages.elements[k].rsplit(".", 1)[0] for k in voltages.triples[:, 0])
+    unbalanced = tuple(without_phase(voltages.elements[k]) for k in voltages.triples[:, 0])
     nowhere = ("",)
     return RowTable(
         kind=np.concatenate(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check.arrays import FloatArray
+from security_check.model.element_ids import without_phase
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.row_kinds import OF_INTERFACE, SIGN, RowKind, RowTable
@@ -89,7 +90,7 @@ def _bands(network: Network, voltage: VoltageLimits) -> tuple[FloatArray, FloatA
     highest = np.full(len(elements), voltage.maximum_pu)
     places: dict[str, list[int]] = {}
     for k, element in enumerate(elements if voltage.buses else ()):
-        for name in {element, element.partition(".")[0]}:
+        for name in {element, without_phase(element)}:
             places.setdefault(name, []).append(k)
     for band in voltage.buses:
         if band.bus not in places:

@@ -271,20 +271,8 @@ class ControlledFlow(PowerFlow):
     ) -> tuple[ComplexArray, FloatArray]:
         """Return gradients of functions of the currents by the ports' powers and the source.
 
-        Parameters
-        ----------
-        by_current
-            Shape (J, B), one function per operating point, ``df = Re(by_current' di_J)``.
-        points
-            The B operating points; equal ones are factorised once.
-
-        Returns
-        -------
-        by_port_power
-            Shape (J, B), complex: its real part is the change per unit of active power of each
-            port, its imaginary part that per unit of reactive power; 0 at generators' ports.
-        by_source
-            Shape (1, B), per unit of the held magnitude: the part that acts through ``i_J``.
+        As :meth:`security_check.power_flow.implicit_zbus.PowerFlow.gradients`, with 0 at the ports
+        of generators; equal points are factorised once.
 
         Raises
         ------

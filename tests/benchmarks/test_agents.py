@@ -1,4 +1,4 @@
-"""Agents: nobody who quotes by its value can lose, and the same seed gives the same quotes."""
+"""Agents: one that quotes by its value cannot lose, and the same seed gives the same quotes."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_market_maker_leans_against_what_it_holds(
         assert before[Side.BUY].price_ticks == math.floor(price - half)
 
 
-def test_market_maker_starts_where_it_is_told_and_takes_what_it_holds_as_target() -> None:
+def test_market_maker_starts_at_its_reference_and_takes_what_it_holds_as_target() -> None:
     maker = MarketMaker(500, 10, 1.0, start_ticks=400)
     assert maker.quotes(View(2_000, 2_000, 2_000, 100)) == [
         Quote(Side.BUY, 500, 390),

@@ -54,7 +54,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 def area() -> str:
-    """A name nobody else uses on the servers that the tests share."""
+    """A name that no other test uses on the servers that the tests share."""
     return f"area{next(_AREAS)}"
 
 

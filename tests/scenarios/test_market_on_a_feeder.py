@@ -303,7 +303,7 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         found = attack(robust, held_w, self.rng, samples=16, climbs=2)
         assert found.violation <= SECURE, found
         self.tally["attacks"] += 1
-        # The network's state is nobody's business outside, so there is no public way to it.
+        # The state of the network is private: there is no public way to it.
         network = self.exchange._markets._open.networks.get(interval)
         if network is None:
             return

@@ -52,7 +52,7 @@ def drawn_values(points: Sequence[str], seed: int) -> dict[Place, LimitValue]:
 
 @dataclass
 class Run:
-    """A market with one interval, and what everybody has gained by its trades."""
+    """A market with one interval, and what each participant has gained by its trades."""
 
     grid: NetworkGrid
     values: dict[Place, LimitValue]
@@ -87,7 +87,7 @@ class Run:
         assert act_until_quiet(self.venue, traders, seed).quiet
         assert not self.venue.alarms
 
-    def assert_nobody_ever_loses(self) -> None:
+    def assert_no_participant_loses(self) -> None:
         """Follow every trade: what a limit is worth less what was paid only ever rises."""
         held_w = dict(self.start_w)
         for trade in self.venue.trades:
@@ -129,7 +129,7 @@ def test_quoting_ends_at_the_attainable_gain(rate: ExchangeRate, customers: int)
     run = Run(grid, drawn_values(grid.connection_points, 1), rate)
     run.quote_out(1)
     run.assert_reached(0.9999)
-    run.assert_nobody_ever_loses()
+    run.assert_no_participant_loses()
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ def test_quoting_on_a_real_feeder_ends_at_the_attainable_gain(seed: int) -> None
     run = Run(grid, drawn_values(grid.connection_points, seed))
     run.quote_out(seed)
     run.assert_reached(0.9999)
-    run.assert_nobody_ever_loses()
+    run.assert_no_participant_loses()
 
 
 def all_kinds(values: dict[Place, LimitValue], seed: int) -> list[Trader]:

@@ -9,6 +9,7 @@ that the operator at the top names.  pandapower's own power flow confirms the wo
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -113,7 +114,10 @@ class JointVerdict:
 
 
 def check_joint_model(
-    hierarchy: Hierarchy, allocation: HierarchyAllocation, seed: int = 0, step: Step | None = None
+    hierarchy: Hierarchy,
+    allocation: HierarchyAllocation,
+    rng: np.random.Generator,
+    step: Step | None = None,
 ) -> JointVerdict:
     """Return the verdict of the adversary on the envelopes of all operators in one AC model.
 
@@ -123,8 +127,9 @@ def check_joint_model(
         The operators and their networks.
     allocation
         The envelopes of all customers, and the contracts in force.
-    seed
-        Of the vertices drawn at random.
+    rng
+        Draws the random vertices.  Not advanced: each case draws the same numbers, so that what
+        is found does not depend on the cases before.
     step
         Called with the number of cases done: everything in service, and each outage.
     """
@@ -135,7 +140,7 @@ def check_joint_model(
     for done, outage in enumerate(cases, start=1):
         try:
             attack = JointModelAttack(JointPowerFlow(joined, outage), contracts, allocation)
-            attack.run(np.random.default_rng(seed))
+            attack.run(copy.deepcopy(rng))
         except PowerFlowError as error:
             failure = str(error)
             break

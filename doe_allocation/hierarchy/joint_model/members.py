@@ -13,6 +13,7 @@ from doe_allocation.hierarchy.operators import Child, Operator
 from security_check.arrays import FloatArray
 from security_check.importers import Net
 from security_check.importers.pandapower_faults import in_service
+from security_check.model.element_ids import table_row
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.outage import Outage
@@ -63,8 +64,8 @@ class Member:
 
     def bus_of(self, connection_point: str) -> int:
         """Return the bus of one of its connection points."""
-        table, _, index = connection_point.partition(":")
-        return int(self.net[table].bus.at[int(index)])
+        table, index = table_row(connection_point)
+        return int(self.net[table].bus.at[index])
 
 
 @dataclass(frozen=True)

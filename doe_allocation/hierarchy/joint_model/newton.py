@@ -22,10 +22,12 @@ import pandapower as pp
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet, element_of
+from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
 from security_check.importers.pandapower_model import PLAIN, modelling
+from security_check.model.element import Element
+from security_check.model.element_ids import members_of, table_row
 
 SIGNS = {"load": -1.0, "sgen": 1.0, "storage": -1.0}
 """Sign of the injection that a positive power means, in each of pandapower's tables."""
@@ -175,8 +177,8 @@ class JointPowerFlow:
                 continue
             scale = member.network.base_power_w / self.base_w
             for g, name in enumerate(generators.names):
-                table, _, index = name.partition("+")[0].partition(":")
-                row = self.net[table].loc[self.joined.index(member.name, int(index))]
+                table, index = table_row(members_of(name)[0])
+                row = self.net[table].loc[self.joined.index(member.name, index)]
                 if not row.in_service:
                     continue
                 node = int(self.node_of[int(row.bus)])
@@ -242,8 +244,8 @@ class JointPowerFlow:
             v, imbalance = self._moved(v, imbalance, factors.solve(-miss))
             if not np.isfinite(v).all():
                 break
-        where = f" without {self.outage}" if self.outage else ""
-        raise PowerFlowError(f"the joint power flow{where} has no solution at one of the points")
+        flow = Element("the joint power flow", self.outage)
+        raise PowerFlowError(f"{flow} has no solution at one of the points")
 
     def _moved(
         self, v: ComplexArray, imbalance: float, step: FloatArray
@@ -328,10 +330,8 @@ def _modelled(joined: JointNet, outage: str) -> tuple[Any, dict[str, Any]]:
     """Return the net after a run of pandapower, and its internal matrices."""
     net = copy.deepcopy(joined.net)
     if outage:
-        table = outage.partition(":")[0]
-        net[table].loc[joined.index(joined.members[0].name, element_of(outage)), "in_service"] = (
-            False
-        )
+        table, index = table_row(outage)
+        net[table].loc[joined.index(joined.members[0].name, index), "in_service"] = False
     with modelling():
         pp.runpp(net, **settings(joined))
     return net, net._ppc["internal"]

@@ -17,6 +17,7 @@ import pandas as pd
 from doe_allocation.hierarchy.joint_model.members import Boundary, Hierarchy, Member
 from security_check.importers import Net
 from security_check.importers.pandapower_faults import POWER_ELEMENTS
+from security_check.model.element_ids import element_id, element_ids, table_row
 
 _BRANCHES = {
     "line": ("from_bus", "to_bus"),
@@ -82,19 +83,18 @@ class JointNet:
 
     def name(self, table: str, index: int) -> str:
         """Return the name of an element in its operator's net, ``"rural line:7"``."""
-        return f"{self.owner(index).name} {table}:{int(index) % self.stride}"
+        return f"{self.owner(index).name} {self.own_id(table, index)}"
+
+    def own_id(self, table: str, index: int) -> str:
+        """Return the id of an element in its operator's net, ``"line:7"``."""
+        return element_id(table, int(index) % self.stride)
 
     def customers(self) -> Iterator[tuple[Member, int, int]]:
         """Yield every customer: operator, index among its connection points, row of its table."""
         for member in self.members:
             for place, point in enumerate(member.network.connection_points):
                 if point not in member.children:
-                    yield member, place, self.index(member.name, element_of(point))
-
-
-def element_of(name: str) -> int:
-    """Return the index in an element's name, 7 of ``"load:7"``."""
-    return int(name.partition(":")[2])
+                    yield member, place, self.index(member.name, table_row(point)[1])
 
 
 def joint_net(hierarchy: Hierarchy) -> JointNet:
@@ -128,7 +128,7 @@ def _shifted(member: Member, shift: int, *, top: bool) -> dict[str, pd.DataFrame
     for kind in (*POWER_ELEMENTS, "gen"):
         stays = given[kind].in_service.astype(bool)
         if kind == member.customer_table:
-            ids = [f"{kind}:{i}" for i in given[kind].index]
+            ids = element_ids(kind, given[kind].index)
             stays &= np.array([name not in member.children for name in ids], dtype=bool)
         elif not member.models_passive and not (kind == "gen" and member.models_generators):
             stays &= False

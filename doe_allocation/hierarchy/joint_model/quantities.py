@@ -19,6 +19,7 @@ from doe_allocation.hierarchy.joint_model.members import Boundary
 from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.importers.pandapower_model import bus_names, terminals
+from security_check.model.element_ids import table_row
 from security_check.model.limits import InterfaceLimits
 
 VOLTAGE, CURRENT, BAND, ACTIVE, REACTIVE, GENERATION = (
@@ -115,7 +116,7 @@ class Quantities:
                 continue
             kept.add((member.name, node))
             limits = member.voltage_limits
-            what = Quantity(member.name, VOLTAGE, f"bus:{bus % joined.stride}", "p.u.", 1.0)
+            what = Quantity(member.name, VOLTAGE, joined.own_id("bus", bus), "p.u.", 1.0)
             found.append((node, what, limits.minimum_pu, limits.maximum_pu))
         for boundary in joined.boundaries:
             contract = self._contracts[boundary.child]
@@ -138,11 +139,11 @@ class Quantities:
         for element, side, ampere in zip(
             ends.elements, ends.sides, ends.base_current_a, strict=True
         ):
-            table, _, index = element.partition(":")
-            bus = flow.net[table][f"{side}_bus"].at[int(index)]
+            table, index = table_row(element)
+            bus = flow.net[table][f"{side}_bus"].at[index]
             nodes.append(int(flow.node_of[bus]))
-            operator = joined.owner(int(index)).name
-            name = f"{table}:{int(index) % joined.stride} {side}"
+            operator = joined.owner(index).name
+            name = f"{joined.own_id(table, index)} {side}"
             names.append(Quantity(operator, CURRENT, name, "A", float(ampere)))
         self._end_node: IndexArray = np.array(nodes, dtype=np.int64)
         self._current_quantities = tuple(names)
@@ -266,7 +267,7 @@ class Quantities:
         }
         for end in ("from", "to"):
             named = [
-                place.get((joined.owner(i).name, f"line:{i % joined.stride} {end}"), (0, np.nan))
+                place.get((joined.owner(i).name, f"{joined.own_id('line', i)} {end}"), (0, np.nan))
                 for i in net.line.index
             ]
             yield (

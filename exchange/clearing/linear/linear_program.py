@@ -75,15 +75,7 @@ class MaxFill:
 class LinearProgram:
     """The program of the open orders, without conditions and in fractions of lots.
 
-    Parameters
-    ----------
-    orders
-        The open orders; read only.
-    rows
-        The lot rows.
-    reserve
-        ``None`` with balance rows; otherwise the price, in ticks, at which watts are issued and
-        retired instead.
+    Parameters are those of :class:`~exchange.clearing.linear.restricted_program.RestrictedProgram`.
     """
 
     def __init__(self, orders: ProgramOrders, rows: LotRows, reserve: int | None) -> None:

@@ -21,6 +21,7 @@ from gateway.scenario.profiles.power_profile import PowerProfile, ProfileBuilder
 from security_check.arrays import FloatArray, IndexArray
 from security_check.errors import Fault
 from security_check.importers import Net
+from security_check.model.element_ids import table_row
 from security_check.model.network_elements import PassiveElements
 
 _TABLES = {"load": "load", "sgen": "renewables", "storage": "storage"}  # of each kind of element
@@ -60,9 +61,9 @@ def simbench_profile(
 
     followed: list[tuple[int, int | None, int | None]] = []
     for j, element in enumerate(passive.elements):
-        kind, _, index = element.partition(":")
+        kind, index = table_row(element)
         assert net is not None
-        name = net[kind].at[int(index), "profile"] if "profile" in net[kind] else None
+        name = net[kind].at[index, "profile"] if "profile" in net[kind] else None
         active, reactive = (f"{name}_pload", f"{name}_qload") if kind == "load" else (name, None)
         table = _TABLES[kind]
         if not isinstance(name, str) or active not in profiles.get(table, ()):

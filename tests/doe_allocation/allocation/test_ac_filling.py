@@ -87,7 +87,7 @@ class TestFiguresKnownBefore:
         assert injection.mean() == pytest.approx(9783, rel=1e-3)
         assert injection.max() == pytest.approx(15329, rel=1e-3)
 
-    def test_withdrawal_is_the_same_for_everyone(self, semiurban):
+    def test_withdrawal_is_the_same_for_every_customer(self, semiurban):
         withdrawal = semiurban.envelopes().withdrawal_w
         assert withdrawal.min() == pytest.approx(6621, rel=1e-3)
         assert withdrawal.max() == withdrawal.min()
@@ -114,7 +114,7 @@ class TestFiguresKnownBefore:
 
 
 def corner_limits(robust: RobustRows, share: float, capacity_w: int) -> np.ndarray:
-    """Return max-min limits of one direction, secure only where everyone takes that side."""
+    """Return max-min limits of one direction, secure only where every customer takes that side."""
     count = robust.points
     base_w = robust.monitors.power_flow.network.base_power_w
     mine = np.arange(2 * count) // count == (0 if share else 1)
@@ -226,12 +226,12 @@ class TestInterface:
 
 class TestBounds:
     @pytest.mark.slow
-    def test_nobody_is_below_the_fallback_or_above_capacity(self):
+    def test_no_limit_is_below_the_fallback_or_above_capacity(self):
         area = network(SEMIURBAN)
         count = len(area.connection_points)
         fallback = np.where(np.arange(count) == 3, 9_000, 1_500)
-        everyone = np.full(count, 30_000)
-        capacity = Capacity(area.connection_points, everyone, everyone, fallback, fallback)
+        all_points = np.full(count, 30_000)
+        capacity = Capacity(area.connection_points, all_points, all_points, fallback, fallback)
         check = NetworkGrid(area, VoltageLimits(0.90, 1.10), capacity).allocate(BAND)
         envelopes = check.envelopes()
         assert (envelopes.injection_w >= fallback).all()
@@ -246,8 +246,8 @@ class TestBounds:
 
     def test_an_insecure_fallback_names_the_element_and_the_numbers(self):
         area = network(SEMIURBAN)
-        everyone = np.full(len(area.connection_points), 12_000)
-        capacity = Capacity(area.connection_points, everyone, everyone, everyone, everyone)
+        all_points = np.full(len(area.connection_points), 12_000)
+        capacity = Capacity(area.connection_points, all_points, all_points, all_points, all_points)
         with pytest.raises(InsecureError, match=r"its limit is [\d.]+ A") as raised:
             NetworkGrid(area, VoltageLimits(0.90, 1.10), capacity).allocate(BAND)
         assert raised.value.element.startswith(("line:", "trafo:"))

@@ -53,14 +53,14 @@ def test_what_is_left_is_secure_and_everything_that_is_cut_had_to_be(case, polic
 
 
 @given(case=cases())
-def test_pro_rata_leaves_the_same_part_to_all_who_share_a_row_that_nobody_else_fills(case):
+def test_pro_rata_leaves_the_same_part_to_all_limits_of_a_row_that_no_other_limit_fills(case):
     A, b, fallback, held, _ = case
     u = cut(CurtailmentPolicy.PRO_RATA, case)
     above = held - fallback
     part = np.divide(u - fallback, above, out=np.zeros(len(u)), where=above > 0)
     full = A @ u >= b - 1e-7 * (1 + np.abs(b))
     for i in np.flatnonzero((part < 1 - 1e-6) & (above > 0)):
-        # Somebody's bottleneck is a full row in which nobody keeps a larger part.
+        # The bottleneck of a limit is a full row in which no limit keeps a larger part.
         rows = np.flatnonzero(full & (A[:, i] > 0))
         assert any(part[A[k] > 0].max() <= part[i] + 1e-6 for k in rows)
 
@@ -157,5 +157,5 @@ def test_on_a_real_feeder_curtailed_envelopes_are_secure_and_differ_by_policy(po
     finding = grid.attack(tight, after, np.random.default_rng(1))
     assert finding.violation < 1e-7
     if policy is CurtailmentPolicy.LAST_IN_FIRST_OUT:
-        # Whoever bought last and weighs in what binds has lost it before an allocation is touched.
+        # The last purchases that load what binds are lost before an allocation is touched.
         assert lost[order[2]] >= 300

@@ -16,15 +16,21 @@ from doe_allocation.allocation.islands_grid import IslandsGrid
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness import rule as rule_module
-from doe_allocation.fairness.principles import TAKE_NO_WEIGHTS, Common, Fairness, Over, Rule
+from doe_allocation.fairness.principles import (
+    TAKE_NO_WEIGHTS,
+    ComparedShare,
+    Fairness,
+    LevelScope,
+    Rule,
+)
 from doe_allocation.fairness.rule import Filled
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import VoltageLimits
 
 PRINCIPLES = [
-    Fairness(over=Over.WIDTH),
+    Fairness(over=ComparedShare.WIDTH),
     Fairness(Rule.EQUAL),
-    Fairness(Rule.EQUAL, common=Common.ALL),
+    Fairness(Rule.EQUAL, common=LevelScope.ALL),
     Fairness(Rule.PROPORTIONAL_TO_CAPACITY),
     Fairness(Rule.PROPORTIONAL),
     Fairness(Rule.ALPHA, alpha=0.2),
@@ -205,7 +211,7 @@ def test_weights_reach_every_rule_that_takes_them():
             continue
         plain = area.grid.with_fairness(principle).allocate(contract).limits_w
         heavy = area.grid.with_fairness(principle, weights).allocate(contract).limits_w
-        first = [0, 4] if principle.over is Over.WIDTH else [0]
+        first = [0, 4] if principle.over is ComparedShare.WIDTH else [0]
         assert heavy[first].sum() > plain[first].sum()
     with pytest.raises(ValueError, match="8 numbers above 0"):
         area.grid.with_fairness(Fairness(), np.zeros(8))

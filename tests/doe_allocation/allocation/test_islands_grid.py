@@ -18,7 +18,7 @@ from security_check.checking.verdict import LimitChange
 from security_check.errors import InsecureError
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.envelope import Direction
-from security_check.model.islands import Part, parts_of
+from security_check.model.islands import Island, islands_of
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 
@@ -27,7 +27,7 @@ VOLTAGES = VoltageLimits(0.92, 1.08)
 CUSTOMERS = (5, 4, 6)
 
 
-def grid_of(part: Part) -> NetworkGrid:
+def grid_of(part: Island) -> NetworkGrid:
     points = part.network.connection_points
     return NetworkGrid(part.network, VOLTAGES, Capacity.same(points, 25_000, 25_000, 500, 500))
 
@@ -70,7 +70,7 @@ def test_no_change_is_answered_as_what_is_in_force(check: IslandsCheck) -> None:
 
 
 def test_parts_hold_everything_once(network: Network) -> None:
-    parts = parts_of(network)
+    parts = islands_of(network)
     assert [len(part.points) for part in parts] == list(CUSTOMERS)
     np.testing.assert_array_equal(np.concatenate([p.points for p in parts]), np.arange(15))
     for what in ("voltages", "terminals"):
@@ -82,12 +82,12 @@ def test_parts_hold_everything_once(network: Network) -> None:
 
 def test_a_network_of_one_part_is_whole() -> None:
     network = network_from_pandapower(feeder(4))
-    (part,) = parts_of(network)
+    (part,) = islands_of(network)
     assert part.network is network
 
 
 def test_envelopes_are_those_of_the_whole(grid: IslandsGrid, check: IslandsCheck) -> None:
-    whole = grid_of(Part(grid.network, np.arange(15))).allocate(BAND)
+    whole = grid_of(Island(grid.network, np.arange(15))).allocate(BAND)
     assert np.abs(check.limits_w - whole.limits_w).max() <= 1
     assert check.envelopes().injection_bottlenecks == whole.envelopes().injection_bottlenecks
     assert check.verdict.loading == pytest.approx(whole.verdict.loading, abs=1e-6)
@@ -165,7 +165,7 @@ def test_a_town_of_fifteen_hundred_customers_withstands_the_adversary() -> None:
     network = network_from_pandapower(pandapower.networks.lv_schutterwald())
     assert len(network.connection_points) == 1506
 
-    def make(part: Part) -> NetworkGrid:
+    def make(part: Island) -> NetworkGrid:
         points = part.network.connection_points
         return NetworkGrid(part.network, VoltageLimits(), Capacity.same(points, 30_000, 30_000))
 

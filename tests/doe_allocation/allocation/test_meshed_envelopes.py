@@ -102,8 +102,8 @@ class TestOutages:
 
     def test_bottlenecks_tell_the_outage(self, name):
         envelopes = meshed_area(**OUTAGES[name]).allocate().envelopes()
-        told = envelopes.injection_bottlenecks + envelopes.withdrawal_bottlenecks
-        assert any(" without " in bottleneck for bottleneck in told)
+        reported = envelopes.injection_bottlenecks + envelopes.withdrawal_bottlenecks
+        assert any(" without " in bottleneck for bottleneck in reported)
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_trades_are_secure_in_every_state(settings):
     assert seen == {True, False}
 
 
-def test_a_schedule_beyond_a_generators_limit_is_told():
+def test_a_schedule_beyond_a_generators_limit_is_reported():
     area = meshed_area(3, 1, p_mw=(-100.0, 25.0), distributed_slack=False)
     with pytest.raises(InsecureError, match=r"gen:1: .* 30,000,000 W, its limit is 25,000,000 W"):
         area.allocate()

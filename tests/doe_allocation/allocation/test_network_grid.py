@@ -203,7 +203,7 @@ class TestReallocate:
 
     @AREAS
     def test_more_is_shared_on_top(self, name):
-        """From what is left of everyone's, equal increments until something binds."""
+        """From what is left of all limits, equal increments until something binds."""
         area = small_area(**SMALL_AREAS[name])
         tight = InterfaceLimits(0.99, 1.03, 20_000, 20_000)
         loose = InterfaceLimits(0.99, 1.03, 28_000, 20_000)

@@ -16,16 +16,16 @@ from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.alpha import AlphaFairness
 from doe_allocation.fairness.linear_rules import MaximumSum, WidthFilling
-from doe_allocation.fairness.principles import Common, Fairness, Over, Rule
+from doe_allocation.fairness.principles import ComparedShare, Fairness, LevelScope, Rule
 from doe_allocation.fairness.progressive_filling import Filling
 from doe_allocation.fairness.rule import CAPACITY, OnTop
 from security_check.model.limits import VoltageLimits
 
 PRINCIPLES = [
     Fairness(),
-    Fairness(over=Over.WIDTH),
+    Fairness(over=ComparedShare.WIDTH),
     Fairness(Rule.EQUAL),
-    Fairness(Rule.EQUAL, common=Common.ALL),
+    Fairness(Rule.EQUAL, common=LevelScope.ALL),
     Fairness(Rule.PROPORTIONAL_TO_CAPACITY),
     Fairness(Rule.PROPORTIONAL),
     Fairness(Rule.ALPHA, alpha=0.3),
@@ -79,7 +79,7 @@ def test_whom_no_row_stops_has_its_capacity_to_the_watt(seed, principle):
     most_w = rng.integers(1, int(6 * base_w), 2 * points)
     all_upper[~stopped] = most_w / base_w
     all_b = np.append(b, 1.001 * all_A[-1] @ all_upper)
-    common = principle.rule in LEAVE_ROOM  # a level that stops for everyone
+    common = principle.rule in LEAVE_ROOM  # a level that stops for all limits
     if common:
         all_A, all_b = all_A[-1:], all_b[-1:]
     u = principle(all_lower, all_upper, all_weight).filled(all_A, all_b).u[~stopped]
@@ -135,12 +135,14 @@ def test_no_point_has_a_larger_alpha_fair_value(seed, alpha):
 
 
 @settings(deadline=None, max_examples=100)
-@given(seed=st.integers(0, 10**9), common=st.sampled_from(list(Common)))
+@given(seed=st.integers(0, 10**9), common=st.sampled_from(list(LevelScope)))
 def test_a_common_level_is_as_high_as_its_rows_let_it(seed, common):
     A, b, lower, upper, weight = polytope(seed, floors=False)
     u = Fairness(Rule.EQUAL, common=common)(lower, upper, weight).filled(A, b).u
     half = len(u) // 2
-    groups = [slice(0, half), slice(half, None)] if common is Common.DIRECTION else [slice(None)]
+    groups = (
+        [slice(0, half), slice(half, None)] if common is LevelScope.DIRECTION else [slice(None)]
+    )
     level = np.zeros(len(u))
     for group in groups:
         level[group] = u[group].max()
@@ -154,9 +156,9 @@ def test_a_common_level_is_as_high_as_its_rows_let_it(seed, common):
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 10**9))
-def test_everyone_gets_the_same_part_of_its_capacity(seed):
+def test_every_limit_gets_the_same_part_of_its_capacity(seed):
     A, b, lower, upper, weight = polytope(seed, floors=False)
-    rule = Fairness(Rule.PROPORTIONAL_TO_CAPACITY, common=Common.ALL)(lower, upper, weight)
+    rule = Fairness(Rule.PROPORTIONAL_TO_CAPACITY, common=LevelScope.ALL)(lower, upper, weight)
     part = rule.filled(A, b).u / upper
     most = float((b / np.maximum(A @ upper, 1e-12)).min())
     np.testing.assert_allclose(part, min(most, 1.0), rtol=1e-9)

@@ -106,7 +106,7 @@ def assert_rows_give_envelopes(grid: NetworkGrid, limits: InterfaceLimits) -> No
 
 @settings(deadline=None, max_examples=300)
 @given(seed=st.integers(0, 10**9), offset=st.sampled_from(OFFSETS))
-def test_is_feasible_and_everyone_has_a_bottleneck(seed, offset):
+def test_is_feasible_and_every_limit_has_a_bottleneck(seed, offset):
     A, b, filling = polytope(seed, offset)
     filled = progressive_filling(A, b, filling)
     u = filled.u
@@ -120,7 +120,7 @@ def test_is_feasible_and_everyone_has_a_bottleneck(seed, offset):
             continue
         assert A[row, i] > 0
         assert A[row] @ u == pytest.approx(b[row], abs=1e-9)
-        # Whoever has more in the same row does not have it by this filling's doing.
+        # A limit with more in the same row does not have it from this filling.
         for j in np.flatnonzero(A[row] > 0):
             assert level[j] <= level[i] + 1e-9 or u[j] == pytest.approx(filling.lower[j], abs=1e-9)
 
@@ -203,7 +203,7 @@ def test_a_row_that_lower_bounds_fill_freezes_its_own_only():
     assert filled.bottleneck.tolist() == [0, 0, 1]
 
 
-def test_without_rows_everyone_reaches_capacity():
+def test_without_rows_every_limit_reaches_capacity():
     filling = Filling(np.zeros(3), np.array([1.0, 2, 0]), np.ones(3), np.zeros(3))
     filled = progressive_filling(np.zeros((0, 3)), np.zeros(0), filling)
     np.testing.assert_array_equal(filled.u, filling.upper)

@@ -164,7 +164,7 @@ class TestTwoLevels:
                 check_joined(whole, result, injects, root_pu)
                 check_voltages(whole, {20.0: (0.95, 1.05), 0.4: (0.9, 1.1)})
 
-    def test_something_binds_and_everyone_is_given_something(self) -> None:
+    def test_something_binds_and_every_customer_gets_something(self) -> None:
         """Where the interface is limited, max-min reaches the customers of all levels."""
         _, free = allocated(CONTRACT)
         _, result = allocated(TIGHT)
@@ -190,7 +190,7 @@ class TestTwoLevels:
     def test_fairness_reaches_customers_whose_neighbours_are_stopped_early(self) -> None:
         """Half of one network's customers have small capacities; the others are like all others.
 
-        The oracle is one allocation on the joined network, in which nobody is below anybody.
+        The oracle is one allocation on the joined network, in which no operator is below another.
         """
         small = {"load:0": 2_000, "load:1": 3_000, "load:2": 20_000, "load:3": 20_000}
         below = [owned("a", feeder(4, 1), capacity_w=small), owned("b", feeder(4, 2))]
@@ -225,8 +225,8 @@ class TestTwoLevels:
         """The check of the joined net can fail: twice the power breaks a contract or limit."""
         root, result = allocated(TIGHT)
         whole = joined(root)
-        everyone = dict.fromkeys(result.customers, True)
-        twice = {key: 2.0 * value for key, value in corner(result, everyone).items()}
+        injecting = dict.fromkeys(result.customers, True)
+        twice = {key: 2.0 * value for key, value in corner(result, injecting).items()}
         net = run(whole, twice, 1.03)
         fed_w = -1e6 * net.res_ext_grid.p_mw.sum()
         assert fed_w > 1.2 * TIGHT.injection_limit_w
@@ -247,7 +247,7 @@ class TestTwoLevels:
                     },
                     (),
                 ),
-                everyone,
+                injecting,
                 1.03,
             )
 
@@ -357,7 +357,7 @@ def with_child(root: Operator, point: str, child: Child) -> Operator:
 
 
 class TestUnmetContracts:
-    def test_a_child_that_cannot_live_within_its_band_is_told_and_siblings_go_on(self) -> None:
+    def test_a_child_that_cannot_live_within_its_band_is_reported_and_siblings_go_on(self) -> None:
         root, whole = allocated(CONTRACT)
         strict = replace(
             root.operator.children["load:1"].operator, voltage_limits=VoltageLimits(0.99, 1.01)
@@ -367,9 +367,9 @@ class TestUnmetContracts:
         (unmet,) = result.unmet
         assert (unmet.parent, unmet.child, unmet.point) == ("mv", "lv1", "load:1")
         assert unmet.side == "child"
-        told = str(unmet)
-        assert told.startswith("mv load:1 / lv1: lv1 cannot keep the contract with mv")
-        assert "its limit is" in told
+        reported = str(unmet)
+        assert reported.startswith("mv load:1 / lv1: lv1 cannot keep the contract with mv")
+        assert "its limit is" in reported
         assert unmet.element.startswith("bus:")
         assert result.results["lv1"].check is None
         assert sum(map(sum, result.results["lv1"].customers.values())) == 0
@@ -379,7 +379,7 @@ class TestUnmetContracts:
             mine, before = result.results[name].customers, whole.results[name].customers
             assert min(x[0] for x in mine.values()) >= min(x[0] for x in before.values()) - 1
 
-    def test_a_promise_that_cannot_be_kept_is_told_and_siblings_go_on(self) -> None:
+    def test_a_promise_that_cannot_be_kept_is_reported_and_siblings_go_on(self) -> None:
         root, _ = allocated(CONTRACT)
         child = root.operator.children["load:2"].operator
         graph = with_child(root.operator, "load:2", Child(child, (1.0, 1.001)))
@@ -393,11 +393,11 @@ class TestUnmetContracts:
         assert contract.withdrawal_limit_w == least.least_withdrawal_w
         for name in ("mv", "lv0", "lv1"):
             assert attacked(result.results[name]) <= 1e-6
-        # No envelope is secure in a band that nobody keeps.
+        # No envelope is secure in a band that no operator keeps.
         assert result.results["lv2"].check is None
         assert set(result.results["lv2"].customers.values()) == {(0, 0)}
 
-    def test_nobody_below_a_broken_promise_has_more_than_the_fallback(self) -> None:
+    def test_customers_below_a_broken_promise_have_no_more_than_the_fallback(self) -> None:
         """Generation that does not trade leaves room to withdraw, in a band that is not kept."""
         net = feeder(3, 0)
         pp.create_sgen(net, int(net.load.bus.iloc[0]), p_mw=0.01)
@@ -409,7 +409,7 @@ class TestUnmetContracts:
         assert result.results["lv"].check is None
         assert set(result.results["lv"].customers.values()) == {(200, 200)}
 
-    def test_nobody_below_a_range_that_is_not_kept_has_more_than_the_fallback(self) -> None:
+    def test_customers_below_a_range_that_is_not_kept_have_no_more_than_the_fallback(self) -> None:
         """The same room to withdraw, in the band agreed on, under a range that is not kept."""
         net = feeder(3, 0)
         pp.create_sgen(net, int(net.load.bus.iloc[0]), p_mw=0.01)
@@ -465,13 +465,15 @@ class TestUnmetContracts:
             result = allocate_hierarchy(root.operator, InterfaceLimits(*band))
             assert len(result.unmet) == unmet
             if unmet:
-                told = str(result.unmet[0])
-                assert told.startswith(f"a {point} / b: a cannot keep its promise to b: interface")
-                assert f"from {band[0]:g} to {band[1]:g} p.u." in told
-                assert "not inside 0.98 to 1.03 p.u." in told
+                reported = str(result.unmet[0])
+                assert reported.startswith(
+                    f"a {point} / b: a cannot keep its promise to b: interface"
+                )
+                assert f"from {band[0]:g} to {band[1]:g} p.u." in reported
+                assert "not inside 0.98 to 1.03 p.u." in reported
             assert attacked(result.results["a"]) <= 1e-6
 
-    def test_an_interface_that_carries_too_little_is_told(self) -> None:
+    def test_an_interface_that_carries_too_little_is_reported(self) -> None:
         net = feeder(3, 0)
         pp.create_sgen(net, int(net.load.bus.iloc[0]), p_mw=-0.006, q_mvar=0.0)
         below = owned("lv0", net)
@@ -488,7 +490,7 @@ class TestUnmetContracts:
         assert "its capacity is 5,000 W" in str(unmet)
         assert result.results["lv0"].check is not None
 
-    def test_without_a_way_out_every_boundary_is_told(self) -> None:
+    def test_without_a_way_out_every_boundary_is_reported(self) -> None:
         root, _ = allocated(CONTRACT)
         result = allocate_hierarchy(root.operator, replace(CONTRACT, withdrawal_limit_w=1_000))
         assert [(u.parent, u.child, u.side) for u in result.unmet] == [
@@ -513,12 +515,12 @@ class TestBadGraphs:
         }
         with pytest.raises(NetworkFaults) as caught:
             allocate_hierarchy(replace(root.operator, children=children), CONTRACT)
-        told = [str(fault) for fault in caught.value.faults]
-        assert any(t.startswith("mv / lv0: the band 1.04 to 0.97 p.u.") for t in told)
-        assert any(t.startswith("mv / lv0: lv0 is also at mv / lv0") for t in told)
-        assert any("at load:9, but mv has no such connection point" in t for t in told)
-        assert any("reactive power from 5 to -5 var" in t for t in told)
-        assert any(t.startswith("mv / mv: mv is also at upstream / mv") for t in told)
+        reported = [str(fault) for fault in caught.value.faults]
+        assert any(t.startswith("mv / lv0: the band 1.04 to 0.97 p.u.") for t in reported)
+        assert any(t.startswith("mv / lv0: lv0 is also at mv / lv0") for t in reported)
+        assert any("at load:9, but mv has no such connection point" in t for t in reported)
+        assert any("reactive power from 5 to -5 var" in t for t in reported)
+        assert any(t.startswith("mv / mv: mv is also at upstream / mv") for t in reported)
 
     def test_nominal_voltages_must_be_the_same(self) -> None:
         low = owned("lv0", feeder(2, 0)).operator
@@ -543,9 +545,11 @@ class TestBadGraphs:
         graph = replace(upper, children={"load:0": Child(lower, BAND)})
         with pytest.raises(NetworkFaults) as caught:
             allocate_hierarchy(graph, CONTRACT)
-        (told,) = map(str, caught.value.faults)
-        assert told.startswith(f"mv / lv: the voltage of lv is held at 2 buses ({first}, {second})")
-        assert "so it must have one interface" in told
+        (reported,) = map(str, caught.value.faults)
+        assert reported.startswith(
+            f"mv / lv: the voltage of lv is held at 2 buses ({first}, {second})"
+        )
+        assert "so it must have one interface" in reported
 
     def test_three_phases_of_one_bus_are_one_interface(self) -> None:
         lower = phases_from_pandapower(phase_net(3), held="phases")
@@ -565,9 +569,9 @@ class TestBadGraphs:
         assert lower.network.generators is not None
         assert lower.network.generators.shares_imbalance
         graph = replace(upper, children={"load:0": Child(lower, BAND)})
-        told = [str(fault) for fault in graph_faults(graph)]
+        reported = [str(fault) for fault in graph_faults(graph)]
         assert any(
-            each.startswith("mv / lv: generators of lv share its imbalance") for each in told
+            each.startswith("mv / lv: generators of lv share its imbalance") for each in reported
         )
 
     def test_a_cycle_is_found(self) -> None:

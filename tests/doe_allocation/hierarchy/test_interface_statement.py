@@ -83,7 +83,7 @@ def test_the_extremes_are_those_of_all_vertices(name: str, seed: int) -> None:
     assert (beyond < 0.02 * limits_w.sum()).all(), (ours, brute)
 
 
-def test_an_interface_is_told_as_pandapower_tells_it() -> None:
+def test_an_interface_is_stated_as_pandapower_computes_it() -> None:
     import pandapower as pp
 
     net = feeder(4, 1)
@@ -165,7 +165,7 @@ def test_the_limit_holds_after_outages_and_with_generators() -> None:
     assert wanted - 100 <= reached <= 0.97 * wanted
 
 
-def test_a_limit_that_the_idle_network_breaks_is_told_in_var() -> None:
+def test_a_limit_that_the_idle_network_breaks_is_reported_in_var() -> None:
     area = small_area(**SMALL_AREAS["lagging"])
     with pytest.raises(InsecureError, match=r"interface: .* already reaches -[\d,]+ var, its "):
         area.grid.allocate(InterfaceLimits(0.98, 1.04, reactive_min_var=0))
@@ -199,12 +199,12 @@ class TestBandsOfBuses:
     def test_name_the_bus_that_is_none_or_has_no_band(self) -> None:
         area = small_area(**SMALL_AREAS["voltages bind"])
         network = area.flow.network
-        for band, told in (
+        for band, reported in (
             (BusBand("bus:77", 0.95, 1.05), r"bus:77 has a voltage band .* is not a bus of"),
             (BusBand("bus:3", 0.80, 0.90), r"bus:3 has a voltage band .* 0\.92 to 1\.08 p\.u\."),
         ):
             limits = VoltageLimits(0.92, 1.08, buses=(band,))
-            with pytest.raises(ValueError, match=told):
+            with pytest.raises(ValueError, match=reported):
                 NetworkGrid(network, limits, area.grid.capacity).allocate(BAND)
         with pytest.raises(ValueError, match=r"the voltage band of bus:3 needs .* 1\.05 to 0\.95"):
             BusBand("bus:3", 1.05, 0.95)

@@ -79,15 +79,17 @@ def test_the_power_flow_is_pandapowers(outage: str) -> None:
         net.load.loc[rows, "q_mvar"] = -power.imag * flow.base_w / 1e6
         net.ext_grid["vm_pu"] = source
         pp.runpp(net, **settings(joined))
-        told = dict(zip([(w.operator, w.element) for w in quantities.items], values, strict=True))
+        reported = dict(
+            zip([(w.operator, w.element) for w in quantities.items], values, strict=True)
+        )
         scale = flow.base_w / 1e6
         at = joined.index
-        assert told["middle", "bus:10"] == pytest.approx(net.res_bus.vm_pu[at("middle", 10)])
-        assert told["left", "load:1"] * scale == pytest.approx(
+        assert reported["middle", "bus:10"] == pytest.approx(net.res_bus.vm_pu[at("middle", 10)])
+        assert reported["left", "load:1"] * scale == pytest.approx(
             -net.res_trafo.q_hv_mvar[at("left", 0)], abs=1e-7
         )
-        assert told["top", "gen:0"] * scale == pytest.approx(net.res_gen.p_mw[0], abs=1e-6)
-        assert told["top", "gen:0 reactive"] * scale == pytest.approx(
+        assert reported["top", "gen:0"] * scale == pytest.approx(net.res_gen.p_mw[0], abs=1e-6)
+        assert reported["top", "gen:0 reactive"] * scale == pytest.approx(
             net.res_gen.q_mvar[0], abs=1e-6
         )
         # Of the powers at interfaces the last with a name is reactive; the active ones come before.
@@ -113,7 +115,7 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
     power = np.where(np.arange(len(free.upper)) % 2, free.upper, free.lower) * (1 + 0.2j)
     state = flow.solve(power, 1.01)
     values = quantities.values(state, power)
-    told = {
+    reported = {
         (w.operator, w.kind): v * flow.base_w / 1e6
         for w, v in zip(quantities.items, values, strict=True)
         if w.kind in (ACTIVE, REACTIVE)
@@ -134,7 +136,7 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
             own = drawn.get((name, f"load:{k}"))
             if own is None:
                 child = children[f"load:{k}"]
-                own = -(told[child, ACTIVE] + 1j * told[child, REACTIVE])
+                own = -(reported[child, ACTIVE] + 1j * reported[child, REACTIVE])
             net.load.loc[k, ["p_mw", "q_mvar"]] = own.real, own.imag
         interface = int(net.ext_grid.bus.iloc[0])
         at = flow.node_of[[joined.index(name, bus) for bus in net.bus.index]]
@@ -143,8 +145,8 @@ def test_each_network_alone_says_the_same_at_the_voltage_of_its_interface() -> N
         pp.runpp(net, **{**settings(joined), "distributed_slack": name == "top"})
         np.testing.assert_allclose(net.res_bus.vm_pu, size, atol=1e-9)
         if name != "top":
-            assert -net.res_ext_grid.p_mw[0] == pytest.approx(told[name, ACTIVE], abs=1e-7)
-            assert -net.res_ext_grid.q_mvar[0] == pytest.approx(told[name, REACTIVE], abs=1e-7)
+            assert -net.res_ext_grid.p_mw[0] == pytest.approx(reported[name, ACTIVE], abs=1e-7)
+            assert -net.res_ext_grid.q_mvar[0] == pytest.approx(reported[name, REACTIVE], abs=1e-7)
 
 
 def _amperes(quantities: Quantities, operator: str, element: str) -> float:
@@ -177,7 +179,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_no_corner_is_worse_than_what_the_adversary_finds(variant: str) -> None:
     hierarchy, allocation = small(variant)
-    verdict = check_joint_model(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation, np.random.default_rng(0))
     assert verdict.holds, [worst for worst in verdict.worst if not worst.holds]
     found = {(worst.operator, worst.kind): worst.excess for worst in verdict.worst}
     assert max(found.values()) > -2e-3, "nothing is near its limit"
@@ -220,7 +222,9 @@ def test_a_larger_envelope_is_found_out(operator: str, point: str, kinds: set[st
         result, envelopes=EnvelopeSet(own.connection_points, larger, own.withdrawal_w)
     )
     verdict = check_joint_model(
-        hierarchy, replace(allocation, results={**allocation.results, operator: changed})
+        hierarchy,
+        replace(allocation, results={**allocation.results, operator: changed}),
+        np.random.default_rng(0),
     )
     assert not verdict.holds
     assert {worst.kind for worst in verdict.worst if not worst.holds} & kinds
@@ -230,13 +234,15 @@ def test_a_larger_envelope_is_found_out(operator: str, point: str, kinds: set[st
 def test_a_band_that_is_not_kept_is_found_out() -> None:
     hierarchy, allocation = small()
     result = allocation.results["right"]
-    verdict = check_joint_model(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation, np.random.default_rng(0))
     (reached,) = (worst for worst in verdict.of(BAND) if worst.operator == "right")
     narrower = replace(result.contract, voltage_max_pu=reached.value - 1e-4)
     if reached.limit == result.contract.voltage_min_pu:
         narrower = replace(result.contract, voltage_min_pu=reached.value + 1e-4)
     changed = {**allocation.results, "right": replace(result, contract=narrower)}
-    broken = check_joint_model(hierarchy, replace(allocation, results=changed))
+    broken = check_joint_model(
+        hierarchy, replace(allocation, results=changed), np.random.default_rng(0)
+    )
     assert [worst.operator for worst in broken.worst if not worst.holds] == ["right"]
     assert not broken.of(BAND)[-1].holds
 
@@ -259,7 +265,7 @@ def test_the_three_level_example_holds_when_all_its_networks_are_one(
     assert binding["tso"] >= {"line", "bus", "gen"}
     assert binding["commercial"] >= {"line", "bus"}
     assert binding["hamlet"] >= {"line"}
-    verdict = check_joint_model(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation, np.random.default_rng(0))
     with capsys.disabled():
         show_hierarchy(hierarchy_result(allocation, verdict), Console(width=120))
     assert verdict.disagreement_pu < 1e-7

@@ -28,21 +28,21 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def _screen(case: Case) -> RadialRefuter:
+def _refuter(case: Case) -> RadialRefuter:
     branches = case.switched().branches(case.build)
     return RadialRefuter(branches, case.voltage, [case.interface], case.capacity())
 
 
 def _search(
-    case: Case, most: int | None = None, *, screened: bool = True, **more: Any
+    case: Case, most: int | None = None, *, use_refuter: bool = True, **more: Any
 ) -> SearchOutcome:
     choices = case.switched().choices(most)
-    screen = _screen(case) if screened else None
+    refuter = _refuter(case) if use_refuter else None
 
     def relax() -> tuple[float, Configuration | None]:
-        assert screen is not None
+        assert refuter is not None
         found = bound_by_relaxation(
-            screen.switched, choices, case.voltage, [case.interface], case.capacity()
+            refuter.switched, choices, case.voltage, [case.interface], case.capacity()
         )
         return found.bound_w, found.configuration
 
@@ -50,8 +50,8 @@ def _search(
         choices,
         case.allocated,
         case.capacity().upper_w(),
-        screen=screen,
-        relax=relax if screened else None,
+        refuter=refuter,
+        relax=relax if use_refuter else None,
         **more,
     )
 
@@ -81,9 +81,9 @@ def test_the_best_is_that_of_brute_force(name: str) -> None:
     assert found.gap_w == 0
     radial = case.radial()
     assert found.configurations == len(radial)
-    assert found.evaluated + found.screened == len(radial)
-    # A finding is no better for having been screened.
-    plain = _search(case, screened=False)
+    assert found.evaluated + found.refuted == len(radial)
+    # The result is the same where nothing is refuted.
+    plain = _search(case, use_refuter=False)
     assert plain.best is not None
     assert plain.best.configuration == found.best.configuration
     if not (plain.best.limits_w >= case.capacity_w).all():

@@ -64,7 +64,7 @@ def test_configurations_are_all_radial_subsets(graph: SwitchableGraph, data: st.
         assert sum(v for v, c in zip(cost, chosen, strict=True) if c) == least
 
 
-def test_what_is_not_radial_is_told() -> None:
+def test_what_is_not_radial_is_reported() -> None:
     triangle = SwitchableGraph(3, (0,), ((0, 1),), ((1, 2), (2, 0)))
     assert triangle.why_not_radial((True, True)) == LOOP
     assert triangle.why_not_radial((False, False)) == CUT_OFF

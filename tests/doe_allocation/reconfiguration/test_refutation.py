@@ -72,7 +72,7 @@ def test_bounds_are_never_below_what_is_attained(case: Case) -> None:
     try:
         case.build(case.net)
     except GridError:
-        return  # the present state of the net has nobody supplied twice
+        return  # in the present state of the net no bus is supplied twice
     check_bounds(case)
 
 
@@ -108,7 +108,7 @@ def test_several_contracts_are_each_a_reason() -> None:
     assert (np.diff(both.astype(int), axis=0) >= 0).all()  # more is not easier
 
 
-def test_a_withdrawal_limit_at_the_interface_bounds_everybody() -> None:
+def test_a_withdrawal_limit_at_the_interface_bounds_every_customer() -> None:
     case = small_case(5, customers=4, ties=1)
     limits = type(case.interface)(0.98, 1.03, None, 8_000)
     branches = case.switched().branches(case.build)

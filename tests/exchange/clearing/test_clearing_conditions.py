@@ -14,16 +14,13 @@ from random_programs import (
     buy,
     cases,
     changes_w,
-    check,
+    clearing_of,
     free_network,
-    lot_value,
     network,
     sell,
-    what_is_left,
 )
 
 from exchange.clearing.problem import NetworkRows, ProgramLeg, ProgramOrder, Tier
-from exchange.clearing.welfare_clearing import WelfareClearing
 from orderbook.order import Side
 
 
@@ -32,12 +29,12 @@ from orderbook.order import Side
 def test_conditions_are_kept_and_little_is_lost(case: Case) -> None:
     clearing = case.filled()
     optimum = clearing.optimum()
-    check(case, optimum)
+    case.check(optimum)
     best = case.oracle().whole_lots()
     assert optimum.gain <= best + 1e-5
     # Fractions of plain orders decide which conditional orders trade, so whole lots may lose a
     # lot for each order at most; on average they lose far less.
-    assert optimum.gain >= best - lot_value(case) * len(case.orders)
+    assert optimum.gain >= best - case.lot_value() * len(case.orders)
 
 
 @given(cases(count=5, lots=3, prices=8, points=2, conditional=True))
@@ -48,9 +45,7 @@ def test_without_a_network_conditions_reach_what_trying_everything_reaches(case:
 
 
 def test_all_or_none_waits_until_all_is_there() -> None:
-    clearing = WelfareClearing(free_network(2), LOT_W)
-    clearing.add(sell(1, 0, 100, 10, minimum_w=100))
-    clearing.add(buy(2, 1, 60, 30))
+    clearing = clearing_of(free_network(2), sell(1, 0, 100, 10, minimum_w=100), buy(2, 1, 60, 30))
     assert not clearing.optimum().quantities_w
     clearing.add(buy(3, 1, 40, 12))
     optimum = clearing.optimum()
@@ -60,10 +55,9 @@ def test_all_or_none_waits_until_all_is_there() -> None:
 
 def test_all_or_none_trades_at_a_loss_of_others_if_welfare_rises() -> None:
     """The last watts come from a bid below the ask, carried by the bids above it."""
-    clearing = WelfareClearing(free_network(2), LOT_W)
-    clearing.add(buy(1, 1, 60, 30))
-    clearing.add(buy(2, 1, 40, 8))
-    clearing.add(sell(3, 0, 100, 10, minimum_w=100))
+    clearing = clearing_of(
+        free_network(2), buy(1, 1, 60, 30), buy(2, 1, 40, 8), sell(3, 0, 100, 10, minimum_w=100)
+    )
     optimum = clearing.optimum()
     assert optimum.tier is Tier.MIXED_INTEGER
     assert optimum.quantities_w == {1: 60, 2: 40, 3: 100}
@@ -71,17 +65,17 @@ def test_all_or_none_trades_at_a_loss_of_others_if_welfare_rises() -> None:
 
 
 def test_the_older_of_two_equal_all_or_none_orders_trades() -> None:
-    clearing = WelfareClearing(free_network(2), LOT_W)
-    clearing.add(sell(1, 0, 100, 10, minimum_w=100))
-    clearing.add(sell(2, 0, 100, 10, minimum_w=100))
-    clearing.add(buy(3, 1, 150, 12))
+    clearing = clearing_of(
+        free_network(2),
+        sell(1, 0, 100, 10, minimum_w=100),
+        sell(2, 0, 100, 10, minimum_w=100),
+        buy(3, 1, 150, 12),
+    )
     assert clearing.optimum().quantities_w == {1: 100, 3: 100}
 
 
 def test_a_minimum_holds_for_what_trades_at_once() -> None:
-    clearing = WelfareClearing(free_network(2), LOT_W)
-    clearing.add(sell(1, 0, 100, 10, minimum_w=50))
-    clearing.add(buy(2, 1, 40, 12))
+    clearing = clearing_of(free_network(2), sell(1, 0, 100, 10, minimum_w=50), buy(2, 1, 40, 12))
     assert not clearing.optimum().quantities_w
     clearing.add(buy(3, 1, 20, 12))
     optimum = clearing.optimum()
@@ -103,9 +97,9 @@ def block(number: int, side: Side, price: int, *legs: tuple[int, int], **more: i
 def test_a_block_trades_in_its_ratio_over_two_intervals() -> None:
     """Intervals of two points: limits 0 to 3 and 4 to 7."""
     rows = NetworkRows.joined([free_network(2), free_network(2)])
-    clearing = WelfareClearing(rows, LOT_W, intervals=2)
-    clearing.add(block(1, Side.SELL, 10, (0, 40), (4, 80)))
-    clearing.add(buy(2, 1, 40, 15))
+    clearing = clearing_of(
+        rows, block(1, Side.SELL, 10, (0, 40), (4, 80)), buy(2, 1, 40, 15), intervals=2
+    )
     assert not clearing.optimum().quantities_w
     clearing.add(buy(3, 5, 50, 15))
     # Half a lot of the first for each lot of the second: 20 and 40 watts.
@@ -120,15 +114,18 @@ def test_a_block_trades_in_its_ratio_over_two_intervals() -> None:
 
 def test_a_block_may_lose_in_one_interval_what_it_gains_in_another() -> None:
     rows = NetworkRows.joined([network([[0.0, 1.0, 0.0, 0.0]], [3.0]), free_network(2)])
-    clearing = WelfareClearing(rows, LOT_W, intervals=2)
-    clearing.add(buy(1, 1, 100, 5))
-    clearing.add(buy(2, 5, 100, 25))
-    clearing.add(block(3, Side.SELL, 10, (0, 50), (4, 50)))
+    clearing = clearing_of(
+        rows,
+        buy(1, 1, 100, 5),
+        buy(2, 5, 100, 25),
+        block(3, Side.SELL, 10, (0, 50), (4, 50)),
+        intervals=2,
+    )
     optimum = clearing.optimum()
     assert optimum.quantities_w == {1: 30, 2: 30, 3: 60}
     orders = (buy(1, 1, 100, 5), buy(2, 5, 100, 25), block(3, Side.SELL, 10, (0, 50), (4, 50)))
     case = Case(rows, orders, intervals=2)
-    check(case, optimum)
+    case.check(optimum)
     assert optimum.gain == pytest.approx(case.oracle().whole_lots())
 
 
@@ -150,9 +147,9 @@ def test_random_blocks_agree_with_the_oracle() -> None:
             orders.append(block(n, side, int(rng.integers(1, 20)), *legs, minimum_w=minimum_w))
         case = Case(rows, tuple(orders), intervals=2)
         optimum = case.filled().optimum()
-        check(case, optimum)
+        case.check(optimum)
         best = case.oracle().whole_lots()
-        assert best - 2 * lot_value(case) <= optimum.gain <= best + 1e-5
+        assert best - 2 * case.lot_value() <= optimum.gain <= best + 1e-5
 
 
 def test_an_all_or_none_order_that_no_whole_lots_go_with_waits() -> None:
@@ -160,9 +157,7 @@ def test_an_all_or_none_order_that_no_whole_lots_go_with_waits() -> None:
     coefficients = [[0.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]
     rows = network(coefficients, [6.5, 3.5])
     orders = (buy(1, 1, 100, 30), buy(2, 2, 100, 30), sell(3, 0, 100, 10, minimum_w=100))
-    clearing = WelfareClearing(rows, LOT_W)
-    for order in orders:
-        clearing.add(order)
+    clearing = clearing_of(rows, *orders)
     assert not clearing.optimum().quantities_w
     clearing.add(sell(4, 0, 90, 20))
     optimum = clearing.optimum()
@@ -174,10 +169,12 @@ def test_an_all_or_none_order_that_no_whole_lots_go_with_waits() -> None:
 def test_an_order_with_a_minimum_trades_as_much_as_goes_in_whole_lots() -> None:
     """Ten lots, of 6.5 and 3.5, keep its condition and are no whole lots; nine are, of 6 and 3."""
     coefficients = [[0.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]
-    clearing = WelfareClearing(network(coefficients, [6.5, 3.5]), LOT_W)
-    clearing.add(buy(1, 1, 100, 30))
-    clearing.add(buy(2, 2, 100, 30))
-    clearing.add(sell(3, 0, 100, 10, minimum_w=50))
+    clearing = clearing_of(
+        network(coefficients, [6.5, 3.5]),
+        buy(1, 1, 100, 30),
+        buy(2, 2, 100, 30),
+        sell(3, 0, 100, 10, minimum_w=50),
+    )
     optimum = clearing.optimum()
     assert optimum.quantities_w == {1: 60, 2: 30, 3: 90}
     assert optimum.gain == 90 * 20
@@ -186,11 +183,13 @@ def test_an_order_with_a_minimum_trades_as_much_as_goes_in_whole_lots() -> None:
 def test_another_conditional_order_trades_where_the_best_one_goes_with_no_whole_lots() -> None:
     """All ten lots gain more in fractions, but only the eight are 6 and 2 of the buyers."""
     coefficients = [[0.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]
-    clearing = WelfareClearing(network(coefficients, [6.5, 3.5]), LOT_W)
-    clearing.add(buy(1, 1, 100, 30))
-    clearing.add(buy(2, 2, 100, 30))
-    clearing.add(sell(3, 0, 80, 12, minimum_w=80))
-    clearing.add(sell(4, 0, 100, 10, minimum_w=100))
+    clearing = clearing_of(
+        network(coefficients, [6.5, 3.5]),
+        buy(1, 1, 100, 30),
+        buy(2, 2, 100, 30),
+        sell(3, 0, 80, 12, minimum_w=80),
+        sell(4, 0, 100, 10, minimum_w=100),
+    )
     assert clearing.optimum().quantities_w == {1: 60, 2: 20, 3: 80}
 
 
@@ -206,7 +205,7 @@ def test_ties_among_many_conditional_orders_go_to_the_oldest(seed: int) -> None:
         orders.append(sell(number, column, lots * LOT_W, 10, minimum_w=minimum_w))
     orders.append(buy(8, 1, int(rng.integers(3, 13)) * LOT_W, 12))
     optimum = Case(rows, tuple(orders)).filled().optimum()
-    check(Case(rows, tuple(orders)), optimum)
+    Case(rows, tuple(orders)).check(optimum)
     best, most = 0.0, (0,) * 7
     choices = [[0, *range(o.minimum_w // LOT_W, o.quantity_w // LOT_W + 1)] for o in orders[:7]]
     for choice in itertools.product(*choices):
@@ -237,6 +236,6 @@ def test_orders_that_come_one_by_one_leave_no_more_than_a_lot(case: Case) -> Non
                 change[own.legs[0].column] += own.sign * quantity_w
             clearing.execute(optimum)
         headroom = case.rows.headroom - case.rows.A @ change / BASE_W
-        left = what_is_left(case, clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
+        left = case.left_after(clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
         waiting = Case(case.rows, tuple(left.orders), case.reserve)
-        assert left.whole_lots() <= lot_value(waiting) + 1e-5
+        assert left.whole_lots() <= waiting.lot_value() + 1e-5

@@ -12,12 +12,12 @@ from random_programs import (
     LOT_W,
     buy,
     cancel,
+    clearing_of,
     free_network,
     sell,
 )
 
 from exchange.clearing.problem import Tier
-from exchange.clearing.welfare_clearing import WelfareClearing
 
 
 @pytest.mark.parametrize("conditional", [0.0, 0.1])
@@ -64,9 +64,7 @@ def test_the_bound_kept_with_every_event_is_the_bound_computed_anew() -> None:
 
 
 def test_a_tick_better_than_the_local_price_is_enough() -> None:
-    clearing = WelfareClearing(free_network(), LOT_W)
-    clearing.add(sell(1, 0, 50, 20))
-    clearing.add(buy(2, 1, 50, 19))
+    clearing = clearing_of(free_network(), sell(1, 0, 50, 20), buy(2, 1, 50, 19))
     assert not clearing.optimum().quantities_w
     assert clearing.screen.local[0] == 19.5
     assert not clearing.add(buy(3, 2, 50, 19))

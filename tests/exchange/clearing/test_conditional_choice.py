@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market import Market, all_of
-from random_programs import LOT_W, Case, buy, check, free_network, network, sell
+from random_programs import LOT_W, Case, buy, clearing_of, free_network, network, sell
 
 from exchange.clearing import work_budget
 from exchange.clearing.conditional import branch_and_bound
 from exchange.clearing.conditional.bounds import WarmChoices
 from exchange.clearing.highs import INFINITY
 from exchange.clearing.problem import NetworkRows, ProgramOrder
-from exchange.clearing.welfare_clearing import WelfareClearing
 from exchange.clearing.work_budget import ProgramCost, RemainingWork, WorkBudget
 from exchange.vocabulary.events import AlarmRaised, Traded
 
@@ -46,10 +45,10 @@ def test_nothing_gains_more_however_the_best_choice_is_looked_for(seed, monkeypa
     for most in (10**6, 8, 0):
         monkeypatch.setattr(branch_and_bound, "MOST", most)
         optimum = case.filled().optimum()
-        check(case, optimum)
+        case.check(optimum)
         assert optimum.gain == pytest.approx(best, abs=1e-6)
         found.append(optimum.quantities_w)
-    assert found[0] == found[1] == found[2], "whoever is older goes first in all of them"
+    assert found[0] == found[1] == found[2], "the older order goes first in all of them"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -67,7 +66,7 @@ def test_among_plain_orders_both_ways_agree(seed, monkeypatch):
     for most in (10**6, 0):
         monkeypatch.setattr(branch_and_bound, "MOST", most)
         optimum = case.filled().optimum()
-        check(case, optimum)
+        case.check(optimum)
         gains.append(optimum.gain)
     assert gains[0] == gains[1]
 
@@ -107,11 +106,9 @@ def test_with_little_effort_conditions_are_kept_and_what_is_known_stands(seed, c
     # Without a network the linear program trades whole lots.
     case = Case(free_network(2), (*case.orders, *plain))
     spent = WorkBudget(RemainingWork(choices), RemainingWork(10**6))
-    clearing = WelfareClearing(case.rows, LOT_W, budget=spent)
-    for order in case.orders:
-        clearing.add(order)
+    clearing = clearing_of(case.rows, *case.orders, budget=spent)
     optimum = clearing.optimum()
-    check(case, optimum)
+    case.check(optimum)
     without = Case(case.rows, plain).oracle().whole_lots()
     assert without - 1e-6 <= optimum.gain <= case.oracle().whole_lots() + 1e-6
     assert clearing.optimum() is optimum or not optimum.quantities_w

@@ -1,4 +1,4 @@
-"""What is paid is received, nobody is worse than its limit, and the operator never pays."""
+"""What is paid is received, no order is worse than its limit, and the operator never pays."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_congestion_rent_is_what_the_rows_are_worth() -> None:
 
 
 def test_one_price_for_all_at_a_point() -> None:
-    """Without congestion everybody trades at the middle of what proves the match."""
+    """Without congestion all orders trade at the middle of what proves the match."""
     orders = (sell(1, 0, 60, 10), sell(2, 0, 60, 12), buy(3, 1, 100, 20), buy(4, 1, 10, 17))
     case = Case(free_network(2), orders)
     optimum = case.filled().optimum()

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given, settings
-from random_programs import LOT_W, Case, buy, cancel, cases, free_network, network, sell
+from random_programs import (
+    LOT_W,
+    Case,
+    buy,
+    cancel,
+    cases,
+    clearing_of,
+    free_network,
+    network,
+    sell,
+)
 
 from exchange.clearing.linear.time_priority import oldest_first
-from exchange.clearing.welfare_clearing import WelfareClearing
 
 
 def fractions(case: Case) -> np.ndarray:
@@ -36,17 +45,16 @@ def test_the_linear_optimum_serves_older_orders_first(case: Case) -> None:
 
 def test_price_then_time_in_an_open_network() -> None:
     """Case 2 of the order book's behaviours, at points of their own."""
-    clearing = WelfareClearing(free_network(), LOT_W)
-    for order in (sell(1, 0, 1000, 10), sell(2, 1, 300, 5), sell(3, 2, 300, 5), sell(4, 0, 200, 2)):
-        clearing.add(order)
+    clearing = clearing_of(
+        free_network(),
+        *(sell(1, 0, 1000, 10), sell(2, 1, 300, 5), sell(3, 2, 300, 5), sell(4, 0, 200, 2)),
+    )
     clearing.add(buy(5, 1, 500, 5))
     assert clearing.optimum().quantities_w == {2: 300, 4: 200, 5: 500}
 
 
 def test_equal_prices_trade() -> None:
-    clearing = WelfareClearing(free_network(), LOT_W)
-    clearing.add(sell(1, 0, 50, 8))
-    clearing.add(buy(2, 1, 30, 8))
+    clearing = clearing_of(free_network(), sell(1, 0, 50, 8), buy(2, 1, 30, 8))
     optimum = clearing.optimum()
     assert optimum.quantities_w == {1: 30, 2: 30}
     assert optimum.gain == 0
@@ -55,27 +63,26 @@ def test_equal_prices_trade() -> None:
 def test_time_decides_at_equal_prices_where_a_row_binds() -> None:
     rows = network([[0.0, 1.0, 1.0, 0.0, 0.0, 0.0]], [5.0])
     for first, second in ((1, 2), (2, 1)):
-        clearing = WelfareClearing(rows, LOT_W)
-        clearing.add(sell(1, 0, 100, 10))
-        clearing.add(buy(2, first, 40, 20))
-        clearing.add(buy(3, second, 40, 20))
-        clearing.add(buy(4, second, 40, 20))
+        clearing = clearing_of(
+            rows,
+            sell(1, 0, 100, 10),
+            buy(2, first, 40, 20),
+            buy(3, second, 40, 20),
+            buy(4, second, 40, 20),
+        )
         assert clearing.optimum().quantities_w == {1: 50, 2: 40, 3: 10}
 
 
 def test_ties_within_one_column_go_by_time_after_rounding() -> None:
     rows = network([[0.0, 1.0, 0.0, 0.0]], [5.7])
-    clearing = WelfareClearing(rows, LOT_W)
-    clearing.add(sell(1, 0, 100, 10))
+    clearing = clearing_of(rows, sell(1, 0, 100, 10))
     for number in (2, 3, 4):
         clearing.add(buy(number, 1, 30, 20))
     assert clearing.optimum().quantities_w == {1: 50, 2: 30, 3: 20}
 
 
 def test_a_cancelled_and_repeated_order_has_lost_its_turn() -> None:
-    clearing = WelfareClearing(free_network(), LOT_W)
-    clearing.add(sell(1, 0, 50, 10))
-    clearing.add(sell(2, 1, 50, 10))
+    clearing = clearing_of(free_network(), sell(1, 0, 50, 10), sell(2, 1, 50, 10))
     cancel(clearing, 1)
     clearing.add(sell(3, 0, 50, 10))
     clearing.reduce(2, 10)

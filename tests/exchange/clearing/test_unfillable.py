@@ -38,13 +38,13 @@ def test_twenty_lots_fit():
     assert all_of(wanted().buy(1, "2000@100"), Traded)
 
 
-def test_a_dear_lot_that_does_not_fit_holds_up_nobody():
+def test_a_dear_lot_that_does_not_fit_blocks_no_other_order():
     market = wanted()
     market.buy(0, "100@1000000")
     assert all_of(market.buy(1, "2000@100"), Traded)
 
 
-def test_nor_where_its_owner_sells_beside_it_at_a_price_nobody_pays():
+def test_nor_where_its_owner_sells_beside_it_at_a_price_that_no_buyer_pays():
     market = wanted()
     market.sell(0, "100@1000000")
     market.buy(0, "100@999999")
@@ -75,7 +75,7 @@ def crowded(*, attacked: bool) -> list[Event]:
     return market.sell(SELLER, "1100@1")
 
 
-def test_nobody_trades_at_a_loss_for_a_fraction_that_is_rounded_away():
+def test_no_order_trades_at_a_loss_for_a_fraction_that_is_rounded_away():
     received = {
         attacked: [
             (fill.participant, fill.quantity_w, fill.amount)

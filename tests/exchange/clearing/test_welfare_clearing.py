@@ -14,13 +14,10 @@ from random_programs import (
     Case,
     buy,
     cases,
-    changes_w,
-    check,
+    clearing_of,
     free_network,
-    lot_value,
     network,
     sell,
-    what_is_left,
 )
 
 from exchange.clearing.highs import WarmModel
@@ -34,20 +31,20 @@ from exchange.vocabulary.rules import ExchangeRate
 def test_whole_lots_balance_and_no_improvement_above_one_lot_is_left(case: Case) -> None:
     clearing = case.filled()
     optimum = clearing.optimum()
-    check(case, optimum)
+    case.check(optimum)
     best = case.oracle().whole_lots()
     assert optimum.gain <= best + 1e-5
     headroom, gain = case.rows.headroom, optimum.gain
     while optimum.quantities_w:
         clearing.execute(optimum)
-        change_w = changes_w(case.orders, optimum, case.rows.A.shape[1])
+        change_w = case.changes_w(optimum)
         headroom = headroom - case.rows.A @ change_w / BASE_W
         optimum = clearing.optimum()
         gain += optimum.gain
     assert gain <= best + 1e-5
     clearing.orders.check_invariants()
-    left = what_is_left(case, clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
-    assert left.whole_lots() <= lot_value(case) + 1e-5
+    left = case.left_after(clearing, NetworkRows.of_one(case.rows.A, headroom, BASE_W))
+    assert left.whole_lots() <= case.lot_value() + 1e-5
     # The bound is that of the linear program of what is left, and proved by other duals there.
     assert left.linear()[1] == pytest.approx(optimum.bound, abs=1e-3)
 
@@ -58,7 +55,7 @@ def test_the_oracle_and_the_optimum_agree_with_trying_everything(case: Case) -> 
     best = case.oracle().brute_force()
     assert case.oracle().whole_lots() == pytest.approx(best, abs=1e-4)
     optimum = case.filled().optimum()
-    assert best - lot_value(case) * len(case.orders) <= optimum.gain <= best + 1e-6
+    assert best - case.lot_value() * len(case.orders) <= optimum.gain <= best + 1e-6
 
 
 @given(cases(prices=6))
@@ -79,7 +76,7 @@ def test_a_merit_order_match_that_holds_is_the_linear_optimum(case: Case) -> Non
 def test_a_third_order_makes_a_blocked_pair_secure() -> None:
     """Pairwise matching stops here: each pair overloads the row, the three together do not."""
     rows = network([[1.0, 0.5, 0.0, 0.0, 0.0, 0.0]], [0.0])
-    clearing = WelfareClearing(rows, LOT_W)
+    clearing = clearing_of(rows)
     assert not clearing.add(sell(1, 2, 100, 10)) or not clearing.optimum().quantities_w
     clearing.add(buy(2, 1, 100, 50))
     assert not clearing.optimum().quantities_w
@@ -93,9 +90,7 @@ def test_a_third_order_makes_a_blocked_pair_secure() -> None:
 def test_both_directions_share_rows() -> None:
     """Injection sold relieves a row that withdrawal bought elsewhere loads."""
     rows = network([[1.0, 0.0, 0.0, 1.0]], [0.0])
-    clearing = WelfareClearing(rows, LOT_W)
-    clearing.add(sell(1, 2, 50, 10))
-    clearing.add(buy(2, 3, 50, 30))
+    clearing = clearing_of(rows, sell(1, 2, 50, 10), buy(2, 3, 50, 30))
     assert not clearing.optimum().quantities_w
     clearing.add(buy(3, 1, 50, 19))
     clearing.add(sell(4, 0, 50, 20))
@@ -105,9 +100,7 @@ def test_both_directions_share_rows() -> None:
 
 def test_rows_corrected_by_the_power_flow_void_the_proposal_and_solve_again() -> None:
     rows = network([[0.0, 1.0, 0.0, 0.0]], [8.0])
-    clearing = WelfareClearing(rows, LOT_W)
-    clearing.add(sell(1, 0, 100, 10))
-    clearing.add(buy(2, 1, 100, 20))
+    clearing = clearing_of(rows, sell(1, 0, 100, 10), buy(2, 1, 100, 20))
     refuted = clearing.optimum()
     assert refuted.quantities_w == {1: 80, 2: 80}
     clearing.replace_rows(network([[0.0, 1.25, 0.0, 0.0]], [8.0]))
@@ -121,19 +114,19 @@ def test_rows_corrected_by_the_power_flow_void_the_proposal_and_solve_again() ->
 
 
 def test_negative_headroom_allows_what_does_not_load_the_row() -> None:
-    clearing = WelfareClearing(network([[1.0, 0.5, 0.0, 0.0]], [-3.0]), LOT_W)
-    clearing.add(sell(1, 0, 50, 10))
-    clearing.add(buy(2, 1, 50, 20))
-    clearing.add(buy(3, 0, 50, 30))
+    clearing = clearing_of(
+        network([[1.0, 0.5, 0.0, 0.0]], [-3.0]),
+        sell(1, 0, 50, 10),
+        buy(2, 1, 50, 20),
+        buy(3, 0, 50, 30),
+    )
     assert clearing.optimum().quantities_w == {1: 50, 3: 50}
 
 
 def test_limits_stop_at_their_bounds() -> None:
     rise_w, fall_w = np.array([-1, 35, -1, -1]), np.array([-1, -1, -1, -1])
     rows = replace(free_network(2), rise_w=rise_w, fall_w=fall_w)
-    clearing = WelfareClearing(rows, LOT_W)
-    clearing.add(sell(1, 0, 100, 10))
-    clearing.add(buy(2, 1, 100, 20))
+    clearing = clearing_of(rows, sell(1, 0, 100, 10), buy(2, 1, 100, 20))
     optimum = clearing.optimum()
     assert optimum.quantities_w == {1: 30, 2: 30}
     assert optimum.prices.local[1] == pytest.approx(20.0)
@@ -161,9 +154,7 @@ def test_network_weighted_watts_count_what_they_free() -> None:
 
 def test_duals_prove_the_optimum() -> None:
     rows = network([[0.0, 1.0, 0.0, 0.0]], [5.0])
-    clearing = WelfareClearing(rows, LOT_W)
-    clearing.add(sell(1, 0, 100, 10))
-    clearing.add(buy(2, 1, 100, 20))
+    clearing = clearing_of(rows, sell(1, 0, 100, 10), buy(2, 1, 100, 20))
     optimum = clearing.optimum()
     prices = optimum.prices
     assert prices.local[0] == pytest.approx(10.0)
@@ -176,9 +167,9 @@ def test_duals_prove_the_optimum() -> None:
 
 
 def test_a_solver_that_is_not_sure_means_no_trade(monkeypatch: pytest.MonkeyPatch) -> None:
-    clearing = WelfareClearing(network([[0.0, 1.0, 0.0, 0.0]], [5.0]), LOT_W)
-    clearing.add(sell(1, 0, 100, 10))
-    clearing.add(buy(2, 1, 100, 20))
+    clearing = clearing_of(
+        network([[0.0, 1.0, 0.0, 0.0]], [5.0]), sell(1, 0, 100, 10), buy(2, 1, 100, 20)
+    )
 
     def fail(self: WarmModel) -> None:
         raise ClearingError("the solver ends with Unknown")
@@ -217,7 +208,7 @@ def test_prices_of_a_billion_ticks_and_megawatts_stay_exact() -> None:
     orders = (sell(1, 0, 3_000_000, 10**9), buy(2, 1, 2_000_000, 10**9 + 1))
     case = Case(rows, orders)
     optimum = case.filled().optimum()
-    check(case, optimum)
+    case.check(optimum)
     # A lot moved takes 0.7 of a lot's headroom.
     assert optimum.quantities_w == {1: 1_428_580, 2: 1_428_580}
     assert Oracle(orders, rows, LOT_W).whole_lots() == pytest.approx(optimum.gain, rel=1e-6)

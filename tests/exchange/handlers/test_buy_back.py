@@ -35,7 +35,7 @@ def market() -> Market:
     return market
 
 
-def test_the_cheapest_sellers_are_bought_back_and_nobody_is_curtailed(market):
+def test_the_cheapest_sellers_are_bought_back_and_no_limit_is_curtailed(market):
     assert only(ask(market, 5_000, 20), BuyBackSet).wanted == BuyBack(5_000, 20)
     events = market.update("u1", LOWER)
     trade = only(events, Traded)
@@ -54,7 +54,7 @@ def test_what_is_too_dear_or_too_much_is_left_to_curtailment(market):
     events = market.update("u1", LOWER)
     assert [f.quantity_w for f in only(events, Traded).fills] == [500]
     cut = all_of(events, HoldingCurtailed)
-    # Everyone rounds down to whole watts.
+    # Each limit is rounded down to whole watts.
     assert 1_000 <= sum(each.from_w - each.to_w for each in cut) <= 1_004
 
 

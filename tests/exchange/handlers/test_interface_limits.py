@@ -74,7 +74,7 @@ def test_an_order_that_could_not_trade_as_asked_any_more_is_cancelled(market):
     market.sell(1, "2500@9")
     market.sell(2, "2500@9")
     market.sell(3, "4500@9", client_order_id="ice", displayed_w=1_000)
-    # Everyone is cut by 1,000 W more than the newest order of each can bear.
+    # Each point is cut by 1,000 W more than the newest order of each can bear.
     events = market.update("u1", interface(6_000))
     cancelled = {e.client_order_id: e.reason for e in all_of(events, OrderCancelled)}
     assert {k: v for k, v in cancelled.items() if k in ("all", "some", "most", "ice")} == {
@@ -110,9 +110,9 @@ def test_new_headroom_sets_off_orders_that_were_blocked():
     market.sell(0, "100@5")
     market.buy(1, "100@6")
     assert len(market.resting()) == 2
-    # The interface curtails everyone to 4 kW, which leaves the row 6,000 W.
+    # The interface curtails each point to 4 kW, which leaves the row 6,000 W.
     events = market.update("u1", interface(16_000, 20_000))
-    # Nobody set it off, so both trade at one price: any between the limits balances 100 W.
+    # No order is the taker, so both trade at one price: any between the limits balances 100 W.
     assert trades(events) == ["100@5 #2", "100@5 #1"]
     traded = only(events, Traded)
     assert (traded.taker_order_id, traded.rent) == (None, 0)

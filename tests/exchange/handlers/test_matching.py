@@ -22,11 +22,11 @@ from security_check.errors import PowerFlowError
 from security_check.model.envelope import Direction
 
 UNIT_W = 5_000
-"""What everyone holds: a row with coefficients that add up to c is full at c units."""
+"""What each point holds: a row with coefficients that add up to c is full at c units."""
 
 
 def a_market(*coefficients: int, headroom_w: int = 0, ac_headroom_w: int | None = None, **more):
-    """A market with one row; it has been given more headroom than everyone's holdings need."""
+    """A market with one row; it has been given more headroom than all holdings need."""
     full = sum(coefficients) * UNIT_W
     row = [*coefficients, *[0] * (8 - len(coefficients))]
     ac = headroom_w if ac_headroom_w is None else ac_headroom_w

@@ -38,7 +38,7 @@ from security_check.errors import InsecureError
 from security_check.model.envelope import Direction
 
 AT_ONE_PRICE = ["8@5 #2", "8@5 #1"]
-"""After a halt nobody is the taker: both trade at the price of the one that is not filled."""
+"""After a halt no order is the taker: both trade at the price of the one that is not filled."""
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_an_amendment_is_held_against_the_controls_too(market):
     assert not all_of(market.amend(0, "a", 20), Refused)
 
 
-def test_an_order_may_have_a_largest_size_of_its_participant_or_of_everybody(market):
+def test_an_order_may_have_a_largest_size_of_its_participant_or_of_all(market):
     limit(market, None, max_quantity_w=50)
     limit(market, "p0", max_quantity_w=100)
     assert refusal(market.sell(0, "101@5")) == (
@@ -193,7 +193,7 @@ def test_the_kill_switch_of_a_participant_cancels_and_bars_and_can_be_released(m
     assert not all_of(market.sell(0, "10@5"), Refused)
 
 
-def test_the_kill_switch_of_the_market_cancels_and_bars_everybody(market):
+def test_the_kill_switch_of_the_market_cancels_and_bars_all_orders(market):
     market.sell(0, "10@5")
     market.sell(2, "10@5")
     events = market.do(SetKillSwitch("k1", None, engaged=True))

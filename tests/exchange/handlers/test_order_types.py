@@ -1,6 +1,6 @@
-"""Order types one by one, told in pairs; the naive market must tell the same of each.
+"""Order types one by one, in pairs; the naive market must report the same of each.
 
-Everybody owns one connection point, and the network never binds.  A story has
+Each participant owns one connection point, and the network never binds.  A story has
 
     ("accepted", order), ("refused", reason), ("traded", watts, price, buy order, sell order),
     ("amended", order before, order, watts left), ("refilled", order before, order, watts shown),
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pytest
 from both_markets import Both
-from naive_market import told
+from naive_market import story_of
 
 from exchange.handlers.fills import pairs_of
 from exchange.vocabulary.events import Event, Traded
@@ -30,7 +30,7 @@ def in_pairs(events: list[Event]) -> list[tuple]:
                 price = abs(maker.amount) / maker.quantity_w
                 found.append(("traded", quantity_w, price, buy.order_id, sell.order_id))
         else:
-            found += told([event])
+            found += story_of([event])
     return found
 
 
@@ -385,7 +385,7 @@ def test_a_block_is_not_torn_by_one_that_needs_less(market):
     assert [number for number, *_ in market.resting()] == [1, 2]
 
 
-def test_nobody_trades_with_a_single_leg(market):
+def test_no_order_trades_with_a_single_leg(market):
     market.block(0, "sell", "10@5", [NOON, LATER], all_or_none=False)
     assert market.buy(1, "10@9", "IOC", book=NOON) == [
         ("accepted", 3),

@@ -1,4 +1,4 @@
-"""Post-only orders that cross nobody by price and yet would trade, in a set of three.
+"""Post-only orders that cross no order by price and yet would trade, in a set of three.
 
 Row 0 is full with coefficients 1 at load:0, 2 at load:1 and 3 at load:2: limit that moves from
 load:0 to load:1 needs headroom.  A sale of load:2 makes twice as much as it takes: half of what
@@ -41,7 +41,7 @@ def test_an_order_that_would_make_a_blocked_pair_trade_is_refused_if_it_is_to_wa
     ]
 
 
-def test_a_post_only_order_that_helps_nobody_waits(market):
+def test_a_post_only_order_that_completes_no_trade_rests(market):
     assert only(market.sell(2, "200@40", post_only=True), OrderAccepted)
 
 

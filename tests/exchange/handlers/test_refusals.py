@@ -38,7 +38,7 @@ from security_check.model.envelope import Direction
 
 @pytest.fixture
 def market() -> Market:
-    """Four connection points of 10 kW; everyone holds 5 kW in each direction."""
+    """Four connection points of 10 kW; each holds 5 kW in each direction."""
     return Market(points=4, capacity_w=10_000)
 
 
@@ -416,7 +416,7 @@ def test_an_allocation_below_the_fallback_opens_nothing():
     )
 
 
-def test_the_sentence_names_the_gate_also_where_nobody_came_until_later(market):
+def test_the_sentence_names_the_gate_also_where_the_next_message_came_later(market):
     market.now = GATE + QUARTER
     assert refusal(market.sell(0, "1@1")) == (
         "gate_closed",
@@ -463,7 +463,7 @@ def test_more_conditional_orders_than_clearing_can_bear_are_refused():
         assert not all_of(market.sell(owner, "10@9", all_or_none=True), Refused)
     reason, detail = refusal(market.sell(8, "10@9", all_or_none=True))
     assert detail.startswith("9 orders with conditions already rest for")
-    assert only(market.buy(9, "10@9", "FOK"), Traded), "what does not rest is in nobody's way"
+    assert only(market.buy(9, "10@9", "FOK"), Traded), "what does not rest blocks no order"
 
 
 @given(

@@ -453,7 +453,7 @@ def as_sums(statements):
 KEYS = ("paid", "received", "compensation", "penalties")
 
 
-def told(statements):
+def reported(statements):
     """Return all there is in statements, so that two folds can be compared."""
     return [statements.statement(name) for name in statements.names()]
 
@@ -489,11 +489,11 @@ def test_statements_are_the_plain_sums_and_follow_from_the_events(day):
     ledger = market.exchange.state.ledger
     for name in statements.names():
         assert statements.statement(name).closing == ledger.balance(name)
-    assert sum(each.closing for each in told(statements)) == 0
+    assert sum(each.closing for each in reported(statements)) == 0
     replayed = Exchange(LinearGrid(market.grid.capacity_w), market.rules, market.terms)
     replayed.replay(market.events)
     assert replayed.digest() == market.exchange.digest()
-    assert told(folded(market.events)) == told(statements)
+    assert reported(folded(market.events)) == reported(statements)
 
 
 @settings(max_examples=20, deadline=None)

@@ -85,7 +85,7 @@ def test_of_many_that_rested_the_one_is_found(monkeypatch):
     assert sum(fill.quantity_w for e in all_of(events, Traded) for fill in e.fills) == 500
 
 
-def test_a_failure_of_the_warm_solver_alone_costs_nobody_anything(monkeypatch):
+def test_a_failure_of_the_warm_solver_alone_changes_nothing(monkeypatch):
     market = three_asks()
     optimum, failures = WelfareClearing.optimum, [ClearingError("astray")]
 

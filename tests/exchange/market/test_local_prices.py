@@ -196,7 +196,7 @@ def test_asking_changes_nothing(seed):
 
 
 def test_a_full_line_makes_the_price_behind_it_higher():
-    # Everybody gets 100 W; load:0 alone is behind line:0, which is full then.
+    # Each point gets 100 W; load:0 alone is behind line:0, which is full then.
     market = Market(points=3, capacity_w=400, rows=[([1, 0, 0, 0, 0, 0], 100, 100)],
                     limits=interface(300, 300))  # fmt: skip
     market.sell(1, "50@3")

@@ -123,7 +123,7 @@ class Feeder:
     def check(self, *, traded: bool) -> None:
         held = self.held_w()
         assert ((held >= FALLBACK_W) & (held <= CAPACITY_W)).all()
-        # The network's state is nobody's business outside, so there is no public way to it.
+        # The state of the network is private: there is no public way to it.
         network = self.exchange._markets._open.networks.get(START)
         orders = list(self.exchange.state.orders.values())
         state = self.exchange.state

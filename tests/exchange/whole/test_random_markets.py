@@ -112,7 +112,7 @@ class NetworkMarket(RuleBasedStateMachine):
         return {(o.participant, o.client_order_id): o.required_w for o in orders if o.conditional}
 
     def _check_conditions(self, resting, events):
-        """Nobody who rested with a condition trades less than that."""
+        """No order that rested with a condition trades less than that."""
         traded: dict[tuple[str, str], int] = {}
         for event in all_of(events, Traded):
             for fill in event.fills:
@@ -238,9 +238,9 @@ class NetworkMarket(RuleBasedStateMachine):
         if hasattr(self, "market"):
             self.market.grid.latest.errors.clear()
             self.market.exchange.check_invariants()
-            self._nobody_rests_across_its_own()
+            self._no_order_rests_across_its_own()
 
-    def _nobody_rests_across_its_own(self):
+    def _no_order_rests_across_its_own(self):
         session = self.market.exchange.state.sessions[START]
         if not self.market.exchange.state.may_trade(session):
             return

@@ -16,6 +16,7 @@ from exchange.engine import Exchange
 from exchange.vocabulary.commands import CancelOrder, SubmitOrder
 from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
+from gateway.formats.bundled import bundled
 from gateway.formats.envelope_file import EnvelopeFile
 from gateway.formats.verdict_file import VerdictFile
 from gateway.journal.codec import encode_entry
@@ -288,6 +289,41 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         assert result.exit_code == 2, arguments
         assert "missing" in result.stderr
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "known"),
+    [
+        (["allocate", "bundled:reference"], ".json, .csv or .parquet"),
+        (["verify", "bundled:reference", "e.json"], ".json"),
+        (["simulate", "bundled:reference", "o.jsonl"], ".json"),
+        (["report", "bundled:reference", "o.jsonl"], ".json"),
+        (["fairness", "bundled:reference"], ".json"),
+        (["topology", "bundled:reference"], ".json"),
+        (["hierarchy", "bundled:three-level"], ".json"),
+        (["contract", "bundled:three-level", "town"], ".json"),
+        (["demo"], ".json"),
+        (["replay", "j.jsonl"], ".json"),
+        (["statements", "j.jsonl"], ".json"),
+        (["statements", "j.jsonl", "--csv"], ".csv"),
+    ],
+)
+@pytest.mark.parametrize("name", ["e.xlsx", "e", "e.jsonl", "csv"])
+def test_a_result_needs_an_ending_of_a_known_format(
+    tmp_path: Path, arguments: list[str], known: str, name: str
+) -> None:
+    result = run(*arguments, "-o", tmp_path / name)
+    assert result.exit_code == 2
+    assert f"file: its name must end in {known}\n" in result.stderr
+    assert name in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_faults_of_a_bundled_file_name_it_as_the_command_does() -> None:
+    result = run("topology", "bundled:reference")
+    assert result.exit_code == 2
+    assert "error: bundled:reference has 1 fault:" in result.stderr
+    assert str(bundled("")) not in result.stderr
 
 
 def test_a_journal_with_a_gap_is_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_needs_follow_the_day() -> None:
     for customer in customers:
         assert customer.injection_need_w.shape == (QUARTERS,)
         together = np.minimum(customer.injection_need_w, customer.withdrawal_need_w)
-        assert not together.any(), "nobody injects and withdraws at once"
+        assert not together.any(), "no customer injects and withdraws at once"
     solar = [c for c in customers if c.kind is CustomerKind.SOLAR]
     assert all(40 <= int(c.injection_need_w.argmax()) <= 60 for c in solar)
     assert all(not c.injection_need_w[:16].any() for c in customers)
@@ -127,6 +127,7 @@ def opened(*limits_w: tuple[int, int]) -> SessionOpened:
         ),
         phase=Phase.CONTINUOUS,
         phase_until=START,
+        tick=Decimal("0.0001"),
     )
 
 

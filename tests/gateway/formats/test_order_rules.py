@@ -157,3 +157,16 @@ def test_only_a_line_must_name_time_and_participant(name: str) -> None:
     text = json.dumps({key: each for key, each in GOOD[0].items() if key != name}).encode()
     assert by_message(text, 1) == by_message(json.dumps(GOOD[0]).encode(), 1)
     assert by_line(text, 1) == ("malformed", "a1", f"{name}: it is missing")
+
+
+@given(st.sets(st.sampled_from([*HEAD, *WHERE, "type", "quantity_w"])))
+def test_a_line_names_all_entries_that_are_missing(absent: set[str]) -> None:
+    text = json.dumps({key: each for key, each in GOOD[0].items() if key not in absent}).encode()
+    found = by_line(text, 1)
+    if not absent:
+        assert not isinstance(found, tuple)
+        return
+    # The type decides the form, so without it only the entries of all forms are known.
+    known = absent & {"time", "participant", "type"} if "type" in absent else absent
+    assert isinstance(found, tuple)
+    assert set(found[2].split("; ")) == {f"{name}: it is missing" for name in known}

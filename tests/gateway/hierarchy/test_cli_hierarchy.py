@@ -50,7 +50,7 @@ def test_json_is_all_there_is_on_stdout(hierarchy: Path) -> None:
 
 def test_a_contract_that_cannot_be_kept_is_listed(hierarchy: Path) -> None:
     path = hierarchy.with_name("unmet.toml")
-    # In the middle the voltage is about 1 p.u.: nobody can promise so much below.
+    # In the middle the voltage is about 1 p.u.: no contract can promise so much below.
     path.write_text(FILE.replace("voltage_min_pu = 0.95", "voltage_min_pu = 1.06"))
     result = run("hierarchy", path)
     assert result.exit_code == 1
@@ -58,7 +58,7 @@ def test_a_contract_that_cannot_be_kept_is_listed(hierarchy: Path) -> None:
     assert "the contract is unmet" in result.stdout or "middle load:2 / right" in result.stdout
 
 
-def test_faults_are_all_told_and_name_both_ends(hierarchy: Path) -> None:
+def test_all_faults_are_reported_and_name_both_ends(hierarchy: Path) -> None:
     path = hierarchy.with_name("wrong.toml")
     path.write_text(
         FILE.replace('"load:2"', '"load:7"').replace('child = "left"', 'child = "lift"')
@@ -101,7 +101,7 @@ def test_no_contract_at_all(hierarchy: Path) -> None:
     ("arguments", "said"),
     [
         (("top",), "top: it is not a child of another operator; there is middle, left, right"),
-        (("nobody",), "nobody: it is not a child of another operator"),
+        (("unknown",), "unknown: it is not a child of another operator"),
         (("left", "--within", "1.1", "1.0"), "--within needs 0 < low < high < 2 p.u."),
         (("left", "--steps", "1", "--plot", "x.nothing"), "cannot be drawn"),
     ],

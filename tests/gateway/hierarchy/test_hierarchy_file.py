@@ -165,7 +165,7 @@ def test_a_child_with_two_parents(folder: Path) -> None:
     assert "right is a child of middle already (at load:2)" in faults["top / right"]
 
 
-def test_an_operator_that_nobody_reaches(folder: Path) -> None:
+def test_an_operator_without_a_boundary_above_it(folder: Path) -> None:
     text = FILE.replace(
         "[[boundaries]]",
         '[operators.lost]\nnetwork = { source = "low.json" }\n'

@@ -256,7 +256,7 @@ async def test_server_that_syncs_each_second_needs_a_word(tmp_path: Path) -> Non
             await journal.append(entries(1, 1), 0)
 
 
-async def test_nobody_there() -> None:
+async def test_a_server_that_is_not_there() -> None:
     with pytest.raises(JournalUnavailableError, match="does not answer"):
         async with RedisJournal(f"redis://127.0.0.1:{free_port()}", "a"):
             pass

@@ -19,8 +19,8 @@ from exchange.vocabulary.commands import (
     SetPriceCollar,
     SetRiskLimits,
 )
-from exchange.vocabulary.rules import OPERATOR, BuyBack, PriceCollar, RiskLimits
-from gateway.messages.requests import Reader
+from exchange.vocabulary.rules import OPERATOR, TSO, BuyBack, PriceCollar, RiskLimits
+from gateway.messages.requests import Reader, sender_of
 from gateway.messages.topics import Topics
 from gateway.service.core import JournaledExchange
 from security_check.model.envelope import Direction
@@ -128,7 +128,7 @@ def published(
     return found
 
 
-def test_the_operator_gets_an_answer_and_everybody_the_phase_and_the_collar() -> None:
+def test_the_operator_gets_an_answer_and_all_accounts_the_phase_and_the_collar() -> None:
     core = JournaledExchange(market("a"))
     core.handle(OPENING, START - timedelta(hours=5))
     halted = published(core, HaltTrading("h1"), 1)
@@ -148,5 +148,29 @@ def test_the_operator_gets_an_answer_and_everybody_the_phase_and_the_collar() ->
     assert restored.publisher.session() == core.publisher.session()
     resumed = published(restored, ResumeTrading("r1"), 4)
     assert [each["phase"] for each in resumed["session"][0]["intervals"]] == ["open"]
-    refused = published(core, SetKillSwitch("k1", "nobody", engaged=True), 5)
+    refused = published(core, SetKillSwitch("k1", "unknown", engaged=True), 5)
     assert refused["report/operator"][0]["reason"] == "unknown_participant"
+
+
+REQUESTS: list[tuple[str, dict[str, Any], str | None]] = [
+    (OPERATOR, {"type": "price_collar", "control_id": "c1"}, "c1"),
+    (OPERATOR, {"type": "risk_limits", "control_id": "c2", "participant": "p1"}, "c2"),
+    (OPERATOR, {"type": "risk_limits", "control_id": "c3"}, "c3"),
+    (OPERATOR, {"type": "kill_switch", "control_id": "c4", "participant": "p1"}, "c4"),
+    (OPERATOR, {"type": "kill_switch", "control_id": "c5", "engaged": True}, "c5"),
+    (OPERATOR, {"type": "halt", "control_id": "c6"}, "c6"),
+    (OPERATOR, {"type": "resume", "control_id": "c7", "interval": NOON}, "c7"),
+    (TSO, {"update_id": "u1", "voltage_min_pu": 0.99, "voltage_max_pu": 1.03}, "u1"),
+    ("p1", {"type": "cancel", "client_order_id": "o1"}, "o1"),
+    ("p1", {"type": "amend", "client_order_id": "o2", "quantity_w": 5}, "o2"),
+    ("p1", {"type": "mass_cancel"}, None),
+    ("p1", order("o3", 1, "sell", 10, "0.01"), "o3"),
+    ("p1", {"type": "cancel"}, None),  # no request: it becomes a rejection
+]
+
+
+@pytest.mark.parametrize(("sender", "message", "key"), REQUESTS)
+def test_the_answer_to_a_command_goes_to_the_sender_of_its_message(
+    sender: str, message: dict[str, Any], key: str | None
+) -> None:
+    assert sender_of(read(message, sender)) == (sender, key)

@@ -60,12 +60,12 @@ def of_tape(prints: Sequence[dict[str, Any]]) -> dict[str, Any]:
 @given(COMMANDS, st.integers(0, 50))
 def test_statistics_are_what_the_tape_adds_up_to(commands: list[Command], asked: int) -> None:
     core, tape = JournaledExchange(market("a", 4)), []
-    told: dict[tuple[str, str], dict[str, Any]] = {}
+    reported: dict[tuple[str, str], dict[str, Any]] = {}
     now = OPENED
 
     def ask() -> None:
         for content in read(core.market_data(), "statistics"):
-            told[content["interval"], content["direction"]] = content
+            reported[content["interval"], content["direction"]] = content
 
     for number, command in enumerate([*OPENINGS, *commands]):
         now += timedelta(seconds=1)
@@ -75,8 +75,8 @@ def test_statistics_are_what_the_tape_adds_up_to(commands: list[Command], asked:
             ask()
     ask()
     assert read(core.market_data(), "statistics") == []
-    assert told.keys() == {(each["interval"], each["direction"]) for each in tape}
-    for book, content in told.items():
+    assert reported.keys() == {(each["interval"], each["direction"]) for each in tape}
+    for book, content in reported.items():
         prints = [each for each in tape if (each["interval"], each["direction"]) == book]
         assert content | of_tape(prints) == content
         worth = sum(Decimal(each["price"]) * each["quantity_w"] for each in prints)
@@ -85,7 +85,7 @@ def test_statistics_are_what_the_tape_adds_up_to(commands: list[Command], asked:
         assert content["bought_w"] == content["sold_w"] == content["volume_w"]
         assert Decimal(content["welfare"]) >= Decimal(content["congestion_rent"])
     retained = read(core.publisher.retained(), "statistics")
-    assert {(each["interval"], each["direction"]): each for each in retained} == told
+    assert {(each["interval"], each["direction"]): each for each in retained} == reported
 
 
 def submitted(client_id: str, point: int, side: Side, quantity_w: int, price: int, **more: Any):
@@ -186,11 +186,11 @@ def test_published_prices_add_up_exactly(balance: float, parts: list[tuple[Price
     data.apply([accepted(START)])
     (content,) = read(data.changed_prices(prices, 7, OPENED), "price")
     assert (content["interval"], content["event"]) == ("2096-06-01T12:00:00Z", 7)
-    (told,) = content["directions"]
-    assert told["direction"] == "withdrawal"
-    base, tick = Decimal(told["balance_price"]), MarketRules().tick
+    (reported,) = content["directions"]
+    assert reported["direction"] == "withdrawal"
+    base, tick = Decimal(reported["balance_price"]), MarketRules().tick
     assert abs(base / tick - Decimal(balance)) <= Decimal("0.51e-6")
-    points = {each["connection_point"]: each for each in told["connection_points"]}
+    points = {each["connection_point"]: each for each in reported["connection_points"]}
     assert points.keys() == {price.connection_point for price in prices.answer if price.parts}
     for price in prices.answer:
         if price.parts:
@@ -203,7 +203,7 @@ def test_published_prices_add_up_exactly(balance: float, parts: list[tuple[Price
             )
 
 
-def test_prices_are_told_when_they_change_and_a_few_at_once() -> None:
+def test_prices_are_reported_when_they_change_and_a_few_at_once() -> None:
     data, prices = MarketData(TOPICS, MarketRules()), Prices()
     starts = [START + timedelta(minutes=15 * number) for number in range(PRICES_AT_ONCE + 1)]
     data.apply([accepted(start) for start in starts])
@@ -253,7 +253,7 @@ def test_the_core_tells_prices_of_what_was_touched() -> None:
 
 
 @pytest.mark.slow
-async def test_everybody_hears_them_and_a_restart_tells_the_same(
+async def test_all_accounts_receive_them_and_a_restart_publishes_the_same(
     embedded_broker: EmbeddedBroker, redis_url: str, area: str
 ) -> None:
     topics = market(area).topics

@@ -57,7 +57,7 @@ class World:
             assert content["sequence"] == self.sequences.get(name, 0) + 1
             self.sequences[name] = content["sequence"]
             if name not in ("operator", "metering"):
-                self._reveals_nobody_else(name, message.payload.decode())
+                self._names_no_other_participant(name, message.payload.decode())
             if content["type"] == "traded":
                 self._follow_trade(name, content)
             if content["type"] == "statement":
@@ -93,7 +93,7 @@ class World:
             if who == name:
                 account[not buys] += quantity_w
 
-    def _reveals_nobody_else(self, name: str, text: str) -> None:
+    def _names_no_other_participant(self, name: str, text: str) -> None:
         for other in range(POINTS):
             if name != f"p{other}":
                 assert f'"p{other}"' not in text
@@ -186,8 +186,8 @@ def test_what_is_published_is_right_secure_and_discreet(commands: list[Command])
     assert world.printed == world.bought
     for message in core.handle(AdvanceTime(), LATER)[1]:
         world.hear(message)
-    told = {key: account for key, account in world.traded.items() if any(account)}
-    assert world.statements == told
+    reported = {key: account for key, account in world.traded.items() if any(account)}
+    assert world.statements == reported
     for message in core.market_data():
         world.hear(message)
     for retained in core.publisher.retained():

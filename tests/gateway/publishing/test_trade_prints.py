@@ -82,9 +82,9 @@ def test_a_print_has_the_price_of_its_maker(trade: Traded) -> None:
         for each in prints:
             fills = [fill for fill in (each.buy, each.sell) if fill is not None]
             makers = [fill for fill in fills if fill.order_id not in mine]
-            told = makers[0] if len(makers) == 1 else fills[0]
-            assert each.price_ticks * told.quantity_w == told.amount * (
-                1 if told.side is Side.BUY else -1
+            reported = makers[0] if len(makers) == 1 else fills[0]
+            assert each.price_ticks * reported.quantity_w == reported.amount * (
+                1 if reported.side is Side.BUY else -1
             )
         prices = [each.price_ticks for each in prints]
         assert min(prices) <= mean_ticks(prints) <= max(prices)
@@ -136,10 +136,10 @@ def test_prices_are_exact_where_a_millionth_of_a_tick_is_enough(
 ) -> None:
     rules = MarketRules(tick=Decimal(tick))
     text = price_text(price_ticks, rules)
-    exact, told = price_ticks * Fraction(tick), Fraction(text)
-    assert abs(told - exact) <= Fraction(tick) / 2_000_000
+    exact, reported = price_ticks * Fraction(tick), Fraction(text)
+    assert abs(reported - exact) <= Fraction(tick) / 2_000_000
     if (price_ticks * 1_000_000).denominator == 1:
-        assert told == exact
+        assert reported == exact
     decimals, of_tick = len(text.partition(".")[2]), len(tick.partition(".")[2])
     assert decimals >= of_tick
     assert decimals == of_tick or not text.endswith("0")

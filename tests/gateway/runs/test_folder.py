@@ -93,7 +93,7 @@ def test_a_folder_gives_what_each_scenario_gives_by_itself(tmp_path: Path) -> No
 def test_a_failed_network_is_reported_and_does_not_stop_the_rest(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "in", "ac")
     (folder / "b.toml").write_text("[network]\nsource = 'nowhere.json'\n")
-    # Nobody can withdraw 8 MW there, and the fallback is what everybody must have.
+    # No customer can withdraw 8 MW there, and each must have the fallback.
     (folder / "d.toml").write_text(
         SCENARIO.format(capacity_w=9_000_000) + "fallback_withdrawal_w = 8000000\n"
     )
@@ -193,7 +193,7 @@ def test_the_digest_takes_names_of_files_as_such_and_nothing_else(tmp_path: Path
 
 
 @pytest.mark.parametrize("processes", [1, 3])
-def test_a_process_that_dies_takes_nobody_with_it(tmp_path: Path, processes: int) -> None:
+def test_a_process_that_dies_fails_no_other_job(tmp_path: Path, processes: int) -> None:
     jobs = jobs_of(a_folder(tmp_path / "in", "abcdef"), tmp_path / "out")
     with closing(run_in_processes(jobs, processes, die_at_b)) as running:
         outcomes = {outcome.name: outcome.faults for outcome in running}
@@ -262,7 +262,7 @@ def test_what_a_killed_process_had_begun_to_write_is_removed_at_the_next_start(
     assert sorted(path.name for path in out.rglob("*.tmp")) == [".a.json.tmp"]
 
 
-def test_a_file_left_by_a_process_of_the_same_number_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_a_file_left_by_a_process_of_the_same_number_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / f".a.json.{os.getpid()}.tmp").write_text("half")
     with replacing(tmp_path / "a.json") as temporary:
         assert temporary.read_text() == ""

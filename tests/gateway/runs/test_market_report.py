@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from exchange.vocabulary.events import Traded
 from gateway.cli.main import app
 from gateway.formats.orders_file import read_order_line
-from gateway.plots.price_map import layout_of
+from gateway.plots.price_map import tree_layout
 from gateway.runs.market_report import MarketReport, market_report
 from gateway.runs.simulation import Simulation, simulate
 from gateway.scenario.loading import load_scenario
@@ -121,7 +121,7 @@ def test_a_report_adds_up(scenario: Scenario, seed: int) -> None:
     simulation, report = run(scenario, random_lines(seed, 60))
     assert report.welfare == simulation.result.welfare
     assert report.clearings > 5
-    # Nobody who does not know the future does better, but for what a lot rounds away.
+    # A market that does not know the future does no better, but for what a lot rounds away.
     assert report.share is not None
     assert 0.3 < report.share <= 1.0001
     assert Decimal(report.clairvoyant_rent) >= 0
@@ -160,7 +160,7 @@ def test_nothing_that_rests_can_trade_at_the_last_local_prices(scenario: Scenari
 
 def test_the_layout_is_a_tree_over_all_nodes() -> None:
     network = network_from_pandapower(feeder(6, 2))
-    layout = layout_of(network)
+    layout = tree_layout(network)
     (root,) = network.interface.nodes.tolist()
     assert layout.x[root] == 0
     assert layout.parent[root] == root

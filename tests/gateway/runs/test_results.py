@@ -28,10 +28,11 @@ from gateway.formats.envelope_file import EnvelopeFile
 from gateway.formats.envelope_rows import EnvelopeTable, read_envelopes, read_table
 from gateway.formats.envelope_writers import json_writer
 from gateway.plots.envelopes_over_time import draw_binding, draw_envelopes
-from gateway.plots.network_loading import sketch_of, worst_loadings
+from gateway.plots.network_loading import network_layout, worst_loadings
 from gateway.runs.operator_outputs import (
     Light,
     Matched,
+    _volts,
     csv_text,
     match_table,
     topological_matrix,
@@ -78,15 +79,15 @@ def test_all_formats_say_the_same(results: Path) -> None:
     rows = pq.read_table(results / "r.parquet")
     assert rows.schema.field("limit_w").metadata == {b"unit": b"W"}
     proofs = [each.proof for each in by_json.intervals]
-    told = rows.column("proved").to_pylist()[:: len(told_points(rows))]
-    assert told == [proof is not None and proof.secure for proof in proofs]
+    reported = rows.column("proved").to_pylist()[:: len(reported_points(rows))]
+    assert reported == [proof is not None and proof.secure for proof in proofs]
     day = load(results, (results / "day.toml").read_text())
     capacity_w = np.array(rows.column("capacity_w").to_pylist()).reshape(COUNT, -1)
     for k in range(COUNT):
         np.testing.assert_array_equal(capacity_w[k], day.capacity_in(k).upper_w())
 
 
-def told_points(rows: Any) -> list[tuple[str, str]]:
+def reported_points(rows: Any) -> list[tuple[str, str]]:
     names = (rows.column(name).to_pylist() for name in ("connection_point", "direction"))
     return list(dict.fromkeys(zip(*names, strict=True)))
 
@@ -276,9 +277,9 @@ def test_outputs_are_written_as_csv_and_json(results: Path) -> None:
     assert "west (1 resources), injection:" in result.stdout
     for name, count in (("traffic_light", COUNT * 2 * 2), ("topological_matrix", 3)):
         rows = json.loads((results / "out" / f"{name}.json").read_text())[name]
-        told = list(csv.DictReader((results / "out" / f"{name}.csv").read_text().splitlines()))
-        assert len(rows) == len(told) == count
-        assert [{key: str(value) for key, value in row.items()} for row in rows] == told
+        reported = list(csv.DictReader((results / "out" / f"{name}.csv").read_text().splitlines()))
+        assert len(rows) == len(reported) == count
+        assert [{key: str(value) for key, value in row.items()} for row in rows] == reported
     lights = json.loads((results / "out" / "traffic_light.json").read_text())["traffic_light"]
     west = [row for row in lights if (row["perimeter"], row["direction"]) == ("west", "injection")]
     # Its capacity is 0, 700 and 300,000 W: only the last is more than the network carries.
@@ -375,12 +376,18 @@ def test_worst_loadings_are_those_of_pandapower_at_every_vertex(results: Path) -
 
 
 def test_a_network_is_drawn_at_its_coordinates_or_as_a_tree(area: Any) -> None:
-    tree = sketch_of(area.network, {})
+    tree = network_layout(area.network, {})
     assert not tree.geographic
     assert set(tree.places) == set(area.network.nodes)
     assert tree.ends["trafo:0"] == [("bus:0", "bus:1")]
     assert tree.ends["line:1"] == [("bus:2", "bus:3")]
     places = {node: (float(k), 0.0) for k, node in enumerate(area.network.nodes)}
-    assert sketch_of(area.network, places).places == places
+    assert network_layout(area.network, places).places == places
     places.pop("bus:2")
-    assert not sketch_of(area.network, places).geographic
+    assert not network_layout(area.network, places).geographic
+
+
+def test_a_bus_whose_name_has_a_hyphen_has_its_nominal_voltage() -> None:
+    network: Any = SimpleNamespace(nominal_v={"bus:feeder-1.1": 230.94, "bus:4": 20e3})
+    nodes = ("bus:feeder-1.1+bus:feeder-1.2", "bus:4", "bus:feeder")
+    assert _volts(network, nodes) == [400.0, 20e3, None]

@@ -271,7 +271,7 @@ def test_faulty_lines_become_refusals_with_their_numbers(load: Any, tmp_path: Pa
     assert "0.00005 is not a multiple" in result.refusals[2].detail
 
 
-def test_nobody_sells_below_the_fallback(load: Any, tmp_path: Path) -> None:
+def test_no_participant_sells_below_the_fallback(load: Any, tmp_path: Path) -> None:
     result = run(load(), tmp_path, order("s1", quantity_w=11_100)).result
     assert reasons(result) == [(1, RefusalReason.EXCEEDS_HOLDING)]
     assert "1,000 W are the fallback" in result.refusals[0].detail

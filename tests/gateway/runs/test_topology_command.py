@@ -110,8 +110,8 @@ def test_the_command_finds_what_brute_force_finds(folder: Path) -> None:
     assert content.adversary_loading < 1.0 + 1e-6
 
 
-def test_a_longer_way_gives_nobody_more(folder: Path) -> None:
-    """Voltages bind: supply through a longer line of the same cable leaves less for everybody."""
+def test_a_longer_way_gives_no_customer_more(folder: Path) -> None:
+    """Voltages bind: supply through a longer line of the same cable leaves all customers less."""
     net = ring(trafo_mva=1.0)
     pp.create_line_from_parameters(
         net, 5, 4, length_km=0.6, max_i_ka=0.2, in_service=False, **CABLE
@@ -195,13 +195,13 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("text", FAULTS)
-def test_bad_actions_are_told(folder: Path, text: str) -> None:
+def test_bad_actions_are_reported(folder: Path, text: str) -> None:
     element, sentence = FAULTS[text]
     faults = faults_of(folder, SCENARIO.replace("{low}", "0.98") + f"[actions]\n{text}\n")
     assert any(sentence in detail for detail in faults.get(element, ())), faults
 
 
-def test_switches_that_change_nothing_are_told(folder: Path) -> None:
+def test_switches_that_change_nothing_are_reported(folder: Path) -> None:
     net = ring()
     net.line["in_service"] = True
     for line, bus, closed in ((4, 5, False), (4, 1, False), (5, 2, True), (5, 4, True)):
@@ -215,7 +215,7 @@ def test_switches_that_change_nothing_are_told(folder: Path) -> None:
     assert "has no tap changer" in faults["trafo:0"][0]
 
 
-def test_a_loop_that_no_switch_opens_is_told(folder: Path) -> None:
+def test_a_loop_that_no_switch_opens_is_reported(folder: Path) -> None:
     net = ring()
     net.line["in_service"] = True
     pp.to_json(net, str(folder / "net.json"))
@@ -225,7 +225,7 @@ def test_a_loop_that_no_switch_opens_is_told(folder: Path) -> None:
     assert "closes a loop of branches none of which may be switched" in faults["line:5"][0]
 
 
-def test_a_mesh_that_too_few_operations_cannot_open_is_told(folder: Path) -> None:
+def test_a_mesh_that_too_few_operations_cannot_open_is_reported(folder: Path) -> None:
     net = ring()
     net.line["in_service"] = True
     pp.to_json(net, str(folder / "net.json"))
@@ -269,14 +269,14 @@ def test_the_scenario_itself_is_that_of_the_present_state(folder: Path) -> None:
 
 @pytest.mark.parametrize("none", ["injection", "withdrawal"])
 def test_the_smallest_limit_is_of_those_who_have_capacity(folder: Path, none: str) -> None:
-    """A direction in which nobody may do anything would make it zero in any configuration."""
+    """A direction without any capacity would make it zero in any configuration."""
     text = SCENARIO.replace(f"{none}_w = 30000", f"{none}_w = 0")
     content = found(folder, text + SWITCHES)
     assert content.best is not None
     assert content.best.smallest_w == content.best.smallest_uncapped_limit_w > 0
     assert content.present.smallest_w == content.present.smallest_uncapped_limit_w > 0
-    nobody = SCENARIO.replace("30000", "0")
-    content = found(folder, nobody + SWITCHES)
+    no_capacity = SCENARIO.replace("30000", "0")
+    content = found(folder, no_capacity + SWITCHES)
     assert content.best is not None
     assert content.best.smallest_w is None
 

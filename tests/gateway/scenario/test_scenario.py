@@ -70,7 +70,7 @@ def test_reactive_power_may_be_chosen_freely(folder: Path) -> None:
     assert load(folder, GOOD).network.reactive_freedom is None
 
 
-def test_reactive_power_that_nobody_can_choose(folder: Path) -> None:
+def test_reactive_power_of_points_that_do_not_exist(folder: Path) -> None:
     text = GOOD + (
         'reactive_min_var = {"load:1" = 200}\nreactive_max_var = {"load:9" = 5}\n'
         'cone_power_factor = {"load:2" = 1.5}\n'
@@ -290,7 +290,7 @@ def test_all_faults_of_all_sections_are_reported_at_once(folder: Path) -> None:
     } == set(found)
 
 
-def test_capacity_tables_name_every_stranger_and_everyone_forgotten(folder: Path) -> None:
+def test_capacity_tables_name_unknown_and_missing_points(folder: Path) -> None:
     text = GOOD.replace("injection_w = 30000", 'injection_w = {default = 1, "load:77" = 1}')
     text = text.replace("withdrawal_w = 20000", 'withdrawal_w = {"load:0" = 4}')
     found = faults_of(folder, text)

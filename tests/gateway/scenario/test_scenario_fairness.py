@@ -12,7 +12,7 @@ from scenario_files import GOOD, faults_of, load, small_net
 from typer.testing import CliRunner
 
 from doe_allocation.allocation.network_grid import NetworkGrid
-from doe_allocation.fairness.principles import Fairness, Over, Rule
+from doe_allocation.fairness.principles import ComparedShare, Fairness, Rule
 from gateway.cli.main import app
 from gateway.runs.allocation import allocate_intervals
 
@@ -46,7 +46,7 @@ def test_everything_it_may_say(folder):
     assert terms.principle == Fairness(Rule.ALPHA, alpha=2.0)
     assert (terms.coupling.forgetting, terms.coupling.gain) == (0.9, 2.0)
     terms = load(folder, with_section('over = "width"')).fairness
-    assert terms.principle == Fairness(over=Over.WIDTH)
+    assert terms.principle == Fairness(over=ComparedShare.WIDTH)
     scenario = load(folder, with_section('weights = {default = 1.0, "load:1" = 2.5}'))
     place = scenario.network.connection_points.index("load:1")
     weights = scenario.fairness.weights.reshape(2, -1)

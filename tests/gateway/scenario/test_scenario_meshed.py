@@ -164,7 +164,7 @@ def test_a_feeder_has_neither_outages_nor_generators(folder: Path) -> None:
     assert "for models of meshed networks only" in found["gen:0"][0]
 
 
-def test_faults_of_net_and_outages_are_told_together(folder: Path) -> None:
+def test_faults_of_net_and_outages_are_reported_together(folder: Path) -> None:
     net = ring(4, 0)
     net.line.loc[2, "max_i_ka"] = 0.0
     net.gen.loc[1, "vm_pu"] = -1.0

@@ -153,7 +153,7 @@ def test_a_wrong_name_is_one_fault_and_nothing_follows_from_it(folder, text, nam
     assert all(len(details) == 1 for details in found.values())
 
 
-def test_deviations_that_no_envelope_survives_are_told_as_such(folder):
+def test_deviations_that_no_envelope_survives_are_reported_as_such(folder):
     scenario = load(folder, with_section("absolute_w = 100_000_000"))
     with pytest.raises(PowerFlowError, match=r"every limit at its lower bound .* no solution"):
         scenario.grid().allocate(scenario.interface_limits)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Victim:
-    """The server process, killed and started again until it is told to stop."""
+    """The server process, killed and started again until it is asked to stop."""
 
     def __init__(self, area: str, mqtt_url: str, redis_url: str) -> None:
         self._command = [sys.executable, gateway_market.__file__, area, mqtt_url, redis_url]

@@ -25,7 +25,7 @@ from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttTransport
 
 
-async def test_order_is_accepted_traded_and_everybody_hears_their_part(
+async def test_order_is_accepted_traded_and_each_participant_gets_its_report(
     broker: MakeSettings, redis_url: str, area: str
 ) -> None:
     ear, public = Ear(), Ear()

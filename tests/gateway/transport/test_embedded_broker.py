@@ -124,7 +124,7 @@ async def test_last_will_on_a_foreign_topic_is_not_published(
 
 
 @pytest.mark.parametrize("topic", ["doe/v1/north/#", "doe/v1/north/order/+", "$SYS/x", ""])
-async def test_last_will_that_nobody_can_publish_is_refused(
+async def test_last_will_that_its_client_may_not_publish_is_refused(
     own: EmbeddedBroker, topic: str
 ) -> None:
     # paho would not send such a will, so the CONNECT is put together here.

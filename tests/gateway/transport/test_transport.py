@@ -160,7 +160,7 @@ async def test_reader_subscribes_again_whatever_the_broker_remembers(
         assert (await received(reader, 1))[0].payload == b"again"
 
 
-async def test_subscription_refused_later_is_told_and_tried_again(
+async def test_subscription_refused_later_is_reported_and_tried_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     topics = Topics("north")
@@ -279,7 +279,7 @@ async def test_falls_back_to_311_where_the_broker_does_not_speak_5(
         assert (await received(reader, 1))[0].payload == b"hello"
 
 
-async def test_nobody_there() -> None:
+async def test_a_server_that_is_not_there() -> None:
     settings = replace(
         MqttSettings.from_url(f"mqtt://127.0.0.1:{free_port()}", "x"), connect_within_s=0.3
     )

@@ -258,7 +258,7 @@ class TestConfirmAndCommit:
                 taught += 1
         assert taught >= 10
 
-    def test_a_limit_below_zero_is_nobodys(self):
+    def test_a_limit_below_zero_is_refused(self):
         check = small_area(4, 0).allocate()
         held_w = int(check.limits_w[0])
         with pytest.raises(ValueError, match=f"load:0.*{-held_w - 1}.*-1 W"):

@@ -1,4 +1,4 @@
-"""No row is watched by nobody: trades there and back, however large, in either direction.
+"""Every row is watched: trades there and back, however large, in either direction.
 
 A trade that lowers a limit takes rows far from their limits; a larger one back brings them nearer
 than they were.  Whatever is confirmed on the way is compared with every vertex of the box and

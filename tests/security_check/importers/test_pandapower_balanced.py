@@ -343,7 +343,7 @@ class TestFaults:
         assert f"{factor}" in detail
         assert len(faults_of(menagerie(), power_factor=factor)) == 6
 
-    def test_a_power_factor_of_nobody(self):
+    def test_a_power_factor_of_an_unknown_point(self):
         assert list(faults_of(menagerie(), power_factor={"load:99": 0.9})) == ["load:99"]
 
     def test_unsupported_elements(self):

@@ -12,7 +12,7 @@ from meshed_networks import ring
 
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
-from security_check.model.islands import parts_of
+from security_check.model.islands import islands_of
 
 read = meshed_network_from_pandapower
 
@@ -105,7 +105,7 @@ class TestExternalGrids:
         )
         pp.create_load(net, end, p_mw=1.0)
         network = read(net)
-        (part,) = parts_of(network)
+        (part,) = islands_of(network)
         assert part.network.generators is network.generators
 
 
@@ -192,9 +192,9 @@ class TestFaults:
         )
         with pytest.raises(NetworkFaults) as caught:
             replace(network, generators=wrong)
-        told = [str(fault) for fault in caught.value.faults]
-        assert told[0] == "gen:1: its voltage set point is 2.5 p.u."
-        assert told[1].startswith("gen:0: its reactive limits are 0.1 to -0.1 p.u.")
-        assert told[2] == "interface: the participation of all generators adds up to 1.1, not 1"
-        assert told[3].startswith("gen:1: the voltage of bus:")
-        assert told[3].endswith("is held by gen:0 already")
+        reported = [str(fault) for fault in caught.value.faults]
+        assert reported[0] == "gen:1: its voltage set point is 2.5 p.u."
+        assert reported[1].startswith("gen:0: its reactive limits are 0.1 to -0.1 p.u.")
+        assert reported[2] == "interface: the participation of all generators adds up to 1.1, not 1"
+        assert reported[3].startswith("gen:1: the voltage of bus:")
+        assert reported[3].endswith("is held by gen:0 already")

@@ -258,7 +258,7 @@ class TestOpenDSS:
         assert element == "c.dss"
         assert '"z"' in detail
 
-    def test_nobody_connected(self, tmp_path):
+    def test_no_load_connected(self, tmp_path):
         assert set(circuit_faults(tmp_path, "disable load.ok")) == {"load"}
 
     def test_all_at_once(self, tmp_path):

@@ -127,14 +127,14 @@ class TestFaults:
                     "load:9": Inverter(AS4777_AUSTRALIA_A, 1e4),
                 },
             )
-        told = {fault.element: fault.detail for fault in caught.value.faults}
-        assert told["load:0"] == "its inverter's rating is 0 VA, not above 0"
-        assert told["load:1"] == "the voltages [1.0, 0.9] of a curve do not ascend"
-        assert told["load:2"] == "its volt-watt curve goes beyond 0 to 1 of the rating"
-        assert "1 voltages and 2 values" in told["load:3"]
-        assert "no such connection point" in told["load:9"]
+        reported = {fault.element: fault.detail for fault in caught.value.faults}
+        assert reported["load:0"] == "its inverter's rating is 0 VA, not above 0"
+        assert reported["load:1"] == "the voltages [1.0, 0.9] of a curve do not ascend"
+        assert reported["load:2"] == "its volt-watt curve goes beyond 0 to 1 of the rating"
+        assert "1 voltages and 2 values" in reported["load:3"]
+        assert "no such connection point" in reported["load:9"]
 
-    def test_nobody_both_chooses_and_responds(self):
+    def test_no_point_both_chooses_and_responds(self):
         network = fitted(network_from_pandapower(feeder(3)), AS4777_AUSTRALIA_A, 1e4)
         with pytest.raises(NetworkFaults, match="load:1: it chooses its reactive power freely and"):
             with_reactive_freedom(network, cone_power_factor={"load:1": 0.9})

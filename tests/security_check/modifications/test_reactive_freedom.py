@@ -64,12 +64,15 @@ class TestStatements:
                 cone_power_factor={"load:0": 0.0, "load:1": 1.2, "load:7": 0.9, "load:2": np.nan},
                 range_var={"load:1": (5.0, -5.0), "load:2": (0.0, np.inf), "load:8": (0.0, 1.0)},
             )
-        told = [str(fault) for fault in caught.value.faults]
-        assert len(told) == 7
-        assert "load:0: its cone power factor is 0.0; it must be above 0 and at most 1" in told
-        assert any(t.startswith("load:1: its reactive power is from 5 to -5 var") for t in told)
-        assert "load:7: a cone power factor is given, but there is no such connection point" in told
-        assert "load:8: a var range is given, but there is no such connection point" in told
+        reported = [str(fault) for fault in caught.value.faults]
+        assert len(reported) == 7
+        assert "load:0: its cone power factor is 0.0; it must be above 0 and at most 1" in reported
+        assert any(t.startswith("load:1: its reactive power is from 5 to -5 var") for t in reported)
+        assert (
+            "load:7: a cone power factor is given, but there is no such connection point"
+            in reported
+        )
+        assert "load:8: a var range is given, but there is no such connection point" in reported
 
 
 class TestWorstPoints:
@@ -197,7 +200,7 @@ class TestEnvelopes:
     @AREAS
     @pytest.mark.parametrize("seed", [0, 2, 3])
     def test_stay_secure_trade_by_trade(self, name, seed):
-        """Small trades and all that somebody holds, each checked against every vertex."""
+        """Small trades and all that one customer holds, each checked against every vertex."""
         area = small_area(**REACTIVE_AREAS[name])
         check = area.allocate()
         rng = np.random.default_rng(seed)

@@ -87,8 +87,8 @@ def test_limits_descriptions_and_reach_are_those_of_each_state_alone(area, point
         rows = np.arange(len(monitors))
         np.testing.assert_array_equal(acts[first[k] : first[k + 1]], monitors.acts_strongly(rows))
         for row in rows[:: max(len(rows) // 20, 1)]:
-            told = joint.describe(int(first[k] + row), 0.5, limits)
-            assert told == monitors.describe(int(row), 0.5, each[k])
+            reported = joint.describe(int(first[k] + row), 0.5, limits)
+            assert reported == monitors.describe(int(row), 0.5, each[k])
 
 
 def test_points_taken_stay_the_same(area, points):
@@ -128,7 +128,7 @@ def test_only_the_case_of_a_row_is_solved(area, points, monkeypatch):
     assert asked == [("gen:0", 1), ("gen:0", 1)]
 
 
-def test_a_case_without_solution_is_told():
+def test_a_case_without_solution_is_reported():
     network, outages = outages_from_pandapower(ring(4, 3), ["line:1"])
     joint = monitors_of(network, outages)
     ports = np.full((len(network.ports.names), 1), -40.0 + 0j)

@@ -128,15 +128,15 @@ class TestLimits:
         limit, _ = self.of(monitors_of(network), RowKind.POWER_MAX)
         np.testing.assert_allclose(limit, [np.inf, 0.25])
 
-    def test_are_told_in_watts_and_vars(self):
+    def test_are_reported_in_watts_and_vars(self):
         monitors = self.monitors(distributed_slack=True)
         limits = monitors.row_limits(VOLTAGE, INTERFACE)
-        told = {
+        reported = {
             RowKind(monitors.kind[row]): monitors.describe(int(row), value, limits)
             for row in np.flatnonzero(np.array(monitors.elements) == "gen:1")
             for value in [0.1]
         }
-        assert told == {
+        assert reported == {
             RowKind.REACTIVE_MAX: (1e7, 6e7, "var"),
             RowKind.REACTIVE_MIN: (-1e7, -6e7, "var"),
             RowKind.POWER_MAX: (1e7, 8e7, "W"),
@@ -144,7 +144,7 @@ class TestLimits:
         }
 
 
-def test_sensitivities_are_taken_where_nobody_trades():
+def test_sensitivities_are_taken_at_zero_power():
     net, flow = flow_of("case30, shared")
     monitors = monitors_of(flow.network)
     idle = flow.idle

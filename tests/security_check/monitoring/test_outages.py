@@ -1,4 +1,4 @@
-"""Networks after outages are pandapower's; outages that cut somebody off are named."""
+"""Networks after outages are pandapower's; outages that cut buses off are named."""
 
 from __future__ import annotations
 
@@ -79,10 +79,12 @@ class TestIslanding:
         net = feeder(8, 1)
         names = [f"line:{i}" for i in net.line.index] + ["trafo:0"]
         assert list(islanding_outages(net, names)) == names
-        told = faults(net, names)
-        assert len(told) == len(names)
-        assert told[-1].startswith("trafo:0: its outage cuts off bus:1, bus:2, bus:3, bus:4, bus:5")
-        assert told[-1].endswith("and 4 more")
+        reported = faults(net, names)
+        assert len(reported) == len(names)
+        assert reported[-1].startswith(
+            "trafo:0: its outage cuts off bus:1, bus:2, bus:3, bus:4, bus:5"
+        )
+        assert reported[-1].endswith("and 4 more")
 
     def test_a_mesh_has_some_that_do_not(self):
         net = feeder(6, 1, meshed=True)
@@ -98,7 +100,7 @@ class TestIslanding:
         assert fault.startswith("ext_grid:0: its outage cuts off bus:1, bus:4")
 
 
-def test_all_faults_are_told_together():
+def test_all_faults_are_reported_together():
     net = ring(4)
     net.line.loc[2, "in_service"] = False
     found = faults(net, ["line:77", "load:0", "line:2", "line:x", "gen:0"])

@@ -192,7 +192,7 @@ class TestPhasesOfTheInterfaceBus:
         np.testing.assert_allclose(found[0][inside], found[1][inside], rtol=0, atol=1e-7)
         assert [two.nodes[k] for k in two.interface.nodes] == ["bus:0.a", "bus:0.b", "bus:0.c"]
 
-    def test_holds_what_it_is_told(self):
+    def test_holds_the_voltages_given(self):
         network = phase_network("bus 2")
         flow = PowerFlow(network)
         held = np.array([[0.99], [1.0], [1.02]])
@@ -338,7 +338,7 @@ def test_the_worst_is_that_of_all_vertices(name, seed, bound):
         best = values[np.isin(found.rows, rows)].max()
         short = (brute - best) / scale[rows[0]]
         assert short < 1e-6, (robust.element(int(rows[0])), best, brute)
-    # Whoever says more than the vertices must have a point of the box to show for it.
+    # A value above those of the vertices must come with a point of the box that reaches it.
     power, (_, held) = found.points.power(u), robust.conditions.ports(found.points, u)
     injection, withdrawal = np.split(u, 2)
     assert (power <= injection + 1e-12).all()

@@ -14,7 +14,7 @@ from security_check.checking.verdict import Verdict
 from security_check.importers.opendss import network_from_opendss
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
-from security_check.model.islands import parts_of
+from security_check.model.islands import islands_of
 from security_check.operating_range.operating_point import OperatingPoint
 
 
@@ -35,9 +35,9 @@ def test_who_does_what_at_which_voltage() -> None:
     assert "1.02 / 1 / 1.01 p.u." in str(operating_point(source_pu=np.array([1.02, 1.0, 1.01])))
 
 
-def test_reactive_power_is_told_where_there_is_some() -> None:
-    told = str(operating_point(reactive_var=np.array([-1_250.0, 0.0, 400.0])))
-    assert "1 withdrawing, -1.25 to +0.4 kvar at each and 0.98" in told
+def test_reactive_power_is_reported_where_there_is_some() -> None:
+    reported = str(operating_point(reactive_var=np.array([-1_250.0, 0.0, 400.0])))
+    assert "1 withdrawing, -1.25 to +0.4 kvar at each and 0.98" in reported
     assert "withdrawing, -2 kvar at each and" in str(operating_point(reactive_var=np.full(3, -2e3)))
 
 
@@ -67,7 +67,7 @@ def test_only_currents_and_powers_have_percentages(
     assert Verdict(True, "x", value, limit, unit, 0.7).worst_case == words
 
 
-def test_voltages_are_told_in_volts_where_these_are_known() -> None:
+def test_voltages_are_reported_in_volts_where_these_are_known() -> None:
     low = Verdict(True, "bus:4.a", 0.9, 0.9, "p.u.", 1.0, nominal_v=400 / 3**0.5)
     assert low.worst_case == "bus:4.a reaches 0.9 p.u. = 207.8 V (limit 0.9 p.u. = 207.8 V)"
     high = Verdict(True, "bus:4", 1.02, 1.05, "p.u.", 0.4, nominal_v=110e3)
@@ -84,5 +84,5 @@ def test_networks_know_their_nominal_voltages(tmp_path: Path) -> None:
         assert set(network.nominal_v) == set(network.voltages.elements)
         assert max(network.nominal_v.values()) >= nominal * (1 - 1e-9)
         assert min(network.nominal_v.values()) == pytest.approx(nominal)
-        for part in parts_of(network):
+        for part in islands_of(network):
             assert part.network.nominal_v.items() <= network.nominal_v.items()

@@ -1,4 +1,4 @@
-"""What is proved of published envelopes, as their reader is told."""
+"""What is proved of published envelopes, and how it is reported."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_what_is_proved_secure_is_so_at_every_vertex(name: str) -> None:
     assert violation(area.flow, area.limits, limits_w) <= 1e-9
 
 
-def test_medium_voltage_is_told_apart() -> None:
+def test_medium_voltage_is_recognised() -> None:
     """Where worst points may lie inside the box, not everything is proved, and it is said so."""
     _, proof = grid_of("1-MV-rural--0-sw", 300_000).prove(BAND)
     assert not proof.secure
@@ -103,7 +103,7 @@ def said_so(proof: SecurityCertificate, reason: str) -> None:
 
 
 def phases_proved() -> tuple[NetworkGrid, SecurityCertificate, MonotonicityProof]:
-    """Return a grid with phases, what is told of its envelopes, and what is proved row by row."""
+    """Return a grid with phases, the certificate of its envelopes, and what is proved by row."""
     net = phase_net(6, 0, max_i_ka=0.3)
     net.trafo["sn_mva"] = 0.02  # its upper side is delta: customers of all phases meet there
     network = phases_from_pandapower(net, held="source")
@@ -118,14 +118,14 @@ def phases_proved() -> tuple[NetworkGrid, SecurityCertificate, MonotonicityProof
 
 
 def test_a_current_is_proved_by_all_rows_that_watch_it() -> None:
-    """What is told of one row holds for the current itself, along whatever direction."""
+    """What is reported of one row holds for the current itself, along whatever direction."""
     grid, proof, found = phases_proved()
     monitors = grid.robust_rows(BAND).monitors
     assert isinstance(monitors, Monitors)
-    told = [each for each in proof.explanations if each.verdict.unit == "A"]
-    assert told
+    reported = [each for each in proof.explanations if each.verdict.unit == "A"]
+    assert reported
     several = 0
-    for each in told:
+    for each in reported:
         rows = rows_beside(monitors, each.row)
         assert {monitors.phasor[row] for row in rows} == {monitors.phasor[each.row]}
         assert each.row in rows

@@ -113,13 +113,13 @@ class TestSoundness:
 
     def test_it_holds_for_low_voltage_at_usual_envelopes(self):
         where = tree_areas()["1-LV-semiurb4--0-sw"]
-        everyone = np.full(len(where.network.connection_points), 7e3)
-        assert rising_voltages(where.tree, enclosed(where, where.box(everyone, everyone))).all()
+        all_points = np.full(len(where.network.connection_points), 7e3)
+        assert rising_voltages(where.tree, enclosed(where, where.box(all_points, all_points))).all()
 
     def test_it_fails_for_medium_voltage_at_large_ones(self):
         where = tree_areas()["1-MV-rural--0-sw"]
-        everyone = np.full(len(where.network.connection_points), 3e5)
-        rising = rising_voltages(where.tree, enclosed(where, where.box(everyone, everyone)))
+        all_points = np.full(len(where.network.connection_points), 3e5)
+        rising = rising_voltages(where.tree, enclosed(where, where.box(all_points, all_points)))
         assert not rising[:-1].any()
 
 

@@ -139,7 +139,7 @@ def test_the_robust_bound_is_the_largest_value_of_all(name, kind, seed):
     for rows, brute in pairs:
         bound = values[np.isin(found.rows, rows)].max()
         assert brute - bound < EXACT_PU, robust.element(int(rows[0]))
-    # Whoever says more than the vertices has a point of box and set that reaches it.
+    # A value above those of the vertices comes with a point of box and set that reaches it.
     power, xi = found.points.power(u), found.points.free[:, 1:]
     again = _all(area, power.T, robust.conditions.ports(found.points, u)[1][0], xi)
     there = of_rows(robust.monitors, extremes_each(area, again))

@@ -35,7 +35,7 @@ def test_the_worst_is_that_of_all_vertices(name, seed):
         worst = values[own].max()
         short = (brute - worst) / scale[rows[0]]
         assert short < 1e-6, (robust.element(int(rows[0])), worst, brute)
-    # Whoever says more than the vertices must have a point of the box to show for it.
+    # A value above those of the vertices must come with a point of the box that reaches it.
     power = found.points.power(u)
     injection, withdrawal = np.split(u, 2)
     assert (power <= injection + 1e-12).all()

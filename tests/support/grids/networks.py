@@ -232,7 +232,7 @@ def _menagerie() -> Net:
 def menagerie() -> Net:
     """Return a net with one of everything that a Network can hold; the copy is the caller's own.
 
-    Bus numbers have gaps and come in no order, so that whoever confuses bus and node is found.
+    Bus numbers have gaps and come in no order, so that code that confuses bus and node is found.
     """
     return copy.deepcopy(_menagerie())
 

@@ -1,4 +1,4 @@
-"""Small networks with generators and storages whose power nobody knows exactly."""
+"""Small networks with generators and storages whose power is not known exactly."""
 
 from __future__ import annotations
 

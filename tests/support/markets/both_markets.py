@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fast_market import FastMarket
-from naive_market import NaiveMarket, told
+from naive_market import NaiveMarket, story_of
 from naive_program import is_conditional
 
 from exchange.vocabulary.events import Event
@@ -68,7 +68,7 @@ class Both:
 
     def _ask(self, request: str, *arguments: Any, **more: Any) -> list[Event]:
         events = getattr(self.fast, request)(*arguments, **more)
-        seen = told(events)
+        seen = story_of(events)
         expected = getattr(self.naive, request)(*arguments, seen=seen, **more)
         assert seen == expected, f"{seen}, not {expected}"
         resting, expected_resting = self.fast.resting(), self.naive.resting()

@@ -70,7 +70,7 @@ class Market:
         self.now = OPENING
         self.events: list[Event] = []
         self.ids = 0
-        # Half of everyone's capacity is allocated, so that all can both buy and sell.
+        # Half of each capacity is allocated, so that all can both buy and sell.
         half = interface(points * capacity_w // 2, points * capacity_w // 2)
         self.do(OpenSession(START, START + QUARTER, GATE, limits or half))
 

@@ -62,7 +62,7 @@ class Day:
         rows = []
         for _ in range(3):
             row = [int(each) for each in self.rng.integers(0, 4, 2 * POINTS)]
-            # Tight where everyone holds 100 W, and the power flow may know better by a little.
+            # Tight where each point holds 100 W, and the power flow may know better by a little.
             bound = sum(row) * 100 + int(self.rng.integers(0, 200))
             rows.append((row, bound, bound - int(self.rng.integers(0, 40))))
         self.rows = [row for row, _, _ in rows]

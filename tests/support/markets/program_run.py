@@ -13,8 +13,6 @@ from random_programs import (
     Case,
     cancel,
     changes_w,
-    check,
-    what_is_left,
 )
 
 from exchange.clearing.problem import TIE, NetworkRows, ProgramLeg, ProgramOrder, Tier
@@ -112,7 +110,7 @@ class Run:
             self.tiers[optimum.tier] += 1
             self.steps.append((event, tuple(optimum.quantities_w.items())))
             resting = self.resting()
-            check(Case(self.rows(), resting, self.case.reserve), optimum)
+            Case(self.rows(), resting, self.case.reserve).check(optimum)
             if not optimum.quantities_w:
                 break
             change = changes_w(resting, optimum, 2 * POINTS)
@@ -120,7 +118,7 @@ class Run:
             self.h = np.maximum(self.h - self.A @ change / BASE_W, 0.0)
         self.clearing.orders.check_invariants()
         if self.oracle:
-            left = what_is_left(self.case, self.clearing, self.rows())
+            left = self.case.left_after(self.clearing, self.rows())
             assert left.linear()[1] <= optimum.bound * (1 + 1e-9) + 1e-3
             assert left.whole_lots() <= self.most_left(left) + 1e-3
 
@@ -129,4 +127,4 @@ class Run:
         return HIGHEST * LOT_W
 
     def resting(self) -> tuple[ProgramOrder, ...]:
-        return tuple(what_is_left(self.case, self.clearing, self.rows()).orders)
+        return tuple(self.case.left_after(self.clearing, self.rows()).orders)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from clearing_oracle import Oracle
@@ -44,13 +45,69 @@ class Case:
         )
 
     def filled(self) -> WelfareClearing:
-        clearing = self.clearing()
-        for order in self.orders:
-            clearing.add(order)
-        return clearing
+        return with_orders(self.clearing(), self.orders)
 
     def oracle(self) -> Oracle:
         return Oracle(self.orders, self.rows, LOT_W, self.reserve, self.intervals)
+
+    def changes_w(self, optimum: ClearingOptimum) -> np.ndarray:
+        """Return the change of each limit in watts."""
+        return changes_w(self.orders, optimum, self.rows.A.shape[1])
+
+    def check(self, optimum: ClearingOptimum) -> None:
+        """Check what must hold for every optimum, gain and bounds left out."""
+        by_number = {order.order_id: order for order in self.orders}
+        for number, quantity_w in optimum.quantities_w.items():
+            own = by_number[number]
+            assert min(own.minimum_w, own.quantity_w) <= quantity_w <= own.quantity_w
+            assert quantity_w > 0
+            assert quantity_w % LOT_W == 0
+        change = self.changes_w(optimum)
+        if self.reserve is None:
+            assert not change.reshape(2 * self.intervals, -1).sum(axis=1).any()
+        load = self.rows.A @ change / BASE_W
+        # A billionth of a lot of the most sensitive limit.
+        allowed = 2e-9 * LOT_W / BASE_W * self.rows.A.max(axis=1, initial=0.0)
+        assert (load <= np.maximum(self.rows.headroom, 0.0) + allowed + 1e-15).all()
+        gain = sum(
+            by_number[n].sign * (by_number[n].limit_price_ticks - (self.reserve or 0)) * quantity_w
+            for n, quantity_w in optimum.quantities_w.items()
+        )
+        assert optimum.gain == gain >= 0
+
+    def left_after(self, clearing: WelfareClearing, rows_left: NetworkRows) -> Oracle:
+        """Return the oracle of the program after an execution, conditions as they were."""
+        left = [
+            ProgramOrder(
+                order_id=entry.order.order_id,
+                side=entry.order.side,
+                limit_price_ticks=entry.order.limit_price_ticks,
+                rank=entry.order.rank,
+                legs=clearing.orders.remaining(entry),
+                minimum_w=entry.order.minimum_w,
+            )
+            for entry in clearing.orders
+        ]
+        return Oracle(left, rows_left, LOT_W, self.reserve, self.intervals)
+
+    def lot_value(self) -> float:
+        """Return the most that a lot bought and a lot sold can gain, in tick-watts."""
+        bids = [o.limit_price_ticks for o in self.orders if o.side is Side.BUY]
+        asks = [o.limit_price_ticks for o in self.orders if o.side is Side.SELL]
+        if self.reserve is not None:
+            bids, asks = [*bids, self.reserve], [*asks, self.reserve]
+        return LOT_W * max(max(bids, default=0) - min(asks, default=0), 0)
+
+
+def with_orders(clearing: WelfareClearing, orders: Iterable[ProgramOrder]) -> WelfareClearing:
+    for each in orders:
+        clearing.add(each)
+    return clearing
+
+
+def clearing_of(rows: NetworkRows, *orders: ProgramOrder, **how: Any) -> WelfareClearing:
+    """Return the clearing of orders under rows; ``how`` as for :class:`WelfareClearing`."""
+    return with_orders(WelfareClearing(rows, LOT_W, **how), orders)
 
 
 def buy(number: int, column: int, quantity_w: int, price: int, **more: object) -> ProgramOrder:
@@ -137,50 +194,3 @@ def changes_w(orders: Sequence[ProgramOrder], optimum: ClearingOptimum, limits: 
             assert rest == 0
             change[leg.column] += own.sign * part_w
     return change
-
-
-def check(case: Case, optimum: ClearingOptimum) -> None:
-    """Check what must hold for every optimum, gain and bounds left out."""
-    by_number = {order.order_id: order for order in case.orders}
-    for number, quantity_w in optimum.quantities_w.items():
-        own = by_number[number]
-        assert min(own.minimum_w, own.quantity_w) <= quantity_w <= own.quantity_w
-        assert quantity_w > 0
-        assert quantity_w % LOT_W == 0
-    change = changes_w(case.orders, optimum, case.rows.A.shape[1])
-    if case.reserve is None:
-        assert not change.reshape(2 * case.intervals, -1).sum(axis=1).any()
-    load = case.rows.A @ change / BASE_W
-    # A billionth of a lot of the most sensitive limit.
-    allowed = 2e-9 * LOT_W / BASE_W * case.rows.A.max(axis=1, initial=0.0)
-    assert (load <= np.maximum(case.rows.headroom, 0.0) + allowed + 1e-15).all()
-    gain = sum(
-        by_number[n].sign * (by_number[n].limit_price_ticks - (case.reserve or 0)) * quantity_w
-        for n, quantity_w in optimum.quantities_w.items()
-    )
-    assert optimum.gain == gain >= 0
-
-
-def what_is_left(case: Case, clearing: WelfareClearing, rows_left: NetworkRows) -> Oracle:
-    """Return the oracle of the program after an execution, conditions as they were."""
-    left = [
-        ProgramOrder(
-            order_id=entry.order.order_id,
-            side=entry.order.side,
-            limit_price_ticks=entry.order.limit_price_ticks,
-            rank=entry.order.rank,
-            legs=clearing.orders.remaining(entry),
-            minimum_w=entry.order.minimum_w,
-        )
-        for entry in clearing.orders
-    ]
-    return Oracle(left, rows_left, LOT_W, case.reserve, case.intervals)
-
-
-def lot_value(case: Case) -> float:
-    """Return the most that a lot bought and a lot sold can gain, in tick-watts."""
-    bids = [o.limit_price_ticks for o in case.orders if o.side is Side.BUY]
-    asks = [o.limit_price_ticks for o in case.orders if o.side is Side.SELL]
-    if case.reserve is not None:
-        bids, asks = [*bids, case.reserve], [*asks, case.reserve]
-    return LOT_W * max(max(bids, default=0) - min(asks, default=0), 0)

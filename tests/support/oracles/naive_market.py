@@ -5,7 +5,7 @@ plain orders and icebergs can trade, it says who trades by price and time.  Wher
 conditions come into play there may be many best choices: then it works out the best gain by
 trying them all (:mod:`naive_program`), checks that what the exchange traded keeps all conditions
 and reaches that gain, and takes it over.  So it knows in every case when something is left to
-trade, and what is told of an event must agree:
+trade, and the stories of an event must agree:
 
     ("accepted", order), ("refused", reason), ("traded", taker, ((order, watts, pays), ...)),
     ("amended", order before, order, watts left), ("refilled", order before, order, watts shown),
@@ -31,7 +31,7 @@ Story = list[tuple[Any, ...]]
 _WITHOUT_WAITING = {"IOC": "immediate_or_cancel", "FOK": "fill_or_kill"}
 
 
-def told(events: Iterable[happened.Event]) -> Story:
+def story_of(events: Iterable[happened.Event]) -> Story:
     """Return the exchange's events in the words of the naive market."""
     found: Story = []
     for event in events:
@@ -106,7 +106,7 @@ class NaiveOrder:
         return self.joint is not None or other.joint is not None or self.crosses(other)
 
     def crosses(self, other: NaiveOrder) -> bool:
-        """Whether the two could trade if nobody had conditions."""
+        """Whether the two could trade if no order had conditions."""
         if self.book != other.book or self.side == other.side:
             return False
         buy, sell = (self, other) if self.side == "buy" else (other, self)
@@ -119,9 +119,9 @@ class NaiveOrder:
 
 @dataclass
 class NaiveMarket:
-    """All books of an area whose network never binds, and where everybody holds enough.
+    """All books of an area whose network never binds, and where each participant holds enough.
 
-    Each request comes with ``seen``, what the exchange told of it; only trades among
+    Each request comes with ``seen``, what the exchange reported of it; only trades among
     orders with conditions are taken from there.
     """
 

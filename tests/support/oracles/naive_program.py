@@ -55,7 +55,7 @@ class Best:
         return self.conditional is not None and self.conditional.gain >= self.plain.gain
 
 
-class Part(NamedTuple):
+class OrderPart(NamedTuple):
     """Watts of a side at a price: any number of them when plain, all of them when forced."""
 
     book: Any
@@ -71,7 +71,7 @@ class Part(NamedTuple):
 
 def best(orders: Sequence[Open]) -> Best:
     """Return the best worth of any trades of some orders that keep all conditions."""
-    plain = [Part(o.book, o.side, o.left, o.price) for o in orders if not is_conditional(o)]
+    plain = [OrderPart(o.book, o.side, o.left, o.price) for o in orders if not is_conditional(o)]
     units: dict[int, list[Open]] = {}
     for order in orders:
         if is_conditional(order):
@@ -99,22 +99,22 @@ def _worth(value: int) -> Worth:
     return Worth(*divmod(value, GAIN))
 
 
-def _choices(legs: Sequence[Open]) -> Iterable[tuple[list[Part], list[Part]]]:
+def _choices(legs: Sequence[Open]) -> Iterable[tuple[list[OrderPart], list[OrderPart]]]:
     """Iterate over what must trade of a conditional order, and what then may trade besides."""
     yield [], []
     first = legs[0]
     if first.joint is None:
-        forced = Part(first.book, first.side, first.needs, first.price)
-        rest = Part(first.book, first.side, first.left - first.needs, first.price)
+        forced = OrderPart(first.book, first.side, first.needs, first.price)
+        rest = OrderPart(first.book, first.side, first.left - first.needs, first.price)
         yield [forced], [rest]
     elif first.all_or_none:
-        yield [Part(leg.book, leg.side, leg.left, leg.price) for leg in legs], []
+        yield [OrderPart(leg.book, leg.side, leg.left, leg.price) for leg in legs], []
     else:
         for watts in range(1, first.left + 1):
-            yield [Part(leg.book, leg.side, watts, leg.price) for leg in legs], []
+            yield [OrderPart(leg.book, leg.side, watts, leg.price) for leg in legs], []
 
 
-def _value(plain: Sequence[Part], forced: Sequence[Part]) -> int | None:
+def _value(plain: Sequence[OrderPart], forced: Sequence[OrderPart]) -> int | None:
     """Return the best value with all that is forced; ``None`` if the books cannot balance."""
     total = sum(part.watts * part.value for part in forced)
     for book in {part.book for part in [*plain, *forced]}:

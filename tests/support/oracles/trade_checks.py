@@ -17,10 +17,10 @@ from security_check.model.envelope import Direction
 
 
 def check_payments(traded: Traded, rules: MarketRules) -> None:
-    """Check that a clearing balances and is paid to the last unit, and nobody loses by it.
+    """Check that a clearing balances and is paid to the last unit, and no participant loses by it.
 
-    Nobody but the operator gains what others pay, makers trade at their own limits, and over the
-    legs of an order nobody is worse off than its limit prices.
+    Only the operator gains what others pay, makers trade at their own limits, and over the
+    legs of an order no participant is worse off than its limit prices.
     """
     fills = traded.fills
     assert all(fill.quantity_w > 0 and fill.quantity_w % rules.lot_w == 0 for fill in fills)

@@ -154,7 +154,7 @@ class SecuredMosquitto(Mosquitto):
 
 
 class RedisServer(_Server):
-    """redis-server that syncs each write, or as told."""
+    """redis-server that syncs each write, or as given."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The worst point that files tell is the worst point: a power flow there shows the value told."""
+"""The worst point in a file is the worst point: a power flow there has the reported value."""
 
 from __future__ import annotations
 
@@ -51,51 +51,57 @@ def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def reached(
-    loaded: Scenario, conditions: OperatingConditions, told: BindingRecord | IntervalVerdict
+    loaded: Scenario, conditions: OperatingConditions, reported: BindingRecord | IntervalVerdict
 ) -> Any:
-    """Return the voltages, currents and power at the interface at the point told."""
+    """Return the voltages, currents and power at the interface at the reported point."""
     network = loaded.network
-    power = np.array([p.power_w + 1j * p.reactive_var for p in told.vertex]) / network.base_power_w
+    power = (
+        np.array([p.power_w + 1j * p.reactive_var for p in reported.vertex]) / network.base_power_w
+    )
     ports = network.port_shares @ power + conditions.passive_power_pu
-    ports = ports + conditions.deviations.power_pu @ [each.deviation for each in told.deviations]
+    ports = ports + conditions.deviations.power_pu @ [
+        each.deviation for each in reported.deviations
+    ]
     flow = PowerFlow(network)
-    points = flow.solve(ports[:, None], np.array(told.interface_voltage_pu)[:, None])
+    points = flow.solve(ports[:, None], np.array(reported.interface_voltage_pu)[:, None])
     grid = loaded.grid()
     values = grid.monitors.all_values(points)[:, 0]
     limits = grid.robust_rows(loaded.interface_limits).limits
-    rows = [k for k, name in enumerate(grid.monitors.elements) if name == told.element]
+    rows = [k for k, name in enumerate(grid.monitors.elements) if name == reported.element]
     shown = [grid.monitors.describe(k, float(values[k]), limits) for k in rows]
-    return [value for value, limit, unit in shown if (limit, unit) == (told.limit, told.unit)]
+    return [
+        value for value, limit, unit in shown if (limit, unit) == (reported.limit, reported.unit)
+    ]
 
 
-def check(loaded: Scenario, told: BindingRecord | IntervalVerdict) -> None:
+def check(loaded: Scenario, reported: BindingRecord | IntervalVerdict) -> None:
     conditions = loaded.grid().robust_rows(loaded.interface_limits).conditions
-    assert told.value is not None
-    assert told.limit is not None
-    found = np.array(reached(loaded, conditions, told))
-    assert np.abs(found - told.value).min() < 2e-4 * abs(told.limit)
-    assert [each.element for each in told.deviations] == list(conditions.deviations.elements)
-    assert told.phase == Element.parse(told.element).phase
-    percent = "%" in told.detail.split(" with ")[0].replace("% unbalance", "")
-    assert percent == (told.unit in ("A", "W"))
+    assert reported.value is not None
+    assert reported.limit is not None
+    found = np.array(reached(loaded, conditions, reported))
+    assert np.abs(found - reported.value).min() < 2e-4 * abs(reported.limit)
+    assert [each.element for each in reported.deviations] == list(conditions.deviations.elements)
+    assert reported.phase == Element.parse(reported.element).phase
+    percent = "%" in reported.detail.split(" with ")[0].replace("% unbalance", "")
+    assert percent == (reported.unit in ("A", "W"))
 
 
-def test_every_vertex_told_shows_its_value(scenario: Path, tmp_path: Path) -> None:
+def test_every_reported_vertex_has_its_value(scenario: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "envelopes.json", tmp_path / "verdict.json"
     assert run("allocate", scenario, "-o", file).exit_code == 0
     loaded = load_scenario(scenario)
     (interval,) = EnvelopeFile.model_validate_json(file.read_bytes()).intervals
     assert interval.binding
-    for told in interval.binding:
-        check(loaded, told)
-        assert told.loading == pytest.approx(1.0, abs=3e-3)
+    for reported in interval.binding:
+        check(loaded, reported)
+        assert reported.loading == pytest.approx(1.0, abs=3e-3)
 
     result = run("verify", scenario, file, "-o", out)
     assert result.exit_code == 0, result.stdout
     (verified,) = VerdictFile.model_validate_json(out.read_bytes()).intervals
     check(loaded, verified)
-    full = {told.element for told in verified.binding}
-    assert full == {told.element for told in interval.binding}
+    full = {reported.element for reported in verified.binding}
+    assert full == {reported.element for reported in interval.binding}
     for limit in verified.envelopes:
         for name in (limit.injection_bottleneck, limit.withdrawal_bottleneck):
             assert name in full | {""}
@@ -111,8 +117,8 @@ def test_every_vertex_told_shows_its_value(scenario: Path, tmp_path: Path) -> No
     assert broken.detail.startswith("not secure: ")
     (verdict,) = broken.intervals
     assert (verdict.envelopes, verdict.proof) == ([], None)
-    for told in [verdict, *verdict.binding]:
-        check(loaded, told)
+    for reported in [verdict, *verdict.binding]:
+        check(loaded, reported)
     assert verdict.binding[0].element == verdict.element
     assert verdict.binding[0].loading > 1.0
 
