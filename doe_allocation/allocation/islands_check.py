@@ -167,4 +167,13 @@ def joined_envelopes(
     for own, found in parts:
         limits_w[:, own] = found.injection_w, found.withdrawal_w
         stops[:, own] = found.injection_bottlenecks, found.withdrawal_bottlenecks
-    return EnvelopeSet(points, limits_w[0], limits_w[1], tuple(stops[0]), tuple(stops[1]))
+    gaps = [found.fairness_gap for _, found in parts]
+    known = [gap for gap in gaps if gap is not None]
+    return EnvelopeSet(
+        points,
+        limits_w[0],
+        limits_w[1],
+        tuple(stops[0]),
+        tuple(stops[1]),
+        max(known, default=0.0) if len(known) == len(gaps) else None,
+    )

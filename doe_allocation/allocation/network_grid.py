@@ -273,7 +273,8 @@ class NetworkGrid:
     def _in_whole_watts(self, search: WorstPointSearch, fill: AcAllocation) -> SecurityCheck:
         """Round every limit down to whole watts, and put them into force."""
         limits_w = np.floor(fill.u * self.network.base_power_w + _WHOLE_W).astype(np.int64)
-        return SecurityCheck(search, limits_w, fill.rows, _names(search.robust, fill))
+        names = _names(search.robust, fill)
+        return SecurityCheck(search, limits_w, fill.rows, names, fill.gap)
 
     def _with_reasons(
         self, shared: SecurityCheck, curtailed: SecurityCheck, had: IntArray

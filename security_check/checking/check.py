@@ -55,6 +55,8 @@ class SecurityCheck:
         contains these envelopes.  Where not given, they are searched here.
     bottlenecks
         Names of the 2 c limits' bottlenecks; computed from the rows where not given.
+    fairness_gap
+        Of :class:`~security_check.model.envelope.EnvelopeSet`, until the next trade.
 
     Raises
     ------
@@ -70,6 +72,7 @@ class SecurityCheck:
         limits_w: IntArray,
         known: PackingRows | None = None,
         bottlenecks: Sequence[str] = (),
+        fairness_gap: float | None = None,
     ) -> None:
         self._robust = search.robust
         network = search.robust.monitors.power_flow.network
@@ -77,6 +80,7 @@ class SecurityCheck:
         self._points = network.connection_points
         self._index = {point: i for i, point in enumerate(self._points)}
         self._bottlenecks = tuple(bottlenecks)
+        self._fairness_gap = fairness_gap
         self._limits_w = np.array(limits_w, dtype=np.int64)
         self._confirmed: _ConfirmedChange | None = None
         self._u = self._limits_w / self._base_w
@@ -216,7 +220,7 @@ class SecurityCheck:
         assert self._confirmed is not None
         self._limits_w = self._changed(changes)
         self._u = self._limits_w / self._base_w
-        self._bottlenecks = ()
+        self._bottlenecks, self._fairness_gap = (), None
         self.verdict = self._confirmed.verdict
         self._adopt(self._confirmed.tracked)
         self._confirmed = None
@@ -254,7 +258,14 @@ class SecurityCheck:
         names = self._bottlenecks or nearest_elements(self._robust, self.rows, self._u)
         injection, withdrawal = np.split(self._limits_w, 2)
         count = len(self._points)
-        return EnvelopeSet(self._points, injection, withdrawal, names[:count], names[count:])
+        return EnvelopeSet(
+            self._points,
+            injection,
+            withdrawal,
+            names[:count],
+            names[count:],
+            self._fairness_gap,
+        )
 
     def with_bottlenecks(self, names: Sequence[str]) -> Self:
         """Return a copy whose 2 c limits have these bottlenecks until the next trade."""

@@ -56,6 +56,10 @@ class EnvelopeSet:
         Shape (n,), integer watts, >= 0.  Copied and frozen.
     injection_bottlenecks, withdrawal_bottlenecks
         Names as in :class:`Envelope`; empty means unknown.
+    fairness_gap
+        The largest part by which a limit could rise without lowering one that the rule of
+        fairness puts before it: 0 where the limits are those that the rule chooses, ``None``
+        where this is not known, or the limits do not come from an allocation.
 
     Raises
     ------
@@ -65,6 +69,7 @@ class EnvelopeSet:
 
     __slots__ = (
         "connection_points",
+        "fairness_gap",
         "injection_bottlenecks",
         "injection_w",
         "withdrawal_bottlenecks",
@@ -78,6 +83,7 @@ class EnvelopeSet:
         withdrawal_w: npt.ArrayLike,
         injection_bottlenecks: Sequence[str] = (),
         withdrawal_bottlenecks: Sequence[str] = (),
+        fairness_gap: float | None = None,
     ) -> None:
         self.connection_points = tuple(connection_points)
         self.injection_w = self._limits("injection", injection_w)
@@ -85,6 +91,7 @@ class EnvelopeSet:
         unknown = ("",) * len(self.connection_points)
         self.injection_bottlenecks = tuple(injection_bottlenecks) or unknown
         self.withdrawal_bottlenecks = tuple(withdrawal_bottlenecks) or unknown
+        self.fairness_gap = fairness_gap
 
     def _limits(self, name: str, values: npt.ArrayLike) -> IntArray:
         given = np.asarray(values)

@@ -47,11 +47,11 @@ class StressedCase:
         return NetworkGrid(network, self.voltage, capacity)
 
 
-def stressed_case(seed: int) -> StressedCase:
-    """Return the case of a seed."""
+def stressed_case(seed: int, fewest: int = 2, most: int = 8) -> StressedCase:
+    """Return the case of a seed, with this many customers."""
     rng = np.random.default_rng(seed)
     upper_kv, kv = LEVELS[rng.integers(len(LEVELS))]
-    customers = int(rng.integers(2, 9))
+    customers = int(rng.integers(fewest, most + 1))
     size_mva = {0.4: 0.02, 10.0: 2.0, 20.0: 5.0, 110.0: 60.0}[kv] * rng.uniform(0.3, 3.0)
     x_to_r = float(np.exp(rng.uniform(np.log(0.1), np.log(40.0))))
     net = pp.create_empty_network(sn_mva=max(size_mva, 0.1))
@@ -134,7 +134,7 @@ def _lines(
 ) -> None:
     """Grow a tree from the head, close rings in a meshed network."""
     kv = float(net.bus.vn_kv[head])
-    count = int(rng.integers(1, max(2, min(customers, 7)) + 1))
+    count = int(rng.integers(1, max(2, customers - 1) + 1))
     drop = float(np.exp(rng.uniform(np.log(0.02), np.log(0.6))))  # of voltage, at full power
     strong = float(np.exp(rng.uniform(np.log(0.5), np.log(20.0))))  # rating over size
     ends = [head]
