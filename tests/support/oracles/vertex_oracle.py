@@ -17,6 +17,7 @@ Net = Any
 
 _STEPS = 30
 _SOLVED = 1e-10
+_RIDGE = 1e-13  # keeps a matrix at the point of collapse from being singular
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,7 @@ class VertexOracle:
             bad = ~np.isfinite(jacobian).all(axis=(1, 2)) | (np.abs(np.abs(vr)).min(axis=1) < 1e-3)
             jacobian[bad] = np.eye(2 * m)
             right[bad] = 0.0
-            try:
-                step = np.linalg.solve(jacobian, right)[:, :, 0]
-            except np.linalg.LinAlgError:
-                step = np.stack([np.linalg.lstsq(j, r)[0][:, 0] for j, r in zip(jacobian, right)])
+            step = np.linalg.solve(jacobian + _RIDGE * np.eye(2 * m), right)[:, :, 0]
             step = np.clip(step, -0.5, 0.5)
             angle = np.angle(vr) - step[:, :m]
             size = np.abs(vr) - step[:, m:]
