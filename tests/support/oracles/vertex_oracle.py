@@ -1,8 +1,8 @@
 """The worst of a box of envelopes by brute force, on pandapower's matrices alone.
 
-Nothing of the project is used: Newton's method in polar coordinates on the admittance that
-pandapower builds, for all vertices of the box at several voltages of the band at once, then a
-climb by coordinates from the worst of them to points inside.
+Nothing of the project is used: a fixed point iteration, and Newton's method where that fails, on
+the admittance that pandapower builds, for all vertices of the box at several voltages of the band
+at once, then a climb by coordinates from the worst of them to points inside.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pandapower as pp
 Net = Any
 
 _STEPS = 30
+_FIXED_POINTS = 60
 _SOLVED = 1e-10
 _RIDGE = 1e-13  # keeps a matrix at the point of collapse from being singular
 
@@ -45,6 +46,8 @@ class VertexOracle:
         self.ybus = np.asarray(internal["Ybus"].todense())
         self.ref = int(internal["ref"][0])
         self.rest = np.delete(np.arange(len(self.ybus)), self.ref)
+        self.impedance = np.linalg.inv(self.ybus[np.ix_(self.rest, self.rest)])
+        self.idle = -self.impedance @ self.ybus[self.rest, self.ref]
         lookup = net._pd2ppc_lookups["bus"]
         self.at = lookup[net.load.bus.to_numpy()]
         self.ratio = np.array(
@@ -78,16 +81,36 @@ class VertexOracle:
         self.loading = np.array(rows)
 
     def solve(self, power: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return voltages (n, B) and which points have a solution, for (c, B) powers per unit."""
+        """Return voltages (n, B) and which points have a solution, for (c, B) powers per unit.
+
+        By fixed point iteration; points at which that fails by Newton's method.
+        """
         count, n = power.shape[1], len(self.ybus)
         s = np.zeros((n, count), dtype=complex)
         np.add.at(s, self.at, power * (1 + 1j * self.ratio[:, None]))
-        idle = np.linalg.solve(
-            self.ybus[np.ix_(self.rest, self.rest)], -self.ybus[self.rest, self.ref]
-        )
-        v = np.ones((n, count), dtype=complex)
+        v = np.empty((n, count), dtype=complex)
         v[self.ref] = source
-        v[self.rest] = idle[:, None] * source
+        idle = self.idle[:, None] * source
+        there = idle.copy()
+        with np.errstate(all="ignore"):
+            for _ in range(_FIXED_POINTS):
+                before = there
+                there = idle + self.impedance @ (s[self.rest] / there).conj()
+                if np.nanmax(np.abs(there - before)) < _SOLVED:
+                    break
+            v[self.rest] = there
+            left = np.flatnonzero(~(self._miss(v, s) < _SOLVED))
+        if len(left):
+            v[np.ix_(self.rest, left)] = idle[:, left]
+            v[:, left] = self._newton(v[:, left], s[:, left])
+        return v, self._miss(v, s) < 1e-6
+
+    def _miss(self, v: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """Return the largest power that is not balanced at each point; infinite for no voltage."""
+        miss = np.abs((v * (self.ybus @ v).conj() - s)[self.rest]).max(axis=0)
+        return np.where(np.isfinite(miss), miss, np.inf)
+
+    def _newton(self, v: np.ndarray, s: np.ndarray) -> np.ndarray:
         rest, m = self.rest, len(self.rest)
         for _ in range(_STEPS):
             current = self.ybus @ v
@@ -95,29 +118,22 @@ class VertexOracle:
             if np.abs(miss).max() < _SOLVED:
                 break
             # dS/dVa and dS/dVm, in blocks, one matrix per point
-            vr = v[rest].T
-            ir = current[rest].T
+            vr, ir = v[rest].T, current[rest].T
             y = self.ybus[np.ix_(rest, rest)]
-            unit = vr / np.abs(vr)
+            size = np.abs(vr)
+            unit = vr / size
             inner = y[None] * vr[:, None, :]
-            by_angle = 1j * vr[:, :, None] * (np.eye(m)[None] * ir[:, :, None] - inner).conj()
+            by_angle = 1j * vr[:, :, None] * (np.eye(m) * ir[:, :, None] - inner).conj()
             along = y[None] * unit[:, None, :]
-            by_size = (
-                vr[:, :, None] * along.conj() + np.eye(m)[None] * (ir.conj() * unit)[:, :, None]
-            )
+            by_size = vr[:, :, None] * along.conj() + np.eye(m) * (ir.conj() * unit)[:, :, None]
             jacobian = np.block([[by_angle.real, by_size.real], [by_angle.imag, by_size.imag]])
             right = np.concatenate([miss.real, miss.imag]).T[:, :, None]
-            bad = ~np.isfinite(jacobian).all(axis=(1, 2)) | (np.abs(np.abs(vr)).min(axis=1) < 1e-3)
-            jacobian[bad] = np.eye(2 * m)
-            right[bad] = 0.0
+            bad = ~np.isfinite(jacobian).all(axis=(1, 2)) | (size.min(axis=1) < 1e-3)
+            jacobian[bad], right[bad] = np.eye(2 * m), 0.0
             step = np.linalg.solve(jacobian + _RIDGE * np.eye(2 * m), right)[:, :, 0]
             step = np.clip(step, -0.5, 0.5)
-            angle = np.angle(vr) - step[:, :m]
-            size = np.abs(vr) - step[:, m:]
-            v[rest] = (size * np.exp(1j * angle)).T
-        miss = np.abs((v * (self.ybus @ v).conj() - s)[rest]).max(axis=0)
-        good = (miss < 1e-6) & (np.abs(v).min(axis=0) > 0.0)
-        return v, good
+            v[rest] = ((size - step[:, m:]) * np.exp(1j * (np.angle(vr) - step[:, :m]))).T
+        return v
 
     def violations(
         self, v: np.ndarray, low: float, high: float, interface: tuple[float | None, float | None]
