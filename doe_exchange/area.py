@@ -229,10 +229,7 @@ class Area(Tabular):
     # -- what can be computed -------------------------------------------------------------------
 
     def allocate(self, step: Callable[[int], None] | None = None) -> Envelopes:
-        """Return the fair and secure envelopes of every interval.
-
-        An interval that cannot be secured does not take the others with it: it is in
-        :attr:`Envelopes.not_secured`.
+        """Return the fair and secure envelopes; :attr:`Envelopes.not_secured` has failures.
 
         Parameters
         ----------

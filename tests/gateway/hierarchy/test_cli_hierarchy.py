@@ -57,7 +57,7 @@ def test_a_contract_that_cannot_be_kept_is_listed(hierarchy: Path) -> None:
     assert result.exit_code == 1
     content = HierarchyResult.model_validate_json(file.read_bytes())
     statuses = {each.operator: each.status for each in content.operators}
-    assert statuses == {"top": "secure", "middle": "secure", "left": "none", "right": "secure"}
+    assert statuses == {"top": "secure", "middle": "secure", "left": "none", "right": "none"}
     for each in content.operators:
         assert bool(each.customers) == (each.status == "secure"), each.operator
     result = run("hierarchy", path)

@@ -134,9 +134,9 @@ def test_a_later_interval_without_envelopes_is_marked(results: Path) -> None:
     text = (results / "day.toml").read_text().replace("powers.csv", "far.csv")
     (results / "far.toml").write_text(text)
     for suffix in ("json", "csv", "parquet"):
-        file = results / f"far.{suffix}"
+        file = results / f"marked.{suffix}"
         result = run("allocate", results / "far.toml", "-o", file, "--json")
-        assert result.exit_code == 1
+        assert result.exit_code == 1, result.stderr
         assert "interval 2016-05-02T00:30:00Z: nothing is published" in result.stderr
         told = EnvelopeFile.model_validate_json(result.stdout)
         for content in (told, read_envelopes(file)):
