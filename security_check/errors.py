@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 _NAMED = 10  # elements over their limits that a sentence names; further ones are counted
 
@@ -111,8 +112,16 @@ class InsecureError(GridError):
         self.element = element
         self.violation = violation
         self.violations = tuple(violations)
+        self._sentence = detail
         self.detail = detail + _others(self.violations[1:])
         super().__init__(f"{element}: {self.detail}")
+
+    @classmethod
+    def of_all(cls, errors: Sequence[Self]) -> Self:
+        """Return the worst of several errors, with the elements of all of them."""
+        worst, *others = sorted(errors, key=lambda error: -error.violation)
+        every = [each for error in (worst, *others) for each in error.violations]
+        return cls(worst.element, worst._sentence, worst.violation, every)
 
 
 def _others(violations: Sequence[Violation]) -> str:
