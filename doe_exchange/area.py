@@ -19,6 +19,7 @@ from doe_exchange.tables import Tabular, frame_of
 from gateway.formats.bundled import bundled_names
 from gateway.formats.faults import InputFaults
 from gateway.runs.allocation import allocate_intervals
+from gateway.runs.unsecured import unsecured_faults
 from gateway.scenario.fairness import build_fairness
 from gateway.scenario.loading import build_scenario, load_scenario, scenario_path
 from gateway.scenario.scenario import Scenario
@@ -228,7 +229,7 @@ class Area(Tabular):
     # -- what can be computed -------------------------------------------------------------------
 
     def allocate(self, step: Callable[[int], None] | None = None) -> Envelopes:
-        """Return the fair and secure envelopes of every interval.
+        """Return the fair and secure envelopes; :attr:`Envelopes.not_secured` has failures.
 
         Parameters
         ----------
@@ -238,10 +239,13 @@ class Area(Tabular):
         Raises
         ------
         InputFaults
-            When an interval has no secure envelopes at all; names every such interval.
+            When no interval has envelopes; names every element over its limit.
         """
         found = allocate_intervals(self.scenario, step or (lambda _: None))
-        return Envelopes(self.scenario, [record for record, _ in found])
+        records = [record for record, _ in found]
+        if not any(record.envelopes for record in records):
+            raise InputFaults(self.scenario.source, unsecured_faults(records))
+        return Envelopes(self.scenario, records)
 
     def read_envelopes(self, source: pd.DataFrame | Path | str) -> Envelopes:
         """Return envelopes of one's own, for example to verify them.

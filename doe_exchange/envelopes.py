@@ -19,6 +19,7 @@ from gateway.formats.envelope_file import (
     EnvelopeFile,
     EnvelopeRecord,
     IntervalRecord,
+    IntervalStatus,
 )
 from gateway.formats.envelope_rows import EnvelopeTable, read_envelopes, table_of
 from gateway.formats.envelope_writers import result_writer
@@ -46,6 +47,8 @@ PictureKind = Literal["envelopes", "binding", "distribution", "network"]
 
 class Envelopes(Tabular):
     """The envelopes of an area: how much each connection point may inject and withdraw.
+
+    Intervals without envelopes have no rows; :attr:`not_secured` names them.
 
     Made by :meth:`doe_exchange.Area.allocate`, :meth:`doe_exchange.Area.read_envelopes` and
     :attr:`doe_exchange.Market.envelopes`.
@@ -129,9 +132,12 @@ class Envelopes(Tabular):
         several = f"{count} intervals from" if count > 1 else "interval"
         proofs = [record.proof for record in self.records]
         proved = ", proved secure" if all(proof and proof.secure for proof in proofs) else ""
+        points = len(self._scenario.network.connection_points)
+        unsecured = sum(record.status is not IntervalStatus.SECURE for record in self.records)
+        failed = f", {unsecured} NOT SECURED" if unsecured else ""
         return (
             f"Envelopes of {self._scenario.area}, {several} {format_time(first.start)}, "
-            f"{len(first.envelopes)} connection points{proved}"
+            f"{points} connection points{proved}{failed}"
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -174,6 +180,23 @@ class Envelopes(Tabular):
                 return Envelope(**each.model_dump())
         detail = "it is not a connection point of the network"
         raise InputFaults(_SOURCE, [Fault(connection_point, detail)])
+
+    @property
+    def not_secured(self) -> Table:
+        """The intervals that could not be secured, and why.
+
+        With ``status`` ``fallback`` an interval has its fallback envelopes, which are secure; with
+        ``none`` it has no envelopes.
+        """
+        return Table(
+            "Intervals that could not be secured",
+            {"start": TIME, "status": "string", "reason": "string"},
+            (
+                (record.start, str(record.status), record.reason)
+                for record in self.records
+                if record.status is not IntervalStatus.SECURE
+            ),
+        )
 
     @property
     def binding(self) -> Table:
@@ -268,15 +291,18 @@ class Envelopes(Tabular):
         if kind == "envelopes":
             return envelopes_over_time.draw_envelopes(table, points, _SOURCE)
         if kind == "binding":
-            return envelopes_over_time.draw_binding(table)
+            return envelopes_over_time.draw_binding(table, _SOURCE)
         if kind == "distribution":
-            return envelopes_over_time.draw_distribution(table)
+            return envelopes_over_time.draw_distribution(table, _SOURCE)
         if kind == "network":
             from gateway.runs.operator_outputs import match_table
 
-            tightest = int(table.limits_w.sum(axis=(1, 2)).argmin())
-            number = tightest if at is None else table.starts.index(one_interval(at, table.starts))
             matched = match_table(self._scenario, table, _SOURCE).table
+            number = table.tightest()
+            if at is not None:
+                number = table.starts.index(one_interval(at, table.starts))
+            if number is None or not table.published[number]:
+                raise InputFaults(_SOURCE, [Fault("at", "the interval has no envelopes")])
             return network_loading.draw_network(self._scenario, matched, number)
         known = "envelopes, binding, distribution, network"
         raise InputFaults("plot", [Fault("kind", f"it should be one of {known}, found {kind!r}")])

@@ -2,7 +2,8 @@
 
 ``grid``           the port that allocation, verification and reports use
 ``network_grid``   the grid of one network; ``islands_grid`` of one with separate parts, whose
-                   security check is ``islands_check``
+                   security check is ``islands_check``, each at its own voltage where a limit
+                   of power is shared (``separate_sources``)
 ``ac_filling``     makes the division exact in the AC power flow (``relinearisation``)
 ``level_filling``  raises the common level itself where rows curve, and tests a max-min result
 ``ac_allocation``  the limits found

@@ -19,6 +19,7 @@ from doe_allocation.allocation.level_filling import course_of, fill_by_levels, l
 from doe_allocation.allocation.relinearisation import relinearised, rows_after_search
 from doe_allocation.fairness.rule import CAPACITY, FillingRule
 from security_check.arrays import FloatArray, IndexArray
+from security_check.checking.explanations import verdict_of, violations
 from security_check.checking.verdict import quantity
 from security_check.errors import InsecureError, PowerFlowError
 from security_check.worst_case.packing_rows import PackingRows
@@ -211,7 +212,7 @@ def _bisected(
     """
     robust, lower = search.robust, filling.lower
     known = search.find_new_worst_points(robust.no_rows(), lower)
-    _check_secure(robust, known.rows, robust.values(known, lower))
+    _check_secure(robust, known, lower)
     best, stop = lower, CAPACITY
     low, high = 0.0, 1.0
     for _ in range(_BISECTIONS):
@@ -286,23 +287,25 @@ def _rows_at_lower_bounds(robust: RobustRows, lower: FloatArray) -> PackingRows:
     Their coefficients are those without load: exact enough to find the rows that come near.
     """
     try:
-        packing, values = robust.idle_rows(lower)
+        packing, _ = robust.idle_rows(lower)
     except PowerFlowError as error:
         raise PowerFlowError(
             f"even with every limit at its lower bound the power flow has no solution: {error}"
         ) from None
-    _check_secure(robust, packing.rows, values)
+    _check_secure(robust, packing, lower)
     return packing
 
 
-def _check_secure(robust: RobustRows, rows: IndexArray, values: FloatArray) -> None:
+def _check_secure(robust: RobustRows, packing: PackingRows, lower: FloatArray) -> None:
     """Raise an error where rows exceed their limits with every limit at its lower bound."""
-    if robust.violation(rows, values).max(initial=-1.0) > SECURE:
-        worst = int(robust.violation(rows, values).argmax())
-        row = int(rows[worst])
-        value, limit, unit = robust.monitors.describe(row, float(values[worst]), robust.limits)
+    verdict = verdict_of(robust, packing, lower)
+    if not verdict.secure:
         raise InsecureError(
-            robust.element(row),
-            f"with every limit at its lower bound it already reaches {quantity(value, unit)}, "
-            f"its limit is {quantity(limit, unit)}",
+            verdict.element,
+            "with every limit at its lower bound it already reaches "
+            f"{quantity(verdict.value, verdict.unit)}, "
+            f"its limit is {quantity(verdict.limit, verdict.unit)}, "
+            f"with {verdict.circumstances}",
+            verdict.loading - 1.0,
+            violations(robust, packing, lower),
         )

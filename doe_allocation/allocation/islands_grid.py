@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from doe_allocation.fairness.rule import Principle
 from security_check.arrays import FloatArray, IndexArray, IntArray
 from security_check.checking.check import SecurityCheck
 from security_check.checking.linear_rows import LinearRows
+from security_check.errors import InsecureError
 from security_check.model.envelope import EnvelopeSet
 from security_check.model.islands import Island, islands_of
 from security_check.model.limits import InterfaceLimits
@@ -34,6 +36,8 @@ from security_check.operating_range.operating_point import OperatingPoint
 from security_check.uncertainty.forecast import Forecast
 from security_check.verification.adversary import Finding
 from security_check.verification.certificate import SecurityCertificate
+
+Result = TypeVar("Result")
 
 
 class IslandsGrid:
@@ -45,7 +49,7 @@ class IslandsGrid:
         The whole network.
     make
         Makes the grid of one part.  Called with the whole network, too, when the power of the
-        interface is limited, which is one limit for all parts.
+        interface is limited, which is one limit for all parts, each at its own voltage.
 
     Raises
     ------
@@ -98,9 +102,9 @@ class IslandsGrid:
 
     def allocate(self, limits: InterfaceLimits) -> SecurityCheck | IslandsCheck:
         """Return the fair envelopes; raises as :meth:`NetworkGrid.allocate`."""
-        if _is_shared(limits):
+        if limits.limits_power:
             return self._joined().allocate(limits)
-        return self._of_parts([(own, grid.allocate(limits)) for own, grid in self._parts])
+        return self._of_parts(self._each(lambda _, grid: grid.allocate(limits)))
 
     def reallocate(
         self,
@@ -109,24 +113,20 @@ class IslandsGrid:
         curtailment: Curtailment = PRO_RATA,
     ) -> SecurityCheck | IslandsCheck:
         """Return the envelopes after a change of limits; as :meth:`NetworkGrid.reallocate`."""
-        if _is_shared(limits):
+        if limits.limits_power:
             return self._joined().reallocate(limits, held, curtailment)
         count = len(self.connection_points)
         return self._of_parts(
-            [
-                (
-                    own,
-                    grid.reallocate(
-                        limits, _part_of(held, own), curtailment.of(np.r_[own, own + count])
-                    ),
+            self._each(
+                lambda own, grid: grid.reallocate(
+                    limits, _part_of(held, own), curtailment.of(np.r_[own, own + count])
                 )
-                for own, grid in self._parts
-            ]
+            )
         )
 
     def rows_under(self, limits: InterfaceLimits, held: EnvelopeSet) -> LinearRows:
         """Return the rows of all parts, of envelopes that may not be secure."""
-        if _is_shared(limits):
+        if limits.limits_power:
             return self._joined().rows_under(limits, held)
         count = len(self.connection_points)
         return joined_rows(
@@ -139,10 +139,10 @@ class IslandsGrid:
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityCheck | IslandsCheck:
         """Return the state for envelopes already in force; as :meth:`NetworkGrid.resume`."""
-        if _is_shared(limits):
+        if limits.limits_power:
             return self._joined().resume(limits, held)
         return self._of_parts(
-            [(own, grid.resume(limits, _part_of(held, own))) for own, grid in self._parts]
+            self._each(lambda own, grid: grid.resume(limits, _part_of(held, own)))
         )
 
     def prove(
@@ -152,12 +152,13 @@ class IslandsGrid:
 
         At an element's worst vertex, customers of other parts are shown idle.
         """
-        if _is_shared(limits):
+        if limits.limits_power:
             return self._joined().prove(limits, held)
         count = len(self.connection_points)
         envelopes, proofs = [], []
-        for own, grid in self._parts:
-            found, proof = grid.prove(limits, None if held is None else _part_of(held, own))
+        for own, (found, proof) in self._each(
+            lambda own, grid: grid.prove(limits, None if held is None else _part_of(held, own))
+        ):
             shown = tuple(
                 replace(each, operating_point=_spread(each.operating_point, own, count))
                 for each in proof.explanations
@@ -181,7 +182,7 @@ class IslandsGrid:
 
         Customers of other parts than the element's are shown idle.
         """
-        if _is_shared(limits):
+        if limits.limits_power:
             return self._joined().attack(limits, limits_w, rng, samples=samples, climbs=climbs)
         both = np.asarray(limits_w).reshape(2, -1)
         found = [
@@ -203,6 +204,26 @@ class IslandsGrid:
         worst, *others = sorted(every, key=lambda finding: -finding.violation)
         return replace(worst, others=tuple(others))
 
+    def _each(
+        self, of_part: Callable[[IndexArray, NetworkGrid], Result]
+    ) -> list[tuple[IndexArray, Result]]:
+        """Return a result for each part, with its connection points.
+
+        Raises
+        ------
+        InsecureError
+            That of the part with the worst violation, with the elements of all parts.
+        """
+        results, errors = [], []
+        for own, grid in self._parts:
+            try:
+                results.append((own, of_part(own, grid)))
+            except InsecureError as error:
+                errors.append(error)
+        if errors:
+            raise InsecureError.of_all(errors)
+        return results
+
     def _of_parts(self, checks: list[tuple[IndexArray, SecurityCheck]]) -> IslandsCheck:
         return IslandsCheck(self.connection_points, checks)
 
@@ -211,17 +232,6 @@ class IslandsGrid:
             every = np.arange(len(self.connection_points))
             self._whole = self._make(Island(self.network, every))
         return self._whole
-
-
-def _is_shared(limits: InterfaceLimits) -> bool:
-    """Return whether a contract limits a power, which all parts share."""
-    shared = (
-        limits.injection_limit_w,
-        limits.withdrawal_limit_w,
-        limits.reactive_min_var,
-        limits.reactive_max_var,
-    )
-    return any(limit is not None for limit in shared)
 
 
 def _part_of(held: EnvelopeSet, own: IndexArray) -> EnvelopeSet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from doe_allocation.allocation.ac_allocation import AcAllocation
 from doe_allocation.allocation.ac_climbing import fill_fairly
 from doe_allocation.allocation.curtailment import PRO_RATA, Curtailment
+from doe_allocation.allocation.separate_sources import SeparateSources, with_shared_rows
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.principles import MAX_MIN
 from doe_allocation.fairness.rule import CAPACITY, FillingRule, OnTop, Principle
@@ -87,9 +88,11 @@ class NetworkGrid:
         self.voltage_limits = voltage_limits
         self.capacity = capacity
         self.monitors = monitors_of(network, outages)
+        self._apart = SeparateSources(network, outages)
         self._prover = Prover(network)
         self._starts: Starts | None = None
-        self._last: AcAllocation | None = None
+        # By whether the interface's parts are held on their own: points have other coordinates.
+        self._last: Mapping[bool, AcAllocation] = {}
         self._rows_attacked: dict[InterfaceLimits, RobustRows] = {}
         self.forecast = self._checked_forecast(
             Forecast.as_given(network) if forecast is None else forecast
@@ -135,7 +138,7 @@ class NetworkGrid:
         other.forecast = self._checked_forecast(forecast)
         other._rows_attacked = {}
         if other.forecast.deviations.set != self.forecast.deviations.set:
-            other._starts = other._last = None  # points of one set do not apply to another
+            other._starts, other._last = None, {}  # points of one set do not apply to another
         return other
 
     def with_capacity(self, capacity: Capacity) -> Self:
@@ -164,14 +167,24 @@ class NetworkGrid:
         return search
 
     def robust_rows(self, limits: InterfaceLimits) -> RobustRows:
-        """Return the robust rows that envelopes must keep under a contract at the interface."""
+        """Return the robust rows that envelopes must keep under a contract at the interface.
+
+        Separate parts of the network each have a voltage of their own in the contracted band.
+        Only a limit of the power that all of them exchange sees more than one of these voltages.
+
+        Raises
+        ------
+        InsecureError
+            When separate parts with generators share a limit of power.
+        """
         corners = source_vertices(limits, self.network.held)
+        network, monitors = self.network, self.monitors
+        if self._apart.matter(limits):
+            network, monitors = self._apart.network, self._apart.monitors
         forecast = self.forecast
-        conditions = OperatingConditions(
-            self.network, corners, forecast.power_pu, forecast.deviations
-        )
-        rows = self.monitors.row_limits(self.voltage_limits, limits)
-        return RobustRows(RowProblem(self.monitors, rows, conditions))
+        conditions = OperatingConditions(network, corners, forecast.power_pu, forecast.deviations)
+        rows = monitors.row_limits(self.voltage_limits, limits)
+        return RobustRows(RowProblem(monitors, rows, conditions))
 
     def allocate(self, limits: InterfaceLimits) -> SecurityCheck:
         """Return the fair envelopes under every robust row, by the grid's principle.
@@ -189,8 +202,10 @@ class NetworkGrid:
         base = self.network.base_power_w
         filling = self.fairness(lower / base, upper / base, self.weights)
         search = self.search(limits)
-        self._last = fill_fairly(search, filling, self._last)
-        return self._in_whole_watts(search, self._last)
+        apart = self._apart.matter(limits)
+        fill = fill_fairly(search, filling, self._last.get(apart))
+        self._last = {**self._last, apart: fill}
+        return self._in_whole_watts(search, fill)
 
     def reallocate(
         self,
@@ -247,7 +262,10 @@ class NetworkGrid:
         The envelopes held, with the elements that limit them; the fair ones where none are given.
         """
         check = self.allocate(limits) if held is None else self.resume(limits, held)
-        return check.envelopes(), self._prover.prove(check)
+        if not self._apart.matter(limits):
+            return check.envelopes(), self._prover.prove(check)
+        alone = SecurityCheck(self.search(limits.without_power()), check.limits_w)
+        return check.envelopes(), with_shared_rows(self._prover.prove(alone), check)
 
     def attack(
         self,

@@ -92,6 +92,9 @@ class OperatorResult:
     check
         The security check of the envelopes; ``None`` where either side cannot keep the contract
         and all limits are fallbacks.
+    fallback_secure
+        Whether there is no check, but the fallbacks are secure under the contract, and the parent
+        keeps its side of it.
     children
         Names of the operators below, by connection point.
     """
@@ -104,6 +107,7 @@ class OperatorResult:
     grid: NetworkGrid
     envelopes: EnvelopeSet
     check: SecurityCheck | None
+    fallback_secure: bool
     children: Mapping[str, str]
 
     @property
@@ -287,6 +291,7 @@ def _divide(
         division.grid,
         division.envelopes,
         division.check,
+        division.fallback_secure and unpromised is None,
         {at: child.name for at, child in node.children.items()},
     )
     unkept = _unpromised_children(node, division)

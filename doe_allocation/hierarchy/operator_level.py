@@ -32,7 +32,7 @@ from doe_allocation.hierarchy.interface_statement import (
 )
 from security_check.arrays import FloatArray, IntArray
 from security_check.checking.check import SecurityCheck
-from security_check.errors import Fault, InsecureError, PowerFlowError
+from security_check.errors import Fault, GridError, InsecureError, PowerFlowError
 from security_check.model.element import POWER_FLOW, Element
 from security_check.model.envelope import EnvelopeSet
 from security_check.model.limits import BusBand, InterfaceLimits, VoltageLimits
@@ -74,10 +74,12 @@ class Division:
     envelopes
         Of customers and of children's interfaces; the fallbacks where there is no check.
     check
-        The security check of the envelopes; ``None`` where even the fallbacks are not secure under
-        the contract.
+        The security check of the envelopes; ``None`` where no envelopes above the fallbacks are
+        secure under the contract.
     refusal
         Why there is no check: element and numbers; ``None`` where there is one.
+    fallback_secure
+        Whether there is no check, but the AC check confirms the fallbacks under the contract.
     broken
         The children whose band this operator cannot promise, by connection point, and why; their
         envelopes are the least powers that they stated.
@@ -88,6 +90,7 @@ class Division:
     envelopes: EnvelopeSet
     check: SecurityCheck | None
     refusal: Fault | None
+    fallback_secure: bool
     broken: Mapping[str, Fault]
 
 
@@ -222,7 +225,7 @@ class OperatorLevel:
             except PowerFlowError as error:
                 return self._at_fallback(contract, grid, Fault(POWER_FLOW, str(error)), broken)
             else:
-                return Division(contract, grid, check.envelopes(), check, None, broken)
+                return Division(contract, grid, check.envelopes(), check, None, False, broken)
 
     def _bands_broken_by_contract(self, contract: InterfaceLimits) -> dict[str, Fault]:
         """Return the children at the operator's own interface whose band its contract breaks."""
@@ -247,7 +250,7 @@ class OperatorLevel:
         return None
 
     def divide_at_fallback(self, contract: InterfaceLimits, why: Fault) -> Division:
-        """Return all limits at the fallback, because the other side does not keep the contract."""
+        """Return all limits at the fallback, because one side does not keep the contract."""
         broken = self._bands_broken_by_contract(contract)
         return self._at_fallback(contract, self._grid(broken), why, broken)
 
@@ -262,7 +265,13 @@ class OperatorLevel:
         envelopes = EnvelopeSet(
             floor.connection_points, floor.fallback_injection_w, floor.fallback_withdrawal_w
         )
-        return Division(contract, grid, envelopes, None, refusal, broken)
+        try:
+            grid.resume(contract, envelopes)
+        except GridError:
+            secure = False
+        else:
+            secure = True
+        return Division(contract, grid, envelopes, None, refusal, secure, broken)
 
     # -- the grid -------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from gateway.terminal.console import (
     NOT_SECURE,
     bar,
     fail,
+    fail_if_unsecured,
     out,
     print_json,
     say_written,
@@ -36,6 +37,7 @@ from gateway.terminal.console import (
 if TYPE_CHECKING:
     from gateway.formats.envelope_file import IntervalRecord
     from gateway.scenario.scenario import Scenario
+    from security_check.errors import Fault
 
 
 class ResultFormat(StrEnum):
@@ -81,8 +83,9 @@ def allocate(
 ) -> None:
     """Compute the fair and secure envelopes of every interval.
 
+    An interval that cannot be secured is marked in the result; the others have their envelopes.
     For a folder, each network is allocated on its own.
-    Exit code 1 if a network has no envelopes; the others have them.
+    Exit code 1 if an interval cannot be secured, or a network of a folder has no envelopes.
     Networks whose inputs have not changed are not allocated again.
     """
     if Path(scenario).is_dir():
@@ -101,10 +104,12 @@ def allocate(
 def _allocate_file(scenario: Scenario, output: Path | None, json: bool) -> None:
     from gateway.formats.envelope_writers import json_writer, result_writer
     from gateway.runs.allocation import allocate_intervals
+    from gateway.runs.unsecured import unsecured_faults
     from gateway.terminal.envelopes import SHOWN, show_envelopes
 
     first: list[IntervalRecord] = []
-    # JSON reaches stdout only at the end: a fault in a later interval makes all of it void.
+    unsecured: list[Fault] = []
+    # JSON reaches stdout only at the end: an error in a later interval makes all of it void.
     with TemporaryFile("w+", encoding="utf-8") as text:
         with ExitStack() as stack:
             writers = [] if output is None else [stack.enter_context(result_writer(output))]
@@ -116,6 +121,7 @@ def _allocate_file(scenario: Scenario, output: Path | None, json: bool) -> None:
                     write(record, capacity)
                 if len(first) < SHOWN:
                     first.append(record)
+                unsecured += unsecured_faults([record])
         if output is not None:
             say_written(output)
         if json:
@@ -124,6 +130,7 @@ def _allocate_file(scenario: Scenario, output: Path | None, json: bool) -> None:
             sys.stdout.flush()  # report a full disk now: at exit no error can be shown
     if not json:
         show_envelopes(first, [each.start for each in scenario.intervals], out)
+    fail_if_unsecured(scenario.source, unsecured)
 
 
 def _allocate_folder(
@@ -150,7 +157,7 @@ def _allocate_folder(
     else:
         show_folder_summary(summary, out)
         say_written(results)
-    if summary.failed:
+    if summary.failed or summary.not_secured:
         raise typer.Exit(FAILED_NETWORKS)
 
 
@@ -164,7 +171,7 @@ def verify(
 ) -> None:
     """Look for a point inside the envelopes that violates a limit.
 
-    Exit code 1 if there is one.
+    Exit code 1 if there is one, or if an interval has no envelopes.
     """
     from gateway.formats.envelope_rows import read_envelopes
 

@@ -24,6 +24,7 @@ from gateway.terminal.console import (
     deliver_text,
     err,
     fail,
+    fail_if_unsecured,
     out,
     say_written,
 )
@@ -52,8 +53,8 @@ def simulate(
 ) -> None:
     """Run a file of orders through the exchange: trades, refusals, money, final envelopes.
 
-    Exit code 1 if a line is not an order, or if the file is empty.
-    All other orders are run.
+    Exit code 1 if a line is not an order, the file is empty, or an interval cannot be secured.
+    All other orders and intervals are run.
     """
     lines = read_orders(orders)
     loaded = load(scenario)
@@ -63,6 +64,7 @@ def simulate(
     if not deliver(simulation.result, output, json):
         show_simulation(simulation, out)
     _fail_without_orders(simulation, lines, orders)
+    _fail_if_unsecured(simulation, loaded)
 
 
 @app.command()
@@ -77,7 +79,7 @@ def report(
 ) -> None:
     """Run a file of orders, and report welfare, share of the optimum, refusals, rent and prices.
 
-    Exit code 1 if a line is not an order, or if the file is empty.
+    Exit code 1 if a line is not an order, the file is empty, or an interval cannot be secured.
     """
     lines = read_orders(orders)
     loaded = load(scenario)
@@ -118,6 +120,12 @@ def _fail_without_orders(
     faulty = [refusal for refusal in simulation.result.refusals if refusal.reason in _NO_ORDER]
     if faulty or not lines:
         fail(_why_no_orders(str(orders), len(lines), faulty), FAULTY_ORDERS)
+
+
+def _fail_if_unsecured(simulation: Simulation, loaded: Scenario) -> None:
+    from gateway.runs.unsecured import unsecured_faults
+
+    fail_if_unsecured(loaded.source, unsecured_faults(simulation.result.envelopes.intervals))
 
 
 def _why_no_orders(source: str, lines: int, faulty: Sequence[RefusalRecord]) -> str:

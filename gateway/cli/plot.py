@@ -97,9 +97,9 @@ def _drawn(
     if kind is PictureKind.ENVELOPES:
         return draw_envelopes(table, points, source)
     if kind is PictureKind.BINDING:
-        return draw_binding(table)
+        return draw_binding(table, source)
     if kind is PictureKind.DISTRIBUTION:
-        return draw_distribution(table)
+        return draw_distribution(table, source)
     assert scenario is not None
     from gateway.plots.network_loading import draw_network
     from gateway.runs.operator_outputs import match_table
@@ -114,11 +114,16 @@ def _interval(table: EnvelopeTable, at: str | None, source: str) -> int:
     from gateway.formats.records import parsed_time
 
     if at is None:
-        return int(table.limits_w.sum(axis=(1, 2)).argmin())
+        tightest = table.tightest()
+        assert tightest is not None, "matched tables have an interval with envelopes"
+        return tightest
     try:
-        return table.starts.index(parsed_time(at))
+        interval = table.starts.index(parsed_time(at))
     except ValueError:
         raise InputFaults(source, [Fault("--at", f"no interval starts at {at}")]) from None
+    if not table.published[interval]:
+        raise InputFaults(source, [Fault("--at", f"the interval at {at} has no envelopes")])
+    return interval
 
 
 def _save(figure: Any, path: Path) -> None:

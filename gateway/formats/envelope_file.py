@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.faults import InputFaults, repeated_entries, sentences, unreadable
 from gateway.formats.records import Name, Record, Time, Watts
 from security_check.checking.verdict import Verdict
-from security_check.errors import Fault
+from security_check.errors import Fault, Violation
 from security_check.model.element import Element
 from security_check.model.envelope import EnvelopeSet
 from security_check.operating_range.operating_point import OperatingPoint
@@ -35,14 +37,61 @@ class EnvelopeRecord(Record):
     withdrawal_bottleneck: str = ""
 
 
+class IntervalStatus(StrEnum):
+    """What is published for an interval."""
+
+    SECURE = "secure"
+    FALLBACK = "fallback"
+    NONE = "none"
+
+
+class ViolationRecord(Record):
+    """An element over its limit: what it reaches, and the limit."""
+
+    element: str
+    phase: str = ""
+    value: float
+    limit: float
+    unit: str
+
+    @classmethod
+    def of(cls, violation: Violation) -> ViolationRecord:
+        """Return the record of an element over its limit."""
+        return cls.from_fields(violation, phase=Element.parse(violation.element).phase)
+
+
 class IntervalRecord(Record):
-    """The envelopes of one delivery interval ``[start, end)``, and the elements that limit them."""
+    """The envelopes of one delivery interval ``[start, end)``, and the elements that limit them.
+
+    An interval that could not be secured has its fallback envelopes where these are secure, and
+    no envelopes otherwise; ``reason`` and ``violations`` say why.
+    """
 
     start: Time
     end: Time
+    status: IntervalStatus = IntervalStatus.SECURE
+    reason: str = ""
+    violations: list[ViolationRecord] = Field(default_factory=list)
     envelopes: list[EnvelopeRecord]
     binding: list[BindingRecord] = Field(default_factory=list)
     proof: ProofRecord | None = None
+
+    @model_validator(mode="after")
+    def _none_publishes_nothing(self) -> Self:
+        if self.status is IntervalStatus.NONE and (self.envelopes or self.binding or self.proof):
+            raise ValueError('its status is "none", so it should have no envelopes and no proof')
+        return self
+
+    @property
+    def sentence(self) -> str:
+        """One sentence on an interval that could not be secured; empty for a secure one."""
+        published = {
+            IntervalStatus.SECURE: "",
+            IntervalStatus.FALLBACK: "the fallback envelopes, which are secure, are published",
+            IntervalStatus.NONE: "nothing is published",
+        }[self.status]
+        reason = self.reason or "it could not be secured"
+        return published and f"{published}: {reason}"
 
 
 class EnvelopeFile(Record):
@@ -76,12 +125,18 @@ def envelope_record(
     end: datetime,
     envelopes: EnvelopeSet,
     proof: SecurityCertificate | None = None,
+    status: IntervalStatus = IntervalStatus.SECURE,
+    reason: str = "",
+    violations: Sequence[Violation] = (),
 ) -> IntervalRecord:
     """Return the envelopes of one interval, and their proof, as a record."""
     binding = () if proof is None else proof.explanations
     return IntervalRecord(
         start=start,
         end=end,
+        status=status,
+        reason=reason,
+        violations=[ViolationRecord.of(each) for each in violations],
         envelopes=[EnvelopeRecord.from_fields(envelope) for envelope in envelopes],
         binding=[
             BindingRecord.of(

@@ -1,6 +1,7 @@
 """Envelopes of many intervals as arrays, and as rows of CSV and Parquet files.
 
-A row is one limit: an interval, a connection point and a direction (``docs/formats``).
+A row is one limit: an interval, a connection point and a direction (``docs/formats``).  An interval
+without envelopes is one row without connection point, direction and limit.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from gateway.formats.envelope_file import (
     EnvelopeFile,
     EnvelopeRecord,
     IntervalRecord,
+    IntervalStatus,
     read_json_envelopes,
 )
 from gateway.formats.faults import InputFaults, unreadable
 from gateway.formats.optional_packages import missing_package
 from gateway.formats.records import parsed_time
-from security_check.arrays import IntArray
+from security_check.arrays import BoolArray, IntArray
 from security_check.errors import Fault
 from security_check.model.envelope import Direction
 
@@ -37,13 +39,22 @@ COLUMNS = (
     "capacity_w",
     "bottleneck",
     "proved",
+    "status",
+    "reason",
 )
-_NEEDED = tuple(name for name in COLUMNS if name not in ("capacity_w", "proved"))
+_READ = tuple(name for name in COLUMNS if name not in ("capacity_w", "proved"))
+_OPTIONAL = ("status", "reason")  # files of earlier versions have none: every interval is secure
+_STATUSES = tuple(str(status) for status in IntervalStatus)
 _DIRECTIONS = tuple(str(direction) for direction in Direction)
 _MOST_FAULTS = 20  # faults shown of one file; one systematic error repeats in every row
 
 Row = tuple[datetime, datetime, str, str, int, str]
 """Start, end, connection point, direction, limit in watts, bottleneck."""
+
+Mark = tuple[IntervalStatus, str]
+"""Status of an interval, and the reason for it."""
+
+_SECURE: Mark = (IntervalStatus.SECURE, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,9 @@ class EnvelopeTable:
         Shape (T, 2, c), index into ``elements`` of the element that limits each.
     elements
         Names; ``""`` where the file names none.
+    marks
+        Status of each interval, and the reason.  Limits of an interval with status ``none`` are 0,
+        and not published.
     """
 
     starts: tuple[datetime, ...]
@@ -70,13 +84,29 @@ class EnvelopeTable:
     limits_w: IntArray
     bottleneck: IntArray
     elements: tuple[str, ...]
+    marks: tuple[Mark, ...]
+
+    @property
+    def published(self) -> BoolArray:
+        """Whether each interval has envelopes, shape (T,)."""
+        return np.array([status is not IntervalStatus.NONE for status, _ in self.marks], dtype=bool)
+
+    def tightest(self) -> int | None:
+        """Return the interval with the least sum of limits; ``None`` where none has envelopes."""
+        published = np.flatnonzero(self.published)
+        if not len(published):
+            return None
+        return int(published[self.limits_w[published].sum(axis=(1, 2)).argmin()])
 
     def record(self, interval: int) -> IntervalRecord:
         """Return one interval as a record of the JSON file."""
+        status, reason = self.marks[interval]
         limits_w, stops = self.limits_w[interval].tolist(), self.bottleneck[interval].tolist()
         return IntervalRecord(
             start=self.starts[interval],
             end=self.ends[interval],
+            status=status,
+            reason=reason,
             envelopes=[
                 EnvelopeRecord(
                     connection_point=point,
@@ -86,6 +116,7 @@ class EnvelopeTable:
                     withdrawal_bottleneck=self.elements[stops[1][i]],
                 )
                 for i, point in enumerate(self.connection_points)
+                if status is not IntervalStatus.NONE
             ],
         )
 
@@ -99,19 +130,32 @@ class _Gathered:
     faults: list[Fault] = field(default_factory=list)
     points: dict[str, int] = field(default_factory=dict)
     elements: dict[str, int] = field(default_factory=lambda: {"": 0})
-    intervals: dict[datetime, tuple[datetime, dict[tuple[int, int], tuple[int, int]]]] = field(
-        default_factory=dict
+    intervals: dict[datetime, tuple[datetime, Mark, dict[tuple[int, int], tuple[int, int]]]] = (
+        field(default_factory=dict)
     )
 
-    def add(self, number: int, row: Row) -> None:
-        """Add a row."""
-        start, end, point, direction, limit_w, element = row
-        last, held = self.intervals.setdefault(start, (end, {}))
-        place = (_DIRECTIONS.index(direction), self.points.setdefault(point, len(self.points)))
+    def interval(
+        self, number: int, start: datetime, end: datetime, mark: Mark
+    ) -> dict[tuple[int, int], tuple[int, int]]:
+        """Return the limits of an interval gathered so far, after a look at end and status."""
+        fresh = start not in self.intervals
+        last, known, held = self.intervals.setdefault(start, (end, mark, {}))
         if end != last:
             detail = f"it ends at {format_time(end)}, but in an earlier {self.word} at {last:%H:%M}"
             self.wrong(number, format_time(start), detail)
-        elif place in held:
+        elif mark[0] is not known[0]:
+            detail = f"its status is {mark[0]}, but in an earlier {self.word} {known[0]}"
+            self.wrong(number, format_time(start), detail)
+        elif mark[0] is IntervalStatus.NONE and not fresh:
+            self.wrong(number, format_time(start), "it is there already")
+        return held
+
+    def add(self, number: int, row: Row, mark: Mark = _SECURE) -> None:
+        """Add a row."""
+        start, end, point, direction, limit_w, element = row
+        held = self.interval(number, start, end, mark)
+        place = (_DIRECTIONS.index(direction), self.points.setdefault(point, len(self.points)))
+        if place in held:
             detail = f"its {direction} limit in {format_time(start)} is there already"
             self.wrong(number, point, detail)
         held[place] = (limit_w, self.elements.setdefault(element, len(self.elements)))
@@ -130,7 +174,9 @@ class _Gathered:
             When rows are wrong or missing.
         """
         count = len(self.points)
-        for start, (_, held) in self.intervals.items():
+        for start, (_, mark, held) in self.intervals.items():
+            if mark[0] is IntervalStatus.NONE:
+                continue
             for point, i in self.points.items():
                 for d, direction in enumerate(_DIRECTIONS):
                     if (d, i) not in held and len(self.faults) < _MOST_FAULTS:
@@ -141,16 +187,18 @@ class _Gathered:
         if self.faults:
             raise InputFaults(self.where, self.faults)
         found = np.zeros((len(self.intervals), 2, count, 2), dtype=np.int64)
-        for k, (_, held) in enumerate(self.intervals.values()):
-            places = np.array(list(held))
-            found[k, places[:, 0], places[:, 1]] = list(held.values())
+        for k, (_, _, held) in enumerate(self.intervals.values()):
+            if held:
+                places = np.array(list(held))
+                found[k, places[:, 0], places[:, 1]] = list(held.values())
         return EnvelopeTable(
             tuple(self.intervals),
-            tuple(end for end, _ in self.intervals.values()),
+            tuple(end for end, _, _ in self.intervals.values()),
             tuple(self.points),
             found[..., 0],
             found[..., 1],
             tuple(self.elements),
+            tuple(mark for _, mark, _ in self.intervals.values()),
         )
 
 
@@ -164,13 +212,16 @@ def table_of(content: EnvelopeFile, where: str) -> EnvelopeTable:
     """
     gathered = _Gathered(where, "interval")
     for number, interval in enumerate(content.intervals, start=1):
+        mark = (interval.status, interval.reason)
+        if interval.status is IntervalStatus.NONE:
+            gathered.interval(number, interval.start, interval.end, mark)
         for each in interval.envelopes:
             for direction in _DIRECTIONS:
                 limit_w = getattr(each, f"{direction}_limit_w")
                 element = getattr(each, f"{direction}_bottleneck")
                 point = each.connection_point
                 row = (interval.start, interval.end, point, direction, limit_w, element)
-                gathered.add(number, row)
+                gathered.add(number, row, mark)
     return gathered.table()
 
 
@@ -190,7 +241,11 @@ def read_table(path: Path) -> EnvelopeTable:
         rows = _csv_rows(path) if suffix == ".csv" else _parquet_rows(path)
         for number, cells in rows:
             try:
-                gathered.add(number, _row(cells))
+                start, end, mark = _interval(cells)
+                if mark[0] is IntervalStatus.NONE:
+                    gathered.interval(number, start, end, mark)
+                else:
+                    gathered.add(number, (start, end, *_limit(cells)), mark)
             except ValueError as error:
                 gathered.wrong(number, *error.args)
     except OSError as error:
@@ -214,21 +269,41 @@ def read_envelopes(path: Path) -> EnvelopeFile:
     return EnvelopeFile(intervals=[table.record(k) for k in range(len(table.starts))])
 
 
-def _row(cells: Sequence[Any]) -> Row:
-    """Return the values of a row.
+def _interval(cells: Sequence[Any]) -> tuple[datetime, datetime, Mark]:
+    """Return start, end, and status of a row's interval.
 
     Raises
     ------
     ValueError
         With the column and its fault.
     """
-    start, end, point, direction, limit_w, element = cells
+    start, end, point, direction, limit_w, _, status, reason = cells
     times = []
     for name, moment in (("start", start), ("end", end)):
         try:
             times.append(parsed_time(moment) if isinstance(moment, str) else _aware(moment))
         except ValueError as error:
             raise ValueError(name, f"it is {moment!r}: {error}") from None
+    status = status or str(IntervalStatus.SECURE)
+    if status not in _STATUSES:
+        raise ValueError("status", f"it is {status!r}, not one of {', '.join(_STATUSES)}")
+    mark = IntervalStatus(status), str(reason or "")
+    if mark[0] is IntervalStatus.NONE and any(
+        cell not in (None, "") for cell in (point, direction, limit_w)
+    ):
+        raise ValueError("status", f"it is {status}, but the row has a limit")
+    return times[0], times[1], mark
+
+
+def _limit(cells: Sequence[Any]) -> tuple[str, str, int, str]:
+    """Return connection point, direction, limit and bottleneck of a row.
+
+    Raises
+    ------
+    ValueError
+        With the column and its fault.
+    """
+    start, _, point, direction, limit_w, element, _, _ = cells
     if not isinstance(point, str) or not 1 <= len(point) <= 200:
         raise ValueError("connection_point", f"{point!r} is not a name")
     if direction not in _DIRECTIONS:
@@ -238,7 +313,7 @@ def _row(cells: Sequence[Any]) -> Row:
         raise ValueError(
             "limit_w", f"{point} in {start}: {limit_w!r} is not a whole number of watts"
         )
-    return times[0], times[1], point, direction, int(whole), str(element or "")
+    return point, direction, int(whole), str(element or "")
 
 
 def _aware(moment: Any) -> datetime:
@@ -248,7 +323,8 @@ def _aware(moment: Any) -> datetime:
 
 
 def _lacking(path: Path, names: Sequence[str]) -> None:
-    faults = [Fault(name, "there is no such column") for name in _NEEDED if name not in names]
+    needed = [name for name in _READ if name not in _OPTIONAL]
+    faults = [Fault(name, "there is no such column") for name in needed if name not in names]
     if faults:
         raise InputFaults(str(path), faults)
 
@@ -258,12 +334,12 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(stream)
         names = next(reader, [])
         _lacking(path, names)
-        places = [names.index(name) for name in _NEEDED]
+        places = [names.index(name) if name in names else None for name in _READ]
         for cells in reader:
             if len(cells) != len(names):
                 detail = f"it has {len(cells)} cells, the first line has {len(names)}"
                 raise InputFaults(str(path), [Fault(f"line {reader.line_num}", detail)])
-            yield reader.line_num, [cells[k] for k in places]
+            yield reader.line_num, ["" if k is None else cells[k] for k in places]
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
@@ -276,8 +352,12 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
     try:
         with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             _lacking(path, file.schema_arrow.names)
-            for batch in file.iter_batches(columns=list(_NEEDED)):
-                columns = [batch.column(name).to_pylist() for name in _NEEDED]
+            names = [name for name in _READ if name in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=names):
+                columns = [
+                    batch.column(name).to_pylist() if name in names else [None] * len(batch)
+                    for name in _READ
+                ]
                 for cells in zip(*columns, strict=True):
                     number += 1
                     yield number, cells

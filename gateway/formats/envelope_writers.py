@@ -15,7 +15,7 @@ from typing import IO, Any
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.atomic_files import replacing
-from gateway.formats.envelope_file import IntervalRecord
+from gateway.formats.envelope_file import IntervalRecord, IntervalStatus
 from gateway.formats.envelope_rows import COLUMNS
 from gateway.formats.faults import InputFaults
 from gateway.formats.optional_packages import missing_package
@@ -84,7 +84,7 @@ def _csv_writer(path: Path) -> Iterator[Write]:
             for name in ("start", "end"):
                 columns[name] = [format_time(moment) for moment in columns[name]]
             columns["proved"] = [{None: ""}.get(s, str(s).lower()) for s in columns["proved"]]
-            rows.writerows(zip(*columns.values(), strict=True))
+            rows.writerows(zip(*columns.values(), strict=True))  # writes None as an empty cell
 
         yield write
 
@@ -129,6 +129,12 @@ def _parquet_writer(path: Path) -> Iterator[Write]:
 
 def _columns(record: IntervalRecord, capacity: Capacity) -> dict[str, list[Any]]:
     """Return the rows of one interval, column by column in the order of the files."""
+    if record.status is IntervalStatus.NONE:
+        empty: dict[str, Any] = dict.fromkeys(COLUMNS, "")
+        empty |= dict.fromkeys(("limit_w", "capacity_w", "proved"))
+        empty |= {"start": record.start, "end": record.end}
+        empty |= {"status": str(record.status), "reason": record.reason}
+        return {name: [cell] for name, cell in empty.items()}
     points = [each.connection_point for each in record.envelopes]
     count = len(points)
     proved = None if record.proof is None else record.proof.secure
@@ -147,4 +153,6 @@ def _columns(record: IntervalRecord, capacity: Capacity) -> dict[str, list[Any]]
             *(each.withdrawal_bottleneck for each in record.envelopes),
         ],
         "proved": [proved] * (2 * count),
+        "status": [str(record.status)] * (2 * count),
+        "reason": [record.reason] * (2 * count),
     }

@@ -6,6 +6,7 @@ from gateway.formats.envelope_file import (
     BindingRecord,
     DeviationRecord,
     EnvelopeRecord,
+    IntervalStatus,
     ProofRecord,
     VertexPower,
 )
@@ -36,11 +37,13 @@ class VerdictRecord(Record):
 class IntervalVerdict(VerdictRecord):
     """The verdict on one interval: elements at their limit or beyond, and bottlenecks.
 
-    Insecure envelopes have neither bottlenecks nor a proof.
+    Insecure envelopes have neither bottlenecks nor a proof.  ``status`` is that of the envelopes
+    file.
     """
 
     start: Time
     end: Time
+    status: IntervalStatus
     binding: list[BindingRecord]
     envelopes: list[EnvelopeRecord]
     proof: ProofRecord | None

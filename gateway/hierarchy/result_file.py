@@ -6,7 +6,7 @@ from pydantic import Field
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation, OperatorResult, UnmetContract
 from doe_allocation.hierarchy.joint_model.check import JointVerdict, WorstQuantity
-from gateway.formats.envelope_file import EnvelopeRecord
+from gateway.formats.envelope_file import EnvelopeRecord, IntervalStatus
 from gateway.formats.records import Record, Watts
 from security_check.checking.verdict import Explanation
 from security_check.model.limits import InterfaceLimits
@@ -51,12 +51,17 @@ class ChildRecord(EnvelopeRecord):
 
 
 class OperatorRecord(Record):
-    """One operator: its contract, and the envelopes of its customers and its children."""
+    """One operator: its contract, and the envelopes of its customers and its children.
+
+    ``status`` is ``fallback`` where the contract is unmet and the fallback envelopes are secure,
+    ``none`` where they are not: then there are no envelopes.
+    """
 
     operator: str
     parent: str | None
     connection_point: str | None
     met: bool
+    status: IntervalStatus
     contract: ContractRecord
     customers: list[EnvelopeRecord]
     children: list[ChildRecord]
@@ -65,12 +70,15 @@ class OperatorRecord(Record):
     @classmethod
     def of(cls, result: OperatorResult) -> OperatorRecord:
         """Return the result of one operator in the form of the file."""
-        own = [EnvelopeRecord.from_fields(envelope) for envelope in result.envelopes]
+        status = _status(result)
+        published = () if status is IntervalStatus.NONE else result.envelopes
+        own = [EnvelopeRecord.from_fields(envelope) for envelope in published]
         return cls.from_fields(
             result,
             parent=result.parent or None,
             connection_point=result.point or None,
             met=result.check is not None,
+            status=status,
             contract=ContractRecord.of(result.contract),
             customers=[each for each in own if each.connection_point not in result.children],
             children=[
@@ -83,6 +91,12 @@ class OperatorRecord(Record):
                 for found in (() if result.check is None else result.check.explanations())
             ],
         )
+
+
+def _status(result: OperatorResult) -> IntervalStatus:
+    if result.check is not None:
+        return IntervalStatus.SECURE
+    return IntervalStatus.FALLBACK if result.fallback_secure else IntervalStatus.NONE
 
 
 class UnmetRecord(Record):

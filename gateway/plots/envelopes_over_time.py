@@ -32,11 +32,14 @@ _UNNAMED = "unknown"  # element of a limit in files without binding elements
 def draw_envelopes(table: EnvelopeTable, points: Sequence[str], source: str) -> Any:
     """Return a figure of limits over time: smallest, median, largest, and those of chosen points.
 
+    There is a gap where an interval has no envelopes.
+
     Raises
     ------
     InputFaults
-        When a chosen connection point has no envelope.
+        When a chosen connection point, or every interval, has no envelope.
     """
+    _check_published(table, source)
     unknown = [point for point in points if point not in table.connection_points]
     if unknown:
         detail = "it is not a connection point of these envelopes"
@@ -45,7 +48,7 @@ def draw_envelopes(table: EnvelopeTable, points: Sequence[str], source: str) -> 
     edges = _edges(table)
     panels = figure.subplots(2, 1, sharex=True)
     for d, (axes, direction) in enumerate(zip(panels, Direction, strict=True)):
-        kilowatts = table.limits_w[:, d] / 1e3
+        kilowatts = np.where(table.published[:, None], table.limits_w[:, d] / 1e3, np.nan)
         low, high = _steps(kilowatts.min(axis=1)), _steps(kilowatts.max(axis=1))
         axes.fill_between(
             edges,
@@ -66,7 +69,7 @@ def draw_envelopes(table: EnvelopeTable, points: Sequence[str], source: str) -> 
             axes.step(
                 edges, own, where="post", color=colour, linestyle=style, linewidth=1.6, label=point
             )
-        axes.set_ylim(0.0, max(1.08 * float(kilowatts.max()), 1e-3))
+        axes.set_ylim(0.0, max(1.08 * float(np.nanmax(kilowatts)), 1e-3))
         axes.set_ylabel(f"{direction} limit, kW")
         axes.grid(axis="y", color="0.9")
         without_frame(axes, "top", "right")
@@ -76,8 +79,15 @@ def draw_envelopes(table: EnvelopeTable, points: Sequence[str], source: str) -> 
     return figure
 
 
-def draw_binding(table: EnvelopeTable) -> Any:
-    """Return a figure of the number of limits that each element limits, over time."""
+def draw_binding(table: EnvelopeTable, source: str) -> Any:
+    """Return a figure of the number of limits that each element limits, over time.
+
+    Raises
+    ------
+    InputFaults
+        When no interval has envelopes.
+    """
+    _check_published(table, source)
     figure = new_figure(_WIDTH, _HEIGHT)
     edges = _edges(table)
     counts = np.stack([_counts(table, d) for d in (0, 1)])  # (2, T, elements)
@@ -115,14 +125,21 @@ def draw_binding(table: EnvelopeTable) -> Any:
     return figure
 
 
-def draw_distribution(table: EnvelopeTable) -> Any:
-    """Return a histogram of the limits of all connection points and intervals."""
+def draw_distribution(table: EnvelopeTable, source: str) -> Any:
+    """Return a histogram of the limits of all connection points and intervals with envelopes.
+
+    Raises
+    ------
+    InputFaults
+        When no interval has envelopes.
+    """
+    _check_published(table, source)
     figure = new_figure(_WIDTH, _HEIGHT)
     panels = figure.subplots(2, 1, sharex=True)
     largest = max(float(table.limits_w.max()) / 1e3, 1e-3)
     bins = np.linspace(0.0, largest, _BINS + 1)
     for d, (axes, direction) in enumerate(zip(panels, Direction, strict=True)):
-        kilowatts = table.limits_w[:, d].ravel() / 1e3
+        kilowatts = table.limits_w[table.published, d].ravel() / 1e3
         share = np.full(len(kilowatts), 100.0 / len(kilowatts))
         axes.hist(kilowatts, bins=bins, weights=share, color=COLOURS[4], edgecolor="white")
         marks = (("median", np.median(kilowatts), "-"), ("mean", kilowatts.mean(), "--"))
@@ -138,7 +155,7 @@ def draw_distribution(table: EnvelopeTable) -> Any:
         without_frame(axes, "top", "right")
     panels[1].set_xlim(0.0, 1.02 * largest)  # the last bar is drawn whole
     panels[1].set_xlabel("limit, kW")
-    intervals = len(table.starts)
+    intervals = int(table.published.sum())
     count = f"{intervals:,} interval{'s' if intervals > 1 else ''}, "
     count += f"{len(table.connection_points)} connection points"
     figure.suptitle(f"Distribution of limits, {_days(table)}, {count}")
@@ -146,11 +163,20 @@ def draw_distribution(table: EnvelopeTable) -> Any:
 
 
 def _counts(table: EnvelopeTable, direction: int) -> IntArray:
-    """Return the number of limits that each element limits, shape (T, elements)."""
+    """Return the number of limits that each element limits, shape (T, elements).
+
+    It is 0 in intervals without envelopes.
+    """
     elements = table.bottleneck[:, direction]
     intervals, count = len(elements), len(table.elements)
     flat = (elements + count * np.arange(intervals)[:, None]).ravel()
-    return np.bincount(flat, minlength=intervals * count).reshape(intervals, count)
+    counts = np.bincount(flat, minlength=intervals * count).reshape(intervals, count)
+    return counts * table.published[:, None]
+
+
+def _check_published(table: EnvelopeTable, source: str) -> None:
+    if not table.published.any():
+        raise InputFaults(source, [Fault("intervals", "none of them has envelopes")])
 
 
 def _edges(table: EnvelopeTable) -> list[Any]:

@@ -8,44 +8,41 @@ import numpy as np
 
 from doe_allocation.allocation.grid import Grid
 from doe_allocation.capacity import Capacity
-from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_file import IntervalRecord, envelope_record
-from gateway.formats.faults import InputFaults
+from gateway.runs.unsecured import unsecured_record
 from gateway.scenario.scenario import Scenario
-from security_check.errors import Fault, GridError
+from security_check.errors import GridError
 
 Step = Callable[[int], None]
 """Called with the number of intervals, networks or other steps that are done."""
 
 
 def allocate_intervals(scenario: Scenario, step: Step) -> Iterator[tuple[IntervalRecord, Capacity]]:
-    """Yield the fair and secure envelopes of every interval, with its capacities.
+    """Yield the envelopes of every interval, with its capacities.
 
-    Raises
-    ------
-    InputFaults
-        At the end, when intervals have no secure envelopes; names all of them.
+    Envelopes are fair and secure where the record's ``status`` is ``secure``.  An interval that
+    cannot be secured is marked, and the others go on (:mod:`gateway.runs.unsecured`).  It adds
+    nothing to the deficits of fairness over time: in it nothing was divided.
     """
-    grid: Grid | None = None
-    faults: list[Fault] = []
+    before: Grid | None = None
     terms = scenario.fairness
     deficit = np.zeros(2 * len(scenario.network.connection_points))
     for number, interval in enumerate(scenario.intervals):
-        grid = scenario.grid_in(number, grid)
+        capacity = scenario.capacity_in(number)
+        grid: Grid | None = None
         try:
+            grid = scenario.grid_in(number, before)
             if terms.coupling is not None:
                 weights = terms.coupling.weights(terms.weights, deficit)
                 grid = grid.with_fairness(terms.principle, weights)
             envelopes, proof = grid.prove(interval.interface_limits)
         except GridError as error:
-            faults.append(Fault(f"interval {format_time(interval.start)}", str(error)))
+            yield unsecured_record(grid, interval, capacity, error), capacity
         else:
-            capacity = scenario.capacity_in(number)
             if terms.coupling is not None:
                 granted_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
                 asked_w = capacity.upper_w().astype(float)
                 deficit = terms.coupling.after(deficit, granted_w, asked_w)
             yield envelope_record(interval.start, interval.end, envelopes, proof), capacity
+        before = grid or before
         step(number + 1)
-    if faults:
-        raise InputFaults(scenario.source, faults)

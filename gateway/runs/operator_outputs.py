@@ -14,6 +14,7 @@ from enum import StrEnum
 import numpy as np
 
 from exchange.vocabulary.formatting import format_time
+from gateway.formats.envelope_file import IntervalStatus
 from gateway.formats.envelope_rows import EnvelopeTable
 from gateway.formats.faults import InputFaults
 from gateway.formats.records import Record, Time
@@ -26,6 +27,9 @@ from security_check.model.network import Network
 
 # Names of voltage levels by EN 50160, with the largest nominal voltage of each, volts.
 _LEVELS = ((1e3, "low"), (36e3, "medium"), (150e3, "high"))
+
+NOT_SECURED = "not secured"
+"""In place of the element that limits, in an interval that has no envelopes."""
 
 
 class Light(StrEnum):
@@ -41,6 +45,7 @@ class LightRecord(Record):
 
     start: Time
     end: Time
+    status: IntervalStatus
     perimeter: str
     interface: str
     direction: Direction
@@ -115,6 +120,8 @@ def match_table(scenario: Scenario, table: EnvelopeTable, source: str) -> Matche
     InputFaults
         With every connection point, interval and limit that does not fit the scenario.
     """
+    if not table.published.any():
+        raise InputFaults(source, [Fault("intervals", "none of them has envelopes")])
     points = scenario.network.connection_points
     numbers = {interval.start: k for k, interval in enumerate(scenario.intervals)}
     faults = [
@@ -150,6 +157,7 @@ def match_table(scenario: Scenario, table: EnvelopeTable, source: str) -> Matche
         table.limits_w[:, :, order],
         table.bottleneck[:, :, order],
         table.elements,
+        table.marks,
     )
     capacity_w = np.array(
         [scenario.capacity_in(numbers[start]).upper_w().reshape(2, -1) for start in table.starts]
@@ -169,7 +177,10 @@ def _beyond(table: EnvelopeTable, capacity_w: IntArray, t: int, d: int, i: int) 
 
 
 def traffic_light(scenario: Scenario, matched: Matched) -> Iterator[LightRecord]:
-    """Yield the light of each interval, perimeter and direction, in this order."""
+    """Yield the light of each interval, perimeter and direction, in this order.
+
+    It is red in an interval without envelopes.
+    """
     table, perimeters = matched.table, scenario.perimeters
     members = [perimeters.points(k) for k in range(len(perimeters.names))]
     interfaces = [joined_id(dict.fromkeys(perimeters.interface[i] for i in m)) for m in members]
@@ -182,10 +193,11 @@ def traffic_light(scenario: Scenario, matched: Matched) -> Iterator[LightRecord]
                 yield LightRecord(
                     start=table.starts[t],
                     end=table.ends[t],
+                    status=table.marks[t][0],
                     perimeter=name,
                     interface=interface,
                     direction=direction,
-                    light=_light(limit_w, capacity_w),
+                    light=_light(limit_w, capacity_w) if table.published[t] else Light.RED,
                     limit_w=int(limit_w.sum()),
                     capacity_w=int(capacity_w.sum()),
                     connection_points=len(points),
@@ -210,7 +222,8 @@ def _most(table: EnvelopeTable, bottleneck: IntArray) -> str:
 def topological_matrix(scenario: Scenario, matched: Matched) -> list[ResourceRecord]:
     """Return a record for each connection point: its place, and its smallest limits.
 
-    Capacity and constraint are those of the (first) interval with the smallest limit.
+    Capacity and constraint are those of the (first) interval with the smallest limit.  In an
+    interval without envelopes the limit is 0.
     """
     table, perimeters = matched.table, scenario.perimeters
     volts = _volts(scenario.network, perimeters.node)
@@ -225,7 +238,7 @@ def topological_matrix(scenario: Scenario, matched: Matched) -> list[ResourceRec
             entries |= {
                 f"capacity_{way}_w": most_w,
                 f"limit_{way}_w": limit_w,
-                f"constraint_{way}": "capacity" if limit_w == most_w else stop,
+                f"constraint_{way}": _constraint(table, t, stop, at_capacity=limit_w == most_w),
                 f"start_{way}": table.starts[t],
             }
         records.append(
@@ -242,6 +255,12 @@ def topological_matrix(scenario: Scenario, matched: Matched) -> list[ResourceRec
             )
         )
     return records
+
+
+def _constraint(table: EnvelopeTable, t: int, stop: str, *, at_capacity: bool) -> str:
+    if not table.published[t]:
+        return NOT_SECURED
+    return "capacity" if at_capacity else stop
 
 
 def _volts(network: Network, nodes: Sequence[str]) -> list[float | None]:

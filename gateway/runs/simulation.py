@@ -37,8 +37,10 @@ from gateway.runs.result_file import (
     StatisticsRecord,
     TradeRecord,
 )
+from gateway.runs.unsecured import unsecured_record
+from gateway.scenario.intervals import DeliveryInterval
 from gateway.scenario.scenario import Scenario
-from security_check.errors import Fault
+from security_check.errors import Fault, GridError
 
 _MOMENT = timedelta(seconds=1)  # from the opening to the first order, and from the last to the gate
 Step = Callable[[int], None]
@@ -92,7 +94,9 @@ def simulate(
     Raises
     ------
     InputFaults
-        When the orders do not fit the scenario as a whole, or an interval cannot be opened.
+        When the orders do not fit the scenario as a whole, or an interval cannot be opened for
+        another reason than that it cannot be secured: then it does not trade, an alarm says why,
+        and the other intervals go on.
     """
     run = _Run(scenario, lines, source)
     for done, _ in enumerate(run.steps(), start=1):
@@ -115,7 +119,9 @@ class _Run:
         )
         self.sessions = _sessions(scenario, self.orders, source)
         owners = _owners(scenario, self.orders)
-        self.exchange = Exchange(scenario.grid(), scenario.rules, scenario.terms(owners))
+        self.grid = scenario.grid()
+        self.exchange = Exchange(self.grid, scenario.rules, scenario.terms(owners))
+        self.unsecured: list[IntervalRecord] = []
         self.refusals = [
             RefusalRecord.from_fields(line, line=line.number)
             for line in lines
@@ -153,7 +159,14 @@ class _Run:
     def _open(self, session: OpenSession, now: datetime) -> None:
         events = self.exchange.handle(session, now)
         refused = [event for event in events if isinstance(event, Refused)]
-        if refused:
+        alarms = [event for event in events if isinstance(event, AlarmRaised)]
+        if refused and alarms:  # the other intervals go on
+            interval = DeliveryInterval(session.start, session.end, session.interface_limits)
+            why = GridError(alarms[0].detail)
+            self.unsecured.append(
+                unsecured_record(self.grid, interval, self.scenario.capacity, why)
+            )
+        elif refused:
             raise InputFaults(
                 self.scenario.source,
                 [Fault(f"interval {format_time(session.start)}", e.detail) for e in refused],
@@ -230,17 +243,16 @@ class _Run:
     def _envelopes(self) -> EnvelopeFile:
         ends = {session.start: session.end for session in self.sessions}
         closed = [event for event in self.events if isinstance(event, GateClosed)]
+        traded = [
+            IntervalRecord(
+                start=event.interval,
+                end=ends[event.interval],
+                envelopes=[EnvelopeRecord.from_fields(envelope) for envelope in event.envelopes],
+            )
+            for event in closed
+        ]
         return EnvelopeFile(
-            intervals=[
-                IntervalRecord(
-                    start=event.interval,
-                    end=ends[event.interval],
-                    envelopes=[
-                        EnvelopeRecord.from_fields(envelope) for envelope in event.envelopes
-                    ],
-                )
-                for event in sorted(closed, key=lambda event: event.interval)
-            ]
+            intervals=sorted([*traded, *self.unsecured], key=lambda each: each.start)
         )
 
 

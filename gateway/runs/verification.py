@@ -15,12 +15,15 @@ from gateway.formats.envelope_file import (
     EnvelopeFile,
     EnvelopeRecord,
     IntervalRecord,
+    IntervalStatus,
     ProofRecord,
+    ViolationRecord,
     deviations_of,
     envelope_set,
     vertex_of,
 )
 from gateway.formats.faults import InputFaults
+from gateway.formats.records import equal_attributes
 from gateway.formats.verdict_file import IntervalVerdict, VerdictFile, VerdictRecord
 from gateway.runs.allocation import Step
 from gateway.scenario.intervals import DeliveryInterval
@@ -37,10 +40,11 @@ _AT_LIMIT = 2e-3  # parts of a limit: an element this close to its limit is list
 _ONLY_FOUND = "found by the adversary"  # in place of a kind of proof
 _SAMPLES = 2048  # random vertices for each interval, beside those along the sensitivities
 
+MatchedInterval = tuple[IntervalRecord, int, EnvelopeSet | None]
+"""An interval of a file, its number in the scenario, and its envelopes if there are any."""
 
-def match_envelopes(
-    scenario: Scenario, given: EnvelopeFile, source: str
-) -> list[tuple[IntervalRecord, int, EnvelopeSet]]:
+
+def match_envelopes(scenario: Scenario, given: EnvelopeFile, source: str) -> list[MatchedInterval]:
     """Return each interval of an envelopes file with its number in the scenario.
 
     Raises
@@ -66,9 +70,11 @@ def match_envelopes(
         if record.start in seen:
             faults.append(Fault(where, "the file has it more than once"))
         seen.add(record.start)
-        envelopes, wrong = envelope_set(record, scenario.network.connection_points)
-        faults += wrong
-        if number is not None and envelopes is not None:
+        envelopes = None
+        if record.status is not IntervalStatus.NONE:
+            envelopes, wrong = envelope_set(record, scenario.network.connection_points)
+            faults += wrong
+        if number is not None:
             matched.append((record, number, envelopes))
     if faults:
         raise InputFaults(source, faults)
@@ -77,11 +83,13 @@ def match_envelopes(
 
 def verify_intervals(
     scenario: Scenario,
-    matched: list[tuple[IntervalRecord, int, EnvelopeSet]],
+    matched: list[MatchedInterval],
     seed: int,
     step: Step,
 ) -> VerdictFile:
     """Return the verdict on the envelopes: the worst point of all intervals, and of each.
+
+    An interval without envelopes is not secure: devices at their fallbacks may break a limit.
 
     Raises
     ------
@@ -91,8 +99,11 @@ def verify_intervals(
     grid: Grid | None = None
     verdicts = []
     for done, (record, number, envelopes) in enumerate(matched, start=1):
-        grid, interval = scenario.grid_in(number, grid), scenario.intervals[number]
-        verdicts.append(_verdict(grid, record, interval, envelopes, seed))
+        if envelopes is None:
+            verdicts.append(_without_envelopes(record))
+        else:
+            grid, interval = scenario.grid_in(number, grid), scenario.intervals[number]
+            verdicts.append(_verdict(grid, record, interval, envelopes, seed))
         step(done)
     insecure = [verdict for verdict in verdicts if not verdict.secure]
     worst = max(
@@ -130,13 +141,14 @@ def _verdict(
                 refused = error.detail
     except PowerFlowError as error:
         # A point without a power flow solution is insecure, like one beyond a limit.
-        return _unsolved(record, envelopes, error)
+        return _without_point(record, POWER_FLOW, f"not secure: {error}")
     verdict = _of_finding(found)
     points = grid.connection_points
     secure = verdict.secure and not refused
     return IntervalVerdict(
         start=record.start,
         end=record.end,
+        status=record.status,
         secure=secure,
         element=found.element,
         phase=Element.parse(found.element).phase,
@@ -168,14 +180,24 @@ def _of_finding(found: Finding) -> Verdict:
     )
 
 
-def _unsolved(
-    record: IntervalRecord, envelopes: EnvelopeSet, error: PowerFlowError
-) -> IntervalVerdict:
+def _without_envelopes(record: IntervalRecord) -> IntervalVerdict:
+    """Return the verdict on an interval that has no envelopes: the file says why."""
+    first = record.violations[0] if record.violations else None
+    verdict = _without_point(
+        record, "" if first is None else first.element, f"not secure: {record.sentence}"
+    )
+    if first is None:
+        return verdict
+    return verdict.model_copy(update=equal_attributes(ViolationRecord, first))
+
+
+def _without_point(record: IntervalRecord, element: str, detail: str) -> IntervalVerdict:
     return IntervalVerdict(
         start=record.start,
         end=record.end,
+        status=record.status,
         secure=False,
-        element=POWER_FLOW,
+        element=element,
         phase="",
         value=None,
         limit=None,
@@ -185,7 +207,7 @@ def _unsolved(
         vertex=[],
         deviations=[],
         points_tried=0,
-        detail=f"not secure: {error}",
+        detail=detail,
         binding=[],
         envelopes=[],
         proof=None,

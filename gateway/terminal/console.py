@@ -4,7 +4,8 @@ Results go to stdout or to the file named with ``-o``.  Errors, warnings and pro
 All input errors are printed, one line each, with the element and the numbers.
 
 Exit codes: 0, done.  1, done, but the result reports a failure: envelopes that are not secure, an
-unmet contract, a line that is not an order, a network without envelopes.  2, no result: the input
+interval that could not be secured, an unmet contract, a line that is not an order, a network
+without envelopes.  2, no result: the input
 has faults, or a file, a server or a package is not available.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -33,9 +34,10 @@ from rich.table import Table
 
 from gateway.formats.atomic_files import write_text
 from gateway.formats.faults import InputFaults, why
+from security_check.errors import Fault
 
 NOT_SECURE = 1
-"""Exit code for envelopes that are not secure, and for contracts that are not met."""
+"""Exit code for envelopes that are not secure, intervals without any, and unmet contracts."""
 FAULTY_ORDERS = 1
 """Exit code for files with a line that is not an order; the result covers all other lines."""
 FAILED_NETWORKS = 1
@@ -81,6 +83,20 @@ def fail_with_faults(found: InputFaults) -> NoReturn:
     for fault in found.faults:
         err.print(f"  [bold]{escape(fault.element)}[/]: {escape(fault.detail)}", soft_wrap=True)
     raise typer.Exit(BAD_INPUT)
+
+
+def fail_if_unsecured(source: str, intervals: Sequence[Fault]) -> None:
+    """Print the intervals that could not be secured, if any, and end the command."""
+    if not intervals:
+        return
+    err.print(
+        f"[bold red]alarm:[/] {escape(source)}: {counted(len(intervals), 'interval')} could not be "
+        "secured:",
+        soft_wrap=True,
+    )
+    for each in intervals:
+        err.print(f"  [bold]{escape(each.element)}[/]: {escape(each.detail)}", soft_wrap=True)
+    raise typer.Exit(NOT_SECURE)
 
 
 def fail_with_os_error(error: OSError) -> NoReturn:

@@ -10,7 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from exchange.vocabulary.formatting import format_time
-from gateway.formats.envelope_file import BindingRecord, EnvelopeRecord, IntervalRecord, ProofRecord
+from gateway.formats.envelope_file import (
+    BindingRecord,
+    EnvelopeRecord,
+    IntervalRecord,
+    IntervalStatus,
+    ProofRecord,
+)
 from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
 from gateway.terminal.console import escape, new_table, print_rest
 from security_check.model.envelope import Direction
@@ -42,6 +48,8 @@ def show_envelopes(
 
 
 def _show_interval(interval: IntervalRecord, console: Console) -> None:
+    if interval.status is IntervalStatus.NONE:
+        return  # the command prints why
     table = new_table("Envelopes", ("connection point",))
     for direction in Direction:
         table.add_column(f"{direction} limit\nkW", justify="right")
@@ -132,7 +140,10 @@ def _show_intervals(
         for column in (f"{direction}\nmin", "\nmean", "\nmax"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("limited\nby", overflow="fold")
-    largest_w = max(max(limits_w(i.envelopes, each)) for i in records for each in Direction)
+    published = [each for each in records if each.envelopes]
+    largest_w = max(
+        (max(limits_w(i.envelopes, each)) for i in published for each in Direction), default=0
+    )
     digits = 3 if largest_w < 100_000 else 1
     day = first
     for interval in records:
@@ -140,11 +151,16 @@ def _show_intervals(
             day = f"{interval.start:%Y-%m-%d}"
             table.add_row(f"{interval.start:%m-%d}")
         cells = [f"{interval.start:%H:%M}"]
+        if not interval.envelopes:
+            table.add_row(*cells, "none")
+            continue
         for direction in Direction:
             limits = limits_w(interval.envelopes, direction)
             figures = (min(limits), sum(limits) / len(limits), max(limits))
             cells += [f"{figure / 1e3:,.{digits}f}" for figure in figures]
-            cells.append(escape(bottlenecks(interval.envelopes, direction).most_common(1)[0][0]))
+            element = bottlenecks(interval.envelopes, direction).most_common(1)[0][0]
+            fallback = interval.status is IntervalStatus.FALLBACK
+            cells.append("fallback" if fallback else escape(element))
         table.add_row(*cells)
     console.print(table)
     print_rest(len(starts), SHOWN, console)

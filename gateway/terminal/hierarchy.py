@@ -102,7 +102,8 @@ def _limits(operators: Iterable[OperatorRecord]) -> Table:
 
 def _binding(operator: OperatorRecord) -> str:
     if not operator.met:
-        return "the contract is unmet"
+        published = "at the fallback" if operator.customers else "no envelopes"
+        return f"the contract is unmet: {published}"
     names = list(dict.fromkeys(found.element for found in operator.binding))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

@@ -19,6 +19,7 @@ from security_check.checking.explanations import (
     explanations,
     nearest_elements,
     verdict_of,
+    violations,
     worst_case,
 )
 from security_check.checking.linear_rows import LinearRows
@@ -61,7 +62,7 @@ class SecurityCheck:
     Raises
     ------
     InsecureError
-        When the AC power flow does not confirm the envelopes; names the element.
+        When the AC power flow does not confirm the envelopes; names the elements.
     PowerFlowError
         When a power flow does not converge.
     """
@@ -91,7 +92,12 @@ class SecurityCheck:
             self._adopt(self._tracker.within(known, self._u))
         self.verdict = verdict_of(self._robust, self.rows, self._u)
         if not self.verdict.secure:
-            raise InsecureError(self.verdict.element, str(self.verdict), self.verdict.loading - 1.0)
+            raise InsecureError(
+                self.verdict.element,
+                str(self.verdict),
+                self.verdict.loading - 1.0,
+                violations(self._robust, self.rows, self._u),
+            )
 
     def _adopt(self, tracked: TrackedBox) -> None:
         """Take over the tracked rows; they may be exact in another box than the one in force."""

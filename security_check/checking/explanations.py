@@ -11,6 +11,7 @@ import numpy as np
 from security_check.arrays import FloatArray
 from security_check.checking.tracked_rows import CRITICAL, NEAR
 from security_check.checking.verdict import Explanation, Verdict
+from security_check.errors import Violation
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import SECURE, RobustRows
 
@@ -38,6 +39,22 @@ def verdict_of(robust: RobustRows, near: PackingRows, u: FloatArray) -> Verdict:
         circumstances=str(operating_point),
         nominal_v=robust.nominal_v(row),
     )
+
+
+def violations(robust: RobustRows, near: PackingRows, u: FloatArray) -> tuple[Violation, ...]:
+    """Return every element over its limit in a box of envelopes, the worst first.
+
+    An element is there once for each of its limits, with the worst value of all rows given.
+    """
+    values = robust.values(near, u)
+    excess = robust.violation(near.rows, values)
+    found: dict[tuple[str, float, str], Violation] = {}
+    for k in np.argsort(-excess, kind="stable")[: int((excess > SECURE).sum())]:
+        row = int(near.rows[k])
+        value, limit, unit = robust.monitors.describe(row, float(values[k]), robust.limits)
+        element = robust.element(row)
+        found.setdefault((element, limit, unit), Violation(element, value, limit, unit))
+    return tuple(found.values())
 
 
 def worst_case(robust: RobustRows, near: PackingRows, u: FloatArray, element: str) -> str:

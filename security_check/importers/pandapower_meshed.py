@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandapower as pp
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import Fault, NetworkFaults
@@ -99,7 +100,7 @@ def meshed_network_from_pandapower(
         name=name or str(net.name or "pandapower net"),
         nodes=model.names,
         admittance=model.admittance,
-        interface=_interface(net, held, model.volts),
+        interface=_interface(net, held, model),
         voltages=model.voltages(np.array([m.node for m in held])),
         terminals=terminals(model.net, model.internal),
         ports=ports,
@@ -213,16 +214,22 @@ def _references(
     return held, others
 
 
-def _interface(net: Net, held: list[_Machine], volts: FloatArray) -> Interface:
-    """Return the held nodes, with magnitudes in proportion to the net's set points."""
+def _interface(net: Net, held: list[_Machine], model: ModelledNet) -> Interface:
+    """Return the held nodes, with magnitudes in proportion to the net's set points.
+
+    In each electrically separate part they are those of its first external grid, which is the one
+    that lies in the contracted band.
+    """
     angles = net.ext_grid.va_degree[net.ext_grid.in_service.astype(bool)].to_numpy(dtype=float)
     turned = np.exp(1j * np.deg2rad(angles[: len(held)] - angles[0]))
-    size = np.array([m.voltage_pu for m in held]) / held[0].voltage_pu
+    part = connected_components(abs(model.admittance), directed=False)[1][[m.node for m in held]]
+    set_point = np.array([m.voltage_pu for m in held])
+    size = set_point / set_point[[int(np.flatnonzero(part == own)[0]) for own in part]]
     node, own = np.unique([m.node for m in held], return_index=True)
     return Interface(
         node.astype(np.int64),
         (size * turned)[own][:, None].astype(np.complex128),
-        float(volts[node[0]]) or None,
+        float(model.volts[node[0]]) or None,
     )
 
 

@@ -7,7 +7,7 @@ thousands of customers is checked in parts of a few hundred.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -67,6 +67,51 @@ def islands_of(network: Network) -> list[Island]:
         nodes, points = np.flatnonzero(island == k), np.flatnonzero(of_point == k)
         parts.append(Island(_taken(network, nodes, points, [e == k for e in of_elements]), points))
     return parts
+
+
+def source_groups(network: Network) -> dict[str, int]:
+    """Return for each held node, by name, the number of the separate part that it supplies.
+
+    The phases of one source are in one group even where no branch couples them.
+    """
+    _, label = sp.csgraph.connected_components(abs(network.admittance), directed=False)
+    nodes = network.interface.nodes
+    names = [network.nodes[node] for node in nodes]
+    parts = [f"part {part}" for part in label[nodes].tolist()]
+    group: dict[str, str] = {}  # of sources and parts, to another of the same group
+    for source, part in zip((name.partition(".")[0] for name in names), parts, strict=True):
+        first, other = _root(group, source), _root(group, part)
+        group[max(first, other)] = min(first, other)
+    roots = [_root(group, part) for part in parts]
+    number = {root: k for k, root in enumerate(dict.fromkeys(roots))}
+    return {name: number[root] for name, root in zip(names, roots, strict=True)}
+
+
+def _root(group: dict[str, str], name: str) -> str:
+    while group.setdefault(name, name) != name:
+        name = group[name]
+    return name
+
+
+def held_apart(network: Network, groups: dict[str, int]) -> Network:
+    """Return the network with the voltages of each separate part's sources held on their own.
+
+    Each group has all the magnitudes that the network had, which lie in the contracted set
+    whatever those of the other groups are.
+
+    Parameters
+    ----------
+    network
+        The network, or one with an outage; h magnitudes are held.
+    groups
+        From :func:`source_groups`; g of them.  The result holds g h magnitudes.
+    """
+    source, count = network.interface, 1 + max(groups.values())
+    own = np.array([groups[network.nodes[node]] for node in source.nodes])
+    phasors = np.zeros((len(source.nodes), count, source.phasors.shape[1]), dtype=np.complex128)
+    phasors[np.arange(len(own)), own] = source.phasors
+    flat = phasors.reshape(len(own), -1)
+    return replace(network, interface=replace(source, phasors=flat))
 
 
 def _shared(rows: sp.csr_array, label: IndexArray) -> IndexArray:

@@ -121,6 +121,17 @@ class InterfaceLimits:
             )
         self._check_reactive_range()
 
+    @property
+    def limits_power(self) -> bool:
+        """Whether a power is limited: it counts for all parts of a network together."""
+        return self != self.without_power()
+
+    def without_power(self) -> InterfaceLimits:
+        """Return the same contract without limits of power."""
+        return InterfaceLimits(
+            self.voltage_min_pu, self.voltage_max_pu, unbalance_pu=self.unbalance_pu
+        )
+
     def _check_reactive_range(self) -> None:
         for name in ("reactive_min_var", "reactive_max_var"):
             value = getattr(self, name)

@@ -24,7 +24,8 @@ class Interface:
     phasors
         Shape (s, h), complex: the nodes' voltages are ``phasors @ m``, m being the h held
         magnitudes; h is 1 where all nodes rise and fall together, 3 where each phase has its own
-        magnitude.  Balanced operation is ``m = (v0, ..., v0)``.
+        magnitude, and a multiple of that where separate parts are held on their own.  Balanced
+        operation is ``m = (v0, ..., v0)``.
     nominal_v
         Volts per unit of the held voltages, line to line; ``None`` where not known.
     """

@@ -161,7 +161,12 @@ class RowReach:
 
     def _held_range(self, conditions: OperatingConditions) -> tuple[FloatArray, FloatArray]:
         """Return bounds of each phasor's magnitude without port currents, shape (Q,) each."""
-        at_corners = self.fixed @ conditions.source_corners.T
-        middle = at_corners.mean(axis=1, keepdims=True)
+        corners = conditions.source_corners
+        parts = conditions.held // corners.shape[1]
+        by_part = self.fixed.reshape(-1, parts, corners.shape[1])
+        at_corners = by_part @ corners.T  # (Q, parts, V): the parts' voltages add up
+        middle = at_corners.mean(axis=2).sum(axis=1)[:, None, None]
         along = (at_corners * middle.conj()).real / np.maximum(np.abs(middle), 1e-300)
-        return along.min(axis=1), np.abs(at_corners).max(axis=1)
+        least: FloatArray = along.min(axis=2).sum(axis=1)
+        most: FloatArray = np.abs(at_corners).max(axis=2).sum(axis=1)
+        return least, most

@@ -8,7 +8,8 @@ customers who choose reactive power, and d deviations, are
 ``share``              (c,), [0, 1]    active power: 0 is the withdrawal limit, 1 the injection
                                        limit
 ``band_place``         (h,), [-1, 1]   held voltage: -1 is the lower end of the contracted band,
-                                       1 the upper; within the convex hull of ``corners``
+                                       1 the upper; those of each part of the interface lie in
+                                       the convex hull of ``corners_of_part``, on their own
 ``reactive_share``     (f,), [-1, 1]   chosen reactive power, in parts of the largest at this
                                        active power; 1 is injection
 ``deviation``          (d,)            deviation from forecast or rated value, in parts of a
@@ -23,6 +24,7 @@ one step of an ascent moves all coordinates to where the gradient points.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,6 +37,8 @@ from security_check.operating_range.operating_point import OperatingPoint
 from security_check.operating_range.points import WorstPoints, halves
 from security_check.uncertainty.deviations import Deviations
 
+_MOST_CORNERS = 64  # combinations of corners of separate parts that searches try one by one
+
 
 @dataclass(frozen=True)
 class OperatingConditions:
@@ -45,7 +49,8 @@ class OperatingConditions:
     network
         The network.
     source_corners
-        Shape (V, h): the corners of the set of held voltages, per unit.
+        Shape (V, h'): the corners of the set of held voltages of one part of the interface, per
+        unit.  Where separate parts are held on their own, h is a multiple of h'.
     passive_power_pu
         Shape (J,), forecast complex power of elements that do not trade, injection positive.
     deviations
@@ -87,7 +92,7 @@ class OperatingConditions:
     @property
     def held(self) -> int:
         """Number of held voltages, h."""
-        return int(self.source_corners.shape[1])
+        return self.network.held
 
     @cached_property
     def band(self) -> tuple[float, float]:
@@ -104,12 +109,53 @@ class OperatingConditions:
         return 0.5 * (self.band[1] - self.band[0])
 
     @cached_property
-    def corners(self) -> FloatArray:
-        """The corners of the set of held voltages, as places in the band, shape (V, h)."""
+    def corners_of_part(self) -> FloatArray:
+        """The corners of one part's held voltages, as places in the band, shape (V, h')."""
         if self.half_band == 0.0:
-            return np.ones((1, self.held))
+            return np.ones((1, self.source_corners.shape[1]))
         # Rounded, so that the same corner is the same place in every interval, whatever its band.
         return np.round((self.source_corners - self._middle) / self.half_band, 12)
+
+    @cached_property
+    def corners(self) -> FloatArray:
+        """Corners of the set of all held voltages that searches try, shape (V', h).
+
+        Every combination of the parts' corners where there are few, else those in which at most
+        one part is at another corner than the rest: slopes lead to all others.
+        """
+        own = self.corners_of_part
+        parts = self.held // own.shape[1]
+        if len(own) ** parts <= _MOST_CORNERS:
+            every = list(itertools.product(range(len(own)), repeat=parts))
+        else:
+            every = [(k,) * parts for k in range(len(own))]
+            every += [
+                (*alike[:part], k, *alike[part + 1 :])
+                for alike in every[:]
+                for part in range(parts)
+                for k in range(len(own))
+                if k != alike[part]
+            ]
+        return np.array([own[list(each)].ravel() for each in every])
+
+    def corners_from(self, band_place: FloatArray) -> FloatArray:
+        """Return the held voltages (h,) with each part at each of its corners, shape (n, h)."""
+        own = self.corners_of_part
+        parts = self.held // own.shape[1]
+        moved = np.tile(band_place.reshape(parts, -1), (parts, len(own), 1, 1))
+        for part in range(parts):
+            moved[part, :, part] = own
+        return moved.reshape(-1, self.held)
+
+    def places_along(self, band_place: FloatArray, by_band: FloatArray) -> FloatArray:
+        """Return held voltages, (r, h), moved to where their slopes (r, h) lead, part by part."""
+        own = self.corners_of_part
+        shape = len(by_band), self.held // own.shape[1], own.shape[1]
+        here, slope = band_place.reshape(shape), by_band.reshape(shape)
+        along = slope @ own.T
+        better = along.max(axis=2) > (slope * here).sum(axis=2)
+        moved = np.where(better[:, :, None], own[along.argmax(axis=2)], here)
+        return moved.reshape(band_place.shape)
 
     @cached_property
     def ends(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from security_check.arrays import FloatArray
 
+_PHASES = 3  # held voltages: more than this are given as a range in a sentence
 _NAMED = 3  # elements: more deviating elements than this are counted, not named, in a sentence
 
 
@@ -45,6 +46,8 @@ class OperatingPoint:
         held = f"{self.interface_voltage_pu:.5g} p.u."
         if np.ptp(self.source_pu) > 0:
             held = " / ".join(f"{voltage:.5g}" for voltage in self.source_pu) + " p.u."
+            if len(self.source_pu) > _PHASES:
+                held = f"{self.source_pu.min():.5g} to {self.source_pu.max():.5g} p.u."
         parts = [
             f"{injecting} of {len(self.power_w)} connection points injecting",
             f"{withdrawing} withdrawing",

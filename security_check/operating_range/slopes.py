@@ -110,9 +110,7 @@ def _free_along(
     """Return the free coordinates, shape (r, k), moved to where their slopes lead."""
     band_place, reactive_share, deviation = conditions.parts(free)
     by_band, by_reactive, by_deviation = conditions.parts(by_free)
-    along = by_band @ conditions.corners.T
-    better = along.max(axis=1) > (by_band * band_place).sum(axis=1)
-    parts = [np.where(better[:, None], conditions.corners[along.argmax(axis=1)], band_place)]
+    parts = [conditions.places_along(band_place, by_band)]
     if reactive_share.shape[1]:
         parts.append(np.where(by_reactive == 0.0, reactive_share, np.sign(by_reactive)))
     if deviation.shape[1]:

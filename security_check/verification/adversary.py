@@ -229,15 +229,15 @@ class _BoxAttack:
     ) -> FloatArray:
         """Return other voltages, reactive powers and deviations to try, shape (a, k).
 
-        Held voltages at every corner and at parts of the way there; each reactive power moved
-        by a part of its range either way; deviations at the support point of differences of f,
-        from a small step of each.
+        Held voltages of each part at every corner and at parts of the way there; each reactive
+        power moved by a part of its range either way; deviations at the support point of
+        differences of f, from a small step of each.
         """
         conditions, free = self.robust.conditions, point.free[0]
         held, set_ = conditions.held, conditions.deviations.set
         count = held + len(conditions.choosers)
         way = _WAYS[:, None, None]
-        band_places = way * conditions.corners + (1.0 - way) * free[:held]
+        band_places = way * conditions.corners_from(free[:held]) + (1.0 - way) * free[:held]
         parts = [np.repeat(free[None, :], band_places.shape[0] * band_places.shape[1], axis=0)]
         parts[0][:, :held] = band_places.reshape(-1, held)
         each = np.arange(held, count)

@@ -8,6 +8,7 @@ the first order.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,12 @@ import numpy as np
 import pandapower as pp
 
 from doe_allocation.hierarchy.allocation import HierarchyAllocation
-from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow, settings
+from doe_allocation.hierarchy.joint_model.newton import (
+    JointFlowSolution,
+    JointPowerFlow,
+    Source,
+    settings,
+)
 from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet
 from doe_allocation.hierarchy.joint_model.quantities import CURRENT, Quantities
 from security_check.arrays import ComplexArray, FloatArray
@@ -29,6 +35,7 @@ _MIXED = 24  # vertices at random, for each voltage at the top
 _CLIMBED = 2  # quantities of one kind that are climbed, for each operator and direction
 _STEPS = 4  # of a climb, which ends earlier where the vertex stays the same
 _FLIPPED = 6  # customers changed one by one at the end of each climb
+_COMBINED = 16  # voltages of separate parts at the top that are combined
 _COMPARED = 6  # worst points that pandapower's power flow confirms
 
 
@@ -127,7 +134,7 @@ class JointModelAttack:
         self.flow = flow
         self.quantities = Quantities(flow, contracts)
         top = contracts[flow.joined.members[0].name]
-        self._sources = sorted({top.voltage_min_pu, top.voltage_max_pu})
+        self._sources = _sources(top, flow.parts)
         self._freedom = CustomerFreedom.of(flow.joined, allocation, flow.base_w)
         count = 2 * len(self.quantities.items)
         self.excess: FloatArray = np.full(count, -np.inf)
@@ -153,12 +160,13 @@ class JointModelAttack:
             for power in (*self._pointed_at(idle), *self._mixed(rng)):
                 self._solve_at(power, source, idle)
         for goal in self._nearest():
-            for source in (*self._sources, float(np.mean(self._sources))):
+            middle = tuple(np.mean(self._sources, axis=0).tolist())
+            for source in (*self._sources, middle):
                 self._ascend(goal, source)
             self._flip(goal)
 
     def _solve_at(
-        self, power: ComplexArray, source: float, near: JointFlowSolution | None = None
+        self, power: ComplexArray, source: Source, near: JointFlowSolution | None = None
     ) -> JointFlowSolution:
         """Solve the power flow at a point, and record the quantities that are worst there."""
         state = self.flow.solve(power, source, near)
@@ -220,7 +228,7 @@ class JointModelAttack:
                 found.append(goal)
         return found
 
-    def _ascend(self, goal: int, source: float) -> None:
+    def _ascend(self, goal: int, source: Source) -> None:
         """Go from the worst vertex to the one along its sensitivities, while that is worse."""
         count = len(self.quantities.items)
         way = 1.0 if goal < count else -1.0
@@ -270,7 +278,9 @@ class JointModelAttack:
             size = flow.base_w / 1e6 * (1.0 if table == "sgen" else -1.0)
             net[table].loc[row, ["p_mw", "q_mvar"]] = size * own.real, size * own.imag
         grids = net.ext_grid.index[net.ext_grid.in_service.astype(bool)]
-        net.ext_grid.loc[grids, "vm_pu"] *= state.source_pu / net.ext_grid.vm_pu.at[grids[0]]
+        held = flow.magnitudes(state.source_pu)
+        net.ext_grid.loc[grids, "vm_pu"] *= held[0] / net.ext_grid.vm_pu.at[grids[0]]
+        net.ext_grid.loc[grids[: len(held)], "vm_pu"] = held
         with modelling():
             pp.runpp(net, **settings(joined))
         buses = net.bus.index[net.bus.in_service.astype(bool)]
@@ -282,6 +292,23 @@ class JointModelAttack:
             for end, size in self.quantities.line_currents_ka(state).items()
         )
         return max(voltages, *currents)
+
+
+def _sources(contract: InterfaceLimits, parts: int) -> list[Source]:
+    """Return the voltages at the top that are tried: ends of the band, combined for few parts.
+
+    With many parts, all at one end, or one of them at the other.
+    """
+    ends = sorted({contract.voltage_min_pu, contract.voltage_max_pu})
+    if len(ends) ** parts <= _COMBINED:
+        return list(itertools.product(ends, repeat=parts))
+    alike = [(end,) * parts for end in ends]
+    odd = [
+        (*each[:part], ends[1 - k], *each[part + 1 :])
+        for k, each in enumerate(alike)
+        for part in range(parts)
+    ]
+    return [*alike, *odd]
 
 
 def _most(difference: Any) -> float:

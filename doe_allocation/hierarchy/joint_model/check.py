@@ -51,7 +51,7 @@ class WorstQuantity:
     injecting, withdrawing
         Numbers of customers that inject and that withdraw at that point.
     source_pu
-        The voltage at the top, per unit.
+        The voltage at the top, per unit; the mean over electrically separate parts.
     """
 
     operator: str
@@ -195,5 +195,5 @@ def _worst_quantity(attack: JointModelAttack, goal: int, count: int) -> WorstQua
         outage=attack.flow.outage,
         injecting=int((power.real > 0.0).sum()),
         withdrawing=int((power.real < 0.0).sum()),
-        source_pu=state.source_pu,
+        source_pu=float(np.mean(state.source_pu)),
     )

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandapower as pp
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet
@@ -63,6 +64,10 @@ class GeneratorNode:
     reactive_pu: tuple[float, float]
 
 
+Source = tuple[float, ...]
+"""The voltage held in each electrically separate part of the operator at the top, per unit."""
+
+
 @dataclass(frozen=True, slots=True)
 class JointFlowSolution:
     """A solution of the power flow.
@@ -76,7 +81,7 @@ class JointFlowSolution:
     power_pu
         Shape (n,), complex power that enters at each node, customers and generators included.
     source_pu
-        The magnitude held at the interface of the operator at the top.
+        The magnitude held in each electrically separate part of the operator at the top.
     factors
         A factorised Jacobian from a point nearby, with which the next solution can start.
     """
@@ -84,7 +89,7 @@ class JointFlowSolution:
     voltage: ComplexArray
     imbalance_pu: float
     power_pu: ComplexArray
-    source_pu: float
+    source_pu: Source
     factors: Any
 
 
@@ -106,6 +111,8 @@ class JointPowerFlow:
         The node of each bus index.
     customer_node
         Shape (c,), the node of each customer, in the order of :meth:`JointNet.customers`.
+    parts
+        Number of electrically separate parts that the operator at the top supplies.
     """
 
     def __init__(self, joined: JointNet, outage: str = "") -> None:
@@ -146,7 +153,13 @@ class JointPowerFlow:
         count = 1 if self._shared else len(grids)
         self.references = self._nodes(grids.bus.iloc[:count])
         self._angle = np.deg2rad(grids.va_degree.iloc[:count].to_numpy(dtype=float))
-        self._size = (grids.vm_pu / grids.vm_pu.iloc[0]).iloc[:count].to_numpy(dtype=float)
+        label = connected_components(abs(self.Y), directed=False)[1][self.references]
+        names = list(dict.fromkeys(label.tolist()))
+        self.parts = len(names)
+        self._part = np.array([names.index(own) for own in label.tolist()])
+        set_point = grids.vm_pu.iloc[:count].to_numpy(dtype=float)
+        first = [int(np.flatnonzero(self._part == own)[0]) for own in self._part]
+        self._size = set_point / set_point[first]
         self._share = np.zeros(n)
         self._held = np.zeros(n, dtype=bool)
         self._held[self.references] = True
@@ -203,10 +216,18 @@ class JointPowerFlow:
         np.add.at(power, self.customer_node, power_pu)
         return power
 
+    def magnitudes(self, source_pu: Source) -> FloatArray:
+        """Return the voltage of each reference, in the order of ``references``."""
+        held: FloatArray = np.array(source_pu)[self._part] * self._size
+        return held
+
     # -- solutions ------------------------------------------------------------------------------
 
     def solve(
-        self, power_pu: ComplexArray, source_pu: float, near: JointFlowSolution | None = None
+        self,
+        power_pu: ComplexArray,
+        source_pu: float | Source,
+        near: JointFlowSolution | None = None,
     ) -> JointFlowSolution:
         """Return the operating point for given powers of the customers.
 
@@ -215,7 +236,8 @@ class JointPowerFlow:
         power_pu
             Shape (c,), complex power of each customer, injection positive.
         source_pu
-            The voltage held at the interface of the operator at the top.
+            The voltage held at the interface of the operator at the top; where electrically
+            separate parts have one each, that of each part.
         near
             A solution to start from.
 
@@ -227,7 +249,8 @@ class JointPowerFlow:
         given = self.given(power_pu) + self._schedule
         v = (self._start if near is None else near.voltage).copy()
         v[self._held] *= self._magnitude[self._held] / np.abs(v[self._held])
-        v[self.references] = source_pu * self._size * np.exp(1j * self._angle)
+        source = (source_pu,) * self.parts if isinstance(source_pu, float) else source_pu
+        v[self.references] = self.magnitudes(source) * np.exp(1j * self._angle)
         imbalance = 0.0 if near is None else near.imbalance_pu
         factors = None if near is None else near.factors
         before = np.inf
@@ -237,7 +260,7 @@ class JointPowerFlow:
             miss = np.concatenate([wrong[self._balanced].real, wrong[self._by_size].imag])
             size = float(np.abs(miss).max(initial=0.0))
             if size < _TOLERANCE_PU:
-                return JointFlowSolution(v, imbalance, flows, source_pu, factors)
+                return JointFlowSolution(v, imbalance, flows, source, factors)
             if factors is None or not size < _SLOW * before:
                 factors = splu(self.jacobian(v))
             before = size

@@ -152,7 +152,10 @@ class Quantities:
         )
 
     def _powers(self) -> _QuantityGroup:
-        """Return active and reactive power out of each child, and of the operator at the top."""
+        """Return active and reactive power out of each child, and of the operator at the top.
+
+        The latter is the sum over all of its external grids: the contract limits them together.
+        """
         flow, joined = self.flow, self.flow.joined
         base = flow.base_w
         rows, nodes, names, limits = [], [], [], []
@@ -164,11 +167,12 @@ class Quantities:
             names.append((boundary.child, boundary.connection_point))
             limits.append(self._contracts[boundary.child])
         top = joined.members[0].name
-        for node in flow.references:
+        names.append((top, "interface"))
+        limits.append(self._contracts[top])
+        for node in np.unique(flow.references):
             rows.append(sp.csr_array(flow.Y.tocsr()[[int(node)]]))
             nodes.append(int(node))
-            names.append((top, "interface"))
-            limits.append(self._contracts[top])
+        self._power_of = np.minimum(np.arange(len(nodes)), len(names) - 1)
         self._power_node: IndexArray = np.array(nodes, dtype=np.int64)
         self._entering = sp.csr_array(sp.vstack(rows))
         self._at_interface()
@@ -239,7 +243,9 @@ class Quantities:
         """
         v, machines = state.voltage, self.flow.machines
         entering = v[self._power_node] * (self._entering @ v).conj()
-        out = self._here @ power_pu + self._passive - entering
+        at_nodes = np.asarray(self._here @ power_pu + self._passive - entering)
+        out = np.zeros(int(self._power_of[-1]) + 1, dtype=np.complex128)
+        np.add.at(out, self._power_of, at_nodes)
         made = (state.power_pu - self.flow.given(power_pu))[self._machine_node]
         active = np.array([m.schedule_pu + m.share * state.imbalance_pu for m in machines])
         current = np.abs(np.asarray(self._terminal @ v))
@@ -320,11 +326,14 @@ class Quantities:
 
     def _of_power(self, state: JointFlowSolution, i: int) -> tuple[ComplexArray, ComplexArray]:
         """Return derivatives of power out of a child by voltages, and by its customers there."""
-        count = len(self._power_node)
-        which, turn = i % count, 1.0 if i < count else 1j
-        row = self._entering[[which]].toarray()[0]
-        into = _entering_by(state, int(self._power_node[which]), row, reactive=i >= count)
-        return -into, turn * self._here[which]
+        count = int(self._power_of[-1]) + 1
+        at, turn = np.flatnonzero(self._power_of == i % count), 1.0 if i < count else 1j
+        into = np.zeros(len(state.voltage), dtype=np.complex128)
+        for place in at.tolist():
+            row = self._entering[[place]].toarray()[0]
+            node = int(self._power_node[place])
+            into += _entering_by(state, node, row, reactive=i >= count)
+        return -into, turn * self._here[at].sum(axis=0)
 
     def _of_generator(self, state: JointFlowSolution, i: int) -> tuple[ComplexArray, ComplexArray]:
         """Return derivatives of a generator's reactive power, as :meth:`_of_power`."""

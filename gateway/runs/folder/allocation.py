@@ -18,7 +18,11 @@ from gateway.runs.folder.runners import run_in_processes, run_on_dask
 
 
 class FolderSummary(Record):
-    """The outcome of a folder run; ``failed`` names the networks without envelopes."""
+    """The outcome of a folder run.
+
+    ``failed`` are the networks without envelopes, ``not_secured`` those in which an interval could
+    not be secured.
+    """
 
     results: str
     networks: int
@@ -28,6 +32,7 @@ class FolderSummary(Record):
     envelopes: int
     smallest_w: int | None
     seconds: float
+    not_secured: list[JobOutcome] = Field(default_factory=list)
     failed: list[JobOutcome] = Field(default_factory=list)
 
 
@@ -80,11 +85,19 @@ def allocate_jobs(
         done_before=len(before),
         allocated=len(done),
         intervals=sum(each.intervals for each in everything),
-        envelopes=sum(each.intervals * each.connection_points for each in everything),
+        envelopes=sum(_published(each) for each in everything),
         smallest_w=min(smallest, default=None),
         seconds=time.monotonic() - began,
+        not_secured=sorted(
+            (each for each in everything if each.not_secured), key=lambda each: each.name
+        ),
         failed=sorted((each for each in outcomes if each.faults), key=lambda each: each.name),
     )
+
+
+def _published(outcome: JobOutcome) -> int:
+    """Return the number of envelopes of a network, over all intervals that have some."""
+    return (outcome.intervals - outcome.without_envelopes) * outcome.connection_points
 
 
 def _run(

@@ -52,7 +52,9 @@ class Job:
 class JobOutcome(Record):
     """The outcome of one job: figures of its envelopes, or faults.
 
-    ``smallest_w`` and ``mean_w`` are over all limits of all intervals; ``seconds`` is the run time.
+    ``not_secured`` has a sentence for each interval that could not be secured; of these,
+    ``without_envelopes`` have none.  ``smallest_w`` and ``mean_w`` are over all limits published;
+    ``seconds`` is the run time.
     """
 
     name: str
@@ -62,6 +64,8 @@ class JobOutcome(Record):
     smallest_w: int | None = None
     mean_w: float | None = None
     seconds: float = 0.0
+    without_envelopes: int = 0
+    not_secured: list[str] = Field(default_factory=list)
     faults: list[str] = Field(default_factory=list)
 
 
@@ -174,29 +178,39 @@ def allocate_job(job: Job) -> JobOutcome:
 def _allocated(job: Job) -> JobOutcome:
     from gateway.formats.envelope_writers import result_writer
     from gateway.runs.allocation import allocate_intervals
+    from gateway.runs.unsecured import unsecured_faults
     from gateway.scenario.loading import load_scenario
 
     scenario = load_scenario(job.scenario)
     job.result.parent.mkdir(parents=True, exist_ok=True)
-    smallest_w, sum_w = None, 0
+    published, sum_w = 0, 0
+    smallest_w: int | None = None
+    unsecured: list[Fault] = []
     with result_writer(job.result) as write:
         for record, capacity in allocate_intervals(scenario, lambda done: None):
             write(record, capacity)
+            unsecured += unsecured_faults([record])
             limits_w = [
                 limit_w
                 for each in record.envelopes
                 for limit_w in (each.injection_limit_w, each.withdrawal_limit_w)
             ]
-            smallest_w = min(limits_w if smallest_w is None else [smallest_w, *limits_w])
-            sum_w += sum(limits_w)
-    intervals, points = len(scenario.intervals), len(scenario.network.connection_points)
+            if limits_w:
+                published += 1
+                smallest_w = min(limits_w if smallest_w is None else [smallest_w, *limits_w])
+                sum_w += sum(limits_w)
+        if not published:
+            raise InputFaults(scenario.source, unsecured)
+    points = len(scenario.network.connection_points)
     return JobOutcome(
         name=job.name,
         digest=job.digest,
-        intervals=intervals,
+        intervals=len(scenario.intervals),
         connection_points=points,
         smallest_w=smallest_w,
-        mean_w=sum_w / (2 * intervals * points),
+        mean_w=sum_w / (2 * published * points),
+        without_envelopes=len(scenario.intervals) - published,
+        not_secured=[str(each) for each in unsecured],
     )
 
 

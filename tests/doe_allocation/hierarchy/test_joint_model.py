@@ -275,3 +275,78 @@ def test_the_three_level_example_holds_when_all_its_networks_are_one(
         for worst in verdict.of(kind):
             assert worst.holds, worst
     assert verdict.holds
+
+
+TWO_PARTS = """
+[contract]
+operator = "top"
+voltage_min_pu = 0.95
+voltage_max_pu = 1.08
+injection_limit_w = 150000
+withdrawal_limit_w = 170000
+
+[operators.top]
+network = { source = "top.json", passive = "as-given" }
+limits = { voltage_min_pu = 0.85, voltage_max_pu = 1.2 }
+capacity = { injection_w = 100000, withdrawal_w = 100000 }
+
+[operators.below]
+network = { source = "low.json" }
+limits = { voltage_min_pu = 0.85, voltage_max_pu = 1.2 }
+capacity = { injection_w = 60000, withdrawal_w = 60000 }
+
+[[boundaries]]
+parent = "top"
+connection_point = "load:0"
+child = "below"
+voltage_min_pu = 0.9
+voltage_max_pu = 1.15
+"""
+
+
+def two_parts() -> pp.pandapowerNet:
+    """Return two 20 kV lines with grids of their own: one thin, one behind large iron losses."""
+    net = pp.create_empty_network()
+    for volts, km, iron_kw in ((1.01, 25.0, 0.0), (0.99, 1.0, 60.0)):
+        upper, lower, end = (pp.create_bus(net, kv) for kv in (110.0, 20.0, 20.0))
+        pp.create_ext_grid(net, upper, vm_pu=volts)
+        trafo = pp.create_transformer(net, upper, lower, "25 MVA 110/20 kV")
+        net.trafo.loc[trafo, ["pfe_kw", "i0_percent"]] = [iron_kw, 0.3]
+        pp.create_line(net, lower, end, km, "NA2XS2Y 1x95 RM/25 12/20 kV")
+        net.line["c_nf_per_km"] = 0.0
+        pp.create_load(net, end, p_mw=0.1)
+    return net
+
+
+def test_separate_parts_at_the_top_are_attacked_at_voltages_of_their_own(tmp_path: Path) -> None:
+    write(tmp_path, TWO_PARTS)
+    pp.to_json(two_parts(), str(tmp_path / "top.json"))
+    hierarchy = load_hierarchy(tmp_path / "three.toml")
+    allocation = hierarchy.allocate()
+    assert not allocation.unmet
+    joined = joint_net(hierarchy)
+    flow, quantities = quantities_of(joined, allocation)
+    assert flow.parts == 2
+    free = CustomerFreedom.of(joined, allocation, flow.base_w)
+    verdict = check_joint_model(hierarchy, allocation)
+    assert verdict.holds, verdict.worst
+    assert verdict.disagreement_pu < 1e-7
+    at_top = [
+        k
+        for k, what in enumerate(quantities.items)
+        if (what.operator, what.element, what.kind) == ("top", "interface", ACTIVE)
+    ]
+    excess = {}
+    for source in itertools.product((0.95, 1.08), repeat=2):
+        excess[source] = -np.inf
+        for signs in itertools.product((-1.0, 1.0), repeat=len(free.upper)):
+            power = np.where(np.array(signs) > 0, free.upper, free.lower) + 0j
+            state = flow.solve(power, source)
+            worst = quantities.excess(quantities.values(state, power)).reshape(2, -1)[:, at_top]
+            excess[source] = max(excess[source], float(worst.max()))
+    mixed = max(excess[0.95, 1.08], excess[1.08, 0.95])
+    assert mixed > max(excess[0.95, 0.95], excess[1.08, 1.08]) + 1e-4
+    assert -2e-3 < mixed < 1e-9
+    assert len(at_top) == 1  # of all grids together
+    (found,) = (w for w in verdict.of(ACTIVE) if w.operator == "top")
+    assert found.excess >= mixed - 1e-9

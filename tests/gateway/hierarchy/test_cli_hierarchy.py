@@ -52,6 +52,14 @@ def test_a_contract_that_cannot_be_kept_is_listed(hierarchy: Path) -> None:
     path = hierarchy.with_name("unmet.toml")
     # In the middle the voltage is about 1 p.u.: no contract can promise so much below.
     path.write_text(FILE.replace("voltage_min_pu = 0.95", "voltage_min_pu = 1.06"))
+    file = hierarchy.with_name("unmet.json")
+    result = run("hierarchy", path, "-o", file)
+    assert result.exit_code == 1
+    content = HierarchyResult.model_validate_json(file.read_bytes())
+    statuses = {each.operator: each.status for each in content.operators}
+    assert statuses == {"top": "secure", "middle": "secure", "left": "none", "right": "none"}
+    for each in content.operators:
+        assert bool(each.customers) == (each.status == "secure"), each.operator
     result = run("hierarchy", path)
     assert result.exit_code == 1
     assert "unmet: middle load:1 / left: middle cannot keep its promise to left" in result.stdout

@@ -24,7 +24,7 @@ from scenario_files import GOOD, faults_of, load, small_net
 
 from doe_allocation.capacity import Capacity
 from gateway.formats import optional_packages
-from gateway.formats.envelope_file import EnvelopeFile
+from gateway.formats.envelope_file import EnvelopeFile, IntervalStatus
 from gateway.formats.envelope_rows import EnvelopeTable, read_envelopes, read_table
 from gateway.formats.envelope_writers import json_writer
 from gateway.plots.envelopes_over_time import draw_binding, draw_envelopes
@@ -130,17 +130,22 @@ def test_the_adversary_has_the_forecast_of_each_interval(results: Path) -> None:
     ]
 
 
-def test_a_later_interval_without_envelopes_leaves_no_file(results: Path) -> None:
+def test_a_later_interval_without_envelopes_is_marked(results: Path) -> None:
     write_table(results / "far.csv", {"sgen:1": [0, 0, 1_900_000]})
     text = (results / "day.toml").read_text().replace("powers.csv", "far.csv")
     (results / "far.toml").write_text(text)
-    before = set(results.iterdir())
     for suffix in ("json", "csv", "parquet"):
-        result = run("allocate", results / "far.toml", "-o", results / f"far.{suffix}", "--json")
-        assert result.exit_code == 2
-        assert result.stdout == ""
-        assert "interval 2016-05-02T00:30:00Z" in result.stderr
-    assert set(results.iterdir()) == before
+        file = results / f"marked.{suffix}"
+        result = run("allocate", results / "far.toml", "-o", file, "--json")
+        assert result.exit_code == 1, result.stderr
+        assert "interval 2016-05-02T00:30:00Z: nothing is published" in result.stderr
+        told = EnvelopeFile.model_validate_json(result.stdout)
+        for content in (told, read_envelopes(file)):
+            assert [each.status for each in content.intervals] == ["secure", "secure", "none"]
+            assert [len(each.envelopes) for each in content.intervals] == [3, 3, 0]
+        (worst, *others) = told.intervals[2].violations
+        assert worst.element == "bus:3"
+        assert {each.element for each in others} >= {"line:0", "line:1", "trafo:0", "bus:1"}
 
 
 def table_lines(results: Path) -> list[list[str]]:
@@ -193,13 +198,22 @@ def area(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
-@given(limits, limits, hnp.arrays(np.int64, (2, 2, 3), elements=st.integers(0, 2)))
+@given(
+    limits,
+    limits,
+    hnp.arrays(np.int64, (2, 2, 3), elements=st.integers(0, 2)),
+    st.lists(st.sampled_from(IntervalStatus), min_size=2, max_size=2),
+)
 def test_lights_and_matrix_are_what_their_definitions_say(
-    area: Any, limits_w: Any, spare_w: Any, stops: Any
+    area: Any, limits_w: Any, spare_w: Any, stops: Any, statuses: list[IntervalStatus]
 ) -> None:
+    unpublished = np.array([status is IntervalStatus.NONE for status in statuses])
+    limits_w = np.where(unpublished[:, None, None], 0, limits_w)
+    marks = tuple((status, "") for status in statuses)
     starts = tuple(datetime(2026, 1, 1, k, tzinfo=UTC) for k in range(2))
     ends = tuple(start + timedelta(hours=1) for start in starts)
-    table = EnvelopeTable(starts, ends, POINTS, limits_w, stops, ("bus:1", "line:0", "trafo:0"))
+    elements = ("bus:1", "line:0", "trafo:0")
+    table = EnvelopeTable(starts, ends, POINTS, limits_w, stops, elements, marks)
     matched = Matched(table, limits_w + spare_w)
     scenario = SimpleNamespace(network=area.network, perimeters=area.perimeters)
     rows = list(traffic_light(scenario, matched))
@@ -213,6 +227,8 @@ def test_lights_and_matrix_are_what_their_definitions_say(
         untouched = all(not spare for _, spare in own)
         none = all(limit == 0 for limit, _ in own)
         expected = Light.GREEN if untouched else Light.RED if none else Light.YELLOW
+        expected = Light.RED if unpublished[t] else expected
+        assert row.status is statuses[t]
         assert row.light is expected
         assert row.limit_w == sum(limit for limit, _ in own)
         assert row.capacity_w == sum(sum(pair) for pair in own)
@@ -227,6 +243,7 @@ def test_lights_and_matrix_are_what_their_definitions_say(
         for d, way in enumerate(("up", "down")):
             least = min(range(2), key=lambda t: limits_w[t, d, i])
             stop = table.elements[stops[least, d, i]] if spare_w[least, d, i] else "capacity"
+            stop = "not secured" if unpublished[least] else stop
             assert getattr(row, f"limit_{way}_w") == limits_w[least, d, i]
             assert getattr(row, f"capacity_{way}_w") == (limits_w + spare_w)[least, d, i]
             assert getattr(row, f"constraint_{way}") == stop
@@ -338,7 +355,7 @@ def test_pictures_show_the_numbers_of_the_table(results: Path) -> None:
     point = table.connection_points.index("load:1")
     np.testing.assert_allclose(lines["load:1"][:-1], table.limits_w[:, 0, point] / 1e3)
     np.testing.assert_allclose(lines["median"][:-1], np.median(table.limits_w[:, 0], axis=1) / 1e3)
-    for axes in draw_binding(table).axes:
+    for axes in draw_binding(table, "r").axes:
         tops = [layer.get_paths()[0].vertices[:, 1].max() for layer in axes.collections]
         assert max(tops) == len(table.connection_points)
 

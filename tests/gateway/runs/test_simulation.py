@@ -423,11 +423,15 @@ def test_where_the_network_decides_the_operator_makes_up_the_difference(
     assert Decimal(result.welfare) == (gain - Decimal("0.0020") * issued_w) / 1000 > 0
 
 
-def test_an_interval_without_secure_envelopes_is_a_fault(load: Any, tmp_path: Path) -> None:
-    scenario = load("fallback_withdrawal_w = 20000\n")
-    with pytest.raises(InputFaults) as caught:
-        run(scenario, tmp_path, order("s1"))
-    assert "line:0" in caught.value.faults[0].detail
+def test_an_interval_without_secure_envelopes_does_not_open(load: Any, tmp_path: Path) -> None:
+    simulation = run(load("fallback_withdrawal_w = 20000\n"), tmp_path, order("s1"))
+    (interval,) = simulation.result.envelopes.intervals
+    assert (interval.status, interval.envelopes) == ("none", [])
+    assert [each.element for each in interval.violations] == ["line:0"]
+    (alarm,) = simulation.alarms
+    assert alarm.detail.startswith("line:0: with every limit at its lower bound")
+    assert "3 withdrawing" in alarm.detail
+    assert [each.reason for each in simulation.result.refusals] == [RefusalReason.UNKNOWN_INTERVAL]
 
 
 def test_no_orders_at_all(load: Any, tmp_path: Path) -> None:
