@@ -297,7 +297,7 @@ def largest_gap(robust: RobustRows, filling: Filling, known: PackingRows, u: Flo
         injection, withdrawal = halves(box)
         slack = _SAME * box.max(initial=0.0)
         inside = ((power <= injection + slack) & (-power <= withdrawal + slack)).all(axis=1)
-        left = members & ~_together(filling, part[inside].any(axis=0))
+        left = members & ~_together(filling, np.asarray(part[inside].any(axis=0)))
         if left.any():
             gap = max(gap, _gap_in_box(robust, filling, known, u, box, left))
     return gap
@@ -335,7 +335,7 @@ def _gap_in_box(
     rows, values = robust.worst(known.rows, start, box)
     room = np.maximum(-robust.violation(rows.rows, values), 0.0)
     part = _takes_part(rows)
-    stopped = _together(filling, part[room <= _FULL].any(axis=0))
+    stopped = _together(filling, np.asarray(part[room <= _FULL].any(axis=0)))
     rise = np.full(len(u), np.inf)
     for k in range(len(rows.rows)):
         mine = part[k]

@@ -46,8 +46,7 @@ def turning(problem: RowProblem, rows: IndexArray, points: WorstPoints, u: Float
     here = WorstPoints.joined([points] * len(there))
     found = disagreeing_at(conditions, here, far, slopes, u)
     found &= whole_sides(conditions, np.concatenate(tested))
-    together: BoolArray = found.reshape(len(there), len(rows), found.shape[1]).any(axis=0)
-    return together
+    return np.asarray(found.reshape(len(there), len(rows), found.shape[1]).any(axis=0))
 
 
 class Corners:
