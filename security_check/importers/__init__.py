@@ -6,9 +6,13 @@
 ``pandapower_outages``    the meshed network, and the network after each outage
 ``opendss``               one node for each conductor
 
-``pandapower_faults``, ``pandapower_meshed_faults`` and ``opendss_elements`` look at the source
-before any model is built, so that all of its faults are reported at once.  ``pandapower_model``
-reads what pandapower built.
+``pandapower_faults`` and ``pandapower_meshed_faults`` look at the source before any model is
+built, so that all of its faults are reported at once.  ``pandapower_model`` reads what pandapower
+built.
+
+For OpenDSS, the same is done by ``opendss_elements`` (a role for every element), ``opendss_source``
+(voltage sources as one interface), ``opendss_controls`` (where taps and capacitors stand),
+``opendss_ratings`` (what is monitored) and ``opendss_supply`` (what is switched off).
 """
 
 from typing import Any
