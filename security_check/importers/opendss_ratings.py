@@ -115,10 +115,8 @@ def _line_rating_a(dss: Dss, element: str) -> float | None:
     dss.Circuit.SetActiveElement(element)
     rating_a = float(dss.CktElement.NormalAmps())
     if kind_of(element) != "line":
-        # Without normamps OpenDSS derives it from the rated power, which then must be given.
-        return (
-            rating_a if {"normamps", "kvar"} & set(properties(dss, element, entered=True)) else None
-        )
+        # Without normamps OpenDSS derives it from kvar, which says how large the impedance is.
+        return rating_a if "normamps" in properties(dss, element, entered=True) else None
     if rating_a > 0.0 and rating_a != _DEFAULT_LINE_A:
         return rating_a
     entered = properties(dss, element, entered=True)
@@ -147,7 +145,7 @@ def _unrated(element: str) -> Fault:
     if kind_of(element) == "line":
         source = "neither it nor its line code or wires give normamps (OpenDSS would take 400 A)"
     else:
-        source = "it gives neither normamps nor kvar"
+        source = "it gives no normamps"
     remedy = "give normamps, or state default_rating_a for all elements without a rating"
     return Fault(element_id(element), f"its rating is not known: {source}; {remedy}")
 
