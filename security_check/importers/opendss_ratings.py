@@ -96,6 +96,8 @@ def branches(dss: Dss, default_rating_a: float | None) -> tuple[list[Branch], li
 
 def is_series(dss: Dss, element: str) -> bool:
     """Return whether a line, reactor or capacitor joins nodes; the others lie across a bus."""
+    if kind_of(element) == "line":
+        return True
     dss.Circuit.SetActiveElement(element)
     conductors, terminals = int(dss.CktElement.NumConductors()), int(dss.CktElement.NumTerminals())
     return terminals > 1 and any(dss.CktElement.NodeRef()[conductors:])

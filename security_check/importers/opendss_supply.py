@@ -84,10 +84,9 @@ class Supply:
 def supply_of(dss: Dss, order: list[str]) -> Supply:
     """Return what the sources of a circuit supply, ``order`` being the names of its nodes."""
     elements = [_read(dss, name) for name in enabled_elements(dss, _KINDS) if _joins(dss, name)]
-    closed = [(a, b) for each in elements for a, b, cut in each.along() if a and b and not cut]
-    part = _parts(closed, len(order))
-    fed = {int(part[node]) for node in _source_nodes(dss) if node}
-    numbers = [0, *(int(name.rsplit(".", 1)[1]) for name in order)]
+    numbers = [NEUTRAL, *(int(name.rsplit(".", 1)[1]) for name in order)]
+    part = _parts([*_closed(elements, numbers)], len(order))
+    fed = {int(part[node]) for node in (0, *_source_nodes(dss))}
     waiting = [each for each in elements if each.transforms]
     while passing := [each for each in waiting if _is_fed(each, part, fed, numbers)]:
         for each in passing:
@@ -108,7 +107,19 @@ _KINDS = {"line", "reactor", "capacitor", "transformer", "autotrans"}
 
 
 def _joins(dss: Dss, name: str) -> bool:
+    """Return whether an element joins nodes, or a neutral and ground."""
+    if kind_of(name) == "reactor":
+        dss.Circuit.SetActiveElement(name)
+        return int(dss.CktElement.NumTerminals()) > 1
     return kind_of(name) in ("transformer", "autotrans") or is_series(dss, name)
+
+
+def _closed(elements: list[_Element], numbers: list[int]) -> Iterator[tuple[Node, Node]]:
+    """Yield the nodes that closed conductors join; ground supplies neutrals, but no phase."""
+    for each in elements:
+        for one, other, cut in each.along():
+            if not cut and (numbers[one or other] >= NEUTRAL or (one and other)):
+                yield one, other
 
 
 def _read(dss: Dss, name: str) -> _Element:
