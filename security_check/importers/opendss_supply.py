@@ -213,6 +213,8 @@ def load_faults(connected: list[Load], supply: Supply) -> list[Fault]:
             detail = f"node {' and '.join(missing)} of its bus {load.bus} is {lacking}"
         elif any(one == other for one, other in load.pairs):
             detail = f"both its ends are at one node of its bus {load.bus}"
+        elif any(min(filter(None, pair)) >= NEUTRAL for pair in load.pairs):
+            detail = f"it is not at one of the nodes 1 to 3 of its bus {load.bus}, its phases"
         elif load.earthed:
             detail = "an impedance of its own to ground (rneut) is not supported; give a reactor"
         else:

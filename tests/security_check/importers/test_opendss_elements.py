@@ -218,6 +218,21 @@ def faults_of_disabled(folder: Path, text: str) -> list[Any]:
     dss.Text.Command(f"disable {text.split()[1]}")
     return unsupported_faults(dss)
 
+    def test_nodes_above_three_are_no_phases(self, tmp_path: Path) -> None:
+        """Their voltages have no limits, so that no customer may depend on them."""
+        more = (
+            "new line.six bus1=src.1.2.3 bus2=six.4.5.6 phases=3 length=1 r1=1 x1=1 normamps=90\n"
+        )
+        more += "new line.n bus1=src.1.0 bus2=n.1.4 phases=2 length=1 r1=1 x1=1 normamps=90\n"
+        more += "new load.six bus1=six.5 phases=1 kv=7.2 kw=1\n"
+        more += "new load.pair bus1=six.5.6 phases=1 conn=delta kv=12.47 kw=1\n"
+        more += "new load.neutral bus1=n.4 phases=1 kv=7.2 kw=1\n"
+        more += "new load.phase bus1=n.1.4 phases=1 kv=7.2 kw=1\n"
+        more += "new load.ring bus1=n.4.1 phases=1 conn=delta kv=7.2 kw=1\n"
+        found = faults(tmp_path, more)
+        assert set(found) == {"load:six", "load:pair", "load:neutral"}
+        assert all("nodes 1 to 3" in detail for detail in found.values())
+
 
 class TestRatings:
     def test_normhkva_scales_all_windings(self, tmp_path: Path) -> None:
