@@ -52,7 +52,8 @@ def entries(table: str) -> Iterator[list[str]]:
 
 def triangle(values: list[float]) -> str:
     """Return a lower triangle as OpenDSS writes it."""
-    rows, start = [], 0
+    rows: list[str] = []
+    start = 0
     while start < len(values):
         size = len(rows) + 1
         rows.append(" ".join(f"{value:.8g}" for value in values[start : start + size]))
@@ -108,12 +109,12 @@ def loads(feeder: Feeder) -> Iterator[str]:
         for phase, cell in zip("abc", cells, strict=True):
             if cell == "0":
                 continue
-            kw, kvar = cell.split("+")
+            kw, kvar = (float(word) for word in cell.split("+"))
             other = f".{NODE[phase] % 3 + 1}" if delta else ""
             across = kv if delta else kv / math.sqrt(3)
             yield (
                 f"new load.{node}{phase} bus1={node}.{NODE[phase]}{other} phases=1 "
-                f"kv={across:.6g} kw={kw} kvar={kvar} {tail}"
+                f"kv={across:.6g} kw={kw:g} kvar={kvar:g} {tail}"
             )
 
 

@@ -10,9 +10,7 @@
 built, so that all of its faults are reported at once.  ``pandapower_model`` reads what pandapower
 built.
 
-For OpenDSS, the same is done by ``opendss_elements`` (a role for every element), ``opendss_source``
-(voltage sources as one interface), ``opendss_controls`` (where taps and capacitors stand),
-``opendss_ratings`` (what is monitored) and ``opendss_supply`` (what is switched off).
+For OpenDSS the same is done by the room ``opendss_circuit``.
 """
 
 from typing import Any

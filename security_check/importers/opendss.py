@@ -19,8 +19,13 @@ import scipy.sparse as sp
 
 from security_check.arrays import ComplexArray, FloatArray
 from security_check.errors import Fault, NetworkFaults
-from security_check.importers.opendss_controls import Capacitors, Taps, set_capacitors, set_taps
-from security_check.importers.opendss_elements import (
+from security_check.importers.opendss_circuit.controls import (
+    Capacitors,
+    Taps,
+    set_capacitors,
+    set_taps,
+)
+from security_check.importers.opendss_circuit.elements import (
     NEUTRAL,
     Load,
     loads,
@@ -28,9 +33,9 @@ from security_check.importers.opendss_elements import (
     open_switches,
     unsupported_faults,
 )
-from security_check.importers.opendss_ratings import Branch, branches
-from security_check.importers.opendss_source import Source, sources
-from security_check.importers.opendss_supply import load_faults, supply_of
+from security_check.importers.opendss_circuit.ratings import Branch, branches
+from security_check.importers.opendss_circuit.source import Source, sources
+from security_check.importers.opendss_circuit.supply import load_faults, supply_of
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
 

@@ -12,7 +12,7 @@ from opendss_oracle import circuit_voltages, solve_circuit
 
 from security_check.errors import NetworkFaults
 from security_check.importers.opendss import network_from_opendss
-from security_check.importers.opendss_elements import enabled_elements, unsupported_faults
+from security_check.importers.opendss_circuit.elements import enabled_elements, unsupported_faults
 from security_check.model.network import Network
 from security_check.power_flow.implicit_zbus import PowerFlow
 

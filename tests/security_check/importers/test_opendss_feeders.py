@@ -12,7 +12,7 @@ from opendss_oracle import circuit_current, circuit_voltages, element_of, solve_
 
 from gateway.formats.bundled import bundled
 from security_check.importers.opendss import network_from_opendss
-from security_check.importers.opendss_controls import Taps
+from security_check.importers.opendss_circuit.controls import Taps
 from security_check.model.network import Network
 from security_check.power_flow.implicit_zbus import PowerFlow
 

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from security_check.arrays import IndexArray
 from security_check.errors import Fault
-from security_check.importers.opendss_elements import (
+from security_check.importers.opendss_circuit.elements import (
     NEUTRAL,
     Dss,
     Load,
@@ -24,7 +24,7 @@ from security_check.importers.opendss_elements import (
     kind_of,
     switching_controls,
 )
-from security_check.importers.opendss_ratings import is_series
+from security_check.importers.opendss_circuit.ratings import is_series
 
 Node = int  # its place in OpenDSS's order of nodes, from 1; 0 is ground
 

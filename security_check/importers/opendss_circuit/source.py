@@ -14,7 +14,7 @@ import numpy as np
 
 from security_check.arrays import ComplexArray
 from security_check.errors import Fault
-from security_check.importers.opendss_elements import (
+from security_check.importers.opendss_circuit.elements import (
     Dss,
     element_id,
     enabled_elements,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from security_check.errors import Fault
-from security_check.importers.opendss_elements import (
+from security_check.importers.opendss_circuit.elements import (
     Dss,
     element_id,
     enabled_elements,

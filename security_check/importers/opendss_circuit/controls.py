@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from security_check.errors import Fault
-from security_check.importers.opendss_elements import (
+from security_check.importers.opendss_circuit.elements import (
     Dss,
     element_id,
     enabled_elements,
@@ -140,8 +140,7 @@ def _set_positions(
             faults.append(Fault(where, detail))
             continue
         ((key, changer),) = found.items()
-        whole = isinstance(position, int) and not isinstance(position, bool)
-        if not whole or not changer.lowest <= position <= changer.highest:
+        if not _is_whole(position) or not changer.lowest <= position <= changer.highest:
             detail = f"{changer.lowest} to {changer.highest}"
             faults.append(
                 Fault(where, f"its position is {position}; it must be a whole number of {detail}")
@@ -158,6 +157,11 @@ def _set_positions(
         for changer, position in stated.values():
             _set_ratio(dss, changer, changer.middle + position * changer.step)
     return faults
+
+
+def _is_whole(position: Any) -> bool:
+    number = isinstance(position, int | float) and not isinstance(position, bool)
+    return number and float(position).is_integer()
 
 
 def _named(dss: Dss, changers: Mapping[str, TapChanger], name: str) -> list[TapChanger]:
