@@ -8,6 +8,7 @@ import numpy as np
 import pandapower as pp
 import pytest
 from command_line import run
+from opendss_oracle import circuit_current, circuit_voltages, element_of, solve_circuit
 from scenario_files import GOOD, faults_of, load, small_net
 
 from gateway.formats.bundled import bundled
@@ -112,3 +113,44 @@ def test_envelopes_of_a_test_feeder(folder: Path) -> None:
     assert run("allocate", str(path), "--output", str(out)).exit_code == 0
     assert len(EnvelopeFile.model_validate_json(out.read_text()).intervals[0].envelopes) == 15
     assert run("verify", str(path), str(out)).exit_code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feeder", ["ieee13", "ieee34", "ieee37", "ieee123"])
+def test_opendss_finds_no_limit_exceeded_within_the_envelopes(folder: Path, feeder: str) -> None:
+    """At random vertices, phases against each other, and all together; at both ends of the band."""
+    bounds = "[limits]\nvoltage_min_pu = 0.9\nvoltage_max_pu = 1.1\n"
+    given = text('taps = "neutral"\n', f"bundled:{feeder}").replace("0.98", "0.99")
+    given = given.replace("30000", "500000").replace("20000", "500000")
+    scenario = load(folder, given.replace("1.04", "1.01") + bounds)
+    check = scenario.grid().allocate(scenario.interface_limits)
+    assert check.verdict.loading > 0.99, "nothing is near its limit, so nothing is tried"
+    injection_w, withdrawal_w = np.split(check.limits_w, 2)
+    network, rng = scenario.network, np.random.default_rng(0)
+    phases = np.array([int(name.rsplit(".", 1)[1]) for name in network.ports.names])
+    of_point = phases[np.asarray(network.port_shares.argmax(axis=0)).ravel()]
+    patterns = [np.full(len(of_point), up) for up in (True, False)]
+    patterns += [(of_point == phase) == up for phase in (1, 2, 3) for up in (True, False)]
+    patterns += [rng.random(len(of_point)) < 0.5 for _ in range(20)]
+    neutral = [f"regcontrol.{name}.tapnum=0" for name in CONTROLS[feeder]]
+    for injects in patterns:
+        for source_pu in (0.99, 1.01):
+            power_w = np.where(injects, injection_w, -withdrawal_w)
+            path = bundled(f"{feeder}.dss")
+            solve_circuit(path, network, power_w, *neutral, source_pu=source_pu)
+            volts = np.abs(list(circuit_voltages().values()))
+            assert volts.min() > 0.9 - 1e-6
+            assert volts.max() < 1.1 + 1e-6
+            terminals = network.terminals
+            rated_a = terminals.rating_pu * terminals.base_current_a
+            for k, (name, side) in enumerate(zip(terminals.elements, terminals.sides, strict=True)):
+                element, node = element_of(name)
+                assert circuit_current(element, side, node) < rated_a[k] * (1 + 1e-6), name
+
+
+CONTROLS = {
+    "ieee13": ("rega", "regb", "regc"),
+    "ieee34": ("reg1a", "reg1b", "reg1c", "reg2a", "reg2b", "reg2c"),
+    "ieee37": ("rega", "regc"),
+    "ieee123": ("reg1", "reg2a", "reg3a", "reg3c", "reg4a", "reg4b", "reg4c"),
+}
