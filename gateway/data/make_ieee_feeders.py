@@ -1,13 +1,14 @@
 """Write the IEEE distribution test feeders of 13, 34, 37 and 123 nodes as OpenDSS circuits.
 
-The tables are those of the feeders' documents (IEEE PES Test Feeder Working Group,
-<https://cmte.ieee.org/pes-testfeeders/resources/>; W. H. Kersting, "Radial distribution test
-feeders", IEEE PES Winter Meeting 2001).  Ampacities are those of the conductors (W. H. Kersting,
-"Distribution System Modeling and Analysis", appendices); of the insulated cables of 123 and 37
-those with a full neutral where there is one.  Not published, and so chosen here: switches have
-1e-4 ohm and the ampacity of the line behind them, regulators 0.001 % of leakage, and a distributed
-load is at the middle of its line.  The substation's transformer is left out: the published
-solutions hold the voltage at the first node.  Taps are those of the published solutions.
+The figures are those of the IEEE PES Test Feeder Working Group's documents
+(<https://cmte.ieee.org/pes-testfeeders/resources/>), read from the tables of
+github.com/gisel-uninorte/SimpleDistributionPowerFlow.jl (13, 34, 123) and from OpenDSS's line codes
+(37); where the two differ (80 to 81 of 123: 475 or 175 feet) the former.  Ampacities are quoted
+from memory of Kersting's conductor tables ("Distribution System Modeling and Analysis") and were
+not looked up: check them before a rating matters.  Chosen here: switches have 1e-4 ohm and the
+ampacity of the line behind them, regulators 0.001 % of leakage and 2 MVA (5 MVA at 150 of 123); a
+distributed load is at the middle of its line; the substation's transformer is left out, as the
+published solutions hold the voltage at the first node.  Taps are those of the published solutions.
 
 Formats of the tables, entries end with a semicolon:
 configurations  name, phases, ampacity / R / X (ohm per mile) / B (microsiemens per mile), lower
