@@ -173,7 +173,8 @@ class Area(Tabular):
         """Return the area of an OpenDSS master file (``.dss``); needs ``opendssdirect.py``.
 
         Every enabled load is a connection point ``"load:NAME"``; the parameters are those of
-        :meth:`from_pandapower`.
+        :meth:`from_pandapower`.  A circuit with regulators needs a statement of where their taps
+        are, such as ``network={"taps": "neutral"}`` (``docs/formats/scenario.md``).
 
         Raises
         ------

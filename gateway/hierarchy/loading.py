@@ -25,7 +25,7 @@ from gateway.hierarchy.boundary_faults import boundary_faults, tree_faults, unre
 from gateway.hierarchy.schema import BoundarySection, ContractSection, WeightsSection
 from gateway.scenario.customers import build_capacity, find_unknown_points
 from gateway.scenario.fairness import build_fairness
-from gateway.scenario.network_source import open_net
+from gateway.scenario.network_source import is_circuit, open_net
 from gateway.scenario.network_states import build_model
 from gateway.scenario.schema import (
     CapacitySection,
@@ -248,7 +248,7 @@ def _draft(
 
 def _is_balanced(section: NetworkSection, faults: list[Fault]) -> bool:
     """Return whether a network is balanced: one voltage for each bus."""
-    if section.source.endswith(".dss"):
+    if is_circuit(section.source):
         faults.append(Fault("network.source", f"it is an OpenDSS circuit; {_BALANCED}"))
     elif section.connection_points == "asymmetric_load":
         detail = f'"asymmetric_load" has a node for each phase; {_BALANCED}'

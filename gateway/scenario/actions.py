@@ -8,7 +8,7 @@ from pathlib import Path
 
 from doe_allocation.reconfiguration.pandapower_switching import SwitchedNet
 from gateway.scenario.forecasts import ForecastSeries
-from gateway.scenario.network_source import open_net
+from gateway.scenario.network_source import is_circuit, open_net
 from gateway.scenario.schema import ActionsSection, NetworkSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
@@ -67,8 +67,8 @@ def build_actions(
 
     ``net`` is the pandapower net that the source names, where it is open already.
     """
-    if network.model == "meshed" or network.source.endswith(".dss"):
-        what = "an OpenDSS circuit" if network.source.endswith(".dss") else "meshed"
+    if network.model == "meshed" or is_circuit(network.source):
+        what = "an OpenDSS circuit" if is_circuit(network.source) else "meshed"
         faults.append(
             Fault("actions", f"actions need a pandapower feeder, but the network is {what}")
         )

@@ -58,7 +58,7 @@ class _UnusableSourceError(Exception):
 
 def _bundled(name: str) -> Net:
     if name not in bundled_names(".json"):
-        known = ", ".join(bundled_names(".json"))
+        known = ", ".join(sorted(bundled_names(".json") + bundled_names(".dss")))
         raise _UnusableSourceError(
             f'no network "{name}" ships with the project; the names are {known}'
         )
@@ -169,22 +169,45 @@ def _as_faults(faults: list[Fault]) -> Iterator[None]:
         faults.append(Fault("network", f"pandapower cannot model it: {_brief(error)}"))
 
 
-def open_circuit(source: str, folder: Path, name: str, faults: list[Fault]) -> Network | None:
-    """Return the network of an OpenDSS master file, or ``None`` after adding its faults.
+def is_circuit(source: str) -> bool:
+    """Return whether ``source`` is an OpenDSS circuit: a ``.dss`` file, or one that is bundled."""
+    return source.endswith(".dss") or source.removeprefix("bundled:") in (
+        bundled_names(".dss") if source.startswith("bundled:") else ()
+    )
+
+
+def open_circuit(
+    section: NetworkSection, folder: Path, name: str, faults: list[Fault]
+) -> Network | None:
+    """Return the network of an OpenDSS circuit, or ``None`` after adding its faults.
 
     Power factors are 1: the connection points are known only after the circuit has been read.
     """
-    path = folder / source
+    source = section.source
+    kind, colon, bundle = source.partition(":")
+    path = bundled(f"{bundle}.dss") if colon and kind == "bundled" else folder / source
     if not path.is_file():
         faults.append(Fault("network.source", f"there is no file {path}"))
     elif missing := missing_package("opendssdirect", f'"{source}"'):
         faults.append(Fault("network.source", missing))
     else:
         try:
-            return network_from_opendss(path, name=name)
+            return network_from_opendss(
+                path,
+                name=name,
+                taps=section.taps,
+                capacitors=section.capacitors,
+                default_rating_a=section.default_rating_a,
+            )
         except NetworkFaults as found:
-            faults.extend(found.faults)
+            faults.extend(_of_section(fault) for fault in found.faults)
     return None
+
+
+def _of_section(fault: Fault) -> Fault:
+    """Return a fault of what the scenario states about a circuit under the name of its key."""
+    stated = fault.element.partition(".")[0] in ("taps", "capacitors")
+    return Fault(f"network.{fault.element}", fault.detail) if stated else fault
 
 
 def connection_points_of(net: Net, table: str) -> tuple[str, ...]:

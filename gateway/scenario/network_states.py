@@ -13,6 +13,7 @@ from gateway.scenario.network_source import (
     build_meshed,
     build_network,
     connection_points_of,
+    is_circuit,
     open_circuit,
     open_net,
 )
@@ -95,7 +96,7 @@ def _faults_of_choice(section: NetworkSection) -> list[Fault]:
     """Return the faults of entries that exclude each other."""
     faults = []
     meshed = section.model == "meshed"
-    if meshed and section.source.endswith(".dss"):
+    if meshed and is_circuit(section.source):
         detail = '"meshed" is for pandapower nets; an OpenDSS circuit has no such model'
         faults.append(Fault("network.model", detail))
     if meshed and section.connection_points == "asymmetric_load":
@@ -106,11 +107,34 @@ def _faults_of_choice(section: NetworkSection) -> list[Fault]:
         for key in ("distributed_slack", "outages")
         if getattr(section, key) and not meshed
     ]
+    faults += _faults_of_kind(section)
     faults += [
         Fault("network.outages", f"it names {name} {section.outages.count(name)} times")
         for name in dict.fromkeys(section.outages)
         if section.outages.count(name) > 1
     ]
+    return faults
+
+
+def _faults_of_kind(section: NetworkSection) -> list[Fault]:
+    """Return the faults of entries that the other kind of source has: a net, or a circuit."""
+    if not is_circuit(section.source):
+        detail = "it is for OpenDSS circuits, but network.source is a pandapower net"
+        return [
+            Fault(f"network.{key}", detail)
+            for key in ("taps", "capacitors", "default_rating_a")
+            if getattr(section, key) is not None
+        ]
+    faults = []
+    if section.connection_points != "load":
+        detail = f'it is "{section.connection_points}", but the loads of a circuit are customers'
+        faults.append(Fault("network.connection_points", detail))
+    if section.passive != "none":
+        detail = (
+            'it is "as-given", but all loads of an OpenDSS circuit are connection points, and its '
+            "generators and storages are taken out of service"
+        )
+        faults.append(Fault("network.passive", detail))
     return faults
 
 
@@ -123,8 +147,8 @@ def _opened(
     faults: list[Fault],
     net: Net | None,
 ) -> Model:
-    if section.source.endswith(".dss"):
-        circuit = open_circuit(section.source, folder, name, faults)
+    if is_circuit(section.source):
+        circuit = open_circuit(section, folder, name, faults)
         if circuit is None:
             return NO_MODEL
         points = circuit.connection_points

@@ -23,6 +23,7 @@ from pydantic import (
 from gateway.formats.faults import sentences
 from gateway.formats.records import Time
 from security_check.errors import Fault
+from security_check.model.network_elements import UNRATED
 
 Number = TypeVar("Number")
 
@@ -51,6 +52,24 @@ def _tick(text: str) -> str:
     return text
 
 
+def _tap_positions(given: Any) -> Any:
+    whole = isinstance(given, dict) and all(type(each) is int for each in given.values())
+    if whole or given in ("as-given", "neutral", None):
+        return given
+    raise ValueError('it should be "as-given", "neutral" or a table of whole numbers')
+
+
+def _capacitor_steps(given: Any) -> Any:
+    if given in ("as-given", None):
+        return given
+    if isinstance(given, dict):
+        listed = [each if isinstance(each, list) else [each] for each in given.values()]
+        if all(type(step) is int for steps in listed for step in steps):
+            return given
+    detail = "a table of whole numbers or lists of them"
+    raise ValueError(f'it should be "as-given" or {detail}')
+
+
 class Section(BaseModel):
     """A table of the file: strict types, and no other entries than those of the class."""
 
@@ -66,6 +85,13 @@ class NetworkSection(Section):
     model: Literal["feeder", "meshed"] = "feeder"
     distributed_slack: bool = False
     outages: list[Annotated[str, Field(min_length=1)]] = []
+    taps: Annotated[
+        Literal["as-given", "neutral"] | dict[str, int] | None, BeforeValidator(_tap_positions)
+    ] = None
+    capacitors: Annotated[
+        Literal["as-given"] | dict[str, int | list[int]] | None, BeforeValidator(_capacitor_steps)
+    ] = None
+    default_rating_a: Annotated[float, Field(gt=0.0, lt=UNRATED)] | None = None
 
 
 class LimitsSection(Section):

@@ -6,9 +6,11 @@
 ``pandapower_outages``    the meshed network, and the network after each outage
 ``opendss``               one node for each conductor
 
-``pandapower_faults``, ``pandapower_meshed_faults`` and ``opendss_elements`` look at the source
-before any model is built, so that all of its faults are reported at once.  ``pandapower_model``
-reads what pandapower built.
+``pandapower_faults`` and ``pandapower_meshed_faults`` look at the source before any model is
+built, so that all of its faults are reported at once.  ``pandapower_model`` reads what pandapower
+built.
+
+For OpenDSS the same is done by the room ``opendss_circuit``.
 """
 
 from typing import Any

@@ -9,7 +9,6 @@ Needs the optional package ``opendssdirect.py``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +19,23 @@ import scipy.sparse as sp
 
 from security_check.arrays import ComplexArray, FloatArray
 from security_check.errors import Fault, NetworkFaults
-from security_check.importers.opendss_elements import (
-    IDLE_CLASSES,
-    NEUTRAL,
-    Branch,
-    Load,
-    branches,
-    circuit_faults,
-    loads,
-    system_matrix,
+from security_check.importers.opendss_circuit.controls import (
+    Capacitors,
+    Taps,
+    set_capacitors,
+    set_taps,
 )
+from security_check.importers.opendss_circuit.elements import (
+    NEUTRAL,
+    Load,
+    loads,
+    make_idle,
+    open_switches,
+    unsupported_faults,
+)
+from security_check.importers.opendss_circuit.ratings import Branch, branches
+from security_check.importers.opendss_circuit.source import Source, sources
+from security_check.importers.opendss_circuit.supply import load_faults, supply_of
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
 
@@ -38,13 +44,21 @@ BASE_POWER_W = 1e5
 
 
 def network_from_opendss(
-    master: Path | str, *, power_factor: float | Mapping[str, float] = 1.0, name: str = ""
+    master: Path | str,
+    *,
+    power_factor: float | Mapping[str, float] = 1.0,
+    name: str = "",
+    taps: Taps | None = None,
+    capacitors: Capacitors | None = None,
+    default_rating_a: float | None = None,
 ) -> Network:
     """Return the network of an OpenDSS master file, with a node for each conductor.
 
     Every enabled load is a connection point ``"load:NAME"`` on its own phases; the powers of
-    loads, generators, storage and photovoltaic systems are not used.  Line ratings are
-    ``normamps``; transformer ratings are each winding's kVA at its rated voltage.
+    loads, generators, storage and photovoltaic systems are not used.  Ratings are ``normamps`` of
+    lines and of reactors and capacitors in series, and each transformer winding's kVA at its rated
+    voltage, scaled by ``normhkva`` where it is given.  A fuse, relay, recloser or switch control
+    is in its present state.
 
     Parameters
     ----------
@@ -53,24 +67,54 @@ def network_from_opendss(
     power_factor
         Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
         withdrawing.
+    name
+        The network's name; that of the circuit where empty.
+    taps
+        Where the taps stand that regulators move: ``"as-given"`` where the files leave them,
+        ``"neutral"`` (rated ratio), or a position for each regulator, named by it or by its
+        transformer: whole steps, 0 in the middle of the range, as OpenDSS's ``tapnum``.  Any other
+        tap changer may be named too, by transformer and winding (``"t1.2"``).
+    capacitors
+        Where the capacitors stand that are controlled: ``"as-given"``, or for each name the number
+        of steps in service, or 1 and 0 for each step.
+    default_rating_a
+        The rating of lines, reactors and capacitors whose files give none, A.
 
     Raises
     ------
     ModuleNotFoundError
         When ``opendssdirect.py`` is not installed.
     NetworkFaults
-        With every fault found, each naming its element.
+        With every fault found, each naming its element; an enabled regulator or capacitor control
+        is one where ``taps`` or ``capacitors`` is not given, and so is an element without a
+        rating or of a class that is not modelled.
     """
     dss = _compiled(Path(master))
+    faults = set_taps(dss, taps) + set_capacitors(dss, capacitors)
+    return _network(dss, power_factor, name, default_rating_a, faults)
+
+
+def _network(
+    dss: Any,
+    power_factor: float | Mapping[str, float],
+    name: str,
+    default_rating_a: float | None,
+    faults: list[Fault],
+) -> Network:
+    """Return the network of a circuit with the taps and capacitors that it has now."""
+    faults += unsupported_faults(dss)
+    open_switches(dss)
     found = loads(dss)
-    rated = branches(dss)
-    _idle(dss)
+    rated, unrated = branches(dss, default_rating_a)
+    make_idle(dss)
+    dss.Text.Command("solve")
     ids = tuple(f"load:{load.name}" for load in found)
-    ratios, faults = reactive_ratios(ids, power_factor)
-    faults = circuit_faults(dss, found, rated) + faults
+    ratios, wrong = reactive_ratios(ids, power_factor)
+    fed, unlike = sources(dss)
+    faults += unlike + unrated + circuit_faults(dss, found) + wrong
     if faults:
         raise NetworkFaults(faults)
-    circuit = _Circuit(dss)
+    circuit = _Circuit(dss, fed)
     ports = circuit.ports(found)
     source = circuit.with_source()
     return Network(
@@ -103,13 +147,50 @@ def _compiled(master: Path) -> Any:
     return dss
 
 
-def _idle(dss: Any) -> None:
-    """Take all elements that consume or generate out of the matrices."""
-    for element in dss.Circuit.AllElementNames():
-        if element.split(".")[0] in IDLE_CLASSES:
-            dss.Circuit.SetActiveElement(element)
-            dss.CktElement.Enabled(False)
-    dss.Text.Command("solve")
+def system_matrix(dss: Any) -> sp.csr_array:
+    """Return the circuit's nodal admittance, siemens, in the order of its nodes."""
+    data, indices, pointers = dss.YMatrix.getYsparse(factor=0)
+    count = len(dss.Circuit.YNodeOrder())
+    matrix = sp.csr_array(sp.csc_array((data, indices, pointers), shape=(count, count)))
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def circuit_faults(dss: Any, connected: list[Load]) -> list[Fault]:
+    """Return the faults of a circuit whose loads and generators are out of service.
+
+    Parameters
+    ----------
+    dss
+        The circuit, solved.
+    connected
+        The loads it had.
+    """
+    faults = []
+    if not connected:
+        faults.append(Fault("load", "no load is enabled, so there are no connection points"))
+    matrix = system_matrix(dss)
+    order = [str(node).lower() for node in dss.Circuit.YNodeOrder()]
+    if not np.isfinite(matrix.data).all():
+        # OpenDSS finds neither base voltages nor paths in such a circuit.
+        numbers = np.isfinite(matrix.diagonal())
+        wrong = sorted({order[k].split(".")[0] for k in np.flatnonzero(~numbers)})
+        detail = "the impedance of a branch there is not a number"
+        return faults + [Fault(f"bus:{bus}", detail) for bus in wrong]
+    supply = supply_of(dss, order)
+    faults += _voltage_faults(dss) + list(supply.faults) + load_faults(connected, supply)
+    return faults + [
+        Fault(f"bus:{node}", supply.lacking(node)) for node in order if node not in supply.nodes
+    ]
+
+
+def _voltage_faults(dss: Any) -> list[Fault]:
+    faults = []
+    for bus in dss.Circuit.AllBusNames():
+        dss.Circuit.SetActiveBus(bus)
+        if not dss.Bus.kVBase() > 0.0:
+            faults.append(Fault(f"bus:{bus.lower()}", "it has no base voltage (set voltagebases)"))
+    return faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +205,9 @@ class _Sourced:
 class _Circuit:
     """Reads an idle circuit; per unit of each node's own voltage and ``BASE_POWER_W``."""
 
-    def __init__(self, dss: Any) -> None:
+    def __init__(self, dss: Any, fed: list[Source]) -> None:
         self.dss = dss
+        self.fed = fed
         self.order = [str(node).lower() for node in dss.Circuit.YNodeOrder()]
         self.index = {node: k for k, node in enumerate(self.order)}
         bases = []
@@ -142,44 +224,33 @@ class _Circuit:
         dss = self.dss
         dss.Circuit.SetActiveElement(element)
         flat = np.array(dss.CktElement.YPrim())
-        matrix = flat[0::2] + 1j * flat[1::2]
-        numbers = dss.CktElement.NodeOrder()
-        conductors = int(dss.CktElement.NumConductors())
-        buses = [bus.split(".")[0].lower() for bus in dss.CktElement.BusNames()]
-        nodes = [
-            self.index.get(f"{buses[k // conductors]}.{number}", -1) if number else -1
-            for k, number in enumerate(numbers)
-        ]
-        return nodes, matrix.reshape(len(nodes), len(nodes)).T
+        nodes = [int(node) - 1 for node in dss.CktElement.NodeRef()]
+        return nodes, (flat[0::2] + 1j * flat[1::2]).reshape(len(nodes), len(nodes)).T
 
     def with_source(self) -> _Sourced:
-        """Put the ideal source behind the source's own impedance as further nodes."""
-        dss = self.dss
-        dss.Vsources.First()
-        element = str(dss.CktElement.Name())
-        nodes, primitive = self._primitive(element)
-        dss.Circuit.SetActiveElement(element)
-        phases = int(dss.CktElement.NumPhases())
-        dss.Vsources.First()
-        line_to_line = float(dss.Vsources.BasekV()) * 1e3
-        angle = np.deg2rad(float(dss.Vsources.AngleDeg()))
-        emf_v = line_to_line / (2 * math.sin(math.pi / phases)) if phases > 1 else line_to_line
-        held = np.array(nodes[:phases])
-        turn = np.exp(1j * (angle - 2 * np.pi * np.arange(phases) / max(phases, 1)))
-        phasors = emf_v / self.base_v[held] * turn
-        scale = self.base_v[held]
-        own = primitive[:phases, :phases] * scale[:, None] * scale[None, :] / BASE_POWER_W
-        count = len(self.order)
-        apart = sp.csr_array(selection(held, count).T)
-        tie = sp.csr_array(-own)
+        """Put the ideal sources behind their own impedances as further nodes."""
+        held, own, phasors = [], [], []
+        for source in self.fed:
+            nodes, primitive = self._primitive(source.element)
+            phases = len(source.numbers)
+            base_v = self.base_v[nodes[:phases]]
+            held += nodes[:phases]
+            own.append(
+                primitive[:phases, :phases] * base_v[:, None] * base_v[None, :] / BASE_POWER_W
+            )
+            phasors.append(source.voltage_v / base_v)
+        count, further = len(self.order), len(held)
+        behind = sp.csr_array(sp.block_diag(own))
+        apart = sp.csr_array(selection(np.array(held), count).T)
+        tie = sp.csr_array(-behind)
         above = sp.hstack([self.admittance, apart @ tie], format="csr")
-        below = sp.hstack([tie @ apart.T, sp.csr_array(own)], format="csr")
+        below = sp.hstack([tie @ apart.T, behind], format="csr")
         admittance = sp.vstack([above, below], format="csr")
         names = tuple(f"bus:{node}" for node in self.order)
         return _Sourced(
-            names + tuple(f"source.{k + 1}" for k in range(phases)),
+            names + tuple(f"source.{k + 1}" for k in range(further)),
             sp.csr_array(admittance),
-            Interface(count + np.arange(phases), np.diag(phasors)),
+            Interface(count + np.arange(further), np.diag(np.concatenate(phasors))),
         )
 
     def voltages(self, count: int) -> Voltages:
@@ -209,20 +280,21 @@ class _Circuit:
         return list(dict.fromkeys(node.rsplit(".", 1)[0] for node in self.order))
 
     def terminals(self, rated: list[Branch], count: int) -> Terminals:
-        """Return the monitored conductors: both ends of lines, and transformer windings."""
+        """Return the monitored currents: both ends of lines, and transformer windings."""
         elements, sides, rows, ratings, bases = [], [], [], [], []
         for branch in rated:
             nodes, primitive = self._primitive(branch.element)
-            conductors = len(nodes) // len(branch.ratings_a)
-            for end, rating_a in enumerate(branch.ratings_a):
-                for k in range(end * conductors, (end + 1) * conductors):
-                    if nodes[k] < 0:
+            for end in branch.ends:
+                for conductors in end.currents:
+                    node = nodes[conductors[0]]
+                    if node < 0:
                         continue
-                    base = self.base_a[nodes[k]]
-                    elements.append(f"{branch.name}.{self.order[nodes[k]].rsplit('.', 1)[1]}")
-                    sides.append(str(end + 1))
-                    rows.append(self._row(primitive[k], nodes, base, count))
-                    ratings.append(rating_a / base)
+                    base = self.base_a[node]
+                    elements.append(f"{branch.name}.{self.order[node].rsplit('.', 1)[1]}")
+                    sides.append(end.side)
+                    current = primitive[list(conductors)].sum(axis=0)
+                    rows.append(self._row(current, nodes, base, count))
+                    ratings.append(end.rating_a / base)
                     bases.append(base)
         return Terminals(
             tuple(elements),
@@ -270,5 +342,4 @@ class _Circuit:
         return self.index[f"{bus}.{number}"] if number else -1
 
     def _source_phases(self) -> int:
-        self.dss.Vsources.First()
-        return int(self.dss.CktElement.NumPhases())
+        return sum(len(source.numbers) for source in self.fed)
