@@ -33,8 +33,8 @@ _SEARCHES = 12
 _TRIALS = 40
 # Fillings that use up the room left free; the first mostly confirms.
 _FINISHES = 3
-# Halvings of the way to a box in which some power flow has no solution: 6 leave 2 %.
-_HALVINGS = 6
+# Halvings of the way to a level at which some power flow has no solution: 12 leave 0.02 %.
+_HALVINGS = 12
 # Parts of a row's scale: levels stop at rows with this room, so that a full row in which a higher
 # level takes no part does not refute it by what an ascent leaves (REFINED); rows with little more
 # room are full.
@@ -112,22 +112,24 @@ def fill_by_levels(
     AcAllocation or None
         ``None`` where searches refute the limits to the end.
     """
-    robust, collapses, course = search.robust, 0, filling
-    for _ in range(_SEARCHES):
+    robust, collapse, course = search.robust, 0.0, filling
+    for attempt in range(_SEARCHES):
         packing, u, bottleneck = _risen(robust, course, packing)
         packing, u = _without_room(robust, course, packing, u)
         try:
             known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
             missed = known.take(robust.excess(known, u) > SECURE)
             if not len(missed.rows):
-                gap = largest_gap(robust, filling, known, u) if course is filling else None
-                return AcAllocation(u, bottleneck, known, gap)
+                gap = largest_gap(robust, course, known, u)
+                return AcAllocation(u, bottleneck, known, max(gap, collapse))
         except PowerFlowError:
             # Mostly a row that is not known yet refutes the limits before the voltage collapses.
-            missed, box = _before_collapse(search, filling.lower, u)
-            collapses += 1
-            if collapses > 1 or not len(missed.rows):
-                course = replace(course, upper=np.minimum(course.upper, box))
+            missed, box, beyond = _before_collapse(search, course, u)
+            if attempt or not len(missed.rows):
+                stopped = _stopped_by_collapse(search, box, beyond, beyond > box)
+                course = replace(course, upper=np.where(stopped, box, course.upper))
+                size = np.maximum(box, _SAME * filling.upper.max())
+                collapse = max(collapse, float(((beyond - box) / size)[stopped].max(initial=0.0)))
         packing = PackingRows.joined([packing, missed])
     return None
 
@@ -148,20 +150,46 @@ def _without_room(
 
 
 def _before_collapse(
-    search: WorstPointSearch, lower: FloatArray, u: FloatArray
-) -> tuple[PackingRows, FloatArray]:
-    """Return the rows nearest their limits in the largest smaller box that a search can solve."""
-    robust, low, high = search.robust, 0.0, 1.0
-    found, best = robust.no_rows(), lower
+    search: WorstPointSearch, filling: Filling, u: FloatArray
+) -> tuple[PackingRows, FloatArray, FloatArray]:
+    """Return the highest level below limits u whose box has power flow solutions, by bisection.
+
+    Returns
+    -------
+    found
+        The rows nearest their limits there.
+    box, beyond
+        The limits at that level, and at the lowest level without solutions.
+    """
+    robust, low, high = search.robust, 0.0, float(_levels(filling, u).max())
+    found = robust.no_rows()
     for _ in range(_HALVINGS):
-        part = 0.5 * (low + high)
-        box = lower + part * (u - lower)
+        level = 0.5 * (low + high)
         try:
-            found, best = search.find_new_worst_points(robust.no_rows(), box, near=1.0), box
-            low = part
+            box = np.minimum(u, _at_level(filling, level))
+            found, low = search.find_new_worst_points(robust.no_rows(), box, near=1.0), level
         except PowerFlowError:
-            high = part
-    return found, best
+            high = level
+    return found, *(np.minimum(u, _at_level(filling, level)) for level in (low, high))
+
+
+def _stopped_by_collapse(
+    search: WorstPointSearch, box: FloatArray, beyond: FloatArray, rising: BoolArray
+) -> BoolArray:
+    """Return which of the rising limits no power flow solution lets rise beyond the box."""
+    try:
+        search.find_new_worst_points(search.robust.no_rows(), np.where(rising, beyond, box))
+        return np.zeros_like(rising)
+    except PowerFlowError:
+        which = np.flatnonzero(rising)
+        if len(which) < 2:
+            return rising
+    halves_of = np.zeros((2, len(rising)), dtype=bool)
+    for part, own in enumerate(np.array_split(which, 2)):
+        halves_of[part, own] = True
+    first, second = (_stopped_by_collapse(search, box, beyond, half) for half in halves_of)
+    both: BoolArray = first | second
+    return both if both.any() else rising  # only together do they go too far
 
 
 def _risen(

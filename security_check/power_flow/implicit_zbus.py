@@ -24,6 +24,7 @@ from security_check.model.inverter_response import InverterOutput
 from security_check.model.network import Network
 from security_check.power_flow.anderson import fixed_points
 from security_check.power_flow.compensating_currents import CompensatingCurrents
+from security_check.power_flow.near_collapse import solution_at, solved_with_conjugate
 from security_check.power_flow.operating_points import OperatingPoints
 
 TOLERANCE_PU = 1e-10
@@ -32,6 +33,8 @@ TOLERANCE_PU = 1e-10
 MAX_ITERATIONS = 100
 """Iterations at most; a network that needs more is close to voltage collapse."""
 
+_USUAL = 30  # iterations of a whole batch; the columns that need more go on by themselves
+_DIVERGED = 1e3  # change, per unit or in parts of a gradient, of a column that does not contract
 _ADJOINT = 1e-7  # largest change of a multiplier in the last iteration, in parts of the gradient
 
 
@@ -117,18 +120,61 @@ class PowerFlow:
         conjugate = power_pu.conj()
         profile = self.no_load_voltage(source_pu)
         voltage = profile if start is None else start
-        change = np.inf
-        with np.errstate(all="ignore"):  # a diverging column is reported below
-            for _ in range(MAX_ITERATIONS):
+        voltage, left = self._contracted(voltage, conjugate, profile, tolerance_pu, _USUAL)
+        if len(left):
+            voltage = self._near_collapse(voltage, conjugate, profile, tolerance_pu, left)
+        return OperatingPoints(power_pu, source_pu, voltage, self._currents(conjugate, voltage))
+
+    def _contracted(
+        self,
+        voltage: ComplexArray,
+        conjugate: ComplexArray,
+        profile: ComplexArray,
+        tolerance_pu: float,
+        iterations: int,
+    ) -> tuple[ComplexArray, IndexArray]:
+        """Iterate; return the voltages, and the columns that have not come to rest."""
+        with np.errstate(all="ignore"):  # diverging columns are solved otherwise
+            for _ in range(iterations):
                 following = self._zjj @ self._currents(conjugate, voltage)
                 following += profile
-                change = float(np.abs(following - voltage).max(initial=0.0))
+                change = np.abs(following - voltage).max(axis=0, initial=0.0)
                 voltage = following
-                if change <= tolerance_pu or not change < 1e3:
+                still = ~(change <= tolerance_pu)
+                if not (still & (change < _DIVERGED)).any():
                     break
-        if not change <= tolerance_pu:
-            raise self._not_converged(voltage, conjugate, profile)
-        return OperatingPoints(power_pu, source_pu, voltage, self._currents(conjugate, voltage))
+        return voltage, np.flatnonzero(still)
+
+    def _near_collapse(
+        self,
+        voltage: ComplexArray,
+        conjugate: ComplexArray,
+        profile: ComplexArray,
+        tolerance_pu: float,
+        left: IndexArray,
+    ) -> ComplexArray:
+        """Solve the columns that are left: by further iterations, then by Newton's method.
+
+        Raises
+        ------
+        PowerFlowError
+            When one has no solution.  Where impedances change Newton's method is not tried.
+        """
+        voltage = voltage.copy()
+        begin = np.where(np.isfinite(voltage[:, left]), voltage[:, left], profile[:, left])
+        voltage[:, left], still = self._contracted(
+            begin, conjugate[:, left], profile[:, left], tolerance_pu, MAX_ITERATIONS
+        )
+        for column in left[still]:
+            found = None
+            if self.compensating is None:
+                found = solution_at(
+                    self._zjj, profile[:, column], conjugate[:, column], tolerance_pu
+                )
+            if found is None:
+                raise self._not_converged(voltage, conjugate, profile)
+            voltage[:, column] = found
+        return voltage
 
     def _currents(self, conjugate: ComplexArray, voltage: ComplexArray) -> ComplexArray:
         """Return the currents of all ports, shape (J, B)."""
@@ -204,7 +250,7 @@ class PowerFlow:
     ) -> ComplexArray:
         """Solve ``mu = gradient - Z_JJ' conj(D mu)``, D = conj(s)/conj(v)^2, shape (J, B).
 
-        A contraction wherever the power flow itself is one.
+        A contraction wherever the power flow itself is one; elsewhere solved directly.
         """
         weight = self._weight(points).conj()
         multiplier = gradient
@@ -215,11 +261,20 @@ class PowerFlow:
                 own = self.compensating.own
                 back[own] = -self.compensating.returned(points.power_pu, multiplier)
             following = gradient - self._zjj_transposed @ back
-            change = float(np.abs(following - multiplier).max(initial=0.0))
+            change = np.abs(following - multiplier).max(axis=0, initial=0.0)
             multiplier = following
-            if change <= tolerance * scale:
+            if change.max(initial=0.0) <= tolerance * scale:
                 return multiplier
-        raise self._no_gradient(gradient.shape[1])
+            if not (change < _DIVERGED * scale).all():
+                break
+        if self.compensating is not None:
+            raise self._no_gradient(gradient.shape[1])
+        multiplier = multiplier.copy()
+        for column in np.flatnonzero(~(change <= tolerance * scale)):
+            multiplier[:, column] = solved_with_conjugate(
+                self._zjj_transposed * weight[:, column], gradient[:, column]
+            )
+        return multiplier
 
     @staticmethod
     def _no_gradient(count: int) -> PowerFlowError:
