@@ -5,7 +5,8 @@
                    security check is ``islands_check``, each at its own voltage where a limit
                    of power is shared (``separate_sources``)
 ``ac_filling``     makes the division exact in the AC power flow (``relinearisation``)
-``level_filling``  raises the common level itself where rows curve, and tests a max-min result
+``level_filling``  raises the common level itself where rows curve (``levels``)
+``fairness_gap``   the test of a max-min result
 ``ac_allocation``  the limits found
 ``ac_climbing``    improves it for rules that maximise a value
 ``curtailment``    chooses which envelopes are reduced when interface limits shrink

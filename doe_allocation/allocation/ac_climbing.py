@@ -14,8 +14,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from doe_allocation.allocation.ac_allocation import AcAllocation
-from doe_allocation.allocation.ac_filling import allocate_ac, shrink_until_secure
-from doe_allocation.allocation.relinearisation import rows_after_search
+from doe_allocation.allocation.ac_filling import allocate_ac
+from doe_allocation.allocation.relinearisation import rows_after_search, shrink_until_secure
 from doe_allocation.fairness.packing_program import Packing
 from doe_allocation.fairness.rule import CAPACITY, FillingRule
 from security_check.arrays import FloatArray, IndexArray

@@ -15,8 +15,15 @@ from dataclasses import replace
 import numpy as np
 
 from doe_allocation.allocation.ac_allocation import AcAllocation, bottleneck_rows
-from doe_allocation.allocation.level_filling import course_of, fill_by_levels, largest_gap
-from doe_allocation.allocation.relinearisation import relinearised, rows_after_search
+from doe_allocation.allocation.fairness_gap import largest_gap
+from doe_allocation.allocation.level_filling import fill_by_levels
+from doe_allocation.allocation.levels import course_of
+from doe_allocation.allocation.relinearisation import (
+    MARGIN,
+    relinearised,
+    rows_after_search,
+    shrink_until_secure,
+)
 from doe_allocation.fairness.rule import CAPACITY, FillingRule
 from security_check.arrays import FloatArray, IndexArray
 from security_check.checking.explanations import verdict_of, violations
@@ -29,20 +36,18 @@ from security_check.worst_case.search import WorstPointSearch
 # Rounds of filling and relinearising.  A handful is usual; limits that still move after 12 swing
 # between rows without end, and are settled from below.
 _ROUNDS = 12
+# The same for rules with a level, which rises by itself then.
+_ROUNDS_BEFORE_LEVELS = 7
 # Every so many rounds worst points are searched for even if limits still move: a row that is
 # missing may be the reason why they do.
 _PATIENCE = 6
 # How many times a search may refute limits that were settled from below, or raised after a
 # bisection, before the next method takes over.
 _ENDINGS = 6
-# Steps by which limits shrink until the known rows are secure; each is a step of Newton's method.
-_DRAWS = 12
 # Steps by which secure limits are raised again, each of the same kind.
 _RAISES = 6
 # Halvings of the way from the lower bounds: 10 leave a thousandth of it.
 _BISECTIONS = 10
-# Parts of a row's scale kept free where limits swing, so that the next step ends inside.
-_MARGIN = 1e-6
 # Largest change of a limit between two rounds that counts as rest, parts of the largest limit.
 _STILL = 1e-9
 # The same while rows are still being found: far below a watt of a household's limit.
@@ -136,7 +141,8 @@ def _iterated(
     filled = filling.filled(packing.A, packing.b)
     settled = _STILL
     least, nearest = np.inf, lower
-    for rounds in range(1, _ROUNDS + 1):
+    swinging = _ROUNDS if course_of(filling) is None else _ROUNDS_BEFORE_LEVELS
+    for rounds in range(1, swinging + 1):
         packing, reached, exact = relinearised(robust, packing, filled.u, lower)
         filled = filling.filled(packing.A, packing.b)
         u = filled.u
@@ -181,24 +187,6 @@ def _raised_from_below(
         if not len(missed.rows):
             return AcAllocation(u, stopped, known, None)
         packing = PackingRows.joined([packing, missed])
-    return None
-
-
-def shrink_until_secure(
-    robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
-) -> tuple[PackingRows, FloatArray] | None:
-    """Shrink limits towards the lower bounds until the AC power flow of known rows is secure.
-
-    ``None`` where they are still not secure after the last step.
-    """
-    for _ in range(_DRAWS):
-        packing, u, _ = relinearised(robust, packing, u, lower)
-        if robust.excess(packing, u).max(initial=-1.0) <= SECURE:
-            return packing, u
-        used = packing.A @ (u - lower)
-        room = packing.b - packing.A @ lower - _MARGIN * robust.limits.scale[packing.rows]
-        part = np.divide(room, used, out=np.ones_like(room), where=used > np.maximum(room, 0.0))
-        u = lower + max(float(part.min(initial=1.0)), 0.0) * (u - lower)
     return None
 
 
@@ -262,7 +250,7 @@ def _raised(
         Shape (2 c,), the monitored row that stops each, or ``CAPACITY``.
     """
     for _ in range(_RAISES):
-        margin = _MARGIN * robust.limits.scale[packing.rows]
+        margin = MARGIN * robust.limits.scale[packing.rows]
         filled = filling.above(u).filled(packing.A, packing.b - margin)
         stopped = bottleneck_rows(filled, packing)
         if np.abs(filled.u - u).max(initial=0.0) <= _ROUGH * u.max(initial=0.0):

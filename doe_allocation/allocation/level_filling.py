@@ -1,4 +1,4 @@
-"""Progressive filling on the AC rows themselves, level by level, and the test of a max-min result.
+"""Progressive filling on the AC rows themselves, level by level.
 
 Where rows are linear, one filling gives the max-min limits.  Rows that curve may be full at the
 limits found and far from full in the smaller box in which all limits stand at the level of one that
@@ -17,12 +17,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from doe_allocation.allocation.ac_allocation import AcAllocation
-from doe_allocation.allocation.relinearisation import relinearised, rows_after_search
+from doe_allocation.allocation.fairness_gap import largest_gap
+from doe_allocation.allocation.levels import (
+    FULL,
+    SAME,
+    acting,
+    at_level,
+    levels_of,
+    takes_part,
+)
+from doe_allocation.allocation.relinearisation import (
+    MARGIN,
+    relinearised,
+    rows_after_search,
+    shrink_until_secure,
+)
 from doe_allocation.fairness.progressive_filling import Filling, progressive_filling
-from doe_allocation.fairness.rule import CAPACITY, PARTICIPATES, FillingRule, OnTop
+from doe_allocation.fairness.rule import CAPACITY
 from security_check.arrays import BoolArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
-from security_check.operating_range.points import WorstPoints, halves
 from security_check.worst_case.packing_rows import PackingRows
 from security_check.worst_case.robust_rows import SECURE, RobustRows
 from security_check.worst_case.search import WorstPointSearch
@@ -33,29 +46,16 @@ _SEARCHES = 12
 _TRIALS = 40
 # Fillings that use up the room left free; the first mostly confirms.
 _FINISHES = 3
+# How often limits shrink at the end, and parts of a row's scale by which searches then refute them.
+_SHRINKS = 4
+_LITTLE = 1e-4
+# A gap that is worth another rise, and the part of it that the last rise may leave to go on.
+_FAIR = 1e-4
+_FASTER = 0.9
 # Halvings of the way to a level at which some power flow has no solution: 12 leave 0.02 %.
 _HALVINGS = 12
-# Parts of a row's scale: levels stop at rows with this room, so that a full row in which a higher
-# level takes no part does not refute it by what an ascent leaves (REFINED); rows with little more
-# room are full.
-_ROOM = 1e-6
-_FULL = 3e-6
 # Part of the highest level: a bracket this narrow is closed, far below a watt.
 _CLOSED = 1e-10
-# Part of a limit: levels that differ by less are one, and a gap below is none.
-_SAME = 1e-6
-# Part of a customer's range: a point this close to an end is at the limit.
-_AT_END = 1e-6
-
-
-def course_of(rule: FillingRule) -> Filling | None:
-    """Return the course of a rule whose limits follow a common level; ``None`` of other rules."""
-    if isinstance(rule, Filling):
-        return rule
-    inner = course_of(rule.rule) if isinstance(rule, OnTop) else None
-    if inner is None or not isinstance(rule, OnTop):
-        return None
-    return replace(inner, lower=rule.lower, upper=rule.upper, offset=inner.offset + rule.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ class _Course:
 
     def at(self, level: float) -> FloatArray:
         """Return all limits at a level, shape (2 c,)."""
-        return np.where(self.open_, _at_level(self.filling, level), self.held)
+        return np.where(self.open_, at_level(self.filling, level), self.held)
 
-    def level_under(self, packing: PackingRows, room: FloatArray, low: float) -> float:
-        """Return the level at which the first linear row is full but for its room, shape (r,)."""
+    def level_under(self, robust: RobustRows, packing: PackingRows, low: float) -> float:
+        """Return the level at which the first linear row is full but for ``MARGIN`` of room."""
         begin = self.at(low)
         together = replace(
             self.filling,
@@ -79,9 +79,10 @@ class _Course:
             upper=np.where(self.open_, self.filling.upper, begin),
             group=np.zeros(len(begin), dtype=np.int64),
         )
-        b = packing.b - _left(packing, begin) - room
-        reached = progressive_filling(_acting(packing), b, together).u
-        return float(_levels(self.filling, reached)[self.open_].max())
+        A = acting(robust, self.filling, packing)
+        b = packing.b - (packing.A - A) @ begin - MARGIN * robust.limits.scale[packing.rows]
+        reached = progressive_filling(A, b, together).u
+        return float(levels_of(self.filling, reached)[self.open_].max())
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +114,52 @@ def fill_by_levels(
         ``None`` where searches refute the limits to the end.
     """
     robust, collapse, course = search.robust, 0.0, filling
+    best: AcAllocation | None = None
     for attempt in range(_SEARCHES):
-        packing, u, bottleneck = _risen(robust, course, packing)
+        packing, u, bottleneck, stops = _risen(robust, course, packing, best is not None)
         packing, u = _without_room(robust, course, packing, u)
         try:
-            known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
-            missed = known.take(robust.excess(known, u) > SECURE)
+            known, settled, missed = _settled(search, packing, u, filling.lower)
             if not len(missed.rows):
-                gap = largest_gap(robust, course, known, u)
-                return AcAllocation(u, bottleneck, known, max(gap, collapse))
+                gap = largest_gap(robust, course, known, settled, stops)
+                lost = float((u - settled).max() / u.max())
+                found = AcAllocation(settled, bottleneck, known, max(gap, collapse, lost))
+                if gap <= _FAIR or (best is not None and gap >= _FASTER * (best.gap or 0.0)):
+                    return found
+                # A limit of hardly any influence stopped at a row which it does not touch now.
+                best, course, missed = found, course.above(settled), known
         except PowerFlowError:
             # Mostly a row that is not known yet refutes the limits before the voltage collapses.
             missed, box, beyond = _before_collapse(search, course, u)
             if attempt or not len(missed.rows):
                 stopped = _stopped_by_collapse(search, box, beyond, beyond > box)
                 course = replace(course, upper=np.where(stopped, box, course.upper))
-                size = np.maximum(box, _SAME * filling.upper.max())
+                size = np.maximum(box, SAME * filling.upper.max())
                 collapse = max(collapse, float(((beyond - box) / size)[stopped].max(initial=0.0)))
         packing = PackingRows.joined([packing, missed])
-    return None
+    return best
+
+
+def _settled(
+    search: WorstPointSearch, packing: PackingRows, u: FloatArray, lower: FloatArray
+) -> tuple[PackingRows, FloatArray, PackingRows]:
+    """Return the rows near their limits, the limits, and the rows that refute them.
+
+    Where searches refute limits by little only, which is what ascents leave, all limits shrink by
+    as much.
+    """
+    robust = search.robust
+    for _ in range(_SHRINKS):
+        known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
+        excess = robust.excess(known, u)
+        missed = known.take(excess > SECURE)
+        if not 0.0 < excess.max(initial=-1.0) <= _LITTLE or not len(missed.rows):
+            break
+        drawn = shrink_until_secure(robust, known, u, lower)
+        if drawn is None:
+            break
+        packing, u = drawn
+    return known, u, missed
 
 
 def _without_room(
@@ -140,7 +168,8 @@ def _without_room(
     """Raise limits by the room left free, so that a customer of little influence gains nothing."""
     taken = packing
     for _ in range(_FINISHES):
-        top = filling.above(u).filled(_acting(taken), taken.b - _left(taken, u)).u
+        A = acting(robust, filling, taken)
+        top = filling.above(u).filled(A, taken.b - (taken.A - A) @ u).u
         taken, reached, _ = relinearised(robust, taken, top, filling.lower)
         if not np.array_equal(reached, top):
             break
@@ -161,16 +190,17 @@ def _before_collapse(
     box, beyond
         The limits at that level, and at the lowest level without solutions.
     """
-    robust, low, high = search.robust, 0.0, float(_levels(filling, u).max())
+    robust, low, high = search.robust, 0.0, float(levels_of(filling, u).max())
     found = robust.no_rows()
     for _ in range(_HALVINGS):
         level = 0.5 * (low + high)
         try:
-            box = np.minimum(u, _at_level(filling, level))
+            box = np.minimum(u, at_level(filling, level))
             found, low = search.find_new_worst_points(robust.no_rows(), box, near=1.0), level
         except PowerFlowError:
             high = level
-    return found, *(np.minimum(u, _at_level(filling, level)) for level in (low, high))
+    box, beyond = (np.minimum(u, at_level(filling, level)) for level in (low, high))
+    return found, box, beyond
 
 
 def _stopped_by_collapse(
@@ -193,31 +223,63 @@ def _stopped_by_collapse(
 
 
 def _risen(
-    robust: RobustRows, filling: Filling, packing: PackingRows
-) -> tuple[PackingRows, FloatArray, IndexArray]:
-    """Raise the common level until rows stop every limit; return rows, limits and bottlenecks."""
+    robust: RobustRows, filling: Filling, packing: PackingRows, resumed: bool
+) -> tuple[PackingRows, FloatArray, IndexArray, PackingRows]:
+    """Raise the common level until rows stop every limit.
+
+    ``resumed`` says that the rows are exact at the lower bounds, and that full ones stop limits
+    there.
+
+    Returns
+    -------
+    packing
+        All rows, those near their limits exact at the limits.
+    u, bottleneck
+        The limits, and the monitored row that stops each, or ``CAPACITY``.
+    stops
+        The rows that stopped limits, each at its worst point at that level.
+    """
     bottleneck = np.full(len(filling.lower), CAPACITY, dtype=np.int64)
-    open_, held, level = filling.upper > filling.lower, filling.lower.copy(), 0.0
+    open_, held = filling.upper > filling.lower, filling.lower.copy()
+    stops, level = robust.no_rows(), 0.0
+    if resumed:
+        stops = packing.take(robust.excess(packing, held) > -FULL)
+        open_ = open_ & ~_stopped_by(robust, stops, filling, open_, held, bottleneck)
+        level = float(levels_of(filling, held)[open_].min(initial=np.inf))
     while open_.any():
         course = _Course(filling, open_, held)
-        top = float(_levels(filling, filling.upper)[open_].max())
+        top = float(levels_of(filling, filling.upper)[open_].max())
         stop = _highest_level(robust, packing, course, level, top)
         packing, level, held = stop.packing, stop.level, course.at(stop.level)
-        blocked = np.zeros(len(held), dtype=bool)
-        for k in np.argsort(robust.excess(stop.refuting, held), kind="stable"):
-            mine = open_ & _takes_part(stop.refuting.take(np.array([k])))[0]
-            bottleneck[mine], blocked = stop.refuting.rows[k], blocked | mine
-        if filling.group is not None:
-            together = open_ & np.isin(filling.group, filling.group[blocked])
-            bottleneck[together & ~blocked] = stop.refuting.rows[:1]
-            blocked = together
+        stops = PackingRows.joined([stops, stop.refuting])
+        blocked = _stopped_by(robust, stop.refuting, filling, open_, held, bottleneck)
         done = open_ & (held >= filling.upper)
         bottleneck[done & ~blocked] = CAPACITY
         if not (blocked | done).any():  # beyond, the power flow has no solution
             bottleneck[open_] = packing.rows[robust.excess(packing, held).argmax()]
             break
         open_ = open_ & ~(blocked | done)
-    return packing, held, bottleneck
+    return packing, held, bottleneck, stops
+
+
+def _stopped_by(
+    robust: RobustRows,
+    rows: PackingRows,
+    filling: Filling,
+    open_: BoolArray,
+    u: FloatArray,
+    bottleneck: IndexArray,
+) -> BoolArray:
+    """Return which open limits rows stop at u; name the fullest row of each in ``bottleneck``."""
+    stopped = np.zeros(len(u), dtype=bool)
+    for k in np.argsort(robust.excess(rows, u), kind="stable"):
+        mine = open_ & takes_part(robust, filling, rows.take(np.array([k])))[0]
+        bottleneck[mine], stopped = rows.rows[k], stopped | mine
+    if filling.group is not None:
+        together = open_ & np.isin(filling.group, filling.group[stopped])
+        bottleneck[together & ~stopped] = rows.rows[:1]
+        stopped = together
+    return stopped
 
 
 def _highest_level(
@@ -228,8 +290,7 @@ def _highest_level(
     none, begin = robust.no_rows(), low
     refuting = none
     for _ in range(_TRIALS):
-        room = _ROOM * robust.limits.scale[packing.rows]
-        level = min(course.level_under(packing, room, begin), top)
+        level = min(course.level_under(robust, packing, begin), top)
         if not low < level < high:
             level = 0.5 * (low + min(high, top))
         u = course.at(level)
@@ -242,7 +303,9 @@ def _highest_level(
                 low, confirmed = level, True
                 if level >= top:
                     return _Stop(top, packing, none)
-                full = (excess > -_FULL) & _takes_part(packing)[:, course.open_].any(axis=1)
+                full = (excess > -FULL) & takes_part(robust, course.filling, packing)[
+                    :, course.open_
+                ].any(axis=1)
                 if full.any():
                     return _Stop(level, packing, packing.take(full))
             else:
@@ -253,125 +316,3 @@ def _highest_level(
     if not confirmed:
         packing, _, _ = relinearised(robust, packing, course.at(low), lower)
     return _Stop(low, packing, refuting)
-
-
-def _at_level(filling: Filling, level: float) -> FloatArray:
-    rising: FloatArray = np.clip(
-        filling.offset + filling.weight * level, filling.lower, filling.upper
-    )
-    return rising
-
-
-def _levels(filling: Filling, u: FloatArray) -> FloatArray:
-    """Return the level that each limit has reached, shape (2 c,)."""
-    levels: FloatArray = (u - filling.offset) / filling.weight
-    return levels
-
-
-def _takes_part(rows: PackingRows) -> BoolArray:
-    """Return which limits take part in each row, shape (r, 2 c).
-
-    A customer inside its range at the worst point does not reach its limits there: what is left of
-    its gradient is the ascent's tolerance.
-    """
-    share, A = rows.points.share, rows.A
-    reached = np.hstack([share > 1.0 - _AT_END, share < _AT_END])
-    part: BoolArray = reached & (PARTICIPATES * A.max(axis=1, keepdims=True, initial=0.0) < A)
-    return part
-
-
-def _acting(rows: PackingRows) -> FloatArray:
-    """Return the coefficients of the limits that take part, zero for all others."""
-    return np.where(_takes_part(rows), rows.A, 0.0)
-
-
-def _left(rows: PackingRows, u: FloatArray) -> FloatArray:
-    """Return what the coefficients left out by :func:`_acting` use at u, shape (r,)."""
-    left: FloatArray = (rows.A - _acting(rows)) @ u
-    return left
-
-
-def largest_gap(robust: RobustRows, filling: Filling, known: PackingRows, u: FloatArray) -> float:
-    """Return the largest part by which a limit may rise without lowering a smaller one.
-
-    A limit cannot rise if a row in which it takes part is full in the box in which all larger
-    limits are lowered to its level.  Mostly the row's worst point lies in that box, and no power
-    flow is needed.
-
-    Parameters
-    ----------
-    robust
-        The rows; c connection points.
-    filling
-        The course by which levels are compared.
-    known
-        Rows exact at u, those near their limits among them.
-    u
-        Shape (2 c,), secure limits.
-
-    Returns
-    -------
-    float
-        0 where the limits are max-min, but for linear rows' rounding.
-    """
-    levels = _levels(filling, u)
-    rises = u < filling.upper - _SAME * np.abs(filling.upper)
-    full = known.take(robust.excess(known, u) > -_FULL)
-    power, part = full.points.power(u), _takes_part(full)
-    gap = 0.0
-    for level in _distinct(levels[rises]):
-        members = rises & (np.abs(levels - level) <= _SAME * abs(level))
-        box = np.minimum(u, np.maximum(_at_level(filling, level), u * members))
-        injection, withdrawal = halves(box)
-        slack = _SAME * box.max(initial=0.0)
-        inside = ((power <= injection + slack) & (-power <= withdrawal + slack)).all(axis=1)
-        left = members & ~_together(filling, np.asarray(part[inside].any(axis=0)))
-        if left.any():
-            gap = max(gap, _gap_in_box(robust, filling, known, u, box, left))
-    return gap
-
-
-def _together(filling: Filling, stopped: BoolArray) -> BoolArray:
-    """Return the limits that stop where others do: all of a group, if there are groups."""
-    if filling.group is None:
-        return stopped
-    return np.isin(filling.group, filling.group[stopped])
-
-
-def _distinct(levels: FloatArray) -> list[float]:
-    """Return levels that differ, in order."""
-    found: list[float] = []
-    for level in np.sort(levels).tolist():
-        if not found or level - found[-1] > _SAME * abs(level):
-            found.append(level)
-    return found
-
-
-def _gap_in_box(
-    robust: RobustRows,
-    filling: Filling,
-    known: PackingRows,
-    u: FloatArray,
-    box: FloatArray,
-    left: BoolArray,
-) -> float:
-    """Return the largest part by which one of the limits ``left`` may rise in a smaller box."""
-    injection, withdrawal = halves(box)
-    power = np.clip(known.points.power(u), -withdrawal, injection)
-    width = np.maximum(injection + withdrawal, 1e-300)
-    start = WorstPoints(np.clip((power + withdrawal) / width, 0.0, 1.0), known.points.free)
-    rows, values = robust.worst(known.rows, start, box)
-    room = np.maximum(-robust.violation(rows.rows, values), 0.0)
-    part = _takes_part(rows)
-    stopped = _together(filling, np.asarray(part[room <= _FULL].any(axis=0)))
-    rise = np.full(len(u), np.inf)
-    for k in range(len(rows.rows)):
-        mine = part[k]
-        rise[mine] = np.minimum(
-            rise[mine], room[k] * robust.limits.scale[rows.rows[k]] / rows.A[k, mine]
-        )
-    rise = np.minimum(rise, filling.upper - box)
-    size = np.maximum(box, _SAME * filling.upper.max(initial=0.0))
-    parts = (rise / size)[left & ~stopped]
-    gap = float(parts.max(initial=0.0))
-    return gap if gap > _SAME else 0.0

@@ -7,9 +7,14 @@ import numpy as np
 from security_check.arrays import BoolArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
 from security_check.worst_case.packing_rows import PackingRows
-from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.robust_rows import SECURE, RobustRows
 from security_check.worst_case.search import WorstPointSearch
 
+MARGIN = 1e-6
+"""Part of a row's scale kept free where limits swing, so that the next step ends inside."""
+
+# Steps by which limits shrink until the known rows are secure; each is a step of Newton's method.
+_DRAWS = 12
 # Halvings of the way to the lower bounds where the power flow has no solution: 10 leave a
 # thousandth of it; the lower bounds themselves have a solution.
 _HALVINGS = 10
@@ -85,3 +90,21 @@ def rows_after_search(
         renewed = robust.exact(stale.rows, stale.points, u)
         known = PackingRows.joined([known, renewed])
     return PackingRows.joined([known, search.find_new_worst_points(known, u, near=_WIDE)])
+
+
+def shrink_until_secure(
+    robust: RobustRows, packing: PackingRows, u: FloatArray, lower: FloatArray
+) -> tuple[PackingRows, FloatArray] | None:
+    """Shrink limits towards the lower bounds until the AC power flow of known rows is secure.
+
+    ``None`` where they are still not secure after the last step.
+    """
+    for _ in range(_DRAWS):
+        packing, u, _ = relinearised(robust, packing, u, lower)
+        if robust.excess(packing, u).max(initial=-1.0) <= SECURE:
+            return packing, u
+        used = packing.A @ (u - lower)
+        room = packing.b - packing.A @ lower - MARGIN * robust.limits.scale[packing.rows]
+        part = np.divide(room, used, out=np.ones_like(room), where=used > np.maximum(room, 0.0))
+        u = lower + max(float(part.min(initial=1.0)), 0.0) * (u - lower)
+    return None

@@ -27,6 +27,9 @@ from security_check.verification.certificate import SecurityCertificate
 from security_check.verification.monotonicity import ProofStatus
 
 
+_REACHED = 1e-5  # largest gap that counts as none: the tolerance of worst points
+
+
 class EnvelopeRecord(Record):
     """The limits of one connection point; magnitudes in watts."""
 
@@ -72,6 +75,7 @@ class IntervalRecord(Record):
     status: IntervalStatus = IntervalStatus.SECURE
     reason: str = ""
     violations: list[ViolationRecord] = Field(default_factory=list)
+    fairness: str = ""
     envelopes: list[EnvelopeRecord]
     binding: list[BindingRecord] = Field(default_factory=list)
     proof: ProofRecord | None = None
@@ -128,8 +132,12 @@ def envelope_record(
     status: IntervalStatus = IntervalStatus.SECURE,
     reason: str = "",
     violations: Sequence[Violation] = (),
+    rule: str = "",
 ) -> IntervalRecord:
-    """Return the envelopes of one interval, and their proof, as a record."""
+    """Return the envelopes of one interval, and their proof, as a record.
+
+    ``rule`` is the name of the rule of fairness by which they were allocated, if they were.
+    """
     binding = () if proof is None else proof.explanations
     return IntervalRecord(
         start=start,
@@ -137,6 +145,7 @@ def envelope_record(
         status=status,
         reason=reason,
         violations=[ViolationRecord.of(each) for each in violations],
+        fairness=rule and fairness_reached(rule, envelopes.fairness_gap),
         envelopes=[EnvelopeRecord.from_fields(envelope) for envelope in envelopes],
         binding=[
             BindingRecord.of(
@@ -146,6 +155,17 @@ def envelope_record(
         ],
         proof=None if proof is None else ProofRecord.of(proof),
     )
+
+
+def fairness_reached(rule: str, gap: float | None) -> str:
+    """Return the rule's name where envelopes are those that it chooses, else how far they are.
+
+    ``gap`` as in :class:`~security_check.model.envelope.EnvelopeSet`: ``within 0.04 %``, or
+    ``not reached`` where it is unknown.
+    """
+    if gap is None:
+        return "not reached"
+    return rule if gap <= _REACHED else f"within {100.0 * gap:.2g} %"
 
 
 def envelope_set(

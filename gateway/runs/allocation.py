@@ -43,6 +43,8 @@ def allocate_intervals(scenario: Scenario, step: Step) -> Iterator[tuple[Interva
                 granted_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
                 asked_w = capacity.upper_w().astype(float)
                 deficit = terms.coupling.after(deficit, granted_w, asked_w)
-            yield envelope_record(interval.start, interval.end, envelopes, proof), capacity
+            rule = str(terms.principle.rule)
+            record = envelope_record(interval.start, interval.end, envelopes, proof, rule=rule)
+            yield record, capacity
         before = grid or before
         step(number + 1)

@@ -65,6 +65,17 @@ def _show_interval(interval: IntervalRecord, console: Console) -> None:
     console.print(table)
     print_rest(len(interval.envelopes), SHOWN, console)
     _show_reasons(interval.envelopes, interval.binding, interval.proof, console)
+    if interval.fairness:
+        console.print(escape(fairness_line(interval.fairness)), soft_wrap=True)
+
+
+def fairness_line(reached: str) -> str:
+    """Return one line: the rule of fairness that the limits follow, or how far they are from it."""
+    if reached == "not reached":
+        return "fairness: not reached; the limits are secure, but some could be fairer"
+    if reached.startswith("within"):
+        return f"fairness: {reached}: no limit could rise by more without lowering a smaller one"
+    return f"fairness: {reached.replace('_', ' ')}"
 
 
 def _show_reasons(

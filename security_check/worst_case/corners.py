@@ -42,7 +42,7 @@ def turning(problem: RowProblem, rows: IndexArray, points: WorstPoints, u: Float
         there.append(opposite_to(conditions, points, np.hstack([strong, none])))
         tested.append(np.ones_like(strong))
     far = WorstPoints.joined(there)
-    slopes = problem.at(np.tile(rows, len(there)), far, u).slopes
+    slopes = problem.rough_slopes(np.tile(rows, len(there)), far, u)
     here = WorstPoints.joined([points] * len(there))
     found = disagreeing_at(conditions, here, far, slopes, u)
     found &= whole_sides(conditions, np.concatenate(tested))

@@ -20,6 +20,9 @@ RISE = 1e-10
 """Per unit of f: a smaller rise is rounding, since power flows are solved to 1e-10 per unit."""
 
 
+_ROUGH_PU = 1e-5  # tolerance of power flows that only tell signs of slopes
+
+
 @dataclass(frozen=True, slots=True)
 class Climb:
     """Rows on their way to their worst points: where they are, f there and its slopes."""
@@ -95,6 +98,13 @@ class RowProblem:
         values, solved = self.evaluate(rows, points, u)
         slopes = slopes_of(self.conditions, *self.monitors.gradients(rows, solved))
         return Climb(WorstPoints(points.share.copy(), points.free.copy()), values, slopes)
+
+    def rough_slopes(self, rows: IndexArray, points: WorstPoints, u: FloatArray) -> Slopes:
+        """Return slopes of rows at their own points good enough for their signs."""
+        first, group = points.distinct(u)
+        ports = self.conditions.ports(points.take(first), u)
+        solved = self.monitors.power_flow.solve(*ports, None, _ROUGH_PU).take(group)
+        return slopes_of(self.conditions, *self.monitors.gradients(rows, solved))
 
     def vertex_along_gradient(self, at: Climb, u: FloatArray) -> WorstPoints:
         """Return the vertices that the gradients point to; a flat direction keeps its side."""

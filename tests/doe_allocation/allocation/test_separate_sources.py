@@ -25,7 +25,7 @@ from security_check.errors import InsecureError
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
-from security_check.model.islands import Part, held_apart, parts_of, source_groups
+from security_check.model.islands import Island, held_apart, islands_of, source_groups
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
@@ -56,7 +56,7 @@ def town(parts: int, seed: int) -> Any:
     return net
 
 
-def grid_of(part: Part) -> NetworkGrid:
+def grid_of(part: Island) -> NetworkGrid:
     points = part.network.connection_points
     return NetworkGrid(part.network, VOLTAGES, Capacity.same(points, 25_000, 25_000, 500, 500))
 
@@ -77,7 +77,7 @@ def largest_powers(
     voltages = np.linspace(*BAND, 161)
     by_voltage = np.zeros((len(kinds), len(voltages)))
     apart = np.zeros(len(kinds))
-    for part in parts_of(network):
+    for part in islands_of(network):
         monitors = Monitors(PowerFlow(part.network))
         own = limits_w.reshape(2, -1)[:, part.points]
         sides = np.array(list(itertools.product((0, 1), repeat=len(part.points))))
@@ -157,7 +157,7 @@ def test_pandapower_has_the_power_at_the_point_that_is_named() -> None:
 def test_limits_of_power_come_and_go_from_interval_to_interval() -> None:
     network = network_from_pandapower(town(3, 28), passive="as-given")
     free, contract = InterfaceLimits(*BAND), contract_of(3)
-    for grid in (IslandsGrid(network, grid_of), grid_of(Part(network, np.arange(6)))):
+    for grid in (IslandsGrid(network, grid_of), grid_of(Island(network, np.arange(6)))):
         first = [grid.allocate(limits).limits_w for limits in (free, contract, free, contract)]
         assert np.abs(first[0] - first[2]).max() <= 1
         assert np.abs(first[1] - first[3]).max() <= 1
@@ -194,7 +194,7 @@ def test_phases_of_each_part_are_held_on_their_own() -> None:
     np.testing.assert_allclose(
         apart.interface.phasors.reshape(6, 2, 3).sum(axis=1), network.interface.phasors
     )
-    grid = grid_of(Part(network, np.arange(len(network.connection_points))))
+    grid = grid_of(Island(network, np.arange(len(network.connection_points))))
     contract = InterfaceLimits(*BAND, 20_000, 20_000, unbalance_pu=0.01)
     check = grid.allocate(contract)
     found = grid.attack(contract, check.limits_w, np.random.default_rng(0), samples=64)
