@@ -78,6 +78,7 @@ class BoundNode:
 @dataclass(slots=True)
 class _Task:
     node: BoundNode
+    home: CoverNode
     rows: IndexArray
     start: ComplexArray
     bound: FloatArray
@@ -143,7 +144,7 @@ def bound_rows(
     for root, leaf in zip(roots, leaves, strict=True):
         assert leaf.boxes is not None
         start = leaf.boxes.voltage[leaf.place]
-        waiting.append(_Task(root, every, start, np.full(len(every), np.inf)))
+        waiting.append(_Task(root, leaf, every, start, np.full(len(every), np.inf)))
     while waiting and search.used < effort:
         size = min(search.at_once, effort - search.used)
         batch, waiting = waiting[:size], waiting[size:]
@@ -195,17 +196,19 @@ class _BoundSearch:
             np.array([task.start for task in batch]),
         )
         active = np.zeros((len(batch), len(self.target)), dtype=bool)
+        usable = boxes.closed.copy()
         for k, task in enumerate(batch):
             active[k, task.rows] = True
+            usable[k] &= task.home.near(boxes.voltage[k])
         left: list[_Task] = []
-        for k in np.flatnonzero(~boxes.closed):
+        for k in np.flatnonzero(~usable):
             # An enclosure of a part of a closed box that does not close: smaller ones will.
             moved = np.abs(boxes.sensitivity[k]).max(axis=0) * boxes.half[k]
             bound = np.full(len(self.target), np.inf)
             bound[batch[k].rows] = batch[k].bound
             step = Step(batch[k].rows.tolist(), "split", (int(moved.argmax()),))
-            left += self._parts(batch[k].node, step, boxes, k, bound)
-        active[~boxes.closed] = False
+            left += self._parts(batch[k], step, boxes, int(k), bound)
+        active[~usable] = False
         chosen = np.flatnonzero(active.any(axis=0))
         for begin in range(0, len(chosen), self.rows_at_once):
             part = chosen[begin : begin + self.rows_at_once]
@@ -236,7 +239,7 @@ class _BoundSearch:
             full = np.full(len(self.target), np.inf)
             full[rows[columns]] = found.bound[k]
             for step in self._steps(fewer, found, k, rows[columns], np.flatnonzero(still[k])):
-                left += self._parts(batch[some[k]].node, step, fewer, int(k), full)
+                left += self._parts(batch[some[k]], step, fewer, int(k), full)
         return left
 
     def _open(
@@ -298,9 +301,10 @@ class _BoundSearch:
             yield Step(members, kind, variables, sides)
 
     def _parts(
-        self, node: BoundNode, step: Step, boxes: SolutionBoxes, k: int, bound: FloatArray
+        self, task: _Task, step: Step, boxes: SolutionBoxes, k: int, bound: FloatArray
     ) -> list[_Task]:
-        """Add a step to a node; return the tasks of its parts."""
+        """Add a step to a box; return the tasks of its parts."""
+        node = task.node
         node.steps.append(step)
         if step.kind == "peak":
             return []
@@ -310,7 +314,7 @@ class _BoundSearch:
         for part in step.parts:
             change = 0.5 * (part.low + part.high) - boxes.centre[k]
             start = boxes.voltage[k] + boxes.sensitivity[k] @ change
-            tasks.append(_Task(part, rows, start, bound[rows]))
+            tasks.append(_Task(part, task.home, rows, start, bound[rows]))
         return tasks
 
     def _peak(self, boxes: SolutionBoxes, k: int, row: int) -> Step:

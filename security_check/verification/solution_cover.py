@@ -62,6 +62,13 @@ class CoverNode:
             node = node.parts[int(x[node.variable] > node.parts[0].high[node.variable])]
         return node
 
+    def near(self, voltage: ComplexArray) -> bool:
+        """Return whether voltages lie in the discs of a closed box: only one solution does."""
+        if self.boxes is None:
+            return False
+        distance = np.abs(voltage - self.boxes.voltage[self.place])
+        return bool((distance <= self.boxes.radius[self.place] + 1e-12).all())
+
     def leaves(self) -> list[CoverNode]:
         """Return all boxes without parts."""
         if not self.parts:
