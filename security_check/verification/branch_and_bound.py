@@ -18,7 +18,7 @@ quantity exceeds its limit there, the envelopes are not secure.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArra
 from security_check.verification.row_curvature import (
     Curvature,
     Quantities,
+    Values,
     curvature_over,
     values_over,
 )
@@ -96,12 +97,15 @@ class Targets:
         Excess over the limit, in parts of it, that counts as rounding.
     breach
         Excess, in parts of the scale, from which a point is a breach; one below is bounded only.
+    curved
+        Whether every bound is to be one by second derivatives, as a checker repeats it.
     """
 
     limit: FloatArray
     scale: FloatArray
     rounding: float = 1e-9
     breach: float = 1e-6
+    curved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,7 @@ class _BoundSearch:
         self, batch: list[_Task], boxes: SolutionBoxes, rows: IndexArray, active: BoolArray
     ) -> list[_Task]:
         quantities = self.rows.take(rows)
-        at = values_over(self.model, boxes, quantities)
+        at = self._values(boxes, quantities)
         points = ~(boxes.half > 0.0).any(axis=1)
         bound = np.where(points[:, None], at.centre, at.bound)
         self._remember(rows, np.where(active, at.centre, -np.inf), boxes.centre)
@@ -229,9 +233,7 @@ class _BoundSearch:
         some, columns = np.flatnonzero(open_.any(axis=1)), np.flatnonzero(open_.any(axis=0))
         fewer = _boxes_taken(boxes, some)
         narrowed = quantities.take(columns)
-        found = curvature_over(
-            self.model, fewer, narrowed, values_over(self.model, fewer, narrowed)
-        )
+        found = curvature_over(self.model, fewer, narrowed, self._values(fewer, narrowed))
         still = open_[np.ix_(some, columns)]
         still = self._open(rows[columns], still, found.bound, np.zeros(len(some), dtype=bool))
         left: list[_Task] = []
@@ -241,6 +243,10 @@ class _BoundSearch:
             for step in self._steps(fewer, found, k, rows[columns], np.flatnonzero(still[k])):
                 left += self._parts(batch[some[k]], step, fewer, int(k), full)
         return left
+
+    def _values(self, boxes: SolutionBoxes, rows: Quantities) -> Values:
+        at = values_over(self.model, boxes, rows)
+        return replace(at, bound=np.full_like(at.bound, np.inf)) if self.targets.curved else at
 
     def _open(
         self, rows: IndexArray, active: BoolArray, bound: FloatArray, points: BoolArray

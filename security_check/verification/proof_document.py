@@ -9,31 +9,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from security_check.arrays import ComplexArray, FloatArray, IntArray
-from security_check.errors import PowerFlowError
+from security_check.arrays import ComplexArray, FloatArray, IndexArray, IntArray
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import OF_INTERFACE, RowKind
-from security_check.monitoring.row_limits import RowLimits
-from security_check.operating_range.conditions import OperatingConditions
 from security_check.verification.branch_and_bound import BoundNode
 from security_check.verification.enclosure import PortModel
+from security_check.verification.monotonicity import ProofStatus
+from security_check.verification.solution_boxes import ProofModel
 from security_check.verification.solution_cover import CoverNode
-from security_check.verification.splitting import SplitProof, not_split, split_rows
+from security_check.verification.splitting import ROUNDING, SplitProof, not_split, split_rows
 from security_check.worst_case.robust_rows import RobustRows
 
 Document = dict[str, Any]
 
+_FIXED = ("low", "high")  # the end that a variable is fixed at
 FORMAT = "doe-exchange certificate 1"
 NOT_COVERED = "networks with generators or outages are not covered by the proof"
-_MORE = 20.0  # times the effort of a proof that nobody is to check
-_ROUNDING = 1e-9  # part of a limit
+_MORE = 20.0  # times the effort of a proof without a document
 
 
 def sealed(content: Mapping[str, Any]) -> str:
@@ -69,37 +68,33 @@ def part_of(robust: RobustRows, limits_w: IntArray) -> Document:
     reason = not_split(conditions) if covered else NOT_COVERED
     if reason:
         count = len(robust.limited)
-        return {"envelopes": envelopes, "reason": reason, "only_checked": count}
-    described = _network(network, conditions)
-    text = json.dumps(described, allow_nan=False, separators=(",", ":"))
+        return {"envelopes": envelopes, "reason": reason, "rows": [], "only_checked": count}
     rows = _checked_rows(network)
-    limited = np.isfinite(limits.limit[rows])
-    chosen = rows[limited]
+    chosen = rows[np.isfinite(limits.limit[rows])]
     u = np.asarray(limits_w) / network.base_power_w
-    split = split_rows(PortModel(network), conditions, u, limits, chosen, _MORE)
+    split = split_rows(PortModel(network), conditions, u, limits, chosen, _MORE, curved=True)
+    described = _network(network, split.model)
+    text = json.dumps(described, allow_nan=False, separators=(",", ":"))
     unbalance = np.isfinite(limits.limit[robust.monitors.kind == RowKind.UNBALANCE]).sum()
     return {
         "envelopes": envelopes,
         "network": described,
         "network_hash": hashlib.sha256(text.encode()).hexdigest(),
         "band_pu": list(conditions.band),
-        "limits_pu": _limits(network, limits),
-        "only_checked": int(unbalance),
+        "unbalance_rows": int(unbalance),
         **_proof(split, robust),
     }
 
 
-def _checked_rows(network: Network) -> FloatArray:
+def _checked_rows(network: Network) -> IndexArray:
     """Return the first row of each quantity, in the order of docs/certificate.md."""
     buses, ends = len(network.voltages.elements), len(network.terminals.elements)
     interface = 2 * buses + 2 * ends + np.arange(len(OF_INTERFACE))
-    rows: FloatArray = np.concatenate([np.arange(2 * buses + ends), interface])
+    rows: IndexArray = np.concatenate([np.arange(2 * buses + ends), interface])
     return rows
 
 
-def _network(network: Network, conditions: OperatingConditions) -> Document:
-    model = PortModel(network)
-    power = _variables(model, conditions)
+def _network(network: Network, model: ProofModel) -> Document:
     return {
         "name": network.name,
         "base_power_w": network.base_power_w,
@@ -108,18 +103,83 @@ def _network(network: Network, conditions: OperatingConditions) -> Document:
         "held_nodes": network.interface.nodes.tolist(),
         "held_pu": _numbers(network.interface.phasors.sum(axis=1)),
         "ports": _entries(network.ports.incidence),
-        "power": _entries(power),
-        "standing_pu": _numbers(conditions.port_powers(np.zeros((power.shape[1] - 1, 0)))[:, 0])
-        if False
-        else _numbers(_standing(conditions)),
+        "power": _entries(sp.csr_array(model.power)),
+        "standing_pu": _numbers(model.standing),
         "connection_points": list(network.connection_points),
         "voltages": list(network.voltages.elements),
         "voltage_of": _entries(network.voltages.incidence),
-        "terminals": [
-            f"{element} {side}".strip()
-            for element, side in zip(
-                network.terminals.elements, network.terminals.sides, strict=True
-            )
-        ],
+        "terminals": list(network.terminals.elements),
         "current_of": _entries(network.terminals.admittance),
     }
+
+
+def _proof(split: SplitProof, robust: RobustRows) -> Document:
+    """Return the rows with their worst points, and the boxes that prove them."""
+    bounds, targets = split.bounds, split.targets
+    if bounds is None:
+        return {"rows": [], "reason": split.cover.reason, "only_checked": len(split.rows)}
+    secure = bounds.bound <= targets.limit + ROUNDING * np.abs(targets.limit)
+    proved = {int(k) for k in np.flatnonzero(secure)}
+    rows = [
+        {
+            "element": robust.element(int(row)),
+            "kind": RowKind(robust.monitors.kind[row]).name.lower(),
+            "phasor": int(split.quantities.phasor[k]),
+            "limit": float(targets.limit[k]),
+            "worst": bounds.point[k].tolist() if k in proved else None,
+            "value": float(bounds.value[k]) if k in proved else None,
+            "bound": float(bounds.bound[k]) if k in proved else None,
+            "standing": "proved" if k in proved else str(_left_open(float(bounds.bound[k]))),
+        }
+        for k, row in enumerate(split.rows)
+    ]
+    roots = iter(bounds.roots)
+    return {
+        "rows": rows,
+        "way": _covered(split.cover.way, None, proved),
+        "cover": _covered(split.cover.root, roots, proved),
+    }
+
+
+def _left_open(bound: float) -> ProofStatus:
+    return ProofStatus.WITHIN if np.isfinite(bound) else ProofStatus.CHECKED
+
+
+def _covered(node: CoverNode, roots: Iterator[BoundNode] | None, proved: set[int]) -> list[Any]:
+    """Return what replaces a box of the cover: its halves, or the steps of a closed box."""
+    if node.parts:
+        parts = [_covered(part, roots, proved) for part in node.parts]
+        return [[sorted(proved), [[node.variable, "split"]], parts]]
+    return [] if roots is None else _steps(next(roots), proved)
+
+
+def _steps(node: BoundNode, proved: set[int]) -> list[Any]:
+    """Return what replaces a box, for the rows that are proved in the end."""
+    found: list[Any] = []
+    for step in node.steps:
+        rows = [row for row in step.rows if row in proved]
+        if not rows:
+            continue
+        if step.peak is not None:
+            found.append([rows, step.peak.tolist(), "peak"])
+            continue
+        ends = [_FIXED[side] for side in step.sides] or [step.kind]
+        how = [list(pair) for pair in zip(step.variables, ends, strict=True)]
+        found.append([rows, how, [_steps(part, proved) for part in step.parts]])
+    return found
+
+
+def _entries(matrix: sp.csr_array) -> Document:
+    """Return a sparse matrix as lists of rows, columns and entries, real and imaginary."""
+    entries = sp.coo_array(matrix)
+    return {
+        "shape": list(entries.shape),
+        "row": entries.row.tolist(),
+        "column": entries.col.tolist(),
+        "entry": _numbers(entries.data),
+    }
+
+
+def _numbers(values: ComplexArray | FloatArray) -> list[list[float]]:
+    """Return numbers as pairs of a real and an imaginary part."""
+    return [[each.real, each.imag] for each in np.asarray(values, dtype=complex).tolist()]

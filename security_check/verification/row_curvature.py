@@ -183,7 +183,6 @@ def curvature_over(
 
     x1, y1, x1r, y1r = x[..., None], y[..., None], x_radius[..., None], y_radius[..., None]
     gradient = sense * (products(y_slope, x1) + products(y1, slope))
-    direct = distance(y_slope, y_slope_radius, x1, x1r) + distance(y1, y1r, slope, slope_radius)
     cross = products(y_slope[..., :, None], slope[..., None, :])
     cross_radius = distance(
         y_slope[..., :, None],
@@ -199,10 +198,9 @@ def curvature_over(
     curved_radius += _ROUNDING * (1.0 + np.abs(curved))
     curved = sense[..., None] * curved
     by_second = ((np.abs(curved) + curved_radius) * half[:, None, None, :]).sum(axis=3)
-    gradient_radius = np.minimum(direct, by_second) + _ROUNDING * (1.0 + np.abs(gradient))
-    quadratic = _quadratic_bound(gradient, curved, curved_radius, half)
-    mean = ((np.abs(gradient) + gradient_radius) * half[:, None, :]).sum(axis=2)
-    excess = np.minimum(mean, quadratic) + _ROUNDING * (1.0 + np.abs(at.centre))
+    gradient_radius = by_second + _ROUNDING * (1.0 + np.abs(gradient))
+    excess = _quadratic_bound(gradient, curved, curved_radius, half)
+    excess += _ROUNDING * (1.0 + np.abs(at.centre))
     bound = np.minimum(at.bound, at.centre + excess)
     return Curvature(gradient, gradient_radius, curved, curved_radius, bound)
 

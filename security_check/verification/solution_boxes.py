@@ -83,12 +83,13 @@ class ProofModel:
         half = np.zeros(0)
         if network.reactive_freedom is not None:
             half = network.reactive_freedom.half[conditions.choosers]
-        reach = np.concatenate([np.ones(chosen.shape[1]), conditions.deviations.set.largest])
+        deviating = conditions.deviations.power_pu.toarray() * conditions.deviations.set.largest
+        others = np.ones(chosen.shape[1] + deviating.shape[1])
         power = np.hstack(
             [
                 network.point_ports.toarray(),
                 1j * chosen * half,
-                conditions.deviations.power_pu.toarray(),
+                deviating,
                 np.zeros((len(model.profile), 1)),
             ]
         )
@@ -102,8 +103,8 @@ class ProofModel:
             profile=profile,
             response=model.response,
             fixed=fixed,
-            low=np.concatenate([-withdrawal, -reach, [conditions.band[0]]]),
-            high=np.concatenate([injection, reach, [conditions.band[1]]]),
+            low=np.concatenate([-withdrawal, -others, [conditions.band[0]]]),
+            high=np.concatenate([injection, others, [conditions.band[1]]]),
         )
 
     def loading(self, x: FloatArray) -> ProofModel:
@@ -191,9 +192,7 @@ def _inverse(
     return own, other, own @ model.impedance, other @ model.impedance.conj()
 
 
-def solve(
-    model: ProofModel, x: FloatArray, start: ComplexArray
-) -> tuple[ComplexArray, FloatArray]:
+def solve(model: ProofModel, x: FloatArray, start: ComplexArray) -> tuple[ComplexArray, FloatArray]:
     """Return the voltages (B, J) at points x (B, n) by Newton's method, and their residuals."""
     profile = x @ model.profile.T
     conjugate = (model.standing + x @ model.power.T).conj()

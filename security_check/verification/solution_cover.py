@@ -187,9 +187,7 @@ def _walk(
     return voltage[0]
 
 
-def _connected(
-    model: ProofModel, root: CoverNode, origin: FloatArray, begin: ComplexArray
-) -> bool:
+def _connected(model: ProofModel, root: CoverNode, origin: FloatArray, begin: ComplexArray) -> bool:
     """Return whether the solutions of all boxes are one, that of the origin's voltages."""
     leaf = root.leaf(origin)
     if not _holds(leaf, origin, begin):

@@ -31,7 +31,9 @@ from security_check.verification.solution_cover import Cover, cover_box
 
 _WORK = 5e6  # numbers computed at most: 5,000 boxes of a small network, a few of a large one
 _BOXES = (4, 5_000)
-_ROUNDING = 1e-9  # part of a limit
+ROUNDING = 1e-9
+"""Part of a limit by which a bound may exceed it."""
+
 _SAME = 1e-7  # parts of a scale: a bound this close to a value found is reached
 
 
@@ -80,6 +82,8 @@ def split_rows(
     limits: RowLimits,
     rows: IndexArray,
     more: float = 1.0,
+    *,
+    curved: bool = False,
 ) -> SplitProof:
     """Bound rows over the box of envelopes by covering and splitting it.
 
@@ -94,12 +98,14 @@ def split_rows(
         Rows with a limit, none of unbalance.
     more
         Times the usual effort.
+    curved
+        As of :class:`~security_check.verification.branch_and_bound.Targets`.
     """
     kinds = row_kinds(model).take(rows)
     kept = _one_each(kinds)
     rows, kinds = rows[kept], kinds.take(kept)
     quantities = Quantities(kinds.phasor, kinds.sense, kinds.power, kinds.carried)
-    targets = Targets(limits.limit[rows], limits.scale[rows], _ROUNDING)
+    targets = Targets(limits.limit[rows], limits.scale[rows], ROUNDING, curved=curved)
     proof = ProofModel.of(model, conditions, u)
     effort = _effort(proof, len(rows), more)
     try:
@@ -173,7 +179,7 @@ def _with(
     limits: RowLimits,
     reason: str,
 ) -> MonotonicityProof:
-    limit = limits.limit + _ROUNDING * np.where(np.isfinite(limits.limit), np.abs(limits.limit), 0)
+    limit = limits.limit + ROUNDING * np.where(np.isfinite(limits.limit), np.abs(limits.limit), 0)
     secure = bound <= limit
     standing = []
     for row, status in enumerate(found.standing):
@@ -187,9 +193,7 @@ def _with(
             finite = np.isfinite(bound[row])
             standing.append(ProofStatus.WITHIN if finite else ProofStatus.CHECKED)
     open_ = any(each is ProofStatus.CHECKED for each in standing)
-    return MonotonicityProof(
-        tuple(standing), value, bound, sides, secure, reason if open_ else ""
-    )
+    return MonotonicityProof(tuple(standing), value, bound, sides, secure, reason if open_ else "")
 
 
 def largest_breach(split: SplitProof) -> tuple[int, float, FloatArray] | None:
@@ -200,5 +204,3 @@ def largest_breach(split: SplitProof) -> tuple[int, float, FloatArray] | None:
     excess = (bounds.value - split.targets.limit) / split.targets.scale
     k = int(np.where(bounds.breached, excess, -np.inf).argmax())
     return int(split.rows[k]), float(bounds.value[k]), bounds.point[k]
-
-
