@@ -29,6 +29,7 @@ from security_check.worst_case.robust_rows import RobustRows
 
 Document = dict[str, Any]
 
+_KINDS = {each: each.name.lower() for each in RowKind} | {RowKind.CURRENT_EXPORT: "current"}
 _FIXED = ("low", "high")  # the end that a variable is fixed at
 FORMAT = "doe-exchange certificate 1"
 NOT_COVERED = "networks with generators or outages are not covered by the proof"
@@ -123,8 +124,7 @@ def _proof(split: SplitProof, robust: RobustRows) -> Document:
     rows = [
         {
             "element": robust.element(int(row)),
-            "kind": RowKind(robust.monitors.kind[row]).name.lower(),
-            "phasor": int(split.quantities.phasor[k]),
+            "kind": _KINDS[robust.monitors.kind[row]],
             "limit": float(targets.limit[k]),
             "worst": bounds.point[k].tolist() if k in proved else None,
             "value": float(bounds.value[k]) if k in proved else None,
@@ -171,7 +171,9 @@ def _steps(node: BoundNode, proved: set[int]) -> list[Any]:
 
 def _entries(matrix: sp.csr_array) -> Document:
     """Return a sparse matrix as lists of rows, columns and entries, real and imaginary."""
-    entries = sp.coo_array(matrix)
+    whole = sp.csr_array(matrix)
+    whole.sum_duplicates()
+    entries = whole.tocoo()
     return {
         "shape": list(entries.shape),
         "row": entries.row.tolist(),

@@ -299,7 +299,7 @@ def _smallest_radius(
 def _contracts(matrix: FloatArray) -> BoolArray:
     """Return which nonnegative matrices have a spectral radius below one, shape (B,)."""
     finite = np.isfinite(matrix).all(axis=(1, 2))
-    y = np.ones(matrix.shape[:2] + (1,))
+    y = np.ones((*matrix.shape[:2], 1))
     checked = np.where(finite[:, None, None], matrix, 0.0)
     for _ in range(20):
         y = 1.0 + checked @ y

@@ -13,7 +13,6 @@ import numpy as np
 
 from security_check.arrays import FloatArray, IndexArray
 from security_check.errors import PowerFlowError
-from security_check.monitoring.row_kinds import RowKind
 from security_check.monitoring.row_limits import RowLimits
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.verification.branch_and_bound import RowBounds, Targets, bound_rows
