@@ -1,8 +1,8 @@
 """The computation of each command; nothing here writes to a terminal.
 
-``allocation`` (of a folder: the room ``folder``), ``verification``, ``fairness_comparison``,
-``operator_outputs`` (``outputs``), ``reconfiguration`` (``topology``), ``statements`` and
-``serving`` (``serve``) are one command each.  ``simulation`` runs a file of orders, and
-``result_file`` is its result.  ``market_report`` judges it, with the ``clairvoyant`` optimum of all
-``submitted_orders``.
+``allocation`` (of a folder: the room ``folder``; its certificate: ``certification``),
+``verification``, ``fairness_comparison``, ``operator_outputs`` (``outputs``), ``reconfiguration``
+(``topology``), ``statements`` and ``serving`` (``serve``) are one command each.  ``simulation``
+runs a file of orders, and ``result_file`` is its result.  ``market_report`` judges it, with the
+``clairvoyant`` optimum of all ``submitted_orders``.
 """

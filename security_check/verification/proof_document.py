@@ -19,7 +19,7 @@ from security_check.arrays import ComplexArray, FloatArray, IndexArray, IntArray
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import OF_INTERFACE, RowKind
-from security_check.verification.branch_and_bound import BoundNode
+from security_check.verification.branch_and_bound import BoundNode, RowBounds
 from security_check.verification.enclosure import PortModel
 from security_check.verification.monotonicity import ProofStatus
 from security_check.verification.solution_boxes import ProofModel
@@ -68,14 +68,15 @@ def part_of(robust: RobustRows, limits_w: IntArray) -> Document:
     covered = isinstance(monitors, Monitors) and network.generators is None
     reason = not_split(conditions) if covered else NOT_COVERED
     if reason:
-        count = len(robust.limited)
-        return {"envelopes": envelopes, "reason": reason, "rows": [], "only_checked": count}
+        return unproved(envelopes, reason, len(robust.limited))
     rows = _checked_rows(network)
     chosen = rows[np.isfinite(limits.limit[rows])]
     u = np.asarray(limits_w) / network.base_power_w
     split = split_rows(PortModel(network), conditions, u, limits, chosen, _MORE, curved=True)
     described = _network(network, split.model)
     text = json.dumps(described, allow_nan=False, separators=(",", ":"))
+    if split.bounds is None:
+        return unproved(envelopes, split.cover.reason, len(robust.limited))
     unbalance = np.isfinite(limits.limit[robust.monitors.kind == RowKind.UNBALANCE]).sum()
     return {
         "envelopes": envelopes,
@@ -83,8 +84,13 @@ def part_of(robust: RobustRows, limits_w: IntArray) -> Document:
         "network_hash": hashlib.sha256(text.encode()).hexdigest(),
         "band_pu": list(conditions.band),
         "unbalance_rows": int(unbalance),
-        **_proof(split, robust),
+        **_proof(split, split.bounds, robust),
     }
+
+
+def unproved(envelopes: list[Document], reason: str, rows: int) -> Document:
+    """Return the part of a certificate of a network whose rows are all only checked."""
+    return {"envelopes": envelopes, "reason": reason, "rows": [], "only_checked": rows}
 
 
 def _checked_rows(network: Network) -> IndexArray:
@@ -114,11 +120,9 @@ def _network(network: Network, model: ProofModel) -> Document:
     }
 
 
-def _proof(split: SplitProof, robust: RobustRows) -> Document:
+def _proof(split: SplitProof, bounds: RowBounds, robust: RobustRows) -> Document:
     """Return the rows with their worst points, and the boxes that prove them."""
-    bounds, targets = split.bounds, split.targets
-    if bounds is None:
-        return {"rows": [], "reason": split.cover.reason, "only_checked": len(split.rows)}
+    targets = split.targets
     secure = bounds.bound <= targets.limit + ROUNDING * np.abs(targets.limit)
     proved = {int(k) for k in np.flatnonzero(secure)}
     rows = [

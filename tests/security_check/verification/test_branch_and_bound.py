@@ -17,9 +17,8 @@ from stressed_networks import stressed_network
 from test_monotonicity import found_by_search
 
 from security_check.errors import InsecureError, NetworkFaults, PowerFlowError
-from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.model.limits import VoltageLimits
 from security_check.monitoring.row_limits import RowLimits
-from security_check.verification.branch_and_bound import bound_rows
 from security_check.verification.certificate import Prover
 from security_check.verification.enclosure import PortModel
 from security_check.verification.monotonicity import ProofStatus, prove_monotone, row_kinds
@@ -108,7 +107,9 @@ class TestBounds:
         boxes = cover.root.boxes
         assume(boxes is not None)
         kinds = row_kinds(where.model)
-        split = split_of(where, u, RowLimits(np.full(len(kinds.kind), 9.0), np.ones(len(kinds.kind)), 0.9))
+        split = split_of(
+            where, u, RowLimits(np.full(len(kinds.kind), 9.0), np.ones(len(kinds.kind)), 0.9)
+        )
         rows = split.quantities
         at = values_over(model, boxes, rows)
         curved = curvature_over(model, boxes, rows, at)

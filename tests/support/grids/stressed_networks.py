@@ -37,14 +37,20 @@ def stressed_network(seed: int) -> Stressed:
     ratio = 10.0 ** rng.uniform(-1.0, np.log10(40.0))  # x to r
     lines = [(buses[int(rng.integers(max(0, k - 3), k))], buses[k]) for k in range(1, len(buses))]
     if rng.random() < 0.4 and customers > 2:
-        for _ in range(int(rng.integers(1, 3))):
-            lines.append(tuple(rng.choice(buses, 2, replace=False)))
+        ties = int(rng.integers(1, 3))
+        lines += [tuple(rng.choice(buses, 2, replace=False)) for _ in range(ties)]
     rated_ka = power_mva / level / np.sqrt(3.0)
     for start, end in lines:
         size, own = impedance * rng.uniform(0.02, 0.15), ratio * rng.uniform(0.7, 1.4)
         r = size / np.hypot(1.0, own)
         pp.create_line_from_parameters(
-            net, start, end, 1.0, r, own * r, max_i_ka=rated_ka * rng.uniform(0.3, 2.0),
+            net,
+            start,
+            end,
+            1.0,
+            r,
+            own * r,
+            max_i_ka=rated_ka * rng.uniform(0.3, 2.0),
             c_nf_per_km=rng.choice([0.0, 0.02]) / impedance / 314.0 * 1e9,
         )
     for bus in rng.permutation(np.concatenate([buses[1:], buses[1:]]))[:customers]:
