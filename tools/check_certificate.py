@@ -122,6 +122,7 @@ class Box:  # the solutions over a box, |v - v_c| <= r, with their first and sec
         single = abs(G) * h + np.diag(H + dH) * h**2 / 2
         single = np.where(abs(G) < -top * h, -(G**2) / (2 * top), single)
         rise = single.sum() + (pairs.sum() - np.trace(pairs)) / 2 + TINY * (1 + abs(F))
+        rise = rise if way or sense < 0 else min(rise, (abs(x) + dx) ** 2 - F)
         return F + rise, F, G, (abs(H) + dH) @ h + TINY * (1 + abs(G)), H, dH
 
 
@@ -166,10 +167,9 @@ def check(part):  # the numbers of rows proved, and only checked, of one network
     v, s, way.Z = m.W @ x, m.s0 + m.P @ x, m.Z
     way.P, way.s0, way.W = np.c_[s, 0 * s], 0 * s, np.c_[0 * v, v]
     path = prove(way, part["way"], idle, full, [], None, v)  # from no load to the point x
-    loaded = way.solve(full, path.leaf(full).start(full))
-    start = Box(m, x, x, loaded).start((m.low + m.high) / 2)
-    tree = prove(m, part["cover"], m.low, m.high, proved, None, start)
-    ties = ((path, idle, v), (path, full, loaded), (tree, x, loaded))
+    point = Box(m, x, x, path.leaf(full).start(full))
+    tree = prove(m, part["cover"], m.low, m.high, proved, None, point.start((m.low + m.high) / 2))
+    ties = ((path, idle, v), (path, full, point.v), (tree, x, point.v))
     need([box.leaf(at).holds(at, voltage) for box, at, voltage in ties], "not tied to no load")
     for k in proved:
         row, at = m.rows[k], np.array(m.rows[k]["worst"])

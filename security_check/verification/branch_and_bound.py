@@ -98,7 +98,7 @@ class Targets:
     breach
         Excess, in parts of the scale, from which a point is a breach; one below is bounded only.
     curved
-        Whether every bound is to be one by second derivatives, as a checker repeats it.
+        Whether bounds are to be the few that a checker repeats.
     """
 
     limit: FloatArray
@@ -246,7 +246,7 @@ class _BoundSearch:
 
     def _values(self, boxes: SolutionBoxes, rows: Quantities) -> Values:
         at = values_over(self.model, boxes, rows)
-        return replace(at, bound=np.full_like(at.bound, np.inf)) if self.targets.curved else at
+        return replace(at, bound=at.plain_bound(boxes, rows)) if self.targets.curved else at
 
     def _open(
         self, rows: IndexArray, active: BoolArray, bound: FloatArray, points: BoolArray

@@ -84,6 +84,13 @@ class Values:
     forward: ComplexArray
     backward: ComplexArray
 
+    def plain_bound(self, boxes: SolutionBoxes, rows: Quantities) -> FloatArray:
+        """Return bounds of the largest magnitudes by the triangle inequality, ``inf`` of others."""
+        size = np.abs(self.phasor) + (np.abs(self.by_variable) * boxes.half[:, None]).sum(axis=2)
+        largest = (size + self.remainder + _ROUNDING) ** 2
+        found: FloatArray = np.where(rows.power | (rows.sense < 0.0), np.inf, largest)
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Curvature:
