@@ -205,13 +205,13 @@ class _BoundSearch:
             active[k, task.rows] = True
             usable[k] &= task.home.near(boxes.voltage[k])
         left: list[_Task] = []
-        for k in np.flatnonzero(~usable):
+        for k in np.flatnonzero(~usable).tolist():
             # An enclosure of a part of a closed box that does not close: smaller ones will.
             moved = np.abs(boxes.sensitivity[k]).max(axis=0) * boxes.half[k]
             bound = np.full(len(self.target), np.inf)
             bound[batch[k].rows] = batch[k].bound
             step = Step(batch[k].rows.tolist(), "split", (int(moved.argmax()),))
-            left += self._parts(batch[k], step, boxes, int(k), bound)
+            left += self._parts(batch[k], step, boxes, k, bound)
         active[~usable] = False
         chosen = np.flatnonzero(active.any(axis=0))
         for begin in range(0, len(chosen), self.rows_at_once):
@@ -224,7 +224,7 @@ class _BoundSearch:
     ) -> list[_Task]:
         quantities = self.rows.take(rows)
         at = self._values(boxes, quantities)
-        points = ~(boxes.half > 0.0).any(axis=1)
+        points: BoolArray = np.asarray(~(boxes.half > 0.0).any(axis=1))
         bound = np.where(points[:, None], at.centre, at.bound)
         self._remember(rows, np.where(active, at.centre, -np.inf), boxes.centre)
         open_ = self._open(rows, active, bound, points)
@@ -237,11 +237,11 @@ class _BoundSearch:
         still = open_[np.ix_(some, columns)]
         still = self._open(rows[columns], still, found.bound, np.zeros(len(some), dtype=bool))
         left: list[_Task] = []
-        for k in np.flatnonzero(still.any(axis=1)):
+        for k in np.flatnonzero(still.any(axis=1)).tolist():
             full = np.full(len(self.target), np.inf)
             full[rows[columns]] = found.bound[k]
             for step in self._steps(fewer, found, k, rows[columns], np.flatnonzero(still[k])):
-                left += self._parts(batch[some[k]], step, fewer, int(k), full)
+                left += self._parts(batch[some[k]], step, fewer, k, full)
         return left
 
     def _values(self, boxes: SolutionBoxes, rows: Quantities) -> Values:

@@ -156,75 +156,118 @@ def _current_slopes(model: ProofModel, boxes: SolutionBoxes) -> ComplexArray:
     return slopes
 
 
+@dataclass(frozen=True, slots=True)
+class _Enclosed:
+    """A complex function over boxes: value, first and second derivatives, each with a radius.
+
+    Shapes (B, q), (B, q, n) and (B, q, n, n); centres are of the boxes' centres.
+    """
+
+    value: ComplexArray
+    value_radius: FloatArray
+    slope: ComplexArray
+    slope_radius: FloatArray
+    bent: ComplexArray
+    bent_radius: FloatArray
+
+    def replaced(self, where: BoolArray, other: _Enclosed) -> _Enclosed:
+        """Return this function, of the quantities at ``where`` the other one."""
+        first, second = where[:, None], where[:, None, None]
+        return _Enclosed(
+            np.where(where, other.value, self.value),
+            np.where(where, other.value_radius, self.value_radius),
+            np.where(first, other.slope, self.slope),
+            np.where(first, other.slope_radius, self.slope_radius),
+            np.where(second, other.bent, self.bent),
+            np.where(second, other.bent_radius, self.bent_radius),
+        )
+
+
 def curvature_over(
     model: ProofModel, boxes: SolutionBoxes, rows: Quantities, at: Values
 ) -> Curvature:
     """Enclose first and second derivatives over closed boxes; bound F with both."""
-    half = boxes.half
-    reach = np.abs(at.forward) + np.abs(at.backward)
-    moved, second, second_radius, feedback = _second_currents(model, boxes)
-    count = half.shape[1]
-    flat = second.reshape(*second.shape[:2], count * count)
-    bent = (at.forward @ flat + at.backward @ flat.conj()).reshape(*reach.shape[:2], count, count)
-    spread = (second_radius + feedback).reshape(flat.shape)
-    bent_radius = (reach @ spread).reshape(bent.shape)
-    slope, slope_radius = at.by_variable, reach @ moved
-    x = at.phasor
-    x_radius = (np.abs(slope) * half[:, None, :]).sum(axis=2) + at.remainder
-    power = rows.power[None, :, None]
-    end = np.zeros(count)
-    end[-1] = 1.0
-    y = np.where(rows.power, boxes.centre[:, -1:] * rows.along, x)
-    y_radius = np.where(rows.power, half[:, -1:], x_radius)
-    y_slope = np.where(power, rows.along[:, None] * end, slope)
-    y_slope_radius = np.where(power, 0.0, slope_radius)
-    y_bent = np.where(power[..., None], 0.0, bent)
-    y_bent_radius = np.where(power[..., None], 0.0, bent_radius)
-    sense = rows.sense[None, :, None]
-
-    def products(a: ComplexArray, b: ComplexArray) -> FloatArray:
-        return np.asarray((a.conj() * b).real)
-
-    def distance(a: ComplexArray, ar: FloatArray, b: ComplexArray, br: FloatArray) -> FloatArray:
-        return np.asarray(np.abs(a) * br + ar * (np.abs(b) + br))
-
-    x1, y1, x1r, y1r = x[..., None], y[..., None], x_radius[..., None], y_radius[..., None]
-    gradient = sense * (products(y_slope, x1) + products(y1, slope))
-    cross = products(y_slope[..., :, None], slope[..., None, :])
-    cross_radius = distance(
-        y_slope[..., :, None],
-        y_slope_radius[..., :, None],
-        slope[..., None, :],
-        slope_radius[..., None, :],
+    x, half = _enclosed_phasors(model, boxes, at), boxes.half
+    y = x.replaced(rows.power, _interface_voltage(boxes, rows))
+    sense = rows.sense[:, None]
+    gradient = sense * (_re(y.slope, x.value[..., None]) + _re(y.value[..., None], x.slope))
+    cross = _re(y.slope[..., :, None], x.slope[..., None, :])
+    cross_radius = _far(
+        y.slope[..., :, None],
+        y.slope_radius[..., :, None],
+        x.slope[..., None, :],
+        x.slope_radius[..., None, :],
     )
-    x2, y2, x2r, y2r = x1[..., None], y1[..., None], x1r[..., None], y1r[..., None]
-    curved = cross + np.swapaxes(cross, -1, -2) + products(y_bent, x2) + products(y2, bent)
-    curved_radius = cross_radius + np.swapaxes(cross_radius, -1, -2)
-    curved_radius += distance(y_bent, y_bent_radius, x2, x2r)
-    curved_radius += distance(y2, y2r, bent, bent_radius)
-    curved_radius += _ROUNDING * (1.0 + np.abs(curved))
+    last = (..., None, None)
+    curved = cross + np.swapaxes(cross, -1, -2)
+    curved += _re(y.bent, x.value[last]) + _re(y.value[last], x.bent)
+    spread = cross_radius + np.swapaxes(cross_radius, -1, -2)
+    spread += _far(y.bent, y.bent_radius, x.value[last], x.value_radius[last])
+    spread += _far(y.value[last], y.value_radius[last], x.bent, x.bent_radius)
+    spread += _ROUNDING * (1.0 + np.abs(curved))
     curved = sense[..., None] * curved
-    by_second = ((np.abs(curved) + curved_radius) * half[:, None, None, :]).sum(axis=3)
-    gradient_radius = by_second + _ROUNDING * (1.0 + np.abs(gradient))
-    excess = _quadratic_bound(gradient, curved, curved_radius, half)
+    radius = ((np.abs(curved) + spread) * half[:, None, None, :]).sum(axis=3)
+    radius += _ROUNDING * (1.0 + np.abs(gradient))
+    excess = _quadratic_bound(gradient, curved, spread, half)
     excess += _ROUNDING * (1.0 + np.abs(at.centre))
-    bound = np.minimum(at.bound, at.centre + excess)
-    return Curvature(gradient, gradient_radius, curved, curved_radius, bound)
+    return Curvature(gradient, radius, curved, spread, np.minimum(at.bound, at.centre + excess))
+
+
+def _re(a: ComplexArray, b: ComplexArray) -> FloatArray:
+    return np.asarray((a.conj() * b).real)
+
+
+def _far(
+    a: ComplexArray, a_radius: FloatArray, b: ComplexArray, b_radius: FloatArray
+) -> FloatArray:
+    """Return the largest distance of products of two discs from that of their centres."""
+    return np.asarray(np.abs(a) * b_radius + a_radius * (np.abs(b) + b_radius))
+
+
+def _enclosed_phasors(model: ProofModel, boxes: SolutionBoxes, at: Values) -> _Enclosed:
+    reach = np.abs(at.forward) + np.abs(at.backward)
+    moved, second, spread = _second_currents(model, boxes)
+    count = boxes.half.shape[1]
+    flat = second.reshape(*second.shape[:2], count * count)
+    shape = (*reach.shape[:2], count, count)
+    bent: ComplexArray = at.forward @ flat + at.backward @ flat.conj()
+    widths = (np.abs(at.by_variable) * boxes.half[:, None, :]).sum(axis=2)
+    return _Enclosed(
+        at.phasor,
+        np.asarray(widths + at.remainder),
+        at.by_variable,
+        reach @ moved,
+        bent.reshape(shape),
+        (reach @ spread.reshape(flat.shape)).reshape(shape),
+    )
+
+
+def _interface_voltage(boxes: SolutionBoxes, rows: Quantities) -> _Enclosed:
+    """Return the interface voltage along each quantity's direction: the last variable."""
+    boxes_, count = boxes.half.shape
+    size = (boxes_, len(rows.along), count)
+    slope = np.zeros(size, dtype=np.complex128)
+    slope[..., -1] = rows.along
+    radius = np.repeat(boxes.half[:, -1:], len(rows.along), axis=1)
+    flat, bent = np.zeros(size), np.zeros((*size, count))
+    return _Enclosed(
+        boxes.centre[:, -1:] * rows.along, radius, slope, flat, bent.astype(np.complex128), bent
+    )
 
 
 def _second_currents(
     model: ProofModel, boxes: SolutionBoxes
-) -> tuple[FloatArray, ComplexArray, FloatArray, FloatArray]:
+) -> tuple[FloatArray, ComplexArray, FloatArray]:
     """Return the enclosed derivatives of the ports' currents.
 
     Returns
     -------
     moved
         Shape (B, J, n), of the first derivatives from the centre, before feedback at the centre.
-    second, second_radius
-        Shape (B, J, n, n), the direct part of the second derivatives.
-    feedback
-        Shape (B, J, n, n), the largest part that comes from the change of D.
+    second
+        Shape (B, J, n, n), the direct part of the second derivatives at the centres.
+    spread
+        Shape (B, J, n, n), their largest distance from there, with what the change of D adds.
     """
     ports = len(model.impedance)
     inverse_radius, weight_radius = boxes.inverse_radius, boxes.weight_radius
@@ -247,8 +290,8 @@ def _second_currents(
     contraction = reach * weight_radius[:, None, :]
     contraction[~boxes.closed] = 0.0
     bent = np.linalg.solve(np.eye(ports) - contraction, reach @ largest)
-    feedback = (weight_radius[..., None] * bent).reshape(second.shape)
-    return moved, second, second_radius, feedback
+    second_radius += (weight_radius[..., None] * bent).reshape(second.shape)
+    return moved, second, second_radius
 
 
 def _quadratic_bound(

@@ -129,7 +129,8 @@ class ProofModel:
         way = self.loading(x)
         for part in np.linspace(0.0, 1.0, _LOADING_STEPS + 1)[1:]:
             voltage = solve(way, np.array([[part, 1.0]]), voltage)[0]
-        return voltage[0]
+        found: ComplexArray = voltage[0]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +188,11 @@ def _inverse(
     """Return the inverse of ``e + Z D conj(e)``, and M, each as factors of y and conj(y)."""
     coupling = model.impedance[None] * weight[:, None, :]
     eye = np.eye(len(model.impedance))
-    own = np.linalg.inv(eye - coupling @ coupling.conj())
-    other = -own @ coupling
-    return own, other, own @ model.impedance, other @ model.impedance.conj()
+    own: ComplexArray = np.linalg.inv(eye - coupling @ coupling.conj())
+    other: ComplexArray = -own @ coupling
+    forward: ComplexArray = own @ model.impedance
+    backward: ComplexArray = other @ model.impedance.conj()
+    return own, other, forward, backward
 
 
 def solve(model: ProofModel, x: FloatArray, start: ComplexArray) -> tuple[ComplexArray, FloatArray]:
@@ -227,15 +230,15 @@ def enclose_boxes(
     """Enclose the power flow over B boxes, from voltages (B, J) near those at their centres."""
     centre, half = 0.5 * (low + high), 0.5 * (high - low)
     voltage, residual = solve(model, centre, start)
-    solved = (residual <= _RESIDUAL).all(axis=1)
+    solved: BoolArray = np.asarray((residual <= _RESIDUAL).all(axis=1))
     voltage = np.where(solved[:, None], voltage, 1.0)
     residual = np.where(solved[:, None], residual, 0.0)
     power = model.standing + centre @ model.power.T
-    weight = power.conj() / voltage.conj() ** 2
-    own, other, forward, backward = _inverse(model, np.where(solved[:, None], weight, 0.0))
-    entering = model.power.conj()[None] / voltage.conj()[:, :, None]
-    direct = model.profile[None] + model.impedance @ entering
-    sensitivity = own @ direct + other @ direct.conj()
+    weight = np.where(solved[:, None], power.conj() / voltage.conj() ** 2, 0.0)
+    own, other, forward, backward = _inverse(model, weight)
+    direct = model.profile[None]
+    direct = direct + model.impedance @ (model.power.conj()[None] / voltage.conj()[:, :, None])
+    sensitivity: ComplexArray = own @ direct + other @ direct.conj()
     size, spread = np.abs(voltage), half @ np.abs(model.power).T
     reach = np.abs(forward) + np.abs(backward)
     left = ((np.abs(own) + np.abs(other)) @ residual[..., None])[..., 0]
@@ -243,7 +246,7 @@ def enclose_boxes(
 
     def remainder(radius: FloatArray) -> FloatArray:
         lowest = np.where(radius < size, size - radius, np.nan)
-        return radius / lowest * (spread / size + np.abs(weight) * radius)
+        return np.asarray(radius / lowest * (spread / size + np.abs(weight) * radius))
 
     def mapped(radius: FloatArray) -> FloatArray:
         image: FloatArray = linear + (reach @ remainder(radius)[..., None])[..., 0]
@@ -254,24 +257,19 @@ def enclose_boxes(
         closed = solved & (mapped(radius) <= radius).all(axis=1) & (radius < size).all(axis=1)
         radius = np.where(closed[:, None], radius, 0.0)
         inverse_square = 1.0 / (size - radius) ** 2
-        weight_radius = spread * inverse_square
+        weight_radius: FloatArray = spread * inverse_square
         weight_radius += np.abs(power) * (inverse_square - 1.0 / size**2)
+        closed = np.asarray(closed & _contracts(reach * weight_radius[:, None, :]))
         inverse_radius = radius / (size * (size - radius))
-        moved = np.abs(model.power)[None] * inverse_radius[..., None]
-        moved += weight_radius[..., None] * np.abs(sensitivity)
-        source = reach @ moved
-        contraction = reach * weight_radius[:, None, :]
-        closed &= _contracts(contraction)
-        contraction[~closed] = 0.0
-        sensitivity_radius = np.linalg.solve(np.eye(len(size[0])) - contraction, source)
-        sensitivity_radius = sensitivity_radius * (1.0 + _INFLATED) + _ROUNDING
+    moved = np.abs(model.power)[None] * inverse_radius[..., None]
+    moved += weight_radius[..., None] * np.abs(sensitivity)
     return SolutionBoxes(
         centre=centre,
         half=half,
         voltage=voltage,
         radius=radius,
         sensitivity=sensitivity,
-        sensitivity_radius=sensitivity_radius,
+        sensitivity_radius=_fed_back(reach, weight_radius, closed, reach @ moved),
         forward=forward,
         backward=backward,
         weight=weight,
@@ -281,6 +279,15 @@ def enclose_boxes(
         solved=solved,
         closed=closed,
     )
+
+
+def _fed_back(
+    reach: FloatArray, weight_radius: FloatArray, closed: BoolArray, source: FloatArray
+) -> FloatArray:
+    """Return the largest y with ``y <= source + |M| max|D - D_c| y``, shape (B, J, n)."""
+    contraction = np.where(closed[:, None, None], reach * weight_radius[:, None, :], 0.0)
+    found = np.linalg.solve(np.eye(contraction.shape[1]) - contraction, source)
+    return np.asarray(found * (1.0 + _INFLATED) + _ROUNDING)
 
 
 def _smallest_radius(
@@ -298,7 +305,7 @@ def _smallest_radius(
 
 def _contracts(matrix: FloatArray) -> BoolArray:
     """Return which nonnegative matrices have a spectral radius below one, shape (B,)."""
-    finite = np.isfinite(matrix).all(axis=(1, 2))
+    finite: BoolArray = np.asarray(np.isfinite(matrix).all(axis=(1, 2)))
     y = np.ones((*matrix.shape[:2], 1))
     checked = np.where(finite[:, None, None], matrix, 0.0)
     for _ in range(20):

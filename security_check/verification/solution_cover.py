@@ -184,7 +184,8 @@ def _walk(
     for part in np.linspace(0.0, 1.0, 5)[1:]:
         found, residual = solve(model, (origin + part * (target - origin))[None, :], voltage)
         voltage = found if np.isfinite(residual).all() else voltage
-    return voltage[0]
+    reached: ComplexArray = voltage[0]
+    return reached
 
 
 def _connected(model: ProofModel, root: CoverNode, origin: FloatArray, begin: ComplexArray) -> bool:

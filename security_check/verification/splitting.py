@@ -180,19 +180,12 @@ def _with(
 ) -> MonotonicityProof:
     limit = limits.limit + ROUNDING * np.where(np.isfinite(limits.limit), np.abs(limits.limit), 0)
     secure = bound <= limit
-    standing = []
-    for row, status in enumerate(found.standing):
-        if status is ProofStatus.PROVED:
-            standing.append(status)
-        elif bound[row] - value[row] <= _SAME * limits.scale[row] and secure[row]:
-            standing.append(ProofStatus.PROVED)
-        elif secure[row]:
-            standing.append(ProofStatus.BELOW)
-        else:
-            finite = np.isfinite(bound[row])
-            standing.append(ProofStatus.WITHIN if finite else ProofStatus.CHECKED)
-    open_ = any(each is ProofStatus.CHECKED for each in standing)
-    return MonotonicityProof(tuple(standing), value, bound, sides, secure, reason if open_ else "")
+    reached = secure & (bound - value <= _SAME * limits.scale)
+    kept = np.array([status is ProofStatus.PROVED for status in found.standing])
+    chosen = np.select([kept | reached, secure, np.isfinite(bound)], [0, 1, 2], 3)
+    standing = tuple(tuple(ProofStatus)[k] for k in chosen)
+    open_ = ProofStatus.CHECKED in standing
+    return MonotonicityProof(standing, value, bound, sides, secure, reason if open_ else "")
 
 
 def largest_breach(split: SplitProof) -> tuple[int, float, FloatArray] | None:
