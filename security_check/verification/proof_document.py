@@ -19,7 +19,8 @@ from security_check.arrays import ComplexArray, FloatArray, IndexArray, IntArray
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import OF_INTERFACE, RowKind
-from security_check.verification.branch_and_bound import BoundNode, RowBounds
+from security_check.verification.box_steps import BoundNode
+from security_check.verification.branch_and_bound import RowBounds
 from security_check.verification.enclosure import PortModel
 from security_check.verification.monotonicity import ProofStatus
 from security_check.verification.solution_boxes import ProofModel

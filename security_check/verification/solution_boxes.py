@@ -188,7 +188,7 @@ def _inverse(
     """Return the inverse of ``e + Z D conj(e)``, and M, each as factors of y and conj(y)."""
     coupling = model.impedance[None] * weight[:, None, :]
     eye = np.eye(len(model.impedance))
-    own: ComplexArray = np.linalg.inv(eye - coupling @ coupling.conj())
+    own: ComplexArray = np.asarray(np.linalg.inv(eye - coupling @ coupling.conj()), complex)
     other: ComplexArray = -own @ coupling
     forward: ComplexArray = own @ model.impedance
     backward: ComplexArray = other @ model.impedance.conj()
@@ -218,7 +218,7 @@ def _newton_step(model: ProofModel, weight: ComplexArray, left: ComplexArray) ->
     coupling[bad], right[bad] = 0.0, np.nan
     matrix = np.eye(len(model.impedance)) - coupling @ coupling.conj()
     try:
-        found: ComplexArray = np.linalg.solve(matrix, right[..., None])[..., 0]
+        found = np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0], np.complex128)
     except np.linalg.LinAlgError:  # one of the batch is singular: none of it moves
         found = np.full_like(left, np.nan)
     return found
@@ -234,7 +234,7 @@ def enclose_boxes(
     voltage = np.where(solved[:, None], voltage, 1.0)
     residual = np.where(solved[:, None], residual, 0.0)
     power = model.standing + centre @ model.power.T
-    weight = np.where(solved[:, None], power.conj() / voltage.conj() ** 2, 0.0)
+    weight: ComplexArray = np.where(solved[:, None], power.conj() / voltage.conj() ** 2, 0.0)
     own, other, forward, backward = _inverse(model, weight)
     direct = model.profile[None]
     direct = direct + model.impedance @ (model.power.conj()[None] / voltage.conj()[:, :, None])

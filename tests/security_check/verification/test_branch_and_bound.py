@@ -6,26 +6,35 @@ Newton steps, enclosures and derivatives that are tested.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from brute_force import vertices
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from proof_areas import AREAS, ENDS, Area, line_of_two, random_box, wild_area
+from proof_areas import AREAS, ENDS, Area, area, line_of_two, random_box, wild_area
 from sampling import examples
 from stressed_networks import stressed_network
 from test_monotonicity import found_by_search
 
 from security_check.errors import InsecureError, NetworkFaults, PowerFlowError
 from security_check.model.limits import VoltageLimits
+from security_check.model.network_elements import ReactiveFreedom
+from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_limits import RowLimits
+from security_check.operating_range.points import WorstPoints
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.uncertainty.deviation_sets import BoxSet
+from security_check.uncertainty.deviations import Deviations
 from security_check.verification.certificate import Prover
 from security_check.verification.enclosure import PortModel
 from security_check.verification.monotonicity import ProofStatus, prove_monotone, row_kinds
 from security_check.verification.row_curvature import curvature_over, values_over
 from security_check.verification.solution_boxes import ProofModel, enclose_boxes
 from security_check.verification.solution_cover import COLLAPSE, cover_box
-from security_check.verification.splitting import SplitProof, split_rows
+from security_check.verification.splitting import SplitProof, by_splitting, split_rows
 
 ROUNDING = 1e-9
 
@@ -227,3 +236,41 @@ class TestStressedNetworks:
         assert certificate.standing[ProofStatus.CHECKED] == 0
         assert certificate.standing[ProofStatus.WITHIN] == 0
         assert certificate.reason == ""
+
+
+class TestFurtherVariables:
+    """Reactive power chosen within a range, and deviations of passive powers."""
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_no_point_beats_a_bound(self, seed):
+        where = area(3, seed, bool(seed % 2), 0.95, 0.1)
+        rng = np.random.default_rng(seed)
+        count, ports = len(where.network.connection_points), len(where.network.ports.names)
+        half = rng.uniform(0.0, 0.1, count) * rng.integers(0, 2, count)
+        freedom = ReactiveFreedom(np.zeros(count), rng.uniform(-0.02, 0.02, count), half)
+        network = replace(where.network, reactive_freedom=freedom)
+        spread = rng.normal(0.0, 0.03, (ports, 2)) + 1j * rng.normal(0.0, 0.03, (ports, 2))
+        deviations = Deviations(BoxSet(2), sp.csr_array(spread))
+        conditions = replace(where.conditions, network=network, deviations=deviations)
+        u = random_box(where, seed, 15)
+        points = WorstPoints(
+            rng.random((800, count)).round(rng.integers(0, 2)),
+            np.sign(rng.uniform(-1.0, 1.0, (800, conditions.free))),
+        )
+        flow = PowerFlow(network)
+        found = Monitors(flow).all_values(flow.solve(*conditions.ports(points, u)))
+        kinds = row_kinds(PortModel(network))
+        found = found[: len(kinds.kind)].max(axis=1)
+        # A current counts negative against its row's direction: its magnitude is in either row.
+        for row in np.flatnonzero(kinds.current):
+            same = kinds.current & (kinds.phasor == kinds.phasor[row])
+            found[row] = found[same].max()
+        limits = RowLimits(found + 0.01, np.ones(len(found)), 0.9)
+        model = PortModel(network)
+        split = split_rows(model, conditions, u, limits, np.arange(len(found)))
+        assert split.bounds is not None
+        assert (found[split.rows] <= split.bounds.bound + ROUNDING).all()
+        proof = prove_monotone(model, conditions, u, limits.limit)
+        assert not proof.secure.any()
+        proof, _ = by_splitting(proof, model, conditions, u, limits)
+        assert proof.secure.mean() > 0.8
