@@ -94,7 +94,7 @@ class Prover:
         InsecureError
             When a point of the envelopes is found that is beyond a limit; names the element.
         PowerFlowError
-            When a point of the envelopes has no power flow solution.
+            When the power flow is singular at a point of the envelopes.
         ProofError
             When the power flow exceeds a proved bound.
         """

@@ -99,6 +99,11 @@ def split_rows(
         Times the usual effort.
     curved
         As of :class:`~security_check.verification.branch_and_bound.Targets`.
+
+    Raises
+    ------
+    PowerFlowError
+        When the power flow is singular at a point of the box.
     """
     kinds = row_kinds(model).take(rows)
     kept = _one_each(kinds)
@@ -107,13 +112,15 @@ def split_rows(
     targets = Targets(limits.limit[rows], limits.scale[rows], ROUNDING, curved=curved)
     proof = ProofModel.of(model, conditions, u)
     effort = _effort(proof, len(rows), more)
+    bounds = None
     try:
         cover = cover_box(proof, effort)
-    except PowerFlowError as error:
-        raise PowerFlowError(f"{model.network.name}: {error}") from None
-    bounds = None
-    if not cover.reason:
-        bounds = bound_rows(proof, cover.root.leaves(), quantities, targets, effort)
+        if not cover.reason:
+            bounds = bound_rows(proof, cover.root.leaves(), quantities, targets, effort)
+    except np.linalg.LinAlgError:
+        raise PowerFlowError(
+            f"{model.network.name}: the power flow is singular at a point of the envelopes"
+        ) from None
     return SplitProof(proof, rows, quantities, targets, cover, bounds)
 
 
@@ -142,7 +149,7 @@ def by_splitting(
     Raises
     ------
     PowerFlowError
-        When a point of the box has no power flow solution.
+        When the power flow is singular at a point of the box.
     """
     count = len(row_kinds(model).kind)
     unbalanced = np.isfinite(limits.limit[count:]).any()
