@@ -34,7 +34,7 @@ def _anchors(page: Path) -> set[str]:
 
 @cache
 def _sources() -> set[str]:
-    folders = (*PACKAGES, "tests", "benchmarks")
+    folders = (*PACKAGES, "tests", "benchmarks", "tools")
     found = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return {path.name for path in found} | {path.relative_to(ROOT).as_posix() for path in found}
 
@@ -62,7 +62,7 @@ def test_named_source_files_exist(page: Path) -> None:
     assert not sorted(named - _sources())
 
 
-@pytest.mark.parametrize("folder", [*PACKAGES, "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", [*PACKAGES, "tests", "benchmarks", "tools"])
 def test_pages_cited_in_code_exist(folder: str) -> None:
     cited = {
         (path.relative_to(ROOT).as_posix(), page)

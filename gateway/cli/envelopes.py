@@ -66,6 +66,12 @@ def allocate(
         ),
     ] = None,
     json: JsonOption = False,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a certificate of the envelopes to this file, for others to check."
+        ),
+    ] = None,
     format_: Annotated[
         ResultFormat | None,
         typer.Option("--format", help="Format of the results of a folder; default: json."),
@@ -88,7 +94,11 @@ def allocate(
     Exit code 1 if an interval cannot be secured, or a network of a folder has no envelopes.
     Networks whose inputs have not changed are not allocated again.
     """
+    if certificate is not None:
+        check_ending(certificate, (".json",))
     if Path(scenario).is_dir():
+        if certificate is not None:
+            fail("--certificate is for a single scenario, not for a folder")
         format_ = format_ or ResultFormat.JSON
         _allocate_folder(Path(scenario), output, f".{format_}", json, processes, scheduler)
     elif any(each is not None for each in (format_, processes, scheduler)):
@@ -98,10 +108,12 @@ def allocate(
             from gateway.formats.envelope_writers import ENDINGS
 
             check_ending(output, ENDINGS)
-        _allocate_file(load(scenario), output, json)
+        _allocate_file(load(scenario), output, json, certificate)
 
 
-def _allocate_file(scenario: Scenario, output: Path | None, json: bool) -> None:
+def _allocate_file(
+    scenario: Scenario, output: Path | None, json: bool, certificate: Path | None
+) -> None:
     from gateway.formats.envelope_writers import json_writer, result_writer
     from gateway.runs.allocation import allocate_intervals
     from gateway.runs.unsecured import unsecured_faults
@@ -109,6 +121,7 @@ def _allocate_file(scenario: Scenario, output: Path | None, json: bool) -> None:
 
     first: list[IntervalRecord] = []
     unsecured: list[Fault] = []
+    certified: list[IntervalRecord] = []
     # JSON reaches stdout only at the end: an error in a later interval makes all of it void.
     with TemporaryFile("w+", encoding="utf-8") as text:
         with ExitStack() as stack:
@@ -122,8 +135,12 @@ def _allocate_file(scenario: Scenario, output: Path | None, json: bool) -> None:
                 if len(first) < SHOWN:
                     first.append(record)
                 unsecured += unsecured_faults([record])
+                if certificate is not None and record.envelopes:
+                    certified.append(record)
         if output is not None:
             say_written(output)
+        if certificate is not None:
+            _write_certificate(scenario, certified, certificate)
         if json:
             text.seek(0)
             shutil.copyfileobj(text, sys.stdout)
@@ -131,6 +148,17 @@ def _allocate_file(scenario: Scenario, output: Path | None, json: bool) -> None:
     if not json:
         show_envelopes(first, [each.start for each in scenario.intervals], out)
     fail_if_unsecured(scenario.source, unsecured)
+
+
+def _write_certificate(
+    scenario: Scenario, records: list[IntervalRecord], certificate: Path
+) -> None:
+    from gateway.formats.atomic_files import write_text
+    from gateway.runs.certification import certificate_of
+
+    with bar("Certifying", len(records)) as step:
+        write_text(certificate, certificate_of(scenario, records, step))
+    say_written(certificate)
 
 
 def _allocate_folder(

@@ -26,7 +26,6 @@ from security_check.operating_range.operating_point import OperatingPoint
 from security_check.verification.certificate import SecurityCertificate
 from security_check.verification.monotonicity import ProofStatus
 
-
 _REACHED = 1e-5  # largest gap that counts as none: the tolerance of worst points
 
 

@@ -18,14 +18,15 @@ import numpy as np
 
 from security_check.arrays import IndexArray
 from security_check.checking.check import SecurityCheck
-from security_check.checking.verdict import Explanation
-from security_check.errors import ProofError
+from security_check.checking.verdict import Explanation, quantity
+from security_check.errors import InsecureError, ProofError
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import RowKind
 from security_check.verification.enclosure import PortModel
 from security_check.verification.monotonicity import MonotonicityProof, ProofStatus, prove_monotone
 from security_check.verification.radial_condition import RadialTree, radial_tree
+from security_check.verification.splitting import SplitProof, by_splitting, largest_breach
 from security_check.worst_case.ascent import REFINED
 from security_check.worst_case.robust_rows import RobustRows
 
@@ -90,6 +91,10 @@ class Prover:
 
         Raises
         ------
+        InsecureError
+            When a point of the envelopes is found that is beyond a limit; names the element.
+        PowerFlowError
+            When the power flow is singular at a point of the envelopes.
         ProofError
             When the power flow exceeds a proved bound.
         """
@@ -104,6 +109,9 @@ class Prover:
         u = check.limits_w / self._network.base_power_w
         limit = robust.limits.limit
         found = prove_monotone(self._model, robust.conditions, u, limit, self._tree)
+        found, split = by_splitting(found, self._model, robust.conditions, u, robust.limits)
+        if split is not None:
+            _refuse_breach(robust, split)
         standing = Counter(found.standing[row] for row in robust.limited)
         return SecurityCertificate(
             {each: standing[each] for each in ProofStatus},
@@ -111,6 +119,26 @@ class Prover:
             found.reason,
             tuple(replace(each, proof=_in_words(each, found, robust)) for each in explanations),
         )
+
+
+def _refuse_breach(robust: RobustRows, split: SplitProof) -> None:
+    """Raise the largest breach that splitting found, if there is one."""
+    breach = largest_breach(split)
+    if breach is None:
+        return
+    row, value, x = breach
+    network = robust.conditions.network
+    shown, limit, unit = robust.monitors.describe(row, value, robust.limits)
+    count = len(network.connection_points)
+    powers = zip(network.connection_points, x[:count] * network.base_power_w, strict=True)
+    where = ", ".join(f"{point} at {power_w:,.0f} W" for point, power_w in powers)
+    violation = float(robust.violation(np.array([row]), np.array([value]))[0])
+    raise InsecureError(
+        robust.element(row),
+        f"not secure: it reaches {quantity(shown, unit)} (limit {quantity(limit, unit)}) with "
+        f"{where} and {x[-1]:.6g} p.u. at the interface, found while proving",
+        violation,
+    )
 
 
 def rows_beside(monitors: Monitors, row: int) -> IndexArray:

@@ -92,6 +92,19 @@ def test_what_allocate_writes_is_secure(allocated: Path, tmp_path: Path) -> None
     assert verdict.loading == pytest.approx(1.0, abs=1e-4)
 
 
+def test_the_certificate_of_the_reference_is_accepted_by_the_checker(tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.json"
+    assert run("allocate", "bundled:reference", "--certificate", certificate).exit_code == 0
+    checker = Path(__file__).resolve().parents[3] / "tools" / "check_certificate.py"
+    command = [sys.executable, "-I", str(checker), str(certificate)]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "172 rows proved, 0 only checked, 0 failures" in checked.stdout
+    refused = run("allocate", tmp_path, "--certificate", certificate)
+    assert refused.exit_code == 2
+    assert "--certificate is for a single scenario" in refused.stderr
+
+
 def test_verify_finds_the_vertex_that_breaks_a_limit(allocated: Path, tmp_path: Path) -> None:
     # Both all-inject and all-withdraw still hold with these; a mixed vertex does not.
     content = json.loads(allocated.read_text())

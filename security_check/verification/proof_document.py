@@ -1,0 +1,192 @@
+"""The certificate as a document that another program can check without ours.
+
+The document has everything that the proof rests on: the admittance, where power enters, what is
+limited, the envelopes, and the splits of their box.  Its format, and what a checker has to verify,
+are described in docs/certificate.md; ``tools/check_certificate.py`` is such a checker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from security_check.arrays import ComplexArray, FloatArray, IndexArray, IntArray
+from security_check.model.network import Network
+from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.row_kinds import OF_INTERFACE, RowKind
+from security_check.verification.box_steps import BoundNode
+from security_check.verification.branch_and_bound import RowBounds
+from security_check.verification.enclosure import PortModel
+from security_check.verification.monotonicity import ProofStatus
+from security_check.verification.solution_boxes import ProofModel
+from security_check.verification.solution_cover import CoverNode
+from security_check.verification.splitting import ROUNDING, SplitProof, not_split, split_rows
+from security_check.worst_case.robust_rows import RobustRows
+
+Document = dict[str, Any]
+
+_KINDS = {each: each.name.lower() for each in RowKind} | {RowKind.CURRENT_EXPORT: "current"}
+_FIXED = ("low", "high")  # the end that a variable is fixed at
+FORMAT = "doe-exchange certificate 1"
+NOT_COVERED = "networks with generators or outages are not covered by the proof"
+_MORE = 20.0  # times the effort of a proof without a document
+
+
+def sealed(content: Mapping[str, Any]) -> str:
+    """Return the text of a certificate: its content, with the checksum of the content's text."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f'{{"checksum":"{digest}","content":{text}}}\n'
+
+
+def part_of(robust: RobustRows, limits_w: IntArray) -> Document:
+    """Return the proof of one electrically connected network's envelopes in one interval.
+
+    Parameters
+    ----------
+    robust
+        The network's rows under the interval's limits; c connection points.
+    limits_w
+        Shape (2 c,), watts, injection first.
+
+    Raises
+    ------
+    PowerFlowError
+        When the power flow without customers has no solution.
+    """
+    monitors, conditions, limits = robust.monitors, robust.conditions, robust.limits
+    network = conditions.network
+    injection, withdrawal = np.split(np.asarray(limits_w), 2)
+    envelopes = [
+        {"connection_point": point, "injection_w": int(up), "withdrawal_w": int(down)}
+        for point, up, down in zip(network.connection_points, injection, withdrawal, strict=True)
+    ]
+    covered = isinstance(monitors, Monitors) and network.generators is None
+    reason = not_split(conditions) if covered else NOT_COVERED
+    if reason:
+        return unproved(envelopes, reason, len(robust.limited))
+    rows = _checked_rows(network)
+    chosen = rows[np.isfinite(limits.limit[rows])]
+    u = np.asarray(limits_w) / network.base_power_w
+    split = split_rows(PortModel(network), conditions, u, limits, chosen, _MORE, curved=True)
+    described = _network(network, split.model)
+    text = json.dumps(described, allow_nan=False, separators=(",", ":"))
+    if split.bounds is None:
+        return unproved(envelopes, split.cover.reason, len(robust.limited))
+    unbalance = np.isfinite(limits.limit[robust.monitors.kind == RowKind.UNBALANCE]).sum()
+    return {
+        "envelopes": envelopes,
+        "network": described,
+        "network_hash": hashlib.sha256(text.encode()).hexdigest(),
+        "band_pu": list(conditions.band),
+        "unbalance_rows": int(unbalance),
+        **_proof(split, split.bounds, robust),
+    }
+
+
+def unproved(envelopes: list[Document], reason: str, rows: int) -> Document:
+    """Return the part of a certificate of a network whose rows are all only checked."""
+    return {"envelopes": envelopes, "reason": reason, "rows": [], "only_checked": rows}
+
+
+def _checked_rows(network: Network) -> IndexArray:
+    """Return the first row of each quantity, in the order of docs/certificate.md."""
+    buses, ends = len(network.voltages.elements), len(network.terminals.elements)
+    interface = 2 * buses + 2 * ends + np.arange(len(OF_INTERFACE))
+    rows: IndexArray = np.concatenate([np.arange(2 * buses + ends), interface])
+    return rows
+
+
+def _network(network: Network, model: ProofModel) -> Document:
+    return {
+        "name": network.name,
+        "base_power_w": network.base_power_w,
+        "nodes": list(network.nodes),
+        "admittance": _entries(network.admittance),
+        "held_nodes": network.interface.nodes.tolist(),
+        "held_pu": _numbers(network.interface.phasors.sum(axis=1)),
+        "ports": _entries(network.ports.incidence),
+        "power": _entries(sp.csr_array(model.power)),
+        "standing_pu": _numbers(model.standing),
+        "connection_points": list(network.connection_points),
+        "voltages": list(network.voltages.elements),
+        "voltage_of": _entries(network.voltages.incidence),
+        "terminals": list(network.terminals.elements),
+        "current_of": _entries(network.terminals.admittance),
+    }
+
+
+def _proof(split: SplitProof, bounds: RowBounds, robust: RobustRows) -> Document:
+    """Return the rows with their worst points, and the boxes that prove them."""
+    targets = split.targets
+    secure = bounds.bound <= targets.limit + ROUNDING * np.abs(targets.limit)
+    proved = {int(k) for k in np.flatnonzero(secure)}
+    rows = [
+        {
+            "element": robust.element(int(row)),
+            "kind": _KINDS[robust.monitors.kind[row]],
+            "limit": float(targets.limit[k]),
+            "worst": bounds.point[k].tolist() if k in proved else None,
+            "value": float(bounds.value[k]) if k in proved else None,
+            "bound": float(bounds.bound[k]) if k in proved else None,
+            "standing": "proved" if k in proved else str(_left_open(float(bounds.bound[k]))),
+        }
+        for k, row in enumerate(split.rows)
+    ]
+    roots = iter(bounds.roots)
+    return {
+        "rows": rows,
+        "way": _covered(split.cover.way, None, proved),
+        "cover": _covered(split.cover.root, roots, proved),
+    }
+
+
+def _left_open(bound: float) -> ProofStatus:
+    return ProofStatus.WITHIN if np.isfinite(bound) else ProofStatus.CHECKED
+
+
+def _covered(node: CoverNode, roots: Iterator[BoundNode] | None, proved: set[int]) -> list[Any]:
+    """Return what replaces a box of the cover: its halves, or the steps of a closed box."""
+    if node.parts:
+        parts = [_covered(part, roots, proved) for part in node.parts]
+        return [[sorted(proved), [[node.variable, "split"]], parts]]
+    return [] if roots is None else _steps(next(roots), proved)
+
+
+def _steps(node: BoundNode, proved: set[int]) -> list[Any]:
+    """Return what replaces a box, for the rows that are proved in the end."""
+    found: list[Any] = []
+    for step in node.steps:
+        rows = [row for row in step.rows if row in proved]
+        if not rows:
+            continue
+        if step.peak is not None:
+            found.append([rows, step.peak.tolist(), "peak"])
+            continue
+        ends = [_FIXED[side] for side in step.sides] or [step.kind]
+        how = [list(pair) for pair in zip(step.variables, ends, strict=True)]
+        found.append([rows, how, [_steps(part, proved) for part in step.parts]])
+    return found
+
+
+def _entries(matrix: sp.csr_array) -> Document:
+    """Return a sparse matrix as lists of rows, columns and entries, real and imaginary."""
+    whole = sp.csr_array(matrix)
+    whole.sum_duplicates()
+    entries = whole.tocoo()
+    return {
+        "shape": list(entries.shape),
+        "row": entries.row.tolist(),
+        "column": entries.col.tolist(),
+        "entry": _numbers(entries.data),
+    }
+
+
+def _numbers(values: ComplexArray | FloatArray) -> list[list[float]]:
+    """Return numbers as pairs of a real and an imaginary part."""
+    return [[each.real, each.imag] for each in np.asarray(values, dtype=complex).tolist()]
