@@ -64,9 +64,15 @@ class Grid(Protocol):
         """Return the linear rows of envelopes that may not be secure."""
 
     def prove(
-        self, limits: InterfaceLimits, held: EnvelopeSet | None = None
+        self,
+        limits: InterfaceLimits,
+        held: EnvelopeSet | None = None,
+        rng: np.random.Generator | None = None,
     ) -> tuple[EnvelopeSet, SecurityCertificate]:
-        """Return envelopes, those held or else the fair ones, and their security certificate."""
+        """Return envelopes, those held or else the fair ones, and their security certificate.
+
+        With a source of random points an adversary attacks what is not proved of the fair ones.
+        """
 
     def attack(
         self,

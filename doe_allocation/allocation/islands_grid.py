@@ -146,18 +146,21 @@ class IslandsGrid:
         )
 
     def prove(
-        self, limits: InterfaceLimits, held: EnvelopeSet | None = None
+        self,
+        limits: InterfaceLimits,
+        held: EnvelopeSet | None = None,
+        rng: np.random.Generator | None = None,
     ) -> tuple[EnvelopeSet, SecurityCertificate]:
         """Return envelopes and their security certificate; as :meth:`NetworkGrid.prove`.
 
         At an element's worst vertex, customers of other parts are shown idle.
         """
         if limits.limits_power:
-            return self._joined().prove(limits, held)
+            return self._joined().prove(limits, held, rng)
         count = len(self.connection_points)
         envelopes, proofs = [], []
         for own, (found, proof) in self._each(
-            lambda own, grid: grid.prove(limits, None if held is None else _part_of(held, own))
+            lambda own, grid: grid.prove(limits, None if held is None else _part_of(held, own), rng)
         ):
             shown = tuple(
                 replace(each, operating_point=_spread(each.operating_point, own, count))

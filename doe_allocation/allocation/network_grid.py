@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from doe_allocation.fairness.rule import CAPACITY, FillingRule, OnTop, Principle
 from security_check.arrays import FloatArray, IntArray
 from security_check.checking.check import SecurityCheck
 from security_check.checking.linear_rows import LinearRows
+from security_check.checking.verdict import quantity
 from security_check.errors import InsecureError
 from security_check.model.envelope import EnvelopeSet
 from security_check.model.limits import InterfaceLimits, VoltageLimits
@@ -29,12 +31,15 @@ from security_check.uncertainty.deviation_sets import source_vertices
 from security_check.uncertainty.forecast import Forecast
 from security_check.verification.adversary import Finding, attack
 from security_check.verification.certificate import Prover, SecurityCertificate
-from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.robust_rows import SECURE, RobustRows
 from security_check.worst_case.row_problem import RowProblem
 from security_check.worst_case.search import Starts, WorstPointSearch
 
 # Watts: a limit this close below a whole watt is rounded up to it, so that rounding costs no watt.
 _WHOLE_W = 1e-6
+# How often an adversary may refute envelopes that are not proved, and its effort each time.
+_REFUTATIONS = 4
+_SAMPLES, _CLIMBS = 128, 8
 
 
 class NetworkGrid:
@@ -255,17 +260,55 @@ class NetworkGrid:
         return SecurityCheck(self.search(limits), have)
 
     def prove(
-        self, limits: InterfaceLimits, held: EnvelopeSet | None = None
+        self,
+        limits: InterfaceLimits,
+        held: EnvelopeSet | None = None,
+        rng: np.random.Generator | None = None,
     ) -> tuple[EnvelopeSet, SecurityCertificate]:
         """Return envelopes and their security certificate; raises as :meth:`allocate`.
 
-        The envelopes held, with the elements that limit them; the fair ones where none are given.
+        Parameters
+        ----------
+        limits
+            The contract at the interface.
+        held
+            Envelopes to prove; the fair ones where none are given.
+        rng
+            The source of an adversary's random points.  It attacks fair envelopes of which not
+            every row is proved.  What refutes them becomes a start of the search for worst points,
+            and the allocation is repeated.
+
+        Raises
+        ------
+        InsecureError
+            Also when the adversary refutes every allocation; names the element.
         """
-        check = self.allocate(limits) if held is None else self.resume(limits, held)
+        if held is not None:
+            check = self.resume(limits, held)
+            return check.envelopes(), self._certificate(limits, check)
+        for _ in range(_REFUTATIONS):
+            check = self.allocate(limits)
+            proof = self._certificate(limits, check)
+            if proof.secure or rng is None:
+                return check.envelopes(), proof
+            found = self.attack(limits, check.limits_w, rng, samples=_SAMPLES, climbs=_CLIMBS)
+            if found.violation <= SECURE:
+                return check.envelopes(), replace(proof, points_tried=found.points_tried)
+            starts = self.search(limits).starts
+            self._starts, self._last = starts.with_points(np.array([found.row]), found.point), {}
+        raise InsecureError(
+            found.element,
+            f"not secured: after {_REFUTATIONS} allocations an adversary still finds "
+            f"{quantity(found.value, found.unit)} (limit {quantity(found.limit, found.unit)}), "
+            f"{found.operating_point}",
+            found.violation,
+        )
+
+    def _certificate(self, limits: InterfaceLimits, check: SecurityCheck) -> SecurityCertificate:
         if not self._apart.matter(limits):
-            return check.envelopes(), self._prover.prove(check)
+            return self._prover.prove(check)
         alone = SecurityCheck(self.search(limits.without_power()), check.limits_w)
-        return check.envelopes(), with_shared_rows(self._prover.prove(alone), check)
+        return with_shared_rows(self._prover.prove(alone), check)
 
     def attack(
         self,

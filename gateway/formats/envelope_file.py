@@ -285,7 +285,10 @@ def deviations_of(operating_point: OperatingPoint) -> list[DeviationRecord]:
 
 
 class ProofRecord(Record):
-    """Numbers of monitored rows proved, proved below a limit, within a gap, or only checked."""
+    """Numbers of monitored rows proved, proved below a limit, within a gap, or only checked.
+
+    ``points_tried`` counts the power flows of an adversary that did not refute what is not proved.
+    """
 
     secure: bool
     proved: int
@@ -293,6 +296,7 @@ class ProofRecord(Record):
     proved_within_gap: int
     only_checked: int
     reason: str
+    points_tried: int = 0
 
     @classmethod
     def of(cls, proof: SecurityCertificate) -> ProofRecord:

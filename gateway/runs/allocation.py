@@ -35,7 +35,8 @@ def allocate_intervals(scenario: Scenario, step: Step) -> Iterator[tuple[Interva
             if terms.coupling is not None:
                 weights = terms.coupling.weights(terms.weights, deficit)
                 grid = grid.with_fairness(terms.principle, weights)
-            envelopes, proof = grid.prove(interval.interface_limits)
+            rng = np.random.default_rng(number)
+            envelopes, proof = grid.prove(interval.interface_limits, rng=rng)
         except GridError as error:
             yield unsecured_record(grid, interval, capacity, error), capacity
         else:

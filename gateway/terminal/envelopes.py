@@ -113,11 +113,14 @@ def proof_line(proof: ProofRecord) -> str:
     rows = proof.proved + proof.proved_below_limit + proof.proved_within_gap + proof.only_checked
     word = "all" if proof.secure else f"{proof.proved + proof.proved_below_limit} of"
     reason = f" ({proof.reason})" if proof.reason else ""
+    attacked = ""
+    if proof.points_tried:
+        attacked = f"; an adversary refuted none of them in {proof.points_tried:,} power flows"
     return (
         f"{word} {rows:,} monitored quantities are proved secure over the whole box: "
         f"{proof.proved:,} at their worst vertex, {proof.proved_below_limit:,} below their limits; "
         f"{proof.proved_within_gap:,} proved within a gap, {proof.only_checked:,} only checked"
-        f"{reason}"
+        f"{reason}{attacked}"
     )
 
 

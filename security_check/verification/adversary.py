@@ -44,6 +44,9 @@ class Finding:
         Number of AC power flows.
     nominal_v
         Volts per unit, for a voltage whose nominal value is known.
+    row, point
+        The monitored row, and the operating point in the coordinates of a search: where another
+        search for worst points may begin.
     others
         The other elements that the adversary climbed, each at the worst point found for it, the
         fullest first.
@@ -56,6 +59,8 @@ class Finding:
     violation: float
     operating_point: OperatingPoint
     points_tried: int
+    row: int
+    point: WorstPoints
     nominal_v: float | None = None
     others: tuple[Finding, ...] = ()
 
@@ -273,5 +278,7 @@ class _BoxAttack:
             violation=found.violation,
             operating_point=self.robust.conditions.operating_point(point, self.u),
             points_tried=self.tried,
+            row=row,
+            point=point,
             nominal_v=self.robust.nominal_v(row),
         )

@@ -53,12 +53,15 @@ class SecurityCertificate:
         Why rows are only checked; empty where none is.
     explanations
         The elements at their limits, each with its proof.
+    points_tried
+        Power flows with which an adversary tried to refute what is not proved, in vain.
     """
 
     standing: dict[ProofStatus, int]
     secure: bool
     reason: str
     explanations: tuple[Explanation, ...]
+    points_tried: int = 0
 
     @classmethod
     def joined(cls, parts: Sequence[SecurityCertificate]) -> SecurityCertificate:
@@ -69,6 +72,7 @@ class SecurityCertificate:
             all(part.secure for part in parts),
             next((part.reason for part in parts if part.reason), ""),
             tuple(found for part in parts for found in part.explanations),
+            sum(part.points_tried for part in parts),
         )
 
 

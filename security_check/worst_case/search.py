@@ -7,6 +7,8 @@ of customers take one side, and, near their limits, after changes of single cust
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from security_check.arrays import BoolArray, FloatArray, IndexArray, first_of_equal
@@ -81,6 +83,15 @@ class Starts:
         lookouts[: len(rows)] = True
         lookouts[(1 + len(once)) * len(rows) :][: len(again)] = True
         self.lookouts: IndexArray = np.flatnonzero(lookouts)
+
+    def with_points(self, rows: IndexArray, points: WorstPoints) -> Starts:
+        """Return these starts and further ones, for example points that refuted envelopes."""
+        other = copy.copy(self)
+        rows = np.concatenate([self.watch.rows, rows])
+        other.watch = WatchedRows(
+            rows, WorstPoints.joined([self.watch.points.take(self.watch.column), points])
+        )
+        return other
 
     def serve(self, robust: RobustRows) -> bool:
         """Return whether these are starts of another interval's rows, too."""
