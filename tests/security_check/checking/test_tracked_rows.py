@@ -27,11 +27,18 @@ from security_check.checking.verdict import LimitChange
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.worst_case import corners
 from security_check.worst_case.search import WorstPointSearch
 
 ROUNDING = 2e-9  # the check takes 1e-9 for rounding, the reference has its own
 ATTEMPTS = 20
 INJECTION, WITHDRAWAL = Direction.INJECTION, Direction.WITHDRAWAL
+
+
+@pytest.fixture(autouse=True)
+def tracked_as_on_large_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Track rows of these small networks, too: few customers are searched anew at every trade."""
+    monkeypatch.setattr(corners, "_FEW", 0)
 
 
 @dataclass(frozen=True)
