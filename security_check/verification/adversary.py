@@ -1,9 +1,9 @@
 """The adversary: searches for a point of the envelopes that breaks a limit.
 
 It shares only the power flow with the check that it attacks: no linear rows, no bounds, no
-gradients.  It tries random corners of the box and random points inside, corners where
-one group injects while the rest withdraws, the corners that no-load sensitivities point to, and
-climbs from the worst of them by changing one customer at a time, from side to side or in part,
+gradients.  It tries every corner of the box of few customers, else random ones, random points
+inside, corners where one group injects while the rest withdraws, the corners that no-load
+sensitivities point to, and climbs from the worst of them by changing one customer at a time, from side to side or in part,
 or the held voltages, anywhere in the contracted band.  Every try is an AC power flow.
 """
 
@@ -25,6 +25,7 @@ _CLIMB_STEPS = 40  # of one climb at most
 _RISE = 1e-13  # per unit of f: a smaller rise is rounding
 _WAYS = 0.5 ** np.arange(9)  # parts of the way to a corner of the held voltages that are tried
 _STEP = 0.01  # difference step, in parts of a deviation's half-band
+_FEW = 9  # customers of which every corner of the box is tried
 _FEWEST = 128  # groups of customers are all tried up to this number, or that of the samples
 
 
@@ -140,10 +141,17 @@ class _BoxAttack:
         strongly = monitors.acts_strongly(np.arange(len(monitors)))
         groups = self._some(strongly.astype(np.float64), samples)
         pointed = self._some(self.robust.start_points(self.rows).share, samples)
-        sides = np.concatenate([every, groups, pointed])
+        sides = np.concatenate([every, groups, pointed, self._corners()])
         once = np.concatenate([sides, 1.0 - sides, random, inside])
         conditions = self.robust.conditions
         return WorstPoints.joined([at_ends(conditions, once), drawn(conditions, once, self.rng)])
+
+    def _corners(self) -> FloatArray:
+        """Return half of the corners of the box, if they are few; their complements follow."""
+        if not 0 < self.points <= _FEW:
+            return np.zeros((0, self.points))
+        pattern = np.arange(2 ** (self.points - 1))[:, None] >> np.arange(self.points)
+        return np.asarray((pattern & 1) * 1.0)
 
     def _some(self, shares: FloatArray, samples: int) -> FloatArray:
         """Return the distinct lines, or a random part of them where there are too many."""
