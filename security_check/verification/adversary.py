@@ -3,8 +3,9 @@
 It shares only the power flow with the check that it attacks: no linear rows, no bounds, no
 gradients.  It tries every corner of the box of few customers, else random ones, random points
 inside, corners where one group injects while the rest withdraws, the corners that no-load
-sensitivities point to, and climbs from the worst of them by changing one customer at a time, from side to side or in part,
-or the held voltages, anywhere in the contracted band.  Every try is an AC power flow.
+sensitivities point to, and climbs from the worst of them by changing one customer at a time, from
+side to side or in part, or the held voltages, anywhere in the contracted band.  Every try is an AC
+power flow.
 """
 
 from __future__ import annotations
