@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandapower as pp
 import pytest
@@ -57,7 +59,7 @@ def confirm_by_pandapower(case: StressedCase, limits_w: np.ndarray, worst: Worst
     """Check that pandapower's own power flow has the oracle's voltage at its worst point."""
     if not worst.what.startswith("bus:"):
         return
-    net = case.net.deepcopy()
+    net = copy.deepcopy(case.net)
     injection, withdrawal = np.split(limits_w, 2)
     power_w = worst.share * (injection + withdrawal) - withdrawal
     factors = np.array([case.power_factor[f"load:{k}"] for k in range(len(power_w))])
