@@ -70,6 +70,27 @@ def at_ends(conditions: OperatingConditions, share: FloatArray) -> WorstPoints:
     return WorstPoints.joined(reactive or ends)
 
 
+def at_corners(conditions: OperatingConditions, sides: FloatArray, size: FloatArray) -> WorstPoints:
+    """Return points with every coordinate at an end, at both ends of the band.
+
+    Parameters
+    ----------
+    sides
+        Shape (B, c + f + d), 0 or 1: active power, chosen reactive power, deviations.
+    size
+        Shape (c + f + d,), how strongly coordinates act: deviations that share a budget get it in
+        this order.
+    """
+    count, chosen = len(conditions.network.connection_points), len(conditions.choosers)
+    points = WorstPoints(sides[:, :count], np.zeros((len(sides), conditions.free)))
+    points.free[:, conditions.choosing] = 2.0 * sides[:, count : count + chosen] - 1.0
+    if conditions.deviations.set.count:
+        direction = (2.0 * sides - 1.0)[:, count + chosen :] * size[count + chosen :]
+        points.free[:, conditions.deviating] = conditions.deviations.set.support(direction)
+    ends = [_with_source(conditions, points, corner) for corner in conditions.ends]
+    return WorstPoints.joined(ends)
+
+
 def drawn(
     conditions: OperatingConditions, share: FloatArray, rng: np.random.Generator
 ) -> WorstPoints:

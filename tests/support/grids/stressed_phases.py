@@ -180,4 +180,6 @@ class _Drawing:
 
 def _triangle(matrix: np.ndarray) -> str:
     """Return the lower triangle, as OpenDSS reads it."""
-    return "|".join(" ".join(f"{value:.8g}" for value in row[: k + 1]) for k, row in enumerate(matrix))
+    return "|".join(
+        " ".join(f"{value:.8g}" for value in row[: k + 1]) for k, row in enumerate(matrix)
+    )

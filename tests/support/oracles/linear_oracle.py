@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandapower as pp
+from pandapower.pypower.makeYbus import makeYbus
 
 _FIXED_POINTS = 80
 _STEPS = 25
@@ -191,8 +192,10 @@ class LinearOracle:
                     where = np.where((each > top)[:, None], at[best], where)
                     top = np.maximum(top, each)
             assert top is not None
-            for row in np.argsort(-top)[:climbs]:
-                starts.append((float(top[row]), state, int(row), where[row], names[row]))
+            starts += [
+                (float(top[row]), state, int(row), where[row], names[row])
+                for row in np.argsort(-top)[:climbs]
+            ]
         starts.sort(key=lambda each: -each[0])
         best = Worst(starts[0][0], starts[0][4], starts[0][3], starts[0][1])
         for value, state, row, at, name in starts[: 2 * climbs]:
@@ -266,47 +269,60 @@ def reduced(
     }
 
 
-def of_pandapower(net: Any, buses: np.ndarray) -> LinearNetwork:
-    """Return the balanced network that pandapower builds, with a port at each of the buses.
+def of_pandapower(
+    net: Any, buses: np.ndarray, changes: Sequence[dict[str, float]] = ({},)
+) -> list[LinearNetwork]:
+    """Return the balanced network that pandapower builds, in each state, with ports at the buses.
 
     Elements that consume or generate must be without power or out of service; ratings are those of
-    pandapower's ``loading_percent``.
+    pandapower's ``loading_percent``.  A change multiplies the series impedance of lines and
+    transformers, by their names; infinity puts them out of service.
     """
     pp.runpp(net, calculate_voltage_angles=True, numba=False)
     internal, lookup = net._ppc["internal"], net._pd2ppc_lookups["bus"]
-    admittance = np.asarray(internal["Ybus"].todense())
-    held = np.asarray(internal["ref"], dtype=int)
-    incidence = np.zeros((len(admittance), len(buses)), dtype=complex)
+    base_mva, bus = float(net._ppc["baseMVA"]), internal["bus"]
+    held, count = np.asarray(internal["ref"], dtype=int), len(bus)
+    incidence = np.zeros((count, len(buses)), dtype=complex)
     incidence[lookup[buses], np.arange(len(buses))] = 1.0
-    named = {int(lookup[bus]): f"bus:{bus}" for bus in net.bus.index[::-1] if net.bus.in_service[bus]}
+    named = {int(lookup[k]): f"bus:{k}" for k in net.bus.index[::-1]}
     limited = [node for node in sorted(named) if node not in held]
-    rows, ends = _rated_ends(net, internal)
-    return LinearNetwork(
-        **reduced(admittance, held, np.ones((len(held), 1), dtype=complex), incidence),
-        seen=np.eye(len(admittance))[limited],
-        names=[named[node] for node in limited],
-        loading=np.array(rows),
-        ends=ends,
-    )
+    rated, row_of = _rated_ends(net, internal)
+    states = []
+    for change in changes:
+        branch = internal["branch"].copy()
+        for name, factor in change.items():
+            branch[row_of[name], 2:4] *= 1.0 if np.isinf(factor) else factor
+            branch[row_of[name], 10] = 0.0 if np.isinf(factor) else 1.0  # column BR_STATUS
+        matrices = [np.asarray(each.todense()) for each in makeYbus(base_mva, bus, branch)]
+        kept = [end for end in rated if not np.isinf(change.get(end[0], 1.0))]
+        states.append(
+            LinearNetwork(
+                **reduced(matrices[0], held, np.ones((len(held), 1), dtype=complex), incidence),
+                seen=np.eye(count)[limited],
+                names=[named[node] for node in limited],
+                loading=np.array([matrices[1 + side][row] / limit for _, row, side, limit in kept]),
+                ends=[end[0] for end in kept],
+            )
+        )
+    return states
 
 
-def _rated_ends(net: Any, internal: dict[str, Any]) -> tuple[list[np.ndarray], list[str]]:
-    """Return currents in parts of their ratings, per voltage of the nodes, and their names."""
-    base_mva, rows, ends = float(net._ppc["baseMVA"]), [], []
-    branch, position = internal["branch"], np.cumsum(internal["branch_is"]) - 1
-    sides = [np.asarray(internal[key].todense()) for key in ("Yf", "Yt")]
+def _rated_ends(
+    net: Any, internal: dict[str, Any]
+) -> tuple[list[tuple[str, int, int, float]], dict[str, int]]:
+    """Return element, branch, side and rating per unit of each end, and the branch of each."""
+    ends, row_of = [], {}
     for table, rated in (("line", None), ("trafo", ("vn_hv_kv", "vn_lv_kv"))):
         if not len(net[table]):
             continue
         first, _ = net._pd2ppc_lookups["branch"][table]
         for k, (index, row) in enumerate(net[table].iterrows()):
-            if not row.in_service:
-                continue
-            at = int(position[first + k])
+            name = f"{table}:{index}"
+            row_of[name] = first + k
             for side in (0, 1):
-                kv = internal["bus"][int(branch[at][side].real), 9]
+                kv = internal["bus"][int(internal["branch"][first + k][side].real), 9]
                 limit = row.df * row.parallel
                 limit *= row.max_i_ka if rated is None else row.sn_mva / row[rated[side]] / 3**0.5
-                rows.append(sides[side][at] * base_mva / (np.sqrt(3) * kv) / limit)
-                ends.append(f"{table}:{index}")
-    return rows, ends
+                base_ka = float(net._ppc["baseMVA"]) / (np.sqrt(3) * kv)
+                ends.append((name, first + k, side, limit / base_ka))
+    return ends, row_of

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import opendssdirect as dss
-from linear_oracle import LinearNetwork
+from linear_oracle import Limits, LinearNetwork, LinearOracle, Worst, corners, products
 from scipy import sparse
+from scipy.spatial import HalfspaceIntersection
+from stressed_phases import PhaseCase
 
 BASE_W = 1e5
 
@@ -58,7 +60,9 @@ class OpenDssOracle:
         phases = int(dss.Loads.Phases())
         if not dss.Loads.IsDelta():
             return [(node, nodes[phases]) for node in nodes[:phases]]
-        return [(nodes[0], nodes[1])] if phases == 1 else list(zip(nodes, nodes[1:] + nodes[:1]))
+        if phases == 1:
+            return [(nodes[0], nodes[1])]
+        return [(nodes[k], nodes[(k + 1) % phases]) for k in range(phases)]
 
     @staticmethod
     def _base_v(node: str) -> float:
@@ -163,7 +167,91 @@ class OpenDssOracle:
             dss.Text.Command(f"load.{name}.kvar={power * of_power:.10g}")
         for command in ("set tolerance=1e-11", "set maxiterations=500", "solve"):
             dss.Text.Command(command)
+        if not dss.Solution.Converged():  # near collapse its fixed point is too weak
+            for command in ("set algorithm=newton", "solve"):
+                dss.Text.Command(command)
         assert dss.Solution.Converged()
         flat = np.array(dss.YMatrix.getV())[2:]
         volts: np.ndarray = (flat[0::2] + 1j * flat[1::2])[: len(self.base_v)] / self.base_v
         return volts
+
+
+class PhaseAttack:
+    """Brute force on one case; c customers.
+
+    A point has c places of active power, and those of the held voltages in the band: none, one for
+    all phases, or three.
+    """
+
+    def __init__(self, case: PhaseCase, folder: Path) -> None:
+        self.case = case
+        self.master = folder / "circuit.dss"
+        self.master.write_text(case.text)
+        self.circuit = OpenDssOracle(self.master)
+        self.points = [f"load:{name}" for name in self.circuit.customers]
+        self.count = len(self.points)
+        self.ratio = np.tan(np.arccos([case.power_factor[point] for point in self.points]))
+        self.low, self.high = case.interface.voltage_min_pu, case.interface.voltage_max_pu
+        self.sources = self._sources()
+
+    def _sources(self) -> np.ndarray:
+        """Return places of the held voltages in the band that are tried, shape (S, h)."""
+        apart, low, high = self.case.interface.unbalance_pu, self.low, self.high
+        if high == low:
+            return np.zeros((1, 0))
+        if not apart:
+            return np.array([[0.0], [0.5], [1.0]])
+        each = np.eye(3)
+        sides = np.concatenate([each, -each, each - 1.0 / 3.0, 1.0 / 3.0 - each])
+        most = np.repeat([high, -low, apart, apart], 3)
+        middle = np.full(3, 0.5 * (low + high))
+        found = HalfspaceIntersection(np.hstack([sides, -most[:, None]]), middle).intersections
+        inside = np.random.default_rng(0).random((6, 3))
+        extreme = np.unique(np.round((found - low) / (high - low), 10), axis=0)
+        return np.concatenate([extreme, inside])
+
+    def place(self, at: np.ndarray, limits_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return active powers in watts (c, B), and held voltages (3, B), of points (B, D)."""
+        up, down = np.split(np.asarray(limits_w, dtype=float), 2)
+        power = (at[:, : self.count] * (up + down) - down).T
+        places = at[:, self.count :]
+        if places.shape[1] < 3:
+            width = places if places.shape[1] else np.zeros((len(at), 1))
+            return power, np.repeat(self.low + (self.high - self.low) * width, 3, axis=1).T
+        held = self.low + (self.high - self.low) * places
+        mean = held.mean(axis=1, keepdims=True)
+        off = np.abs(held - mean).max(axis=1, keepdims=True)
+        part = np.minimum(1.0, self.case.interface.unbalance_pu / np.maximum(off, 1e-15))
+        return power, (mean + part * (held - mean)).T
+
+    def worst(self, limits_w: np.ndarray) -> Worst:
+        """Return the worst point of a box of envelopes."""
+        contract, voltage = self.case.interface, self.case.voltage
+        limits = Limits(
+            voltage.minimum_pu,
+            voltage.maximum_pu,
+            None if contract.injection_limit_w is None else contract.injection_limit_w / BASE_W,
+            None if contract.withdrawal_limit_w is None else contract.withdrawal_limit_w / BASE_W,
+            voltage.unbalance,
+        )
+
+        def place(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            power, held = self.place(at, limits_w)
+            asked = power / BASE_W * (1.0 + 1j * self.ratio[:, None])
+            return self.circuit.share @ asked, held
+
+        oracle = LinearOracle([self.circuit.network], limits, place)
+        return oracle.worst(products(corners(self.count), self.sources))
+
+    def differs_from_opendss(self, worst: Worst, limits_w: np.ndarray) -> float:
+        """Return the largest difference of a voltage from OpenDSS's own at a point, per unit.
+
+        0 where the phases of the source are apart: OpenDSS has no such source.
+        """
+        power, held = self.place(worst.at[None, :], limits_w)
+        if np.ptp(held) > 1e-12:
+            return 0.0
+        asked = power / BASE_W * (1.0 + 1j * self.ratio[:, None])
+        mine, _ = self.circuit.network.solve(self.circuit.share @ asked, held)
+        theirs = self.circuit.solved(power[:, 0], self.ratio, float(held[0, 0]))
+        return float(np.abs(mine[:, 0] - theirs).max())
