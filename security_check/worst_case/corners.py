@@ -18,6 +18,7 @@ from security_check.worst_case.row_problem import RowProblem
 from security_check.worst_case.starting_points import at_corners, at_ends
 
 _FEW = 9  # coordinates of which every corner is tried: 2^9 = 512, at either end of the band
+_MOST = 2048  # corners in all, where the phases of the interface may move apart
 _CLUSTERS = 8  # clusters of coordinates of which every combination is tried
 _ALIKE = 0.05  # coordinates whose effects differ by less than this part are of one cluster
 
@@ -55,7 +56,8 @@ class Corners:
     """The corners of any box that a thorough search tries; c connection points.
 
     A corner has active power, chosen reactive power and deviations each at an end; each is tried
-    at either end of the contracted band.
+    at either end of the contracted band and, where the phases of the interface may move apart and
+    customers are few, at every corner of their voltages.
 
     Parameters
     ----------
@@ -83,14 +85,14 @@ class Corners:
         effect = self._effects(u)
         size = np.linalg.norm(effect, axis=0)
         if len(size) <= _FEW:
-            return at_corners(conditions, _combinations(np.eye(len(size))), size)
+            return at_corners(conditions, _combinations(np.eye(len(size))), size, _MOST)
         clusters = _clusters(effect, size)
         combined = _combinations(clusters)
         rest = 1.0 - clusters.sum(axis=0)
         sides = np.unique(np.concatenate([combined, combined + rest]), axis=0)
         groups = _combinations(np.eye(count)) if self.every else self._groups()
         return WorstPoints.joined(
-            [at_ends(conditions, groups), at_corners(conditions, sides, size)]
+            [at_ends(conditions, groups), at_corners(conditions, sides, size, _MOST)]
         )
 
     def _groups(self) -> FloatArray:

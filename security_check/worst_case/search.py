@@ -247,9 +247,8 @@ class WorstPointSearch:
     def _from_corners(self, pairs: PackingRows, u: FloatArray, near: float) -> PackingRows:
         """Climb rows from the corners of the box at which they are nearest their limits.
 
-        The corners are those of :class:`Corners`.  Every row that the
-        rigorous bound does not rule out takes part: its other local maxima may be far from the
-        one that is known.
+        The corners are those of :class:`Corners`.  Every row that the rigorous bound does not rule
+        out takes part: its other local maxima may be far from the one that is known.
         """
         robust = self.robust
         rows = robust.limited[~robust.cannot_bind(u)[robust.limited]]
@@ -261,6 +260,8 @@ class WorstPointSearch:
         # A row may climb from a corner by as much as the rows close to their limits can gain.
         worth = (excess > -near).reshape(values.shape)
         worth &= values > known[rows][:, None] - _CLOSE * robust.limits.scale[rows][:, None]
+        if not self._corners.every:  # corners are missing: the best may be far from their summits
+            worth |= (robust.violation(rows, known[rows]) > -near)[:, None]
         row, which = np.nonzero(worth)
         return robust.worst(rows[row], pool.take(best[row, which]), u)[0]
 

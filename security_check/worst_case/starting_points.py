@@ -70,8 +70,12 @@ def at_ends(conditions: OperatingConditions, share: FloatArray) -> WorstPoints:
     return WorstPoints.joined(reactive or ends)
 
 
-def at_corners(conditions: OperatingConditions, sides: FloatArray, size: FloatArray) -> WorstPoints:
-    """Return points with every coordinate at an end, at both ends of the band.
+def at_corners(
+    conditions: OperatingConditions, sides: FloatArray, size: FloatArray, most: int
+) -> WorstPoints:
+    """Return points with every coordinate at an end, at all corners of the held voltages.
+
+    At both ends of the band alone, if these were more than ``most`` points.
 
     Parameters
     ----------
@@ -87,8 +91,9 @@ def at_corners(conditions: OperatingConditions, sides: FloatArray, size: FloatAr
     if conditions.deviations.set.count:
         direction = (2.0 * sides - 1.0)[:, count + chosen :] * size[count + chosen :]
         points.free[:, conditions.deviating] = conditions.deviations.set.support(direction)
-    ends = [_with_source(conditions, points, corner) for corner in conditions.ends]
-    return WorstPoints.joined(ends)
+    many = len(sides) * len(conditions.corners) > most
+    corners = conditions.ends if many else range(len(conditions.corners))
+    return WorstPoints.joined([_with_source(conditions, points, corner) for corner in corners])
 
 
 def drawn(
