@@ -244,10 +244,12 @@ class Monitors:
         by_port, by_source = self.power_flow.gradients(change.by_current, points)
         return by_port, by_source + change.by_source
 
-    def _differential(self, rows: IndexArray, points: OperatingPoints) -> _Differential:
+    def _differential(
+        self, rows: IndexArray, points: OperatingPoints, loaded: bool = True
+    ) -> _Differential:
         which = self.phasor[rows]
         phasor = self._phasors(which, points)
-        phase = self._phases(rows, phasor)
+        phase = self._phases(rows, phasor, loaded)
         by_current = (phase[:, None] * self.response[which]).T
         by_source = (phase[:, None] * self.fixed[which]).real.T
         at = np.flatnonzero(self._of_interface[rows])
@@ -269,14 +271,15 @@ class Monitors:
             by_source[:, at] = by_source[:, at] / size - (other * self.fixed[positive]).real.T
         return _Differential(by_current, by_source)
 
-    def _phases(self, rows: IndexArray, phasor: ComplexArray) -> ComplexArray:
+    def _phases(self, rows: IndexArray, phasor: ComplexArray, loaded: bool) -> ComplexArray:
         """Return the factor with which a change of the phasor enters f, ``df = Re(phase dx)``.
 
         An idle branch carries charging and magnetising current, whose direction is not that of
-        customers' power: there the row's own direction is taken.
+        customers' power: there the row's own direction is taken.  Without any load it always is,
+        however large charging currents, or the unbalance of lines, may be.
         """
         size = np.abs(phasor)
-        own = size < self._idle[rows]
+        own = size < self._idle[rows] if loaded else self._directed[rows]
         phases: ComplexArray = SIGN[self.kind[rows]] * np.where(
             own,
             self._orientation[rows].conj(),
@@ -366,7 +369,8 @@ class Monitors:
         source = np.ones((network.held, len(rows)))
         nothing = np.zeros((self.response.shape[1], len(rows)), dtype=np.complex128)
         voltage = np.repeat(self._nominal[:, None], len(rows), axis=1)
-        change = self._differential(rows, OperatingPoints(nothing, source, voltage, nothing))
+        idle = OperatingPoints(nothing, source, voltage, nothing)
+        change = self._differential(rows, idle, loaded=False)
         by_port = change.by_current * self.power_flow.per_power(voltage)
         if self.power_flow.compensating is not None:
             put_first(

@@ -15,10 +15,12 @@ from security_check.operating_range.points import WorstPoints, halves
 from security_check.worst_case.coordinates import disagreeing_at, opposite_to, whole_sides
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.row_problem import RowProblem
+from security_check.worst_case.starting_points import at_corners, at_ends
 
-_FEW = 9  # customers of which every corner is tried: 2^9 = 512, at either end of the band
-_CLUSTERS = 8  # clusters of customers of which every combination is tried
-_ALIKE = 0.05  # customers whose effects differ by less than this part are of one cluster
+_FEW = 9  # coordinates of which every corner is tried: 2^9 = 512, at either end of the band
+_MOST = 2048  # corners in all, where the phases of the interface may move apart
+_CLUSTERS = 8  # clusters of coordinates of which every combination is tried
+_ALIKE = 0.05  # coordinates whose effects differ by less than this part are of one cluster
 
 
 def turning(problem: RowProblem, rows: IndexArray, points: WorstPoints, u: FloatArray) -> BoolArray:
@@ -52,6 +54,10 @@ def turning(problem: RowProblem, rows: IndexArray, points: WorstPoints, u: Float
 class Corners:
     """The corners of any box that a thorough search tries; c connection points.
 
+    A corner has active power, chosen reactive power and deviations each at an end; each is tried
+    at either end of the contracted band and, where the phases of the interface may move apart and
+    customers are few, at every corner of their voltages.
+
     Parameters
     ----------
     robust
@@ -61,39 +67,69 @@ class Corners:
     def __init__(self, robust: RobustRows) -> None:
         self._robust = robust
         self.every = robust.points <= _FEW
-        """Whether all corners are tried."""
+        """Whether all corners of active power are tried."""
 
-    def shares(self, u: FloatArray) -> FloatArray:
-        """Return the corners of the box u, shape (B, c).
+    def points(self, u: FloatArray) -> WorstPoints:
+        """Return the corners of the box u.
 
-        Without all of them: corners at which groups take one side that act strongly on one row
-        (feeders, parts of feeders, and their complements), and every combination of the clusters
-        that act most in this box, with all other customers on one side or the other.
+        All of them where there are at most nine coordinates.  Otherwise
+
+        - all corners of the active power of at most nine customers, or those at which groups take
+          one side that act strongly on one row (feeders, parts of feeders, and their
+          complements), with all chosen reactive power at one end and no deviation;
+        - every combination of the clusters of coordinates that act most in this box, with all
+          other coordinates on one side or the other.
         """
-        count = self._robust.points
-        if self.every:
-            return _combinations(np.eye(count))
-        monitors = self._robust.monitors
-        groups = np.unique(monitors.acts_strongly(np.arange(len(monitors))), axis=0) * 1.0
-        clusters = self._clusters(u)
+        conditions, count = self._robust.conditions, self._robust.points
+        effect = self._effects(u)
+        size = np.linalg.norm(effect, axis=0)
+        if len(size) <= _FEW:
+            return at_corners(conditions, _combinations(np.eye(len(size))), size, _MOST)
+        clusters = _clusters(effect, size)
         combined = _combinations(clusters)
         rest = 1.0 - clusters.sum(axis=0)
-        return np.unique(np.concatenate([groups, 1.0 - groups, combined, combined + rest]), axis=0)
+        sides = np.unique(np.concatenate([combined, combined + rest]), axis=0)
+        groups = _combinations(np.eye(count)) if self.every else self._groups()
+        return WorstPoints.joined(
+            [at_ends(conditions, groups), at_corners(conditions, sides, size, _MOST)]
+        )
 
-    def _clusters(self, u: FloatArray) -> FloatArray:
-        """Return the clusters of customers that act most, shape (k, c), each 0 or 1."""
-        width = np.add(*halves(u))
-        effect = self._effects()
-        size = np.linalg.norm(effect, axis=0)
-        unit = effect / np.maximum(size, 1e-300)
-        first, cluster = first_of_equal(np.round(unit.T / _ALIKE))
-        weight = np.bincount(cluster, size * width, minlength=len(first))
-        most = np.argsort(-weight, kind="stable")[:_CLUSTERS]
-        return np.asarray((cluster == most[:, None]) * 1.0)
+    def _groups(self) -> FloatArray:
+        """Return corners at which customers that act strongly on one row oppose all others."""
+        monitors = self._robust.monitors
+        groups = np.unique(monitors.acts_strongly(np.arange(len(monitors))), axis=0) * 1.0
+        return np.concatenate([groups, 1.0 - groups])
 
-    def _effects(self) -> FloatArray:
-        """Return how a unit of each customer's power acts on all rows without load, (R, c)."""
-        return self._robust.no_load_slopes.by_power
+    def _effects(self, u: FloatArray) -> FloatArray:
+        """Return how each coordinate's whole range acts on all rows without load, (R, c + f + d).
+
+        Coordinates are active power, chosen reactive power and deviations.
+        """
+        conditions, slopes = self._robust.conditions, self._robust.no_load_slopes
+        _, by_reactive, by_deviation = conditions.parts(slopes.by_free)
+        reach = conditions.reactive_reach(np.maximum(*halves(u))[None, :])
+        return np.hstack(
+            [
+                slopes.by_power * np.add(*halves(u)),
+                by_reactive * 2.0 * reach,
+                by_deviation * 2.0 * conditions.deviations.set.largest,
+            ]
+        )
+
+
+def _clusters(effect: FloatArray, size: FloatArray) -> FloatArray:
+    """Return the clusters of coordinates that act most, shape (k, n), each 0 or 1.
+
+    Parameters
+    ----------
+    effect, size
+        Shapes (R, n) and (n,): how coordinates act on rows, and the norm of that.
+    """
+    unit = effect / np.maximum(size, 1e-300)
+    first, cluster = first_of_equal(np.round(unit.T / _ALIKE))
+    weight = np.bincount(cluster, size, minlength=len(first))
+    most = np.argsort(-weight, kind="stable")[:_CLUSTERS]
+    return np.asarray((cluster == most[:, None]) * 1.0)
 
 
 def _combinations(sets: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ from security_check.worst_case.corners import Corners, turning
 from security_check.worst_case.packing_rows import PackingRows, fullest_of_each
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.row_problem import RISE
-from security_check.worst_case.starting_points import at_ends, other_end, reactive_ends
+from security_check.worst_case.starting_points import other_end, reactive_ends
 from security_check.worst_case.watched_rows import WatchedRows
 
 # Effort of a search, in numbers that bound its power flows.  The tests compare what it finds with
@@ -258,13 +258,12 @@ class WorstPointSearch:
     def _from_corners(self, pairs: PackingRows, u: FloatArray, near: float) -> PackingRows:
         """Climb rows from the corners of the box at which they are nearest their limits.
 
-        Of few customers all corners are tried, else those of :class:`Corners`.  Every row that the
-        rigorous bound does not rule out takes part: its other local maxima may be far from the
-        one that is known.
+        The corners are those of :class:`Corners`.  Every row that the rigorous bound does not rule
+        out takes part: its other local maxima may be far from the one that is known.
         """
-        robust, conditions = self.robust, self.robust.conditions
+        robust = self.robust
         rows = robust.limited[~robust.cannot_bind(u)[robust.limited]]
-        pool = at_ends(conditions, self._corners.shares(u))
+        pool = self._corners.points(u)
         best, values = self._largest_of(rows, pool, u)
         known = np.full(len(robust.monitors), -np.inf)
         np.maximum.at(known, pairs.rows, robust.values(pairs, u))
@@ -272,6 +271,8 @@ class WorstPointSearch:
         # A row may climb from a corner by as much as the rows close to their limits can gain.
         worth = (excess > -near).reshape(values.shape)
         worth &= values > known[rows][:, None] - _CLOSE * robust.limits.scale[rows][:, None]
+        if not self._corners.every:  # corners are missing: the best may be far from their summits
+            worth |= (robust.violation(rows, known[rows]) > -near)[:, None]
         row, which = np.nonzero(worth)
         return robust.worst(rows[row], pool.take(best[row, which]), u)[0]
 

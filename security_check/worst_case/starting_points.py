@@ -70,6 +70,32 @@ def at_ends(conditions: OperatingConditions, share: FloatArray) -> WorstPoints:
     return WorstPoints.joined(reactive or ends)
 
 
+def at_corners(
+    conditions: OperatingConditions, sides: FloatArray, size: FloatArray, most: int
+) -> WorstPoints:
+    """Return points with every coordinate at an end, at all corners of the held voltages.
+
+    At both ends of the band alone, if these were more than ``most`` points.
+
+    Parameters
+    ----------
+    sides
+        Shape (B, c + f + d), 0 or 1: active power, chosen reactive power, deviations.
+    size
+        Shape (c + f + d,), how strongly coordinates act: deviations that share a budget get it in
+        this order.
+    """
+    count, chosen = len(conditions.network.connection_points), len(conditions.choosers)
+    points = WorstPoints(sides[:, :count], np.zeros((len(sides), conditions.free)))
+    points.free[:, conditions.choosing] = 2.0 * sides[:, count : count + chosen] - 1.0
+    if conditions.deviations.set.count:
+        direction = (2.0 * sides - 1.0)[:, count + chosen :] * size[count + chosen :]
+        points.free[:, conditions.deviating] = conditions.deviations.set.support(direction)
+    many = len(sides) * len(conditions.corners) > most
+    corners = conditions.ends if many else range(len(conditions.corners))
+    return WorstPoints.joined([_with_source(conditions, points, corner) for corner in corners])
+
+
 def drawn(
     conditions: OperatingConditions, share: FloatArray, rng: np.random.Generator
 ) -> WorstPoints:

@@ -30,7 +30,8 @@ LEVELS = ((20.0, 0.4), (110.0, 20.0), (110.0, 10.0), (20.0, 20.0), (110.0, 110.0
 class StressedCase:
     """One network with the limits under which envelopes are asked for.
 
-    ``net`` is what pandapower runs; ``power_factor`` of each load, ``capacity_w`` each way.
+    ``net`` is what pandapower runs; ``power_factor`` of each load, ``capacity_w`` each way;
+    ``size_mva`` is the power of each customer for which the network was drawn, where it was.
     """
 
     net: Net
@@ -39,6 +40,7 @@ class StressedCase:
     interface: InterfaceLimits
     capacity_w: int
     shape: dict[str, Any] = field(default_factory=dict)
+    size_mva: float = 0.0
 
     def grid(self) -> NetworkGrid:
         network = network_from_pandapower(self.net, power_factor=self.power_factor)
@@ -81,7 +83,13 @@ def stressed_case(seed: int, fewest: int = 2, most: int = 8) -> StressedCase:
     capacity_w = int(size_mva * 1e6 * np.exp(rng.uniform(0.0, 4.0)))
     shape = {"kv": kv, "customers": customers, "x_to_r": round(x_to_r, 2), "meshed": meshed}
     return StressedCase(
-        net, factors, voltage, InterfaceLimits(*band, limit_w, limit_w), capacity_w, shape
+        net,
+        factors,
+        voltage,
+        InterfaceLimits(*band, limit_w, limit_w),
+        capacity_w,
+        shape,
+        float(size_mva),
     )
 
 

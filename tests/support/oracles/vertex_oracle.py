@@ -40,7 +40,7 @@ class VertexOracle:
     """
 
     def __init__(self, net: Net, power_factor: dict[str, float]) -> None:
-        pp.runpp(net, calculate_voltage_angles=True)
+        pp.runpp(net, calculate_voltage_angles=True, numba=False)
         internal = net._ppc["internal"]
         self.base_w = float(net._ppc["baseMVA"]) * 1e6
         self.ybus = np.asarray(internal["Ybus"].todense())
