@@ -86,11 +86,37 @@ class _Course:
 
 
 @dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows known: some follow their worst points, others stay where they refuted limits.
+
+    An ascent that begins at such a point in a smaller box may lead to another one, and what refuted
+    the limits would be lost.
+    """
+
+    packing: PackingRows
+    refuters: PackingRows
+
+    def taken(self, robust: RobustRows, u: FloatArray, lower: FloatArray) -> tuple[_Rows, bool]:
+        """Return the rows taken anew at u, and whether every power flow has a solution."""
+        packing, reached, _ = relinearised(robust, self.packing, u, lower)
+        if not np.array_equal(reached, u):
+            return _Rows(packing, self.refuters), False
+        if len(self.refuters.rows):
+            try:
+                still = robust.exact(self.refuters.rows, self.refuters.points, u)
+            except PowerFlowError:
+                return _Rows(packing, self.refuters), False
+            packing = PackingRows.joined([packing, still])
+            packing = packing.take(packing.distinct(u))
+        return _Rows(packing, self.refuters), True
+
+
+@dataclass(frozen=True, slots=True)
 class _Stop:
     """The highest secure level, the rows exact there, and the rows that refute more."""
 
     level: float
-    packing: PackingRows
+    rows: _Rows
     refuting: PackingRows
 
 
@@ -115,8 +141,10 @@ def fill_by_levels(
     """
     robust, collapse, course = search.robust, 0.0, filling
     best: AcAllocation | None = None
+    refuters = robust.no_rows()
     for attempt in range(_SEARCHES):
-        packing, u, bottleneck, stops = _risen(robust, course, packing, best is not None)
+        rows = _Rows(packing, refuters)
+        packing, u, bottleneck, stops = _risen(robust, course, rows, best is not None)
         packing, u = _without_room(robust, course, packing, u)
         try:
             known, settled, missed = _settled(search, packing, u, filling.lower)
@@ -137,6 +165,8 @@ def fill_by_levels(
                 size = np.maximum(box, SAME * filling.upper.max())
                 collapse = max(collapse, float(((beyond - box) / size)[stopped].max(initial=0.0)))
         packing = PackingRows.joined([packing, missed])
+        refuters = PackingRows.joined([refuters, missed])
+        refuters = refuters.take(refuters.distinct_anywhere())
     return best
 
 
@@ -223,7 +253,7 @@ def _stopped_by_collapse(
 
 
 def _risen(
-    robust: RobustRows, filling: Filling, packing: PackingRows, resumed: bool
+    robust: RobustRows, filling: Filling, rows: _Rows, resumed: bool
 ) -> tuple[PackingRows, FloatArray, IndexArray, PackingRows]:
     """Raise the common level until rows stop every limit.
 
@@ -243,23 +273,24 @@ def _risen(
     open_, held = filling.upper > filling.lower, filling.lower.copy()
     stops, level = robust.no_rows(), 0.0
     if resumed:
-        stops = packing.take(robust.excess(packing, held) > -FULL)
+        stops = rows.packing.take(robust.excess(rows.packing, held) > -FULL)
         open_ = open_ & ~_stopped_by(robust, stops, filling, open_, held, bottleneck)
         level = float(levels_of(filling, held)[open_].min(initial=np.inf))
     while open_.any():
         course = _Course(filling, open_, held)
         top = float(levels_of(filling, filling.upper)[open_].max())
-        stop = _highest_level(robust, packing, course, level, top)
-        packing, level, held = stop.packing, stop.level, course.at(stop.level)
+        stop = _highest_level(robust, rows, course, level, top)
+        rows, level, held = stop.rows, stop.level, course.at(stop.level)
         stops = PackingRows.joined([stops, stop.refuting])
         blocked = _stopped_by(robust, stop.refuting, filling, open_, held, bottleneck)
         done = open_ & (held >= filling.upper)
         bottleneck[done & ~blocked] = CAPACITY
         if not (blocked | done).any():  # beyond, the power flow has no solution
-            bottleneck[open_] = packing.rows[robust.excess(packing, held).argmax()]
+            fullest = robust.excess(rows.packing, held).argmax()
+            bottleneck[open_] = rows.packing.rows[fullest]
             break
         open_ = open_ & ~(blocked | done)
-    return packing, held, bottleneck, stops
+    return rows.packing, held, bottleneck, stops
 
 
 def _stopped_by(
@@ -283,36 +314,35 @@ def _stopped_by(
 
 
 def _highest_level(
-    robust: RobustRows, packing: PackingRows, course: _Course, low: float, top: float
+    robust: RobustRows, rows: _Rows, course: _Course, low: float, top: float
 ) -> _Stop:
     """Return the highest level between ``low``, which is secure, and ``top``."""
     lower, high, confirmed = course.filling.lower, np.inf, False
     none, begin = robust.no_rows(), low
     refuting = none
     for _ in range(_TRIALS):
-        level = min(course.level_under(robust, packing, begin), top)
+        level = min(course.level_under(robust, rows.packing, begin), top)
         if not low < level < high:
             level = 0.5 * (low + min(high, top))
         u = course.at(level)
-        packing, reached, _ = relinearised(robust, packing, u, lower)
-        if not np.array_equal(reached, u):  # no power flow solution, or none of a gradient
+        rows, solved = rows.taken(robust, u, lower)
+        excess = robust.excess(rows.packing, u)
+        if not solved:
             high, refuting = level, none
+        elif excess.max(initial=-np.inf) <= SECURE:
+            low, confirmed = level, True
+            if level >= top:
+                return _Stop(top, rows, none)
+            full = (excess > -FULL) & takes_part(robust, course.filling, rows.packing)[
+                :, course.open_
+            ].any(axis=1)
+            if full.any():
+                return _Stop(level, rows, rows.packing.take(full))
         else:
-            excess = robust.excess(packing, u)
-            if excess.max(initial=-np.inf) <= SECURE:
-                low, confirmed = level, True
-                if level >= top:
-                    return _Stop(top, packing, none)
-                full = (excess > -FULL) & takes_part(robust, course.filling, packing)[
-                    :, course.open_
-                ].any(axis=1)
-                if full.any():
-                    return _Stop(level, packing, packing.take(full))
-            else:
-                high, confirmed = level, False
-                refuting = packing.take(excess > SECURE)
+            high, confirmed = level, False
+            refuting = rows.packing.take(excess > SECURE)
         if high - low <= _CLOSED * top:
             break
     if not confirmed:
-        packing, _, _ = relinearised(robust, packing, course.at(low), lower)
-    return _Stop(low, packing, refuting)
+        rows, _ = rows.taken(robust, course.at(low), lower)
+    return _Stop(low, rows, refuting)
