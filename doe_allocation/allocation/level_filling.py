@@ -98,16 +98,16 @@ class _Rows:
 
     def taken(self, robust: RobustRows, u: FloatArray, lower: FloatArray) -> tuple[_Rows, bool]:
         """Return the rows taken anew at u, and whether every power flow has a solution."""
-        packing, reached, _ = relinearised(robust, self.packing, u, lower)
-        if not np.array_equal(reached, u):
-            return _Rows(packing, self.refuters), False
-        if len(self.refuters.rows):
-            try:
-                still = robust.exact(self.refuters.rows, self.refuters.points, u)
-            except PowerFlowError:
+        packing = self.packing
+        try:
+            packing, reached, _ = relinearised(robust, packing, u, lower)
+            if not np.array_equal(reached, u):
                 return _Rows(packing, self.refuters), False
-            packing = PackingRows.joined([packing, still])
-            packing = packing.take(packing.distinct(u))
+            still = robust.exact(self.refuters.rows, self.refuters.points, u)
+        except PowerFlowError:
+            return _Rows(packing, self.refuters), False
+        packing = PackingRows.joined([packing, still])
+        packing = packing.take(packing.distinct(u))
         return _Rows(packing, self.refuters), True
 
 
