@@ -192,20 +192,6 @@ def _settled(
     return known, u, missed
 
 
-def _reasons(
-    robust: RobustRows,
-    filling: Filling,
-    known: PackingRows,
-    u: FloatArray,
-    bottleneck: IndexArray,
-) -> IndexArray:
-    """Return the bottlenecks, those of limits that voltage collapse stops too: the fullest row."""
-    stopped = (bottleneck == CAPACITY) & (u < filling.upper)
-    if not stopped.any() or not len(known.rows):
-        return bottleneck
-    return np.where(stopped, known.rows[robust.excess(known, u).argmax()], bottleneck)
-
-
 def _without_room(
     robust: RobustRows, filling: Filling, packing: PackingRows, u: FloatArray
 ) -> tuple[PackingRows, FloatArray]:
@@ -330,11 +316,7 @@ def _stopped_by(
 def _highest_level(
     robust: RobustRows, rows: _Rows, course: _Course, low: float, top: float
 ) -> _Stop:
-    """Return the highest level between ``low``, which is secure, and ``top``.
-
-    The second ``rows`` are taken anew at every level, from their own points.
-    """
-    packing, found = rows
+    """Return the highest level between ``low``, which is secure, and ``top``."""
     lower, high, confirmed = course.filling.lower, np.inf, False
     none, begin = robust.no_rows(), low
     refuting = none
