@@ -51,8 +51,8 @@ def network_from_pandapower(
     Parameters
     ----------
     net
-        A pandapower net.  Its external grids in service are the interface; each of them feeds
-        an electrically separate part, and all are held at the same magnitude.  Not modified.
+        A pandapower net, not modified.  Its external grids in service are the interface; each
+        feeds a separate part, and all are held at the same magnitude.
     connection_points
         The element table whose in-service rows are the connection points (``"load"``,
         ``"sgen"`` or ``"storage"``); row 3 of ``load`` becomes ``"load:3"``.
@@ -60,9 +60,7 @@ def network_from_pandapower(
         ``"none"``: all other elements that consume or generate are out of service.
         ``"as-given"``: they stay, at the power that the net states.
     taps
-        The tap positions that are assumed: ``"as-given"``, ``"neutral"``, or positions by name,
-        ``{"trafo:0": -2}``, where the others are as given.  ``None`` is ``"as-given"``, but
-        controllers that move taps are faults then.
+        The tap positions that are assumed, as in ``pandapower_taps.with_taps``.
     power_factor
         Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
         withdrawing.  Reactive power is proportional to active power, so both change sign together.
@@ -74,13 +72,11 @@ def network_from_pandapower(
     """
     ids = connected(net, connection_points)
     ratios, faults = reactive_ratios(ids, power_factor)
-    faults = source_faults(net, connection_points, passive, taps) + faults
-    if faults:
+    if faults := source_faults(net, connection_points, passive, taps) + faults:
         raise NetworkFaults(faults)
     model = _modelled(without_powers(net, connection_points, passive, taps))
     buses = buses_of(net, connection_points)
-    cut_off = model.cut_off(ids, buses)
-    if cut_off:
+    if cut_off := model.cut_off(ids, buses):
         raise NetworkFaults(cut_off)
     at = model.at(buses)
     interface = np.sort(np.asarray(model.internal["ref"], dtype=np.int64))

@@ -238,12 +238,11 @@ def terminals(net: Net, internal: dict[str, Any]) -> Terminals:
     node = internal["branch"][at, column].real.astype(np.int64)
     base_kv = internal["bus"][node, 9]  # column BASE_KV
     base_ka = float(internal["baseMVA"]) / (math.sqrt(3.0) * base_kv)
-    matrices = (sp.csr_array(internal["Yf"]), sp.csr_array(internal["Yt"]))
-    stacked = sp.vstack([matrices[k][[row], :] for row, k in zip(at, column, strict=True)])
+    both = sp.vstack([internal["Yf"], internal["Yt"]], format="csr")
     return Terminals(
         elements=tuple(end.element for end in ends),
         sides=tuple(end.side for end in ends),
-        admittance=sp.csr_array(stacked),
+        admittance=sp.csr_array(both[at + column * int(in_service.sum())]),
         rating_pu=np.array([end.rating_ka for end in ends]) / base_ka,
         base_current_a=1e3 * base_ka,
     )

@@ -65,11 +65,8 @@ def phases_from_pandapower(
         ``"source"``: the source behind the external grid's short-circuit impedance, balanced;
         one magnitude.  ``"phases"``: the phase voltages of the interface bus, one magnitude for
         each, independent of currents; needs no short-circuit data.
-    taps
+    taps, power_factor
         As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
-    power_factor
-        Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
-        withdrawing.
 
     Raises
     ------
