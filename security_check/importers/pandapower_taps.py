@@ -124,7 +124,8 @@ def with_taps(net: Net, taps: Taps | None = None) -> Net:
         stated[table] = rows = net[table].copy()
         for suffix in ("", "2"):
             if f"tap{suffix}_pos" in rows:
-                rows[f"tap{suffix}_pos"] = numbers(rows[f"tap{suffix}_pos"])
+                for column in {f"tap{suffix}_{name}" for name in _NUMBERS} & set(rows.columns):
+                    rows[column] = numbers(rows[column])
                 kinds = rows.get(f"tap{suffix}_changer_type", pd.Series(None, rows.index))
                 rows[f"tap{suffix}_changer_type"] = kinds.astype(object)
     for changer in _changers(net):
@@ -136,6 +137,35 @@ def with_taps(net: Net, taps: Taps | None = None) -> Net:
         if changer.column("step_degree") in rows and math.isnan(changer.step_degree):
             rows.loc[changer.index, changer.column("step_degree")] = 0.0
     return stated
+
+
+def marked_shifters(net: Net) -> list[tuple[str, int, str]]:
+    """Return where an unconverted net of pandapower 2 marks phase shifters: table, index, suffix.
+
+    pandapower's conversion to its present format forgets the mark, and takes one with a step in
+    per cent for a changer of the ratio.
+    """
+    return [
+        (table, int(index), suffix)
+        for table in _ENDS
+        if isinstance(net.get(table), pd.DataFrame)
+        for suffix in ("", "2")
+        if f"tap{suffix}_phase_shifter" in net[table]
+        for index, mark in net[table][f"tap{suffix}_phase_shifter"].items()
+        if _is_true(mark)
+    ]
+
+
+def mark_shifters(net: Net, marked: list[tuple[str, int, str]]) -> None:
+    """Give a converted net back what :func:`marked_shifters` found.
+
+    pandapower 2 has no model of a three-winding phase shifter: its mark stays, and is a fault.
+    """
+    for table, index, suffix in marked:
+        if table == "trafo":
+            net[table].loc[index, f"tap{suffix}_changer_type"] = "Ideal"
+        else:
+            net[table].loc[index, f"tap{suffix}_phase_shifter"] = True
 
 
 def _kind(changer: _Changer) -> str | None:

@@ -1,4 +1,4 @@
-"""The networks that pandapower and simbench ship, and how far an importer's loading is from theirs."""
+"""The networks that pandapower and simbench ship, and how far our loading is from pandapower's."""
 
 from __future__ import annotations
 
@@ -63,19 +63,24 @@ def opened(source: str) -> Net:
 
 @contextmanager
 def _tables_kept() -> Iterator[None]:
-    """Let pandas keep the tables that it reads, and only the beginning of profiles."""
-    original = pd.read_csv
-    pd.read_csv = lambda path, *args, **how: _read(original, str(path), repr((args, how))).copy()
+    """Let pandas keep the tables that simbench reads, and only the beginning of profiles."""
+    read = pd.read_csv
+
+    def kept(path: Any, *args: Any, **how: Any) -> pd.DataFrame:
+        key = f"{path} {args} {how}"
+        if key not in _TABLES:
+            rows = {"nrows": 96} if "Profile" in str(path) else {}
+            _TABLES[key] = read(path, *args, **(how | rows))
+        return _TABLES[key].copy()
+
+    pd.read_csv = kept
     try:
         yield
     finally:
-        pd.read_csv = original
+        pd.read_csv = read
 
 
-@functools.lru_cache(maxsize=40)
-def _read(read: Callable[..., pd.DataFrame], path: str, how: str) -> pd.DataFrame:
-    arguments, named = eval(how)  # noqa: S307 - written above, from simbench's own call
-    return read(path, *arguments, **named, nrows=96 if "Profile" in path else None)
+_TABLES: dict[str, pd.DataFrame] = {}
 
 
 def models(net: Net) -> dict[str, Callable[..., Network]]:
