@@ -24,7 +24,12 @@ from security_check.importers.pandapower_quantities import (
     wrong_powers,
     wrong_quantities,
 )
-from security_check.importers.pandapower_tables import BUS_COLUMNS, in_service, unmodelled
+from security_check.importers.pandapower_tables import (
+    BUS_COLUMNS,
+    in_service,
+    unmodelled,
+    wrong_states,
+)
 from security_check.importers.pandapower_taps import Taps, tap_faults
 
 
@@ -40,6 +45,8 @@ def source_faults(net: Net, table: str, passive: str, taps: Taps | None = None) 
     passive, taps
         As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
     """
+    if states := list(wrong_states(net)):
+        return states
     faults = _interface_faults(net)
     if passive == "as-given":
         faults += [
@@ -158,6 +165,8 @@ def phase_faults(net: Net, held: str, taps: Taps | None = None) -> list[Fault]:
         As in
         :func:`~security_check.importers.pandapower_phases.phases_from_pandapower`.
     """
+    if states := list(wrong_states(net)):
+        return states
     needed = (*_OF_PHASES, *(_OF_SOURCES if held == "source" else ()))
     faults = _interface_faults(net) + _element_faults(net, "asymmetric_load", "none", taps)
     faults += [

@@ -13,7 +13,7 @@ from security_check.errors import Fault
 from security_check.importers import Net
 from security_check.importers.pandapower_faults import no_path, table_faults
 from security_check.importers.pandapower_quantities import is_positive, wrong_quantities
-from security_check.importers.pandapower_tables import in_service
+from security_check.importers.pandapower_tables import in_service, wrong_states
 from security_check.importers.pandapower_taps import Taps
 
 _CONTROLLERS = ("ext_grid", "gen")  # tables of elements that hold a voltage
@@ -37,6 +37,8 @@ def meshed_faults(
     taps
         As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
     """
+    if states := list(wrong_states(net)):
+        return states
     faults = []
     if not len(in_service(net, "ext_grid")):
         faults.append(Fault("interface", "an external grid must be in service, found none"))

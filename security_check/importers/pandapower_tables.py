@@ -81,7 +81,6 @@ def unmodelled(net: Net) -> list[Fault]:
             for table in _unknown_tables(net)
             for i in in_service(net, table).index
         ),
-        *_wrong_states(net),
         *_settings(net),
     ]
 
@@ -101,8 +100,11 @@ def _is_of_elements(column: str) -> bool:
     return column in ("in_service", "bus", "bus_dc") or column.endswith(("_bus", "_bus_dc"))
 
 
-def _wrong_states(net: Net) -> Iterator[Fault]:
-    """Yield the elements that are neither in service nor out of service."""
+def wrong_states(net: Net) -> Iterator[Fault]:
+    """Yield the elements that are neither in service nor out of service.
+
+    With such elements, nothing else can be said of the net.
+    """
     for table in sorted(MODELLED):
         for column in {"in_service", "closed"} & set(net[table].columns):
             values = net[table][column]
