@@ -8,7 +8,7 @@ from doe_allocation.hierarchy.joint_model.members import Boundary
 from gateway.scenario.schema import NetworkSection
 from security_check.errors import Fault
 from security_check.importers import Net
-from security_check.importers.pandapower_faults import in_service
+from security_check.importers.pandapower_tables import in_service
 from security_check.model.element_ids import element_id, table_row
 
 _SHOWN = 8  # names in a message; further ones are counted

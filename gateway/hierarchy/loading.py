@@ -236,7 +236,7 @@ def _draft(
     return _Draft(
         name,
         network_section,
-        net,
+        model.net,
         model.network,
         model.outages,
         model.points,

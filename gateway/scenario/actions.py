@@ -12,6 +12,7 @@ from gateway.scenario.network_source import is_circuit, open_net
 from gateway.scenario.schema import ActionsSection, NetworkSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
+from security_check.importers.pandapower_taps import tap_faults, with_taps
 from security_check.model.network import Network
 
 NetModel = Callable[[Net, list[Fault]], tuple[Network | None, ForecastSeries | None]]
@@ -80,6 +81,9 @@ def build_actions(
         net = open_net(network.source, folder, [])  # its faults have been added already
     if net is None:
         return None
+    if tap_faults(net, network.taps):  # they have been added already, too
+        return None
+    net = with_taps(net, network.taps)
     count = len(faults)
     taps = section.taps
     spans = taps if isinstance(taps, Mapping) else dict.fromkeys(taps)

@@ -12,6 +12,7 @@ from typing import Literal
 
 import pandapower as pp
 import pandapower.networks
+from pandapower.convert_format import convert_format
 
 from gateway.formats.bundled import bundled, bundled_names
 from gateway.formats.optional_packages import missing_package
@@ -22,12 +23,12 @@ from security_check.importers.opendss import network_from_opendss
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.importers.pandapower_taps import mark_shifters, marked_shifters
 from security_check.model.element_ids import element_id, element_ids
 from security_check.model.network import Network
 from security_check.model.outage import Outage
 
 Held = Literal["source", "phases"]
-ConnectionTable = Literal["load", "sgen", "storage", "asymmetric_load"]
 
 
 def open_net(source: str, folder: Path, faults: list[Fault]) -> Net | None:
@@ -96,7 +97,10 @@ def _json(path: Path) -> Net:
     if not path.is_file():
         raise _UnusableSourceError(f"there is no file {path}")
     try:
-        net = pp.from_json(str(path))
+        net = pp.from_json(str(path), convert=False)
+        marked = marked_shifters(net)
+        convert_format(net)
+        mark_shifters(net, marked)
     # The readers of pandapower raise exceptions of many types.
     except Exception as error:
         raise _UnusableSourceError(
@@ -109,8 +113,7 @@ def _json(path: Path) -> Net:
 
 def build_network(
     net: Net,
-    table: ConnectionTable,
-    passive: Literal["none", "as-given"],
+    section: NetworkSection,
     held: Held,
     power_factor: Mapping[str, float],
     name: str,
@@ -122,10 +125,17 @@ def build_network(
     voltages at the interface the contract limits.
     """
     with _as_faults(faults):
-        if table == "asymmetric_load":
-            return phases_from_pandapower(net, held=held, power_factor=power_factor, name=name)
+        if section.connection_points == "asymmetric_load":
+            return phases_from_pandapower(
+                net, held=held, taps=section.taps, power_factor=power_factor, name=name
+            )
         return network_from_pandapower(
-            net, connection_points=table, passive=passive, power_factor=power_factor, name=name
+            net,
+            connection_points=section.connection_points,
+            passive=section.passive,
+            taps=section.taps,
+            power_factor=power_factor,
+            name=name,
         )
     return None
 
@@ -147,6 +157,7 @@ def build_meshed(
             section.outages,
             connection_points=section.connection_points,
             passive=section.passive,
+            taps=section.taps,
             power_factor=power_factor,
             distributed_slack=section.distributed_slack,
         )

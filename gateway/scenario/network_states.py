@@ -20,6 +20,7 @@ from gateway.scenario.network_source import (
 from gateway.scenario.schema import CapacitySection, NetworkSection, Section
 from security_check.errors import Fault
 from security_check.importers import Net
+from security_check.importers.pandapower_taps import with_taps
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network, reactive_ratios
 from security_check.model.outage import Outage
@@ -38,7 +39,8 @@ class Model:
     points
         Connection points, known even if the network has faults; ``None`` if the source has faults.
     net
-        The pandapower net that is the source; ``None`` for an OpenDSS circuit.
+        The pandapower net that is the source, with the taps that are assumed; ``None`` for an
+        OpenDSS circuit.
     """
 
     network: Network | None
@@ -122,7 +124,7 @@ def _faults_of_kind(section: NetworkSection) -> list[Fault]:
         detail = "it is for OpenDSS circuits, but network.source is a pandapower net"
         return [
             Fault(f"network.{key}", detail)
-            for key in ("taps", "capacitors", "default_rating_a")
+            for key in ("capacitors", "default_rating_a")
             if getattr(section, key) is not None
         ]
     faults = []
@@ -169,7 +171,11 @@ def model_of(
     name: str,
     faults: list[Fault],
 ) -> Model:
-    """Return the network that ``[network]`` describes with another net; as :func:`build_model`."""
+    """Return the network that ``[network]`` describes with another net; as :func:`build_model`.
+
+    The net has its taps already, as actions have set them.
+    """
+    section = section.model_copy(update={"taps": None})
     model = _of_net(net, section, capacity, held, name, faults)
     return model.changed(
         lambda network, found: with_reactive_choice(network, capacity, found), faults
@@ -187,11 +193,15 @@ def _of_net(
     points = connection_points_of(net, section.connection_points)
     power_factor = _power_factors(capacity, points)
     if section.model == "meshed" and section.connection_points != "asymmetric_load":
-        return Model(*build_meshed(net, section, power_factor, name, faults), points, net)
-    network = build_network(
-        net, section.connection_points, section.passive, held, power_factor, name, faults
-    )
-    return Model(network, (), points, net)
+        network, outages = build_meshed(net, section, power_factor, name, faults)
+        return Model(network, outages, points, _stated(net, section, network))
+    network = build_network(net, section, held, power_factor, name, faults)
+    return Model(network, (), points, _stated(net, section, network))
+
+
+def _stated(net: Net, section: NetworkSection, network: Network | None) -> Net:
+    """Return the net of a network with the taps that are assumed; as given if it has faults."""
+    return net if network is None else with_taps(net, section.taps)
 
 
 def phase_faults(

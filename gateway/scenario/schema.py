@@ -40,6 +40,7 @@ PerPoint = Annotated[
     dict[str, Number],
     BeforeValidator(lambda given: given if isinstance(given, dict) else {"default": given}),
 ]
+TapPosition = Annotated[float, Field(allow_inf_nan=False)]
 # A part of topics, so without separators and wildcards.
 AreaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 NotNegativePrice = Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$")]
@@ -50,13 +51,6 @@ def _tick(text: str) -> str:
     if Decimal(text) <= 0:
         raise ValueError("a tick must be above 0")
     return text
-
-
-def _tap_positions(given: Any) -> Any:
-    whole = isinstance(given, dict) and all(type(each) is int for each in given.values())
-    if whole or given in ("as-given", "neutral", None):
-        return given
-    raise ValueError('it should be "as-given", "neutral" or a table of whole numbers')
 
 
 def _capacitor_steps(given: Any) -> Any:
@@ -82,12 +76,10 @@ class NetworkSection(Section):
     source: Annotated[str, Field(min_length=1)]
     connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
     passive: Literal["none", "as-given"] = "none"
+    taps: Literal["as-given", "neutral"] | dict[str, TapPosition] | None = None
     model: Literal["feeder", "meshed"] = "feeder"
     distributed_slack: bool = False
     outages: list[Annotated[str, Field(min_length=1)]] = []
-    taps: Annotated[
-        Literal["as-given", "neutral"] | dict[str, int] | None, BeforeValidator(_tap_positions)
-    ] = None
     capacitors: Annotated[
         Literal["as-given"] | dict[str, int | list[int]] | None, BeforeValidator(_capacitor_steps)
     ] = None

@@ -24,10 +24,11 @@ from security_check.importers.pandapower_model import (
     connected,
     modelling,
     passive_injection,
-    rated_ends,
     terminals,
     without_powers,
 )
+from security_check.importers.pandapower_ratings import rated_ends
+from security_check.importers.pandapower_taps import Taps
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import (
     Interface,
@@ -41,6 +42,7 @@ def network_from_pandapower(
     *,
     connection_points: str = "load",
     passive: Literal["none", "as-given"] = "none",
+    taps: Taps | None = None,
     power_factor: float | Mapping[str, float] = 1.0,
     name: str = "",
 ) -> Network:
@@ -49,14 +51,16 @@ def network_from_pandapower(
     Parameters
     ----------
     net
-        A pandapower net.  Its external grids in service are the interface; each of them feeds
-        an electrically separate part, and all are held at the same magnitude.  Not modified.
+        A pandapower net, not modified.  Its external grids in service are the interface; each
+        feeds a separate part, and all are held at the same magnitude.
     connection_points
         The element table whose in-service rows are the connection points (``"load"``,
         ``"sgen"`` or ``"storage"``); row 3 of ``load`` becomes ``"load:3"``.
     passive
         ``"none"``: all other elements that consume or generate are out of service.
         ``"as-given"``: they stay, at the power that the net states.
+    taps
+        The tap positions that are assumed, as in ``pandapower_taps.with_taps``.
     power_factor
         Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
         withdrawing.  Reactive power is proportional to active power, so both change sign together.
@@ -68,13 +72,11 @@ def network_from_pandapower(
     """
     ids = connected(net, connection_points)
     ratios, faults = reactive_ratios(ids, power_factor)
-    faults = source_faults(net, connection_points, passive) + faults
-    if faults:
+    if faults := source_faults(net, connection_points, passive, taps) + faults:
         raise NetworkFaults(faults)
-    model = _modelled(without_powers(net, connection_points, passive))
+    model = _modelled(without_powers(net, connection_points, passive, taps))
     buses = buses_of(net, connection_points)
-    cut_off = model.cut_off(ids, buses)
-    if cut_off:
+    if cut_off := model.cut_off(ids, buses):
         raise NetworkFaults(cut_off)
     at = model.at(buses)
     interface = np.sort(np.asarray(model.internal["ref"], dtype=np.int64))
@@ -144,9 +146,9 @@ def _series(model: ModelledNet) -> SeriesBranches:
     in_service = np.asarray(internal["branch_is"], dtype=bool)
     position = np.cumsum(in_service) - 1
     branch, nodes = internal["branch"], model.nodes
-    ends = [(element, row, side) for element, side, row, *_ in rated_ends(net) if in_service[row]]
-    rows = list(dict.fromkeys(row for _, row, _ in ends))
-    name = {row: element for element, row, _ in ends}
+    ends = [end for end in rated_ends(net) if in_service[end.row]]
+    rows = list(dict.fromkeys(end.row for end in ends))
+    name = {end.row: end.element for end in ends}
     at = position[np.array(rows, dtype=np.int64)] if rows else np.zeros(0, dtype=np.int64)
     own, each = branch[at], np.arange(len(at))
     tap = np.where(own[:, 8].real == 0.0, 1.0, own[:, 8].real)
@@ -156,15 +158,18 @@ def _series(model: ModelledNet) -> SeriesBranches:
     entries = (np.concatenate([hv, lv]), np.tile(each, 2))
     across = sp.csr_array((values, entries), shape=(nodes, len(at)))
     column = {row: k for k, row in enumerate(rows)}
-    branches = np.array([column[row] for _, row, _ in ends], dtype=np.int64)
-    begins = np.array([side in ("from", "hv") for _, _, side in ends])
+    branches = np.array([column[end.row] for end in ends], dtype=np.int64)
+    begins = np.array([end.begins for end in ends])
     part = np.where(begins, values[branches], -1.0)
     places = (np.arange(len(ends)), branches)
     impedance = own[:, 2].real + 1j * own[:, 3].real
     shunt = own[:, _BR_G].real + 1j * own[:, 4].real
-    rated = {row: mva / model.base_mva for _, _, row, mva, _ in rated_ends(net)}
-    # Ratings of transformers; 0 for lines, which are pi circuits without this error.
-    current = np.array([rated[row] for row in rows])
+    # Lines are pi circuits, without this error.  The impedance is on the side where a branch ends.
+    current = np.zeros(len(rows))
+    rated = terminals(net, internal).rating_pu
+    for end, k, size in zip(ends, branches.tolist(), rated.tolist(), strict=True):
+        if not end.element.startswith("line"):
+            current[k] = max(current[k], size * tap[k] if end.begins else size)
     return SeriesBranches(
         tuple(name[row] for row in rows),
         across,

@@ -6,69 +6,34 @@ reported at once, element by element.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pandapower.topology import connected_components, create_nxgraph, unsupplied_buses
 
-from security_check.arrays import BoolArray, FloatArray
 from security_check.errors import Fault
 from security_check.importers import Net
-from security_check.model.network_elements import UNRATED
-
-POWER_ELEMENTS = ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen")
-"""Tables of elements that consume or generate at given power."""
-
-_UNSUPPORTED = (
-    "dcline", "svc", "tcsc", "ssc", "vsc", "vsc_stacked", "vsc_bipolar", "ward", "xward",
-)  # fmt: skip
-
-_BUS_COLUMNS = {
-    "line": ("from_bus", "to_bus"),
-    "impedance": ("from_bus", "to_bus"),
-    "trafo": ("hv_bus", "lv_bus"),
-    "trafo3w": ("hv_bus", "mv_bus", "lv_bus"),
-    "shunt": ("bus",),
-    "switch": ("bus",),
-    "ext_grid": ("bus",),
-    **dict.fromkeys(POWER_ELEMENTS, ("bus",)),
-}
-
-_RATINGS = {
-    "line": (("max_i_ka",), "kA"),
-    "trafo": (("sn_mva",), "MVA"),
-    "trafo3w": (("sn_hv_mva", "sn_mv_mva", "sn_lv_mva"), "MVA"),
-}
-
-
-def is_positive(values: FloatArray) -> BoolArray:
-    """Return which values are finite and above 0."""
-    return np.isfinite(values) & (values > 0)
-
-
-def _is_not_negative(values: FloatArray) -> BoolArray:
-    return np.isfinite(values) & (values >= 0)
-
-
-# Quantities of branches: table, columns, and the test of their values.
-_QUANTITIES: tuple[tuple[str, tuple[str, ...], Callable[[FloatArray], BoolArray]], ...] = (
-    ("line", ("length_km", "parallel", "df"), is_positive),
-    ("line", ("r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"), _is_not_negative),
-    ("trafo", ("vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel", "df"), is_positive),
-    ("trafo", ("vkr_percent",), _is_not_negative),
-    ("trafo3w", ("vn_hv_kv", "vn_mv_kv", "vn_lv_kv"), is_positive),
-    ("trafo3w", ("vk_hv_percent", "vk_mv_percent", "vk_lv_percent"), is_positive),
-    ("trafo3w", ("vkr_hv_percent", "vkr_mv_percent", "vkr_lv_percent"), _is_not_negative),
-    ("impedance", ("rft_pu", "xft_pu", "rtf_pu", "xtf_pu"), np.isfinite),
-    ("impedance", ("sn_mva",), is_positive),
-    ("shunt", ("p_mw", "q_mvar", "step"), np.isfinite),
-    ("bus", ("vn_kv",), is_positive),
+from security_check.importers.pandapower_quantities import (
+    POWERS,
+    Test,
+    is_not_negative,
+    is_positive,
+    quantity_faults,
+    switch_faults,
+    wrong_powers,
+    wrong_quantities,
 )
+from security_check.importers.pandapower_tables import (
+    BUS_COLUMNS,
+    in_service,
+    unmodelled,
+    wrong_states,
+)
+from security_check.importers.pandapower_taps import Taps, tap_faults
 
 
-def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
+def source_faults(net: Net, table: str, passive: str, taps: Taps | None = None) -> list[Fault]:
     """Return all faults in the tables of a net.
 
     Parameters
@@ -77,10 +42,11 @@ def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
         The net.
     table
         The table of the connection points.
-    passive
-        ``"none"`` or ``"as-given"``, as in
-        :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
+    passive, taps
+        As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
     """
+    if states := list(wrong_states(net)):
+        return states
     faults = _interface_faults(net)
     if passive == "as-given":
         faults += [
@@ -89,34 +55,29 @@ def source_faults(net: Net, table: str, passive: str) -> list[Fault]:
             )
             for i in in_service(net, "gen").index
         ]
-    return faults + table_faults(net, table, passive)
+    return faults + table_faults(net, table, passive, taps)
 
 
-def table_faults(net: Net, table: str, passive: str) -> list[Fault]:
+def table_faults(net: Net, table: str, passive: str, taps: Taps | None = None) -> list[Fault]:
     """Return the faults apart from those of held voltages; arguments of :func:`source_faults`."""
     if table not in ("load", "sgen", "storage"):
         return [Fault("connection_points", f'"{table}" is not "load", "sgen" or "storage"')]
-    return _element_faults(net, table, passive)
+    return _element_faults(net, table, passive, taps)
 
 
-def _element_faults(net: Net, table: str, passive: str) -> list[Fault]:
+def _element_faults(net: Net, table: str, passive: str, taps: Taps | None) -> list[Fault]:
     faults = []
     if not len(in_service(net, table)):
         faults.append(Fault(table, "no element in service, so there are no connection points"))
-    faults += _unsupported(net)
+    faults += unmodelled(net)
     lost = list(_missing_buses(net))
     faults += lost or _unreachable(net, table)
-    faults += _switch_faults(net)
+    faults += switch_faults(net)
+    if table != "asymmetric_load":  # theirs say on which phases they are, and are tested there
+        faults += wrong_powers(net, table)
     if passive == "as-given":
         faults += _passive_faults(net, table)
-    faults += _rating_faults(net)
-    return faults + _quantity_faults(net)
-
-
-def in_service(net: Net, table: str) -> pd.DataFrame:
-    """Return the rows in service of a table, all of them where it has no such column."""
-    rows: pd.DataFrame = net[table]
-    return rows[rows.in_service.astype(bool)] if "in_service" in rows else rows
+    return faults + quantity_faults(net) + tap_faults(net, taps)
 
 
 def _interface_faults(net: Net) -> list[Fault]:
@@ -141,18 +102,9 @@ def _interface_faults(net: Net) -> list[Fault]:
     return faults
 
 
-def _unsupported(net: Net) -> list[Fault]:
-    return [
-        Fault(f"{kind}:{i}", f"elements of type {kind} are not supported")
-        for kind in _UNSUPPORTED
-        if kind in net
-        for i in in_service(net, kind).index
-    ]
-
-
 def _missing_buses(net: Net) -> Iterator[Fault]:
     """Yield the elements whose buses do not exist, also those out of service."""
-    for kind, ends in _BUS_COLUMNS.items():
+    for kind, ends in BUS_COLUMNS.items():
         rows = net[kind]
         for end in ends:
             for i in rows.index[~rows[end].isin(net.bus.index)]:
@@ -171,25 +123,12 @@ def no_path(point: str, bus: object) -> Fault:
     return Fault(point, f"bus {bus} is out of service or has no path to the external grid")
 
 
-def _switch_faults(net: Net) -> list[Fault]:
-    """Return the switches at lines, transformers and buses that do not exist."""
-    at = {"l": "line", "t": "trafo", "t3": "trafo3w", "b": "bus"}
-    faults = []
-    for letter, kind in at.items():
-        rows = net.switch[net.switch.et == letter]
-        faults += [
-            Fault(f"switch:{i}", f"its {kind} {rows.element.at[i]} does not exist")
-            for i in rows.index[~rows.element.isin(net[kind].index)]
-        ]
-    return faults
-
-
 def _passive_faults(net: Net, table: str) -> list[Fault]:
     """Return the passive elements whose powers are not constant numbers."""
     faults = []
-    for kind in ("load", "sgen", "storage"):
+    for kind in POWERS:
         if kind != table:
-            faults += wrong_quantities(net, kind, ("p_mw", "q_mvar", "scaling"), np.isfinite)
+            faults += wrong_powers(net, kind)
     loads = in_service(net, "load")
     dependent = [column for column in loads.columns if column.startswith("const_")]
     if table != "load" and dependent:
@@ -201,74 +140,35 @@ def _passive_faults(net: Net, table: str) -> list[Fault]:
     return faults
 
 
-def _rating_faults(net: Net) -> list[Fault]:
-    """Return the lines and transformers without a usable rating, in the source's own units."""
-    faults = []
-    for kind, (columns, unit) in _RATINGS.items():
-        rows = in_service(net, kind)
-        for column in columns:
-            values = rows[column].astype(float)
-            faults += [
-                Fault(
-                    f"{kind}:{i}",
-                    f"its rating {column} is {value:g} {unit}: "
-                    f"a real rating above 0 and below {UNRATED:g} is needed",
-                )
-                for i, value in values[~((values > 0) & (values < UNRATED))].items()
-            ]
-    return faults
-
-
-def _quantity_faults(net: Net) -> list[Fault]:
-    """Return the branches, shunts and buses with invalid quantities."""
-    faults = []
-    for kind, columns, is_right in _QUANTITIES:
-        faults += wrong_quantities(net, kind, columns, is_right)
-    lines = in_service(net, "line")
-    nothing = (lines.r_ohm_per_km == 0) & (lines.x_ohm_per_km == 0)
-    return faults + [Fault(f"line:{i}", "its impedance is zero") for i in lines.index[nothing]]
-
-
-def wrong_quantities(
-    net: Net, kind: str, columns: tuple[str, ...], is_right: Callable[[FloatArray], BoolArray]
-) -> list[Fault]:
-    """Return the elements in service with an invalid value in a column."""
-    rows = in_service(net, kind)
-    return [
-        Fault(f"{kind}:{i}", f"its {column} is {value}")
-        for column in columns
-        if column in rows
-        for i, value in rows[column][~is_right(rows[column].to_numpy(dtype=float))].items()
-    ]
-
-
 # Further quantities of a model of three phases: table, columns, and the test of their values.
-_OF_PHASES: tuple[tuple[str, tuple[str, ...], Callable[[FloatArray], BoolArray]], ...] = (
-    ("line", ("r0_ohm_per_km", "x0_ohm_per_km", "c0_nf_per_km"), _is_not_negative),
+_OF_PHASES: tuple[tuple[str, tuple[str, ...], Test], ...] = (
+    ("line", ("r0_ohm_per_km", "x0_ohm_per_km", "c0_nf_per_km"), is_not_negative),
     ("trafo", ("vk0_percent", "mag0_percent"), is_positive),
-    ("trafo", ("vkr0_percent", "mag0_rx", "si0_hv_partial"), _is_not_negative),
+    ("trafo", ("vkr0_percent", "mag0_rx", "si0_hv_partial"), is_not_negative),
 )
 _OF_SOURCES = (
     ("ext_grid", ("s_sc_max_mva", "x0x_max"), is_positive),
-    ("ext_grid", ("rx_max", "r0x0_max"), _is_not_negative),
+    ("ext_grid", ("rx_max", "r0x0_max"), is_not_negative),
 )
 _VECTOR_GROUPS = ("YNyn", "Dyn", "Yzn", "Yy", "Yd", "Dy", "Dd")
 _BALANCED_ONLY = ("trafo3w", "impedance", "shunt")
 
 
-def phase_faults(net: Net, held: str) -> list[Fault]:
+def phase_faults(net: Net, held: str, taps: Taps | None = None) -> list[Fault]:
     """Return all faults in the tables of a net with single phases.
 
     Parameters
     ----------
     net
         The net; its connection points are the rows of ``asymmetric_load``.
-    held
-        ``"source"`` or ``"phases"``, as in
+    held, taps
+        As in
         :func:`~security_check.importers.pandapower_phases.phases_from_pandapower`.
     """
+    if states := list(wrong_states(net)):
+        return states
     needed = (*_OF_PHASES, *(_OF_SOURCES if held == "source" else ()))
-    faults = _interface_faults(net) + _element_faults(net, "asymmetric_load", "none")
+    faults = _interface_faults(net) + _element_faults(net, "asymmetric_load", "none", taps)
     faults += [
         Fault(f"{kind}:{i}", f"it has no {column}")
         for kind, columns, _ in needed

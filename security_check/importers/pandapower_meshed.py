@@ -33,6 +33,7 @@ from security_check.importers.pandapower_model import (
     terminals,
     without_powers,
 )
+from security_check.importers.pandapower_taps import Taps
 from security_check.model.generators import Generators
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports
@@ -56,6 +57,7 @@ def meshed_network_from_pandapower(
     *,
     connection_points: str = "load",
     passive: Literal["none", "as-given"] = "none",
+    taps: Taps | None = None,
     power_factor: float | Mapping[str, float] = 1.0,
     distributed_slack: bool = False,
     name: str = "",
@@ -67,7 +69,7 @@ def meshed_network_from_pandapower(
     net
         A pandapower net with external grids and generators in service.  Not modified.  The
         contract, not the net, limits the power of the interface's external grids.
-    connection_points, passive, power_factor
+    connection_points, passive, taps, power_factor
         As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`, but
         generators stay in service either way.
     distributed_slack
@@ -83,10 +85,10 @@ def meshed_network_from_pandapower(
     """
     ids = connected(net, connection_points)
     ratios, faults = reactive_ratios(ids, power_factor)
-    faults = meshed_faults(net, connection_points, passive, distributed_slack) + faults
+    faults = meshed_faults(net, connection_points, passive, distributed_slack, taps) + faults
     if faults:
         raise NetworkFaults(faults)
-    model = _modelled(without_powers(net, connection_points, passive))
+    model = _modelled(without_powers(net, connection_points, passive, taps))
     buses = buses_of(net, connection_points)
     machines = _machines(net, model, distributed_slack, model.cut_off(ids, buses))
     grids = np.array([m.node for m in machines if m.name.startswith("ext_grid")])

@@ -11,18 +11,17 @@ from pandapower.topology import unsupplied_buses
 
 from security_check.errors import Fault
 from security_check.importers import Net
-from security_check.importers.pandapower_faults import (
-    in_service,
-    is_positive,
-    no_path,
-    table_faults,
-    wrong_quantities,
-)
+from security_check.importers.pandapower_faults import no_path, table_faults
+from security_check.importers.pandapower_quantities import is_positive, wrong_quantities
+from security_check.importers.pandapower_tables import in_service, wrong_states
+from security_check.importers.pandapower_taps import Taps
 
 _CONTROLLERS = ("ext_grid", "gen")  # tables of elements that hold a voltage
 
 
-def meshed_faults(net: Net, table: str, passive: str, distributed_slack: bool) -> list[Fault]:
+def meshed_faults(
+    net: Net, table: str, passive: str, distributed_slack: bool, taps: Taps | None = None
+) -> list[Fault]:
     """Return all faults in the tables of a net with generators.
 
     Parameters
@@ -35,7 +34,11 @@ def meshed_faults(net: Net, table: str, passive: str, distributed_slack: bool) -
         ``"none"`` or ``"as-given"``.
     distributed_slack
         Whether external grids and generators share the imbalance.
+    taps
+        As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
     """
+    if states := list(wrong_states(net)):
+        return states
     faults = []
     if not len(in_service(net, "ext_grid")):
         faults.append(Fault("interface", "an external grid must be in service, found none"))
@@ -50,16 +53,14 @@ def meshed_faults(net: Net, table: str, passive: str, distributed_slack: bool) -
             net.gen.in_service.astype(bool) & _marked(net.gen, "reactive_capability_curve")
         ]
     ]
-    for kind in _CONTROLLERS:
-        faults += wrong_quantities(net, kind, ("vm_pu",), is_positive)
-    faults += wrong_quantities(net, "ext_grid", ("va_degree",), np.isfinite)
+    faults += wrong_quantities(net, "gen", ("vm_pu",), is_positive)
     faults += wrong_quantities(net, "gen", ("p_mw", "scaling"), np.isfinite)
     for kind in _CONTROLLERS:
         faults += _limit_faults(net, kind)
     if distributed_slack:
         faults += _weight_faults(net)
     faults += _set_point_faults(net)
-    return faults + table_faults(net, table, passive)
+    return faults + table_faults(net, table, passive, taps)
 
 
 def _marked(rows: pd.DataFrame, column: str) -> Any:

@@ -18,7 +18,10 @@ import scipy.sparse as sp
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
-from security_check.importers.pandapower_faults import POWER_ELEMENTS, no_path
+from security_check.importers.pandapower_faults import no_path
+from security_check.importers.pandapower_ratings import rated_ends
+from security_check.importers.pandapower_tables import POWER_ELEMENTS
+from security_check.importers.pandapower_taps import Taps, with_taps
 from security_check.model.network import selection
 from security_check.model.network_elements import Ports, Terminals, Voltages
 
@@ -101,7 +104,7 @@ class ModelledNet:
         )
 
 
-def without_powers(net: Net, connection_points: str, passive: str) -> Net:
+def without_powers(net: Net, connection_points: str, passive: str, taps: Taps | None = None) -> Net:
     """Return a copy of the net without customers, generators and, maybe, passive elements.
 
     Their rows go, rather than out of service: pandapower would still count powers that are no
@@ -115,8 +118,10 @@ def without_powers(net: Net, connection_points: str, passive: str) -> Net:
         The table of the connection points.
     passive
         ``"none"``, or ``"as-given"``: other elements in service stay, at their given power.
+    taps
+        The tap positions, as in :func:`~security_check.importers.pandapower_taps.with_taps`.
     """
-    working = copy.deepcopy(net)
+    working = copy.deepcopy(with_taps(net, taps))
     for kind in (*POWER_ELEMENTS, "gen"):
         may_stay = passive == "as-given" and kind not in (connection_points, "gen")
         working[kind] = working[kind][working[kind].in_service.astype(bool) & may_stay]
@@ -227,61 +232,17 @@ def terminals(net: Net, internal: dict[str, Any]) -> Terminals:
     """Return the monitored ends of all rated branches in service."""
     in_service = np.asarray(internal["branch_is"], dtype=bool)
     position = np.cumsum(in_service) - 1
-    branch = internal["branch"]
-    base_kv = internal["bus"][:, 9]  # column BASE_KV
-    base_mva = float(internal["baseMVA"])
-    ends = []
-    for element, end, row, rated_mva, rated_ka in rated_ends(net):
-        if not in_service[row]:
-            continue
-        at = int(position[row])
-        column = 0 if end in ("from", "hv") else 1
-        node = int(branch[at, column].real)
-        base_ka = base_mva / (math.sqrt(3.0) * base_kv[node])
-        rating = rated_ka / base_ka if rated_ka is not None else rated_mva / base_mva
-        ends.append((element, end, at, column, rating, base_ka * 1e3))
-    matrices = (sp.csr_array(internal["Yf"]), sp.csr_array(internal["Yt"]))
-    stacked = sp.vstack([matrices[column][[at], :] for _, _, at, column, _, _ in ends])
+    ends = [end for end in rated_ends(net) if in_service[end.row]]
+    at = np.array([position[end.row] for end in ends], dtype=np.int64)
+    column = np.array([0 if end.begins else 1 for end in ends], dtype=np.int64)
+    node = internal["branch"][at, column].real.astype(np.int64)
+    base_kv = internal["bus"][node, 9]  # column BASE_KV
+    base_ka = float(internal["baseMVA"]) / (math.sqrt(3.0) * base_kv)
+    both = sp.vstack([internal["Yf"], internal["Yt"]], format="csr")
     return Terminals(
-        elements=tuple(end[0] for end in ends),
-        sides=tuple(end[1] for end in ends),
-        admittance=sp.csr_array(stacked),
-        rating_pu=np.array([end[4] for end in ends]),
-        base_current_a=np.array([end[5] for end in ends]),
+        elements=tuple(end.element for end in ends),
+        sides=tuple(end.side for end in ends),
+        admittance=sp.csr_array(both[at + column * int(in_service.sum())]),
+        rating_pu=np.array([end.rating_ka for end in ends]) / base_ka,
+        base_current_a=1e3 * base_ka,
     )
-
-
-def rated_ends(net: Net) -> list[tuple[str, str, int, float, float | None]]:
-    """Return (element, end, branch row, rating in MVA, rating in kA or None) of each end.
-
-    A three-winding transformer is a star of three branches in pandapower: high voltage to star,
-    star to medium and star to low voltage; each winding is monitored at its own bus.
-    """
-    lookup = net._pd2ppc_lookups["branch"]
-    ends: list[tuple[str, str, int, float, float | None]] = []
-    if "line" in lookup:
-        first = lookup["line"][0]
-        rated = (net.line.max_i_ka * net.line.df * net.line.parallel).to_numpy(dtype=float)
-        ends += [
-            (f"line:{index}", end, first + k, 0.0, float(rated[k]))
-            for k, index in enumerate(net.line.index)
-            for end in ("from", "to")
-        ]
-    if "trafo" in lookup:
-        first = lookup["trafo"][0]
-        rated = (net.trafo.sn_mva * net.trafo.df * net.trafo.parallel).to_numpy(dtype=float)
-        ends += [
-            (f"trafo:{index}", end, first + k, float(rated[k]), None)
-            for k, index in enumerate(net.trafo.index)
-            for end in ("hv", "lv")
-        ]
-    if "trafo3w" in lookup:
-        first, last = lookup["trafo3w"]
-        count = (last - first) // 3
-        for winding, end in enumerate(("hv", "mv", "lv")):
-            rated = net.trafo3w[f"sn_{end}_mva"].to_numpy(dtype=float)
-            ends += [
-                (f"trafo3w:{index}", end, first + winding * count + k, float(rated[k]), None)
-                for k, index in enumerate(net.trafo3w.index)
-            ]
-    return ends

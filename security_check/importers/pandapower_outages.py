@@ -15,6 +15,7 @@ from security_check.arrays import IndexArray
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
+from security_check.importers.pandapower_taps import Taps
 from security_check.model.network import Network, selection
 from security_check.model.network_elements import Ports
 from security_check.model.outage import Outage
@@ -29,6 +30,7 @@ def outages_from_pandapower(
     *,
     connection_points: str = "load",
     passive: Literal["none", "as-given"] = "none",
+    taps: Taps | None = None,
     power_factor: float | Mapping[str, float] = 1.0,
     distributed_slack: bool = False,
 ) -> tuple[Network, list[Outage]]:
@@ -40,7 +42,7 @@ def outages_from_pandapower(
         The net.  Not modified.
     names
         Elements that may fail, one at a time, for example ``"line:3"`` or ``"gen:0"``.
-    connection_points, passive, power_factor, distributed_slack
+    connection_points, passive, taps, power_factor, distributed_slack
         As in ``meshed_network_from_pandapower``.  The participation of a failed generator goes to
         the others in proportion to theirs.
 
@@ -56,6 +58,7 @@ def outages_from_pandapower(
             state,
             connection_points=connection_points,
             passive=passive,
+            taps=taps,
             power_factor=power_factor,
             distributed_slack=distributed_slack,
         )

@@ -25,8 +25,11 @@ import scipy.sparse as sp
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
 from security_check.errors import NetworkFaults
 from security_check.importers import Net
-from security_check.importers.pandapower_faults import POWER_ELEMENTS, phase_faults
+from security_check.importers.pandapower_faults import phase_faults
 from security_check.importers.pandapower_model import bus_names, modelling, nominal_volts
+from security_check.importers.pandapower_ratings import rated_ends
+from security_check.importers.pandapower_tables import POWER_ELEMENTS
+from security_check.importers.pandapower_taps import Taps, with_taps
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
 
@@ -43,6 +46,7 @@ def phases_from_pandapower(
     net: Net,
     *,
     held: Literal["source", "phases"] = "source",
+    taps: Taps | None = None,
     power_factor: float | Mapping[str, float] = 1.0,
     name: str = "",
 ) -> Network:
@@ -61,9 +65,8 @@ def phases_from_pandapower(
         ``"source"``: the source behind the external grid's short-circuit impedance, balanced;
         one magnitude.  ``"phases"``: the phase voltages of the interface bus, one magnitude for
         each, independent of currents; needs no short-circuit data.
-    power_factor
-        Of every connection point, or per id (1.0 where not named): in (0, 1], lagging when
-        withdrawing.
+    taps, power_factor
+        As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
 
     Raises
     ------
@@ -73,10 +76,10 @@ def phases_from_pandapower(
     table = net.asymmetric_load[net.asymmetric_load.in_service.astype(bool)]
     ids = tuple(f"asymmetric_load:{i}" for i in table.index)
     ratios, faults = reactive_ratios(ids, power_factor)
-    faults = phase_faults(net, held) + faults
+    faults = phase_faults(net, held, taps) + faults
     if faults:
         raise NetworkFaults(faults)
-    cases = _run(net, held)
+    cases = _run(with_taps(net, taps), held)
     sources = cases["reference"]
     in_components = sources if held == "source" else sources[:0]
     buses = cases["Ybus"][0].shape[0]
@@ -91,7 +94,7 @@ def phases_from_pandapower(
         admittance=sp.csr_array(basis.conj().T @ _to_phases(cases["Ybus"]) @ basis),
         interface=_interface(sources, held),
         voltages=_voltages(nodes, real, nominal_volts(net, cases["lookup"], buses)),
-        terminals=_terminals(net, cases, basis),
+        terminals=_terminals(cases["net"], cases, basis),
         ports=ports,
         connection_points=ids,
         port_shares=port_shares,
@@ -156,7 +159,7 @@ def _run(net: Net, held: str) -> dict[str, Any]:
     """Run pandapower once, without customers, and return its sequence matrices."""
     idle = copy.deepcopy(net)
     for kind in (*POWER_ELEMENTS, "gen"):
-        idle[kind]["in_service"] = False
+        idle[kind] = idle[kind].iloc[:0]
     if held == "phases":
         _give_sources_an_admittance(idle)
     keep = {"Ybus": True, "bus_pq": False, "gen": False, "trafo": False}
@@ -166,8 +169,8 @@ def _run(net: Net, held: str) -> dict[str, Any]:
     cases: dict[str, Any] = {
         key: [sp.csr_array(each[key]) for each in internal] for key in ("Ybus", "Yf", "Yt")
     }
+    cases["net"] = idle
     cases["lookup"] = idle._pd2ppc_lookups["bus"]
-    cases["branches"] = idle._pd2ppc_lookups["branch"]
     cases["branch"] = internal[1]["branch"]
     cases["in_service"] = np.asarray(internal[1]["branch_is"], dtype=bool)
     cases["bus"] = internal[1]["bus"]
@@ -218,24 +221,18 @@ def _terminals(net: Net, cases: dict[str, Any], basis: sp.csr_array) -> Terminal
     base_kv = cases["bus"][:, 9].real  # column BASE_KV
     elements, sides, rows, ratings, bases = [], [], [], [], []
     matrices = (_to_phases(cases["Yf"]), _to_phases(cases["Yt"]))
-    for kind, ends in (("line", ("from", "to")), ("trafo", ("hv", "lv"))):
-        if kind not in cases["branches"]:
+    for end in rated_ends(net, ("line", "trafo")):
+        if not cases["in_service"][end.row]:
             continue
-        first = cases["branches"][kind][0]
-        for k, index in enumerate(net[kind].index):
-            if not cases["in_service"][first + k]:
-                continue
-            at = int(position[first + k])
-            for column, end in enumerate(ends):
-                kv = base_kv[int(cases["branch"][at, column].real)]
-                base_ka = cases["base_mva"] * math.sqrt(3.0) / kv
-                rated_ka = _rating_ka(net, kind, index, kv)
-                for conductor, phase in enumerate(PHASES):
-                    elements.append(f"{kind}:{index}.{phase}")
-                    sides.append(end)
-                    rows.append((column, 3 * at + conductor))
-                    ratings.append(rated_ka / base_ka)
-                    bases.append(base_ka * 1e3)
+        at, column = int(position[end.row]), 0 if end.begins else 1
+        kv = base_kv[int(cases["branch"][at, column].real)]
+        base_ka = cases["base_mva"] * math.sqrt(3.0) / kv
+        for conductor, phase in enumerate(PHASES):
+            elements.append(f"{end.element}.{phase}")
+            sides.append(end.side)
+            rows.append((column, 3 * at + conductor))
+            ratings.append(end.rating_ka / base_ka)
+            bases.append(base_ka * 1e3)
     stacked = sp.vstack(
         [matrices[end][[row for e, row in rows if e == end]] for end in (0, 1)], format="csr"
     )
@@ -244,10 +241,3 @@ def _terminals(net: Net, cases: dict[str, Any], basis: sp.csr_array) -> Terminal
     back[order] = np.arange(len(rows))
     admittance: sp.csr_array = sp.csr_array(stacked[back] @ basis)
     return Terminals(tuple(elements), tuple(sides), admittance, np.array(ratings), np.array(bases))
-
-
-def _rating_ka(net: Net, kind: str, index: int, kv: float) -> float:
-    row = net[kind].loc[index]
-    if kind == "line":
-        return float(row.max_i_ka * row.df * row.parallel)
-    return float(row.sn_mva * row.df * row.parallel / (math.sqrt(3.0) * kv))

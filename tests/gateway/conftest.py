@@ -27,13 +27,13 @@ def networks_read_once() -> Iterator[None]:
     """Give files of the same content the same network: pandapower takes long to read even one."""
     read, known = pp.from_json, {}
 
-    def read_once(path: str) -> Any:
+    def read_once(path: str, *, convert: bool = True) -> Any:
         content = Path(path).read_bytes() if Path(path).is_file() else None
         if content is None:
-            return read(path)
-        if content not in known:
-            known[content] = read(path)
-        return copy.deepcopy(known[content])
+            return read(path, convert=convert)
+        if (content, convert) not in known:
+            known[content, convert] = read(path, convert=convert)
+        return copy.deepcopy(known[content, convert])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pp, "from_json", read_once)

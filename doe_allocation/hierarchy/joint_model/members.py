@@ -12,7 +12,7 @@ from doe_allocation.hierarchy.allocation import HierarchyAllocation, allocate_hi
 from doe_allocation.hierarchy.operators import Child, Operator
 from security_check.arrays import FloatArray
 from security_check.importers import Net
-from security_check.importers.pandapower_faults import in_service
+from security_check.importers.pandapower_tables import in_service
 from security_check.model.element_ids import table_row
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network

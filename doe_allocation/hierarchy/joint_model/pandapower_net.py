@@ -16,7 +16,7 @@ import pandas as pd
 
 from doe_allocation.hierarchy.joint_model.members import Boundary, Hierarchy, Member
 from security_check.importers import Net
-from security_check.importers.pandapower_faults import POWER_ELEMENTS
+from security_check.importers.pandapower_tables import POWER_ELEMENTS
 from security_check.model.element_ids import element_id, element_ids, table_row
 
 _BRANCHES = {

@@ -20,7 +20,7 @@ from security_check.importers.opendss_circuit.elements import (
     properties,
 )
 
-Taps = Literal["as-given", "neutral"] | Mapping[str, int]
+Taps = Literal["as-given", "neutral"] | Mapping[str, float]
 """Where taps stand; positions by the name of a regulator or of its transformer."""
 
 Capacitors = Literal["as-given"] | Mapping[str, int | Sequence[int]]
@@ -123,7 +123,7 @@ def _set_neutral(dss: Dss, control: str, changer: TapChanger) -> list[Fault]:
 
 
 def _set_positions(
-    dss: Dss, changers: Mapping[str, TapChanger], taps: Mapping[str, int]
+    dss: Dss, changers: Mapping[str, TapChanger], taps: Mapping[str, float]
 ) -> list[Fault]:
     faults, stated = [], {}
     for name, position in taps.items():
@@ -143,7 +143,7 @@ def _set_positions(
         if not _is_whole(position) or not changer.lowest <= position <= changer.highest:
             detail = f"{changer.lowest} to {changer.highest}"
             faults.append(
-                Fault(where, f"its position is {position}; it must be a whole number of {detail}")
+                Fault(where, f"its position is {position:g}; it must be a whole number of {detail}")
             )
         elif key in stated:
             faults.append(Fault(where, f"the tap changer {key} is named twice"))

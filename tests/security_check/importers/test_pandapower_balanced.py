@@ -12,7 +12,15 @@ import pandapower.toolbox
 import pytest
 from brute_force import interface_node, passive_at_nodes, point_nodes, solve
 from networks import feeder, menagerie, simbench_net
-from pandapower_oracle import currents_a, our_results, ratings_a, run_pandapower, voltages
+from pandapower_oracle import (
+    currents_a,
+    loading_percent,
+    our_loading_percent,
+    our_results,
+    ratings_a,
+    run_pandapower,
+    voltages,
+)
 
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_balanced import network_from_pandapower
@@ -39,6 +47,9 @@ def assert_agrees(net, largest_w, passive="none", points=3, seed=1, **how):
         base = network.terminals.base_current_a
         of_base = (current[:, k] - currents_a(solved, network)) / base
         np.testing.assert_allclose(of_base, 0, atol=1e-8)
+        percent = our_loading_percent(network, found[:, k])
+        expected = loading_percent(solved, list(percent))
+        np.testing.assert_allclose(list(percent.values()), expected, rtol=0, atol=1e-6)
     rated = network.terminals.rating_pu * network.terminals.base_current_a
     np.testing.assert_allclose(rated, ratings_a(net, network), rtol=1e-12)
     spread = np.abs(found).max() - np.abs(found).min()
@@ -401,8 +412,8 @@ class TestFaults:
         net = menagerie()
         net.sgen.loc[1, column] = np.nan
         assert list(faults_of(net, passive="as-given")) == ["sgen:1"]
+        assert list(faults_of(net, connection_points="sgen")) == ["sgen:1"]
         network_from_pandapower(net)  # not otherwise
-        network_from_pandapower(net, connection_points="sgen", passive="as-given")
 
     def test_what_pandapower_itself_refuses(self):
         net = menagerie()

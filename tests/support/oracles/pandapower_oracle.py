@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,16 +42,25 @@ def run_pandapower(
     net[table].loc[rows, "p_mw"] = sign * power_w / 1e6
     net[table].loc[rows, "q_mvar"] = sign * power_w * network.reactive_ratio / 1e6
     net.ext_grid["vm_pu"] = interface_voltage_pu
+    solve_exactly(net)
+    return net
+
+
+def solve_exactly(net: Net) -> None:
+    """Run pandapower as exactly as rounding allows, which depends on the net's power base."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandapower's own deprecations
-        pp.runpp(
-            net,
-            calculate_voltage_angles=True,
-            tolerance_mva=1e-9,
-            numba=False,
-            lightsim2grid=False,
-        )
-    return net
+        for tolerance_mva in (1e-11, 1e-10, 1e-9):
+            with contextlib.suppress(pp.LoadflowNotConverged):
+                pp.runpp(
+                    net,
+                    calculate_voltage_angles=True,
+                    tolerance_mva=tolerance_mva,
+                    numba=False,
+                    lightsim2grid=False,
+                )
+                return
+    raise AssertionError("pandapower does not converge")
 
 
 def voltages(net: Net, network: Network) -> np.ndarray:
@@ -75,21 +86,43 @@ def currents_a(net: Net, network: Network) -> np.ndarray:
 
 
 def ratings_a(net: Net, network: Network) -> np.ndarray:
-    """Return each terminal's rating, from the net's own columns and the buses' base voltages."""
+    """Return each terminal's rating, from the net's own columns, without ``max_loading_percent``.
+
+    A winding's rating is a current at the winding's own rated voltage.
+    """
     rated = []
     for element, end in zip(network.terminals.elements, network.terminals.sides, strict=True):
         kind, number = element.split(":")
         row = net[kind].loc[int(number)]
         if kind == "line":
             rated.append(1e3 * row.max_i_ka * row.df * row.parallel)
-        elif kind == "trafo":
-            size = row.sn_mva * row.df * row.parallel
-            rated.append(1e3 * size / (np.sqrt(3) * net.bus.vn_kv[row[f"{end}_bus"]]))
-        else:
-            rated.append(
-                1e3 * row[f"sn_{end}_mva"] / (np.sqrt(3) * net.bus.vn_kv[row[f"{end}_bus"]])
-            )
+            continue
+        size = row.sn_mva * row.df * row.parallel if kind == "trafo" else row[f"sn_{end}_mva"]
+        rated.append(1e3 * size / (np.sqrt(3) * row[f"vn_{end}_kv"]))
     return np.array(rated)
+
+
+def loading_percent(net: Net, elements: Sequence[str]) -> np.ndarray:
+    """Return pandapower's own loading of elements such as ``"trafo:3"`` or ``"line:3.a"``."""
+    found = []
+    for element in elements:
+        kind, _, number = element.partition(":")
+        index, _, phase = number.partition(".")
+        table = net[f"res_{kind}_3ph" if phase else f"res_{kind}"]
+        found.append(
+            table.at[int(index), f"loading_{phase}_percent" if phase else "loading_percent"]
+        )
+    return np.array(found)
+
+
+def our_loading_percent(network: Network, voltage: np.ndarray) -> dict[str, float]:
+    """Return each element's largest current in per cent of its rating, from node voltages (n,)."""
+    terminals = network.terminals
+    percent = 100.0 * np.abs(terminals.admittance @ voltage) / terminals.rating_pu
+    found: dict[str, float] = {}
+    for element, size in zip(terminals.elements, percent.tolist(), strict=True):
+        found[element] = max(found.get(element, 0.0), size)
+    return found
 
 
 def our_results(

@@ -1,0 +1,131 @@
+"""The tables of a pandapower net: which are modelled, which have no effect, which are refused.
+
+A table that is neither modelled nor known to have no effect is refused by the name of each of its
+elements in service.  So an element that a later version of pandapower adds is refused as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from security_check.errors import Fault
+from security_check.importers import Net
+
+POWER_ELEMENTS = ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen")
+"""Tables of elements that consume or generate at given power."""
+
+BUS_COLUMNS = {
+    "line": ("from_bus", "to_bus"),
+    "impedance": ("from_bus", "to_bus"),
+    "trafo": ("hv_bus", "lv_bus"),
+    "trafo3w": ("hv_bus", "mv_bus", "lv_bus"),
+    "shunt": ("bus",),
+    "switch": ("bus",),
+    "ext_grid": ("bus",),
+    **dict.fromkeys(POWER_ELEMENTS, ("bus",)),
+}
+"""The tables that are modelled, but for ``bus`` and ``gen``, and their references to buses."""
+
+MODELLED = frozenset({"bus", "gen", *BUS_COLUMNS})
+"""Tables that are modelled; see :mod:`~security_check.importers.pandapower_quantities`."""
+
+WITHOUT_EFFECT = frozenset(
+    {"poly_cost", "pwl_cost", "measurement", "group", "bus_geodata", "line_geodata", "substation"}
+)
+"""Tables without an effect on a power flow, although they name elements."""
+
+_CONTROLLERS = "controller"  # its faults depend on which taps are stated: ``pandapower_taps``
+
+# Options of a power flow that change neither the model nor what a result means.
+_OPTIONS_WITHOUT_EFFECT = frozenset(
+    {
+        "algorithm", "calculate_voltage_angles", "init", "init_va_degree", "init_vm_pu",
+        "lightsim2grid", "max_iteration", "numba", "only_v_results", "permc_spec",
+        "tolerance_mva", "use_umfpack", "v_debug",
+    }
+)  # fmt: skip
+# Options that have an effect, with the values that are modelled.
+_MODELLED_OPTIONS = {
+    "check_connectivity": True,
+    "consider_line_temperature": False,
+    "distributed_slack": False,
+    "enforce_p_lims": False,
+    "enforce_q_lims": False,
+    "mode": "pf",
+    "neglect_open_switch_branches": False,
+    "recycle": None,
+    "run_control": False,
+    "switch_rx_ratio": 2,
+    "tdpf": False,
+    "trafo3w_losses": "hv",
+    "trafo_loading": "current",
+    "trafo_model": "t",
+    "voltage_depend_loads": True,
+}
+
+
+def in_service(net: Net, table: str) -> pd.DataFrame:
+    """Return the rows in service of a table, all of them where it has no such column."""
+    rows: pd.DataFrame = net[table]
+    return rows[rows.in_service.astype(bool)] if "in_service" in rows else rows
+
+
+def unmodelled(net: Net) -> list[Fault]:
+    """Return a fault for all that has, or may have, an effect and is not modelled."""
+    return [
+        *(
+            Fault(f"{table}:{i}", f"elements of type {table} are not supported")
+            for table in _unknown_tables(net)
+            for i in in_service(net, table).index
+        ),
+        *_settings(net),
+    ]
+
+
+def _unknown_tables(net: Net) -> Iterator[str]:
+    """Yield the tables of elements that are neither modelled nor known to have no effect."""
+    known = MODELLED | WITHOUT_EFFECT | {_CONTROLLERS}
+    for name, rows in net.items():
+        if not isinstance(rows, pd.DataFrame) or name in known or name.startswith(("_", "res_")):
+            continue
+        if len(rows) and any(_is_of_elements(str(column)) for column in rows.columns):
+            yield name
+
+
+def _is_of_elements(column: str) -> bool:
+    """Return whether a column belongs to a table of elements, not to one of plain data."""
+    return column in ("in_service", "bus", "bus_dc") or column.endswith(("_bus", "_bus_dc"))
+
+
+def wrong_states(net: Net) -> Iterator[Fault]:
+    """Yield the elements that are neither in service nor out of service.
+
+    With such elements, nothing else can be said of the net.
+    """
+    for table in sorted(MODELLED):
+        for column in {"in_service", "closed"} & set(net[table].columns):
+            values = net[table][column]
+            if values.dtype == bool:
+                continue
+            for i in values.index[~values.isin([True, False])]:
+                yield Fault(f"{table}:{i}", f"its {column} is {values.at[i]}, not true or false")
+
+
+def _settings(net: Net) -> Iterator[Fault]:
+    """Yield the faults of what holds for the whole net."""
+    for key, unit in (("f_hz", "Hz"), ("sn_mva", "MVA")):
+        value = net.get(key)
+        if not isinstance(value, (int, float, np.number)) or not 0.0 < float(value) < np.inf:
+            yield Fault(f"net.{key}", f"it is {value} {unit}; a number above 0 is needed")
+    for key, value in (net.get("user_pf_options") or {}).items():
+        if key in _OPTIONS_WITHOUT_EFFECT or (
+            key in _MODELLED_OPTIONS and value == _MODELLED_OPTIONS[key]
+        ):
+            continue
+        yield Fault(
+            "net.user_pf_options",
+            f"it sets {key} = {value!r} for the power flow, which is not supported",
+        )
