@@ -149,7 +149,8 @@ class RadialRefuter:
         """Return the trees, each grown from the source branch by branch."""
         count, n = len(closed), self._nodes
         switch = self._folded.switch
-        there = np.where(switch == _NONE, True, closed[:, switch])
+        # A branch without a switch has the index -1: that of the last column, which is closed.
+        there = np.column_stack([closed, np.ones(count, dtype=bool)])[:, switch]
         start, end = self._place[branches.start], self._place[branches.end]
         above = np.full((count, n), _NONE)
         upper = np.zeros((count, n), dtype=np.int64)

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.faults import InputFaults, repeated_entries, sentences, unreadable
-from gateway.formats.records import Name, Record, Time, Watts
+from gateway.formats.records import Finite, Name, Record, Time, Watts
 from security_check.checking.verdict import Verdict
 from security_check.errors import Fault, Violation
 from security_check.model.element import Element
@@ -52,8 +52,8 @@ class ViolationRecord(Record):
 
     element: str
     phase: str = ""
-    value: float
-    limit: float
+    value: Finite
+    limit: Finite
     unit: str
 
     @classmethod
@@ -221,7 +221,7 @@ class DeviationRecord(Record):
     """Deviation of an uncertain quantity, in parts of its half-band or tolerance."""
 
     element: str
-    deviation: float
+    deviation: Finite
 
 
 class BindingRecord(Record):
@@ -229,11 +229,11 @@ class BindingRecord(Record):
 
     element: str
     phase: str = ""
-    value: float
-    limit: float
+    value: Finite
+    limit: Finite
     unit: str
-    loading: float
-    interface_voltage_pu: list[float]
+    loading: Finite
+    interface_voltage_pu: list[Finite]
     vertex: list[VertexPower]
     deviations: list[DeviationRecord] = Field(default_factory=list)
     proof: str

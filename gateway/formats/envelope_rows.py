@@ -25,7 +25,7 @@ from gateway.formats.envelope_file import (
 )
 from gateway.formats.faults import InputFaults, unreadable
 from gateway.formats.optional_packages import missing_package
-from gateway.formats.records import parsed_time
+from gateway.formats.records import LARGEST_W, parsed_time
 from security_check.arrays import BoolArray, IntArray
 from security_check.errors import Fault
 from security_check.model.envelope import Direction
@@ -309,10 +309,13 @@ def _limit(cells: Sequence[Any]) -> tuple[str, str, int, str]:
     if direction not in _DIRECTIONS:
         raise ValueError("direction", f"it is {direction!r}, not {' or '.join(_DIRECTIONS)}")
     whole = str(limit_w)
-    if not (whole.isascii() and whole.isdigit()) or len(whole) > 15:
+    if not (whole.isascii() and whole.isdigit()):
         raise ValueError(
             "limit_w", f"{point} in {start}: {limit_w!r} is not a whole number of watts"
         )
+    if len(whole) > len(str(LARGEST_W)) or int(whole) > LARGEST_W:
+        detail = f"{point} in {start}: {limit_w} W is above the largest of a file, {LARGEST_W:,} W"
+        raise ValueError("limit_w", detail)
     return point, direction, int(whole), str(element or "")
 
 

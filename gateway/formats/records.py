@@ -47,8 +47,12 @@ Time = Annotated[
     AwareDatetime, AfterValidator(in_utc), PlainSerializer(format_time, return_type=str)
 ]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Watts = Annotated[int, Field(ge=0)]
-SignedWatts = Annotated[int, Field(ge=-(10**12), le=10**12)]
+LARGEST_W = 10**12
+"""Largest power of a file: above that of any area, and sums of it stay inside 64 bits."""
+
+Watts = Annotated[int, Field(ge=0, le=LARGEST_W)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+SignedWatts = Annotated[int, Field(ge=-LARGEST_W, le=LARGEST_W)]
 """Watts of a request.  The exchange refuses what is negative, with a reason of its own."""
 
 

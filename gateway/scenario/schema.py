@@ -21,18 +21,14 @@ from pydantic import (
 )
 
 from gateway.formats.faults import sentences
-from gateway.formats.records import Time
+from gateway.formats.records import SignedWatts, Time, Watts
 from security_check.errors import Fault
 from security_check.model.network_elements import UNRATED
 
 Number = TypeVar("Number")
 
-LARGEST_W = 10**12
-"""Largest power of a scenario: above that of any area, and its sums stay inside 64 bits."""
-
-Watts = Annotated[int, Field(ge=0, le=LARGEST_W)]
 PerUnit = Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
-Vars = Annotated[int, Field(ge=-(10**12), le=10**12)]
+Vars = SignedWatts
 Unbalance = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 PowerFactor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 # One number for all connection points, or a table with a number for each point and a default.

@@ -199,7 +199,7 @@ def _set(
             )
         if given is None and section.set == of:
             faults.append(Fault(f"uncertainty.{name}", f'the set "{of}" needs it'))
-    if complete and known and section.gamma is not None and section.gamma > len(elements):
+    if complete and section.gamma is not None and section.gamma > len(elements):
         faults.append(
             Fault(
                 "uncertainty.gamma",

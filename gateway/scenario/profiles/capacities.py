@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from doe_allocation.capacity import Capacity
+from gateway.formats.records import LARGEST_W
 from gateway.scenario.intervals import Span
 from gateway.scenario.profiles.time_tables import TimeTable, read_time_table
-from gateway.scenario.schema import LARGEST_W, ProfilesSection, Section
+from gateway.scenario.schema import ProfilesSection, Section
 from security_check.errors import Fault
 
 

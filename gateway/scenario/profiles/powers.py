@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from gateway.formats.records import LARGEST_W
 from gateway.scenario.intervals import Span
 from gateway.scenario.network_states import Model, passive_remedy
 from gateway.scenario.profiles.power_profile import PowerProfile, ProfileBuilder
 from gateway.scenario.profiles.simbench import simbench_profile
 from gateway.scenario.profiles.time_tables import TimeTable, read_time_table
-from gateway.scenario.schema import LARGEST_W, ProfilesSection, Section
+from gateway.scenario.schema import ProfilesSection, Section
 from security_check.errors import Fault
 from security_check.model.network import Network
 from security_check.model.network_elements import PassiveElements
