@@ -89,6 +89,8 @@ COMMANDS = ("allocate", "verify", "fairness", "topology", "outputs", "plot", "si
 NUMBERS: list[Any] = [float("nan"), float("inf"), 1e30, 10**30, -(10**30), -1, 0, 1e-30, "text"]
 NEVER = {str(each) for each in NUMBERS if each not in (-1, 0, 1e-30)}
 """Values that no number of an input may have."""
+INFINITE = ("alpha",)
+"""Keys of numbers that may be as large as one likes: alpha of infinity is max-min."""
 ORDER: dict[str, Any] = {
     "time": "2026-06-30T12:00:00Z",
     "type": "submit",
@@ -251,8 +253,7 @@ def test_every_optional_section_may_be_absent_or_empty(folder: Path, section: st
             check_ends_well(run(*arguments(command, folder, scenario)), (section, command))
 
 
-@pytest.mark.parametrize("taps", [{"trafo:0": [-1, 1]}, ["trafo:0"]])
-@pytest.mark.parametrize("switchable", [None, []])
+@pytest.mark.parametrize(("taps", "switchable"), [({"trafo:0": [-1, 1]}, None), (["trafo:0"], [])])
 def test_taps_alone_are_chosen(folder: Path, taps: Any, switchable: Any) -> None:
     scenario = folder / "taps.toml"
     actions = {"taps": taps} | ({} if switchable is None else {"switchable": switchable})
@@ -292,7 +293,8 @@ def check_named(result: Result, path: Path_, value: Any, file: str) -> None:
     """Check that a strange number was refused by its key, if no number of an input may be it."""
     case = (path, value)
     check_ends_well(result, case)
-    if str(value) in NEVER:
+    large = path[-1] in INFINITE and not isinstance(value, str) and value > 0
+    if str(value) in NEVER and not large:
         assert result.exit_code == 2, case
     if result.exit_code == 2:
         words = [str(each) for each in path if not isinstance(each, int)]
@@ -367,7 +369,7 @@ def test_strange_numbers_of_tables_are_named(folder: Path, table: str) -> None:
     scenario = folder / f"{table}.toml"
     scenario.write_text(toml_text(content))
     for column, name in enumerate(heading.split(",")):
-        for value in (*NUMBERS, ""):
+        for value in (*NUMBERS[:4], -1, "text", ""):
             row = cells.split(",")
             row[column] = str(value)
             lines = [f"{time},{','.join(row)}" for time in ("2026-07-01T00:00:00Z",)]
@@ -399,7 +401,7 @@ def test_strange_numbers_of_orders_are_refusals(folder: Path, key: str) -> None:
     assert not set(kept) & NEVER
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 6), pytest.param(1, 150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "count"), [(0, 3), pytest.param(1, 150, marks=pytest.mark.slow)])
 def test_strange_numbers_of_a_hierarchy_are_named(tmp_path: Path, seed: int, count: int) -> None:
     good = read_toml(write(tmp_path, FILE))
     strange = tmp_path / "strange.toml"
