@@ -115,7 +115,8 @@ class CapacitySection(Section):
     fallback_withdrawal_w: PerPoint[Watts] = {"default": 0}
 
 
-Corner = Annotated[list[float], Field(min_length=2, max_length=2)]
+CornerPart = Annotated[float, Field(ge=-10.0, le=10.0)]
+Corner = Annotated[list[CornerPart], Field(min_length=2, max_length=2)]
 
 
 class CurvesSection(Section):
@@ -160,7 +161,8 @@ class UncertaintySection(Section):
     impedance: PerPoint[Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = {"default": 0.0}
 
 
-TapRange = Annotated[list[int], Field(min_length=2, max_length=2)]
+TapPosition = Annotated[int, Field(ge=-1000, le=1000)]
+TapRange = Annotated[list[TapPosition], Field(min_length=2, max_length=2)]
 
 
 class ActionsSection(Section):
@@ -168,7 +170,7 @@ class ActionsSection(Section):
 
     switchable: list[Annotated[str, Field(min_length=1)]] = []
     taps: dict[str, TapRange] | list[str] = []
-    most_operations: Annotated[int, Field(ge=0)] | None = None
+    most_operations: Annotated[int, Field(ge=0, le=10**6)] | None = None
     exact_limit: Annotated[int, Field(ge=0, le=10**7)] = 100_000
     evaluations: Annotated[int, Field(ge=1, le=10**6)] = 5_000
 

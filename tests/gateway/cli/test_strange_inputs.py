@@ -349,6 +349,15 @@ def test_a_limit_beyond_all_powers_is_named_with_its_number(folder: Path) -> Non
     assert f"found {10**30}" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "path", [("actions", "taps", "trafo:0", 1), ("actions", "most_operations")], ids=str
+)
+def test_huge_actions_are_named(folder: Path, path: Path_) -> None:
+    scenario = folder / "huge.toml"
+    scenario.write_text(toml_text(with_value(GOOD, path, 10**30)))
+    check_named(run("topology", scenario), path, 10**30, scenario.name)
+
+
 TABLES = {
     "limits.csv": ("intervals", "injection_limit_w,voltage_max_pu", "50000,1.02"),
     "powers.csv": ("profiles", "sgen:0,sgen:0.lower,sgen:0.upper", "1000,900,1200"),
