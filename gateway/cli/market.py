@@ -97,6 +97,7 @@ def report(
     if not deliver(made, output, json):
         show_report(made, out)
     _fail_without_orders(simulation, lines, orders)
+    _fail_if_unsecured(simulation, loaded)
 
 
 def _simulated(

@@ -215,9 +215,9 @@ def test_intervals_without_secure_envelopes_name_the_scenario_file(tmp_path: Pat
     scenario = tmp_path / "fb2.toml"
     scenario.write_text(f"{FOUR_BUSES}fallback_injection_w = 9000000\n")
     result = run("allocate", scenario)
-    assert result.exit_code == 2
-    assert f"{scenario} has 1 fault" in result.stderr
-    assert "interval 2000-01-01T00:00:00Z" in result.stderr
+    assert result.exit_code == 1
+    assert f"alarm: {scenario}: 1 interval could not be secured" in result.stderr
+    assert "interval 2000-01-01T00:00:00Z: nothing is published: " in result.stderr
 
 
 def test_the_table_of_several_intervals_fits_into_80_columns(
