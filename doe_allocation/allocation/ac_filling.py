@@ -10,6 +10,7 @@ them (:func:`_raised_from_below`), then by bisection (:func:`_bisected`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -104,7 +105,8 @@ def allocate_ac(
         return fill
     course = course_of(filling)
     if course is not None:
-        fill = fill_by_levels(search, course, packing) or fill
+        with suppress(PowerFlowError):  # what stands without levels stands
+            fill = fill_by_levels(search, course, packing) or fill
     if fill is None:
         try:
             fill = _raised_from_below(search, packing, filling, nearest)

@@ -113,11 +113,38 @@ class _Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """The highest secure level, the rows exact there, and the rows that refute more."""
+    """The highest secure level, the rows exact there, and the rows that refute more.
+
+    ``beyond`` is the lowest level refuted, infinite where none was.
+    """
 
     level: float
+    beyond: float
     rows: _Rows
     refuting: PackingRows
+
+
+@dataclass(frozen=True, slots=True)
+class _Risen:
+    """Limits whose common level rose as far as it goes.
+
+    Parameters
+    ----------
+    packing
+        All rows, those near their limits exact at the limits.
+    u, bottleneck
+        Shape (2 c,), the limits, and the monitored row that stops each, or ``CAPACITY``.
+    stops
+        The rows that stopped limits, each at its worst point at that level.
+    beyond
+        Shape (2 c,), limits at which the power flow has no solution; u where it has.
+    """
+
+    packing: PackingRows
+    u: FloatArray
+    bottleneck: IndexArray
+    stops: PackingRows
+    beyond: FloatArray
 
 
 def fill_by_levels(
@@ -143,15 +170,16 @@ def fill_by_levels(
     best: AcAllocation | None = None
     refuters = robust.no_rows()
     for attempt in range(_SEARCHES):
-        rows = _Rows(packing, refuters)
-        packing, u, bottleneck, stops = _risen(robust, course, rows, best is not None)
-        packing, u = _without_room(robust, course, packing, u)
+        risen = _risen(robust, course, _Rows(packing, refuters), best is not None)
+        packing, u = _without_room(robust, course, risen.packing, risen.u)
+        box, beyond = risen.u, risen.beyond
         try:
             known, settled, missed = _settled(search, packing, u, filling.lower)
-            if not len(missed.rows):
-                gap = largest_gap(robust, course, known, settled, stops)
+            ended = not len(missed.rows) and bool((beyond > box).any())
+            if not len(missed.rows) and not ended:
+                gap = largest_gap(robust, course, known, settled, risen.stops)
                 lost = float((u - settled).max() / u.max())
-                found = AcAllocation(settled, bottleneck, known, max(gap, collapse, lost))
+                found = AcAllocation(settled, risen.bottleneck, known, max(gap, collapse, lost))
                 if gap <= _FAIR or (best is not None and gap >= _FASTER * (best.gap or 0.0)):
                     return found
                 # A limit of hardly any influence stopped at a row which it does not touch now.
@@ -159,11 +187,12 @@ def fill_by_levels(
         except PowerFlowError:
             # Mostly a row that is not known yet refutes the limits before the voltage collapses.
             missed, box, beyond = _before_collapse(search, course, u)
-            if attempt or not len(missed.rows):
-                stopped = _stopped_by_collapse(search, box, beyond, beyond > box)
-                course = replace(course, upper=np.where(stopped, box, course.upper))
-                size = np.maximum(box, SAME * filling.upper.max())
-                collapse = max(collapse, float(((beyond - box) / size)[stopped].max(initial=0.0)))
+            ended = attempt > 0 or not len(missed.rows)
+        if ended:
+            stopped = _stopped_by_collapse(search, box, beyond, beyond > box)
+            course = replace(course, upper=np.where(stopped, box, course.upper))
+            size = np.maximum(box, SAME * filling.upper.max())
+            collapse = max(collapse, float(((beyond - box) / size)[stopped].max(initial=0.0)))
         packing = PackingRows.joined([packing, missed])
         refuters = PackingRows.joined([refuters, missed])
         refuters = refuters.take(refuters.distinct_anywhere())
@@ -197,14 +226,17 @@ def _without_room(
 ) -> tuple[PackingRows, FloatArray]:
     """Raise limits by the room left free, so that a customer of little influence gains nothing."""
     taken = packing
-    for _ in range(_FINISHES):
-        A = acting(robust, filling, taken)
-        top = filling.above(u).filled(A, taken.b - (taken.A - A) @ u).u
-        taken, reached, _ = relinearised(robust, taken, top, filling.lower)
-        if not np.array_equal(reached, top):
-            break
-        if robust.excess(taken, top).max(initial=-1.0) <= SECURE:
-            return taken, top
+    try:
+        for _ in range(_FINISHES):
+            A = acting(robust, filling, taken)
+            top = filling.above(u).filled(A, taken.b - (taken.A - A) @ u).u
+            taken, reached, _ = relinearised(robust, taken, top, filling.lower)
+            if not np.array_equal(reached, top):
+                break
+            if robust.excess(taken, top).max(initial=-1.0) <= SECURE:
+                return taken, top
+    except PowerFlowError:
+        pass  # the room is at the end of the solutions: it stays free
     return packing, u
 
 
@@ -252,22 +284,11 @@ def _stopped_by_collapse(
     return both if both.any() else rising  # only together do they go too far
 
 
-def _risen(
-    robust: RobustRows, filling: Filling, rows: _Rows, resumed: bool
-) -> tuple[PackingRows, FloatArray, IndexArray, PackingRows]:
-    """Raise the common level until rows stop every limit.
+def _risen(robust: RobustRows, filling: Filling, rows: _Rows, resumed: bool) -> _Risen:
+    """Raise the common level until rows stop every limit, or power flow solutions end.
 
     ``resumed`` says that the rows are exact at the lower bounds, and that full ones stop limits
     there.
-
-    Returns
-    -------
-    packing
-        All rows, those near their limits exact at the limits.
-    u, bottleneck
-        The limits, and the monitored row that stops each, or ``CAPACITY``.
-    stops
-        The rows that stopped limits, each at its worst point at that level.
     """
     bottleneck = np.full(len(filling.lower), CAPACITY, dtype=np.int64)
     open_, held = filling.upper > filling.lower, filling.lower.copy()
@@ -288,9 +309,9 @@ def _risen(
         if not (blocked | done).any():  # beyond, the power flow has no solution
             fullest = robust.excess(rows.packing, held).argmax()
             bottleneck[open_] = rows.packing.rows[fullest]
-            break
+            return _Risen(rows.packing, held, bottleneck, stops, course.at(min(stop.beyond, top)))
         open_ = open_ & ~(blocked | done)
-    return rows.packing, held, bottleneck, stops
+    return _Risen(rows.packing, held, bottleneck, stops, held)
 
 
 def _stopped_by(
@@ -332,12 +353,12 @@ def _highest_level(
         elif excess.max(initial=-np.inf) <= SECURE:
             low, confirmed = level, True
             if level >= top:
-                return _Stop(top, rows, none)
+                return _Stop(top, np.inf, rows, none)
             full = (excess > -FULL) & takes_part(robust, course.filling, rows.packing)[
                 :, course.open_
             ].any(axis=1)
             if full.any():
-                return _Stop(level, rows, rows.packing.take(full))
+                return _Stop(level, high, rows, rows.packing.take(full))
         else:
             high, confirmed = level, False
             refuting = rows.packing.take(excess > SECURE)
@@ -345,4 +366,4 @@ def _highest_level(
             break
     if not confirmed:
         rows, _ = rows.taken(robust, course.at(low), lower)
-    return _Stop(low, rows, refuting)
+    return _Stop(low, high, rows, refuting)

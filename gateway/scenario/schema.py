@@ -36,7 +36,7 @@ PerPoint = Annotated[
     dict[str, Number],
     BeforeValidator(lambda given: given if isinstance(given, dict) else {"default": given}),
 ]
-TapPosition = Annotated[float, Field(allow_inf_nan=False)]
+StatedTap = Annotated[float, Field(allow_inf_nan=False)]
 # A part of topics, so without separators and wildcards.
 AreaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 NotNegativePrice = Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$")]
@@ -72,7 +72,7 @@ class NetworkSection(Section):
     source: Annotated[str, Field(min_length=1)]
     connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
     passive: Literal["none", "as-given"] = "none"
-    taps: Literal["as-given", "neutral"] | dict[str, TapPosition] | None = None
+    taps: Literal["as-given", "neutral"] | dict[str, StatedTap] | None = None
     model: Literal["feeder", "meshed"] = "feeder"
     distributed_slack: bool = False
     outages: list[Annotated[str, Field(min_length=1)]] = []
