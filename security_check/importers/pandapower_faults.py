@@ -183,6 +183,12 @@ def phase_faults(net: Net, held: str, taps: Taps | None = None) -> list[Fault]:
         for kind in _BALANCED_ONLY
         for i in in_service(net, kind).index
     ]
+    # pandapower's three-phase run takes a third of such an impedance.
+    between = net.switch.closed.eq(True) & (net.switch.et == "b") & (net.switch.z_ohm > 0)
+    faults += [
+        Fault(f"switch:{i}", "an impedance (z_ohm) of a switch is not supported with single phases")
+        for i in net.switch.index[between]
+    ]
     return faults + _vector_group_faults(net) + _customer_faults(net, held)
 
 

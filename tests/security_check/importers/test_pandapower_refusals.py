@@ -255,6 +255,15 @@ def test_switches_with_faults() -> None:
         assert text in found[f"switch:{number}"][0]
 
 
+def test_impedances_of_switches_with_phases() -> None:
+    net = phase_net(3)
+    beside = pp.create_bus(net, 0.4)
+    switch = pp.create_switch(net, int(net.line.to_bus.iloc[-1]), beside, et="b", z_ohm=0.1)
+    assert "z_ohm" in faults_of(net, phases_from_pandapower)[f"switch:{switch}"][0]
+    net.switch["z_ohm"] = 0.0
+    phases_from_pandapower(net)
+
+
 def test_a_blown_fuse_is_an_open_switch() -> None:
     net = feeder(4)
     line = net.line.index[-1]
