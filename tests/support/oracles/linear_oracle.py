@@ -20,6 +20,7 @@ _FIXED_POINTS = 80
 _STEPS = 25
 _SOLVED = 1e-10
 _AT_ONCE = 4096
+_PARTS = (0.3, 0.5, 0.7, 0.85, 0.95, 1.0)  # of the powers, one after the other
 NEGATIVE = np.array([1, np.exp(-2j * np.pi / 3), np.exp(2j * np.pi / 3)]) / 3
 POSITIVE = NEGATIVE.conj()
 
@@ -68,16 +69,22 @@ class LinearNetwork:
                     break
             left = np.flatnonzero(~(change < 10 * _SOLVED))
             if len(left) and self.response is None:
-                v[:, left] = self._newton(profile[:, left], inner, power[:, left])
+                v[:, left] = profile[:, left]
+                for part in _PARTS:  # from no load, so that it is the solution of high voltage
+                    v[:, left] = self._newton(
+                        v[:, left], profile[:, left], inner, part * power[:, left]
+                    )
             asked = power if self.response is None else self.response(power, v)
             miss = np.abs(profile + inner @ (asked / v).conj() - v).max(axis=0)
             nodes = self.idle @ held + self.impedance @ (asked / v).conj()
         return nodes, miss < 1e-7
 
     @staticmethod
-    def _newton(profile: np.ndarray, inner: np.ndarray, power: np.ndarray) -> np.ndarray:
-        """Return the ports' voltages, from the idle ones."""
-        v, size = profile.copy(), len(profile)
+    def _newton(
+        v: np.ndarray, profile: np.ndarray, inner: np.ndarray, power: np.ndarray
+    ) -> np.ndarray:
+        """Return the ports' voltages, from those given."""
+        size = len(profile)
         for _ in range(_STEPS):
             miss = profile + inner @ (power / v).conj() - v
             if not np.nanmax(np.abs(miss), initial=0.0) > _SOLVED:

@@ -16,6 +16,7 @@ import pandapower as pp
 Net = Any
 
 _STEPS = 30
+_PARTS = (0.3, 0.5, 0.7, 0.85, 0.95, 1.0)  # of the powers, one after the other
 _FIXED_POINTS = 60
 _SOLVED = 1e-10
 _RIDGE = 1e-13  # keeps a matrix at the point of collapse from being singular
@@ -102,7 +103,8 @@ class VertexOracle:
             left = np.flatnonzero(~(self._miss(v, s) < _SOLVED))
         if len(left):
             v[np.ix_(self.rest, left)] = idle[:, left]
-            v[:, left] = self._newton(v[:, left], s[:, left])
+            for part in _PARTS:  # from no load, so that it is the solution of high voltage
+                v[:, left] = self._newton(v[:, left], part * s[:, left])
         return v, self._miss(v, s) < 1e-6
 
     def _miss(self, v: np.ndarray, s: np.ndarray) -> np.ndarray:
