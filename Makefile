@@ -3,6 +3,7 @@
 #   make demo         a whole market day on a real feeder, in the terminal (at most a minute)
 #   make test         every test
 #   make test-fast    the tests that take no more than a few seconds each
+#   make test-many    every test, on all of their random networks and shipped ones (hours)
 #   make check        format, lint, strict types, import contracts
 #   make bench        the benchmarks, each as a table
 #   make format       put the code into the form that `make check` asks for
@@ -30,7 +31,7 @@ WORKERS := --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadsco
 # The matrices are small: more threads would wait for each other (see gateway/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-fast check bench format constraints clean
+.PHONY: help demo test test-fast test-many check bench format constraints clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -59,6 +60,9 @@ test: $(VENV)/.installed-dev
 
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
+
+test-many: $(VENV)/.installed-dev
+	DOE_MANY_TESTS=1 $(BIN)/python -m pytest $(WORKERS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

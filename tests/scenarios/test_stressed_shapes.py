@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from linear_oracle import Limits, LinearOracle, Worst, corners, of_pandapower, products
+from sampling import some
 from stressed_checks import published, trades
 from stressed_topologies import ShapedCase, shaped_case, without_loads
 
@@ -52,12 +53,12 @@ def test_odd_shapes_are_secure_and_fair_or_say_so(first):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(1_000, 1_300, 30))
+@pytest.mark.parametrize("first", some(range(1_000, 1_300, 15)))
 def test_many_odd_shapes_are_secure_and_fair_or_say_so(first):
-    assert sum(check_case(seed) for seed in range(first, first + 30)) > 30
+    assert sum(check_case(seed) for seed in range(first, first + 15)) > 15
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, 9, 3))
+@pytest.mark.parametrize("first", some(range(0, 9), 5))
 def test_odd_shapes_of_more_customers_than_corners_that_are_all_tried(first):
-    assert sum(check_case(seed, 9, 11) for seed in range(first, first + 3)) > 3
+    assert sum(check_case(seed, 9, 11) for seed in range(first, first + 1)) > 0

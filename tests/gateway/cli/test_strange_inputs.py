@@ -20,6 +20,7 @@ import pytest
 from click.testing import Result
 from command_line import run
 from hierarchy_cases import FILE, write
+from sampling import much, some
 from toml_text import toml_text
 
 from gateway.formats.toml_files import read_toml
@@ -105,6 +106,11 @@ ORDER: dict[str, Any] = {
 }
 
 Path_ = tuple[Any, ...]
+
+
+def few_and_many(few: int, many: int) -> list[object]:
+    """Return seeds and numbers of examples: few of them fast, many in the slow tests."""
+    return [(0, few), pytest.param(1, much(many), marks=pytest.mark.slow)]
 
 
 def small_ring() -> Any:
@@ -228,7 +234,7 @@ OPTIONAL = [section for section in GOOD if section not in ("network", "interface
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(k, marks=pytest.mark.slow) for k in range(2, 60))]
+    "seed", [0, 1, *(pytest.param(k, marks=pytest.mark.slow) for k in some(range(2, 60)))]
 )
 def test_parts_left_out_or_empty_end_well_in_every_command(folder: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -303,7 +309,7 @@ def check_named(result: Result, path: Path_, value: Any, file: str) -> None:
         assert told in result.stderr, (case, result.stderr)  # the number
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 40), pytest.param(1, 400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "count"), few_and_many(40, 400))
 def test_strange_numbers_of_a_scenario_are_named(folder: Path, seed: int, count: int) -> None:
     scenario = folder / "strange.toml"
     for path, value in strange_of(numbers(GOOD), seed, count):
@@ -312,7 +318,7 @@ def test_strange_numbers_of_a_scenario_are_named(folder: Path, seed: int, count:
         check_named(result, path, value, scenario.name)
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 12), pytest.param(1, 300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "count"), few_and_many(12, 300))
 def test_strange_numbers_of_envelopes_are_named(folder: Path, seed: int, count: int) -> None:
     content = json.loads((folder / "r.json").read_text())
     paths = [path for path in numbers(content) if "envelopes" in path]
@@ -410,7 +416,7 @@ def test_strange_numbers_of_orders_are_refusals(folder: Path, key: str) -> None:
     assert not set(kept) & NEVER
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 3), pytest.param(1, 150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "count"), few_and_many(3, 150))
 def test_strange_numbers_of_a_hierarchy_are_named(tmp_path: Path, seed: int, count: int) -> None:
     good = read_toml(write(tmp_path, FILE))
     strange = tmp_path / "strange.toml"
@@ -420,7 +426,7 @@ def test_strange_numbers_of_a_hierarchy_are_named(tmp_path: Path, seed: int, cou
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(k, marks=pytest.mark.slow) for k in range(2, 40))]
+    "seed", [0, 1, *(pytest.param(k, marks=pytest.mark.slow) for k in some(range(2, 40)))]
 )
 def test_parts_of_a_hierarchy_left_out_or_empty_end_well(tmp_path: Path, seed: int) -> None:
     case, content = reduced(read_toml(write(tmp_path, FILE)), np.random.default_rng(seed))
