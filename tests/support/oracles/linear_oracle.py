@@ -105,6 +105,8 @@ class LinearNetwork:
 
     def drawn(self, v: np.ndarray, power: np.ndarray, held: np.ndarray) -> np.ndarray:
         """Return the complex power that the source gives, (B,)."""
+        if self.response is not None:
+            power = self.response(power, self.across @ v)
         current = self.feed @ held + self.tie @ v
         given = ((self.own @ held) * current.conj()).sum(axis=0)
         left: np.ndarray = given - power[self.beside].sum(axis=0)
@@ -214,7 +216,7 @@ class LinearOracle:
     def _climb(self, value: float, state: int, row: int, at: np.ndarray, name: str) -> Worst:
         count = len(at)
         each = np.arange(count)
-        for part in (1.0, 0.5, 0.2, 0.05):
+        for part in (1.0, 0.5, 0.2, 0.05, 0.01, 0.002):
             for _ in range(12):
                 trial = np.repeat(at[None], 2 * count, axis=0)
                 trial[each, each] = np.clip(at - part, 0.0, 1.0)
