@@ -103,7 +103,7 @@ SEEDS = [
     *(
         pytest.param(parts, seed, marks=pytest.mark.slow)
         for parts in (2, 3, 4, 8)
-        for seed in some(range(30, 50))
+        for seed in some(range(30, 50), 10)
     ),
 ]
 

@@ -110,7 +110,7 @@ Path_ = tuple[Any, ...]
 
 def few_and_many(few: int, many: int) -> list[object]:
     """Return seeds and numbers of examples: few of them fast, many in the slow tests."""
-    return [(0, few), pytest.param(1, much(many), marks=pytest.mark.slow)]
+    return [(0, few), pytest.param(1, much(many, 10), marks=pytest.mark.slow)]
 
 
 def small_ring() -> Any:
@@ -234,7 +234,7 @@ OPTIONAL = [section for section in GOOD if section not in ("network", "interface
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(k, marks=pytest.mark.slow) for k in some(range(2, 60)))]
+    "seed", [0, 1, *(pytest.param(k, marks=pytest.mark.slow) for k in some(range(2, 60), 12))]
 )
 def test_parts_left_out_or_empty_end_well_in_every_command(folder: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -246,7 +246,7 @@ def test_parts_left_out_or_empty_end_well_in_every_command(folder: Path, seed: i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("section", OPTIONAL)
+@pytest.mark.parametrize("section", some(OPTIONAL, 4))
 def test_every_optional_section_may_be_absent_or_empty(folder: Path, section: str) -> None:
     for content in (
         {name: table for name, table in GOOD.items() if name != section},
@@ -426,7 +426,7 @@ def test_strange_numbers_of_a_hierarchy_are_named(tmp_path: Path, seed: int, cou
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(k, marks=pytest.mark.slow) for k in some(range(2, 40)))]
+    "seed", [0, 1, *(pytest.param(k, marks=pytest.mark.slow) for k in some(range(2, 40), 12))]
 )
 def test_parts_of_a_hierarchy_left_out_or_empty_end_well(tmp_path: Path, seed: int) -> None:
     case, content = reduced(read_toml(write(tmp_path, FILE)), np.random.default_rng(seed))
