@@ -196,15 +196,13 @@ class TestCollapse:
 class TestStressedNetworks:
     """The aim: all rows of nearly all networks of up to seven customers."""
 
+    @pytest.mark.slow
     def test_all_rows_are_proved(self):
         proved, before, total = 0, 0, 0
         for seed in range(40):
             case = stressed_network(seed)
             check = case.grid.allocate(case.limits)
-            try:
-                certificate = Prover(case.grid.network).prove(check)
-            except InsecureError:
-                continue  # a breach that the allocation missed: no secure set
+            certificate = Prover(case.grid.network).prove(check)
             robust = check.robust_rows
             u = check.limits_w / case.grid.network.base_power_w
             first = prove_monotone(

@@ -85,7 +85,7 @@ def test_one_tampered_character_anywhere_is_rejected(tmp_path):
     """Each class of characters, at many places: digits, letters, punctuation."""
     text = sealed(content(2))
     rng = np.random.default_rng(0)
-    for where in [0, 1, 14, 70, 76, 88, 89, len(text) - 3, len(text) - 2, len(text) - 1, *range(0)]:
+    for where in (0, 1, 14, 70, 76, 88, 89, len(text) - 3, len(text) - 2, len(text) - 1):
         assert_rejected(text, where, rng, tmp_path)
     for where in rng.integers(0, len(text), 300):
         assert_rejected(text, int(where), rng, tmp_path)
@@ -126,6 +126,7 @@ def changed(document: dict[str, Any], path: tuple[Any, ...], change: float) -> d
 RAISED = ("limit", "value", "bound", "worst", "injection_w", "withdrawal_w")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 2])
 def test_a_forger_who_mends_the_hashes_proves_nothing_false(seed, tmp_path):
     """Larger envelopes, lower limits, other values: the mathematics rejects them, not the sum."""
