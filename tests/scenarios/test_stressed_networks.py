@@ -85,7 +85,7 @@ def test_random_networks_are_secure_and_fair_or_say_so(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", some(range(0, NETWORKS, AT_ONCE), 10))
+@pytest.mark.parametrize("first", some(range(0, NETWORKS, AT_ONCE), 15))
 def test_many_random_networks_are_secure_and_fair_or_say_so(first):
     published = unfair = 0
     for seed in range(first, first + AT_ONCE):
