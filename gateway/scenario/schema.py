@@ -49,6 +49,13 @@ def _tick(text: str) -> str:
     return text
 
 
+def _tap_positions(given: Any) -> Any:
+    numbers = isinstance(given, dict) and all(type(each) in (int, float) for each in given.values())
+    if numbers or given in ("as-given", "neutral", None):
+        return given
+    raise ValueError('it should be "as-given", "neutral" or a table of numbers')
+
+
 def _capacitor_steps(given: Any) -> Any:
     if given in ("as-given", None):
         return given
@@ -72,7 +79,10 @@ class NetworkSection(Section):
     source: Annotated[str, Field(min_length=1)]
     connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
     passive: Literal["none", "as-given"] = "none"
-    taps: Literal["as-given", "neutral"] | dict[str, StatedTap] | None = None
+    taps: Annotated[
+        Literal["as-given", "neutral"] | dict[str, StatedTap] | None,
+        BeforeValidator(_tap_positions),
+    ] = None
     model: Literal["feeder", "meshed"] = "feeder"
     distributed_slack: bool = False
     outages: list[Annotated[str, Field(min_length=1)]] = []

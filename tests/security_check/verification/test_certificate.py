@@ -76,6 +76,7 @@ def test_what_is_proved_secure_is_so_at_every_vertex(name: str) -> None:
     assert violation(area.flow, area.limits, limits_w) <= 1e-9
 
 
+@pytest.mark.slow
 def test_medium_voltage_is_recognised() -> None:
     """Where worst points may lie inside the box, not everything is proved, and it is said so."""
     _, proof = grid_of("1-MV-rural--0-sw", 300_000).prove(BAND)

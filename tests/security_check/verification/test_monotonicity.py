@@ -364,6 +364,7 @@ class TestPublishedEnvelopes:
         own = proof.value[full.rows]
         assert own == pytest.approx(values[np.isin(rows(check), full.rows)], abs=1e-9)
 
+    @pytest.mark.slow
     def test_medium_voltage_is_bounded_but_not_proved(self):
         """Its worst points lie inside the box: transformers of almost pure reactance."""
         check = allocated("1-MV-rural--0-sw", 300_000)
