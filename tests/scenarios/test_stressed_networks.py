@@ -79,7 +79,7 @@ def test_a_fair_level_is_not_lost_where_later_limits_change_the_worst_point():
     assert limits_w.limits_w.min() == pytest.approx(15.0e6, rel=2e-3)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(12))
 def test_random_networks_are_secure_and_fair_or_say_so(seed):
     check_allocation(stressed_case(seed))
 
@@ -117,7 +117,7 @@ def check_trades(seed: int, *customers: int) -> int:
     return trades(check, Attack(case), seed)
 
 
-@pytest.mark.parametrize("first", range(0, 20, 10))
+@pytest.mark.parametrize("first", [0])
 def test_trades_are_secure_on_stressed_networks(first):
     assert sum(check_trades(seed) for seed in range(first, first + 10)) > 10
 

@@ -309,7 +309,7 @@ def check_named(result: Result, path: Path_, value: Any, file: str) -> None:
         assert told in result.stderr, (case, result.stderr)  # the number
 
 
-@pytest.mark.parametrize(("seed", "count"), few_and_many(40, 400))
+@pytest.mark.parametrize(("seed", "count"), few_and_many(15, 400))
 def test_strange_numbers_of_a_scenario_are_named(folder: Path, seed: int, count: int) -> None:
     scenario = folder / "strange.toml"
     for path, value in strange_of(numbers(GOOD), seed, count):
@@ -318,7 +318,7 @@ def test_strange_numbers_of_a_scenario_are_named(folder: Path, seed: int, count:
         check_named(result, path, value, scenario.name)
 
 
-@pytest.mark.parametrize(("seed", "count"), few_and_many(12, 300))
+@pytest.mark.parametrize(("seed", "count"), few_and_many(6, 300))
 def test_strange_numbers_of_envelopes_are_named(folder: Path, seed: int, count: int) -> None:
     content = json.loads((folder / "r.json").read_text())
     paths = [path for path in numbers(content) if "envelopes" in path]

@@ -51,7 +51,7 @@ def test_the_checker_is_small_and_imports_numpy_alone():
     assert imported - set(sys.stdlib_module_names) == {"numpy"}
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_certificate_of_a_stressed_network_is_accepted(seed, tmp_path, capsys):
     assert checked(sealed(content(seed)), tmp_path) == 0
     rows = content(seed)["intervals"][0]["parts"][0]["rows"]
@@ -87,7 +87,7 @@ def test_one_tampered_character_anywhere_is_rejected(tmp_path):
     rng = np.random.default_rng(0)
     for where in (0, 1, 14, 70, 76, 88, 89, len(text) - 3, len(text) - 2, len(text) - 1):
         assert_rejected(text, where, rng, tmp_path)
-    for where in rng.integers(0, len(text), 300):
+    for where in rng.integers(0, len(text), 60):
         assert_rejected(text, int(where), rng, tmp_path)
 
 
