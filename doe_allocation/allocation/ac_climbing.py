@@ -72,7 +72,7 @@ def _climbed(search: WorstPointSearch, rule: ValuedRule, fill: AcAllocation) -> 
     best = fill
     for _ in range(_SEARCHES):
         known, u = _climbed_under_known_rows(robust, rule, known, u)
-        found = rows_after_search(search, known, u, np.zeros(len(known.rows), dtype=bool))
+        found = rows_after_search(search, known, u)
         missed = found.take(robust.excess(found, u) > SECURE)
         if not len(missed.rows):
             if rule.value(u) <= rule.value(best.u):

@@ -92,7 +92,7 @@ def allocate_ac(
             fill = _compared(search, filling, _iterated(search, filling, rows)[0])
         except PowerFlowError:
             fill = None  # the rows of the similar interval do not help here
-        if fill is not None and fill.gap == 0.0:
+        if fill is not None and fill.converged:
             return fill
     idle = packing = _rows_at_lower_bounds(search.robust, filling.lower)
     nearest = filling.filled(idle.A, idle.b).u
@@ -101,7 +101,7 @@ def allocate_ac(
         fill = _compared(search, filling, fill)
     except PowerFlowError:
         fill = None  # limits so high have no power flow solution; lower ones have
-    if fill is not None and fill.gap == 0.0:
+    if fill is not None and fill.converged:
         return fill
     course = course_of(filling)
     if course is not None:
@@ -179,12 +179,12 @@ def _raised_from_below(
     are kept.  So the limits only rise, and come to rest.
     """
     robust, u = search.robust, start
-    for _ in range(1, _ENDINGS + 1):
+    for _ in range(_ENDINGS):
         drawn = shrink_until_secure(robust, packing, u, filling.lower)
         if drawn is None:
             return None
         packing, u, stopped = _raised(robust, *drawn, filling)
-        known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
+        known = rows_after_search(search, packing, u)
         missed = known.take(robust.excess(known, u) > SECURE)
         if not len(missed.rows):
             return AcAllocation(u, stopped, known, None)
@@ -226,7 +226,7 @@ def _bisected(
     for _ in range(_ENDINGS):
         try:
             taken, u, by = _raised(robust, packing, best, filling)
-            found = rows_after_search(search, taken, u, np.zeros(len(taken.rows), dtype=bool))
+            found = rows_after_search(search, taken, u)
         except PowerFlowError:
             break
         missed = found.take(robust.excess(found, u) > SECURE)

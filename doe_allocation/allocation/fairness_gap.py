@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from doe_allocation.allocation.levels import FULL, SAME, at_level, levels_of, takes_part
+from doe_allocation.allocation.levels import FULL, SAME, at_level, levels_of, takes_part, together
 from doe_allocation.fairness.progressive_filling import Filling
 from security_check.arrays import BoolArray, FloatArray
 from security_check.operating_range.points import WorstPoints, halves
@@ -56,18 +56,11 @@ def largest_gap(
         injection, withdrawal = halves(box)
         slack = SAME * box.max(initial=0.0)
         inside = ((power <= injection + slack) & (-power <= withdrawal + slack)).all(axis=1)
-        left = members & ~_together(filling, np.asarray(part[inside].any(axis=0)))
+        left = members & ~together(filling, np.asarray(part[inside].any(axis=0)))
         if left.any():
             starts = _starts_in_box(known, u, box, stops)
             gap = max(gap, _gap_in_box(robust, filling, starts, box, left))
     return gap
-
-
-def _together(filling: Filling, stopped: BoolArray) -> BoolArray:
-    """Return the limits that stop where others do: all of a group, if there are groups."""
-    if filling.group is None:
-        return stopped
-    return np.isin(filling.group, filling.group[stopped])
 
 
 def _distinct(levels: FloatArray) -> list[float]:
@@ -103,7 +96,7 @@ def _gap_in_box(
     rows, values = robust.worst(starts.rows, starts.points, box)
     room = np.maximum(-robust.violation(rows.rows, values), 0.0)
     part = takes_part(robust, filling, rows)
-    stopped = _together(filling, np.asarray(part[room <= FULL].any(axis=0)))
+    stopped = together(filling, np.asarray(part[room <= FULL].any(axis=0)))
     rise = np.full(len(box), np.inf)
     for k in range(len(rows.rows)):
         mine = part[k]

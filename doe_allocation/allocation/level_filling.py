@@ -25,6 +25,7 @@ from doe_allocation.allocation.levels import (
     at_level,
     levels_of,
     takes_part,
+    together,
 )
 from doe_allocation.allocation.relinearisation import (
     MARGIN,
@@ -73,7 +74,7 @@ class _Course:
     def level_under(self, robust: RobustRows, packing: PackingRows, low: float) -> float:
         """Return the level at which the first linear row is full but for ``MARGIN`` of room."""
         begin = self.at(low)
-        together = replace(
+        all_at_once = replace(
             self.filling,
             lower=begin,
             upper=np.where(self.open_, self.filling.upper, begin),
@@ -81,7 +82,7 @@ class _Course:
         )
         A = acting(robust, self.filling, packing)
         b = packing.b - (packing.A - A) @ begin - MARGIN * robust.limits.scale[packing.rows]
-        reached = progressive_filling(A, b, together).u
+        reached = progressive_filling(A, b, all_at_once).u
         return float(levels_of(self.filling, reached)[self.open_].max())
 
 
@@ -209,7 +210,7 @@ def _settled(
     """
     robust = search.robust
     for _ in range(_SHRINKS):
-        known = rows_after_search(search, packing, u, np.zeros(len(packing.rows), dtype=bool))
+        known = rows_after_search(search, packing, u)
         excess = robust.excess(known, u)
         missed = known.take(excess > SECURE)
         if not 0.0 < excess.max(initial=-1.0) <= _LITTLE or not len(missed.rows):
@@ -327,11 +328,9 @@ def _stopped_by(
     for k in np.argsort(robust.excess(rows, u), kind="stable"):
         mine = open_ & takes_part(robust, filling, rows.take(np.array([k])))[0]
         bottleneck[mine], stopped = rows.rows[k], stopped | mine
-    if filling.group is not None:
-        together = open_ & np.isin(filling.group, filling.group[stopped])
-        bottleneck[together & ~stopped] = rows.rows[:1]
-        stopped = together
-    return stopped
+    whole: BoolArray = open_ & together(filling, stopped)
+    bottleneck[whole & ~stopped] = rows.rows[:1]
+    return whole
 
 
 def _highest_level(

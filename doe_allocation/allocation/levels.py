@@ -62,3 +62,10 @@ def takes_part(robust: RobustRows, filling: Filling, rows: PackingRows) -> BoolA
 def acting(robust: RobustRows, filling: Filling, rows: PackingRows) -> FloatArray:
     """Return the coefficients of the limits that take part, zero for all others."""
     return np.where(takes_part(robust, filling, rows), rows.A, 0.0)
+
+
+def together(filling: Filling, stopped: BoolArray) -> BoolArray:
+    """Return the limits that stop where others do: all of a group, if there are groups."""
+    if filling.group is None:
+        return stopped
+    return np.isin(filling.group, filling.group[stopped])

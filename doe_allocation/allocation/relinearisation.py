@@ -77,14 +77,16 @@ def relinearised(
 
 
 def rows_after_search(
-    search: WorstPointSearch, packing: PackingRows, u: FloatArray, exact: BoolArray
+    search: WorstPointSearch, packing: PackingRows, u: FloatArray, exact: BoolArray | None = None
 ) -> PackingRows:
     """Return the rows near their limits at u, exact there, with those that a search adds.
 
-    ``exact``, shape (r,), marks the rows that are exact at u already.
+    ``exact``, shape (r,), marks the rows that are exact at u already; none of them where not given.
     """
     robust = search.robust
     near = robust.excess(packing, u) > -_WIDE
+    if exact is None:
+        exact = np.zeros(len(near), dtype=bool)
     known, stale = packing.take(near & exact), packing.take(near & ~exact)
     if len(stale.rows):
         renewed = robust.exact(stale.rows, stale.points, u)
