@@ -132,7 +132,7 @@ def _passive_faults(net: Net, table: str) -> list[Fault]:
     loads = in_service(net, "load")
     dependent = [column for column in loads.columns if column.startswith("const_")]
     if table != "load" and dependent:
-        depends = (loads[dependent].fillna(0.0) != 0.0).any(axis=1)
+        depends = (loads[dependent].notna() & loads[dependent].ne(0.0)).any(axis=1)
         faults += [
             Fault(f"load:{i}", "constant-impedance and constant-current parts are not supported")
             for i in loads.index[depends]

@@ -64,7 +64,8 @@ def meshed_faults(
 
 
 def _marked(rows: pd.DataFrame, column: str) -> Any:
-    return rows[column].fillna(False).astype(bool) if column in rows else False
+    """Return the rows that a column marks; those without an entry are not marked."""
+    return rows[column].eq(True) if column in rows else False
 
 
 def _missing_buses(net: Net) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from security_check.arrays import FloatArray, IndexArray
+from security_check.arrays import BoolArray, FloatArray, IndexArray
 from security_check.operating_range.points import WorstPoints, halves
 from security_check.operating_range.slopes import (
     flat,
@@ -38,7 +38,6 @@ _ASCENTS = 12  # steps of one ascent at most; one or two are usual
 _HALVINGS = 40  # steps that close a bracket: two of three halve it, so 1e-8 of it is left
 _BISECTIONS = 40  # in the balance of a joint effect: 1e-12 of it is left
 _REFINEMENTS = 6  # climbs along a quadratic model at most
-_RENEWED = 3  # the refinement before which second derivatives are taken anew
 # Parts of a row's scale: rows farther from their limits are not refined, and do not try all corners
 # of the held voltages.  They do not bind in this box, and either costs many power flows.
 _FAR = 1e-2
@@ -267,28 +266,41 @@ class Ascent:
         return placed(self.conditions, there.points, at, u)
 
     def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
-        """Climb rows near their limits along a quadratic model, in place, while they can gain."""
+        """Climb rows near their limits along a quadratic model, in place, while they can gain.
+
+        A row that gains hardly anything tries once more with second derivatives of its own point,
+        and then leaves: every further step would be the same.
+        """
         scale = self.limits.scale[rows]
         watched = self.limits.limit[rows] - _FAR * scale
-        for attempt in range(_REFINEMENTS):
-            left = self.problem.gain(at, self.problem.vertex_along_gradient(at, u), u)
-            on = np.flatnonzero((left > REFINED * scale) & (at.values + left > watched))
-            if not len(on):
+        open_, anew = np.arange(len(rows)), np.zeros(len(rows), dtype=bool)
+        for _ in range(_REFINEMENTS):
+            here = at.take(open_)
+            left = self.problem.gain(here, self.problem.vertex_along_gradient(here, u), u)
+            on = (left > REFINED * scale[open_]) & (here.values + left > watched[open_])
+            open_, anew, here = open_[on], anew[on], here.take(on)
+            if not len(open_):
                 return
-            here = at.take(on)
-            second = self._second_derivatives(rows[on], here, u, anew=attempt == _RENEWED)
-            position, low, high = coordinates(self.conditions, here.points, u)
-            slope = slopes_along(self.conditions, here.points, here.slopes, u)
-            enough = 0.1 * REFINED * scale[on]
-            kink = kinks(self.conditions, here.slopes)
-            room = low - position, high - position
-            step = climb_quadratic(slope, second, room, kink, enough)
-            moved = placed(self.conditions, here.points, position + step, u)
-            there = self.problem.at(rows[on], moved, u)
+            enough = 0.1 * REFINED * scale[open_]
+            second, own = self._second_derivatives(rows[open_], here, u, anew)
+            there = self._at_peak(rows[open_], here, u, second, enough)
             better = there.values > here.values
-            at.put(on[better], there.take(better))
+            at.put(open_[better], there.take(better))
             if self.conditions.deviations.set.count:
-                self._settle(rows, at, on, u)
+                self._settle(rows, at, open_, u)
+            gained = at.values[open_] > here.values + enough
+            kept = gained | ~(own | anew)
+            open_, anew = open_[kept], ~gained[kept]
+
+    def _at_peak(
+        self, rows: IndexArray, here: Climb, u: FloatArray, second: FloatArray, enough: FloatArray
+    ) -> Climb:
+        """Return rows at the peaks of their quadratic models, but for gains less than enough."""
+        position, low, high = coordinates(self.conditions, here.points, u)
+        slope = slopes_along(self.conditions, here.points, here.slopes, u)
+        kink = kinks(self.conditions, here.slopes)
+        step = climb_quadratic(slope, second, (low - position, high - position), kink, enough)
+        return self.problem.at(rows, placed(self.conditions, here.points, position + step, u), u)
 
     def _settle(self, rows: IndexArray, at: Climb, on: IndexArray, u: FloatArray) -> None:
         """Move customers and deviations together, in place, to the peak of a quadratic model."""
@@ -307,14 +319,23 @@ class Ascent:
         at.put(on[better], there.take(better))
 
     def _second_derivatives(
-        self, rows: IndexArray, at: Climb, u: FloatArray, anew: bool
-    ) -> FloatArray:
-        """Return second derivatives of the rows, shape (r, c, c), taken once for each row."""
-        every, first, group = np.unique(rows, return_index=True, return_inverse=True)
-        known = np.array([not anew and int(row) in self._second for row in every], dtype=bool)
-        take = first[~known]
+        self, rows: IndexArray, at: Climb, u: FloatArray, anew: BoolArray
+    ) -> tuple[FloatArray, BoolArray]:
+        """Return second derivatives, shape (r, c, c), and whether they are those at a row's point.
+
+        They are taken once for each row, and again where ``anew``, shape (r,), asks for it.
+        """
+        order = np.argsort(~anew, kind="stable")
+        every, first, group = np.unique(rows[order], return_index=True, return_inverse=True)
+        first = order[first]
+        known = np.array([int(row) in self._second for row in every], dtype=bool)
+        take = first[~known | anew[first]]
         if len(take):
             points = at.points.take(take)
             found = second_derivatives(self.problem, rows[take], points, u)
             self._second.update(zip(rows[take].tolist(), found, strict=True))
-        return np.stack([self._second[int(row)] for row in every])[group]
+        own = np.zeros(len(rows), dtype=bool)
+        own[take] = True
+        each = np.empty(len(rows), dtype=np.int64)
+        each[order] = group
+        return np.stack([self._second[int(row)] for row in every])[each], own

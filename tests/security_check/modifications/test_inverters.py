@@ -413,10 +413,11 @@ class TestEnvelopes:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("code", ["1-LV-semiurb4--0-sw", "1-LV-rural2--0-sw"])
 @pytest.mark.parametrize("standard", STANDARDS)
-def test_volt_var_buys_envelopes_where_voltages_bind_on_a_real_feeder(standard):
+def test_volt_var_buys_envelopes_where_voltages_bind_on_a_real_feeder(standard, code):
     """At +-6 %; at +-10 % the transformer binds, and nothing is to be had."""
-    network = simbench_network("1-LV-rural3--0-sw")
+    network = simbench_network(code)
     response = Response(STANDARDS[standard].volt_var)
     lowest = []
     for area in (network, fitted(network, response, 5_000.0)):
