@@ -7,14 +7,16 @@ whole watts; prices and amounts are exact decimal strings (``docs/formats``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from doe_allocation.fairness.principles import Rule
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.faults import InputFaults, repeated_entries, sentences, unreadable
 from gateway.formats.records import Finite, Name, Record, Time, Watts
@@ -27,6 +29,37 @@ from security_check.verification.certificate import SecurityCertificate
 from security_check.verification.monotonicity import ProofStatus
 
 _REACHED = 1e-5  # largest gap that counts as none: the tolerance of worst points
+_WITHIN = re.compile(r"within ([0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?) %")
+
+NOT_REACHED = "not reached"
+"""How an interval's limits stand to its rule of fairness where this is not known."""
+
+
+def fairness_gap(reached: str) -> float | None:
+    """Return the gap to the rule of fairness that a file states, as a part; 0 at the rule itself.
+
+    ``None`` where it is not known (:data:`NOT_REACHED`, or nothing is stated).
+    """
+    if found := _WITHIN.fullmatch(reached):
+        return float(found[1]) / 100.0
+    return None if reached in ("", NOT_REACHED) else 0.0
+
+
+def stated_fairness(text: str) -> str:
+    """Return what a file states on the fairness of an interval.
+
+    Raises
+    ------
+    ValueError
+        When it is none of the words of the format.
+    """
+    if text not in ("", NOT_REACHED, *Rule) and not _WITHIN.fullmatch(text):
+        raise ValueError(f"it should be {', '.join(Rule)}, within 0.04 % (say) or {NOT_REACHED}")
+    return text
+
+
+FairnessReached = Annotated[str, AfterValidator(stated_fairness)]
+"""A rule's name where limits are those that it chooses, else how far they are from them."""
 
 
 class EnvelopeRecord(Record):
@@ -74,7 +107,7 @@ class IntervalRecord(Record):
     status: IntervalStatus = IntervalStatus.SECURE
     reason: str = ""
     violations: list[ViolationRecord] = Field(default_factory=list)
-    fairness: str = ""
+    fairness: FairnessReached = ""
     envelopes: list[EnvelopeRecord]
     binding: list[BindingRecord] = Field(default_factory=list)
     proof: ProofRecord | None = None
@@ -163,7 +196,7 @@ def fairness_reached(rule: str, gap: float | None) -> str:
     ``not reached`` where it is unknown.
     """
     if gap is None:
-        return "not reached"
+        return NOT_REACHED
     return rule if gap <= _REACHED else f"within {100.0 * gap:.2g} %"
 
 

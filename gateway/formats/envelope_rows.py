@@ -22,6 +22,7 @@ from gateway.formats.envelope_file import (
     IntervalRecord,
     IntervalStatus,
     read_json_envelopes,
+    stated_fairness,
 )
 from gateway.formats.faults import InputFaults, unreadable
 from gateway.formats.optional_packages import missing_package
@@ -41,9 +42,11 @@ COLUMNS = (
     "proved",
     "status",
     "reason",
+    "fairness",
 )
 _READ = tuple(name for name in COLUMNS if name not in ("capacity_w", "proved"))
-_OPTIONAL = ("status", "reason")  # files of earlier versions have none: every interval is secure
+# Files of earlier versions have none: every interval is secure, its fairness is not stated.
+_OPTIONAL = ("status", "reason", "fairness")
 _STATUSES = tuple(str(status) for status in IntervalStatus)
 _DIRECTIONS = tuple(str(direction) for direction in Direction)
 _MOST_FAULTS = 20  # faults shown of one file; one systematic error repeats in every row
@@ -51,10 +54,19 @@ _MOST_FAULTS = 20  # faults shown of one file; one systematic error repeats in e
 Row = tuple[datetime, datetime, str, str, int, str]
 """Start, end, connection point, direction, limit in watts, bottleneck."""
 
-Mark = tuple[IntervalStatus, str]
-"""Status of an interval, and the reason for it."""
 
-_SECURE: Mark = (IntervalStatus.SECURE, "")
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the result of an interval is: its status, the reason for it, and its fairness."""
+
+    status: IntervalStatus = IntervalStatus.SECURE
+    reason: str = ""
+    fairness: str = ""
+
+    @property
+    def published(self) -> bool:
+        """Whether the interval has envelopes."""
+        return self.status is not IntervalStatus.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +86,8 @@ class EnvelopeTable:
     elements
         Names; ``""`` where the file names none.
     marks
-        Status of each interval, and the reason.  Limits of an interval with status ``none`` are 0,
-        and not published.
+        What the result of each interval is.  Limits of an interval with status ``none`` are 0, and
+        not published.
     """
 
     starts: tuple[datetime, ...]
@@ -89,7 +101,7 @@ class EnvelopeTable:
     @property
     def published(self) -> BoolArray:
         """Whether each interval has envelopes, shape (T,)."""
-        return np.array([status is not IntervalStatus.NONE for status, _ in self.marks], dtype=bool)
+        return np.array([mark.published for mark in self.marks], dtype=bool)
 
     def tightest(self) -> int | None:
         """Return the interval with the least sum of limits; ``None`` where none has envelopes."""
@@ -100,13 +112,14 @@ class EnvelopeTable:
 
     def record(self, interval: int) -> IntervalRecord:
         """Return one interval as a record of the JSON file."""
-        status, reason = self.marks[interval]
+        mark = self.marks[interval]
         limits_w, stops = self.limits_w[interval].tolist(), self.bottleneck[interval].tolist()
         return IntervalRecord(
             start=self.starts[interval],
             end=self.ends[interval],
-            status=status,
-            reason=reason,
+            status=mark.status,
+            reason=mark.reason,
+            fairness=mark.fairness,
             envelopes=[
                 EnvelopeRecord(
                     connection_point=point,
@@ -116,7 +129,7 @@ class EnvelopeTable:
                     withdrawal_bottleneck=self.elements[stops[1][i]],
                 )
                 for i, point in enumerate(self.connection_points)
-                if status is not IntervalStatus.NONE
+                if mark.published
             ],
         )
 
@@ -143,14 +156,15 @@ class _Gathered:
         if end != last:
             detail = f"it ends at {format_time(end)}, but in an earlier {self.word} at {last:%H:%M}"
             self.wrong(number, format_time(start), detail)
-        elif mark[0] is not known[0]:
-            detail = f"its status is {mark[0]}, but in an earlier {self.word} {known[0]}"
+        elif differing := _differing(mark, known):
+            name, own, other = differing
+            detail = f"its {name} is {own!r}, but in an earlier {self.word} {other!r}"
             self.wrong(number, format_time(start), detail)
-        elif mark[0] is IntervalStatus.NONE and not fresh:
+        elif not mark.published and not fresh:
             self.wrong(number, format_time(start), "it is there already")
         return held
 
-    def add(self, number: int, row: Row, mark: Mark = _SECURE) -> None:
+    def add(self, number: int, row: Row, mark: Mark) -> None:
         """Add a row."""
         start, end, point, direction, limit_w, element = row
         held = self.interval(number, start, end, mark)
@@ -175,7 +189,7 @@ class _Gathered:
         """
         count = len(self.points)
         for start, (_, mark, held) in self.intervals.items():
-            if mark[0] is IntervalStatus.NONE:
+            if not mark.published:
                 continue
             for point, i in self.points.items():
                 for d, direction in enumerate(_DIRECTIONS):
@@ -202,6 +216,15 @@ class _Gathered:
         )
 
 
+def _differing(mark: Mark, known: Mark) -> tuple[str, str, str] | None:
+    """Return what of two rows' marks of one interval differs, and both; reasons may."""
+    for name in ("status", "fairness"):
+        own, other = str(getattr(mark, name)), str(getattr(known, name))
+        if own != other:
+            return name, own, other
+    return None
+
+
 def table_of(content: EnvelopeFile, where: str) -> EnvelopeTable:
     """Return the envelopes of a JSON file as a table.
 
@@ -212,8 +235,8 @@ def table_of(content: EnvelopeFile, where: str) -> EnvelopeTable:
     """
     gathered = _Gathered(where, "interval")
     for number, interval in enumerate(content.intervals, start=1):
-        mark = (interval.status, interval.reason)
-        if interval.status is IntervalStatus.NONE:
+        mark = Mark(interval.status, interval.reason, interval.fairness)
+        if not mark.published:
             gathered.interval(number, interval.start, interval.end, mark)
         for each in interval.envelopes:
             for direction in _DIRECTIONS:
@@ -242,7 +265,7 @@ def read_table(path: Path) -> EnvelopeTable:
         for number, cells in rows:
             try:
                 start, end, mark = _interval(cells)
-                if mark[0] is IntervalStatus.NONE:
+                if not mark.published:
                     gathered.interval(number, start, end, mark)
                 else:
                     gathered.add(number, (start, end, *_limit(cells)), mark)
@@ -277,7 +300,7 @@ def _interval(cells: Sequence[Any]) -> tuple[datetime, datetime, Mark]:
     ValueError
         With the column and its fault.
     """
-    start, end, point, direction, limit_w, _, status, reason = cells
+    start, end, point, direction, limit_w, _, status, reason, fairness = cells
     times = []
     for name, moment in (("start", start), ("end", end)):
         try:
@@ -287,10 +310,12 @@ def _interval(cells: Sequence[Any]) -> tuple[datetime, datetime, Mark]:
     status = status or str(IntervalStatus.SECURE)
     if status not in _STATUSES:
         raise ValueError("status", f"it is {status!r}, not one of {', '.join(_STATUSES)}")
-    mark = IntervalStatus(status), str(reason or "")
-    if mark[0] is IntervalStatus.NONE and any(
-        cell not in (None, "") for cell in (point, direction, limit_w)
-    ):
+    try:
+        stated = stated_fairness(str(fairness or ""))
+    except ValueError as error:
+        raise ValueError("fairness", f"it is {fairness!r}: {error}") from None
+    mark = Mark(IntervalStatus(status), str(reason or ""), stated)
+    if not mark.published and any(cell not in (None, "") for cell in (point, direction, limit_w)):
         raise ValueError("status", f"it is {status}, but the row has a limit")
     return times[0], times[1], mark
 
@@ -303,7 +328,7 @@ def _limit(cells: Sequence[Any]) -> tuple[str, str, int, str]:
     ValueError
         With the column and its fault.
     """
-    start, _, point, direction, limit_w, element, _, _ = cells
+    start, _, point, direction, limit_w, element, *_ = cells
     if not isinstance(point, str) or not 1 <= len(point) <= 200:
         raise ValueError("connection_point", f"{point!r} is not a name")
     if direction not in _DIRECTIONS:

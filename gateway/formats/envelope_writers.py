@@ -134,6 +134,7 @@ def _columns(record: IntervalRecord, capacity: Capacity) -> dict[str, list[Any]]
         empty |= dict.fromkeys(("limit_w", "capacity_w", "proved"))
         empty |= {"start": record.start, "end": record.end}
         empty |= {"status": str(record.status), "reason": record.reason}
+        empty |= {"fairness": record.fairness}
         return {name: [cell] for name, cell in empty.items()}
     points = [each.connection_point for each in record.envelopes]
     count = len(points)
@@ -155,4 +156,5 @@ def _columns(record: IntervalRecord, capacity: Capacity) -> dict[str, list[Any]]
         "proved": [proved] * (2 * count),
         "status": [str(record.status)] * (2 * count),
         "reason": [record.reason] * (2 * count),
+        "fairness": [record.fairness] * (2 * count),
     }

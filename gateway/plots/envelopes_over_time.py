@@ -10,6 +10,7 @@ import numpy as np
 
 from gateway.formats.envelope_rows import EnvelopeTable
 from gateway.formats.faults import InputFaults
+from gateway.plots.standing import mark_standing, standings, write_standing
 from gateway.plots.style import (
     COLOURS,
     DASHES,
@@ -74,6 +75,7 @@ def draw_envelopes(table: EnvelopeTable, points: Sequence[str], source: str) -> 
         axes.grid(axis="y", color="0.9")
         without_frame(axes, "top", "right")
     legend_beside(panels[0], f"{len(table.connection_points)} connection points")
+    mark_standing(panels, table, edges)
     _time_axis(panels[1], edges)
     figure.suptitle(f"Envelopes, {_days(table)}")
     return figure
@@ -119,6 +121,7 @@ def draw_binding(table: EnvelopeTable, source: str) -> Any:
         axes.set_ylabel(f"number of {direction} limits")
         without_frame(axes, "top", "right")
     legend_beside(panels[0], "limited by", reverse=True)
+    mark_standing(panels, table, edges)
     _time_axis(panels[1], edges)
     customers = len(table.connection_points)
     figure.suptitle(f"Binding elements of {customers} connection points, {_days(table)}")
@@ -153,6 +156,7 @@ def draw_distribution(table: EnvelopeTable, source: str) -> Any:
         axes.set_axisbelow(True)
         legend_beside(axes)
         without_frame(axes, "top", "right")
+    write_standing(panels[0], standings(table))
     panels[1].set_xlim(0.0, 1.02 * largest)  # the last bar is drawn whole
     panels[1].set_xlabel("limit, kW")
     intervals = int(table.published.sum())

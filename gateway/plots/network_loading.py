@@ -12,6 +12,7 @@ from doe_allocation.allocation.network_grid import NetworkGrid
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_rows import EnvelopeTable
 from gateway.plots.price_map import tree_layout
+from gateway.plots.standing import standings, write_standing
 from gateway.plots.style import new_figure, without_frame
 from gateway.scenario.scenario import Scenario
 from security_check.arrays import FloatArray
@@ -126,6 +127,7 @@ def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any
     figure.legend(empty, [listed], title="highest loadings", loc="outside lower right", **style)
     start = format_time(table.starts[interval])
     figure.suptitle(f"{scenario.area}, {start}: worst loading inside the envelopes")
+    write_standing(axes, [standings(table)[interval]])
     if layout.geographic:
         axes.set_xlabel("longitude or x of the network's data")
         axes.set_ylabel("latitude or y")

@@ -13,6 +13,15 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F
 OTHERS = "0.75"  # grey for all elements without a colour of their own
 HATCHES = ("", "//", "..", "xx", "\\\\", "--", "++", "oo")
 DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
+BESIDE: dict[str, Any] = {
+    "loc": "upper left",
+    "bbox_to_anchor": (1.01, 1.0),
+    "borderaxespad": 0.0,
+    "frameon": False,
+    "fontsize": 9,
+}
+"""Place and look of a legend to the right of a panel."""
+
 _DPI = 130  # 11 inches become 1,430 pixels, which fit a screen
 
 
@@ -54,11 +63,7 @@ def legend_beside(axes: Any, title: str = "", *, reverse: bool = False) -> None:
         handles,
         labels,
         title=title or None,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        borderaxespad=0.0,
-        frameon=False,
-        fontsize=9,
+        **BESIDE,
     )
 
 

@@ -193,7 +193,7 @@ def traffic_light(scenario: Scenario, matched: Matched) -> Iterator[LightRecord]
                 yield LightRecord(
                     start=table.starts[t],
                     end=table.ends[t],
-                    status=table.marks[t][0],
+                    status=table.marks[t].status,
                     perimeter=name,
                     interface=interface,
                     direction=direction,

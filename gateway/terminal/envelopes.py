@@ -11,11 +11,13 @@ from rich.table import Table
 
 from exchange.vocabulary.formatting import format_time
 from gateway.formats.envelope_file import (
+    NOT_REACHED,
     BindingRecord,
     EnvelopeRecord,
     IntervalRecord,
     IntervalStatus,
     ProofRecord,
+    fairness_gap,
 )
 from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
 from gateway.terminal.console import escape, new_table, print_rest
@@ -71,9 +73,9 @@ def _show_interval(interval: IntervalRecord, console: Console) -> None:
 
 def fairness_line(reached: str) -> str:
     """Return one line: the rule of fairness that the limits follow, or how far they are from it."""
-    if reached == "not reached":
+    if reached == NOT_REACHED:
         return "fairness: not reached; the limits are secure, but some could be fairer"
-    if reached.startswith("within"):
+    if fairness_gap(reached):
         return f"fairness: {reached}: no limit could rise by more without lowering a smaller one"
     return f"fairness: {reached.replace('_', ' ')}"
 

@@ -223,6 +223,12 @@ WRONG: list[tuple[str, Callable[[list[list[str]]], None], str]] = [
     ("twice", lambda rows: rows.append(rows[7]), "it is there already"),
     ("both", lambda rows: rows[8].__setitem__(0, time_of(1)), "it ends at"),
     ("mixed", lambda rows: rows[8].__setitem__(8, "fallback"), "but in an earlier line"),
+    ("fairer", lambda rows: rows[8].__setitem__(10, "equal"), "its fairness is 'max_min', but in"),
+    (
+        "fair",
+        lambda rows: rows[8].__setitem__(10, "max-min"),
+        "fairness: it is 'max-min': it shoul",
+    ),
 ]
 
 

@@ -25,7 +25,7 @@ from scenario_files import GOOD, faults_of, load, small_net
 from doe_allocation.capacity import Capacity
 from gateway.formats import optional_packages
 from gateway.formats.envelope_file import EnvelopeFile, IntervalStatus
-from gateway.formats.envelope_rows import EnvelopeTable, read_envelopes, read_table
+from gateway.formats.envelope_rows import EnvelopeTable, Mark, read_envelopes, read_table
 from gateway.formats.envelope_writers import json_writer
 from gateway.plots.envelopes_over_time import draw_binding, draw_envelopes
 from gateway.plots.network_loading import network_layout, worst_loadings
@@ -70,8 +70,7 @@ def test_all_formats_say_the_same(results: Path) -> None:
     by_json = EnvelopeFile.model_validate_json((results / "r.json").read_bytes())
     bare = EnvelopeFile(
         intervals=[
-            each.model_copy(update={"binding": [], "proof": None, "fairness": ""})
-            for each in by_json.intervals
+            each.model_copy(update={"binding": [], "proof": None}) for each in by_json.intervals
         ]
     )
     assert len(bare.intervals) == COUNT
@@ -210,7 +209,7 @@ def test_lights_and_matrix_are_what_their_definitions_say(
 ) -> None:
     unpublished = np.array([status is IntervalStatus.NONE for status in statuses])
     limits_w = np.where(unpublished[:, None, None], 0, limits_w)
-    marks = tuple((status, "") for status in statuses)
+    marks = tuple(Mark(status) for status in statuses)
     starts = tuple(datetime(2026, 1, 1, k, tzinfo=UTC) for k in range(2))
     ends = tuple(start + timedelta(hours=1) for start in starts)
     elements = ("bus:1", "line:0", "trafo:0")
