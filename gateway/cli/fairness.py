@@ -15,7 +15,7 @@ from gateway.cli.app import (
     deliver,
     load,
 )
-from gateway.terminal.console import NOT_SECURE, bar, fail, out
+from gateway.terminal.console import NOT_SECURE, bar, fail, fail_if_unsecured, out
 
 
 @app.command()
@@ -30,10 +30,10 @@ def fairness(
 ) -> None:
     """Compare the principles of fairness: least limit, sum, Jain's index, price of fairness.
 
-    Exit code 1 if the envelopes of a principle are not secure.
+    Exit code 1 if the envelopes of a principle are not secure, or none can be secured by it.
     """
     loaded = load(scenario)
-    from gateway.runs.fairness_comparison import compare, principles_of
+    from gateway.runs.fairness_comparison import compare, principles_of, unsecured_rules
     from gateway.terminal.fairness import show
 
     if interval > len(loaded.intervals):
@@ -43,5 +43,6 @@ def fairness(
         result = compare(loaded, loaded.intervals[interval - 1], principles, seed, step)
     if not deliver(result, output, json):
         show(result, out)
+    fail_if_unsecured(loaded.source, unsecured_rules(result))
     if not all(record.secure for record in result.rules):
         raise typer.Exit(NOT_SECURE)

@@ -121,13 +121,17 @@ class IntervalRecord(Record):
     @property
     def sentence(self) -> str:
         """One sentence on an interval that could not be secured; empty for a secure one."""
-        published = {
-            IntervalStatus.SECURE: "",
-            IntervalStatus.FALLBACK: "the fallback envelopes, which are secure, are published",
-            IntervalStatus.NONE: "nothing is published",
-        }[self.status]
-        reason = self.reason or "it could not be secured"
-        return published and f"{published}: {reason}"
+        return unsecured_sentence(self.status, self.reason)
+
+
+def unsecured_sentence(status: IntervalStatus, reason: str) -> str:
+    """Return what is published of an interval that is not secured, and why; else nothing."""
+    published = {
+        IntervalStatus.SECURE: "",
+        IntervalStatus.FALLBACK: "the fallback envelopes, which are secure, are published",
+        IntervalStatus.NONE: "nothing is published",
+    }[status]
+    return published and f"{published}: {reason or 'it could not be secured'}"
 
 
 class EnvelopeFile(Record):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from doe_allocation.fairness.principles import ComparedShare, Fairness, LevelScope, Rule
-from gateway.runs.fairness_comparison import FairnessFile
+from gateway.formats.envelope_file import IntervalStatus
+from gateway.runs.fairness_comparison import FairnessFile, RuleRecord
 from gateway.terminal.console import escape
 from gateway.terminal.envelopes import kilowatts
 
@@ -20,19 +22,26 @@ def show(content: FairnessFile, console: Console) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("secure", no_wrap=True)
     for record in content.rules:
-        principle = Fairness(
-            Rule(record.rule), record.alpha, ComparedShare(record.over), LevelScope(record.common)
-        )
         table.add_row(
-            escape(principle.title) + (" *" if record.in_force else ""),
-            kilowatts(record.minimum_w),
-            kilowatts(record.sum_w),
-            f"{record.jain:.4f}",
-            f"{record.price_of_fairness:.2%}",
-            f"{100.0 * record.worst_loading:.3f}",
-            "yes" if record.secure else f"[bold red]no: {escape(record.worst_element)}[/]",
+            escape(record.principle.title) + (" *" if record.in_force else ""),
+            *(_figure(kilowatts, watts) for watts in (record.minimum_w, record.sum_w)),
+            _figure("{:.4f}".format, record.jain),
+            _figure("{:.2%}".format, record.price_of_fairness),
+            _figure("{:.3%}".format, record.worst_loading).rstrip("%"),
+            _secure(record),
         )
     console.print(table)
     console.print(
         "* the scenario's own. Jain: index of equality. price: part of the largest sum given up."
     )
+
+
+def _figure(shown: Callable[[float], str], figure: float | None) -> str:
+    return "" if figure is None else shown(figure)
+
+
+def _secure(record: RuleRecord) -> str:
+    """Return whether what a principle publishes is secure, or that it is not its own."""
+    if record.status is not IntervalStatus.SECURE:
+        return f"[bold red]{record.status}[/]"
+    return "yes" if record.secure else f"[bold red]no: {escape(record.worst_element)}[/]"
