@@ -20,7 +20,7 @@ import psutil
 from bench_allocation import machine
 from distributed import LocalCluster
 
-from gateway.formats.bundled import bundled
+from gateway.formats.input_files import bundled
 from gateway.runs.folder.allocation import FolderSummary, allocate_jobs
 from gateway.runs.folder.jobs import jobs_in
 

@@ -16,8 +16,8 @@ from doe_exchange.arguments import as_time
 from doe_exchange.envelopes import Envelopes
 from doe_exchange.market import Market
 from doe_exchange.tables import Tabular, frame_of
-from gateway.formats.bundled import bundled_names
 from gateway.formats.faults import InputFaults
+from gateway.formats.input_files import bundled_names
 from gateway.runs.allocation import allocate_intervals
 from gateway.runs.unsecured import unsecured_faults
 from gateway.scenario.fairness import build_fairness

@@ -10,7 +10,7 @@ import pandas as pd
 
 from doe_exchange.tables import TIME, Table, Tabular
 from gateway.formats.envelope_file import BindingRecord, IntervalRecord
-from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
+from gateway.runs.verdict_file import IntervalVerdict, VerdictFile
 from gateway.terminal.envelopes import proof_line
 
 _BINDING = {

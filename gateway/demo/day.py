@@ -28,7 +28,7 @@ from gateway.demo.report import DemoReport
 from gateway.demo.summary import Summary, adversary_count
 from gateway.demo.trading_agent import Agent, WantedOrder
 from gateway.errors import GatewayError
-from gateway.formats.bundled import bundled
+from gateway.formats.input_files import bundled
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.replay import replay_journal

@@ -17,10 +17,9 @@ import numpy as np
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.principles import MAX_MIN, Fairness
 from doe_allocation.hierarchy.joint_model.members import Boundary, Hierarchy, Member
-from gateway.formats.bundled import shown_name
 from gateway.formats.faults import InputFaults
 from gateway.formats.identifiers import is_identifier
-from gateway.formats.toml_files import named_file, read_toml
+from gateway.formats.input_files import named_file, read_toml, shown_name
 from gateway.hierarchy.boundary_faults import boundary_faults, tree_faults, unreached
 from gateway.hierarchy.schema import BoundarySection, ContractSection, WeightsSection
 from gateway.scenario.customers import build_capacity, find_unknown_points

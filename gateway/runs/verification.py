@@ -24,8 +24,8 @@ from gateway.formats.envelope_file import (
 )
 from gateway.formats.faults import InputFaults
 from gateway.formats.records import equal_attributes
-from gateway.formats.verdict_file import IntervalVerdict, VerdictFile, VerdictRecord
 from gateway.runs.allocation import Step
+from gateway.runs.verdict_file import IntervalVerdict, VerdictFile, VerdictRecord
 from gateway.scenario.intervals import DeliveryInterval
 from gateway.scenario.scenario import Scenario
 from security_check.checking.verdict import Verdict

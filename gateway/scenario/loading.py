@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.rules import MarketRules
-from gateway.formats.bundled import shown_name
 from gateway.formats.faults import InputFaults
 from gateway.formats.identifiers import is_identifier
-from gateway.formats.toml_files import named_file, read_toml
+from gateway.formats.input_files import named_file, read_toml, shown_name
 from gateway.scenario.actions import Actions, build_actions
 from gateway.scenario.customers import build_capacity, build_owners, find_unknown_points
 from gateway.scenario.fairness import FairnessTerms, build_fairness
@@ -104,7 +103,7 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
     Parameters
     ----------
     content
-        The sections by name, as :func:`gateway.formats.toml_files.read_toml` returns them.
+        The sections by name, as :func:`gateway.formats.input_files.read_toml` returns them.
     path
         The file, for faults; files that sections name are relative to its folder.
     net

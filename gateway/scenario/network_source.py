@@ -14,7 +14,7 @@ import pandapower as pp
 import pandapower.networks
 from pandapower.convert_format import convert_format
 
-from gateway.formats.bundled import bundled, bundled_names
+from gateway.formats.input_files import bundled, bundled_names
 from gateway.formats.optional_packages import missing_package
 from gateway.scenario.schema import NetworkSection
 from security_check.errors import Fault, NetworkFaults

@@ -19,7 +19,7 @@ from gateway.formats.envelope_file import (
     ProofRecord,
     fairness_gap,
 )
-from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
+from gateway.runs.verdict_file import IntervalVerdict, VerdictFile
 from gateway.terminal.console import escape, new_table, print_rest
 from security_check.model.envelope import Direction
 

@@ -16,12 +16,12 @@ from exchange.engine import Exchange
 from exchange.vocabulary.commands import CancelOrder, SubmitOrder
 from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
-from gateway.formats.bundled import bundled
 from gateway.formats.envelope_file import EnvelopeFile
-from gateway.formats.verdict_file import VerdictFile
+from gateway.formats.input_files import bundled
 from gateway.journal.codec import encode_entry
 from gateway.ports import JournalEntry
 from gateway.runs.result_file import ResultFile
+from gateway.runs.verdict_file import VerdictFile
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 

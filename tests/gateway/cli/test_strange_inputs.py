@@ -23,7 +23,7 @@ from hierarchy_cases import FILE, write
 from sampling import much, some
 from toml_text import toml_text
 
-from gateway.formats.toml_files import read_toml
+from gateway.formats.input_files import read_toml
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
 GOOD: dict[str, Any] = {

@@ -32,7 +32,7 @@ from gateway.demo.report import DemoReport
 from gateway.demo.report_tables import show_demo_report
 from gateway.demo.summary import Summary, adversary_count
 from gateway.demo.trading_agent import Agent
-from gateway.formats.bundled import bundled
+from gateway.formats.input_files import bundled
 from gateway.scenario.loading import load_scenario
 from orderbook.order import Side
 from security_check.model.envelope import Direction, Envelope

@@ -14,7 +14,7 @@ from phase_networks import phase_net
 from scenario_files import GOOD, small_net
 
 from gateway.formats.envelope_file import BindingRecord, EnvelopeFile
-from gateway.formats.verdict_file import IntervalVerdict, VerdictFile
+from gateway.runs.verdict_file import IntervalVerdict, VerdictFile
 from gateway.scenario.loading import load_scenario
 from gateway.scenario.scenario import Scenario
 from security_check.model.element import Element

@@ -13,7 +13,7 @@ from meshed_networks import MeshedArea, ring, worst_of
 from scenario_files import GOOD, faults_of, load, small_net
 
 from gateway.formats.envelope_file import EnvelopeFile
-from gateway.formats.verdict_file import VerdictFile
+from gateway.runs.verdict_file import VerdictFile
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 OUTAGES = ("line:1", "line:4", "gen:0")

@@ -11,8 +11,8 @@ from command_line import run
 from opendss_oracle import circuit_current, circuit_voltages, element_of, solve_circuit
 from scenario_files import GOOD, faults_of, load, small_net
 
-from gateway.formats.bundled import bundled
 from gateway.formats.envelope_file import EnvelopeFile
+from gateway.formats.input_files import bundled
 from security_check.importers.opendss import network_from_opendss
 
 CIRCUIT = """clear

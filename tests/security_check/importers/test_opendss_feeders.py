@@ -10,7 +10,7 @@ import opendssdirect as dss
 import pytest
 from opendss_oracle import circuit_current, circuit_voltages, element_of, solve_circuit
 
-from gateway.formats.bundled import bundled
+from gateway.formats.input_files import bundled
 from security_check.importers.opendss import network_from_opendss
 from security_check.importers.opendss_circuit.controls import Taps
 from security_check.model.network import Network

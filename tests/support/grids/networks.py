@@ -14,7 +14,7 @@ from brute_force import Limits
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from gateway.formats.bundled import bundled
+from gateway.formats.input_files import bundled
 from security_check.checking.check import SecurityCheck
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
