@@ -7,18 +7,25 @@ they need when they run, so that ``--help`` does not wait for pandapower.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
 from typer.core import TyperGroup
 
 from gateway.errors import GatewayError
-from gateway.formats.atomic_files import check_ending, write_json
+from gateway.formats.atomic_files import (
+    check_ending,
+    claim_output,
+    inputs_kept,
+    keep_input,
+    write_json,
+)
 from gateway.formats.faults import InputFaults, why
+from gateway.formats.input_files import files_named_by
 from gateway.terminal.console import (
     err,
     fail,
@@ -32,6 +39,8 @@ from security_check.errors import Fault, GridError
 
 if TYPE_CHECKING:
     from gateway.scenario.scenario import Scenario
+
+_Named = TypeVar("_Named", str, Path, Path | None)
 
 
 @contextmanager
@@ -57,7 +66,7 @@ class _Commands(TyperGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _as_sentences():
+        with _as_sentences(), inputs_kept():
             return super().invoke(ctx)
 
 
@@ -71,29 +80,62 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def kept_with_named(name: str | None) -> str | None:
+    """Keep a scenario or hierarchy, and the files that it names, from being overwritten."""
+    path = Path(name or "")
+    if name is None or not path.is_file():  # a bundled one, or a fault that the command reports
+        return name
+    keep_input(path, f"an input of this command, {name}")
+    with suppress(OSError):  # the command reports what cannot be read
+        for each in files_named_by(path):
+            keep_input(each, f"an input of this command, named by {name}")
+    return name
+
+
+def kept(path: _Named) -> _Named:
+    """Keep an input file from being overwritten."""
+    if path is not None:
+        keep_input(Path(path), f"an input of this command, {path}")
+    return path
+
+
+def claimed(path: Path | None) -> Path | None:
+    """Refuse an output file that is an input of the command; both may be named in any order."""
+    if path is not None:
+        claim_output(path)
+    return path
+
+
+def json_file(path: Path | None) -> Path | None:
+    """Refuse an output file that does not end in ``.json`` or is an input of the command."""
+    if path is not None:
+        check_ending(path, (".json",))
+    return claimed(path)
+
+
 ScenarioArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SCENARIO", help="Scenario file (TOML), or bundled:NAME for one of the project."
+        metavar="SCENARIO",
+        help="Scenario file (TOML), or bundled:NAME for one of the project.",
+        callback=kept_with_named,
     ),
 ]
-
-
-def _json_file(path: Path | None) -> Path | None:
-    if path is not None:
-        check_ending(path, (".json",))
-    return path
 
 
 OutputOption = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", help="Write the result to this file (.json).", callback=_json_file
+        "--output", "-o", help="Write the result to this file (.json).", callback=json_file
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, not tables.")]
 EnvelopesArgument = Annotated[
-    Path, typer.Argument(metavar="ENVELOPES", help="File of envelopes that allocate has written.")
+    Path,
+    typer.Argument(
+        metavar="ENVELOPES", help="File of envelopes that allocate has written.", callback=kept
+    ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the adversary's random points.")]
 

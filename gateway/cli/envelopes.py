@@ -19,7 +19,10 @@ from gateway.cli.app import (
     ScenarioArgument,
     SeedOption,
     app,
+    claimed,
     deliver,
+    json_file,
+    kept_with_named,
     load,
 )
 from gateway.formats.atomic_files import check_ending
@@ -48,6 +51,15 @@ class ResultFormat(StrEnum):
     PARQUET = "parquet"
 
 
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write a certificate of the envelopes to this file, for others to check.",
+        callback=json_file,
+    ),
+]
+
+
 @app.command()
 def allocate(
     scenario: Annotated[
@@ -55,6 +67,7 @@ def allocate(
         typer.Argument(
             metavar="SCENARIO",
             help="Scenario file (TOML), bundled:NAME for one of the project, or a folder of files.",
+            callback=kept_with_named,
         ),
     ],
     output: Annotated[
@@ -63,15 +76,11 @@ def allocate(
             "--output",
             "-o",
             help="Write the envelopes to this file (.json, .csv or .parquet) or folder.",
+            callback=claimed,
         ),
     ] = None,
     json: JsonOption = False,
-    certificate: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write a certificate of the envelopes to this file, for others to check."
-        ),
-    ] = None,
+    certificate: CertificateOption = None,
     format_: Annotated[
         ResultFormat | None,
         typer.Option("--format", help="Format of the results of a folder; default: json."),
@@ -94,8 +103,6 @@ def allocate(
     Exit code 1 if an interval cannot be secured, or a network of a folder has no envelopes.
     Networks whose inputs have not changed are not allocated again.
     """
-    if certificate is not None:
-        check_ending(certificate, (".json",))
     if Path(scenario).is_dir():
         if certificate is not None:
             fail("--certificate is for a single scenario, not for a folder")

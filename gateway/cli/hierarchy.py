@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.app import JsonOption, OutputOption, SeedOption, app, deliver
+from gateway.cli.app import (
+    JsonOption,
+    OutputOption,
+    SeedOption,
+    app,
+    claimed,
+    deliver,
+    kept_with_named,
+)
 from gateway.terminal.console import NOT_SECURE, bar, err, fail, out, say_written
 
 if TYPE_CHECKING:
@@ -22,6 +30,7 @@ HierarchyArgument = Annotated[
     typer.Argument(
         metavar="HIERARCHY",
         help="Hierarchy file (TOML), or bundled:NAME for one of the project.",
+        callback=kept_with_named,
     ),
 ]
 
@@ -89,7 +98,8 @@ def contract(
         ),
     ] = 6,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the curve to this file (.png or .svg).")
+        Path | None,
+        typer.Option(help="Draw the curve to this file (.png or .svg).", callback=claimed),
     ] = None,
 ) -> None:
     """Find the contracts that CHILD and its parent can agree on.

@@ -12,7 +12,16 @@ import typer
 
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.reasons import RefusalReason
-from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, load
+from gateway.cli.app import (
+    JsonOption,
+    OutputOption,
+    ScenarioArgument,
+    app,
+    claimed,
+    deliver,
+    kept,
+    load,
+)
 from gateway.cli.event_loop import run
 from gateway.formats.atomic_files import check_ending
 from gateway.formats.orders_file import OrderLine, RefusedLine, read_orders
@@ -37,7 +46,8 @@ if TYPE_CHECKING:
 _NO_ORDER = (RefusalReason.MALFORMED, RefusalReason.TOO_LARGE)  # the line is not an order
 
 OrdersArgument = Annotated[
-    Path, typer.Argument(metavar="ORDERS", help="File of orders, one JSON object a line.")
+    Path,
+    typer.Argument(metavar="ORDERS", help="File of orders, one JSON object a line.", callback=kept),
 ]
 AreaOption = Annotated[
     str | None, typer.Option(help="Area of the journal, on a Redis server with several.")
@@ -74,7 +84,8 @@ def report(
     output: OutputOption = None,
     json: JsonOption = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the price map to this file (.png or .svg).")
+        Path | None,
+        typer.Option(help="Draw the price map to this file (.png or .svg).", callback=claimed),
     ] = None,
 ) -> None:
     """Run a file of orders, and report welfare, share of the optimum, refusals, rent and prices.
@@ -147,7 +158,7 @@ def serve(
     ] = Path("doe-exchange-data"),
     accounts: Annotated[
         Path | None,
-        typer.Option(help="Names and passwords (TOML) for the embedded broker."),
+        typer.Option(help="Names and passwords (TOML) for the embedded broker.", callback=kept),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -224,6 +235,7 @@ def replay(
         typer.Argument(
             metavar="JOURNAL",
             help="Journal: file of JSON lines, Redis URL (URL#area), or folder of serve.",
+            callback=kept,
         ),
     ],
     area: AreaOption = None,
@@ -249,7 +261,9 @@ def statements(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="Journal, as for replay, or result file of simulate."
+            metavar="SOURCE",
+            help="Journal, as for replay, or result file of simulate.",
+            callback=kept,
         ),
     ],
     participant: Annotated[str | None, typer.Option(help="Print this account only.")] = None,
@@ -258,7 +272,9 @@ def statements(
     area: AreaOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write to this file (.json; with --csv .csv)."),
+        typer.Option(
+            "--output", "-o", help="Write to this file (.json; with --csv .csv).", callback=claimed
+        ),
     ] = None,
     json: JsonOption = False,
     csv: Annotated[bool, typer.Option("--csv", help="Write CSV, one row an interval.")] = False,

@@ -7,12 +7,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.app import EnvelopesArgument, JsonOption, ScenarioArgument, app, load, make_folder
+from gateway.cli.app import (
+    EnvelopesArgument,
+    JsonOption,
+    ScenarioArgument,
+    app,
+    claimed,
+    load,
+    make_folder,
+)
 from gateway.formats.atomic_files import write_json, write_text
 from gateway.terminal.console import out, print_json, say_written
 
 if TYPE_CHECKING:
     from gateway.runs.operator_outputs import OutputFile
+
+_LIGHTS, _MATRIX = "traffic_light", "topological_matrix"
+
+
+def _claimed_in(folder: Path | None) -> Path | None:
+    if folder is not None:
+        for name in (_LIGHTS, _MATRIX):
+            claimed(folder / f"{name}.json")
+            claimed(folder / f"{name}.csv")
+    return folder
+
 
 FolderOption = Annotated[
     Path | None,
@@ -20,6 +39,7 @@ FolderOption = Annotated[
         "--output",
         "-o",
         help="Write traffic_light and topological_matrix to this folder (JSON and CSV).",
+        callback=_claimed_in,
     ),
 ]
 
@@ -61,10 +81,10 @@ def _write(result: OutputFile, folder: Path) -> None:
 
     make_folder(folder)
     lights, matrix = result.traffic_light, result.topological_matrix
-    write_json(folder / "traffic_light.json", LightFile(traffic_light=lights))
-    write_json(folder / "topological_matrix.json", MatrixFile(topological_matrix=matrix))
-    write_text(folder / "traffic_light.csv", csv_text(lights))
-    write_text(folder / "topological_matrix.csv", csv_text(matrix))
-    for name in ("traffic_light", "topological_matrix"):
+    write_json(folder / f"{_LIGHTS}.json", LightFile(traffic_light=lights))
+    write_json(folder / f"{_MATRIX}.json", MatrixFile(topological_matrix=matrix))
+    write_text(folder / f"{_LIGHTS}.csv", csv_text(lights))
+    write_text(folder / f"{_MATRIX}.csv", csv_text(matrix))
+    for name in (_LIGHTS, _MATRIX):
         say_written(folder / f"{name}.json")
         say_written(folder / f"{name}.csv")

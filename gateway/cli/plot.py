@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.app import EnvelopesArgument, app, load, make_folder
+from gateway.cli.app import EnvelopesArgument, app, claimed, kept_with_named, load, make_folder
+from gateway.formats.atomic_files import claim_output
 from gateway.formats.faults import InputFaults
 from gateway.terminal.console import say_written
 from security_check.errors import Fault
@@ -34,7 +35,10 @@ def plot(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="A .png or .svg file for one picture, or a folder for all."
+            "--output",
+            "-o",
+            help="A .png or .svg file for one picture, or a folder for all.",
+            callback=claimed,
         ),
     ],
     kind: Annotated[
@@ -44,7 +48,9 @@ def plot(
     scenario: Annotated[
         str | None,
         typer.Option(
-            metavar="SCENARIO", help="Scenario of the envelopes; the picture network needs it."
+            metavar="SCENARIO",
+            help="Scenario of the envelopes; the picture network needs it.",
+            callback=kept_with_named,
         ),
     ] = None,
     point: Annotated[
@@ -78,6 +84,8 @@ def plot(
             detail = f"it is neither a folder nor a {' or '.join(_SUFFIXES)} file"
             raise InputFaults(str(output), [Fault("--output", detail)])
         make_folder(output)
+        for each in kinds:
+            claim_output(output / f"{each}.png")
     for each in kinds:
         figure = _drawn(each, table, str(envelopes), scenario, point or [], at)
         path = output if single else output / f"{each}.png"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from gateway.formats.faults import InputFaults, unreadable
 from security_check.errors import Fault
+
+_SEPARATORS = re.compile(r"[\s=\"'()\[\]{},]+")  # between the words of an OpenDSS file
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'|\(([^)]*)\)|\[([^\]]*)\]|\{([^}]*)\}")
+_SCRIPTS = (".dss", ".txt")  # endings of OpenDSS files that may name further files
 
 
 def bundled(name: str) -> Path:
@@ -62,3 +68,45 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputFaults(shown_name(path), [Fault("file", "it is not UTF-8 text")]) from None
     except tomllib.TOMLDecodeError as error:
         raise InputFaults(shown_name(path), [Fault("file", f"it is not TOML: {error}")]) from None
+
+
+def files_named_by(path: Path) -> list[Path]:
+    """Return the files that a scenario or hierarchy names, and those that these name in turn.
+
+    Every value of the TOML file that is the path of an existing file counts as the name of that
+    file; so does every word of an OpenDSS file.
+
+    Raises
+    ------
+    OSError
+        When a file cannot be read.
+    """
+    try:
+        content = tomllib.loads(path.read_bytes().decode())
+    except ValueError:  # the command itself reports this fault
+        return []
+    found: dict[Path, None] = {}
+    left = list(_files_of(content, path.parent))
+    while left:
+        named = left.pop(0)
+        if named in found:
+            continue
+        found[named] = None
+        if named.suffix.lower() in _SCRIPTS:
+            text = named.read_bytes().decode(errors="replace").replace("\\", "/")
+            quoted = ["".join(groups) for groups in _QUOTED.findall(text)]
+            left += _files_of([*_SEPARATORS.split(text), *quoted], named.parent)
+    return list(found)
+
+
+def _files_of(content: Any, folder: Path) -> Iterator[Path]:
+    if isinstance(content, str):
+        path = folder / content if "\0" not in content and len(content) < 256 else folder
+        if content and path.is_file():
+            yield path
+    elif isinstance(content, Mapping):
+        for value in content.values():
+            yield from _files_of(value, folder)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _files_of(value, folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import GatewayError
+from gateway.formats.atomic_files import replacing
 from gateway.formats.optional_packages import missing_package
 
 # Okabe and Ito's colours are distinct with any kind of colour vision, and in this order in grey.
@@ -47,11 +48,16 @@ def save_figure(figure: Any, path: Path) -> None:
     ------
     GatewayError
         When matplotlib does not know the suffix.
+    InputFaults
+        When the file cannot be written.
     """
-    try:
-        figure.savefig(path, dpi=_DPI)
-    except ValueError as error:
-        raise GatewayError(f"{path} cannot be drawn: {error}") from None
+    known = sorted(figure.canvas.get_supported_filetypes())
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in known:
+        endings = ", ".join(f".{each}" for each in known)
+        raise GatewayError(f"{path} cannot be drawn: its name must end in one of {endings}")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI, format=kind)
 
 
 def legend_beside(axes: Any, title: str = "", *, reverse: bool = False) -> None:

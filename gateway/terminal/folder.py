@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from gateway.runs.folder.allocation import FolderSummary
-from gateway.runs.folder.job_log import JOB_LOG
+from gateway.runs.folder.jobs import JOB_LOG
 from gateway.terminal.console import counted, escape
 from gateway.terminal.envelopes import kilowatts
 

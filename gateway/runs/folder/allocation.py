@@ -12,8 +12,8 @@ from pydantic import Field
 
 from gateway.formats.records import Record
 from gateway.runs.allocation import Step
-from gateway.runs.folder.job_log import JOB_LOG, left_to_do, open_job_log, remove_outdated
-from gateway.runs.folder.jobs import Job, JobOutcome
+from gateway.runs.folder.job_log import left_to_do, open_job_log, remove_outdated
+from gateway.runs.folder.jobs import JOB_LOG, Job, JobOutcome
 from gateway.runs.folder.runners import run_in_processes, run_on_dask
 
 

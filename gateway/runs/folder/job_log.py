@@ -15,11 +15,8 @@ from pydantic import ValidationError
 
 from gateway.formats.atomic_files import remove_left_over
 from gateway.formats.faults import InputFaults, unreadable, why
-from gateway.runs.folder.jobs import Job, JobOutcome
+from gateway.runs.folder.jobs import JOB_LOCK, JOB_LOG, Job, JobOutcome
 from security_check.errors import Fault
-
-JOB_LOG = "jobs.jsonl"
-"""Name of the job log: one :class:`JobOutcome` a line, in the order in which jobs ended."""
 
 
 def remove_outdated(jobs: Sequence[Job], to_do: Iterable[Job]) -> None:
@@ -121,7 +118,7 @@ def open_job_log(results: Path) -> Iterator[JobLog]:
     lock = None
     try:
         results.mkdir(parents=True, exist_ok=True)
-        lock = (results / f".{JOB_LOG}.lock").open("w")
+        lock = (results / JOB_LOCK).open("w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         log = JobLog(results / JOB_LOG)
     except BlockingIOError:

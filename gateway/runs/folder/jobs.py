@@ -7,23 +7,26 @@ in any order, in any process, and on any machine that sees the folder.
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
 import time
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
+from gateway.formats.atomic_files import KeptInputs
 from gateway.formats.faults import InputFaults, unreadable
+from gateway.formats.input_files import files_named_by
 from gateway.formats.records import Record
 from security_check.errors import Fault, GridError
 
-_SEPARATORS = re.compile(r"[\s=\"'()\[\]{},]+")  # between the words of an OpenDSS file
+JOB_LOG = "jobs.jsonl"
+"""Name of the job log: one :class:`JobOutcome` a line, in the order in which jobs ended."""
+
+JOB_LOCK = f".{JOB_LOG}.lock"
+"""Name of the file that the process holds which writes the job log."""
 
 _one_at_a_time = threading.Lock()
 """Warning filters and solvers are global to a process: its threads take turns, one job each."""
@@ -82,79 +85,52 @@ def jobs_in(folder: Path, results: Path, suffix: str = ".json") -> list[Job]:
     Raises
     ------
     InputFaults
-        When the folder holds no scenario or cannot be read, or when a result would overwrite a file
-        that a scenario names.
+        When the folder holds no scenario or cannot be read, or when a result would overwrite a
+        scenario or a file that one names.
     """
     found = sorted(folder.rglob("*.toml"))
     if not found:
         raise InputFaults(str(folder), [Fault("folder", "it holds no scenario (*.toml)")])
     jobs: list[Job] = []
-    inputs: dict[Path, str] = {}
+    inputs = KeptInputs()
     for path in found:
         relative = path.relative_to(folder)
         try:
             digest = digest_of(path, suffix)
-            inputs |= {each.resolve(): relative.as_posix() for each in _inputs_of(path)}
+            inputs.keep(path, "a scenario of the folder")
+            for each in files_named_by(path):
+                inputs.keep(each, f"which {relative.as_posix()} names")
         except OSError as error:
             raise unreadable(str(path), error) from None
         jobs.append(Job(relative.as_posix(), path, results / relative.with_suffix(suffix), digest))
     faults = [
-        Fault(
-            str(job.result),
-            f"the envelopes of {job.name} would overwrite this file, which "
-            f"{inputs[job.result.resolve()]} names; choose another folder for the results",
-        )
-        for job in jobs
-        if job.result.resolve() in inputs
+        Fault(str(output), f"{what} would overwrite this file, {why}; choose another folder")
+        for output, what in _outputs_of(jobs, results)
+        if (why := inputs.at(output)) is not None
     ]
     if faults:
         raise InputFaults(str(results), faults)
     return jobs
 
 
+def _outputs_of(jobs: Iterable[Job], results: Path) -> Iterator[tuple[Path, str]]:
+    """Yield every file that a folder run writes, and what it is."""
+    for name in (JOB_LOG, JOB_LOCK):
+        yield results / name, "the job log"
+    for job in jobs:
+        yield job.result, f"the envelopes of {job.name}"
+
+
 def digest_of(scenario: Path, suffix: str = ".json") -> str:
     """Return a digest of a scenario, of every file it names, and of this program's version.
 
-    Every value of the scenario that is the path of an existing file counts as the name of that
-    file; so does every word of an OpenDSS file.  The format of the results is part of the digest,
-    because the job log has one line for each network, which is valid for one format only.
+    The format of the results is part of the digest, because the job log has one line for each
+    network, which is valid for one format only.
     """
     digest = hashlib.sha256(f"{version('doe-exchange')} {suffix}".encode())
-    for path in (scenario, *_inputs_of(scenario)):
+    for path in (scenario, *files_named_by(scenario)):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def _inputs_of(scenario: Path) -> list[Path]:
-    """Return the files that a scenario names, and those that these name in turn."""
-    try:
-        content = tomllib.loads(scenario.read_bytes().decode())
-    except ValueError:  # the job itself will report this fault
-        return []
-    found: dict[Path, None] = {}
-    left = list(_files_of(content, scenario.parent))
-    while left:
-        path = left.pop(0)
-        if path in found:
-            continue
-        found[path] = None
-        if path.suffix.lower() == ".dss":  # may name further files
-            words = _SEPARATORS.split(path.read_bytes().decode(errors="replace"))
-            left += _files_of(words, path.parent)
-    return list(found)
-
-
-def _files_of(content: Any, folder: Path) -> Iterator[Path]:
-    if isinstance(content, str):
-        path = folder / content if "\0" not in content and len(content) < 256 else folder
-        if content and path.is_file():
-            yield path
-    elif isinstance(content, Mapping):
-        for value in content.values():
-            yield from _files_of(value, folder)
-    elif isinstance(content, list):
-        for value in content:
-            yield from _files_of(value, folder)
 
 
 def allocate_job(job: Job) -> JobOutcome:
