@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from opendss_vertices import PhaseAttack
 from sampling import much, some
-from stressed_checks import published, trades
+from stressed_checks import of_each, published, trades
 from stressed_phases import phase_case
 
 from doe_allocation.allocation.network_grid import NetworkGrid
@@ -25,7 +25,7 @@ def check_case(seed: int, folder: Path, *customers: int) -> int:
     assert list(network.connection_points) == attack.points
     capacity = Capacity.same(network.connection_points, case.capacity_w, case.capacity_w)
     grid = NetworkGrid(network, case.voltage, capacity)
-    check = published(lambda: grid.allocate(case.interface), attack, attack.count, case.capacity_w)
+    check = published(case, grid, attack)
     if check is None:
         return 0
     limits_w = check.limits_w
@@ -33,17 +33,17 @@ def check_case(seed: int, folder: Path, *customers: int) -> int:
     return trades(check, attack, seed)
 
 
-@pytest.mark.parametrize("first", [0])
-def test_random_circuits_are_secure_and_fair_or_say_so(first, tmp_path):
-    assert sum(check_case(seed, tmp_path) for seed in range(first, first + 5)) > 3
+def test_random_circuits_are_secure_and_fair_or_say_so(tmp_path):
+    assert sum(of_each(range(5), lambda seed: check_case(seed, tmp_path))) > 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", some(range(1_000, 1_400, 20), 10))
 def test_many_random_circuits_are_secure_and_fair_or_say_so(first, tmp_path):
-    assert sum(check_case(seed, tmp_path) for seed in range(first, first + 20)) > 20
+    seeds = range(first, first + 20)
+    assert sum(of_each(seeds, lambda seed: check_case(seed, tmp_path))) > 20
 
 
 @pytest.mark.slow
 def test_circuits_of_more_customers_than_corners_that_are_all_tried(tmp_path):
-    assert sum(check_case(seed, tmp_path, 10, 12) for seed in range(much(6, 3))) > 1
+    assert sum(of_each(range(much(6, 3)), lambda seed: check_case(seed, tmp_path, 10, 12))) > 1

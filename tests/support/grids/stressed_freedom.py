@@ -76,6 +76,10 @@ class FreeCase:
     def net(self) -> Net:
         return self.base.net
 
+    @property
+    def capacity_w(self) -> int:
+        return self.base.capacity_w
+
     def grid(self) -> NetworkGrid:
         networks: list[Network]
         if self.outages:
@@ -87,9 +91,7 @@ class FreeCase:
             factor = self.base.power_factor
             networks = [network_from_pandapower(self.net, passive="as-given", power_factor=factor)]
         whole, *rest = (self._changed(network) for network in networks)
-        capacity = Capacity.same(
-            whole.connection_points, self.base.capacity_w, self.base.capacity_w
-        )
+        capacity = Capacity.same(whole.connection_points, self.capacity_w, self.capacity_w)
         outages = [Outage(name, state) for name, state in zip(self.outages, rest, strict=True)]
         grid = NetworkGrid(whole, self.base.voltage, capacity, outages=outages)
         return grid if self.deviations is None else grid.with_forecast(self._forecast(whole))

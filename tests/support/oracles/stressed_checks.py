@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from security_check.checking.check import SecurityCheck
 from security_check.checking.verdict import LimitChange
 from security_check.errors import GridError, PowerFlowError
 from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 SECURE = 1e-6  # per unit of voltage, or part of a rating
 FAIRER = 1e-2  # a limit that can rise by this part is not max-min
 ROUNDED = 3e-6  # part of a limit that tolerances may cost, besides a whole watt
+
+
+T = TypeVar("T")
 
 
 class Found(Protocol):
@@ -25,7 +30,10 @@ class Found(Protocol):
 
 
 class Attack(Protocol):
-    """Brute force on one case."""
+    """Brute force on one case, with this many customers."""
+
+    @property
+    def count(self) -> int: ...
 
     def worst(self, limits_w: np.ndarray) -> Found: ...
 
@@ -43,21 +51,29 @@ def gap(attack: Attack, limits_w: np.ndarray, capacity_w: int) -> float:
     return largest
 
 
-def published(
-    allocate: Callable[[], SecurityCheck], attack: Attack, customers: int, capacity_w: int
-) -> SecurityCheck | None:
+class Case(Protocol):
+    """The limits under which envelopes are asked for."""
+
+    @property
+    def interface(self) -> InterfaceLimits: ...
+
+    @property
+    def capacity_w(self) -> int: ...
+
+
+def published(case: Case, grid: NetworkGrid, attack: Attack) -> SecurityCheck | None:
     """Check what is published; ``None`` where nothing is, because not even zero is secure."""
     try:
-        check = allocate()
+        check = grid.allocate(case.interface)
     except GridError:
-        nothing = attack.worst(np.zeros(2 * customers, dtype=np.int64))
+        nothing = attack.worst(np.zeros(2 * attack.count, dtype=np.int64))
         assert nothing.violation > -SECURE, "secure limits exist"
         return None
     found = attack.worst(check.limits_w)
     assert found.violation <= SECURE, (found, check.limits_w)
     stated = check.envelopes().fairness_gap
     if stated is not None and stated < FAIRER:
-        assert gap(attack, check.limits_w, capacity_w) == 0.0, check.limits_w
+        assert gap(attack, check.limits_w, case.capacity_w) == 0.0, check.limits_w
     return check
 
 
@@ -96,3 +112,21 @@ def trades(check: SecurityCheck, attack: Attack, seed: int) -> int:
     found = attack.worst(check.limits_w)
     assert found.violation <= SECURE, (seed, found, check.limits_w)
     return traded
+
+
+def published_and_traded(case: Case, grid: NetworkGrid, attack: Attack, seed: int) -> int:
+    """Check what is published in a case, and what trades make of it; return their number."""
+    check = published(case, grid, attack)
+    return 0 if check is None else trades(check, attack, seed)
+
+
+def of_each(seeds: Iterable[int], check: Callable[[int], T]) -> list[T]:
+    """Return what a check finds for each seed; what it raises names the seed."""
+    found = []
+    for seed in seeds:
+        try:
+            found.append(check(seed))
+        except Exception as error:
+            error.add_note(f"the case of seed {seed}")
+            raise
+    return found
