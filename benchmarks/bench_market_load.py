@@ -40,7 +40,7 @@ RESTING = 5_000
 def a_day(minutes: float) -> None:
     """Trade the day of a town, interval by interval, until the time limit."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of the readers of network files
         network = network_from_pandapower(pandapower.networks.lv_schutterwald())
     grid = joint_grid_of(network)
     exchange = an_exchange(grid, MarketRules(lot_w=100))

@@ -31,7 +31,7 @@ def _line(what: str, seconds: float, more: str = "") -> None:
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # of the readers of network files
     net = pandapower.networks.case33bw()
     net.line["max_i_ka"] = 0.4
     faults: list[Any] = []

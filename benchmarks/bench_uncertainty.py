@@ -32,7 +32,7 @@ REPEATED = 5
 def network_of(source: str) -> Network:
     """Return a network with 20 small generators at the buses of the first customers."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of the readers of network files
         net = open_net(source, Path(), [])
         if net is None:
             raise SystemExit(f"{source} cannot be read; is simbench installed?")

@@ -56,8 +56,9 @@ def solve_cone(program: RowLevels, typical: FloatArray) -> tuple[FloatArray, Flo
     problem = cp.Problem(cp.Maximize(worth), rows + bounds + cones)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # inaccurate prices are a good enough start
-            problem.solve(solver=cp.CLARABEL)  # type: ignore[no-untyped-call]
+            # Inaccurate prices are a good enough start.
+            warnings.filterwarnings("ignore", "Solution may be inaccurate", UserWarning)
+            problem.solve(solver=cp.CLARABEL)  # type: ignore[no-untyped-call]  # cvxpy's has no types
     except cp.SolverError:
         return None
     if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):

@@ -174,7 +174,7 @@ class PackingProgram:
     """
 
     def __init__(self, packing: Packing) -> None:
-        self._solver = highspy.Highs()  # type: ignore[no-untyped-call]
+        self._solver = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy has no types
         for name, value in _OPTIONS.items():
             self._solver.setOptionValue(name, value)
         self._variables = 0

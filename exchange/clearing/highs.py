@@ -43,7 +43,7 @@ _ENDED = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kSolutionL
 
 
 def _new_solver(**options: bool | int | float | str) -> highspy.Highs:
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy has no types
     for name, value in {**_OPTIONS, **options}.items():
         if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
             raise ClearingError(f"the solver rejects the option {name} = {value}")

@@ -216,7 +216,7 @@ class NetworkRows:
         return cls((part,), A.shape[1], base_power_w)
 
     @property
-    def A(self) -> FloatArray:  # noqa: N802
+    def A(self) -> FloatArray:  # noqa: N802  # the letter of its equation
         """Coefficients over all limits, shape (r, n), computed at each call."""
         return dense(self.parts, self.limits)
 

@@ -323,7 +323,7 @@ class RedisJournal:
         return int(await self._redis.hget(self._writer, "last") or 0)
 
     async def _wait_for_disk(self) -> None:
-        answer = await self._redis.execute_command(  # type: ignore[no-untyped-call]
+        answer = await self._redis.execute_command(  # type: ignore[no-untyped-call]  # no types
             "WAITAOF", 1, 0, 10_000
         )
         if int(answer[0]) < 1:

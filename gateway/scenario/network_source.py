@@ -44,7 +44,7 @@ def open_net(source: str, folder: Path, faults: list[Fault]) -> Net | None:
     openers = {"bundled": _bundled, "simbench": _simbench, "pandapower": _built}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # of other programs; what they return is checked
             if colon and kind in openers:
                 return openers[kind](name)
             return _json(folder / source)

@@ -234,8 +234,8 @@ class PackedProperties(Properties):
     """MQTT 5 properties that never change, encoded once instead of for each message."""
 
     def __init__(self, source: Properties) -> None:
-        super().__init__(source.packetType)  # type: ignore[no-untyped-call]
-        packed: bytes = source.pack()  # type: ignore[no-untyped-call]
+        super().__init__(source.packetType)  # type: ignore[no-untyped-call]  # paho's has no types
+        packed: bytes = source.pack()  # type: ignore[no-untyped-call]  # paho's has no types
         self.__dict__["_packed"] = packed  # __setattr__ accepts MQTT's names only
 
     def pack(self) -> bytes:

@@ -89,7 +89,7 @@ class LinearRows:
         return cls((part,), A.shape[1], base_power_w, element)
 
     @property
-    def A(self) -> FloatArray:  # noqa: N802
+    def A(self) -> FloatArray:  # noqa: N802  # the letter of its equation
         """Coefficients over all limits, shape (r, 2 c); a new array."""
         return dense(self.parts, self.limits)
 

@@ -154,7 +154,7 @@ def modelling() -> Iterator[None]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # of other programs; what they return is checked
             yield
     except pp.LoadflowNotConverged:
         raise NetworkFaults(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import pandapower.networks
 import pytest
+from others_warnings import others_warnings_ignored
 
 import doe_exchange as dx
 
@@ -14,8 +14,7 @@ import doe_exchange as dx
 @pytest.fixture(scope="session")
 def net() -> Any:
     """A feeder of 13 houses behind one transformer."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         return pandapower.networks.create_kerber_landnetz_freileitung_1()
 
 

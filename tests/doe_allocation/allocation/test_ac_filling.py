@@ -5,11 +5,11 @@ The adversary shares the AC power flow with the allocation and nothing else of i
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 
 import numpy as np
 import pytest
+from others_warnings import others_warnings_ignored
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
@@ -36,13 +36,11 @@ slow = pytest.mark.slow
 @cache
 def network(code: str, power_factor: float = 1.0) -> Network:
     """Return a simbench network whose loads are the connection points."""
-    with warnings.catch_warnings():
-        # simbench and pandapower warn about pandas and optional packages; not ours to change.
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         import simbench
 
         net = simbench.get_simbench_net(code)
-        return network_from_pandapower(net, power_factor=power_factor)
+    return network_from_pandapower(net, power_factor=power_factor)
 
 
 def grid(

@@ -9,6 +9,7 @@ import pandapower as pp
 import pandapower.networks
 import pytest
 from networks import feeder
+from others_warnings import others_warnings_ignored
 
 from doe_allocation.allocation.islands_check import IslandsCheck
 from doe_allocation.allocation.islands_grid import IslandsGrid
@@ -160,9 +161,10 @@ def test_the_adversary_finds_a_limit_raised_in_any_part(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_a_town_of_fifteen_hundred_customers_withstands_the_adversary() -> None:
-    network = network_from_pandapower(pandapower.networks.lv_schutterwald())
+    with others_warnings_ignored():
+        net = pandapower.networks.lv_schutterwald()
+    network = network_from_pandapower(net)
     assert len(network.connection_points) == 1506
 
     def make(part: Island) -> NetworkGrid:

@@ -78,7 +78,7 @@ def an_agent(**changes: object) -> Agent:
         reserve_eur_per_kwh=0.02,
     )
     return Agent(
-        replace(customer, **changes),  # type: ignore[arg-type]
+        replace(customer, **changes),
         tick=Decimal("0.0001"),
         lot_w=100,
         fallback_w={Direction.INJECTION: 1000, Direction.WITHDRAWAL: 2000},

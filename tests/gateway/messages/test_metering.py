@@ -18,6 +18,7 @@ from gateway_market import GATE, OPENING, START, client, market, order, serving
 from gateway_servers import MakeSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listening import until
 from pydantic import TypeAdapter
 from report_forms import FORMS
 from typer.testing import CliRunner
@@ -151,9 +152,7 @@ async def test_from_a_trade_to_a_statement_over_broker_and_journal(
         other = await meter.ask(reading(1, 5))
         assert other["reason"] == "client_order_id_reused"
         clock.now = END + timedelta(hours=25)  # No message asks for it: the clock closes readings.
-        async with asyncio.timeout(10.0):
-            while len(reported.of("statement")) < 2:  # noqa: ASYNC110  # there is no event for it
-                await asyncio.sleep(0.01)
+        await until(lambda: len(reported.of("statement")) >= 2)
         digest = service.core.exchange.digest()
     metered = reported.of("metered")
     assert [(each["breach_w"], Decimal(each["penalty"])) for each in metered] == [

@@ -299,7 +299,7 @@ def test_a_kill_loses_nothing_and_leaves_no_process_behind(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-# Dask's own warnings, of ports in use and of time spent, are no concern of ours.
+# Dask warns of ports in use and of time spent; raised in its threads, that would stop them.
 @pytest.mark.filterwarnings("ignore")
 def test_a_dask_cluster_gives_the_same_and_survives_the_same(tmp_path: Path) -> None:
     from distributed import LocalCluster

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +17,7 @@ import simbench
 from command_line import run
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from others_warnings import others_warnings_ignored
 from profile_tables import (
     DAY,
     POWERS_W,
@@ -209,8 +209,7 @@ count = {count}
 )
 def test_simbench_profiles_are_simbenchs_absolute_values(tmp_path: Path, start: str) -> None:
     day = load(tmp_path, SIMBENCH.format(start=start, count=5))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         net = simbench.get_simbench_net("1-LV-rural1--0-sw")
         values = simbench.get_absolute_values(net, True)
     local = datetime.fromisoformat(start).astimezone(ZoneInfo("Europe/Berlin"))

@@ -7,12 +7,14 @@ import os
 import random
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import gateway_market
 import pytest
 from gateway_market import client, market, order
 from gateway_servers import Mosquitto, RedisServer
+from listening import until
 
 from exchange.vocabulary.events import OrderAccepted, Refused, Traded
 from gateway.journal.redis_journal import RedisJournal
@@ -69,8 +71,7 @@ async def test_every_acknowledged_order_is_journaled_once(
     async def kill_often() -> None:
         for kill in range(1, KILLS + 1):
             threshold = kill * ORDERS // (KILLS + 1) + chance.randint(-100, 100)
-            while len(acknowledged) < threshold:  # noqa: ASYNC110  # there is no event for it
-                await asyncio.sleep(0.001)
+            await until(lambda least=threshold: len(acknowledged) >= least, None, every_s=0.001)
             await victim.kill()
             await victim.start()
 
@@ -107,6 +108,10 @@ async def test_every_acknowledged_order_is_journaled_once(
     core.exchange.check_invariants()
 
 
-async def _within(customer: gateway_market.Client, work: object, point: int) -> None:
+async def _within(
+    customer: gateway_market.Client,
+    work: Callable[[int, gateway_market.Client], Awaitable[None]],
+    point: int,
+) -> None:
     async with customer:
-        await asyncio.gather(*(work(point, customer) for _ in range(10)))  # type: ignore[operator]
+        await asyncio.gather(*(work(point, customer) for _ in range(10)))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from gateway_market import GATE, START, client, market, order, serving
 from gateway_servers import MakeSettings, Mosquitto, RedisServer, steal
-from listening import LONG_S, Ear
+from listening import LONG_S, Ear, until
 
 from exchange.handlers.order_requests import OrderRequests
 from exchange.vocabulary.commands import RejectMessage
@@ -103,9 +103,7 @@ async def test_cancel_amend_and_mass_cancel(
         cancelled = await seller.ask({"type": "cancel", "client_order_id": "a1"})
         assert cancelled["reason"] == "requested"
         seller.send({"type": "mass_cancel"})
-        async with asyncio.timeout(LONG_S):
-            while service.core.exchange.state.orders:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not service.core.exchange.state.orders)
         sequences = [report["sequence"] for report in await ear.until("report/p0", 9)]
         assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
         assert seller.missed == sequences[0] - 1  # what was said before it listened
@@ -148,9 +146,7 @@ async def test_gate_closes_by_the_clock_and_statements_go_out(
         await seller.ask(order("a1", 0, "sell", 1000, "0.0450"))
         await buyer.ask(order("b1", 1, "buy", 400, "0.05"))
         now[0] = GATE
-        async with asyncio.timeout(LONG_S):
-            while not any(r["type"] == "statement" for r in ear.on("report/p0")):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: any(r["type"] == "statement" for r in ear.on("report/p0")))
         statement = next(r for r in ear.on("report/p0") if r["type"] == "statement")
         assert (statement["sold_w"], statement["balance"]) == (400, "0.0180000")
         late = await seller.ask(order("a2", 0, "sell", 1000, "0.0450", interval=str(START)))
@@ -285,9 +281,7 @@ async def test_journal_that_is_gone_stops_all_answers(
             client(mosquitto.settings(f"{area}-p0"), area, "p0"),
         ):
             # The order was not acknowledged, so the broker brings it again by itself.
-            async with asyncio.timeout(LONG_S):
-                while len(service.core.exchange.state.orders) < 2:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(lambda: len(service.core.exchange.state.orders) >= 2)
 
 
 async def test_unpublished_reports_are_published_after_a_restart(
@@ -384,9 +378,7 @@ async def test_exchange_that_may_not_hear_itself_goes_on_trying(
         assert "refused the subscription" in caplog.text
         assert ear.on("/session")[-1]["status"] == "offline"
         accounts["exchange"] = BrokerAccount("x", rights)
-        async with asyncio.timeout(LONG_S):
-            while ear.on("/session")[-1]["status"] == "offline":  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await until(lambda: ear.on("/session")[-1]["status"] != "offline")
 
 
 @pytest.mark.parametrize(
@@ -411,10 +403,8 @@ async def test_characters_that_do_not_print_are_malformed_and_not_repeated(
         client(embedded_broker.settings("p0"), area, "p0", on_message=ear) as p0,
     ):
         await p0.send(order("a1", 0, "sell", 10, "0.01") | {field: value})
-        async with asyncio.timeout(LONG_S):
-            # Its position may come before.
-            while "refused" not in [each["type"] for each in ear.on("report/p0")]:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        # Its position may come before.
+        await until(lambda: "refused" in [each["type"] for each in ear.on("report/p0")])
     report = ear.on("report/p0")[-1]
     expected = "unauthorised" if field == "participant" else "malformed"
     assert (report["type"], report["reason"]) == ("refused", expected)

@@ -13,6 +13,7 @@ import gateway_servers
 import pytest
 from gateway_market import START, client, order, serving
 from gateway_servers import SecuredMosquitto
+from listening import until
 
 from exchange.vocabulary.rules import TSO
 from gateway.errors import BrokerRefusedError
@@ -239,9 +240,7 @@ async def test_session_goes_on_where_its_owner_connects_twice(
                 await asyncio.sleep(0.02)
         except aiomqtt.MqttError:
             pass  # the first one was back already
-        async with asyncio.timeout(LONG_S):
-            while not exchange.connected or exchange._connection < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: exchange.connected and exchange._connection >= 2)
         await asyncio.sleep(0.2)
         await p1.publish([Outgoing(topic, b"x")])
         assert (await first(exchange)).payload == b"x"

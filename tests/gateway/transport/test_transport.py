@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gateway_servers import MakeSettings, Mosquitto, free_port, steal
+from listening import until
 
 from gateway.errors import BrokerRefusedError, TransportError
 from gateway.messages.topics import Rights, Topics
@@ -39,12 +39,6 @@ async def nothing_more(transport: MqttTransport, seconds: float = 0.3) -> bool:
     except TimeoutError:
         return True
     return False
-
-
-async def until(condition: Callable[[], bool], seconds: float = LONG_S) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # there is no event to wait for
-            await asyncio.sleep(0.01)
 
 
 def break_connection(transport: MqttTransport) -> None:

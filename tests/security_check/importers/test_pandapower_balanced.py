@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 
 import numpy as np
 import pandapower as pp
@@ -12,6 +11,7 @@ import pandapower.toolbox
 import pytest
 from brute_force import interface_node, passive_at_nodes, point_nodes, solve
 from networks import feeder, menagerie, simbench_net
+from others_warnings import others_warnings_ignored
 from pandapower_oracle import (
     currents_a,
     loading_percent,
@@ -201,8 +201,7 @@ class TestSeveralExternalGrids:
 
     @pytest.mark.slow
     def test_schutterwald(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it is stored in an older format
+        with others_warnings_ignored():
             net = pandapower.networks.lv_schutterwald()
         network = assert_agrees(net, 2e3, points=1)
         assert len(network.interface.nodes) == 14
@@ -211,8 +210,7 @@ class TestSeveralExternalGrids:
 
 def two_parts():
     """Return two feeders, each with an external grid of its own, in one net."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         return pandapower.toolbox.merge_nets(
             feeder(3, 1), feeder(4, 2), validate=False, merge_results=False
         )

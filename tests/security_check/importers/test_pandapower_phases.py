@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import pandapower as pp
 import pytest
 from brute_force import solve
 from european_feeder import SOURCE_PU, european_circuit, european_net
+from others_warnings import others_warnings_ignored
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
@@ -61,8 +61,7 @@ def run_three_phase(net: Any, power_w: np.ndarray) -> None:
             connected = table.at[index, f"p_{phase}_mw"] > 0
             table.at[index, f"p_{phase}_mw"] = -power_w[k] / 1e6 if connected else 0.0
             table.at[index, f"q_{phase}_mvar"] = 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         pp.runpp_3ph(net, numba=False)
         for _ in range(3):  # it stops early; starting from its own result makes it go on
             pp.runpp_3ph(net, numba=False, init="results")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandapower as pp
 import pytest
 from brute_force import solve
 from networks import feeder
+from others_warnings import others_warnings_ignored
 from pandapower.convert_format import convert_trafo_pst_logic
 from pandapower_oracle import (
     loading_percent,
@@ -43,8 +43,7 @@ def run_both(net: Net, seed: int, largest: float = 1.0) -> tuple[Any, Net, np.nd
     rng = np.random.default_rng(seed)
     power = 1e6 * net.load.p_mw.to_numpy() * rng.uniform(-largest, largest, len(net.load))
     typed = copy.deepcopy(net)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         convert_trafo_pst_logic(typed)
     solved = run_pandapower(typed, network, power, 1.01, "none")
     found, _ = our_results(PowerFlow(network), power[:, None], np.array([1.01]))
@@ -168,8 +167,7 @@ def test_of_random_phases(seed: int) -> None:
     flow = PowerFlow(network)
     points = solve(flow, power_w[:, None] / network.base_power_w, np.array([1.01]))
     percent = our_loading_percent(network, flow.node_voltages(points)[:, 0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         convert_trafo_pst_logic(net)
     run_phases(net, network, power_w, 1.01)
     expected = loading_percent(net, list(percent))

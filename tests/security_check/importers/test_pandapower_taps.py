@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandapower as pp
 import pandas as pd
 import pytest
 from networks import simbench_net
+from others_warnings import others_warnings_ignored
 from pandapower.control import ConstControl, DiscreteTapControl
 from pandapower.timeseries import DFData
 from pandapower_oracle import our_results, run_pandapower, solve_exactly, voltages
@@ -312,8 +312,7 @@ class TestControllers:
     def test_would_have_moved_the_tap(self):
         """So a net with one has no voltage of its own, and stating the taps is no formality."""
         net = self.controlled()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with others_warnings_ignored():
             pp.runpp(net, run_control=True, numba=False)
         assert net.trafo.tap_pos.at[0] != 2
         untouched = self.controlled()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pandapower as pp
 import pandapower.toolbox
 import pytest
+from others_warnings import others_warnings_ignored
 from phase_networks import measured, phase_net, run_circuit, run_phases
 
 from security_check.errors import NetworkFaults
@@ -134,8 +134,7 @@ class TestPandapower:
         }  # fmt: skip
 
     def test_separate_parts_may_have_a_source_each(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with others_warnings_ignored():
             net = pandapower.toolbox.merge_nets(
                 phase_net(3, 1), phase_net(2, 2), validate=False, merge_results=False
             )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from pathlib import Path
 
 import numpy as np
+import opendssdirect as dss
 import pandapower as pp
 import pytest
 import scipy.optimize
@@ -20,6 +20,7 @@ from networks import (
     simbench_network,
     small_area,
 )
+from others_warnings import others_warnings_ignored
 from pandapower_oracle import voltages
 from random_boxes import check_worst_of_all_vertices, random_box
 from sampling import examples
@@ -205,8 +206,7 @@ class TestPowerFlow:
         for _ in range(60):
             net.load.loc[rows, "p_mw"] = -injected.real / 1e6
             net.load.loc[rows, "q_mvar"] = -injected.imag / 1e6
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # pandapower's own deprecations
+            with others_warnings_ignored():
                 pp.runpp(net, calculate_voltage_angles=True, tolerance_mva=1e-10, numba=False)
             own = net.res_bus.vm_pu.loc[net.load.bus.loc[rows]].to_numpy()
             target = np.array(
@@ -316,7 +316,6 @@ def xy_curve(name: str, curve: Curve) -> str:
 )
 @RESPONSES
 def test_single_phase_inverters_do_as_in_opendss(tmp_path: Path, response, mode, source, curtailed):
-    dss = pytest.importorskip("opendssdirect")
     loads = [LOAD.format(k, bus) for k, (bus, _) in SINGLE_PHASE.items()]
     (tmp_path / "loads.dss").write_text(FEEDER.format(source=source, customers="\n".join(loads)))
     network = network_from_opendss(tmp_path / "loads.dss")

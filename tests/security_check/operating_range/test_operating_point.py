@@ -25,7 +25,7 @@ def operating_point(**changes: object) -> OperatingPoint:
         "source_pu": np.array([0.98]),
         "deviation": np.zeros(0),
     }
-    return OperatingPoint(**{**given, **changes})  # type: ignore[arg-type]
+    return OperatingPoint(**{**given, **changes})
 
 
 def test_who_does_what_at_which_voltage() -> None:

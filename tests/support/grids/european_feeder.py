@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import copy
 import functools
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandapower.networks
+from others_warnings import others_warnings_ignored
 
 SOURCE_PU = 1.05
 
 
 @functools.cache
 def _net() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the builder reads columns of mixed types
+    with others_warnings_ignored():
         return pandapower.networks.ieee_european_lv_asymmetric("on_peak_566")
 
 

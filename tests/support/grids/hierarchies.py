@@ -7,13 +7,13 @@ knows of no operators, contracts or rows.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandapower as pp
+from others_warnings import others_warnings_ignored
 from pandapower.toolbox import merge_nets
 
 from doe_allocation.capacity import Capacity
@@ -131,8 +131,7 @@ def _hung_on(
     load = customers.pop(at)
     bus = int(net.load.bus.at[load])
     net.load.drop(load, inplace=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         both, lookup = merge_nets(
             net, inner.net, validate=False, std_prio_on_net1=True, return_net2_reindex_lookup=True
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import pandapower as pp
 import pandapower.networks as pn
 from meshed_networks import ring
 from networks import simbench_net
+from others_warnings import others_warnings_ignored
 
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.power_flow.newton import ControlledFlow
@@ -118,8 +118,7 @@ def by_pandapower(net: Net, flow: ControlledFlow, power_pu: np.ndarray, shared: 
     net.load.loc[rows, "scaling"] = 1.0
     net.load.loc[rows, "p_mw"] = -power_pu * flow.network.base_power_w / 1e6
     net.load.loc[rows, "q_mvar"] = 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandapower's own deprecations
+    with others_warnings_ignored():
         pp.runpp(
             net,
             calculate_voltage_angles=True,

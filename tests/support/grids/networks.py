@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandapower as pp
 from brute_force import Limits
+from others_warnings import others_warnings_ignored
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
@@ -35,8 +35,7 @@ Net = Any
 
 @functools.cache
 def _loaded(code: str) -> Net:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # third parties' deprecations while they read their files
+    with others_warnings_ignored():
         if code == "1-LV-semiurb4--0-sw":
             return pp.from_json(str(bundled("semiurb4.json")))
         import simbench

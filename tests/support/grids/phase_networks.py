@@ -7,7 +7,6 @@ compared with pandapower and OpenDSS elsewhere, and of voltages by their nodes' 
 from __future__ import annotations
 
 import functools
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import opendssdirect as dss
 import pandapower as pp
 from brute_force import Values, vertices
+from others_warnings import others_warnings_ignored
 
 from security_check.importers.opendss import network_from_opendss
 from security_check.importers.pandapower_phases import phases_from_pandapower
@@ -68,8 +68,7 @@ def run_phases(net: Net, network: Network, power_w: np.ndarray, source_pu: float
         net.asymmetric_load[f"p_{phase}_mw"] = active
         net.asymmetric_load[f"q_{phase}_mvar"] = active * network.reactive_ratio
     net.ext_grid["vm_pu"] = source_pu
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         pp.runpp_3ph(net, numba=False)
         for _ in range(4):  # it stops early; starting from its own result makes it go on
             pp.runpp_3ph(net, numba=False, init="results")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ import pandas as pd
 import scipy.sparse as sp
 import scipy.sparse.linalg
 import simbench
+from others_warnings import others_warnings_ignored
 from pandapower.convert_format import convert_trafo_pst_logic
 from pandapower_oracle import loading_percent, our_loading_percent
 
@@ -53,8 +53,7 @@ def simbench_codes() -> list[str]:
 def opened(source: str) -> Net:
     """Return the net of a source."""
     kind, name = source.split(":")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         if kind == "pandapower":
             return getattr(pandapower.networks, name)()
         with _tables_kept():
@@ -109,8 +108,7 @@ def apart(net: Net, network: Network) -> float:
     The net is solved by pandapower; pandapower's own conversion of old nets completes its taps.
     """
     solved = copy.deepcopy(net)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with others_warnings_ignored():
         convert_trafo_pst_logic(solved)
         if len(net.asymmetric_load):
             pp.runpp_3ph(solved, numba=False)

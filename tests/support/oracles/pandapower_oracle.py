@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandapower as pp
 from brute_force import solve
+from others_warnings import others_warnings_ignored
 
 from security_check.model.network import Network
 from security_check.power_flow.implicit_zbus import PowerFlow
@@ -48,8 +48,7 @@ def run_pandapower(
 
 def solve_exactly(net: Net) -> None:
     """Run pandapower as exactly as rounding allows, which depends on the net's power base."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandapower's own deprecations
+    with others_warnings_ignored():
         for tolerance_mva in (1e-11, 1e-10, 1e-9):
             with contextlib.suppress(pp.LoadflowNotConverged):
                 pp.runpp(

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 LONG_S = 10.0
+
+
+async def until(
+    condition: Callable[[], bool], within_s: float | None = LONG_S, every_s: float = 0.01
+) -> None:
+    """Wait for what another program or task does; within ``None`` for as long as it takes."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110  # there is no event that it would set
+            await asyncio.sleep(every_s)
 
 
 class Ear:
@@ -21,7 +31,5 @@ class Ear:
         return [content for topic, content in self.heard if topic.endswith(ending)]
 
     async def until(self, ending: str, count: int) -> list[Any]:
-        async with asyncio.timeout(LONG_S):
-            while len(self.on(ending)) < count:  # noqa: ASYNC110  # there is no event for it
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.on(ending)) >= count)
         return self.on(ending)
