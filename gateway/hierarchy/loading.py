@@ -40,7 +40,7 @@ from security_check.errors import Fault
 from security_check.importers import Net
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 
 _SECTIONS: dict[str, type[Section]] = {
     "network": NetworkSection,
@@ -146,7 +146,7 @@ class _Draft:
     section: NetworkSection | None
     net: Net | None
     network: Network | None
-    outages: tuple[Outage, ...]
+    states: tuple[NetworkState, ...]
     points: tuple[str, ...] | None
     voltage_limits: VoltageLimits | None
     capacity: Capacity | None
@@ -166,7 +166,7 @@ class _Draft:
             models_generators=self.section.model == "meshed",
             distributed_slack=self.section.distributed_slack,
             network=self.network,
-            outages=self.outages,
+            states=self.states,
             voltage_limits=self.voltage_limits,
             capacity=self.capacity,
             weights=self.weights,
@@ -238,7 +238,7 @@ def _draft(
         network_section,
         model.net,
         model.network,
-        model.outages,
+        model.states,
         model.points,
         limits,
         capacity,

@@ -50,10 +50,13 @@ def _tick(text: str) -> str:
 
 
 def _tap_positions(given: Any) -> Any:
-    numbers = isinstance(given, dict) and all(type(each) in (int, float) for each in given.values())
-    if numbers or given in ("as-given", "neutral", None):
+    if given in ("as-given", "neutral", None):
         return given
-    raise ValueError('it should be "as-given", "neutral" or a table of numbers')
+    if isinstance(given, dict):
+        listed = [each if isinstance(each, list) else [each] for each in given.values()]
+        if all(type(at) in (int, float) for positions in listed for at in positions):
+            return given
+    raise ValueError('it should be "as-given", "neutral" or a table of numbers or pairs of them')
 
 
 def _capacitor_steps(given: Any) -> Any:
@@ -80,7 +83,7 @@ class NetworkSection(Section):
     connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
     passive: Literal["none", "as-given"] = "none"
     taps: Annotated[
-        Literal["as-given", "neutral"] | dict[str, StatedTap] | None,
+        Literal["as-given", "neutral"] | dict[str, StatedTap | list[StatedTap]] | None,
         BeforeValidator(_tap_positions),
     ] = None
     model: Literal["feeder", "meshed"] = "feeder"

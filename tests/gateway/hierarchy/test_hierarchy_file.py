@@ -56,7 +56,7 @@ def test_what_the_file_says_is_what_is_built(folder: Path) -> None:
     assert hierarchy.contract.voltage_max_pu == 1.03
     root = hierarchy.root()
     assert graph_faults(root) == []
-    assert [outage.name for outage in root.outages] == ["line:0"]
+    assert [each.state.outage for each in root.states] == ["line:0"]
     middle = root.children["load:1"]
     assert middle.band == (0.98, 1.05)
     assert middle.reactive_var is None

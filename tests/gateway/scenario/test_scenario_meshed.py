@@ -52,7 +52,7 @@ def area_of(folder: Path, text: str) -> MeshedArea:
     limits = Limits(VoltageLimits(0.92, 1.08), InterfaceLimits(1.0, 1.04))
     grid = scenario.grid()
     assert hasattr(grid, "monitors")
-    return MeshedArea(grid, scenario.outages, limits)
+    return MeshedArea(grid, scenario.states, limits)
 
 
 def test_no_vertex_breaks_anything_in_any_state(folder: Path) -> None:
@@ -67,7 +67,7 @@ def test_no_vertex_breaks_anything_in_any_state(folder: Path) -> None:
 def test_power_factors_and_free_reactive_power_hold_in_every_state(folder: Path) -> None:
     text = RING + 'power_factor = 0.95\ncone_power_factor = {"load:0" = 0.9}\n'
     scenario = load(folder, text)
-    states = [scenario.network, *(outage.network for outage in scenario.outages)]
+    states = [scenario.network, *(each.network for each in scenario.states)]
     assert len(states) == 4
     for network in states:
         np.testing.assert_allclose(network.reactive_ratio, np.tan(np.arccos(0.95)))

@@ -21,7 +21,8 @@ from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import islanding_outages, outages_from_pandapower
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.element import State
+from security_check.model.network_state import NetworkState
 from security_check.modifications.impedance_tolerance import with_tolerance
 from security_check.modifications.inverters import (
     AS4777_AUSTRALIA_A,
@@ -90,8 +91,11 @@ class FreeCase:
         capacity = Capacity.same(
             whole.connection_points, self.base.capacity_w, self.base.capacity_w
         )
-        outages = [Outage(name, state) for name, state in zip(self.outages, rest, strict=True)]
-        grid = NetworkGrid(whole, self.base.voltage, capacity, outages=outages)
+        outages = [
+            NetworkState(State(outage=name), state)
+            for name, state in zip(self.outages, rest, strict=True)
+        ]
+        grid = NetworkGrid(whole, self.base.voltage, capacity, states=outages)
         return grid if self.deviations is None else grid.with_forecast(self._forecast(whole))
 
     def _changed(self, network: Network) -> Network:
