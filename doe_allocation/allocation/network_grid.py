@@ -60,7 +60,8 @@ class NetworkGrid:
         Shape (2 c,), > 0, injection first: a limit of weight 2 rises twice as fast.  All 1 where
         not given.
     states
-        Further states in which envelopes must be secure, too: outages (N-1), other positions of taps.
+        Further states in which envelopes must be secure, too: outages (N-1), taps at other
+        positions.
     forecast
         The powers that do not trade; where not given, those of the network, taken as certain.
     fairness
@@ -94,7 +95,7 @@ class NetworkGrid:
         self.capacity = capacity
         self.monitors = monitors_of(network, states)
         self._apart = SeparateSources(network, states)
-        self._prover = Prover(network)
+        self._prover = Prover()
         self._starts: Starts | None = None
         # By whether the interface's parts are held on their own: points have other coordinates.
         self._last: Mapping[bool, AcAllocation] = {}

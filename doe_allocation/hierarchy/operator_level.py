@@ -26,8 +26,8 @@ from doe_allocation.hierarchy.interface_statement import (
     InterfaceStatement,
     interface_extremes,
     limit_covering_w,
-    states_with_reactive_ranges,
     reactive_range_around,
+    states_with_reactive_ranges,
     with_reactive_ranges,
 )
 from security_check.arrays import FloatArray, IntArray

@@ -38,6 +38,7 @@ from gateway.scenario.schema import (
 from security_check.arrays import FloatArray
 from security_check.errors import Fault
 from security_check.importers import Net
+from security_check.importers.tap_ranges import shown_ranges
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.network_state import NetworkState
@@ -247,7 +248,11 @@ def _draft(
 
 
 def _is_balanced(section: NetworkSection, faults: list[Fault]) -> bool:
-    """Return whether a network is balanced: one voltage for each bus."""
+    """Return whether a network is balanced: one voltage for each bus; refuses ranges of taps."""
+    faults += [
+        Fault(name, f"network.taps has it anywhere in {ends}, but a hierarchy needs one position")
+        for name, ends in shown_ranges(section.taps).items()
+    ]
     if is_circuit(section.source):
         faults.append(Fault("network.source", f"it is an OpenDSS circuit; {_BALANCED}"))
     elif section.connection_points == "asymmetric_load":

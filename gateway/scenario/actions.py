@@ -13,7 +13,7 @@ from gateway.scenario.schema import ActionsSection, NetworkSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
 from security_check.importers.pandapower_taps import tap_faults, with_taps
-from security_check.importers.tap_ranges import ranges_of, usual_taps
+from security_check.importers.tap_ranges import ranges_of, shown_ranges, usual_taps
 from security_check.model.network import Network
 
 NetModel = Callable[[Net, list[Fault]], tuple[Network | None, ForecastSeries | None]]
@@ -103,7 +103,7 @@ def build_actions(
 
 def _range_faults(section: ActionsSection, network: NetworkSection) -> list[Fault]:
     """Return the faults of actions in a network with ranges of taps, of which they know nothing."""
-    ranges = {name: f"{list(ends)}" for name, ends in ranges_of(network.taps).items()}
+    ranges = shown_ranges(network.taps)
     both = [
         Fault(name, f"actions.taps moves its tap, but network.taps has it anywhere in {ends}")
         for name, ends in ranges.items()

@@ -214,9 +214,7 @@ def is_circuit(source: str) -> bool:
     )
 
 
-def open_circuit(
-    section: NetworkSection, folder: Path, name: str, faults: list[Fault]
-) -> States:
+def open_circuit(section: NetworkSection, folder: Path, name: str, faults: list[Fault]) -> States:
     """Return the network of an OpenDSS circuit in all states, or ``None`` after adding its faults.
 
     Power factors are 1: the connection points are known only after the circuit has been read.

@@ -143,7 +143,7 @@ class Scenario:
         return grid
 
     def _usual_grid(self) -> Grid:
-        # A set of deviations, a further state, a forecast or a common level can couple separate parts.
+        # A set of deviations, a state, a forecast or a common level can couple separate parts.
         coupled = self.changes or self.forecast.deviations.set.count or self.states
         if coupled or self.fairness.principle.is_common:
             return NetworkGrid(

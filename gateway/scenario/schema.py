@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -54,7 +55,8 @@ def _tap_positions(given: Any) -> Any:
         return given
     if isinstance(given, dict):
         listed = [each if isinstance(each, list) else [each] for each in given.values()]
-        if all(type(at) in (int, float) for positions in listed for at in positions):
+        numbers = [type(at) in (int, float) and isfinite(at) for ends in listed for at in ends]
+        if all(numbers):
             return given
     raise ValueError('it should be "as-given", "neutral" or a table of numbers or pairs of them')
 

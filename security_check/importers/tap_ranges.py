@@ -60,6 +60,16 @@ def ranges_of(taps: RangedTaps | None) -> dict[str, Sequence[float]]:
     return {name: at for name, at in taps.items() if isinstance(at, Sequence)}
 
 
+def shown_ranges(taps: RangedTaps | None) -> dict[str, str]:
+    """Return the ranges in words, ``"[-2, 2]"``."""
+    return {name: _shown(ends) for name, ends in ranges_of(taps).items()}
+
+
+def _shown(ends: Sequence[Any]) -> str:
+    texts = (f"{each:g}" if isinstance(each, int | float) else repr(each) for each in ends)
+    return f"[{', '.join(texts)}]"
+
+
 def usual_taps(taps: RangedTaps | None, given: Mapping[str, float]) -> Taps | None:
     """Return the statement with the usual position in each range: the given one, or the nearest.
 
@@ -131,9 +141,9 @@ def _positions_alone(taps: RangedTaps | None) -> Taps | None:
 
 def _range_fault(ends: Sequence[Any]) -> str:
     """Return what is wrong with a range; empty where it is one."""
-    shown = f"its range of tap positions is {ends if isinstance(ends, str) else list(ends)}"
+    shown = f"its range of tap positions is {_shown(ends)}"
     whole = [type(each) in (int, float) and float(each).is_integer() for each in ends]
-    if isinstance(ends, str) or len(ends) != 2 or not all(whole):
+    if len(ends) != 2 or not all(whole):
         return f"{shown}; it must be two whole numbers, the lowest and the highest position"
     return f"{shown}; its lowest position is above its highest" if ends[0] > ends[1] else ""
 

@@ -56,7 +56,9 @@ class CaseMonitors:
         self._part: IndexArray = np.repeat(np.arange(len(parts)), count)
         self.kind: IndexArray = np.concatenate([part.kind for part in self._parts])
         self.elements: tuple[str, ...] = tuple(
-            str(Element(element, case.state)) for _, case, part in parts for element in part.elements
+            str(Element(element, case.state))
+            for _, case, part in parts
+            for element in part.elements
         )
         self.sides: tuple[str, ...] = tuple(side for part in self._parts for side in part.sides)
 

@@ -157,7 +157,10 @@ class CaseFlow:
         self.cases = tuple(cases)
         self.network = self.cases[0].power_flow.network
         faults = [
-            Fault(str(case.state), "its customers, ports, held voltages or base power are not the same")
+            Fault(
+                str(case.state),
+                "its customers, ports, held voltages or base power are not the same",
+            )
             for case in self.cases[1:]
             if not self._fits(case)
         ]

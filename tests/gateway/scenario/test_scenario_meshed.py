@@ -103,7 +103,7 @@ def test_what_allocate_and_verify_say(folder: Path, tmp_path: Path) -> None:
     assert any(" without " in name for name in named)
     assert named <= {each.element for each in interval.binding}
     assert f"{sorted(named)[0]} reaches" in result.stdout
-    assert "networks with generators or outages are not covered by the proof" in result.stdout
+    assert "networks with generators are not covered by the proof" in result.stdout
 
     verified = run("verify", path, file, "-o", tmp_path / "verdict.json")
     assert verified.exit_code == 0

@@ -12,8 +12,8 @@ from networks import BAND, feeder
 from security_check.errors import NetworkFaults, PowerFlowError
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
-from security_check.model.limits import VoltageLimits
 from security_check.model.element import State
+from security_check.model.limits import VoltageLimits
 from security_check.model.network_state import NetworkState
 from security_check.monitoring.case_monitors import CaseMonitors, monitors_of
 from security_check.operating_range.conditions import OperatingConditions
@@ -172,7 +172,9 @@ def test_ordinary_networks_have_cases_too():
 )
 def test_a_state_of_another_network_is_named(area, change):
     other = replace(area.outages[0].network, **change)
-    with pytest.raises(NetworkFaults, match=r"^without line:9: its customers, ports, held voltages or"):
+    with pytest.raises(
+        NetworkFaults, match=r"^without line:9: its customers, ports, held voltages or"
+    ):
         monitors_of(area.grid.network, [NetworkState(State(outage="line:9"), other)])
 
 

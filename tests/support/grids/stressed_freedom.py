@@ -19,9 +19,9 @@ from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import islanding_outages, outages_from_pandapower
+from security_check.model.element import State
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network
-from security_check.model.element import State
 from security_check.model.network_state import NetworkState
 from security_check.modifications.impedance_tolerance import with_tolerance
 from security_check.modifications.inverters import (
