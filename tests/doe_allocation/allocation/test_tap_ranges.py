@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from functools import partial
 from typing import Any
 
@@ -31,11 +32,13 @@ def tapped_case(seed: int) -> tuple[StressedCase, Ranges]:
         if len(case.net.trafo):
             break
     net = case.net
+    net.trafo["tap_step_percent"] = float(rng.choice([0.5, 1.5]))
+    net.trafo["tap_pos"] = int(rng.integers(-1, 2))
     if rng.random() < 0.6:
         second = net.trafo.iloc[[0]].copy()
         second.index = [1]
         second["tap_side"] = str(rng.choice(["hv", "lv"]))
-        second["tap_step_percent"] = float(rng.choice([0.4, 1.0]))
+        second["tap_step_percent"] = float(rng.choice([0.3, 0.8]))
         if rng.random() < 0.5:  # beside the first, so that currents circulate
             second["tap_pos"] = net.trafo.tap_pos.iloc[0]
         else:  # behind it, for the last customer
@@ -100,7 +103,7 @@ def check_case(seed: int) -> bool:
     confirm_by_pandapower(case, check.limits_w, attack)
     bound = bool((check.limits_w < case.capacity_w).any())
     if bound:  # something is at its limit in some state
-        assert attack.worst(check.limits_w).violation > -1e-3
+        assert attack.worst(check.limits_w).violation > -1e-4
     trades(check, attack, seed)
     check.check_invariants()
     return bound
@@ -117,6 +120,7 @@ def test_of_many_networks() -> None:
     assert np.mean(bound) > 0.3
 
 
+@functools.cache
 def usual_case() -> tuple[StressedCase, Ranges]:
     """Return a case in which every position of two tap changers leaves room for envelopes."""
     for seed in range(40):
