@@ -122,15 +122,22 @@ def states_in_ranges(taps: RangedTaps | None, source: TappedSource) -> Reading:
     given = source.given(list(ranges))
     unknown = {name: _whole(given[name]) for name in wrong if name in given}
     rest = {name: at for name, at in taps.items() if not isinstance(at, Sequence)} | unknown
+    readings: dict[tuple[int, ...], Reading] = {}
     for end in (0, 1):
+        positions = {name: ends[end] for name, ends in sound.items()}
         try:
-            source.read(rest | {name: ends[end] for name, ends in sound.items()})
+            readings[tuple(positions.values())] = source.read(rest | positions)
         except NetworkFaults as found:
             faults += [fault for fault in found.faults if fault not in faults]
     if faults:
         raise NetworkFaults(faults)
     usual = {name: _usual(ends, given.get(name, math.nan)) for name, ends in sound.items()}
-    return _every_state(rest, sound, usual, source)
+
+    def at(positions: Mapping[str, int]) -> Reading:
+        known = readings.get(tuple(positions.values()))
+        return known or source.read({**rest, **positions})
+
+    return _every_state(sound, usual, at)
 
 
 def _positions_alone(taps: RangedTaps | None) -> Taps | None:
@@ -175,12 +182,11 @@ def _whole(position: float) -> int:
 
 
 def _every_state(
-    rest: Mapping[str, float],
     ranges: Mapping[str, tuple[int, int]],
     usual: Mapping[str, int],
-    source: TappedSource,
+    read: Callable[[Mapping[str, int]], Reading],
 ) -> Reading:
-    """Return the network at the usual positions, then all other states."""
+    """Return the network at the usual positions, and all other states."""
     choices = [
         [usual[name], *(at for at in range(low, high + 1) if at != usual[name])]
         for name, (low, high) in ranges.items()
@@ -191,7 +197,7 @@ def _every_state(
         positions = dict(zip(ranges, combination, strict=True))
         moved = tuple((name, at) for name, at in positions.items() if at != usual[name])
         try:
-            network, outages = source.read({**rest, **positions})
+            network, outages = read(positions)
         except NetworkFaults as found:
             state = State(moved)
             faults += [

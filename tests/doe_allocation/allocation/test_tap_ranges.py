@@ -10,6 +10,7 @@ import numpy as np
 import pandapower as pp
 import pytest
 from pandapower_oracle import solve_exactly
+from phase_networks import phase_net, violation
 from stressed_checks import SECURE, published, trades
 from stressed_networks import StressedCase, stressed_case
 from tap_oracle import PositionAttack, Ranges, with_positions
@@ -18,8 +19,12 @@ from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from security_check.errors import GridError, InsecureError
 from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_phases import phases_from_pandapower
 from security_check.importers.pandapower_taps import tap_positions
 from security_check.importers.tap_ranges import TappedSource, states_in_ranges
+from security_check.model.limits import InterfaceLimits, VoltageLimits
+from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.uncertainty.deviation_sets import source_vertices
 
 Net = Any
 
@@ -198,3 +203,30 @@ def test_what_is_proved_of_all_states_holds_at_every_vertex() -> None:
         limits_w = np.concatenate([envelopes.injection_w, envelopes.withdrawal_w])
         assert PositionAttack(case, ranges).worst(limits_w).violation <= SECURE
     assert secure
+
+
+@pytest.mark.parametrize("held", ["source", "phases"])
+def test_unbalance_is_limited_at_every_position(held: str) -> None:
+    net = phase_net(3, 4)
+    net.trafo["tap_side"], net.trafo["tap_changer_type"] = "hv", "Ratio"
+    net.trafo["tap_neutral"], net.trafo["tap_pos"] = 0.0, 0.0
+    net.trafo["tap_step_percent"], net.trafo["tap_step_degree"] = 2.5, 0.0
+
+    def read(positions):
+        return phases_from_pandapower(net, held=held, taps=positions), ()
+
+    source = TappedSource(read, partial(tap_positions, net))
+    network, states = states_in_ranges({"trafo:0": [-1, 1]}, source)
+    unbalance = 0.01 if held == "phases" else None
+    contract = InterfaceLimits(0.99, 1.01, unbalance_pu=unbalance)
+    voltage = VoltageLimits(0.9, 1.1, 0.02)
+    capacity = Capacity.same(network.connection_points, 30_000, 30_000)
+    check = NetworkGrid(network, voltage, capacity, states=states).allocate(contract)
+    corners = source_vertices(contract, network.held)
+    every = [network, *(each.network for each in states)]
+    worst = [violation(PowerFlow(n), voltage, contract, check.limits_w, corners) for n in every]
+    assert len(worst) == 3
+    assert max(worst) <= SECURE
+    assert max(worst) > -1e-3
+    usual = NetworkGrid(network, voltage, capacity).allocate(contract).limits_w
+    assert max(violation(PowerFlow(n), voltage, contract, usual, corners) for n in every) > 1e-3

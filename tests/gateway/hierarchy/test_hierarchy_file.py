@@ -283,6 +283,14 @@ def test_networks_that_cannot_be_one(folder: Path) -> None:
     )
 
 
+def test_taps_have_one_position_each(folder: Path) -> None:
+    text = replaced('outages = ["line:0"]', 'outages = ["line:0"], taps = { "trafo:0" = [-1, 2] }')
+    faults = faults_of(folder, text)
+    assert (
+        "anywhere in [-1, 2], but a hierarchy needs one position" in faults["operators.top.trafo:0"]
+    )
+
+
 def test_phases_are_not_modelled(folder: Path) -> None:
     text = replaced("voltage_max_pu = 1.08 }", "voltage_max_pu = 1.08, unbalance = 0.02 }")
     text = text.replace("voltage_max_pu = 1.03", "voltage_max_pu = 1.03\nunbalance_pu = 0.01")
