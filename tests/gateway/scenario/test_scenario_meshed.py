@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from scenario_files import GOOD, faults_of, load, small_net
 
 from gateway.formats.envelope_file import EnvelopeFile
 from gateway.formats.verdict_file import VerdictFile
+from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 OUTAGES = ("line:1", "line:4", "gen:0")
@@ -58,10 +60,37 @@ def area_of(folder: Path, text: str) -> MeshedArea:
 def test_no_vertex_breaks_anything_in_any_state(folder: Path) -> None:
     area = area_of(folder, RING)
     worst = worst_of(area, area.allocate().limits_w)
-    assert list(worst) == ["", *OUTAGES]
+    assert list(worst) == ["", *(f"without {each}" for each in OUTAGES)]
     assert -1e-6 < max(worst.values()) < 1e-9
     alone = area_of(folder, RING.replace(str(list(OUTAGES)).replace("'", '"'), "[]"))
     assert max(worst_of(area, alone.allocate().limits_w).values()) > 1e-3
+
+
+def test_no_vertex_breaks_anything_at_any_tap_with_generators(tmp_path: Path) -> None:
+    """A regulating transformer in the ring moves while an element is out of service."""
+    net = ring(4, 0, q_mvar=90.0)
+    pp.create_transformer_from_parameters(
+        net, 4, 13, sn_mva=150.0, vn_hv_kv=110.0, vn_lv_kv=110.0, vkr_percent=0.3, vk_percent=12.0,
+        pfe_kw=0.0, i0_percent=0.0, tap_side="hv", tap_neutral=0, tap_min=-9, tap_max=9,
+        tap_step_percent=1.0, tap_step_degree=0.0, tap_pos=1, tap_changer_type="Ratio",
+    )  # fmt: skip
+    pp.to_json(net, str(tmp_path / "net.json"))
+    taps = 'taps = {"trafo:0" = [-1, 1]}\noutages'
+    area = area_of(tmp_path, RING.replace("outages", taps, 1).replace('"gen:0"', '"trafo:0"'))
+    worst = worst_of(area, area.allocate().limits_w)
+    moved = ["", "with trafo:0 at -1", "with trafo:0 at 0"]
+    after = ["", " without line:1", " without line:4"]
+    expected = {f"{tap}{outage}".strip() for tap in moved for outage in after}
+    assert set(worst) == expected | {"without trafo:0"}
+    assert -1e-6 < max(worst.values()) < 1e-9
+    alone = area_of(tmp_path, RING.replace(str(list(OUTAGES)).replace("'", '"'), "[]"))
+    assert max(worst_of(area, alone.allocate().limits_w).values()) > 1e-3
+    for name, flow in area.flows:  # the states are what pandapower has with these taps
+        if name.startswith("with trafo:0 at ") and " without " not in name:
+            stated = copy.deepcopy(net)
+            stated.trafo["tap_pos"] = int(name.rpartition(" ")[2])
+            own = meshed_network_from_pandapower(stated, passive="as-given", distributed_slack=True)
+            assert abs(flow.network.admittance - own.admittance).max() < 1e-12
 
 
 def test_power_factors_and_free_reactive_power_hold_in_every_state(folder: Path) -> None:

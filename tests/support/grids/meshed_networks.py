@@ -84,8 +84,8 @@ class MeshedArea:
 
     @property
     def flows(self) -> list[tuple[str, PowerFlow]]:
-        """The power flow of every state, each with the name of its outage."""
-        return [(c.state.outage, c.power_flow) for c in self.grid.monitors.power_flow.cases]
+        """The power flow of every state, each with its name."""
+        return [(str(c.state), c.power_flow) for c in self.grid.monitors.power_flow.cases]
 
 
 INTERFACE = InterfaceLimits(1.0, 1.04)
@@ -187,6 +187,6 @@ def _of_generators(network: Network, nodes: np.ndarray, power_pu: np.ndarray) ->
 
 
 def worst_of(area: MeshedArea, limits_w: np.ndarray) -> dict[str, float]:
-    """Return the largest violation over all vertices in every state, by the outage's name."""
+    """Return the largest violation over all vertices in every state, by its name."""
     power = vertices(limits_w, area.grid.network.base_power_w)
     return {name: violation(flow, area.limits, power) for name, flow in area.flows}
