@@ -54,7 +54,7 @@ class TappedSource:
 
 
 def ranges_of(taps: RangedTaps | None) -> dict[str, Sequence[float]]:
-    """Return the entries that are not one position each."""
+    """Return the entries that are ranges, with or without faults."""
     if not isinstance(taps, Mapping):
         return {}
     return {name: at for name, at in taps.items() if isinstance(at, Sequence)}
