@@ -3,7 +3,7 @@
 Rooms, from the lowest layer up; a room imports only from rooms above it in this list:
 
 ``arrays``, ``errors``   array types; faults and errors, as one tree
-``model``                the network, its limits, envelopes, outages, names of elements
+``model``                the network, its limits, envelopes, states, names of elements
 ``power_flow``           AC power flows in batches, with exact gradients
 ``uncertainty``          deviations of forecasts and impedances
 ``importers``            networks from pandapower and OpenDSS, or the faults of the source

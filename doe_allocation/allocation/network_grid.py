@@ -24,8 +24,8 @@ from security_check.errors import InsecureError
 from security_check.model.envelope import EnvelopeSet
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
-from security_check.monitoring.contingencies import monitors_of
+from security_check.model.network_state import NetworkState
+from security_check.monitoring.case_monitors import monitors_of
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.uncertainty.deviation_sets import source_vertices
 from security_check.uncertainty.forecast import Forecast
@@ -59,8 +59,9 @@ class NetworkGrid:
     weights
         Shape (2 c,), > 0, injection first: a limit of weight 2 rises twice as fast.  All 1 where
         not given.
-    outages
-        Outages after each of which envelopes must be secure, too (N-1).
+    states
+        Further states in which envelopes must be secure, too: outages (N-1), taps at other
+        positions.
     forecast
         The powers that do not trade; where not given, those of the network, taken as certain.
     fairness
@@ -81,7 +82,7 @@ class NetworkGrid:
         voltage_limits: VoltageLimits,
         capacity: Capacity,
         weights: FloatArray | None = None,
-        outages: Sequence[Outage] = (),
+        states: Sequence[NetworkState] = (),
         forecast: Forecast | None = None,
         fairness: Principle = MAX_MIN,
     ) -> None:
@@ -92,9 +93,9 @@ class NetworkGrid:
         self.fairness = fairness
         self.voltage_limits = voltage_limits
         self.capacity = capacity
-        self.monitors = monitors_of(network, outages)
-        self._apart = SeparateSources(network, outages)
-        self._prover = Prover(network)
+        self.monitors = monitors_of(network, states)
+        self._apart = SeparateSources(network, states)
+        self._prover = Prover()
         self._starts: Starts | None = None
         # By whether the interface's parts are held on their own: points have other coordinates.
         self._last: Mapping[bool, AcAllocation] = {}

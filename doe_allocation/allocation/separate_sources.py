@@ -15,8 +15,8 @@ from security_check.errors import InsecureError
 from security_check.model.islands import held_apart, source_groups
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
-from security_check.monitoring.contingencies import monitors_of
+from security_check.model.network_state import NetworkState
+from security_check.monitoring.case_monitors import monitors_of
 from security_check.monitoring.protocol import Monitored
 from security_check.monitoring.row_kinds import OF_INTERFACE
 from security_check.verification.certificate import SecurityCertificate
@@ -30,12 +30,12 @@ class SeparateSources:
 
     Parameters
     ----------
-    network, outages
+    network, states
         As for :class:`~doe_allocation.allocation.network_grid.NetworkGrid`.
     """
 
-    def __init__(self, network: Network, outages: Sequence[Outage]) -> None:
-        self._together, self._outages = network, tuple(outages)
+    def __init__(self, network: Network, states: Sequence[NetworkState]) -> None:
+        self._together, self._states = network, tuple(states)
         self._groups = source_groups(network)
 
     def matter(self, limits: InterfaceLimits) -> bool:
@@ -61,12 +61,12 @@ class SeparateSources:
 
     @cached_property
     def monitors(self) -> Monitored:
-        """The monitored quantities of that network, and of its outages."""
-        outages = [
-            Outage(outage.name, held_apart(outage.network, self._groups))
-            for outage in self._outages
+        """The monitored quantities of that network in all states."""
+        states = [
+            NetworkState(each.state, held_apart(each.network, self._groups))
+            for each in self._states
         ]
-        return monitors_of(self.network, outages)
+        return monitors_of(self.network, states)
 
 
 def with_shared_rows(proof: SecurityCertificate, check: SecurityCheck) -> SecurityCertificate:

@@ -208,7 +208,7 @@ def area_of(operator: Operator) -> OperatorArea:
         operator.network,
         operator.voltage_limits,
         operator.capacity,
-        operator.outages,
+        operator.states,
         operator.weights,
         operator.forecast,
         {point: voltages_at(operator.network, point) for point in operator.children},

@@ -20,7 +20,7 @@ from security_check.errors import Fault
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network
 from security_check.model.network_elements import ReactiveFreedom
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 from security_check.monitoring.row_kinds import OF_INTERFACE, RowKind
 from security_check.monitoring.row_limits import RowLimits
 from security_check.worst_case.robust_rows import RobustRows
@@ -197,8 +197,10 @@ def with_reactive_ranges(network: Network, ranges: dict[str, tuple[int, int]]) -
     return replace(network, reactive_ratio=ratio, reactive_freedom=freedom)
 
 
-def outages_with_reactive_ranges(
-    outages: tuple[Outage, ...], ranges: dict[str, tuple[int, int]]
-) -> tuple[Outage, ...]:
-    """Return the outages, each network as :func:`with_reactive_ranges` has it."""
-    return tuple(Outage(o.name, with_reactive_ranges(o.network, ranges)) for o in outages)
+def states_with_reactive_ranges(
+    states: tuple[NetworkState, ...], ranges: dict[str, tuple[int, int]]
+) -> tuple[NetworkState, ...]:
+    """Return the states, each network as :func:`with_reactive_ranges` has it."""
+    return tuple(
+        NetworkState(each.state, with_reactive_ranges(each.network, ranges)) for each in states
+    )

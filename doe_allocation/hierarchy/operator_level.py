@@ -26,8 +26,8 @@ from doe_allocation.hierarchy.interface_statement import (
     InterfaceStatement,
     interface_extremes,
     limit_covering_w,
-    outages_with_reactive_ranges,
     reactive_range_around,
+    states_with_reactive_ranges,
     with_reactive_ranges,
 )
 from security_check.arrays import FloatArray, IntArray
@@ -37,7 +37,7 @@ from security_check.model.element import POWER_FLOW, Element
 from security_check.model.envelope import EnvelopeSet
 from security_check.model.limits import BusBand, InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 from security_check.uncertainty.forecast import Forecast
 
 
@@ -55,7 +55,7 @@ class OperatorArea:
     network: Network
     voltage_limits: VoltageLimits
     capacity: Capacity
-    outages: tuple[Outage, ...]
+    states: tuple[NetworkState, ...]
     weights: FloatArray | None
     forecast: Forecast | None
     buses: Mapping[str, tuple[str, ...]]
@@ -124,7 +124,7 @@ class OperatorLevel:
         ranges = {p: (s.reactive_min_var, s.reactive_max_var) for p, s in below.items()}
         own = area.network
         self._network = with_reactive_ranges(own, ranges) if ranges else own
-        self._outages = outages_with_reactive_ranges(area.outages, ranges)
+        self._states = states_with_reactive_ranges(area.states, ranges)
         self._grids: dict[tuple[str, ...], NetworkGrid] = {}
 
     # -- upwards --------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ class OperatorLevel:
                 replace(own.voltage_limits, buses=(*own.voltage_limits.buses, *bands)),
                 self._capacity(broken),
                 self._weights(),
-                self._outages,
+                self._states,
                 own.forecast,
                 NestedPrinciple(
                     self._principle,

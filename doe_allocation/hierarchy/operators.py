@@ -17,7 +17,7 @@ from security_check.errors import Fault
 from security_check.model.element_ids import without_phase
 from security_check.model.limits import VoltageLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 from security_check.uncertainty.forecast import Forecast
 
 
@@ -58,8 +58,8 @@ class Operator:
         of a child is the least power that it states; the value given here is not used.
     children
         By connection point.
-    outages
-        Outages after each of which envelopes must be secure, too (N-1).
+    states
+        Further states in which envelopes must be secure, too: outages (N-1).
     weights
         Shape (2 c,), injection first, of customers; all 1 where not given.  The weight of a child
         is that of all customers below it together.
@@ -72,7 +72,7 @@ class Operator:
     voltage_limits: VoltageLimits
     capacity: Capacity
     children: Mapping[str, Child] = field(default_factory=dict)
-    outages: tuple[Outage, ...] = ()
+    states: tuple[NetworkState, ...] = ()
     weights: FloatArray | None = None
     forecast: Forecast | None = None
 

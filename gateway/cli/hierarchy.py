@@ -69,7 +69,7 @@ def hierarchy(
 
         from doe_allocation.hierarchy.joint_model.check import check_joint_model
 
-        with bar("Attacking", 1 + len(loaded.members[0].outages)) as step:
+        with bar("Attacking", 1 + len(loaded.members[0].states)) as step:
             verdict = check_joint_model(loaded, allocation, np.random.default_rng(seed), step)
     result = hierarchy_result(allocation, verdict)
     if not deliver(result, output, json):

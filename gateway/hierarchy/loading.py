@@ -37,9 +37,10 @@ from gateway.scenario.schema import (
 from security_check.arrays import FloatArray
 from security_check.errors import Fault
 from security_check.importers import Net
+from security_check.importers.tap_ranges import shown_ranges
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 
 _SECTIONS: dict[str, type[Section]] = {
     "network": NetworkSection,
@@ -145,7 +146,7 @@ class _Draft:
     section: NetworkSection | None
     net: Net | None
     network: Network | None
-    outages: tuple[Outage, ...]
+    states: tuple[NetworkState, ...]
     points: tuple[str, ...] | None
     voltage_limits: VoltageLimits | None
     capacity: Capacity | None
@@ -165,7 +166,7 @@ class _Draft:
             models_generators=self.section.model == "meshed",
             distributed_slack=self.section.distributed_slack,
             network=self.network,
-            outages=self.outages,
+            states=self.states,
             voltage_limits=self.voltage_limits,
             capacity=self.capacity,
             weights=self.weights,
@@ -237,7 +238,7 @@ def _draft(
         network_section,
         model.net,
         model.network,
-        model.outages,
+        model.states,
         model.points,
         limits,
         capacity,
@@ -246,7 +247,11 @@ def _draft(
 
 
 def _is_balanced(section: NetworkSection, faults: list[Fault]) -> bool:
-    """Return whether a network is balanced: one voltage for each bus."""
+    """Return whether a network is balanced: one voltage for each bus; refuses ranges of taps."""
+    faults += [
+        Fault(name, f"network.taps has it anywhere in {ends}, but a hierarchy needs one position")
+        for name, ends in shown_ranges(section.taps).items()
+    ]
     if is_circuit(section.source):
         faults.append(Fault("network.source", f"it is an OpenDSS circuit; {_BALANCED}"))
     elif section.connection_points == "asymmetric_load":

@@ -66,7 +66,7 @@ def worst_loadings(scenario: Scenario, table: EnvelopeTable, interval: int) -> d
         scenario.network,
         scenario.voltage_limits,
         scenario.capacity_in(number),
-        outages=scenario.outages,
+        states=scenario.states,
         forecast=scenario.forecast_series.forecast(number),
     )
     robust = grid.robust_rows(scenario.intervals[number].interface_limits)

@@ -15,7 +15,7 @@ from gateway.runs.allocation import Step
 from gateway.scenario.scenario import Scenario
 from security_check.arrays import IntArray
 from security_check.model.limits import InterfaceLimits
-from security_check.verification.proof_document import FORMAT, Document, part_of, sealed, unproved
+from security_check.verification.proof_document import FORMAT, Document, parts_of, sealed, unproved
 
 _SHARED = "power limits at an interface that several separate networks share are not covered"
 
@@ -47,7 +47,7 @@ def certificate_of(scenario: Scenario, records: Sequence[IntervalRecord], step: 
 
 
 def _parts(grid: Grid, limits: InterfaceLimits, record: IntervalRecord) -> list[Document]:
-    """Return the proof of each electrically separate network."""
+    """Return the proof of each electrically separate network, in each of its states."""
     given = {each.connection_point: each for each in record.envelopes}
 
     def limits_w(points: tuple[str, ...]) -> IntArray:
@@ -56,12 +56,11 @@ def _parts(grid: Grid, limits: InterfaceLimits, record: IntervalRecord) -> list[
         return np.concatenate(both).astype(np.int64)
 
     if isinstance(grid, NetworkGrid):
-        return [part_of(grid.robust_rows(limits), limits_w(grid.connection_points))]
+        return parts_of(grid.robust_rows(limits), limits_w(grid.connection_points))
     assert isinstance(grid, IslandsGrid)
     found = []
     for part in grid.parts:
-        own = part_of(part.robust_rows(limits), limits_w(part.connection_points))
-        if limits.limits_power:
-            own = unproved(own["envelopes"], _SHARED, len(own["rows"]))
-        found.append(own)
+        for own in parts_of(part.robust_rows(limits), limits_w(part.connection_points)):
+            shared = unproved(own["envelopes"], _SHARED, len(own["rows"]))
+            found.append(shared if limits.limits_power else own)
     return found

@@ -13,6 +13,7 @@ from gateway.scenario.schema import ActionsSection, NetworkSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
 from security_check.importers.pandapower_taps import tap_faults, with_taps
+from security_check.importers.tap_ranges import ranges_of, shown_ranges, usual_taps
 from security_check.model.network import Network
 
 NetModel = Callable[[Net, list[Fault]], tuple[Network | None, ForecastSeries | None]]
@@ -77,13 +78,17 @@ def build_actions(
     if not section.switchable and not section.taps:
         faults.append(Fault("actions", "it names no switchable branches and no taps"))
         return None
+    if ranges_of(network.taps):
+        faults += _range_faults(section, network)
+        return None
     if net is None:
         net = open_net(network.source, folder, [])  # its faults have been added already
     if net is None:
         return None
-    if tap_faults(net, network.taps):  # they have been added already, too
+    stated = usual_taps(network.taps, {})
+    if tap_faults(net, stated):  # they have been added already, too
         return None
-    net = with_taps(net, network.taps)
+    net = with_taps(net, stated)
     count = len(faults)
     taps = section.taps
     spans = taps if isinstance(taps, Mapping) else dict.fromkeys(taps)
@@ -94,3 +99,16 @@ def build_actions(
     return Actions(
         switched, section.most_operations, section.exact_limit, section.evaluations, model_of
     )
+
+
+def _range_faults(section: ActionsSection, network: NetworkSection) -> list[Fault]:
+    """Return the faults of actions in a network with ranges of taps, of which they know nothing."""
+    ranges = shown_ranges(network.taps)
+    both = [
+        Fault(name, f"actions.taps moves its tap, but network.taps has it anywhere in {ends}")
+        for name, ends in ranges.items()
+        if name in section.taps
+    ]
+    stated = " and ".join(f"{name} anywhere in {ends}" for name, ends in ranges.items())
+    detail = f"actions need a position for each tap, but network.taps has {stated}"
+    return both or [Fault("actions", detail)]

@@ -49,7 +49,7 @@ from gateway.scenario.schema import (
     UncertaintySection,
     parse_section,
 )
-from gateway.scenario.uncertainty import build_uncertainty
+from gateway.scenario.uncertainty import build_uncertainty, with_stated_tolerances
 from security_check.errors import Fault
 from security_check.importers import Net
 from security_check.model.limits import InterfaceLimits, VoltageLimits
@@ -122,7 +122,8 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
     model = _model(stated, times, voltage_limits)
     customers = _customers(stated, model.points)
     rules = _rules(stated)
-    network, forecast_series = _forecast(stated, model, times.span)
+    model, forecast_series = _forecast(stated, model, times.span)
+    network = model.network
     capacities = _capacities(stated, customers.capacity, times.span)
     perimeters = None
     if network is not None:
@@ -136,7 +137,7 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
         source=shown_name(path),
         area=stated.area,
         network=_built(network),
-        outages=model.outages,
+        states=model.states,
         voltage_limits=_built(voltage_limits),
         interface_limits=_built(times.interface_limits),
         capacity=_built(customers.capacity),
@@ -343,14 +344,22 @@ def _rules(stated: _Stated) -> MarketRules | None:
 
 def _forecast(
     stated: _Stated, model: Model, span: Span | None
-) -> tuple[Network | None, ForecastSeries | None]:
-    """Return the network with its impedance tolerances, and the forecasts."""
-    network, section = model.network, stated.section(UncertaintySection)
+) -> tuple[Model, ForecastSeries | None]:
+    """Return the network with its impedance tolerances in all states, and the forecasts."""
+    network, section, faults = model.network, stated.section(UncertaintySection), stated.faults
     if network is None or span is None or section is None:
-        return network, None
+        return model, None
     profiles = stated.section(ProfilesSection)
-    powers = build_power_profile(profiles, model, network, span, stated.folder, stated.faults)
-    return build_uncertainty(section, network, powers, span, stated.faults)
+    powers = build_power_profile(profiles, model, network, span, stated.folder, faults)
+    model = _with_tolerances(section, model, faults)
+    assert model.network is not None
+    return model, build_uncertainty(section, model.network, powers, span, faults)
+
+
+def _with_tolerances(section: UncertaintySection, model: Model, faults: list[Fault]) -> Model:
+    return model.changed(
+        lambda network, found: with_stated_tolerances(section, network, found), faults
+    )
 
 
 def _capacities(
@@ -371,11 +380,13 @@ def _actions(stated: _Stated, times: _Times) -> Actions | None:
         """Return network and forecasts of the net in another configuration; without profiles."""
         capacity = stated.section(CapacitySection)
         model = model_of(net, network_section, capacity, times.held, stated.area, faults)
-        network = _with_inverters(stated, model, faults).network
+        model = _with_inverters(stated, model, faults)
         uncertainty = stated.section(UncertaintySection)
-        if network is None or times.span is None or uncertainty is None:
+        if model.network is None or times.span is None or uncertainty is None:
             return None, None
-        return build_uncertainty(uncertainty, network, None, times.span, faults)
+        network = _with_tolerances(uncertainty, model, faults).network
+        assert network is not None
+        return network, build_uncertainty(uncertainty, network, None, times.span, faults)
 
     return build_actions(
         section, network_section, model_net, stated.folder, stated.faults, stated.net

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,14 +20,20 @@ from gateway.formats.optional_packages import missing_package
 from gateway.scenario.schema import NetworkSection
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
-from security_check.importers.opendss import network_from_opendss
+from security_check.importers.opendss import circuit_tap_positions, network_from_opendss
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
-from security_check.importers.pandapower_taps import mark_shifters, marked_shifters
+from security_check.importers.pandapower_taps import (
+    Taps,
+    mark_shifters,
+    marked_shifters,
+    tap_positions,
+)
+from security_check.importers.tap_ranges import Reading, TappedSource, states_in_ranges
 from security_check.model.element_ids import element_id, element_ids
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 
 Held = Literal["source", "phases"]
 
@@ -111,6 +118,10 @@ def _json(path: Path) -> Net:
     return net
 
 
+States = tuple[Network | None, tuple[NetworkState, ...]]
+"""A network and its further states; ``None`` and no states after its faults have been added."""
+
+
 def build_network(
     net: Net,
     section: NetworkSection,
@@ -118,26 +129,30 @@ def build_network(
     power_factor: Mapping[str, float],
     name: str,
     faults: list[Fault],
-) -> Network | None:
-    """Return the network of ``net``, or ``None`` after adding all its faults.
+) -> States:
+    """Return the network of ``net`` in all states, or ``None`` after adding all its faults.
 
     A network with ``asymmetric_load`` customers has a node for each phase; ``held`` then says which
     voltages at the interface the contract limits.
     """
-    with _as_faults(faults):
+
+    def read(taps: Taps | None) -> Reading:
         if section.connection_points == "asymmetric_load":
-            return phases_from_pandapower(
-                net, held=held, taps=section.taps, power_factor=power_factor, name=name
+            network = phases_from_pandapower(
+                net, held=held, taps=taps, power_factor=power_factor, name=name
             )
-        return network_from_pandapower(
+            return network, ()
+        network = network_from_pandapower(
             net,
             connection_points=section.connection_points,
             passive=section.passive,
-            taps=section.taps,
+            taps=taps,
             power_factor=power_factor,
             name=name,
         )
-    return None
+        return network, ()
+
+    return _in_all_states(section, TappedSource(read, partial(tap_positions, net)), faults)
 
 
 def build_meshed(
@@ -146,25 +161,37 @@ def build_meshed(
     power_factor: Mapping[str, float],
     name: str,
     faults: list[Fault],
-) -> tuple[Network | None, tuple[Outage, ...]]:
-    """Return the network of ``net`` with its generators, and its state after each named outage.
+) -> States:
+    """Return the network of ``net`` with its generators, also in all further states.
 
-    If there are faults, they are all added, and the network is ``None`` without outages.
+    If there are faults, they are all added, and the network is ``None`` without states.
     """
-    with _as_faults(faults):
+
+    def read(taps: Taps | None) -> Reading:
         network, outages = outages_from_pandapower(
             net,
             section.outages,
             connection_points=section.connection_points,
             passive=section.passive,
-            taps=section.taps,
+            taps=taps,
             power_factor=power_factor,
             distributed_slack=section.distributed_slack,
         )
-        missing = missing_package("lightsim2grid", "a network with voltage-controlled generators")
-        if network.generators is None or missing is None:
-            return replace(network, name=name), tuple(outages)
-        faults.append(Fault("network.model", missing))
+        return replace(network, name=name), outages
+
+    source = TappedSource(read, partial(tap_positions, net), len(section.outages))
+    network, states = _in_all_states(section, source, faults)
+    missing = missing_package("lightsim2grid", "a network with voltage-controlled generators")
+    if network is None or network.generators is None or missing is None:
+        return network, states
+    faults.append(Fault("network.model", missing))
+    return None, ()
+
+
+def _in_all_states(section: NetworkSection, source: TappedSource, faults: list[Fault]) -> States:
+    with _as_faults(faults):
+        network, states = states_in_ranges(section.taps, source)
+        return network, tuple(states)
     return None, ()
 
 
@@ -174,7 +201,7 @@ def _as_faults(faults: list[Fault]) -> Iterator[None]:
     try:
         yield
     except NetworkFaults as found:
-        faults.extend(found.faults)
+        faults.extend(_of_section(fault) for fault in found.faults)
     # pandapower raises these, warnings included, on tables that contradict each other.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning) as error:
         faults.append(Fault("network", f"pandapower cannot model it: {_brief(error)}"))
@@ -187,13 +214,22 @@ def is_circuit(source: str) -> bool:
     )
 
 
-def open_circuit(
-    section: NetworkSection, folder: Path, name: str, faults: list[Fault]
-) -> Network | None:
-    """Return the network of an OpenDSS circuit, or ``None`` after adding its faults.
+def open_circuit(section: NetworkSection, folder: Path, name: str, faults: list[Fault]) -> States:
+    """Return the network of an OpenDSS circuit in all states, or ``None`` after adding its faults.
 
     Power factors are 1: the connection points are known only after the circuit has been read.
     """
+
+    def read(taps: Taps | None) -> Reading:
+        network = network_from_opendss(
+            path,
+            name=name,
+            taps=taps,
+            capacitors=section.capacitors,
+            default_rating_a=section.default_rating_a,
+        )
+        return network, ()
+
     source = section.source
     kind, colon, bundle = source.partition(":")
     path = bundled(f"{bundle}.dss") if colon and kind == "bundled" else folder / source
@@ -202,21 +238,13 @@ def open_circuit(
     elif missing := missing_package("opendssdirect", f'"{source}"'):
         faults.append(Fault("network.source", missing))
     else:
-        try:
-            return network_from_opendss(
-                path,
-                name=name,
-                taps=section.taps,
-                capacitors=section.capacitors,
-                default_rating_a=section.default_rating_a,
-            )
-        except NetworkFaults as found:
-            faults.extend(_of_section(fault) for fault in found.faults)
-    return None
+        given = partial(circuit_tap_positions, path)
+        return _in_all_states(section, TappedSource(read, given, where="taps."), faults)
+    return None, ()
 
 
 def _of_section(fault: Fault) -> Fault:
-    """Return a fault of what the scenario states about a circuit under the name of its key."""
+    """Return a fault of what the scenario states about taps or capacitors under its key's name."""
     stated = fault.element.partition(".")[0] in ("taps", "capacitors")
     return Fault(f"network.{fault.element}", fault.detail) if stated else fault
 

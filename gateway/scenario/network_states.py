@@ -1,4 +1,4 @@
-"""The network of a scenario in all its states: complete, and after each outage."""
+"""The network of a scenario in all its states: complete, after outages, and at other taps."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from gateway.scenario.network_source import (
 from gateway.scenario.schema import CapacitySection, NetworkSection, Section
 from security_check.errors import Fault
 from security_check.importers import Net
-from security_check.importers.pandapower_taps import with_taps
+from security_check.importers.pandapower_taps import tap_positions, with_taps
+from security_check.importers.tap_ranges import ranges_of, usual_taps
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network, reactive_ratios
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +34,18 @@ class Model:
     Parameters
     ----------
     network
-        The network with all elements in service; ``None`` if it has faults.
-    outages
-        The networks after the outages for which envelopes must hold, too.
+        The network with all elements in service and usual taps; ``None`` if it has faults.
+    states
+        Further states in which envelopes must hold, too: outages, other positions of taps.
     points
         Connection points, known even if the network has faults; ``None`` if the source has faults.
     net
-        The pandapower net that is the source, with the taps that are assumed; ``None`` for an
+        The pandapower net that is the source, with the usual taps; ``None`` for an
         OpenDSS circuit.
     """
 
     network: Network | None
-    outages: tuple[Outage, ...]
+    states: tuple[NetworkState, ...]
     points: tuple[str, ...] | None
     net: Net | None = None
 
@@ -53,13 +54,19 @@ class Model:
     ) -> Model:
         """Return the model with the network changed in every state.
 
-        The faults of a change are the same in all states, and are added once.
+        Faults that a change has in several states are added once.
         """
         if self.network is None:
             return self
-        network = change(self.network, faults)
-        outages = (replace(each, network=change(each.network, [])) for each in self.outages)
-        return replace(self, network=network, outages=tuple(outages))
+        found: list[Fault] = []
+        network = change(self.network, found)
+        states = []
+        for each in self.states:
+            own: list[Fault] = []
+            states.append(replace(each, network=change(each.network, own)))
+            found += [fault for fault in own if fault not in found]
+        faults += found
+        return replace(self, network=network, states=tuple(states))
 
 
 NO_MODEL = Model(None, (), None)
@@ -150,13 +157,15 @@ def _opened(
     net: Net | None,
 ) -> Model:
     if is_circuit(section.source):
-        circuit = open_circuit(section, folder, name, faults)
+        circuit, states = open_circuit(section, folder, name, faults)
         if circuit is None:
             return NO_MODEL
         points = circuit.connection_points
         ratios, wrong = reactive_ratios(points, _power_factors(capacity, points))
         faults += wrong
-        return Model(replace(circuit, reactive_ratio=ratios), (), points)
+        return Model(circuit, states, points).changed(
+            lambda network, _: replace(network, reactive_ratio=ratios), faults
+        )
     net = open_net(section.source, folder, faults) if net is None else net
     if net is None:
         return NO_MODEL
@@ -193,15 +202,18 @@ def _of_net(
     points = connection_points_of(net, section.connection_points)
     power_factor = _power_factors(capacity, points)
     if section.model == "meshed" and section.connection_points != "asymmetric_load":
-        network, outages = build_meshed(net, section, power_factor, name, faults)
-        return Model(network, outages, points, _stated(net, section, network))
-    network = build_network(net, section, held, power_factor, name, faults)
-    return Model(network, (), points, _stated(net, section, network))
+        network, states = build_meshed(net, section, power_factor, name, faults)
+    else:
+        network, states = build_network(net, section, held, power_factor, name, faults)
+    return Model(network, states, points, _stated(net, section, network))
 
 
 def _stated(net: Net, section: NetworkSection, network: Network | None) -> Net:
-    """Return the net of a network with the taps that are assumed; as given if it has faults."""
-    return net if network is None else with_taps(net, section.taps)
+    """Return the net of a network with its usual taps; as given if it has faults."""
+    if network is None:
+        return net
+    given = tap_positions(net, list(ranges_of(section.taps)))
+    return with_taps(net, usual_taps(section.taps, given))
 
 
 def phase_faults(

@@ -25,7 +25,7 @@ from security_check.errors import Fault
 from security_check.model.islands import Island
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 from security_check.uncertainty.forecast import Forecast
 
 
@@ -39,8 +39,8 @@ class Scenario:
         The scenario file.
     area
         Name of the area; it is a part of all topics and of the journal's keys.
-    network, outages, voltage_limits, capacity
-        Inputs of the envelopes, which hold after each outage, too.
+    network, states, voltage_limits, capacity
+        Inputs of the envelopes, which hold in every further state (outages, taps), too.
     fairness
         The fairness principle and weights.
     forecast_series, capacities
@@ -73,7 +73,7 @@ class Scenario:
     source: str
     area: str
     network: Network
-    outages: tuple[Outage, ...]
+    states: tuple[NetworkState, ...]
     voltage_limits: VoltageLimits
     interface_limits: InterfaceLimits
     capacity: Capacity
@@ -143,15 +143,15 @@ class Scenario:
         return grid
 
     def _usual_grid(self) -> Grid:
-        # A set of deviations, an outage, a forecast or a common level can couple separate parts.
-        coupled = self.changes or self.forecast.deviations.set.count or self.outages
+        # A set of deviations, a state, a forecast or a common level can couple separate parts.
+        coupled = self.changes or self.forecast.deviations.set.count or self.states
         if coupled or self.fairness.principle.is_common:
             return NetworkGrid(
                 self.network,
                 self.voltage_limits,
                 self.capacity,
                 self.fairness.weights,
-                outages=self.outages,
+                states=self.states,
                 forecast=self.forecast,
                 fairness=self.fairness.principle,
             )

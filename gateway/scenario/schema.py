@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -50,10 +51,14 @@ def _tick(text: str) -> str:
 
 
 def _tap_positions(given: Any) -> Any:
-    numbers = isinstance(given, dict) and all(type(each) in (int, float) for each in given.values())
-    if numbers or given in ("as-given", "neutral", None):
+    if given in ("as-given", "neutral", None):
         return given
-    raise ValueError('it should be "as-given", "neutral" or a table of numbers')
+    if isinstance(given, dict):
+        listed = [each if isinstance(each, list) else [each] for each in given.values()]
+        numbers = [type(at) in (int, float) and isfinite(at) for ends in listed for at in ends]
+        if all(numbers):
+            return given
+    raise ValueError('it should be "as-given", "neutral" or a table of numbers or pairs of them')
 
 
 def _capacitor_steps(given: Any) -> Any:
@@ -80,7 +85,7 @@ class NetworkSection(Section):
     connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
     passive: Literal["none", "as-given"] = "none"
     taps: Annotated[
-        Literal["as-given", "neutral"] | dict[str, StatedTap] | None,
+        Literal["as-given", "neutral"] | dict[str, StatedTap | list[StatedTap]] | None,
         BeforeValidator(_tap_positions),
     ] = None
     model: Literal["feeder", "meshed"] = "feeder"

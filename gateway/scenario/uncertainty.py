@@ -29,13 +29,15 @@ def build_uncertainty(
     powers: PowerProfile | None,
     span: Span,
     faults: list[Fault],
-) -> tuple[Network, ForecastSeries]:
-    """Return the network with its impedance tolerances, and the forecasts of passive elements.
+) -> ForecastSeries:
+    """Return the forecasts of passive elements.
 
-    Adds every fault of the section; the network and the forecasts are then without uncertainty.
+    Adds every fault of the section; the forecasts are then without uncertainty.
 
     Parameters
     ----------
+    network
+        The network with its impedance tolerances.
     powers
         Powers of the passive elements over time, and their bands; ``None`` for the powers that
         the network states.
@@ -44,7 +46,6 @@ def build_uncertainty(
     """
     found = _unknown(section, network)
     complete = not found
-    tolerant = _tolerant(section, network, found)
     bounded = () if powers is None else _bounded(section, network, powers, found)
     elements, uncertainty = _uncertainty(section, network, bounded, found, complete=complete)
     issued = section.issued or span.starts[0]
@@ -55,8 +56,8 @@ def build_uncertainty(
     faults += found
     certain = bool(found) or not elements
     assert certain or uncertainty is not None
-    return tolerant, ForecastSeries(
-        tolerant,
+    return ForecastSeries(
+        network,
         powers,
         None if certain else uncertainty,
         np.zeros(0) if certain else _each(section.relative_per_hour, elements, bounded),
@@ -105,7 +106,10 @@ def _unknown(section: UncertaintySection, network: Network) -> list[Fault]:
     ]
 
 
-def _tolerant(section: UncertaintySection, network: Network, faults: list[Fault]) -> Network:
+def with_stated_tolerances(
+    section: UncertaintySection, network: Network, faults: list[Fault]
+) -> Network:
+    """Return the network with its impedance tolerances, or as it is after adding their faults."""
     usual = section.impedance.get("default", 0.0)
     named = {name: part for name, part in section.impedance.items() if name != "default"}
     if not usual and not named:

@@ -24,7 +24,7 @@ from gateway.hierarchy.result_file import (
 )
 from gateway.terminal.console import escape
 from security_check.checking.verdict import quantity
-from security_check.model.element import Element
+from security_check.model.element import Element, State
 
 _NAMED = 3  # elements named for each operator; further ones are counted
 _KINDS = {
@@ -142,7 +142,7 @@ def _show_joined(joined: JointModelRecord, operators: int, console: Console) -> 
 
 
 def _reached(worst: WorstRecord) -> str:
-    element = Element(worst.element, worst.outage)
+    element = Element(worst.element, State(outage=worst.outage))
     return (
         f"{worst.operator} {element} reaches {quantity(worst.value, worst.unit)} "
         f"of {quantity(worst.limit, worst.unit)}"

@@ -5,6 +5,7 @@
 ``pandapower_meshed``     one node for each bus, with voltage-controlled generators
 ``pandapower_outages``    the meshed network, and the network after each outage
 ``opendss``               one node for each conductor
+``tap_ranges``            any of these at every combination of tap positions in stated ranges
 
 ``pandapower_faults`` and ``pandapower_meshed_faults`` look at the source before any model is
 built, so that all of its faults are reported at once: ``pandapower_tables`` knows the tables of a

@@ -9,7 +9,7 @@ Needs the optional package ``opendssdirect.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from security_check.importers.opendss_circuit.controls import (
     Taps,
     set_capacitors,
     set_taps,
+    tap_positions,
 )
 from security_check.importers.opendss_circuit.elements import (
     NEUTRAL,
@@ -92,6 +93,19 @@ def network_from_opendss(
     dss = _compiled(Path(master))
     faults = set_taps(dss, taps) + set_capacitors(dss, capacitors)
     return _network(dss, power_factor, name, default_rating_a, faults)
+
+
+def circuit_tap_positions(master: Path | str, names: Sequence[str]) -> dict[str, float]:
+    """Return where tap changers stand in a master file, by the names given; without unknown ones.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When ``opendssdirect.py`` is not installed.
+    NetworkFaults
+        When OpenDSS cannot compile the file.
+    """
+    return tap_positions(_compiled(Path(master)), names)
 
 
 def _network(

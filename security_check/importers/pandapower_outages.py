@@ -16,9 +16,10 @@ from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_taps import Taps
+from security_check.model.element import State
 from security_check.model.network import Network, selection
 from security_check.model.network_elements import Ports
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 
 OUTAGE_TABLES = ("line", "trafo", "trafo3w", "impedance", "gen", "ext_grid")
 """Tables whose elements can be out of service in an outage."""
@@ -33,7 +34,7 @@ def outages_from_pandapower(
     taps: Taps | None = None,
     power_factor: float | Mapping[str, float] = 1.0,
     distributed_slack: bool = False,
-) -> tuple[Network, list[Outage]]:
+) -> tuple[Network, list[NetworkState]]:
     """Return the network of ``net`` with everything in service, and after each outage.
 
     Parameters
@@ -53,7 +54,7 @@ def outages_from_pandapower(
         and the faults of networks after an outage; each begins with the outage.
     """
 
-    def read(state: Net) -> Network:
+    def read(state: Net, taps: Taps | None) -> Network:
         return meshed_network_from_pandapower(
             state,
             connection_points=connection_points,
@@ -64,7 +65,7 @@ def outages_from_pandapower(
         )
 
     try:
-        whole = read(net)
+        whole = read(net, taps)
     except NetworkFaults as error:
         # A faulty net has no models after outages, but unknown elements can be named already.
         unknown = [fault for name in names if (fault := _unknown(net, name)) is not None]
@@ -75,13 +76,21 @@ def outages_from_pandapower(
         state, found = _without(net, name)
         if state is not None:
             try:
-                outages.append(Outage(name, _aligned(read(state), whole)))
+                without = _aligned(read(state, _others(taps, name)), whole)
+                outages.append(NetworkState(State(outage=name), without))
             except NetworkFaults as error:
                 found += [Fault(name, f"without it, {fault}") for fault in error.faults]
         faults += found
     if faults:
         raise NetworkFaults(faults)
     return whole, outages
+
+
+def _others(taps: Taps | None, failed: str) -> Taps | None:
+    """Return the statement about taps without that about an element that is out of service."""
+    if not isinstance(taps, Mapping):
+        return taps
+    return {name: at for name, at in taps.items() if name != failed}
 
 
 def islanding_outages(net: Net, names: Sequence[str]) -> dict[str, tuple[str, ...]]:

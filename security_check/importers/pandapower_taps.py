@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -104,6 +104,19 @@ def tap_faults(net: Net, taps: Taps | None) -> list[Fault]:
             faults += _table_faults(net, changer, assumed) if changer.by_table else ()
             faults += _changer_faults(changer, at)
     return faults + list(_controller_faults(net, taps))
+
+
+def tap_positions(net: Net, names: Sequence[str]) -> dict[str, float]:
+    """Return the net's own positions of the first tap changers of some transformers in service.
+
+    The neutral position where the net states none; without those that do not exist.
+    """
+    own = {each.element: each for each in _changers(net) if not each.suffix}
+    return {
+        name: own[name].neutral if math.isnan(own[name].pos) else own[name].pos
+        for name in names
+        if name in own
+    }
 
 
 def with_taps(net: Net, taps: Taps | None = None) -> Net:

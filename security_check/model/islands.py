@@ -102,7 +102,7 @@ def held_apart(network: Network, groups: dict[str, int]) -> Network:
     Parameters
     ----------
     network
-        The network, or one with an outage; h magnitudes are held.
+        The network in any state; h magnitudes are held.
     groups
         From :func:`source_groups`; g of them.  The result holds g h magnitudes.
     """

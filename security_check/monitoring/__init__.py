@@ -8,5 +8,5 @@
 ``monitors``          values and gradients of a network's rows
 ``row_bounds``        bounds of rows without a power flow
 ``generator_rows``    rows of networks with voltage-controlled generators
-``contingencies``     rows of a network and of its outages, as one set (``case_power_flow``)
+``case_monitors``     rows of a network in several states, as one set (``case_power_flow``)
 """

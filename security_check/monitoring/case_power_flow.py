@@ -13,6 +13,7 @@ import numpy as np
 
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import Fault, NetworkFaults, PowerFlowError
+from security_check.model.element import State
 from security_check.monitoring.protocol import Monitored
 from security_check.power_flow.implicit_zbus import TOLERANCE_PU, PowerFlow
 from security_check.power_flow.operating_points import OperatingPoints
@@ -24,15 +25,15 @@ class Case:
 
     Parameters
     ----------
-    name
-        Empty for the network with everything in service; else the outage, ``"line:3"``.
+    state
+        What differs from the usual state, which is that of the first case.
     power_flow
         Its power flow.
     monitors
         Its monitored quantities.
     """
 
-    name: str
+    state: State
     power_flow: PowerFlow
     monitors: tuple[Monitored, ...]
 
@@ -114,8 +115,8 @@ class _SolvedCases:
         try:
             found = flow.solve(power, source, start, self._tolerance)
         except PowerFlowError as error:
-            name = self._cases[case].name
-            raise PowerFlowError(f"without {name}: {error}" if name else str(error)) from None
+            state = str(self._cases[case].state)
+            raise PowerFlowError(f"{state}: {error}" if state else str(error)) from None
         points = self._points[case]
         points.power_pu[:, columns] = found.power_pu
         points.voltage[:, columns] = found.voltage
@@ -144,7 +145,7 @@ class CaseFlow:
     Parameters
     ----------
     cases
-        The cases; the first is the network with everything in service.
+        The cases; the first is the network in its usual state.
 
     Raises
     ------
@@ -156,7 +157,10 @@ class CaseFlow:
         self.cases = tuple(cases)
         self.network = self.cases[0].power_flow.network
         faults = [
-            Fault(case.name, "its customers, ports, held voltages or base power are not the same")
+            Fault(
+                str(case.state),
+                "its customers, ports, held voltages or base power are not the same",
+            )
             for case in self.cases[1:]
             if not self._fits(case)
         ]

@@ -1,6 +1,7 @@
 """Attempts to refute, and to prove, that published envelopes are secure (docs/proof.md).
 
 ``adversary``         searches for a point of the envelopes that breaks a limit
+``state_rows``        the rows of each state of a network on its own
 ``certificate``       the proof of a set of envelopes, with its explanations
 ``monotonicity``      proofs row by row, from signs of gradients
 ``gradient_signs``    signs and bounds of rows over a box

@@ -12,21 +12,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
-from security_check.arrays import IndexArray
+from security_check.arrays import FloatArray, IndexArray
 from security_check.checking.check import SecurityCheck
 from security_check.checking.verdict import Explanation, quantity
 from security_check.errors import InsecureError, ProofError
-from security_check.model.network import Network
+from security_check.model.element import State
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import RowKind
 from security_check.verification.enclosure import PortModel
 from security_check.verification.monotonicity import MonotonicityProof, ProofStatus, prove_monotone
 from security_check.verification.radial_condition import RadialTree, radial_tree
 from security_check.verification.splitting import SplitProof, by_splitting, largest_breach
+from security_check.verification.state_rows import NOT_COVERED, StateRows, rows_by_state
 from security_check.worst_case.ascent import REFINED
 from security_check.worst_case.robust_rows import RobustRows
 
@@ -75,23 +75,27 @@ class SecurityCertificate:
             sum(part.points_tried for part in parts),
         )
 
+    def in_order_of(self, explanations: Sequence[Explanation]) -> SecurityCertificate:
+        """Return the certificate with its explanations in the order of others of the same rows."""
+        own = {each.row: each for each in self.explanations}
+        return replace(self, explanations=tuple(own[each.row] for each in explanations))
+
 
 class Prover:
-    """Proves envelopes of one network, factorised once, as far as possible."""
+    """Proves envelopes of one network, factorised once in each state, as far as possible."""
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self) -> None:
+        self._models: dict[State, tuple[PortModel, RadialTree | None]] = {}
 
-    @cached_property
-    def _model(self) -> PortModel:
-        return PortModel(self._network)
-
-    @cached_property
-    def _tree(self) -> RadialTree | None:
-        return radial_tree(self._model) if len(self._network.nodes) <= _LARGEST_TREE else None
+    def _model(self, each: StateRows) -> tuple[PortModel, RadialTree | None]:
+        if each.state not in self._models:
+            model = PortModel(each.network)
+            tree = radial_tree(model) if len(each.network.nodes) <= _LARGEST_TREE else None
+            self._models[each.state] = model, tree
+        return self._models[each.state]
 
     def prove(self, check: SecurityCheck) -> SecurityCertificate:
-        """Return the certificate of the envelopes in force.
+        """Return the certificate of the envelopes in force, of all states of the network.
 
         Raises
         ------
@@ -104,33 +108,47 @@ class Prover:
         """
         robust = check.robust_rows
         explanations = check.explanations()
-        if not isinstance(robust.monitors, Monitors) or self._network.generators is not None:
-            return _only_checked(
-                explanations,
-                len(robust.limited),
-                "networks with generators or outages are not covered by the proof",
-            )
-        u = check.limits_w / self._network.base_power_w
-        limit = robust.limits.limit
-        found = prove_monotone(self._model, robust.conditions, u, limit, self._tree)
-        found, split = by_splitting(found, self._model, robust.conditions, u, robust.limits)
+        states = rows_by_state(robust)
+        if not states:
+            return _only_checked(explanations, len(robust.limited), NOT_COVERED)
+        u = check.limits_w / robust.conditions.network.base_power_w
+        return SecurityCertificate.joined(
+            [self._of_state(each, robust, u, explanations) for each in states],
+        ).in_order_of(explanations)
+
+    def _of_state(
+        self,
+        each: StateRows,
+        robust: RobustRows,
+        u: FloatArray,
+        explanations: Sequence[Explanation],
+    ) -> SecurityCertificate:
+        """Return the certificate of the rows of one state, with their explanations."""
+        (model, tree), alone = self._model(each), each.robust
+        found = prove_monotone(model, alone.conditions, u, alone.limits.limit, tree)
+        found, split = by_splitting(found, model, alone.conditions, u, alone.limits)
         if split is not None:
-            _refuse_breach(robust, split)
-        standing = Counter(found.standing[row] for row in robust.limited)
+            _refuse_breach(each, robust, split)
+        standing = Counter(found.standing[row] for row in alone.limited)
         return SecurityCertificate(
-            {each: standing[each] for each in ProofStatus},
-            bool(found.secure[robust.limited].all()),
+            {status: standing[status] for status in ProofStatus},
+            bool(found.secure[alone.limited].all()),
             found.reason,
-            tuple(replace(each, proof=_in_words(each, found, robust)) for each in explanations),
+            tuple(
+                replace(explained, proof=_in_words(explained, found, each))
+                for explained in explanations
+                if each.holds(explained.row)
+            ),
         )
 
 
-def _refuse_breach(robust: RobustRows, split: SplitProof) -> None:
-    """Raise the largest breach that splitting found, if there is one."""
+def _refuse_breach(each: StateRows, robust: RobustRows, split: SplitProof) -> None:
+    """Raise the largest breach that splitting found in a state, if there is one."""
     breach = largest_breach(split)
     if breach is None:
         return
-    row, value, x = breach
+    own, value, x = breach
+    row = each.first + own
     network = robust.conditions.network
     shown, limit, unit = robust.monitors.describe(row, value, robust.limits)
     count = len(network.connection_points)
@@ -157,7 +175,7 @@ def rows_beside(monitors: Monitors, row: int) -> IndexArray:
     return np.flatnonzero(currents & (monitors.phasor == monitors.phasor[row]))
 
 
-def _in_words(each: Explanation, found: MonotonicityProof, robust: RobustRows) -> str:
+def _in_words(each: Explanation, found: MonotonicityProof, own: StateRows) -> str:
     """Return the proof of the quantity of an explanation's row, in words.
 
     Raises
@@ -165,15 +183,16 @@ def _in_words(each: Explanation, found: MonotonicityProof, robust: RobustRows) -
     ProofError
         When the power flow exceeds a proved bound.
     """
+    robust, row = own.robust, each.row - own.first
     monitors = robust.monitors
     assert isinstance(monitors, Monitors)
-    scale = float(robust.limits.scale[each.row])
-    rows = rows_beside(monitors, each.row)
-    this_way = rows[monitors.kind[rows] == monitors.kind[each.row]]
+    scale = float(robust.limits.scale[row])
+    rows = rows_beside(monitors, row)
+    this_way = rows[monitors.kind[rows] == monitors.kind[row]]
     gap = (float(found.bound[rows].max()) - each.value_pu) / scale
     if gap < -_ROUNDING:
         raise ProofError(
-            f"{robust.element(each.row)}: the power flow reaches {each.value_pu:.9g} per unit, "
+            f"{each.verdict.element}: the power flow reaches {each.value_pu:.9g} per unit, "
             f"but its proved bound is {found.bound[rows].max():.9g}; one of the two is wrong"
         )
     if gap <= _SAME:

@@ -16,8 +16,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from security_check.arrays import ComplexArray, FloatArray, IndexArray, IntArray
+from security_check.model.element import USUAL
 from security_check.model.network import Network
-from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import OF_INTERFACE, RowKind
 from security_check.verification.box_steps import BoundNode
 from security_check.verification.branch_and_bound import RowBounds
@@ -26,6 +26,7 @@ from security_check.verification.monotonicity import ProofStatus
 from security_check.verification.solution_boxes import ProofModel
 from security_check.verification.solution_cover import CoverNode
 from security_check.verification.splitting import ROUNDING, SplitProof, not_split, split_rows
+from security_check.verification.state_rows import NOT_COVERED, rows_by_state
 from security_check.worst_case.robust_rows import RobustRows
 
 Document = dict[str, Any]
@@ -33,7 +34,6 @@ Document = dict[str, Any]
 _KINDS = {each: each.name.lower() for each in RowKind} | {RowKind.CURRENT_EXPORT: "current"}
 _FIXED = ("low", "high")  # the end that a variable is fixed at
 FORMAT = "doe-exchange certificate 1"
-NOT_COVERED = "networks with generators or outages are not covered by the proof"
 _MORE = 20.0  # times the effort of a proof without a document
 
 
@@ -44,8 +44,8 @@ def sealed(content: Mapping[str, Any]) -> str:
     return f'{{"checksum":"{digest}","content":{text}}}\n'
 
 
-def part_of(robust: RobustRows, limits_w: IntArray) -> Document:
-    """Return the proof of one electrically connected network's envelopes in one interval.
+def parts_of(robust: RobustRows, limits_w: IntArray) -> list[Document]:
+    """Return the proofs of one network's envelopes in one interval, one for each of its states.
 
     Parameters
     ----------
@@ -59,20 +59,31 @@ def part_of(robust: RobustRows, limits_w: IntArray) -> Document:
     PowerFlowError
         When the power flow without customers has no solution.
     """
-    monitors, conditions, limits = robust.monitors, robust.conditions, robust.limits
-    network = conditions.network
+    network = robust.conditions.network
     injection, withdrawal = np.split(np.asarray(limits_w), 2)
     envelopes = [
         {"connection_point": point, "injection_w": int(up), "withdrawal_w": int(down)}
         for point, up, down in zip(network.connection_points, injection, withdrawal, strict=True)
     ]
-    covered = isinstance(monitors, Monitors) and network.generators is None
-    reason = not_split(conditions) if covered else NOT_COVERED
-    if reason:
+    states = rows_by_state(robust)
+    if not states:
+        return [unproved(envelopes, NOT_COVERED, len(robust.limited))]
+    u = np.asarray(limits_w) / network.base_power_w
+    return [
+        ({} if each.state == USUAL else {"state": str(each.state)})
+        | _of_state(each.robust, envelopes, u)
+        for each in states
+    ]
+
+
+def _of_state(robust: RobustRows, envelopes: list[Document], u: FloatArray) -> Document:
+    """Return the proof of one state of a network."""
+    conditions, limits = robust.conditions, robust.limits
+    network = conditions.network
+    if reason := not_split(conditions):
         return unproved(envelopes, reason, len(robust.limited))
     rows = _checked_rows(network)
     chosen = rows[np.isfinite(limits.limit[rows])]
-    u = np.asarray(limits_w) / network.base_power_w
     split = split_rows(PortModel(network), conditions, u, limits, chosen, _MORE, curved=True)
     described = _network(network, split.model)
     text = json.dumps(described, allow_nan=False, separators=(",", ":"))

@@ -63,6 +63,8 @@ class SplitProof:
 def not_split(conditions: OperatingConditions) -> str:
     """Return a condition that splitting does not cover, as a reason; empty where it covers all."""
     corners, network = conditions.source_corners, conditions.network
+    if corners.shape[1] != network.held:
+        return "proofs do not cover a limit of power that separate parts share"
     if (corners != corners[:, :1]).any():
         return "proofs do not cover phases of the interface whose voltages move apart"
     if network.inverters is not None:

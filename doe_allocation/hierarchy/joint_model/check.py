@@ -135,7 +135,7 @@ def check_joint_model(
     """
     joined = joint_net(hierarchy)
     contracts = {name: result.contract for name, result in allocation.results.items()}
-    cases = ("", *(outage.name for outage in hierarchy.members[0].outages))
+    cases = ("", *(each.state.outage for each in hierarchy.members[0].states))
     attacks, failure = [], ""
     for done, outage in enumerate(cases, start=1):
         try:

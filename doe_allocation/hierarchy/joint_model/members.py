@@ -16,7 +16,7 @@ from security_check.importers.pandapower_tables import in_service
 from security_check.model.element_ids import table_row
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Member:
         its voltage-controlled generators.
     distributed_slack
         Whether its generators share the imbalance.
-    network, outages, voltage_limits, capacity
-        Its network for allocation, with limits and capacities.
+    network, states, voltage_limits, capacity
+        Its network for allocation, also after outages, with limits and capacities.
     weights
         Shape (2 c,), > 0, injection first; ``None`` if all weights are 1.
     children
@@ -51,7 +51,7 @@ class Member:
     models_generators: bool
     distributed_slack: bool
     network: Network
-    outages: tuple[Outage, ...]
+    states: tuple[NetworkState, ...]
     voltage_limits: VoltageLimits
     capacity: Capacity
     weights: FloatArray | None
@@ -126,7 +126,7 @@ class Hierarchy:
                 point: Child(self.operator(b.child), b.band, b.reactive_var)
                 for point, b in member.children.items()
             },
-            outages=member.outages,
+            states=member.states,
             weights=member.weights,
         )
 

@@ -27,7 +27,7 @@ from doe_allocation.hierarchy.joint_model.pandapower_net import JointNet
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import PowerFlowError
 from security_check.importers.pandapower_model import PLAIN, modelling
-from security_check.model.element import Element
+from security_check.model.element import Element, State
 from security_check.model.element_ids import members_of, table_row
 
 SIGNS = {"load": -1.0, "sgen": 1.0, "storage": -1.0}
@@ -267,7 +267,7 @@ class JointPowerFlow:
             v, imbalance = self._moved(v, imbalance, factors.solve(-miss))
             if not np.isfinite(v).all():
                 break
-        flow = Element("the joint power flow", self.outage)
+        flow = Element("the joint power flow", State(outage=self.outage))
         raise PowerFlowError(f"{flow} has no solution at one of the points")
 
     def _moved(

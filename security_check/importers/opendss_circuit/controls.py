@@ -2,8 +2,8 @@
 
 A network has fixed taps and fixed capacitors.  The controls of a circuit would move them, so where
 they stand must be stated: as the circuit's files leave them, neutral, or position by position.
-Each position is one setting of a :class:`TapChanger`, so that a range of positions is a range of
-calls of :func:`set_taps`.
+Each position is one setting of a :class:`TapChanger`; a range of positions is a circuit for each of
+them (:mod:`security_check.importers.tap_ranges`).
 """
 
 from __future__ import annotations
@@ -113,6 +113,13 @@ def set_taps(dss: Dss, taps: Taps | None) -> list[Fault]:
     return _set_positions(dss, changers, taps)
 
 
+def tap_positions(dss: Dss, names: Sequence[str]) -> dict[str, float]:
+    """Return where some tap changers stand, by any of their names; without unknown names."""
+    changers = tap_changers(dss)
+    found = {name: _named(dss, changers, name.lower()) for name in names}
+    return {name: each[0].position for name, each in found.items() if each}
+
+
 def _set_neutral(dss: Dss, control: str, changer: TapChanger) -> list[Fault]:
     reach = sorted(changer.middle + k * changer.step for k in (changer.lowest, changer.highest))
     if not reach[0] - 1e-9 <= 1.0 <= reach[1] + 1e-9:
@@ -141,10 +148,9 @@ def _set_positions(
             continue
         ((key, changer),) = found.items()
         if not _is_whole(position) or not changer.lowest <= position <= changer.highest:
-            detail = f"{changer.lowest} to {changer.highest}"
-            faults.append(
-                Fault(where, f"its position is {position:g}; it must be a whole number of {detail}")
-            )
+            shown = f"{position:g}" if isinstance(position, int | float) else f"{position}"
+            detail = f"it must be a whole number of {changer.lowest} to {changer.highest}"
+            faults.append(Fault(where, f"its position is {shown}; {detail}"))
         elif key in stated:
             faults.append(Fault(where, f"the tap changer {key} is named twice"))
         stated[key] = (changer, position)

@@ -61,7 +61,7 @@ class TestOutages:
     def test_no_vertex_breaks_anything_in_any_state(self, name):
         area = meshed_area(**OUTAGES[name])
         worst = worst_of(area, area.allocate().limits_w)
-        assert list(worst) == ["", *OUTAGES[name]["outages"]]
+        assert list(worst) == ["", *(f"without {each}" for each in OUTAGES[name]["outages"])]
         assert max(worst.values()) < 1e-9
         assert max(worst.values()) > -ROUNDED
 

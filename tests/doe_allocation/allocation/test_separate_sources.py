@@ -26,12 +26,15 @@ from security_check.errors import InsecureError
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.importers.pandapower_taps import tap_positions
+from security_check.importers.tap_ranges import TappedSource, states_in_ranges
 from security_check.model.islands import Island, held_apart, islands_of, source_groups
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.verification.proof_document import parts_of
 
 BAND = (0.92, 1.08)
 VOLTAGES = VoltageLimits(0.85, 1.15)
@@ -126,6 +129,37 @@ def test_a_shared_limit_holds_whatever_the_voltage_of_each_part(parts: int, seed
     found = grid.attack(contract, raised, np.random.default_rng(0), samples=64)
     apart, _ = largest_powers(network, raised)
     assert 1 + found.violation == pytest.approx((apart / allowed).max(), abs=2e-6)
+
+
+def test_a_shared_limit_holds_at_every_tap_position() -> None:
+    net = town(2, 21)
+    net.trafo["tap_side"], net.trafo["tap_changer_type"] = "hv", "Ratio"
+    net.trafo["tap_neutral"], net.trafo["tap_pos"] = 0.0, 0.0
+    net.trafo["tap_step_percent"], net.trafo["tap_step_degree"] = 2.0, 0.0
+
+    def read(positions):
+        return network_from_pandapower(net, passive="as-given", taps=positions), ()
+
+    first, second = (f"trafo:{k}" for k in net.trafo.index)
+    ranges = {first: [-1, 1], second: [0, 1]}
+    source = TappedSource(read, lambda names: tap_positions(net, names))
+    network, states = states_in_ranges(ranges, source)
+    capacity = Capacity.same(network.connection_points, 25_000, 25_000, 500, 500)
+    grid, contract = NetworkGrid(network, VOLTAGES, capacity, states=states), contract_of(2)
+    check = grid.allocate(contract)
+    allowed = np.array([contract.injection_limit_w, contract.withdrawal_limit_w])
+    every = [network, *(each.network for each in states)]
+    worst = [largest_powers(each, check.limits_w)[0] / allowed for each in every]
+    assert len(worst) == 6
+    assert np.max(worst) <= 1 + 1e-6
+    assert np.max(worst) > 0.9997
+    usual = NetworkGrid(network, VOLTAGES, capacity).allocate(contract)
+    assert max((largest_powers(e, usual.limits_w)[0] / allowed).max() for e in every) > 1 + 1e-5
+    (part,) = {each["reason"] for each in parts_of(check.robust_rows, check.limits_w)}
+    assert "separate parts share" in part
+    _, proof = grid.prove(contract, rng=np.random.default_rng(0))
+    assert "separate parts share" in proof.reason
+    assert proof.points_tried
 
 
 @pytest.mark.parametrize("seed", [3, 8])

@@ -149,7 +149,7 @@ def test_the_limit_holds_after_outages_and_with_generators() -> None:
         ring(4, 1), ("line:1", "line:3"), passive="as-given", distributed_slack=True
     )
     capacity = Capacity.same(network.connection_points, 40_000_000, 40_000_000)
-    grid = NetworkGrid(network, VoltageLimits(0.92, 1.08), capacity, outages=states)
+    grid = NetworkGrid(network, VoltageLimits(0.92, 1.08), capacity, states=states)
     free = grid.allocate(InterfaceLimits(1.0, 1.04))
     low = interface_extremes(
         grid.robust_rows(InterfaceLimits(1.0, 1.04)), free.limits_w

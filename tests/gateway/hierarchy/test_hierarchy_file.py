@@ -56,7 +56,7 @@ def test_what_the_file_says_is_what_is_built(folder: Path) -> None:
     assert hierarchy.contract.voltage_max_pu == 1.03
     root = hierarchy.root()
     assert graph_faults(root) == []
-    assert [outage.name for outage in root.outages] == ["line:0"]
+    assert [each.state.outage for each in root.states] == ["line:0"]
     middle = root.children["load:1"]
     assert middle.band == (0.98, 1.05)
     assert middle.reactive_var is None
@@ -280,6 +280,14 @@ def test_networks_that_cannot_be_one(folder: Path) -> None:
     assert (
         "a node for each phase"
         in faults_of(folder, text)["operators.right.network.connection_points"]
+    )
+
+
+def test_taps_have_one_position_each(folder: Path) -> None:
+    text = replaced('outages = ["line:0"]', 'outages = ["line:0"], taps = { "trafo:0" = [-1, 2] }')
+    faults = faults_of(folder, text)
+    assert (
+        "anywhere in [-1, 2], but a hierarchy needs one position" in faults["operators.top.trafo:0"]
     )
 
 

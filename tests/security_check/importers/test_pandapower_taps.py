@@ -262,6 +262,7 @@ class TestStatedPositions:
             ({"trafo:0": 3}, "trafo:0", "not within -2 to 2"),
             ({"trafo:0": np.nan}, "trafo:0", "nan, not a number"),
             ({"trafo:0": "up"}, "trafo:0", "up, not a number"),
+            ({"trafo:0": [-2, 2]}, "trafo:0", "[-2, 2], not a number"),
             ("middle", "taps", "'middle'"),
         ],
     )

@@ -9,7 +9,7 @@ from meshed_networks import ring
 
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
-from security_check.monitoring.contingencies import monitors_of
+from security_check.monitoring.case_monitors import monitors_of
 from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.slopes import slopes_of

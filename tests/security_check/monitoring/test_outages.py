@@ -14,6 +14,7 @@ from networks import feeder
 
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_outages import islanding_outages, outages_from_pandapower
+from security_check.model.element import State
 from security_check.power_flow.newton import ControlledFlow
 
 EVERY = ["line:0", "line:3", "line:8", "gen:0", "gen:1", "gen:2"]
@@ -30,13 +31,13 @@ def read():
 def test_voltages_are_pandapowers_without_the_element(read, k):
     net, network, outages = read
     outage = outages[k]
-    assert outage.name == EVERY[k]
+    assert outage.state == State(outage=EVERY[k])
     flow = ControlledFlow(outage.network)
     rng = np.random.default_rng(k)
     power = rng.uniform(-0.3, 0.2, (len(network.connection_points), 1))
     points = solve(flow, power, np.array([1.02]))
     other = copy.deepcopy(net)
-    table, index = outage.name.split(":")
+    table, index = outage.state.outage.split(":")
     other[table].loc[int(index), "in_service"] = False
     other = by_pandapower(other, flow, power[:, 0], shared=True)
     named = [int(node.split(":")[1]) for node in outage.network.nodes]
@@ -50,7 +51,7 @@ def test_ports_and_customers_stay_what_they_are(read):
     for outage in outages:
         assert outage.network.ports.names == network.ports.names
         assert outage.network.connection_points == network.connection_points
-        assert f"{outage.name}" not in outage.network.terminals.elements
+        assert outage.state.outage not in outage.network.terminals.elements
     lost = outages[EVERY.index("gen:1")].network
     assert len(lost.generators.names) == len(network.generators.names) - 1
     shares = lost.generators.participation.sum() + lost.generators.reference_participation
@@ -93,7 +94,7 @@ class TestIslanding:
         kept = [name for name in names if name not in cut]
         assert kept
         _, outages = outages_from_pandapower(net, kept)
-        assert [outage.name for outage in outages] == kept
+        assert [outage.state.outage for outage in outages] == kept
 
     def test_the_only_external_grid_cuts_off_everything(self):
         (fault,) = faults(ring(4), ["ext_grid:0"])

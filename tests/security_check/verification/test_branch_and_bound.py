@@ -202,7 +202,7 @@ class TestStressedNetworks:
         for seed in range(40):
             case = stressed_network(seed)
             check = case.grid.allocate(case.limits)
-            certificate = Prover(case.grid.network).prove(check)
+            certificate = Prover().prove(check)
             robust = check.robust_rows
             u = check.limits_w / case.grid.network.base_power_w
             first = prove_monotone(
@@ -224,12 +224,12 @@ class TestStressedNetworks:
         tighter = check.robust_rows.monitors.row_limits(wider, case.limits)
         object.__setattr__(check.robust_rows, "limits", tighter)
         with pytest.raises(InsecureError, match=r"it reaches .* \(limit .*\) with load:0 at .* W"):
-            Prover(case.grid.network).prove(check)
+            Prover().prove(check)
 
     def test_statuses_are_honest(self):
         case = stressed_network(0)
         check = case.grid.allocate(case.limits)
-        certificate = Prover(case.grid.network).prove(check)
+        certificate = Prover().prove(check)
         assert certificate.secure
         assert certificate.standing[ProofStatus.CHECKED] == 0
         assert certificate.standing[ProofStatus.WITHIN] == 0

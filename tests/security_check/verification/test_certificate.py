@@ -13,10 +13,11 @@ from phase_networks import phase_net
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
-from security_check.errors import ProofError
+from security_check.errors import InsecureError, ProofError
 from security_check.importers.pandapower_phases import phases_from_pandapower
+from security_check.model.element import State
 from security_check.model.limits import InterfaceLimits, VoltageLimits
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 from security_check.monitoring.monitors import Monitors
 from security_check.verification.certificate import (
     THIS_WAY,
@@ -86,14 +87,38 @@ def test_medium_voltage_is_recognised() -> None:
     assert proof.standing[ProofStatus.WITHIN] + proof.standing[ProofStatus.CHECKED] > 0
 
 
-def test_after_outages_everything_is_only_checked() -> None:
+def test_each_state_is_proved_on_its_own() -> None:
     area = small_area(**SMALL_AREAS["a mesh"])
     network, capacity = area.grid.network, area.grid.capacity
-    outages = [Outage(network.terminals.elements[-1], network)]
-    _, proof = NetworkGrid(network, area.limits.voltage, capacity, outages=outages).prove(
-        area.limits.interface
+    weaker = replace(network, admittance=network.admittance * 0.9)  # also at the interface
+    states = [NetworkState(State((("trafo:0", 1),)), weaker)]
+    grid = NetworkGrid(network, area.limits.voltage, capacity, states=states)
+    envelopes, proof = grid.prove(area.limits.interface)
+    assert proof.secure
+    alone = [
+        NetworkGrid(each, area.limits.voltage, capacity).prove(area.limits.interface, envelopes)[1]
+        for each in (network, weaker)
+    ]
+    assert proof.standing == SecurityCertificate.joined(alone).standing
+    named = [explained.verdict.element for explained in proof.explanations]
+    assert named
+    assert all(explained.proof for explained in proof.explanations)
+    assert any("with trafo:0 at 1" in name for name in named)
+
+
+def test_a_breach_in_another_state_is_found() -> None:
+    area = small_area(**SMALL_AREAS["a mesh"])
+    network, capacity = area.grid.network, area.grid.capacity
+    envelopes, _ = area.grid.prove(area.limits.interface)
+    weaker = replace(network, admittance=network.admittance * 0.5)
+    grid = NetworkGrid(
+        network,
+        area.limits.voltage,
+        capacity,
+        states=[NetworkState(State((("trafo:0", 1),)), weaker)],
     )
-    said_so(proof, "outages")
+    with pytest.raises(InsecureError, match=r"with trafo:0 at 1: "):
+        grid.prove(area.limits.interface, envelopes)
 
 
 def said_so(proof: SecurityCertificate, reason: str) -> None:
@@ -117,7 +142,7 @@ def phases_proved() -> tuple[NetworkGrid, SecurityCertificate, MonotonicityProof
     model, u = PortModel(network), check.limits_w / network.base_power_w
     found = prove_monotone(model, robust.conditions, u, robust.limits.limit)
     found, _ = by_splitting(found, model, robust.conditions, u, robust.limits)
-    return grid, Prover(network).prove(check), found
+    return grid, Prover().prove(check), found
 
 
 def test_a_current_is_proved_by_all_rows_that_watch_it() -> None:

@@ -18,7 +18,7 @@ import pytest
 from networks import SMALL_AREAS, small_area
 from stressed_lines import stressed_network
 
-from security_check.verification.proof_document import FORMAT, part_of, sealed
+from security_check.verification.proof_document import FORMAT, parts_of, sealed
 
 CHECKER = Path(__file__).resolve().parents[3] / "tools" / "check_certificate.py"
 
@@ -35,7 +35,7 @@ def checker() -> Any:
 def content(seed: int) -> dict[str, Any]:
     case = stressed_network(seed)
     check = case.grid.allocate(case.limits)
-    part = part_of(check.robust_rows, check.limits_w)
+    (part,) = parts_of(check.robust_rows, check.limits_w)
     return {"format": FORMAT, "intervals": [{"start": "a", "end": "b", "parts": [part]}]}
 
 
@@ -63,7 +63,7 @@ def test_certificates_of_all_kinds_of_areas(name, tmp_path):
     """Power limits at the interface, meshes, ratios, passive powers."""
     area = small_area(**SMALL_AREAS[name])
     check = area.grid.allocate(area.limits.interface)
-    part = part_of(check.robust_rows, check.limits_w)
+    (part,) = parts_of(check.robust_rows, check.limits_w)
     text = sealed({"intervals": [{"start": "a", "end": "b", "parts": [part]}]})
     assert checked(text, tmp_path) == 0
 

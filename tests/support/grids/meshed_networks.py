@@ -21,7 +21,7 @@ from security_check.checking.check import SecurityCheck
 from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 from security_check.power_flow.implicit_zbus import PowerFlow
 
 Net = Any
@@ -76,7 +76,7 @@ class MeshedArea:
     """A grid to allocate on, and what the brute force needs to know of it."""
 
     grid: NetworkGrid
-    outages: tuple[Outage, ...]
+    outages: tuple[NetworkState, ...]
     limits: Limits
 
     def allocate(self) -> SecurityCheck:
@@ -84,8 +84,8 @@ class MeshedArea:
 
     @property
     def flows(self) -> list[tuple[str, PowerFlow]]:
-        """The power flow of every state, each with the name of its outage."""
-        return [(c.name, c.power_flow) for c in self.grid.monitors.power_flow.cases]
+        """The power flow of every state, each with its name."""
+        return [(str(c.state), c.power_flow) for c in self.grid.monitors.power_flow.cases]
 
 
 INTERFACE = InterfaceLimits(1.0, 1.04)
@@ -115,7 +115,7 @@ def meshed_area(
     )
     capacity = Capacity.same(network.connection_points, capacity_w, capacity_w, 1_000, 1_000)
     limits = Limits(VoltageLimits(0.92, 1.08), interface)
-    grid = NetworkGrid(network, limits.voltage, capacity, outages=states)
+    grid = NetworkGrid(network, limits.voltage, capacity, states=states)
     return MeshedArea(grid, tuple(states), limits)
 
 
@@ -187,6 +187,6 @@ def _of_generators(network: Network, nodes: np.ndarray, power_pu: np.ndarray) ->
 
 
 def worst_of(area: MeshedArea, limits_w: np.ndarray) -> dict[str, float]:
-    """Return the largest violation over all vertices in every state, by the outage's name."""
+    """Return the largest violation over all vertices in every state, by its name."""
     power = vertices(limits_w, area.grid.network.base_power_w)
     return {name: violation(flow, area.limits, power) for name, flow in area.flows}

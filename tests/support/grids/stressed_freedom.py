@@ -2,7 +2,7 @@
 
 The networks of :mod:`stressed_networks`, with power-factor cones and ranges of reactive power,
 generators off their forecast (box, budget, ellipsoid), impedances within a tolerance, inverters
-that respond to their voltage, and lines or transformers that may fail.
+that respond to their voltage, lines or transformers that may fail, and taps anywhere in a range.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import islanding_outages, outages_from_pandapower
+from security_check.model.element import State
 from security_check.model.limits import InterfaceLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 from security_check.modifications.impedance_tolerance import with_tolerance
 from security_check.modifications.inverters import (
     AS4777_AUSTRALIA_A,
@@ -52,13 +53,23 @@ KINDS = (
     "cones and impedances",
 )
 
+TAPPED = (
+    "taps",
+    "taps and cones",
+    "taps and ranges",
+    "taps and deviations",
+    "taps and impedances",
+    "taps and inverters",
+)
+
 
 @dataclass(frozen=True)
 class FreeCase:
     """A stressed network and what may happen on it besides.
 
     ``cone`` and ``range_var`` of each customer; ``half_mva`` is the deviation of each generator at
-    ``xi`` of one; ``tolerance`` of elements; ``rating_va`` of inverters that respond by ``curves``.
+    ``xi`` of one; ``tolerance`` of elements; ``rating_va`` of inverters that respond by ``curves``;
+    ``taps`` are the positions of the first transformer, the usual one first.
     """
 
     base: StressedCase
@@ -70,6 +81,7 @@ class FreeCase:
     tolerance: dict[str, float] = field(default_factory=dict)
     inverters: dict[str, Inverter] = field(default_factory=dict)
     outages: tuple[str, ...] = ()
+    taps: tuple[int, ...] = ()
     shape: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -89,11 +101,18 @@ class FreeCase:
             networks = [whole, *(outage.network for outage in outages)]
         else:
             factor = self.base.power_factor
-            networks = [network_from_pandapower(self.net, passive="as-given", power_factor=factor)]
+            networks = [
+                network_from_pandapower(
+                    self.net, passive="as-given", power_factor=factor, taps=stated
+                )
+                for stated in ([{"trafo:0": at} for at in self.taps] or [None])
+            ]
         whole, *rest = (self._changed(network) for network in networks)
         capacity = Capacity.same(whole.connection_points, self.capacity_w, self.capacity_w)
-        outages = [Outage(name, state) for name, state in zip(self.outages, rest, strict=True)]
-        grid = NetworkGrid(whole, self.base.voltage, capacity, outages=outages)
+        others = [State(outage=name) for name in self.outages]
+        others += [State((("trafo:0", at),)) for at in self.taps[1:]]
+        states = [NetworkState(*each) for each in zip(others, rest, strict=True)]
+        grid = NetworkGrid(whole, self.base.voltage, capacity, states=states)
         return grid if self.deviations is None else grid.with_forecast(self._forecast(whole))
 
     def _changed(self, network: Network) -> Network:
@@ -116,10 +135,12 @@ class FreeCase:
         return model.forecast(network)
 
 
-def free_case(seed: int, fewest: int = 2, most: int = 4) -> FreeCase:
+def free_case(
+    seed: int, fewest: int = 2, most: int = 4, kinds: tuple[str, ...] = KINDS
+) -> FreeCase:
     """Return the case of a seed, with this many customers."""
     rng = np.random.default_rng([seed, 29])
-    kind = KINDS[rng.integers(len(KINDS))]
+    kind = kinds[rng.integers(len(kinds))]
     base = _base(rng, kind, fewest, most)
     customers = [f"load:{k}" for k in range(len(base.net.load))]
     full_w = _size_w(base)
@@ -149,10 +170,15 @@ def free_case(seed: int, fewest: int = 2, most: int = 4) -> FreeCase:
     if "impedances" in kind:
         lines = rng.permutation(base.net.line.index)[: int(rng.integers(1, 4))]
         parts["tolerance"] = {f"line:{k}": float(rng.uniform(0.02, 0.35)) for k in lines}
-    if kind == "inverters":
+    if "inverters" in kind:
         parts["inverters"] = _inverters(customers, full_w / len(customers), rng)
     if "outages" in kind:
         parts["outages"] = _may_fail(base.net, rng)
+    if "taps" in kind:
+        base.net.trafo["tap_step_percent"] = float(rng.choice([0.3, 1.0]))
+        first = int(rng.integers(-1, 2))
+        others = [at for at in range(first - 1, first + 2) if at != first]
+        parts["taps"] = (first, *others[: int(rng.integers(1, 3))])
     shape = {"kind": kind, **base.shape, "set": type(parts.get("deviations")).__name__}
     return FreeCase(base, interface, **parts, shape=shape)
 
@@ -161,6 +187,8 @@ def _base(rng: Rng, kind: str, fewest: int, most: int) -> StressedCase:
     """Return a stressed network, meshed where something may fail."""
     while True:
         base = stressed_case(int(rng.integers(1 << 30)), fewest, most)
+        if "taps" in kind and not len(base.net.trafo):
+            continue
         if "outages" not in kind or _may_fail(base.net, np.random.default_rng(0)):
             return base
 

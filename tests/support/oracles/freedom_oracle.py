@@ -1,4 +1,4 @@
-"""Brute force over customers, reactive power, deviations, impedances, outages and voltages."""
+"""Brute force over customers, reactive power, deviations, impedances, states and voltages."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class FreedomAttack:
         return None if limit is None else limit / self.base_w
 
     def _states(self) -> list[LinearNetwork]:
-        """Return the network with everything in service, after outages, with other impedances."""
+        """Return the network as it is, after outages, with other impedances, at other taps."""
         net = copy.deepcopy(self.case.net)
         net.load["p_mw"] = net.load["q_mvar"] = 0.0
         net.sgen["p_mw"] = net.sgen["q_mvar"] = 0.0
@@ -78,7 +78,11 @@ class FreedomAttack:
                 each = zip(parts.items(), signs, strict=True)
                 changes.append({name: 1.0 + part * sign for (name, part), sign in each})
         buses = np.concatenate([net.load.bus, net.sgen.bus]).astype(int)
-        states = of_pandapower(net, buses, changes)
+        states = []
+        for at in self.case.taps or (None,):
+            if at is not None:
+                net.trafo.loc[0, "tap_pos"] = at
+            states += of_pandapower(net, buses, changes)
         if not self.case.inverters:
             return states
         return [replace(state, response=self._respond) for state in states]

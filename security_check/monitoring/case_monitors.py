@@ -1,9 +1,9 @@
 """The rows of several states of one network, as one set of rows.
 
-Envelopes that are secure with every element in service and after each outage of a list (N-1) must
-keep the limits of every state.  So all states' rows are put together; each state, here a *case*,
-has its own admittances, power flow and monitored quantities.  Customers, ports and the interface's
-voltage are the same in all of them.
+Envelopes that are secure with every element in service, after each outage of a list (N-1) and at
+every position of taps in a range must keep the limits of every state.  So all states' rows are put
+together; each state, here a *case*, has its own admittances, power flow and monitored quantities.
+Customers, ports and the interface's voltage are the same in all of them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import cached_property
 import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
-from security_check.model.element import Element
+from security_check.model.element import USUAL, Element, State
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.model.outage import Outage
+from security_check.model.network_state import NetworkState
 from security_check.monitoring.case_power_flow import Case, CaseFlow, CasePoints
 from security_check.monitoring.generator_rows import GeneratorRows, MeshedMonitors
 from security_check.monitoring.monitors import Monitors
@@ -33,12 +33,12 @@ from security_check.uncertainty.deviations import Deviations
 class CaseMonitors:
     """The monitored quantities of all cases as one set of rows.
 
-    An element's name contains its case: ``"line:12 without line:3"``.
+    An element's name contains its state: ``"line:12 without line:3"``.
 
     Parameters
     ----------
     cases
-        The cases; the first is the network with everything in service.
+        The cases; the first is the network in its usual state.
 
     Raises
     ------
@@ -56,7 +56,9 @@ class CaseMonitors:
         self._part: IndexArray = np.repeat(np.arange(len(parts)), count)
         self.kind: IndexArray = np.concatenate([part.kind for part in self._parts])
         self.elements: tuple[str, ...] = tuple(
-            str(Element(element, case.name)) for _, case, part in parts for element in part.elements
+            str(Element(element, case.state))
+            for _, case, part in parts
+            for element in part.elements
         )
         self.sides: tuple[str, ...] = tuple(side for part in self._parts for side in part.sides)
 
@@ -191,32 +193,32 @@ class CaseMonitors:
         return self._parts[p].describe(own, value, self._limits_of(p, limits))
 
 
-def monitors_of(network: Network, outages: Sequence[Outage] = ()) -> Monitored:
-    """Return the monitored quantities of a network, and of its outages.
+def monitors_of(network: Network, states: Sequence[NetworkState] = ()) -> Monitored:
+    """Return the monitored quantities of a network, and of it in further states.
 
     Parameters
     ----------
     network
-        The network with everything in service.
-    outages
-        The outages after which all limits must hold, too.
+        The network in its usual state.
+    states
+        Further states in which all limits must hold, too.
 
     Raises
     ------
     ModuleNotFoundError
         When there are voltage-controlled generators and ``lightsim2grid`` is not installed.
     NetworkFaults
-        When an outage's network does not fit the network; names the outage.
+        When a state's network does not fit the network; names the state.
     """
-    first = _case("", network)
-    if not outages and len(first.monitors) == 1:
+    first = _case(USUAL, network)
+    if not states and len(first.monitors) == 1:
         return first.monitors[0]
-    return CaseMonitors([first, *(_case(outage.name, outage.network) for outage in outages)])
+    return CaseMonitors([first, *(_case(each.state, each.network) for each in states)])
 
 
-def _case(name: str, network: Network) -> Case:
+def _case(state: State, network: Network) -> Case:
     if network.generators is None:
         flow = PowerFlow(network)
-        return Case(name, flow, (Monitors(flow),))
+        return Case(state, flow, (Monitors(flow),))
     controlled = ControlledFlow(network)
-    return Case(name, controlled, (MeshedMonitors(controlled), GeneratorRows(controlled)))
+    return Case(state, controlled, (MeshedMonitors(controlled), GeneratorRows(controlled)))

@@ -12,9 +12,10 @@ from networks import BAND, feeder
 from security_check.errors import NetworkFaults, PowerFlowError
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
+from security_check.model.element import State
 from security_check.model.limits import VoltageLimits
-from security_check.model.outage import Outage
-from security_check.monitoring.contingencies import CaseMonitors, monitors_of
+from security_check.model.network_state import NetworkState
+from security_check.monitoring.case_monitors import CaseMonitors, monitors_of
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.uncertainty.deviations import Deviations
 
@@ -116,7 +117,7 @@ def test_only_the_case_of_a_row_is_solved(area, points, monkeypatch):
         monkeypatch.setattr(
             flow,
             "solve",
-            lambda power, *rest, name=case.name, solve=solve: (
+            lambda power, *rest, name=case.state.outage, solve=solve: (
                 asked.append((name, power.shape[1])) or solve(power, *rest)
             ),
         )
@@ -171,11 +172,13 @@ def test_ordinary_networks_have_cases_too():
 )
 def test_a_state_of_another_network_is_named(area, change):
     other = replace(area.outages[0].network, **change)
-    with pytest.raises(NetworkFaults, match=r"^line:9: its customers, ports, held voltages or"):
-        monitors_of(area.grid.network, [Outage("line:9", other)])
+    with pytest.raises(
+        NetworkFaults, match=r"^without line:9: its customers, ports, held voltages or"
+    ):
+        monitors_of(area.grid.network, [NetworkState(State(outage="line:9"), other)])
 
 
 def test_states_whose_ports_differ_are_named(area):
     other = meshed_network_from_pandapower(ring(4, 3))  # nothing passive, so fewer ports
-    with pytest.raises(NetworkFaults, match=r"^line:9: "):
-        monitors_of(area.grid.network, [Outage("line:9", other)])
+    with pytest.raises(NetworkFaults, match=r"^without line:9: "):
+        monitors_of(area.grid.network, [NetworkState(State(outage="line:9"), other)])
