@@ -1,4 +1,4 @@
-"""Random days on which everything may happen: every command, several intervals, a clock that runs."""
+"""Random days with every command, several intervals and a clock that runs."""
 
 from __future__ import annotations
 
