@@ -52,16 +52,21 @@ class JournaledExchange:
         Network, rules and terms.
     snapshot
         The state to begin with; ``None`` for an exchange without entries.
+
+    Attributes
+    ----------
+    sequence, snapshot_sequence
+        The last entry that is part of the state, and of the snapshot that it began with.
     """
 
     def __init__(self, market: ExchangeSetup, snapshot: Snapshot | None = None) -> None:
         terms = {each.connection_point: each for each in market.terms}
         self.publisher = Publisher(market.topics, market.rules, terms)
+        self.snapshot_sequence = 0 if snapshot is None else snapshot.sequence
+        self.sequence = self.snapshot_sequence
         if snapshot is None:
-            self.sequence = 0
             self.exchange = Exchange(market.grid, market.rules, market.terms)
         else:
-            self.sequence = snapshot.sequence
             state = json.loads(snapshot.state)
             self.exchange = Exchange.restore(
                 state["exchange"], market.grid, market.rules, market.terms

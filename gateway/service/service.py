@@ -134,7 +134,7 @@ class Service:
             When the journal fails for good; everything that was answered is in it.
         """
         self._core, unpublished = await recover(self._market, self._journal)
-        self._snapshot_at = self.core.sequence
+        self._snapshot_at = self.core.snapshot_sequence
         # A broker that lost its memory gets everything retained anew.  Subscribers that know it
         # see the same version or sequence and ignore it.
         self._outbox.publish(self.core.sequence, [*unpublished, *self.core.publisher.retained()])

@@ -23,6 +23,7 @@ from security_check.checking.explanations import (
     worst_case,
 )
 from security_check.checking.linear_rows import LinearRows
+from security_check.checking.secants import secants
 from security_check.checking.tracked_rows import RowTracker, TrackedBox
 from security_check.checking.verdict import Explanation, LimitChange, Verdict
 from security_check.errors import InsecureError
@@ -104,8 +105,10 @@ class SecurityCheck:
         near = tracked.near
         self._tracked = tracked
         self._explained: dict[str, str] = {}
-        self._columns = np.asfortranarray(near.A)
-        self._headroom: FloatArray = near.b - near.A @ self._u
+        A, self._headroom = near.A, near.b - near.A @ self._u
+        if (self._headroom < 0.0).any() and not np.array_equal(tracked.u, self._u):
+            A, self._headroom = secants(self._robust, near, self._u, tracked.u)
+        self._columns = np.asfortranarray(A)
 
     @property
     def connection_points(self) -> tuple[str, ...]:
@@ -126,7 +129,7 @@ class SecurityCheck:
         """Return the linear rows near their limits with their headrooms, for joint changes."""
         near = self.rows
         return LinearRows.of_one(
-            near.A,
+            self._columns,
             self._headroom,
             self._base_w,
             lambda k: self._robust.element(int(near.rows[k])),

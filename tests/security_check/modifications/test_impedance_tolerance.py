@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import BAND, Net, feeder, menagerie
 from sampling import examples
+from trade_moves import random_trades, trade
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
@@ -209,6 +210,21 @@ def test_allocated_envelopes_withstand_every_corner(name):
     least = [grid_of(net, t).allocate(BAND).limits_w.min() for t in (0.0, 0.1, 0.3)]
     assert all(after <= before + 3 for before, after in itertools.pairwise(least))
     assert least[-1] < least[0]
+
+
+@pytest.mark.parametrize("name", ["feeder", "thin lines", "a mesh"])
+def test_envelopes_stay_secure_trade_by_trade(name):
+    """Whatever impedances the branches have within their tolerance."""
+    check = grid_of(NETS[name](), uneven(name, 0.3)).allocate(BAND)
+    traded, rng = 0, np.random.default_rng(3)
+    for direction, seller, buyer, wanted_w in random_trades(check, 8, seed=6):
+        if trade(check, direction, seller, buyer, wanted_w):
+            traded += 1
+            worst = max(violation(flow, LIMITS, check.limits_w) for flow in corners_of(name, 0.3))
+            assert worst <= 3e-9
+            found = attack(check.robust_rows, check.limits_w, rng, samples=32, climbs=4)
+            assert found.violation <= 2e-9
+    assert traded > 2
 
 
 def test_no_tolerance_changes_nothing():

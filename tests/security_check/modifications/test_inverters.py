@@ -24,6 +24,7 @@ from others_warnings import others_warnings_ignored
 from pandapower_oracle import voltages
 from random_boxes import check_worst_of_all_vertices, random_box
 from sampling import examples
+from trade_moves import random_trades, trade
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
@@ -385,6 +386,19 @@ class TestEnvelopes:
         assert -0.01 < violation(area.flow, area.limits, check.limits_w) <= 1e-9
         found = attack(check.robust_rows, check.limits_w, np.random.default_rng(1))
         assert -0.01 < found.violation <= 1e-9
+
+    @AREAS
+    def test_stay_secure_trade_by_trade(self, name):
+        area = small_area(**INVERTER_AREAS[name])
+        check, traded, rng = area.allocate(), 0, np.random.default_rng(3)
+        for direction, seller, buyer, wanted_w in random_trades(check, 10, seed=6):
+            if trade(check, direction, seller, buyer, wanted_w):
+                traded += 1
+                check.check_invariants()
+                assert violation(area.flow, area.limits, check.limits_w) <= 2e-9
+                found = attack(check.robust_rows, check.limits_w, rng, samples=32, climbs=4)
+                assert found.violation <= 2e-9
+        assert traded > 2
 
     @AREAS
     def test_withstand_points_inside(self, name):

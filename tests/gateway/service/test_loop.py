@@ -1,0 +1,209 @@
+"""The loop on ports in memory: what is journaled, published and acknowledged, and in what order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from gateway_market import OPENING, market, order
+from memory_ports import MemoryJournal, MemoryTransport
+from structure import differences
+
+from exchange.handlers.order_requests import OrderRequests
+from gateway.ports import Incoming
+from gateway.service.core import ExchangeSetup, recover
+from gateway.service.service import Service
+from gateway.service.settings import ServiceSettings
+
+MADE = market("area")
+EVERY = re.compile("")
+NOTHING = re.compile(r"(?!)")
+QUIET = ServiceSettings(stop_within_s=0.05, tick_s=0.01, depth_s=1e6, heartbeat_s=1e6, probe_s=1e6)
+
+
+def message(client_id: str, point: int, side: str = "sell", **more: Any) -> tuple[str, bytes]:
+    terms = order(client_id, point, side, 1000, "0.0450", **more)
+    return MADE.topics.order(f"p{point}"), json.dumps(terms).encode()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    journal: MemoryJournal,
+    transport: MemoryTransport,
+    settings: ServiceSettings = QUIET,
+    made: ExchangeSetup = MADE,
+) -> AsyncIterator[Service]:
+    service = Service(made, transport, journal, settings=settings)
+    task = asyncio.create_task(service.run())
+    await service.ready.wait()
+    if not service.core.exchange.state.sessions:
+        await service.request(OPENING)
+    try:
+        yield service
+    finally:
+        service.stop()
+        await task
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def reports(transport: MemoryTransport, participant: str) -> list[Any]:
+    """Return the answers to a participant, without the positions of a new session."""
+    every = [json.loads(each) for each in transport.payloads(MADE.topics.report(participant))]
+    return [each for each in every if each["type"] != "position"]
+
+
+def numbers(messages: list[Incoming]) -> list[int]:
+    return [each.message_id for each in messages]
+
+
+@pytest.mark.parametrize("place", range(4))
+async def test_after_a_bug_memory_is_what_the_journal_says(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orders decided before a bug in the same batch stay in force, and so do those after it."""
+    journal, transport = MemoryJournal(), MemoryTransport()
+    healthy = OrderRequests.submit
+
+    def broken(requests: Any, command: Any, record: Any) -> None:
+        healthy(requests, command, record)
+        if command.client_order_id == "poison":
+            raise ZeroDivisionError("a bug, half way through")
+
+    monkeypatch.setattr(OrderRequests, "submit", broken)
+    async with running(journal, transport) as service:
+        batch = [message("a", 0), message("b", 1), message("c", 2, "buy")]
+        batch.insert(place, message("poison", 3))
+        received = transport.deliver(*batch)
+        await until(lambda: len(transport.acknowledged) == len(received))
+        assert journal.batches[-1] == len(batch), "one batch, one write"
+        state = service.core.exchange.state
+        replayed, _ = await recover(MADE, journal)
+        found = differences(state, replayed.exchange.state, EVERY, re.compile("_last_order_id"))
+        assert found == []
+        assert sorted(o.client_order_id for o in state.orders.values()) in (["b"], ["a"])
+        assert service.core.sequence == replayed.sequence == journal.last_sequence
+        assert service.core.publisher.state() == replayed.publisher.state()
+        (said,) = reports(transport, "p3")
+        assert (said["type"], said["reason"]) == ("refused", "malformed")
+        service.core.exchange.check_invariants()
+
+
+async def test_no_snapshot_while_reports_are_unconfirmed() -> None:
+    """A snapshot then would say that the reports before it are out, and they would be lost."""
+    journal, transport = MemoryJournal(), MemoryTransport()
+    settings = ServiceSettings(stop_within_s=0.02, tick_s=0.01, snapshot_entries=1)
+    async with running(journal, transport, settings):
+        await until(lambda: journal.snapshot is not None)
+    before = journal.snapshot
+    assert before is not None
+    assert before.sequence == 1
+    deaf = MemoryTransport(confirming=False)
+    async with running(journal, deaf, settings):
+        deaf.deliver(message("a", 0))
+        await until(lambda: len(deaf.acknowledged) == 1)
+        await asyncio.sleep(0.1)
+        assert journal.snapshot == before
+    assert journal.snapshot == before, "a graceful stop does not write it either"
+    assert journal.published_sequence < journal.last_sequence
+    after = MemoryTransport()
+    async with running(journal, after, settings):
+        assert [each["type"] for each in reports(after, "p0")] == ["accepted"]
+        await until(lambda: journal.snapshot != before)
+    assert journal.snapshot is not None
+    assert journal.snapshot.sequence == journal.last_sequence
+
+
+async def test_snapshots_are_written_once_reports_are_confirmed() -> None:
+    journal, transport = MemoryJournal(), MemoryTransport(confirming=False)
+    settings = ServiceSettings(stop_within_s=0.02, tick_s=0.01, snapshot_entries=1)
+    async with running(journal, transport, settings):
+        transport.deliver(message("a", 0))
+        await until(lambda: len(transport.acknowledged) == 1)
+        assert journal.snapshot is None
+        transport.confirm()
+        await until(lambda: journal.snapshot is not None)
+
+
+async def test_too_many_unconfirmed_batches_stop_the_loop() -> None:
+    """What the broker does not take piles up nowhere: messages stay with it unacknowledged."""
+    journal, transport = MemoryJournal(), MemoryTransport()
+    settings = ServiceSettings(
+        stop_within_s=0.02, tick_s=0.01, unconfirmed_batches=3, depth_s=1e6, heartbeat_s=1e6
+    )
+    async with running(journal, transport, settings):
+        await until(lambda: not transport.waiting)
+        transport.confirming = False
+        for k in range(10):
+            transport.deliver(message(f"a{k}", 0))
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+        assert len(transport.waiting) <= 3
+        assert len(transport.acknowledged) <= 3
+        transport.confirm()
+        await until(lambda: len(transport.acknowledged) == 10)
+
+
+async def test_nothing_is_published_or_acknowledged_before_it_is_durable() -> None:
+    journal, transport = MemoryJournal(), MemoryTransport()
+    seen: list[tuple[int, int]] = []
+    append = journal.append
+
+    async def slow(entries: Any, published: int) -> None:
+        await asyncio.sleep(0.05)
+        seen.append((len(reports(transport, "p0")), len(transport.acknowledged)))
+        await append(entries, published)
+
+    journal.append = slow  # type: ignore[method-assign]
+    async with running(journal, transport):
+        for k in range(3):
+            transport.deliver(message(f"a{k}", 0))
+            await until(lambda k=k: len(transport.acknowledged) == k + 1)
+            assert len(reports(transport, "p0")) == k + 1
+    assert seen[1:4] == [(0, 0), (1, 1), (2, 2)]
+
+
+async def test_a_restart_publishes_everything_retained_again() -> None:
+    """A broker may have lost its memory meanwhile."""
+    journal, first, second = MemoryJournal(), MemoryTransport(), MemoryTransport()
+    async with running(journal, first):
+        first.deliver(message("a", 0), message("b", 1, "buy"))
+        await until(lambda: len(first.acknowledged) == 2)
+        await asyncio.sleep(0.05)
+    kept = {each.topic: each.payload for each in first.published if each.retain}
+    async with running(journal, second):
+        again = {each.topic: each.payload for each in second.published if each.retain}
+    envelopes = [topic for topic in kept if "/envelope/" in topic]
+    assert len(envelopes) == 6
+    assert {topic: again.get(topic) for topic in envelopes} == {t: kept[t] for t in envelopes}
+
+
+async def test_batches_end_at_their_largest_number_of_messages() -> None:
+    journal, transport = MemoryJournal(), MemoryTransport()
+    settings = ServiceSettings(stop_within_s=0.05, tick_s=0.01, batch_messages=4, batch_s=60.0)
+    async with running(journal, transport, settings):
+        opened = len(journal.batches)
+        transport.deliver(*(message(f"a{k}", 0) for k in range(10)))
+        await until(lambda: len(transport.acknowledged) == 10)
+    assert journal.batches[opened:] == [4, 4, 2]
+    assert numbers(transport.acknowledged) == list(range(1, 11))
+
+
+async def test_each_sender_has_a_rate_of_its_own() -> None:
+    """A flood of one participant costs no other one its messages."""
+    journal, transport = MemoryJournal(), MemoryTransport()
+    settings = ServiceSettings(stop_within_s=0.05, tick_s=0.01, messages_per_second=1e-6, burst=2)
+    async with running(journal, transport, settings):
+        transport.deliver(*(message(f"a{k}", 0) for k in range(5)), message("b", 1, "sell"))
+        await until(lambda: len(transport.acknowledged) == 6)
+    assert [each["type"] for each in reports(transport, "p0")] == ["accepted"] * 2 + ["refused"] * 3
+    assert [each["type"] for each in reports(transport, "p1")] == ["accepted"]
