@@ -353,7 +353,8 @@ def _highest_level(
         u = course.at(level)
         rows, solved = rows.taken(robust, u, lower)
         excess = robust.excess(rows.packing, u)
-        acts = takes_part(robust, course.filling, rows.packing)[:, course.open_].any(axis=1)
+        part = takes_part(robust, course.filling, rows.packing)
+        acts = np.logical_or.reduce(part[:, course.open_], axis=1)
         if solved and excess.max(initial=-np.inf) <= SECURE:
             tried_again, low, confirmed = tried_again and level == low, level, True
             if level >= top:
