@@ -24,7 +24,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from networks import simbench_network
-from sampling import examples
+from sampling import examples, much, some
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
@@ -396,6 +396,6 @@ def test_random_markets_on_the_feeder_of_the_demo():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", ["1-LV-semiurb4--0-sw", "1-LV-rural1--0-sw"])
+@pytest.mark.parametrize("code", some(["1-LV-rural1--0-sw", "1-LV-semiurb4--0-sw"], 2))
 def test_many_random_markets(code):
-    run(code, examples=40, steps=40)
+    run(code, examples=much(40, 3), steps=40)

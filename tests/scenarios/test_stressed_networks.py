@@ -43,7 +43,7 @@ def test_random_networks_are_secure_and_fair_or_say_so(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", some(range(0, NETWORKS, AT_ONCE), 15))
+@pytest.mark.parametrize("first", some(range(0, NETWORKS, AT_ONCE), 30))
 def test_many_random_networks_are_secure_and_fair_or_say_so(first):
     seeds = range(first, first + AT_ONCE)
     checks = of_each(seeds, lambda seed: check_allocation(stressed_case(seed)))

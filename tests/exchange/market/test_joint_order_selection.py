@@ -14,6 +14,7 @@ from clearing_oracle import Oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market import GATE, QUARTER, START, Market, all_of, interface
+from sampling import much
 from trade_checks import check_payments, held_w, lot_value, program_of
 
 from exchange.clearing import work_budget
@@ -189,6 +190,6 @@ def test_nothing_is_left_to_gain_over_all_intervals(seed, rules):
 @pytest.mark.slow
 @pytest.mark.parametrize("rules", [ONE_TO_ONE, WEIGHTED], ids=["balanced", "weighted"])
 def test_in_long_runs(rules):
-    for seed in range(12):
+    for seed in range(much(12)):
         screened = Quarters(seed, rules).go(120, check=True)
         assert trades(screened) == trades(always_joined(seed, rules, 120))

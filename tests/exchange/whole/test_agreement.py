@@ -11,7 +11,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from market import all_of
-from sampling import examples
+from sampling import examples, much
 
 from exchange.vocabulary.events import JointOrderAccepted, Traded
 
@@ -171,8 +171,8 @@ def one_request(both: Both, rng: random.Random) -> None:
     ("seed", "count"),
     [
         (1, 700),
-        pytest.param(2, 10_000, marks=pytest.mark.slow),
-        pytest.param(3, 10_000, marks=pytest.mark.slow),
+        pytest.param(2, much(10_000), marks=pytest.mark.slow),
+        pytest.param(3, much(10_000), marks=pytest.mark.slow),
     ],
 )
 def test_they_agree_on_many_events(seed, count):
