@@ -4,6 +4,7 @@
 #   make test         every test
 #   make test-fast    the tests that take no more than a few seconds each
 #   make test-many    every test, on all of their random networks and shipped ones (hours)
+#   make mutants      one change at a time in what guards security and money: do tests notice (hours)
 #   make check        format, lint, strict types, import contracts
 #   make bench        the benchmarks, each as a table
 #   make format       put the code into the form that `make check` asks for
@@ -31,7 +32,7 @@ WORKERS := --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadsco
 # The matrices are small: more threads would wait for each other (see gateway/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-fast test-many check bench format constraints clean
+.PHONY: help demo test test-fast test-many mutants check bench format constraints clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -63,6 +64,9 @@ test-fast: $(VENV)/.installed-dev
 
 test-many: $(VENV)/.installed-dev
 	DOE_MANY_TESTS=1 $(BIN)/python -m pytest $(WORKERS)
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python tools/mutants.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

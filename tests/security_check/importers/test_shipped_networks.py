@@ -63,6 +63,7 @@ def test_the_page_knows_every_network_and_every_reason() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the largest has all of SimBench's levels
 @pytest.mark.parametrize("source", [*some(builders(), 8), *some(simbench_codes()[20:], 48)])
 def test_loading_is_pandapowers_or_the_network_is_refused(source: str) -> None:
     row = next(row for row in rows() if fnmatchcase(source, row.pattern))
