@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sampling import examples
 from uncertain_networks import (
     AREAS,
+    SCALING,
     SETS,
     UncertainArea,
     extreme_points,
@@ -223,7 +224,7 @@ def test_the_worst_point_is_one_of_pandapower_too():
     half_w = 1e5 * area.half_band_pu.sum(axis=0)
     for name, change in zip(names, half_w * at.deviation, strict=True):
         table, index = name.split(":")
-        sign = 1 if table == "sgen" else -1
+        sign = (1 if table == "sgen" else -1) / SCALING[table]
         net[table].loc[int(index), "p_mw"] += sign * change.real / 1e6
         net[table].loc[int(index), "q_mvar"] += sign * change.imag / 1e6
     pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", tolerance_mva=1e-12, numba=False)

@@ -22,6 +22,9 @@ from security_check.uncertainty.forecast import Uncertainty
 PASSIVE = (("sgen", 0.012, 0.0), ("storage", 0.004, 0.001), ("sgen", 0.006, -0.002))
 """Table, active and reactive power in MW and Mvar of what does not trade, at different buses."""
 
+SCALING = {"sgen": 0.8, "storage": 0.5}
+"""Of each table: the powers above are products of it and of the table's own."""
+
 RELATIVE = np.array([0.5, 0.0, 0.25])
 ABSOLUTE_W = np.array([0.0, 5_000.0, 1_000.0])
 RATIO = np.array([0.3, np.nan, np.nan])
@@ -55,11 +58,12 @@ def uncertain_net(customers: int, seed: int, **options) -> Net:
     net = feeder(customers, seed, **options)
     buses = net.load.bus.to_numpy()
     for k, (table, p_mw, q_mvar) in enumerate(PASSIVE):
-        bus = int(buses[-1 - k])
+        bus, scaling = int(buses[-1 - k]), SCALING[table]
+        own = {"p_mw": p_mw / scaling, "q_mvar": q_mvar / scaling, "scaling": scaling}
         if table == "sgen":
-            pp.create_sgen(net, bus, p_mw=p_mw, q_mvar=q_mvar)
+            pp.create_sgen(net, bus, **own)
         else:
-            pp.create_storage(net, bus, p_mw=p_mw, q_mvar=q_mvar, max_e_mwh=1.0)
+            pp.create_storage(net, bus, max_e_mwh=1.0, **own)
     return net
 
 
