@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from networks import feeder
+from pictures import check_figure, saved_figures
 from typer.testing import CliRunner
 
 from exchange.vocabulary.events import Traded
@@ -178,12 +179,19 @@ def test_the_command_writes_report_and_picture(path: Path, tmp_path: Path) -> No
     orders.write_text("\n".join(json.dumps(each) for each in random_lines(4, 30)))
     output, plot = tmp_path / "report.json", tmp_path / "map.png"
     asked = ["report", str(path), str(orders), "-o", str(output), "--plot", str(plot)]
-    result = CliRunner().invoke(app, asked)
+    with saved_figures() as figures:
+        result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0, result.output
     assert "of the clairvoyant" not in result.stdout  # that is the picture's title
     assert "clairvoyant optimum" in result.stdout
     MarketReport.model_validate_json(output.read_bytes())
     assert plot.read_bytes().startswith(b"\x89PNG")
+    (figure,) = figures
+    texts = check_figure(figure)
+    assert any("of the clairvoyant" in text for text in texts)
+    assert sum(text.endswith("kW traded") for text in texts) == 2
+    dots = [len(part.get_offsets()) for axes in figure.axes[:2] for part in axes.collections]
+    assert sum(dots) == 2 * 6, "a dot for each connection point and direction"
     asked[-1] = str(tmp_path / "map.nonsense")
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 2

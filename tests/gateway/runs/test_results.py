@@ -19,6 +19,7 @@ from command_line import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pictures import check_figure, saved_figures
 from profile_tables import POWERS_W, net_with_generators, scenario_text, write_table
 from scenario_files import GOOD, faults_of, load, small_net
 
@@ -324,11 +325,22 @@ def test_outputs_refuse_envelopes_beyond_capacities(results: Path) -> None:
 def test_every_picture_is_drawn(results: Path) -> None:
     folder = results / "pictures"
     day = results / "day.toml"
-    result = run("plot", results / "r.csv", "-o", folder, "--scenario", day, "--point", "load:1")
+    with saved_figures() as figures:
+        result = run(
+            "plot", results / "r.csv", "-o", folder, "--scenario", day, "--point", "load:1"
+        )
     assert result.exit_code == 0, result.stderr
     names = {"envelopes.png", "binding.png", "distribution.png", "network.png"}
     assert {path.name for path in folder.iterdir()} == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
+    texts = [check_figure(figure) for figure in figures]
+    assert len(texts) == 4
+    for said in (
+        {"load:1", "limit, kW"},
+        {"connection points"},
+        {"interface", "transformer", "loading, % of the limit"},
+    ):
+        assert any(all(any(word in text for text in each) for word in said) for each in texts), said
     assert run("plot", results / "r.csv", "-o", results / "one.svg").exit_code == 0
     assert "<svg" in (results / "one.svg").read_text()
 
