@@ -102,8 +102,7 @@ def check_case(seed: int) -> bool:
     case, ranges = tapped_case(seed)
     attack = PositionAttack(case, ranges)
     grid = grid_of(case, {name: list(ends) for name, ends in ranges.items()})
-    customers = len(grid.connection_points)
-    check = published(lambda: grid.allocate(case.interface), attack, customers, case.capacity_w)
+    check = published(case, grid, attack)
     if check is None:
         return False
     confirm_by_pandapower(case, check.limits_w, attack)

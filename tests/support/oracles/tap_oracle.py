@@ -33,7 +33,7 @@ class PositionAttack:
     """Brute force on one case at every combination of tap positions, each a net of its own."""
 
     def __init__(self, case: StressedCase, ranges: Ranges) -> None:
-        self.case = case
+        self.case, self.count = case, len(case.net.load)
         self.positions = every_position(ranges)
         self.oracles = [
             VertexOracle(with_positions(case.net, each), case.power_factor)
