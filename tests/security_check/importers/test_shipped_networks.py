@@ -69,7 +69,9 @@ def test_the_page_knows_every_network_and_every_reason() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # the largest has all of SimBench's levels
-@pytest.mark.parametrize("source", [*some(builders(), 8), *some(sorted(simbench_codes(), key=_large), 48)])
+@pytest.mark.parametrize(
+    "source", [*some(builders(), 8), *some(sorted(simbench_codes(), key=_large), 48)]
+)
 def test_loading_is_pandapowers_or_the_network_is_refused(source: str) -> None:
     row = next(row for row in rows() if fnmatchcase(source, row.pattern))
     net = opened(source)
