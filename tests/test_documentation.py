@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +14,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
 PACKAGES = (
     "security_check",
     "doe_allocation",
@@ -158,3 +161,30 @@ def test_names_in_docstrings_exist(package: str) -> None:
 )
 def test_names_that_do_not_exist_are_found(target: str, exists: bool) -> None:
     assert _leads_somewhere(target) == exists
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=_name)
+def test_a_decision_has_number_date_status_and_a_place_in_the_list(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    form = r"# (\d+)\. (.+)\n\n- Date: (\d{4}-\d\d-\d\d)\n- Status: (.+)\n\n"
+    found = re.match(form, text)
+    assert found, "number and title, date and status are the first lines"
+    number, title, day, status = found.groups()
+    assert int(number) == int(page.name[:4])
+    assert date(2026, 11, 20) <= date.fromisoformat(day) <= datetime.now(UTC).date()
+    superseded = re.fullmatch(r"superseded by \[(\d+)\]\((.+)\)", status)
+    assert superseded or status in ("proposed", "accepted")
+    index = (page.parent / "README.md").read_text(encoding="utf-8")
+    assert f"{number}. [{title}]({page.name})" in index
+
+
+def test_the_changelog_has_this_version_in_sections() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = dict(re.findall(r"^## \[(.+?)\](?: - (.+))?$", text, re.MULTILINE))
+    assert project["version"] in versions
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d|unreleased|", each) for each in versions.values())
+    known = ["Added", "Changed", "Removed", "Fixed", "Security"]
+    for version in text.split("\n## ")[1:]:
+        sections = re.findall(r"^### (.+)$", version, re.MULTILINE)
+        assert sections == [each for each in known if each in sections]
