@@ -11,7 +11,7 @@ import pandapower as pp
 import pytest
 from command_line import run
 
-from gateway.scenario.network_source import bundled
+from gateway.formats.input_files import bundled
 
 ROOT = Path(__file__).parents[1]
 _SESSION = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
