@@ -5,7 +5,8 @@
     GatewayError
     ├── TransportError                the broker cannot be reached
     │   ├── BrokerRefusedError        the broker refused the connection
-    │   └── PublishRefusedError       the broker refused a message (MQTT 5 only)
+    │   ├── PublishRefusedError       the broker refused a message (MQTT 5 only)
+    │   └── UnfitLibraryError         a library has another version than we can use
     └── JournalError                  the journal cannot be written or read
         ├── JournalUnavailableError   its server did not answer for too long
         ├── NotDurableError           its settings could lose acknowledged entries
@@ -32,6 +33,10 @@ class BrokerRefusedError(TransportError):
 
 class PublishRefusedError(TransportError):
     """The broker refused a message; the text names topic and reason."""
+
+
+class UnfitLibraryError(TransportError):
+    """A library of another version than we can use; the text names it and what it lacks."""
 
 
 class JournalError(GatewayError):

@@ -11,7 +11,7 @@ _PACKAGES = {
     "matplotlib": ("matplotlib", "doe-exchange[plot]"),
     "opendssdirect": ("opendssdirect.py", "doe-exchange[opendss]"),
     "pyarrow": ("pyarrow", "doe-exchange[parquet]"),
-    "simbench": ("simbench", "simbench"),
+    "simbench": ("simbench", "doe-exchange[simbench]"),
 }
 
 

@@ -27,10 +27,33 @@ from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.session import Session
 
 from gateway.messages.topics import Rights, covers
+from gateway.transport.library_hooks import check_attributes, check_hooks
 from gateway.transport.mqtt_client import MqttSettings
 
 _REFUSED_SUBSCRIPTION = 0x80  # return code of SUBACK
 _FAREWELL_S = 1.0  # a replaced connection has this long to end before it is cancelled
+
+# Methods of amqtt's broker that ours replaces, and what else it uses of amqtt's private names.
+_HOOKS = (
+    "stream_connected",
+    "_initialize_client_session",
+    "_authenticate",
+    "_topic_filtering",
+    "_handle_client_session",
+    "_handle_subscription",
+    "_publish_retained_messages_for_subscription",
+    "_publish_session_retained_messages",
+)
+_USED = (
+    "_delete_session",
+    "_get_handler",
+    "_matches",
+    "_retained_messages",
+    "_servers",
+    "_sessions",
+    "_stop_handler",
+    "_tasks_queue",
+)
 
 
 class _Departures(logging.Filter):
@@ -88,7 +111,9 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
     def __init__(
         self, config: dict[str, Any], accounts: Mapping[str, BrokerAccount] | None
     ) -> None:
+        check_hooks(_Broker, _HOOKS, "amqtt")
         super().__init__(config)
+        check_attributes(self, _USED, "amqtt")
         self._accounts = accounts
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._serving: dict[str, asyncio.Task[None]] = {}

@@ -27,9 +27,20 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.ports import Outgoing
+from gateway.transport.library_hooks import check_attributes, check_hooks
 
 _LOG = logging.getLogger(__name__)
 _NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+# Methods of aiomqtt's client that ours replaces, and what else it uses of its private names.
+_HOOKS = (
+    "__aenter__",
+    "_on_socket_register_write",
+    "_on_connect",
+    "_on_message",
+    "_on_publish",
+)
+_USED = ("_client", "_connected", "_disconnected", "_loop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,7 @@ class ManualAckClient(aiomqtt.Client):
     def __init__(
         self, settings: MqttSettings, version: int, will: Outgoing | None, handlers: Handlers
     ) -> None:
+        check_hooks(ManualAckClient, _HOOKS, "aiomqtt")
         version5 = version == 5
         connect_properties = None
         if version5:
@@ -134,6 +146,7 @@ class ManualAckClient(aiomqtt.Client):
             socket_options=[_NO_DELAY],
             tls_context=ssl.create_default_context() if settings.tls else None,
         )
+        check_attributes(self, _USED, "aiomqtt")
         self._handlers = handlers
         self.paho.manual_ack_set(True)
         # The transport keeps its own window: paho's would be searched from its start for

