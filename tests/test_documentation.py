@@ -12,18 +12,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from project import PACKAGES, ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
-PACKAGES = (
-    "security_check",
-    "doe_allocation",
-    "orderbook",
-    "exchange",
-    "gateway",
-    "doe_exchange",
-)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CITED = re.compile(r"(?<![\w./])docs/\w(?:[\w./-]*\w)?(?:#[\w-]+)?")
 _ROLE = re.compile(r":(?:mod|class|func|meth|data|attr|exc):`~?([\w.]+)`")

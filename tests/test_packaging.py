@@ -9,22 +9,13 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
-from pathlib import Path
 from typing import Any
 
 import pytest
+from project import PACKAGES, ROOT
 
 from gateway.formats import optional_packages
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = (
-    "security_check",
-    "doe_allocation",
-    "orderbook",
-    "exchange",
-    "gateway",
-    "doe_exchange",
-)
 PRIVATE_NAMES_USED = ("aiomqtt", "amqtt", "paho-mqtt", "pandapower")
 
 

@@ -14,16 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from project import PACKAGES, ROOT
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = (
-    "security_check",
-    "doe_allocation",
-    "orderbook",
-    "exchange",
-    "gateway",
-    "doe_exchange",
-)
 LARGEST_MODULE = 400  # lines
 LARGEST_FUNCTION = 60  # lines, without decorators
 LARGEST_ROOM = 16  # modules, without its __init__

@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from gateway_market import OPENING, market, order
+from gateway_market import OPENING, break_poisonous_orders, market, order
+from listening import until
 from memory_ports import MemoryJournal, MemoryTransport
 from structure import differences
 
-from exchange.handlers.order_requests import OrderRequests
 from gateway.ports import Incoming
 from gateway.service.core import ExchangeSetup, recover
 from gateway.service.service import Service
@@ -50,12 +50,6 @@ async def running(
         await task
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
 def reports(transport: MemoryTransport, participant: str) -> list[Any]:
     """Return the answers to a participant, without the positions of a new session."""
     every = [json.loads(each) for each in transport.payloads(MADE.topics.report(participant))]
@@ -72,14 +66,7 @@ async def test_after_a_bug_memory_is_what_the_journal_says(
 ) -> None:
     """Orders decided before a bug in the same batch stay in force, and so do those after it."""
     journal, transport = MemoryJournal(), MemoryTransport()
-    healthy = OrderRequests.submit
-
-    def broken(requests: Any, command: Any, record: Any) -> None:
-        healthy(requests, command, record)
-        if command.client_order_id == "poison":
-            raise ZeroDivisionError("a bug, half way through")
-
-    monkeypatch.setattr(OrderRequests, "submit", broken)
+    break_poisonous_orders(monkeypatch)
     async with running(journal, transport) as service:
         batch = [message("a", 0), message("b", 1), message("c", 2, "buy")]
         batch.insert(place, message("poison", 3))

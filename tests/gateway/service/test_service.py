@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_market import GATE, START, client, market, order, serving
+from gateway_market import GATE, START, break_poisonous_orders, client, market, order, serving
 from gateway_servers import MakeSettings, Mosquitto, RedisServer, steal
 from listening import LONG_S, Ear, until
 
-from exchange.handlers.order_requests import OrderRequests
 from exchange.vocabulary.commands import RejectMessage
 from gateway.errors import GatewayError, JournalError
 from gateway.journal.redis_journal import RedisJournal
@@ -239,14 +238,7 @@ async def test_bug_in_the_exchange_costs_one_message(
         client(settings("p0"), area, "p0") as p0,
     ):
         await p0.ask(order("a1", 0, "sell", 10, "0.01"))
-        healthy = OrderRequests.submit
-
-        def broken(requests: Any, command: Any, record: Any) -> None:
-            healthy(requests, command, record)
-            if command.client_order_id == "poison":
-                raise ZeroDivisionError("a bug, half way through")
-
-        monkeypatch.setattr(OrderRequests, "submit", broken)
+        break_poisonous_orders(monkeypatch)
         answer = await p0.ask(order("poison", 0, "sell", 10, "0.01"))
         assert (answer["type"], answer["request"]) == ("refused", "message")
         assert (await p0.ask(order("a2", 0, "sell", 10, "0.01")))["type"] == "accepted"

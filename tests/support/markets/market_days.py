@@ -53,18 +53,24 @@ def weighted(reserve: int) -> MarketRules:
     )
 
 
+def random_rows(rng: np.random.Generator) -> list[tuple[list[int], int, int]]:
+    """Return rows of a network, each with its bound and the one that the power flow finds."""
+    rows = []
+    for _ in range(3):
+        row = [int(each) for each in rng.integers(0, 4, 2 * POINTS)]
+        # Tight where each point holds 100 W, and the power flow may know better by a little.
+        bound = sum(row) * 100 + int(rng.integers(0, 200))
+        rows.append((row, bound, bound - int(rng.integers(0, 40))))
+    return rows
+
+
 class Day:
     """A random day of one interval, decided by a seed alone."""
 
     def __init__(self, seed: int, rules: MarketRules, *, conditional: bool, check: bool = True):
         self.rng = np.random.default_rng(seed)
         self.conditional, self.check = conditional, check
-        rows = []
-        for _ in range(3):
-            row = [int(each) for each in self.rng.integers(0, 4, 2 * POINTS)]
-            # Tight where each point holds 100 W, and the power flow may know better by a little.
-            bound = sum(row) * 100 + int(self.rng.integers(0, 200))
-            rows.append((row, bound, bound - int(self.rng.integers(0, 40))))
+        rows = random_rows(self.rng)
         self.rows = [row for row, _, _ in rows]
         self.bounds = [ac for _, _, ac in rows]
         self.limits = interface(POINTS * 100, POINTS * 100)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from market import GATE, QUARTER, START, Market, interface
+from market_days import CAPACITY_W, FALLBACK_W, POINTS, random_rows
 
 from exchange.vocabulary.commands import (
     AdvanceTime,
@@ -40,8 +41,6 @@ from exchange.vocabulary.rules import (
 from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction
 
-POINTS = 5
-CAPACITY_W = 400
 _STARTS = [START + k * QUARTER for k in range(3)]
 # The steps at which the clock passes the ends of intervals.
 _DELIVERED = {60: START + 1.5 * QUARTER, 75: START + 3.5 * QUARTER}
@@ -70,14 +69,16 @@ class WildDay:
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
-        rows = []
-        for _ in range(3):
-            row = [int(each) for each in self.rng.integers(0, 4, 2 * POINTS)]
-            bound = sum(row) * 100 + int(self.rng.integers(0, 200))
-            rows.append((row, bound, bound - int(self.rng.integers(0, 40))))
+        rows = random_rows(self.rng)
         half = interface(POINTS * 100, POINTS * 100)
         self.market = Market(
-            POINTS, CAPACITY_W, rows, half, wild_rules(self.rng), 20, [*range(POINTS - 1), 0]
+            POINTS,
+            CAPACITY_W,
+            rows,
+            half,
+            wild_rules(self.rng),
+            FALLBACK_W,
+            [*range(POINTS - 1), 0],
         )
         self.ids = 0
         self._last: SubmitOrder | None = None

@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
 
 from doe_allocation.allocation.curtailment import Curtailment
+from exchange.handlers.order_requests import OrderRequests
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.journal.redis_journal import RedisJournal
@@ -122,6 +124,18 @@ def order(client_id: str, point: int, side: str, quantity_w: int, price: str, **
         "price": price,
         **more,
     }
+
+
+def break_poisonous_orders(patch: pytest.MonkeyPatch) -> None:
+    """Let every order with the id ``poison`` meet a bug, half way through."""
+    healthy = OrderRequests.submit
+
+    def broken(requests: Any, command: Any, record: Any) -> None:
+        healthy(requests, command, record)
+        if command.client_order_id == "poison":
+            raise ZeroDivisionError("a bug, half way through")
+
+    patch.setattr(OrderRequests, "submit", broken)
 
 
 @contextlib.asynccontextmanager
