@@ -140,7 +140,9 @@ async def test_too_many_unconfirmed_batches_stop_the_loop() -> None:
         await until(lambda: len(transport.acknowledged) == 10)
 
 
-async def test_nothing_is_published_or_acknowledged_before_it_is_durable() -> None:
+async def test_nothing_is_published_or_acknowledged_before_it_is_durable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     journal, transport = MemoryJournal(), MemoryTransport()
     seen: list[tuple[int, int]] = []
     append = journal.append
@@ -150,7 +152,7 @@ async def test_nothing_is_published_or_acknowledged_before_it_is_durable() -> No
         seen.append((len(reports(transport, "p0")), len(transport.acknowledged)))
         await append(entries, published)
 
-    journal.append = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(journal, "append", slow)
     async with running(journal, transport):
         for k in range(3):
             transport.deliver(message(f"a{k}", 0))

@@ -97,7 +97,7 @@ def _is_mutable(value: Any) -> bool:
     if isinstance(value, (tuple, frozenset)) or callable(value):
         return False
     if dataclasses.is_dataclass(value):
-        return not value.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        return not value.__dataclass_params__.frozen
     return bool(list(attributes(value)))
 
 
