@@ -43,11 +43,16 @@ def turning(problem: RowProblem, rows: IndexArray, points: WorstPoints, u: Float
         none = np.zeros((len(strong), len(conditions.choosers)), dtype=bool)
         there.append(opposite_to(conditions, points, np.hstack([strong, none])))
         tested.append(np.ones_like(strong))
-    far = WorstPoints.joined(there)
-    slopes = problem.rough_slopes(np.tile(rows, len(there)), far, u)
-    here = WorstPoints.joined([points] * len(there))
-    found = disagreeing_at(conditions, here, far, slopes, u)
-    found &= whole_sides(conditions, np.concatenate(tested))
+    far, here = WorstPoints.joined(there), WorstPoints.joined([points] * len(there))
+    asked = whole_sides(conditions, np.concatenate(tested))
+    # At its own point a row's influences are known: most rows are worst where all customers inject,
+    # or all withdraw.
+    moved = (far.share != here.share).any(axis=1) | (far.free != here.free).any(axis=1)
+    other = np.flatnonzero(moved)
+    slopes = problem.rough_slopes(np.tile(rows, len(there))[other], far.take(other), u)
+    found = np.zeros_like(asked)
+    found[other] = disagreeing_at(conditions, here.take(other), far.take(other), slopes, u)
+    found &= asked
     return np.asarray(found.reshape(len(there), len(rows), found.shape[1]).any(axis=0))
 
 
