@@ -4,6 +4,8 @@
 #   make test         every test
 #   make test-fast    the tests that take no more than a few seconds each
 #   make test-many    every test, on all of their random networks and shipped ones (hours)
+#   make soak         every test, ROUNDS times (5), each time on other random draws (hours)
+#   make coverage     the fast tests, and which branches of the code they take
 #   make mutants      one change at a time in what guards security and money: do tests notice (hours)
 #   make check        format, lint, strict types, import contracts
 #   make bench        the benchmarks, each as a table
@@ -29,10 +31,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # first, each by itself (tests/conftest.py).
 WORKERS := --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
+# Random draws follow from the last commit that changed code; `make SEED=7 test` draws others.
+SEED ?= $(shell printf '%d' 0x0$$(git log -1 --format=%H -- '*.py' 2>/dev/null | cut -c1-7))
+ROUNDS ?= 5
+PYTEST = $(BIN)/python -m pytest $(WORKERS)
+
 # The matrices are small: more threads would wait for each other (see gateway/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-fast test-many mutants check bench format constraints clean
+.PHONY: help demo test test-fast test-many soak coverage mutants check bench format constraints clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -57,13 +64,23 @@ demo: $(VENV)/.installed
 	$(BIN)/doe-exchange demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(WORKERS)
+	@echo "random draws: --hypothesis-seed=$(SEED)"
+	$(PYTEST) --hypothesis-seed=$(SEED) --durations=25 --junitxml=build/tests.xml
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
+	$(PYTEST) --hypothesis-seed=$(SEED) -m "not slow"
 
 test-many: $(VENV)/.installed-dev
-	DOE_MANY_TESTS=1 $(BIN)/python -m pytest $(WORKERS)
+	DOE_MANY_TESTS=1 $(PYTEST) --hypothesis-seed=$(SEED)
+
+soak: $(VENV)/.installed-dev
+	@set -e; for round in $$(seq $(ROUNDS)); do \
+		seed=$$(od -An -N3 -tu4 /dev/urandom | tr -d ' '); \
+		echo "round $$round of $(ROUNDS): --hypothesis-seed=$$seed"; \
+		$(PYTEST) --hypothesis-seed=$$seed; done
+
+coverage: $(VENV)/.installed-dev
+	$(PYTEST) --hypothesis-seed=$(SEED) -m "not slow" --cov --cov-report=term:skip-covered
 
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python tools/mutants.py

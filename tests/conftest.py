@@ -8,26 +8,28 @@ from typing import Any
 import pandapower as pp
 import pytest
 from hypothesis import HealthCheck, settings
-from sampling import FAST, examples
+from sampling import FAST, SEED, examples
 
 import gateway  # noqa: F401  # sets the BLAS to one thread before NumPy is imported
 
 # Nothing is timed inside a test, neither an example nor how long it takes to draw one: how busy
-# the machine is says nothing about the code.  Every run draws new examples, as a property that
-# holds for all of them should bear.
+# the machine is says nothing about the code.  Tests with settings of their own inherit the rest
+# from here, since this file is read first.
 settings.register_profile(
     "drawn", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
-# Continuous integration judges a change, not luck: there, each property is tried on the same
-# examples every time, made from the test itself; none are remembered from runs before.  What a
-# run elsewhere finds is mended and kept as an explicit example, which is tried everywhere.
-# Tests with settings of their own inherit the rest from here, since this file is read first.
-settings.register_profile("ci", settings.get_profile("drawn"), derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "drawn")
+settings.load_profile("drawn")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell tests, before they are read, whether slow ones are left out."""
+    """Tell tests, before they are read, which cases to take, and whether slow ones are left out.
+
+    `make test` passes ``--hypothesis-seed``: every commit is tried on examples of its own, and on
+    the same again when the run is repeated.  What a run finds is mended and kept as an explicit
+    example, which is tried everywhere.
+    """
+    seed = str(config.getoption("--hypothesis-seed"))
+    os.environ[SEED] = seed if seed.isdecimal() else "0"
     if config.option.markexpr == "not slow":
         os.environ[FAST] = "1"
         settings.register_profile("fast", settings(), max_examples=examples(100))

@@ -163,9 +163,7 @@ def _ids_by_hand(tree: ast.Module) -> Iterator[int]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_ids_of_elements_are_built_and_read_in_one_place(package: str) -> None:
-    # Importers name what they read; all other code gets ids, and reads them here only.
     homes = {"security_check.model.element", "security_check.model.element_ids"}
-    homes |= {name for name in _modules() if name.startswith("security_check.importers.")}
     homes.add("gateway.data.make_ieee_feeders")  # writes a circuit, whose elements OpenDSS names
     found = [
         f"{name}:{line}"

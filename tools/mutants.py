@@ -4,6 +4,9 @@ Guard code is what security and money depend on.  A mutant is a copy of the proj
 operator, constant, condition or statement changed; tests kill it by failing.  Which mutants are
 tried follows from ``--seed`` alone.  A survivor shows a line that no test holds, or a change
 without an effect: those are listed with their reasons in ``tools/mutants_without_effect.txt``.
+
+The tests that run the changed line are tried first, the quickest of them before the others
+(:mod:`tools.tests_of_lines`), and then those of the room, for code that runs in other processes.
 """
 
 from __future__ import annotations
@@ -23,6 +26,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is a program, in no package
+
+from tools.tests_of_lines import FAST, TestsOfLines, environment, read_or_make
 
 ROOT = Path(__file__).parents[1]
 KNOWN = ROOT / "tools" / "mutants_without_effect.txt"
@@ -52,7 +59,10 @@ GUARDS = {
     "gateway/service": ["tests/gateway/service"],
     "gateway/journal": ["tests/gateway/journal", "tests/gateway/service"],
 }
+# Of these rooms, much runs in processes that tests start and kill.
+ELSEWHERE = "gateway/"
 LONGEST_S = 900
+QUICK_S = 10.0
 _SWAPPED_COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -85,6 +95,7 @@ class Mutant:
 
     path: str
     line: int
+    last: int
     change: str
     number: int
     kind: str
@@ -162,7 +173,9 @@ def mutants_of(path: Path) -> list[Mutant]:
             continue
         for kind, new in changes_of(node):
             what = f"{ast.unparse(node).splitlines()[0]} -> {ast.unparse(new).splitlines()[0]}"
-            found.append(Mutant(str(path.relative_to(ROOT)), node.lineno, what, number, kind))
+            last = node.end_lineno or node.lineno
+            name = str(path.relative_to(ROOT))
+            found.append(Mutant(name, node.lineno, last, what, number, kind))
     return found
 
 
@@ -185,25 +198,35 @@ def chosen(count: int, seed: int, only: str) -> list[Mutant]:
     return random.Random(seed).sample(every, min(count, len(every)))
 
 
-def survives(mutant: Mutant, place: Path) -> bool:
+def survives(mutant: Mutant, place: Path, lines: TestsOfLines) -> bool:
     """Return whether the tests pass with a mutant, in a copy of the project."""
     path = place / mutant.path
     kept = path.read_text(encoding="utf-8")
     path.write_text(mutant.text(), encoding="utf-8")
     try:
-        return all(_passes([test], place) for test in tests_of(mutant.path))
+        return all(_passes(tests, place) for tests in _in_turn(mutant, lines))
     finally:
         path.write_text(kept, encoding="utf-8")
 
 
+def _in_turn(mutant: Mutant, lines: TestsOfLines) -> Iterator[list[str]]:
+    """Yield tests to be run together: those of some seconds, the others, those of the room."""
+    tests = lines.of(mutant.path, range(mutant.line, mutant.last + 1))
+    spent, quick = 0.0, 0
+    while quick < len(tests) and spent < QUICK_S:
+        spent += lines.seconds[tests[quick]]
+        quick += 1
+    yield from [part for part in (tests[:quick], tests[quick:]) if part]
+    if not tests or mutant.path.startswith(ELSEWHERE):
+        yield from ([test] for test in tests_of(mutant.path))
+
+
 def _passes(tests: list[str], place: Path) -> bool:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-n0"]
-    environment = os.environ | {"PYTHONPATH": str(place), "CI": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
-            [*command, "-p", "no:cacheprovider", *tests],
+            [sys.executable, "-m", "pytest", "-x", "-q", "-n0", *FAST, *tests],
             cwd=place,
-            env=environment,
+            env=environment(place),
             capture_output=True,
             timeout=LONGEST_S,
             check=False,
@@ -222,19 +245,20 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     mutants = chosen(arguments.count, arguments.seed, arguments.only)
+    lines = read_or_make(arguments.workers)
     died, tried = Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         places: SimpleQueue[Path] = SimpleQueue()
         for worker in range(arguments.workers):
             place = Path(folder) / str(worker)
-            ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "out")
+            ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "out", "build")
             shutil.copytree(ROOT, place, ignore=ignored)
             places.put(place)
 
         def attempt(mutant: Mutant) -> bool:
             place = places.get()
             try:
-                return survives(mutant, place)
+                return survives(mutant, place, lines)
             finally:
                 places.put(place)
 

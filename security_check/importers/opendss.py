@@ -37,6 +37,7 @@ from security_check.importers.opendss_circuit.elements import (
 from security_check.importers.opendss_circuit.ratings import Branch, branches
 from security_check.importers.opendss_circuit.source import Source, sources
 from security_check.importers.opendss_circuit.supply import load_faults, supply_of
+from security_check.model.element_ids import element_id, element_ids, name_of
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
 
@@ -122,7 +123,7 @@ def _network(
     rated, unrated = branches(dss, default_rating_a)
     make_idle(dss)
     dss.Text.Command("solve")
-    ids = tuple(f"load:{load.name}" for load in found)
+    ids = tuple(element_id("load", load.name) for load in found)
     ratios, wrong = reactive_ratios(ids, power_factor)
     fed, unlike = sources(dss)
     faults += unlike + unrated + circuit_faults(dss, found) + wrong
@@ -190,11 +191,13 @@ def circuit_faults(dss: Any, connected: list[Load]) -> list[Fault]:
         numbers = np.isfinite(matrix.diagonal())
         wrong = sorted({order[k].split(".")[0] for k in np.flatnonzero(~numbers)})
         detail = "the impedance of a branch there is not a number"
-        return faults + [Fault(f"bus:{bus}", detail) for bus in wrong]
+        return faults + [Fault(element_id("bus", bus), detail) for bus in wrong]
     supply = supply_of(dss, order)
     faults += _voltage_faults(dss) + list(supply.faults) + load_faults(connected, supply)
     return faults + [
-        Fault(f"bus:{node}", supply.lacking(node)) for node in order if node not in supply.nodes
+        Fault(element_id("bus", node), supply.lacking(node))
+        for node in order
+        if node not in supply.nodes
     ]
 
 
@@ -203,7 +206,9 @@ def _voltage_faults(dss: Any) -> list[Fault]:
     for bus in dss.Circuit.AllBusNames():
         dss.Circuit.SetActiveBus(bus)
         if not dss.Bus.kVBase() > 0.0:
-            faults.append(Fault(f"bus:{bus.lower()}", "it has no base voltage (set voltagebases)"))
+            faults.append(
+                Fault(element_id("bus", bus.lower()), "it has no base voltage (set voltagebases)")
+            )
     return faults
 
 
@@ -260,7 +265,7 @@ class _Circuit:
         above = sp.hstack([self.admittance, apart @ tie], format="csr")
         below = sp.hstack([tie @ apart.T, behind], format="csr")
         admittance = sp.vstack([above, below], format="csr")
-        names = tuple(f"bus:{node}" for node in self.order)
+        names = element_ids("bus", self.order)
         return _Sourced(
             names + tuple(f"source.{k + 1}" for k in range(further)),
             sp.csr_array(admittance),
@@ -283,11 +288,11 @@ class _Circuit:
                     columns.append(column)
                     signs.append(sign)
             position[node] = len(names)
-            names.append(f"bus:{node}")
+            names.append(element_id("bus", node))
         incidence = sp.csr_array((signs, (rows, columns)), shape=(len(names), count))
         of_buses = [[position.get(f"{bus}.{k}") for k in (1, 2, 3)] for bus in self._buses()]
         triples = np.array([three for three in of_buses if None not in three], dtype=np.int64)
-        volts = self.base_v[[self.index[name.removeprefix("bus:")] for name in names]]
+        volts = self.base_v[[self.index[name_of(name)] for name in names]]
         return Voltages(tuple(names), incidence, triples.reshape(-1, 3), volts)
 
     def _buses(self) -> list[str]:
@@ -342,7 +347,7 @@ class _Circuit:
             if minus >= 0:
                 incidence[minus, port] = -1.0
         at_port, of_point, share = zip(*shares, strict=True)
-        names = tuple(f"bus:{self.order[plus]}" for plus, _ in index)
+        names = tuple(element_id("bus", self.order[plus]) for plus, _ in index)
         return (
             Ports(names, sp.csr_array(incidence), np.zeros(len(index), dtype=np.complex128)),
             sp.csr_array((share, (at_port, of_point)), shape=(len(index), len(loads))),

@@ -29,6 +29,7 @@ from security_check.importers.pandapower_model import (
 )
 from security_check.importers.pandapower_ratings import rated_ends
 from security_check.importers.pandapower_taps import Taps
+from security_check.model.element_ids import element_id, kind_of
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import (
     Interface,
@@ -126,7 +127,7 @@ def _passive_elements(model: ModelledNet, at_nodes: IndexArray) -> PassiveElemen
             port = int(np.searchsorted(at_nodes, lookup[bus]))
             # An element without power, at a node without customers, has no port.
             if port < len(at_nodes) and at_nodes[port] == lookup[bus]:
-                elements.append(f"{kind}:{index}")
+                elements.append(element_id(kind, index))
                 ports.append(port)
                 power.append(sign * scaling * (p + 1j * q) / model.base_mva)
     at = sp.csr_array(selection(np.array(ports, dtype=np.int64), len(at_nodes)).T)
@@ -168,7 +169,7 @@ def _series(model: ModelledNet) -> SeriesBranches:
     current = np.zeros(len(rows))
     rated = terminals(net, internal).rating_pu
     for end, k, size in zip(ends, branches.tolist(), rated.tolist(), strict=True):
-        if not end.element.startswith("line"):
+        if kind_of(end.element) != "line":
             current[k] = max(current[k], size * tap[k] if end.begins else size)
     return SeriesBranches(
         tuple(name[row] for row in rows),

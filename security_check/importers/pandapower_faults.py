@@ -31,6 +31,7 @@ from security_check.importers.pandapower_tables import (
     wrong_states,
 )
 from security_check.importers.pandapower_taps import Taps, tap_faults
+from security_check.model.element_ids import element_id
 
 
 def source_faults(net: Net, table: str, passive: str, taps: Taps | None = None) -> list[Fault]:
@@ -51,7 +52,8 @@ def source_faults(net: Net, table: str, passive: str, taps: Taps | None = None) 
     if passive == "as-given":
         faults += [
             Fault(
-                f"gen:{i}", "voltage-controlled generators are for models of meshed networks only"
+                element_id("gen", i),
+                "voltage-controlled generators are for models of meshed networks only",
             )
             for i in in_service(net, "gen").index
         ]
@@ -87,7 +89,8 @@ def _interface_faults(net: Net) -> list[Fault]:
         return [Fault("interface", "one external grid must be in service, found none")]
     off = grids[grids.bus.isin(net.bus.index[~net.bus.in_service.astype(bool)])]
     faults = [
-        Fault(f"ext_grid:{i}", f"its bus {bus} is out of service") for i, bus in off.bus.items()
+        Fault(element_id("ext_grid", i), f"its bus {bus} is out of service")
+        for i, bus in off.bus.items()
     ]
     if len(grids) == 1:
         return faults
@@ -95,7 +98,7 @@ def _interface_faults(net: Net) -> list[Fault]:
     # Buses that do not exist are faults of their own, and join nothing.
     graph.remove_nodes_from([bus for bus in graph if bus not in net.bus.index])
     for part in connected_components(graph):
-        feeding = [f"ext_grid:{i}" for i in grids.index[grids.bus.isin(part)]]
+        feeding = [element_id("ext_grid", i) for i in grids.index[grids.bus.isin(part)]]
         if len(feeding) > 1:
             detail = "feed the same part of the network; each part must have one external grid"
             faults.append(Fault("interface", f"{', '.join(feeding)} {detail}"))
@@ -108,14 +111,16 @@ def _missing_buses(net: Net) -> Iterator[Fault]:
         rows = net[kind]
         for end in ends:
             for i in rows.index[~rows[end].isin(net.bus.index)]:
-                yield Fault(f"{kind}:{i}", f"its {end} {rows[end].at[i]} does not exist")
+                yield Fault(element_id(kind, i), f"its {end} {rows[end].at[i]} does not exist")
 
 
 def _unreachable(net: Net, table: str) -> list[Fault]:
     """Return the connection points without a path to the external grid."""
     cut_off = unsupplied_buses(net) | set(net.bus.index[~net.bus.in_service.astype(bool)])
     rows = in_service(net, table)
-    return [no_path(f"{table}:{i}", rows.bus.at[i]) for i in rows.index[rows.bus.isin(cut_off)]]
+    return [
+        no_path(element_id(table, i), rows.bus.at[i]) for i in rows.index[rows.bus.isin(cut_off)]
+    ]
 
 
 def no_path(point: str, bus: object) -> Fault:
@@ -134,7 +139,10 @@ def _passive_faults(net: Net, table: str) -> list[Fault]:
     if table != "load" and dependent:
         depends = (loads[dependent].notna() & loads[dependent].ne(0.0)).any(axis=1)
         faults += [
-            Fault(f"load:{i}", "constant-impedance and constant-current parts are not supported")
+            Fault(
+                element_id("load", i),
+                "constant-impedance and constant-current parts are not supported",
+            )
             for i in loads.index[depends]
         ]
     return faults
@@ -170,7 +178,7 @@ def phase_faults(net: Net, held: str, taps: Taps | None = None) -> list[Fault]:
     needed = (*_OF_PHASES, *(_OF_SOURCES if held == "source" else ()))
     faults = _interface_faults(net) + _element_faults(net, "asymmetric_load", "none", taps)
     faults += [
-        Fault(f"{kind}:{i}", f"it has no {column}")
+        Fault(element_id(kind, i), f"it has no {column}")
         for kind, columns, _ in needed
         for column in columns
         if column not in net[kind]
@@ -179,14 +187,17 @@ def phase_faults(net: Net, held: str, taps: Taps | None = None) -> list[Fault]:
     for kind, columns, is_right in needed:
         faults += wrong_quantities(net, kind, columns, is_right)
     faults += [
-        Fault(f"{kind}:{i}", f"elements of type {kind} are not supported with single phases")
+        Fault(element_id(kind, i), f"elements of type {kind} are not supported with single phases")
         for kind in _BALANCED_ONLY
         for i in in_service(net, kind).index
     ]
     # pandapower's three-phase run takes a third of such an impedance.
     between = net.switch.closed.eq(True) & (net.switch.et == "b") & (net.switch.z_ohm > 0)
     faults += [
-        Fault(f"switch:{i}", "an impedance (z_ohm) of a switch is not supported with single phases")
+        Fault(
+            element_id("switch", i),
+            "an impedance (z_ohm) of a switch is not supported with single phases",
+        )
         for i in net.switch.index[between]
     ]
     return faults + _vector_group_faults(net) + _customer_faults(net, held)
@@ -198,7 +209,7 @@ def _vector_group_faults(net: Net) -> list[Fault]:
     groups = rows.vector_group if "vector_group" in rows else pd.Series("none", rows.index)
     named = ", ".join(_VECTOR_GROUPS)
     return [
-        Fault(f"trafo:{i}", f"its vector_group is {group}; known are {named}")
+        Fault(element_id("trafo", i), f"its vector_group is {group}; known are {named}")
         for i, group in groups.items()
         if str(group).lower() not in known
     ]
@@ -211,18 +222,19 @@ def _customer_faults(net: Net, held: str) -> list[Fault]:
     on_none = ~is_positive(whole.to_numpy())
     faults = [
         Fault(
-            f"asymmetric_load:{i}", "its powers are zero or no numbers, so its phases are unknown"
+            element_id("asymmetric_load", i),
+            "its powers are zero or no numbers, so its phases are unknown",
         )
         for i in rows.index[on_none]
     ]
     faults += [
-        Fault(f"asymmetric_load:{i}", "delta connections are not supported")
+        Fault(element_id("asymmetric_load", i), "delta connections are not supported")
         for i in rows.index[rows.type != "wye"]
     ]
     at_source = rows.bus.isin(_source_buses(net)) & (held == "source")
     return faults + [
         Fault(
-            f"asymmetric_load:{i}",
+            element_id("asymmetric_load", i),
             f"bus {rows.bus.at[i]} is the external grid's own; no phase is held there",
         )
         for i in rows.index[at_source]

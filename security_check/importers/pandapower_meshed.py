@@ -34,6 +34,7 @@ from security_check.importers.pandapower_model import (
     without_powers,
 )
 from security_check.importers.pandapower_taps import Taps
+from security_check.model.element_ids import element_id, kind_of
 from security_check.model.generators import Generators
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports
@@ -91,7 +92,7 @@ def meshed_network_from_pandapower(
     model = _modelled(without_powers(net, connection_points, passive, taps))
     buses = buses_of(net, connection_points)
     machines = _machines(net, model, distributed_slack, model.cut_off(ids, buses))
-    grids = np.array([m.node for m in machines if m.name.startswith("ext_grid")])
+    grids = np.array([m.node for m in machines if kind_of(m.name) == "ext_grid"])
     passive_power = passive_injection(model.internal, grids)
     held, machines = _references(net, machines, distributed_slack)
     at = model.at(buses)
@@ -162,13 +163,13 @@ def _machines(
         for i, row in rows.iterrows():
             node = int(model.lookup[int(row.bus)])
             if not 0 <= node < model.nodes:
-                faults.append(no_path(f"{kind}:{i}", row.bus))
+                faults.append(no_path(element_id(kind, i), row.bus))
                 continue
             power = float(row.p_mw * row.scaling) if kind == "gen" else 0.0
             weight = float(row.slack_weight) if distributed_slack else 0.0
             machines.append(
                 _Machine(
-                    f"{kind}:{i}",
+                    element_id(kind, i),
                     node,
                     power,
                     float(row.vm_pu),

@@ -15,6 +15,7 @@ from security_check.importers.pandapower_faults import no_path, table_faults
 from security_check.importers.pandapower_quantities import is_positive, wrong_quantities
 from security_check.importers.pandapower_tables import in_service, wrong_states
 from security_check.importers.pandapower_taps import Taps
+from security_check.model.element_ids import element_id
 
 _CONTROLLERS = ("ext_grid", "gen")  # tables of elements that hold a voltage
 
@@ -44,11 +45,11 @@ def meshed_faults(
         faults.append(Fault("interface", "an external grid must be in service, found none"))
     faults += list(_missing_buses(net)) or _unreachable(net)
     faults += [
-        Fault(f"gen:{i}", "it is marked as slack: make it an external grid (ext_grid)")
+        Fault(element_id("gen", i), "it is marked as slack: make it an external grid (ext_grid)")
         for i in net.gen.index[net.gen.in_service.astype(bool) & _marked(net.gen, "slack")]
     ]
     faults += [
-        Fault(f"gen:{i}", "its reactive limits are a curve; only a range is supported")
+        Fault(element_id("gen", i), "its reactive limits are a curve; only a range is supported")
         for i in net.gen.index[
             net.gen.in_service.astype(bool) & _marked(net.gen, "reactive_capability_curve")
         ]
@@ -71,7 +72,7 @@ def _marked(rows: pd.DataFrame, column: str) -> Any:
 def _missing_buses(net: Net) -> Iterator[Fault]:
     rows = net.gen  # external grids are looked up with everything else
     for i in rows.index[~rows.bus.isin(net.bus.index)]:
-        yield Fault(f"gen:{i}", f"its bus {rows.bus.at[i]} does not exist")
+        yield Fault(element_id("gen", i), f"its bus {rows.bus.at[i]} does not exist")
 
 
 def _unreachable(net: Net) -> list[Fault]:
@@ -81,7 +82,7 @@ def _unreachable(net: Net) -> list[Fault]:
     for kind, lost in (("ext_grid", out), ("gen", out | unsupplied_buses(net))):
         rows = in_service(net, kind)
         at = rows.bus
-        faults += [no_path(f"{kind}:{i}", at.at[i]) for i in rows.index[at.isin(lost)]]
+        faults += [no_path(element_id(kind, i), at.at[i]) for i in rows.index[at.isin(lost)]]
     return faults
 
 
@@ -94,7 +95,7 @@ def _limit_faults(net: Net, kind: str) -> list[Fault]:
             crossed = rows[low].astype(float) > rows[high].astype(float)
             faults += [
                 Fault(
-                    f"{kind}:{i}",
+                    element_id(kind, i),
                     f"its {low} {rows[low].at[i]:g} {unit} is above its {high} "
                     f"{rows[high].at[i]:g} {unit}",
                 )
@@ -126,8 +127,8 @@ def _set_point_faults(net: Net) -> list[Fault]:
     for kind in _CONTROLLERS:
         rows = in_service(net, kind)
         for i, bus, voltage in zip(rows.index, rows.bus, rows.vm_pu, strict=True):
-            first, held = wanted.setdefault(int(bus), (f"{kind}:{i}", float(voltage)))
+            first, held = wanted.setdefault(int(bus), (element_id(kind, i), float(voltage)))
             if held != voltage:
                 detail = f"it holds bus {bus} at {voltage:g} p.u., but {first} at {held:g} p.u."
-                faults.append(Fault(f"{kind}:{i}", detail))
+                faults.append(Fault(element_id(kind, i), detail))
     return faults

@@ -22,6 +22,7 @@ from security_check.importers.pandapower_faults import no_path
 from security_check.importers.pandapower_ratings import rated_ends
 from security_check.importers.pandapower_tables import POWER_ELEMENTS
 from security_check.importers.pandapower_taps import Taps, with_taps
+from security_check.model.element_ids import element_id
 from security_check.model.network import selection
 from security_check.model.network_elements import Ports, Terminals, Voltages
 
@@ -140,7 +141,7 @@ def connected(net: Net, table: str) -> tuple[str, ...]:
     if table not in net:
         return ()
     rows = net[table]
-    return tuple(f"{table}:{i}" for i in rows.index[rows.in_service.astype(bool)])
+    return tuple(element_id(table, i) for i in rows.index[rows.in_service.astype(bool)])
 
 
 @contextmanager
@@ -188,12 +189,12 @@ def bus_names(
     buses
         Number of internal buses.
     """
-    names = [f"auxiliary:{i}" for i in range(buses)]
+    names = [element_id("auxiliary", i) for i in range(buses)]
     real = np.zeros(buses, dtype=bool)
     for bus in sorted(net.bus.index, reverse=True):
         at = lookup[bus]
         if 0 <= at < buses and net.bus.in_service.at[bus]:
-            names[at] = f"bus:{bus}"
+            names[at] = element_id("bus", bus)
             real[at] = True
     return real, tuple(names)
 

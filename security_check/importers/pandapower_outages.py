@@ -17,6 +17,7 @@ from security_check.importers import Net
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_taps import Taps
 from security_check.model.element import State
+from security_check.model.element_ids import element_ids
 from security_check.model.network import Network, selection
 from security_check.model.network_elements import Ports
 from security_check.model.network_state import NetworkState
@@ -118,7 +119,7 @@ def islanding_outages(net: Net, names: Sequence[str]) -> dict[str, tuple[str, ..
         lost = sorted(_cut_off(net) - before)
         net[table].loc[index, "in_service"] = in_service
         if lost:
-            found[name] = tuple(f"bus:{bus}" for bus in lost)
+            found[name] = element_ids("bus", lost)
     return found
 
 

@@ -30,6 +30,7 @@ from security_check.importers.pandapower_model import bus_names, modelling, nomi
 from security_check.importers.pandapower_ratings import rated_ends
 from security_check.importers.pandapower_tables import POWER_ELEMENTS
 from security_check.importers.pandapower_taps import Taps, with_taps
+from security_check.model.element_ids import element_ids
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
 
@@ -74,7 +75,7 @@ def phases_from_pandapower(
         With every fault found, each naming its element.
     """
     table = net.asymmetric_load[net.asymmetric_load.in_service.astype(bool)]
-    ids = tuple(f"asymmetric_load:{i}" for i in table.index)
+    ids = element_ids("asymmetric_load", table.index)
     ratios, faults = reactive_ratios(ids, power_factor)
     faults = phase_faults(net, held, taps) + faults
     if faults:

@@ -15,6 +15,7 @@ from security_check.arrays import BoolArray, FloatArray
 from security_check.errors import Fault
 from security_check.importers import Net
 from security_check.importers.pandapower_tables import in_service
+from security_check.model.element_ids import element_id
 from security_check.model.network_elements import UNRATED
 
 Test = Callable[[FloatArray], BoolArray]
@@ -92,7 +93,7 @@ def wrong_quantities(net: Net, kind: str, columns: Iterable[str], is_right: Test
     """Return the elements in service with an invalid value in a column."""
     rows = in_service(net, kind)
     return [
-        Fault(f"{kind}:{i}", f"its {column} is {value}")
+        Fault(element_id(kind, i), f"its {column} is {value}")
         for column in columns
         if column in rows
         for i, value in rows[column][~is_right(numbers(rows[column]))].items()
@@ -120,7 +121,9 @@ def quantity_faults(net: Net) -> list[Fault]:
     for kind, column, detail in FLAGS:
         rows = in_service(net, kind)
         if column in rows:
-            faults += [Fault(f"{kind}:{i}", detail) for i in rows.index[rows[column].eq(True)]]
+            faults += [
+                Fault(element_id(kind, i), detail) for i in rows.index[rows[column].eq(True)]
+            ]
     faults += [*_impedance_faults(net), *_losses_nowhere(net), *_two_levels(net)]
     return faults
 
@@ -134,7 +137,7 @@ def _rating_faults(net: Net) -> list[Fault]:
             values = pd.Series(numbers(rows[column]), rows.index)
             faults += [
                 Fault(
-                    f"{kind}:{i}",
+                    element_id(kind, i),
                     f"its rating {column} is {value:g} {unit}: "
                     f"a real rating above 0 and below {UNRATED:g} is needed",
                 )
@@ -145,7 +148,7 @@ def _rating_faults(net: Net) -> list[Fault]:
             size = pd.Series(numbers(given), given.index)
             faults += [
                 Fault(
-                    f"{kind}:{i}",
+                    element_id(kind, i),
                     f"its max_loading_percent is {value:g}: it must be above 0, and at most 100, "
                     f"because no envelope overloads what it runs through",
                 )
@@ -159,11 +162,11 @@ def _impedance_faults(net: Net) -> Iterator[Fault]:
     line = in_service(net, "line")
     nothing = (line.r_ohm_per_km == 0) & (line.x_ohm_per_km == 0)
     for i in line.index[nothing]:
-        yield Fault(f"line:{i}", "its impedance is zero")
+        yield Fault(element_id("line", i), "its impedance is zero")
     rows = in_service(net, "impedance")
     for one, other in (("rft_pu", "xft_pu"), ("rtf_pu", "xtf_pu")):
         for i in rows.index[(rows[one] == 0) & (rows[other] == 0)]:
-            yield Fault(f"impedance:{i}", f"its {one} and {other} are zero")
+            yield Fault(element_id("impedance", i), f"its {one} and {other} are zero")
     for kind, of in (("trafo", ("",)), ("trafo3w", ("hv_", "mv_", "lv_"))):
         rows = in_service(net, kind)
         for name in of:
@@ -172,7 +175,7 @@ def _impedance_faults(net: Net) -> Iterator[Fault]:
                 detail = (
                     f"its {real} {rows[real].at[i]:g} exceeds its {whole} {rows[whole].at[i]:g}"
                 )
-                yield Fault(f"{kind}:{i}", detail)
+                yield Fault(element_id(kind, i), detail)
     for name, power in short_circuit_mva(net):
         if 0.0 < power < LEAST_SHORT_CIRCUIT_MVA:
             yield Fault(
@@ -213,7 +216,7 @@ def _named(
 ) -> Iterator[tuple[str, float]]:
     with np.errstate(divide="ignore", invalid="ignore"):
         passing = power / impedance
-    yield from zip((f"{kind}:{i}" for i in rows.index), passing.tolist(), strict=True)
+    yield from zip((element_id(kind, i) for i in rows.index), passing.tolist(), strict=True)
 
 
 def _losses_nowhere(net: Net) -> Iterator[Fault]:
@@ -224,7 +227,7 @@ def _losses_nowhere(net: Net) -> Iterator[Fault]:
     lossy = (rows.pfe_kw != 0) | (rows.i0_percent != 0)
     for i in rows.index[lossy & ~rows.loss_side.isin(["hv", "mv", "lv"])]:
         side = rows.loss_side.at[i]
-        yield Fault(f"trafo3w:{i}", f"its loss_side is {side}; known are hv, mv and lv")
+        yield Fault(element_id("trafo3w", i), f"its loss_side is {side}; known are hv, mv and lv")
 
 
 def _two_levels(net: Net) -> Iterator[Fault]:
@@ -241,7 +244,7 @@ def _two_levels(net: Net) -> Iterator[Fault]:
         for k in np.flatnonzero(apart).tolist():
             first, second = ends.iloc[k].tolist()
             yield Fault(
-                f"{kind}:{ends.index[k]}",
+                element_id(kind, ends.index[k]),
                 f"it joins bus {first} of {one[k]:g} kV and bus {second} of {other[k]:g} kV; "
                 f"only a transformer joins different voltages",
             )
@@ -262,7 +265,7 @@ def switch_faults(net: Net) -> Iterator[Fault]:
     for i, bus, element, et, closed, ohm, limit in zip(
         net.switch.index, *columns, limits, strict=True
     ):
-        name = f"switch:{i}"
+        name = element_id("switch", i)
         if et not in at:
             yield Fault(name, f"its et is {et}; known are {', '.join(at)}")
             continue

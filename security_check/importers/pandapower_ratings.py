@@ -14,6 +14,7 @@ import numpy as np
 from security_check.arrays import FloatArray
 from security_check.importers import Net
 from security_check.importers.pandapower_quantities import numbers
+from security_check.model.element_ids import element_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def rated_ends(net: Net, kinds: tuple[str, ...] = ("line", "trafo", "trafo3w")) 
         order = [(k, s) for k in range(len(net[kind])) for s in range(len(_ENDS[kind]))]
         for k, s in sorted(order, key=lambda each: each[1]) if count else order:
             side = _ENDS[kind][s]
-            element = f"{kind}:{net[kind].index[k]}"
+            element = element_id(kind, net[kind].index[k])
             ends.append(RatedEnd(element, side, first + s * count + k, s == 0, rated[side][k]))
     return ends
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from security_check.errors import Fault
 from security_check.importers import Net
+from security_check.model.element_ids import element_id
 
 POWER_ELEMENTS = ("load", "sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen")
 """Tables of elements that consume or generate at given power."""
@@ -77,7 +78,7 @@ def unmodelled(net: Net) -> list[Fault]:
     """Return a fault for all that has, or may have, an effect and is not modelled."""
     return [
         *(
-            Fault(f"{table}:{i}", f"elements of type {table} are not supported")
+            Fault(element_id(table, i), f"elements of type {table} are not supported")
             for table in _unknown_tables(net)
             for i in in_service(net, table).index
         ),
@@ -111,7 +112,9 @@ def wrong_states(net: Net) -> Iterator[Fault]:
             if values.dtype == bool:
                 continue
             for i in values.index[~values.isin([True, False])]:
-                yield Fault(f"{table}:{i}", f"its {column} is {values.at[i]}, not true or false")
+                yield Fault(
+                    element_id(table, i), f"its {column} is {values.at[i]}, not true or false"
+                )
 
 
 def _settings(net: Net) -> Iterator[Fault]:

@@ -25,6 +25,7 @@ from security_check.errors import Fault
 from security_check.importers import Net
 from security_check.importers.pandapower_quantities import numbers
 from security_check.importers.pandapower_tables import in_service
+from security_check.model.element_ids import element_id
 
 Taps = Literal["as-given", "neutral"] | Mapping[str, float]
 """Which tap positions are assumed: those of the net, the neutral ones, or some by name."""
@@ -67,7 +68,7 @@ class _Changer:
 
     @property
     def element(self) -> str:
-        return f"{self.table}:{self.index}"
+        return element_id(self.table, self.index)
 
     @property
     def exists(self) -> bool:
@@ -339,21 +340,21 @@ def _stated_faults(net: Net, taps: Taps | None) -> list[Fault]:
 def _controller_faults(net: Net, taps: Taps | None) -> Iterator[Fault]:
     """Yield the controllers in service that no stated tap position stands for."""
     rows = in_service(net, "controller")
-    running = {f"{table}:{i}" for table in _ENDS for i in in_service(net, table).index}
+    running = {element_id(table, i) for table in _ENDS for i in in_service(net, table).index}
     for i, each in rows.object.items():
         kind = type(each).__name__
         if not isinstance(each, (TrafoController, VmSetTapControl)):
             detail = f"{kind} changes the net while a power flow runs; take it out of service"
-            yield Fault(f"controller:{i}", detail)
+            yield Fault(element_id("controller", i), detail)
             continue
         moved = [
-            f"{each.element}:{k}"
+            element_id(each.element, k)
             for k in np.atleast_1d(getattr(each, "element_index", [])).tolist()
         ]
         unstated = [name for name in moved if isinstance(taps, Mapping) and name not in taps]
         if taps is None or running & set(unstated):
             yield Fault(
-                f"controller:{i}",
+                element_id("controller", i),
                 f"{kind} moves the tap of {', '.join(unstated or moved) or 'a transformer'}; state "
                 f'the position with taps ("as-given", "neutral" or positions by name)',
             )

@@ -49,7 +49,7 @@ def test_many_random_networks_are_secure_and_fair_or_say_so(first):
     checks = of_each(seeds, lambda seed: check_allocation(stressed_case(seed)))
     gaps = [check.envelopes().fairness_gap for check in checks if check is not None]
     assert len(gaps) > 0.7 * AT_ONCE
-    assert sum(gap != 0.0 for gap in gaps) < 0.05 * len(gaps), "max-min is rarely given up"
+    assert sum(gap != 0.0 for gap in gaps) < 0.1 * len(gaps), "max-min is rarely given up"
 
 
 @pytest.mark.slow

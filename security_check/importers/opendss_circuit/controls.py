@@ -15,8 +15,8 @@ from typing import Any, Literal
 from security_check.errors import Fault
 from security_check.importers.opendss_circuit.elements import (
     Dss,
-    element_id,
     enabled_elements,
+    id_of,
     properties,
 )
 
@@ -92,8 +92,8 @@ def set_taps(dss: Dss, taps: Taps | None) -> list[Fault]:
     if taps is None:
         return [
             Fault(
-                element_id(control),
-                f"it moves the tap of {element_id(each.element)}, winding {each.winding} (now at "
+                id_of(control),
+                f"it moves the tap of {id_of(each.element)}, winding {each.winding} (now at "
                 f"position {each.position:g} of {each.lowest} to {each.highest}), and the network "
                 'has fixed taps: state taps as "as-given", "neutral" or with a position for each',
             )
@@ -124,7 +124,7 @@ def _set_neutral(dss: Dss, control: str, changer: TapChanger) -> list[Fault]:
     reach = sorted(changer.middle + k * changer.step for k in (changer.lowest, changer.highest))
     if not reach[0] - 1e-9 <= 1.0 <= reach[1] + 1e-9:
         detail = f"its ratios are {reach[0]:g} to {reach[1]:g}, so it has no neutral position"
-        return [Fault(element_id(control), detail)]
+        return [Fault(id_of(control), detail)]
     _set_ratio(dss, changer, 1.0)
     return []
 
@@ -155,7 +155,7 @@ def _set_positions(
             faults.append(Fault(where, f"the tap changer {key} is named twice"))
         stated[key] = (changer, position)
     faults += [
-        Fault(element_id(control), f"taps gives no position for it (tap changer {each.name})")
+        Fault(id_of(control), f"taps gives no position for it (tap changer {each.name})")
         for control, each in changers.items()
         if each.name not in stated
     ]
@@ -228,7 +228,7 @@ def set_capacitors(dss: Dss, capacitors: Capacitors | None) -> list[Fault]:
     if capacitors is None:
         return [
             Fault(
-                element_id(control),
+                id_of(control),
                 f"it switches capacitor:{name} (steps now {_states(dss, name)}), and the network "
                 'has fixed capacitors: state capacitors as "as-given" or with the steps of each',
             )
@@ -270,7 +270,7 @@ def _set_steps(
             faults.append(Fault(where, f"capacitor:{name} is named twice"))
         stated[name] = states or []
     faults += [
-        Fault(element_id(control), f"capacitors gives no steps for it (capacitor:{name})")
+        Fault(id_of(control), f"capacitors gives no steps for it (capacitor:{name})")
         for control, name in controls.items()
         if name not in stated
     ]

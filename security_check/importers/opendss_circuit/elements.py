@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from security_check.errors import Fault
+from security_check.model.element_ids import element_id
 
 Dss = Any  # opendssdirect publishes no types
 
@@ -31,10 +32,10 @@ _NO_NUMBER = re.compile(r"[+-]?\b(Inf|Nan)\b(?=\s*[,\]}])")  # as OpenDSS writes
 _IDS = {"transformer": "trafo"}
 
 
-def element_id(element: str) -> str:
+def id_of(element: str) -> str:
     """Return the id of an element, ``"trafo:t"`` for OpenDSS's ``"Transformer.T"``."""
     kind, _, name = element.lower().partition(".")
-    return f"{_IDS.get(kind, kind)}:{name}"
+    return element_id(_IDS.get(kind, kind), name)
 
 
 def kind_of(element: str) -> str:
@@ -75,7 +76,7 @@ def properties(dss: Dss, element: str, *, entered: bool = False) -> dict[str, An
 def unsupported_faults(dss: Dss) -> list[Fault]:
     """Return a fault for each enabled element of a class that has no role."""
     return [
-        Fault(element_id(element), f"elements of type {kind_of(element)} are not supported")
+        Fault(id_of(element), f"elements of type {kind_of(element)} are not supported")
         for element in enabled_elements(dss)
         if kind_of(element) not in _KNOWN
     ]

@@ -14,8 +14,8 @@ from typing import Any
 from security_check.errors import Fault
 from security_check.importers.opendss_circuit.elements import (
     Dss,
-    element_id,
     enabled_elements,
+    id_of,
     kind_of,
     properties,
 )
@@ -88,7 +88,7 @@ def branches(dss: Dss, default_rating_a: float | None) -> tuple[list[Branch], li
             ends = _same_ends(dss, element, rating_a)
         else:
             continue
-        branch = Branch(element, element_id(element), ends)
+        branch = Branch(element, id_of(element), ends)
         faults += _rating_faults(branch)
         found.append(branch)
     return found, faults
@@ -149,7 +149,7 @@ def _unrated(element: str) -> Fault:
     else:
         source = "it gives no normamps"
     remedy = "give normamps, or state default_rating_a for all elements without a rating"
-    return Fault(element_id(element), f"its rating is not known: {source}; {remedy}")
+    return Fault(id_of(element), f"its rating is not known: {source}; {remedy}")
 
 
 def _windings(dss: Dss, element: str) -> tuple[End, ...]:

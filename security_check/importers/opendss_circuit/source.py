@@ -16,8 +16,8 @@ from security_check.arrays import ComplexArray
 from security_check.errors import Fault
 from security_check.importers.opendss_circuit.elements import (
     Dss,
-    element_id,
     enabled_elements,
+    id_of,
     properties,
 )
 
@@ -55,12 +55,12 @@ def sources(dss: Dss) -> tuple[list[Source], list[Fault]]:
         given = properties(dss, element)
         if not str(given["sequence"]).lower().startswith("pos"):
             detail = "its phases are not in positive sequence"
-            faults.append(Fault(element_id(element), detail))
+            faults.append(Fault(id_of(element), detail))
         phases = int(dss.CktElement.NumPhases())
         nodes = [int(node) for node in dss.CktElement.NodeOrder()]
         if any(nodes[phases:]):
             detail = "it is not between its bus and ground"
-            faults.append(Fault(element_id(element), detail))
+            faults.append(Fault(id_of(element), detail))
         volts = float(given["basekv"]) * 1e3
         if phases > 1:
             volts /= 2.0 * math.sin(math.pi / phases)
@@ -76,7 +76,7 @@ def _unlike(found: list[Source]) -> list[Fault]:
     """Return why several sources are not one interface."""
     if len(found) == 1:
         return []
-    named = ", ".join(element_id(source.element) for source in found) or "none"
+    named = ", ".join(id_of(source.element) for source in found) or "none"
     single = all(len(source.numbers) == 1 for source in found)
     if not found or not single or len({source.bus for source in found}) > 1:
         detail = "one voltage source must be enabled, or one for each phase at one bus, found "
@@ -85,25 +85,25 @@ def _unlike(found: list[Source]) -> list[Fault]:
     faults = []
     for one, other in itertools.pairwise(found):
         if one.numbers == other.numbers:
-            detail = f"{element_id(one.element)} is at its node {one.bus}.{one.numbers[0]} already"
-            faults.append(Fault(element_id(other.element), detail))
+            detail = f"{id_of(one.element)} is at its node {one.bus}.{one.numbers[0]} already"
+            faults.append(Fault(id_of(other.element), detail))
     for source in found[1:]:
         lag = 120.0 * (source.numbers[0] - first.numbers[0])
         angle = float(np.angle(first.voltage_v[0], deg=True)) - lag
         volts = [abs(each.voltage_v[0]) * each.per_unit for each in (first, source)]
         apart = np.angle(source.voltage_v[0] * np.exp(-1j * np.deg2rad(angle)), deg=True)
-        whose = element_id(first.element)
+        whose = id_of(first.element)
         if abs(apart) > _SAME:
             detail = (
                 f"it is at {np.angle(source.voltage_v[0], deg=True):g} degrees and phase "
                 f"{source.numbers[0]}, but with {whose} it forms one interface at "
                 f"{math.remainder(angle, 360.0):g} degrees only"
             )
-            faults.append(Fault(element_id(source.element), detail))
+            faults.append(Fault(id_of(source.element), detail))
         if not math.isclose(*volts, rel_tol=_SAME) or not math.isclose(
             first.per_unit, source.per_unit, rel_tol=_SAME
         ):
             detail = f"its voltage is {volts[1]:g} V (pu={source.per_unit:g}), that of {whose} "
             detail += f"{volts[0]:g} V (pu={first.per_unit:g}); one interface has one voltage"
-            faults.append(Fault(element_id(source.element), detail))
+            faults.append(Fault(id_of(source.element), detail))
     return faults

@@ -19,12 +19,13 @@ from security_check.importers.opendss_circuit.elements import (
     NEUTRAL,
     Dss,
     Load,
-    element_id,
     enabled_elements,
+    id_of,
     kind_of,
     switching_controls,
 )
 from security_check.importers.opendss_circuit.ratings import is_series
+from security_check.model.element_ids import element_id
 
 Node = int  # its place in OpenDSS's order of nodes, from 1; 0 is ground
 
@@ -182,8 +183,8 @@ def _opened(
     for each in elements:
         if not any(any(end) for end in each.is_open):
             continue
-        by = [element_id(control) for control, moved in controls.items() if moved == each.name]
-        text = element_id(each.name) + (f" by {' and '.join(by)}" if by else "")
+        by = [id_of(control) for control, moved in controls.items() if moved == each.name]
+        text = id_of(each.name) + (f" by {' and '.join(by)}" if by else "")
         for node in {node for nodes in each.nodes for node in nodes if node}:
             around.setdefault(int(part[node]), {})[text] = None
     places = {name: k for k, name in enumerate(order, 1)}
@@ -196,7 +197,7 @@ def _faults(elements: list[_Element]) -> Iterator[Fault]:
             cut = sum(states[: each.phases])
             if each.transforms and 0 < cut < each.phases:
                 detail = f"only {cut} of its {each.phases} phases are open at its end {end + 1}"
-                yield Fault(element_id(each.name), f"{detail}; open all or none")
+                yield Fault(id_of(each.name), f"{detail}; open all or none")
 
 
 def load_faults(connected: list[Load], supply: Supply) -> list[Fault]:
@@ -219,5 +220,5 @@ def load_faults(connected: list[Load], supply: Supply) -> list[Fault]:
             detail = "an impedance of its own to ground (rneut) is not supported; give a reactor"
         else:
             continue
-        faults.append(Fault(f"load:{load.name}", detail))
+        faults.append(Fault(element_id("load", load.name), detail))
     return faults
