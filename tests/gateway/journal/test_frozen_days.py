@@ -236,27 +236,25 @@ def test_no_two_parts_of_a_snapshot_could_be_swapped_unseen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "words"),
-    [
-        ("exchange", "journal of frozen: the snapshot has version 2, and this program reads"),
-        ("reports", "journal of frozen: the snapshot of reports has version 2, and this program"),
-    ],
+    ("part", "name"), [("exchange", "the snapshot"), ("reports", "the snapshot of reports")]
 )
-async def test_a_snapshot_of_a_newer_release_is_refused(part: str, words: str) -> None:
+async def test_a_snapshot_of_a_newer_release_is_refused(part: str, name: str) -> None:
     journal = MemoryJournal()
-    state = json.loads(_snapshots(VERSION, "auctions").popitem()[1].state)
+    number, snapshot = _snapshots(VERSION, "auctions").popitem()
+    state = json.loads(snapshot.state)
     state[part]["version"] = VERSION + 1
-    journal.snapshot = Snapshot(93, json.dumps(state).encode())
+    journal.snapshot = Snapshot(number, json.dumps(state).encode())
+    words = f"journal of frozen: {name} has version {VERSION + 1}, and this program reads version"
     with pytest.raises(CorruptJournalError, match=words):
         await recover(FROZEN_DAYS["auctions"].setup(), journal)
     del state[part]["version"]
-    journal.snapshot = Snapshot(93, json.dumps(state).encode())
+    journal.snapshot = Snapshot(number, json.dumps(state).encode())
     with pytest.raises(CorruptJournalError, match="has no version, and this program reads"):
         await recover(FROZEN_DAYS["auctions"].setup(), journal)
 
 
 def test_older_snapshots_are_upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if version 2 had renamed a key of each part."""
+    """As if the next version renamed a key of each part."""
 
     def rename(old: str, new: str) -> Any:
         return lambda data: {new if key == old else key: each for key, each in data.items()}
@@ -267,20 +265,26 @@ def test_older_snapshots_are_upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
     state["exchange"] = rename("ledger", "accounts")(state["exchange"])
     state["reports"] = rename("books", "depth")(state["reports"])
     older = Snapshot(number, json.dumps(state).encode())
-    monkeypatch.setattr(versions, "VERSION", 2)
-    monkeypatch.setattr("exchange.state.snapshots.UPGRADES", {1: rename("accounts", "ledger")})
-    monkeypatch.setattr("gateway.publishing.publisher.UPGRADES", {1: rename("depth", "books")})
+    monkeypatch.setattr(versions, "VERSION", VERSION + 1)
+    for part, upgrade in (
+        ("exchange.state.snapshots", rename("accounts", "ledger")),
+        ("gateway.publishing.publisher", rename("depth", "books")),
+    ):
+        monkeypatch.setattr(f"{part}.UPGRADES", {VERSION: upgrade})
     assert _different(_core("auctions", older), expected) == []
 
 
 def test_a_newer_journal_is_an_error_of_the_command_line(tmp_path: Path) -> None:
     lines = lines_of(PRESENT / "auctions.jsonl")
-    lines[4] = lines[4].replace(b'"version":1', b'"version":2', 1)
+    here, next_ = (f'{{"version":{each},'.encode() for each in (VERSION, VERSION + 1))
+    lines[4] = lines[4].replace(here, next_)
     path = tmp_path / "newer.jsonl"
     path.write_bytes(b"\n".join(lines))
     result = run("replay", path)
     assert result.exit_code == 2
-    words = "newer.jsonl, line 5: entry 5 has version 2, and this program reads version 1"
+    words = (
+        f"newer.jsonl, line 5: entry 5 has version {VERSION + 1}, and this program reads version"
+    )
     assert words in result.stderr.replace("\n", "")
 
 
@@ -288,9 +292,9 @@ def test_a_frozen_version_is_never_written_again(tmp_path: Path) -> None:
     days = {"auctions": FROZEN_DAYS["auctions"]}
     paths = freeze.freeze(tmp_path / "data" / "1", days)
     before = {path: path.read_bytes() for path in paths}
-    assert [path.name for path in paths] == sorted(
-        ["auctions-60.json", "auctions-93.json", "auctions.jsonl", "digests.json", "lines.jsonl"]
-    )
+    names = [path.name for path in paths]
+    assert {"auctions.jsonl", "digests.json", "lines.jsonl"} <= set(names)
+    assert len(names) == 3 + len(days["auctions"].snapshots)
     with pytest.raises(FileExistsError, match="data/1 is frozen already"):
         freeze.freeze(tmp_path / "data" / "1", days)
     assert {path: path.read_bytes() for path in paths} == before

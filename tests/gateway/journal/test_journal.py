@@ -11,6 +11,7 @@ from journal_entries import entries, stored
 from redis.asyncio import Redis
 
 from exchange.vocabulary.commands import AdvanceTime
+from exchange.vocabulary.versions import VERSION
 from gateway.errors import (
     CorruptJournalError,
     JournalError,
@@ -159,9 +160,12 @@ async def test_missing_entry_is_noticed(redis_url: str, area: str) -> None:
 async def test_an_entry_of_a_newer_release_is_named(redis_url: str, area: str) -> None:
     async with RedisJournal(redis_url, area) as journal:
         await journal.append(entries(1, 2), 0)
-        newer = encode_entry(entries(3, 3)[0]).replace(b'"version":1', b'"version":2', 1)
+        here, next_ = (f'{{"version":{each},'.encode() for each in (VERSION, VERSION + 1))
+        newer = encode_entry(entries(3, 3)[0]).replace(here, next_)
         await journal._redis.xadd(journal._stream, {"entry": newer}, "3-0")
-        words = f"journal of {area}, entry 3: entry 3 has version 2, and this program reads"
+        words = (
+            f"journal of {area}, entry 3: entry 3 has version {VERSION + 1}, and this program reads"
+        )
         with pytest.raises(CorruptJournalError, match=words):
             await stored(journal)
 

@@ -19,13 +19,14 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 from frozen_files import DATA, PRESENT, VERSIONS, lines_of
-from pinned_entries import pinned_entries
+from pinned_entries import LARGE, pinned_entries
 
 from exchange.state.request_answers import Remembered, content_of
 from exchange.vocabulary import versions
+from exchange.vocabulary.commands import AmendOrder
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.serialization import EVENT_TYPES
-from exchange.vocabulary.versions import UnknownVersionError, in_present_form
+from exchange.vocabulary.versions import VERSION, UnknownVersionError, in_present_form
 from gateway.errors import CorruptJournalError
 from gateway.journal import codec
 from gateway.journal.codec import COMMAND_TYPES, decode_entry, encode_entry
@@ -121,7 +122,7 @@ def _typed(value: Any) -> Any:
 @pytest.mark.parametrize("entry", PINNED, ids=_name)
 def test_a_pinned_line_has_every_field_under_its_name(entry: JournalEntry) -> None:
     assert json.loads(LINES[entry.sequence - 1]) == {
-        "version": versions.VERSION,
+        "version": VERSION,
         "sequence": entry.sequence,
         "command": _typed(entry.command),
         "events": [_typed(event) for event in entry.events],
@@ -199,39 +200,48 @@ def test_pinned_numbers_times_and_texts_show_what_is_rounded_or_replaced() -> No
 
 # -- versions ------------------------------------------------------------------------------------
 
-LINE = LINES[3]
+NUMBER = 4
+LINE = encode_entry(PINNED[NUMBER - 1])
+READS = rf"and this program reads versions? (1 to )?{VERSION}"
+
+
+def _with(version: str) -> bytes:
+    """Return a line with something else in place of its version."""
+    begin = f'{{"version":{VERSION},'.encode()
+    assert LINE.startswith(begin)
+    return b"{" + version.encode() + LINE.removeprefix(begin)
 
 
 def test_an_entry_of_a_newer_version_is_refused_with_both_versions() -> None:
-    newer = LINE.replace(b'"version":1', b'"version":7', 1)
-    words = "entry 4 has version 7, and this program reads version 1: a newer release wrote it"
+    newer = VERSION + 6
+    words = rf"entry {NUMBER} has version {newer}, {READS}: a newer release wrote it"
     with pytest.raises(CorruptJournalError, match=words):
-        decode_entry(newer)
+        decode_entry(_with(f'"version":{newer},'))
     # Also where nothing else in it can be read.
+    line = {"commands": [{"type": "Prophecy"}], "sequence": NUMBER, "version": newer}
     with pytest.raises(CorruptJournalError, match=words):
-        decode_entry(b'{"commands":[{"type":"Prophecy"}],"sequence":4,"version":7}')
+        decode_entry(json.dumps(line))
 
 
 @pytest.mark.parametrize(
     ("version", "words"),
     [
-        (b"", "not a journal entry: version: it is missing"),
-        (b'"version":null,', "not a journal entry: version: .* found null"),
-        (b'"version":true,', "not a journal entry: version: .* found true"),
-        (b'"version":"1",', 'not a journal entry: version: .* found "1"'),
-        (b'"version":1.0,', "not a journal entry: version: .* found 1.0"),
-        (b'"version":0,', "entry 4 has version 0, and this program reads version 1$"),
-        (b'"version":-1,', "entry 4 has version -1, and this program reads version 1$"),
+        ("", "not a journal entry: version: it is missing"),
+        ('"version":null,', "not a journal entry: version: .* found null"),
+        ('"version":true,', "not a journal entry: version: .* found true"),
+        (f'"version":"{VERSION}",', f'not a journal entry: version: .* found "{VERSION}"'),
+        (f'"version":{VERSION}.0,', f"not a journal entry: version: .* found {VERSION}.0"),
+        ('"version":0,', f"entry {NUMBER} has version 0, {READS}$"),
+        ('"version":-1,', f"entry {NUMBER} has version -1, {READS}$"),
     ],
 )
-def test_an_entry_without_a_version_is_refused(version: bytes, words: str) -> None:
-    line = LINE.replace(b'"version":1,', version, 1)
+def test_an_entry_without_a_version_is_refused(version: str, words: str) -> None:
     with pytest.raises(CorruptJournalError, match=words):
-        decode_entry(line)
+        decode_entry(_with(version))
 
 
 def test_older_entries_are_upgraded_version_by_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if version 2 had renamed a key, version 3 changed nothing, and version 4 a unit."""
+    """As if the next version renamed a key, the one after changed nothing, the third a unit."""
 
     def rename(data: dict[str, Any]) -> dict[str, Any]:
         content = data["command"]["data"]
@@ -240,34 +250,34 @@ def test_older_entries_are_upgraded_version_by_version(monkeypatch: pytest.Monke
 
     def scale(data: dict[str, Any]) -> dict[str, Any]:
         content = data["command"]["data"]
-        return {**data, "command": {**data["command"], "data": {**content, "quantity_w": 1000}}}
+        scaled = {**content, "quantity_w": content["quantity_w"] * 1_000}
+        return {**data, "command": {**data["command"], "data": scaled}}
 
-    entry = next(each for each in PINNED if type(each.command).__name__ == "AmendOrder")
-    monkeypatch.setattr(versions, "VERSION", 4)
-    monkeypatch.setattr(codec, "VERSION", 4)
-    monkeypatch.setattr(codec, "UPGRADES", {1: rename, 3: scale})
-    line = encode_entry(entry)
-    assert line.startswith(b'{"version":4,')
+    latest = VERSION + 3
+    monkeypatch.setattr(versions, "VERSION", latest)
+    monkeypatch.setattr(codec, "VERSION", latest)
+    monkeypatch.setattr(codec, "UPGRADES", {VERSION: rename, VERSION + 2: scale})
+    entry = JournalEntry(5, AmendOrder("p1", "a", 7_000, LARGE), ())
+    line = encode_entry(entry).decode()
+    assert line.startswith(f'{{"version":{latest},')
     assert decode_entry(line) == entry
-    oldest = line.replace(b'"version":4', b'"version":1').replace(b"client_order_id", b"id")
-    third = line.replace(b'"version":4', b'"version":3')
-    for older in (oldest, third):
-        assert decode_entry(older) == decode_entry(
-            line.replace(b'"quantity_w":900', b'"quantity_w":1000')
-        )
-    with pytest.raises(
-        CorruptJournalError, match=r"has version 5, .* reads versions 1 to 4: a newer"
-    ):
-        decode_entry(line.replace(b'"version":4', b'"version":5'))
+    in_kw = line.replace('"quantity_w":7000', '"quantity_w":7')
+    third = in_kw.replace(f'"version":{latest}', f'"version":{VERSION + 2}')
+    oldest = in_kw.replace(f'"version":{latest}', f'"version":{VERSION}')
+    assert decode_entry(third) == entry
+    assert decode_entry(oldest.replace('"client_order_id"', '"id"')) == entry
+    newer = line.replace(f'"version":{latest}', f'"version":{latest + 1}')
+    with pytest.raises(CorruptJournalError, match=f"reads versions 1 to {latest}: a newer"):
+        decode_entry(newer)
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({}, "the snapshot has no version, and this program reads version 1$"),
-        ({"version": "1"}, "the snapshot has version '1', and this"),
-        ({"version": True}, "the snapshot has version True, and this"),
-        ({"version": 2}, "the snapshot has version 2, .* version 1: a newer release wrote it"),
+        ({}, f"the snapshot has no version, {READS}$"),
+        ({"version": "1"}, f"the snapshot has version '1', {READS}$"),
+        ({"version": True}, f"the snapshot has version True, {READS}$"),
+        ({"version": 99}, f"the snapshot has version 99, {READS}: a newer release wrote it"),
     ],
 )
 def test_data_of_no_known_version_are_named(data: dict[str, Any], words: str) -> None:

@@ -1,8 +1,9 @@
 """The market days whose journals and snapshots are kept in ``tests/data``.
 
 A day is its rules, its connection points and its commands.  Rules and connection points belong to
-the files: they are not in a journal, and a state is restored with them.  ``tools/freeze.py``
-carries the commands out and writes what came of it; tests only read it.
+the files: they are not in a journal, and a state is restored with them, so those of a frozen day
+do not change.  ``tools/freeze.py`` carries the commands out and writes what came of it; tests only
+read it.
 """
 
 from __future__ import annotations

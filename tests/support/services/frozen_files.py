@@ -21,8 +21,6 @@ def lines_of(path: Path) -> list[bytes]:
 
 
 def digests(version: int) -> dict[str, dict[str, Any]]:
-    """Return what is expected of each day of a version: counts and digests."""
-    found: dict[str, dict[str, Any]] = json.loads(
-        (DATA / str(version) / "digests.json").read_text()
-    )
-    return found
+    """Return what is expected of each day of a version, counts and digests; none without files."""
+    path = DATA / str(version) / "digests.json"
+    return json.loads(path.read_text()) if path.exists() else {}

@@ -3,6 +3,9 @@
 ``tests/data/VERSION/lines.jsonl`` has their lines.  The entries are written out here, so that a
 line is compared with what it should say, and not with what the program makes of it.  Values that
 could be confused differ, numbers are larger than a float is exact, and text is not only ASCII.
+
+Entries are only added, at the end, because older versions have their lines in this order: a new
+word or field is pinned in an entry of its own.
 """
 
 from __future__ import annotations
@@ -352,7 +355,7 @@ _WORDS: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
 
 
 def pinned_entries() -> list[JournalEntry]:
-    """Return the entries of version 1, numbered as their lines are."""
+    """Return the entries, numbered as their lines are; the first ones are of the oldest version."""
     of_events = [(c.AdvanceTime(), (event,)) for event in _EVENTS]
     return list(_numbered([*_COMMANDS, *of_events, *_WORDS]))
 
