@@ -62,20 +62,20 @@ _COMMAND_RECORDS, _ANY_COMMAND = _union_of(COMMAND_TYPES)
 _EVENT_RECORDS, _ANY_EVENT = _union_of(EVENT_TYPES)
 
 
-class _EntryBase(BaseModel):
+class _EntryHead(BaseModel):
+    """What entries of all versions have, the unknown ones of newer releases included."""
+
+    version: Any = None
+    sequence: Any = None
+
+
+class _EntryBase(_EntryHead):
     model_config = _CONFIG
 
     version: int = Field(ge=1)
     sequence: int = Field(ge=1)
     command: Any
     events: Any
-
-
-class _Head(BaseModel):
-    """What entries of all versions have, the unknown ones of newer releases included."""
-
-    version: Any = None
-    sequence: Any = None
 
 
 _Entry = create_model(
@@ -112,7 +112,7 @@ def decode_entry(line: bytes | str) -> JournalEntry:
         fault, or the entry and both versions.
     """
     try:
-        head = _Head.model_validate_json(line)
+        head = _EntryHead.model_validate_json(line)
         # Where there is no version at all, the second reading says so.
         if type(head.version) is int and head.version != VERSION:
             line = _upgraded(line, head)
@@ -127,7 +127,7 @@ def decode_entry(line: bytes | str) -> JournalEntry:
     )
 
 
-def _upgraded(line: bytes | str, head: _Head) -> str:
+def _upgraded(line: bytes | str, head: _EntryHead) -> str:
     """Return the line of another version in the form of this one."""
     try:
         return json.dumps(in_present_form(f"entry {head.sequence}", json.loads(line), UPGRADES))
