@@ -11,6 +11,7 @@ import json
 import re
 from collections import defaultdict
 from datetime import timedelta
+from decimal import Decimal
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -151,6 +152,21 @@ def test_the_command_replay_reads_the_file(version: int, name: str, tmp_path: Pa
     assert replayed["events"] == expected["events"]
     if version == VERSION:
         assert replayed["digest"] == expected["replay"]
+
+
+@pytest.mark.parametrize(("version", "name"), DAYS)
+def test_the_command_statements_reads_the_file(version: int, name: str) -> None:
+    """It compares every statement on record with what was booked."""
+    result = run("statements", DATA / str(version) / f"{name}.jsonl", "--json")
+    assert result.exit_code == 0, result.output
+    closing = {
+        each["account"]: Decimal(each["closing"]) for each in json.loads(result.stdout)["accounts"]
+    }
+    end = _core(name, _snapshots(version, name).popitem()[1]).exchange.state
+    expected = {each: end.rules.amount_in_eur(end.ledger.balance(each)) for each in closing}
+    assert closing == expected
+    assert closing.keys() >= end.ledger._balances.keys()
+    assert any(closing.values())
 
 
 @pytest.mark.parametrize("name", FROZEN_DAYS)
