@@ -270,7 +270,7 @@ class Exchange:
         Raises
         ------
         ValueError
-            As the constructor, and when the snapshot has another version.
+            As the constructor, and when the snapshot has no version, or that of a newer release.
         """
         exchange = cls(grid, rules, terms)
         exchange._adopt(restore_state(snapshot, rules, exchange.state.terms))

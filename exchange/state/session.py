@@ -117,6 +117,14 @@ class Session:
         self._book_of(order).cancel(order.order_id)
         self.holdings.release(order, order.remaining_w, closed=True)
 
+    def set_buy_back(self, direction: Direction, wanted: BuyBack) -> None:
+        """Put a buy-back into force.
+
+        They are kept in the order of directions.  What is bought among equals may depend on it, and
+        a restored session must go on as this one.
+        """
+        self.buy_backs = dict(sorted({**self.buy_backs, direction: wanted}.items()))
+
     def note_bought_back(self, direction: Direction, quantity_w: int) -> None:
         """Lower the quantity that is still wanted."""
         wanted = self.buy_backs[direction]
@@ -182,7 +190,7 @@ class Session:
         session.halted = data["halted"]
         session.suspended = data["suspended"]
         for direction, wanted in data["buy_backs"].items():
-            session.buy_backs[Direction(direction)] = from_plain(BuyBack, wanted)
+            session.set_buy_back(Direction(direction), from_plain(BuyBack, wanted))
         if data["closed_at"] is not None:
             session.closed_at = datetime.fromisoformat(data["closed_at"])
         # By number, because a book takes orders in the order of their priority only.

@@ -40,7 +40,7 @@ def set_control(state: State, event: ControlEvent) -> None:
         case KillSwitchSet():
             state.controls.kill(event.participant, engaged=event.engaged)
         case BuyBackSet():
-            state.sessions[event.interval].buy_backs[event.direction] = event.wanted
+            state.sessions[event.interval].set_buy_back(event.direction, event.wanted)
         case TradingHalted() | TradingResumed():
             halted = isinstance(event, TradingHalted)
             if event.interval is None:

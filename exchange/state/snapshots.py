@@ -15,9 +15,10 @@ from exchange.state.request_answers import RequestLog
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.versions import VERSION, Upgrade, in_present_form
 
-VERSION = 1
-"""The version of snapshots that this program writes and reads."""
+UPGRADES: dict[int, Upgrade] = {}
+"""What leads a snapshot of a state from each version to the next, where it changed."""
 
 
 def snapshot_of(state: State) -> dict[str, Any]:
@@ -50,12 +51,9 @@ def restore_state(
     Raises
     ------
     ValueError
-        When the snapshot has another version.
+        When the snapshot has no version, or that of a newer release.
     """
-    if data["version"] != VERSION:
-        raise ValueError(
-            f"the snapshot has version {data['version']}, this program reads version {VERSION}"
-        )
+    data = in_present_form("the snapshot", data, UPGRADES)
     state = State(rules, terms)
     orders = []
     for plain in data["sessions"]:

@@ -3,5 +3,6 @@
 ``commands`` go in, ``events`` and ``settlement_events`` come out.  ``orders`` has the terms of an
 order and the open order, ``reasons`` the closed lists of reasons, ``rules`` what an area's market
 agrees on.  ``network_port`` is the port to the network.  ``serialization`` writes events as
-JSON-able data, ``formatting`` writes times and money as text.
+JSON-able data, ``versions`` counts the forms in which they are kept, ``formatting`` writes times
+and money as text.
 """

@@ -2,14 +2,15 @@
 
 One entry is one line::
 
-    {"sequence":7,"command":{"type":"CancelOrder","data":{...}},"events":[{"type":...},...]}
+    {"version":1,"sequence":7,"command":{"type":"CancelOrder","data":{...}},"events":[...]}
 
 The fields of a type follow from its annotations, so a new command or event only needs its place in
-the union.
+the union, and a new version (:mod:`exchange.vocabulary.versions`).
 """
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from exchange.vocabulary import commands, events
 from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.serialization import EVENT_TYPES
+from exchange.vocabulary.versions import VERSION, UnknownVersionError, Upgrade, in_present_form
 from gateway.errors import CorruptJournalError
 from gateway.formats.faults import sentences
 from gateway.ports import JournalEntry
@@ -28,6 +30,9 @@ _CONFIG = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 COMMAND_TYPES: tuple[type, ...] = get_args(commands.Command)
+
+UPGRADES: dict[int, Upgrade] = {}
+"""What leads the JSON of an entry from each version to the next, where it changed."""
 
 
 class _TypedValue(BaseModel):
@@ -57,9 +62,17 @@ _COMMAND_RECORDS, _ANY_COMMAND = _union_of(COMMAND_TYPES)
 _EVENT_RECORDS, _ANY_EVENT = _union_of(EVENT_TYPES)
 
 
-class _EntryBase(BaseModel):
+class _EntryHead(BaseModel):
+    """What entries of all versions have, the unknown ones of newer releases included."""
+
+    version: Any = None
+    sequence: Any = None
+
+
+class _EntryBase(_EntryHead):
     model_config = _CONFIG
 
+    version: int = Field(ge=1)
     sequence: int = Field(ge=1)
     command: Any
     events: Any
@@ -83,19 +96,26 @@ def encode_entry(entry: JournalEntry) -> bytes:
         _EVENT_RECORDS[type(event)].model_construct(type=type(event).__name__, data=event)
         for event in entry.events
     )
-    record = _Entry.model_construct(sequence=entry.sequence, command=command, events=outcome)
+    record = _Entry.model_construct(
+        version=VERSION, sequence=entry.sequence, command=command, events=outcome
+    )
     return record.model_dump_json().encode()
 
 
 def decode_entry(line: bytes | str) -> JournalEntry:
-    """Return the entry that :func:`encode_entry` made the line of.
+    """Return the entry that :func:`encode_entry`, of this or an older release, made the line of.
 
     Raises
     ------
     CorruptJournalError
-        When the line is no such entry; the text names its first fault.
+        When the line is no such entry, or a newer release wrote it; the text names its first
+        fault, or the entry and both versions.
     """
     try:
+        head = _EntryHead.model_validate_json(line)
+        # Where there is no version at all, the second reading says so.
+        if type(head.version) is int and head.version != VERSION:
+            line = _upgraded(line, head)
         record = _Entry.model_validate_json(line, strict=True)
     except ValidationError as error:
         fault = next(sentences(error))
@@ -105,6 +125,14 @@ def decode_entry(line: bytes | str) -> JournalEntry:
         _in_utc(record.command.data),
         tuple(_in_utc(each.data) for each in record.events),
     )
+
+
+def _upgraded(line: bytes | str, head: _EntryHead) -> str:
+    """Return the line of another version in the form of this one."""
+    try:
+        return json.dumps(in_present_form(f"entry {head.sequence}", json.loads(line), UPGRADES))
+    except UnknownVersionError as error:
+        raise CorruptJournalError(str(error)) from None
 
 
 def _in_utc(value: Any) -> Any:

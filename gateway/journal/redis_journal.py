@@ -230,7 +230,12 @@ class RedisJournal:
         while True:
             start = expected
             for line in await self._retrying(partial(self._page, expected)):
-                entry = decode_entry(line)
+                try:
+                    entry = decode_entry(line)
+                except CorruptJournalError as error:
+                    raise CorruptJournalError(
+                        f"journal of {self._area}, entry {expected}: {error}"
+                    ) from None
                 if entry.sequence != expected:
                     raise CorruptJournalError(
                         f"journal of {self._area}: entry {expected} is missing, "

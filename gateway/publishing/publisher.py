@@ -14,6 +14,7 @@ from typing import Any
 from exchange.vocabulary.events import AnswerRepeated, Event, GateClosed, SessionOpened, Traded
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead
+from exchange.vocabulary.versions import VERSION, Upgrade, in_present_form
 from gateway.formats.identifiers import is_identifier
 from gateway.messages.area_state import SessionMessage
 from gateway.messages.market_data import TradeMessage
@@ -29,6 +30,9 @@ from gateway.publishing.trade_prints import mean_ticks, price_text, prints_of, t
 
 REPORT_EXPIRY_S = 86_400
 """Time for which a broker keeps a report for a participant without a connection (MQTT 5)."""
+
+UPGRADES: dict[int, Upgrade] = {}
+"""What leads data of :meth:`Publisher.state` from each version to the next, where it changed."""
 
 FindAnswer = Callable[[AnswerRepeated], Event | None]
 """Returns the event of the answer that is repeated; ``None`` where it is no longer kept."""
@@ -187,6 +191,7 @@ class Publisher:
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""
         return {
+            "version": VERSION,
             "sequences": dict(self._sequences),
             **self._session.state(),
             "event": self._event,
@@ -197,7 +202,14 @@ class Publisher:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state` returned; into a publisher that has applied no event."""
+        """Take over what :meth:`state` returned; into a publisher that has applied no event.
+
+        Raises
+        ------
+        ValueError
+            When the state has no version, or that of a newer release.
+        """
+        state = in_present_form("the snapshot of reports", state, UPGRADES)
         self._sequences = dict(state["sequences"])
         self._session.restore(state)
         self._event = state["event"]

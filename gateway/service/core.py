@@ -16,6 +16,8 @@ from exchange.engine import Exchange
 from exchange.vocabulary.commands import Command
 from exchange.vocabulary.network_port import NetworkPort
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
+from exchange.vocabulary.versions import UnknownVersionError
+from gateway.errors import CorruptJournalError
 from gateway.messages.topics import Topics
 from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
 from gateway.publishing.publisher import Publisher
@@ -109,6 +111,13 @@ class JournaledExchange:
         return Snapshot(self.sequence, json.dumps(state).encode())
 
 
+def _restored(market: ExchangeSetup, snapshot: Snapshot | None) -> JournaledExchange:
+    try:
+        return JournaledExchange(market, snapshot)
+    except UnknownVersionError as error:
+        raise CorruptJournalError(f"journal of {market.topics.area}: {error}") from None
+
+
 async def recover(
     market: ExchangeSetup, journal: Journal
 ) -> tuple[JournaledExchange, list[Outgoing]]:
@@ -117,8 +126,13 @@ async def recover(
     Returns
     -------
     The core, and the messages of those entries that may not have been published.
+
+    Raises
+    ------
+    gateway.errors.JournalError
+        When journal or snapshot cannot be read, or a newer release wrote them.
     """
-    core = JournaledExchange(market, await journal.read_snapshot())
+    core = _restored(market, await journal.read_snapshot())
     start = core.sequence
     unpublished: list[Outgoing] = []
     async for entry in journal.read(after=start):

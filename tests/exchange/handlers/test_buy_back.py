@@ -13,6 +13,7 @@ from market import START, Market, all_of, interface, only, refusal
 from scipy.optimize import linprog
 
 from doe_allocation.allocation.curtailment import CurtailmentPolicy
+from exchange.state.snapshots import restore_state
 from exchange.vocabulary.commands import HaltTrading, SetBuyBack
 from exchange.vocabulary.events import BuyBackSet, HoldingCurtailed, InterfaceLimitsUpdated, Traded
 from exchange.vocabulary.rules import DSO_BUY_BACK, BuyBack, MarketRules
@@ -47,6 +48,20 @@ def test_the_cheapest_sellers_are_bought_back_and_no_limit_is_curtailed(market):
     assert kinds.index(Traded) < kinds.index(InterfaceLimitsUpdated), "secure at every instant"
     assert market.exchange.state.ledger.balance(DSO_BUY_BACK) == -7_500
     assert market.exchange.state.sessions[START].buy_backs[Direction.INJECTION].quantity_w == 3_500
+
+
+@pytest.mark.parametrize("first", Direction)
+def test_a_restored_session_has_its_buy_backs_in_the_same_order(market, first):
+    """What is bought among equals may depend on it."""
+    second = next(each for each in Direction if each is not first)
+    for number, direction in enumerate((first, second, first)):
+        wanted = BuyBack(1_000 + number, 20)
+        market.do(SetBuyBack(f"b{number}", START, direction, wanted))
+    restored = restore_state(market.exchange.snapshot(), market.rules, market.exchange.state.terms)
+    for state in (market.exchange.state, restored):
+        buy_backs = state.sessions[START].buy_backs
+        assert list(buy_backs) == [Direction.INJECTION, Direction.WITHDRAWAL]
+        assert buy_backs[first].quantity_w == 1_002
 
 
 def test_what_is_too_dear_or_too_much_is_left_to_curtailment(market):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 
 import pytest
 from linear_grid import LinearGrid
 from sampling import examples
-from structure import attributes, differences, objects
+from structure import LEFT_OUT, UNORDERED, attributes, differences, objects
 from wild_days import WildDay
 
 from exchange.accounts.ledger import Account, Ledger
@@ -19,15 +18,6 @@ from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.orders import Order
 from orderbook.book import OrderBook
-
-# Mappings by name or by time, which are read key by key.  Not among them: orders at one price, and
-# finished requests, the oldest of which is forgotten first.
-UNORDERED = re.compile(
-    r"(_answers|_answers\[[^]]*\]|_finished|_accounts|_accounts\[[^]]*\]|_balances|_settled|_limits"
-    r"|_recent|_readings|intervals|by_priority|sessions|participants)$"
-)
-# A book only checks that numbers rise; the numbers of a state rise already (next_order_id).
-LEFT_OUT = re.compile(r"_last_order_id$")
 
 
 def _same(first: State, second: State) -> list[str]:

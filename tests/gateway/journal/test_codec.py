@@ -21,6 +21,7 @@ from exchange.vocabulary.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.serialization import EVENT_TYPES, from_plain
+from exchange.vocabulary.versions import VERSION
 from gateway.errors import CorruptJournalError
 from gateway.journal.codec import COMMAND_TYPES, decode_entry, encode_entry
 from gateway.ports import JournalEntry
@@ -131,6 +132,7 @@ def test_a_line_that_is_no_entry_is_named(line: bytes) -> None:
 
 def test_line_is_plain_json() -> None:
     assert json.loads(LINE) == {
+        "version": VERSION,
         "sequence": 3,
         "command": {
             "type": "CancelOrder",

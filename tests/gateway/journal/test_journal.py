@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from gateway_servers import RedisServer, free_port
 from journal_entries import entries, stored
+from redis.asyncio import Redis
 
+from exchange.vocabulary.commands import AdvanceTime
+from exchange.vocabulary.versions import VERSION
 from gateway.errors import (
     CorruptJournalError,
     JournalError,
@@ -21,7 +24,7 @@ from gateway.errors import (
 from gateway.journal.codec import encode_entry
 from gateway.journal.files import read_entries
 from gateway.journal.redis_journal import RedisJournal
-from gateway.ports import Snapshot
+from gateway.ports import JournalEntry, Snapshot
 
 
 async def test_entries_are_read_as_they_were_written(redis_url: str, area: str) -> None:
@@ -154,6 +157,47 @@ async def test_missing_entry_is_noticed(redis_url: str, area: str) -> None:
             await stored(journal)
 
 
+async def test_an_entry_of_a_newer_release_is_named(redis_url: str, area: str) -> None:
+    async with RedisJournal(redis_url, area) as journal:
+        await journal.append(entries(1, 2), 0)
+        here, next_ = (f'{{"version":{each},'.encode() for each in (VERSION, VERSION + 1))
+        newer = encode_entry(entries(3, 3)[0]).replace(here, next_)
+        await journal._redis.xadd(journal._stream, {"entry": newer}, "3-0")
+        words = (
+            f"journal of {area}, entry 3: entry 3 has version {VERSION + 1}, and this program reads"
+        )
+        with pytest.raises(CorruptJournalError, match=words):
+            await stored(journal)
+
+
+async def test_the_layout_in_redis_is_the_one_that_releases_have_written(
+    redis_url: str, area: str
+) -> None:
+    """Both ways, with a client that knows nothing of the journal."""
+    stream, writer = f"doe:{{{area}}}:journal", f"doe:{{{area}}}:writer"
+    snapshot, lease = f"doe:{{{area}}}:snapshot", f"doe:{{{area}}}:lease"
+    lines = [encode_entry(entry) for entry in entries(1, 3)]
+    async with Redis.from_url(redis_url) as client:
+        for number, line in enumerate(lines[:2], start=1):
+            await client.xadd(stream, {"entry": line}, f"{number}-0")
+        await client.hset(writer, mapping={"epoch": 6, "last": 2, "published": 1})
+        await client.hset(snapshot, mapping={"sequence": 1, "state": b"\x00state"})
+        async with RedisJournal(redis_url, area, owner="me") as journal:
+            assert (journal.last_sequence, journal.published_sequence) == (2, 1)
+            assert await stored(journal) == entries(1, 2)
+            assert await journal.read_snapshot() == Snapshot(1, b"\x00state")
+            assert await client.get(lease) == b"me"
+            await journal.append(entries(3, 3), 2)
+            await journal.write_snapshot(Snapshot(3, b"later"))
+        written = await client.xrange(stream)
+        assert written == [(b"%d-0" % k, {b"entry": line}) for k, line in enumerate(lines, 1)]
+        assert await client.hgetall(writer) == {b"epoch": b"7", b"last": b"3", b"published": b"2"}
+        assert await client.hgetall(snapshot) == {b"sequence": b"3", b"state": b"later"}
+        assert sorted(await client.keys(f"doe:{{{area}}}:*")) == sorted(
+            each.encode() for each in (stream, writer, snapshot)
+        )
+
+
 async def test_file_and_back(redis_url: str, area: str, tmp_path: Path) -> None:
     file = tmp_path / "journal.jsonl"
     async with RedisJournal(redis_url, area) as journal:
@@ -168,8 +212,9 @@ async def test_file_and_back(redis_url: str, area: str, tmp_path: Path) -> None:
 
 async def test_file_with_a_missing_line_is_named(tmp_path: Path) -> None:
     file = tmp_path / "journal.jsonl"
-    lines = [b'{"sequence":1,"command":{"type":"AdvanceTime","data":{}},"events":[]}']
-    file.write_bytes(b"\n".join([*lines, lines[0].replace(b":1", b":3")]))
+    line = encode_entry(JournalEntry(1, AdvanceTime(), ()))
+    third = line.replace(b'"sequence":1', b'"sequence":3')
+    file.write_bytes(b"\n".join([line, third]))
     with pytest.raises(CorruptJournalError, match=r"journal\.jsonl, line 2: entry 2 is missing"):
         [each async for each in read_entries(str(file))]
     with pytest.raises(ValueError, match="needs its area"):

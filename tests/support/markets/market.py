@@ -69,6 +69,7 @@ class Market:
         self.exchange = Exchange(self.grid, self.rules, self.terms)
         self.now = OPENING
         self.events: list[Event] = []
+        self.commands: list[tuple[Command, datetime]] = []
         self.ids = 0
         # Half of each capacity is allocated, so that all can both buy and sell.
         half = interface(points * capacity_w // 2, points * capacity_w // 2)
@@ -76,6 +77,7 @@ class Market:
 
     def do(self, command: Command, after: timedelta = SECOND) -> list[Event]:
         self.now += after
+        self.commands.append((command, self.now))
         events = self.exchange.handle(command, self.now)
         self.events += events
         self.exchange.check_invariants()

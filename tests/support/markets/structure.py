@@ -18,6 +18,18 @@ import numpy as np
 ORDER = " order"
 """Ends the path of a mapping's keys, in their order."""
 
+UNORDERED = re.compile(
+    r"(_answers|_answers\[[^]]*\]|_finished|_accounts|_accounts\[[^]]*\]|_balances|_settled|_limits"
+    r"|_recent|_readings|intervals|by_priority|sessions|participants)$"
+)
+"""Mappings of a state by name or by time, which are read key by key.
+
+Not among them: orders at one price, and finished requests, the oldest of which is forgotten first.
+"""
+
+LEFT_OUT = re.compile(r"_last_order_id$")
+"""A book only checks that numbers rise; the numbers of a state rise already (next_order_id)."""
+
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
 

@@ -65,9 +65,12 @@ def wild_rules(rng: np.random.Generator) -> MarketRules:
 
 
 class WildDay:
-    """A random day of three intervals, decided by a seed alone."""
+    """A random day of three intervals, decided by a seed and the rules alone.
 
-    def __init__(self, seed: int) -> None:
+    Without ``rules``, the seed decides them, too.
+    """
+
+    def __init__(self, seed: int, rules: MarketRules | None = None) -> None:
         self.rng = np.random.default_rng(seed)
         rows = random_rows(self.rng)
         half = interface(POINTS * 100, POINTS * 100)
@@ -76,7 +79,7 @@ class WildDay:
             CAPACITY_W,
             rows,
             half,
-            wild_rules(self.rng),
+            rules or wild_rules(self.rng),
             FALLBACK_W,
             [*range(POINTS - 1), 0],
         )
