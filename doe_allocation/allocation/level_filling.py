@@ -167,7 +167,7 @@ def fill_by_levels(
     AcAllocation or None
         ``None`` where searches refute the limits to the end.
     """
-    robust, collapse, course = search.robust, 0.0, filling
+    robust, collapse, course, secure = search.robust, 0.0, filling, filling.lower
     best: AcAllocation | None = None
     refuters = robust.no_rows()
     for attempt in range(_SEARCHES):
@@ -177,6 +177,7 @@ def fill_by_levels(
         try:
             known, settled, missed = _settled(search, packing, u, filling.lower)
             ended = not len(missed.rows) and bool((beyond > box).any())
+            secure = secure if len(missed.rows) else settled
             if not len(missed.rows) and not ended:
                 gap = largest_gap(robust, course, known, settled, risen.stops)
                 lost = float((u - settled).max() / u.max())
@@ -187,7 +188,7 @@ def fill_by_levels(
                 best, course, missed = found, course.above(settled), known
         except PowerFlowError:
             # Mostly a row that is not known yet refutes the limits before the voltage collapses.
-            missed, box, beyond = _before_collapse(search, course, u)
+            missed, box, beyond = _before_collapse(search, course, secure, u)
             ended = attempt > 0 or not len(missed.rows)
         if ended:
             stopped = _stopped_by_collapse(search, box, beyond, beyond > box)
@@ -242,9 +243,11 @@ def _without_room(
 
 
 def _before_collapse(
-    search: WorstPointSearch, filling: Filling, u: FloatArray
+    search: WorstPointSearch, filling: Filling, secure: FloatArray, u: FloatArray
 ) -> tuple[PackingRows, FloatArray, FloatArray]:
     """Return the highest level below limits u whose box has power flow solutions, by bisection.
+
+    Limits found ``secure`` before do not fall below these, unless u is lower.
 
     Returns
     -------
@@ -253,17 +256,22 @@ def _before_collapse(
     box, beyond
         The limits at that level, and at the lowest level without solutions.
     """
-    robust, low, high = search.robust, 0.0, float(levels_of(filling, u).max())
-    found = robust.no_rows()
+    begin = np.minimum(secure, u) if (u > secure).any() else filling.lower
+    low = float(levels_of(filling, begin)[u > begin].min(initial=np.inf))
+    high, found = float(levels_of(filling, u).max()), search.robust.no_rows()
+    low = min(low, high)
+
+    def at(level: float) -> FloatArray:
+        return np.maximum(begin, np.minimum(u, at_level(filling, level)))
+
     for _ in range(_HALVINGS):
         level = 0.5 * (low + high)
         try:
-            box = np.minimum(u, at_level(filling, level))
-            found, low = search.find_new_worst_points(robust.no_rows(), box, near=1.0), level
+            found = search.find_new_worst_points(search.robust.no_rows(), at(level), near=1.0)
+            low = level
         except PowerFlowError:
             high = level
-    box, beyond = (np.minimum(u, at_level(filling, level)) for level in (low, high))
-    return found, box, beyond
+    return found, at(low), at(high)
 
 
 def _stopped_by_collapse(

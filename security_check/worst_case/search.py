@@ -267,7 +267,7 @@ class WorstPointSearch:
         best, values = self._largest_of(rows, pool, u)
         known = np.full(len(robust.monitors), -np.inf)
         np.maximum.at(known, pairs.rows, robust.values(pairs, u))
-        excess = robust.violation(np.repeat(rows, _CORNERS), values.ravel())
+        excess = robust.violation(np.repeat(rows, values.shape[1]), values.ravel())
         # A row may climb from a corner by as much as the rows close to their limits can gain.
         worth = (excess > -near).reshape(values.shape)
         worth &= values > known[rows][:, None] - _CLOSE * robust.limits.scale[rows][:, None]
@@ -279,7 +279,10 @@ class WorstPointSearch:
     def _largest_of(
         self, rows: IndexArray, pool: WorstPoints, u: FloatArray
     ) -> tuple[IndexArray, FloatArray]:
-        """Return the points of a pool at which rows are largest, and f there, (r, _CORNERS)."""
+        """Return the points of a pool at which rows are largest, and f there, shape (r, k).
+
+        k is ``_CORNERS``, or the number of points if there are fewer.
+        """
         monitors, conditions = self.robust.monitors, self.robust.conditions
         best = np.zeros((len(rows), 0), dtype=np.int64)
         values = np.zeros((len(rows), 0))
