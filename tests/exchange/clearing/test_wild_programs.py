@@ -14,10 +14,13 @@ from failing_solver import give_up_where
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import BASE_W, Case, cases
+from scipy.optimize import LinearConstraint, milp
 from wild_programs import HIGHEST_TICKS, wild_program
 
+from exchange.clearing.highs import INFINITY, MixedProgram
 from exchange.clearing.problem import ClearingError, NetworkRows, ProgramOrder
 from exchange.clearing.welfare_clearing import WelfareClearing
+from exchange.clearing.work_budget import RemainingWork
 from exchange.vocabulary.rules import ExchangeRate
 
 SEEDS = st.integers(0, 10**6)
@@ -104,3 +107,25 @@ def test_where_the_solver_gives_up_for_good_nothing_or_something_right_trades(
         except ClearingError:
             assert given_up
     case.check(clearing.optimum())  # It works again.
+
+
+@given(SEEDS, st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_mixed_program_is_solved_to_its_gap_at_any_scale(seed: int, gives_up: bool) -> None:
+    draw, count = np.random.default_rng(seed), 15
+    value, gap = draw.integers(1, 1_000, count).astype(float), 20.0
+    weights = draw.integers(1, 30, (4, count)).astype(float)
+    room, whole = weights.sum(axis=1) // 3, np.ones(count)
+    program = MixedProgram(
+        value, weights, np.full(4, -INFINITY), room, 0 * whole, 3 * whole, whole.astype(bool)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        given_up = give_up_where(patch, lambda attempt: gives_up and attempt.large)
+        found = program.solve(gap, RemainingWork(10**9))
+    assert found is not None
+    assert bool(given_up) is gives_up
+    assert (weights @ np.rint(found) <= room).all()
+    best = milp(
+        -value, constraints=LinearConstraint(weights, ub=room), integrality=whole, bounds=(0, 3)
+    )
+    assert value @ np.rint(found) >= -best.fun - gap - 1e-6
