@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from brute_force import Limits, violation
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from networks import BAND, SMALL_AREAS, Area, feeder, small_area
+from sampling import examples
+from uncertain_networks import AREAS as UNCERTAIN_AREAS
+from uncertain_networks import SETS, extreme_points, model, uncertain_area
 
 from doe_allocation.allocation import ac_filling
 from doe_allocation.allocation.network_grid import NetworkGrid
@@ -23,6 +27,7 @@ from security_check.modifications.reactive_freedom import with_reactive_freedom
 from security_check.verification.adversary import attack
 
 ROUNDED_W = 3  # limits are whole watts, rounded down, and rows are exact to about a watt
+ROUNDING = 2e-9  # the check takes 1e-9 for rounding, the reference has its own
 LOST = 5e-3  # part of a limit that rows which bend may cost although all was secure
 AREAS = pytest.mark.parametrize("name", SMALL_AREAS)
 BANDS = ((0.97, 1.05), (0.98, 1.04), (0.99, 1.03), (1.0, 1.0))
@@ -243,6 +248,31 @@ class TestReallocate:
             assert kept.all(), "curtailed without need"
         names = after.envelopes()
         assert "" not in names.injection_bottlenecks + names.withdrawal_bottlenecks
+
+
+class TestIntervals:
+    @settings(deadline=None, max_examples=examples(24))
+    @given(
+        name=st.sampled_from(sorted(UNCERTAIN_AREAS)),
+        kinds=st.lists(st.sampled_from(sorted(SETS)), min_size=2, max_size=3, unique=True),
+    )
+    @example(name="thin lines", kinds=["box", "small budget", "flat ellipsoid"])
+    def test_one_after_another_of_different_uncertainty_are_as_secure_as_each_alone(
+        self, name, kinds
+    ):
+        """What an interval learned of its worst deviations does not count in the next."""
+        area = uncertain_area(**UNCERTAIN_AREAS[name])
+        grid, contract = copy.copy(area.grid), area.limits.interface
+        for kind in kinds:
+            grid = grid.with_forecast(model(SETS[kind]).forecast(grid.network))
+            check, alone = grid.allocate(contract), area.with_set(SETS[kind]).allocate(contract)
+            more = area.half_band_pu @ extreme_points(SETS[kind]).T
+            assert violation(area.flow, area.limits, check.limits_w, more) <= ROUNDING
+            np.testing.assert_allclose(check.limits_w, alone.limits_w, atol=ROUNDED_W)
+            found = grid.attack(
+                contract, check.limits_w, np.random.default_rng(0), samples=16, climbs=2
+            )
+            assert found.violation <= ROUNDING
 
 
 class TestResume:

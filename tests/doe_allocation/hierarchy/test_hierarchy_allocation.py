@@ -216,7 +216,7 @@ class TestTwoLevels:
         theirs = flat.allocate(contract).limits_w.reshape(2, -1)
         for mine, best in zip(ours, theirs, strict=True):
             assert mine.min() <= 1.001 * best.min() + 1
-            np.testing.assert_allclose(np.sort(mine), np.sort(best), rtol=0.03)
+            np.testing.assert_allclose(np.sort(mine), np.sort(best), rtol=0.02)
         assert ours[0].max() < 0.5 * 20_000
         assert ours[1].max() < 20_000
         assert {2_000, 3_000} <= set(ours[0].tolist())
@@ -332,9 +332,9 @@ class TestDirections:
             before = free.results[name].customers
             for k in range(2):
                 mine = sum(x[k] for x in each.customers.values())
-                assert mine <= sum(x[k] for x in before.values()) * (1 + 1e-3) + 10, name
+                assert mine <= sum(x[k] for x in before.values()) * (1 + 1e-5) + 3, name
 
-    @settings(deadline=None, max_examples=8)
+    @settings(deadline=None, max_examples=20)
     @given(
         rise=st.floats(0.0, 0.02),
         fall=st.floats(0.0, 0.02),

@@ -22,22 +22,22 @@ from exchange.clearing.problem import Tier
 
 @pytest.mark.parametrize("conditional", [0.0, 0.1])
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 @pytest.mark.slow
 def test_the_price_screen_never_changes_a_result(conditional: float, seed: int) -> None:
     screened = Run(seed, screening=True, conditional=conditional, oracle=False)
     solved = Run(seed, screening=False, conditional=conditional, oracle=False)
-    screened.go(80)
-    solved.go(80)
+    screened.go(30)
+    solved.go(30)
     assert screened.steps == solved.steps
     assert Tier.PRICE_SCREEN not in solved.tiers
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=18, deadline=None)
 @pytest.mark.slow
 def test_after_every_event_no_improvement_above_one_lot_is_left(seed: int) -> None:
-    Run(seed, screening=True, conditional=0.0, oracle=True).go(80)
+    Run(seed, screening=True, conditional=0.0, oracle=True).go(30)
 
 
 def test_every_tier_is_met_and_most_events_need_no_solver() -> None:

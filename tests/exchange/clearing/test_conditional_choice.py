@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+from failing_solver import give_up_where
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market import Market, all_of
@@ -14,8 +15,9 @@ from random_programs import LOT_W, Case, buy, clearing_of, free_network, network
 from exchange.clearing import work_budget
 from exchange.clearing.conditional import branch_and_bound
 from exchange.clearing.conditional.bounds import WarmChoices
+from exchange.clearing.conditional.mixed_integer import ChoiceProgram
 from exchange.clearing.highs import INFINITY
-from exchange.clearing.problem import NetworkRows, ProgramOrder
+from exchange.clearing.problem import ClearingError, NetworkRows, ProgramOrder
 from exchange.clearing.work_budget import ProgramCost, RemainingWork, WorkBudget
 from exchange.vocabulary.events import AlarmRaised, Traded
 
@@ -89,6 +91,38 @@ def test_where_a_linear_program_is_not_sure_the_solver_decides(unsure, monkeypat
         monkeypatch.setattr(WarmChoices, "solve", solve)
         assert found.gain == pytest.approx(case.oracle().whole_lots(), abs=1e-6)
         assert found.quantities_w == case.filled().optimum().quantities_w
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_where_the_solver_gives_up_unscaled_the_scaled_program_has_the_best_choice(
+    seed, monkeypatch
+):
+    case = many(seed, count=14, lots=30, whole=bool(seed % 2))
+    monkeypatch.setattr(branch_and_bound, "MOST", 0)
+    best = case.filled().optimum()
+    given_up = give_up_where(monkeypatch, lambda attempt: attempt.large)
+    found = case.filled().optimum()
+    assert any(attempt.mixed for attempt in given_up) or not best.quantities_w
+    assert found.quantities_w == best.quantities_w
+    assert found.gain == pytest.approx(case.oracle().whole_lots(), abs=1e-6)
+
+
+def test_where_preferring_older_orders_fails_the_best_choice_stands(monkeypatch):
+    best, failed = ChoiceProgram.best, []
+
+    def fails(program: ChoiceProgram, least_gain: float, gap: float, aim: object = None):
+        if aim is None:
+            return best(program, least_gain, gap)
+        failed.append(aim)
+        raise ClearingError("the solver ends with Unknown")
+
+    monkeypatch.setattr(ChoiceProgram, "best", fails)
+    for seed in range(8):
+        case = many(seed, count=14, lots=30, whole=bool(seed % 2))
+        optimum = case.filled().optimum()
+        case.check(optimum)
+        assert optimum.gain == pytest.approx(case.oracle().whole_lots(), abs=1e-6)
+    assert len(failed) > 3
 
 
 @given(st.integers(0, 10**6), st.integers(0, 400))

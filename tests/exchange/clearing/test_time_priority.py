@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from random_programs import (
+    BASE_W,
     LOT_W,
     Case,
     buy,
@@ -79,6 +83,71 @@ def test_ties_within_one_column_go_by_time_after_rounding() -> None:
     for number in (2, 3, 4):
         clearing.add(buy(number, 1, 30, 20))
     assert clearing.optimum().quantities_w == {1: 50, 2: 30, 3: 20}
+
+
+@st.composite
+def evenly_matched(draw: st.DrawFn) -> Case:
+    """Draw orders of one price and any age at a few points, and one on the other side.
+
+    Rows have headrooms in quarters of a lot, so that several roundings gain the same.
+    """
+    count = draw(st.integers(2, 4))
+    many, one, price = draw(st.sampled_from([(buy, sell, 20), (sell, buy, 10)]))
+    ages = draw(st.permutations(range(1, count + 2)))
+    points = draw(st.permutations([0, 0, 1, 2, 3][: count + 1]))
+    orders = [
+        many(age, point, draw(st.integers(1, 7)) * LOT_W, price)
+        for age, point in zip(ages, points[:count], strict=False)
+    ]
+    orders.append(one(ages[-1], count, 30 * LOT_W, 30 - price))
+    weights = [
+        [draw(st.integers(0, 3)) for _ in range(count)]
+        + [0 if one is sell else draw(st.integers(1, 4))]
+        + [0] * (count + 1)
+        for _ in range(draw(st.integers(2, 3)))
+    ]
+    room = [draw(st.integers(2, 40)) / 4 for _ in weights]
+    return Case(network(weights, room), tuple(sorted(orders, key=lambda order: order.rank)))
+
+
+def best_neighbour(case: Case) -> tuple[float, tuple[int, ...]] | None:
+    """Return the gain and the lots, oldest first, of the best way to round the linear optimum.
+
+    Every way is tried, on scipy's optimum; ``None`` where none balances and holds.
+    """
+    near = case.oracle().by_time() / LOT_W
+    value, loads, room, balance, _ = case.oracle().arrays()
+    ways = itertools.product(
+        *({int(np.floor(each + 1e-4)), int(np.ceil(each - 1e-4))} for each in near)
+    )
+    hold = [
+        (float(value @ way) * LOT_W, way)
+        for way in ways
+        if not (balance @ way).any() and (loads @ way * LOT_W <= room + 1e-9 * LOT_W / BASE_W).all()
+    ]
+    return max(hold, default=None)
+
+
+def a_lot_for_either() -> Case:
+    """Return three buyers at two points, of whose 1.75 lots each either may be rounded up.
+
+    At load:1 the first lot goes to the oldest order, the next one to the youngest.
+    """
+    weights = [[1, 1, 0, 0, 0, 0], [1, 2, 0, 0, 0, 0], [2, 1, 0, 0, 0, 0]]
+    rows = network(weights, [3.5, 5.25, 5.25])
+    orders = buy(1, 1, 10, 20), buy(2, 0, 70, 20), buy(3, 1, 70, 20), sell(4, 2, 300, 10)
+    return Case(rows, orders)
+
+
+@given(evenly_matched())
+@example(a_lot_for_either())
+@settings(max_examples=60, deadline=None)
+def test_of_roundings_that_gain_the_same_older_orders_get_the_lot(case: Case) -> None:
+    best = best_neighbour(case)
+    optimum = case.filled().optimum()
+    got = tuple(optimum.quantities_w.get(order.order_id, 0) // LOT_W for order in case.orders)
+    if best is not None:
+        assert (optimum.gain, got) >= best
 
 
 def test_a_cancelled_and_repeated_order_has_lost_its_turn() -> None:

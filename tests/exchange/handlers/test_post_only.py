@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from failing_solver import give_up_where
 from market import Market, only, refusal
 
+from exchange.vocabulary.commands import AmendOrder
 from exchange.vocabulary.events import AlarmRaised, MatchBlocked, OrderAccepted, Traded
 from security_check.errors import PowerFlowError
 
@@ -68,3 +70,20 @@ def test_a_network_that_cannot_be_asked_refuses_no_post_only_order_and_crashes_n
     market.grid.errors.append(PowerFlowError("no convergence"))
     events = market.buy(3, "10@3", post_only=True)
     assert [type(event) for event in events] == [AlarmRaised, OrderAccepted]
+
+
+def test_where_the_clearing_fails_an_order_that_is_to_wait_is_refused(market, monkeypatch):
+    """It might trade, and then it would take: no order that says post-only ever does."""
+    market.sell(2, "200@40", post_only=True, client_order_id="waits")
+    exchange, before = market.exchange, market.resting()
+    new = market.order(2, "sell", 200, 11, post_only=True)
+    cheaper = AmendOrder("p2", "waits", None, 11)
+    with monkeypatch.context() as patch:
+        given_up = give_up_where(patch, lambda _: True)
+        for command in (new, cheaper):
+            reason, detail = refusal(exchange.handle(command, market.now))
+            assert reason == "would_cross"
+            assert "200 W at 0.0011 EUR per kW would trade at once" in detail
+    assert given_up
+    assert market.resting() == before
+    assert only(market.sell(3, "200@40", post_only=True), OrderAccepted)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from clearing_oracle import Oracle
 from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from market import GATE, QUARTER, START, Market, interface
 from market_days import LOT_W, ONE_TO_ONE, SEEDS, Day, weighted
 from trade_checks import program_of
@@ -166,13 +167,13 @@ class PriceDay(Day):
 
 
 # Orders left whose part in a price stood on after what came next: a refusal, an order that rests.
-@example(seed=87)
-@example(seed=91)
-@settings(max_examples=6, deadline=None)
-@given(seed=SEEDS)
+@example(seed=87, events=40)
+@example(seed=91, events=40)
+@settings(max_examples=15, deadline=None)
+@given(seed=SEEDS, events=st.just(18))
 @RULES
-def test_rows_and_orders_are_worth_what_is_left_to_gain(rules, seed):
-    PriceDay(seed, rules).go(40)
+def test_rows_and_orders_are_worth_what_is_left_to_gain(rules, seed, events):
+    PriceDay(seed, rules).go(events)
 
 
 @RULES
@@ -182,11 +183,11 @@ def test_rows_bind_on_such_days(rules):
     assert seen["after an order left"] < (seen["with parts"] + seen["without"]) / 10
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=SEEDS)
 def test_asking_changes_nothing(seed):
     days = [Day(seed, ONE_TO_ONE, conditional=False, check=False) for _ in range(2)]
-    for _ in range(50):
+    for _ in range(20):
         for day in days:
             day.step()
         days[0].market.exchange.local_prices(START)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from brute_force import Limits, violation
@@ -368,6 +370,30 @@ class TestEnvelopes:
                     named += 1
         assert named
 
+    @pytest.mark.parametrize("name", ["voltages bind", "interface", "thin lines"])
+    def test_what_is_said_after_each_trade_is_what_a_fresh_check_says(self, name):
+        """Also where it was asked before the trade, of the envelopes then."""
+        area = small_area(**SMALL_AREAS[name])
+        check, changed = area.allocate(), 0
+        assert check.envelopes().fairness_gap is not None
+        said = {element: check.explain(element) for element in elements(check)}
+        for order in random_trades(check, 8, seed=9):
+            if not trade(check, *order):
+                continue
+            assert check.envelopes().fairness_gap is None
+            fresh = area.grid.resume(area.limits.interface, check.envelopes())
+            for element in elements(check) | said.keys():
+                text = check.explain(element)
+                assert numbers(text) == pytest.approx(numbers(fresh.explain(element)), rel=1e-5)
+                changed += said.get(element) not in {None, text}
+                said[element] = text
+            here, there = (
+                {(e.verdict.element, e.verdict.limit): e.value_pu for e in c.explanations()}
+                for c in (check, fresh)
+            )
+            assert here == pytest.approx(there, abs=1e-6)
+        assert changed > 1
+
     def test_bottlenecks_given_last_until_a_trade(self):
         check = small_area(4, 0).allocate()
         names = [f"reason {i}" for i in range(8)]
@@ -405,6 +431,14 @@ class TestEnvelopes:
         assert check.explain(fresh.verdict.element) == fresh.explain(fresh.verdict.element)
         if not fresh.verdict.element:
             assert set(check.envelopes().injection_bottlenecks) == {""}
+
+
+def elements(check: SecurityCheck) -> set[str]:
+    return {check.robust_rows.element(int(row)) for row in check.rows.rows}
+
+
+def numbers(text: str) -> list[float]:
+    return [float(each) for each in re.findall(r"\d+(?:\.\d+)?", text.replace(",", ""))]
 
 
 def _tiny(area: Area):

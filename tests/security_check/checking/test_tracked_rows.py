@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandapower as pp
 import pytest
-from brute_force import Limits, violation
+from brute_force import Limits, of_rows, violation, worst_values
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from networks import Area
@@ -24,6 +24,7 @@ from doe_allocation.capacity import Capacity
 from security_check.checking.check import SecurityCheck
 from security_check.checking.tracked_rows import RowTracker
 from security_check.checking.verdict import LimitChange
+from security_check.errors import InsecureError
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits, VoltageLimits
@@ -51,6 +52,9 @@ class Star:
     band: tuple[float, float] = (1.0, 1.02)
     trafo_mva: float = 2.0
     max_i_ka: float = 0.4
+    x_ohm_per_km: float = 0.08
+    trafo_percent: tuple[float, float] = (1.7, 4.0)
+    voltage: tuple[float, float] = (0.9, 1.1)
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ def area_of(star: Star) -> Area:
         sn_mva=star.trafo_mva,
         vn_hv_kv=20.0,
         vn_lv_kv=0.4,
-        vkr_percent=1.7,
-        vk_percent=4.0,
+        vkr_percent=star.trafo_percent[0],
+        vk_percent=star.trafo_percent[1],
         pfe_kw=0.3,
         i0_percent=0.3,
     )
@@ -89,13 +93,13 @@ def area_of(star: Star) -> Area:
             bus,
             length_km=length_m / 1_000,
             r_ohm_per_km=star.r_ohm_per_km,
-            x_ohm_per_km=0.08,
+            x_ohm_per_km=star.x_ohm_per_km,
             c_nf_per_km=0.0,
             max_i_ka=star.max_i_ka,
         )
         pp.create_load(net, bus, p_mw=0.001)
     network = network_from_pandapower(net)
-    limits = Limits(VoltageLimits(0.9, 1.1), InterfaceLimits(*star.band))
+    limits = Limits(VoltageLimits(*star.voltage), InterfaceLimits(*star.band))
     capacity = Capacity.same(network.connection_points, star.capacity_w, star.capacity_w)
     return Area(NetworkGrid(network, limits.voltage, capacity), limits)
 
@@ -199,6 +203,83 @@ def test_what_is_sold_far_and_bought_back_is_checked_as_if_nothing_had_been(mark
         check.check_invariants()
         if sold:
             assert_agrees_with_nothing_known(area, check)
+
+
+@st.composite
+def reactive_markets(draw: st.DrawFn) -> tuple[Star, list[Order]]:
+    """Draw lines behind a transformer whose reactance counts far more than its resistance.
+
+    A voltage is low where customers withdraw, and where they all inject: with losses in reactances
+    several of them have to change sides together.
+    """
+    lengths = draw(st.lists(st.integers(10, 1_500), min_size=2, max_size=4))
+    half, width = draw(st.sampled_from([0.01, 0.02, 0.03, 0.05])), draw(st.sampled_from([0, 2, 10]))
+    star = Star(
+        tuple(lengths),
+        r_ohm_per_km=0.1,
+        x_ohm_per_km=draw(st.sampled_from([0.1, 0.3, 0.6])),
+        trafo_percent=(0.3, draw(st.sampled_from([4.0, 8.0, 12.0, 20.0]))),
+        trafo_mva=draw(st.sampled_from([0.1, 0.2])),
+        band=(1.0 - width / 1_000, 1.0 + width / 1_000),
+        voltage=(1.0 - half, 1.0 + half),
+    )
+    pairs = draw(st.lists(st.permutations(range(len(lengths))), min_size=2, max_size=4))
+    parts = st.sampled_from([30, 200, 600, 1_000])
+    return star, [
+        Order(draw(st.sampled_from(Direction)), pair[0], pair[1], draw(parts)) for pair in pairs
+    ]
+
+
+# After the second sale bus:2 is lowest where its customer withdraws and the other three inject.
+TURNED = Star(
+    (797, 802, 1_147, 1_061),
+    r_ohm_per_km=0.1,
+    x_ohm_per_km=0.3,
+    trafo_percent=(0.3, 20.0),
+    trafo_mva=0.2,
+    band=(0.99, 1.01),
+    voltage=(0.97, 1.03),
+)
+
+
+@settings(deadline=None, max_examples=examples(80))
+@given(market=reactive_markets())
+@example(market=(TURNED, [Order(INJECTION, 3, 0, 1_000), Order(WITHDRAWAL, 2, 0, 600)]))
+def test_where_customers_must_change_sides_together_no_trade_is_insecure(market):
+    star, orders = market
+    area = area_of(star)
+    try:
+        check = area.allocate()
+    except InsecureError:
+        return
+    for order in orders:
+        if traded_w(check, order):
+            check.check_invariants()
+            assert violation(area.flow, area.limits, check.limits_w) <= ROUNDING
+
+
+@settings(deadline=None, max_examples=examples(80))
+@given(star=stars(), seed=st.integers(0, 10**6))
+def test_no_bound_that_is_kept_from_box_to_box_is_below_the_true_worst_value(star, seed):
+    """Of what is tracked and what is surveyed, whatever boxes came before."""
+    area, rng = area_of(star), np.random.default_rng(seed)
+    check, base = area.allocate(), area.flow.network.base_power_w
+    robust, most_w = check.robust_rows, check.limits_w
+    tracker = RowTracker(WorstPointSearch(robust))
+    limits_w = (most_w * rng.uniform(0.2, 1.0, len(most_w))).astype(int)
+    held = tracker.first(limits_w / base)
+    for _ in range(5):
+        steps = rng.choice([0.5, 0.9, 1.0, 1.0, 1.1, 1.3, 2.0], len(most_w))
+        limits_w = np.minimum(limits_w * steps, most_w).astype(int)
+        held = tracker.look(held, limits_w / base)
+        assert held.survey is not None
+        most = held.survey.values.copy()
+        np.maximum.at(most, held.near.rows, held.most)
+        worst = worst_values(area.flow, area.limits, limits_w)
+        for rows, brute in of_rows(robust.monitors, worst):
+            own = rows[np.isin(rows, robust.limited)]
+            if len(own):
+                assert brute <= most[own].max() + 1e-9, robust.element(int(own[0]))
 
 
 def test_a_row_that_is_dropped_is_missed():

@@ -160,6 +160,13 @@ def test_sensitivities_are_taken_at_zero_power():
     # One unit more injected anywhere is that unit less to share, but for its effect on losses.
     trading = np.flatnonzero(flow.network.port_shares.sum(axis=1))
     np.testing.assert_allclose(by_port[trading, row].real, -share, rtol=0.2)
+    # That effect, too, is the one that differences see around no power of any customer.
+    step = 1e-3 * np.eye(len(flow.network.connection_points))
+    ports, source = _inputs(net, flow, np.hstack([step, -step]))
+    there = monitors.power_flow.solve(ports, source, tolerance_pu=1e-12)
+    up, down = np.split(monitors.all_values(there)[row], 2)
+    by_customer = flow.network.port_shares.T @ by_port[:, row].real
+    np.testing.assert_allclose(by_customer, (up - down) / 2e-3, rtol=1e-4)
     assert monitors.acts_strongly(np.array([row])).all()
     assert not monitors.acts_strongly(np.arange(len(monitors))).all()
     assert solved(net, flow, customers_pu(net, flow)).voltage.shape[1] == 3

@@ -238,6 +238,27 @@ def test_the_worst_point_is_one_of_pandapower_too():
     assert np.abs(at.deviation).sum() == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize(
+    ("before", "now"), [("box", "budget"), ("box", "flat ellipsoid"), ("budget", "small budget")]
+)
+def test_points_of_another_set_are_no_starts(before, now):
+    """They may lie outside this one: worst cases that cannot happen would bind."""
+    area = uncertain_area(**AREAS["thin lines"])
+    first, robust = (
+        area.with_set(SETS[kind]).robust_rows(area.limits.interface) for kind in (before, now)
+    )
+    search = WorstPointSearch(robust, WorstPointSearch(first).starts)
+    u = random_box(area, 3) / area.flow.network.base_power_w
+    own = robust.conditions.deviating
+    for points in (
+        search.starts.watch.points,
+        search.find_new_worst_points(robust.no_rows(), u, near=np.inf).points,
+    ):
+        xi = points.free[:, own]
+        assert np.abs(xi).max() > 0.3
+        np.testing.assert_allclose(SETS[now].nearest(xi), xi, rtol=0, atol=1e-9)
+
+
 TWO = {
     "box": BoxSet(2),
     "budget": BudgetSet(2, 1.3),
