@@ -97,6 +97,23 @@ class Ascent:
             self._to_nearer_ends(rows, at, u)
         return at
 
+    def _leant(self, here: Climb, u: FloatArray) -> Climb:
+        """Return rows whose customers without power lean to the reactive power that raises f.
+
+        At zero power a cone allows no reactive power, so f is the same on either side; but the
+        way on leads along the side that a point leans to.
+        """
+        conditions = self.conditions
+        if conditions.has_cones:
+            reach = conditions.reactive_reach(here.points.power(u))
+            by_reactive = conditions.parts(here.slopes.by_free)[1]
+            share = here.points.free[:, conditions.choosing]
+            turning = (reach == 0.0) & (by_reactive != 0.0)
+            here.points.free[:, conditions.choosing] = np.where(
+                turning, np.sign(by_reactive), share
+            )
+        return here
+
     def _to_nearer_ends(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
         """Move customers that stopped inside their ranges to the nearer end, in place.
 
@@ -115,7 +132,7 @@ class Ascent:
     def _ascend(self, rows: IndexArray, at: Climb, climbing: IndexArray, u: FloatArray) -> None:
         """Take steps with the rows at ``climbing``, in place, while they raise f."""
         for _ in range(_ASCENTS):
-            here = at.take(climbing)
+            here = self._leant(at.take(climbing), u)
             turned = self._turned_in_turn(rows[climbing], here, u)
             on = self.problem.gain(here, turned, u) > WORTH * self.limits.scale[rows[climbing]]
             climbing = climbing[on]
@@ -263,7 +280,7 @@ class Ascent:
         before, after = part(sides(low)) / whole, part(sides(high)) / whole
         mix = np.clip((before - low) / np.maximum(before - after, 1e-12), 0.0, 1.0)[:, None]
         at = (1.0 - mix) * sides(low) + mix * sides(high)
-        return placed(self.conditions, there.points, at, u)
+        return placed(self.conditions, there.points, here.points, at, u)
 
     def _refine(self, rows: IndexArray, at: Climb, u: FloatArray) -> None:
         """Climb rows near their limits along a quadratic model, in place, while they can gain.
@@ -275,7 +292,7 @@ class Ascent:
         watched = self.limits.limit[rows] - _FAR * scale
         open_, anew = np.arange(len(rows)), np.zeros(len(rows), dtype=bool)
         for _ in range(_REFINEMENTS):
-            here = at.take(open_)
+            here = self._leant(at.take(open_), u)
             left = self.problem.gain(here, self.problem.vertex_along_gradient(here, u), u)
             on = (left > REFINED * scale[open_]) & (here.values + left > watched[open_])
             open_, anew, here = open_[on], anew[on], here.take(on)
@@ -300,7 +317,8 @@ class Ascent:
         slope = slopes_along(self.conditions, here.points, here.slopes, u)
         kink = kinks(self.conditions, here.slopes)
         step = climb_quadratic(slope, second, (low - position, high - position), kink, enough)
-        return self.problem.at(rows, placed(self.conditions, here.points, position + step, u), u)
+        peak = placed(self.conditions, here.points, here.points, position + step, u)
+        return self.problem.at(rows, peak, u)
 
     def _settle(self, rows: IndexArray, at: Climb, on: IndexArray, u: FloatArray) -> None:
         """Move customers and deviations together, in place, to the peak of a quadratic model."""

@@ -113,9 +113,17 @@ def coordinates(
 
 
 def placed(
-    conditions: OperatingConditions, points: WorstPoints, at: FloatArray, u: FloatArray
+    conditions: OperatingConditions,
+    points: WorstPoints,
+    origin: WorstPoints,
+    at: FloatArray,
+    u: FloatArray,
 ) -> WorstPoints:
-    """Return the points moved to other coordinates, with the rest unchanged."""
+    """Return the points moved to other coordinates, with the rest unchanged.
+
+    The coordinates were taken at ``origin``.  A customer whose active power moves keeps the share
+    of the largest reactive power that it has there, as :func:`slopes_along` assumes.
+    """
     injection, withdrawal = halves(u)
     count = len(injection)
     width = np.maximum(injection + withdrawal, 1e-300)
@@ -123,9 +131,9 @@ def placed(
     if not len(conditions.choosers):
         return WorstPoints(share, points.free)
     free = points.free.copy()
-    reach = np.maximum(conditions.reactive_reach(points.power(u)), 1e-300)
-    part = np.clip(at[:, count:] / reach, -1.0, 1.0)
-    free[:, conditions.choosing] = part
+    reach = conditions.reactive_reach(origin.power(u))
+    part = np.clip(at[:, count:] / np.maximum(reach, 1e-300), -1.0, 1.0)
+    free[:, conditions.choosing] = np.where(reach > 0.0, part, origin.free[:, conditions.choosing])
     return WorstPoints(share, free)
 
 

@@ -26,7 +26,7 @@ from security_check.modifications.reactive_freedom import with_reactive_freedom
 from security_check.monitoring.row_kinds import RowKind
 from security_check.operating_range.points import WorstPoints
 from security_check.verification.adversary import attack
-from security_check.worst_case.coordinates import coordinates, slopes_along
+from security_check.worst_case.coordinates import coordinates, placed, slopes_along
 from security_check.worst_case.starting_points import drawn
 
 AREAS = pytest.mark.parametrize("name", REACTIVE_AREAS)
@@ -151,6 +151,36 @@ class TestWorstPoints:
             error = np.abs((up - down) / (2 * step) - slope)
             assert error[busy].max() < 1e-6
         assert at.shape == (len(rows), robust.points + len(conditions.choosers))
+
+    @AREAS
+    def test_are_those_of_the_points_that_coordinates_place(self, name):
+        """A customer who leaves zero power takes the reactive power along that a cone allows."""
+        area = small_area(**REACTIVE_AREAS[name])
+        check = area.allocate()
+        robust, conditions = check.robust_rows, check.robust_rows.conditions
+        rng = np.random.default_rng(1)
+        one_sided = np.repeat(rng.random(robust.points)[None] < 0.5, 2, axis=0)
+        one_sided[1] = ~one_sided[0]
+        u = np.where(one_sided.ravel(), check.limits_w, 0) / area.flow.network.base_power_w
+        rows = robust.limited
+        idle = np.where(one_sided[0], 0.0, 1.0)  # the end of each range that is no power
+        share = np.where(rng.random((len(rows), robust.points)) < 0.5, idle, 0.5)
+        points = drawn(conditions, share, rng)
+        points.free[:, conditions.choosing] = rng.choice([-0.9, 0.9], (len(rows), 1))
+        here = robust.problem.at(rows, points, u)
+        busy = np.abs(here.values) > IDLE * np.abs(robust.limits.limit[rows])
+        at, low, high = coordinates(conditions, points, u)
+        along = slopes_along(conditions, points, here.slopes, u)
+        for k in range(robust.points):
+            step = 1e-3 * (high - low)[:, k] * np.where(idle[k] == 1.0, -1.0, 1.0)
+            moved = at.copy()
+            moved[:, k] += step
+            there = placed(conditions, points, points, moved, u)
+            values, expected = robust.problem.evaluate(rows, there, u)[0], along[:, k] * step
+            same = busy & (values * here.values > 0.0)  # no current that turns round
+            error = np.abs(values - here.values - expected)[same]
+            assert error.max() < 1e-2 * np.abs(expected[same]).max() + 1e-9
+            assert same.sum() > 0.9 * busy.sum()
 
 
 class TestEnvelopes:
