@@ -18,7 +18,8 @@ import pytest
 from networks import SMALL_AREAS, small_area
 from stressed_lines import stressed_network
 
-from security_check.verification.proof_document import FORMAT, parts_of, sealed
+from security_check.checking.check import SecurityCheck
+from security_check.verification.proof_document import FORMAT, envelopes_of, parts_of, sealed
 
 CHECKER = Path(__file__).resolve().parents[3] / "tools" / "check_certificate.py"
 
@@ -35,8 +36,21 @@ def checker() -> Any:
 def content(seed: int) -> dict[str, Any]:
     case = stressed_network(seed)
     check = case.grid.allocate(case.limits)
-    (part,) = parts_of(check.robust_rows, check.limits_w)
-    return {"format": FORMAT, "intervals": [{"start": "a", "end": "b", "parts": [part]}]}
+    return document_of(check)
+
+
+def document_of(check: SecurityCheck) -> dict[str, Any]:
+    """Return the content of a certificate of one interval."""
+    points = check.robust_rows.conditions.network.connection_points
+    interval = {
+        "start": "2026-07-01T00:00:00Z",
+        "end": "2026-07-01T00:15:00Z",
+        "status": "secure",
+        "reason": "",
+        "envelopes": envelopes_of(points, check.limits_w),
+        "parts": parts_of(check.robust_rows, check.limits_w),
+    }
+    return {"format": FORMAT, "area": "test", "intervals": [interval]}
 
 
 def checked(text: str, folder: Path) -> int:
@@ -63,9 +77,7 @@ def test_certificates_of_all_kinds_of_areas(name, tmp_path):
     """Power limits at the interface, meshes, ratios, passive powers."""
     area = small_area(**SMALL_AREAS[name])
     check = area.grid.allocate(area.limits.interface)
-    (part,) = parts_of(check.robust_rows, check.limits_w)
-    text = sealed({"intervals": [{"start": "a", "end": "b", "parts": [part]}]})
-    assert checked(text, tmp_path) == 0
+    assert checked(sealed(document_of(check)), tmp_path) == 0
 
 
 def test_it_runs_without_the_project(tmp_path):
@@ -132,12 +144,11 @@ def test_a_forger_who_mends_the_hashes_proves_nothing_false(seed, tmp_path):
     """Larger envelopes, lower limits, other values: the mathematics rejects them, not the sum."""
     document = content(seed)
     part = document["intervals"][0]["parts"][0]
-    for envelope in range(len(part["envelopes"])):
-        for key in ("injection_w", "withdrawal_w"):
-            path = ("intervals", 0, "parts", 0, "envelopes", envelope, key)
-            text = sealed(changed(document, path, 0.5))
-            own = part["envelopes"][envelope][key]
-            if own > 1e-3 * max(each[key] for each in part["envelopes"]):
+    envelopes = document["intervals"][0]["envelopes"]
+    for point, envelope in envelopes.items():
+        for key, own in envelope.items():
+            text = sealed(changed(document, ("intervals", 0, "envelopes", point, key), 0.5))
+            if own > 1e-3 * max(each[key] for each in envelopes.values()):
                 assert checked(text, tmp_path) == 1
     for k, row in enumerate(part["rows"]):
         base = ("intervals", 0, "parts", 0, "rows", k)
@@ -165,13 +176,13 @@ def test_dropped_and_renamed_rows_are_missed(tmp_path, capsys):
         document = copy.deepcopy(content(0))
         change(document["intervals"][0]["parts"][0]["rows"])
         assert checked(sealed(document), tmp_path) == 1
-        assert "rows, limits or band" in capsys.readouterr().out
+        assert "rows are missing" in capsys.readouterr().out
 
 
 def test_rows_that_are_only_checked_are_no_proof(tmp_path, capsys):
     document = copy.deepcopy(content(0))
     row = document["intervals"][0]["parts"][0]["rows"][0]
-    row["standing"] = "only checked"
+    row |= {"standing": "only checked", "worst": None, "value": None, "bound": None}
     assert checked(sealed(document), tmp_path) == 1
     out = capsys.readouterr().out
     assert "1 only checked, 0 failures" in out
