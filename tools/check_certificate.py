@@ -1,5 +1,4 @@
 """Check a certificate (docs/certificate.md); exit code 0: every row of every interval is proved."""
-
 import hashlib
 import json
 import pathlib
@@ -24,22 +23,19 @@ encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 def need(true, sentence):
     if not np.all(true):
         raise ValueError(sentence)
-
 def matrix(given):
     full = np.zeros(given["shape"], dtype=complex)
     full[given["row"], given["column"]] = np.array(given["entry"]).reshape(-1, 2) @ [1, 1j]
     return full
-
 def times(a, da, b, db):  # the product of two discs, with its radius
     return a * b, abs(a) * db + da * (abs(b) + db)
 
-def read(part, envelopes):  # the power flow, its box, and what is to be proved in it
+def read(part, envelopes):  # power flow, box, goals; last in nodes and seen: without load
     net, rows, goals = part.network, [Row(**row) for row in part.rows], {}
     need(hashlib.sha256(encode(net).encode()).hexdigest() == part.network_hash, "network's hash")
     Y, held, ports, P = (matrix(net[name]) for name in ("admittance", "held", "ports", "power"))
-    fixed, right, free = np.eye(len(Y), dtype=complex), np.c_[0 * ports, held], held[:, 0] == 0
-    fixed[free], right[free, :-1], last = Y[free], ports[free], np.eye(P.shape[1])[-1]
-    nodes = np.linalg.solve(fixed, right)  # voltages by ports' currents; last, without load
+    free, last, eye = held == 0, np.eye(P.shape[1])[-1], np.eye(len(Y))
+    nodes = np.linalg.solve(np.where(free, Y, eye), np.c_[np.where(free, ports, 0), held])
     drawn = held.conj().T @ (Y @ nodes - np.c_[ports, 0 * held])  # the interface's current
     seen = np.vstack([matrix(net["phasor_of"]) @ nodes, drawn])
     s0, Z, v0 = np.array(net["standing_pu"]) @ [1, 1j], ports.T @ nodes[:, :-1], nodes[:, -1]
@@ -58,17 +54,15 @@ def read(part, envelopes):  # the power flow, its box, and what is to be proved 
             way, sense = POWERS[row.kind] if which[k] < 0 else 0, 1 - 2 * (row.kind == "voltage_min")
             limit = row.limit + SLACK * abs(row.limit)
             cap, bound, value = (F if way else F * abs(F) for F in (limit, row.bound, row.value))
-            right = (way or row.limit * sense > 0) and bound <= cap
-            need(right, f"the limit or bound of {row.element}")
+            need((way or row.limit * sense >= 0) and bound <= cap, f"limits of {row.element}")
             slack, y = SAME * (abs(cap) + 1e-3), (0 * g, way * last) if way else None
             goals[k] = Goal(row, sense, (g, f), y, min(cap, bound + slack), value, slack, [])
     return Flow(np.outer(ports.T @ v0, last), Z, P, s0), low, high, goals
 
 class Box:  # the solutions over a box, |v - v_c| <= r, with their first and second derivatives
     def __init__(self, flow, low, high, start):
-        self.halves, self.x, self.h = None, (low + high) / 2, (high - low) / 2
-        v = start(self.x)
-        s, spread, eye = flow.s0 + flow.P @ self.x, abs(flow.P) @ self.h, np.eye(len(v))
+        self.x, self.h, eye = (low + high) / 2, (high - low) / 2, np.eye(len(flow.Z))
+        s, spread, v = flow.s0 + flow.P @ self.x, abs(flow.P) @ self.h, start(self.x)
         for _ in range(30):
             i = (s / v).conj()
             left, K = flow.W @ self.x + flow.Z @ i - v, flow.Z * (i / v.conj())
@@ -80,7 +74,7 @@ class Box:  # the solutions over a box, |v - v_c| <= r, with their first and sec
         self.forward, self.backward = own @ flow.Z, -own @ K @ flow.Z.conj()
         direct, M = flow.W + flow.Z @ slope, abs(self.forward) + abs(self.backward)
         S = own @ (direct - K @ direct.conj())
-        self.start = lambda x: v + S @ (x - self.x)
+        self.start, self.leaf = (lambda x: v + S @ (x - self.x)), (lambda x: self)
         self.I, linear, q = slope - self.D[:, None] * S.conj(), abs(S) @ self.h + rounding, 0 * size
         for _ in range(100):
             r = np.minimum((linear + M @ q) * (1 + INFLATED) + TINY, 0.99 * size)
@@ -101,16 +95,12 @@ class Box:  # the solutions over a box, |v - v_c| <= r, with their first and sec
         near = np.r_[abs(x - self.x) <= self.h + 1e-9, abs(v - self.v) <= self.r + TINY]
         return self.closed and near.all()
 
-    def leaf(self, x):  # the closed box that holds x
-        return self.halves[int(x[self.cut] > self.x[self.cut])].leaf(x) if self.halves else self
-
-    def phasor(self, by_current, by_variable):  # discs of a phasor and its derivatives
-        g, n = by_current, len(self.h)
+    def phasor(self, g, f):  # discs of the phasor G i + F x and of its derivatives
         ahead, back = g - g * self.D @ self.backward.conj(), g * self.D @ self.forward.conj()
-        N, X = abs(ahead) + abs(back), by_variable + g @ self.I
-        x, dx = g @ self.i + by_variable @ self.x, abs(X) @ self.h + N @ self.q
-        B = (ahead @ self.c - back @ self.c.conj()).reshape(n, n)
-        return x, dx, X, N @ self.moved, B, (N @ self.dc).reshape(n, n)
+        N, X = abs(ahead) + abs(back), f + g @ self.I
+        x, dx = g @ self.i + f @ self.x, abs(X) @ self.h + N @ self.q
+        B, dB = ahead @ self.c - back @ self.c.conj(), N @ self.dc
+        return x, dx, X, N @ self.moved, B.reshape(len(X), -1), dB.reshape(len(X), -1)
 
     def bound(self, goal):  # of F over the box, with the derivatives of F
         h, sense, (x, dx, X, dX, B, dB) = self.h, goal.sense, self.phasor(*goal.x)
@@ -138,14 +128,13 @@ def prove(flow, goals, steps, low, high, rows, home, start):  # returns the tree
     for members, how, parts in steps:
         mine, open_ = [k for k in members if k in open_], [k for k in open_ if k not in members]
         if parts == "peak":
-            at, free = np.array(how), np.ix_(high > low, high > low)
+            at, free = np.clip(how, low, high), np.ix_(high > low, high > low)
             tip, width = Box(flow, at, at, box.start), np.outer(box.h, box.h)[free]
             for over, point, goal in ((found[k], tip.bound(goals[k]), goals[k]) for k in mine):
                 H, dH = over.hessian[free] * width, over.hessian_radius[free] * width
-                concave = np.linalg.eigvalsh(H).max() + dH.sum(1).max() < 0
+                concave = box.holds(at, tip.v) and np.linalg.eigvalsh(H).max() + dH.sum(1).max() < 0
                 tangent = point.gradient @ np.where(point.gradient > 0, high - at, low - at)
-                below = point.value + tangent <= goal.cap
-                need(concave and below and box.holds(at, tip.v), "a peak is none")
+                need(concave and point.value + tangent <= goal.cap, "a peak is none")
             continue
         need(home or [way for _, way in how] == ["split"], "a box is not enclosed")
         ranges = [[pair] for pair in np.c_[low, high]]
@@ -154,14 +143,14 @@ def prove(flow, goals, steps, low, high, rows, home, start):  # returns the tree
             ranges[k] = {"low": ends[:1], "high": ends[1:], "ends": ends, "split": half}[way]
             for over in (found[row] for row in mine if way != "split"):
                 G, dG, dH = over.gradient[k], over.gradient_radius[k], over.hessian_radius[k, k]
-                sign = {"low": -G > dG, "high": G > dG, "ends": over.hessian[k, k] >= dH}
+                sign = {"low": -dG > G, "high": dG < G, "ends": over.hessian[k, k] >= dH}
                 need(sign[way], "a derivative's sign is not certain")
         boxes = zip(parts, map(np.transpose, product(*ranges)), strict=True)
         trees = [prove(flow, goals, own, *ends, mine, home, box.start) for own, ends in boxes]
         if not home:  # the solutions of both halves are one if they are at the middle of the cut
-            box.cut, box.halves = k, trees
+            box.leaf = lambda x, k=k, trees=trees: trees[int(x[k] > box.x[k])].leaf(x)
             need([each.leaf(box.x).holds(box.x, box.v) for each in trees], "parts not connected")
-    need(not open_ and (home or box.halves), f"rows {open_} are not bounded over a box")
+    need(not open_ and (home or steps), f"rows {open_} are not bounded over a box")
     return box
 
 def check(part, envelopes):  # the numbers of rows proved, and only checked, of one network
@@ -176,38 +165,34 @@ def check(part, envelopes):  # the numbers of rows proved, and only checked, of 
     ties = ((path, idle, v), (path, full, point.v), (tree, x, point.v))
     need([box.leaf(at).holds(at, voltage) for box, at, voltage in ties], "not tied to no load")
     for goal in goals.values():
-        home, at = tree.leaf(goal.row.worst), np.array(goal.row.worst)
+        at, home = np.array(goal.row.worst), tree.leaf(goal.row.worst)
         point = Box(flow, at, at, home.start)
-        fits = home.holds(at, point.v) and abs(point.bound(goal).value - goal.value) <= goal.slack
-        fits = fits and max(goal.seen) - goal.slack <= goal.value <= goal.cap
-        need(fits, f"worst point of {goal.row.element}")
+        off = max(abs(point.bound(goal).value - goal.value), max(goal.seen) - goal.value)
+        need(home.holds(at, point.v) and off <= goal.slack, f"worst point of {goal.row.element}")
     return np.array([len(goals), len(part.rows) - len(goals)])
 
 def main(path):
-    text, failures, done, before = pathlib.Path(path).read_text("utf-8"), 0, np.zeros(2, int), ""
+    text, failures, done = pathlib.Path(path).read_text("utf-8"), 0, np.zeros(2, int)
     try:
         content = json.loads(text)["content"]
         digest = hashlib.sha256(encode(content).encode()).hexdigest()
-        right = text == f'{{"checksum":"{digest}","content":{encode(content)}}}\n'
-        need(right, "the checksum is not that of the content")
+        need(text == f'{{"checksum":"{digest}","content":{encode(content)}}}\n', "wrong checksum")
         need([*content] == ["format", "area", "intervals"] and content["intervals"], "no intervals")
         intervals = [Interval(**each) for each in content["intervals"]]
     except Exception as error:
         return print(error) or 1
-    for interval in intervals:
+    for before, interval in zip([None, *intervals], intervals):
         try:
+            need(interval.status == "secure", f"not secured ({interval.status}): {interval.reason}")
+            need([interval.start < interval.end, not before or before.end == interval.start], "gap")
             given = {point: Envelope(**each) for point, each in interval.envelopes.items()}
             need([type(w) is int and w >= 0 for each in given.values() for w in each], "envelopes")
             points = {point for part in interval.parts for point in part["connection_points"]}
-            need(points == {*given}, "the parts are not of the customers with envelopes")
-            need(before in ("", interval.start) and interval.start < interval.end, "a gap before")
+            need(interval.parts and points == {*given}, "parts and envelopes differ in customers")
             done = done + sum(check(part, given) for part in interval.parts)
-            status, reason = interval.status if interval.parts else "none", interval.reason
-            need(status == "secure", f"not secured ({status}): {reason}")
         except Exception as error:  # whatever is wrong with it, it is not proved
             failures += 1
             print(f"interval {interval.start}: {error}")
-        before = interval.end
     print(f"{done[0]} rows proved, {done[1]} only checked, {failures} failures")
     return print("not a proof") or 1 if failures or done[1] else 0
 
