@@ -86,15 +86,14 @@ def _of_state(each: StateRows, u: FloatArray) -> Document:
     rows = _checked_rows(network)
     chosen = rows[np.isfinite(limits.limit[rows])]
     split = split_rows(PortModel(network), conditions, u, limits, chosen, _MORE, curved=True)
-    described = _network(network, split.model)
-    text = json.dumps(described, allow_nan=False, separators=(",", ":"))
     if split.bounds is None:
         return _unproved(each, split.cover.reason)
+    described, digest = described_network(network, split.model)
     return {
         "state": str(each.state),
         "connection_points": list(network.connection_points),
         "network": described,
-        "network_hash": hashlib.sha256(text.encode()).hexdigest(),
+        "network_hash": digest,
         "band_pu": list(conditions.band),
         **_proof(split, split.bounds, robust),
     }
@@ -126,8 +125,9 @@ def _checked_rows(network: Network) -> IndexArray:
     return rows
 
 
-def _network(network: Network, model: ProofModel) -> Document:
-    return {
+def described_network(network: Network, model: ProofModel) -> tuple[Document, str]:
+    """Return a network as a certificate has it, and the hash of its text."""
+    described = {
         "name": network.name,
         "base_power_w": network.base_power_w,
         "nodes": list(network.nodes),
@@ -142,6 +142,8 @@ def _network(network: Network, model: ProofModel) -> Document:
             sp.vstack([network.voltages.incidence, network.terminals.admittance])
         ),
     }
+    text = json.dumps(described, allow_nan=False, separators=(",", ":"))
+    return described, hashlib.sha256(text.encode()).hexdigest()
 
 
 def _held(network: Network) -> sp.csr_array:
