@@ -179,3 +179,63 @@ def test_a_forged_certificate_is_rejected_or_true(number, tmp_path):
 def test_a_forged_certificate_is_rejected_or_true_at_length(start, tmp_path):
     for number in (0, 2, 3, 4):
         assert_true_or_rejected(number, range(start, start + 250), tmp_path)
+
+
+def bounds_lowered(document: dict[str, Any]) -> None:
+    for row in document["intervals"][0]["parts"][0]["rows"]:
+        row["bound"] = row["value"]
+
+
+def other_worst_points(document: dict[str, Any]) -> None:
+    """Move the worst point of a row with far to go to the least value of all vertices."""
+    part = document["intervals"][0]["parts"][0]
+    rows = [row for row in part["rows"] if row["kind"] == "current"]
+    row = max(rows, key=lambda each: each["value"])
+    network = part["network"]
+    ends = [other["worst"] for other in part["rows"] if other["worst"] is not None]
+    at = np.array(ends)
+    found = measured(network, matrix(network["power"]), at)[part["rows"].index(row)]
+    lowest = int(found.argmin())
+    assert found[lowest] < 0.9 * row["value"]
+    row["worst"], row["value"] = ends[lowest], float(found[lowest])
+
+
+def with_interval(change: dict[str, Any]) -> Any:
+    return lambda document: document["intervals"][0].update(change)
+
+
+NOTHING = {"state": "", "connection_points": [], "reason": "", "rows": []}
+FORGERIES = {
+    "every bound lowered to its value": bounds_lowered,
+    "a worst point that is none": other_worst_points,
+    "no intervals": lambda document: document.update(intervals=[]),
+    "no parts": with_interval({"parts": []}),
+    "no parts and no envelopes": with_interval({"parts": [], "envelopes": {}}),
+    "an empty part": with_interval({"parts": [NOTHING], "envelopes": {}}),
+    "no envelopes": with_interval({"envelopes": {}}),
+    "one envelope more": lambda document: document["intervals"][0]["envelopes"].update(
+        more={"injection_w": 10**9, "withdrawal_w": 0}
+    ),
+    "not secured": with_interval({"status": "fallback", "reason": "bus:1"}),
+    "an interval twice": lambda document: document["intervals"].append(document["intervals"][0]),
+    "an unknown key": lambda document: document["intervals"][0]["parts"][0].update(
+        unbalance_rows=-3
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_structure_that_states_what_is_not_shown_is_rejected(name, tmp_path):
+    document = copy.deepcopy(content(2))
+    FORGERIES[name](document)
+    assert checked(sealed(document), tmp_path) == 1
+
+
+@pytest.mark.parametrize("key", ["injection_w", "limit", "parts", "envelopes", "start"])
+def test_a_key_that_is_there_twice_is_rejected(key, tmp_path, capsys):
+    """A reader that takes the first and one that takes the last would see different statements."""
+    body = json.dumps(content(2), separators=(",", ":"))
+    body = body.replace(f'"{key}":', f'"{key}":999999,"{key}":', 1)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    assert checked(f'{{"checksum":"{digest}","content":{body}}}\n', tmp_path) == 1
+    assert "checksum" in capsys.readouterr().out
