@@ -15,11 +15,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from meshed_networks import meshed_area
 from networks import SMALL_AREAS, small_area
+from stressed_freedom import free_case
 from stressed_lines import stressed_network
 
 from security_check.checking.check import SecurityCheck
-from security_check.verification.proof_document import FORMAT, envelopes_of, parts_of, sealed
+from security_check.verification.proof_document import (
+    FORMAT,
+    envelopes_of,
+    parts_of,
+    sealed,
+    without_proof,
+)
+from security_check.verification.state_rows import NOT_COVERED
 
 CHECKER = Path(__file__).resolve().parents[3] / "tools" / "check_certificate.py"
 
@@ -187,3 +196,46 @@ def test_rows_that_are_only_checked_are_no_proof(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "1 only checked, 0 failures" in out
     assert "not a proof" in out
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("cones", "proofs do not cover reactive power chosen freely up to a power factor"),
+        ("generators", NOT_COVERED),
+    ],
+)
+def test_what_the_proof_does_not_cover_is_named_with_all_its_rows(kind, reason, tmp_path, capsys):
+    if kind == "generators":
+        check = meshed_area(2).allocate()
+    else:
+        case = free_case(1, 2, 2, (kind,))
+        check = case.grid().allocate(case.interface)
+    document = document_of(check)
+    (part,) = document["intervals"][0]["parts"]
+    assert len(part["rows"]) == len(check.robust_rows.limited)
+    assert {row["standing"] for row in part["rows"]} == {"only checked"}
+    assert checked(sealed(document), tmp_path) == 1
+    assert f"not proved: {reason}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["outages", "taps"])
+def test_each_state_is_checked_over_the_same_envelopes(kind, tmp_path, capsys):
+    case = free_case(2, 2, 2, (kind,))
+    check = case.grid().allocate(case.interface)
+    document = document_of(check)
+    parts = document["intervals"][0]["parts"]
+    assert len({part["state"] for part in parts}) == len(parts) > 1
+    proved = all(row["standing"] == "proved" for part in parts for row in part.get("rows", []))
+    assert checked(sealed(document), tmp_path) == (0 if proved else 1)
+    assert "interval" not in capsys.readouterr().out
+
+
+def test_a_proof_that_does_not_count_is_named(tmp_path, capsys):
+    document = copy.deepcopy(content(2))
+    (interval,) = document["intervals"]
+    rows = len(interval["parts"][0]["rows"])
+    interval["parts"] = [without_proof(part, "it is shared") for part in interval["parts"]]
+    assert len(interval["parts"][0]["rows"]) == rows
+    assert checked(sealed(document), tmp_path) == 1
+    assert "not proved: it is shared" in capsys.readouterr().out
