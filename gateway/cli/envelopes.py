@@ -142,7 +142,7 @@ def _allocate_file(
                 if len(first) < SHOWN:
                     first.append(record)
                 unsecured += unsecured_faults([record])
-                if certificate is not None and record.envelopes:
+                if certificate is not None:
                     certified.append(record)
         if output is not None:
             say_written(output)

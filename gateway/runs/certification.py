@@ -15,7 +15,14 @@ from gateway.runs.allocation import Step
 from gateway.scenario.scenario import Scenario
 from security_check.arrays import IntArray
 from security_check.model.limits import InterfaceLimits
-from security_check.verification.proof_document import FORMAT, Document, parts_of, sealed, unproved
+from security_check.verification.proof_document import (
+    FORMAT,
+    Document,
+    envelopes_of,
+    parts_of,
+    sealed,
+    without_proof,
+)
 
 _SHARED = "power limits at an interface that several separate networks share are not covered"
 
@@ -33,21 +40,30 @@ def certificate_of(scenario: Scenario, records: Sequence[IntervalRecord], step: 
     intervals: list[Document] = []
     for done, record in enumerate(records, start=1):
         number = numbers[record.start]
-        grid = scenario.grid_in(number, grid)
-        limits = scenario.intervals[number].interface_limits
+        envelopes: Document = {}
+        parts: list[Document] = []
+        if record.envelopes:
+            grid = scenario.grid_in(number, grid)
+            limits = scenario.intervals[number].interface_limits
+            envelopes, parts = _proved(grid, limits, record)
         intervals.append(
             {
                 "start": format_time(record.start),
                 "end": format_time(record.end),
-                "parts": _parts(grid, limits, record),
+                "status": str(record.status),
+                "reason": record.reason,
+                "envelopes": envelopes,
+                "parts": parts,
             }
         )
         step(done)
     return sealed({"format": FORMAT, "area": scenario.area, "intervals": intervals})
 
 
-def _parts(grid: Grid, limits: InterfaceLimits, record: IntervalRecord) -> list[Document]:
-    """Return the proof of each electrically separate network, in each of its states."""
+def _proved(
+    grid: Grid, limits: InterfaceLimits, record: IntervalRecord
+) -> tuple[Document, list[Document]]:
+    """Return envelopes, and the proof of each electrically separate network in each state."""
     given = {each.connection_point: each for each in record.envelopes}
 
     def limits_w(points: tuple[str, ...]) -> IntArray:
@@ -55,12 +71,16 @@ def _parts(grid: Grid, limits: InterfaceLimits, record: IntervalRecord) -> list[
         both = [each.injection_limit_w for each in own], [each.withdrawal_limit_w for each in own]
         return np.concatenate(both).astype(np.int64)
 
+    envelopes = envelopes_of(grid.connection_points, limits_w(grid.connection_points))
     if isinstance(grid, NetworkGrid):
-        return parts_of(grid.robust_rows(limits), limits_w(grid.connection_points))
+        robust = grid.robust_rows(limits)
+        return envelopes, parts_of(robust, limits_w(grid.connection_points))
     assert isinstance(grid, IslandsGrid)
-    found = []
-    for part in grid.parts:
-        for own in parts_of(part.robust_rows(limits), limits_w(part.connection_points)):
-            shared = unproved(own["envelopes"], _SHARED, len(own["rows"]))
-            found.append(shared if limits.limits_power else own)
-    return found
+    found = [
+        own
+        for part in grid.parts
+        for own in parts_of(part.robust_rows(limits), limits_w(part.connection_points))
+    ]
+    if limits.limits_power:
+        found = [without_proof(own, _SHARED) for own in found]
+    return envelopes, found

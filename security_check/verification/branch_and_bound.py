@@ -43,7 +43,6 @@ from security_check.verification.solution_cover import CoverNode
 
 _AT_ONCE = 4e6  # numbers in the largest array of one batch
 _PEAK_STEPS = 8
-_SMALLEST = 1e-300
 _FOUND = 1e-12  # of F: a rise above this is a better point
 
 

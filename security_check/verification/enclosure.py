@@ -45,6 +45,7 @@ _ROUNDING = 1e-12  # per unit: far above the rounding errors of sums of a thousa
 _INFLATED = 1e-6  # part of a radius that is added, so that (1) holds strictly
 _STILL = 1e-11  # per unit: a radius that grows by less has converged
 _SHARPENED = 3  # applications of (2) to its own supersolution
+_NO_DIRECTION = 1e-200  # per unit: a phasor this small is zero, far within rounding
 _FILLED = 0.999  # largest factor of a contraction that counts as one
 
 
@@ -263,6 +264,17 @@ def phasors(
     )
     radius += np.abs(model.fixed[phasor]) * enclosure.half[-1, box] + _ROUNDING
     return values, radius
+
+
+def directions(phasor: ComplexArray) -> ComplexArray:
+    """Return phasors of length one in the direction of others; 1 for those that are zero.
+
+    A direction of length zero would make every derivative along it vanish.
+    """
+    size = np.abs(phasor)
+    known = size > _NO_DIRECTION
+    found: ComplexArray = np.where(known, phasor / np.where(known, size, 1.0), 1.0)
+    return found
 
 
 def gradients(

@@ -41,12 +41,12 @@ from security_check.verification.enclosure import (
     Enclosure,
     Gradients,
     PortModel,
+    directions,
     gradients,
     phasors,
 )
 
 _TURN = 0.5  # largest ratio of beta to gamma of a customer in A; others are left for a later face
-_SMALLEST = 1e-300  # keeps a division by zero finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def slopes(
     """
     x, radius = phasors(model, enclosure, rows.phasor, box)
     own = np.abs(x) > radius
-    own_direction = x / np.maximum(np.abs(x), _SMALLEST)
+    own_direction = directions(x)
     direction = np.where(rows.current & ~own, rows.axis, own_direction)
     direction = np.where(rows.power, rows.carried, direction)
     parts = _parts(model, enclosure, rows.phasor, box, x, direction)

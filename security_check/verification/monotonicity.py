@@ -37,7 +37,13 @@ from security_check.monitoring.row_kinds import RowKind, rows_of
 from security_check.operating_range.conditions import OperatingConditions
 from security_check.operating_range.points import halves
 from security_check.power_flow.compensating_currents import ports_of_power
-from security_check.verification.enclosure import Enclosure, PortModel, enclose, phasors
+from security_check.verification.enclosure import (
+    Enclosure,
+    PortModel,
+    directions,
+    enclose,
+    phasors,
+)
 from security_check.verification.gradient_signs import (
     GradientSigns,
     RowKinds,
@@ -161,8 +167,7 @@ def row_kinds(model: PortModel) -> RowKinds:
     profile = np.where(model.profile == 0.0, 1.0, model.profile)
     added = np.asarray(network.ports_point @ (model.response / profile.conj()).T).T
     strongest = added[np.arange(len(added)), np.abs(added).argmax(axis=1)]
-    size = np.abs(strongest)
-    outwards = np.where(size > 0.0, strongest / np.maximum(size, 1e-300), 1.0)
+    outwards = directions(strongest)
     axis: ComplexArray = np.where(kind == RowKind.CURRENT_IMPORT, -1.0, 1.0) * outwards[phasor]
     further = slice(len(kind) - len(table.further), None)
     axis[further] = outwards[phasor[further]] * np.resize(BESIDE, len(table.further))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from security_check.verification.monotonicity import ProofStatus
 from security_check.verification.solution_boxes import ProofModel
 from security_check.verification.solution_cover import CoverNode
 from security_check.verification.splitting import ROUNDING, SplitProof, not_split, split_rows
-from security_check.verification.state_rows import NOT_COVERED, rows_by_state
+from security_check.verification.state_rows import NOT_COVERED, StateRows, rows_by_state
 from security_check.worst_case.robust_rows import RobustRows
 
 Document = dict[str, Any]
@@ -42,6 +42,15 @@ def sealed(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f'{{"checksum":"{digest}","content":{text}}}\n'
+
+
+def envelopes_of(points: Sequence[str], limits_w: IntArray) -> Document:
+    """Return envelopes by connection point; limits of shape (2 c,), watts, injection first."""
+    injection, withdrawal = np.split(np.asarray(limits_w), 2)
+    return {
+        point: {"injection_w": int(up), "withdrawal_w": int(down)}
+        for point, up, down in zip(points, injection, withdrawal, strict=True)
+    }
 
 
 def parts_of(robust: RobustRows, limits_w: IntArray) -> list[Document]:
@@ -60,49 +69,52 @@ def parts_of(robust: RobustRows, limits_w: IntArray) -> list[Document]:
         When the power flow without customers has no solution.
     """
     network = robust.conditions.network
-    injection, withdrawal = np.split(np.asarray(limits_w), 2)
-    envelopes = [
-        {"connection_point": point, "injection_w": int(up), "withdrawal_w": int(down)}
-        for point, up, down in zip(network.connection_points, injection, withdrawal, strict=True)
-    ]
     states = rows_by_state(robust)
     if not states:
-        return [unproved(envelopes, NOT_COVERED, len(robust.limited))]
+        return [_unproved(StateRows(USUAL, robust), NOT_COVERED)]
     u = np.asarray(limits_w) / network.base_power_w
-    return [
-        ({} if each.state == USUAL else {"state": str(each.state)})
-        | _of_state(each.robust, envelopes, u)
-        for each in states
-    ]
+    return [_of_state(each, u) for each in states]
 
 
-def _of_state(robust: RobustRows, envelopes: list[Document], u: FloatArray) -> Document:
+def _of_state(each: StateRows, u: FloatArray) -> Document:
     """Return the proof of one state of a network."""
+    robust = each.robust
     conditions, limits = robust.conditions, robust.limits
     network = conditions.network
     if reason := not_split(conditions):
-        return unproved(envelopes, reason, len(robust.limited))
+        return _unproved(each, reason)
     rows = _checked_rows(network)
     chosen = rows[np.isfinite(limits.limit[rows])]
     split = split_rows(PortModel(network), conditions, u, limits, chosen, _MORE, curved=True)
-    described = _network(network, split.model)
-    text = json.dumps(described, allow_nan=False, separators=(",", ":"))
     if split.bounds is None:
-        return unproved(envelopes, split.cover.reason, len(robust.limited))
-    unbalance = np.isfinite(limits.limit[robust.monitors.kind == RowKind.UNBALANCE]).sum()
+        return _unproved(each, split.cover.reason)
+    described, digest = described_network(network, split.model)
     return {
-        "envelopes": envelopes,
+        "state": str(each.state),
+        "connection_points": list(network.connection_points),
         "network": described,
-        "network_hash": hashlib.sha256(text.encode()).hexdigest(),
+        "network_hash": digest,
         "band_pu": list(conditions.band),
-        "unbalance_rows": int(unbalance),
         **_proof(split, split.bounds, robust),
     }
 
 
-def unproved(envelopes: list[Document], reason: str, rows: int) -> Document:
+def _unproved(each: StateRows, reason: str) -> Document:
     """Return the part of a certificate of a network whose rows are all only checked."""
-    return {"envelopes": envelopes, "reason": reason, "rows": [], "only_checked": rows}
+    robust = each.robust
+    return {
+        "state": str(each.state),
+        "connection_points": list(robust.conditions.network.connection_points),
+        "reason": reason,
+        "rows": [_row(robust, int(row), ProofStatus.CHECKED) for row in robust.limited],
+    }
+
+
+def without_proof(part: Document, reason: str) -> Document:
+    """Return a part of a certificate whose proof does not count, for a reason."""
+    kept = {key: part[key] for key in ("state", "connection_points")}
+    found = {"worst": None, "value": None, "bound": None, "standing": str(ProofStatus.CHECKED)}
+    return kept | {"reason": reason, "rows": [row | found for row in part["rows"]]}
 
 
 def _checked_rows(network: Network) -> IndexArray:
@@ -113,23 +125,32 @@ def _checked_rows(network: Network) -> IndexArray:
     return rows
 
 
-def _network(network: Network, model: ProofModel) -> Document:
-    return {
+def described_network(network: Network, model: ProofModel) -> tuple[Document, str]:
+    """Return a network as a certificate has it, and the hash of its text."""
+    described = {
         "name": network.name,
         "base_power_w": network.base_power_w,
         "nodes": list(network.nodes),
         "admittance": _entries(network.admittance),
-        "held_nodes": network.interface.nodes.tolist(),
-        "held_pu": _numbers(network.interface.phasors.sum(axis=1)),
+        "held": _entries(_held(network)),
         "ports": _entries(network.ports.incidence),
         "power": _entries(sp.csr_array(model.power)),
         "standing_pu": _numbers(model.standing),
-        "connection_points": list(network.connection_points),
         "voltages": list(network.voltages.elements),
-        "voltage_of": _entries(network.voltages.incidence),
         "terminals": list(network.terminals.elements),
-        "current_of": _entries(network.terminals.admittance),
+        "phasor_of": _entries(
+            sp.vstack([network.voltages.incidence, network.terminals.admittance])
+        ),
     }
+    text = json.dumps(described, allow_nan=False, separators=(",", ":"))
+    return described, hashlib.sha256(text.encode()).hexdigest()
+
+
+def _held(network: Network) -> sp.csr_array:
+    """Return the voltages of the nodes of the interface at 1 p.u., (n, 1); zero elsewhere."""
+    nodes, phasors = network.interface.nodes, network.interface.phasors.sum(axis=1)
+    places = nodes, np.zeros(len(nodes), dtype=np.int64)
+    return sp.csr_array((phasors, places), shape=(len(network.nodes), 1))
 
 
 def _proof(split: SplitProof, bounds: RowBounds, robust: RobustRows) -> Document:
@@ -137,23 +158,35 @@ def _proof(split: SplitProof, bounds: RowBounds, robust: RobustRows) -> Document
     targets = split.targets
     secure = bounds.bound <= targets.limit + ROUNDING * np.abs(targets.limit)
     proved = {int(k) for k in np.flatnonzero(secure)}
-    rows = [
-        {
-            "element": robust.element(int(row)),
-            "kind": _KINDS[robust.monitors.kind[row]],
-            "limit": float(targets.limit[k]),
-            "worst": bounds.point[k].tolist() if k in proved else None,
-            "value": float(bounds.value[k]) if k in proved else None,
-            "bound": float(bounds.bound[k]) if k in proved else None,
-            "standing": "proved" if k in proved else str(_left_open(float(bounds.bound[k]))),
-        }
-        for k, row in enumerate(split.rows)
-    ]
+    rows = []
+    for k, row in enumerate(split.rows.tolist()):
+        if k not in proved:
+            rows.append(_row(robust, row, _left_open(float(bounds.bound[k]))))
+            continue
+        point, value = bounds.point[k].tolist(), float(bounds.value[k])
+        found = {"worst": point, "value": value, "bound": float(bounds.bound[k])}
+        rows.append(_row(robust, row, ProofStatus.PROVED) | found)
+    unbalanced = np.flatnonzero(robust.monitors.kind == RowKind.UNBALANCE)
+    limited = unbalanced[np.isfinite(robust.limits.limit[unbalanced])]
+    rows += [_row(robust, row, ProofStatus.CHECKED) for row in limited.tolist()]
     roots = iter(bounds.roots)
     return {
         "rows": rows,
         "way": _covered(split.cover.way, None, proved),
         "cover": _covered(split.cover.root, roots, proved),
+    }
+
+
+def _row(robust: RobustRows, row: int, standing: ProofStatus) -> Document:
+    """Return a row of which nothing is stated but its limit."""
+    return {
+        "element": robust.element(row),
+        "kind": _KINDS[robust.monitors.kind[row]],
+        "limit": float(robust.limits.limit[row]),
+        "standing": str(standing),
+        "worst": None,
+        "value": None,
+        "bound": None,
     }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArray
+from security_check.verification.enclosure import directions
 from security_check.verification.solution_boxes import ProofModel, SolutionBoxes
 
 _ROUNDING = 1e-11  # per unit, or part of a derivative
@@ -120,7 +121,7 @@ def values_over(model: ProofModel, boxes: SolutionBoxes, rows: Quantities) -> Va
     voltage = boxes.centre[:, -1:]
     y = np.where(rows.power, voltage * rows.along, x)
     centre = rows.sense * (y.conj() * x).real
-    unit = np.where(rows.power, rows.along, x / np.maximum(np.abs(x), 1e-300))
+    unit = np.where(rows.power, rows.along, directions(x))
     turned = unit.conj()[..., None] * by_variable
     along = (np.abs(turned.real) * half).sum(axis=2)
     across = (np.abs(turned.imag) * half).sum(axis=2)

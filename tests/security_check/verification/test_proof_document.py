@@ -15,10 +15,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from meshed_networks import meshed_area
 from networks import SMALL_AREAS, small_area
+from stressed_freedom import free_case
 from stressed_lines import stressed_network
 
-from security_check.verification.proof_document import FORMAT, parts_of, sealed
+from security_check.checking.check import SecurityCheck
+from security_check.verification.proof_document import (
+    FORMAT,
+    envelopes_of,
+    parts_of,
+    sealed,
+    without_proof,
+)
+from security_check.verification.state_rows import NOT_COVERED
 
 CHECKER = Path(__file__).resolve().parents[3] / "tools" / "check_certificate.py"
 
@@ -35,8 +45,21 @@ def checker() -> Any:
 def content(seed: int) -> dict[str, Any]:
     case = stressed_network(seed)
     check = case.grid.allocate(case.limits)
-    (part,) = parts_of(check.robust_rows, check.limits_w)
-    return {"format": FORMAT, "intervals": [{"start": "a", "end": "b", "parts": [part]}]}
+    return document_of(check)
+
+
+def document_of(check: SecurityCheck) -> dict[str, Any]:
+    """Return the content of a certificate of one interval."""
+    points = check.robust_rows.conditions.network.connection_points
+    interval = {
+        "start": "2026-07-01T00:00:00Z",
+        "end": "2026-07-01T00:15:00Z",
+        "status": "secure",
+        "reason": "",
+        "envelopes": envelopes_of(points, check.limits_w),
+        "parts": parts_of(check.robust_rows, check.limits_w),
+    }
+    return {"format": FORMAT, "area": "test", "intervals": [interval]}
 
 
 def checked(text: str, folder: Path) -> int:
@@ -63,9 +86,7 @@ def test_certificates_of_all_kinds_of_areas(name, tmp_path):
     """Power limits at the interface, meshes, ratios, passive powers."""
     area = small_area(**SMALL_AREAS[name])
     check = area.grid.allocate(area.limits.interface)
-    (part,) = parts_of(check.robust_rows, check.limits_w)
-    text = sealed({"intervals": [{"start": "a", "end": "b", "parts": [part]}]})
-    assert checked(text, tmp_path) == 0
+    assert checked(sealed(document_of(check)), tmp_path) == 0
 
 
 def test_it_runs_without_the_project(tmp_path):
@@ -132,12 +153,11 @@ def test_a_forger_who_mends_the_hashes_proves_nothing_false(seed, tmp_path):
     """Larger envelopes, lower limits, other values: the mathematics rejects them, not the sum."""
     document = content(seed)
     part = document["intervals"][0]["parts"][0]
-    for envelope in range(len(part["envelopes"])):
-        for key in ("injection_w", "withdrawal_w"):
-            path = ("intervals", 0, "parts", 0, "envelopes", envelope, key)
-            text = sealed(changed(document, path, 0.5))
-            own = part["envelopes"][envelope][key]
-            if own > 1e-3 * max(each[key] for each in part["envelopes"]):
+    envelopes = document["intervals"][0]["envelopes"]
+    for point, envelope in envelopes.items():
+        for key, own in envelope.items():
+            text = sealed(changed(document, ("intervals", 0, "envelopes", point, key), 0.5))
+            if own > 1e-3 * max(each[key] for each in envelopes.values()):
                 assert checked(text, tmp_path) == 1
     for k, row in enumerate(part["rows"]):
         base = ("intervals", 0, "parts", 0, "rows", k)
@@ -165,14 +185,57 @@ def test_dropped_and_renamed_rows_are_missed(tmp_path, capsys):
         document = copy.deepcopy(content(0))
         change(document["intervals"][0]["parts"][0]["rows"])
         assert checked(sealed(document), tmp_path) == 1
-        assert "rows, limits or band" in capsys.readouterr().out
+        assert "rows are missing" in capsys.readouterr().out
 
 
 def test_rows_that_are_only_checked_are_no_proof(tmp_path, capsys):
     document = copy.deepcopy(content(0))
     row = document["intervals"][0]["parts"][0]["rows"][0]
-    row["standing"] = "only checked"
+    row |= {"standing": "only checked", "worst": None, "value": None, "bound": None}
     assert checked(sealed(document), tmp_path) == 1
     out = capsys.readouterr().out
     assert "1 only checked, 0 failures" in out
     assert "not a proof" in out
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("cones", "proofs do not cover reactive power chosen freely up to a power factor"),
+        ("generators", NOT_COVERED),
+    ],
+)
+def test_what_the_proof_does_not_cover_is_named_with_all_its_rows(kind, reason, tmp_path, capsys):
+    if kind == "generators":
+        check = meshed_area(2).allocate()
+    else:
+        case = free_case(1, 2, 2, (kind,))
+        check = case.grid().allocate(case.interface)
+    document = document_of(check)
+    (part,) = document["intervals"][0]["parts"]
+    assert len(part["rows"]) == len(check.robust_rows.limited)
+    assert {row["standing"] for row in part["rows"]} == {"only checked"}
+    assert checked(sealed(document), tmp_path) == 1
+    assert f"not proved: {reason}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["outages", "taps"])
+def test_each_state_is_checked_over_the_same_envelopes(kind, tmp_path, capsys):
+    case = free_case(2, 2, 2, (kind,))
+    check = case.grid().allocate(case.interface)
+    document = document_of(check)
+    parts = document["intervals"][0]["parts"]
+    assert len({part["state"] for part in parts}) == len(parts) > 1
+    proved = all(row["standing"] == "proved" for part in parts for row in part.get("rows", []))
+    assert checked(sealed(document), tmp_path) == (0 if proved else 1)
+    assert "interval" not in capsys.readouterr().out
+
+
+def test_a_proof_that_does_not_count_is_named(tmp_path, capsys):
+    document = copy.deepcopy(content(2))
+    (interval,) = document["intervals"]
+    rows = len(interval["parts"][0]["rows"])
+    interval["parts"] = [without_proof(part, "it is shared") for part in interval["parts"]]
+    assert len(interval["parts"][0]["rows"]) == rows
+    assert checked(sealed(document), tmp_path) == 1
+    assert "not proved: it is shared" in capsys.readouterr().out
