@@ -26,8 +26,15 @@ _SNAPSHOT = {
     "mode": "snapshot", "controlmode": "off", "loadmodel": "powerflow", "algorithm": "normal",
     "number": "1", "hour": "0", "sec": "0", "loadmult": "1", "genmult": "1", "random": "none",
     "tolerance": "0.0001", "maxiterations": "15", "miniterations": "2", "maxcontroliter": "10",
-    "parallel": "no", "recorder": "no", "log": "no", "demandinterval": "no",
+    "recorder": "no", "log": "no", "demandinterval": "no",
 }  # fmt: skip
+
+# Of the circuit: the one value that is modelled, and why.
+_NEEDED = {
+    "cktmodel": ("multiphase", "a circuit of positive sequence has no phases"),
+    "seasonrating": ("no", "ratings that depend on a season are not modelled"),
+    "parallel": ("no", "what the file leaves would depend on when its solutions end"),
+}
 
 _SAME_HZ = 1e-6
 _NEAR = (0.5, 2.0)
@@ -56,13 +63,11 @@ def _option(dss: Dss, name: str) -> str:
 
 def setting_faults(dss: Dss) -> list[Fault]:
     """Return the faults of settings that change what the circuit is, each named by its setting."""
-    faults = []
-    if _option(dss, "cktmodel") != "multiphase":
-        detail = "it is positive, so the circuit has one phase; only multiphase is modelled"
-        faults.append(Fault("set cktmodel", detail))
-    if _option(dss, "seasonrating") not in ("no", "false"):
-        detail = "it is yes: ratings that depend on a season are not modelled (normamps is used)"
-        faults.append(Fault("set seasonrating", detail))
+    faults = [
+        Fault(f"set {option}", f"it is {found or 'not readable'}, not {needed}: {why}")
+        for option, (needed, why) in _NEEDED.items()
+        if (found := _option(dss, option)) != needed
+    ]
     return [*faults, *_frequency_faults(dss), *_shared_names(dss), *_added(dss)]
 
 
