@@ -14,21 +14,23 @@ from pandapower.topology import connected_components, create_nxgraph, unsupplied
 
 from security_check.errors import Fault
 from security_check.importers import Net
+from security_check.importers.pandapower_branches import branch_faults
 from security_check.importers.pandapower_quantities import (
     POWERS,
     Test,
     is_not_negative,
     is_positive,
+    numbers,
     quantity_faults,
-    switch_faults,
+    typed,
     wrong_powers,
     wrong_quantities,
 )
 from security_check.importers.pandapower_tables import (
     BUS_COLUMNS,
+    form_faults,
     in_service,
     unmodelled,
-    wrong_states,
 )
 from security_check.importers.pandapower_taps import Taps, tap_faults
 from security_check.model.element_ids import element_id
@@ -46,8 +48,9 @@ def source_faults(net: Net, table: str, passive: str, taps: Taps | None = None) 
     passive, taps
         As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
     """
-    if states := list(wrong_states(net)):
-        return states
+    if wrong := form_faults(net):
+        return wrong
+    net = typed(net)
     faults = _interface_faults(net)
     if passive == "as-given":
         faults += [
@@ -74,12 +77,11 @@ def _element_faults(net: Net, table: str, passive: str, taps: Taps | None) -> li
     faults += unmodelled(net)
     lost = list(_missing_buses(net))
     faults += lost or _unreachable(net, table)
-    faults += switch_faults(net)
     if table != "asymmetric_load":  # theirs say on which phases they are, and are tested there
         faults += wrong_powers(net, table)
     if passive == "as-given":
         faults += _passive_faults(net, table)
-    return faults + quantity_faults(net) + tap_faults(net, taps)
+    return faults + quantity_faults(net) + branch_faults(net) + tap_faults(net, taps)
 
 
 def _interface_faults(net: Net) -> list[Fault]:
@@ -110,7 +112,7 @@ def _missing_buses(net: Net) -> Iterator[Fault]:
     for kind, ends in BUS_COLUMNS.items():
         rows = net[kind]
         for end in ends:
-            for i in rows.index[~rows[end].isin(net.bus.index)]:
+            for i in rows.index[~pd.Series(numbers(rows[end]), rows.index).isin(net.bus.index)]:
                 yield Fault(element_id(kind, i), f"its {end} {rows[end].at[i]} does not exist")
 
 
@@ -173,8 +175,9 @@ def phase_faults(net: Net, held: str, taps: Taps | None = None) -> list[Fault]:
         As in
         :func:`~security_check.importers.pandapower_phases.phases_from_pandapower`.
     """
-    if states := list(wrong_states(net)):
-        return states
+    if wrong := form_faults(net):
+        return wrong
+    net = typed(net)
     needed = (*_OF_PHASES, *(_OF_SOURCES if held == "source" else ()))
     faults = _interface_faults(net) + _element_faults(net, "asymmetric_load", "none", taps)
     faults += [
