@@ -27,6 +27,7 @@ def branch_faults(net: Net) -> list[Fault]:
         *_two_levels(net),
         *_unlike_buses(net),
         *_idle_losses(net),
+        *_leaking_lines(net),
     ]
 
 
@@ -152,6 +153,22 @@ def _idle_losses(net: Net) -> Iterator[Fault]:
         for k in np.flatnonzero(np.abs(current) > 100.0).tolist():
             detail = f"its i0_percent is {current[k]:g}, more than its rated current"
             yield Fault(element_id(kind, rows.index[k]), detail)
+
+
+def _leaking_lines(net: Net) -> Iterator[Fault]:
+    """Yield the lines that would take more through their shunts than through a short circuit."""
+    rows = in_service(net, "line")
+    each_km = np.hypot(
+        2e-9 * np.pi * numbers(pd.Series([net.f_hz]))[0] * numbers(rows.c_nf_per_km),
+        1e-6 * numbers(rows.g_us_per_km),
+    )
+    ohm = np.hypot(numbers(rows.r_ohm_per_km), numbers(rows.x_ohm_per_km))
+    for k in np.flatnonzero(each_km * ohm * numbers(rows.length_km) ** 2 > 1.0).tolist():
+        yield Fault(
+            element_id("line", rows.index[k]),
+            f"its c_nf_per_km {rows.c_nf_per_km.iloc[k]} and g_us_per_km "
+            f"{rows.g_us_per_km.iloc[k]} take more than it can carry over its length",
+        )
 
 
 def switch_faults(net: Net) -> Iterator[Fault]:

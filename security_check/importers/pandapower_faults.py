@@ -6,6 +6,7 @@ reported at once, element by element.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -96,7 +97,7 @@ def _interface_faults(net: Net) -> list[Fault]:
     ]
     if len(grids) == 1:
         return faults
-    graph = create_nxgraph(net)
+    graph = create_nxgraph(_joined(net))
     # Buses that do not exist are faults of their own, and join nothing.
     graph.remove_nodes_from([bus for bus in graph if bus not in net.bus.index])
     for part in connected_components(graph):
@@ -118,11 +119,18 @@ def _missing_buses(net: Net) -> Iterator[Fault]:
 
 def _unreachable(net: Net, table: str) -> list[Fault]:
     """Return the connection points without a path to the external grid."""
-    cut_off = unsupplied_buses(net) | set(net.bus.index[~net.bus.in_service.astype(bool)])
+    cut_off = unsupplied_buses(_joined(net)) | set(net.bus.index[~net.bus.in_service.astype(bool)])
     rows = in_service(net, table)
     return [
         no_path(element_id(table, i), rows.bus.at[i]) for i in rows.index[rows.bus.isin(cut_off)]
     ]
+
+
+def _joined(net: Net) -> Net:
+    """Return a copy of a net for its paths, which do not depend on lengths; they may be text."""
+    copied = copy.copy(net)
+    copied["line"] = net.line.assign(length_km=1.0)
+    return copied
 
 
 def no_path(point: str, bus: object) -> Fault:

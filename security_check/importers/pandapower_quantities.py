@@ -44,6 +44,10 @@ def is_not_negative(values: FloatArray) -> BoolArray:
     return (values < LARGEST) & (values >= 0)
 
 
+def _is_set_point(values: FloatArray) -> BoolArray:
+    return (values > 0) & (values < 10)
+
+
 def _is_part(values: FloatArray) -> BoolArray:
     return (values > 0) & (values < 1)
 
@@ -85,19 +89,22 @@ QUANTITIES: tuple[tuple[str, tuple[str, ...], Test], ...] = (
     ("shunt", ("p_mw", "q_mvar", "step"), _is_power),
     ("shunt", ("vn_kv",), is_positive),
     ("bus", ("vn_kv",), is_positive),
-    ("ext_grid", ("vm_pu",), is_positive),
+    ("ext_grid", ("vm_pu",), _is_set_point),
     ("ext_grid", ("va_degree",), is_angle),
 )
 """Columns with an effect in every model; those that only phases need: ``pandapower_faults``."""
 
-_OPTIONAL: tuple[tuple[str, tuple[str, ...], Test], ...] = tuple(
-    (kind, tuple(f"tap{suffix}_{column}" for suffix in ("", "2") for column in names), is_right)
-    for kind in ("trafo", "trafo3w")
-    for names, is_right in (
-        (("pos", "neutral", "step_percent"), _is_finite),
-        (("step_degree",), is_angle),
-        (("min", "max"), _is_number),
-    )
+_OPTIONAL: tuple[tuple[str, tuple[str, ...], Test], ...] = (
+    ("ext_grid", ("slack_weight",), _is_finite),
+    *(
+        (kind, tuple(f"tap{suffix}_{column}" for suffix in ("", "2") for column in names), is_right)
+        for kind in ("trafo", "trafo3w")
+        for names, is_right in (
+            (("pos", "neutral", "step_percent"), _is_finite),
+            (("step_degree",), is_angle),
+            (("min", "max"), _is_number),
+        )
+    ),
 )
 """Columns that may say nothing; what they say must be a number."""
 
@@ -165,7 +172,7 @@ def typed(net: Net) -> Net:
             values, found = rows[column], numbers(rows[column])
             if column in ("in_service", "closed"):
                 changed[column] = values.astype(bool)
-            elif column in BUS_COLUMNS.get(table, ()) and _is_whole(found):
+            elif column in ("element", *BUS_COLUMNS.get(table, ())) and _is_whole(found):
                 changed[column] = pd.Series(found.astype(np.int64), rows.index)
             elif not values.isna().all() and (values.isna() | ~np.isnan(found)).all():
                 changed[column] = pd.Series(found, rows.index)

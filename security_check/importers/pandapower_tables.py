@@ -54,7 +54,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "shunt": ("p_mw", "q_mvar", "vn_kv", "step", "in_service"),
     "switch": ("element", "et", "closed", "z_ohm"),
-    "ext_grid": ("vm_pu", "va_degree", "in_service"),
+    "ext_grid": ("vm_pu", "va_degree", "slack_weight", "in_service"),
     "gen": ("bus", "p_mw", "vm_pu", "scaling", "in_service"),
     **dict.fromkeys(("load", "sgen", "storage"), _POWER),
     "motor": (
@@ -145,7 +145,7 @@ def form_faults(net: Net) -> list[Fault]:
     in service nor out of service.
     """
     wrong = [fault for table in sorted(MODELLED) for fault in _table_faults(net, table)]
-    return wrong or list(_wrong_states(net))
+    return wrong or [*_wrong_states(net), *_wrong_references(net)]
 
 
 def _table_faults(net: Net, table: str) -> Iterator[Fault]:
@@ -164,6 +164,14 @@ def _table_faults(net: Net, table: str) -> Iterator[Fault]:
         if isinstance(i, bool) or not isinstance(i, (int, np.integer)) or not 0 <= i < _INDICES:
             detail = f"its index must be a whole number of 0 to {_INDICES - 1}, and not {i!r}"
             yield Fault(element_id(table, i), detail)
+
+
+def _wrong_references(net: Net) -> Iterator[Fault]:
+    """Yield the switches whose element cannot be an index."""
+    for i, element in net.switch.element.items():
+        whole = isinstance(element, (int, float, np.number)) and not isinstance(element, bool)
+        if not whole or not float(element).is_integer():
+            yield Fault(element_id("switch", i), f"its element is {element!r}, not an index")
 
 
 def _wrong_states(net: Net) -> Iterator[Fault]:
