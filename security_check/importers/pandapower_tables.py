@@ -41,7 +41,10 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         "length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km", "g_us_per_km", "max_i_ka",
         "df", "parallel", "in_service",
     ),
-    "impedance": ("rft_pu", "xft_pu", "rtf_pu", "xtf_pu", "sn_mva", "in_service"),
+    "impedance": (
+        "rft_pu", "xft_pu", "rtf_pu", "xtf_pu", "gf_pu", "bf_pu", "gt_pu", "bt_pu", "sn_mva",
+        "in_service",
+    ),
     "trafo": (
         "sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent",
         "shift_degree", "parallel", "df", "in_service",
