@@ -44,6 +44,11 @@ def is_not_negative(values: FloatArray) -> BoolArray:
     return (values < LARGEST) & (values >= 0)
 
 
+def _is_shunt(values: FloatArray) -> BoolArray:
+    """Return which shunts take at most 100 times the rated power of their impedance."""
+    return np.abs(values) <= 100.0
+
+
 def _is_set_point(values: FloatArray) -> BoolArray:
     return (values > 0) & (values < 10)
 
@@ -84,7 +89,7 @@ QUANTITIES: tuple[tuple[str, tuple[str, ...], Test], ...] = (
     ("trafo3w", ("pfe_kw", "i0_percent"), _is_finite),
     ("trafo3w", ("shift_mv_degree", "shift_lv_degree"), is_angle),
     ("impedance", ("rft_pu", "xft_pu", "rtf_pu", "xtf_pu"), _is_finite),
-    ("impedance", ("gf_pu", "bf_pu", "gt_pu", "bt_pu"), _is_finite),
+    ("impedance", ("gf_pu", "bf_pu", "gt_pu", "bt_pu"), _is_shunt),
     ("impedance", ("sn_mva",), is_positive),
     ("shunt", ("p_mw", "q_mvar", "step"), _is_power),
     ("shunt", ("vn_kv",), is_positive),
