@@ -9,9 +9,10 @@
 
 ``pandapower_faults`` and ``pandapower_meshed_faults`` look at the source before any model is
 built, so that all of its faults are reported at once: ``pandapower_tables`` knows the tables of a
-net, ``pandapower_quantities`` the columns with an effect, and ``pandapower_taps`` the tap positions
-that are assumed.  ``pandapower_model`` reads what pandapower built, ``pandapower_ratings`` what
-lines and transformers may carry.
+net, ``pandapower_quantities`` the columns with an effect,
+``pandapower_branches`` what the numbers of a branch mean together, and ``pandapower_taps`` the tap
+positions that are assumed.  ``pandapower_model`` reads what pandapower built,
+``pandapower_ratings`` what lines and transformers may carry.
 
 For OpenDSS the same is done by the room ``opendss_circuit``.
 """

@@ -35,8 +35,17 @@ from security_check.importers.opendss_circuit.elements import (
     unsupported_faults,
 )
 from security_check.importers.opendss_circuit.ratings import Branch, branches
+from security_check.importers.opendss_circuit.settings import (
+    base_voltage_faults,
+    set_snapshot,
+    setting_faults,
+)
 from security_check.importers.opendss_circuit.source import Source, sources
-from security_check.importers.opendss_circuit.supply import load_faults, supply_of
+from security_check.importers.opendss_circuit.supply import (
+    earthed_faults,
+    load_faults,
+    supply_of,
+)
 from security_check.model.element_ids import element_id, element_ids, name_of
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
@@ -61,6 +70,9 @@ def network_from_opendss(
     lines and of reactors and capacitors in series, and each transformer winding's kVA at its rated
     voltage, scaled by ``normhkva`` where it is given.  A fuse, relay, recloser or switch control
     is in its present state.
+
+    The circuit is read as a snapshot at its base frequency, whatever its file solved last and
+    whatever circuits were read before.
 
     Parameters
     ----------
@@ -89,7 +101,7 @@ def network_from_opendss(
     NetworkFaults
         With every fault found, each naming its element; an enabled regulator or capacitor control
         is one where ``taps`` or ``capacitors`` is not given, and so is an element without a
-        rating or of a class that is not modelled.
+        rating or of a class that is not modelled, and a setting that is not.
     """
     dss = _compiled(Path(master))
     faults = set_taps(dss, taps) + set_capacitors(dss, capacitors)
@@ -150,16 +162,22 @@ def _network(
 def _compiled(master: Path) -> Any:
     import opendssdirect as dss  # optional, and slow to load
 
-    dss.Basic.AllowForms(False)
-    dss.Basic.AllowChangeDir(False)
-    dss.Text.Command("clear")
+    # An engine of its own: some settings, such as defaultbasefrequency, outlive a circuit.
+    engine = dss.NewContext()
+    engine.Basic.AllowForms(False)
+    engine.Basic.AllowChangeDir(False)
     try:
-        dss.Text.Command(f'compile "{master.resolve()}"')
-        dss.Text.Command("set controlmode=off")
-        dss.Text.Command("solve")
+        engine.Text.Command(f'compile "{master.resolve()}"')
+        if engine.Basic.NumCircuits() != 1:
+            detail = "it leaves no circuit: its last commands (clear, newactor) take it away"
+            raise NetworkFaults([Fault(master.name, detail)])
+        if faults := setting_faults(engine):
+            raise NetworkFaults(faults)
+        set_snapshot(engine)
+        engine.Text.Command("solve")
     except dss.DSSException as error:
         raise NetworkFaults([Fault(master.name, f"OpenDSS: {error}")]) from None
-    return dss
+    return engine
 
 
 def system_matrix(dss: Any) -> sp.csr_array:
@@ -193,23 +211,17 @@ def circuit_faults(dss: Any, connected: list[Load]) -> list[Fault]:
         detail = "the impedance of a branch there is not a number"
         return faults + [Fault(element_id("bus", bus), detail) for bus in wrong]
     supply = supply_of(dss, order)
-    faults += _voltage_faults(dss) + list(supply.faults) + load_faults(connected, supply)
+    faults += (
+        base_voltage_faults(dss, supply.nodes)
+        + list(supply.faults)
+        + load_faults(connected, supply)
+    )
+    faults += earthed_faults(dss, matrix, order, supply)
     return faults + [
         Fault(element_id("bus", node), supply.lacking(node))
         for node in order
         if node not in supply.nodes
     ]
-
-
-def _voltage_faults(dss: Any) -> list[Fault]:
-    faults = []
-    for bus in dss.Circuit.AllBusNames():
-        dss.Circuit.SetActiveBus(bus)
-        if not dss.Bus.kVBase() > 0.0:
-            faults.append(
-                Fault(element_id("bus", bus.lower()), "it has no base voltage (set voltagebases)")
-            )
-    return faults
 
 
 @dataclass(frozen=True, slots=True)

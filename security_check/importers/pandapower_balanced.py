@@ -7,6 +7,7 @@ models are covered: parallel lines, switches, two- and three-winding transformer
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from security_check.importers.pandapower_model import (
     ModelledNet,
     buses_of,
     connected,
+    finite,
     modelling,
     passive_injection,
     terminals,
@@ -109,8 +111,13 @@ def _interface(model: ModelledNet, nodes: IndexArray) -> Interface:
 def _modelled(net: Net) -> ModelledNet:
     """Run pandapower once and return its model of the net, of which only the matrices matter."""
     with modelling():
-        pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", **PLAIN)
-    return ModelledNet(net, net._ppc["internal"])
+        try:
+            pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", **PLAIN)
+        except ArithmeticError:
+            # Its start from a DC power flow divides by each reactance, and a branch may have none.
+            with suppress(pp.LoadflowNotConverged):  # which says nothing from a flat start
+                pp.runpp(net, calculate_voltage_angles=True, trafo_model="t", init="flat", **PLAIN)
+    return finite(ModelledNet(net, net._ppc["internal"]))
 
 
 def _passive_elements(model: ModelledNet, at_nodes: IndexArray) -> PassiveElements:

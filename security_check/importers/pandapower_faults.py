@@ -6,6 +6,7 @@ reported at once, element by element.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,21 +15,23 @@ from pandapower.topology import connected_components, create_nxgraph, unsupplied
 
 from security_check.errors import Fault
 from security_check.importers import Net
+from security_check.importers.pandapower_branches import branch_faults
 from security_check.importers.pandapower_quantities import (
     POWERS,
     Test,
     is_not_negative,
     is_positive,
+    numbers,
     quantity_faults,
-    switch_faults,
+    typed,
     wrong_powers,
     wrong_quantities,
 )
 from security_check.importers.pandapower_tables import (
     BUS_COLUMNS,
+    form_faults,
     in_service,
     unmodelled,
-    wrong_states,
 )
 from security_check.importers.pandapower_taps import Taps, tap_faults
 from security_check.model.element_ids import element_id
@@ -46,8 +49,9 @@ def source_faults(net: Net, table: str, passive: str, taps: Taps | None = None) 
     passive, taps
         As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
     """
-    if states := list(wrong_states(net)):
-        return states
+    if wrong := form_faults(net):
+        return wrong
+    net = typed(net)
     faults = _interface_faults(net)
     if passive == "as-given":
         faults += [
@@ -74,12 +78,11 @@ def _element_faults(net: Net, table: str, passive: str, taps: Taps | None) -> li
     faults += unmodelled(net)
     lost = list(_missing_buses(net))
     faults += lost or _unreachable(net, table)
-    faults += switch_faults(net)
     if table != "asymmetric_load":  # theirs say on which phases they are, and are tested there
         faults += wrong_powers(net, table)
     if passive == "as-given":
         faults += _passive_faults(net, table)
-    return faults + quantity_faults(net) + tap_faults(net, taps)
+    return faults + quantity_faults(net) + branch_faults(net) + tap_faults(net, taps)
 
 
 def _interface_faults(net: Net) -> list[Fault]:
@@ -94,7 +97,7 @@ def _interface_faults(net: Net) -> list[Fault]:
     ]
     if len(grids) == 1:
         return faults
-    graph = create_nxgraph(net)
+    graph = create_nxgraph(_joined(net))
     # Buses that do not exist are faults of their own, and join nothing.
     graph.remove_nodes_from([bus for bus in graph if bus not in net.bus.index])
     for part in connected_components(graph):
@@ -110,17 +113,24 @@ def _missing_buses(net: Net) -> Iterator[Fault]:
     for kind, ends in BUS_COLUMNS.items():
         rows = net[kind]
         for end in ends:
-            for i in rows.index[~rows[end].isin(net.bus.index)]:
+            for i in rows.index[~pd.Series(numbers(rows[end]), rows.index).isin(net.bus.index)]:
                 yield Fault(element_id(kind, i), f"its {end} {rows[end].at[i]} does not exist")
 
 
 def _unreachable(net: Net, table: str) -> list[Fault]:
     """Return the connection points without a path to the external grid."""
-    cut_off = unsupplied_buses(net) | set(net.bus.index[~net.bus.in_service.astype(bool)])
+    cut_off = unsupplied_buses(_joined(net)) | set(net.bus.index[~net.bus.in_service.astype(bool)])
     rows = in_service(net, table)
     return [
         no_path(element_id(table, i), rows.bus.at[i]) for i in rows.index[rows.bus.isin(cut_off)]
     ]
+
+
+def _joined(net: Net) -> Net:
+    """Return a copy of a net for its paths, which do not depend on lengths; they may be text."""
+    copied = copy.copy(net)
+    copied["line"] = net.line.assign(length_km=1.0)
+    return copied
 
 
 def no_path(point: str, bus: object) -> Fault:
@@ -173,8 +183,9 @@ def phase_faults(net: Net, held: str, taps: Taps | None = None) -> list[Fault]:
         As in
         :func:`~security_check.importers.pandapower_phases.phases_from_pandapower`.
     """
-    if states := list(wrong_states(net)):
-        return states
+    if wrong := form_faults(net):
+        return wrong
+    net = typed(net)
     needed = (*_OF_PHASES, *(_OF_SOURCES if held == "source" else ()))
     faults = _interface_faults(net) + _element_faults(net, "asymmetric_load", "none", taps)
     faults += [

@@ -28,6 +28,7 @@ from security_check.importers.pandapower_model import (
     ModelledNet,
     buses_of,
     connected,
+    finite,
     modelling,
     passive_injection,
     terminals,
@@ -126,9 +127,10 @@ def _modelled(net: Net) -> ModelledNet:
             calculate_voltage_angles=True,
             trafo_model="t",
             max_iteration=1,
+            init="flat",  # a DC power flow divides by each reactance, and a branch may have none
             **PLAIN,
         )
-    return ModelledNet(net, net._ppc["internal"])
+    return finite(ModelledNet(net, net._ppc["internal"]))
 
 
 def _ports(

@@ -12,8 +12,13 @@ from pandapower.topology import unsupplied_buses
 from security_check.errors import Fault
 from security_check.importers import Net
 from security_check.importers.pandapower_faults import no_path, table_faults
-from security_check.importers.pandapower_quantities import is_positive, wrong_quantities
-from security_check.importers.pandapower_tables import in_service, wrong_states
+from security_check.importers.pandapower_quantities import (
+    is_positive,
+    numbers,
+    typed,
+    wrong_quantities,
+)
+from security_check.importers.pandapower_tables import form_faults, in_service
 from security_check.importers.pandapower_taps import Taps
 from security_check.model.element_ids import element_id
 
@@ -38,8 +43,9 @@ def meshed_faults(
     taps
         As in :func:`~security_check.importers.pandapower_balanced.network_from_pandapower`.
     """
-    if states := list(wrong_states(net)):
-        return states
+    if wrong := form_faults(net):
+        return wrong
+    net = typed(net)
     faults = []
     if not len(in_service(net, "ext_grid")):
         faults.append(Fault("interface", "an external grid must be in service, found none"))
@@ -71,7 +77,7 @@ def _marked(rows: pd.DataFrame, column: str) -> Any:
 
 def _missing_buses(net: Net) -> Iterator[Fault]:
     rows = net.gen  # external grids are looked up with everything else
-    for i in rows.index[~rows.bus.isin(net.bus.index)]:
+    for i in rows.index[~pd.Series(numbers(rows.bus), rows.index).isin(net.bus.index)]:
         yield Fault(element_id("gen", i), f"its bus {rows.bus.at[i]} does not exist")
 
 

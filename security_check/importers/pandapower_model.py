@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandapower as pp
+import pandas as pd
 import scipy.sparse as sp
 
 from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers import Net
 from security_check.importers.pandapower_faults import no_path
+from security_check.importers.pandapower_quantities import typed
 from security_check.importers.pandapower_ratings import rated_ends
 from security_check.importers.pandapower_tables import POWER_ELEMENTS
 from security_check.importers.pandapower_taps import Taps, with_taps
@@ -105,6 +107,22 @@ class ModelledNet:
         )
 
 
+def finite(model: ModelledNet) -> ModelledNet:
+    """Return a model whose admittances are all numbers.
+
+    Raises
+    ------
+    NetworkFaults
+        With the buses where they are not.
+    """
+    entries = model.admittance.tocoo()
+    wrong = np.unique(entries.row[~np.isfinite(entries.data)])
+    if len(wrong):
+        detail = "the impedance of a branch or shunt there is beyond what a number can hold"
+        raise NetworkFaults([Fault(model.names[k], detail) for k in wrong.tolist()])
+    return model
+
+
 def without_powers(net: Net, connection_points: str, passive: str, taps: Taps | None = None) -> Net:
     """Return a copy of the net without customers, generators and, maybe, passive elements.
 
@@ -122,7 +140,7 @@ def without_powers(net: Net, connection_points: str, passive: str, taps: Taps | 
     taps
         The tap positions, as in :func:`~security_check.importers.pandapower_taps.with_taps`.
     """
-    working = copy.deepcopy(with_taps(net, taps))
+    working = copy.deepcopy(with_taps(typed(net), taps))
     for kind in (*POWER_ELEMENTS, "gen"):
         may_stay = passive == "as-given" and kind not in (connection_points, "gen")
         working[kind] = working[kind][working[kind].in_service.astype(bool) & may_stay]
@@ -138,9 +156,9 @@ def buses_of(net: Net, table: str) -> IndexArray:
 
 def connected(net: Net, table: str) -> tuple[str, ...]:
     """Return the ids of the connection points: the table's elements in service."""
-    if table not in net:
-        return ()
-    rows = net[table]
+    rows = net.get(table)
+    if not isinstance(rows, pd.DataFrame) or "in_service" not in rows:
+        return ()  # a fault of its own
     return tuple(element_id(table, i) for i in rows.index[rows.in_service.astype(bool)])
 
 

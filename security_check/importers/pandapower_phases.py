@@ -26,11 +26,16 @@ from security_check.arrays import BoolArray, ComplexArray, FloatArray, IndexArra
 from security_check.errors import NetworkFaults
 from security_check.importers import Net
 from security_check.importers.pandapower_faults import phase_faults
-from security_check.importers.pandapower_model import bus_names, modelling, nominal_volts
+from security_check.importers.pandapower_model import (
+    bus_names,
+    connected,
+    modelling,
+    nominal_volts,
+)
+from security_check.importers.pandapower_quantities import typed
 from security_check.importers.pandapower_ratings import rated_ends
-from security_check.importers.pandapower_tables import POWER_ELEMENTS
+from security_check.importers.pandapower_tables import POWER_ELEMENTS, in_service
 from security_check.importers.pandapower_taps import Taps, with_taps
-from security_check.model.element_ids import element_ids
 from security_check.model.network import Network, reactive_ratios, selection
 from security_check.model.network_elements import Interface, Ports, Terminals, Voltages
 
@@ -74,12 +79,13 @@ def phases_from_pandapower(
     NetworkFaults
         With every fault found, each naming its element.
     """
-    table = net.asymmetric_load[net.asymmetric_load.in_service.astype(bool)]
-    ids = element_ids("asymmetric_load", table.index)
+    ids = connected(net, "asymmetric_load")
     ratios, faults = reactive_ratios(ids, power_factor)
     faults = phase_faults(net, held, taps) + faults
     if faults:
         raise NetworkFaults(faults)
+    net = typed(net)
+    table = in_service(net, "asymmetric_load")
     cases = _run(with_taps(net, taps), held)
     sources = cases["reference"]
     in_components = sources if held == "source" else sources[:0]

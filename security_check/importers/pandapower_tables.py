@@ -30,6 +30,43 @@ BUS_COLUMNS = {
 }
 """The tables that are modelled, but for ``bus`` and ``gen``, and their references to buses."""
 
+_POWER = ("p_mw", "q_mvar", "scaling", "in_service")
+_ASYMMETRIC = (
+    *(f"{part}_{phase}_{unit}" for part, unit in (("p", "mw"), ("q", "mvar")) for phase in "abc"),
+    "scaling", "in_service",
+)  # fmt: skip
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "bus": ("vn_kv", "in_service"),
+    "line": (
+        "length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km", "g_us_per_km", "max_i_ka",
+        "df", "parallel", "in_service",
+    ),
+    "impedance": (
+        "rft_pu", "xft_pu", "rtf_pu", "xtf_pu", "gf_pu", "bf_pu", "gt_pu", "bt_pu", "sn_mva",
+        "in_service",
+    ),
+    "trafo": (
+        "sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent",
+        "shift_degree", "parallel", "df", "in_service",
+    ),
+    "trafo3w": (
+        *(f"{name}_{side}_{unit}" for name, unit in
+          (("sn", "mva"), ("vn", "kv"), ("vk", "percent"), ("vkr", "percent"))
+          for side in ("hv", "mv", "lv")),
+        "pfe_kw", "i0_percent", "shift_mv_degree", "shift_lv_degree", "in_service",
+    ),
+    "shunt": ("p_mw", "q_mvar", "vn_kv", "step", "in_service"),
+    "switch": ("element", "et", "closed", "z_ohm"),
+    "ext_grid": ("vm_pu", "va_degree", "slack_weight", "in_service"),
+    "gen": ("bus", "p_mw", "vm_pu", "scaling", "in_service"),
+    **dict.fromkeys(("load", "sgen", "storage"), _POWER),
+    "motor": (
+        "pn_mech_mw", "cos_phi", "efficiency_percent", "loading_percent", "scaling", "in_service",
+    ),
+    **dict.fromkeys(("asymmetric_load", "asymmetric_sgen"), _ASYMMETRIC),
+}  # fmt: skip
+"""The columns without which an element cannot be modelled, beside its buses."""
+
 MODELLED = frozenset({"bus", "gen", *BUS_COLUMNS})
 """Tables that are modelled; see :mod:`~security_check.importers.pandapower_quantities`."""
 
@@ -37,6 +74,9 @@ WITHOUT_EFFECT = frozenset(
     {"poly_cost", "pwl_cost", "measurement", "group", "bus_geodata", "line_geodata", "substation"}
 )
 """Tables without an effect on a power flow, although they name elements."""
+
+_INDICES = 2**53
+"""Larger indices are not the same number in every format."""
 
 _CONTROLLERS = "controller"  # its faults depend on which taps are stated: ``pandapower_taps``
 
@@ -101,11 +141,44 @@ def _is_of_elements(column: str) -> bool:
     return column in ("in_service", "bus", "bus_dc") or column.endswith(("_bus", "_bus_dc"))
 
 
-def wrong_states(net: Net) -> Iterator[Fault]:
-    """Yield the elements that are neither in service nor out of service.
+def form_faults(net: Net) -> list[Fault]:
+    """Return what is wrong with the tables themselves; with such faults, no more can be said.
 
-    With such elements, nothing else can be said of the net.
+    A table or a column is missing, an index is not a number or not unique, or an element is neither
+    in service nor out of service.
     """
+    wrong = [fault for table in sorted(MODELLED) for fault in _table_faults(net, table)]
+    return wrong or [*_wrong_states(net), *_wrong_references(net)]
+
+
+def _table_faults(net: Net, table: str) -> Iterator[Fault]:
+    rows = net.get(table)
+    if not isinstance(rows, pd.DataFrame):
+        yield Fault(f"net.{table}", "it is missing, or not a table")
+        return
+    for column in (*BUS_COLUMNS.get(table, ()), *_COLUMNS[table]):
+        count = int((rows.columns == column).sum())
+        if count != 1:
+            detail = f"it has no {column}" if count == 0 else f"it has {count} columns {column}"
+            yield from (Fault(element_id(table, i), detail) for i in rows.index)
+    for i in rows.index[rows.index.duplicated()].unique():
+        yield Fault(element_id(table, i), f"{int((rows.index == i).sum())} elements have its index")
+    for i in rows.index:
+        if isinstance(i, bool) or not isinstance(i, (int, np.integer)) or not 0 <= i < _INDICES:
+            detail = f"its index must be a whole number of 0 to {_INDICES - 1}, and not {i!r}"
+            yield Fault(element_id(table, i), detail)
+
+
+def _wrong_references(net: Net) -> Iterator[Fault]:
+    """Yield the switches whose element cannot be an index."""
+    for i, element in net.switch.element.items():
+        whole = isinstance(element, (int, float, np.number)) and not isinstance(element, bool)
+        if not whole or not float(element).is_integer():
+            yield Fault(element_id("switch", i), f"its element is {element!r}, not an index")
+
+
+def _wrong_states(net: Net) -> Iterator[Fault]:
+    """Yield the elements that are neither in service nor out of service."""
     for table in sorted(MODELLED):
         for column in {"in_service", "closed"} & set(net[table].columns):
             values = net[table][column]

@@ -200,6 +200,33 @@ def _faults(elements: list[_Element]) -> Iterator[Fault]:
                 yield Fault(id_of(each.name), f"{detail}; open all or none")
 
 
+def earthed_faults(dss: Dss, matrix: sp.csr_array, order: list[str], supply: Supply) -> list[Fault]:
+    """Return the neutrals that nothing but ground connects with the source.
+
+    What customers return there would flow through the earth.
+
+    Parameters
+    ----------
+    dss
+        The circuit, solved.
+    matrix
+        Its nodal admittance, in the order of ``order``.
+    order, supply
+        The names of its nodes, and what its sources supply.
+    """
+    part = sp.csgraph.connected_components(abs(matrix), directed=False)[1]
+    fed = {int(part[node - 1]) for node in _source_nodes(dss) if node}
+    return [
+        Fault(
+            element_id("bus", name),
+            "only ground joins this neutral with the voltage source, and a return through the "
+            "earth is not supported: give the neutral's conductor, or connect its loads to node 0",
+        )
+        for k, name in enumerate(order)
+        if int(part[k]) not in fed and name in supply.nodes
+    ]
+
+
 def load_faults(connected: list[Load], supply: Supply) -> list[Fault]:
     """Return the faults of loads: an unsupplied bus, a missing phase, or both ends at one node."""
     buses = {node.split(".")[0] for node in supply.nodes}

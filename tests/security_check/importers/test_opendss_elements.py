@@ -22,7 +22,7 @@ new line.a bus1=src bus2=b1 r1=0.3 x1=0.4 c1=9 c0=5 length=1 normamps=100
 new line.b bus1=b1 bus2=b2 r1=0.3 x1=0.4 c1=9 c0=5 length=1 normamps=100
 new load.l bus1=b2 kv=12.47 kw=100 pf=1
 {more}
-set voltagebases=[12.47 7.2 0.4]
+set voltagebases=[12.47 7.2 2.4 0.4]
 calcvoltagebases
 """
 REGULATOR = """new transformer.reg phases=3 buses=(b2 b3) kvs=(12.47 12.47) kvas=(5000 5000) xhl=1
@@ -242,6 +242,7 @@ class TestRatings:
         root3 = 3**0.5
         expected = {"1": 45 / 12.47 / root3, "2": 30 / 0.4 / root3, "3": 15 / 0.4 / root3}
         assert rated == pytest.approx(expected)
+        dss.Text.Command(f'compile "{written(tmp_path, trafo)}"')
         dss.Circuit.SetActiveElement("transformer.t")
         assert dss.CktElement.NormalAmps() == pytest.approx(rated["1"])
 

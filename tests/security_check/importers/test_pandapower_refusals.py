@@ -14,9 +14,10 @@ from phase_networks import phase_net
 
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.importers.pandapower_branches import short_circuit_mva
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
 from security_check.importers.pandapower_phases import phases_from_pandapower
-from security_check.importers.pandapower_quantities import POWERS, QUANTITIES, short_circuit_mva
+from security_check.importers.pandapower_quantities import POWERS, QUANTITIES
 from security_check.importers.pandapower_tables import (
     BUS_COLUMNS,
     MODELLED,

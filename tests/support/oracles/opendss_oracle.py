@@ -17,6 +17,7 @@ def solve_circuit(
 
     ``commands`` come after those of the file, for example taps.
     """
+    dss.Basic.AllowChangeDir(False)
     dss.Text.Command("clear")
     dss.Text.Command(f'compile "{master}"')
     for source in dss.Vsources.AllNames():
