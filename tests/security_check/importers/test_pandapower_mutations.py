@@ -28,6 +28,8 @@ Net = Any
 
 VALUES = (np.nan, None, "abc", "1.0", "", np.inf, -np.inf, -1.0, 0.0, 1e300, 1e9, True, 7.0, 0.5)
 DROPPED = "dropped"
+VERTICES = 12
+"""Of a published box that are tried, beside those of the same sign."""
 HOW = {"calculate_voltage_angles": True, "tolerance_mva": 1e-9, "max_iteration": 50,
        "numba": False, "lightsim2grid": False}  # fmt: skip
 TABLES = (
@@ -215,10 +217,12 @@ def test_branches_without_reactance_are_those_of_pandapower(seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(examples(2)))
-def test_published_envelopes_of_changed_nets_hold_at_all_vertices(seed: int) -> None:
+def test_published_envelopes_of_changed_nets_hold_at_vertices(seed: int) -> None:
     rng = np.random.default_rng(500 + seed)
     net, published = rich_net(seed), 0
-    for change in mutations(net, rng, 4):
+    for change in mutations(net, rng, 8):
+        if published == 2:
+            break
         mutant = changed(net, *change)
         try:
             area = Area.from_pandapower(
@@ -230,8 +234,10 @@ def test_published_envelopes_of_changed_nets_hold_at_all_vertices(seed: int) -> 
             continue
         published += 1
         points = tuple(limits.index)
+        every = list(itertools.product((0, 1), repeat=len(points)))
+        drawn = rng.permutation(len(every))[:VERTICES]
         for source_pu, ends in itertools.product(
-            (0.99, 1.01), itertools.product((0, 1), repeat=len(points))
+            (0.99, 1.01), [every[0], every[-1], *(every[k] for k in drawn)]
         ):
             reach = np.where(ends, limits.injection_limit_w, -limits.withdrawal_limit_w)
             known = solved(mutant, points, reach.astype(float), source_pu)
