@@ -146,7 +146,7 @@ def _idle_losses(net: Net) -> Iterator[Fault]:
     for kind, rated in (("trafo", "sn_mva"), ("trafo3w", "sn_hv_mva")):
         rows = in_service(net, kind)
         losses, size = numbers(rows.pfe_kw), 1e3 * numbers(rows[rated])
-        for k in np.flatnonzero(np.abs(losses) > size).tolist():
+        for k in np.flatnonzero((size > 0.0) & (np.abs(losses) > size)).tolist():
             detail = f"its pfe_kw is {losses[k]:g}, more than its {rated} of {size[k]:g} kVA"
             yield Fault(element_id(kind, rows.index[k]), detail)
         current = numbers(rows.i0_percent)
@@ -163,7 +163,8 @@ def _leaking_lines(net: Net) -> Iterator[Fault]:
         1e-6 * numbers(rows.g_us_per_km),
     )
     ohm = np.hypot(numbers(rows.r_ohm_per_km), numbers(rows.x_ohm_per_km))
-    for k in np.flatnonzero(each_km * ohm * numbers(rows.length_km) ** 2 > 1.0).tolist():
+    parts = each_km * ohm * numbers(rows.length_km) ** 2
+    for k in np.flatnonzero(np.isfinite(parts) & (parts > 1.0)).tolist():
         yield Fault(
             element_id("line", rows.index[k]),
             f"its c_nf_per_km {rows.c_nf_per_km.iloc[k]} and g_us_per_km "
