@@ -33,6 +33,7 @@ _SNAPSHOT = {
 _NEEDED = {
     "cktmodel": ("multiphase", "a circuit of positive sequence has no phases"),
     "seasonrating": ("no", "ratings that depend on a season are not modelled"),
+    # No test sets it: OpenDSS itself may end the process with a fault of memory.
     "parallel": ("no", "what the file leaves would depend on when its solutions end"),
 }
 

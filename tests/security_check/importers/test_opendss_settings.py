@@ -46,7 +46,6 @@ REFUSED = {
     "set cktmodel=positive": "cktmodel",
     "makeposseq": "cktmodel",
     "set seasonrating=yes": "seasonrating",
-    "set parallel=yes": "parallel",
     "set mode=autoadd addtype=capacitor\nsolve": "autoadd",
     "set frequency=300\nset allowduplicates=yes\nnew load.twin bus1=b0 kv=12.47\n"
     "new load.twin bus1=b0 kv=12.47": "allowduplicates",
