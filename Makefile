@@ -35,6 +35,7 @@ WORKERS := --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadsco
 SEED ?= $(shell printf '%d' 0x0$$(git log -1 --format=%H -- '*.py' 2>/dev/null | cut -c1-7))
 ROUNDS ?= 5
 PYTEST = $(BIN)/python -m pytest $(WORKERS)
+DRAWS = $(if $(SEED),--hypothesis-seed=$(SEED))
 
 # The matrices are small: more threads would wait for each other (see gateway/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
@@ -64,14 +65,14 @@ demo: $(VENV)/.installed
 	$(BIN)/doe-exchange demo
 
 test: $(VENV)/.installed-dev
-	@echo "random draws: --hypothesis-seed=$(SEED)"
-	$(PYTEST) --hypothesis-seed=$(SEED) --durations=25 --junitxml=build/tests.xml
+	@echo "random draws: $(or $(DRAWS),those of each test's name)"
+	$(PYTEST) $(DRAWS) --durations=25 --junitxml=build/tests.xml
 
 test-fast: $(VENV)/.installed-dev
-	$(PYTEST) --hypothesis-seed=$(SEED) -m "not slow"
+	$(PYTEST) $(DRAWS) -m "not slow"
 
 test-many: $(VENV)/.installed-dev
-	DOE_MANY_TESTS=1 $(PYTEST) --hypothesis-seed=$(SEED)
+	DOE_MANY_TESTS=1 $(PYTEST) $(DRAWS)
 
 soak: $(VENV)/.installed-dev
 	@set -e; for round in $$(seq $(ROUNDS)); do \
@@ -80,7 +81,7 @@ soak: $(VENV)/.installed-dev
 		$(PYTEST) --hypothesis-seed=$$seed; done
 
 coverage: $(VENV)/.installed-dev
-	$(PYTEST) --hypothesis-seed=$(SEED) -m "not slow" --cov --cov-report=term:skip-covered
+	$(PYTEST) $(DRAWS) -m "not slow" --cov --cov-report=term:skip-covered
 
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python tools/mutants.py
