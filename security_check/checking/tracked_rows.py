@@ -16,8 +16,8 @@ rows within ``_CLIMBED`` of their limits are climbed to points that gradients co
 local maxima and mostly the global one; rows farther away are evaluated at the vertices that their
 no-load sensitivities point to.  Where a customer's influence on such a row changes sign within its
 range, several customers may have to change sides together, and all rows are searched anew.  So a
-row is missed only where another local maximum, which no climb
-from these vertices reaches, exceeds the value found by more than the distance to the limit.
+row is missed only where another local maximum, which no climb from these vertices reaches, exceeds
+the value found by more than the distance to the limit.
 
 **Speed.**  Processor time of a confirmed trade of 100 W, mean of 270 to 296 random trades, best of
 three, against a survey of all rows at every trade, and a search of all rows at every trade:

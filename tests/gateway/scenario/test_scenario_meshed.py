@@ -11,6 +11,7 @@ import pandapower as pp
 import pytest
 from command_line import run
 from meshed_networks import MeshedArea, ring, worst_of
+from network_days import MESHED_RING
 from scenario_files import GOOD, faults_of, load, small_net
 
 from gateway.formats.envelope_file import EnvelopeFile
@@ -19,26 +20,6 @@ from security_check.importers.pandapower_meshed import meshed_network_from_panda
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 
 OUTAGES = ("line:1", "line:4", "gen:0")
-RING = """
-[network]
-source = "net.json"
-passive = "as-given"
-model = "meshed"
-distributed_slack = true
-outages = ["line:1", "line:4", "gen:0"]
-
-[limits]
-voltage_min_pu = 0.92
-voltage_max_pu = 1.08
-
-[interface]
-voltage_min_pu = 1.0
-voltage_max_pu = 1.04
-
-[capacity]
-injection_w = 120000000
-withdrawal_w = 120000000
-"""
 
 
 @pytest.fixture
@@ -58,11 +39,11 @@ def area_of(folder: Path, text: str) -> MeshedArea:
 
 
 def test_no_vertex_breaks_anything_in_any_state(folder: Path) -> None:
-    area = area_of(folder, RING)
+    area = area_of(folder, MESHED_RING)
     worst = worst_of(area, area.allocate().limits_w)
     assert list(worst) == ["", *(f"without {each}" for each in OUTAGES)]
     assert -1e-6 < max(worst.values()) < 1e-9
-    alone = area_of(folder, RING.replace(str(list(OUTAGES)).replace("'", '"'), "[]"))
+    alone = area_of(folder, MESHED_RING.replace(str(list(OUTAGES)).replace("'", '"'), "[]"))
     assert max(worst_of(area, alone.allocate().limits_w).values()) > 1e-3
 
 
@@ -76,14 +57,16 @@ def test_no_vertex_breaks_anything_at_any_tap_with_generators(tmp_path: Path) ->
     )  # fmt: skip
     pp.to_json(net, str(tmp_path / "net.json"))
     taps = 'taps = {"trafo:0" = [-1, 1]}\noutages'
-    area = area_of(tmp_path, RING.replace("outages", taps, 1).replace('"gen:0"', '"trafo:0"'))
+    area = area_of(
+        tmp_path, MESHED_RING.replace("outages", taps, 1).replace('"gen:0"', '"trafo:0"')
+    )
     worst = worst_of(area, area.allocate().limits_w)
     moved = ["", "with trafo:0 at -1", "with trafo:0 at 0"]
     after = ["", " without line:1", " without line:4"]
     expected = {f"{tap}{outage}".strip() for tap in moved for outage in after}
     assert set(worst) == expected | {"without trafo:0"}
     assert -1e-6 < max(worst.values()) < 1e-9
-    alone = area_of(tmp_path, RING.replace(str(list(OUTAGES)).replace("'", '"'), "[]"))
+    alone = area_of(tmp_path, MESHED_RING.replace(str(list(OUTAGES)).replace("'", '"'), "[]"))
     assert max(worst_of(area, alone.allocate().limits_w).values()) > 1e-3
     for name, flow in area.flows:  # the states are what pandapower has with these taps
         if name.startswith("with trafo:0 at ") and " without " not in name:
@@ -94,7 +77,7 @@ def test_no_vertex_breaks_anything_at_any_tap_with_generators(tmp_path: Path) ->
 
 
 def test_power_factors_and_free_reactive_power_hold_in_every_state(folder: Path) -> None:
-    text = RING + 'power_factor = 0.95\ncone_power_factor = {"load:0" = 0.9}\n'
+    text = MESHED_RING + 'power_factor = 0.95\ncone_power_factor = {"load:0" = 0.9}\n'
     scenario = load(folder, text)
     states = [scenario.network, *(each.network for each in scenario.states)]
     assert len(states) == 4
@@ -123,7 +106,7 @@ def test_a_feeder_without_generators_may_be_meshed_too(tmp_path: Path) -> None:
 
 def test_what_allocate_and_verify_say(folder: Path, tmp_path: Path) -> None:
     path, file = folder / "ring.toml", tmp_path / "envelopes.json"
-    path.write_text(RING)
+    path.write_text(MESHED_RING)
     result = run("allocate", path, "-o", file)
     assert result.exit_code == 0, result.stderr
     content = EnvelopeFile.model_validate_json(file.read_bytes())
@@ -182,13 +165,13 @@ def test_what_allocate_and_verify_say(folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_faults_name_the_element(folder: Path, old: str, new: str, element: str, why: str) -> None:
-    assert old in RING
-    found = faults_of(folder, RING.replace(old, new))
+    assert old in MESHED_RING
+    found = faults_of(folder, MESHED_RING.replace(old, new))
     assert any(why in detail for detail in found[element]), found
 
 
 def test_a_feeder_has_neither_outages_nor_generators(folder: Path) -> None:
-    found = faults_of(folder, RING.replace('model = "meshed"', ""))
+    found = faults_of(folder, MESHED_RING.replace('model = "meshed"', ""))
     assert set(found) == {"network.distributed_slack", "network.outages", "gen:0", "gen:1"}
     assert "for models of meshed networks only" in found["gen:0"][0]
 
@@ -198,7 +181,7 @@ def test_faults_of_net_and_outages_are_reported_together(folder: Path) -> None:
     net.line.loc[2, "max_i_ka"] = 0.0
     net.gen.loc[1, "vm_pu"] = -1.0
     pp.to_json(net, str(folder / "net.json"))
-    found = faults_of(folder, RING.replace('"line:4"', '"line:44"'))
+    found = faults_of(folder, MESHED_RING.replace('"line:4"', '"line:44"'))
     assert set(found) == {"line:2", "gen:1", "line:44"}
 
 
@@ -206,5 +189,5 @@ def test_the_power_flow_of_generators_may_be_missing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.formats.optional_packages.find_spec", lambda name: None)
-    (detail,) = faults_of(folder, RING)["network.model"]
+    (detail,) = faults_of(folder, MESHED_RING)["network.model"]
     assert "lightsim2grid, which is not installed" in detail

@@ -25,7 +25,7 @@ from security_check.model.limits import InterfaceLimits
 
 Commands = list[tuple[c.Command, datetime]]
 
-_OUTAGES = """
+MESHED_RING = """
 [network]
 source = "net.json"
 passive = "as-given"
@@ -45,6 +45,7 @@ voltage_max_pu = 1.04
 injection_w = 120000000
 withdrawal_w = 120000000
 """
+"""A scenario of a meshed network with three outages, whose net is ``net.json``."""
 _UNCERTAIN = """
 [network]
 source = "net.json"
@@ -190,7 +191,7 @@ def _village() -> Any:
 
 OUTAGES = NetworkDay(
     net=lambda: ring(4, 0),
-    scenario=_OUTAGES,
+    scenario=MESHED_RING,
     customers=4,
     capacity_w=120_000_000,
     step_w=1_000_000,
