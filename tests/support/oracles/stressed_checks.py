@@ -17,6 +17,7 @@ from security_check.model.limits import InterfaceLimits
 SECURE = 1e-6  # per unit of voltage, or part of a rating
 FAIRER = 1e-2  # a limit that can rise by this part is not max-min
 ROUNDED = 3e-6  # part of a limit that tolerances may cost, besides a whole watt
+FULL = 3e-6  # within this of its limit a row is full (docs/fairness.md)
 
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ def gap(attack: Attack, limits_w: np.ndarray, capacity_w: int) -> float:
         box = np.minimum(limits_w, limits_w[k]) * (1.0 + ROUNDED) + 1
         for part in (FAIRER, 0.1, 1.0):
             box[k] = min(limits_w[k] * (1.0 + part) + 2, capacity_w)
-            if attack.worst(box.astype(np.int64)).violation > 0.0:
+            if attack.worst(box.astype(np.int64)).violation > -FULL:
                 break
             largest = max(largest, part)
     return largest
