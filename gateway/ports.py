@@ -64,6 +64,13 @@ class Transport(Protocol):
     def connected(self) -> bool:
         """Whether there is a connection right now."""
 
+    @property
+    def connections(self) -> int:
+        """Number of connections that a broker has accepted so far.
+
+        After each, the broker may have lost what it retained, or have an older form of it.
+        """
+
     async def receive(self, at_most: int) -> list[Incoming]:
         """Wait for messages; return at least one and at most ``at_most``, oldest first."""
 

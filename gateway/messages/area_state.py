@@ -29,11 +29,17 @@ class Fallback(OutgoingMessage):
 
 
 class EnvelopeMessage(OutgoingMessage):
-    """The envelopes in force of one connection point; the highest ``version`` is the newest."""
+    """The envelopes in force of one connection point; the highest ``version`` is the newest.
+
+    They were made at ``issued_at``.  At ``confirmed_at`` they were still in force; a device without
+    a later message after ``holds_until`` no longer knows, and returns to the fallback.
+    """
 
     connection_point: str
     version: int
     issued_at: Time
+    confirmed_at: Time
+    holds_until: Time
     fallback: Fallback
     intervals: tuple[EnvelopeInterval, ...]
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from exchange.vocabulary.events import (
@@ -26,6 +27,9 @@ from gateway.messages.area_state import EnvelopeInterval, EnvelopeMessage
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from security_check.model.envelope import Direction, Envelope
+
+HOLDS = timedelta(minutes=5)
+"""Time after which a device no longer relies on envelopes that were not confirmed again."""
 
 Held = dict[datetime, Envelope]
 """The envelopes of one connection point, by start of the interval."""
@@ -55,6 +59,8 @@ class EnvelopePublisher:
         self._held: dict[str, Held] = {point: {} for point in terms}
         self._versions = dict.fromkeys(terms, 0)
         self._issued: dict[str, datetime] = {}
+        # Of the connection points with envelopes, those to be confirmed next come first.
+        self._turn: dict[str, None] = {}
 
     def envelope(self, connection_point: str, start: datetime) -> Envelope:
         """Return the envelope in force of a connection point in an interval."""
@@ -87,9 +93,22 @@ class EnvelopePublisher:
         ]
         return self._messages(before, now), changed
 
-    def messages(self) -> list[Outgoing]:
-        """Return the envelopes in force of all connection points, as last issued."""
-        return [self._message(point, self._held[point]) for point in self._issued]
+    def messages(self, now: datetime) -> list[Outgoing]:
+        """Return the envelopes in force of all connection points, confirmed at ``now``."""
+        return [self._message(point, self._held[point], now) for point in self._issued]
+
+    @property
+    def published_points(self) -> int:
+        """Number of connection points with envelopes."""
+        return len(self._turn)
+
+    def confirmations(self, count: int, now: datetime) -> list[Outgoing]:
+        """Return those of some connection points, of all in turn, confirmed at ``now``."""
+        points = list(islice(self._turn, count))
+        for point in points:
+            del self._turn[point]
+            self._turn[point] = None
+        return [self._message(point, self._held[point], now) for point in points]
 
     def _apply(self, event: Event, before: dict[str, Held]) -> None:
         match event:
@@ -152,21 +171,25 @@ class EnvelopePublisher:
                 start not in both or _limits(both[start]) != _limits(new[start]) for start in new
             )
             self._issued[point] = now
+            self._turn[point] = None
             if falls:
                 self._versions[point] += 1
-                shrunk.append(self._message(point, both if rises else new))
+                shrunk.append(self._message(point, both if rises else new, now))
             if rises or not falls:
                 grown.append(point)
         for point in grown:
             self._versions[point] += 1
-        return shrunk + [self._message(point, self._held[point]) for point in grown]
+        return shrunk + [self._message(point, self._held[point], now) for point in grown]
 
-    def _message(self, point: str, held: Held) -> Outgoing:
+    def _message(self, point: str, held: Held, now: datetime) -> Outgoing:
         terms = self._terms[point]
+        now = max(now, self._issued[point])
         payload = EnvelopeMessage.encode(
             connection_point=point,
             version=self._versions[point],
             issued_at=self._issued[point],
+            confirmed_at=now,
+            holds_until=now + HOLDS,
             fallback={
                 "injection_limit_w": terms.fallback_injection_w,
                 "withdrawal_limit_w": terms.fallback_withdrawal_w,
@@ -179,6 +202,7 @@ class EnvelopePublisher:
                     final=self._intervals[start].final,
                 )
                 for start in sorted(held)
+                if self._intervals[start].end > now
             ),
         )
         return Outgoing(self._topics.envelope(point), payload, retain=True)
@@ -211,6 +235,7 @@ class EnvelopePublisher:
         for point, version, time in state["issued"]:
             self._versions[point] = version
             self._issued[point] = datetime.fromisoformat(time)
+            self._turn[point] = None
 
 
 def _limits(envelope: Envelope) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """Public statistics and local prices: retained, and published again when they have changed.
 
 Statistics follow from events alone, so a restart makes the same again.  Local prices follow from
-the last clearing program, which is not part of the state: after a restart the prices that the
-broker retains stay, until an interval's next program.
+the last clearing program, which is not part of the state: after a restart they are computed anew.
 """
 
 from __future__ import annotations
@@ -63,6 +62,7 @@ class MarketData:
         self._stale_books: set[BookKey] = set()
         self._stale_prices: dict[datetime, None] = {}  # an ordered set, oldest change first
         self._published: dict[datetime, Any] = {}
+        self._prices: dict[datetime, Outgoing] = {}
 
     def apply(self, events: Iterable[Event]) -> list[Outgoing]:
         """Apply one entry's events; return messages that remove retained ones.
@@ -88,6 +88,7 @@ class MarketData:
                 case GateClosed():
                     self._stale_prices.pop(event.interval, None)
                     self._published.pop(event.interval, None)
+                    self._prices.pop(event.interval, None)
                     messages.append(_removed(self._topics.price(event.interval)))
         return messages
 
@@ -123,6 +124,10 @@ class MarketData:
         """Return the statistics of all books that have traded."""
         return [self._statistics_message(book) for book in sorted(self._statistics)]
 
+    def prices(self) -> list[Outgoing]:
+        """Return the local prices last published of all intervals."""
+        return list(self._prices.values())
+
     def changed_prices(self, ask: AskPrices, event: int, time: datetime | None) -> list[Outgoing]:
         """Return local prices that have changed since their last publication, of a few intervals.
 
@@ -145,7 +150,8 @@ class MarketData:
                 payload = PriceMessage.encode(
                     interval=start, event=event, time=time, directions=directions
                 )
-                messages.append(Outgoing(self._topics.price(start), payload, retain=True))
+                self._prices[start] = Outgoing(self._topics.price(start), payload, retain=True)
+                messages.append(self._prices[start])
         return messages
 
     def _statistics_message(self, book: BookKey) -> Outgoing:
@@ -172,6 +178,7 @@ class MarketData:
         """Take over what :meth:`state` returned."""
         for start, end in state["ends"]:
             self._ends[datetime.fromisoformat(start)] = datetime.fromisoformat(end)
+        self.mark_prices(self._ends)
         for start, direction, traded_at, data in state["statistics"]:
             book = (datetime.fromisoformat(start), Direction(direction))
             self._statistics[book] = BookStatistics.from_data(data)

@@ -8,7 +8,7 @@ reports to participants, positions, depth, the tape, the end of prices, the sess
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from exchange.vocabulary.events import AnswerRepeated, Event, GateClosed, SessionOpened, Traded
@@ -30,6 +30,8 @@ from gateway.publishing.trade_prints import mean_ticks, price_text, prints_of, t
 
 REPORT_EXPIRY_S = 86_400
 """Time for which a broker keeps a report for a participant without a connection (MQTT 5)."""
+
+_STAYS_CLEARED = timedelta(days=1)  # a broker that comes back has no older state than this
 
 UPGRADES: dict[int, Upgrade] = {}
 """What leads data of :meth:`Publisher.state` from each version to the next, where it changed."""
@@ -71,6 +73,7 @@ class Publisher:
         self.envelopes = EnvelopePublisher(topics, terms)
         self.books = Books(topics, self._price)
         self._market_data = MarketData(topics, rules)
+        self._cleared: dict[str, datetime] = {}  # Topics whose retained message was removed, when.
 
     def entry(self, events: Sequence[Event], find_answer: FindAnswer) -> list[Outgoing]:
         """Return the messages of one journal entry, in the order they must go out."""
@@ -96,14 +99,36 @@ class Publisher:
             if isinstance(event, GateClosed):
                 depth += self.books.close(event.interval)
         messages += depth + tape + self._market_data.apply(events)
+        self._note_cleared(messages, now)
         if session_changed:
             messages.append(self.session())
         return messages
 
-    def retained(self) -> list[Outgoing]:
-        """Return everything a broker keeps, for a broker that may have lost it."""
-        statistics = self._market_data.statistics()
-        return [*self.envelopes.messages(), *self.books.snapshots(), *statistics, self.session()]
+    def _note_cleared(self, messages: Sequence[Outgoing], now: datetime) -> None:
+        for message in messages:
+            if message.retain and not message.payload:
+                self._cleared.pop(message.topic, None)
+                self._cleared[message.topic] = now
+        while self._cleared:
+            topic, cleared_at = next(iter(self._cleared.items()))
+            if now - cleared_at <= _STAYS_CLEARED:
+                break
+            del self._cleared[topic]
+
+    def retained(self, now: datetime) -> list[Outgoing]:
+        """Return everything that a broker keeps, and what removes what it no longer should.
+
+        For a new connection: the broker may have lost its memory, or have come back with an older
+        one.
+        """
+        return [
+            *self.envelopes.messages(now),
+            *(Outgoing(topic, b"", retain=True) for topic in self._cleared),
+            *self.books.snapshots(),
+            *self._market_data.statistics(),
+            *self._market_data.prices(),
+            self.session(now),
+        ]
 
     def market_data(self, local_prices: AskPrices) -> list[Outgoing]:
         """Return depth, statistics and local prices that changed since the last call.
@@ -199,6 +224,7 @@ class Publisher:
             "envelopes": self.envelopes.state(),
             "books": self.books.state(),
             "market_data": self._market_data.state(),
+            "cleared": [[topic, time.isoformat()] for topic, time in self._cleared.items()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -217,3 +243,4 @@ class Publisher:
         self.envelopes.restore(state["envelopes"])
         self.books.restore(state["books"])
         self._market_data.restore(state["market_data"])
+        self._cleared = {topic: datetime.fromisoformat(time) for topic, time in state["cleared"]}

@@ -11,11 +11,12 @@ import contextlib
 import logging
 import secrets
 import signal
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -24,6 +25,13 @@ from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
+from gateway.errors import (
+    CorruptJournalError,
+    GatewayError,
+    LeaseHeldError,
+    SequenceGapError,
+    StaleWriterError,
+)
 from gateway.formats.faults import InputFaults
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
@@ -31,6 +39,7 @@ from gateway.messages.topics import Topics
 from gateway.publishing.publisher import last_will
 from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup
+from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.service import Service
 from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt import MqttTransport
@@ -38,6 +47,11 @@ from gateway.transport.mqtt_client import MqttSettings
 from security_check.errors import Fault
 
 _LOG = logging.getLogger(__name__)
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+"""Seconds before the exchange is started anew, at first and at most."""
+_RETRY_FOR_S = 5.0  # an exchange that has waited so long for its journal says that it is offline
+_FOR_GOOD = (StaleWriterError, LeaseHeldError, CorruptJournalError, SequenceGapError)
+"""Errors of the journal that starting anew cannot mend."""
 _LOOK_EVERY_S = 1.0  # seconds between two looks for intervals that must open
 
 
@@ -111,44 +125,107 @@ async def serve(
     topics = Topics(scenario.area)
     async with AsyncExitStack() as stack:
         settings, mqtt_url = await _broker(places, topics, stack)
-        redis_url = places.redis_url
-        if redis_url is None:
-            redis = await stack.enter_async_context(EmbeddedRedis(places.data / scenario.area))
-            redis_url = redis.url
-        # Under its old name a restarted exchange gets its lease at once.  Only an embedded journal
-        # is known to have no other writer.
-        owner = EXCHANGE if places.redis_url is None else None
+        area = _Area(
+            scenario=scenario,
+            market=ExchangeSetup(topics, scenario.grid(), scenario.rules, scenario.terms()),
+            mqtt=settings,
+            redis_url=places.redis_url,
+            data=places.data / scenario.area,
+            # Under its old name a restarted exchange gets its lease at once.  Only an embedded
+            # journal is known to have no other writer.
+            owner=EXCHANGE if places.redis_url is None else secrets.token_hex(8),
+            clock=PlausibleClock(),
+        )
+
+        def note_start(journal: str) -> None:
+            points = len(scenario.network.connection_points)
+            started(
+                Served(area=topics.area, mqtt=mqtt_url, journal=journal, connection_points=points)
+            )
+
+        await _supervise(area, note_start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """What the exchange of an area is started from, each time anew."""
+
+    scenario: Scenario
+    market: ExchangeSetup
+    mqtt: MqttSettings
+    redis_url: str | None
+    data: Path
+    owner: str
+    clock: PlausibleClock
+
+
+async def _supervise(area: _Area, started: Callable[[str], None]) -> None:
+    """Run the exchange until a signal; start it anew, without end, when it loses its servers.
+
+    A failure before it has run once is a wrong configuration, and ends the command.
+    """
+    stopped, has_run = asyncio.Event(), asyncio.Event()
+
+    def note_start(journal: str) -> None:
+        if not has_run.is_set():
+            has_run.set()
+            started(journal)
+
+    pause_s = _SHORTEST_PAUSE_S
+    with _signals(stopped.set):
+        while not stopped.is_set():
+            began = time.monotonic()
+            try:
+                await _run_once(area, stopped, note_start)
+                return
+            except _FOR_GOOD:
+                raise
+            except GatewayError as error:
+                if not has_run.is_set():
+                    raise
+                if time.monotonic() - began > _LONGEST_PAUSE_S:
+                    pause_s = _SHORTEST_PAUSE_S
+                _LOG.error("the exchange lost a server: %s; starting anew in %g s", error, pause_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await stopped.wait()
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str], None]) -> None:
+    """Run the exchange until it is stopped or fails.
+
+    ``started`` is called with the journal's address when it serves.
+    """
+    topics = area.market.topics
+    async with AsyncExitStack() as stack:
+        url = area.redis_url
+        if url is None:
+            url = (await stack.enter_async_context(EmbeddedRedis(area.data))).url
         journal = await stack.enter_async_context(
-            RedisJournal(redis_url, scenario.area, owner=owner)
+            RedisJournal(url, topics.area, owner=area.owner, retry_for_s=_RETRY_FOR_S)
         )
         transport = await stack.enter_async_context(
-            MqttTransport(settings, topics.incoming, will=last_will(topics), ignore_retained=True)
+            MqttTransport(area.mqtt, topics.incoming, will=last_will(topics), ignore_retained=True)
         )
-        market = ExchangeSetup(topics, scenario.grid(), scenario.rules, scenario.terms())
-        service = Service(market, transport, journal)
-        running = asyncio.create_task(service.run())
+        service = Service(area.market, transport, journal, clock=area.clock)
         opened = asyncio.Event()
-        opening = asyncio.create_task(_open_intervals(scenario, service, opened))
-        with _signals(service.stop):
-            ready = asyncio.create_task(opened.wait())
-            await asyncio.wait({running, opening, ready}, return_when=asyncio.FIRST_COMPLETED)
+        running = asyncio.create_task(service.run())
+        opening = asyncio.create_task(_open_intervals(area.scenario, service, opened))
+        ready, stop = asyncio.create_task(opened.wait()), asyncio.create_task(stopped.wait())
+        tasks = {running, opening, stop}
+        try:
+            await asyncio.wait({*tasks, ready}, return_when=asyncio.FIRST_COMPLETED)
             if opened.is_set():
-                points = len(scenario.network.connection_points)
-                started(
-                    Served(
-                        area=scenario.area,
-                        mqtt=mqtt_url,
-                        journal=redis_url,
-                        connection_points=points,
-                    )
-                )
-            done, _ = await asyncio.wait({running, opening}, return_when=asyncio.FIRST_COMPLETED)
+                started(url)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             service.stop()
-            for task in (opening, ready):
+            for task in (opening, ready, stop):
                 task.cancel()
-            await asyncio.gather(opening, ready, return_exceptions=True)
-            await running
-        if running not in done:
+            await asyncio.wait({*tasks, ready})
+        running.result()
+        if not (opening.cancelled() or stopped.is_set()):
             opening.result()  # raises: this task ends by an error only
 
 
@@ -177,7 +254,7 @@ async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.
     await service.ready.wait()
     asked: set[datetime] = set()
     while True:
-        for session in due_sessions(scenario, datetime.now(UTC)):
+        for session in due_sessions(scenario, service.now()):
             known = service.core.exchange.state.sessions
             if session.start in asked or session.start in known:
                 continue

@@ -1,7 +1,8 @@
 """The running exchange of one area: receive, handle, commit, answer.
 
-``service`` is the loop, ``core`` the exchange with its messages.  ``outbox`` holds messages until
-the broker has them, ``periodic`` decides what is published by the clock, ``rate_limiter`` bounds
-the rate of senders, and ``reception_watch`` notices when nothing arrives any more.  ``settings``
-has the sizes and periods of the loop.
+``service`` is the loop, ``core`` the exchange with its messages.  Messages wait in the ``inbox``
+for their turn, within the rates of ``rate_limiter``; ``outbox`` holds those that go out until the
+broker has them.  ``periodic`` decides what is published by the clock, ``plausible_clock`` guards
+against clocks that jump, and ``reception_watch`` notices when nothing arrives any more.
+``settings`` has the sizes and periods of the loop.
 """

@@ -35,6 +35,7 @@ class PeriodicMessages:
         self._topics = topics
         self._settings = settings
         self._next_depth = self._next_heartbeat = self._next_probe = 0.0
+        self._confirmed_at: float | None = None
         self._reception = ReceptionWatch(settings.silent_after_s)
 
     def heard(self, topics: Iterable[str]) -> None:
@@ -57,6 +58,7 @@ class PeriodicMessages:
         if moment >= self._next_depth:
             self._next_depth = moment + self._settings.depth_s
             messages += core.market_data()
+        messages += self._confirmations(core, moment, now)
         if moment >= self._next_heartbeat:
             self._next_heartbeat = moment + self._settings.heartbeat_s
             silent = self._reception.silent
@@ -66,6 +68,20 @@ class PeriodicMessages:
             messages.append(Outgoing(self._topics.probe, b"", expires_after_s=_PROBE_EXPIRY_S))
             self._reception.probed(moment)
         return messages
+
+    def _confirmations(
+        self, core: JournaledExchange, moment: float, now: datetime
+    ) -> list[Outgoing]:
+        """Return the envelopes of some connection points: of all of them once in a period."""
+        envelopes = core.publisher.envelopes
+        if self._confirmed_at is None:
+            self._confirmed_at = moment
+        share = (moment - self._confirmed_at) / self._settings.confirm_s
+        count = min(int(share * envelopes.published_points), envelopes.published_points)
+        if not count:
+            return []
+        self._confirmed_at = moment
+        return envelopes.confirmations(count, now)
 
     def lost_reception(self, moment: float, *, connected: bool) -> bool:
         """Return whether the connection must be made anew, because nothing comes in any more."""

@@ -16,19 +16,24 @@ class RateLimiter:
         Tokens that a bucket holds at most.
     clock
         Seconds that never run backwards.
+
+    Attributes
+    ----------
+    per_second, burst
+        As above.
     """
 
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
-        self._per_second = per_second
-        self._burst = burst
+        self.per_second = per_second
+        self.burst = burst
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def allows(self, participant: str) -> bool:
         """Take a token; return whether there was one.  O(1)."""
         now = self._clock()
-        tokens, filled_at = self._buckets.get(participant, (float(self._burst), now))
-        tokens = min(float(self._burst), tokens + (now - filled_at) * self._per_second)
+        tokens, filled_at = self._buckets.get(participant, (float(self.burst), now))
+        tokens = min(float(self.burst), tokens + (now - filled_at) * self.per_second)
         allowed = tokens >= 1.0
         self._buckets[participant] = (tokens - allowed, now)
         return allowed

@@ -20,23 +20,23 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.reasons import RefusalReason
-from exchange.vocabulary.rules import METERING, OPERATOR, TSO
-from gateway.errors import GatewayError
-from gateway.messages.requests import Reader, rejection, sender_of
+from gateway.errors import GatewayError, StaleWriterError
+from gateway.messages.requests import Reader, sender_of
 from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
 from gateway.service.core import ExchangeSetup, JournaledExchange, recover
+from gateway.service.inbox import Inbox
 from gateway.service.outbox import Outbox
 from gateway.service.periodic import PeriodicMessages
-from gateway.service.rate_limiter import RateLimiter
+from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.settings import ServiceSettings
 
 _LOG = logging.getLogger(__name__)
@@ -67,10 +67,6 @@ class _RoundOutcome:
     answers: list[tuple[_Request, tuple[Event, ...]]] = field(default_factory=list)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Service:
     """Runs the exchange of one area.
 
@@ -81,7 +77,8 @@ class Service:
     transport, journal
         The ports, entered already.
     clock
-        Returns the time of the market; that of the demo runs fast.
+        Returns the time of the market, by default the guarded time of day; that of the demo runs
+        fast.
     settings
         How the loop behaves.
     """
@@ -92,28 +89,24 @@ class Service:
         transport: ServiceTransport,
         journal: Journal,
         *,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] | None = None,
         settings: ServiceSettings | None = None,
     ) -> None:
         self._market = market
         self._transport = transport
         self._journal = journal
-        self._clock = clock
+        self._clock = clock or PlausibleClock()
         self._settings = settings or ServiceSettings()
-        self._inbox: deque[Incoming | _Request] = deque()
+        self._requests: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
         self._outbox = Outbox(transport, journal.published_sequence)
         self._periodic = PeriodicMessages(market.topics, self._settings)
         self._snapshot_at = 0
-        self._limiter = RateLimiter(
-            self._settings.messages_per_second, self._settings.burst, time.monotonic
-        )
-        self._reader = Reader(
-            market.rules.tick,
-            frozenset(each.participant for each in market.terms),
-            self._open_intervals,
-        )
+        self._retained_for = 0  # The connection after which everything retained was published.
+        participants = frozenset(each.participant for each in market.terms)
+        self._inbox = Inbox(market.topics, participants, self._settings)
+        self._reader = Reader(market.rules.tick, participants, self._open_intervals)
         self._core: JournaledExchange | None = None
         self.ready = asyncio.Event()
         """Set once the state is rebuilt and the loop runs."""
@@ -125,6 +118,10 @@ class Service:
             raise RuntimeError("the service has not recovered its state yet")
         return self._core
 
+    def now(self) -> datetime:
+        """Return the time of the market."""
+        return self._clock()
+
     async def run(self) -> None:
         """Recover, then serve until :meth:`stop` or cancellation; both stop gracefully.
 
@@ -135,9 +132,8 @@ class Service:
         """
         self._core, unpublished = await recover(self._market, self._journal)
         self._snapshot_at = self.core.snapshot_sequence
-        # A broker that lost its memory gets everything retained anew.  Subscribers that know it
-        # see the same version or sequence and ignore it.
-        self._outbox.publish(self.core.sequence, [*unpublished, *self.core.publisher.retained()])
+        self._outbox.publish(self.core.sequence, unpublished)
+        self._publish_retained(self._clock())
         work = asyncio.create_task(self._work(), name="exchange-work")
         others = [
             asyncio.create_task(self._listen(), name="exchange-listen"),
@@ -156,9 +152,20 @@ class Service:
                 task.cancel()
             await asyncio.wait({work, *others})
             self._abandon_requests()
+            await self._say_offline([work, *others])
         for task in (work, *others):
             if not task.cancelled():
                 task.result()
+
+    async def _say_offline(self, ended: Sequence[asyncio.Task[None]]) -> None:
+        """Publish that the exchange is offline: a connection that ends well has no last will.
+
+        Where another writer has taken over, that one's word stands.
+        """
+        if any(isinstance(_error_of(task), StaleWriterError) for task in ended):
+            return
+        self._outbox.publish(self.core.sequence, [last_will(self._market.topics)])
+        await self._outbox.drain(self._settings.stop_within_s)
 
     def stop(self) -> None:
         """Finish the batch under way, publish it, and end :meth:`run`; safe in a signal handler."""
@@ -174,7 +181,7 @@ class Service:
             When the service ends before the command's outcome is durable.
         """
         answer: asyncio.Future[tuple[Event, ...]] = asyncio.get_running_loop().create_future()
-        self._inbox.append(_Request(command, answer))
+        self._requests.append(_Request(command, answer))
         self._wake.set()
         return await answer
 
@@ -182,7 +189,7 @@ class Service:
         while True:
             messages = await self._transport.receive(self._settings.batch_messages)
             self._periodic.heard(each.topic for each in messages)
-            self._inbox.extend(messages)
+            self._transport.acknowledge(self._inbox.put(messages))
             self._wake.set()
 
     async def _renew(self) -> None:
@@ -194,7 +201,7 @@ class Service:
     async def _work(self) -> None:
         """Handle batch after batch; an error raised here ends the service."""
         while not self._stopping:
-            if not self._inbox:
+            if not (self._inbox or self._requests):
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._settings.tick_s):
@@ -211,9 +218,13 @@ class Service:
         if due is not None and due <= now:
             # A failure here would repeat at each tick, so the service fails closed.
             self._do(batch, AdvanceTime(), now)
+        for refusal in self._inbox.refusals():
+            self._do(batch, refusal, now)
         deadline = time.monotonic() + self._settings.batch_s
-        for _ in range(min(len(self._inbox), self._settings.batch_messages)):
-            item = self._inbox.popleft()
+        for _ in range(self._settings.batch_messages):
+            item = self._requests.popleft() if self._requests else self._inbox.take()
+            if item is None:
+                break
             await self._take(batch, item, now)
             if time.monotonic() > deadline:
                 break
@@ -228,13 +239,17 @@ class Service:
         if is_due and await self._outbox.drain(self._settings.stop_within_s):
             await self._write_snapshot()
 
-    async def _take(self, batch: _RoundOutcome, item: Incoming | _Request, now: datetime) -> None:
-        """Handle one message or request; an internal error affects this one only."""
-        command = item.command if isinstance(item, _Request) else self._command(item)
-        if isinstance(item, Incoming):
-            batch.received.append(item)
-        if command is None:
-            return
+    async def _take(
+        self, batch: _RoundOutcome, item: tuple[str, Incoming] | _Request, now: datetime
+    ) -> None:
+        """Handle a message and its sender, or a request; an internal error affects no other."""
+        if isinstance(item, _Request):
+            command = item.command
+        else:
+            sender, message = item
+            batch.received.append(message)
+            point = self._market.topics.metered_point(message.topic)
+            command = self._reader.read(sender, message.payload, point)
         try:
             events = self._do(batch, command, now)
         except Exception as bug:
@@ -255,23 +270,6 @@ class Service:
         if isinstance(item, _Request):
             batch.answers.append((item, events))
 
-    def _command(self, message: Incoming) -> Command | None:
-        if message.topic == self._market.topics.probe:
-            return None
-        sender = self._market.topics.sender(message.topic)
-        if sender is None:
-            _LOG.warning("ignored message on unknown topic %r", message.topic[:200])
-            return None
-        if sender not in (TSO, OPERATOR, METERING) and not self._limiter.allows(sender):
-            return rejection(
-                sender,
-                message.payload,
-                RefusalReason.TOO_FREQUENT,
-                f"more than {self._settings.messages_per_second:g} messages per second",
-            )
-        point = self._market.topics.metered_point(message.topic)
-        return self._reader.read(sender, message.payload, point)
-
     def _do(self, batch: _RoundOutcome, command: Command, now: datetime) -> tuple[Event, ...]:
         entry, messages = self.core.handle(command, now)
         if entry is None:
@@ -291,8 +289,18 @@ class Service:
             if not request.answer.done():  # the caller may have been cancelled meanwhile
                 request.answer.set_result(events)
 
+    def _publish_retained(self, now: datetime) -> None:
+        """Publish everything retained, where the broker may have lost it or have an older form.
+
+        Subscribers that know it see the same version or sequence and ignore it.
+        """
+        self._retained_for = self._transport.connections
+        self._outbox.publish(self.core.sequence, self.core.publisher.retained(now))
+
     def _publish_by_the_clock(self, now: datetime) -> None:
         """Publish what is due, and connect anew where nothing comes in any more."""
+        if self._transport.connections != self._retained_for:
+            self._publish_retained(now)
         moment, sequence = time.monotonic(), self.core.sequence
         connected = self._transport.connected
         messages = self._periodic.due(self.core, moment, now, connected=connected)
@@ -313,10 +321,14 @@ class Service:
         return self.core.exchange.open_intervals()
 
     def _abandon_requests(self) -> None:
-        for item in self._inbox:
-            if isinstance(item, _Request) and not item.answer.done():
-                item.answer.set_exception(GatewayError("the service has ended"))
-        self._inbox.clear()
+        for request in self._requests:
+            if not request.answer.done():
+                request.answer.set_exception(GatewayError("the service has ended"))
+        self._requests.clear()
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
 
 
 def _internal_error(command: Command) -> RejectMessage:

@@ -27,7 +27,17 @@ class ServiceSettings:
         Seconds between messages of the exchange to itself, and without one coming back: then the
         exchange connects anew.
     messages_per_second, burst
-        Rate of each participant's messages, and how many may come at once.
+        Rate of the messages of each participant, of the TSO and of the market operator, and how
+        many may come at once; what is beyond is refused before it is read.
+    readings_per_second, reading_burst
+        The same for the meter operator.
+    waiting_messages
+        Messages of all senders that may wait; with more, all are refused.
+    refusals_s
+        Seconds between two reports to a sender about messages that were not read.
+    confirm_s
+        Seconds within which the envelopes of every connection point are published again, to show
+        that they are still in force.
     stop_within_s
         Seconds that a graceful stop may wait for the broker.
     """
@@ -44,4 +54,9 @@ class ServiceSettings:
     silent_after_s: float = 10.0
     messages_per_second: float = 200.0
     burst: int = 1000
+    readings_per_second: float = 2_000.0
+    reading_burst: int = 20_000
+    waiting_messages: int = 40_000
+    refusals_s: float = 1.0
+    confirm_s: float = 60.0
     stop_within_s: float = 3.0

@@ -89,6 +89,11 @@ class MqttTransport:
         """Whether there is a connection right now."""
         return self._client is not None and self._client.is_up
 
+    @property
+    def connections(self) -> int:
+        """Number of connections that a broker has accepted so far."""
+        return self._connection
+
     async def __aenter__(self) -> Self:
         """Connect and subscribe; raises :class:`gateway.errors.TransportError`."""
         loop = asyncio.get_running_loop()

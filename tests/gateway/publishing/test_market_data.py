@@ -84,7 +84,7 @@ def test_statistics_are_what_the_tape_adds_up_to(commands: list[Command], asked:
         assert abs(Decimal(content["average_price"]) - average) < Decimal("1e-9")
         assert content["bought_w"] == content["sold_w"] == content["volume_w"]
         assert Decimal(content["welfare"]) >= Decimal(content["congestion_rent"])
-    retained = read(core.publisher.retained(), "statistics")
+    retained = read(core.publisher.retained(GATE), "statistics")
     assert {(each["interval"], each["direction"]): each for each in retained} == reported
 
 
@@ -141,14 +141,14 @@ def test_statistics_stay_until_a_session_opens_after_the_interval() -> None:
     core.handle(submitted("s1", 0, Side.SELL, 100, 400), OPENED)
     core.handle(submitted("b1", 1, Side.BUY, 100, 400), OPENED)
     core.handle(CloseGate(START), GATE)
-    assert len(read(core.publisher.retained(), "statistics")) == 1
+    assert len(read(core.publisher.retained(GATE), "statistics")) == 1
     day = timedelta(days=1)
     band = InterfaceLimits(0.98, 1.04)
     following = OpenSession(START + day, LATER + day, GATE + day, band)
     _, messages = core.handle(following, LATER)
     gone = [each for each in messages if "/statistics/" in each.topic]
     assert gone == [Outgoing(TOPICS.statistics(INJECTION, START), b"", retain=True)]
-    assert read(core.publisher.retained(), "statistics") == []
+    assert read(core.publisher.retained(GATE), "statistics") == []
 
 
 class Prices:

@@ -190,7 +190,9 @@ def test_what_is_published_is_right_secure_and_discreet(commands: list[Command])
     assert world.statements == reported
     for message in core.market_data():
         world.hear(message)
-    for retained in core.publisher.retained():
+    for retained in core.publisher.retained(START):
+        if not retained.payload:
+            continue  # it removes what a broker may have kept
         kind = retained.topic.removeprefix("doe/v1/a/").partition("/")[0]
         FORMS[kind].validate_json(retained.payload, strict=True)
 
@@ -212,7 +214,7 @@ def test_recovery_makes_the_same_messages(commands: list[Command], cut: int) -> 
     again = JournaledExchange(market("a", POINTS), snapshot)
     for entry, messages in outcome[again.sequence :]:
         assert again.apply(entry) == messages
-    assert again.publisher.retained() == core.publisher.retained()
+    assert again.publisher.retained(START) == core.publisher.retained(START)
     assert again.exchange.digest() == core.exchange.digest()
 
 

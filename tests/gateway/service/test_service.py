@@ -164,7 +164,7 @@ async def test_restart_rebuilds_the_same_state(
                 await seller.ask(order(f"a{number}", 0, "sell", 100, "0.0450"))
                 await buyer.ask(order(f"b{number}", 1, "buy", 60, "0.0450"))
             digest = service.core.exchange.digest()
-            retained = service.core.publisher.retained()
+            retained = service.core.publisher.retained(GATE)
         async with RedisJournal(redis_url, area, read_only=True) as journal:
             from_nothing = JournaledExchange(market(area))
             async for entry in journal.read():
@@ -173,7 +173,7 @@ async def test_restart_rebuilds_the_same_state(
             assert await journal.read_snapshot() is not None
         for core in (from_nothing, from_snapshot):
             assert core.exchange.digest() == digest
-            assert core.publisher.retained() == retained
+            assert core.publisher.retained(GATE) == retained
             assert core.publisher.state() == from_nothing.publisher.state()
         assert unpublished == []
         async with serving(area, broker("exchange"), redis_url) as service:
@@ -219,14 +219,19 @@ async def test_sender_without_connection_point_is_unauthorised(
 
 
 async def test_too_frequent_is_answered(embedded_broker: Any, redis_url: str, area: str) -> None:
+    ear = Ear()
     slow = ServiceSettings(messages_per_second=0.001, burst=2)
     async with (
         serving(area, embedded_broker.settings("exchange"), redis_url, settings=slow),
-        client(embedded_broker.settings("p0"), area, "p0") as p0,
+        client(embedded_broker.settings("p0"), area, "p0", on_message=ear) as p0,
     ):
-        answers = [await p0.ask(order(f"a{n}", 0, "sell", 10, "0.01")) for n in range(3)]
-        assert [a["type"] for a in answers] == ["accepted", "accepted", "refused"]
-        assert answers[2]["reason"] == "too_frequent"
+        for n in range(5):
+            p0.send(order(f"a{n}", 0, "sell", 10, "0.01"))
+        await until(lambda: sum(r["type"] != "position" for r in ear.on("report/p0")) == 3)
+        reports = {each["type"]: each for each in ear.on("report/p0")}
+        assert reports["accepted"]["client_order_id"] == "a1"
+        assert reports["refused"]["reason"] == "too_frequent"
+        assert reports["refused"]["detail"].startswith("3 messages came too fast and were not read")
 
 
 async def test_bug_in_the_exchange_costs_one_message(

@@ -50,8 +50,8 @@ class VertexAttack:
         net.load["p_mw"] = -power_w / 1e6
         net.load["q_mvar"] = -power_w / 1e6 * np.tan(np.arccos(factors))
         net.ext_grid["vm_pu"] = worst.source_pu
-        # Near voltage collapse the Jacobian is almost singular: Newton takes more than 10 steps, and
-        # small powers left over are large voltages.
+        # Near voltage collapse the Jacobian is almost singular: Newton takes more than 10 steps,
+        # and small powers left over are large voltages.
         pp.runpp(net, calculate_voltage_angles=True, max_iteration=100, tolerance_mva=1e-10)
         bus = int(worst.what.removeprefix("bus:").split()[0])
         assert net.res_bus.vm_pu[bus] == pytest.approx(worst.value, abs=1e-6)

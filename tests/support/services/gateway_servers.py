@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -112,11 +113,11 @@ class _Server:
     def pause(self) -> None:
         """Let it stand still, as an overloaded or unreachable server does."""
         assert self._process is not None
-        self._process.send_signal(19)  # SIGSTOP
+        self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         assert self._process is not None
-        self._process.send_signal(18)  # SIGCONT
+        self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         self.start()
@@ -140,11 +141,21 @@ class Mosquitto(_Server):
             "set_tcp_nodelay true\n"
             "max_inflight_messages 1000\n"
             "max_queued_messages 100000\n"
-            "persistence false\n" + extra
+            + (extra if "persistence" in extra else f"persistence false\n{extra}")
         )
 
     def command(self) -> list[str]:
         return [binary("mosquitto"), "-c", str(self._config)]
+
+    def save(self, path: Path) -> None:
+        """Let it write its state to disk now, where it keeps it there."""
+        assert self._process is not None
+        path.unlink(missing_ok=True)
+        self._process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 10
+        while not path.exists():
+            assert time.monotonic() < deadline, "mosquitto does not save its state"
+            time.sleep(0.01)
 
     def settings(self, client_id: str, version: int | None = None) -> MqttSettings:
         plain = MqttSettings.from_url(f"mqtt://127.0.0.1:{self.port}", client_id)

@@ -66,6 +66,7 @@ class MemoryTransport:
     def __init__(self, *, confirming: bool = True) -> None:
         self.confirming = confirming
         self.connected = True
+        self.connections = 1
         self.published: list[Outgoing] = []
         self.acknowledged: list[Incoming] = []
         self.waiting: list[asyncio.Future[None]] = []
