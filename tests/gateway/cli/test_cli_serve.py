@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from gateway.cli.main import app
 from gateway.messages.topics import Topics
 from gateway.runs.serving import due_sessions, last_gate
 from gateway.scenario.loading import load_scenario
+from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
 from gateway.transport.participant_client import ParticipantClient
 
@@ -147,6 +150,49 @@ def test_real_servers_by_their_urls(scenario: Path, tmp_path: Path) -> None:
             assert report["type"] == "accepted"
         content = replayed(environment["DOE_REDIS_URL"] + "#north")
         assert sum(len(session["orders"]) for session in content["state"]["sessions"]) == 1
+
+
+@pytest.mark.slow
+def test_redis_away_longer_than_the_exchange_waits_does_not_end_it(
+    scenario: Path, tmp_path: Path
+) -> None:
+    """It says that it is offline meanwhile, and goes on by itself when Redis is back."""
+    with Mosquitto(tmp_path) as broker, RedisServer(tmp_path) as redis:
+        environment = {
+            "DOE_MQTT_URL": f"mqtt://127.0.0.1:{broker.port}",
+            "DOE_REDIS_URL": redis.url,
+        }
+
+        def status() -> str:
+            return str(asyncio.run(retained(broker, Topics("north").session))["status"])
+
+        def wait_for(wanted: str, within_s: float = 40.0) -> None:
+            deadline = time.monotonic() + within_s
+            while status() != wanted:
+                assert time.monotonic() < deadline, f"the session is never {wanted}"
+
+        with served(scenario, environment=environment) as where:
+            assert ask(where, **an_order())["type"] == "accepted"
+            places = enumerate(((redis.kill, redis.start), (redis.pause, redis.go_on)), 2)
+            for number, (away, back) in places:
+                wait_for("online")
+                away()
+                try:
+                    wait_for("offline")
+                    time.sleep(3)
+                finally:
+                    back()
+                wait_for("online")
+                report = ask(where, **an_order() | {"client_order_id": f"a{number}"})
+                assert (report["type"], report["order_id"]) == ("accepted", number)
+        assert status() == "offline", "a clean end says so, too"
+
+
+async def retained(broker: Mosquitto, topic: str) -> Any:
+    settings = replace(broker.settings("reader"), session_expiry_s=0, version=5)
+    async with MqttTransport(settings, [topic]) as reader, asyncio.timeout(10):
+        (message, *_) = await reader.receive(1)
+        return json.loads(message.payload)
 
 
 def run(*arguments: Any) -> Any:
