@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +39,7 @@ from gateway.terminal.console import (
 )
 
 if TYPE_CHECKING:
+    from gateway.runs.serving import Served
     from gateway.runs.simulation import Simulation
     from gateway.scenario.scenario import Scenario
 
@@ -150,15 +151,42 @@ def _why_no_orders(source: str, lines: int, faulty: Sequence[RefusalRecord]) -> 
     return f"{len(faulty)} of the {lines} lines of {source} {are}; {first}"
 
 
+def _say_where(served: Served, *, json: bool) -> None:
+    """Print the addresses of a running exchange."""
+    if json:
+        out.print_json(served.model_dump_json())
+        return
+    metrics = f"  metrics  {served.metrics}/metrics\n" if served.metrics else ""
+    out.print(
+        f"Serving area {served.area} with {served.connection_points} connection points.\n"
+        f"  MQTT     {served.mqtt}\n  journal  {served.journal}\n{metrics}Ctrl-C stops it.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 @app.command()
 def serve(
     scenario: ScenarioArgument,
     data: Annotated[
-        Path, typer.Option(help="Folder of the journal, if DOE_REDIS_URL is not set.")
-    ] = Path("doe-exchange-data"),
+        Path | None,
+        typer.Option(
+            help="Folder of the journal, if DOE_REDIS_URL is not set; default: doe-exchange-data."
+        ),
+    ] = None,
     accounts: Annotated[
         Path | None,
         typer.Option(help="Names and passwords (TOML) for the embedded broker.", callback=kept),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the embedded broker; default: a free one.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Show /health and /metrics on this port of the machine.")
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(help="File of settings (TOML); see docs/operation.md.", callback=kept),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -168,34 +196,26 @@ def serve(
     Without them, an embedded broker and an embedded server are started.
     """
     loaded = load(scenario)
-    from gateway.runs.serving import Served, ServerPlaces, last_gate, read_accounts
+    from gateway.operations.logs import configure_logs
+    from gateway.operations.serve_settings import read_settings
+    from gateway.runs.serving import last_gate
     from gateway.runs.serving import serve as run_service
+
+    chosen = read_settings(
+        settings, data=data, accounts=accounts, mqtt_port=port, metrics_port=metrics_port
+    )
+    configure_logs(chosen.log_format, chosen.log_level)
 
     last = last_gate(loaded)
     if last is not None and last <= datetime.now(UTC):
         fail(f"every gate of {scenario} has closed, the last one at {format_time(last)}")
-    mqtt_url, redis_url = os.environ.get("DOE_MQTT_URL"), os.environ.get("DOE_REDIS_URL")
-    if mqtt_url is not None and accounts is not None:
-        fail("--accounts is for the embedded broker, but DOE_MQTT_URL names another broker")
-    passwords = None if accounts is None else read_accounts(accounts, loaded)
-    if mqtt_url is None and passwords is None:
+    if chosen.mqtt_url is None and chosen.accounts is None:
         err.print(
             "warning: without --accounts any program on this machine can act for any participant"
         )
 
-    def started(served: Served) -> None:
-        if json:
-            out.print_json(served.model_dump_json())
-            return
-        out.print(
-            f"Serving area {served.area} with {served.connection_points} connection points.\n"
-            f"  MQTT     {served.mqtt}\n  journal  {served.journal}\nCtrl-C stops it.",
-            markup=False,
-            soft_wrap=True,
-        )
-
     try:
-        run(run_service(loaded, ServerPlaces(mqtt_url, redis_url, data, passwords), started))
+        run(run_service(loaded, chosen, partial(_say_where, json=json)))
     except ValueError as error:
         fail(str(error))
 

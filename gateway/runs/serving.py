@@ -12,19 +12,19 @@ import logging
 import secrets
 import signal
 import time
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
-from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
+from exchange.vocabulary.rules import EXCHANGE
 from gateway.errors import (
     CorruptJournalError,
     GatewayError,
@@ -32,19 +32,21 @@ from gateway.errors import (
     SequenceGapError,
     StaleWriterError,
 )
-from gateway.formats.faults import InputFaults
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.topics import Topics
+from gateway.operations.endpoint import Endpoint
+from gateway.operations.serve_settings import ServeSettings
 from gateway.publishing.publisher import last_will
+from gateway.runs.server_places import ServerPlaces, open_broker
 from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup
+from gateway.service.measures import Measures
 from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.service import Service
-from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
+from gateway.service.settings import ServiceSettings
 from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
-from security_check.errors import Fault
 
 _LOG = logging.getLogger(__name__)
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
@@ -61,57 +63,12 @@ class Served(BaseModel):
     area: str
     mqtt: str
     journal: str
+    metrics: str | None
     connection_points: int
 
 
-@dataclass(frozen=True, slots=True)
-class ServerPlaces:
-    """Broker and journal; ``None`` means an embedded server.
-
-    Parameters
-    ----------
-    mqtt_url, redis_url
-        Addresses of external servers.
-    data
-        Folder of the embedded journal.
-    accounts
-        Passwords of the embedded broker; ``None`` accepts every client on this machine.
-    """
-
-    mqtt_url: str | None
-    redis_url: str | None
-    data: Path
-    accounts: Mapping[str, str] | None
-
-
-def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
-    """Return names and passwords from a TOML file.
-
-    Raises
-    ------
-    InputFaults
-        When it cannot be read, or names an account that is not a participant.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputFaults(str(path), [Fault("file", f"it cannot be read: {error}")]) from None
-    known = {*scenario.owners.values(), TSO, OPERATOR, METERING}
-    faults = [
-        Fault(name, "there is no participant of that name") for name in content if name not in known
-    ]
-    faults += [
-        Fault(name, "its password must be text, and not empty")
-        for name, password in content.items()
-        if not isinstance(password, str) or not password
-    ]
-    if faults:
-        raise InputFaults(str(path), faults)
-    return content
-
-
 async def serve(
-    scenario: Scenario, places: ServerPlaces, started: Callable[[Served], None]
+    scenario: Scenario, settings: ServeSettings, started: Callable[[Served], None]
 ) -> None:
     """Run the exchange until a signal stops it; ``started`` is called with its addresses.
 
@@ -122,13 +79,16 @@ async def serve(
     ValueError
         When a URL is not valid.
     """
+    places = ServerPlaces.of(settings, scenario)
     topics = Topics(scenario.area)
     async with AsyncExitStack() as stack:
-        settings, mqtt_url = await _broker(places, topics, stack)
+        mqtt, mqtt_url = await open_broker(places, topics, stack)
         area = _Area(
             scenario=scenario,
             market=ExchangeSetup(topics, scenario.grid(), scenario.rules, scenario.terms()),
-            mqtt=settings,
+            mqtt=mqtt,
+            settings=settings.loop,
+            measures=Measures(topics.area),
             redis_url=places.redis_url,
             data=places.data / scenario.area,
             # Under its old name a restarted exchange gets its lease at once.  Only an embedded
@@ -136,11 +96,18 @@ async def serve(
             owner=EXCHANGE if places.redis_url is None else secrets.token_hex(8),
             clock=PlausibleClock(),
         )
+        metrics_url = _endpoint(settings, area, stack)
 
         def note_start(journal: str) -> None:
             points = len(scenario.network.connection_points)
             started(
-                Served(area=topics.area, mqtt=mqtt_url, journal=journal, connection_points=points)
+                Served(
+                    area=topics.area,
+                    mqtt=mqtt_url,
+                    journal=journal,
+                    metrics=metrics_url,
+                    connection_points=points,
+                )
             )
 
         await _supervise(area, note_start)
@@ -157,6 +124,26 @@ class _Area:
     data: Path
     owner: str
     clock: PlausibleClock
+    settings: ServiceSettings
+    measures: Measures
+    serving: list[Service] = field(default_factory=list)
+    """The service that runs now, if any."""
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether the exchange serves, and what else its operator asks first."""
+        service = next(iter(self.serving), None)
+        serves = service is not None and service.serves()
+        entries: dict[str, Any] = {"area": self.market.topics.area, "serves": serves}
+        return serves, entries
+
+
+def _endpoint(settings: ServeSettings, area: _Area, stack: AsyncExitStack) -> str | None:
+    """Show health and measures where the settings say so; return the address."""
+    if settings.metrics_port is None:
+        return None
+    registry = area.measures.registry
+    where = (settings.metrics_host, settings.metrics_port)
+    return stack.enter_context(Endpoint(*where, registry, area.health)).url
 
 
 async def _supervise(area: _Area, started: Callable[[str], None]) -> None:
@@ -208,7 +195,15 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
         transport = await stack.enter_async_context(
             MqttTransport(area.mqtt, topics.incoming, will=last_will(topics), ignore_retained=True)
         )
-        service = Service(area.market, transport, journal, clock=area.clock)
+        service = Service(
+            area.market,
+            transport,
+            journal,
+            clock=area.clock,
+            settings=area.settings,
+            measures=area.measures,
+        )
+        area.serving[:] = [service]
         opened = asyncio.Event()
         running = asyncio.create_task(service.run())
         opening = asyncio.create_task(_open_intervals(area.scenario, service, opened))
@@ -220,6 +215,7 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
                 started(url)
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            area.serving.clear()
             service.stop()
             for task in (opening, ready, stop):
                 task.cancel()
@@ -227,23 +223,6 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
         running.result()
         if not (opening.cancelled() or stopped.is_set()):
             opening.result()  # raises: this task ends by an error only
-
-
-async def _broker(
-    places: ServerPlaces, topics: Topics, stack: AsyncExitStack
-) -> tuple[MqttSettings, str]:
-    """Return the exchange's settings for its broker, and the address for clients."""
-    if places.mqtt_url is not None:
-        settings = MqttSettings.from_url(places.mqtt_url, f"doe-exchange-{topics.area}")
-        scheme = "mqtts" if settings.tls else "mqtt"
-        return settings, f"{scheme}://{settings.host}:{settings.port}"
-    accounts: dict[str, BrokerAccount] | None = None
-    if places.accounts is not None:
-        accounts = {EXCHANGE: BrokerAccount(secrets.token_hex(16), topics.exchange_rights())}
-        for name, password in places.accounts.items():
-            accounts[name] = BrokerAccount(password, topics.rights_of(name))
-    broker = await stack.enter_async_context(EmbeddedBroker(accounts))
-    return broker.settings(EXCHANGE, EXCHANGE), broker.url
 
 
 async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.Event) -> None:

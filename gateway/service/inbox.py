@@ -58,6 +58,7 @@ class Inbox:
         self._queues: OrderedDict[str, deque[tuple[str, Incoming]]] = OrderedDict()
         self._waiting = 0
         self._refused: dict[str, int] = {}
+        self._unread = 0
         self._reported_at: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -79,6 +80,7 @@ class Inbox:
                 self._waiting += 1
             else:
                 self._refused[queue] = self._refused.get(queue, 0) + 1
+                self._unread += 1
                 done.append(message)
         return done
 
@@ -99,6 +101,11 @@ class Inbox:
             self._queues[name] = queue  # Behind all other senders.
         self._waiting -= 1
         return found
+
+    def take_unread(self) -> int:
+        """Return how many messages were refused unread since the last call."""
+        unread, self._unread = self._unread, 0
+        return unread
 
     def refusals(self) -> list[RejectMessage]:
         """Return one command for each sender of refused messages, at most one a second each."""

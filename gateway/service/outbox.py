@@ -29,6 +29,10 @@ class Outbox:
         self.published = published
         """Sequence of the last entry up to which the broker has confirmed all messages."""
 
+    def __len__(self) -> int:
+        """Return the number of batches that the broker has not confirmed."""
+        return len(self._unconfirmed)
+
     def publish(self, sequence: int, messages: list[Outgoing]) -> None:
         """Hand over messages of entries up to ``sequence``."""
         confirmed = self._transport.publish(messages)

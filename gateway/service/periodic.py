@@ -38,6 +38,11 @@ class PeriodicMessages:
         self._confirmed_at: float | None = None
         self._reception = ReceptionWatch(settings.silent_after_s)
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing reaches the exchange any more."""
+        return self._reception.silent
+
     def heard(self, topics: Iterable[str]) -> None:
         """Record that messages came on these topics.
 

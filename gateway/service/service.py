@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -34,11 +35,13 @@ from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
 from gateway.service.core import ExchangeSetup, JournaledExchange, recover
 from gateway.service.inbox import Inbox
+from gateway.service.measures import Measures
 from gateway.service.outbox import Outbox
 from gateway.service.periodic import PeriodicMessages
 from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.settings import ServiceSettings
 
+_STANDS_STILL_S = 10.0  # a loop that has not come round for so long does not serve
 _LOG = logging.getLogger(__name__)
 
 
@@ -81,6 +84,8 @@ class Service:
         fast.
     settings
         How the loop behaves.
+    measures
+        Counts and times what it does.
     """
 
     def __init__(
@@ -91,18 +96,21 @@ class Service:
         *,
         clock: Callable[[], datetime] | None = None,
         settings: ServiceSettings | None = None,
+        measures: Measures | None = None,
     ) -> None:
         self._market = market
         self._transport = transport
         self._journal = journal
         self._clock = clock or PlausibleClock()
         self._settings = settings or ServiceSettings()
+        self._measures = measures or Measures(market.topics.area)
         self._requests: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
         self._outbox = Outbox(transport, journal.published_sequence)
         self._periodic = PeriodicMessages(market.topics, self._settings)
         self._snapshot_at = 0
+        self._seen_at = -math.inf
         self._retained_for = 0  # The connection after which everything retained was published.
         participants = frozenset(each.participant for each in market.terms)
         self._inbox = Inbox(market.topics, participants, self._settings)
@@ -151,6 +159,8 @@ class Service:
             for task in (work, *others):
                 task.cancel()
             await asyncio.wait({work, *others})
+            self._seen_at = -math.inf
+            self._measures.online.set(0)
             self._abandon_requests()
             await self._say_offline([work, *others])
         for task in (work, *others):
@@ -189,7 +199,8 @@ class Service:
         while True:
             messages = await self._transport.receive(self._settings.batch_messages)
             self._periodic.heard(each.topic for each in messages)
-            self._transport.acknowledge(self._inbox.put(messages))
+            done = self._inbox.put(messages)
+            self._transport.acknowledge(done)
             self._wake.set()
 
     async def _renew(self) -> None:
@@ -213,14 +224,14 @@ class Service:
 
     async def _round(self) -> None:
         batch = _RoundOutcome()
-        now = self._clock()
+        began, now = time.monotonic(), self._clock()
         due = self.core.next_due
         if due is not None and due <= now:
             # A failure here would repeat at each tick, so the service fails closed.
             self._do(batch, AdvanceTime(), now)
         for refusal in self._inbox.refusals():
             self._do(batch, refusal, now)
-        deadline = time.monotonic() + self._settings.batch_s
+        deadline = began + self._settings.batch_s
         for _ in range(self._settings.batch_messages):
             item = self._requests.popleft() if self._requests else self._inbox.take()
             if item is None:
@@ -228,12 +239,16 @@ class Service:
             await self._take(batch, item, now)
             if time.monotonic() > deadline:
                 break
+        decided = time.monotonic()
         try:
             await self._commit(batch)
         except BaseException as error:
             for request in (request for request, _ in batch.answers if not request.answer.done()):
                 request.answer.set_exception(GatewayError(f"not known to be durable: {error}"))
             raise
+        if batch.entries or batch.received:
+            commit_s = time.monotonic() - decided if batch.entries else None
+            self._measures.batch(len(batch.received), decided - began, commit_s)
         self._publish_by_the_clock(now)
         is_due = self.core.sequence - self._snapshot_at >= self._settings.snapshot_entries
         if is_due and await self._outbox.drain(self._settings.stop_within_s):
@@ -259,6 +274,7 @@ class Service:
                 exc_info=bug,
             )
             # The exchange may have applied a part of the command: rebuild its state.
+            self._measures.failures.inc()
             self._core, _ = await recover(self._market, self._journal)
             for entry in batch.entries:
                 self._core.apply(entry)
@@ -276,6 +292,7 @@ class Service:
             return ()
         batch.entries.append(entry)
         batch.messages += messages
+        self._measures.events(entry.events)
         return entry.events
 
     async def _commit(self, batch: _RoundOutcome) -> None:
@@ -301,6 +318,7 @@ class Service:
         """Publish what is due, and connect anew where nothing comes in any more."""
         if self._transport.connections != self._retained_for:
             self._publish_retained(now)
+        self._look()
         moment, sequence = time.monotonic(), self.core.sequence
         connected = self._transport.connected
         messages = self._periodic.due(self.core, moment, now, connected=connected)
@@ -309,6 +327,23 @@ class Service:
         if self._periodic.lost_reception(moment, connected=self._transport.connected):
             self._outbox.publish(sequence, [last_will(self._market.topics)])
             self._transport.reconnect()
+
+    def _look(self) -> None:
+        """Take the measures of queues and state."""
+        measures, self._seen_at = self._measures, time.monotonic()
+        measures.waiting.set(len(self._inbox))
+        measures.unread.inc(self._inbox.take_unread())
+        measures.unconfirmed.set(len(self._outbox))
+        measures.written.set(self.core.sequence)
+        measures.published.set(self._outbox.published)
+        measures.resting.set(len(self.core.exchange.state.orders))
+        measures.open_intervals.set(len(self._open_intervals()))
+        measures.online.set(self._transport.connected and not self._periodic.silent)
+
+    def serves(self) -> bool:
+        """Return whether it serves: its loop moves, it is connected, and messages reach it."""
+        is_moving = time.monotonic() - self._seen_at < _STANDS_STILL_S
+        return is_moving and self._transport.connected and not self._periodic.silent
 
     async def _write_snapshot(self) -> None:
         """Write a snapshot, unless messages before it are unconfirmed and would be lost."""

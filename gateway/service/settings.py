@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +60,16 @@ class ServiceSettings:
     refusals_s: float = 1.0
     confirm_s: float = 60.0
     stop_within_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Refuse values with which the loop would stand still.
+
+        Raises
+        ------
+        ValueError
+            With the setting and its value.
+        """
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not value > 0:
+                raise ValueError(f"{each.name} must be above 0, and is {value}")

@@ -21,11 +21,12 @@ from typing import Any, Self
 from amqtt.adapters import ReaderAdapter, StreamReaderAdapter, WriterAdapter
 from amqtt.broker import Broker, RetainedApplicationMessage, Server
 from amqtt.contexts import Action
-from amqtt.errors import MQTTError
+from amqtt.errors import BrokerError, MQTTError
 from amqtt.mqtt.connack import IDENTIFIER_REJECTED, NOT_AUTHORIZED, ConnackPacket
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.session import Session
 
+from gateway.errors import TransportError
 from gateway.messages.topics import Rights, covers
 from gateway.transport.library_hooks import check_attributes, check_hooks
 from gateway.transport.mqtt_client import MqttSettings
@@ -319,13 +320,15 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
 
 
 class EmbeddedBroker:
-    """Runs an amqtt broker on a free loopback port, in the running event loop.
+    """Runs an amqtt broker on a loopback port, in the running event loop.
 
     Parameters
     ----------
     accounts
         User names with their passwords and rights; ``None`` gives every client all rights.
         The client ids ``name`` and ``name/...`` are for the account of that name only.
+    port
+        The port; 0 is a free one.
 
     Examples
     --------
@@ -336,11 +339,11 @@ class EmbeddedBroker:
                 ...
     """
 
-    def __init__(self, accounts: Mapping[str, BrokerAccount] | None = None) -> None:
+    def __init__(self, accounts: Mapping[str, BrokerAccount] | None = None, port: int = 0) -> None:
         self._accounts = accounts
         self._broker: _Broker | None = None
         self.host = "127.0.0.1"
-        self.port = 0
+        self.port = port
 
     @property
     def url(self) -> str:
@@ -358,12 +361,17 @@ class EmbeddedBroker:
         """Start listening."""
         self._broker = _Broker(
             {
-                "listeners": {"default": {"type": "tcp", "bind": f"{self.host}:0"}},
+                "listeners": {"default": {"type": "tcp", "bind": f"{self.host}:{self.port}"}},
                 "plugins": {},
             },
             self._accounts,
         )
-        await self._broker.start()
+        try:
+            await self._broker.start()
+        except (BrokerError, OSError) as error:
+            raise TransportError(
+                f"the embedded broker cannot listen on {self.host}:{self.port}: {error}"
+            ) from None
         self.port = self._broker._servers["default"].instance.sockets[0].getsockname()[1]
         return self
 

@@ -4,9 +4,12 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_servers import Mosquitto, RedisServer
+from gateway_servers import Mosquitto, RedisServer, free_port
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
@@ -244,6 +247,77 @@ def test_a_journal_needs_a_folder(scenario: Path, tmp_path: Path) -> None:
         result = run("serve", scenario, "--data", data)
         assert result.exit_code == 2
         assert f"the journal cannot be kept in {data}/north: {reason}" in result.stderr
+
+
+def curl(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def value_of(metrics: str, name: str) -> float:
+    (line,) = [each for each in metrics.splitlines() if each.startswith(f"{name}{{")]
+    return float(line.rpartition(" ")[2])
+
+
+@pytest.mark.slow
+def test_an_operator_sees_health_and_measures(scenario: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("metrics_port = 0\nmqtt_port = 0\n[loop]\nheartbeat_s = 1\n")
+    port = free_port()
+    with RedisServer(tmp_path) as redis:
+        environment = {"DOE_REDIS_URL": redis.url, "DOE_LOG_FORMAT": "json"}
+        options = ("--settings", str(settings), "--port", str(port))
+        with served(scenario, *options, environment=environment) as where:
+            assert where["mqtt"] == f"mqtt://127.0.0.1:{port}"
+            assert ask(where, **an_order())["type"] == "accepted"
+            ask(where, **an_order() | {"client_order_id": "a2", "quantity_w": 10**9})
+            status, health = curl(where["metrics"] + "/health")
+            assert (status, json.loads(health)["serves"]) == (200, True)
+            _, metrics = curl(where["metrics"] + "/metrics")
+            assert value_of(metrics, "doe_orders_total") == 1
+            assert value_of(metrics, "doe_resting_orders") == 1
+            assert value_of(metrics, "doe_refusals_total") == 1
+            assert value_of(metrics, "doe_commit_seconds_count") >= 2
+            assert value_of(metrics, "doe_online") == 1
+            assert value_of(metrics, "doe_open_intervals") >= 4
+            assert curl(where["metrics"] + "/nope")[0] == 404
+            redis.pause()
+            try:
+                deadline = time.monotonic() + 30
+                while curl(where["metrics"] + "/health")[0] == 200:
+                    assert time.monotonic() < deadline
+            finally:
+                redis.go_on()
+
+
+def test_settings_that_are_wrong_are_named(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('mqtt_port = 70000\ncolour = "red"\n[loop]\ntick_s = 0\n')
+    result = run("serve", scenario, "--settings", settings)
+    assert result.exit_code == 2
+    for words in ("mqtt_port", "found 70000", "colour: there is no such entry", "tick_s must be"):
+        assert words in result.stderr
+    settings.write_text("mqtt_port = ")
+    assert "is not TOML" in run("serve", scenario, "--settings", settings).stderr
+    monkeypatch.setenv("DOE_LOG_LEVEL", "loud")
+    assert "log_level: it should be" in run("serve", scenario).stderr
+
+
+def test_a_port_in_use_is_a_sentence(scenario: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for option, what in (("--port", "the embedded broker"), ("--metrics-port", "metrics")):
+            result = run("serve", scenario, "--data", tmp_path / "d", option, port)
+            assert result.exit_code == 2
+            assert what in result.stderr
+            assert f"127.0.0.1:{port}" in result.stderr
 
 
 def test_intervals_without_a_name_follow_one_another(scenario: Path) -> None:
