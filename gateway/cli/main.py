@@ -6,6 +6,7 @@ Each module of this room has commands of one subject; ``--help`` lists them in t
 from __future__ import annotations
 
 from gateway.cli import (
+    access,
     envelopes,
     fairness,
     hierarchy,
@@ -23,6 +24,7 @@ COMMAND_MODULES = (
     fairness,
     hierarchy,
     market,
+    access,
     operator_outputs,
     plot,
     reconfiguration,

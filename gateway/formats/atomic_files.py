@@ -19,6 +19,7 @@ from gateway.formats.faults import InputFaults, unreadable, why
 from gateway.formats.input_files import bundled
 from security_check.errors import Fault
 
+_USUAL, _PRIVATE = 0o666, 0o600  # modes of files; the umask takes from the first
 _TEMPORARY = re.compile(r"\..+\.(?P<process>[0-9]+)\.tmp")
 
 
@@ -116,8 +117,10 @@ def claim_output(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, endings: Sequence[str] = ()) -> Iterator[Path]:
+def replacing(path: Path, endings: Sequence[str] = (), *, private: bool = False) -> Iterator[Path]:
     """Yield a temporary file beside ``path``; it replaces ``path`` when writing succeeds.
+
+    A private file can be read by its own account only.
 
     Raises
     ------
@@ -134,7 +137,7 @@ def replacing(path: Path, endings: Sequence[str] = ()) -> Iterator[Path]:
         if _is_device(path):
             yield path
         else:
-            yield from _replaced(path)
+            yield from _replaced(path, _PRIVATE if private else _USUAL)
     except OSError as error:
         sentence = f"it cannot be written: {why(error)}"
         raise InputFaults(str(path), [Fault("file", sentence)]) from None
@@ -177,12 +180,12 @@ def _is_left_over(name: str) -> bool:
     return False
 
 
-def _replaced(path: Path) -> Iterator[Path]:
+def _replaced(path: Path, mode: int) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         # A killed process of the same number may have left one, for example in a container.
         temporary.unlink(missing_ok=True)
-        temporary.touch(exist_ok=False)
+        temporary.touch(mode, exist_ok=False)
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -233,7 +236,10 @@ def write_json(path: Path, content: BaseModel) -> None:
     write_text(path, content.model_dump_json(indent=2) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, as :func:`write_json` does."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a file whole or not at all, as :func:`write_json` does.
+
+    A private file can be read by its own account only.
+    """
+    with replacing(path, private=private) as temporary:
         temporary.write_text(text, encoding="utf-8")

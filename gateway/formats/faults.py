@@ -36,8 +36,13 @@ class InputFaults(Exception):  # noqa: N818  # it reports faults, plural, as Net
         super().__init__(f"{source}: " + "; ".join(str(fault) for fault in self.faults))
 
 
-def sentences(error: ValidationError, prefix: str = "") -> Iterator[Fault]:
-    """Yield one fault for each error of pydantic, named by its place in the input."""
+def sentences(
+    error: ValidationError, prefix: str = "", *, with_values: bool = True
+) -> Iterator[Fault]:
+    """Yield one fault for each error of pydantic, named by its place in the input.
+
+    ``with_values`` says whether sentences repeat what was found; passwords are not repeated.
+    """
     for problem in error.errors(include_url=False):
         kind, message = problem["type"], problem["msg"]
         place = [str(part) for part in problem["loc"] if part not in _MEMBERS]
@@ -56,7 +61,8 @@ def sentences(error: ValidationError, prefix: str = "") -> Iterator[Fault]:
             detail = f"it is not JSON: {message.removeprefix('Invalid JSON: ')}"
         else:
             sentence = message.replace("Input should", "it should").removeprefix("Value error, ")
-            detail = f"{sentence}, found {_shown(problem['input'])}"
+            found = f", found {_shown(problem['input'])}" if with_values else ""
+            detail = f"{sentence}{found}"
         yield Fault(where, detail)
 
 

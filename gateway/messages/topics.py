@@ -154,6 +154,10 @@ class Topics:
         """Return the rights of the meter operator."""
         return Rights((self.meter("+"),), (self.report(METERING), *self._public()))
 
+    def observer_rights(self) -> Rights:
+        """Return the rights of an observer: to read what is public."""
+        return Rights((), self._public())
+
     def rights_of(self, name: str) -> Rights:
         """Return the rights of an account: TSO, market operator, meter operator or participant."""
         if name == TSO:

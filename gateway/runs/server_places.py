@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
+from exchange.vocabulary.rules import EXCHANGE
 from gateway.formats.faults import InputFaults
 from gateway.messages.topics import Topics
+from gateway.operations.accounts import Account, read_accounts
 from gateway.operations.serve_settings import ServeSettings
 from gateway.scenario.scenario import Scenario
 from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
@@ -30,7 +30,7 @@ class ServerPlaces:
     data
         Folder of the embedded journal.
     accounts
-        Passwords of the embedded broker; ``None`` accepts every client on this machine.
+        Accounts of the embedded broker; ``None`` accepts every client on this machine.
     mqtt_port
         Port of the embedded broker; 0 is a free one.
     """
@@ -38,7 +38,7 @@ class ServerPlaces:
     mqtt_url: str | None
     redis_url: str | None
     data: Path
-    accounts: Mapping[str, str] | None
+    accounts: Sequence[Account] | None
     mqtt_port: int = 0
 
     @classmethod
@@ -56,7 +56,11 @@ class ServerPlaces:
             if mqtt_url is not None:
                 detail = "it is for the embedded broker, but DOE_MQTT_URL names another broker"
                 raise InputFaults(str(settings.accounts), [Fault("--accounts", detail)])
-            accounts = read_accounts(settings.accounts, scenario)
+            accounts = read_accounts(settings.accounts, scenario.owners)
+            without = [each.name for each in accounts if each.password is None]
+            if without:
+                detail = "the embedded broker knows accounts by their passwords, and it has none"
+                raise InputFaults(str(settings.accounts), [Fault(each, detail) for each in without])
         return cls(
             mqtt_url=None if mqtt_url is None else mqtt_url.get_secret_value(),
             redis_url=None if redis_url is None else redis_url.get_secret_value(),
@@ -64,32 +68,6 @@ class ServerPlaces:
             accounts=accounts,
             mqtt_port=settings.mqtt_port,
         )
-
-
-def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
-    """Return names and passwords from a TOML file.
-
-    Raises
-    ------
-    InputFaults
-        When it cannot be read, or names an account that is not a participant.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputFaults(str(path), [Fault("file", f"it cannot be read: {error}")]) from None
-    known = {*scenario.owners.values(), TSO, OPERATOR, METERING}
-    faults = [
-        Fault(name, "there is no participant of that name") for name in content if name not in known
-    ]
-    faults += [
-        Fault(name, "its password must be text, and not empty")
-        for name, password in content.items()
-        if not isinstance(password, str) or not password
-    ]
-    if faults:
-        raise InputFaults(str(path), faults)
-    return content
 
 
 async def open_broker(
@@ -103,7 +81,9 @@ async def open_broker(
     accounts: dict[str, BrokerAccount] | None = None
     if places.accounts is not None:
         accounts = {EXCHANGE: BrokerAccount(secrets.token_hex(16), topics.exchange_rights())}
-        for name, password in places.accounts.items():
-            accounts[name] = BrokerAccount(password, topics.rights_of(name))
+        for each in places.accounts:
+            if each.password is not None:
+                password = each.password.get_secret_value()
+                accounts[each.name] = BrokerAccount(password, each.rights(topics))
     broker = await stack.enter_async_context(EmbeddedBroker(accounts, places.mqtt_port))
     return broker.settings(EXCHANGE, EXCHANGE), broker.url

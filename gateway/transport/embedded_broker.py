@@ -191,13 +191,15 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
     def _may_be_called(self, asking: Session) -> bool:
         """Return whether an account may use a client id.
 
-        ``name`` and ``name/...`` belong to the account of that name, and every session belongs to
-        the account that began it.
+        ``name`` and ``name/...`` belong to the account of that name, unless a longer name fits,
+        and every session belongs to the account that began it.
         """
         if self._accounts is None:
             return True
-        name = asking.client_id.partition("/")[0]
-        if name in self._accounts and name != asking.username:
+        levels = asking.client_id.split("/")
+        names = ("/".join(levels[:count]) for count in range(len(levels), 0, -1))
+        owner = next((name for name in names if name in self._accounts), asking.username)
+        if owner != asking.username:
             return False
         session, _ = self._sessions.get(asking.client_id, (None, None))
         return session is None or session.username == asking.username

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from gateway_market import START
@@ -96,36 +95,3 @@ def test_the_meter_operator_writes_readings_and_nothing_else() -> None:
     assert not any(covers(right, topic) for right in rights.publish for topic in others)
     assert not any(covers(right, TOPICS.report("p1")) for right in rights.subscribe)
     assert any(covers(right, TOPICS.report(METERING)) for right in rights.subscribe)
-
-
-def test_the_access_list_of_the_readme_gives_each_role_its_rights() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    listed = readme.partition("# /etc/mosquitto/acl\n")[2].partition("\n\n")[0]
-    read: dict[str, set[str]] = {"": set()}
-    write: dict[str, set[str]] = {}
-    user = ""
-    for line in map(str.strip, listed.splitlines()):
-        words = line.split()
-        match words:
-            case ["user", name]:
-                user = name
-                read.setdefault(name, set())
-            case ["pattern", "read", topic]:
-                read[""].add(topic)  # a pattern is for all users, wherever it stands
-            case ["topic", "read", topic]:
-                read[user].add(topic)
-            case ["topic", "write", topic]:
-                write.setdefault(user, set()).add(topic)
-            case ["topic", "readwrite", topic]:
-                read[user].add(topic)
-                write.setdefault(user, set()).add(topic)
-            case _:
-                assert line.startswith("#"), line
-    topics = Topics("village")
-    expected = {name: topics.rights_of(name) for name in (TSO, OPERATOR, METERING, "bakery")}
-    assert write == {
-        "exchange": set(topics.exchange_rights().publish),
-        **{name: set(rights.publish) for name, rights in expected.items()},
-    }
-    for name, rights in expected.items():
-        assert read[name] | read[""] == set(rights.subscribe)

@@ -144,6 +144,14 @@ class Mosquitto(_Server):
             + (extra if "persistence" in extra else f"persistence false\n{extra}")
         )
 
+    @classmethod
+    def of(cls, configuration: Path, port: int) -> Mosquitto:
+        """Return a server with a configuration that was written elsewhere, for that port."""
+        server = cls.__new__(cls)
+        _Server.__init__(server)
+        server.port, server._config = port, configuration
+        return server
+
     def command(self) -> list[str]:
         return [binary("mosquitto"), "-c", str(self._config)]
 
