@@ -1,4 +1,4 @@
-"""The tables of docs/formats name the keys of the models: all of them, and no others.
+"""The tables of docs name the keys of the models: all of them, and no others.
 
 A comment above a table, ``<!-- keys: BindingRecord ... -->``, says which models it describes, by
 the names of their classes; its first column has the keys.  ``<!-- values: module.Enum -->`` does
@@ -19,10 +19,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from pydantic import BaseModel
+from pydantic_settings import BaseSettings
 
 import gateway
 
-FORMATS = Path(__file__).parents[3] / "docs" / "formats"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = [*sorted((DOCS / "formats").glob("*.md")), DOCS / "operation.md"]
 _MARK = re.compile(r"<!-- (keys|values): (.+) -->")
 _KEY = re.compile(r"`([^`]+)`")
 
@@ -46,7 +48,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _tables() -> Iterator[Table]:
-    for page in sorted(FORMATS.glob("*.md")):
+    for page in PAGES:
         lines = page.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines):
             if mark := _MARK.fullmatch(line):
@@ -80,14 +82,17 @@ def _place(table: Table) -> str:
 
 @cache
 def _models() -> tuple[type[BaseModel], ...]:
-    """Return every model that the gateway defines, with fields of its own or inherited."""
+    """Return every model that the gateway defines, with fields of its own or inherited.
+
+    Settings of the program have a table and a test of their own.
+    """
     for module in pkgutil.walk_packages(gateway.__path__, "gateway."):
         importlib.import_module(module.name)
     found: list[type[BaseModel]] = []
     waiting = [BaseModel]
     while waiting:
         for model in waiting.pop().__subclasses__():
-            if model.__module__.startswith("gateway."):
+            if model.__module__.startswith("gateway.") and not issubclass(model, BaseSettings):
                 found.append(model)
             waiting.append(model)
     return tuple(dict.fromkeys(model for model in found if model.model_fields))
@@ -118,7 +123,7 @@ def test_every_key_of_every_model_is_documented() -> None:
 
 
 def test_every_table_of_keys_says_what_it_describes() -> None:
-    for page in FORMATS.glob("*.md"):
+    for page in PAGES:
         lines = page.read_text(encoding="utf-8").splitlines()
         for before, line in pairwise(lines):
             assert not line.startswith("| key | type |") or _MARK.fullmatch(before), (
