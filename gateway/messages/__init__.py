@@ -2,5 +2,5 @@
 
 ``topics`` names and guards the topics.  ``requests`` and ``operator_requests`` read messages;
 ``participant_reports``, ``area_state`` and ``market_data`` are what the exchange publishes, all
-``outgoing`` messages.
+``outgoing`` messages.  ``catalogue`` lists every topic with its messages.
 """

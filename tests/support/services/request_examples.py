@@ -1,0 +1,57 @@
+"""A request of every kind as its sender writes it, by channel: examples of the documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ORDER = {
+    "connection_point": "load:0",
+    "direction": "injection",
+    "side": "sell",
+    "quantity_w": 1000,
+    "price": "0.0450",
+}
+_NOON, _LATER = "2026-07-01T12:00:00Z", "2026-07-01T12:15:00Z"
+
+REQUESTS: dict[str, list[dict[str, Any]]] = {
+    "orders": [
+        {"type": "submit", "client_order_id": "a1", "interval": _NOON, **_ORDER},
+        {"type": "block", "client_order_id": "a2", "intervals": [_NOON, _LATER], **_ORDER},
+        {
+            "type": "linked",
+            "client_order_id": "a3",
+            "legs": [
+                {"interval": _NOON, **_ORDER},
+                {"interval": _NOON, **_ORDER, "direction": "withdrawal", "side": "buy"},
+            ],
+        },
+        {"type": "amend", "client_order_id": "a1", "price": "0.0460"},
+        {"type": "cancel", "client_order_id": "a1"},
+        {"type": "mass_cancel", "interval": _NOON},
+    ],
+    "limits": [
+        {
+            "update_id": "u1",
+            "interval": _NOON,
+            "voltage_min_pu": 0.98,
+            "voltage_max_pu": 1.04,
+            "injection_limit_w": 400_000,
+        }
+    ],
+    "controls": [
+        {"type": "price_collar", "control_id": "c1", "min_price": "0", "max_price": "0.5"},
+        {"type": "risk_limits", "control_id": "c2", "participant": "p1", "credit": "100"},
+        {"type": "kill_switch", "control_id": "c3", "participant": "p1", "engaged": True},
+        {"type": "halt", "control_id": "c4", "interval": _NOON},
+        {"type": "resume", "control_id": "c5", "interval": _NOON},
+        {
+            "type": "buy_back",
+            "control_id": "c6",
+            "interval": _NOON,
+            "direction": "injection",
+            "quantity_w": 5_000,
+            "price": "0.0500",
+        },
+    ],
+    "readings": [{"reading_id": "r1", "interval": _NOON, "injection_w": 3_120}],
+}
