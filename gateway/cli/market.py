@@ -25,6 +25,7 @@ from gateway.cli.app import (
 from gateway.cli.event_loop import run
 from gateway.formats.atomic_files import check_ending
 from gateway.formats.orders_file import OrderLine, RefusedLine, read_orders
+from gateway.formats.urls import shown_url
 from gateway.runs.result_file import RefusalRecord
 from gateway.terminal.console import (
     FAULTY_ORDERS,
@@ -249,9 +250,9 @@ def replay(
     try:
         replayed = run(replay_journal(journal, area))
     except OSError as error:
-        fail(f"{journal} cannot be read: {error.strerror or error}")
+        fail(f"{shown_url(journal)} cannot be read: {error.strerror or error}")
     except ValueError as error:
-        fail(f"{journal}: {error}")
+        fail(f"{shown_url(journal)}: {error}")
     if not deliver(replayed, output, json):
         show_replayed(replayed, out)
 
@@ -291,7 +292,7 @@ def statements(
         wanted = StatementsRequest.of(participant, since, until, area)
         made = run(make_statements(source, wanted))
     except ValueError as error:
-        fail(f"{source}: {error}")
+        fail(f"{shown_url(source)}: {error}")
     if csv:
         deliver_text(statements_csv(made), output)
     elif not deliver(made, output, json):

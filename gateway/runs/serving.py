@@ -14,7 +14,7 @@ import signal
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
 from gateway.formats.faults import InputFaults
+from gateway.formats.urls import shown_url
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.topics import Topics
@@ -64,10 +65,10 @@ class ServerPlaces:
         Passwords of the embedded broker; ``None`` accepts every client on this machine.
     """
 
-    mqtt_url: str | None
-    redis_url: str | None
+    mqtt_url: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
     data: Path
-    accounts: Mapping[str, str] | None
+    accounts: Mapping[str, str] | None = field(repr=False)
 
 
 def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
@@ -138,7 +139,7 @@ async def serve(
                     Served(
                         area=scenario.area,
                         mqtt=mqtt_url,
-                        journal=redis_url,
+                        journal=shown_url(redis_url),
                         connection_points=points,
                     )
                 )

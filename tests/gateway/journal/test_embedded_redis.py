@@ -25,8 +25,9 @@ from gateway.journal.embedded_redis import (
     installed_binary,
     server_binary,
 )
-from gateway.journal.redis_journal import Durability, RedisJournal
+from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.replay import journal_entries
+from gateway.journal.server_checks import Durability
 
 OLD = RedisBinary((6, 2, 14), "/nowhere/old/redis-server")
 NEW = RedisBinary((7, 0, 15), "/nowhere/new/redis-server")
