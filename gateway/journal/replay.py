@@ -94,9 +94,10 @@ def journal_folder(source: str) -> Path | None:
 async def _replay(journal: AsyncIterator[JournalEntry], name: str) -> Replayed:
     terms: dict[str, ConnectionTerms] = {}
     state = State(MarketRules(), terms)
-    entries = 0
+    entries = events = 0
     async for entry in journal:
         entries += 1
+        events += len(entry.events)
         try:
             _apply(entry, state, terms)
         except (LookupError, ValueError, AssertionError) as error:
@@ -108,7 +109,7 @@ async def _replay(journal: AsyncIterator[JournalEntry], name: str) -> Replayed:
         raise CorruptJournalError(f"{name}: this journal has no entries")
     check_state(state)
     return Replayed(
-        entries=entries, events=state.sequence, digest=digest_of(state), state=snapshot_of(state)
+        entries=entries, events=events, digest=digest_of(state), state=snapshot_of(state)
     )
 
 

@@ -56,6 +56,11 @@ class EnvelopePublisher:
         self._versions = dict.fromkeys(terms, 0)
         self._issued: dict[str, datetime] = {}
 
+    def skip(self, numbers: int) -> None:
+        """Leave out versions of all connection points."""
+        for point in self._versions:
+            self._versions[point] += numbers
+
     def envelope(self, connection_point: str, start: datetime) -> Envelope:
         """Return the envelope in force of a connection point in an interval."""
         return self._held[connection_point][start]
