@@ -151,12 +151,24 @@ def _why_no_orders(source: str, lines: int, faulty: Sequence[RefusalRecord]) -> 
     return f"{len(faulty)} of the {lines} lines of {source} {are}; {first}"
 
 
+DataOption = Annotated[
+    Path, typer.Option(help="Folder of the witness, and of the journal without DOE_REDIS_URL.")
+]
+WitnessOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="DOE_WITNESS",
+        help="File that knows the end of the journal; default: AREA.witness in the data folder.",
+    ),
+]
+_DATA = Path("doe-exchange-data")
+
+
 @app.command()
 def serve(
     scenario: ScenarioArgument,
-    data: Annotated[
-        Path, typer.Option(help="Folder of the journal, if DOE_REDIS_URL is not set.")
-    ] = Path("doe-exchange-data"),
+    data: DataOption = _DATA,
+    witness: WitnessOption = None,
     accounts: Annotated[
         Path | None,
         typer.Option(help="Names and passwords (TOML) for the embedded broker.", callback=kept),
@@ -196,9 +208,46 @@ def serve(
         )
 
     try:
-        run(run_service(loaded, ServerPlaces(mqtt_url, redis_url, data, passwords), started))
+        places = ServerPlaces(mqtt_url, redis_url, data, passwords, witness)
+        run(run_service(loaded, places, started))
     except ValueError as error:
         fail(str(error))
+
+
+@app.command("accept-loss")
+def accept_loss(
+    scenario: ScenarioArgument,
+    ends_at: Annotated[
+        int,
+        typer.Option(min=0, help="Entry with which the journal ends now; what followed is lost."),
+    ],
+    data: DataOption = _DATA,
+    witness: WitnessOption = None,
+    output: OutputOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Go on with a journal whose end is lost; serve has refused it and named its last entry.
+
+    Orders and trades in the lost entries are gone, whatever participants were told.
+    No number that may have been given out in them is given out again.
+    """
+    loaded = load(scenario)
+    from gateway.runs.journal_loss import accept_loss as accept
+    from gateway.runs.serving import ServerPlaces
+
+    places = ServerPlaces(None, os.environ.get("DOE_REDIS_URL"), data, None, witness)
+    try:
+        accepted = run(accept(loaded, places, ends_at))
+    except ValueError as error:
+        fail(str(error))
+    if not deliver(accepted, output, json):
+        out.print(
+            f"The journal of area {accepted.area} goes on after entry {accepted.ends_at}, although "
+            f"{accepted.detail}.\nThe next order gets number {accepted.next_order_id}, the next "
+            f"event number {accepted.next_event}.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()

@@ -61,6 +61,11 @@ local published = tonumber(redis.call('HGET', KEYS[1], 'published') or 0)
 local last = tonumber(ARGV[6])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[5], 'last', last, 'chain', ARGV[7],
            'published', math.min(published, last))
+if last == 0 then
+  redis.call('DEL', KEYS[3])
+elseif redis.call('EXISTS', KEYS[3]) == 1 then
+  redis.call('XSETID', KEYS[3], string.format('%d-0', last))
+end
 return 0
 """
 )

@@ -28,6 +28,7 @@ from gateway.formats.faults import InputFaults
 from gateway.formats.urls import shown_url
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
+from gateway.journal.witness import Witness
 from gateway.messages.topics import Topics
 from gateway.publishing.publisher import last_will
 from gateway.scenario.scenario import Scenario
@@ -60,15 +61,18 @@ class ServerPlaces:
     mqtt_url, redis_url
         Addresses of external servers.
     data
-        Folder of the embedded journal.
+        Folder of the embedded journal, and of the witness.
     accounts
         Passwords of the embedded broker; ``None`` accepts every client on this machine.
+    witness
+        File that knows the end of the journal; ``None`` for ``AREA.witness`` in the folder.
     """
 
     mqtt_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
     data: Path
     accounts: Mapping[str, str] | None = field(repr=False)
+    witness: Path | None = None
 
 
 def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
@@ -112,16 +116,7 @@ async def serve(
     topics = Topics(scenario.area)
     async with AsyncExitStack() as stack:
         settings, mqtt_url = await _broker(places, topics, stack)
-        redis_url = places.redis_url
-        if redis_url is None:
-            redis = await stack.enter_async_context(EmbeddedRedis(places.data / scenario.area))
-            redis_url = redis.url
-        # Under its old name a restarted exchange gets its lease at once.  Only an embedded journal
-        # is known to have no other writer.
-        owner = EXCHANGE if places.redis_url is None else None
-        journal = await stack.enter_async_context(
-            RedisJournal(redis_url, scenario.area, owner=owner)
-        )
+        journal, redis_url = await open_journal(scenario, places, stack)
         transport = await stack.enter_async_context(
             MqttTransport(settings, topics.incoming, will=last_will(topics), ignore_retained=True)
         )
@@ -151,6 +146,40 @@ async def serve(
             await running
         if running not in done:
             opening.result()  # raises: this task ends by an error only
+
+
+async def open_journal(
+    scenario: Scenario,
+    places: ServerPlaces,
+    stack: AsyncExitStack,
+    *,
+    accepted_end: int | None = None,
+) -> tuple[RedisJournal, str]:
+    """Open the journal of an area with its witness; return it and the address of its server.
+
+    Parameters
+    ----------
+    scenario, places
+        Of the exchange.
+    stack
+        Closes the journal, and stops an embedded server.
+    accepted_end
+        As for :class:`gateway.journal.redis_journal.RedisJournal`.
+    """
+    redis_url = places.redis_url
+    if redis_url is None:
+        redis = await stack.enter_async_context(EmbeddedRedis(places.data / scenario.area))
+        redis_url = redis.url
+    journal = RedisJournal(
+        redis_url,
+        scenario.area,
+        # Under its old name a restarted exchange gets its lease at once.  Only an embedded journal
+        # is known to have no other writer.
+        owner=EXCHANGE if places.redis_url is None else None,
+        witness=Witness(places.witness or places.data / f"{scenario.area}.witness", scenario.area),
+        accepted_end=accepted_end,
+    )
+    return await stack.enter_async_context(journal), redis_url
 
 
 async def _broker(
