@@ -25,6 +25,7 @@ from gateway.cli.app import (
 from gateway.cli.event_loop import run
 from gateway.formats.atomic_files import check_ending
 from gateway.formats.orders_file import OrderLine, RefusedLine, read_orders
+from gateway.formats.private_files import readable_by_others
 from gateway.formats.urls import shown_url
 from gateway.runs.result_file import RefusalRecord
 from gateway.terminal.console import (
@@ -191,6 +192,13 @@ def serve(
     if mqtt_url is not None and accounts is not None:
         fail("--accounts is for the embedded broker, but DOE_MQTT_URL names another broker")
     passwords = None if accounts is None else read_accounts(accounts, loaded)
+    if accounts is not None and readable_by_others(accounts):
+        err.print(
+            f"warning: other accounts of this machine can read the passwords in {accounts}: "
+            "chmod 600",
+            markup=False,
+            soft_wrap=True,
+        )
     if mqtt_url is None and passwords is None:
         err.print(
             "warning: without --accounts any program on this machine can act for any participant"
