@@ -21,10 +21,7 @@ from security_check.model.limits import InterfaceLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened: ``sequence`` counts from 1, ``time`` is UTC.
-
-    Only :class:`LossAccepted` leaves numbers out.
-    """
+    """Something that happened: numbered from 1, with gaps before :class:`LossAccepted` only."""
 
     sequence: int
     time: datetime

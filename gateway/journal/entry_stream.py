@@ -36,18 +36,26 @@ class EntryStream:
         self._area = area
         self._key = key
         self._retry_for_s = retry_for_s
+        self.base = (0, BEGINNING)
+        """Sequence of the snapshot and the digest there: what is before it is not needed."""
 
     async def end(self) -> tuple[int, bytes]:
-        """Return sequence and digest of the newest entry; 0 and the beginning without one."""
+        """Return sequence and digest of the newest entry, or of the snapshot where that is later.
+
+        0 and the beginning without any.
+        """
         newest: Any = await self._redis.xrevrange(self._key, "+", "-", 1)
         for number, fields in newest:
-            return _sequence(number), self._digest(fields, number)
-        return 0, BEGINNING
+            if _sequence(number) >= self.base[0]:
+                return _sequence(number), self._digest(fields, number)
+        return self.base
 
     async def chain_at(self, sequence: int) -> bytes | None:
         """Return the digest at an entry, ``None`` where it is not in the stream."""
         if sequence == 0:
             return BEGINNING
+        if sequence == self.base[0]:
+            return self.base[1]
         number = f"{sequence}-0"
         found: Any = await self._redis.xrange(self._key, number, number, 1)
         return self._digest(found[0][1], found[0][0]) if found else None

@@ -2,7 +2,8 @@
 
 An area has four keys in one hash slot: the stream of entries, whose ids are their sequence
 numbers; the writer's hash with fencing epoch, last sequence, digest of the chain and published
-mark; the lease; the snapshot.  Every write goes through a script of :mod:`gateway.journal.scripts`.
+mark; the lease; the snapshot, with its parts in two more.  Every write goes through a script of
+:mod:`gateway.journal.scripts`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Self, cast
 
 from redis.exceptions import ResponseError
@@ -30,6 +31,7 @@ from gateway.journal.entry_stream import EntryStream
 from gateway.journal.lost_entries import LostEntries, lost_entries
 from gateway.journal.redis_link import NO_ANSWER, connect, journal_errors, retrying
 from gateway.journal.server_checks import Durability, ServerWatch
+from gateway.journal.snapshot_store import SnapshotStore
 from gateway.journal.witness import JournalEnd, Witness
 from gateway.ports import JournalEntry, Snapshot
 
@@ -104,11 +106,12 @@ class RedisJournal:
         """What is lost of the journal, where that was accepted."""
         prefix = f"doe:{{{area}}}"
         self._stream, self._writer = f"{prefix}:journal", f"{prefix}:writer"
-        self._lease, self._snapshot = f"{prefix}:lease", f"{prefix}:snapshot"
+        self._lease = f"{prefix}:lease"
+        self._snapshots = SnapshotStore(self._redis, url, area, f"{prefix}:snapshot", self._writer)
         self._watch = ServerWatch(
             self._redis,
             area,
-            (self._stream, self._writer, self._snapshot),
+            (self._stream, self._writer, *self._snapshots.keys),
             allow_everysec=allow_everysec,
         )
         self._entries = EntryStream(self._redis, url, area, self._stream, retry_for_s)
@@ -119,7 +122,7 @@ class RedisJournal:
         self._append_script = register(scripts.APPEND)
         self._renew_script = register(scripts.RENEW)
         self._repair_script = register(scripts.REPAIR)
-        self._snapshot_script = register(scripts.SNAPSHOT)
+        self._adopt_script = register(scripts.ADOPT)
         self._release_script = register(scripts.RELEASE)
 
     @property
@@ -146,7 +149,8 @@ class RedisJournal:
 
     async def _enter(self) -> None:
         if self._read_only:
-            self._last = await self._stored_last()
+            await self._find_base()
+            self._last, _ = await self._entries.end()
             return
         await self._look()
         await self._acquire()
@@ -155,6 +159,7 @@ class RedisJournal:
     async def __aexit__(self, *exc_info: object) -> None:
         """Give the lease back and close the connection."""
         try:
+            self._snapshots.cancel()
             if self._witness is not None:
                 await self._witness.close()
             if self._epoch:
@@ -209,21 +214,27 @@ class RedisJournal:
         """Yield the entries after sequence ``after``, in order; check that none is missing."""
         return self._entries.read(after)
 
-    async def write_snapshot(self, snapshot: Snapshot) -> None:
-        """Replace the snapshot."""
-        await self._retrying(
-            lambda: self._fenced(
-                self._snapshot_script, self._snapshot, 0, snapshot.sequence, snapshot.state
-            )
-        )
+    def begin_snapshot(self, make: Callable[[], bytes]) -> asyncio.Future[bytes]:
+        """Begin to write a snapshot of the state after the newest entry, in a copy of this process.
+
+        The copy writes the parts itself, beside the snapshot in force.
+        """
+        if self._read_only:
+            raise JournalError("this journal was opened for reading only")
+        return self._snapshots.begin(self._last, self._chain, self._epoch, make)
+
+    async def adopt_snapshot(self, published: int) -> None:
+        """Put the snapshot that was begun last into force, and remove the one before."""
+        head = self._snapshots.written()
+        keys, words = self._snapshots.adoption(head)
+        await self._retrying(lambda: self._fenced(self._adopt_script, keys, published, *words))
+        self._snapshots.adopted(head)
+        self._entries.base = (head.sequence, head.chain)
+        self._published = max(self._published, published)
 
     async def read_snapshot(self) -> Snapshot | None:
         """Return the newest snapshot, if there is one."""
-        found = await self._retrying(lambda: self._redis.hgetall(self._snapshot))
-        if not found:
-            return None
-        fields = cast("dict[bytes, bytes]", found)
-        return Snapshot(int(fields[b"sequence"]), fields[b"state"])
+        return cast("Snapshot | None", await self._retrying(self._snapshots.read))
 
     # -- the end of the journal -----------------------------------------------------------------
 
@@ -249,6 +260,7 @@ class RedisJournal:
 
     async def _find_end(self) -> None:
         """Find the last entry; raise where another one is known to have been written."""
+        await self._find_base()
         end = JournalEnd(self._epoch, *await self._entries.end())
         recorded = JournalEnd(self._epoch, *await self._recorded_end())
         known = None if self._witness is None else self._witness.open()
@@ -307,8 +319,10 @@ class RedisJournal:
         last, chain = await self._redis.hmget(self._writer, "last", "chain")
         return int(last or 0), cast("bytes", chain or BEGINNING)
 
-    async def _stored_last(self) -> int:
-        return int(await self._redis.hget(self._writer, "last") or 0)
+    async def _find_base(self) -> None:
+        head = await self._snapshots.read_head()
+        if head is not None:
+            self._entries.base = (head.sequence, head.chain)
 
     # -- attempts -------------------------------------------------------------------------------
 
@@ -316,13 +330,15 @@ class RedisJournal:
         self._durability = await self._watch.look()
         self._looked_at = asyncio.get_running_loop().time()
 
-    async def _fenced(self, script: Any, key: str, published: int, *rest: object) -> None:
+    async def _fenced(
+        self, script: Any, keys: str | Sequence[str], published: int, *rest: object
+    ) -> None:
         """Run a script that checks the epoch, and raise its refusals as errors."""
         if self._read_only:
             raise JournalError("this journal was opened for reading only")
         try:
             await script(
-                keys=[self._writer, self._lease, key],
+                keys=[self._writer, self._lease, *([keys] if isinstance(keys, str) else keys)],
                 args=[self._epoch, self._owner, self._lease_ms, published, *rest],
             )
         except ResponseError as error:

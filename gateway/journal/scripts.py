@@ -70,10 +70,20 @@ return 0
 """
 )
 
-SNAPSHOT = (
+# KEYS: writer, place of a snapshot's parts.  ARGV: epoch, and for a part its number and bytes.
+CLEAR = _EPOCH + "return redis.call('UNLINK', KEYS[2])"
+PART = _EPOCH + "return redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])"
+
+# KEYS: writer, lease, head, place of the parts, place of the parts before.
+# Further ARGV: number of parts, then names and values of the head.
+ADOPT = (
     _FENCE
     + """
-redis.call('HSET', KEYS[3], 'sequence', ARGV[5], 'state', ARGV[6])
+if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[5]) then
+  return redis.error_reply('PARTS ' .. redis.call('HLEN', KEYS[4]))
+end
+redis.call('HSET', KEYS[3], unpack(ARGV, 6))
+redis.call('UNLINK', KEYS[5])
 return 0
 """
 )

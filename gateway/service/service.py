@@ -38,6 +38,7 @@ from gateway.service.outbox import Outbox
 from gateway.service.periodic import PeriodicMessages
 from gateway.service.rate_limiter import RateLimiter
 from gateway.service.settings import ServiceSettings
+from gateway.service.snapshot_keeper import SnapshotKeeper
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Service:
         self._stopping = False
         self._outbox = Outbox(transport, journal.published_sequence)
         self._periodic = PeriodicMessages(market.topics, self._settings)
-        self._snapshot_at = 0
+        self._snapshots = SnapshotKeeper(journal, self._outbox, self._settings.snapshot_entries)
         self._limiter = RateLimiter(
             self._settings.messages_per_second, self._settings.burst, time.monotonic
         )
@@ -134,7 +135,7 @@ class Service:
             When the journal fails for good; everything that was answered is in it.
         """
         self._core, unpublished = await recover(self._market, self._journal)
-        self._snapshot_at = self.core.snapshot_sequence
+        self._snapshots.recovered(self.core)
         # A broker that lost its memory gets everything retained anew.  Subscribers that know it
         # see the same version or sequence and ignore it.
         self._outbox.publish(self.core.sequence, [*unpublished, *self.core.publisher.retained()])
@@ -155,6 +156,7 @@ class Service:
             for task in (work, *others):
                 task.cancel()
             await asyncio.wait({work, *others})
+            self._snapshots.cancel()
             self._abandon_requests()
         for task in (work, *others):
             if not task.cancelled():
@@ -202,7 +204,7 @@ class Service:
             await self._round()
         await self._outbox.drain(self._settings.stop_within_s)
         await self._journal.renew(self._outbox.published)
-        await self._write_snapshot()
+        await self._snapshots.finish(self.core)
 
     async def _round(self) -> None:
         batch = _RoundOutcome()
@@ -224,9 +226,7 @@ class Service:
                 request.answer.set_exception(GatewayError(f"not known to be durable: {error}"))
             raise
         self._publish_by_the_clock(now)
-        is_due = self.core.sequence - self._snapshot_at >= self._settings.snapshot_entries
-        if is_due and await self._outbox.drain(self._settings.stop_within_s):
-            await self._write_snapshot()
+        await self._snapshots.look(self.core)
 
     async def _take(self, batch: _RoundOutcome, item: Incoming | _Request, now: datetime) -> None:
         """Handle one message or request; an internal error affects this one only."""
@@ -301,13 +301,6 @@ class Service:
         if self._periodic.lost_reception(moment, connected=self._transport.connected):
             self._outbox.publish(sequence, [last_will(self._market.topics)])
             self._transport.reconnect()
-
-    async def _write_snapshot(self) -> None:
-        """Write a snapshot, unless messages before it are unconfirmed and would be lost."""
-        if self._outbox.published < self.core.sequence or self.core.sequence == self._snapshot_at:
-            return
-        await self._journal.write_snapshot(self.core.snapshot())
-        self._snapshot_at = self.core.sequence
 
     def _open_intervals(self) -> list[datetime]:
         return self.core.exchange.open_intervals()

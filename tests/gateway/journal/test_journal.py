@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import zlib
 from pathlib import Path
 
 import pytest
 from gateway_servers import RedisServer, free_port
-from journal_entries import entries, stored
+from journal_entries import entries, stored, write_snapshot
 from redis.asyncio import Redis
 
 from exchange.vocabulary.commands import AdvanceTime
@@ -43,8 +44,9 @@ async def test_entries_are_read_as_they_were_written(redis_url: str, area: str) 
 
 async def test_next_writer_finds_everything(redis_url: str, area: str) -> None:
     async with RedisJournal(redis_url, area) as first:
-        await first.append(entries(1, 3), 2)
-        await first.write_snapshot(Snapshot(2, b"\x00state"))
+        await first.append(entries(1, 2), 1)
+        await write_snapshot(first, b"\x00state")
+        await first.append(entries(3, 3), 2)
         await first.renew(3)
     async with RedisJournal(redis_url, area) as second:
         assert (second.last_sequence, second.published_sequence) == (3, 3)
@@ -102,8 +104,8 @@ async def test_stalled_former_writer_cannot_write(redis_url: str, area: str) -> 
                 await stalled.append(entries(2, 2), 0)
             with pytest.raises(StaleWriterError):
                 await stalled.renew(1)
-            with pytest.raises(StaleWriterError):
-                await stalled.write_snapshot(Snapshot(1, b"old"))
+            with pytest.raises(JournalError, match="STALE"):
+                await write_snapshot(stalled, b"old")
             await heir.append(entries(2, 2), 1)
             assert await stored(heir) == entries(1, 2)
             assert await heir.read_snapshot() is None
@@ -192,23 +194,35 @@ async def test_the_layout_in_redis_is_the_one_that_releases_have_written(
             await client.xadd(stream, fields, f"{number}-0")
         mark = {"epoch": 6, "last": 2, "published": 1, "chain": digests[2]}
         await client.hset(writer, mapping=mark)
-        await client.hset(snapshot, mapping={"sequence": 1, "state": b"\x00state"})
+        packed = [zlib.compress(state) for state in (b"\x00state", b"later")]
+        await client.hset(f"{snapshot}:a", "0", packed[0][:5])
+        await client.hset(f"{snapshot}:a", "1", packed[0][5:])
+        head = {
+            **{"sequence": 1, "chain": digests[1], "place": "a", "parts": 2},
+            **{"bytes": len(packed[0]), "digest": hashlib.sha256(packed[0]).hexdigest()},
+        }
+        await client.hset(snapshot, mapping=head)
         async with RedisJournal(redis_url, area, owner="me") as journal:
             assert (journal.last_sequence, journal.published_sequence) == (2, 1)
             assert await stored(journal) == entries(1, 2)
             assert await journal.read_snapshot() == Snapshot(1, b"\x00state")
             assert await client.get(lease) == b"me"
             await journal.append(entries(3, 3), 2)
-            await journal.write_snapshot(Snapshot(3, b"later"))
+            await write_snapshot(journal, b"later")
         written = await client.xrange(stream)
         assert written == [(b"%d-0" % k, fields) for k, fields in enumerate(stored_as, 1)]
         assert await client.hgetall(writer) == {
             **{b"epoch": b"7", b"last": b"3", b"published": b"2"},
             b"chain": digests[3],
         }
-        assert await client.hgetall(snapshot) == {b"sequence": b"3", b"state": b"later"}
+        (part,) = (await client.hgetall(f"{snapshot}:b")).values()
+        assert zlib.decompress(part) == b"later"
+        assert await client.hgetall(snapshot) == {
+            **{b"sequence": b"3", b"chain": digests[3], b"place": b"b", b"parts": b"1"},
+            **{b"bytes": b"%d" % len(part), b"digest": hashlib.sha256(part).hexdigest().encode()},
+        }
         assert sorted(await client.keys(f"doe:{{{area}}}:*")) == sorted(
-            each.encode() for each in (stream, writer, snapshot)
+            each.encode() for each in (stream, writer, snapshot, f"{snapshot}:b")
         )
 
 

@@ -33,3 +33,9 @@ def entries(first: int, last: int) -> list[JournalEntry]:
 
 async def stored(journal: RedisJournal, after: int = 0) -> list[JournalEntry]:
     return [each async for each in journal.read(after)]
+
+
+async def write_snapshot(journal: RedisJournal, state: bytes, published: int = 0) -> None:
+    """Write a snapshot after the newest entry, and put it into force."""
+    await journal.begin_snapshot(lambda: state)
+    await journal.adopt_snapshot(published)
