@@ -53,8 +53,7 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
         _be_the_copy(work, writing)
     os.close(writing)
     answer: asyncio.Future[bytes] = loop.create_future()
-    collecting = gc.isenabled()
-    gc.disable()
+    _keep_garbage(process)
     received = bytearray()
     late = loop.call_later(within_s, lambda: os.kill(process, signal.SIGKILL))
 
@@ -69,8 +68,7 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
         with suppress(ChildProcessError):  # someone else has waited for it
             os.waitpid(process, 0)
         late.cancel()
-        if collecting:
-            gc.enable()
+        _collect_garbage(process)
         if answer.cancelled():
             return
         kind, content = bytes(received[:1]), bytes(received[1:])
@@ -88,6 +86,26 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
     loop.add_reader(reading, read)
     answer.add_done_callback(end)
     return answer
+
+
+_living: set[int] = set()
+_collecting = True
+
+
+def _keep_garbage(process: int) -> None:
+    """Collect no garbage while a copy lives."""
+    global _collecting
+    if not _living:
+        _collecting = gc.isenabled()
+        gc.disable()
+    _living.add(process)
+
+
+def _collect_garbage(process: int) -> None:
+    """Collect garbage as before, when the last copy has ended."""
+    _living.discard(process)
+    if not _living and _collecting:
+        gc.enable()
 
 
 def _be_the_copy(work: Callable[[], bytes], writing: int) -> NoReturn:

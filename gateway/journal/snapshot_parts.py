@@ -22,7 +22,7 @@ from gateway.errors import CorruptJournalError
 from gateway.journal import scripts
 from gateway.ports import Snapshot
 
-PART_BYTES = 512 * 1024
+PART_BYTES = 256 * 1024
 """The largest part; Redis does nothing else while it takes one."""
 PLACES = ("a", "b")
 _LEVEL = 1  # of compression: the higher ones take several times as long for a tenth less
