@@ -42,7 +42,6 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
     gateway.errors.JournalError
         From the future: when the work raises, the copy is killed, or its time is up.
     """
-    loop = asyncio.get_running_loop()
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         # Threads that this process may have do not exist in the copy, and their locks do not
@@ -52,8 +51,14 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
     if process == 0:
         _be_the_copy(work, writing)
     os.close(writing)
-    answer: asyncio.Future[bytes] = loop.create_future()
     _keep_garbage(process)
+    return _answer_of(process, reading, within_s)
+
+
+def _answer_of(process: int, reading: int, within_s: float) -> asyncio.Future[bytes]:
+    """Return the future of what a copy writes into its pipe until it ends."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
     received = bytearray()
     late = loop.call_later(within_s, lambda: os.kill(process, signal.SIGKILL))
 
