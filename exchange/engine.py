@@ -42,10 +42,11 @@ from exchange.market.interval_markets import IntervalMarkets
 from exchange.market.local_prices import PointPrice
 from exchange.state.effects import apply
 from exchange.state.invariants import check_state
-from exchange.state.recording import EventRecorder, answer_if_repeated
+from exchange.state.recording import EventRecorder, accept_loss, answer_if_repeated
 from exchange.state.snapshots import digest_of, restore_state, snapshot_of
 from exchange.state.state import State
 from exchange.vocabulary.commands import (
+    AcceptLoss,
     AdvanceTime,
     AmendOrder,
     CancelOrder,
@@ -125,6 +126,8 @@ class Exchange:
         """
         record = EventRecorder(self.state, now, self._markets.follow)
         self._markets.begin_event()
+        if isinstance(command, AcceptLoss):
+            accept_loss(command, record)  # first: what the clock demands gets numbers, too
         self._let_time_pass(record)
         self._carry_out(command, record)
         return record.events
@@ -141,8 +144,8 @@ class Exchange:
                 self._requests.amend(command, record)
             case MassCancel():
                 self._requests.mass_cancel(command, record)
-            case AdvanceTime():
-                pass  # The clock has acted before every command.
+            case AdvanceTime() | AcceptLoss():
+                pass  # The clock has acted before every command, and the loss before the clock.
             case OpenSession():
                 security = open_session(command, record, self._grid)
                 if security is not None:

@@ -9,10 +9,12 @@
     │   └── UnfitLibraryError         a library has another version than we can use
     └── JournalError                  the journal cannot be written or read
         ├── JournalUnavailableError   its server did not answer for too long
+        ├── AccessRefusedError        its server refused the account or the password
         ├── NotDurableError           its settings could lose acknowledged entries
         ├── LeaseHeldError            another writer holds the area
         ├── StaleWriterError          another writer has taken the area over
         ├── SequenceGapError          the entry does not follow the last one
+        ├── LostEntriesError          its end is not the one that was written last
         └── CorruptJournalError       its entries are not valid and gap-free
 """
 
@@ -47,6 +49,10 @@ class JournalUnavailableError(JournalError):
     """The journal's server did not answer within the time allowed."""
 
 
+class AccessRefusedError(JournalError):
+    """The journal's server refused the account, the password, or a command."""
+
+
 class NotDurableError(JournalError):
     """The journal's server has settings with which acknowledged entries could be lost."""
 
@@ -61,6 +67,10 @@ class StaleWriterError(JournalError):
 
 class SequenceGapError(JournalError):
     """An entry does not follow the last one in the journal."""
+
+
+class LostEntriesError(JournalError):
+    """The journal does not end with the entry written last; the text names both ends."""
 
 
 class CorruptJournalError(JournalError):

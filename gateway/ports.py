@@ -7,7 +7,7 @@ and one suite of contract tests that every adapter passes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -142,8 +142,21 @@ class Journal(Protocol):
     def read(self, after: int = 0) -> AsyncIterator[JournalEntry]:
         """Yield the entries after sequence ``after``, in order."""
 
-    async def write_snapshot(self, snapshot: Snapshot) -> None:
-        """Replace the snapshot; raises :class:`StaleWriterError`."""
+    def begin_snapshot(self, make: Callable[[], bytes]) -> asyncio.Future[bytes]:
+        """Begin to write a snapshot of the state after the newest entry, as it is at this call.
+
+        ``make`` returns the state and may be called in a copy of this process, while this one goes
+        on.  The future is done when the snapshot is written beside the one in force; it may raise
+        :class:`JournalError`, and cancelling it ends the writing.  One is begun at a time.
+        """
+
+    async def adopt_snapshot(self, published: int) -> None:
+        """Put the snapshot that was begun last, and is written, into force.
+
+        ``published`` moves the mark as :meth:`append` does: messages of entries up to the snapshot
+        must be out, because after it they can no longer be made.  Raises
+        :class:`StaleWriterError`.
+        """
 
     async def read_snapshot(self) -> Snapshot | None:
         """Return the newest snapshot, if there is one."""

@@ -13,7 +13,7 @@ from exchange.accounts.bookings import entries_of
 from exchange.state.order_effects import ORDER_EFFECTS
 from exchange.state.session_effects import SESSION_EFFECTS
 from exchange.state.state import State
-from exchange.vocabulary.events import AnswerRepeated, Event, MatchBlocked
+from exchange.vocabulary.events import AnswerRepeated, Event, LossAccepted, MatchBlocked
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 
 
@@ -27,7 +27,8 @@ def apply(state: State, event: Event) -> None:
     TypeError
         When the exchange has no such event.
     """
-    if event.sequence != state.sequence + 1:
+    skipped = event.skipped if isinstance(event, LossAccepted) else 0
+    if event.sequence != state.sequence + 1 + skipped:
         raise ValueError(f"event {event.sequence} cannot follow event {state.sequence}")
     effect = EFFECTS.get(type(event))
     if effect is None:
@@ -51,6 +52,11 @@ def _settle(state: State, event: StatementIssued) -> None:
     state.ledger.settle(event.interval, event.participant)
 
 
+def _skip_numbers(state: State, event: LossAccepted) -> None:
+    state.next_order_id += event.skipped
+    state.next_trade_id += event.skipped
+
+
 def _change_nothing(state: State, event: AnswerRepeated | MatchBlocked) -> None:
     """Leave the state as it is, because the event only informs its participant."""
 
@@ -63,5 +69,6 @@ EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
     StatementIssued: _settle,
     AnswerRepeated: _change_nothing,
     MatchBlocked: _change_nothing,
+    LossAccepted: _skip_numbers,
 }
 """What each type of event changes in the state."""

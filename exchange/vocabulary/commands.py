@@ -212,6 +212,18 @@ class RejectMessage:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class AcceptLoss:
+    """Go on although the end of the journal is lost.
+
+    ``ends_at`` is the journal's last entry that is left, ``written`` the last that is known to have
+    been written; where it is not larger, the journal went another way before.
+    """
+
+    ends_at: int
+    written: int
+
+
 ControlCommand = (
     SetPriceCollar | SetRiskLimits | SetKillSwitch | HaltTrading | ResumeTrading | SetBuyBack
 )
@@ -235,4 +247,5 @@ Command = (
     | CloseGate
     | SubmitReading
     | RejectMessage
+    | AcceptLoss
 )

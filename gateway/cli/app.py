@@ -26,6 +26,7 @@ from gateway.formats.atomic_files import (
 )
 from gateway.formats.faults import InputFaults, why
 from gateway.formats.input_files import files_named_by
+from gateway.formats.urls import shown_url
 from gateway.terminal.console import (
     err,
     fail,
@@ -96,7 +97,7 @@ def kept_with_named(name: str | None) -> str | None:
 def kept(path: _Named) -> _Named:
     """Keep an input file from being overwritten."""
     if path is not None:
-        keep_input(Path(path), f"an input of this command, {path}")
+        keep_input(Path(path), f"an input of this command, {shown_url(str(path))}")
     return path
 
 

@@ -14,6 +14,7 @@ from gateway.cli import (
     operator_outputs,
     plot,
     reconfiguration,
+    serving,
 )
 from gateway.cli.app import app
 
@@ -24,6 +25,7 @@ COMMAND_MODULES = (
     fairness,
     hierarchy,
     market,
+    serving,
     access,
     operator_outputs,
     plot,

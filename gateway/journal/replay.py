@@ -20,6 +20,7 @@ from exchange.state.state import State
 from exchange.vocabulary.events import SessionOpened
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.errors import CorruptJournalError
+from gateway.formats.urls import shown_url
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.files import read_entries
 from gateway.ports import JournalEntry
@@ -52,7 +53,8 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
     OSError, ValueError, gateway.errors.GatewayError
         When the journal cannot be read, or is not a gap-free sequence of entries.
     """
-    name = source if area is None else f"{source}, area {area}"
+    shown = shown_url(source)
+    name = shown if area is None else f"{shown}, area {area}"
     async with aclosing(journal_entries(source, area)) as entries:
         return await _replay(entries, name)
 
@@ -92,9 +94,10 @@ def journal_folder(source: str) -> Path | None:
 async def _replay(journal: AsyncIterator[JournalEntry], name: str) -> Replayed:
     terms: dict[str, ConnectionTerms] = {}
     state = State(MarketRules(), terms)
-    entries = 0
+    entries = events = 0
     async for entry in journal:
         entries += 1
+        events += len(entry.events)
         try:
             _apply(entry, state, terms)
         except (LookupError, ValueError, AssertionError) as error:
@@ -106,7 +109,7 @@ async def _replay(journal: AsyncIterator[JournalEntry], name: str) -> Replayed:
         raise CorruptJournalError(f"{name}: this journal has no entries")
     check_state(state)
     return Replayed(
-        entries=entries, events=state.sequence, digest=digest_of(state), state=snapshot_of(state)
+        entries=entries, events=events, digest=digest_of(state), state=snapshot_of(state)
     )
 
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from exchange.vocabulary.commands import (
+    AcceptLoss,
     AdvanceTime,
     AmendOrder,
     CancelOrder,
@@ -145,7 +146,7 @@ def sender_of(command: Command) -> tuple[str, str | None]:
             return TSO, command.update_id
         case SubmitReading():
             return METERING, command.reading_id
-        case OpenSession() | AdvanceTime() | CloseGate():  # of the service itself
+        case OpenSession() | AdvanceTime() | CloseGate() | AcceptLoss():  # of the service itself
             return OPERATOR, None
         case _:
             return OPERATOR, command.control_id

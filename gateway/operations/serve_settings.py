@@ -35,7 +35,9 @@ class ServeSettings(BaseSettings):
     mqtt_url, redis_url
         Broker and journal, with passwords; without one an embedded server is started.
     data
-        Folder of the embedded journal.
+        Folder of the embedded journal, and of the witness.
+    witness
+        File that knows the end of the journal; without one ``AREA.witness`` in the folder.
     accounts
         File of names and passwords for the embedded broker.
     mqtt_port
@@ -59,6 +61,7 @@ class ServeSettings(BaseSettings):
     mqtt_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     data: Path = Path("doe-exchange-data")
+    witness: Path | None = None
     accounts: Path | None = None
     mqtt_port: int = Field(0, ge=0, le=65_535)
     metrics_port: int | None = Field(None, ge=0, le=65_535)

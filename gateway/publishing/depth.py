@@ -62,12 +62,19 @@ class Books:
         self._levels: dict[BookKey, dict[tuple[Side, int], int]] = {}
         self._sequences: dict[BookKey, int] = {}
         self._stale: set[BookKey] = set()
+        self._first = 0  # the sequence of a new book
+
+    def skip(self, numbers: int) -> None:
+        """Leave out sequence numbers of all books, the first ones of new books included."""
+        self._first += numbers
+        for key in self._sequences:
+            self._sequences[key] += numbers
 
     def open(self, start: datetime) -> list[Outgoing]:
         """Open the two empty books of an interval; return their first snapshots."""
         for direction in Direction:
             self._levels[start, direction] = {}
-            self._sequences[start, direction] = 0
+            self._sequences[start, direction] = self._first
         return [self.snapshot((start, direction)) for direction in Direction]
 
     def close(self, start: datetime) -> list[Outgoing]:

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from exchange.vocabulary.events import AnswerRepeated, Event, GateClosed, SessionOpened, Traded
+from exchange.vocabulary.events import (
+    AnswerRepeated,
+    Event,
+    GateClosed,
+    LossAccepted,
+    SessionOpened,
+    Traded,
+)
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead
 from exchange.vocabulary.versions import VERSION, Upgrade, in_present_form
@@ -67,6 +74,7 @@ class Publisher:
         self._terms = terms
         self._reports = ParticipantReports(rules)
         self._sequences: dict[str, int] = {}
+        self._skipped = 0  # numbers left out after losses, the first ones of new receivers included
         self._event = 0
         self._time: datetime | None = None
         self._session = SessionState(self._price)
@@ -79,6 +87,9 @@ class Publisher:
         """Return the messages of one journal entry, in the order they must go out."""
         if not events:
             return []
+        for event in events:
+            if isinstance(event, LossAccepted):
+                self._skip(event.skipped)
         now = events[-1].time
         self._event, self._time = events[-1].sequence, now
         messages, changed = self.envelopes.apply(events, now)
@@ -130,6 +141,17 @@ class Publisher:
             self.session(now),
         ]
 
+    def _skip(self, numbers: int) -> None:
+        """Leave out numbers that may have been published: of reports, envelopes and books.
+
+        Everything retained is published under new numbers at the start that follows a loss.
+        """
+        self._skipped += numbers
+        for receiver in self._sequences:
+            self._sequences[receiver] += numbers
+        self.envelopes.skip(numbers)
+        self.books.skip(numbers)
+
     def market_data(self, local_prices: AskPrices) -> list[Outgoing]:
         """Return depth, statistics and local prices that changed since the last call.
 
@@ -174,7 +196,7 @@ class Publisher:
             receiver = report.receiver
             if not is_identifier(receiver):
                 continue
-            sequence = self._sequences[receiver] = self._sequences.get(receiver, 0) + 1
+            sequence = self._sequences[receiver] = self._sequences.get(receiver, self._skipped) + 1
             number = {"sequence": sequence, "event": event.sequence, "time": event.time}
             messages.append(
                 Outgoing(
@@ -218,6 +240,7 @@ class Publisher:
         return {
             "version": VERSION,
             "sequences": dict(self._sequences),
+            "skipped": self._skipped,
             **self._session.state(),
             "event": self._event,
             "time": self._time and self._time.isoformat(),
@@ -236,6 +259,7 @@ class Publisher:
             When the state has no version, or that of a newer release.
         """
         state = in_present_form("the snapshot of reports", state, UPGRADES)
+        self._skip(state["skipped"])
         self._sequences = dict(state["sequences"])
         self._session.restore(state)
         self._event = state["event"]

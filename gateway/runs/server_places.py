@@ -5,11 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from exchange.vocabulary.rules import EXCHANGE
 from gateway.formats.faults import InputFaults
+from gateway.journal.embedded_redis import EmbeddedRedis
+from gateway.journal.redis_journal import RedisJournal
+from gateway.journal.witness import Witness
 from gateway.messages.topics import Topics
 from gateway.operations.accounts import Account, read_accounts
 from gateway.operations.serve_settings import ServeSettings
@@ -28,18 +31,21 @@ class ServerPlaces:
     mqtt_url, redis_url
         Addresses of external servers.
     data
-        Folder of the embedded journal.
+        Folder of the embedded journal, and of the witness.
     accounts
         Accounts of the embedded broker; ``None`` accepts every client on this machine.
     mqtt_port
         Port of the embedded broker; 0 is a free one.
+    witness
+        File that knows the end of the journal; ``None`` for ``AREA.witness`` in the folder.
     """
 
-    mqtt_url: str | None
-    redis_url: str | None
+    mqtt_url: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
     data: Path
-    accounts: Sequence[Account] | None
+    accounts: Sequence[Account] | None = field(repr=False)
     mqtt_port: int = 0
+    witness: Path | None = None
 
     @classmethod
     def of(cls, settings: ServeSettings, scenario: Scenario) -> ServerPlaces:
@@ -67,6 +73,7 @@ class ServerPlaces:
             data=settings.data,
             accounts=accounts,
             mqtt_port=settings.mqtt_port,
+            witness=settings.witness,
         )
 
 
@@ -87,3 +94,38 @@ async def open_broker(
                 accounts[each.name] = BrokerAccount(password, each.rights(topics))
     broker = await stack.enter_async_context(EmbeddedBroker(accounts, places.mqtt_port))
     return broker.settings(EXCHANGE, EXCHANGE), broker.url
+
+
+async def open_journal(
+    scenario: Scenario,
+    places: ServerPlaces,
+    stack: AsyncExitStack,
+    *,
+    owner: str | None = None,
+    retry_for_s: float = 20.0,
+    accepted_end: int | None = None,
+) -> tuple[RedisJournal, str]:
+    """Open the journal of an area with its witness; return it and the address of its server.
+
+    Parameters
+    ----------
+    scenario, places
+        Of the exchange.
+    stack
+        Closes the journal, and stops an embedded server.
+    owner, retry_for_s, accepted_end
+        As for :class:`gateway.journal.redis_journal.RedisJournal`.
+    """
+    redis_url = places.redis_url
+    if redis_url is None:
+        redis = await stack.enter_async_context(EmbeddedRedis(places.data / scenario.area))
+        redis_url = redis.url
+    journal = RedisJournal(
+        redis_url,
+        scenario.area,
+        owner=owner,
+        retry_for_s=retry_for_s,
+        witness=Witness(places.witness or places.data / f"{scenario.area}.witness", scenario.area),
+        accepted_end=accepted_end,
+    )
+    return await stack.enter_async_context(journal), redis_url

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -29,16 +28,16 @@ from gateway.errors import (
     CorruptJournalError,
     GatewayError,
     LeaseHeldError,
+    LostEntriesError,
     SequenceGapError,
     StaleWriterError,
 )
-from gateway.journal.embedded_redis import EmbeddedRedis
-from gateway.journal.redis_journal import RedisJournal
+from gateway.formats.urls import shown_url
 from gateway.messages.topics import Topics
 from gateway.operations.endpoint import Endpoint
 from gateway.operations.serve_settings import ServeSettings
 from gateway.publishing.publisher import last_will
-from gateway.runs.server_places import ServerPlaces, open_broker
+from gateway.runs.server_places import ServerPlaces, open_broker, open_journal
 from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup
 from gateway.service.measures import Measures
@@ -52,7 +51,13 @@ _LOG = logging.getLogger(__name__)
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 """Seconds before the exchange is started anew, at first and at most."""
 _RETRY_FOR_S = 5.0  # an exchange that has waited so long for its journal says that it is offline
-_FOR_GOOD = (StaleWriterError, LeaseHeldError, CorruptJournalError, SequenceGapError)
+_FOR_GOOD = (
+    StaleWriterError,
+    LeaseHeldError,
+    CorruptJournalError,
+    SequenceGapError,
+    LostEntriesError,
+)
 """Errors of the journal that starting anew cannot mend."""
 _LOOK_EVERY_S = 1.0  # seconds between two looks for intervals that must open
 
@@ -89,8 +94,7 @@ async def serve(
             mqtt=mqtt,
             settings=settings.loop,
             measures=Measures(topics.area),
-            redis_url=places.redis_url,
-            data=places.data / scenario.area,
+            places=places,
             # Under its old name a restarted exchange gets its lease at once.  Only an embedded
             # journal is known to have no other writer.
             owner=EXCHANGE if places.redis_url is None else secrets.token_hex(8),
@@ -120,8 +124,7 @@ class _Area:
     scenario: Scenario
     market: ExchangeSetup
     mqtt: MqttSettings
-    redis_url: str | None
-    data: Path
+    places: ServerPlaces
     owner: str
     clock: PlausibleClock
     settings: ServiceSettings
@@ -186,11 +189,8 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
     """
     topics = area.market.topics
     async with AsyncExitStack() as stack:
-        url = area.redis_url
-        if url is None:
-            url = (await stack.enter_async_context(EmbeddedRedis(area.data))).url
-        journal = await stack.enter_async_context(
-            RedisJournal(url, topics.area, owner=area.owner, retry_for_s=_RETRY_FOR_S)
+        journal, url = await open_journal(
+            area.scenario, area.places, stack, owner=area.owner, retry_for_s=_RETRY_FOR_S
         )
         transport = await stack.enter_async_context(
             MqttTransport(area.mqtt, topics.incoming, will=last_will(topics), ignore_retained=True)
@@ -212,7 +212,7 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
         try:
             await asyncio.wait({*tasks, ready}, return_when=asyncio.FIRST_COMPLETED)
             if opened.is_set():
-                started(url)
+                started(shown_url(url))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             area.serving.clear()

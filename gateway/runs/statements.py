@@ -24,6 +24,7 @@ from gateway.errors import CorruptJournalError
 from gateway.formats.faults import InputFaults, sentences
 from gateway.formats.records import in_utc
 from gateway.formats.statements_file import AccountRecord, LineRecord, StatementsFile
+from gateway.formats.urls import shown_url
 from gateway.journal.replay import journal_entries
 from gateway.runs.result_file import ResultFile
 
@@ -147,6 +148,7 @@ def _of_result(result: ResultFile) -> list[AccountRecord]:
 
 async def _of_journal(source: str, wanted: StatementsRequest) -> list[AccountRecord]:
     statements = Statements(wanted.since, wanted.until)
+    name = shown_url(source)
     ticks: list[Decimal] = []
     entries = 0
     async with aclosing(journal_entries(source, wanted.area)) as journal:
@@ -159,10 +161,10 @@ async def _of_journal(source: str, wanted: StatementsRequest) -> list[AccountRec
                     statements.apply(event)
                 except (LookupError, ValueError) as error:
                     raise CorruptJournalError(
-                        f"{source}: entry {entries} does not follow from those before it: {error}"
+                        f"{name}: entry {entries} does not follow from those before it: {error}"
                     ) from error
     if not entries:
-        raise CorruptJournalError(f"{source}: this journal has no entries")
+        raise CorruptJournalError(f"{name}: this journal has no entries")
     statements.check_invariants()
     return _accounts(statements, ticks)
 

@@ -40,6 +40,7 @@ from gateway.service.outbox import Outbox
 from gateway.service.periodic import PeriodicMessages
 from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.settings import ServiceSettings
+from gateway.service.snapshot_keeper import SnapshotKeeper
 
 _STANDS_STILL_S = 10.0  # a loop that has not come round for so long does not serve
 _LOG = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Service:
         self._stopping = False
         self._outbox = Outbox(transport, journal.published_sequence)
         self._periodic = PeriodicMessages(market.topics, self._settings)
-        self._snapshot_at = 0
+        self._snapshots = SnapshotKeeper(journal, self._outbox, self._settings.snapshot_entries)
         self._seen_at = -math.inf
         self._retained_for = 0  # The connection after which everything retained was published.
         participants = frozenset(each.participant for each in market.terms)
@@ -139,7 +140,7 @@ class Service:
             When the journal fails for good; everything that was answered is in it.
         """
         self._core, unpublished = await recover(self._market, self._journal)
-        self._snapshot_at = self.core.snapshot_sequence
+        self._snapshots.recovered(self.core)
         self._outbox.publish(self.core.sequence, unpublished)
         self._publish_retained(self._clock())
         work = asyncio.create_task(self._work(), name="exchange-work")
@@ -161,6 +162,7 @@ class Service:
             await asyncio.wait({work, *others})
             self._seen_at = -math.inf
             self._measures.online.set(0)
+            self._snapshots.cancel()
             self._abandon_requests()
             await self._say_offline([work, *others])
         for task in (work, *others):
@@ -220,7 +222,7 @@ class Service:
             await self._round()
         await self._outbox.drain(self._settings.stop_within_s)
         await self._journal.renew(self._outbox.published)
-        await self._write_snapshot()
+        await self._snapshots.finish(self.core)
 
     async def _round(self) -> None:
         batch = _RoundOutcome()
@@ -250,9 +252,7 @@ class Service:
             commit_s = time.monotonic() - decided if batch.entries else None
             self._measures.batch(len(batch.received), decided - began, commit_s)
         self._publish_by_the_clock(now)
-        is_due = self.core.sequence - self._snapshot_at >= self._settings.snapshot_entries
-        if is_due and await self._outbox.drain(self._settings.stop_within_s):
-            await self._write_snapshot()
+        await self._snapshots.look(self.core)
 
     async def _take(
         self, batch: _RoundOutcome, item: tuple[str, Incoming] | _Request, now: datetime
@@ -344,13 +344,6 @@ class Service:
         """Return whether it serves: its loop moves, it is connected, and messages reach it."""
         is_moving = time.monotonic() - self._seen_at < _STANDS_STILL_S
         return is_moving and self._transport.connected and not self._periodic.silent
-
-    async def _write_snapshot(self) -> None:
-        """Write a snapshot, unless messages before it are unconfirmed and would be lost."""
-        if self._outbox.published < self.core.sequence or self.core.sequence == self._snapshot_at:
-            return
-        await self._journal.write_snapshot(self.core.snapshot())
-        self._snapshot_at = self.core.sequence
 
     def _open_intervals(self) -> list[datetime]:
         return self.core.exchange.open_intervals()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any, Self
 
@@ -75,7 +75,7 @@ for _source in ("amqtt.broker", "amqtt.mqtt.protocol.handler"):
 class BrokerAccount:
     """A user of the embedded broker; ``None`` rights mean everything."""
 
-    password: str
+    password: str = field(repr=False)
     rights: Rights | None = None
 
 

@@ -15,9 +15,9 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import aiomqtt
 import paho.mqtt.client as mqtt
@@ -26,6 +26,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.formats.urls import split_url
 from gateway.ports import Outgoing
 from gateway.transport.library_hooks import check_attributes, check_hooks
 
@@ -69,7 +70,7 @@ class MqttSettings:
     port: int
     client_id: str
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     tls: bool = False
     version: int | None = None
     inflight_in: int = 2000
@@ -89,9 +90,10 @@ class MqttSettings:
         ValueError
             When it is not such a URL; the message does not repeat the password.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/"):
-            raise ValueError("the broker's URL must look like mqtt[s]://user:password@host:port")
+        form = "mqtt[s]://user:password@host:port"
+        parts = split_url("broker's URL", url, ("mqtt", "mqtts"), form)
+        if not parts.hostname or parts.path.strip("/"):
+            raise ValueError(f"the broker's URL must look like {form}")
         tls = parts.scheme == "mqtts"
         return cls(
             host=parts.hostname,

@@ -20,7 +20,9 @@ class FakeRedis:
     ``synced`` is the server's answers to ``WAITAOF``: how many of its own files are synced.
     """
 
-    def __init__(self, version: str, sync: str = "no", synced: list[int] | None = None) -> None:
+    def __init__(
+        self, version: str, sync: str = "everysec", synced: list[int] | None = None
+    ) -> None:
         self.version, self.sync, self.synced = version, sync, synced or [1] * 100
         self.calls: list[str] = []
 
@@ -29,31 +31,39 @@ class FakeRedis:
 
         async def run(keys: Any, args: Any) -> Any:
             self.calls.append(name)
-            return [1, 0, 0]
+            return 1
 
         return run
 
-    async def info(self, section: str) -> dict[str, Any]:
-        return {"persistence": {"aof_enabled": 1}, "server": {"redis_version": self.version}}[
-            section
-        ]
+    async def info(self) -> dict[str, Any]:
+        return {"aof_enabled": 1, "redis_version": self.version, "role": "master"}
 
     async def config_get(self, name: str) -> dict[str, str]:
-        return {name: self.sync}
+        usual = {"maxmemory-policy": "noeviction", "no-appendfsync-on-rewrite": "no"}
+        return {name: usual.get(name, self.sync)}
+
+    async def pttl(self, key: str) -> int:
+        return -1
+
+    async def xrevrange(self, *words: Any) -> list[Any]:
+        return []
 
     async def execute_command(self, *words: Any) -> list[int]:
         self.calls.append(" ".join(str(word) for word in words))
         return [self.synced.pop(0), 0]
 
     async def hget(self, key: str, field: str) -> int:
-        return 1
+        return 0
+
+    async def hmget(self, key: str, *fields: str) -> list[None]:
+        return [None for _ in fields]
 
     async def aclose(self) -> None:
         self.calls.append("close")
 
 
 def journal_on(redis: FakeRedis, monkeypatch: pytest.MonkeyPatch) -> RedisJournal:
-    monkeypatch.setattr("gateway.journal.redis_journal.Redis.from_url", lambda *args, **more: redis)
+    monkeypatch.setattr("gateway.journal.redis_link.Redis.from_url", lambda *args, **more: redis)
     return RedisJournal("redis://nowhere", "area", retry_for_s=0.2)
 
 

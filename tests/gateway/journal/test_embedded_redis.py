@@ -25,8 +25,9 @@ from gateway.journal.embedded_redis import (
     installed_binary,
     server_binary,
 )
-from gateway.journal.redis_journal import Durability, RedisJournal
+from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.replay import journal_entries
+from gateway.journal.server_checks import Durability
 
 OLD = RedisBinary((6, 2, 14), "/nowhere/old/redis-server")
 NEW = RedisBinary((7, 0, 15), "/nowhere/new/redis-server")
@@ -96,6 +97,36 @@ async def test_only_its_own_account_reaches_it(
             version = (await client.info("server"))["redis_version"]
         assert version == ".".join(map(str, redis_binary.version))
         assert not _listening(server.pid)
+
+
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077])
+async def test_its_files_are_for_its_own_account_whatever_the_umask(
+    tmp_path: Path, redis_binary: RedisBinary, mask: int
+) -> None:
+    folder = tmp_path / "data" / "a"
+    before = os.umask(mask)
+    try:
+        for rewrite in (False, True):
+            async with (
+                EmbeddedRedis(folder, binary=redis_binary) as server,
+                RedisJournal(server.url, "a", owner="me") as journal,
+            ):
+                if not rewrite:
+                    await journal.append(entries(1, 30), 0)
+                else:  # the server makes its files anew
+                    await journal._redis.bgrewriteaof()
+                    while (await journal._redis.info())["aof_rewrite_in_progress"]:
+                        pass
+                found = {each: mode(each) for each in folder.rglob("*") if each.is_file()}
+                assert len(found) >= 4
+                assert set(found.values()) == {0o600}
+                assert mode(folder) == mode(folder.parent) == 0o700
+        for each in found:
+            each.chmod(0o644)  # as an older release left them
+        async with EmbeddedRedis(folder, binary=redis_binary):
+            assert {mode(each) for each in found if each.exists()} == {0o600}
+    finally:
+        os.umask(before)
 
 
 def _listening(pid: int | None) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import zlib
 from pathlib import Path
 
 import pytest
 from gateway_servers import RedisServer, free_port
-from journal_entries import entries, stored
+from journal_entries import entries, stored, write_snapshot
 from redis.asyncio import Redis
 
 from exchange.vocabulary.commands import AdvanceTime
@@ -21,6 +23,7 @@ from gateway.errors import (
     SequenceGapError,
     StaleWriterError,
 )
+from gateway.journal.chain import BEGINNING, linked
 from gateway.journal.codec import encode_entry
 from gateway.journal.files import read_entries
 from gateway.journal.redis_journal import RedisJournal
@@ -41,8 +44,9 @@ async def test_entries_are_read_as_they_were_written(redis_url: str, area: str) 
 
 async def test_next_writer_finds_everything(redis_url: str, area: str) -> None:
     async with RedisJournal(redis_url, area) as first:
-        await first.append(entries(1, 3), 2)
-        await first.write_snapshot(Snapshot(2, b"\x00state"))
+        await first.append(entries(1, 2), 1)
+        await write_snapshot(first, b"\x00state")
+        await first.append(entries(3, 3), 2)
         await first.renew(3)
     async with RedisJournal(redis_url, area) as second:
         assert (second.last_sequence, second.published_sequence) == (3, 3)
@@ -85,7 +89,8 @@ async def test_server_refuses_gap_too(redis_url: str, area: str) -> None:
 async def test_answer_lost_on_its_way_is_no_error(redis_url: str, area: str) -> None:
     async with RedisJournal(redis_url, area) as journal:
         await journal.append(entries(1, 3), 0)
-        journal._last = 1  # as if the answer to entries 2 and 3 had not come back
+        # As if the answer to entries 2 and 3 had not come back.
+        journal._last, journal._chain = 1, linked(BEGINNING, encode_entry(entries(1, 1)[0]))
         await journal.append(entries(2, 3), 0)
         assert journal.last_sequence == 3
         assert await stored(journal) == entries(1, 3)
@@ -99,8 +104,8 @@ async def test_stalled_former_writer_cannot_write(redis_url: str, area: str) -> 
                 await stalled.append(entries(2, 2), 0)
             with pytest.raises(StaleWriterError):
                 await stalled.renew(1)
-            with pytest.raises(StaleWriterError):
-                await stalled.write_snapshot(Snapshot(1, b"old"))
+            with pytest.raises(JournalError, match="STALE"):
+                await write_snapshot(stalled, b"old")
             await heir.append(entries(2, 2), 1)
             assert await stored(heir) == entries(1, 2)
             assert await heir.read_snapshot() is None
@@ -162,7 +167,8 @@ async def test_an_entry_of_a_newer_release_is_named(redis_url: str, area: str) -
         await journal.append(entries(1, 2), 0)
         here, next_ = (f'{{"version":{each},'.encode() for each in (VERSION, VERSION + 1))
         newer = encode_entry(entries(3, 3)[0]).replace(here, next_)
-        await journal._redis.xadd(journal._stream, {"entry": newer}, "3-0")
+        fields = {"entry": newer, "chain": linked(journal._chain, newer)}
+        await journal._redis.xadd(journal._stream, fields, "3-0")
         words = (
             f"journal of {area}, entry 3: entry 3 has version {VERSION + 1}, and this program reads"
         )
@@ -177,24 +183,46 @@ async def test_the_layout_in_redis_is_the_one_that_releases_have_written(
     stream, writer = f"doe:{{{area}}}:journal", f"doe:{{{area}}}:writer"
     snapshot, lease = f"doe:{{{area}}}:snapshot", f"doe:{{{area}}}:lease"
     lines = [encode_entry(entry) for entry in entries(1, 3)]
+    digests = [BEGINNING]
+    for line in lines:
+        digests.append(hashlib.sha256(digests[-1] + line).digest())
+    stored_as = [
+        {b"entry": line, b"chain": chain} for line, chain in zip(lines, digests[1:], strict=True)
+    ]
     async with Redis.from_url(redis_url) as client:
-        for number, line in enumerate(lines[:2], start=1):
-            await client.xadd(stream, {"entry": line}, f"{number}-0")
-        await client.hset(writer, mapping={"epoch": 6, "last": 2, "published": 1})
-        await client.hset(snapshot, mapping={"sequence": 1, "state": b"\x00state"})
+        for number, fields in enumerate(stored_as[:2], start=1):
+            await client.xadd(stream, fields, f"{number}-0")
+        mark = {"epoch": 6, "last": 2, "published": 1, "chain": digests[2]}
+        await client.hset(writer, mapping=mark)
+        packed = [zlib.compress(state) for state in (b"\x00state", b"later")]
+        await client.hset(f"{snapshot}:a", "0", packed[0][:5])
+        await client.hset(f"{snapshot}:a", "1", packed[0][5:])
+        head = {
+            **{"sequence": 1, "chain": digests[1], "place": "a", "parts": 2},
+            **{"bytes": len(packed[0]), "digest": hashlib.sha256(packed[0]).hexdigest()},
+        }
+        await client.hset(snapshot, mapping=head)
         async with RedisJournal(redis_url, area, owner="me") as journal:
             assert (journal.last_sequence, journal.published_sequence) == (2, 1)
             assert await stored(journal) == entries(1, 2)
             assert await journal.read_snapshot() == Snapshot(1, b"\x00state")
             assert await client.get(lease) == b"me"
             await journal.append(entries(3, 3), 2)
-            await journal.write_snapshot(Snapshot(3, b"later"))
+            await write_snapshot(journal, b"later")
         written = await client.xrange(stream)
-        assert written == [(b"%d-0" % k, {b"entry": line}) for k, line in enumerate(lines, 1)]
-        assert await client.hgetall(writer) == {b"epoch": b"7", b"last": b"3", b"published": b"2"}
-        assert await client.hgetall(snapshot) == {b"sequence": b"3", b"state": b"later"}
+        assert written == [(b"%d-0" % k, fields) for k, fields in enumerate(stored_as, 1)]
+        assert await client.hgetall(writer) == {
+            **{b"epoch": b"7", b"last": b"3", b"published": b"2"},
+            b"chain": digests[3],
+        }
+        (part,) = (await client.hgetall(f"{snapshot}:b")).values()
+        assert zlib.decompress(part) == b"later"
+        assert await client.hgetall(snapshot) == {
+            **{b"sequence": b"3", b"chain": digests[3], b"place": b"b", b"parts": b"1"},
+            **{b"bytes": b"%d" % len(part), b"digest": hashlib.sha256(part).hexdigest().encode()},
+        }
         assert sorted(await client.keys(f"doe:{{{area}}}:*")) == sorted(
-            each.encode() for each in (stream, writer, snapshot)
+            each.encode() for each in (stream, writer, snapshot, f"{snapshot}:b")
         )
 
 
@@ -224,7 +252,7 @@ async def test_file_with_a_missing_line_is_named(tmp_path: Path) -> None:
 async def test_server_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
     with (
         RedisServer(tmp_path, "--appendonly", "no") as server,
-        pytest.raises(NotDurableError, match="appendonly yes"),
+        pytest.raises(NotDurableError, match="appendonly is no: it does not write"),
     ):
         async with RedisJournal(server.url, "a"):
             pass

@@ -19,6 +19,7 @@ from network_days import OUTAGES, UNCERTAIN, Commands, NetworkDay
 from wild_days import WildDay
 
 from exchange.vocabulary.commands import (
+    AcceptLoss,
     HaltTrading,
     OpenSession,
     ResumeTrading,
@@ -136,6 +137,8 @@ def _trade_every_way(market: Market) -> None:
     market.sell(1, "200@850", post_only=True)
     market.buy(3, "90@3", displayed_w=40, **withdrawal)
     market.buy(0, "80@12", "GTD", expires_at=market.now + 40 * MINUTE, minimum_w=30)
+    market.do(AcceptLoss(40, 57))  # as if a part of the morning's entries were gone
+    market.buy(0, "30@13")
     legs = tuple(Leg("load:2", each, START, Side.SELL, 60, 700) for each in Direction)
     expiry = market.now + 50 * MINUTE
     market.do(SubmitJoint("p2", "j1", legs, False, expiry, SelfTradePrevention.CANCEL_OLDEST))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Self
 
 from gateway.errors import SequenceGapError
@@ -47,8 +47,15 @@ class MemoryJournal:
         for line in self.lines[after:]:
             yield decode_entry(line)
 
-    async def write_snapshot(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+    def begin_snapshot(self, make: Callable[[], bytes]) -> asyncio.Future[bytes]:
+        self._begun = Snapshot(len(self.lines), make())
+        written: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        written.set_result(b"")
+        return written
+
+    async def adopt_snapshot(self, published: int) -> None:
+        self.snapshot = self._begun
+        self.published_sequence = max(self.published_sequence, published)
 
     async def read_snapshot(self) -> Snapshot | None:
         return self.snapshot

@@ -351,6 +351,10 @@ _WORDS: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
         tuple(replace(_PHASE, phase=Phase(word)) for word in ("call", "auction", "continuous")),
     ),
     (c.SubmitOrder("p1", "d", replace(PLAIN, time_in_force=TimeInForce.FILL_OR_KILL)), ()),
+    (
+        c.AcceptLoss(1_200, LARGE),
+        (e.LossAccepted(**_AT, ends_at=1_200, written=LARGE, skipped=10**12),),
+    ),
 )
 
 

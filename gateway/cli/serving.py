@@ -1,0 +1,149 @@
+"""The commands of a running exchange: ``serve`` and ``accept-loss``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from exchange.vocabulary.formatting import format_time
+from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, kept, load
+from gateway.cli.event_loop import run
+from gateway.formats.private_files import readable_by_others
+from gateway.terminal.console import err, fail, out
+
+if TYPE_CHECKING:
+    from gateway.runs.serving import Served
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the witness, and of the journal without DOE_REDIS_URL; "
+        "default: doe-exchange-data."
+    ),
+]
+WitnessOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File that knows the end of the journal; default: AREA.witness in the data folder.",
+    ),
+]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option(help="File of settings (TOML); see docs/operation.md.", callback=kept),
+]
+
+
+def _say_where(served: Served, *, json: bool) -> None:
+    """Print the addresses of a running exchange."""
+    if json:
+        out.print_json(served.model_dump_json())
+        return
+    metrics = f"  metrics  {served.metrics}/metrics\n" if served.metrics else ""
+    out.print(
+        f"Serving area {served.area} with {served.connection_points} connection points.\n"
+        f"  MQTT     {served.mqtt}\n  journal  {served.journal}\n{metrics}Ctrl-C stops it.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def serve(
+    scenario: ScenarioArgument,
+    data: DataOption = None,
+    witness: WitnessOption = None,
+    accounts: Annotated[
+        Path | None,
+        typer.Option(help="Names and passwords (TOML) for the embedded broker.", callback=kept),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the embedded broker; default: a free one.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Show /health and /metrics on this port of the machine.")
+    ] = None,
+    settings: SettingsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run the exchange for an area until it is stopped.
+
+    DOE_MQTT_URL and DOE_REDIS_URL name the MQTT broker and the Redis server.
+    Without them, an embedded broker and an embedded server are started.
+    """
+    loaded = load(scenario)
+    from gateway.operations.logs import configure_logs
+    from gateway.operations.serve_settings import read_settings
+    from gateway.runs.serving import last_gate
+    from gateway.runs.serving import serve as run_service
+
+    chosen = read_settings(
+        settings,
+        data=data,
+        witness=witness,
+        accounts=accounts,
+        mqtt_port=port,
+        metrics_port=metrics_port,
+    )
+    configure_logs(chosen.log_format, chosen.log_level)
+
+    last = last_gate(loaded)
+    if last is not None and last <= datetime.now(UTC):
+        fail(f"every gate of {scenario} has closed, the last one at {format_time(last)}")
+    if chosen.accounts is not None and readable_by_others(chosen.accounts):
+        err.print(
+            f"warning: other accounts of this machine can read the passwords in {chosen.accounts}: "
+            "chmod 600",
+            markup=False,
+            soft_wrap=True,
+        )
+    if chosen.mqtt_url is None and chosen.accounts is None:
+        err.print(
+            "warning: without --accounts any program on this machine can act for any participant"
+        )
+
+    try:
+        run(run_service(loaded, chosen, partial(_say_where, json=json)))
+    except ValueError as error:
+        fail(str(error))
+
+
+@app.command("accept-loss")
+def accept_loss(
+    scenario: ScenarioArgument,
+    ends_at: Annotated[
+        int,
+        typer.Option(min=0, help="Entry with which the journal ends now; what followed is lost."),
+    ],
+    data: DataOption = None,
+    witness: WitnessOption = None,
+    settings: SettingsOption = None,
+    output: OutputOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Go on with a journal whose end is lost; serve has refused it and named its last entry.
+
+    Orders and trades in the lost entries are gone, whatever participants were told.
+    No number that may have been given out in them is given out again.
+    """
+    loaded = load(scenario)
+    from gateway.operations.serve_settings import read_settings
+    from gateway.runs.journal_loss import accept_loss as accept
+    from gateway.runs.server_places import ServerPlaces
+
+    places = ServerPlaces.of(read_settings(settings, data=data, witness=witness), loaded)
+    try:
+        accepted = run(accept(loaded, places, ends_at))
+    except ValueError as error:
+        fail(str(error))
+    if not deliver(accepted, output, json):
+        out.print(
+            f"The journal of area {accepted.area} goes on after entry {accepted.ends_at}, although "
+            f"{accepted.detail}.\nThe next order gets number {accepted.next_order_id}, the next "
+            f"event number {accepted.next_event}.",
+            markup=False,
+            soft_wrap=True,
+        )
