@@ -93,10 +93,10 @@ def serve(
     last = last_gate(loaded)
     if last is not None and last <= datetime.now(UTC):
         fail(f"every gate of {scenario} has closed, the last one at {format_time(last)}")
-    if chosen.accounts is not None and readable_by_others(chosen.accounts):
+    named = chosen.accounts
+    if named is not None and named.is_file() and readable_by_others(named):
         err.print(
-            f"warning: other accounts of this machine can read the passwords in {chosen.accounts}: "
-            "chmod 600",
+            f"warning: other accounts of this machine can read the passwords in {named}: chmod 600",
             markup=False,
             soft_wrap=True,
         )
@@ -131,8 +131,8 @@ def accept_loss(
     """
     loaded = load(scenario)
     from gateway.operations.serve_settings import read_settings
+    from gateway.operations.server_places import ServerPlaces
     from gateway.runs.journal_loss import accept_loss as accept
-    from gateway.runs.server_places import ServerPlaces
 
     places = ServerPlaces.of(read_settings(settings, data=data, witness=witness), loaded)
     try:

@@ -2,5 +2,5 @@
 
 ``serve_settings`` has its settings from environment, file and options, ``logs`` the form of its
 log, and ``endpoint`` its health and its measures over HTTP.  ``accounts`` says who may connect, and
-``mosquitto_access`` writes that for mosquitto.
+``mosquitto_access`` writes that for mosquitto.  ``server_places`` opens broker and journal.
 """

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
 from gateway.formats.faults import InputFaults, sentences, unreadable
@@ -56,9 +56,6 @@ class _AccountEntry(BaseModel):
     password: Password | None = None
     role: Annotated[Role | None, Field(strict=False)] = None
     devices: dict[str, Password] = {}
-
-
-_ACCOUNTS: TypeAdapter[dict[str, _AccountEntry]] = TypeAdapter(dict[str, _AccountEntry])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +118,20 @@ def read_accounts(path: Path, owners: Mapping[str, str]) -> tuple[Account, ...]:
     """
     try:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
-        content = _ACCOUNTS.validate_python(
-            {
-                name: {"password": each} if isinstance(each, str) else each
-                for name, each in written.items()
-            }
-        )
     except OSError as error:
         raise unreadable(str(path), error) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputFaults(str(path), [Fault("file", f"it cannot be read: {error}")]) from None
-    except ValidationError as error:
-        raise InputFaults(str(path), sentences(error, with_values=False)) from None
     accounts: list[Account] = []
     faults: list[Fault] = []
-    for name, entry in content.items():
+    for name, given in written.items():
+        try:
+            entry = _AccountEntry.model_validate(
+                {"password": given} if isinstance(given, str) else given
+            )
+        except ValidationError as error:
+            faults += sentences(error, name, with_values=False)
+            entry = _AccountEntry()
         role = entry.role or _USUAL_ROLES.get(name, Role.CUSTOMER)
         points = sum(owner == name for owner in owners.values())
         faults += _faults_of(name, role, points, entry.devices)

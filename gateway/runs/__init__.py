@@ -4,7 +4,7 @@
 ``verification`` (its result: ``verdict_file``), ``fairness_comparison``, ``operator_outputs``
 (``outputs``), ``reconfiguration`` (``topology``), ``statements``, ``serving`` (``serve``) and
 ``journal_loss`` (``accept-loss``) are one command each.  ``unsecured`` records an interval that
-cannot be secured, for ``allocation`` and ``simulation``.  ``server_places`` has the servers and
-accounts of ``serving``.  ``simulation`` runs a file of orders, and ``result_file`` is its result.
+cannot be secured, for ``allocation`` and ``simulation``.  ``simulation`` runs a file of orders, and
+``result_file`` is its result.
 ``market_report`` judges it, with the ``clairvoyant`` optimum of all ``submitted_orders``.
 """

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from exchange.vocabulary.commands import AcceptLoss
 from gateway.errors import JournalError
 from gateway.messages.topics import Topics
-from gateway.runs.server_places import ServerPlaces, open_journal
+from gateway.operations.server_places import ServerPlaces, open_journal
 from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup, recover
 

@@ -36,8 +36,8 @@ from gateway.formats.urls import shown_url
 from gateway.messages.topics import Topics
 from gateway.operations.endpoint import Endpoint
 from gateway.operations.serve_settings import ServeSettings
+from gateway.operations.server_places import ServerPlaces, open_broker, open_journal
 from gateway.publishing.publisher import last_will
-from gateway.runs.server_places import ServerPlaces, open_broker, open_journal
 from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup
 from gateway.service.measures import Measures

@@ -19,8 +19,8 @@ from gateway.errors import TransportError
 from gateway.formats.faults import InputFaults
 from gateway.messages.topics import Topics
 from gateway.operations.accounts import Account, Role, read_accounts
+from gateway.operations.server_places import ServerPlaces, open_broker
 from gateway.ports import Outgoing
-from gateway.runs.server_places import ServerPlaces, open_broker
 from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
 from security_check.model.envelope import Direction
