@@ -11,9 +11,11 @@ from typing import Any
 
 from exchange.accounts.bookings import entries_of
 from exchange.state.order_effects import ORDER_EFFECTS
+from exchange.state.request_answers import RequestAnswer
 from exchange.state.session_effects import SESSION_EFFECTS
 from exchange.state.state import State
 from exchange.vocabulary.events import AnswerRepeated, Event, MatchBlocked
+from exchange.vocabulary.rules import METERING
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 
 
@@ -41,6 +43,7 @@ def apply(state: State, event: Event) -> None:
 
 def _take_reading(state: State, event: MeterRead) -> None:
     state.metering.take(event)
+    state.answers.remember(METERING, event.reading_id, RequestAnswer(event))
 
 
 def _close_readings(state: State, event: MeteringClosed) -> None:

@@ -14,7 +14,7 @@ import signal
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
-from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
+from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO, MarketRules
 from gateway.formats.faults import InputFaults
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
@@ -122,7 +122,12 @@ async def serve(
             RedisJournal(redis_url, scenario.area, owner=owner)
         )
         transport = await stack.enter_async_context(
-            MqttTransport(settings, topics.incoming, will=last_will(topics), ignore_retained=True)
+            MqttTransport(
+                _covered(settings, scenario.rules),
+                topics.incoming,
+                will=last_will(topics),
+                ignore_retained=True,
+            )
         )
         market = ExchangeSetup(topics, scenario.grid(), scenario.rules, scenario.terms())
         service = Service(market, transport, journal)
@@ -167,6 +172,11 @@ async def _broker(
             accounts[name] = BrokerAccount(password, topics.rights_of(name))
     broker = await stack.enter_async_context(EmbeddedBroker(accounts))
     return broker.settings(EXCHANGE, EXCHANGE), broker.url
+
+
+def _covered(settings: MqttSettings, rules: MarketRules) -> MqttSettings:
+    """Let the broker deliver no more messages again than the exchange remembers answers to."""
+    return replace(settings, inflight_in=min(settings.inflight_in, rules.answers_kept))
 
 
 async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.Event) -> None:

@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage
+from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, identity_of
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.errors import GatewayError
-from gateway.messages.requests import Reader, rejection, sender_of
+from gateway.messages.requests import Reader, rejection
 from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
 from gateway.service.core import ExchangeSetup, JournaledExchange, recover
@@ -113,6 +113,7 @@ class Service:
             market.rules.tick,
             frozenset(each.participant for each in market.terms),
             self._open_intervals,
+            self._known_interval,
         )
         self._core: JournaledExchange | None = None
         self.ready = asyncio.Event()
@@ -312,6 +313,10 @@ class Service:
     def _open_intervals(self) -> list[datetime]:
         return self.core.exchange.open_intervals()
 
+    def _known_interval(self, sender: str, request_id: str) -> datetime | None:
+        answer = self.core.exchange.state.answers.find(sender, request_id)
+        return None if answer is None else answer.interval
+
     def _abandon_requests(self) -> None:
         for item in self._inbox:
             if isinstance(item, _Request) and not item.answer.done():
@@ -321,9 +326,12 @@ class Service:
 
 def _internal_error(command: Command) -> RejectMessage:
     """Return the answer to a message whose command failed with an internal error."""
+    asked = identity_of(command)
     return RejectMessage(
-        *sender_of(command),
+        asked.sender,
+        asked.request_id,
         RefusalReason.MALFORMED.value,
         "the exchange failed with an internal error and did not apply this message; "
         "the error is in its log",
+        uses_id=True,
     )

@@ -23,7 +23,7 @@ def entry(sequence: int) -> JournalEntry:
         remaining_w=7,
         reason=CancelReason.REQUESTED,
     )
-    return JournalEntry(sequence, CancelOrder("p1", f"a{sequence}"), (event,))
+    return JournalEntry(sequence, CancelOrder("p1", f"r{sequence}", f"a{sequence}"), (event,))
 
 
 def entries(first: int, last: int) -> list[JournalEntry]:
