@@ -54,7 +54,11 @@ def _settle(state: State, event: StatementIssued) -> None:
     state.ledger.settle(event.interval, event.participant)
 
 
-def _change_nothing(state: State, event: AnswerRepeated | MatchBlocked) -> None:
+def _renew_answer(state: State, event: AnswerRepeated) -> None:
+    state.answers.renew(event.participant, event.request_id)
+
+
+def _change_nothing(state: State, event: MatchBlocked) -> None:
     """Leave the state as it is, because the event only informs its participant."""
 
 
@@ -64,7 +68,7 @@ EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
     MeterRead: _take_reading,
     MeteringClosed: _close_readings,
     StatementIssued: _settle,
-    AnswerRepeated: _change_nothing,
+    AnswerRepeated: _renew_answer,
     MatchBlocked: _change_nothing,
 }
 """What each type of event changes in the state."""

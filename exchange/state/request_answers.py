@@ -1,9 +1,9 @@
 """The answers given, so that a request sent twice gets the same answer twice, and acts once.
 
-All requests of a sender share one namespace of ids.  Memory is bounded: the answers to the last
-``kept`` requests of each sender are remembered, however old they are and whatever came of them,
-and of older requests those whose order is open, or has ended since.  What is forgotten depends on
-the events alone, so a replay forgets the same.
+All requests of a sender share one namespace of ids.  Memory is bounded: an answer is forgotten
+after ``kept`` further requests of its sender, counted from when its id came last and its order was
+no longer open, however old it is and whatever came of it.  What is forgotten depends on the events
+alone, so a replay forgets the same.
 
 ``kept`` must not be less than the number of messages that a broker may deliver again, or a request
 could act a second time (:attr:`exchange.vocabulary.rules.MarketRules.answers_kept`).
@@ -181,8 +181,8 @@ class RequestLog:
         self._kept = kept
         self._answers: dict[str, dict[str, RequestAnswer]] = {}
         # How many requests of a sender were answered; and what that number was when a request had
-        # no open order any more.  A gate that ends thousands of orders at once therefore displaces
-        # no other answer: only further requests do.
+        # no open order any more, or came last.  A gate that ends thousands of orders at once
+        # therefore displaces no other answer: only further requests do.
         self._counts: dict[str, int] = {}
         self._finished: dict[str, dict[str, int]] = {}
 
@@ -210,6 +210,12 @@ class RequestLog:
         answer = self._answers[sender][request_id]
         answer.order_id, answer.ended = None, ended
         self._finished[sender][request_id] = self._counts[sender]
+
+    def renew(self, sender: str, request_id: str) -> None:
+        """Note that a known id came again: that message, too, may be delivered twice.  O(1)."""
+        finished = self._finished.get(sender, {})
+        if finished.pop(request_id, None) is not None:
+            finished[request_id] = self._counts[sender]
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as JSON-able data; finished ids in the order they finished."""

@@ -52,10 +52,14 @@ def set_control(state: State, event: ControlEvent) -> None:
 
 def remember_refusal(state: State, event: Refused) -> None:
     """Remember a refusal whose request may come again."""
+    if event.request_id is None:
+        return
     # A repeated request is recognised by its content.  A refusal of a used id has none, so it does
     # not replace the answer that the id already has.
-    if event.content and event.request_id is not None:
+    if event.content:
         state.answers.remember(event.participant, event.request_id, RequestAnswer(event))
+    else:
+        state.answers.renew(event.participant, event.request_id)
 
 
 def open_session(state: State, event: SessionOpened) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -100,13 +101,19 @@ def test_whatever_differs_makes_it_another_request(market, change):
     assert refused.reason is RefusalReason.CLIENT_ORDER_ID_REUSED
 
 
+def _content(market: Market) -> dict[str, Any]:
+    """Return what a repetition leaves as it is: all but its own number and age."""
+    snapshot = market.exchange.snapshot()
+    for log in snapshot["answers"].values():
+        del log["finished"]
+    return {key: each for key, each in snapshot.items() if key not in ("sequence", "time")}
+
+
 def _repeated(market: Market, command: Command) -> Event:
     """Send a command that was sent before; return the answer that it got then."""
-    before = market.exchange.snapshot()
+    before = _content(market)
     repeat = only(market.do(command), AnswerRepeated)
-    after = market.exchange.snapshot()
-    unchanged = before.keys() - {"sequence", "time"}
-    assert {key: before[key] for key in unchanged} == {key: after[key] for key in unchanged}
+    assert _content(market) == before
     answer = market.exchange.state.repeated_answer(repeat)
     assert answer is not None
     return answer
@@ -300,10 +307,13 @@ def test_memory_for_answers_is_bounded_and_open_orders_keep_theirs():
 
 @given(
     kept=st.integers(1, 6),
-    steps=st.lists(st.tuples(st.sampled_from("srcamx"), st.integers(0, 9)), max_size=60),
+    steps=st.lists(st.tuples(st.sampled_from("srcamxyz"), st.integers(0, 9)), max_size=60),
 )
 def test_the_last_requests_of_a_sender_are_remembered_whatever_came_of_them(kept, steps):
-    """Orders that end by the dozen displace no answer; only further requests do."""
+    """Orders that end by the dozen displace no answer; only further requests do.
+
+    A message that comes again, or uses an id again, is one of the last then.
+    """
     market = Market(points=2, capacity_w=10**6, rules=MarketRules(answers_kept=kept))
     sent: list[Command] = []
     for kind, number in steps:
@@ -314,6 +324,14 @@ def test_the_last_requests_of_a_sender_are_remembered_whatever_came_of_them(kept
             # Whatever may have ended: all that rest, at once, by the collar.
             market.do(SetPriceCollar(f"c{len(market.commands)}", PriceCollar(9, None)))
             market.do(SetPriceCollar(f"c{len(market.commands)}", PriceCollar()))
+            continue
+        if kind in "yz":
+            if sent:
+                old = sent.pop(-1 - number % min(kept, len(sent)))
+                key = identity_of(old).request_id
+                other = RejectMessage("p0", key, "malformed", "other content", uses_id=True)
+                market.do(old if kind == "y" else other)
+                sent.append(old)
             continue
         command = {
             "s": market.order(0, "sell", 10, 5 + number, client_order_id=key),
