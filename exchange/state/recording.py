@@ -87,6 +87,7 @@ class EventRecorder:
                 reason=refusal.reason,
                 detail=refusal.detail,
                 client_order_id=asked.client_order_id,
+                interval=asked.interval,
                 content=content_of(command)
                 if remembers and isinstance(command, Remembered)
                 else "",

@@ -158,7 +158,7 @@ class RequestAnswer:
         match self.event:
             case OrderAccepted():
                 return self.event.terms.interval
-            case InterfaceLimitsUpdated():
+            case InterfaceLimitsUpdated() | Refused():
                 return self.event.interval
             case JointOrderAccepted():
                 intervals = {leg.interval for leg in self.event.legs}

@@ -251,12 +251,15 @@ class RequestIdentity:
         The kind of the request, as answers name it.
     client_order_id
         The order that the request places or names, if it is about one.
+    interval
+        The interval that the order or the limits are for, if it is one.
     """
 
     sender: str
     request_id: str | None
     kind: str
     client_order_id: str | None = None
+    interval: datetime | None = None
 
 
 def identity_of(command: Command) -> RequestIdentity:
@@ -264,7 +267,7 @@ def identity_of(command: Command) -> RequestIdentity:
     match command:
         case SubmitOrder() | SubmitJoint():
             key = command.client_order_id
-            return RequestIdentity(command.participant, key, "submit", key)
+            return RequestIdentity(command.participant, key, "submit", key, _interval_of(command))
         case CancelOrder() | AmendOrder():
             kind = "cancel" if isinstance(command, CancelOrder) else "amend"
             sender, order = command.participant, command.client_order_id
@@ -274,7 +277,7 @@ def identity_of(command: Command) -> RequestIdentity:
         case RejectMessage():
             return RequestIdentity(command.participant, command.request_id, "message")
         case UpdateInterfaceLimits():
-            return RequestIdentity(TSO, command.update_id, "limits")
+            return RequestIdentity(TSO, command.update_id, "limits", None, command.interval)
         case SubmitReading():
             return RequestIdentity(METERING, command.reading_id, "metering")
         case OpenSession() | AdvanceTime():
@@ -283,3 +286,10 @@ def identity_of(command: Command) -> RequestIdentity:
             return RequestIdentity(OPERATOR, None, "gate")
         case _:
             return RequestIdentity(OPERATOR, command.control_id, "control")
+
+
+def _interval_of(command: SubmitOrder | SubmitJoint) -> datetime | None:
+    if isinstance(command, SubmitOrder):
+        return command.terms.interval
+    intervals = {leg.interval for leg in command.legs}
+    return intervals.pop() if len(intervals) == 1 else None

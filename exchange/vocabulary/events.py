@@ -81,9 +81,9 @@ class Refused(Event):
     """A request was refused; ``detail`` is a sentence with the numbers.
 
     ``participant`` is its sender, ``request_id`` the sender's id of it, if any, ``request`` its
-    kind (:func:`exchange.vocabulary.commands.identity_of`), and ``client_order_id`` the order that
-    it names.  ``content`` is a digest of the request where the same id, sent again, must get the
-    same answer, else empty.
+    kind (:func:`exchange.vocabulary.commands.identity_of`), and ``client_order_id`` and
+    ``interval`` what it is about.  ``content`` is a digest of the request where the same id, sent
+    again, must get the same answer, else empty.
     """
 
     participant: str
@@ -92,6 +92,7 @@ class Refused(Event):
     reason: RefusalReason
     detail: str
     client_order_id: str | None = None
+    interval: datetime | None = None
     content: str = ""
 
 

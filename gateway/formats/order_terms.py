@@ -285,6 +285,16 @@ def _change_command(
             )
 
 
+def names_intervals(request: OrderRequest) -> bool:
+    """Return whether a request names every interval that it is about."""
+    match request:
+        case SubmitRequest():
+            return request.interval is not None
+        case LinkedRequest():
+            return all(leg.interval is not None for leg in request.legs)
+    return True
+
+
 def _terms(request: SubmitRequest, tick: Decimal, intervals: Collection[datetime]) -> OrderTerms:
     return OrderTerms(
         connection_point=request.connection_point,

@@ -14,16 +14,23 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from exchange.state.request_answers import RequestAnswer
 from exchange.vocabulary.commands import (
     Command,
     RejectMessage,
     UpdateInterfaceLimits,
 )
+from exchange.vocabulary.events import Refused
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.faults import InvalidMessageError
 from gateway.formats.identifiers import ClientId
-from gateway.formats.order_terms import order_command, read_order, traded_interval
+from gateway.formats.order_terms import (
+    names_intervals,
+    order_command,
+    read_order,
+    traded_interval,
+)
 from gateway.formats.records import SignedWatts, Time
 from gateway.formats.strict_json import check_size, entries_of, id_of, read_request
 from gateway.messages.operator_requests import CONTROL, METER, control_command, meter_command
@@ -71,15 +78,16 @@ class Reader:
     open_intervals
         Returns the starts of the intervals that are open for trading: where there is one, a
         message need not name it.
-    known_interval
-        Returns the interval of a sender's request with an id, ``None`` where it is new: a message
-        that names none and comes again is about the same interval, whatever is open by then.
+    known_answer
+        Returns the answer that a sender's request with an id got, ``None`` where it is new: a
+        message that names no interval and comes again is about the same one as before, whatever
+        is open by then.
     """
 
     tick: Decimal
     participants: Collection[str]
     open_intervals: Callable[[], Collection[datetime]]
-    known_interval: Callable[[str, str], datetime | None] = _never_known
+    known_answer: Callable[[str, str], RequestAnswer | None] = _never_known
 
     def read(self, sender: str, payload: bytes, connection_point: str | None = None) -> Command:
         """Return the command a message asks for, or the rejection to journal.
@@ -117,7 +125,10 @@ class Reader:
                 RefusalReason.UNAUTHORISED,
             )
         return order_command(
-            request, sender, self.tick, self._intervals(sender, request.client_order_id)
+            request,
+            sender,
+            self.tick,
+            self._intervals(sender, request.client_order_id, named=names_intervals(request)),
         )
 
     def _limits(self, message: LimitsMessage) -> Command:
@@ -133,13 +144,24 @@ class Reader:
             )
         except ValueError as error:
             raise InvalidMessageError(str(error)) from None
-        interval = traded_interval(message.interval, self._intervals(TSO, message.update_id))
+        named = message.interval is not None
+        intervals = self._intervals(TSO, message.update_id, named=named)
+        interval = traded_interval(message.interval, intervals)
         return UpdateInterfaceLimits(message.update_id, interval, limits)
 
-    def _intervals(self, sender: str, request_id: str | None) -> Collection[datetime]:
+    def _intervals(
+        self, sender: str, request_id: str | None, *, named: bool
+    ) -> Collection[datetime]:
         """Return the intervals that a request may be about where it names none."""
-        known = None if request_id is None else self.known_interval(sender, request_id)
-        return self.open_intervals() if known is None else (known,)
+        if named or request_id is None:
+            return self.open_intervals()
+        answer = self.known_answer(sender, request_id)
+        if answer is None:
+            return self.open_intervals()
+        before = answer.event
+        if isinstance(before, Refused) and before.request == "message":
+            raise InvalidMessageError(before.detail, before.reason, for_now=True)
+        return self.open_intervals() if answer.interval is None else (answer.interval,)
 
 
 def id_key(sender: str, kind: object) -> str:

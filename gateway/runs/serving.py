@@ -123,7 +123,7 @@ async def serve(
         )
         transport = await stack.enter_async_context(
             MqttTransport(
-                _covered(settings, scenario.rules),
+                covered(settings, scenario.rules),
                 topics.incoming,
                 will=last_will(topics),
                 ignore_retained=True,
@@ -174,8 +174,12 @@ async def _broker(
     return broker.settings(EXCHANGE, EXCHANGE), broker.url
 
 
-def _covered(settings: MqttSettings, rules: MarketRules) -> MqttSettings:
-    """Let the broker deliver no more messages again than the exchange remembers answers to."""
+def covered(settings: MqttSettings, rules: MarketRules) -> MqttSettings:
+    """Return settings by which the broker delivers no more again than the exchange remembers.
+
+    What it has sent and the exchange has not acknowledged is delivered again after a broken
+    connection (MQTT 5: at most the receive maximum), and all of it may be of one sender.
+    """
     return replace(settings, inflight_in=min(settings.inflight_in, rules.answers_kept))
 
 

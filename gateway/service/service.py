@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from exchange.state.request_answers import RequestAnswer
 from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, identity_of
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.reasons import RefusalReason
@@ -113,7 +114,7 @@ class Service:
             market.rules.tick,
             frozenset(each.participant for each in market.terms),
             self._open_intervals,
-            self._known_interval,
+            self._known_answer,
         )
         self._core: JournaledExchange | None = None
         self.ready = asyncio.Event()
@@ -313,9 +314,8 @@ class Service:
     def _open_intervals(self) -> list[datetime]:
         return self.core.exchange.open_intervals()
 
-    def _known_interval(self, sender: str, request_id: str) -> datetime | None:
-        answer = self.core.exchange.state.answers.find(sender, request_id)
-        return None if answer is None else answer.interval
+    def _known_answer(self, sender: str, request_id: str) -> RequestAnswer | None:
+        return self.core.exchange.state.answers.find(sender, request_id)
 
     def _abandon_requests(self) -> None:
         for item in self._inbox:

@@ -16,9 +16,10 @@ import pytest
 from gateway_servers import Mosquitto, RedisServer
 from typer.testing import CliRunner
 
+from exchange.vocabulary.rules import MarketRules
 from gateway.cli.main import app
 from gateway.messages.topics import Topics
-from gateway.runs.serving import due_sessions, last_gate
+from gateway.runs.serving import covered, due_sessions, last_gate
 from gateway.scenario.loading import load_scenario
 from gateway.transport.mqtt_client import MqttSettings
 from gateway.transport.participant_client import ParticipantClient
@@ -198,6 +199,12 @@ def test_a_journal_needs_a_folder(scenario: Path, tmp_path: Path) -> None:
         result = run("serve", scenario, "--data", data)
         assert result.exit_code == 2
         assert f"the journal cannot be kept in {data}/north: {reason}" in result.stderr
+
+
+@pytest.mark.parametrize(("kept", "most"), [(1, 1), (50, 50), (1_999, 1_999), (9_000, 2_000)])
+def test_a_broker_delivers_no_more_again_than_is_remembered(kept: int, most: int) -> None:
+    settings = MqttSettings("127.0.0.1", 1883, "exchange")
+    assert covered(settings, MarketRules(answers_kept=kept)).inflight_in == most
 
 
 def test_intervals_without_a_name_follow_one_another(scenario: Path) -> None:

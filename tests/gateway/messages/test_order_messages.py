@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 from gateway_market import START, market, order
 
+from exchange.state.request_answers import RequestAnswer
 from exchange.vocabulary.commands import MassCancel, RejectMessage, SubmitJoint, SubmitOrder
+from exchange.vocabulary.events import InterfaceLimitsUpdated, Refused
 from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.reasons import RefusalReason
 from gateway.messages.requests import Reader
 from orderbook.order import UNCONDITIONAL, OrderConditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction
+from security_check.model.limits import InterfaceLimits
 
 NOON = START.isoformat().replace("+00:00", "Z")
+BAND = InterfaceLimits(0.98, 1.04)
 LEG = {
     "connection_point": "load:1",
     "direction": "injection",
@@ -99,7 +104,20 @@ def test_a_message_without_an_interval_that_comes_again_is_about_the_same_one() 
     """Whatever is open by then, or its content would differ from that of the first."""
     made, later = market("a"), START + timedelta(minutes=15)
     opened = [START]
-    known = {("p1", "a"): START, ("tso", "u1"): START}
+    updated = InterfaceLimitsUpdated(
+        sequence=7, time=START, update_id="u1", interval=START, interface_limits=BAND
+    )
+    refused = Refused(
+        sequence=8,
+        time=START,
+        participant="p1",
+        request_id="a",
+        request="submit",
+        reason=RefusalReason.EXCEEDS_HOLDING,
+        detail="",
+        interval=START,
+    )
+    known = {("p1", "a"): RequestAnswer(refused), ("tso", "u1"): RequestAnswer(updated)}
     reader = Reader(made.rules.tick, {"p1"}, lambda: opened, lambda *key: known.get(key))
     new = json.dumps(order("b", 1, "buy", 5, "0.1")).encode()
     old = json.dumps(order("a", 1, "buy", 5, "0.1")).encode()
@@ -115,6 +133,26 @@ def test_a_message_without_an_interval_that_comes_again_is_about_the_same_one() 
             else:
                 assert again.uses_id  # it might be read when it is delivered again
                 assert again.detail.endswith(f"{len(opened)} intervals are open for trading")
+
+
+def test_a_message_that_lacked_an_interval_is_refused_again_where_it_would_not_lack_it() -> None:
+    made, sentence = market("a"), "interval: it is missing, and 2 intervals are open for trading"
+    refused = Refused(
+        sequence=8,
+        time=START,
+        participant="p1",
+        request_id="a",
+        request="message",
+        reason=RefusalReason.MALFORMED,
+        detail=sentence,
+    )
+    reader = Reader(made.rules.tick, {"p1"}, lambda: [START], lambda *_: RequestAnswer(refused))
+    message = order("a", 1, "buy", 5, "0.1")
+    again = reader.read("p1", json.dumps(message).encode())
+    assert again == RejectMessage("p1", "a", "malformed", sentence, uses_id=True)
+    # With an interval it is another message; whether its id is used is for the exchange to say.
+    other = reader.read("p1", json.dumps(message | {"interval": NOON}).encode())
+    assert isinstance(other, SubmitOrder)
 
 
 def test_a_block_has_a_leg_in_each_interval() -> None:

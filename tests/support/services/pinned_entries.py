@@ -112,6 +112,7 @@ def _refused(
         reason=RefusalReason.EXCEEDS_HOLDING,
         detail="sells 4 W; it holds \u2264 3 W\n",
         client_order_id=client_order_id,
+        interval=START if request in ("submit", "limits") else None,
         content=CONTENTS[content],
     )
 
