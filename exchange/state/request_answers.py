@@ -80,6 +80,8 @@ Remembered = (
 )
 """Requests that get the same answer when they come again."""
 
+_ENCODER = json.JSONEncoder(default=to_plain)
+
 
 def content_of(request: Remembered | Answer) -> str:
     """Return a digest of a request, the same from the request and from its answer."""
@@ -109,7 +111,7 @@ def content_of(request: Remembered | Answer) -> str:
             asked = ("message", request.reason, request.detail)
         case _:
             asked = _control_content(request)
-    return hashlib.sha256(json.dumps(to_plain(asked)).encode()).hexdigest()[:32]
+    return hashlib.sha256(_ENCODER.encode(asked).encode()).hexdigest()[:32]
 
 
 def _change_content(request: CancelOrder | AmendOrder | MassCancel) -> tuple[object, ...]:
