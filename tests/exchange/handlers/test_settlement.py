@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate, pairwise
 
@@ -318,6 +319,23 @@ def test_a_reading_id_with_other_content(market):
         "client_order_id_reused",
         f"id r1 was used for another request, answered by event {sequence}",
     )
+
+
+def test_a_reading_is_known_until_its_interval_closes_whatever_else_is_forgotten():
+    market = Market(points=4, capacity_w=10_000, rules=replace(RULES, answers_kept=2))
+    deliver(market)
+    first = only(read(market, "r1", 0, 1), MeterRead)
+    for number in range(1, 4):
+        read(market, f"s{number}", number, 1)
+    state = market.exchange.state
+    assert state.answers.find("metering", "r1") is None
+    repeat = only(read(market, "r1", 0, 1), AnswerRepeated)
+    assert state.repeated_answer(repeat) == first
+    assert refusal(read(market, "r1", 0, 2)) == (
+        "client_order_id_reused",
+        f"id r1 was used for another request, answered by event {first.sequence}",
+    )
+    assert refusal(read(market, "r1", 1, 1))[0] == "client_order_id_reused"
 
 
 @pytest.mark.parametrize("name", [*DSO_ACCOUNTS, "metering"])
