@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +45,7 @@ from security_check.errors import InsecureError
 from security_check.model.envelope import Direction
 
 HOUR = timedelta(hours=1)
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture
@@ -357,7 +359,11 @@ def test_the_last_requests_of_a_sender_are_remembered_whatever_came_of_them(kept
 def test_a_broker_may_deliver_no_more_again_than_is_remembered():
     """Of one sender; the exchange tells the broker so, as its receive maximum."""
     most = next(each.default for each in fields(MqttSettings) if each.name == "inflight_in")
-    assert MarketRules().answers_kept >= most
+    kept = MarketRules().answers_kept
+    assert kept >= most
+    page = (DOCS / "formats" / "messages.md").read_text(encoding="utf-8")
+    assert f"the answers to the last {kept:,} requests of each sender" in page
+    assert f"at most {most:,} messages without acknowledgement" in page
 
 
 def test_strangers_take_up_no_memory(market):
